@@ -1,0 +1,102 @@
+//! Cursors as clients see them: opaque, authenticated, bound to one list.
+//!
+//! A cursor is the place of the last row and a MAC over that place and the list's scope (endpoint,
+//! account, filters, order). So a changed byte, another list or another account fails alike, and
+//! nothing is kept for it on the server. The key lives in the database: cursors survive restarts
+//! and work on every node.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::domain::page::Position;
+
+const MAC_BYTES: usize = 16;
+const TOKEN_BYTES: usize = 8 + 16 + MAC_BYTES;
+/// Longer texts are refused before they are decoded.
+const TEXT_CHARS: usize = TOKEN_BYTES.div_ceil(3) * 4;
+
+/// Seals and opens cursors.
+#[derive(Clone)]
+pub struct CursorKey([u8; 32]);
+
+impl std::fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorKey")
+    }
+}
+
+impl CursorKey {
+    /// From 32 secret bytes.
+    #[must_use]
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    fn mac(&self, scope: &str, place: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(place);
+        mac.update(scope.as_bytes());
+        Some(mac)
+    }
+
+    /// The text of a cursor that continues below `position` in the list `scope`.
+    #[must_use]
+    pub fn seal(&self, scope: &str, position: Position) -> String {
+        let mut token = Vec::with_capacity(TOKEN_BYTES);
+        token.extend_from_slice(&position.key.to_be_bytes());
+        token.extend_from_slice(&position.id.to_be_bytes());
+        if let Some(mac) = self.mac(scope, &token) {
+            token.extend(mac.finalize().into_bytes().into_iter().take(MAC_BYTES));
+        }
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    /// The place in the list `scope`, or `None` for anything that this key did not seal for it.
+    #[must_use]
+    pub fn open(&self, scope: &str, text: &str) -> Option<Position> {
+        if text.len() > TEXT_CHARS {
+            return None;
+        }
+        let token = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (place, tag) = token.split_at_checked(24)?;
+        if tag.len() != MAC_BYTES {
+            return None;
+        }
+        self.mac(scope, place)?.verify_truncated_left(tag).ok()?;
+        let (key, id) = place.split_at_checked(8)?;
+        Some(Position {
+            key: i64::from_be_bytes(key.try_into().ok()?),
+            id: u128::from_be_bytes(id.try_into().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn cursors_round_trip_and_nothing_else_opens(key: i64, id: u128, at in 0_usize..54, flip in 1_u8..64) {
+            let sealer = CursorKey::new([7; 32]);
+            let position = Position { key, id };
+            let text = sealer.seal("conversations/a", position);
+            prop_assert_eq!(sealer.open("conversations/a", &text), Some(position));
+            prop_assert_eq!(sealer.open("conversations/b", &text), None);
+            prop_assert_eq!(CursorKey::new([8; 32]).open("conversations/a", &text), None);
+
+            let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            let place = at % bytes.len();
+            bytes[place] ^= flip;
+            prop_assert_eq!(sealer.open("conversations/a", &URL_SAFE_NO_PAD.encode(&bytes)), None);
+        }
+
+        #[test]
+        fn junk_never_opens(junk in ".{0,80}") {
+            prop_assert_eq!(CursorKey::new([7; 32]).open("", &junk), None);
+        }
+    }
+}

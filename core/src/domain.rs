@@ -1,0 +1,19 @@
+//! Nouns and rules, pure: no I/O, no serialisation, no async, no clock but the one handed in.
+//!
+//! Each noun has a room of its own, and the same noun has the same file name on every floor above.
+
+pub mod account;
+pub mod budget;
+pub mod command;
+pub mod contact;
+pub mod conversation;
+pub mod decide;
+pub mod draft;
+pub mod etag;
+pub mod event;
+pub mod message;
+pub mod organisation;
+pub mod page;
+pub mod phone;
+pub mod status;
+pub mod time;

@@ -1,0 +1,142 @@
+//! The token bucket, in whole numbers, so that two implementations can agree to the last token.
+//!
+//! Law: capacity `C` a minute; starts full; refills `C/60` tokens a second. One token is 60 000
+//! units, so that one millisecond adds exactly `C` units, and nothing is ever rounded but what a
+//! client reads off the headers.
+
+use super::time::Timestamp;
+
+const UNITS_PER_TOKEN: u64 = 60_000;
+
+/// One organisation's bucket of one class. Pure: the caller brings the time and the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    capacity: u32,
+    units: u64,
+    at: Timestamp,
+}
+
+/// What the rate-limit headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// `X-RateLimit-Limit`.
+    pub limit: u32,
+    /// `X-RateLimit-Remaining`: whole tokens left.
+    pub remaining: u32,
+    /// `X-RateLimit-Reset`: Unix seconds at which the bucket is full again, rounded up.
+    pub reset_at_s: i64,
+    /// `Retry-After`: whole seconds until one token, at least 1. `None` when the request may pass.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn full(capacity: u32, now: Timestamp) -> Self {
+        Self { capacity, units: u64::from(capacity) * UNITS_PER_TOKEN, at: now }
+    }
+
+    fn capacity_units(&self) -> u64 {
+        u64::from(self.capacity) * UNITS_PER_TOKEN
+    }
+
+    fn refill(&mut self, capacity: u32, now: Timestamp) {
+        let passed_ms = now.since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        // Time earned under the old capacity is paid at the old rate, the new ceiling then applies.
+        self.units = self.units.saturating_add(passed_ms.saturating_mul(u64::from(self.capacity)));
+        self.capacity = capacity;
+        self.units = self.units.min(self.capacity_units());
+        self.at = self.at.max(now);
+    }
+
+    /// Takes one token if there is one. A changed capacity is adopted on the way.
+    pub fn take(&mut self, capacity: u32, now: Timestamp) -> Quote {
+        self.refill(capacity, now);
+        if self.units >= UNITS_PER_TOKEN {
+            self.units -= UNITS_PER_TOKEN;
+            return self.quote(None);
+        }
+        let missing_ms = (UNITS_PER_TOKEN - self.units).div_ceil(u64::from(self.capacity.max(1)));
+        let wait_s = u32::try_from(missing_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        self.quote(Some(wait_s))
+    }
+
+    /// Gives one token back, as a 304 does.
+    pub fn give_back(&mut self) -> Quote {
+        self.units = (self.units + UNITS_PER_TOKEN).min(self.capacity_units());
+        self.quote(None)
+    }
+
+    fn quote(&self, retry_after_s: Option<u32>) -> Quote {
+        let missing_ms = (self.capacity_units() - self.units).div_ceil(u64::from(self.capacity.max(1)));
+        let full_at_ms = self.at.millis().saturating_add(i64::try_from(missing_ms).unwrap_or(i64::MAX));
+        Quote {
+            limit: self.capacity,
+            remaining: u32::try_from(self.units / UNITS_PER_TOKEN).unwrap_or(u32::MAX),
+            reset_at_s: full_at_ms.saturating_add(999) / 1000,
+            retry_after_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    proptest! {
+        /// Over any stretch of time the bucket lets through at most its capacity plus what that
+        /// stretch refilled, and a client that obeys `Retry-After` is never refused twice.
+        #[test]
+        fn never_more_than_capacity_plus_refill(
+            capacity in 1_u32..10_000,
+            gaps in proptest::collection::vec(0_u64..5_000, 1..200),
+        ) {
+            let start = Timestamp::from_millis(1_000_000);
+            let mut now = start;
+            let mut bucket = Bucket::full(capacity, now);
+            let mut passed = 0_u64;
+            for gap in gaps {
+                now = now.plus(Duration::from_millis(gap));
+                let quote = bucket.take(capacity, now);
+                prop_assert!(quote.remaining <= capacity);
+                prop_assert!(quote.reset_at_s * 1000 >= now.millis());
+                if let Some(wait) = quote.retry_after_s {
+                    let mut later = bucket;
+                    let retry = later.take(capacity, now.plus(Duration::from_secs(wait.into())));
+                    prop_assert_eq!(retry.retry_after_s, None);
+                } else {
+                    passed += 1;
+                }
+                let elapsed = u64::try_from(now.millis() - start.millis()).unwrap();
+                let allowed = u64::from(capacity) + elapsed * u64::from(capacity) / 60_000;
+                prop_assert!(passed <= allowed);
+            }
+        }
+
+        #[test]
+        fn a_token_given_back_leaves_no_trace(capacity in 1_u32..1000, at in 0_i64..1_000_000) {
+            let now = Timestamp::from_millis(at);
+            let mut bucket = Bucket::full(capacity, now);
+            bucket.take(capacity, now);
+            bucket.give_back();
+            prop_assert_eq!(bucket, Bucket::full(capacity, now));
+        }
+    }
+
+    #[test]
+    fn headers_of_a_free_tier() {
+        let now = Timestamp::from_millis(1_000_500);
+        let mut bucket = Bucket::full(60, now);
+        let first = bucket.take(60, now);
+        assert_eq!((first.limit, first.remaining, first.reset_at_s), (60, 59, 1002));
+        for _ in 0..59 {
+            assert_eq!(bucket.take(60, now).retry_after_s, None);
+        }
+        let refused = bucket.take(60, now);
+        assert_eq!((refused.remaining, refused.retry_after_s, refused.reset_at_s), (0, Some(1), 1061));
+        let grown = bucket.take(600, now.plus(Duration::from_secs(1)));
+        assert_eq!((grown.limit, grown.remaining, grown.retry_after_s), (600, 0, None));
+    }
+}

@@ -1,0 +1,163 @@
+//! What an account may be asked to do, what it needs to know for it, and what it answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::account::{Account, AccountPatch};
+use super::contact::{Contact, ContactPatch, NewContact};
+use super::conversation::{Conversation, ConversationStatus};
+use super::message::{Inbound, Message, Outgoing, SendOutcome};
+use super::organisation::User;
+use super::phone::Phone;
+use crate::ids::{ContactId, ConversationId, MessageId};
+
+/// One thing that an account is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Take in one webhook's items, in their order.
+    Ingest(Vec<Inbound>),
+    /// Accept a message for sending.
+    Send(Outgoing),
+    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    MarkRead {
+        /// WhatsApp's id of the message.
+        wamid: Arc<str>,
+    },
+    /// Change a thread's status or assignee.
+    PatchConversation(ConversationPatch),
+    /// Make a contact.
+    CreateContact(NewContact),
+    /// Change a contact.
+    PatchContact {
+        /// Which one.
+        id: ContactId,
+        /// How.
+        patch: ContactPatch,
+    },
+    /// Record how a call to WhatsApp ended.
+    RecordSend {
+        /// The pending message.
+        id: MessageId,
+        /// How it ended.
+        outcome: SendOutcome,
+    },
+    /// Change the account itself.
+    Configure(AccountPatch),
+}
+
+/// Changes of a thread; `None` leaves a field alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationPatch {
+    /// Which thread.
+    pub id: ConversationId,
+    /// New status.
+    pub status: Option<ConversationStatus>,
+    /// New assignee, or `Some(None)` to take the old one off.
+    pub assignee: Option<Option<Arc<User>>>,
+}
+
+/// What a command brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Everything of a webhook is durable.
+    Ingested,
+    /// The message as it now is.
+    Message(Arc<Message>),
+    /// The thread as it now is.
+    Conversation(Arc<Conversation>),
+    /// The contact as it now is.
+    Contact(Arc<Contact>),
+    /// The account as it now is.
+    Account(Arc<Account>),
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The contact has not written within 24 hours.
+    #[error("the contact has not written within the last 24 hours")]
+    OutsideWindow,
+    /// The account cannot send.
+    #[error("the account is {}", .0.as_str())]
+    AccountNotConnected(super::account::AccountStatus),
+    /// No such thread in this account.
+    #[error("no such conversation")]
+    NoConversation,
+    /// No such message in this account.
+    #[error("no such message")]
+    NoMessage,
+    /// No such contact in this account.
+    #[error("no such contact")]
+    NoContact,
+    /// The number is a contact already.
+    #[error("the number is a contact already")]
+    ContactExists(ContactId),
+}
+
+/// What must be known before a set of commands can be decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Messages by WhatsApp's id, and the statuses parked for them.
+    pub wamids: BTreeSet<Arc<str>>,
+    /// Messages by id.
+    pub messages: BTreeSet<MessageId>,
+    /// Contacts by number, with their threads.
+    pub phones: BTreeSet<Phone>,
+    /// Contacts by id, with their threads.
+    pub contacts: BTreeSet<ContactId>,
+    /// Threads by id.
+    pub conversations: BTreeSet<ConversationId>,
+    /// Messages (by WhatsApp's id) whose threads' unread messages are wanted.
+    pub unread: BTreeSet<Arc<str>>,
+}
+
+impl Needs {
+    /// Whether nothing is needed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what this command needs.
+    pub fn add(&mut self, command: &Command) {
+        match command {
+            Command::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
+            Command::Send(outgoing) => {
+                self.phones.insert(outgoing.to.clone());
+            }
+            Command::MarkRead { wamid } => {
+                self.wamids.insert(wamid.clone());
+                self.unread.insert(wamid.clone());
+            }
+            Command::PatchConversation(patch) => {
+                self.conversations.insert(patch.id);
+            }
+            Command::CreateContact(contact) => {
+                self.phones.insert(contact.phone.clone());
+            }
+            Command::PatchContact { id, .. } => {
+                self.contacts.insert(*id);
+            }
+            Command::RecordSend { id, outcome } => {
+                self.messages.insert(*id);
+                if let SendOutcome::Accepted { wamid } = outcome {
+                    self.wamids.insert(wamid.clone());
+                }
+            }
+            Command::Configure(_) => {}
+        }
+    }
+
+    fn add_inbound(&mut self, item: &Inbound) {
+        match item {
+            Inbound::Message(message) => {
+                self.wamids.insert(message.wamid.clone());
+                self.phones.insert(message.from.clone());
+            }
+            Inbound::Status(report) => {
+                self.wamids.insert(report.wamid.clone());
+                self.messages.extend(report.echo);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Rules of contacts. A rename shows in the contact's thread, so it is a change of that thread too.
+
+use std::sync::Arc;
+
+use crate::domain::command::{Refusal, Reply};
+use crate::domain::contact::{Contact, ContactPatch, NewContact};
+use crate::domain::draft::Draft;
+use crate::domain::event::EventKind;
+use crate::domain::phone::Phone;
+use crate::ids::ContactId;
+
+/// Metadata of a contact for which none was given.
+const NO_METADATA: &str = "{}";
+
+pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<Reply, Refusal> {
+    if let Some(known) = draft.facts().contact_of(&new.phone) {
+        return Err(Refusal::ContactExists(known.id));
+    }
+    let contact = insert(draft, new);
+    Ok(Reply::Contact(contact))
+}
+
+fn insert(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
+    let id = ContactId::from_bits(draft.next_bits());
+    let contact = draft.write_contact(Contact {
+        id,
+        phone: new.phone.clone(),
+        name: new.name.clone(),
+        email: new.email.clone(),
+        metadata: new.metadata.clone().unwrap_or_else(|| NO_METADATA.into()),
+        created_at: draft.now,
+        updated_at: draft.now,
+    });
+    draft.emit(EventKind::ContactCreated((*contact).clone()));
+    contact
+}
+
+/// The contact with this number, made if need be.
+pub(super) fn find_or_insert(draft: &mut Draft<'_>, phone: &Phone, name: Option<&Arc<str>>) -> Arc<Contact> {
+    match draft.facts().contact_of(phone) {
+        Some(known) => known.clone(),
+        None => insert(
+            draft,
+            &NewContact { phone: phone.clone(), name: name.cloned(), email: None, metadata: None },
+        ),
+    }
+}
+
+pub(super) fn patch(draft: &mut Draft<'_>, id: ContactId, patch: &ContactPatch) -> Result<Reply, Refusal> {
+    let known = draft.facts().contact(id).ok_or(Refusal::NoContact)?.clone();
+    Ok(Reply::Contact(change(draft, &known, patch)))
+}
+
+/// Applies a patch; writes nothing when nothing changes.
+pub(super) fn change(draft: &mut Draft<'_>, known: &Arc<Contact>, patch: &ContactPatch) -> Arc<Contact> {
+    let mut contact = (**known).clone();
+    if let Some(name) = &patch.name {
+        contact.name.clone_from(name);
+    }
+    if let Some(email) = &patch.email {
+        contact.email.clone_from(email);
+    }
+    if let Some(metadata) = &patch.metadata {
+        contact.metadata = metadata.clone();
+    }
+    if contact == **known {
+        return known.clone();
+    }
+    let renamed = contact.name != known.name;
+    let contact = draft.write_contact(contact);
+    draft.emit(EventKind::ContactUpdated((*contact).clone()));
+    if renamed && let Some(thread) = draft.facts().conversation_with(&contact.phone) {
+        let mut thread = (**thread).clone();
+        thread.contact = (&*contact).into();
+        let thread = draft.write_conversation(thread);
+        draft.emit(EventKind::ConversationUpdated((*thread).clone()));
+    }
+    contact
+}

@@ -1,0 +1,51 @@
+//! Rules of threads.
+
+use crate::domain::command::{ConversationPatch, Refusal, Reply};
+use crate::domain::contact::ContactRef;
+use crate::domain::conversation::{Conversation, ConversationStatus};
+use crate::domain::draft::Draft;
+use crate::domain::event::EventKind;
+use crate::ids::ConversationId;
+
+pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<Reply, Refusal> {
+    let known = draft.facts().conversation(patch.id).ok_or(Refusal::NoConversation)?.clone();
+    let mut thread = (*known).clone();
+    if let Some(status) = patch.status {
+        thread.status = status;
+    }
+    if let Some(assignee) = &patch.assignee {
+        thread.assignee.clone_from(assignee);
+    }
+    let moved = thread.status != known.status;
+    let reassigned = thread.assignee != known.assignee;
+    if !moved && !reassigned {
+        return Ok(Reply::Conversation(known));
+    }
+    let thread = draft.write_conversation(thread);
+    if reassigned {
+        draft.emit(EventKind::ConversationAssigned((*thread).clone()));
+    }
+    if moved {
+        let thread = (*thread).clone();
+        draft.emit(match thread.status {
+            ConversationStatus::Resolved => EventKind::ConversationClosed(thread),
+            ConversationStatus::Open | ConversationStatus::Pending => EventKind::ConversationUpdated(thread),
+        });
+    }
+    Ok(Reply::Conversation(thread))
+}
+
+/// A thread that begins now; not written yet.
+pub(super) fn begin(draft: &mut Draft<'_>, contact: ContactRef) -> Conversation {
+    Conversation {
+        id: ConversationId::from_bits(draft.next_bits()),
+        status: ConversationStatus::Open,
+        contact,
+        assignee: None,
+        unread_count: 0,
+        last_message_at: None,
+        last_inbound_at: None,
+        created_at: draft.now,
+        updated_at: draft.now,
+    }
+}

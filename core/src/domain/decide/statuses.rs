@@ -1,0 +1,121 @@
+//! Rules of statuses: what WhatsApp reports about messages that we sent.
+
+use std::sync::Arc;
+
+use crate::domain::account::AccountStatus;
+use crate::domain::command::{Refusal, Reply};
+use crate::domain::draft::Draft;
+use crate::domain::event::EventKind;
+use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport};
+use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
+use crate::ids::MessageId;
+
+/// WhatsApp's codes for a token that no longer opens the account (Meta, "Error codes": 0
+/// `AuthException`, 190 access token expired).
+const TOKEN_REFUSED: [i64; 2] = [0, 190];
+
+pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) {
+    let facts = draft.facts();
+    let echoed = report.echo.and_then(|id| facts.message(id));
+    let known = facts.message_of(&report.wamid).or(echoed).cloned();
+    match known {
+        Some(message) if message.direction == Direction::Outbound => apply(draft, &message, report),
+        // Nobody reports statuses of what a contact wrote.
+        Some(_) => {}
+        None => draft.park(report.clone()),
+    }
+}
+
+fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) {
+    let mut message = (**known).clone();
+    if message.wamid.is_none() {
+        message.wamid = Some(report.wamid.clone());
+    }
+    message.history.keep_reported(report.status, report.at);
+    let moved = step(&mut message, report.status, report.error.clone());
+    if message == **known {
+        return;
+    }
+    let message = draft.write_message(message);
+    if moved {
+        announce(draft, &message, known.status, report.at);
+    }
+    let waiting = draft.take_parked(&report.wamid);
+    let mut latest = message;
+    for parked in waiting {
+        apply(draft, &latest, &parked);
+        latest = draft.facts().message(latest.id).cloned().unwrap_or(latest);
+    }
+}
+
+/// Moves the current status up the ladder, if it yields.
+fn step(message: &mut Message, next: MessageStatus, error: Option<MessageError>) -> bool {
+    let moved = message.status.yields_to(next);
+    if moved {
+        message.status = next;
+        message.error = if next == MessageStatus::Failed { error } else { None };
+        message.next_attempt_at = None;
+    }
+    moved
+}
+
+fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, occurred_at: Timestamp) {
+    if message.status == MessageStatus::Sent {
+        draft.emit(EventKind::MessageSent(message.clone()));
+    }
+    draft.emit(EventKind::MessageStatus { message: message.clone(), previous, occurred_at });
+}
+
+pub(super) fn record_send(
+    draft: &mut Draft<'_>,
+    id: MessageId,
+    outcome: &SendOutcome,
+) -> Result<Reply, Refusal> {
+    let known = draft.facts().message(id).ok_or(Refusal::NoMessage)?.clone();
+    let mut message = (*known).clone();
+    message.attempts = message.attempts.saturating_add(1);
+    let moved = match outcome {
+        SendOutcome::Accepted { wamid } => {
+            message.wamid.get_or_insert_with(|| wamid.clone());
+            message.history.keep_own(MessageStatus::Sent, draft.now);
+            step(&mut message, MessageStatus::Sent, None)
+        }
+        SendOutcome::Refused(error) => {
+            let moved = step(&mut message, MessageStatus::Failed, Some(error.clone()));
+            if moved {
+                message.history.keep_own(MessageStatus::Failed, draft.now);
+            }
+            if error.provider_code.is_some_and(|code| TOKEN_REFUSED.contains(&code)) {
+                degrade(draft);
+            }
+            moved
+        }
+        SendOutcome::Retry { at } => {
+            if message.status == MessageStatus::Pending {
+                message.next_attempt_at = Some(*at);
+            }
+            false
+        }
+    };
+    let message = draft.write_message(message);
+    if moved {
+        announce(draft, &message, known.status, draft.now);
+    }
+    if let SendOutcome::Accepted { wamid } = outcome {
+        for parked in draft.take_parked(wamid) {
+            let latest = draft.facts().message(id).cloned().unwrap_or_else(|| message.clone());
+            apply(draft, &latest, &parked);
+        }
+    }
+    let message = draft.facts().message(id).cloned().unwrap_or(message);
+    Ok(Reply::Message(message))
+}
+
+fn degrade(draft: &mut Draft<'_>) {
+    if draft.account.status == AccountStatus::Connected {
+        let mut account = (*draft.account).clone();
+        account.status = AccountStatus::Degraded;
+        draft.write_account(account);
+    }
+}

@@ -1,0 +1,10 @@
+//! Nouns and rules of kabar, and what they stand on: store, Meta's wire format, configuration.
+//!
+//! Knows nothing of actors, of the HTTP surface, or of plugins. `domain` is pure; `store` knows
+//! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.
+
+pub mod clock;
+pub mod cursor;
+pub mod domain;
+pub mod ids;
+pub mod store;
