@@ -4,7 +4,10 @@
 //! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.
 
 pub mod clock;
+pub mod config;
 pub mod cursor;
 pub mod domain;
 pub mod ids;
+pub mod meta;
+pub mod metrics;
 pub mod store;

@@ -1,0 +1,244 @@
+//! Settings: where they come from, what they may be, and how they are shown.
+//!
+//! Owns every name that an operator may write. Sources in rising order: the mode's defaults, the
+//! file `kabar.toml`, the environment (`KABAR_` and the upper-case key, `__` between levels), flags.
+//! Invariants: a `Settings` in hand is valid for its mode; every mistake is reported at once, by
+//! the file's key and the environment's name; a secret is never part of a report.
+//! It opens nothing and makes no secrets: `kabar dev` makes those that are absent.
+
+mod keys;
+mod masked;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::account::Secret;
+
+pub use values::{DatabaseUrl, LogFormat};
+
+/// How the server is run; it decides defaults and what must be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `kabar dev`: everything has a default, or is made by the server.
+    Dev,
+    /// `kabar serve`: secrets and the database must be named.
+    Serve,
+}
+
+/// Where settings are read from, besides the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A file that must exist. `None`: `kabar.toml` of the working directory, if there is one.
+    pub file: Option<PathBuf>,
+    /// Instead of the process's environment.
+    pub environment: Option<HashMap<String, String>>,
+    /// Key and value of flags; they win over everything.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key in the file, dotted; empty when the source itself cannot be read.
+    pub key: String,
+    /// What is wrong and what to do; never the value of a secret.
+    pub reason: String,
+}
+
+impl Problem {
+    /// The name of this setting in the environment.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        keys::variable(&self.key)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            return f.write_str(&self.reason);
+        }
+        write!(f, "{} ({}): {}", self.key, self.variable(), self.reason)
+    }
+}
+
+/// Everything that is wrong, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The server's settings, valid for the mode they were loaded for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the HTTP surface listens.
+    pub listen: SocketAddr,
+    /// Where everything durable is kept.
+    pub database_url: DatabaseUrl,
+    /// Opens the operator API; always there for [`Mode::Serve`].
+    pub operator_token: Option<Secret>,
+    /// Meta's side.
+    pub whatsapp: WhatsApp,
+    /// What only `kabar dev` reads.
+    pub dev: Dev,
+    /// Calls to addresses that tenants name.
+    pub outbound: Outbound,
+    /// Bounds of memory, queues and bodies.
+    pub limits: Limits,
+    /// Browsers.
+    pub cors: Cors,
+    /// Logs.
+    pub log: Log,
+}
+
+/// Meta's Cloud API and its webhooks.
+#[derive(Debug, Clone)]
+pub struct WhatsApp {
+    /// Key of the webhooks' signatures; always there for [`Mode::Serve`].
+    pub app_secret: Option<Secret>,
+    /// Answer to the subscription handshake; always there for [`Mode::Serve`].
+    pub verify_token: Option<Secret>,
+    /// Base address of the Graph API, without a slash at the end. `None` only for [`Mode::Dev`]:
+    /// the simulator in the same process.
+    pub base_url: Option<String>,
+    /// Version of the Graph API, the path's first segment.
+    pub version: String,
+}
+
+/// What only `kabar dev` reads.
+#[derive(Debug, Clone)]
+pub struct Dev {
+    /// Simulated inbound messages per minute; 0 is silence.
+    pub traffic_per_minute: u32,
+}
+
+/// Calls to addresses that tenants name.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// Whether plain http and loopback addresses are allowed.
+    pub allow_loopback: bool,
+}
+
+/// Bounds of memory, queues and bodies.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Conversations that one account keeps in memory.
+    pub resident_conversations: usize,
+    /// How long an account nobody asks for stays in memory.
+    pub idle: Duration,
+    /// Long polls that may wait at once, in the whole server.
+    pub waiting_polls: usize,
+    /// Writes that may wait at once, in the whole server.
+    pub queued_commands: usize,
+    /// Largest JSON body.
+    pub body_bytes: usize,
+    /// Largest webhook body.
+    pub ingress_bytes: usize,
+}
+
+/// Browsers.
+#[derive(Debug, Clone)]
+pub struct Cors {
+    /// Origins that may call the API; empty is none but the server's own pages.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Logs.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Shape of a line.
+    pub format: LogFormat,
+    /// A level, or directives such as `info,kabar_core=debug`.
+    pub level: String,
+}
+
+impl Settings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every [`Problem`] at once: unknown keys, invalid values, settings that the mode requires.
+    pub fn load(mode: Mode, sources: &Sources) -> Result<Self, Problems> {
+        let mut reader = reader::Reader::open(mode, sources).map_err(|problem| Problems(vec![problem]))?;
+        let settings = Self::read(mode, &mut reader);
+        match (settings, reader.into_problems()) {
+            (Some(settings), problems) if problems.is_empty() => Ok(settings),
+            (_, problems) => Err(Problems(problems)),
+        }
+    }
+
+    /// Reads each setting once. Nothing returns early, so that no problem hides another.
+    fn read(mode: Mode, from: &mut reader::Reader) -> Option<Self> {
+        from.refuse_unknown_keys();
+        from.refuse("redis_url", "Redis is not used by this version; remove the setting");
+        let listen = from.parsed("listen", values::listen);
+        let database_url = from.parsed("database_url", DatabaseUrl::parse);
+        let operator_token = from.secret("operator_token", values::operator_token_for(mode));
+        let whatsapp = WhatsApp::read(from);
+        let dev = from.count("dev.traffic_per_minute", 0..=6_000);
+        let allow_loopback = from.switch("outbound.allow_loopback");
+        let limits = Limits::read(from);
+        let allowed_origins = from.list("cors.allowed_origins", values::origin);
+        let format = from.parsed("log.format", LogFormat::parse);
+        let level = from.parsed("log.level", values::level);
+        Some(Self {
+            listen: listen?,
+            database_url: database_url?,
+            operator_token,
+            whatsapp: whatsapp?,
+            dev: Dev { traffic_per_minute: u32::try_from(dev?).ok()? },
+            outbound: Outbound { allow_loopback: allow_loopback? },
+            limits: limits?,
+            cors: Cors { allowed_origins: allowed_origins? },
+            log: Log { format: format?, level: level? },
+        })
+    }
+
+    /// The settings as a file, with secrets masked; what `kabar check-config` prints.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        masked::toml(self)
+    }
+}
+
+impl WhatsApp {
+    fn read(from: &mut reader::Reader) -> Option<Self> {
+        let app_secret = from.secret("whatsapp.app_secret", values::any_secret);
+        let verify_token = from.secret("whatsapp.verify_token", values::any_secret);
+        let base_url = from.optional("whatsapp.base_url", values::base_url);
+        let version = from.parsed("whatsapp.version", values::graph_version);
+        Some(Self { app_secret, verify_token, base_url, version: version? })
+    }
+}
+
+impl Limits {
+    fn read(from: &mut reader::Reader) -> Option<Self> {
+        let resident_conversations = from.count("limits.resident_conversations", 100..=10_000_000);
+        let idle_seconds = from.count("limits.idle_seconds", 1..=604_800);
+        let waiting_polls = from.count("limits.waiting_polls", 0..=1_000_000);
+        let queued_commands = from.count("limits.queued_commands", 1..=1_000_000);
+        let body_bytes = from.count("limits.body_bytes", 1_024..=16_777_216);
+        let ingress_bytes = from.count("limits.ingress_bytes", 65_536..=67_108_864);
+        Some(Self {
+            resident_conversations: usize::try_from(resident_conversations?).ok()?,
+            idle: Duration::from_secs(idle_seconds?),
+            waiting_polls: usize::try_from(waiting_polls?).ok()?,
+            queued_commands: usize::try_from(queued_commands?).ok()?,
+            body_bytes: usize::try_from(body_bytes?).ok()?,
+            ingress_bytes: usize::try_from(ingress_bytes?).ok()?,
+        })
+    }
+}

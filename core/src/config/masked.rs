@@ -1,0 +1,90 @@
+//! Shows settings as a file of the kind they are read from, with secrets masked.
+//!
+//! Invariant: the text is valid TOML, names every key, and holds no secret.
+
+use std::fmt::Write as _;
+
+use super::Settings;
+use super::keys::SETTINGS;
+use crate::domain::account::Secret;
+
+/// What stands behind a key.
+enum Shown {
+    Text(String),
+    Bare(String),
+    List(Vec<String>),
+    Masked,
+    Absent,
+}
+
+pub(super) fn toml(settings: &Settings) -> String {
+    let mut out = String::new();
+    let mut open_table = "";
+    for known in SETTINGS {
+        let (table, name) = known.key.split_once('.').unwrap_or(("", known.key));
+        if table != open_table {
+            open_table = table;
+            push(&mut out, format_args!("\n[{table}]\n"));
+        }
+        match shown(settings, known.key) {
+            Shown::Text(text) => push(&mut out, format_args!("{name} = {}\n", quoted(&text))),
+            Shown::Bare(text) => push(&mut out, format_args!("{name} = {text}\n")),
+            Shown::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+                push(&mut out, format_args!("{name} = [{}]\n", items.join(", ")));
+            }
+            Shown::Masked => push(&mut out, format_args!("{name} = \"***\"\n")),
+            Shown::Absent => push(&mut out, format_args!("# {name} is not set\n")),
+        }
+    }
+    out
+}
+
+fn shown(settings: &Settings, key: &str) -> Shown {
+    let limits = &settings.limits;
+    match key {
+        "listen" => Shown::Text(settings.listen.to_string()),
+        "database_url" => Shown::Text(settings.database_url.to_string()),
+        "operator_token" => secret(settings.operator_token.as_ref()),
+        "whatsapp.app_secret" => secret(settings.whatsapp.app_secret.as_ref()),
+        "whatsapp.verify_token" => secret(settings.whatsapp.verify_token.as_ref()),
+        "whatsapp.base_url" => settings.whatsapp.base_url.clone().map_or(Shown::Absent, Shown::Text),
+        "whatsapp.version" => Shown::Text(settings.whatsapp.version.clone()),
+        "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
+        "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
+        "limits.resident_conversations" => Shown::Bare(limits.resident_conversations.to_string()),
+        "limits.idle_seconds" => Shown::Bare(limits.idle.as_secs().to_string()),
+        "limits.waiting_polls" => Shown::Bare(limits.waiting_polls.to_string()),
+        "limits.queued_commands" => Shown::Bare(limits.queued_commands.to_string()),
+        "limits.body_bytes" => Shown::Bare(limits.body_bytes.to_string()),
+        "limits.ingress_bytes" => Shown::Bare(limits.ingress_bytes.to_string()),
+        "cors.allowed_origins" => Shown::List(settings.cors.allowed_origins.clone()),
+        "log.format" => Shown::Text(settings.log.format.as_str().to_owned()),
+        "log.level" => Shown::Text(settings.log.level.clone()),
+        // Only what this version refuses is left, and that cannot be set.
+        _ => Shown::Absent,
+    }
+}
+
+fn secret(value: Option<&Secret>) -> Shown {
+    if value.is_some() { Shown::Masked } else { Shown::Absent }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for sign in text.chars() {
+        match sign {
+            '"' | '\\' => out.extend(['\\', sign]),
+            sign if sign.is_control() => push(&mut out, format_args!("\\u{:04X}", u32::from(sign))),
+            sign => out.push(sign),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Writing to a `String` cannot fail.
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
+}

@@ -1,0 +1,202 @@
+//! Merges the sources and reads single settings from them, collecting what is wrong.
+//!
+//! Invariant: text stays text. Values of the environment and of flags are never guessed to be
+//! numbers, so the secret `0123` keeps its zero. What values mean is `values`' business.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKind};
+
+use super::keys::{SETTINGS, setting, variable};
+use super::{Mode, Problem, Sources};
+use crate::domain::account::Secret;
+
+/// Read when no flag names another file.
+const DEFAULT_FILE: &str = "kabar.toml";
+
+/// The merged settings, and the problems found so far.
+pub(super) struct Reader {
+    mode: Mode,
+    values: BTreeMap<String, Value>,
+    /// Keys as each source spells them, with the source's name.
+    given: Vec<(String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// Reads the sources; fails only when one of them cannot be read at all.
+    pub(super) fn open(mode: Mode, sources: &Sources) -> Result<Self, Problem> {
+        let path = sources.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        let file = File::from(path).format(FileFormat::Toml).required(sources.file.is_some());
+        let environment = Environment::with_prefix("KABAR")
+            .prefix_separator("_")
+            .separator("__")
+            .ignore_empty(true)
+            .source(sources.environment.clone());
+
+        let mut given = Vec::new();
+        let mut values = BTreeMap::new();
+        let in_file = flat(file.collect().map_err(|error| unreadable(path, error))?);
+        let in_environment = environment.collect().map_err(|_not_shown_it_quotes_the_value| Problem {
+            key: String::new(),
+            reason: "an environment variable that begins with KABAR_ is not valid UTF-8".to_owned(),
+        })?;
+        given.extend(in_file.keys().map(|key| (key.clone(), format!("in {}", path.display()))));
+        given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable(key)))));
+        given.extend(sources.flags.keys().map(|key| (key.clone(), "as a flag".to_owned())));
+
+        let defaults = SETTINGS.iter().filter_map(|known| Some((known.key, known.default(mode)?)));
+        values.extend(defaults.map(|(key, text)| (key.to_owned(), Value::from(text))));
+        values.extend(in_file);
+        values.extend(in_environment);
+        values.extend(sources.flags.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))));
+        Ok(Self { mode, values, given, problems: Vec::new() })
+    }
+
+    /// Everything that was found wrong.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// A key that nobody reads is a mistake: most often a misspelt one.
+    pub(super) fn refuse_unknown_keys(&mut self) {
+        let unknown = self.given.iter().filter(|(key, _)| setting(key).is_none());
+        self.problems.extend(unknown.map(|(key, place)| Problem {
+            key: key.clone(),
+            reason: format!("there is no such setting (given {place})"),
+        }));
+    }
+
+    /// A setting whose name is kept for a later version.
+    pub(super) fn refuse(&mut self, key: &'static str, reason: &str) {
+        if self.values.contains_key(key) {
+            self.problem(key, reason.to_owned());
+        }
+    }
+
+    /// A setting that is there, or is a problem.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.values.contains_key(key) {
+            self.missing(key);
+            return None;
+        }
+        self.optional(key, parse)
+    }
+
+    /// A setting that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = match &self.values.get(key)?.kind {
+            ValueKind::String(text) => parse(text),
+            ValueKind::I64(number) => parse(&number.to_string()),
+            ValueKind::Boolean(on) => parse(if *on { "true" } else { "false" }),
+            ValueKind::Nil
+            | ValueKind::I128(_)
+            | ValueKind::U64(_)
+            | ValueKind::U128(_)
+            | ValueKind::Float(_)
+            | ValueKind::Table(_)
+            | ValueKind::Array(_) => Err("has a type that does not fit".to_owned()),
+        };
+        text.map_err(|reason| self.problem(key, reason)).ok()
+    }
+
+    /// A secret: text only, because a number would have lost its leading zeros already.
+    pub(super) fn secret(
+        &mut self,
+        key: &'static str,
+        check: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Option<Secret> {
+        let Some(value) = self.values.get(key) else {
+            self.missing(key);
+            return None;
+        };
+        let checked = if let ValueKind::String(text) = &value.kind {
+            check(text).map(|()| Secret::new(text))
+        } else {
+            Err("must be text; put it in quotes".to_owned())
+        };
+        checked.map_err(|reason| self.problem(key, reason)).ok()
+    }
+
+    /// A whole number within a range.
+    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.parsed(key, |text| {
+            let number = text.parse().ok().filter(|number| range.contains(number));
+            number.ok_or_else(|| {
+                format!("must be a whole number from {} to {}, got {text:?}", range.start(), range.end())
+            })
+        })
+    }
+
+    /// On or off.
+    pub(super) fn switch(&mut self, key: &'static str) -> Option<bool> {
+        self.parsed(key, |text| text.parse().or(Err(format!("must be true or false, got {text:?}"))))
+    }
+
+    /// A list: an array of texts in the file, separated by commas elsewhere.
+    pub(super) fn list(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<String, String>,
+    ) -> Option<Vec<String>> {
+        let items: Option<Vec<String>> = match self.values.get(key).map(|value| &value.kind) {
+            Some(ValueKind::String(text)) => Some(text.split(',').map(str::to_owned).collect()),
+            Some(ValueKind::Array(items)) => items.iter().map(text_of).collect(),
+            _ => None,
+        };
+        let Some(items) = items else {
+            self.problem(key, "must be a list of texts".to_owned());
+            return None;
+        };
+        let items = items.iter().map(|item| item.trim()).filter(|item| !item.is_empty());
+        let read: Result<Vec<String>, String> = items.map(parse).collect();
+        read.map_err(|reason| self.problem(key, reason)).ok()
+    }
+
+    fn missing(&mut self, key: &'static str) {
+        let needed = setting(key).and_then(|known| known.needed);
+        if let (Mode::Serve, Some(reason)) = (self.mode, needed) {
+            self.problem(key, reason.to_owned());
+        }
+    }
+
+    fn problem(&mut self, key: &str, reason: String) {
+        self.problems.push(Problem { key: key.to_owned(), reason });
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    if let ValueKind::String(text) = &value.kind { Some(text.clone()) } else { None }
+}
+
+/// Leaves of a file's tables by their dotted keys.
+fn flat(tables: config::Map<String, Value>) -> BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    let mut open: Vec<(String, Value)> = tables.into_iter().collect();
+    while let Some((key, value)) = open.pop() {
+        if let ValueKind::Table(inner) = value.kind {
+            open.extend(inner.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
+        } else {
+            leaves.insert(key, value);
+        }
+    }
+    leaves
+}
+
+/// Says where a file is wrong without quoting the line, which may hold a secret.
+fn unreadable(path: &Path, error: ConfigError) -> Problem {
+    let text =
+        if let ConfigError::FileParse { cause, .. } = error { cause.to_string() } else { error.to_string() };
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains('|')).map(str::trim).collect();
+    Problem { key: String::new(), reason: format!("{} cannot be read: {}", path.display(), lines.join(": ")) }
+}

@@ -1,0 +1,233 @@
+//! Settings as an operator meets them: precedence, refusals, masking, documentation.
+
+use std::io::Write as _;
+
+use super::keys::{SETTINGS, variable};
+use super::*;
+
+const SECRETS: [(&str, &str); 4] = [
+    ("KABAR_OPERATOR_TOKEN", "operator-token-0123"),
+    ("KABAR_DATABASE_URL", "sqlite:///srv/kabar.db"),
+    ("KABAR_WHATSAPP__APP_SECRET", "0123"),
+    ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-me"),
+];
+
+fn environment(pairs: &[(&str, &str)]) -> Sources {
+    let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { environment: Some(environment), ..Sources::default() }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn with_file(file: &tempfile::NamedTempFile, pairs: &[(&str, &str)]) -> Sources {
+    Sources { file: Some(file.path().to_owned()), ..environment(pairs) }
+}
+
+fn keys_of(problems: &Problems) -> Vec<&str> {
+    problems.0.iter().map(|problem| problem.key.as_str()).collect()
+}
+
+fn refusal(mode: Mode, sources: &Sources) -> Problems {
+    Settings::load(mode, sources).expect_err("the settings should be refused")
+}
+
+#[test]
+fn dev_needs_nothing() {
+    let settings = Settings::load(Mode::Dev, &environment(&[])).unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.database_url, DatabaseUrl::Sqlite("data/kabar.db".into()));
+    assert_eq!(settings.operator_token, None);
+    assert_eq!(settings.whatsapp.base_url, None);
+    assert!(settings.outbound.allow_loopback);
+    assert_eq!(settings.limits.resident_conversations, 20_000);
+    assert_eq!(settings.limits.idle, Duration::from_mins(10));
+}
+
+#[test]
+fn serve_names_everything_that_is_missing() {
+    let problems = refusal(Mode::Serve, &environment(&[]));
+    let needed = ["database_url", "operator_token", "whatsapp.app_secret", "whatsapp.verify_token"];
+    assert_eq!(keys_of(&problems), needed);
+    let text = problems.to_string();
+    for key in needed {
+        assert!(text.contains(key) && text.contains(&variable(key)), "{key}: {text}");
+    }
+}
+
+#[test]
+fn serve_starts_with_what_it_needs_and_is_closed_by_default() {
+    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    assert_eq!(settings.whatsapp.base_url.as_deref(), Some("https://graph.facebook.com"));
+    assert!(!settings.outbound.allow_loopback);
+    assert!(settings.cors.allowed_origins.is_empty());
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = file("[dev]\ntraffic_per_minute = 1\n[limits]\nidle_seconds = 7\nbody_bytes = 2048\n");
+    let mut sources = with_file(
+        &file,
+        &[("KABAR_DEV__TRAFFIC_PER_MINUTE", "2"), ("KABAR_LIMITS__IDLE_SECONDS", "8"), ("PATH", "/bin")],
+    );
+    sources.flags.insert("dev.traffic_per_minute".to_owned(), "0".to_owned());
+    let settings = Settings::load(Mode::Dev, &sources).unwrap();
+    assert_eq!(settings.dev.traffic_per_minute, 0);
+    assert_eq!(settings.limits.idle, Duration::from_secs(8));
+    assert_eq!(settings.limits.body_bytes, 2048);
+    assert_eq!(settings.limits.waiting_polls, 10_000);
+}
+
+#[test]
+fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
+    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    assert_eq!(settings.whatsapp.app_secret.unwrap().reveal(), "0123");
+    let number = file("[whatsapp]\napp_secret = 123456\n");
+    let problems = refusal(Mode::Dev, &with_file(&number, &[]));
+    assert_eq!(keys_of(&problems), ["whatsapp.app_secret"]);
+    assert!(!problems.to_string().contains("123456"));
+}
+
+#[test]
+fn an_empty_variable_is_an_absent_one() {
+    let settings = Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", "")])).unwrap();
+    assert_eq!(settings.operator_token, None);
+}
+
+#[test]
+fn unknown_keys_are_named_where_they_stand() {
+    let file = file("[whatsapp]\napp_secert = \"x\"\n[limits.idle_seconds]\nmax = 1\n");
+    let problems = refusal(
+        Mode::Dev,
+        &with_file(&file, &[("KABAR_LISTEN_ON", "x"), ("KABAR_WHATSAPP", "x"), ("KABAR_9-_", "x")]),
+    );
+    let mut keys = keys_of(&problems);
+    keys.sort_unstable();
+    assert_eq!(keys, ["9-_", "limits.idle_seconds.max", "listen_on", "whatsapp", "whatsapp.app_secert"]);
+    assert!(problems.to_string().contains("KABAR_LISTEN_ON"), "{problems}");
+}
+
+#[test]
+fn invalid_values_are_all_reported_at_once() {
+    let cases = [
+        ("listen", "8080"),
+        ("database_url", "mysql://x"),
+        ("redis_url", "redis://127.0.0.1"),
+        ("operator_token", "short"),
+        ("whatsapp.app_secret", "with space"),
+        ("whatsapp.verify_token", "\u{e9}"),
+        ("whatsapp.base_url", "ftp://x"),
+        ("whatsapp.version", "23"),
+        ("dev.traffic_per_minute", "-1"),
+        ("outbound.allow_loopback", "maybe"),
+        ("limits.resident_conversations", "99"),
+        ("limits.idle_seconds", "0"),
+        ("limits.waiting_polls", "1000001"),
+        ("limits.queued_commands", "4k"),
+        ("limits.body_bytes", "1.5"),
+        ("limits.ingress_bytes", "65535"),
+        ("cors.allowed_origins", "https://a.example,*"),
+        ("log.format", "xml"),
+        ("log.level", "info,kabar=loud"),
+    ];
+    assert_eq!(cases.len(), SETTINGS.len(), "a setting without a bad example");
+    let flags = cases.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let problems = refusal(Mode::Serve, &Sources { flags, ..environment(&[]) });
+    let mut found = keys_of(&problems);
+    let mut wrong: Vec<&str> = cases.iter().map(|(key, _)| *key).collect();
+    found.sort_unstable();
+    wrong.sort_unstable();
+    assert_eq!(found, wrong);
+}
+
+#[test]
+fn addresses_are_refused_without_quoting_their_password() {
+    for (name, value) in [
+        ("KABAR_DATABASE_URL", "postgres://kabar:hunter2@db/kabar"),
+        ("KABAR_WHATSAPP__BASE_URL", "https://kabar:hunter2@graph.example"),
+        ("KABAR_REDIS_URL", "redis://:hunter2@cache"),
+    ] {
+        let problems = refusal(Mode::Dev, &environment(&[(name, value)]));
+        assert_eq!(problems.0.len(), 1);
+        assert!(problems.to_string().contains(name), "{problems}");
+        assert!(!problems.to_string().contains("hunter2"), "{problems}");
+    }
+    let problems = refusal(Mode::Dev, &environment(&[("KABAR_DATABASE_URL", "postgresql://db/kabar")]));
+    assert!(problems.to_string().contains("PostgreSQL is not supported by this version"), "{problems}");
+}
+
+#[test]
+fn sqlite_addresses() {
+    for (text, path) in [
+        ("sqlite://data/kabar.db", "data/kabar.db"),
+        ("sqlite:///srv/a b.db", "/srv/a b.db"),
+        ("sqlite:///srv/kabar.db?mode=rwc", "/srv/kabar.db"),
+    ] {
+        assert_eq!(DatabaseUrl::parse(text).unwrap().path(), std::path::Path::new(path));
+    }
+    for text in ["sqlite://", "sqlite::memory:", "sqlite://:memory:", "sqlite://x.db?cache=shared", "x.db"] {
+        assert!(DatabaseUrl::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn lists_come_as_arrays_or_with_commas() {
+    let wanted = ["https://a.example", "http://127.0.0.1:3000"];
+    let array = file("[cors]\nallowed_origins = [\"https://a.example\", \"http://127.0.0.1:3000\"]\n");
+    let commas = ("KABAR_CORS__ALLOWED_ORIGINS", "https://a.example, http://127.0.0.1:3000,");
+    for sources in [with_file(&array, &[]), environment(&[commas])] {
+        assert_eq!(Settings::load(Mode::Dev, &sources).unwrap().cors.allowed_origins, wanted);
+    }
+    let mixed = file("[cors]\nallowed_origins = [1]\n");
+    assert_eq!(keys_of(&refusal(Mode::Dev, &with_file(&mixed, &[]))), ["cors.allowed_origins"]);
+}
+
+#[test]
+fn a_broken_or_absent_file_is_named_without_quoting_it() {
+    let broken = file("[whatsapp]\napp_secret = hunter2\n");
+    let text = refusal(Mode::Dev, &with_file(&broken, &[])).to_string();
+    assert!(text.contains(&broken.path().display().to_string()) && text.contains("line 2"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let absent = Sources { file: Some("no/such/kabar.toml".into()), ..environment(&[]) };
+    assert!(refusal(Mode::Dev, &absent).to_string().contains("no/such/kabar.toml"));
+}
+
+#[test]
+fn masked_settings_are_a_file_that_names_every_key_and_no_secret() {
+    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    let text = settings.masked();
+    for secret in ["operator-token-0123", "\"0123\"", "verify-me"] {
+        assert!(!text.contains(secret), "{text}");
+        assert!(!format!("{settings:?}").contains(secret));
+    }
+    for known in SETTINGS {
+        let name = known.key.rsplit('.').next().unwrap();
+        assert!(text.lines().any(|line| line.trim_start_matches("# ").starts_with(name)), "{name}: {text}");
+    }
+    // Read back, it gives the same settings, but for the masks.
+    let again = file(&text);
+    let tokens = [("KABAR_OPERATOR_TOKEN", "operator-token-0123")];
+    let settings = Settings::load(Mode::Serve, &with_file(&again, &tokens)).unwrap();
+    assert_eq!(settings.masked(), text);
+}
+
+#[test]
+fn texts_are_quoted_as_toml() {
+    let odd = [("KABAR_DATABASE_URL", "sqlite://a\"b\\c\td")];
+    let settings = Settings::load(Mode::Dev, &environment(&odd)).unwrap();
+    let again = Settings::load(Mode::Dev, &with_file(&file(&settings.masked()), &[])).unwrap();
+    assert_eq!(again.database_url, settings.database_url);
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let page = include_str!("../../../docs/configuration.md");
+    for known in SETTINGS {
+        for name in [known.key.to_owned(), variable(known.key)] {
+            assert!(page.contains(&format!("`{name}`")), "{name} is missing in docs/configuration.md");
+        }
+    }
+}

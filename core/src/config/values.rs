@@ -1,0 +1,153 @@
+//! What the text of a setting may be. Pure; a refusal says what to write instead.
+//!
+//! Invariant: a refusal quotes a value only where it cannot hold a secret. An address may carry a
+//! password, so addresses are never quoted.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+
+use super::Mode;
+
+const OPERATOR_TOKEN_CHARS_MIN: usize = 16;
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Where everything durable is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// One file, made when it does not exist.
+    Sqlite(PathBuf),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite://<path>`. The path is taken as it is written, without percent decoding.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err("PostgreSQL is not supported by this version; use sqlite://<path>".to_owned());
+        }
+        let rest = text.strip_prefix("sqlite://").ok_or("must be sqlite://<path>")?;
+        // Scripts written for other servers ask to create the file, which kabar does anyway.
+        let path = rest.strip_suffix("?mode=rwc").unwrap_or(rest);
+        if path.is_empty() || path.contains('?') || path.contains(":memory:") {
+            return Err("must be sqlite:// and the path of a file, without parameters".to_owned());
+        }
+        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+
+    /// The file of an embedded database.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Sqlite(path) => path,
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+        }
+    }
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        [Self::Text, Self::Json]
+            .into_iter()
+            .find(|known| known.as_str() == text)
+            .ok_or_else(|| format!("must be text or json, got {text:?}"))
+    }
+
+    /// The word in the settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().or(Err(format!("must be an address and a port, like 127.0.0.1:8080, got {text:?}")))
+}
+
+/// A short token is fine on a developer's machine, and a hole in production.
+pub(super) fn operator_token_for(mode: Mode) -> impl FnOnce(&str) -> Result<(), String> {
+    move |text| {
+        any_secret(text)?;
+        if mode == Mode::Serve && text.chars().count() < OPERATOR_TOKEN_CHARS_MIN {
+            return Err(format!("is too short: at least {OPERATOR_TOKEN_CHARS_MIN} characters"));
+        }
+        Ok(())
+    }
+}
+
+/// Secrets travel in headers and query strings, so they are visible ASCII.
+pub(super) fn any_secret(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be letters, digits and signs of ASCII, without spaces".to_owned());
+    }
+    Ok(())
+}
+
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let refusal = "must be http:// or https:// and a host, without credentials, query or fragment";
+    let url = Url::parse(text).or(Err(refusal))?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    if !plain || url.query().is_some() || url.fragment().is_some() || !is_web(&url) {
+        return Err(refusal.to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+pub(super) fn graph_version(text: &str) -> Result<String, String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = text.strip_prefix('v').and_then(|rest| rest.split_once('.'));
+    if fits.is_some_and(|(major, minor)| digits(major) && digits(minor)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must look like v23.0, got {text:?}"))
+}
+
+/// What browsers send as `Origin`: scheme, host, and the port if it is not the usual one.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let refusal = || format!("must hold origins like https://inbox.example.com, got {text:?}");
+    let url = Url::parse(text).or(Err(refusal()))?;
+    if is_web(&url) && url.origin().ascii_serialization() == text {
+        Ok(text.to_owned())
+    } else {
+        Err(refusal())
+    }
+}
+
+/// A level, or `target=level` directives separated by commas.
+pub(super) fn level(text: &str) -> Result<String, String> {
+    let known = |directive: &str| {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        LEVELS.contains(&level.trim().to_ascii_lowercase().as_str())
+    };
+    if text.split(',').all(known) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be off, error, warn, info, debug or trace, or target=level pairs, got {text:?}"))
+}
+
+fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host()
+}
