@@ -1,0 +1,19 @@
+//! Meta's wire format: webhooks in, sends out, and the signatures on both.
+//!
+//! Invariant: Meta's words (`entry`, `changes`, `wa_id`) do not leave this room; what leaves it are
+//! the domain's own types. It knows neither the store nor the cache, and keeps no state.
+
+pub mod errors;
+pub mod graph;
+pub mod signature;
+pub mod translate;
+
+mod answer;
+mod content;
+mod payload;
+mod report;
+
+pub use payload::MalformedWebhook;
+
+/// WhatsApp's ids of messages are below 200 bytes today; longer than this is no id of a message.
+const WAMID_BYTES_MAX: usize = 512;

@@ -1,0 +1,105 @@
+//! What an answer of Meta's means for the call that it answers. Pure.
+//!
+//! Invariants: only an answer that Meta itself wrote refuses a message or says that it was not
+//! taken; where an intermediary may have swallowed Meta's answer, the outcome is unknown.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::errors::{self, Class};
+use super::graph::GraphOutcome;
+use super::translate::read_wamid;
+use crate::domain::message::MessageError;
+
+/// A server that asks for more patience than this is asked again nevertheless.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// An answer as far as it was read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// `Retry-After`, unread.
+    pub(super) retry_after: Option<String>,
+    /// `None` when it broke off or was longer than allowed.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl Answer {
+    fn json(&self) -> Option<Value> {
+        serde_json::from_slice(self.body.as_deref()?).ok()
+    }
+
+    /// Seconds only: Meta does not use the other form, a date.
+    fn patience(&self) -> Option<Duration> {
+        let seconds = self.retry_after.as_deref()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+    }
+
+    /// What the answer to a send says of the message.
+    pub(super) fn of_send(&self) -> GraphOutcome {
+        let json = self.json();
+        if (200..300).contains(&self.status) {
+            let wamid = read_wamid(json.as_ref().and_then(|json| json.pointer("/messages/0/id")));
+            return match wamid {
+                Some(wamid) => GraphOutcome::Accepted { wamid },
+                None => GraphOutcome::Unknown { error: self.unreadable() },
+            };
+        }
+        match self.refusal(json.as_ref()) {
+            // A gateway gave up on Meta, which may have taken the message all the same.
+            None if self.status >= 500 => GraphOutcome::Unknown { error: self.unreadable() },
+            refusal => refusal.unwrap_or_else(|| self.bare()).into(),
+        }
+    }
+
+    /// What the answer to a read receipt says.
+    pub(super) fn of_receipt(&self) -> Result<(), Refusal> {
+        if (200..300).contains(&self.status) {
+            return Ok(());
+        }
+        Err(self.refusal(self.json().as_ref()).unwrap_or_else(|| self.bare()))
+    }
+
+    /// The error that Meta wrote, if it wrote one.
+    fn refusal(&self, json: Option<&Value>) -> Option<Refusal> {
+        let error = json?.get("error").filter(|error| error.is_object())?;
+        let error = errors::read(error);
+        let class = error.provider_code.map_or(Class::Permanent, errors::classify);
+        let transient = class == Class::Transient || self.passing();
+        Some(Refusal { transient, retry_after: self.patience(), error })
+    }
+
+    /// An answer without an error of Meta's, as proxies write them.
+    fn bare(&self) -> Refusal {
+        Refusal { transient: self.passing(), retry_after: self.patience(), error: self.unreadable() }
+    }
+
+    /// Whether the HTTP status alone promises that a later call may fare better.
+    fn passing(&self) -> bool {
+        matches!(self.status, 408 | 425 | 429 | 500..)
+    }
+
+    fn unreadable(&self) -> MessageError {
+        errors::message_error(
+            None,
+            &format!("WhatsApp's server answered HTTP {} without saying why", self.status),
+        )
+    }
+}
+
+/// A call that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) error: MessageError,
+    pub(super) transient: bool,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl From<Refusal> for GraphOutcome {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { error, transient, retry_after } = refusal;
+        if transient { Self::Transient { error, retry_after } } else { Self::Refused(error) }
+    }
+}

@@ -1,0 +1,176 @@
+//! A message in one line: the `content` of what WhatsApp delivers.
+//!
+//! | type | content |
+//! |---|---|
+//! | text, button, system | its text |
+//! | image, video, audio, document, sticker | the caption; else the file's name; else `[image]` |
+//! | location | `📍 name, address`; else `📍 latitude, longitude` |
+//! | contacts | `👤 name, name` |
+//! | interactive | the title of the button or row; a form's text, else `[form]` |
+//! | reaction | the emoji; `[reaction removed]` when it was taken back |
+//! | order | `🛒 2 items`, and the text that came with it |
+//! | unsupported | `[unsupported]` |
+//!
+//! Invariant: at most [`CONTENT_CHARS_MAX`] characters; the payload keeps the whole. Only what a
+//! person wrote (text, caption) may have line breaks.
+
+use serde_json::Value;
+
+use crate::domain::message::MessageKind;
+
+/// WhatsApp's own limit of a text message.
+pub(super) const CONTENT_CHARS_MAX: usize = 4096;
+
+/// The content of a message that carries this object; `None` when the object lacks what its type
+/// must have.
+pub(super) fn render(kind: MessageKind, object: &Value) -> Option<String> {
+    let rendered = match kind {
+        MessageKind::Text | MessageKind::System => text_at(object, "/body")?.to_owned(),
+        MessageKind::Button => text_at(object, "/text").or_else(|| text_at(object, "/payload"))?.to_owned(),
+        MessageKind::Image
+        | MessageKind::Video
+        | MessageKind::Audio
+        | MessageKind::Document
+        | MessageKind::Sticker => media(kind, object)?,
+        MessageKind::Location => location(object)?,
+        MessageKind::Contacts => contacts(object)?,
+        MessageKind::Interactive => interactive(object)?,
+        MessageKind::Reaction => reaction(object)?,
+        MessageKind::Order => order(object)?,
+        // WhatsApp does not deliver templates; were it to, the message is kept as unsupported.
+        MessageKind::Template => return None,
+        MessageKind::Unsupported => "[unsupported]".to_owned(),
+    };
+    Some(bounded(&rendered, CONTENT_CHARS_MAX))
+}
+
+fn text_at<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer)?.as_str()
+}
+
+fn filled<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    text_at(object, pointer).filter(|text| !text.trim().is_empty())
+}
+
+fn media(kind: MessageKind, object: &Value) -> Option<String> {
+    let members = object.as_object()?;
+    if members.is_empty() {
+        return None;
+    }
+    let told =
+        filled(object, "/caption").map(str::to_owned).or_else(|| filled(object, "/filename").map(one_line));
+    Some(told.unwrap_or_else(|| format!("[{}]", kind.as_str())))
+}
+
+fn location(object: &Value) -> Option<String> {
+    let (latitude, longitude) = (object.get("latitude")?.as_f64()?, object.get("longitude")?.as_f64()?);
+    let named: Vec<&str> =
+        ["/name", "/address"].iter().filter_map(|pointer| filled(object, pointer)).collect();
+    let place =
+        if named.is_empty() { format!("{latitude}, {longitude}") } else { one_line(&named.join(", ")) };
+    Some(format!("📍 {place}"))
+}
+
+fn contacts(object: &Value) -> Option<String> {
+    let names: Vec<&str> = object
+        .as_array()?
+        .iter()
+        .filter_map(|card| filled(card, "/name/formatted_name").or_else(|| filled(card, "/name/first_name")))
+        .collect();
+    Some(if names.is_empty() { "👤".to_owned() } else { one_line(&format!("👤 {}", names.join(", "))) })
+}
+
+fn interactive(object: &Value) -> Option<String> {
+    let title = filled(object, "/button_reply/title").or_else(|| filled(object, "/list_reply/title"));
+    if let Some(title) = title {
+        return Some(one_line(title));
+    }
+    object.get("nfm_reply")?.as_object()?;
+    Some(filled(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
+}
+
+fn reaction(object: &Value) -> Option<String> {
+    text_at(object, "/message_id")?;
+    Some(filled(object, "/emoji").map_or_else(|| "[reaction removed]".to_owned(), one_line))
+}
+
+fn order(object: &Value) -> Option<String> {
+    let count = object.get("product_items")?.as_array()?.len();
+    let items = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
+    Some(match filled(object, "/text") {
+        Some(text) => format!("🛒 {items}: {}", one_line(text)),
+        None => format!("🛒 {items}"),
+    })
+}
+
+/// The text without its line breaks and other control characters.
+pub(super) fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The first so many characters.
+pub(super) fn bounded(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_type_has_its_rendering() {
+        use MessageKind::{
+            Audio, Button, Contacts, Document, Image, Interactive, Location, Order, Reaction, System, Text,
+        };
+        for (kind, object, content) in [
+            (Text, json!({"body": "two\nlines"}), "two\nlines"),
+            (Text, json!({"body": ""}), ""),
+            (Button, json!({"payload": "yes-1", "text": "Yes"}), "Yes"),
+            (System, json!({"body": "changed number"}), "changed number"),
+            (Image, json!({"id": "1"}), "[image]"),
+            (Image, json!({"id": "1", "caption": "my cat"}), "my cat"),
+            (Audio, json!({"id": "1", "voice": true}), "[audio]"),
+            (Document, json!({"id": "1", "filename": "menu.pdf"}), "menu.pdf"),
+            (Location, json!({"latitude": -7.25, "longitude": 112.75}), "📍 -7.25, 112.75"),
+            (
+                Location,
+                json!({"latitude": 1, "longitude": 2, "name": "Pier", "address": "Dock\n4"}),
+                "📍 Pier, Dock 4",
+            ),
+            (
+                Contacts,
+                json!([{"name": {"formatted_name": "Ann"}}, {"name": {"first_name": "Bo"}}]),
+                "👤 Ann, Bo",
+            ),
+            (Contacts, json!([]), "👤"),
+            (Interactive, json!({"type": "button_reply", "button_reply": {"id": "a", "title": "Go"}}), "Go"),
+            (Interactive, json!({"type": "list_reply", "list_reply": {"id": "a", "title": "Row"}}), "Row"),
+            (Interactive, json!({"type": "nfm_reply", "nfm_reply": {"body": "Sent"}}), "Sent"),
+            (Interactive, json!({"type": "nfm_reply", "nfm_reply": {}}), "[form]"),
+            (Reaction, json!({"message_id": "wamid.A", "emoji": "👍"}), "👍"),
+            (Reaction, json!({"message_id": "wamid.A"}), "[reaction removed]"),
+            (Order, json!({"product_items": [1]}), "🛒 1 item"),
+            (Order, json!({"product_items": [1, 2], "text": "soon"}), "🛒 2 items: soon"),
+        ] {
+            assert_eq!(render(kind, &object).as_deref(), Some(content), "{object}");
+        }
+    }
+
+    #[test]
+    fn an_object_without_its_substance_has_none() {
+        for kind in MessageKind::ALL.iter().filter(|kind| **kind != MessageKind::Unsupported) {
+            for object in [json!(null), json!({}), json!("x"), json!({"body": 1, "latitude": "1"})] {
+                // A media object is whatever its id says, so any member will do.
+                let is_media = media(*kind, &object).is_some();
+                assert!(is_media || render(*kind, &object).is_none(), "{kind:?} {object}");
+            }
+        }
+    }
+
+    #[test]
+    fn content_is_bounded_in_characters() {
+        let long = json!({"body": "é".repeat(5000)});
+        assert_eq!(render(MessageKind::Text, &long).unwrap().chars().count(), CONTENT_CHARS_MAX);
+    }
+}

@@ -1,0 +1,149 @@
+//! Meta's error numbers: our word for each, and whether trying again can help.
+//!
+//! Source of the numbers: "Error codes" of Meta's Cloud API documentation, and the contract's
+//! section 8. Invariant: a number that is not known here is permanent and called
+//! `whatsapp_error`. Deciding when to try again is the sender's business.
+
+use serde_json::Value;
+
+use super::content::{bounded, one_line};
+use crate::domain::message::MessageError;
+
+/// Texts of errors are shown to people; more than this says nothing more.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// What a refusal means for the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The same call may succeed later.
+    Transient,
+    /// The account's token is no longer good; every other call would end the same way.
+    TokenRefused,
+    /// The same call ends the same way for ever.
+    Permanent,
+}
+
+/// What this number of Meta's means for the message.
+#[must_use]
+pub const fn classify(provider_code: i64) -> Class {
+    match provider_code {
+        1 | 2 | 4 | 80_007 | 130_429 | 131_000 | 131_016 | 131_056 => Class::Transient,
+        0 | 190 => Class::TokenRefused,
+        _ => Class::Permanent,
+    }
+}
+
+/// Whether the same call may succeed later.
+#[must_use]
+pub const fn is_transient(provider_code: i64) -> bool {
+    matches!(classify(provider_code), Class::Transient)
+}
+
+/// Whether WhatsApp refused the account's token, so that the account is degraded.
+#[must_use]
+pub fn is_token_refused(error: &MessageError) -> bool {
+    error.provider_code.is_some_and(|code| classify(code) == Class::TokenRefused)
+}
+
+/// The contract's `error.code` for this number of Meta's.
+#[must_use]
+pub const fn code_of(provider_code: i64) -> &'static str {
+    match provider_code {
+        131_047 => "outside_24h_window",
+        131_026 => "recipient_not_on_whatsapp",
+        132_000 => "template_param_count_mismatch",
+        132_001 => "template_not_found",
+        132_012 => "template_param_format_mismatch",
+        132_015 => "template_paused",
+        132_016 => "template_disabled",
+        131_052 | 131_053 => "media_download_failed",
+        131_049 => "marketing_limit_reached",
+        _ => "whatsapp_error",
+    }
+}
+
+/// An error of Meta's that has this number, told in these words.
+#[must_use]
+pub fn message_error(provider_code: Option<i64>, message: &str) -> MessageError {
+    MessageError {
+        code: provider_code.map_or("whatsapp_error", code_of).into(),
+        message: message.into(),
+        provider_code,
+    }
+}
+
+/// Reads an error object of Meta's, as webhooks and answers carry it: the most telling of its texts
+/// (`error_data.details`, `message`, `error_user_msg`, `title`), and its number.
+#[must_use]
+pub(super) fn read(error: &Value) -> MessageError {
+    let code = error.get("code").and_then(whole_number);
+    let texts = [
+        error.pointer("/error_data/details"),
+        error.get("message"),
+        error.get("error_user_msg"),
+        error.get("title"),
+    ];
+    let text = texts.into_iter().flatten().filter_map(Value::as_str).find(|text| !text.trim().is_empty());
+    message_error(code, &bounded(&one_line(text.unwrap_or("WhatsApp gave no reason")), MESSAGE_CHARS_MAX))
+}
+
+fn whole_number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_contracts_numbers_have_the_contracts_words() {
+        for (number, word) in [
+            (131_047, "outside_24h_window"),
+            (131_026, "recipient_not_on_whatsapp"),
+            (132_000, "template_param_count_mismatch"),
+            (132_001, "template_not_found"),
+            (132_012, "template_param_format_mismatch"),
+            (132_015, "template_paused"),
+            (132_016, "template_disabled"),
+            (131_052, "media_download_failed"),
+            (131_053, "media_download_failed"),
+            (131_049, "marketing_limit_reached"),
+            (100, "whatsapp_error"),
+            (-1, "whatsapp_error"),
+        ] {
+            assert_eq!(code_of(number), word, "{number}");
+        }
+    }
+
+    #[test]
+    fn only_the_listed_numbers_are_tried_again() {
+        for number in [1, 2, 4, 80_007, 130_429, 131_000, 131_016, 131_056] {
+            assert!(is_transient(number), "{number}");
+        }
+        for number in [0, 190] {
+            assert_eq!(classify(number), Class::TokenRefused);
+            assert!(is_token_refused(&message_error(Some(number), "x")));
+        }
+        for number in [-1, 3, 10, 100, 200, 368, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
+            assert_eq!(classify(number), Class::Permanent, "{number}");
+        }
+        assert!(!is_token_refused(&message_error(None, "x")));
+    }
+
+    #[test]
+    fn the_most_telling_text_is_taken() {
+        let full = json!({"code": 131_047, "title": "Re-engagement message", "message": "Re-engagement message",
+            "error_data": {"details": "More than 24 hours\nhave passed"}});
+        let error = read(&full);
+        assert_eq!((&*error.code, error.provider_code), ("outside_24h_window", Some(131_047)));
+        assert_eq!(&*error.message, "More than 24 hours have passed");
+        assert_eq!(&*read(&json!({"code": "4", "title": "Limit", "message": " "})).message, "Limit");
+        for nothing in [json!({}), json!(null), json!("x"), json!({"code": 1.5, "message": 7})] {
+            let error = read(&nothing);
+            assert_eq!((&*error.code, error.provider_code), ("whatsapp_error", None), "{nothing}");
+            assert_eq!(&*error.message, "WhatsApp gave no reason");
+        }
+        assert_eq!(read(&json!({"message": "é".repeat(5000)})).message.chars().count(), MESSAGE_CHARS_MAX);
+    }
+}

@@ -1,0 +1,195 @@
+//! Calls to Meta's Graph API: sending a message, and telling that one was read.
+//!
+//! Invariants: one call is one request, never followed elsewhere and never repeated here; it ends
+//! within 30 seconds; no more than 64 KiB of an answer is read; tokens, numbers and bodies are not
+//! logged. When to call again, and how fast, is the sender's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, redirect};
+use serde_json::{Map, Value, json};
+use tracing::Instrument;
+
+use super::answer::{Answer, Refusal};
+use super::errors;
+use crate::domain::account::Account;
+use crate::domain::message::{Message, MessageError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Meta's answers have a few hundred bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How a send ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GraphOutcome {
+    /// WhatsApp has it, under this id.
+    Accepted {
+        /// WhatsApp's id.
+        wamid: Arc<str>,
+    },
+    /// WhatsApp does not want it, now or ever.
+    Refused(MessageError),
+    /// WhatsApp did not take it, and may take it later.
+    Transient {
+        /// Why not.
+        error: MessageError,
+        /// How long WhatsApp asked us to wait; at most an hour.
+        retry_after: Option<Duration>,
+    },
+    /// The request went out and no readable answer came back: WhatsApp may have the message.
+    Unknown {
+        /// What is known.
+        error: MessageError,
+    },
+}
+
+/// Why a read receipt was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("WhatsApp did not take the read receipt: {}", .error.message)]
+pub struct ReceiptRefusal {
+    /// Why.
+    pub error: MessageError,
+    /// Whether the same call may succeed later.
+    pub transient: bool,
+    /// How long WhatsApp asked us to wait; at most an hour.
+    pub retry_after: Option<Duration>,
+}
+
+/// Meta's Graph API. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct GraphClient {
+    base_url: Arc<str>,
+    version: Arc<str>,
+    http: Client,
+}
+
+/// Why a request has no answer.
+enum Lost {
+    /// It never left.
+    NotSent(MessageError),
+    /// It may have arrived.
+    Unanswered(MessageError),
+}
+
+impl GraphClient {
+    /// A client of the API at `base_url` (e.g. `https://graph.facebook.com`), in this version (e.g.
+    /// `v23.0`).
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base_url: &str, version: &str) -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("kabar/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self::with_http(base_url, version, http))
+    }
+
+    /// The same over a client that somebody else has set up.
+    #[must_use]
+    pub fn with_http(base_url: &str, version: &str, http: Client) -> Self {
+        Self {
+            base_url: base_url.trim_end_matches('/').into(),
+            version: version.trim_matches('/').into(),
+            http,
+        }
+    }
+
+    /// Sends a message. Our id travels with it and comes back in its statuses.
+    pub async fn send(&self, account: &Account, message: &Message) -> GraphOutcome {
+        let Some(body) = send_body(message) else {
+            return GraphOutcome::Refused(errors::message_error(None, "the message's payload is not JSON"));
+        };
+        let span = tracing::debug_span!("graph.send", account = %account.id, message = %message.id);
+        match self.post(account, &body).instrument(span).await {
+            Ok(answer) => answer.of_send(),
+            Err(Lost::NotSent(error)) => GraphOutcome::Transient { error, retry_after: None },
+            Err(Lost::Unanswered(error)) => GraphOutcome::Unknown { error },
+        }
+    }
+
+    /// Tells the contact that the business has read a message, and all before it.
+    ///
+    /// # Errors
+    /// [`ReceiptRefusal`]; a lost answer counts as transient, since telling twice does no harm.
+    pub async fn mark_read(&self, account: &Account, wamid: &str) -> Result<(), ReceiptRefusal> {
+        let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
+        let span = tracing::debug_span!("graph.mark_read", account = %account.id);
+        match self.post(account, &body).instrument(span).await {
+            Ok(answer) => answer.of_receipt().map_err(ReceiptRefusal::from),
+            Err(Lost::NotSent(error) | Lost::Unanswered(error)) => {
+                Err(ReceiptRefusal { error, transient: true, retry_after: None })
+            }
+        }
+    }
+
+    async fn post(&self, account: &Account, body: &Value) -> Result<Answer, Lost> {
+        let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
+        // The token is the key to Meta's API.
+        let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
+        let response = request.send().await.map_err(|error| lost(&error.without_url()))?;
+        Ok(read(response).await)
+    }
+}
+
+impl From<Refusal> for ReceiptRefusal {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { error, transient, retry_after } = refusal;
+        Self { error, transient, retry_after }
+    }
+}
+
+fn send_body(message: &Message) -> Option<Value> {
+    let payload: Value = serde_json::from_str(&message.payload).ok()?;
+    let mut body = Map::new();
+    body.insert("messaging_product".into(), "whatsapp".into());
+    body.insert("recipient_type".into(), "individual".into());
+    body.insert("to".into(), message.to.digits().into());
+    body.insert("type".into(), message.kind.as_str().into());
+    body.insert(message.kind.as_str().into(), payload);
+    if let Some(context) = &message.context {
+        body.insert("context".into(), json!({"message_id": &**context}));
+    }
+    body.insert("biz_opaque_callback_data".into(), message.id.to_string().into());
+    Some(Value::Object(body))
+}
+
+fn lost(error: &reqwest::Error) -> Lost {
+    tracing::debug!(error = %error, "no answer from WhatsApp");
+    let told = |text| errors::message_error(None, text);
+    if error.is_builder() {
+        Lost::NotSent(told(
+            "the request to WhatsApp could not be built; check the base URL and the access token",
+        ))
+    } else if error.is_connect() {
+        Lost::NotSent(told("WhatsApp could not be reached"))
+    } else if error.is_timeout() {
+        Lost::Unanswered(told("WhatsApp did not answer in time"))
+    } else {
+        Lost::Unanswered(told("the connection to WhatsApp broke before it answered"))
+    }
+}
+
+async fn read(mut response: Response) -> Answer {
+    let status = response.status().as_u16();
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    let body = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
+            Ok(None) => break Some(body),
+            // Too long, or broken off: what was read says nothing.
+            Ok(Some(_)) | Err(_) => break None,
+        }
+    };
+    Answer { status, retry_after, body }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Takes a webhook's bytes apart without judging what is inside.
+//!
+//! Invariants: what cannot be read stays with the piece that holds it, so neighbours are not
+//! lost; no text that leaves here holds U+0000 (PostgreSQL cannot store it) or half of a surrogate
+//! pair (UTF-8 cannot spell it). Meaning is `translate`'s business.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+/// The body is not a JSON object at all, so there is nothing in it to take or to skip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body is not a JSON object")]
+pub struct MalformedWebhook;
+
+/// The members of an object, none of them read yet.
+pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+const ESCAPE_BYTES: usize = 6;
+const REPLACEMENT: &[u8; ESCAPE_BYTES] = br"\ufffd";
+
+/// The body as text in which every escape can be stored: what cannot becomes U+FFFD, the
+/// replacement character, as do bytes that are not UTF-8.
+pub(super) fn storable(body: &[u8]) -> Cow<'_, str> {
+    let broken = unstorable_escapes(body);
+    if broken.is_empty() {
+        return String::from_utf8_lossy(body);
+    }
+    let mut mended = body.to_vec();
+    for at in broken {
+        if let Some(escape) = mended.get_mut(at..at + ESCAPE_BYTES) {
+            escape.copy_from_slice(REPLACEMENT);
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&mended).into_owned())
+}
+
+/// Where `\u0000` and the halves of surrogate pairs that stand alone begin.
+fn unstorable_escapes(body: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(ahead) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += ahead;
+        match unit(body, at) {
+            None => at += 2,
+            Some(0xd800..=0xdbff) if matches!(unit(body, at + ESCAPE_BYTES), Some(0xdc00..=0xdfff)) => {
+                at += 2 * ESCAPE_BYTES;
+            }
+            Some(code) => {
+                if code == 0 || (0xd800..=0xdfff).contains(&code) {
+                    found.push(at);
+                }
+                at += ESCAPE_BYTES;
+            }
+        }
+    }
+    found
+}
+
+/// The UTF-16 unit that a `\uXXXX` at this place spells.
+fn unit(body: &[u8], at: usize) -> Option<u16> {
+    let digits = body.get(at..at + ESCAPE_BYTES)?.strip_prefix(br"\u")?;
+    digits.iter().try_fold(0, |code: u16, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some((code << 4) | u16::try_from(digit).ok()?)
+    })
+}
+
+/// The members of an object; the last of those with one name. `None` when it is no object.
+pub(super) fn members(json: &str) -> Option<Members<'_>> {
+    serde_json::from_str(json).ok()
+}
+
+/// The elements of an array; `None` when it is none.
+pub(super) fn elements(json: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(json).ok()
+}
+
+/// A member that is a string.
+pub(super) fn string(members: &Members<'_>, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn escapes_that_cannot_be_stored_are_replaced() {
+        for (raw, mended) in [
+            (r"a\u0000b", r"a\ufffdb"),
+            (r"\ud800", r"\ufffd"),
+            (r"\uDC00x", r"\ufffdx"),
+            (r"\ud83d\ude00", r"\ud83d\ude00"),
+            (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+            (r"\ud83dA", r"\ufffdA"),
+            // An escaped backslash before a `u` is no escape of a character.
+            (r"\\u0000", r"\\u0000"),
+            (r"\\\u0000", r"\\\ufffd"),
+            (r"\u00", r"\u00"),
+            (r"\", r"\"),
+        ] {
+            assert_eq!(storable(raw.as_bytes()), mended, "{raw}");
+        }
+        assert_eq!(storable(b"a\xffb"), "a\u{fffd}b");
+        assert!(matches!(storable(b"plain \\n text"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_member_is_kept_although_it_cannot_be_read() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let json = format!(r#"{{"deep":{deep},"huge":1e999,"name":"x"}}"#);
+        let found = members(&json).unwrap();
+        assert_eq!(string(&found, "name").as_deref(), Some("x"));
+        assert_eq!(found["deep"].get(), deep);
+        assert_eq!(string(&found, "huge"), None);
+        assert!(members("[]").is_none() && elements("{}").is_none() && members("{} x").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn mending_leaves_json_json(text: String, nul in any::<bool>()) {
+            let text = if nul { format!("{text}\0") } else { text };
+            let json = serde_json::to_string(&text).unwrap();
+            let read: String = serde_json::from_str(&storable(json.as_bytes())).unwrap();
+            prop_assert_eq!(read, text.replace('\0', "\u{fffd}"));
+        }
+
+        #[test]
+        fn any_units_can_be_read_after_mending(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xd800u16..0xe000], 0..12)) {
+            let json = units.iter().fold(String::new(), |json, unit| json + &format!("\\u{unit:04x}"));
+            let read: String = serde_json::from_str(&storable(format!("\"{json}\"").as_bytes())).unwrap();
+            let expected = String::from_utf16_lossy(&units).replace('\0', "\u{fffd}");
+            prop_assert_eq!(read, expected);
+        }
+    }
+}

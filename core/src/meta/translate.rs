@@ -1,0 +1,291 @@
+//! A webhook's body in the domain's words.
+//!
+//! Invariants: pure; only a body that is no JSON object is refused; each entry, change, message and
+//! status is read on its own, so that an unreadable one costs nobody but itself, and is told in
+//! `skipped`; items of one account keep their order. Whether the account exists, and whether the
+//! body was signed, is not known here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::payload::{self, MalformedWebhook, Members};
+use super::{WAMID_BYTES_MAX, content, errors, report};
+use crate::domain::account::PhoneNumberId;
+use crate::domain::message::{Inbound, InboundMessage, MessageError, MessageKind};
+use crate::domain::phone::Phone;
+use crate::domain::time::Timestamp;
+
+/// Profile names are at most 25 characters on WhatsApp's side today.
+const NAME_CHARS_MAX: usize = 256;
+/// The largest object of a message that is kept; Meta's own limits leave it far below.
+const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// 2009-01-01, the year in which WhatsApp began: no message is older.
+const FIRST_SECOND: i64 = 1_230_768_000;
+/// A time of Meta's may be this far ahead of our clock and still be a time.
+const AHEAD_MAX: Duration = Duration::from_hours(24);
+
+/// Everything of one webhook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Webhook {
+    /// Every number that the webhook names: one of their secrets may have signed it.
+    pub named: BTreeSet<PhoneNumberId>,
+    /// Messages and statuses, grouped by the number that they concern, in order of first mention.
+    pub groups: Vec<AccountGroup>,
+    /// What WhatsApp reports to be wrong with a number as such (`value.errors`).
+    pub account_errors: Vec<AccountError>,
+    /// What was left out, and why.
+    pub skipped: Vec<SkippedItem>,
+}
+
+/// What one number received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountGroup {
+    /// Meta's id of the number.
+    pub phone_number_id: PhoneNumberId,
+    /// In the order in which they stood in the webhook. Never empty.
+    pub items: Vec<Inbound>,
+}
+
+/// An error that concerns a number and none of its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountError {
+    /// Meta's id of the number.
+    pub phone_number_id: PhoneNumberId,
+    /// What is wrong.
+    pub error: MessageError,
+}
+
+/// A piece of a webhook that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedItem {
+    /// Meta's id of the number, where that much could be read.
+    pub phone_number_id: Option<PhoneNumberId>,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a piece of a webhook was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SkipReason {
+    /// Not of the shape that its place asks for, or beyond what can be read.
+    #[error("unreadable")]
+    Unreadable,
+    /// A change of another field than `messages`.
+    #[error("field not subscribed")]
+    OtherField,
+    /// It does not say which number it concerns.
+    #[error("no phone_number_id")]
+    NoPhoneNumberId,
+    /// No id of WhatsApp's, or one that is too long.
+    #[error("no usable message id")]
+    NoWamid,
+    /// The sender is not a telephone number.
+    #[error("sender is not a phone number")]
+    SenderNotAPhone,
+    /// A status that nobody knows.
+    #[error("unknown status")]
+    UnknownStatus,
+    /// More than is kept of one message.
+    #[error("payload too large")]
+    PayloadTooLarge,
+}
+
+/// Translates a body that arrived at `received_at`, which also stands in for times that are missing
+/// or absurd.
+///
+/// # Errors
+/// [`MalformedWebhook`] when the body is not a JSON object at all.
+pub fn translate(body: &[u8], received_at: Timestamp) -> Result<Webhook, MalformedWebhook> {
+    let text = payload::storable(body);
+    let envelope = payload::members(&text).ok_or(MalformedWebhook)?;
+    let mut reading = Reading { received_at, webhook: Webhook::default(), places: HashMap::new() };
+    for entry in reading.elements(&envelope, "entry", None) {
+        match payload::members(entry.get()) {
+            Some(entry) => reading.entry(&entry),
+            None => reading.skip(None, SkipReason::Unreadable),
+        }
+    }
+    Ok(reading.webhook)
+}
+
+struct Reading {
+    received_at: Timestamp,
+    webhook: Webhook,
+    /// Where each number's group stands.
+    places: HashMap<PhoneNumberId, usize>,
+}
+
+impl Reading {
+    fn entry(&mut self, entry: &Members<'_>) {
+        for change in self.elements(entry, "changes", None) {
+            let change = payload::members(change.get());
+            // A change without a field is taken for what its value says.
+            let named = change.as_ref().filter(|change| change.contains_key("field"));
+            if named.is_some_and(|change| payload::string(change, "field").as_deref() != Some("messages")) {
+                self.skip(None, SkipReason::OtherField);
+                continue;
+            }
+            match change.and_then(|change| payload::members(change.get("value")?.get())) {
+                Some(value) => self.value(&value),
+                None => self.skip(None, SkipReason::Unreadable),
+            }
+        }
+    }
+
+    fn value(&mut self, value: &Members<'_>) {
+        let metadata = value.get("metadata").and_then(|metadata| payload::members(metadata.get()));
+        let id = metadata.and_then(|metadata| payload::string(&metadata, "phone_number_id"));
+        let Some(id) = id.as_deref().and_then(PhoneNumberId::parse) else {
+            self.skip(None, SkipReason::NoPhoneNumberId);
+            return;
+        };
+        self.webhook.named.insert(id.clone());
+        let names = self.names(value, &id);
+        for message in self.elements(value, "messages", Some(&id)) {
+            let item = read_item(message)
+                .and_then(|item| read_message(item, &names, self.received_at))
+                .map(Inbound::Message);
+            self.keep(&id, item);
+        }
+        for status in self.elements(value, "statuses", Some(&id)) {
+            let item = read_item(status)
+                .and_then(|item| report::read_status(&item, self.received_at))
+                .map(Inbound::Status);
+            self.keep(&id, item);
+        }
+        for error in self.elements(value, "errors", Some(&id)) {
+            match read_item(error) {
+                Ok(error) => {
+                    let error = errors::read(&Value::Object(error));
+                    self.webhook.account_errors.push(AccountError { phone_number_id: id.clone(), error });
+                }
+                Err(reason) => self.skip(Some(&id), reason),
+            }
+        }
+    }
+
+    /// Profile names by number. An unreadable one is merely unknown: nothing is lost that is not
+    /// told again with the next message.
+    fn names(&mut self, value: &Members<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
+        let contacts = self.elements(value, "contacts", Some(id));
+        let cards = contacts.into_iter().filter_map(|card| read_item(card).ok());
+        cards
+            .filter_map(|card| {
+                let card = Value::Object(card);
+                let phone = Phone::parse(card.get("wa_id")?.as_str()?)?;
+                let name = content::one_line(card.pointer("/profile/name")?.as_str()?);
+                let name = content::bounded(&name, NAME_CHARS_MAX);
+                (!name.is_empty()).then(|| (phone, name.into()))
+            })
+            .collect()
+    }
+
+    /// The elements of a list; none when it is absent, and told when it is something else.
+    fn elements<'a>(
+        &mut self,
+        members: &Members<'a>,
+        name: &str,
+        id: Option<&PhoneNumberId>,
+    ) -> Vec<&'a RawValue> {
+        let Some(list) = members.get(name).filter(|list| list.get() != "null") else { return Vec::new() };
+        payload::elements(list.get()).unwrap_or_else(|| {
+            self.skip(id, SkipReason::Unreadable);
+            Vec::new()
+        })
+    }
+
+    fn keep(&mut self, id: &PhoneNumberId, item: Result<Inbound, SkipReason>) {
+        let item = match item {
+            Ok(item) => item,
+            Err(reason) => return self.skip(Some(id), reason),
+        };
+        let groups = &mut self.webhook.groups;
+        let place = *self.places.entry(id.clone()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.items.push(item),
+            None => groups.push(AccountGroup { phone_number_id: id.clone(), items: vec![item] }),
+        }
+    }
+
+    fn skip(&mut self, id: Option<&PhoneNumberId>, reason: SkipReason) {
+        self.webhook.skipped.push(SkippedItem { phone_number_id: id.cloned(), reason });
+    }
+}
+
+/// Reads one item whole. Its own recursion limit (128 levels) and range of numbers apply here.
+fn read_item(raw: &RawValue) -> Result<Map<String, Value>, SkipReason> {
+    match serde_json::from_str(raw.get()) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => {
+            Err(SkipReason::Unreadable)
+        }
+    }
+}
+
+fn read_message(
+    message: Map<String, Value>,
+    names: &HashMap<Phone, Arc<str>>,
+    received_at: Timestamp,
+) -> Result<InboundMessage, SkipReason> {
+    let wamid = read_wamid(message.get("id")).ok_or(SkipReason::NoWamid)?;
+    let from = message.get("from").and_then(Value::as_str).and_then(Phone::parse);
+    let from = from.ok_or(SkipReason::SenderNotAPhone)?;
+    let at = read_time(message.get("timestamp"), received_at);
+    let answered = read_wamid(message.get("context").and_then(|context| context.get("id")));
+    let profile_name = names.get(&from).cloned();
+    let (kind, content, object) = read_substance(message);
+    let payload = object.to_string();
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(SkipReason::PayloadTooLarge);
+    }
+    Ok(InboundMessage {
+        wamid,
+        from,
+        profile_name,
+        at,
+        kind,
+        content: content.into(),
+        payload: payload.into(),
+        context: answered,
+    })
+}
+
+/// What the message is and carries. One of an unknown type, or without what its type must have, is
+/// kept whole.
+fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Value) {
+    let name = message.get("type").and_then(Value::as_str).unwrap_or_default();
+    let known = MessageKind::parse(name).filter(|kind| *kind != MessageKind::Unsupported);
+    let rendered = known.and_then(|kind| Some((kind, content::render(kind, message.get(kind.as_str())?)?)));
+    match rendered {
+        Some((kind, content)) => {
+            let object = message.remove(kind.as_str()).unwrap_or_default();
+            (kind, content, object)
+        }
+        None => (MessageKind::Unsupported, "[unsupported]".to_owned(), Value::Object(message)),
+    }
+}
+
+/// WhatsApp's id of a message, if this is one.
+pub(super) fn read_wamid(id: Option<&Value>) -> Option<Arc<str>> {
+    let id = id?.as_str()?;
+    (1..=WAMID_BYTES_MAX).contains(&id.len()).then(|| id.into())
+}
+
+/// Unix seconds, as a string or a number; `received_at` when that is no time of a message.
+pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Timestamp {
+    let seconds = seconds.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()));
+    match seconds {
+        Some(seconds) if seconds >= FIRST_SECOND => {
+            let at = Timestamp::from_seconds(seconds);
+            if at > received_at.plus(AHEAD_MAX) { received_at } else { at }
+        }
+        Some(_) | None => received_at,
+    }
+}
+
+#[cfg(test)]
+mod tests;
