@@ -3,8 +3,32 @@
 //! Invariants: what a call acknowledged is fsynced; a commit moves its account's revision from the
 //! expected value under the owner's epoch, or changes nothing; a reader sees whole commits only.
 //! It does not decide anything: rules are the domain's.
+//!
+//! One room per noun holds that noun's row and statements; `engine` is the only one that knows
+//! sqlx's connections; `writer` and `batch` put the writes of all accounts into few transactions.
+
+mod account;
+mod batch;
+mod contact;
+mod conversation;
+mod engine;
+mod event;
+mod facts;
+mod idempotency;
+mod message;
+mod organisation;
+mod parked;
+mod purge;
+mod row;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::sync::Arc;
+
+pub use self::purge::PurgeAges;
+pub use self::secrets::ServerSecrets;
 
 use crate::domain::account::Account;
 use crate::domain::conversation::Conversation;
@@ -20,12 +44,22 @@ pub enum StoreError {
     /// The database is away, full, locked, or broken: nothing was written.
     #[error("storage is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// The database is well and refuses these rows for their own sake: a defect of the caller, for
+    /// whom trying the same again is of no use. Nothing was written.
+    #[error("the database refuses the rows")]
+    Refused(#[source] sqlx::Error),
     /// Somebody else committed for this account: the caller's picture is old, and it must reload.
     #[error("another writer owns the account")]
     Fenced,
     /// A row that this server did not write so: a defect, or a file that was tampered with.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if engine::refuses(&error) { Self::Refused(error) } else { Self::Unavailable(error) }
+    }
 }
 
 /// What an account's actor starts from.
@@ -98,4 +132,112 @@ pub struct DirectoryRows {
     pub users: Vec<User>,
     /// Every account.
     pub accounts: Vec<Account>,
+}
+
+/// Whether a number could be connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InsertedAccount {
+    /// The account, with its `number` filled in.
+    Inserted(Account),
+    /// Its `phone_number_id` is connected already, here or elsewhere.
+    AlreadyConnected,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Connections that read.
+    pub readers: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { readers: 4 }
+    }
+}
+
+/// A handle of the open database. Cheap to clone; the nouns' rooms hold most of what it can do.
+#[derive(Clone)]
+pub struct Store {
+    engine: engine::Engine,
+    writer: writer::Writer,
+    secrets: Arc<ServerSecrets>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("statements_executed", &self.statements_executed()).finish()
+    }
+}
+
+impl Store {
+    /// Opens `sqlite://path/to/file.db`. Makes the file and its folder if they are missing, brings
+    /// the schema up, and makes the server's secrets on the first start.
+    ///
+    /// Must be called inside a tokio runtime, on which the writing task then lives.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file cannot be opened, or its schema is not ours;
+    /// [`StoreError::Corrupt`] when its secrets cannot be read.
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        let engine = engine::Engine::open(url, options.readers).await?;
+        let mut connection = engine.writer().await?;
+        let secrets = Arc::new(ServerSecrets::load(&engine, &mut connection).await?);
+        let writer = writer::Writer::start(engine.clone(), connection);
+        Ok(Self { engine, writer, secrets })
+    }
+
+    /// Finishes the writes that wait, and closes every connection. Whatever is asked afterwards is
+    /// answered with [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        // The writer last: it can move the log into the file once nobody reads from it.
+        self.engine.close().await;
+        self.writer.close().await;
+    }
+
+    /// Whether the database answers and, if its last write failed, whether it takes writes again.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.engine.fetch("SELECT 1", Vec::new()).await?;
+        if self.writer.is_failing() {
+            self.writer.write("UPDATE probes SET written = written + 1 WHERE id = 1", Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// The server's own keys.
+    #[must_use]
+    pub fn secrets(&self) -> &ServerSecrets {
+        &self.secrets
+    }
+
+    /// SQL statements run so far, reads and writes; tests prove with it what costs none.
+    #[must_use]
+    pub fn statements_executed(&self) -> u64 {
+        self.engine.executed()
+    }
+
+    /// Everything that authentication and routing need.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn directory(&self) -> Result<DirectoryRows, StoreError> {
+        Ok(DirectoryRows {
+            organisations: self.organisations().await?,
+            api_keys: self.live_api_keys().await?,
+            users: self.users().await?,
+            accounts: self.accounts().await?,
+        })
+    }
+
+    /// Writes one account's commit: on return it is on the disk, and every reader sees it.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the account has moved on under another owner;
+    /// [`StoreError::Refused`] when the rows break a rule of the schema. Nothing is written then.
+    pub async fn commit(&self, commit: CycleCommit) -> Result<(), StoreError> {
+        self.writer.commit(commit).await
+    }
 }

@@ -1,0 +1,201 @@
+//! Accounts: their row, their clock and fence, and what their actor starts from.
+//!
+//! Invariant: revision, sequence and the instant of the last commit move together, only in a commit
+//! that names the epoch and the revision in force; the epoch moves only in an activation.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::engine::{Fields, Row};
+use super::row::{Place, Text};
+use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, conversation};
+use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use crate::ids::{AccountId, OrganisationId};
+
+/// The table.
+pub(super) const TABLE: &str = "accounts";
+
+const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name, status, access_token, \
+     app_secret, messages_per_second, sandbox, created_at";
+
+/// Lets through the commits that name the epoch and the revision in force, moves those accounts
+/// on, and returns their numbers.
+pub(super) const FENCE: &str = "\
+UPDATE accounts SET revision = revision + 1, sequence = value->>'sequence', last_commit_at = value->>'at' \
+FROM json_each($1) \
+WHERE number = value->>'number' AND epoch = value->>'epoch' AND revision = value->>'revision' \
+RETURNING number";
+
+/// Writes what may change in an account's own row.
+pub(super) const UPDATE: &str = "\
+UPDATE accounts SET name = value->>'name', status = value->>'status', \
+    access_token = value->>'access_token', app_secret = value->>'app_secret', \
+    messages_per_second = value->>'messages_per_second' \
+FROM json_each($1) WHERE number = value->>'number'";
+
+/// One commit as [`FENCE`] reads it.
+#[derive(Debug, Serialize)]
+pub(super) struct FenceRow {
+    number: i64,
+    epoch: i64,
+    revision: i64,
+    sequence: i64,
+    at: i64,
+}
+
+impl From<&CycleCommit> for FenceRow {
+    fn from(commit: &CycleCommit) -> Self {
+        Self {
+            number: commit.account_number,
+            epoch: commit.epoch,
+            revision: commit.revision,
+            sequence: commit.sequence,
+            at: commit.at.millis(),
+        }
+    }
+}
+
+/// What may change in an account's own row, as [`UPDATE`] reads it.
+#[derive(Serialize)]
+pub(super) struct AccountRow<'a> {
+    number: i64,
+    name: Option<Text<'a>>,
+    status: &'static str,
+    access_token: &'a str,
+    app_secret: Option<&'a str>,
+    messages_per_second: u32,
+}
+
+impl<'a> AccountRow<'a> {
+    /// The changeable part of an account; `number` says whose row it is.
+    pub(super) fn of(number: i64, account: &'a Account) -> Self {
+        Self {
+            number,
+            name: account.name.as_deref().map(Text::Borrowed),
+            status: account.status.as_str(),
+            // Meta is called with them after a restart, so they must be kept.
+            access_token: account.access_token.reveal(),
+            app_secret: account.app_secret.as_ref().map(Secret::reveal),
+            messages_per_second: account.messages_per_second,
+        }
+    }
+}
+
+/// Reads [`COLUMNS`].
+fn read(fields: &mut Fields<'_>) -> Result<Account, StoreError> {
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    Ok(Account {
+        id: at.checked("id", AccountId::parse(&id).ok())?,
+        number: fields.int()?,
+        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
+        phone_number_id: at.checked("phone_number_id", PhoneNumberId::parse(&fields.text()?))?,
+        phone: at.phone("phone", &fields.text()?)?,
+        name: fields.opt_text()?.map(Arc::from),
+        status: at.checked("status", AccountStatus::parse(&fields.text()?))?,
+        access_token: Secret::new(&fields.text()?),
+        app_secret: fields.opt_text()?.as_deref().map(Secret::new),
+        messages_per_second: at.count("messages_per_second", fields.int()?)?,
+        sandbox: at.flag("sandbox", fields.int()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+    })
+}
+
+fn number_of(row: &Row) -> Result<i64, StoreError> {
+    row.fields(TABLE).int()
+}
+
+/// The accounts that a fence let through.
+pub(super) fn numbers_of(rows: &[Row]) -> Result<std::collections::HashSet<i64>, StoreError> {
+    rows.iter().map(number_of).collect()
+}
+
+impl Store {
+    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY number");
+        self.engine.fetch(sql, Vec::new()).await?.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+    }
+
+    /// Connects a number, unless it is connected already. The given `number` is not looked at.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_account(&self, mut account: Account) -> Result<InsertedAccount, StoreError> {
+        let sql = "INSERT INTO accounts (id, organisation_id, phone_number_id, phone, name, status, \
+                   access_token, app_secret, messages_per_second, sandbox, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                   ON CONFLICT (phone_number_id) DO NOTHING RETURNING number";
+        let args = vec![
+            account.id.to_string().into(),
+            account.organisation_id.to_string().into(),
+            account.phone_number_id.as_str().into(),
+            account.phone.as_str().into(),
+            account.name.as_deref().into(),
+            account.status.as_str().into(),
+            account.access_token.reveal().into(),
+            account.app_secret.as_ref().map(Secret::reveal).into(),
+            i64::from(account.messages_per_second).into(),
+            i64::from(account.sandbox).into(),
+            account.created_at.millis().into(),
+        ];
+        let rows = self.writer.write(sql, args).await?;
+        let Some(row) = rows.first() else { return Ok(InsertedAccount::AlreadyConnected) };
+        account.number = number_of(row)?;
+        Ok(InsertedAccount::Inserted(account))
+    }
+
+    /// Makes the caller the account's owner, and loads what it starts from: at most
+    /// `resident_max` conversations. `None` when there is no such account.
+    ///
+    /// The epoch moves through the queue of writes: what a former owner queued before is done by
+    /// then, and what it queues later is fenced.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when yet another owner came in between; see [`StoreError`].
+    pub async fn activate(
+        &self,
+        account_number: i64,
+        resident_max: usize,
+    ) -> Result<Option<Activation>, StoreError> {
+        let sql = "UPDATE accounts SET epoch = epoch + 1 WHERE number = $1 RETURNING epoch";
+        let rows = self.writer.write(sql, vec![account_number.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let own_epoch = row.fields(TABLE).int()?;
+
+        let mut snapshot = self.engine.snapshot().await?;
+        let sql = format!(
+            "SELECT {COLUMNS}, revision, sequence, epoch, last_commit_at FROM accounts WHERE number = $1"
+        );
+        let rows = snapshot.fetch(sql, vec![account_number.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut fields = row.fields(TABLE);
+        let account = Arc::new(read(&mut fields)?);
+        let (revision, sequence, epoch) = (fields.int()?, fields.int()?, fields.int()?);
+        if epoch != own_epoch {
+            return Err(StoreError::Fenced);
+        }
+        let id = account.id.to_string();
+        let last_commit_at = Place { table: TABLE, id: &id }.time("last_commit_at", fields.int()?)?;
+
+        let wanted = i64::try_from(resident_max).unwrap_or(i64::MAX).saturating_add(1);
+        let args = vec![account_number.into(), wanted.into()];
+        let rows = snapshot.fetch(conversation::newest_statement(), args).await?;
+        let mut conversations = conversation::read_all(&rows)?;
+        let complete = conversations.len() <= resident_max;
+        conversations.truncate(resident_max);
+
+        let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' LIMIT 1";
+        let has_pending = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
+        Ok(Some(Activation {
+            account,
+            revision,
+            sequence,
+            epoch,
+            last_commit_at,
+            conversations,
+            complete,
+            has_pending,
+        }))
+    }
+}

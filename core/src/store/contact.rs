@@ -1,0 +1,157 @@
+//! Contacts: their row, and every statement that reads or writes it.
+//!
+//! Invariant: `search_text` holds name, number and address as `page::folded` compares them. A
+//! contact's number never changes.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Arg, Row};
+use super::row::{Place, Text};
+use super::{Store, StoreError};
+use crate::domain::contact::Contact;
+use crate::domain::page::{ContactQuery, Page, folded};
+use crate::ids::ContactId;
+
+/// The table.
+pub(super) const TABLE: &str = "contacts";
+
+/// What every read selects, in the order in which [`ContactRow::read`] takes it.
+pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
+
+/// Inserts and updates all rows of an array.
+pub(super) const UPSERT: &str = "\
+INSERT INTO contacts (account, id, phone, name, email, metadata, search_text, created_at, updated_at) \
+SELECT value->>'account', value->>'id', value->>'phone', value->>'name', value->>'email', \
+    value->>'metadata', value->>'search_text', value->>'created_at', value->>'updated_at' \
+FROM json_each($1) WHERE true \
+ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.email, \
+    metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at";
+
+/// A row of `contacts`; also the snapshot of a contact in the event log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ContactRow<'a> {
+    account: i64,
+    id: String,
+    phone: Text<'a>,
+    name: Option<Text<'a>>,
+    email: Option<Text<'a>>,
+    metadata: Text<'a>,
+    /// Written only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search_text: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl<'a> ContactRow<'a> {
+    /// The row of a contact of this account, without its search text.
+    pub(super) fn of(account: i64, contact: &'a Contact) -> Self {
+        Self {
+            account,
+            id: contact.id.to_string(),
+            phone: contact.phone.as_str().into(),
+            name: contact.name.as_deref().map(Text::Borrowed),
+            email: contact.email.as_deref().map(Text::Borrowed),
+            metadata: Text::Borrowed(&contact.metadata),
+            search_text: None,
+            created_at: contact.created_at.millis(),
+            updated_at: contact.updated_at.millis(),
+        }
+    }
+
+    /// The row as the table keeps it.
+    pub(super) fn searchable(account: i64, contact: &'a Contact) -> Self {
+        let name = contact.name.as_deref().unwrap_or_default();
+        let email = contact.email.as_deref().unwrap_or_default();
+        let text = folded(&format!("{name}\n{}\n{email}", contact.phone));
+        Self { search_text: Some(text), ..Self::of(account, contact) }
+    }
+
+    /// Reads [`COLUMNS`].
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let mut fields = row.fields(TABLE);
+        Ok(Self {
+            id: fields.text()?,
+            account: fields.int()?,
+            phone: fields.text()?.into(),
+            name: fields.opt_text()?.map(Text::Owned),
+            email: fields.opt_text()?.map(Text::Owned),
+            metadata: fields.text()?.into(),
+            search_text: None,
+            created_at: fields.int()?,
+            updated_at: fields.int()?,
+        })
+    }
+
+    /// The contact of this row.
+    pub(super) fn contact(self) -> Result<Contact, StoreError> {
+        let at = Place { table: TABLE, id: &self.id };
+        Ok(Contact {
+            id: at.checked("id", ContactId::parse(&self.id).ok())?,
+            phone: at.phone("phone", &self.phone)?,
+            name: self.name.map(Arc::from),
+            email: self.email.map(Arc::from),
+            metadata: self.metadata.into(),
+            created_at: at.time("created_at", self.created_at)?,
+            updated_at: at.time("updated_at", self.updated_at)?,
+        })
+    }
+}
+
+/// Contacts of rows that hold [`COLUMNS`].
+pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Contact>>, StoreError> {
+    rows.iter().map(|row| Ok(Arc::new(ContactRow::read(row)?.contact()?))).collect()
+}
+
+/// The statement and the values of one page, one row longer than the page.
+pub(super) fn page_statement(account: i64, query: &ContactQuery) -> (String, Vec<Arg>) {
+    let mut sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1");
+    let mut args = vec![Arg::from(account)];
+    if let Some(phone) = &query.phone {
+        args.push(phone.as_str().into());
+        sql = format!("{sql} AND phone = ${}", args.len());
+    }
+    if let Some(text) = &query.search {
+        args.push(folded(text).into());
+        sql = format!("{sql} AND instr(search_text, ${}) > 0", args.len());
+    }
+    if let Some(after) = query.after {
+        args.push(after.to_string().into());
+        sql = format!("{sql} AND id < ${}", args.len());
+    }
+    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
+    (sql, args)
+}
+
+impl Store {
+    /// A page of contacts, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn contacts(
+        &self,
+        account_number: i64,
+        query: &ContactQuery,
+    ) -> Result<Page<Arc<Contact>>, StoreError> {
+        let (sql, args) = page_statement(account_number, query);
+        let rows = self.engine.fetch(sql, args).await?;
+        Ok(Page::cut(read_all(&rows)?, query.limit))
+    }
+
+    /// One contact.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn contact(
+        &self,
+        account_number: i64,
+        id: ContactId,
+    ) -> Result<Option<Arc<Contact>>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1 AND id = $2");
+        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        Ok(read_all(&rows)?.pop())
+    }
+}

@@ -1,0 +1,217 @@
+//! Conversations: their row, and every statement that reads or writes it.
+//!
+//! Invariant: `recency` is the domain's sort key. What a conversation shows of its contact and its
+//! assignee is joined in on reading, and never copied into the table; a snapshot in the event log
+//! does keep a copy, of that moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Arg, Row};
+use super::organisation::UserRow;
+use super::row::{Place, Text, millis};
+use super::{Store, StoreError};
+use crate::domain::contact::ContactRef;
+use crate::domain::conversation::{Conversation, ConversationStatus};
+use crate::domain::organisation::User;
+use crate::domain::page::{ConversationOrder, ConversationQuery, Page};
+use crate::ids::{ContactId, ConversationId, UserId};
+
+/// The table.
+pub(super) const TABLE: &str = "conversations";
+
+/// The head of every read. Outer joins, although a contact is always there: they fix the order of
+/// the loops, so that the walk along the page's own index decides the order of the rows.
+pub(super) const SELECT: &str = "\
+SELECT c.id, c.account, c.status, c.contact_id, k.phone, k.name, u.id, u.organisation_id, u.name, u.email, \
+    u.created_at, c.unread_count, c.last_message_at, c.last_inbound_at, c.created_at, c.updated_at \
+FROM conversations c \
+LEFT JOIN contacts k ON k.account = c.account AND k.id = c.contact_id \
+LEFT JOIN users u ON u.id = c.assignee_id";
+
+/// Inserts and updates all rows of an array.
+pub(super) const UPSERT: &str = "\
+INSERT INTO conversations (account, id, status, contact_id, assignee_id, unread_count, recency, \
+    last_message_at, last_inbound_at, created_at, updated_at) \
+SELECT value->>'account', value->>'id', value->>'status', value->>'contact_id', \
+    value->'assignee'->>'id', value->>'unread_count', value->>'recency', value->>'last_message_at', \
+    value->>'last_inbound_at', value->>'created_at', value->>'updated_at' \
+FROM json_each($1) WHERE true \
+ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = excluded.assignee_id, \
+    unread_count = excluded.unread_count, recency = excluded.recency, \
+    last_message_at = excluded.last_message_at, last_inbound_at = excluded.last_inbound_at, \
+    updated_at = excluded.updated_at";
+
+/// A row of `conversations` with what is joined to it; also its snapshot in the event log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ConversationRow<'a> {
+    account: i64,
+    id: String,
+    status: Text<'a>,
+    contact_id: String,
+    contact_phone: Text<'a>,
+    contact_name: Option<Text<'a>>,
+    assignee: Option<UserRow<'a>>,
+    unread_count: i64,
+    recency: i64,
+    last_message_at: Option<i64>,
+    last_inbound_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// Assignees met while rows are read: many conversations share few of them.
+#[derive(Default)]
+pub(super) struct Assignees(HashMap<UserId, Arc<User>>);
+
+impl Assignees {
+    fn shared(&mut self, user: User) -> Arc<User> {
+        self.0.entry(user.id).or_insert_with(|| Arc::new(user)).clone()
+    }
+}
+
+impl<'a> ConversationRow<'a> {
+    /// The row of a conversation of this account.
+    pub(super) fn of(account: i64, conversation: &'a Conversation) -> Self {
+        Self {
+            account,
+            id: conversation.id.to_string(),
+            status: conversation.status.as_str().into(),
+            contact_id: conversation.contact.id.to_string(),
+            contact_phone: conversation.contact.phone.as_str().into(),
+            contact_name: conversation.contact.name.as_deref().map(Text::Borrowed),
+            assignee: conversation.assignee.as_deref().map(UserRow::of),
+            unread_count: conversation.unread_count.into(),
+            recency: conversation.recency(),
+            last_message_at: millis(conversation.last_message_at),
+            last_inbound_at: millis(conversation.last_inbound_at),
+            created_at: conversation.created_at.millis(),
+            updated_at: conversation.updated_at.millis(),
+        }
+    }
+
+    /// Reads what [`SELECT`] selects.
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let mut fields = row.fields(TABLE);
+        let id = fields.text()?;
+        let account = fields.int()?;
+        let status = fields.text()?.into();
+        let contact_id = fields.text()?;
+        // Null when the contact's row is missing.
+        let contact_phone = fields.opt_text()?;
+        let contact_phone = Place { table: TABLE, id: &id }.checked("contact_id", contact_phone)?.into();
+        let contact_name = fields.opt_text()?.map(Text::Owned);
+        let assignee = UserRow::read_joined(&mut fields)?;
+        let unread_count = fields.int()?;
+        let last_message_at = fields.opt_int()?;
+        Ok(Self {
+            account,
+            status,
+            contact_id,
+            contact_phone,
+            contact_name,
+            assignee,
+            unread_count,
+            recency: last_message_at.unwrap_or(crate::domain::conversation::NEVER),
+            last_message_at,
+            last_inbound_at: fields.opt_int()?,
+            created_at: fields.int()?,
+            updated_at: fields.int()?,
+            id,
+        })
+    }
+
+    /// The conversation of this row.
+    pub(super) fn conversation(self, assignees: &mut Assignees) -> Result<Conversation, StoreError> {
+        let at = Place { table: TABLE, id: &self.id };
+        let assignee = self.assignee.map(UserRow::user).transpose()?;
+        Ok(Conversation {
+            id: at.checked("id", ConversationId::parse(&self.id).ok())?,
+            status: at.checked("status", ConversationStatus::parse(&self.status))?,
+            contact: ContactRef {
+                id: at.checked("contact_id", ContactId::parse(&self.contact_id).ok())?,
+                phone: at.phone("contact_phone", &self.contact_phone)?,
+                name: self.contact_name.map(Arc::from),
+            },
+            assignee: assignee.map(|user| assignees.shared(user)),
+            unread_count: at.count("unread_count", self.unread_count)?,
+            last_message_at: at.opt_time("last_message_at", self.last_message_at)?,
+            last_inbound_at: at.opt_time("last_inbound_at", self.last_inbound_at)?,
+            created_at: at.time("created_at", self.created_at)?,
+            updated_at: at.time("updated_at", self.updated_at)?,
+        })
+    }
+}
+
+/// Conversations of rows that hold what [`SELECT`] selects.
+pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Conversation>>, StoreError> {
+    let mut assignees = Assignees::default();
+    rows.iter().map(|row| Ok(Arc::new(ConversationRow::read(row)?.conversation(&mut assignees)?))).collect()
+}
+
+/// The statement and the values of one page, one row longer than the page.
+pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String, Vec<Arg>) {
+    let mut sql = format!("{SELECT} WHERE c.account = $1");
+    let mut args = vec![Arg::from(account)];
+    if let Some(status) = query.status {
+        args.push(status.as_str().into());
+        sql = format!("{sql} AND c.status = ${}", args.len());
+    }
+    if let Some(id) = query.contact_id {
+        args.push(id.to_string().into());
+        sql = format!("{sql} AND c.contact_id = ${}", args.len());
+    }
+    if let Some(since) = query.updated_since {
+        args.push(since.millis().into());
+        sql = format!("{sql} AND c.updated_at > ${}", args.len());
+    }
+    let key = match query.order() {
+        ConversationOrder::Recency => "c.recency",
+        ConversationOrder::Updated => "c.updated_at",
+    };
+    if let Some(after) = query.after {
+        args.push(after.key.into());
+        args.push(ConversationId::from_bits(after.id).to_string().into());
+        sql = format!("{sql} AND ({key}, c.id) < (${}, ${})", args.len() - 1, args.len());
+    }
+    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    let sql = format!("{sql} ORDER BY {key} DESC, c.id DESC LIMIT ${}", args.len());
+    (sql, args)
+}
+
+/// The conversations that changed last.
+pub(super) fn newest_statement() -> String {
+    format!("{SELECT} WHERE c.account = $1 ORDER BY c.updated_at DESC, c.id DESC LIMIT $2")
+}
+
+impl Store {
+    /// A page of conversations, in the order that the query implies.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn conversations(
+        &self,
+        account_number: i64,
+        query: &ConversationQuery,
+    ) -> Result<Page<Arc<Conversation>>, StoreError> {
+        let (sql, args) = page_statement(account_number, query);
+        let rows = self.engine.fetch(sql, args).await?;
+        Ok(Page::cut(read_all(&rows)?, query.limit))
+    }
+
+    /// One conversation.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn conversation(
+        &self,
+        account_number: i64,
+        id: ConversationId,
+    ) -> Result<Option<Arc<Conversation>>, StoreError> {
+        let sql = format!("{SELECT} WHERE c.account = $1 AND c.id = $2");
+        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        Ok(read_all(&rows)?.pop())
+    }
+}

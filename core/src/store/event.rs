@@ -1,0 +1,167 @@
+//! The event log: its row, and every statement that reads or writes it.
+//!
+//! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so
+//! that it can be told again after the subject has moved on. Events are never changed.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::contact::ContactRow;
+use super::conversation::{Assignees, ConversationRow};
+use super::engine::Row;
+use super::message::MessageRow;
+use super::row::{Place, millis};
+use super::{Store, StoreError};
+use crate::domain::contact::Contact;
+use crate::domain::conversation::Conversation;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::message::Message;
+use crate::domain::status::MessageStatus;
+use crate::ids::EventId;
+
+const TABLE: &str = "events";
+
+/// Appends all rows of an array.
+pub(super) const INSERT: &str = "\
+INSERT INTO events (account, sequence, id, kind, created_at, message_id, conversation_id, contact_id, \
+    previous_status, occurred_at, snapshot) \
+SELECT value->>'account', value->>'sequence', value->>'id', value->>'kind', value->>'created_at', \
+    value->>'message_id', value->>'conversation_id', value->>'contact_id', value->>'previous_status', \
+    value->>'occurred_at', value->>'snapshot' \
+FROM json_each($1) WHERE true";
+
+/// The subject's row.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Snapshot<'a> {
+    Message(MessageRow<'a>),
+    Conversation(ConversationRow<'a>),
+    Contact(ContactRow<'a>),
+}
+
+/// A row of `events`.
+#[derive(Debug, Serialize)]
+pub(super) struct EventRow<'a> {
+    account: i64,
+    sequence: i64,
+    id: String,
+    kind: &'static str,
+    created_at: i64,
+    message_id: Option<String>,
+    conversation_id: Option<String>,
+    contact_id: Option<String>,
+    previous_status: Option<&'static str>,
+    occurred_at: Option<i64>,
+    snapshot: Snapshot<'a>,
+}
+
+impl<'a> EventRow<'a> {
+    /// The row of an event of this account.
+    pub(super) fn of(account: i64, event: &'a Event) -> Self {
+        let blank = |snapshot| Self {
+            account,
+            sequence: event.sequence,
+            id: event.id.to_string(),
+            kind: event.kind.as_str(),
+            created_at: event.created_at.millis(),
+            message_id: None,
+            conversation_id: None,
+            contact_id: None,
+            previous_status: None,
+            occurred_at: None,
+            snapshot,
+        };
+        let of_message = |message: &'a Message| Self {
+            message_id: Some(message.id.to_string()),
+            conversation_id: Some(message.conversation_id.to_string()),
+            contact_id: Some(message.contact_id.to_string()),
+            ..blank(Snapshot::Message(MessageRow::of(account, message)))
+        };
+        match &event.kind {
+            EventKind::MessageReceived(message)
+            | EventKind::MessageCreated(message)
+            | EventKind::MessageSent(message) => of_message(message),
+            EventKind::MessageStatus { message, previous, occurred_at } => Self {
+                previous_status: Some(previous.as_str()),
+                occurred_at: millis(Some(*occurred_at)),
+                ..of_message(message)
+            },
+            EventKind::ConversationCreated(conversation)
+            | EventKind::ConversationAssigned(conversation)
+            | EventKind::ConversationClosed(conversation)
+            | EventKind::ConversationUpdated(conversation) => Self {
+                conversation_id: Some(conversation.id.to_string()),
+                contact_id: Some(conversation.contact.id.to_string()),
+                ..blank(Snapshot::Conversation(ConversationRow::of(account, conversation)))
+            },
+            EventKind::ContactCreated(contact) | EventKind::ContactUpdated(contact) => Self {
+                contact_id: Some(contact.id.to_string()),
+                ..blank(Snapshot::Contact(ContactRow::of(account, contact)))
+            },
+        }
+    }
+}
+
+fn subject<T: DeserializeOwned>(at: Place<'_>, snapshot: &str) -> Result<T, StoreError> {
+    at.checked("snapshot", serde_json::from_str(snapshot).ok())
+}
+
+fn message(at: Place<'_>, snapshot: &str) -> Result<Message, StoreError> {
+    subject::<MessageRow<'static>>(at, snapshot)?.message()
+}
+
+fn conversation(at: Place<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
+    subject::<ConversationRow<'static>>(at, snapshot)?.conversation(&mut Assignees::default())
+}
+
+fn contact(at: Place<'_>, snapshot: &str) -> Result<Contact, StoreError> {
+    subject::<ContactRow<'static>>(at, snapshot)?.contact()
+}
+
+fn read(row: &Row) -> Result<Event, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let (sequence, kind) = (fields.int()?, fields.text()?);
+    let created_at = at.time("created_at", fields.int()?)?;
+    let previous = fields.opt_text()?;
+    let occurred_at = at.opt_time("occurred_at", fields.opt_int()?)?;
+    let snapshot = fields.text()?;
+    let kind = match kind.as_str() {
+        "message.received" => EventKind::MessageReceived(message(at, &snapshot)?),
+        "message.created" => EventKind::MessageCreated(message(at, &snapshot)?),
+        "message.sent" => EventKind::MessageSent(message(at, &snapshot)?),
+        "message.status" => EventKind::MessageStatus {
+            message: message(at, &snapshot)?,
+            previous: at.checked("previous_status", previous.as_deref().and_then(MessageStatus::parse))?,
+            occurred_at: at.checked("occurred_at", occurred_at)?,
+        },
+        "conversation.created" => EventKind::ConversationCreated(conversation(at, &snapshot)?),
+        "conversation.assigned" => EventKind::ConversationAssigned(conversation(at, &snapshot)?),
+        "conversation.closed" => EventKind::ConversationClosed(conversation(at, &snapshot)?),
+        "conversation.updated" => EventKind::ConversationUpdated(conversation(at, &snapshot)?),
+        "contact.created" => EventKind::ContactCreated(contact(at, &snapshot)?),
+        "contact.updated" => EventKind::ContactUpdated(contact(at, &snapshot)?),
+        _ => return Err(at.corrupt("kind")),
+    };
+    Ok(Event { id: at.checked("id", EventId::parse(&id).ok())?, sequence, created_at, kind })
+}
+
+impl Store {
+    /// Events of an account after this number, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn events(
+        &self,
+        account_number: i64,
+        after_sequence: i64,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let sql = "SELECT id, sequence, kind, created_at, previous_status, occurred_at, snapshot \
+                   FROM events WHERE account = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = vec![account_number.into(), after_sequence.into(), limit.into()];
+        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! Answers remembered under an `Idempotency-Key`: their row, and every statement about them.
+//!
+//! Invariant: one per organisation and key, the newest. Whether it is still in force is the
+//! reader's question, so an expired record that waits to be purged is never replayed.
+
+use serde::Serialize;
+
+use super::engine::Row;
+use super::row::{Place, array};
+use super::{IdempotencyRecord, Store, StoreError};
+use crate::domain::time::Timestamp;
+use crate::ids::OrganisationId;
+
+const TABLE: &str = "idempotency_records";
+
+/// Writes all rows of an array.
+pub(super) const UPSERT: &str = "\
+INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at) \
+SELECT value->>'organisation_id', value->>'key', value->>'fingerprint', value->>'status', \
+    value->>'body', value->>'created_at' \
+FROM json_each($1) WHERE true \
+ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+    status = excluded.status, body = excluded.body, created_at = excluded.created_at";
+
+/// A row of `idempotency_records`.
+#[derive(Debug, Serialize)]
+pub(super) struct RecordRow<'a> {
+    organisation_id: String,
+    key: &'a str,
+    fingerprint: String,
+    status: u16,
+    body: &'a str,
+    created_at: i64,
+}
+
+impl<'a> From<&'a IdempotencyRecord> for RecordRow<'a> {
+    fn from(record: &'a IdempotencyRecord) -> Self {
+        Self {
+            organisation_id: record.organisation_id.to_string(),
+            key: &record.key,
+            fingerprint: hex::encode(record.fingerprint),
+            status: record.status,
+            body: &record.body,
+            created_at: record.created_at.millis(),
+        }
+    }
+}
+
+fn read(row: &Row, organisation_id: OrganisationId) -> Result<IdempotencyRecord, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let key = fields.text()?;
+    let at = Place { table: TABLE, id: &key };
+    Ok(IdempotencyRecord {
+        organisation_id,
+        fingerprint: at.digest("fingerprint", &fields.text()?)?,
+        status: at.checked("status", u16::try_from(fields.int()?).ok())?,
+        body: fields.text()?.into(),
+        created_at: at.time("created_at", fields.int()?)?,
+        key: key.as_str().into(),
+    })
+}
+
+impl Store {
+    /// The answer remembered under a key, unless it was given before `not_before`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn idempotency_record(
+        &self,
+        organisation_id: OrganisationId,
+        key: &str,
+        not_before: Timestamp,
+    ) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let sql = "SELECT key, fingerprint, status, body, created_at FROM idempotency_records \
+                   WHERE organisation_id = $1 AND key = $2 AND created_at >= $3";
+        let args = vec![organisation_id.to_string().into(), key.into(), not_before.millis().into()];
+        let rows = self.engine.fetch(sql, args).await?;
+        rows.first().map(|row| read(row, organisation_id)).transpose()
+    }
+
+    /// Remembers an answer that came with no write of an account.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
+        let rows = array(&[RecordRow::from(&record)])?;
+        self.writer.write(UPSERT, vec![rows.into()]).await.map(drop)
+    }
+}

@@ -1,0 +1,279 @@
+//! Messages: their row, and every statement that reads or writes it.
+//!
+//! Invariant: `created_at` is the time inside the id, so bounds on it are bounds on the id and
+//! "newest first" is "id descending". What a message is about never changes after its insertion;
+//! an upsert of a known id writes only what statuses and sending move.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Arg, Row};
+use super::row::{Place, Text, millis};
+use super::{Store, StoreError};
+use crate::domain::message::{Direction, Message, MessageError, MessageKind};
+use crate::domain::page::{MessageQuery, Page};
+use crate::domain::status::{MessageStatus, Sighting};
+use crate::domain::time::Timestamp;
+use crate::ids::{ContactId, ConversationId, MessageId, ulid};
+
+/// The table.
+pub(super) const TABLE: &str = "messages";
+
+/// What every read selects, in the order in which [`MessageRow::read`] takes it.
+pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversation_id, contact_id, \
+     sender, recipient, wamid, content, payload, context, error_code, error_message, provider_code, \
+     history, attempts, next_attempt_at, created_at, updated_at";
+
+/// Inserts and updates all rows of an array.
+pub(super) const UPSERT: &str = "\
+INSERT INTO messages (account, id, direction, status, kind, conversation_id, contact_id, sender, \
+    recipient, wamid, content, payload, context, error_code, error_message, provider_code, history, \
+    attempts, next_attempt_at, created_at, updated_at) \
+SELECT value->>'account', value->>'id', value->>'direction', value->>'status', value->>'kind', \
+    value->>'conversation_id', value->>'contact_id', value->>'sender', value->>'recipient', \
+    value->>'wamid', value->>'content', value->>'payload', value->>'context', value->>'error_code', \
+    value->>'error_message', value->>'provider_code', value->>'history', value->>'attempts', \
+    value->>'next_attempt_at', value->>'created_at', value->>'updated_at' \
+FROM json_each($1) WHERE true \
+ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = excluded.wamid, \
+    error_code = excluded.error_code, error_message = excluded.error_message, \
+    provider_code = excluded.provider_code, history = excluded.history, \
+    attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, \
+    updated_at = excluded.updated_at";
+
+/// A row of `messages`; also the snapshot of a message in the event log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MessageRow<'a> {
+    account: i64,
+    id: String,
+    direction: Text<'a>,
+    status: Text<'a>,
+    kind: Text<'a>,
+    conversation_id: String,
+    contact_id: String,
+    sender: Text<'a>,
+    recipient: Text<'a>,
+    wamid: Option<Text<'a>>,
+    content: Text<'a>,
+    payload: Text<'a>,
+    context: Option<Text<'a>>,
+    error_code: Option<Text<'a>>,
+    error_message: Option<Text<'a>>,
+    provider_code: Option<i64>,
+    history: Vec<(Text<'a>, i64, bool)>,
+    attempts: i64,
+    next_attempt_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl<'a> MessageRow<'a> {
+    /// The row of a message of this account.
+    pub(super) fn of(account: i64, message: &'a Message) -> Self {
+        let error = message.error.as_ref();
+        let seen = |seen: Sighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
+        Self {
+            account,
+            id: message.id.to_string(),
+            direction: message.direction.as_str().into(),
+            status: message.status.as_str().into(),
+            kind: message.kind.as_str().into(),
+            conversation_id: message.conversation_id.to_string(),
+            contact_id: message.contact_id.to_string(),
+            sender: message.from.as_str().into(),
+            recipient: message.to.as_str().into(),
+            wamid: message.wamid.as_deref().map(Text::Borrowed),
+            content: Text::Borrowed(&message.content),
+            payload: Text::Borrowed(&message.payload),
+            context: message.context.as_deref().map(Text::Borrowed),
+            error_code: error.map(|error| Text::Borrowed(&*error.code)),
+            error_message: error.map(|error| Text::Borrowed(&*error.message)),
+            provider_code: error.and_then(|error| error.provider_code),
+            history: message.history.iter().map(seen).collect(),
+            attempts: message.attempts.into(),
+            next_attempt_at: millis(message.next_attempt_at),
+            created_at: message.created_at.millis(),
+            updated_at: message.updated_at.millis(),
+        }
+    }
+
+    /// Reads [`COLUMNS`].
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let mut fields = row.fields(TABLE);
+        let id = fields.text()?;
+        let place = Place { table: TABLE, id: &id };
+        Ok(Self {
+            account: fields.int()?,
+            direction: fields.text()?.into(),
+            status: fields.text()?.into(),
+            kind: fields.text()?.into(),
+            conversation_id: fields.text()?,
+            contact_id: fields.text()?,
+            sender: fields.text()?.into(),
+            recipient: fields.text()?.into(),
+            wamid: fields.opt_text()?.map(Text::Owned),
+            content: fields.text()?.into(),
+            payload: fields.text()?.into(),
+            context: fields.opt_text()?.map(Text::Owned),
+            error_code: fields.opt_text()?.map(Text::Owned),
+            error_message: fields.opt_text()?.map(Text::Owned),
+            provider_code: fields.opt_int()?,
+            history: place.checked("history", serde_json::from_str(&fields.text()?).ok())?,
+            attempts: fields.int()?,
+            next_attempt_at: fields.opt_int()?,
+            created_at: fields.int()?,
+            updated_at: fields.int()?,
+            id,
+        })
+    }
+
+    /// The message of this row.
+    pub(super) fn message(self) -> Result<Message, StoreError> {
+        let at = Place { table: TABLE, id: &self.id };
+        let error = match (self.error_code, self.error_message) {
+            (Some(code), Some(message)) => Some(MessageError {
+                code: code.into(),
+                message: message.into(),
+                provider_code: self.provider_code,
+            }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err(at.corrupt("error_code")),
+        };
+        let sighting = |(status, ms, reported): (Text<'_>, i64, bool)| {
+            let status = at.checked("history", MessageStatus::parse(&status))?;
+            Ok(Sighting { status, at: at.time("history", ms)?, reported })
+        };
+        Ok(Message {
+            id: at.checked("id", MessageId::parse(&self.id).ok())?,
+            direction: at.checked("direction", Direction::parse(&self.direction))?,
+            status: at.checked("status", MessageStatus::parse(&self.status))?,
+            kind: at.checked("kind", MessageKind::parse(&self.kind))?,
+            conversation_id: at
+                .checked("conversation_id", ConversationId::parse(&self.conversation_id).ok())?,
+            contact_id: at.checked("contact_id", ContactId::parse(&self.contact_id).ok())?,
+            from: at.phone("sender", &self.sender)?,
+            to: at.phone("recipient", &self.recipient)?,
+            wamid: self.wamid.map(Arc::from),
+            content: self.content.into(),
+            payload: self.payload.into(),
+            context: self.context.map(Arc::from),
+            error,
+            history: self.history.into_iter().map(sighting).collect::<Result<_, StoreError>>()?,
+            attempts: at.count("attempts", self.attempts)?,
+            next_attempt_at: at.opt_time("next_attempt_at", self.next_attempt_at)?,
+            created_at: at.time("created_at", self.created_at)?,
+            updated_at: at.time("updated_at", self.updated_at)?,
+        })
+    }
+}
+
+/// Messages of rows that hold [`COLUMNS`].
+pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Message>>, StoreError> {
+    rows.iter().map(|row| Ok(Arc::new(MessageRow::read(row)?.message()?))).collect()
+}
+
+/// The statement and the values of one page, one row longer than the page.
+pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec<Arg>) {
+    let mut sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1");
+    let mut args = vec![Arg::from(account)];
+    let mut narrow = |condition: &str, value: Arg| {
+        args.push(value);
+        sql = format!("{sql} AND {condition} ${}", args.len());
+    };
+    if let Some(id) = query.conversation_id {
+        narrow("conversation_id =", id.to_string().into());
+    }
+    if let Some(direction) = query.direction {
+        narrow("direction =", direction.as_str().into());
+    }
+    if let Some(status) = query.status {
+        narrow("status =", status.as_str().into());
+    }
+    let first_of = |at: Timestamp| MessageId::from_bits(ulid(at.millis(), 0));
+    if let Some(after) = query.created_after {
+        narrow("id >=", first_of(after.next()).to_string().into());
+    }
+    let before = query.created_before.map(first_of);
+    if let Some(bound) = before.into_iter().chain(query.after).min() {
+        narrow("id <", bound.to_string().into());
+    }
+    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
+    (sql, args)
+}
+
+/// The oldest messages that wait to be sent. The sum keeps the planner on the index that is in
+/// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
+pub(super) fn pending_statement() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
+         AND next_attempt_at + 0 <= $2 ORDER BY id LIMIT $3"
+    )
+}
+
+impl Store {
+    /// A page of messages, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn messages(
+        &self,
+        account_number: i64,
+        query: &MessageQuery,
+    ) -> Result<Page<Arc<Message>>, StoreError> {
+        let (sql, args) = page_statement(account_number, query);
+        let rows = self.engine.fetch(sql, args).await?;
+        Ok(Page::cut(read_all(&rows)?, query.limit))
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn message(
+        &self,
+        account_number: i64,
+        id: MessageId,
+    ) -> Result<Option<Arc<Message>>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND id = $2");
+        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        Ok(read_all(&rows)?.pop())
+    }
+
+    /// Numbers of the accounts that have messages waiting to be sent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn accounts_with_pending(&self) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT DISTINCT account FROM messages WHERE status = 'pending' ORDER BY account";
+        let rows = self.engine.fetch(sql, Vec::new()).await?;
+        rows.iter().map(|row| row.fields(TABLE).int()).collect()
+    }
+
+    /// Messages that may be sent by `due_by`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn pending(
+        &self,
+        account_number: i64,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = vec![account_number.into(), due_by.millis().into(), limit.into()];
+        read_all(&self.engine.fetch(pending_statement(), args).await?)
+    }
+
+    /// When the next message that waits may be sent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn next_pending_at(&self, account_number: i64) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT min(next_attempt_at) FROM messages WHERE account = $1 AND status = 'pending'";
+        let rows = self.engine.fetch(sql, vec![account_number.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Place { table: TABLE, id: "" }.opt_time("next_attempt_at", row.fields(TABLE).opt_int()?)
+    }
+}

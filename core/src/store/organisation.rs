@@ -1,0 +1,209 @@
+//! Organisations, API keys and users: their rows, and every statement that reads or writes them.
+//!
+//! Invariant: of a key only its digest is stored. All of this is small and read whole at start;
+//! nothing here is asked for while requests are answered.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Fields, Row};
+use super::row::{Place, Text, millis};
+use super::{Store, StoreError};
+use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
+use crate::domain::time::Timestamp;
+use crate::ids::{ApiKeyId, OrganisationId, UserId};
+
+fn read_organisation(row: &Row) -> Result<Organisation, StoreError> {
+    const TABLE: &str = "organisations";
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    Ok(Organisation {
+        id: at.checked("id", OrganisationId::parse(&id).ok())?,
+        name: fields.text()?.into(),
+        tier: at.checked("tier", Tier::parse(&fields.text()?))?,
+        limits: RateLimits {
+            write_per_minute: at.count("write_per_minute", fields.int()?)?,
+            read_per_minute: at.count("read_per_minute", fields.int()?)?,
+        },
+        sandbox: at.flag("sandbox", fields.int()?)?,
+        suspended: at.flag("suspended", fields.int()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+    })
+}
+
+fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
+    const TABLE: &str = "api_keys";
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    Ok(ApiKey {
+        id: at.checked("id", ApiKeyId::parse(&id).ok())?,
+        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
+        label: fields.text()?.into(),
+        last4: fields.text()?.into(),
+        digest: at.digest("digest", &fields.text()?)?,
+        expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+    })
+}
+
+/// A row of `users`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct UserRow<'a> {
+    id: String,
+    organisation_id: String,
+    name: Text<'a>,
+    email: Option<Text<'a>>,
+    created_at: i64,
+}
+
+impl<'a> UserRow<'a> {
+    /// The row of a user.
+    pub(super) fn of(user: &'a User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            organisation_id: user.organisation_id.to_string(),
+            name: Text::Borrowed(&user.name),
+            email: user.email.as_deref().map(Text::Borrowed),
+            created_at: user.created_at.millis(),
+        }
+    }
+
+    /// Reads a user's five columns, all null where an outer join found none.
+    pub(super) fn read_joined(fields: &mut Fields<'_>) -> Result<Option<Self>, StoreError> {
+        let id = fields.opt_text()?;
+        let organisation_id = fields.opt_text()?;
+        let name = fields.opt_text()?;
+        let email = fields.opt_text()?.map(Text::Owned);
+        let created_at = fields.opt_int()?;
+        Ok(match (id, organisation_id, name, created_at) {
+            (Some(id), Some(organisation_id), Some(name), Some(created_at)) => {
+                Some(Self { id, organisation_id, name: name.into(), email, created_at })
+            }
+            _ => None,
+        })
+    }
+
+    /// The user of this row.
+    pub(super) fn user(self) -> Result<User, StoreError> {
+        let at = Place { table: "users", id: &self.id };
+        let organisation_id = OrganisationId::parse(&self.organisation_id).ok();
+        Ok(User {
+            id: at.checked("id", UserId::parse(&self.id).ok())?,
+            organisation_id: at.checked("organisation_id", organisation_id)?,
+            name: self.name.into(),
+            email: self.email.map(Arc::from),
+            created_at: at.time("created_at", self.created_at)?,
+        })
+    }
+}
+
+impl Store {
+    pub(super) async fn organisations(&self) -> Result<Vec<Organisation>, StoreError> {
+        let sql = "SELECT id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at \
+                   FROM organisations ORDER BY id";
+        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_organisation).collect()
+    }
+
+    pub(super) async fn live_api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+                   FROM api_keys WHERE revoked_at IS NULL ORDER BY id";
+        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_api_key).collect()
+    }
+
+    pub(super) async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let sql = "SELECT id, organisation_id, name, email, created_at FROM users ORDER BY id";
+        let rows = self.engine.fetch(sql, Vec::new()).await?;
+        let read = |row: &Row| {
+            let user = UserRow::read_joined(&mut row.fields("users"))?;
+            user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.user()
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_organisation(&self, organisation: &Organisation) -> Result<(), StoreError> {
+        let sql = "INSERT INTO organisations (id, name, tier, write_per_minute, read_per_minute, sandbox, \
+                   suspended, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        self.write_organisation(sql, organisation).await.map(drop)
+    }
+
+    /// Writes all of a tenant's row.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn update_organisation(&self, organisation: &Organisation) -> Result<(), StoreError> {
+        let sql = "UPDATE organisations SET name = $2, tier = $3, write_per_minute = $4, \
+                   read_per_minute = $5, sandbox = $6, suspended = $7, created_at = $8 WHERE id = $1";
+        self.write_organisation(sql, organisation).await.map(drop)
+    }
+
+    async fn write_organisation(
+        &self,
+        sql: &'static str,
+        organisation: &Organisation,
+    ) -> Result<Vec<Row>, StoreError> {
+        let args = vec![
+            organisation.id.to_string().into(),
+            organisation.name.as_ref().into(),
+            organisation.tier.as_str().into(),
+            i64::from(organisation.limits.write_per_minute).into(),
+            i64::from(organisation.limits.read_per_minute).into(),
+            i64::from(organisation.sandbox).into(),
+            i64::from(organisation.suspended).into(),
+            organisation.created_at.millis().into(),
+        ];
+        self.writer.write(sql, args).await
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        let sql = "INSERT INTO api_keys (id, organisation_id, label, last4, digest, expires_at, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let args = vec![
+            key.id.to_string().into(),
+            key.organisation_id.to_string().into(),
+            key.label.as_ref().into(),
+            key.last4.as_ref().into(),
+            hex::encode(key.digest).into(),
+            millis(key.expires_at).into(),
+            key.created_at.millis().into(),
+        ];
+        self.writer.write(sql, args).await.map(drop)
+    }
+
+    /// Revokes a key; `false` when it is unknown, or was revoked before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
+        let rows = self.writer.write(sql, vec![id.to_string().into(), at.millis().into()]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Adds an assignee.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_user(&self, user: &User) -> Result<(), StoreError> {
+        let sql = "INSERT INTO users (id, organisation_id, name, email, created_at) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let args = vec![
+            user.id.to_string().into(),
+            user.organisation_id.to_string().into(),
+            user.name.as_ref().into(),
+            user.email.as_deref().into(),
+            user.created_at.millis().into(),
+        ];
+        self.writer.write(sql, args).await.map(drop)
+    }
+}

@@ -1,0 +1,95 @@
+//! Statuses that arrived before their message: their row, and every statement about them.
+//!
+//! Invariant: at most one per message and status, the first. They leave when their message appears,
+//! or with age.
+
+use serde::Serialize;
+
+use super::StoreError;
+use super::engine::Row;
+use super::row::Place;
+use crate::domain::message::{MessageError, StatusReport};
+use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
+use crate::ids::MessageId;
+
+const TABLE: &str = "parked_statuses";
+
+/// Keeps all rows of an array that are not kept yet.
+pub(super) const INSERT: &str = "\
+INSERT INTO parked_statuses (account, wamid, status, echo, reported_at, error_code, error_message, \
+    provider_code, parked_at) \
+SELECT value->>'account', value->>'wamid', value->>'status', value->>'echo', value->>'reported_at', \
+    value->>'error_code', value->>'error_message', value->>'provider_code', value->>'parked_at' \
+FROM json_each($1) WHERE true \
+ON CONFLICT (account, wamid, status) DO NOTHING";
+
+/// Drops the statuses of all messages of an array.
+pub(super) const DELETE: &str = "\
+DELETE FROM parked_statuses WHERE (account, wamid) IN \
+    (SELECT value->>'account', value->>'wamid' FROM json_each($1))";
+
+/// The statuses that wait for some messages.
+pub(super) const FIND: &str = "\
+SELECT wamid, status, echo, reported_at, error_code, error_message, provider_code FROM parked_statuses \
+WHERE account = $1 AND wamid IN (SELECT value FROM json_each($2)) ORDER BY reported_at";
+
+/// A row of `parked_statuses`.
+#[derive(Debug, Serialize)]
+pub(super) struct ParkedRow<'a> {
+    account: i64,
+    wamid: &'a str,
+    status: &'static str,
+    echo: Option<String>,
+    reported_at: i64,
+    error_code: Option<&'a str>,
+    error_message: Option<&'a str>,
+    provider_code: Option<i64>,
+    parked_at: i64,
+}
+
+impl<'a> ParkedRow<'a> {
+    /// The row of a status of this account, kept since `at`.
+    pub(super) fn of(account: i64, at: Timestamp, report: &'a StatusReport) -> Self {
+        let error = report.error.as_ref();
+        Self {
+            account,
+            wamid: &report.wamid,
+            status: report.status.as_str(),
+            echo: report.echo.map(|id| id.to_string()),
+            reported_at: report.at.millis(),
+            error_code: error.map(|error| &*error.code),
+            error_message: error.map(|error| &*error.message),
+            provider_code: error.and_then(|error| error.provider_code),
+            parked_at: at.millis(),
+        }
+    }
+}
+
+/// A message whose statuses have been applied.
+#[derive(Debug, Serialize)]
+pub(super) struct UnparkedRow<'a> {
+    /// The account's number.
+    pub(super) account: i64,
+    /// WhatsApp's id.
+    pub(super) wamid: &'a str,
+}
+
+/// Reads what [`FIND`] selects.
+pub(super) fn read(row: &Row) -> Result<StatusReport, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let wamid = fields.text()?;
+    let at = Place { table: TABLE, id: &wamid };
+    let status = at.checked("status", MessageStatus::parse(&fields.text()?))?;
+    let echo = fields.opt_text()?.map(|id| at.checked("echo", MessageId::parse(&id).ok())).transpose()?;
+    let reported_at = at.time("reported_at", fields.int()?)?;
+    let (code, message, provider_code) = (fields.opt_text()?, fields.opt_text()?, fields.opt_int()?);
+    let error = match (code, message) {
+        (Some(code), Some(message)) => {
+            Some(MessageError { code: code.into(), message: message.into(), provider_code })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return Err(at.corrupt("error_code")),
+    };
+    Ok(StatusReport { wamid: wamid.into(), echo, status, at: reported_at, error })
+}

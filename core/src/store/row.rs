@@ -1,0 +1,130 @@
+//! What all rows share: words and numbers of a column into values of the domain, arrays out.
+//!
+//! Invariant: a value that this server would not have written is `Corrupt`, naming its place.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::StoreError;
+use crate::domain::phone::Phone;
+use crate::domain::time::Timestamp;
+
+/// A row's text: borrowed from the domain on its way in, owned on its way out.
+pub(super) type Text<'a> = Cow<'a, str>;
+
+/// Which row is being read, for the error that names it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The table.
+    pub(super) table: &'static str,
+    /// The row's id.
+    pub(super) id: &'a str,
+}
+
+impl Place<'_> {
+    /// The error for this column.
+    pub(super) fn corrupt(self, column: &str) -> StoreError {
+        StoreError::Corrupt(format!("{}.{column} of {:?}", self.table, self.id))
+    }
+
+    /// A parsed value, or the error for this column.
+    pub(super) fn checked<T>(self, column: &str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| self.corrupt(column))
+    }
+
+    /// An instant.
+    pub(super) fn time(self, column: &str, ms: i64) -> Result<Timestamp, StoreError> {
+        let at = Timestamp::from_millis(ms);
+        self.checked(column, (at.millis() == ms).then_some(at))
+    }
+
+    /// An instant, where there is one.
+    pub(super) fn opt_time(self, column: &str, ms: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
+        ms.map(|ms| self.time(column, ms)).transpose()
+    }
+
+    /// A count.
+    pub(super) fn count(self, column: &str, value: i64) -> Result<u32, StoreError> {
+        self.checked(column, u32::try_from(value).ok())
+    }
+
+    /// A yes or no, kept as 1 or 0.
+    pub(super) fn flag(self, column: &str, value: i64) -> Result<bool, StoreError> {
+        match value {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.corrupt(column)),
+        }
+    }
+
+    /// A telephone number in its normal form.
+    pub(super) fn phone(self, column: &str, text: &str) -> Result<Phone, StoreError> {
+        self.checked(column, Phone::parse(text).filter(|phone| phone.as_str() == text))
+    }
+
+    /// 32 bytes, kept as hexadecimal digits.
+    pub(super) fn digest(self, column: &str, text: &str) -> Result<[u8; 32], StoreError> {
+        let mut bytes = [0; 32];
+        let decoded = hex::decode_to_slice(text, &mut bytes);
+        self.checked(column, decoded.ok().map(|()| bytes))
+    }
+}
+
+/// Milliseconds of an instant, where there is one.
+pub(super) fn millis(at: Option<Timestamp>) -> Option<i64> {
+    at.map(Timestamp::millis)
+}
+
+/// Rows as one JSON array, the only argument of a bulk statement.
+pub(super) fn array<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
+    let json = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok(without_nul(json))
+}
+
+/// Makes each escaped NUL a replacement character. SQLite would end the text there, and
+/// PostgreSQL would refuse it.
+fn without_nul(json: String) -> String {
+    const NUL: &str = "\\u0000";
+    if !json.contains(NUL) {
+        return json;
+    }
+    let mut mended = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        if let Some(after) = escape.strip_prefix(NUL) {
+            mended.push_str("\\ufffd");
+            rest = after;
+        } else {
+            // Two characters make an escape, so an escaped backslash hides nothing.
+            let (pair, after) = escape.split_at_checked(2).unwrap_or((escape, ""));
+            mended.push_str(pair);
+            rest = after;
+        }
+    }
+    mended.push_str(rest);
+    mended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_is_replaced_and_nothing_else() {
+        let rows = ["a\0b", "\\u0000", "\\\0", "\u{fffd}\"\n é 😀", ""];
+        let back: Vec<String> = serde_json::from_str(&array(&rows).unwrap()).unwrap();
+        assert_eq!(back, ["a\u{fffd}b", "\\u0000", "\\\u{fffd}", "\u{fffd}\"\n é 😀", ""]);
+    }
+
+    #[test]
+    fn foreign_values_are_corrupt() {
+        let place = Place { table: "t", id: "x" };
+        assert!(place.time("c", -1).is_err() && place.time("c", i64::MAX).is_err());
+        assert!(place.flag("c", 2).is_err() && place.count("c", -1).is_err());
+        assert!(place.phone("c", "628 123 456 78").is_err() && place.digest("c", "00").is_err());
+        assert_eq!(place.corrupt("c").to_string(), "a stored row cannot be read: t.c of \"x\"",);
+    }
+}

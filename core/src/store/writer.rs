@@ -1,0 +1,212 @@
+//! The one task that writes. It takes every job that waits and puts them into one transaction, so
+//! that one fsync serves many accounts.
+//!
+//! Invariants: a caller is answered only after COMMIT has returned; a job that the database
+//! refuses fails alone; the task outlives every fault, and writes again once the fault is gone. A
+//! caller that stopped waiting changes nothing. It decides nothing about rows.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::batch::{self, Outcome, Work};
+use super::engine::{Arg, Engine, Row, WriteConnection, refuses};
+use super::{CycleCommit, StoreError};
+
+/// Jobs that may wait; further callers wait for room.
+const QUEUE_JOBS: usize = 4096;
+/// Jobs of one transaction.
+const BATCH_JOBS: usize = 512;
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<Vec<Row>, StoreError>>,
+}
+
+/// The way to the writing task. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    failing: Arc<AtomicBool>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Writer {
+    /// Starts the task on this connection.
+    pub(super) fn start(engine: Engine, connection: WriteConnection) -> Self {
+        let (jobs, inbox) = mpsc::channel(QUEUE_JOBS);
+        let failing = Arc::new(AtomicBool::new(false));
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let task = Task { engine, connection: Some(connection), failing: failing.clone() };
+        tasks.spawn(task.run(inbox, closing.clone()));
+        tasks.close();
+        Self { jobs, failing, closing, tasks }
+    }
+
+    /// Whether the last transaction failed for want of a working database.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Writes one statement durably and returns its rows.
+    pub(super) async fn write(&self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        self.queue(Work::Statement { sql, args }).await
+    }
+
+    /// Writes one account's commit durably.
+    pub(super) async fn commit(&self, commit: CycleCommit) -> Result<(), StoreError> {
+        self.queue(Work::Commit(Box::new(commit))).await.map(drop)
+    }
+
+    async fn queue(&self, work: Work) -> Result<Vec<Row>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
+        if self.jobs.send(Job { work, reply }).await.is_err() {
+            return Err(closed());
+        }
+        answer.await.unwrap_or_else(|_gone| Err(closed()))
+    }
+
+    /// Takes no more jobs, finishes those that wait, and closes the connection.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+struct Task {
+    engine: Engine,
+    /// `None` after a fault, until the next transaction opens another.
+    connection: Option<WriteConnection>,
+    failing: Arc<AtomicBool>,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Job>, closing: CancellationToken) {
+        let mut waiting = VecDeque::new();
+        loop {
+            let job = tokio::select! {
+                biased;
+                () = closing.cancelled(), if !inbox.is_closed() => {
+                    inbox.close();
+                    continue;
+                }
+                job = inbox.recv() => job,
+            };
+            let Some(job) = job else { break };
+            waiting.push_back(job);
+            while !waiting.is_empty() {
+                while waiting.len() < BATCH_JOBS
+                    && let Ok(job) = inbox.try_recv()
+                {
+                    waiting.push_back(job);
+                }
+                let jobs = take_batch(&mut waiting);
+                self.settle(jobs).await;
+            }
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            // Nothing is lost: the log is replayed when the file is opened again.
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+    }
+
+    /// Writes all jobs, together if possible, and answers them.
+    async fn settle(&mut self, mut jobs: Vec<Job>) {
+        let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
+        match self.transaction(&works).await {
+            Ok(outcomes) => {
+                for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                    // A caller that stopped waiting does not hear of it.
+                    let _gone = job.reply.send(match outcome {
+                        Outcome::Written(rows) => Ok(rows),
+                        Outcome::Fenced => Err(StoreError::Fenced),
+                    });
+                }
+            }
+            Err(error) if refuses(&error) && jobs.len() > 1 => {
+                for job in jobs {
+                    Box::pin(self.settle(vec![job])).await;
+                }
+            }
+            Err(error) if jobs.len() == 1 => {
+                if let Some(job) = jobs.pop() {
+                    let _gone = job.reply.send(Err(error.into()));
+                }
+            }
+            Err(error) => {
+                let shared = Arc::new(error);
+                for job in jobs {
+                    let copy = sqlx::Error::Io(std::io::Error::other(shared.clone()));
+                    let _gone = job.reply.send(Err(StoreError::Unavailable(copy)));
+                }
+            }
+        }
+    }
+
+    /// Writes the jobs in one transaction, or nothing.
+    async fn transaction(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match self.engine.writer().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.failed(&error);
+                    return Err(error);
+                }
+            },
+        };
+        match attempt(&mut connection, jobs).await {
+            Ok(outcomes) => {
+                self.failing.store(false, Ordering::Relaxed);
+                self.connection = Some(connection);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                let undone = connection.rollback().await.is_ok();
+                if refuses(&error) {
+                    tracing::error!(%error, jobs = jobs.len(), "the database refused a write");
+                } else {
+                    self.failed(&error);
+                }
+                // After any other fault the next transaction begins on a fresh connection.
+                self.connection = (undone && refuses(&error)).then_some(connection);
+                Err(error)
+            }
+        }
+    }
+
+    fn failed(&self, error: &sqlx::Error) {
+        self.failing.store(true, Ordering::Relaxed);
+        tracing::error!(%error, "a write failed");
+    }
+}
+
+async fn attempt(connection: &mut WriteConnection, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+    connection.begin().await?;
+    let outcomes = batch::apply(connection, jobs).await?;
+    connection.commit().await?;
+    Ok(outcomes)
+}
+
+/// The jobs of the next transaction: from the front, up to the second commit of any account.
+fn take_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    let mut accounts = HashSet::new();
+    let length = waiting
+        .iter()
+        .take(BATCH_JOBS)
+        .take_while(|job| match &job.work {
+            Work::Commit(commit) => accounts.insert(commit.account_number),
+            Work::Statement { .. } => true,
+        })
+        .count();
+    waiting.drain(..length).collect()
+}
