@@ -1,0 +1,110 @@
+//! Reads the body of `POST …/messages`: a message to send, or a message to mark as read.
+//!
+//! Invariant: what leaves here keeps every limit of the contract and names the field that broke
+//! one. The type's object is passed on to WhatsApp as the client wrote it, keys that this server
+//! does not know included; only members that are `null` are left out (many generated clients write
+//! `null` for "absent", which WhatsApp refuses), and a template's language becomes an object.
+//! Whether the account may send now (24-hour window, status) is the account's to say.
+
+mod contacts;
+mod content;
+mod interactive;
+mod location;
+mod media;
+mod payload;
+mod reaction;
+pub mod schema;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+
+use kabar_core::domain::message::{MessageKind, Outgoing};
+use kabar_core::domain::phone::Phone;
+use serde_json::Value;
+
+use crate::body::{Fault, FieldError, Fields};
+
+pub use schema::SendMessageBody;
+
+/// What a client may ask of `POST …/messages`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendBody {
+    /// Send a message.
+    Send(Outgoing),
+    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    MarkRead {
+        /// WhatsApp's id of the message.
+        wamid: Arc<str>,
+    },
+}
+
+/// What the room of a family makes of its type's object.
+struct Rendered {
+    content: String,
+    payload: Value,
+}
+
+/// Characters of WhatsApp's message ids; those seen so far have 60 to 130.
+const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
+
+/// Reads a body.
+///
+/// # Errors
+/// The first field that is wrong, in the order in which the contract lists them.
+pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
+    let fields = Fields::of_body(body)?;
+    fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;
+    if fields.get("status").is_some() {
+        fields
+            .word("status", "\"read\", or absent to send a message", |text| (text == "read").then_some(()))?;
+        let wamid = fields.text("message_id", &WAMID_CHARS)?.into();
+        return Ok(SendBody::MarkRead { wamid });
+    }
+    outgoing(&fields).map(SendBody::Send)
+}
+
+fn outgoing(fields: &Fields<'_>) -> Result<Outgoing, FieldError> {
+    fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
+    let to = recipient(fields)?;
+    let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
+    let Rendered { content, payload } = render(kind, fields)?;
+    let context = match fields.optional_object("context")? {
+        Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
+        None => None,
+    };
+    Ok(Outgoing { to, kind, content: content.into(), payload: payload.to_string().into(), context })
+}
+
+const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \
+                        contacts or reaction";
+
+fn recipient(fields: &Fields<'_>) -> Result<Phone, FieldError> {
+    let phone = fields.required("to")?.as_str().and_then(Phone::parse);
+    phone.ok_or_else(|| FieldError {
+        code: Fault::InvalidPhoneNumber,
+        param: fields.path_of("to"),
+        message: "to must be a number in E.164 form, such as +6281234567890".to_owned(),
+    })
+}
+
+fn render(kind: MessageKind, fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+    match kind {
+        MessageKind::Text => text::render(fields),
+        MessageKind::Image
+        | MessageKind::Video
+        | MessageKind::Audio
+        | MessageKind::Document
+        | MessageKind::Sticker => media::render(kind, fields),
+        MessageKind::Template => template::render(fields),
+        MessageKind::Interactive => interactive::render(fields),
+        MessageKind::Location => location::render(fields),
+        MessageKind::Contacts => contacts::render(fields),
+        MessageKind::Reaction => reaction::render(fields),
+        MessageKind::Button | MessageKind::Order | MessageKind::System | MessageKind::Unsupported => {
+            Err(fields.invalid("type", SENDABLE))
+        }
+    }
+}

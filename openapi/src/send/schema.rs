@@ -1,0 +1,134 @@
+//! The shape of `POST …/messages` as the document shows it.
+//!
+//! One plain object with an optional member per type: generators make better clients of it than of
+//! a union. Nothing is ever parsed into these types; `parse` reads the JSON itself, and its
+//! tests hold the two together through the example.
+
+mod interactive;
+mod objects;
+
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+
+pub use interactive::{InteractiveType, SendInteractive};
+pub use objects::{
+    MessageReference, SendCaptioned, SendContactCard, SendDocument, SendLocation, SendMedium, SendReaction,
+    SendTemplate, SendText,
+};
+
+/// WhatsApp is the only product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+pub enum MessagingProduct {
+    /// The only one.
+    Whatsapp,
+}
+
+/// Messages go to single people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+pub enum RecipientType {
+    /// The only one.
+    Individual,
+}
+
+/// What a message is; names the member that holds its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is WhatsApp's own word")]
+pub enum SendType {
+    Text,
+    Image,
+    Video,
+    Audio,
+    Document,
+    Sticker,
+    Template,
+    Interactive,
+    Location,
+    Contacts,
+    Reaction,
+}
+
+/// Asks for marking a message as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+pub enum ReadMark {
+    /// The only one.
+    Read,
+}
+
+/// A message to send, or, with `status: "read"`, an inbound message to mark as read.
+///
+/// To send: `to`, `type`, and the member that `type` names. To mark as read: `status` and
+/// `message_id`; earlier unread messages of the conversation become read with it. Members inside
+/// the type's object that are not listed here go to WhatsApp unchanged; members that are `null` are
+/// left out.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct SendMessageBody {
+    /// Always `whatsapp`.
+    pub messaging_product: MessagingProduct,
+    /// Always `individual`, which is the default.
+    pub recipient_type: Option<RecipientType>,
+    /// The recipient's number, E.164; the leading `+` may be left out.
+    pub to: Option<String>,
+    /// What to send.
+    #[oai(rename = "type")]
+    pub kind: Option<SendType>,
+    /// For `type: "text"`.
+    pub text: Option<SendText>,
+    /// For `type: "image"`.
+    pub image: Option<SendCaptioned>,
+    /// For `type: "video"`.
+    pub video: Option<SendCaptioned>,
+    /// For `type: "audio"`.
+    pub audio: Option<SendMedium>,
+    /// For `type: "document"`.
+    pub document: Option<SendDocument>,
+    /// For `type: "sticker"`.
+    pub sticker: Option<SendMedium>,
+    /// For `type: "template"`; may be sent at any time.
+    pub template: Option<SendTemplate>,
+    /// For `type: "interactive"`.
+    pub interactive: Option<SendInteractive>,
+    /// For `type: "location"`.
+    pub location: Option<SendLocation>,
+    /// For `type: "contacts"`.
+    #[oai(validator(min_items = 1, max_items = 257))]
+    pub contacts: Option<Vec<SendContactCard>>,
+    /// For `type: "reaction"`; may be sent at any time.
+    pub reaction: Option<SendReaction>,
+    /// The message that this one answers.
+    pub context: Option<MessageReference>,
+    /// `read`, to mark a message as read.
+    pub status: Option<ReadMark>,
+    /// WhatsApp's id (`wamid.…`) of the message to mark as read.
+    #[oai(validator(min_length = 1, max_length = 512))]
+    pub message_id: Option<String>,
+}
+
+impl Example for SendMessageBody {
+    fn example() -> Self {
+        Self {
+            messaging_product: MessagingProduct::Whatsapp,
+            recipient_type: None,
+            to: Some("+6281234567890".to_owned()),
+            kind: Some(SendType::Text),
+            text: Some(SendText { body: "Your order is on its way.".to_owned(), preview_url: None }),
+            image: None,
+            video: None,
+            audio: None,
+            document: None,
+            sticker: None,
+            template: None,
+            interactive: None,
+            location: None,
+            contacts: None,
+            reaction: None,
+            context: None,
+            status: None,
+            message_id: None,
+        }
+    }
+}
