@@ -1,0 +1,166 @@
+//! The house's walls and habits, held on the text of the repository.
+//!
+//! Invariant: every rule is first tried on samples that break it, so that none can pass by being
+//! blind. What a compiler, clippy or `cargo deny` holds is not repeated here.
+
+mod source;
+mod walls;
+
+use source::{Source, all, code_of};
+
+/// Where a file breaks a rule.
+type Complaints = Vec<String>;
+
+/// Tries a rule on samples that break it, then on the whole repository.
+fn hold(rule: fn(&Source) -> Complaints, broken: &[(&str, &str)], sound: &[(&str, &str)]) {
+    for (path, text) in broken {
+        assert!(!rule(&Source::new(path, text)).is_empty(), "the rule is blind to {path}: {text}");
+    }
+    for (path, text) in sound {
+        let complaints = rule(&Source::new(path, text));
+        assert!(complaints.is_empty(), "the rule sees ghosts: {complaints:?}");
+    }
+    let repository = all();
+    assert!(repository.iter().filter(|file| file.is_rust()).count() > 20, "the repository was not found");
+    let complaints: Complaints = repository.iter().flat_map(rule).collect();
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+fn complain(broken: bool, file: &Source, what: &str) -> Complaints {
+    if broken { vec![format!("{}: {what}", file.path)] } else { Vec::new() }
+}
+
+/// Complains about each line of code, comments and literals aside, that holds one of the words.
+fn words_in_code(file: &Source, words: &[&str]) -> Complaints {
+    if !file.is_rust() {
+        return Vec::new();
+    }
+    let code = code_of(&file.text);
+    let lines = code.lines().enumerate();
+    let found =
+        lines.filter_map(|(number, line)| Some((number, words.iter().find(|word| line.contains(**word))?)));
+    found.map(|(number, word)| format!("{}:{}: {word}", file.path, number + 1)).collect()
+}
+
+#[test]
+fn rust_files_have_at_most_400_lines() {
+    let rule =
+        |file: &Source| complain(file.is_rust() && file.text.lines().count() > 400, file, "over 400 lines");
+    hold(rule, &[("src/a.rs", &"//! a\n".repeat(401))], &[("src/a.rs", &"//! a\n".repeat(400))]);
+}
+
+#[test]
+fn rust_files_say_first_what_they_own() {
+    let rule = |file: &Source| {
+        complain(file.is_rust() && !file.text.starts_with("//! "), file, "opens without `//! `")
+    };
+    hold(rule, &[("src/a.rs", "fn a() {}\n"), ("src/b.rs", "\n//! late\n")], &[("src/a.rs", "//! a\n")]);
+}
+
+#[test]
+fn modules_lie_beside_their_folders() {
+    let rule = |file: &Source| {
+        complain(file.path.ends_with("/mod.rs"), file, "`foo.rs` beside `foo/`, never mod.rs")
+    };
+    hold(rule, &[("src/a/mod.rs", "//! a\n")], &[("src/a.rs", "//! a\n")]);
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let rule = |file: &Source| words_in_code(file, &["#[ignore", ", ignore)]"]);
+    hold(
+        rule,
+        &[
+            ("tests/it/a.rs", "#[ignore]\n"),
+            ("a.rs", "#[ignore = \"slow\"]"),
+            ("a.rs", "#[cfg_attr(ci, ignore)]"),
+        ],
+        &[("tests/it/a.rs", "// #[ignore]\nlet text = \"#[ignore]\";")],
+    );
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let rule = |file: &Source| words_in_code(file, &["todo!", "unimplemented!"]);
+    hold(
+        rule,
+        &[("a.rs", "todo!()"), ("a.rs", "unimplemented!(\"x\")")],
+        &[("a.rs", "let text = \"todo!\";")],
+    );
+}
+
+#[test]
+fn no_path_of_a_developers_machine() {
+    fn rule(file: &Source) -> Complaints {
+        let homes =
+            [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
+        let lines = file.text.lines().enumerate();
+        let found = lines.filter(|(_, line)| homes.iter().any(|home| line.contains(home)));
+        found.map(|(number, _)| format!("{}:{}: a machine's path", file.path, number + 1)).collect()
+    }
+    let sample = format!("see {}kabar", concat!("/ho", "me/"));
+    hold(rule, &[("docs/a.md", &sample)], &[("docs/a.md", "see /var/lib/kabar")]);
+}
+
+/// Files named after nothing in particular collect everything.
+#[test]
+fn files_are_named_after_what_they_own() {
+    const EMPTY: [&str; 13] = [
+        "manager", "service", "services", "helper", "helpers", "util", "utils", "common", "data", "info",
+        "misc", "process", "shared",
+    ];
+    let rule = |file: &Source| {
+        complain(file.is_rust() && EMPTY.contains(&file.stem()), file, "a name that says nothing")
+    };
+    hold(rule, &[("core/src/utils.rs", "//! a\n")], &[("core/src/etag.rs", "//! a\n")]);
+}
+
+/// One word for one thing: the same noun has the same file name on every floor.
+#[test]
+fn nouns_are_spelt_as_in_the_architecture() {
+    const OTHER_WORDS: [(&str, &str); 8] = [
+        ("tenant", "organisation"),
+        ("org", "organisation"),
+        ("organization", "organisation"),
+        ("chat", "conversation"),
+        ("customer", "contact"),
+        ("sms", "message"),
+        ("wba", "account"),
+        ("worker", "courier or sender"),
+    ];
+    fn rule(file: &Source) -> Complaints {
+        let stem = file.stem();
+        let singular = stem.strip_suffix('s').unwrap_or(stem);
+        let other = OTHER_WORDS.iter().find(|(word, _)| *word == stem || *word == singular);
+        other.filter(|_| file.is_rust()).map_or_else(Vec::new, |(word, ours)| {
+            vec![format!("{}: our word for {word} is {ours}", file.path)]
+        })
+    }
+    hold(
+        rule,
+        &[("core/src/store/org.rs", "//! a\n"), ("openapi/src/organizations.rs", "//! a\n")],
+        &[("openapi/src/organisations.rs", "//! a\n")],
+    );
+}
+
+/// Both dialects move together: a migration exists for each engine under the same name.
+#[test]
+fn migrations_have_twins() {
+    fn twins(repository: &[Source]) -> Complaints {
+        let names = |engine: &str| -> Vec<String> {
+            let in_engine = repository.iter().filter_map(|file| file.path.strip_prefix(engine));
+            in_engine.map(str::to_owned).collect()
+        };
+        let (sqlite, postgres) = (names("migrations/sqlite/"), names("migrations/postgres/"));
+        // PostgreSQL is not there yet; from its first file on, all must be.
+        if postgres.is_empty() || sqlite == postgres {
+            Vec::new()
+        } else {
+            vec![format!("{sqlite:?} {postgres:?}")]
+        }
+    }
+    let odd = [Source::new("migrations/sqlite/1.sql", ""), Source::new("migrations/postgres/2.sql", "")];
+    assert!(!twins(&odd).is_empty());
+    let complaints = twins(&all());
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
