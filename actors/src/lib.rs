@@ -1,1 +1,25 @@
-//! placeholder
+//! All of kabar's concurrency: the accounts' single writers, the views that readers see, the
+//! directory of tenants, and the senders.
+//!
+//! Knows the core; knows nothing of HTTP, of SQL text, or of plugins. What a reader gets is
+//! rendered by whoever implements [`Render`].
+
+mod account;
+mod accounts;
+mod directory;
+mod idempotency;
+mod pages;
+mod question;
+mod resident;
+mod sender;
+mod slot;
+mod view;
+
+pub use accounts::{Accounts, AccountsOptions, AccountsParts, ResidentReport, Unavailable};
+pub use directory::{
+    AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
+    OrganisationEntry, OrganisationPatch,
+};
+pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer};
+pub use question::{Answer, Asked, Question, Render, Rendered};
+pub use slot::AccountSlot;

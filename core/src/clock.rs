@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::domain::time::Timestamp;
 
+/// The longest wait that a manual clock steps over by itself.
+const MANUAL_STEP: Duration = Duration::from_millis(5);
+
 /// A source of time; handed to everything that asks for it, so that tests own the time.
 #[derive(Debug)]
 pub enum Clock {
@@ -56,7 +59,8 @@ impl Clock {
         }
     }
 
-    /// Returns when `now()` has reached `at`.
+    /// Returns when `now()` has reached `at`. A manual clock steps over waits of a few milliseconds by
+    /// itself, because a commit that waits for the next millisecond must not wait for a test.
     pub async fn wait_until(&self, at: Timestamp) {
         match self {
             Self::System { .. } => {
@@ -65,6 +69,13 @@ impl Clock {
                 }
             }
             Self::Manual(now) => {
+                now.send_if_modified(|now| {
+                    let step = at.since(*now).is_some_and(|left| left <= MANUAL_STEP);
+                    if step {
+                        *now = at;
+                    }
+                    step
+                });
                 let mut moved = now.subscribe();
                 // The sender lives in `self`, so the wait cannot fail.
                 let _reached = moved.wait_for(|now| *now >= at).await;

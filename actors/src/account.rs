@@ -1,0 +1,115 @@
+//! The account actor: the only writer of its account.
+//!
+//! One arm per message, one call per arm; the work is plain methods of [`Ledger`]. Commands queue
+//! in the actor; the first one posts a cycle behind everything that waits already, so that under
+//! load one commit carries many commands.
+
+mod cycle;
+mod facts;
+
+use kabar_core::domain::command::{Command, Refusal, Reply};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::accounts::Unavailable;
+use crate::idempotency::Claim;
+pub(crate) use cycle::{Ledger, LedgerParts, view_of};
+
+/// How a command ended, as the one who asked learns it.
+pub(crate) enum Outcome {
+    /// Durable, if it changed anything.
+    Decided(Result<Reply, Refusal>),
+    /// Not carried out.
+    Failed(Unavailable),
+    /// Not carried out: the actor does not own the account any more. Ask the new owner.
+    Moved(Command, Option<Claim>),
+}
+
+/// How a command ended, as the actor knows it.
+pub(crate) enum Verdict {
+    /// See [`Outcome::Decided`].
+    Decided(Result<Reply, Refusal>),
+    /// See [`Outcome::Failed`].
+    Failed(Unavailable),
+    /// See [`Outcome::Moved`].
+    Moved,
+}
+
+/// A command on its way.
+pub(crate) struct Work {
+    pub(crate) command: Command,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) answer: oneshot::Sender<Outcome>,
+    /// Its place in the queue, given back when the work is done.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Work {
+    /// Answers the one who asked, who may have gone away: that does not undo what is durable.
+    pub(crate) fn answer(self, verdict: Verdict) {
+        // The place is free before the answer is out, so that an answered caller finds it free.
+        drop(self.permit);
+        let _gone = self.answer.send(match verdict {
+            Verdict::Decided(result) => Outcome::Decided(result),
+            Verdict::Failed(why) => Outcome::Failed(why),
+            Verdict::Moved => Outcome::Moved(self.command, self.claim),
+        });
+    }
+}
+
+/// What an account actor may be told.
+pub(crate) enum AccountMessage {
+    /// Queue this.
+    Execute(Box<Work>),
+    /// Commit what is queued.
+    Cycle,
+    /// Stop. Sent when nothing is queued and nothing can be queued any more.
+    Retire,
+}
+
+/// See the module.
+pub(crate) struct AccountActor;
+
+impl Actor for AccountActor {
+    type Msg = AccountMessage;
+    type State = Ledger;
+    type Arguments = LedgerParts;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<AccountMessage>,
+        parts: LedgerParts,
+    ) -> Result<Ledger, ActorProcessingErr> {
+        let mut ledger = Ledger::open(parts);
+        ledger.resume().await;
+        Ok(ledger)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<AccountMessage>,
+        message: AccountMessage,
+        ledger: &mut Ledger,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            AccountMessage::Execute(work) => {
+                if ledger.queue(*work) {
+                    myself.cast(AccountMessage::Cycle)?;
+                }
+            }
+            AccountMessage::Cycle => {
+                let again = Box::pin(ledger.cycle()).await;
+                if ledger.is_fenced() {
+                    myself.stop(Some("another owner took the account".into()));
+                } else if again {
+                    myself.cast(AccountMessage::Cycle)?;
+                }
+            }
+            AccountMessage::Retire => {
+                ledger.retire();
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,340 @@
+//! The ledger: an account's state as its writer sees it, and the cycle that moves it on.
+//!
+//! A cycle is: take what is queued; fetch what it needs; decide, purely; commit in one transaction;
+//! publish the view; answer everybody. Invariants: nobody is answered before the commit is durable
+//! and published; after a failed commit the ledger is loaded afresh before it commits again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kabar_core::domain::command::{Command, Needs};
+use kabar_core::domain::decide::decide;
+use kabar_core::domain::draft::{Changes, Draft, Facts};
+use kabar_core::domain::event::Event;
+use kabar_core::domain::message::{Direction, Message};
+use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{EventId, IdSource, MonotonicIds};
+use kabar_core::store::{Activation, CycleCommit, IdempotencyRecord, StoreError};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::facts::Index;
+use super::{Verdict, Work};
+use crate::accounts::{Accounts, Ground, Unavailable};
+use crate::resident::Resident;
+use crate::sender::{SenderMessage, SenderSeat};
+use crate::slot::AccountSlot;
+use crate::view::{AccountView, Threads};
+
+/// Items (webhook items, or commands of one item) of one commit: about 25 ms of work on SQLite.
+const ITEMS_MAX: usize = 1000;
+/// The longest that a commit waits for the account clock; behind a clock that was set back by more,
+/// the account clock runs ahead instead, one millisecond a commit.
+const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// What a ledger is opened with.
+pub(crate) struct LedgerParts {
+    pub(crate) accounts: Accounts,
+    pub(crate) slot: Arc<AccountSlot>,
+    pub(crate) resident: Arc<Resident>,
+    pub(crate) epoch: i64,
+    pub(crate) has_pending: bool,
+}
+
+/// Threads as the first view of an activation shows them.
+pub(crate) fn view_of(activation: &Activation) -> AccountView {
+    let threads = Threads::load(activation.conversations.clone(), activation.complete);
+    let at = activation.last_commit_at;
+    AccountView::first(activation.account.clone(), activation.revision, activation.sequence, at, threads)
+}
+
+/// See the module.
+pub(crate) struct Ledger {
+    parts: LedgerParts,
+    queue: VecDeque<Work>,
+    index: Index,
+    ids: Box<dyn IdSource>,
+    /// The last commit's fate is unknown, or it failed: load before committing again.
+    reload: bool,
+    fenced: bool,
+    sender: SenderSeat,
+}
+
+impl Ledger {
+    pub(super) fn open(parts: LedgerParts) -> Self {
+        let seed = StdRng::from_rng(&mut rand::rng());
+        let sender = SenderSeat::new(parts.accounts.clone(), parts.slot.clone(), parts.resident.clone());
+        let mut ledger = Self {
+            queue: VecDeque::new(),
+            index: Index::default(),
+            ids: Box::new(MonotonicIds::new(seed)),
+            reload: false,
+            fenced: false,
+            sender,
+            parts,
+        };
+        ledger.index_threads();
+        ledger
+    }
+
+    /// Takes up the messages that a former owner left to be sent.
+    pub(super) async fn resume(&mut self) {
+        if self.parts.has_pending {
+            self.sender.ring(SenderMessage::Wake).await;
+        }
+    }
+
+    fn ground(&self) -> &Ground {
+        self.parts.accounts.ground()
+    }
+
+    fn index_threads(&mut self) {
+        self.index = Index::default();
+        for thread in self.parts.resident.view().threads.iter() {
+            self.index.put_thread(thread);
+        }
+    }
+
+    /// Queues a command; `true` when a cycle must be posted for it.
+    pub(super) fn queue(&mut self, work: Work) -> bool {
+        self.queue.push_back(work);
+        self.queue.len() == 1
+    }
+
+    pub(super) const fn is_fenced(&self) -> bool {
+        self.fenced
+    }
+
+    /// Stops what works for this owner.
+    pub(super) fn retire(&self) {
+        self.sender.stop();
+    }
+
+    fn take_batch(&mut self) -> Vec<Work> {
+        let mut items = 0;
+        let mut batch = Vec::new();
+        while let Some(work) = self.queue.pop_front() {
+            items += weight(&work.command);
+            batch.push(work);
+            if items >= ITEMS_MAX {
+                break;
+            }
+        }
+        batch
+    }
+
+    /// Carries out what is queued, up to the limit of one commit. `true` when more is queued.
+    pub(super) async fn cycle(&mut self) -> bool {
+        let batch = self.take_batch();
+        if batch.is_empty() {
+            return false;
+        }
+        let began = Instant::now();
+        self.ground().metrics.commands.inc_by(u64::try_from(batch.len()).unwrap_or(0));
+        self.ground()
+            .metrics
+            .cycle_commands
+            .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+        for spoilt in self.carry_out(batch).await {
+            // The database refused some row of the batch. One command at a time, only the one that
+            // brings that row fails.
+            self.carry_out(vec![spoilt]).await;
+        }
+        self.ground().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
+        !self.queue.is_empty()
+    }
+
+    /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
+    /// command by command.
+    async fn carry_out(&mut self, batch: Vec<Work>) -> Vec<Work> {
+        let facts = match self.prepare(&batch).await {
+            Ok(facts) => facts,
+            Err(error) => {
+                self.fail(batch, &error);
+                return Vec::new();
+            }
+        };
+        let at = self.next_instant().await;
+        let view = self.parts.resident.view();
+        let mut draft = Draft::new(view.account.clone(), facts, at, &mut *self.ids);
+        let mut records = Vec::new();
+        let mut decided = Vec::with_capacity(batch.len());
+        for work in batch {
+            let result = decide(&mut draft, &work.command);
+            records.extend(work.claim.as_ref().map(|claim| claim.record(&result, at)));
+            decided.push((work, result));
+        }
+        let changes = draft.finish();
+        let committed = if changes.is_empty() && records.is_empty() {
+            Ok(())
+        } else {
+            self.commit(&view, at, &changes, records).await
+        };
+        if matches!(committed, Err(StoreError::Refused(_))) && decided.len() > 1 {
+            return decided.into_iter().map(|(work, _)| work).collect();
+        }
+        for (work, result) in decided {
+            work.answer(match &committed {
+                Ok(()) => Verdict::Decided(result),
+                Err(StoreError::Fenced) => Verdict::Moved,
+                Err(StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt(_)) => {
+                    Verdict::Failed(Unavailable::Storage)
+                }
+            });
+        }
+        if self.fenced {
+            self.queue.drain(..).for_each(|work| work.answer(Verdict::Moved));
+        }
+        Vec::new()
+    }
+
+    /// Loads afresh if need be, and fetches what the commands need.
+    async fn prepare(&mut self, batch: &[Work]) -> Result<Facts, StoreError> {
+        if self.reload {
+            self.load().await?;
+        }
+        let mut needs = Needs::default();
+        for work in batch {
+            needs.add(&work.command);
+        }
+        let view = self.parts.resident.view();
+        let known = self.index.take_known(&view.threads, &mut needs);
+        let mut facts = if needs.is_empty() {
+            Facts::default()
+        } else {
+            self.ground().store.facts(view.account.number, &needs).await?
+        };
+        known.tell(&mut facts);
+        Ok(facts)
+    }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
+        let number = self.parts.slot.account().number;
+        let activation =
+            self.ground().store.activate(number, self.ground().options.resident_conversations).await?;
+        let activation =
+            activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
+        self.parts.epoch = activation.epoch;
+        self.parts.slot.set_account(activation.account.clone());
+        self.parts.resident.publish(view_of(&activation));
+        self.index_threads();
+        self.reload = false;
+        Ok(())
+    }
+
+    /// The instant of the next commit: now, but later than the commit before it.
+    async fn next_instant(&self) -> Timestamp {
+        let earliest = self.parts.resident.view().committed_at.next();
+        let now = self.ground().clock.now();
+        match earliest.since(now) {
+            None => now,
+            Some(left) if left <= CLOCK_WAIT_MAX => {
+                self.ground().clock.wait_until(earliest).await;
+                self.ground().clock.now().max(earliest)
+            }
+            Some(_) => earliest,
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        view: &AccountView,
+        at: Timestamp,
+        changes: &Changes,
+        records: Vec<IdempotencyRecord>,
+    ) -> Result<(), StoreError> {
+        let mut sequence = view.sequence;
+        let mut events = Vec::with_capacity(changes.events.len());
+        for kind in &changes.events {
+            sequence += 1;
+            let id = EventId::from_bits(self.ids.next_bits(at.millis()));
+            events.push(Event { id, sequence, created_at: at, kind: kind.clone() });
+        }
+        let commit = CycleCommit {
+            account_number: view.account.number,
+            epoch: self.parts.epoch,
+            revision: view.revision,
+            sequence,
+            at,
+            changes: changes.clone(),
+            events,
+            records,
+        };
+        if let Err(error) = self.ground().store.commit(commit).await {
+            self.note_failure(&error);
+            return Err(error);
+        }
+        self.publish(view, changes, sequence, at);
+        self.ring_sender(changes).await;
+        Ok(())
+    }
+
+    fn publish(&mut self, view: &AccountView, changes: &Changes, sequence: i64, at: Timestamp) {
+        let mut threads = view.threads.clone();
+        for thread in changes.conversations.values() {
+            threads.put(thread.clone());
+            self.index.put_thread(thread);
+        }
+        // Trimming in steps of an eighth keeps its cost off most commits.
+        if threads.len()
+            > self.ground().options.resident_conversations + self.ground().options.resident_conversations / 8
+        {
+            for dropped in threads.trim(self.ground().options.resident_conversations) {
+                self.index.drop_thread(&dropped);
+            }
+        }
+        for message in changes.messages.values() {
+            self.index.put_message(message);
+        }
+        if let Some(account) = &changes.account {
+            self.parts.slot.set_account(account.clone());
+        }
+        let next = view.next(changes, sequence, at, threads);
+        next.forget_messages(changes);
+        self.parts.resident.publish(next);
+        self.parts.resident.cycles.fetch_add(1, Ordering::Relaxed);
+        self.ground().metrics.cycles.inc();
+    }
+
+    async fn ring_sender(&mut self, changes: &Changes) {
+        let waits = |m: &Message| m.direction == Direction::Outbound && m.status == MessageStatus::Pending;
+        if changes.account.is_some() || changes.messages.values().any(|message| waits(message)) {
+            self.sender.ring(SenderMessage::Wake).await;
+        }
+        if !changes.read_receipts.is_empty() {
+            self.sender.ring(SenderMessage::TellRead(changes.read_receipts.clone())).await;
+        }
+    }
+
+    fn note_failure(&mut self, error: &StoreError) {
+        self.ground().metrics.cycle_failures.inc();
+        let account = self.parts.slot.account().id;
+        tracing::error!(%account, error = error as &dyn std::error::Error, "cycle failed");
+        self.reload = true;
+        self.fenced = matches!(error, StoreError::Fenced);
+    }
+
+    fn fail(&mut self, batch: Vec<Work>, error: &StoreError) {
+        self.note_failure(error);
+        for work in batch {
+            work.answer(Verdict::Failed(Unavailable::Storage));
+        }
+    }
+}
+
+/// Items of a command.
+const fn weight(command: &Command) -> usize {
+    match command {
+        Command::Ingest(items) => items.len(),
+        Command::Send(_)
+        | Command::MarkRead { .. }
+        | Command::PatchConversation(_)
+        | Command::CreateContact(_)
+        | Command::PatchContact { .. }
+        | Command::RecordSend { .. }
+        | Command::Configure(_) => 1,
+    }
+}

@@ -1,0 +1,236 @@
+//! The facade of all accounts: finds or starts an account's actor, answers questions from its
+//! view, and hands it commands.
+//!
+//! Invariants: an account has at most one resident at a time; a command that was not answered may
+//! have been carried out, one that was refused was not; nothing waits without a bound.
+
+mod polls;
+mod residency;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use kabar_core::clock::Clock;
+use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::AccountId;
+use kabar_core::meta::graph::GraphClient;
+use kabar_core::metrics::Metrics;
+use kabar_core::store::{Store, StoreError};
+use ractor::{ActorRef, MessagingErr};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::account::{AccountMessage, Outcome, Work};
+use crate::directory::Directory;
+use crate::idempotency::Claim;
+use crate::question::Render;
+use crate::resident::Resident;
+use crate::slot::AccountSlot;
+use residency::Supervisor;
+
+/// Owners that a command follows, one after another, before it is given up.
+const OWNERS_MAX: usize = 4;
+
+/// Why a question or command was not served. Each may be asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The store cannot be read or written.
+    #[error("storage is unavailable")]
+    Storage,
+    /// Too much waits for this account already.
+    #[error("too many commands wait for this account")]
+    Overloaded,
+    /// The account's actor died on the way; whether the command was carried out is unknown.
+    #[error("the account was interrupted")]
+    Crashed,
+}
+
+impl Unavailable {
+    /// Logs a store's error where it ends, and keeps what a caller may know of it.
+    pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
+        tracing::error!(error = error as &dyn Error, "{what}");
+        Self::Storage
+    }
+}
+
+/// Bounds of the facade.
+#[derive(Debug, Clone)]
+pub struct AccountsOptions {
+    /// Threads of one account kept in memory.
+    pub resident_conversations: usize,
+    /// Commands that may wait for one account.
+    pub queued_commands: usize,
+    /// Long polls that may wait in this process.
+    pub waiting_polls: usize,
+    /// An account that nobody asks is dropped from memory after this time.
+    pub idle: Duration,
+}
+
+impl Default for AccountsOptions {
+    fn default() -> Self {
+        Self {
+            resident_conversations: 20_000,
+            queued_commands: 4096,
+            waiting_polls: 10_000,
+            idle: Duration::from_mins(10),
+        }
+    }
+}
+
+/// One resident account, for the operator.
+#[derive(Debug, Clone)]
+pub struct ResidentReport {
+    /// `wba_…`.
+    pub account_id: AccountId,
+    /// Meta's id.
+    pub phone_number_id: String,
+    /// Commits ever.
+    pub revision: i64,
+    /// Number of the last event.
+    pub sequence: i64,
+    /// Threads in memory.
+    pub conversations: usize,
+    /// Threads that did not change after this instant may be on disk only; `None`: all are in memory.
+    pub horizon: Option<Timestamp>,
+    /// Commands that wait.
+    pub mailbox_depth: usize,
+    /// Commits a second since the account was loaded.
+    pub cycles_per_second: f64,
+    /// Pages served from cache, of all served since the account was loaded; 0 to 1.
+    pub cache_hit_ratio: f64,
+    /// Long polls that wait.
+    pub waiting_polls: usize,
+}
+
+/// What the facade stands on.
+pub(crate) struct Ground {
+    pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) graph: GraphClient,
+    pub(crate) render: Arc<dyn Render>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) options: AccountsOptions,
+    pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
+    waiting: AtomicUsize,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<Ground>);
+
+/// What [`Accounts::start`] needs.
+pub struct AccountsParts {
+    /// The durable side.
+    pub store: Store,
+    /// Tenants and accounts.
+    pub directory: Directory,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// WhatsApp.
+    pub graph: GraphClient,
+    /// Rows to bytes.
+    pub render: Arc<dyn Render>,
+    /// Bounds.
+    pub options: AccountsOptions,
+}
+
+impl Accounts {
+    /// Starts the facade: its supervisor, its sweeper, and the accounts whose messages wait to be
+    /// sent. Everything it starts ends when `stopping` is cancelled, and `tasks` waits for it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the store cannot be read or the supervisor cannot be started.
+    pub async fn start(
+        parts: AccountsParts,
+        tasks: TaskTracker,
+        stopping: CancellationToken,
+    ) -> Result<Self, Unavailable> {
+        let supervisor = Supervisor::start(parts.metrics.clone()).await?;
+        let accounts = Self(Arc::new(Ground {
+            store: parts.store,
+            directory: parts.directory,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            graph: parts.graph,
+            render: parts.render,
+            options: parts.options,
+            supervisor,
+            tasks: tasks.clone(),
+            stopping,
+            waiting: AtomicUsize::new(0),
+        }));
+        let sweeper = accounts.clone();
+        tasks.spawn(async move { sweeper.sweep().await });
+        accounts.resume_sending().await?;
+        Ok(accounts)
+    }
+
+    /// Has an account carry out a command. Answers once the outcome is durable.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; after [`Unavailable::Crashed`] the command may have been carried out.
+    pub async fn execute(
+        &self,
+        slot: &Arc<AccountSlot>,
+        command: Command,
+        claim: Option<Claim>,
+    ) -> Result<Result<Reply, Refusal>, Unavailable> {
+        let (mut command, mut claim) = (command, claim);
+        for _ in 0..OWNERS_MAX {
+            let resident = self.reside(slot).await?;
+            let Some(permit) = self.permit(&resident)? else { continue };
+            let (answer, answered) = oneshot::channel();
+            let work = Box::new(Work { command, claim, answer, permit });
+            let door = resident.door().ok_or(Unavailable::Crashed)?;
+            match door.cast(AccountMessage::Execute(work)) {
+                Ok(()) => match answered.await {
+                    Ok(Outcome::Decided(result)) => return Ok(result),
+                    Ok(Outcome::Failed(why)) => return Err(why),
+                    Ok(Outcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
+                    Err(died) => {
+                        tracing::debug!(error = &died as &dyn std::error::Error, "command unanswered");
+                        slot.evict(&resident);
+                        return Err(Unavailable::Crashed);
+                    }
+                },
+                // The actor has stopped, and the command comes back untouched.
+                Err(MessagingErr::SendErr(AccountMessage::Execute(work))) => {
+                    (command, claim) = (work.command, work.claim);
+                }
+                Err(
+                    MessagingErr::SendErr(_) | MessagingErr::ChannelClosed | MessagingErr::InvalidActorType,
+                ) => {
+                    return Err(Unavailable::Crashed);
+                }
+            }
+            slot.evict(&resident);
+        }
+        Err(Unavailable::Overloaded)
+    }
+
+    /// A place in the account's queue; `None` when the resident was retired meanwhile.
+    fn permit(&self, resident: &Resident) -> Result<Option<OwnedSemaphorePermit>, Unavailable> {
+        match resident.permits.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Some(permit)),
+            Err(_) if resident.is_retired() => Ok(None),
+            Err(full) => {
+                self.0.metrics.overloads.inc();
+                tracing::debug!(error = &full as &dyn std::error::Error, "account queue full");
+                Err(Unavailable::Overloaded)
+            }
+        }
+    }
+
+    pub(crate) fn ground(&self) -> &Ground {
+        &self.0
+    }
+}

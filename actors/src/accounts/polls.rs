@@ -1,0 +1,168 @@
+//! Questions: answered from the view's pages, rendered once per question and change; and long
+//! polls, which look again at every publication.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kabar_core::store::StoreError;
+
+use super::{Accounts, Unavailable};
+use crate::question::{Answer, Asked, Question, Rendered};
+use crate::resident::Resident;
+use crate::slot::AccountSlot;
+use crate::view::AccountView;
+
+/// A counter held up while somebody waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    /// Counts one more, unless `max` wait already.
+    fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let waiting = Self(count);
+        (count.fetch_add(1, Ordering::AcqRel) < max).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Accounts {
+    /// The page that was given before for this very path and query, if nothing has changed since.
+    /// No SQL, no actor, no rendering, no waiting.
+    #[must_use]
+    pub fn repeat(&self, slot: &AccountSlot, path: &str) -> Option<Asked> {
+        let resident = slot.resident()?;
+        let now = self.0.clock.now();
+        let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;
+        resident.touch(now);
+        self.count(&resident, &asked);
+        Some(asked)
+    }
+
+    /// Answers a question, and remembers the page under the path by which it was asked.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the account or the rows below its horizon cannot be read.
+    pub async fn ask(
+        &self,
+        slot: &Arc<AccountSlot>,
+        question: &Question,
+        path: Option<&str>,
+    ) -> Result<Asked, Unavailable> {
+        let resident = self.reside(slot).await?;
+        self.ask_of(&resident, question, path).await
+    }
+
+    /// Answers a question once `done` likes the answer, or with the last answer after `wait`, at
+    /// shutdown, or at once when too many wait already.
+    ///
+    /// # Errors
+    /// As [`Accounts::ask`].
+    pub async fn ask_until(
+        &self,
+        slot: &Arc<AccountSlot>,
+        question: &Question,
+        wait: Duration,
+        done: &(dyn Fn(&Asked) -> bool + Sync),
+    ) -> Result<Asked, Unavailable> {
+        let deadline = self.0.clock.now().plus(wait);
+        let seat = Waiting::begin(&self.0.waiting, self.0.options.waiting_polls);
+        let waiting = i64::try_from(self.0.waiting.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        self.0.metrics.waiting_polls.set(waiting);
+        loop {
+            let resident = self.reside(slot).await?;
+            let _here = Waiting::begin(&resident.waiting, usize::MAX);
+            // Subscribed before the view is read: a publication between the two is not missed.
+            let mut published = resident.publications();
+            let asked = self.ask_of(&resident, question, None).await?;
+            if seat.is_none() || done(&asked) {
+                return Ok(asked);
+            }
+            tokio::select! {
+                // An error means that the resident is gone: look for its successor.
+                _published = published.changed() => {}
+                () = self.0.clock.wait_until(deadline) => return Ok(asked),
+                () = self.0.stopping.cancelled() => return Ok(asked),
+            }
+        }
+    }
+
+    async fn ask_of(
+        &self,
+        resident: &Arc<Resident>,
+        question: &Question,
+        path: Option<&str>,
+    ) -> Result<Asked, Unavailable> {
+        let now = self.0.clock.now();
+        resident.touch(now);
+        let view = resident.view();
+        let asked = view.pages(question).ask(question, path, now, || self.fill(&view, question)).await;
+        let asked = asked.map_err(|error| Unavailable::of(&error, "page not read"))?;
+        self.count(resident, &asked);
+        Ok(asked)
+    }
+
+    fn count(&self, resident: &Resident, asked: &Asked) {
+        if asked.hit {
+            resident.hits.fetch_add(1, Ordering::Relaxed);
+            self.0.metrics.page_hits.inc();
+        } else {
+            resident.misses.fetch_add(1, Ordering::Relaxed);
+            self.0.metrics.page_misses.inc();
+        }
+    }
+
+    async fn fill(
+        &self,
+        view: &AccountView,
+        question: &Question,
+    ) -> Result<(Option<Arc<Rendered>>, Duration), StoreError> {
+        let Some(answer) = self.rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
+        let page = self.0.render.render(&view.account, question, &answer);
+        Ok((Some(Arc::new(page)), answer.ttl()))
+    }
+
+    async fn rows(&self, view: &AccountView, question: &Question) -> Result<Option<Answer>, StoreError> {
+        let (store, number) = (&self.0.store, view.account.number);
+        match question {
+            Question::Conversations(query) => {
+                if let Some(page) = view.threads.page(query) {
+                    return Ok(Some(Answer::Conversations(page)));
+                }
+                self.0.metrics.page_sql.inc();
+                Ok(Some(Answer::Conversations(store.conversations(number, query).await?)))
+            }
+            Question::Conversation(id) => {
+                let resident = view.threads.get(*id).cloned();
+                if resident.is_some() || view.threads.horizon().is_none() {
+                    return Ok(resident.map(Answer::Conversation));
+                }
+                self.0.metrics.page_sql.inc();
+                Ok(store.conversation(number, *id).await?.map(Answer::Conversation))
+            }
+            Question::Messages(query) => {
+                self.0.metrics.page_sql.inc();
+                Ok(Some(Answer::Messages(store.messages(number, query).await?)))
+            }
+            Question::Message(id) => {
+                self.0.metrics.page_sql.inc();
+                Ok(store.message(number, *id).await?.map(Answer::Message))
+            }
+            Question::Contacts(query) => {
+                self.0.metrics.page_sql.inc();
+                Ok(Some(Answer::Contacts(store.contacts(number, query).await?)))
+            }
+            Question::Contact(id) => {
+                self.0.metrics.page_sql.inc();
+                Ok(store.contact(number, *id).await?.map(Answer::Contact))
+            }
+        }
+    }
+}
+
+/// How long "no such thing" is remembered. A change of that kind of row ends it sooner.
+const MISSING_TTL: Duration = Duration::from_secs(1);

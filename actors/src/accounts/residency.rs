@@ -1,0 +1,228 @@
+//! Coming and going of accounts: activation, retirement of the idle, supervision.
+//!
+//! Invariants: an account is loaded once however many ask; it is retired only while nobody waits
+//! on it, nothing is queued and nothing is being sent; a dead actor's resident is evicted, so that
+//! the next question or command loads it afresh.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use kabar_core::metrics::Metrics;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::{Accounts, ResidentReport, Unavailable};
+use crate::account::{AccountActor, AccountMessage, LedgerParts, view_of};
+use crate::resident::Resident;
+use crate::slot::AccountSlot;
+
+/// How often idle accounts are looked for; as long as a page may live.
+const SWEEP_EVERY: Duration = Duration::from_secs(8);
+
+/// What the supervisor may be told.
+pub(crate) enum SupervisorMessage {
+    /// This actor works for this account.
+    Watch(ActorId, Weak<AccountSlot>, Weak<Resident>),
+}
+
+type Watched = HashMap<ActorId, (Weak<AccountSlot>, Weak<Resident>)>;
+
+/// Learns of the death of every account actor and sender.
+pub(crate) struct Supervisor(Arc<Metrics>);
+
+impl Supervisor {
+    pub(super) async fn start(metrics: Arc<Metrics>) -> Result<ActorRef<SupervisorMessage>, Unavailable> {
+        match Actor::spawn(None, Self(metrics), ()).await {
+            Ok((supervisor, _joined)) => Ok(supervisor),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "supervisor not started");
+                Err(Unavailable::Crashed)
+            }
+        }
+    }
+
+    /// Whatever waited on a resident of this actor looks for its successor.
+    fn forget(watched: &mut Watched, cell: &ActorCell) {
+        if let Some((slot, resident)) = watched.remove(&cell.get_id())
+            && let (Some(slot), Some(resident)) = (slot.upgrade(), resident.upgrade())
+        {
+            slot.evict(&resident);
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = Watched;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<SupervisorMessage>,
+        (): (),
+    ) -> Result<Watched, ActorProcessingErr> {
+        Ok(HashMap::new())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<SupervisorMessage>,
+        SupervisorMessage::Watch(id, slot, resident): SupervisorMessage,
+        watched: &mut Watched,
+    ) -> Result<(), ActorProcessingErr> {
+        watched.insert(id, (slot, resident));
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<SupervisorMessage>,
+        event: SupervisionEvent,
+        watched: &mut Watched,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                self.0.crashes.inc();
+                tracing::error!(actor = %cell.get_id(), %error, "actor died; its account is loaded afresh when next asked");
+                Self::forget(watched, &cell);
+            }
+            SupervisionEvent::ActorTerminated(cell, _state, _reason) => Self::forget(watched, &cell),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Accounts {
+    /// The account's resident, loaded if need be.
+    pub(super) async fn reside(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
+        if let Some(resident) = slot.resident() {
+            return Ok(resident);
+        }
+        let _one_at_a_time = slot.activating.lock().await;
+        match slot.resident() {
+            Some(resident) => Ok(resident),
+            None => Box::pin(self.activate(slot)).await,
+        }
+    }
+
+    async fn activate(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
+        let ground = &self.0;
+        let number = slot.account().number;
+        let loaded = ground.store.activate(number, ground.options.resident_conversations).await;
+        let activation = loaded.map_err(|error| Unavailable::of(&error, "account not loaded"))?;
+        let activation = activation.ok_or(Unavailable::Storage)?;
+        slot.set_account(activation.account.clone());
+        let queued = ground.options.queued_commands;
+        let resident = Arc::new(Resident::new(view_of(&activation), queued, ground.clock.now()));
+        let parts = LedgerParts {
+            accounts: self.clone(),
+            slot: slot.clone(),
+            resident: resident.clone(),
+            epoch: activation.epoch,
+            has_pending: activation.has_pending,
+        };
+        let spawned = Actor::spawn_linked(None, AccountActor, parts, ground.supervisor.get_cell()).await;
+        let (door, _joined) = spawned.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "account actor not started");
+            Unavailable::Crashed
+        })?;
+        let watch = SupervisorMessage::Watch(door.get_id(), Arc::downgrade(slot), Arc::downgrade(&resident));
+        // Without a supervisor the process is on its way down.
+        let _stopping = ground.supervisor.cast(watch);
+        resident.open_door(door);
+        slot.settle(resident.clone());
+        ground.metrics.activations.inc();
+        ground.metrics.residents.inc();
+        Ok(resident)
+    }
+
+    /// Takes up what waits to be sent since before the last stop.
+    pub(super) async fn resume_sending(&self) -> Result<(), Unavailable> {
+        let waiting = self.0.store.accounts_with_pending().await;
+        for number in waiting.map_err(|error| Unavailable::of(&error, "pending messages not read"))? {
+            if let Some(slot) = self.0.directory.account_of_row(number) {
+                self.reside(&slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops idle accounts and expired pages, until shutdown.
+    pub(super) async fn sweep(&self) {
+        loop {
+            let next = self.0.clock.now().plus(SWEEP_EVERY);
+            tokio::select! {
+                () = self.0.clock.wait_until(next) => {}
+                () = self.0.stopping.cancelled() => return,
+            }
+            let mut resident = 0_i64;
+            for slot in self.0.directory.slots() {
+                if let Some(found) = slot.resident() {
+                    found.view().expire_pages(self.0.clock.now());
+                    if !self.retire_if_idle(&slot, &found) {
+                        resident += 1;
+                    }
+                }
+            }
+            self.0.metrics.residents.set(resident);
+        }
+    }
+
+    fn retire_if_idle(&self, slot: &AccountSlot, resident: &Arc<Resident>) -> bool {
+        let now = self.0.clock.now();
+        let busy =
+            resident.waiting.load(Ordering::Acquire) > 0 || resident.sending.load(Ordering::Acquire) > 0;
+        if busy || resident.last_used().plus(self.0.options.idle) > now {
+            return false;
+        }
+        // All permits in hand: nothing is queued, and nobody can queue until they are given back.
+        let all = u32::try_from(self.0.options.queued_commands).unwrap_or(u32::MAX);
+        let Ok(_held) = resident.permits.clone().try_acquire_many_owned(all) else { return false };
+        resident.retire();
+        resident.permits.close();
+        slot.evict(resident);
+        if let Some(door) = resident.door() {
+            // An actor that is gone already needs no telling.
+            let _gone = door.cast(AccountMessage::Retire);
+        }
+        self.0.metrics.retirements.inc();
+        true
+    }
+
+    /// The accounts in memory, for the operator.
+    #[must_use]
+    pub fn residents(&self) -> Vec<ResidentReport> {
+        let now = self.0.clock.now();
+        let found = self.0.directory.slots().into_iter().filter_map(|slot| slot.resident());
+        found.map(|resident| self.report(&resident, now)).collect()
+    }
+
+    fn report(&self, resident: &Resident, now: kabar_core::domain::time::Timestamp) -> ResidentReport {
+        let view = resident.view();
+        let resident_s = now.since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
+        let (hits, misses) = (resident.hits.load(Ordering::Relaxed), resident.misses.load(Ordering::Relaxed));
+        ResidentReport {
+            account_id: view.account.id,
+            phone_number_id: view.account.phone_number_id.to_string(),
+            revision: view.revision,
+            sequence: view.sequence,
+            conversations: view.threads.len(),
+            horizon: view.threads.horizon(),
+            mailbox_depth: self
+                .0
+                .options
+                .queued_commands
+                .saturating_sub(resident.permits.available_permits()),
+            cycles_per_second: ratio(resident.cycles.load(Ordering::Relaxed), 1.0) / resident_s,
+            cache_hit_ratio: ratio(hits, ratio(hits.saturating_add(misses).max(1), 1.0)),
+            waiting_polls: resident.waiting.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A count over something, as a float; counts beyond 2^32 are shown as that.
+fn ratio(count: u64, over: f64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / over
+}

@@ -1,0 +1,206 @@
+//! Tenants, keys, users and accounts, wholly in memory: authenticating and routing a request costs
+//! no SQL.
+//!
+//! Invariants: readers see one consistent snapshot; a change is durable before it is visible, and
+//! visible before it is acknowledged; writers take turns.
+
+mod admin;
+mod entry;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use imbl::{HashMap, OrdMap};
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::organisation::{ApiKey, Organisation, User};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{AccountId, ApiKeyId, OrganisationId, UserId};
+use kabar_core::store::{DirectoryRows, Store};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+
+use crate::accounts::Unavailable;
+use crate::slot::AccountSlot;
+pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
+pub use entry::{BudgetClass, OrganisationEntry};
+
+/// Whoever holds a valid key.
+#[derive(Debug)]
+pub struct Caller {
+    /// The key.
+    pub key: ApiKey,
+    /// Its tenant.
+    pub organisation: Arc<OrganisationEntry>,
+}
+
+/// Why a secret opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthFailure {
+    /// No key has this secret, or the key was revoked.
+    #[error("unknown API key")]
+    Unknown,
+    /// The key's time is over.
+    #[error("expired API key")]
+    Expired,
+}
+
+/// One state of the directory. Cheap to fork: maps are persistent.
+#[derive(Debug, Clone, Default)]
+struct Snapshot {
+    organisations: OrdMap<OrganisationId, Arc<OrganisationEntry>>,
+    callers: HashMap<[u8; 32], Arc<Caller>>,
+    digests: HashMap<ApiKeyId, [u8; 32]>,
+    users: OrdMap<(OrganisationId, UserId), Arc<User>>,
+    accounts: HashMap<PhoneNumberId, Arc<AccountSlot>>,
+    accounts_by_row: HashMap<i64, Arc<AccountSlot>>,
+    accounts_of: OrdMap<(OrganisationId, AccountId), Arc<AccountSlot>>,
+}
+
+impl Snapshot {
+    fn put_organisation(&mut self, organisation: Organisation, now: Timestamp) -> Arc<OrganisationEntry> {
+        let id = organisation.id;
+        let entry = Arc::new(OrganisationEntry::new(organisation, now));
+        self.organisations.insert(id, entry.clone());
+        entry
+    }
+
+    /// A key of a tenant that is not here opens nothing.
+    fn put_key(&mut self, key: ApiKey) {
+        if let Some(organisation) = self.organisations.get(&key.organisation_id).cloned() {
+            self.digests.insert(key.id, key.digest);
+            self.callers.insert(key.digest, Arc::new(Caller { key, organisation }));
+        }
+    }
+
+    fn put_account(&mut self, account: Account) -> Arc<AccountSlot> {
+        let (id, number, organisation) = (account.id, account.number, account.organisation_id);
+        let phone_number_id = account.phone_number_id.clone();
+        let slot = Arc::new(AccountSlot::new(Arc::new(account)));
+        self.accounts.insert(phone_number_id, slot.clone());
+        self.accounts_by_row.insert(number, slot.clone());
+        self.accounts_of.insert((organisation, id), slot.clone());
+        slot
+    }
+
+    fn of(rows: DirectoryRows, now: Timestamp) -> Self {
+        let mut snapshot = Self::default();
+        for organisation in rows.organisations {
+            snapshot.put_organisation(organisation, now);
+        }
+        rows.api_keys.into_iter().for_each(|key| snapshot.put_key(key));
+        for user in rows.users {
+            snapshot.users.insert((user.organisation_id, user.id), Arc::new(user));
+        }
+        for account in rows.accounts {
+            snapshot.put_account(account);
+        }
+        snapshot
+    }
+}
+
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    store: Store,
+    clock: Arc<Clock>,
+    /// Held by the one who writes.
+    writing: Mutex<()>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory(Arc<Shared>);
+
+impl Directory {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`] when the store cannot be read.
+    pub async fn load(store: Store, clock: Arc<Clock>) -> Result<Self, Unavailable> {
+        let rows = store.directory().await.map_err(|error| Unavailable::of(&error, "directory not read"))?;
+        let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, clock.now()));
+        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing: Mutex::new(()) })))
+    }
+
+    fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.0.snapshot.load()
+    }
+
+    /// Whom a secret belongs to. The secret itself is never compared, only its SHA-256 is looked up.
+    ///
+    /// # Errors
+    /// [`AuthFailure`].
+    pub fn authenticate(&self, secret: &str) -> Result<Arc<Caller>, AuthFailure> {
+        let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let caller = self.snapshot().callers.get(&digest).cloned().ok_or(AuthFailure::Unknown)?;
+        match caller.key.expires_at {
+            Some(at) if at <= self.0.clock.now() => Err(AuthFailure::Expired),
+            Some(_) | None => Ok(caller),
+        }
+    }
+
+    /// A tenant's account by Meta's id; `None` for another tenant's.
+    #[must_use]
+    pub fn account(&self, organisation: OrganisationId, phone_number_id: &str) -> Option<Arc<AccountSlot>> {
+        let slot = self.account_of_number(phone_number_id)?;
+        (slot.account().organisation_id == organisation).then_some(slot)
+    }
+
+    /// Whoever's account by Meta's id.
+    #[must_use]
+    pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountSlot>> {
+        self.snapshot().accounts.get(phone_number_id).cloned()
+    }
+
+    /// An account by the number of its row.
+    pub(crate) fn account_of_row(&self, number: i64) -> Option<Arc<AccountSlot>> {
+        self.snapshot().accounts_by_row.get(&number).cloned()
+    }
+
+    /// Every account.
+    pub(crate) fn slots(&self) -> Vec<Arc<AccountSlot>> {
+        self.snapshot().accounts.values().cloned().collect()
+    }
+
+    /// A tenant's accounts, newest first.
+    #[must_use]
+    pub fn accounts_of(&self, organisation: OrganisationId) -> Vec<Arc<Account>> {
+        let range = (organisation, AccountId::from_bits(0))..=(organisation, AccountId::from_bits(u128::MAX));
+        self.snapshot().accounts_of.range(range).rev().map(|(_, slot)| slot.account()).collect()
+    }
+
+    /// A tenant's users, newest first.
+    #[must_use]
+    pub fn users_of(&self, organisation: OrganisationId) -> Vec<Arc<User>> {
+        let range = (organisation, UserId::from_bits(0))..=(organisation, UserId::from_bits(u128::MAX));
+        self.snapshot().users.range(range).rev().map(|(_, user)| user.clone()).collect()
+    }
+
+    /// A tenant's user.
+    #[must_use]
+    pub fn user(&self, organisation: OrganisationId, id: UserId) -> Option<Arc<User>> {
+        self.snapshot().users.get(&(organisation, id)).cloned()
+    }
+
+    /// Every tenant, newest first.
+    #[must_use]
+    pub fn organisations(&self) -> Vec<Arc<Organisation>> {
+        self.snapshot().organisations.values().rev().map(|entry| entry.get()).collect()
+    }
+
+    /// One tenant.
+    #[must_use]
+    pub fn organisation(&self, id: OrganisationId) -> Option<Arc<Organisation>> {
+        self.snapshot().organisations.get(&id).map(|entry| entry.get())
+    }
+
+    /// A tenant's keys that were not revoked, newest first.
+    #[must_use]
+    pub fn api_keys_of(&self, organisation: OrganisationId) -> Vec<ApiKey> {
+        let snapshot = self.snapshot();
+        let of_it = snapshot.callers.values().filter(|caller| caller.key.organisation_id == organisation);
+        let mut keys: Vec<_> = of_it.map(|caller| caller.key.clone()).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.id));
+        keys
+    }
+}

@@ -1,0 +1,245 @@
+//! The operator's changes of the directory: durable first, then visible.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{AccountId, ApiKeyId, OrganisationId, UserId, ulid};
+use kabar_core::store::{InsertedAccount, StoreError};
+use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::{Directory, Snapshot};
+use crate::accounts::Unavailable;
+use crate::slot::AccountSlot;
+
+/// Random bytes of an API key (contract, section 3); 24 characters of base64url.
+const KEY_BYTES: usize = 18;
+/// An account's pace until the operator sets another (Meta's default throughput per number).
+const MESSAGES_PER_SECOND: u32 = 80;
+
+/// A tenant to be made.
+#[derive(Debug, Clone)]
+pub struct NewOrganisation {
+    /// 1 to 200 characters.
+    pub name: Arc<str>,
+    /// Price tier.
+    pub tier: Tier,
+    /// Budgets.
+    pub limits: RateLimits,
+    /// Whether its keys are test keys.
+    pub sandbox: bool,
+}
+
+/// Changes of a tenant; `None` leaves a field alone.
+#[derive(Debug, Clone, Default)]
+pub struct OrganisationPatch {
+    /// New name.
+    pub name: Option<Arc<str>>,
+    /// New tier.
+    pub tier: Option<Tier>,
+    /// New budgets.
+    pub limits: Option<RateLimits>,
+    /// Stop or let go on.
+    pub suspended: Option<bool>,
+}
+
+/// A number to be connected.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Meta's id.
+    pub phone_number_id: PhoneNumberId,
+    /// The WhatsApp number.
+    pub phone: Phone,
+    /// What the operator calls it.
+    pub name: Option<Arc<str>>,
+    /// Bearer token for Meta's API.
+    pub access_token: Secret,
+    /// Key of its webhooks' signatures, where it differs from the server's.
+    pub app_secret: Option<Secret>,
+}
+
+/// What became of connecting a number.
+#[derive(Debug)]
+pub enum AccountConnection {
+    /// It is connected now.
+    Connected(Arc<AccountSlot>),
+    /// Somebody has it.
+    AlreadyConnected,
+    /// There is no such tenant.
+    NoOrganisation,
+}
+
+fn unwritten(error: &StoreError) -> Unavailable {
+    Unavailable::of(error, "directory not written")
+}
+
+fn fresh_bits(now: Timestamp) -> u128 {
+    ulid(now.millis(), rand::rng().random())
+}
+
+impl Directory {
+    /// Makes the change visible. The caller holds the writers' turn.
+    fn publish<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+        let mut next = (**self.0.snapshot.load()).clone();
+        let changed = change(&mut next);
+        self.0.snapshot.store(Arc::new(next));
+        changed
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let now = self.0.clock.now();
+        let organisation = Organisation {
+            id: OrganisationId::from_bits(fresh_bits(now)),
+            name: new.name,
+            tier: new.tier,
+            limits: new.limits,
+            sandbox: new.sandbox,
+            suspended: false,
+            created_at: now,
+        };
+        self.0.store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put_organisation(organisation.clone(), now));
+        Ok(Arc::new(organisation))
+    }
+
+    /// Changes a tenant; `None` when there is no such tenant.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn patch_organisation(
+        &self,
+        id: OrganisationId,
+        patch: OrganisationPatch,
+    ) -> Result<Option<Arc<Organisation>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(entry) = self.snapshot().organisations.get(&id).cloned() else { return Ok(None) };
+        let mut organisation = (*entry.get()).clone();
+        organisation.name = patch.name.unwrap_or(organisation.name);
+        organisation.tier = patch.tier.unwrap_or(organisation.tier);
+        organisation.limits = patch.limits.unwrap_or(organisation.limits);
+        organisation.suspended = patch.suspended.unwrap_or(organisation.suspended);
+        self.0.store.update_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
+        let organisation = Arc::new(organisation);
+        entry.set(organisation.clone());
+        Ok(Some(organisation))
+    }
+
+    /// Makes a key and returns it with its secret, which nobody can learn again; `None` when there
+    /// is no such tenant.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn create_api_key(
+        &self,
+        organisation_id: OrganisationId,
+        label: Arc<str>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Option<(ApiKey, String)>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(organisation) = self.organisation(organisation_id) else { return Ok(None) };
+        let now = self.0.clock.now();
+        let entropy: [u8; KEY_BYTES] = rand::rng().random();
+        let prefix = if organisation.sandbox { "kdv_test_" } else { "kdv_live_" };
+        let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(entropy));
+        let key = ApiKey {
+            id: ApiKeyId::from_bits(fresh_bits(now)),
+            organisation_id,
+            label,
+            last4: secret.get(secret.len().saturating_sub(4)..).unwrap_or_default().into(),
+            digest: Sha256::digest(secret.as_bytes()).into(),
+            expires_at,
+            created_at: now,
+        };
+        self.0.store.insert_api_key(&key).await.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put_key(key.clone()));
+        Ok(Some((key, secret)))
+    }
+
+    /// Revokes a key, for its very next request; `false` when there is no such key.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<bool, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let now = self.0.clock.now();
+        let revoked = self.0.store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
+        self.publish(|next| {
+            if let Some(digest) = next.digests.remove(&id) {
+                next.callers.remove(&digest);
+            }
+        });
+        Ok(revoked)
+    }
+
+    /// Makes a user; `None` when there is no such tenant.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn create_user(
+        &self,
+        organisation_id: OrganisationId,
+        name: Arc<str>,
+        email: Option<Arc<str>>,
+    ) -> Result<Option<Arc<User>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        if self.organisation(organisation_id).is_none() {
+            return Ok(None);
+        }
+        let now = self.0.clock.now();
+        let id = UserId::from_bits(fresh_bits(now));
+        let user = User { id, organisation_id, name, email, created_at: now };
+        self.0.store.insert_user(&user).await.map_err(|error| unwritten(&error))?;
+        let user = Arc::new(user);
+        self.publish(|next| {
+            next.users.insert((organisation_id, id), user.clone());
+        });
+        Ok(Some(user))
+    }
+
+    /// Connects a number.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn connect_account(
+        &self,
+        organisation_id: OrganisationId,
+        new: NewAccount,
+    ) -> Result<AccountConnection, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(organisation) = self.organisation(organisation_id) else {
+            return Ok(AccountConnection::NoOrganisation);
+        };
+        let now = self.0.clock.now();
+        let account = Account {
+            id: AccountId::from_bits(fresh_bits(now)),
+            number: 0,
+            organisation_id,
+            phone_number_id: new.phone_number_id,
+            phone: new.phone,
+            name: new.name,
+            status: AccountStatus::Connected,
+            access_token: new.access_token,
+            app_secret: new.app_secret,
+            messages_per_second: MESSAGES_PER_SECOND,
+            sandbox: organisation.sandbox,
+            created_at: now,
+        };
+        let inserted = self.0.store.insert_account(account).await.map_err(|error| unwritten(&error))?;
+        Ok(match inserted {
+            InsertedAccount::AlreadyConnected => AccountConnection::AlreadyConnected,
+            InsertedAccount::Inserted(account) => {
+                AccountConnection::Connected(self.publish(|next| next.put_account(account)))
+            }
+        })
+    }
+}

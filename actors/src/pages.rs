@@ -1,0 +1,255 @@
+//! Rendered pages of one kind of row, valid until a row of that kind changes.
+//!
+//! Invariants: equal questions that come together are rendered once; a page is never served beyond
+//! its time; a cell that was dropped is never found again, so an answer computed before a change
+//! cannot be put where a reader after the change would look. Bounded: a full cache is emptied.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kabar_core::domain::time::Timestamp;
+use tokio::sync::OnceCell;
+
+use crate::question::{Asked, Question, Rendered};
+
+/// Cells of one cache. At 14 KB a page of 25 conversations, 3.5 MB per account at the very most.
+const CELLS_MAX: usize = 256;
+
+#[derive(Debug)]
+struct Filled {
+    page: Option<Arc<Rendered>>,
+    expires_at: Timestamp,
+}
+
+impl Filled {
+    fn asked(&self, hit: bool, now: Timestamp) -> Asked {
+        let ttl_s = self.expires_at.since(now).map_or(0, |left| left.as_secs());
+        Asked { page: self.page.clone(), hit, ttl_s }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    filled: OnceCell<Filled>,
+    dropped: AtomicBool,
+}
+
+impl Cell {
+    fn is_stale(&self, now: Timestamp) -> bool {
+        self.dropped.load(Ordering::Acquire)
+            || self.filled.get().is_some_and(|filled| filled.expires_at <= now)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cells {
+    by_question: HashMap<Question, Arc<Cell>>,
+    by_path: HashMap<Box<str>, Arc<Cell>>,
+}
+
+impl Cells {
+    fn clear(&mut self) {
+        for cell in self.by_question.values() {
+            cell.dropped.store(true, Ordering::Release);
+        }
+        self.by_question.clear();
+        self.by_path.clear();
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        self.by_question.retain(|_, cell| !cell.is_stale(now));
+        self.by_path.retain(|_, cell| !cell.is_stale(now));
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct PageCache(Mutex<Cells>);
+
+impl PageCache {
+    fn cells(&self) -> MutexGuard<'_, Cells> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page that was last given for this very path and query, if it may still be served.
+    pub(crate) fn repeat(&self, path: &str, now: Timestamp) -> Option<Asked> {
+        let cell = self.cells().by_path.get(path).cloned()?;
+        if cell.is_stale(now) {
+            return None;
+        }
+        cell.filled.get().map(|filled| filled.asked(true, now))
+    }
+
+    fn cell(&self, question: &Question, path: Option<&str>, now: Timestamp) -> Arc<Cell> {
+        let mut cells = self.cells();
+        if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
+            cells.expire(now);
+            if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
+                cells.clear();
+            }
+        }
+        let known = cells.by_question.get(question).filter(|cell| !cell.is_stale(now)).cloned();
+        let cell = known.unwrap_or_else(|| {
+            let fresh = Arc::<Cell>::default();
+            cells.by_question.insert(question.clone(), fresh.clone());
+            fresh
+        });
+        if let Some(path) = path {
+            cells.by_path.insert(path.into(), cell.clone());
+        }
+        cell
+    }
+
+    /// The page for a question: the cached one, or what `fill` makes of it, once for all who ask
+    /// meanwhile. `fill` says how long the page may be served.
+    pub(crate) async fn ask<E, F>(
+        &self,
+        question: &Question,
+        path: Option<&str>,
+        now: Timestamp,
+        fill: impl FnOnce() -> F,
+    ) -> Result<Asked, E>
+    where
+        F: Future<Output = Result<(Option<Arc<Rendered>>, Duration), E>>,
+    {
+        let cell = self.cell(question, path, now);
+        if let Some(filled) = cell.filled.get() {
+            return Ok(filled.asked(true, now));
+        }
+        let fill = async { fill().await.map(|(page, ttl)| Filled { page, expires_at: now.plus(ttl) }) };
+        let filled = cell.filled.get_or_try_init(|| fill).await?;
+        Ok(filled.asked(false, now))
+    }
+
+    /// Drops the pages for these questions; returns when no reader can find them any more.
+    pub(crate) fn forget(&self, questions: impl Iterator<Item = Question>) {
+        let mut cells = self.cells();
+        for question in questions {
+            if let Some(cell) = cells.by_question.remove(&question) {
+                cell.dropped.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Frees what may not be served any more.
+    pub(crate) fn expire(&self, now: Timestamp) {
+        self.cells().expire(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use kabar_core::ids::MessageId;
+    use std::sync::atomic::AtomicU32;
+
+    fn page(text: &'static str) -> Option<Arc<Rendered>> {
+        Some(Arc::new(Rendered {
+            etag: Bytes::from_static(b"W/\"x\""),
+            head: Bytes::from_static(text.as_bytes()),
+            rows: 1,
+        }))
+    }
+
+    fn question(n: u128) -> Question {
+        Question::Message(MessageId::from_bits(n))
+    }
+
+    async fn ask(cache: &PageCache, n: u128, now: i64, text: &'static str) -> Asked {
+        let path = format!("/{n}");
+        let filled = cache
+            .ask(&question(n), Some(&path), Timestamp::from_millis(now), || async {
+                Ok::<_, std::convert::Infallible>((page(text), Duration::from_secs(8)))
+            })
+            .await;
+        match filled {
+            Ok(asked) => asked,
+            Err(never) => match never {},
+        }
+    }
+
+    fn text(asked: &Asked) -> &[u8] {
+        &asked.page.as_ref().unwrap().head
+    }
+
+    #[tokio::test]
+    async fn a_page_lives_eight_seconds_and_not_longer() {
+        let cache = PageCache::default();
+        assert!(!ask(&cache, 1, 0, "a").await.hit);
+        let hit = ask(&cache, 1, 7_999, "b").await;
+        assert!(hit.hit && text(&hit) == b"a" && hit.ttl_s == 0);
+        assert!(cache.repeat("/1", Timestamp::from_millis(7_999)).is_some());
+        assert!(cache.repeat("/1", Timestamp::from_millis(8_000)).is_none());
+        let miss = ask(&cache, 1, 8_000, "b").await;
+        assert!(!miss.hit && text(&miss) == b"b");
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_is_never_found_again() {
+        let cache = Arc::new(PageCache::default());
+        // A slow reader is filling the cell when the row changes.
+        let (started, begun) = tokio::sync::oneshot::channel();
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let slow = {
+            let cache = cache.clone();
+            async move {
+                cache
+                    .ask(&question(1), Some("/1"), Timestamp::EPOCH, || async move {
+                        let _ = started.send(());
+                        let _ = released.await;
+                        Ok::<_, ()>((page("old"), Duration::from_secs(8)))
+                    })
+                    .await
+            }
+        };
+        let change = async {
+            begun.await.unwrap();
+            cache.forget(std::iter::once(question(1)));
+            release.send(()).unwrap();
+        };
+        let (late, ()) = tokio::join!(slow, change);
+        assert_eq!(text(&late.unwrap()), b"old");
+        assert!(cache.repeat("/1", Timestamp::EPOCH).is_none());
+        assert_eq!(text(&ask(&cache, 1, 0, "new").await), b"new");
+    }
+
+    #[tokio::test]
+    async fn identical_misses_compute_once_and_a_failed_one_is_tried_again() {
+        let cache = PageCache::default();
+        let count = AtomicU32::new(0);
+        let fill = || async {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok::<_, ()>((page("a"), Duration::from_secs(8)))
+        };
+        let q = question(1);
+        let asks = (0..20).map(|_| cache.ask(&q, None, Timestamp::EPOCH, fill));
+        for asked in futures_util::future::join_all(asks).await {
+            assert_eq!(text(&asked.unwrap()), b"a");
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+
+        let failed = cache.ask(&question(2), None, Timestamp::EPOCH, || async {
+            Err::<(Option<Arc<Rendered>>, _), _>("away")
+        });
+        assert_eq!(failed.await.unwrap_err(), "away");
+        assert_eq!(text(&ask(&cache, 2, 0, "b").await), b"b");
+    }
+
+    #[tokio::test]
+    async fn a_full_cache_stays_bounded_and_keeps_no_stale_path() {
+        let cache = PageCache::default();
+        for n in 0..5_000 {
+            ask(&cache, n, 0, "a").await;
+            assert!(cache.cells().by_question.len() <= CELLS_MAX && cache.cells().by_path.len() <= CELLS_MAX);
+        }
+        for n in 0..5_000 {
+            cache.forget(std::iter::once(question(n)));
+            assert!(cache.repeat(&format!("/{n}"), Timestamp::EPOCH).is_none());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The reader's side of a resident account: its published view, and the door to its actor.
+//!
+//! Invariant: reads go to the view and never to the actor's mailbox.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use kabar_core::domain::time::Timestamp;
+use ractor::ActorRef;
+use tokio::sync::{Semaphore, watch};
+
+use crate::account::AccountMessage;
+use crate::view::AccountView;
+
+/// See the module.
+pub(crate) struct Resident {
+    view: ArcSwap<AccountView>,
+    /// The actor's address; set before anybody can find the resident.
+    door: OnceLock<ActorRef<AccountMessage>>,
+    /// Counts publications; long polls wait on it.
+    published: watch::Sender<u64>,
+    /// Commands that may wait for the actor.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Set while every permit is held, so nothing is queued: whoever finds no permit looks anew.
+    retired: AtomicBool,
+    /// Milliseconds of the last question or command.
+    last_used_ms: AtomicI64,
+    /// Long polls that wait on this account.
+    pub(crate) waiting: AtomicUsize,
+    /// Messages that the sender has in hand or waits to try again.
+    pub(crate) sending: AtomicUsize,
+    /// Pages given from cache.
+    pub(crate) hits: AtomicU64,
+    /// Pages rendered.
+    pub(crate) misses: AtomicU64,
+    /// Commits since activation.
+    pub(crate) cycles: AtomicU64,
+    /// When it was loaded.
+    pub(crate) activated_at: Timestamp,
+}
+
+impl std::fmt::Debug for Resident {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resident").field("revision", &self.view.load().revision).finish_non_exhaustive()
+    }
+}
+
+impl Resident {
+    pub(crate) fn new(view: AccountView, queued_max: usize, now: Timestamp) -> Self {
+        Self {
+            view: ArcSwap::from_pointee(view),
+            door: OnceLock::new(),
+            published: watch::Sender::new(0),
+            permits: Arc::new(Semaphore::new(queued_max)),
+            retired: AtomicBool::new(false),
+            last_used_ms: AtomicI64::new(now.millis()),
+            waiting: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            cycles: AtomicU64::new(0),
+            activated_at: now,
+        }
+    }
+
+    /// Gives the resident its actor.
+    pub(crate) fn open_door(&self, door: ActorRef<AccountMessage>) {
+        // Only activation calls this, once.
+        let _set_before = self.door.set(door);
+    }
+
+    pub(crate) fn door(&self) -> Option<&ActorRef<AccountMessage>> {
+        self.door.get()
+    }
+
+    /// The current picture.
+    pub(crate) fn view(&self) -> Arc<AccountView> {
+        self.view.load_full()
+    }
+
+    /// Replaces the picture and wakes long polls.
+    pub(crate) fn publish(&self, view: AccountView) {
+        self.view.store(Arc::new(view));
+        self.wake_waiters();
+    }
+
+    /// Wakes long polls, which then look again.
+    pub(crate) fn wake_waiters(&self) {
+        self.published.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// To be taken *before* the view is looked at, so that no publication is missed.
+    pub(crate) fn publications(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    pub(crate) fn touch(&self, now: Timestamp) {
+        self.last_used_ms.store(now.millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_used(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_used_ms.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+}

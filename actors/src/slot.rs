@@ -1,0 +1,52 @@
+//! The place of an account in the directory: its row, and its actor while it is resident.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use kabar_core::domain::account::Account;
+use tokio::sync::Mutex;
+
+use crate::resident::Resident;
+
+/// One account that this server knows. There is one slot per account, for as long as it runs.
+#[derive(Debug)]
+pub struct AccountSlot {
+    account: ArcSwap<Account>,
+    resident: ArcSwapOption<Resident>,
+    /// Held while the account is being loaded, so that it is loaded once.
+    pub(crate) activating: Mutex<()>,
+}
+
+impl AccountSlot {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account: ArcSwap::new(account), resident: ArcSwapOption::empty(), activating: Mutex::new(()) }
+    }
+
+    /// The account as of its last commit.
+    #[must_use]
+    pub fn account(&self) -> Arc<Account> {
+        self.account.load_full()
+    }
+
+    pub(crate) fn set_account(&self, account: Arc<Account>) {
+        self.account.store(account);
+    }
+
+    pub(crate) fn resident(&self) -> Option<Arc<Resident>> {
+        self.resident.load_full()
+    }
+
+    pub(crate) fn settle(&self, resident: Arc<Resident>) {
+        self.resident.store(Some(resident));
+    }
+
+    /// Takes this resident out, unless another one has taken its place; wakes whoever waits on it.
+    pub(crate) fn evict(&self, resident: &Arc<Resident>) -> bool {
+        let before = self.resident.compare_and_swap(resident, None);
+        let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, resident));
+        if evicted {
+            resident.wake_waiters();
+        }
+        evicted
+    }
+}

@@ -1,0 +1,120 @@
+//! The immutable picture of an account that readers see.
+//!
+//! Invariant: a view is published after its commit is durable and before the commit's callers are
+//! answered, with empty caches for every kind of row that the commit changed. So a page that
+//! outlives its rows cannot be found.
+
+mod threads;
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::Account;
+use kabar_core::domain::draft::Changes;
+use kabar_core::domain::time::Timestamp;
+
+use crate::pages::PageCache;
+use crate::question::Question;
+pub(crate) use threads::Threads;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct AccountView {
+    /// The account as of this commit.
+    pub(crate) account: Arc<Account>,
+    /// Number of the commit.
+    pub(crate) revision: i64,
+    /// Number of the last event.
+    pub(crate) sequence: i64,
+    /// Instant of the commit.
+    pub(crate) committed_at: Timestamp,
+    /// Resident threads.
+    pub(crate) threads: Threads,
+    conversation_pages: Arc<PageCache>,
+    message_pages: Arc<PageCache>,
+    contact_pages: Arc<PageCache>,
+    /// Pages of single messages: shared by all views, because a commit knows which it changes.
+    single_messages: Arc<PageCache>,
+}
+
+impl AccountView {
+    /// The first view after activation.
+    pub(crate) fn first(
+        account: Arc<Account>,
+        revision: i64,
+        sequence: i64,
+        at: Timestamp,
+        threads: Threads,
+    ) -> Self {
+        Self {
+            account,
+            revision,
+            sequence,
+            committed_at: at,
+            threads,
+            conversation_pages: Arc::default(),
+            message_pages: Arc::default(),
+            contact_pages: Arc::default(),
+            single_messages: Arc::default(),
+        }
+    }
+
+    /// The view after a commit. Pages of kinds that did not change are carried over.
+    pub(crate) fn next(&self, changes: &Changes, sequence: i64, at: Timestamp, threads: Threads) -> Self {
+        let keep =
+            |pages: &Arc<PageCache>, unchanged: bool| if unchanged { pages.clone() } else { Arc::default() };
+        Self {
+            account: changes.account.clone().unwrap_or_else(|| self.account.clone()),
+            revision: self.revision + 1,
+            sequence,
+            committed_at: at,
+            threads,
+            conversation_pages: keep(&self.conversation_pages, changes.conversations.is_empty()),
+            message_pages: keep(&self.message_pages, changes.messages.is_empty()),
+            contact_pages: keep(&self.contact_pages, changes.contacts.is_empty()),
+            single_messages: self.single_messages.clone(),
+        }
+    }
+
+    /// Drops the pages of single messages that a commit changed. To be called once the commit is
+    /// durable, before it is acknowledged.
+    pub(crate) fn forget_messages(&self, changes: &Changes) {
+        self.single_messages.forget(changes.messages.keys().copied().map(Question::Message));
+    }
+
+    /// The cache that holds pages of this question.
+    pub(crate) const fn pages(&self, question: &Question) -> &Arc<PageCache> {
+        match question {
+            Question::Conversations(_) | Question::Conversation(_) => &self.conversation_pages,
+            Question::Messages(_) => &self.message_pages,
+            Question::Message(_) => &self.single_messages,
+            Question::Contacts(_) | Question::Contact(_) => &self.contact_pages,
+        }
+    }
+
+    /// The cache in which a page asked for under this path would be: `/v1/<digits>/<kind>…`.
+    pub(crate) fn pages_of_path(&self, path: &str) -> Option<&Arc<PageCache>> {
+        let resource = path.split('/').nth(3)?;
+        if resource.starts_with("conversations") {
+            Some(&self.conversation_pages)
+        } else if resource.starts_with("contacts") {
+            Some(&self.contact_pages)
+        } else if resource == "messages" {
+            // Only a single message has a segment of its own below the list.
+            let single = path.split('/').nth(4).is_some();
+            Some(if single { &self.single_messages } else { &self.message_pages })
+        } else if resource.starts_with("messages") {
+            Some(&self.message_pages)
+        } else {
+            None
+        }
+    }
+
+    /// Frees pages whose time is over.
+    pub(crate) fn expire_pages(&self, now: Timestamp) {
+        for pages in
+            [&self.conversation_pages, &self.message_pages, &self.contact_pages, &self.single_messages]
+        {
+            pages.expire(now);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The resident threads of one account, in both orders, cheap to fork.
+//!
+//! Invariant: every thread changed after the *horizon* is here. Because `last_message_at` is never
+//! later than `updated_at`, a page is exact from memory as long as every row that decides it lies
+//! above the horizon, in either order; a page that reaches lower is not answered here.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap};
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::page::{ConversationOrder, ConversationQuery, Page, Position};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{ContactId, ConversationId};
+
+type Order = OrdMap<Position, Arc<Conversation>>;
+
+/// Threads of one status, by both sort keys.
+#[derive(Debug, Clone, Default)]
+struct Shelf {
+    by_recency: Order,
+    by_updated: Order,
+}
+
+impl Shelf {
+    const fn order(&self, order: ConversationOrder) -> &Order {
+        match order {
+            ConversationOrder::Recency => &self.by_recency,
+            ConversationOrder::Updated => &self.by_updated,
+        }
+    }
+}
+
+fn recency(thread: &Conversation) -> Position {
+    Position { key: thread.recency(), id: thread.id.bits() }
+}
+
+fn updated(thread: &Conversation) -> Position {
+    Position { key: thread.updated_at.millis(), id: thread.id.bits() }
+}
+
+/// The sort key of a thread in an order.
+const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> Position {
+    match order {
+        ConversationOrder::Recency => recency,
+        ConversationOrder::Updated => updated,
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Threads {
+    by_id: HashMap<ConversationId, Arc<Conversation>>,
+    by_contact: HashMap<ContactId, ConversationId>,
+    open: Shelf,
+    pending: Shelf,
+    resolved: Shelf,
+    /// Threads not changed after this instant may be missing; `None`: none is.
+    horizon: Option<Timestamp>,
+}
+
+impl Threads {
+    /// From the newest threads of an account.
+    pub(crate) fn load(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
+        let oldest = threads.iter().map(|thread| thread.updated_at).min();
+        let mut loaded = Self { horizon: if complete { None } else { oldest }, ..Self::default() };
+        for thread in threads {
+            loaded.put(thread);
+        }
+        loaded
+    }
+
+    const fn shelf(&self, status: ConversationStatus) -> &Shelf {
+        match status {
+            ConversationStatus::Open => &self.open,
+            ConversationStatus::Pending => &self.pending,
+            ConversationStatus::Resolved => &self.resolved,
+        }
+    }
+
+    const fn shelf_mut(&mut self, status: ConversationStatus) -> &mut Shelf {
+        match status {
+            ConversationStatus::Open => &mut self.open,
+            ConversationStatus::Pending => &mut self.pending,
+            ConversationStatus::Resolved => &mut self.resolved,
+        }
+    }
+
+    /// How many are resident.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The horizon, if there are threads below it.
+    pub(crate) const fn horizon(&self) -> Option<Timestamp> {
+        self.horizon
+    }
+
+    /// Every resident thread, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Conversation>> {
+        self.by_id.values()
+    }
+
+    /// A resident thread.
+    pub(crate) fn get(&self, id: ConversationId) -> Option<&Arc<Conversation>> {
+        self.by_id.get(&id)
+    }
+
+    /// Adds a thread, or replaces its former state.
+    pub(crate) fn put(&mut self, thread: Arc<Conversation>) {
+        self.remove(thread.id);
+        let shelf = self.shelf_mut(thread.status);
+        shelf.by_recency.insert(recency(&thread), thread.clone());
+        shelf.by_updated.insert(updated(&thread), thread.clone());
+        self.by_contact.insert(thread.contact.id, thread.id);
+        self.by_id.insert(thread.id, thread);
+    }
+
+    fn remove(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
+        let old = self.by_id.remove(&id)?;
+        let shelf = self.shelf_mut(old.status);
+        shelf.by_recency.remove(&recency(&old));
+        shelf.by_updated.remove(&updated(&old));
+        self.by_contact.remove(&old.contact.id);
+        Some(old)
+    }
+
+    /// Drops the threads that changed longest ago until `max` are left, and raises the horizon.
+    /// Returns what was dropped.
+    pub(crate) fn trim(&mut self, max: usize) -> Vec<Arc<Conversation>> {
+        let mut dropped = Vec::new();
+        while self.by_id.len() > max {
+            let oldest = ConversationStatus::ALL
+                .into_iter()
+                .filter_map(|status| {
+                    self.shelf(status).by_updated.get_min().map(|(place, thread)| (*place, thread.id))
+                })
+                .min();
+            let Some((place, id)) = oldest else { break };
+            self.horizon = self.horizon.max(Some(Timestamp::from_millis(place.key)));
+            dropped.extend(self.remove(id));
+        }
+        dropped
+    }
+
+    /// The page, if memory can answer it exactly.
+    pub(crate) fn page(&self, query: &ConversationQuery) -> Option<Page<Arc<Conversation>>> {
+        if let Some(contact) = query.contact_id {
+            return self.page_of_contact(contact, query);
+        }
+        let order = query.order();
+        let key = key_of(order);
+        let floor = query.updated_since.map(Timestamp::millis);
+        let horizon = self.horizon.map(Timestamp::millis);
+        let mut rows = Vec::with_capacity(query.limit.rows() + 1);
+        for thread in self.descending(query.status, order, query.after) {
+            let place = key(thread).key;
+            if floor.is_some_and(|floor| place <= floor) {
+                return Some(Page::cut(rows, query.limit));
+            }
+            if horizon.is_some_and(|horizon| place <= horizon) {
+                return None;
+            }
+            rows.push(thread.clone());
+            if rows.len() > query.limit.rows() {
+                return Some(Page::cut(rows, query.limit));
+            }
+        }
+        // Nothing resident is left. That is the end if nothing can lie below the horizon.
+        let all_seen = match (horizon, floor) {
+            (None, _) => true,
+            (Some(horizon), Some(floor)) => floor >= horizon,
+            (Some(_), None) => false,
+        };
+        all_seen.then(|| Page::cut(rows, query.limit))
+    }
+
+    /// An account has one thread with a contact, so this page holds one row at most.
+    fn page_of_contact(
+        &self,
+        contact: ContactId,
+        query: &ConversationQuery,
+    ) -> Option<Page<Arc<Conversation>>> {
+        let thread = self.by_contact.get(&contact).and_then(|id| self.by_id.get(id));
+        let Some(thread) = thread else {
+            return self.horizon.is_none().then_some(Page { rows: Vec::new(), has_more: false });
+        };
+        let key = key_of(query.order());
+        let wanted = query.status.is_none_or(|status| status == thread.status)
+            && query.updated_since.is_none_or(|since| thread.updated_at > since)
+            && query.after.is_none_or(|after| key(thread) < after);
+        let rows = if wanted { vec![thread.clone()] } else { Vec::new() };
+        Some(Page { rows, has_more: false })
+    }
+
+    /// Threads below a place, newest first, of one status or of all.
+    fn descending(
+        &self,
+        status: Option<ConversationStatus>,
+        order: ConversationOrder,
+        after: Option<Position>,
+    ) -> impl Iterator<Item = &Arc<Conversation>> {
+        let below = (Bound::Unbounded, after.map_or(Bound::Unbounded, Bound::Excluded));
+        let wanted =
+            ConversationStatus::ALL.into_iter().filter(move |known| status.is_none_or(|only| only == *known));
+        let mut runs: Vec<_> = wanted
+            .map(|status| {
+                let mut run = self.shelf(status).order(order).range(below).rev();
+                (run.next(), run)
+            })
+            .collect();
+        std::iter::from_fn(move || {
+            let (head, run) = runs.iter_mut().max_by_key(|(head, _)| head.map(|(place, _)| *place))?;
+            let (_, thread) = std::mem::replace(head, run.next())?;
+            Some(thread)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What the server counts about itself, in Prometheus' text format.
+//!
+//! Counters carry no tenant's identity: a label per account would grow without bound.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+macro_rules! metrics {
+    (counters { $($(#[$cdoc:meta])* $counter:ident = $cname:literal, $chelp:literal;)* }
+     gauges { $($(#[$gdoc:meta])* $gauge:ident = $gname:literal, $ghelp:literal;)* }
+     histograms { $($(#[$hdoc:meta])* $histogram:ident = $hname:literal, $hhelp:literal, $buckets:expr;)* }) => {
+        /// Every metric of the server. Cheap to count on; read by `encode`.
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $chelp] pub $counter: Counter,)*
+            $(#[doc = $ghelp] pub $gauge: Gauge,)*
+            $(#[doc = $hhelp] pub $histogram: Histogram,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::with_prefix("kabar");
+                $(let $counter = Counter::default(); registry.register($cname, $chelp, $counter.clone());)*
+                $(let $gauge = Gauge::default(); registry.register($gname, $ghelp, $gauge.clone());)*
+                $(let $histogram = Histogram::new($buckets); registry.register($hname, $hhelp, $histogram.clone());)*
+                Self { registry, $($counter,)* $($gauge,)* $($histogram,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    counters {
+        requests = "http_requests", "HTTP requests answered";
+        not_modified = "http_not_modified", "Answers 304";
+        errors = "http_errors", "Answers 5xx";
+        refused_budget = "http_rate_limited", "Answers 429";
+        page_hits = "page_hits", "Polls answered from a page that was rendered before";
+        page_misses = "page_misses", "Polls for which a page was rendered";
+        page_sql = "page_sql_reads", "Pages that lay below the horizon or are not resident, read by SQL";
+        cycles = "cycles", "Commits of accounts";
+        commands = "commands", "Commands carried out by accounts";
+        cycle_failures = "cycle_failures", "Commits that failed";
+        activations = "account_activations", "Accounts loaded into memory";
+        retirements = "account_retirements", "Idle accounts dropped from memory";
+        crashes = "account_crashes", "Account actors that died and were started again";
+        overloads = "overloads", "Commands refused because an account's queue was full";
+        webhooks = "whatsapp_webhooks", "Webhook calls taken in";
+        webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
+        webhook_skipped = "whatsapp_items_skipped", "Items of webhooks that were skipped: unknown number, unreadable, unknown status";
+        webhook_unsigned = "whatsapp_bad_signatures", "Webhook calls with a wrong or missing signature";
+        account_errors = "whatsapp_account_errors", "Errors that WhatsApp reported for an account";
+        sends_accepted = "sends_accepted", "Messages that WhatsApp took";
+        sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
+        sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
+    }
+    gauges {
+        residents = "resident_accounts", "Accounts in memory";
+        waiting_polls = "waiting_polls", "Long polls that wait";
+    }
+    histograms {
+        cycle_seconds = "cycle_seconds", "Duration of a cycle, from the first fetch to the answers",
+            [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+        cycle_commands = "cycle_commands", "Commands of one cycle", [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0];
+    }
+}
+
+impl Metrics {
+    /// The text that `GET /metrics` answers.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _infallible = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_appear_in_the_text() {
+        let metrics = Metrics::default();
+        metrics.page_hits.inc();
+        metrics.residents.set(3);
+        metrics.cycle_seconds.observe(0.003);
+        let text = metrics.encode();
+        assert!(text.contains("kabar_page_hits_total 1"), "{text}");
+        assert!(text.contains("kabar_resident_accounts 3"), "{text}");
+        assert!(text.contains("kabar_cycle_seconds_count 1"), "{text}");
+    }
+}
