@@ -7,11 +7,11 @@
 mod polls;
 mod residency;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::domain::command::{Command, Refusal, Reply};
 use kabar_core::domain::time::Timestamp;
@@ -52,7 +52,7 @@ pub enum Unavailable {
 impl Unavailable {
     /// Logs a store's error where it ends, and keeps what a caller may know of it.
     pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
-        tracing::error!(error = error as &dyn Error, "{what}");
+        tracing::error!(error = cause(error), "{what}");
         Self::Storage
     }
 }
@@ -197,7 +197,7 @@ impl Accounts {
                     Ok(Outcome::Failed(why)) => return Err(why),
                     Ok(Outcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
                     Err(died) => {
-                        tracing::debug!(error = &died as &dyn std::error::Error, "command unanswered");
+                        tracing::debug!(error = cause(&died), "command unanswered");
                         slot.evict(&resident);
                         return Err(Unavailable::Crashed);
                     }
@@ -224,7 +224,7 @@ impl Accounts {
             Err(_) if resident.is_retired() => Ok(None),
             Err(full) => {
                 self.0.metrics.overloads.inc();
-                tracing::debug!(error = &full as &dyn std::error::Error, "account queue full");
+                tracing::debug!(error = cause(&full), "account queue full");
                 Err(Unavailable::Overloaded)
             }
         }

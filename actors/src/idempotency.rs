@@ -31,7 +31,7 @@ pub struct RecordedAnswer {
 }
 
 /// Renders the outcome of a command into the answer to be remembered.
-pub type RenderAnswer = Box<dyn Fn(&Result<Reply, Refusal>) -> RecordedAnswer + Send>;
+pub type RenderAnswer = Box<dyn Fn(&Result<Reply, Refusal>) -> RecordedAnswer + Send + Sync>;
 
 /// The one place of a key, shared by the call and by its command, so that a client that hangs up
 /// does not let a second call in while the first one's write is on its way.

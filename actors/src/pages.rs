@@ -233,9 +233,9 @@ mod tests {
         }
         assert_eq!(count.load(Ordering::Relaxed), 1);
 
-        let failed = cache.ask(&question(2), None, Timestamp::EPOCH, || async {
-            Err::<(Option<Arc<Rendered>>, _), _>("away")
-        });
+        let q = question(2);
+        let failed =
+            cache.ask(&q, None, Timestamp::EPOCH, || async { Err::<(Option<Arc<Rendered>>, _), _>("away") });
         assert_eq!(failed.await.unwrap_err(), "away");
         assert_eq!(text(&ask(&cache, 2, 0, "b").await), b"b");
     }

@@ -12,11 +12,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use kabar_core::cause::cause;
 use kabar_core::domain::account::AccountStatus;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
 use crate::accounts::Accounts;
 use crate::resident::Resident;
@@ -56,9 +57,8 @@ impl SenderSeat {
     pub(crate) async fn ring(&mut self, message: SenderMessage) {
         let message = match &self.sender {
             Some(sender) => match sender.cast(message) {
-                Ok(()) => return,
-                Err(ractor::MessagingErr::SendErr(message)) => message,
-                Err(ractor::MessagingErr::ChannelClosed | ractor::MessagingErr::InvalidActorType) => return,
+                Err(MessagingErr::SendErr(message)) => message,
+                Ok(()) | Err(MessagingErr::ChannelClosed | MessagingErr::InvalidActorType) => return,
             },
             None => message,
         };
@@ -71,7 +71,7 @@ impl SenderSeat {
                 self.sender = Some(sender);
             }
             // The rows stay; the next ring tries again.
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sender not started"),
+            Err(error) => tracing::error!(error = cause(&error), "sender not started"),
         }
     }
 
@@ -141,7 +141,7 @@ impl SenderState {
         let due = match ground.store.pending(account.number, now, ROWS_MAX).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::error!(account = %account.id, error = &error as &dyn std::error::Error, "pending messages not read");
+                tracing::error!(account = %account.id, error = cause(&error), "pending messages not read");
                 return self.look_again_at(now.plus(attempt::STORE_RETRY), myself);
             }
         };
@@ -174,7 +174,7 @@ impl SenderState {
     async fn set_alarm(&mut self, number: i64, now_full: bool, myself: &ActorRef<SenderMessage>) {
         let ground = self.accounts.ground();
         let next = ground.store.next_pending_at(number).await.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "next pending message not read");
+            tracing::error!(error = cause(&error), "next pending message not read");
             Some(ground.clock.now().plus(attempt::STORE_RETRY))
         });
         self.note_load(next.is_some());
@@ -220,7 +220,7 @@ impl SenderState {
                     () = ground.stopping.cancelled() => return,
                 };
                 if let Err(error) = told {
-                    tracing::warn!(account = %account.id, error = &error as &dyn std::error::Error, "read receipt not taken");
+                    tracing::warn!(account = %account.id, error = cause(&error), "read receipt not taken");
                 }
             }
         });

@@ -130,7 +130,7 @@ typed_ids! {
 }
 
 /// Where ids come from. Ids of one source are strictly ascending within one instant.
-pub trait IdSource: Send {
+pub trait IdSource: Send + Sync {
     /// 128 bits for an id made at this instant.
     fn next_bits(&mut self, at_ms: i64) -> u128;
 }
@@ -149,7 +149,7 @@ impl<R: rand::Rng + Send> MonotonicIds<R> {
     }
 }
 
-impl<R: rand::Rng + Send> IdSource for MonotonicIds<R> {
+impl<R: rand::Rng + Send + Sync> IdSource for MonotonicIds<R> {
     fn next_bits(&mut self, at_ms: i64) -> u128 {
         // The top random bit stays clear, so counting up cannot run into the next millisecond.
         let noise = (u128::from(self.random.next_u64()) << 15) | u128::from(self.random.next_u32() & 0x7fff);

@@ -3,6 +3,7 @@
 //! Knows nothing of actors, of the HTTP surface, or of plugins. `domain` is pure; `store` knows
 //! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.
 
+pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod cursor;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kabar_core::cause::cause;
 use kabar_core::domain::command::{Command, Needs};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
@@ -312,7 +313,7 @@ impl Ledger {
     fn note_failure(&mut self, error: &StoreError) {
         self.ground().metrics.cycle_failures.inc();
         let account = self.parts.slot.account().id;
-        tracing::error!(%account, error = error as &dyn std::error::Error, "cycle failed");
+        tracing::error!(%account, error = cause(error), "cycle failed");
         self.reload = true;
         self.fenced = matches!(error, StoreError::Fenced);
     }

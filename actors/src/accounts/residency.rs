@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use kabar_core::cause::cause;
 use kabar_core::metrics::Metrics;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
@@ -36,7 +37,7 @@ impl Supervisor {
         match Actor::spawn(None, Self(metrics), ()).await {
             Ok((supervisor, _joined)) => Ok(supervisor),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "supervisor not started");
+                tracing::error!(error = cause(&error), "supervisor not started");
                 Err(Unavailable::Crashed)
             }
         }
@@ -125,7 +126,7 @@ impl Accounts {
         };
         let spawned = Actor::spawn_linked(None, AccountActor, parts, ground.supervisor.get_cell()).await;
         let (door, _joined) = spawned.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "account actor not started");
+            tracing::error!(error = cause(&error), "account actor not started");
             Unavailable::Crashed
         })?;
         let watch = SupervisorMessage::Watch(door.get_id(), Arc::downgrade(slot), Arc::downgrade(&resident));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kabar_core::cause::cause;
 use kabar_core::domain::command::Command;
 use kabar_core::domain::message::{Message, MessageError, SendOutcome};
 use kabar_core::meta::graph::GraphOutcome;
@@ -44,7 +45,7 @@ pub(super) async fn run(accounts: &Accounts, slot: &Arc<AccountSlot>, message: &
         match accounts.execute(slot, command.clone(), None).await {
             Ok(Ok(_)) => return,
             Ok(Err(refusal)) => {
-                tracing::error!(message = %message.id, error = &refusal as &dyn std::error::Error, "outcome not recorded");
+                tracing::error!(message = %message.id, error = cause(&refusal), "outcome not recorded");
                 return;
             }
             Err(_unavailable) => {

@@ -109,18 +109,18 @@ impl Threads {
     /// Adds a thread, or replaces its former state.
     pub(crate) fn put(&mut self, thread: Arc<Conversation>) {
         self.remove(thread.id);
-        let shelf = self.shelf_mut(thread.status);
-        shelf.by_recency.insert(recency(&thread), thread.clone());
-        shelf.by_updated.insert(updated(&thread), thread.clone());
+        let place = self.shelf_mut(thread.status);
+        place.by_recency.insert(recency(&thread), thread.clone());
+        place.by_updated.insert(updated(&thread), thread.clone());
         self.by_contact.insert(thread.contact.id, thread.id);
         self.by_id.insert(thread.id, thread);
     }
 
     fn remove(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
         let old = self.by_id.remove(&id)?;
-        let shelf = self.shelf_mut(old.status);
-        shelf.by_recency.remove(&recency(&old));
-        shelf.by_updated.remove(&updated(&old));
+        let place = self.shelf_mut(old.status);
+        place.by_recency.remove(&recency(&old));
+        place.by_updated.remove(&updated(&old));
         self.by_contact.remove(&old.contact.id);
         Some(old)
     }
