@@ -1,0 +1,43 @@
+# What there is to do. `just` alone lists it. Each recipe is also one plain command.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Start a development server: SQLite under ./data, simulated customers, Swagger UI.
+dev *args:
+    cargo run --release -- dev {{args}}
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Compile without building.
+check:
+    cargo check --workspace --all-targets --locked
+
+# What clippy and the formatter say, as strictly as CI.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Licences, sources, walls between crates, known vulnerabilities.
+deny:
+    cargo deny check --allow unused-wrapper
+
+# All tests, then the smoke stage.
+test:
+    ./test
+
+# The first minute of a newcomer, on the debug binary.
+smoke:
+    cargo build --locked
+    bash tests/smoke.sh
+
+# Every figure of docs/benchmarks.md.
+bench *args:
+    cargo run --release --locked -- bench {{args}}
+
+# What continuous integration runs.
+ci:
+    .ci/run
