@@ -14,6 +14,7 @@ mod tests;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+use kabar_core::domain::phone::Phone;
 use serde_json::{Map, Value};
 
 pub use change::Change;
@@ -160,6 +161,15 @@ impl<'a> Fields<'a> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, FieldError> {
         if self.get(key).is_none() { Ok(None) } else { self.word(key, expected, parse).map(Some) }
+    }
+
+    /// A telephone number, normalised, which must be there.
+    ///
+    /// # Errors
+    /// `invalid_phone_number` when it is anything else.
+    pub fn phone(&self, key: &str) -> Result<Phone, FieldError> {
+        let phone = self.required(key)?.as_str().and_then(Phone::parse);
+        phone.ok_or_else(|| FieldError::phone(self.path_of(key)))
     }
 
     /// `true` or `false`, if there.

@@ -22,10 +22,9 @@ mod text;
 use std::sync::Arc;
 
 use kabar_core::domain::message::{MessageKind, Outgoing};
-use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 
-use crate::body::{Fault, FieldError, Fields};
+use crate::body::{FieldError, Fields};
 
 pub use schema::SendMessageBody;
 
@@ -68,7 +67,7 @@ pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
 
 fn outgoing(fields: &Fields<'_>) -> Result<Outgoing, FieldError> {
     fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
-    let to = recipient(fields)?;
+    let to = fields.phone("to")?;
     let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
     let Rendered { content, payload } = render(kind, fields)?;
     let context = match fields.optional_object("context")? {
@@ -80,15 +79,6 @@ fn outgoing(fields: &Fields<'_>) -> Result<Outgoing, FieldError> {
 
 const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \
                         contacts or reaction";
-
-fn recipient(fields: &Fields<'_>) -> Result<Phone, FieldError> {
-    let phone = fields.required("to")?.as_str().and_then(Phone::parse);
-    phone.ok_or_else(|| FieldError {
-        code: Fault::InvalidPhoneNumber,
-        param: fields.path_of("to"),
-        message: "to must be a number in E.164 form, such as +6281234567890".to_owned(),
-    })
-}
 
 fn render(kind: MessageKind, fields: &Fields<'_>) -> Result<Rendered, FieldError> {
     match kind {

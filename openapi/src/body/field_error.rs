@@ -55,6 +55,13 @@ impl FieldError {
         Self { code: Fault::InvalidFieldValue, param, message: why.to_owned() }
     }
 
+    /// A field that is not a telephone number.
+    #[must_use]
+    pub fn phone(param: String) -> Self {
+        let message = format!("{param} must be a number in E.164 form, such as +6281234567890");
+        Self { code: Fault::InvalidPhoneNumber, param, message }
+    }
+
     /// A field that is not there.
     #[must_use]
     pub fn missing(param: String) -> Self {

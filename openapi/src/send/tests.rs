@@ -7,6 +7,7 @@ mod renderings;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::body::Fault;
 
 /// A sendable body of this type.
 fn body(kind: &str, object: Value) -> Value {

@@ -1,0 +1,153 @@
+//! Bodies of organisations: making one, changing one, and how its tier and its budgets agree.
+//!
+//! Invariant: `free` and `pro` have their tier's figures, whatever a body says; only `enterprise`
+//! has figures of its own. A body may repeat the tier's figures, as one that was read before does.
+
+use kabar_actors::{NewOrganisation, OrganisationPatch};
+use kabar_core::domain::organisation::{Organisation, RateLimits, Tier};
+use serde_json::Value;
+
+use crate::body::{FieldError, Fields};
+
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
+
+/// Reads `POST /admin/v1/organizations`.
+pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let name = fields.text("name", &NAME_CHARS)?.into();
+    let tier = read_tier(&fields)?.unwrap_or(Tier::Free);
+    let limits = read_limits(&fields, tier, tier.default_limits())?;
+    let sandbox = fields.optional_flag("sandbox")?.unwrap_or(false);
+    Ok(NewOrganisation { name, tier, limits, sandbox })
+}
+
+/// Reads `PATCH /admin/v1/organizations/{org_id}` for the organisation as it stands.
+pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<OrganisationPatch, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
+    let tier = read_tier(&fields)?;
+    let target = tier.unwrap_or(current.tier);
+    // A new tier brings its own figures; the same tier keeps those in force.
+    let base = if target == current.tier { current.limits } else { target.default_limits() };
+    let limits = Some(read_limits(&fields, target, base)?);
+    let suspended = fields.optional_flag("suspended")?;
+    Ok(OrganisationPatch { name, tier, limits, suspended })
+}
+
+fn read_tier(fields: &Fields<'_>) -> Result<Option<Tier>, FieldError> {
+    fields.optional_word("tier", "free, pro or enterprise", Tier::parse)
+}
+
+fn read_limits(fields: &Fields<'_>, tier: Tier, base: RateLimits) -> Result<RateLimits, FieldError> {
+    Ok(RateLimits {
+        write_per_minute: read_limit(fields, "write_per_minute", tier, base.write_per_minute)?,
+        read_per_minute: read_limit(fields, "read_per_minute", tier, base.read_per_minute)?,
+    })
+}
+
+fn read_limit(fields: &Fields<'_>, key: &str, tier: Tier, base: u32) -> Result<u32, FieldError> {
+    let given = fields.optional_integer(key, &PER_MINUTE)?.and_then(|n| u32::try_from(n).ok());
+    match given {
+        None => Ok(base),
+        Some(figure) if tier == Tier::Enterprise || figure == base => Ok(figure),
+        Some(_) => {
+            let why = format!("{key} can be set for tier enterprise only; {} has {base}", tier.as_str());
+            Err(fields.refused(key, &why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kabar_core::domain::time::Timestamp;
+    use kabar_core::ids::OrganisationId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::body::Fault;
+
+    fn standing(tier: Tier, limits: RateLimits) -> Organisation {
+        Organisation {
+            id: OrganisationId::from_bits(1),
+            name: "Warung".into(),
+            tier,
+            limits,
+            sandbox: false,
+            suspended: false,
+            created_at: Timestamp::EPOCH,
+        }
+    }
+
+    fn limits(write_per_minute: u32, read_per_minute: u32) -> RateLimits {
+        RateLimits { write_per_minute, read_per_minute }
+    }
+
+    #[test]
+    fn a_tier_brings_its_figures() {
+        for (body, tier, expected) in [
+            (json!({"name": "a"}), Tier::Free, limits(60, 600)),
+            (json!({"name": "a", "tier": "pro"}), Tier::Pro, limits(600, 6000)),
+            (json!({"name": "a", "tier": "pro", "write_per_minute": 600}), Tier::Pro, limits(600, 6000)),
+            (json!({"name": "a", "tier": "enterprise"}), Tier::Enterprise, limits(6000, 60_000)),
+            (
+                json!({"name": "a", "tier": "enterprise", "read_per_minute": 7}),
+                Tier::Enterprise,
+                limits(6000, 7),
+            ),
+            (
+                json!({"name": "a", "tier": "enterprise", "write_per_minute": 10_000_000, "read_per_minute": 1}),
+                Tier::Enterprise,
+                limits(10_000_000, 1),
+            ),
+        ] {
+            let new = read_new(&body).unwrap();
+            assert_eq!((new.tier, new.limits), (tier, expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_their_field() {
+        for (body, code, param) in [
+            (json!({}), Fault::MissingRequiredField, "name"),
+            (json!({"name": ""}), Fault::InvalidFieldValue, "name"),
+            (json!({"name": "a".repeat(201)}), Fault::InvalidFieldValue, "name"),
+            (json!({"name": "a", "tier": "gold"}), Fault::InvalidFieldValue, "tier"),
+            (json!({"name": "a", "sandbox": "no"}), Fault::InvalidFieldValue, "sandbox"),
+            (json!({"name": "a", "write_per_minute": 61}), Fault::InvalidFieldValue, "write_per_minute"),
+            (
+                json!({"name": "a", "tier": "enterprise", "read_per_minute": 0}),
+                Fault::InvalidFieldValue,
+                "read_per_minute",
+            ),
+            (
+                json!({"name": "a", "tier": "enterprise", "read_per_minute": 10_000_001}),
+                Fault::InvalidFieldValue,
+                "read_per_minute",
+            ),
+        ] {
+            let error = read_new(&body).unwrap_err();
+            assert_eq!((error.code, error.param.as_str()), (code, param), "{body}");
+        }
+        assert!(read_new(&json!({"name": "a".repeat(200)})).is_ok());
+    }
+
+    #[test]
+    fn a_patch_keeps_tier_and_figures_together() {
+        let own = limits(5, 50);
+        let enterprise = standing(Tier::Enterprise, own);
+        let free = standing(Tier::Free, Tier::Free.default_limits());
+        for (current, body, expected) in [
+            (&enterprise, json!({"suspended": true}), own),
+            (&enterprise, json!({"write_per_minute": 6}), limits(6, 50)),
+            (&enterprise, json!({"tier": "enterprise"}), own),
+            (&enterprise, json!({"tier": "pro"}), limits(600, 6000)),
+            (&free, json!({"tier": "enterprise", "write_per_minute": 9}), limits(9, 60_000)),
+            (&free, json!({}), limits(60, 600)),
+        ] {
+            assert_eq!(read_patch(&body, current).unwrap().limits, Some(expected), "{body}");
+        }
+        let error = read_patch(&json!({"tier": "pro", "write_per_minute": 5}), &enterprise).unwrap_err();
+        assert_eq!(error.param, "write_per_minute");
+    }
+}
