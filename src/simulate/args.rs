@@ -1,0 +1,139 @@
+//! `kabar simulate`: flags, and the run.
+//!
+//! Invariant: the flags say nothing that [`SimulatorOptions`] cannot.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::phone::Phone;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Mischief, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+
+const RESERVED: &str = "\
+Reserved values, to provoke errors:
+  A recipient whose last six digits are one of these error numbers fails with it.
+    in the answer:          080007 130429 131000 131016 131056 132000 132001 132012 132015 132016
+    by a `failed` status:   131026 131047 131049 131052 131053
+    e.g. +12025131026 is not on WhatsApp.
+  An access token that begins with `expired` is refused with 190.
+
+Configure the server with base URL http://<listen>, the same app secret, and any other token.
+Customers have numbers of the range +44 7700 900000 to 900999, which is reserved for fiction.";
+
+/// Run a stand-in for WhatsApp's Cloud API.
+#[derive(Debug, Args)]
+#[command(after_help = RESERVED)]
+pub struct SimulateArgs {
+    /// Where the stand-in listens.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Where webhooks are posted.
+    #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/whatsapp")]
+    pub webhook_url: String,
+    /// Key of the webhooks' signatures.
+    #[arg(long)]
+    pub app_secret: String,
+    /// A business number, as <phone number id>:<phone>; may be repeated.
+    #[arg(long = "number", value_parser = number, value_name = "ID:PHONE")]
+    pub numbers: Vec<SimulatedNumber>,
+    /// Messages that customers write per minute; 0 is silence.
+    #[arg(long, default_value_t = 12)]
+    pub traffic_per_minute: u32,
+    /// Share of messages that a customer answers, in percent.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub reply_percent: u8,
+    /// What everything random follows from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Milliseconds from a send to its `sent` status.
+    #[arg(long, default_value_t = 150)]
+    pub sent_delay_ms: u64,
+    /// Milliseconds from `sent` to `delivered`.
+    #[arg(long, default_value_t = 600)]
+    pub delivered_delay_ms: u64,
+    /// Milliseconds from `delivered` to `read`.
+    #[arg(long, default_value_t = 3000)]
+    pub read_delay_ms: u64,
+    /// Take the last digits of recipients for what they are: part of a number.
+    #[arg(long)]
+    pub no_reserved_recipients: bool,
+    /// What goes wrong on the way.
+    #[command(flatten)]
+    pub mischief: MischiefArgs,
+}
+
+/// What goes wrong on the way.
+#[derive(Debug, Args)]
+pub struct MischiefArgs {
+    /// Percentage of webhook items that come twice.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub duplicate_percent: u8,
+    /// Percentage of webhook items that later ones overtake.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub reorder_percent: u8,
+    /// Percentage of accepted sends whose answer breaks off.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub drop_answer_percent: u8,
+    /// Percentage of accepted sends whose first status comes before their answer.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub early_status_percent: u8,
+    /// Items of one webhook at most (a body stays within 3 MB).
+    #[arg(long, default_value_t = 1)]
+    pub batch_items: usize,
+}
+
+impl SimulateArgs {
+    fn options(&self) -> SimulatorOptions {
+        let mischief = &self.mischief;
+        SimulatorOptions {
+            seed: self.seed,
+            traffic_per_minute: self.traffic_per_minute,
+            reply_percent: self.reply_percent,
+            numbers: self.numbers.clone(),
+            status_delay: StatusDelays {
+                sent: Duration::from_millis(self.sent_delay_ms),
+                delivered: Duration::from_millis(self.delivered_delay_ms),
+                read: Duration::from_millis(self.read_delay_ms),
+            },
+            reserved_recipients: !self.no_reserved_recipients,
+            mischief: Mischief {
+                duplicate_percent: mischief.duplicate_percent,
+                reorder_percent: mischief.reorder_percent,
+                drop_answer_percent: mischief.drop_answer_percent,
+                early_status_percent: mischief.early_status_percent,
+                batch_items_max: mischief.batch_items,
+            },
+            ..SimulatorOptions::new(&self.webhook_url, Secret::new(&self.app_secret))
+        }
+    }
+}
+
+/// Runs the stand-in until stopped.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let tasks = TaskTracker::new();
+    let simulator = Simulator::start(listener, args.options(), &tasks, stop.clone())?;
+    tracing::info!(base_url = simulator.base_url(), numbers = args.numbers.len(), "WhatsApp is simulated");
+    stop.cancelled().await;
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+fn number(text: &str) -> Result<SimulatedNumber, String> {
+    let (id, phone) = text.split_once(':').ok_or("must be <phone number id>:<phone>")?;
+    let phone_number_id = PhoneNumberId::parse(id).ok_or("the phone number id must be 6 to 20 digits")?;
+    let phone = Phone::parse(phone).ok_or("the phone must have 7 to 15 digits")?;
+    // One business account per number is as good as any.
+    Ok(SimulatedNumber { waba_id: format!("9{id}"), phone_number_id, phone })
+}

@@ -1,0 +1,181 @@
+//! One call to the API: what is answered, and what follows from it.
+//!
+//! Invariants: a call is checked in Meta's order (token, number, request, recipient); a send is
+//! recorded before its first webhook can leave, and is recorded exactly when it is accepted,
+//! whether or not its answer arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabar_core::domain::phone::Phone;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::failure::{self, Known};
+use super::ledger::RecordedSend;
+use super::utterance::Utterance;
+use super::wire::{self, Matter, Piece};
+use super::world::{NoRoom, World, hash_of};
+use super::{SimulatedNumber, crowd};
+
+/// A webhook receiver that is down does not hold up the answer for longer than this.
+const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
+/// WhatsApp's limit of a text.
+const TEXT_CHARS_MAX: usize = 4096;
+const INVALID_PARAMETER: i64 = 100;
+const RATE_LIMIT_HIT: i64 = 130_429;
+const TOKEN_REFUSED: i64 = 190;
+
+/// What the caller gets.
+pub(super) enum Answer {
+    /// HTTP status and body.
+    Told(u16, Value),
+    /// The connection ends in the middle of the answer.
+    BrokenOff,
+}
+
+/// An accepted send, as far as its webhooks need it.
+struct Sent<'a> {
+    number: &'a Arc<SimulatedNumber>,
+    to: &'a Phone,
+    wamid: &'a str,
+    opaque: Option<&'a str>,
+}
+
+/// Answers one call.
+pub(super) async fn answer(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
+    if token.is_empty() || token.starts_with("expired") {
+        return refuse(world, TOKEN_REFUSED, "The access token is missing or has expired.");
+    }
+    let Some(number) = world.number(id) else {
+        return refuse(world, INVALID_PARAMETER, "No such phone number id, or no permission for it.");
+    };
+    let body: Value = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(_) => return refuse(world, INVALID_PARAMETER, "The body is not JSON."),
+    };
+    if text(&body, "messaging_product") != Some("whatsapp") {
+        return refuse(world, INVALID_PARAMETER, "messaging_product must be whatsapp.");
+    }
+    if text(&body, "status") == Some("read") {
+        return match text(&body, "message_id") {
+            Some(wamid) => {
+                world.record_receipt(wamid);
+                Answer::Told(200, json!({"success": true}))
+            }
+            None => refuse(world, INVALID_PARAMETER, "message_id is required."),
+        };
+    }
+    send(world, &number, &body).await
+}
+
+async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Answer {
+    let input = text(body, "to").unwrap_or_default();
+    let Some(to) = Phone::parse(input) else {
+        return refuse(world, INVALID_PARAMETER, "to must be a phone number.");
+    };
+    let kind = text(body, "type").unwrap_or("text");
+    if let Some(mistake) = mistake(kind, body) {
+        return refuse(world, INVALID_PARAMETER, mistake);
+    }
+    let failure = world.failure_of(&to).map(failure::describe);
+    if let Some(Known { code, http: Some(_), .. }) = failure {
+        return refuse(world, code, "Simulated failure of this recipient.");
+    }
+    let wamid = world.next_wamid();
+    let opaque = text(body, "biz_opaque_callback_data");
+    let sent = Sent { number, to: &to, wamid: &wamid, opaque };
+    let record = || {
+        world.record(RecordedSend {
+            phone_number_id: number.phone_number_id.clone(),
+            to: to.clone(),
+            kind: kind.to_owned(),
+            body: body.clone(),
+            opaque: opaque.map(str::to_owned),
+            wamid: wamid.clone(),
+            at: world.clock.now(),
+        });
+    };
+    let pieces = statuses(world, &sent, failure);
+    let mischief = world.mischief();
+    let (told, first_done) = oneshot::channel();
+    let early = world.chance(mischief.early_status_percent);
+    if let Err(NoRoom) = world.schedule(&to, pieces, early.then_some(told), record) {
+        return refuse(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
+    }
+    if failure.is_none() {
+        reply(world, &sent);
+    }
+    if early {
+        // Late is late: the answer is given all the same.
+        let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
+    }
+    if world.chance(mischief.drop_answer_percent) {
+        return Answer::BrokenOff;
+    }
+    Answer::Told(200, wire::accepted(input, &to, &wamid))
+}
+
+/// What is wrong with a send, if anything is.
+fn mistake(kind: &str, body: &Value) -> Option<&'static str> {
+    let object = body.get(kind);
+    if !object.is_some_and(|object| object.is_object() || object.is_array()) {
+        return Some("The object that type names is missing.");
+    }
+    let too_long = |text: &str| text.is_empty() || text.chars().count() > TEXT_CHARS_MAX;
+    if kind == "text" && object.and_then(|object| text(object, "body")).is_none_or(too_long) {
+        return Some("text.body must have 1 to 4096 characters.");
+    }
+    None
+}
+
+/// The statuses that follow a send, in order.
+fn statuses(
+    world: &World,
+    sent: &Sent<'_>,
+    failure: Option<Known>,
+) -> Vec<(kabar_core::domain::time::Timestamp, Piece)> {
+    let delay = world.status_delay;
+    let piece = |status| Piece { number: sent.number.clone(), matter: Matter::Status(status) };
+    let mut at = world.clock.now().plus(delay.sent);
+    if let Some(known) = failure {
+        return vec![(at, piece(wire::failed(sent.wamid, known.code, sent.to, at, sent.opaque)))];
+    }
+    let ladder = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
+    let step = |(word, wait)| {
+        at = at.plus(wait);
+        (at, piece(wire::status(sent.wamid, word, sent.to, at, sent.opaque)))
+    };
+    ladder.into_iter().map(step).collect()
+}
+
+/// Lets the customer answer, if anybody answers at all. What they say follows from the seed, the
+/// number, and how many messages it has got.
+fn reply(world: &World, sent: &Sent<'_>) {
+    if *world.traffic.borrow() == 0 {
+        return;
+    }
+    let nth = world.sends_to(sent.to);
+    let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.digits(), nth)));
+    if dice.random_range(0..100u8) >= world.reply_percent {
+        return;
+    }
+    let delay = world.status_delay;
+    let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
+    let at = world.clock.now().plus(delay.sent + delay.delivered + delay.read + thinking);
+    let utterance = Utterance::answer(&mut dice);
+    world.write(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
+}
+
+fn refuse(world: &World, code: i64, details: &str) -> Answer {
+    world.count(|counts| counts.refused += 1);
+    let known = failure::describe(code);
+    let trace = format!("SIM{}", world.counts.borrow().refused);
+    Answer::Told(known.http.unwrap_or(400), wire::refused(known, details, &trace))
+}
+
+fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str()
+}

@@ -1,0 +1,81 @@
+//! The people who write: names, and numbers that are reserved for fiction.
+//!
+//! Invariants: the same seed brings the same people; no number here can belong to anybody (the
+//! range +44 7700 900000 to 900999 is kept free for drama by the British regulator, Ofcom).
+
+use kabar_core::domain::phone::Phone;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, SeedableRng};
+
+use super::world::hash_of;
+
+/// How many different people write on their own accord.
+const CROWD: usize = 60;
+
+const FIRST: [&str; 24] = [
+    "Ayu", "Bima", "Citra", "Dewi", "Eko", "Farah", "Gita", "Hana", "Indra", "Jonas", "Kirana", "Lucía",
+    "Maya", "Nadia", "Oscar", "Putri", "Quinn", "Rafi", "Sari", "Tomás", "Umi", "Vera", "Wayan", "Zoë",
+];
+const LAST: [&str; 16] = [
+    "Adler",
+    "Basri",
+    "Castillo",
+    "Duarte",
+    "Effendi",
+    "Fischer",
+    "Gunawan",
+    "Hartono",
+    "Iskandar",
+    "Jansen",
+    "Kusuma",
+    "Lindqvist",
+    "Moreau",
+    "Nugroho",
+    "Okafor",
+    "Prakoso",
+];
+
+/// Somebody who writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Customer {
+    pub(super) phone: Phone,
+    pub(super) name: String,
+}
+
+/// The people of this seed.
+pub(super) fn gather(seed: u64) -> Vec<Customer> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut numbers: Vec<u32> = (0..1000).collect();
+    let (chosen, _) = numbers.partial_shuffle(&mut dice, CROWD);
+    chosen
+        .iter()
+        .filter_map(|number| Phone::parse(&format!("447700900{number:03}")))
+        .map(|phone| Customer { name: name_of(seed, &phone), phone })
+        .collect()
+}
+
+/// What the owner of this number is called; the same at every call.
+pub(super) fn name_of(seed: u64, phone: &Phone) -> String {
+    let mut dice = StdRng::seed_from_u64(hash_of((seed, phone.digits())));
+    format!("{} {}", pick(&FIRST, &mut dice), pick(&LAST, &mut dice))
+}
+
+pub(super) fn pick(from: &[&'static str], dice: &mut impl Rng) -> &'static str {
+    from.choose(dice).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_crowd() {
+        let crowd = gather(7);
+        assert_eq!(crowd, gather(7));
+        assert_ne!(crowd, gather(8));
+        let numbers: std::collections::BTreeSet<_> = crowd.iter().map(|customer| &customer.phone).collect();
+        assert_eq!(numbers.len(), CROWD);
+        assert!(crowd.iter().all(|customer| customer.phone.digits().starts_with("447700900")));
+    }
+}

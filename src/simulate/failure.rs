@@ -1,0 +1,89 @@
+//! Which sends fail, with which number of Meta's, and how they are told.
+//!
+//! Invariant: a number that Meta tells by a `failed` status is accepted first, as there. Source:
+//! "Error codes" of Meta's Cloud API documentation.
+
+/// A recipient to whom sends fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Meta's number.
+    pub code: i64,
+    /// How many sends fail before they succeed; `None`: all of them.
+    pub times: Option<u32>,
+}
+
+impl Failure {
+    /// Every send fails with this number.
+    #[must_use]
+    pub const fn always(code: i64) -> Self {
+        Self { code, times: None }
+    }
+}
+
+/// An error of Meta's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) code: i64,
+    /// HTTP status of the answer; `None` when Meta accepts the send and reports later.
+    pub(super) http: Option<u16>,
+    pub(super) title: &'static str,
+}
+
+const fn known(code: i64, http: Option<u16>, title: &'static str) -> Known {
+    Known { code, http, title }
+}
+
+/// The errors that a recipient's last six digits may ask for.
+const KNOWN: [Known; 15] = [
+    known(80_007, Some(400), "Rate limit issues"),
+    known(130_429, Some(400), "Rate limit hit"),
+    known(131_000, Some(500), "Something went wrong"),
+    known(131_016, Some(500), "Service unavailable"),
+    known(131_026, None, "Message undeliverable"),
+    known(131_047, None, "Re-engagement message"),
+    known(131_049, None, "Meta chose not to deliver"),
+    known(131_052, None, "Media download error"),
+    known(131_053, None, "Media upload error"),
+    known(131_056, Some(400), "Pair rate limit hit"),
+    known(132_000, Some(400), "Template param count mismatch"),
+    known(132_001, Some(404), "Template does not exist"),
+    known(132_012, Some(400), "Template parameter format mismatch"),
+    known(132_015, Some(400), "Template is paused"),
+    known(132_016, Some(400), "Template is disabled"),
+];
+
+/// What is known of this number.
+pub(super) fn describe(code: i64) -> Known {
+    let other = match code {
+        0 | 190 => known(code, Some(401), "Authentication error"),
+        2 => known(code, Some(503), "API service"),
+        _ => known(code, Some(400), "Request refused"),
+    };
+    KNOWN.into_iter().find(|known| known.code == code).unwrap_or(other)
+}
+
+/// The number that a recipient's last six digits ask for.
+pub(super) fn reserved(digits: &str) -> Option<i64> {
+    let tail = digits.get(digits.len().checked_sub(6)?..)?;
+    let code = tail.parse().ok()?;
+    KNOWN.iter().any(|known| known.code == code).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_six_digits_ask_for_a_failure() {
+        for (digits, code) in [
+            ("12025131026", Some(131_026)),
+            ("12025080007", Some(80_007)),
+            ("12025550141", None),
+            ("131026", Some(131_026)),
+            ("31026", None),
+            ("", None),
+        ] {
+            assert_eq!(reserved(digits), code, "{digits}");
+        }
+    }
+}

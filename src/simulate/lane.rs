@@ -1,0 +1,217 @@
+//! Posting webhooks: a few lanes, each strictly in order.
+//!
+//! Invariants: one customer's items travel in one lane, by due time and then in the order in which
+//! they were made; an item leaves its lane only when it was answered with 200, or given up after a
+//! bounded number of attempts; a lane holds a bounded number of items and takes no more.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::Secret;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::meta::signature;
+use reqwest::StatusCode;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::ledger::Counts;
+use super::wire::{self, Piece};
+use super::{Mischief, SimulatorOptions, WebhookRetry};
+
+const LANES: usize = 8;
+/// Items on their way into a lane.
+const INBOX: usize = 4096;
+/// Items that wait in a lane for their time.
+const HELD_MAX: usize = 50_000;
+const POST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An item on its way.
+pub(super) struct Item {
+    pub(super) due: Timestamp,
+    /// Later items have greater numbers.
+    pub(super) number: u64,
+    pub(super) piece: Piece,
+    /// Told when the item was delivered or given up.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Item {}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+/// The ways into the lanes, and what the lanes tell.
+pub(super) struct Lanes {
+    pub(super) inboxes: Vec<mpsc::Sender<Item>>,
+    pub(super) counts: watch::Sender<Counts>,
+    pub(super) mischief: watch::Sender<Mischief>,
+}
+
+struct Lane {
+    inbox: mpsc::Receiver<Item>,
+    held: BinaryHeap<Reverse<Item>>,
+    post: Post,
+    clock: Arc<Clock>,
+    counts: watch::Sender<Counts>,
+    mischief: watch::Receiver<Mischief>,
+    stop: CancellationToken,
+}
+
+/// What every post needs.
+#[derive(Clone)]
+struct Post {
+    http: reqwest::Client,
+    url: String,
+    secret: Secret,
+    retry: WebhookRetry,
+}
+
+/// Starts the lanes.
+pub(super) fn open(
+    options: &SimulatorOptions,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Lanes> {
+    let counts = watch::Sender::new(Counts::default());
+    let mischief = watch::Sender::new(options.mischief);
+    let http = reqwest::Client::builder()
+        .timeout(POST_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent("kabar-simulator")
+        .build()?;
+    let post = Post {
+        http,
+        url: options.webhook_url.clone(),
+        secret: options.app_secret.clone(),
+        retry: options.webhook_retry,
+    };
+    let mut inboxes = Vec::with_capacity(LANES);
+    for _ in 0..LANES {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        inboxes.push(sender);
+        let lane = Lane {
+            inbox,
+            held: BinaryHeap::new(),
+            post: post.clone(),
+            clock: options.clock.clone(),
+            counts: counts.clone(),
+            mischief: mischief.subscribe(),
+            stop: stop.clone(),
+        };
+        tasks.spawn(lane.run());
+    }
+    Ok(Lanes { inboxes, counts, mischief })
+}
+
+impl Lane {
+    async fn run(mut self) {
+        loop {
+            while self.held.len() < HELD_MAX
+                && let Ok(item) = self.inbox.try_recv()
+            {
+                self.held.push(Reverse(item));
+            }
+            let due = self.held.peek().map(|Reverse(item)| item.due);
+            if due.is_some_and(|due| due <= self.clock.now()) {
+                let stop = self.stop.clone();
+                let stopped = stop.run_until_cancelled(self.post_due()).await.is_none();
+                if stopped {
+                    return;
+                }
+                continue;
+            }
+            let full = self.held.len() >= HELD_MAX;
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                item = self.inbox.recv(), if !full => match item {
+                    Some(item) => self.held.push(Reverse(item)),
+                    None => return,
+                },
+                () = self.clock.wait_until(due.unwrap_or(Timestamp::EPOCH)), if due.is_some() => {}
+            }
+        }
+    }
+
+    /// Posts what is due, as one webhook.
+    async fn post_due(&mut self) {
+        let now = self.clock.now();
+        let items_max = self.mischief.borrow().batch_items_max.max(1);
+        let mut items = Vec::new();
+        while items.len() < items_max
+            && self.held.peek().is_some_and(|Reverse(item)| item.due <= now)
+            && let Some(Reverse(item)) = self.held.pop()
+        {
+            items.push(item);
+        }
+        let mut rest = items.split_off(wire::fitting(items.iter().map(|item| &item.piece)));
+        self.held.extend(rest.drain(..).map(Reverse));
+
+        let body = wire::webhook(items.iter().map(|item| &item.piece));
+        let taken = self.post.until_taken(body, &self.counts).await;
+        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        self.counts.send_modify(|counts| {
+            if taken {
+                counts.delivered += count;
+            } else {
+                counts.given_up += count;
+            }
+        });
+        for done in items.into_iter().filter_map(|item| item.done) {
+            // Whoever asked may have stopped waiting.
+            let _told = done.send(());
+        }
+    }
+}
+
+impl Post {
+    /// Posts until the answer is 200; `false` when patience ran out.
+    async fn until_taken(&self, body: Vec<u8>, counts: &watch::Sender<Counts>) -> bool {
+        let signed = signature::sign(&self.secret, &body);
+        let body = bytes::Bytes::from(body);
+        let mut wait = self.retry.first;
+        for attempt in 1..=self.retry.attempts {
+            let request = self
+                .http
+                .post(&self.url)
+                .header(signature::HEADER, &signed)
+                .header("content-type", "application/json")
+                .body(body.clone());
+            let status = request.send().await.map(|answer| answer.status());
+            if status.as_ref().is_ok_and(|status| *status == StatusCode::OK) {
+                return true;
+            }
+            counts.send_modify(|counts| counts.failed_posts += 1);
+            match status {
+                Ok(status) => tracing::debug!(attempt, %status, "webhook was not taken"),
+                Err(error) => {
+                    tracing::debug!(attempt, error = %error.without_url(), "webhook was not answered");
+                }
+            }
+            if attempt < self.retry.attempts {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(self.retry.longest);
+            }
+        }
+        tracing::warn!(attempts = self.retry.attempts, "webhook given up");
+        false
+    }
+}

@@ -1,0 +1,90 @@
+//! What the stand-in was asked to do, for tests to look at.
+//!
+//! Invariant: bounded; the oldest entries go first. Nothing here is read by the simulation itself.
+
+use std::collections::{HashMap, VecDeque};
+
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use serde_json::Value;
+
+const ENTRIES_MAX: usize = 10_000;
+const RECIPIENTS_MAX: usize = 100_000;
+
+/// A send that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedSend {
+    /// The business number that sent.
+    pub phone_number_id: PhoneNumberId,
+    /// The recipient.
+    pub to: Phone,
+    /// Meta's `type`.
+    pub kind: String,
+    /// The whole request.
+    pub body: Value,
+    /// `biz_opaque_callback_data`.
+    pub opaque: Option<String>,
+    /// The id that the message was given.
+    pub wamid: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What has happened since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sends accepted.
+    pub accepted: u64,
+    /// Calls answered with an error.
+    pub refused: u64,
+    /// Read receipts taken.
+    pub receipts: u64,
+    /// Messages that customers wrote.
+    pub inbound: u64,
+    /// Webhook items that were answered with 200.
+    pub delivered: u64,
+    /// Webhook posts that were not.
+    pub failed_posts: u64,
+    /// Webhook items given up, or not taken for want of room.
+    pub given_up: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    sends: VecDeque<RecordedSend>,
+    receipts: VecDeque<String>,
+    by_recipient: HashMap<Phone, u64>,
+}
+
+impl Ledger {
+    pub(super) fn record(&mut self, send: RecordedSend) {
+        if self.by_recipient.len() < RECIPIENTS_MAX || self.by_recipient.contains_key(&send.to) {
+            *self.by_recipient.entry(send.to.clone()).or_default() += 1;
+        }
+        push(&mut self.sends, send);
+    }
+
+    pub(super) fn record_receipt(&mut self, wamid: String) {
+        push(&mut self.receipts, wamid);
+    }
+
+    pub(super) fn sends(&self) -> Vec<RecordedSend> {
+        self.sends.iter().cloned().collect()
+    }
+
+    pub(super) fn receipts(&self) -> Vec<String> {
+        self.receipts.iter().cloned().collect()
+    }
+
+    pub(super) fn sends_to(&self, recipient: &Phone) -> u64 {
+        self.by_recipient.get(recipient).copied().unwrap_or_default()
+    }
+}
+
+fn push<T>(entries: &mut VecDeque<T>, entry: T) {
+    if entries.len() == ENTRIES_MAX {
+        entries.pop_front();
+    }
+    entries.push_back(entry);
+}

@@ -1,0 +1,75 @@
+//! The HTTP side of the stand-in.
+//!
+//! Invariant: every answer is Meta's JSON, also those to calls that nobody knows; a body has a
+//! limit. What a call means is `call`'s business.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use poem::http::{StatusCode, header};
+use poem::listener::TcpAcceptor;
+use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, Server, post};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+use super::call::{self, Answer};
+use super::world::World;
+
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long calls may go on after the stop.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Serves until stopped.
+pub(super) async fn serve(acceptor: TcpAcceptor, world: Arc<World>, stop: CancellationToken) {
+    let routes = Route::new()
+        .at("/:version/:phone_number_id/messages", post(Messages { world }))
+        .catch_all_error(|error: poem::Error| async move { unknown_call(error.status()) });
+    let server = Server::new_with_acceptor(acceptor).name("simulator");
+    if let Err(error) = server.run_with_graceful_shutdown(routes, stop.cancelled_owned(), Some(GRACE)).await {
+        tracing::error!(%error, "the simulated WhatsApp stopped");
+    }
+}
+
+struct Messages {
+    world: Arc<World>,
+}
+
+impl Endpoint for Messages {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let (_version, id): (String, String) = request.path_params()?;
+        let authorization = request.header(header::AUTHORIZATION).unwrap_or_default();
+        let token = authorization.strip_prefix("Bearer ").unwrap_or_default().trim().to_owned();
+        let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
+        Ok(match call::answer(&self.world, &id, &token, &body).await {
+            Answer::Told(status, body) => told(StatusCode::from_u16(status).unwrap_or_default(), &body),
+            Answer::BrokenOff => {
+                Response::builder().content_type("application/json").body(Body::from_async_read(BreaksOff))
+            }
+        })
+    }
+}
+
+fn told(status: StatusCode, body: &Value) -> Response {
+    Response::builder().status(status).content_type("application/json").body(body.to_string())
+}
+
+fn unknown_call(status: StatusCode) -> Response {
+    let error =
+        json!({"error": {"message": "Unknown path components", "type": "OAuthException", "code": 2500}});
+    told(status, &error)
+}
+
+/// A body that ends in an error, upon which the connection is cut.
+struct BreaksOff;
+
+impl AsyncRead for BreaksOff {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+    }
+}

@@ -1,0 +1,88 @@
+//! Customers who write on their own accord, at a rate.
+//!
+//! Invariants: the same seed and the same numbers bring the same messages at the same distances;
+//! rate 0 is silence; a stand-in that fell behind (a suspended machine) does not make up for more
+//! than a minute.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use super::crowd::{self, Customer};
+use super::utterance::Utterance;
+use super::world::World;
+
+const MINUTE_US: u64 = 60_000_000;
+const BEHIND_MAX: Duration = Duration::from_mins(1);
+
+/// Who says what, and when: everything about the traffic that is random.
+struct Script {
+    crowd: Vec<Customer>,
+    dice: StdRng,
+}
+
+impl Script {
+    fn new(seed: u64) -> Self {
+        Self { crowd: crowd::gather(seed), dice: StdRng::seed_from_u64(seed) }
+    }
+
+    /// The next line, to one of these numbers.
+    fn line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, Customer, Utterance)> {
+        let number = numbers.choose(&mut self.dice)?.clone();
+        let customer = self.crowd.choose(&mut self.dice)?.clone();
+        Some((number, customer, Utterance::opening(&mut self.dice)))
+    }
+
+    /// Microseconds to the next line: half to one and a half of the mean.
+    fn gap_us(&mut self, per_minute: u32) -> u64 {
+        let mean = MINUTE_US / u64::from(per_minute.max(1));
+        mean / 2 + self.dice.random_range(0..=mean)
+    }
+}
+
+/// Lets customers write until stopped.
+pub(super) async fn run(world: Arc<World>, stop: CancellationToken) {
+    // Whoever stops us does not wait for the next message.
+    let _stopped = stop.run_until_cancelled(write(&world)).await;
+}
+
+async fn write(world: &World) {
+    let mut rate = world.traffic.subscribe();
+    let mut script = Script::new(world.seed);
+    let mut base = world.clock.now();
+    let mut offset_us = 0;
+    loop {
+        let per_minute = *rate.borrow_and_update();
+        if per_minute == 0 {
+            if rate.changed().await.is_err() {
+                return;
+            }
+            (base, offset_us) = (world.clock.now(), 0);
+            continue;
+        }
+        let due = base.plus(Duration::from_micros(offset_us));
+        tokio::select! {
+            changed = rate.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                (base, offset_us) = (world.clock.now(), 0);
+                continue;
+            }
+            () = world.clock.wait_until(due) => {}
+        }
+        if let Some((number, customer, utterance)) = script.line(&world.numbers()) {
+            world.write(&number, &customer.phone, &customer.name, &utterance, due);
+        }
+        offset_us += script.gap_us(per_minute);
+        if world.clock.now().since(base.plus(Duration::from_micros(offset_us))) > Some(BEHIND_MAX) {
+            (base, offset_us) = (world.clock.now(), 0);
+        }
+        // Catching up must not keep others from running.
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,157 @@
+//! What customers write: mostly text, sometimes a picture, a place, or a press on a button.
+//!
+//! Invariant: what is said follows from the dice alone, which come from the seed.
+
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use rand::{Rng, RngExt};
+use serde_json::{Map, Value, json};
+
+use super::crowd::pick;
+use super::{SimulatedNumber, wire};
+
+const GREETINGS: [&str; 8] =
+    ["Hi!", "Hello,", "Good morning,", "Halo kak,", "Hey there,", "Good evening,", "Hola,", "Hi again,"];
+const THINGS: [&str; 12] = [
+    "the blue raincoat",
+    "the walnut desk",
+    "the running shoes",
+    "the coffee sampler",
+    "the garden lamp",
+    "the rice cooker",
+    "the travel mug",
+    "the linen shirt",
+    "the bike lights",
+    "the tea set",
+    "the backpack",
+    "the night cream",
+];
+const QUESTIONS: [&str; 10] = [
+    "is {} still available?",
+    "how much is {} with delivery?",
+    "can I pick up {} today?",
+    "my order with {} has not arrived yet.",
+    "could you keep {} for me until Friday?",
+    "do you have {} in another size?",
+    "is there a discount if I take two of {}?",
+    "I would like to return {}. How does that work?",
+    "when will {} be back in stock?",
+    "does {} come with a warranty?",
+];
+const ANSWERS: [&str; 10] = [
+    "Thank you!",
+    "Great, that works for me.",
+    "Perfect 🙏",
+    "Ok, I will wait.",
+    "Could you check once more?",
+    "Yes, please.",
+    "No, thanks.",
+    "Got it, see you then.",
+    "That was quick, thanks!",
+    "Hmm, let me think about it.",
+];
+const CAPTIONS: [&str; 5] =
+    ["This is how it arrived.", "Do you have something like this?", "Here is the receipt.", "This one!", ""];
+const PLACES: [(&str, &str, f64, f64); 4] = [
+    ("Harbour Market", "12 Quay Street", -8.7467, 115.1668),
+    ("Old Town Square", "3 Fountain Lane", 50.0875, 14.4213),
+    ("Hilltop Café", "88 Ridge Road", -6.9147, 107.6098),
+    ("Central Library", "1 Museum Park", 40.4168, -3.7038),
+];
+const BUTTONS: [(&str, &str); 4] = [
+    ("confirm", "Confirm"),
+    ("reschedule", "Another day"),
+    ("agent", "Talk to a person"),
+    ("cancel", "Cancel"),
+];
+
+/// One thing said.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Utterance {
+    Text(String),
+    Image { media: u32, caption: &'static str },
+    Location { name: &'static str, address: &'static str, latitude: f64, longitude: f64 },
+    Button { id: &'static str, title: &'static str },
+}
+
+impl Utterance {
+    /// What somebody writes on their own accord.
+    pub(super) fn opening(dice: &mut impl Rng) -> Self {
+        match dice.random_range(0..20u8) {
+            0 | 1 => Self::Image { media: dice.random_range(1..1_000_000), caption: pick(&CAPTIONS, dice) },
+            2 => Self::location(dice),
+            3 => Self::button(dice),
+            _ => {
+                let question = pick(&QUESTIONS, dice).replace("{}", pick(&THINGS, dice));
+                Self::Text(format!("{} {question}", pick(&GREETINGS, dice)))
+            }
+        }
+    }
+
+    /// What somebody writes who was written to.
+    pub(super) fn answer(dice: &mut impl Rng) -> Self {
+        match dice.random_range(0..10u8) {
+            0 => Self::button(dice),
+            _ => Self::Text(pick(&ANSWERS, dice).to_owned()),
+        }
+    }
+
+    fn location(dice: &mut impl Rng) -> Self {
+        let (name, address, latitude, longitude) =
+            PLACES.get(dice.random_range(0..PLACES.len())).copied().unwrap_or_default();
+        Self::Location { name, address, latitude, longitude }
+    }
+
+    fn button(dice: &mut impl Rng) -> Self {
+        let (id, title) = BUTTONS.get(dice.random_range(0..BUTTONS.len())).copied().unwrap_or_default();
+        Self::Button { id, title }
+    }
+
+    /// The message that says it.
+    pub(super) fn message(
+        &self,
+        number: &SimulatedNumber,
+        author: &Phone,
+        wamid: &str,
+        at: Timestamp,
+    ) -> Value {
+        let (kind, object) = self.substance();
+        let mut message = Map::new();
+        if let Self::Button { .. } = self {
+            // WhatsApp names the message whose button was pressed; nobody here remembers it.
+            let pressed = json!({"from": number.phone.digits(), "id": format!("{wamid}-asked")});
+            message.insert("context".into(), pressed);
+        }
+        message.insert("from".into(), author.digits().into());
+        message.insert("id".into(), wamid.into());
+        message.insert("timestamp".into(), wire::seconds(at).into());
+        message.insert("type".into(), kind.into());
+        message.insert(kind.into(), object);
+        Value::Object(message)
+    }
+
+    /// Meta's type, and its object.
+    fn substance(&self) -> (&'static str, Value) {
+        match self {
+            Self::Text(body) => ("text", json!({"body": body})),
+            Self::Image { media, caption } => {
+                let mut image = Map::new();
+                if !caption.is_empty() {
+                    image.insert("caption".into(), (*caption).into());
+                }
+                image.insert("mime_type".into(), "image/jpeg".into());
+                image.insert("sha256".into(), format!("{media:064x}").into());
+                image.insert("id".into(), format!("{media:010}").into());
+                ("image", Value::Object(image))
+            }
+            Self::Location { name, address, latitude, longitude } => {
+                let place =
+                    json!({"name": name, "address": address, "latitude": latitude, "longitude": longitude});
+                ("location", place)
+            }
+            Self::Button { id, title } => {
+                ("interactive", json!({"type": "button_reply", "button_reply": {"id": id, "title": title}}))
+            }
+        }
+    }
+}

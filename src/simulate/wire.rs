@@ -1,0 +1,133 @@
+//! The JSON that Meta writes: answers, and webhooks.
+//!
+//! Invariant: shapes and names are those of Meta's Cloud API documentation ("Messages", "Webhooks").
+//! Pure; when and whether something is said is decided elsewhere.
+
+use std::sync::Arc;
+
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::SimulatedNumber;
+use super::failure::{self, Known};
+
+/// Meta's largest webhook.
+const BODY_BYTES_MAX: usize = 3_000_000;
+/// What the envelope around one item adds at most.
+const ENVELOPE_BYTES: usize = 400;
+
+/// One item of a webhook.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) number: Arc<SimulatedNumber>,
+    pub(super) matter: Matter,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Matter {
+    /// Somebody wrote: the contact's card, and the message.
+    Message { card: Value, message: Value },
+    /// Something became of a send.
+    Status(Value),
+}
+
+/// Seconds, as Meta writes them.
+pub(super) fn seconds(at: Timestamp) -> String {
+    (at.millis() / 1000).to_string()
+}
+
+/// The answer to an accepted send.
+pub(super) fn accepted(input: &str, to: &Phone, wamid: &str) -> Value {
+    json!({
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": input, "wa_id": to.digits()}],
+        "messages": [{"id": wamid}],
+    })
+}
+
+/// The answer to a refused call.
+pub(super) fn refused(known: Known, details: &str, trace: &str) -> Value {
+    json!({"error": {
+        "message": format!("(#{}) {}", known.code, known.title),
+        "type": "OAuthException",
+        "code": known.code,
+        "error_data": {"messaging_product": "whatsapp", "details": details},
+        "fbtrace_id": trace,
+    }})
+}
+
+/// One status of a send.
+pub(super) fn status(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
+    let mut status = json!({
+        "id": wamid,
+        "status": word,
+        "timestamp": seconds(at),
+        "recipient_id": to.digits(),
+        "pricing": {"billable": true, "pricing_model": "PMP", "category": "service", "type": "regular"},
+    });
+    if let (Some(members), Some(opaque)) = (status.as_object_mut(), opaque) {
+        members.insert("biz_opaque_callback_data".into(), opaque.into());
+    }
+    status
+}
+
+/// The status of a send that was accepted and then failed.
+pub(super) fn failed(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
+    let title = failure::describe(code).title;
+    let mut status = status(wamid, "failed", to, at, opaque);
+    if let Some(members) = status.as_object_mut() {
+        members.shift_remove("pricing");
+        let error = json!({
+            "code": code,
+            "title": title,
+            "message": title,
+            "error_data": {"details": format!("Simulated failure {code}: {title}.")},
+            "href": "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/",
+        });
+        members.insert("errors".into(), json!([error]));
+    }
+    status
+}
+
+/// The card of somebody who writes.
+pub(super) fn card(phone: &Phone, name: &str) -> Value {
+    json!({"profile": {"name": name}, "wa_id": phone.digits()})
+}
+
+/// How many of these pieces, from the first, fit into one webhook; at least one.
+pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> usize {
+    let mut bytes = 0;
+    let sizes = pieces.into_iter().map(|piece| match &piece.matter {
+        Matter::Message { card, message } => card.to_string().len() + message.to_string().len(),
+        Matter::Status(status) => status.to_string().len(),
+    });
+    let fit = sizes.take_while(|size| {
+        bytes += size + ENVELOPE_BYTES;
+        bytes <= BODY_BYTES_MAX
+    });
+    fit.count().max(1)
+}
+
+/// A webhook that carries these pieces in their order, one entry each.
+pub(super) fn webhook<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<u8> {
+    let entries: Vec<Value> = pieces.into_iter().map(entry).collect();
+    json!({"object": "whatsapp_business_account", "entry": entries}).to_string().into_bytes()
+}
+
+fn entry(piece: &Piece) -> Value {
+    let number = &piece.number;
+    let metadata = json!({
+        "display_phone_number": number.phone.digits(),
+        "phone_number_id": number.phone_number_id.as_str(),
+    });
+    let value = match &piece.matter {
+        Matter::Message { card, message } => json!({
+            "messaging_product": "whatsapp", "metadata": metadata, "contacts": [card], "messages": [message],
+        }),
+        Matter::Status(status) => {
+            json!({"messaging_product": "whatsapp", "metadata": metadata, "statuses": [status]})
+        }
+    };
+    json!({"id": number.waba_id, "changes": [{"field": "messages", "value": value}]})
+}

@@ -1,0 +1,241 @@
+//! What the stand-in knows, and the one way by which webhooks leave it.
+//!
+//! Invariants: nothing is half scheduled: all webhooks of one event find room, or none does and the
+//! caller is told; locks are held for a moment and never across a wait.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kabar_core::clock::Clock;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::failure::{self, Failure};
+use super::lane::{Item, Lanes};
+use super::ledger::{Counts, Ledger, RecordedSend};
+use super::utterance::Utterance;
+use super::wire::{self, Matter, Piece};
+use super::{Mischief, SimulatedNumber, SimulatorOptions, StatusDelays};
+
+/// How long a reordered item is held back at most.
+const HELD_BACK_MS_MAX: u64 = 3000;
+
+/// The lane has no room for what should be scheduled; none of it was.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+pub(super) struct World {
+    pub(super) clock: Arc<Clock>,
+    pub(super) counts: watch::Sender<Counts>,
+    pub(super) traffic: watch::Sender<u32>,
+    pub(super) seed: u64,
+    pub(super) status_delay: StatusDelays,
+    pub(super) reply_percent: u8,
+    reserved_recipients: bool,
+    inboxes: Vec<mpsc::Sender<Item>>,
+    mischief: watch::Sender<Mischief>,
+    numbers: Mutex<Vec<Arc<SimulatedNumber>>>,
+    failures: Mutex<HashMap<Phone, Failure>>,
+    ledger: Mutex<Ledger>,
+    dice: Mutex<StdRng>,
+    items: AtomicU64,
+    ids: AtomicU64,
+    /// Differs from start to start, so that ids do.
+    salt: u64,
+}
+
+/// Nothing that holds a lock here can panic half-way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(super) fn new(options: SimulatorOptions, lanes: Lanes) -> Self {
+        Self {
+            clock: options.clock,
+            counts: lanes.counts,
+            traffic: watch::Sender::new(options.traffic_per_minute),
+            seed: options.seed,
+            status_delay: options.status_delay,
+            reply_percent: options.reply_percent,
+            reserved_recipients: options.reserved_recipients,
+            inboxes: lanes.inboxes,
+            mischief: lanes.mischief,
+            numbers: Mutex::new(options.numbers.into_iter().map(Arc::new).collect()),
+            failures: Mutex::new(options.failures),
+            ledger: Mutex::default(),
+            dice: Mutex::new(StdRng::seed_from_u64(options.seed)),
+            items: AtomicU64::new(0),
+            ids: AtomicU64::new(0),
+            salt: rand::random(),
+        }
+    }
+
+    pub(super) fn set_traffic(&self, per_minute: u32) {
+        self.traffic.send_replace(per_minute);
+    }
+
+    pub(super) fn set_mischief(&self, mischief: Mischief) {
+        self.mischief.send_replace(mischief);
+    }
+
+    pub(super) fn mischief(&self) -> Mischief {
+        *self.mischief.borrow()
+    }
+
+    pub(super) fn add_number(&self, number: SimulatedNumber) {
+        let mut numbers = lock(&self.numbers);
+        numbers.retain(|known| known.phone_number_id != number.phone_number_id);
+        numbers.push(Arc::new(number));
+    }
+
+    pub(super) fn numbers(&self) -> Vec<Arc<SimulatedNumber>> {
+        lock(&self.numbers).clone()
+    }
+
+    pub(super) fn number(&self, id: &str) -> Option<Arc<SimulatedNumber>> {
+        lock(&self.numbers).iter().find(|known| known.phone_number_id.as_str() == id).cloned()
+    }
+
+    pub(super) fn set_failure(&self, recipient: Phone, failure: Option<Failure>) {
+        let mut failures = lock(&self.failures);
+        match failure {
+            Some(failure) => failures.insert(recipient, failure),
+            None => failures.remove(&recipient),
+        };
+    }
+
+    /// The number with which a send to this recipient fails now.
+    pub(super) fn failure_of(&self, recipient: &Phone) -> Option<i64> {
+        let mut failures = lock(&self.failures);
+        match failures.get_mut(recipient) {
+            Some(Failure { times: Some(0), .. }) => None,
+            Some(failure) => {
+                failure.times = failure.times.map(|left| left.saturating_sub(1));
+                Some(failure.code)
+            }
+            None if self.reserved_recipients => failure::reserved(recipient.digits()),
+            None => None,
+        }
+    }
+
+    pub(super) fn record(&self, send: RecordedSend) {
+        lock(&self.ledger).record(send);
+        self.count(|counts| counts.accepted += 1);
+    }
+
+    pub(super) fn record_receipt(&self, wamid: &str) {
+        lock(&self.ledger).record_receipt(wamid.to_owned());
+        self.count(|counts| counts.receipts += 1);
+    }
+
+    pub(super) fn sends(&self) -> Vec<RecordedSend> {
+        lock(&self.ledger).sends()
+    }
+
+    pub(super) fn sends_to(&self, recipient: &Phone) -> u64 {
+        lock(&self.ledger).sends_to(recipient)
+    }
+
+    pub(super) fn receipts(&self) -> Vec<String> {
+        lock(&self.ledger).receipts()
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        self.counts.send_modify(change);
+    }
+
+    /// An id of WhatsApp's that no other start of the stand-in gives.
+    pub(super) fn next_wamid(&self) -> String {
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        format!("wamid.{}", STANDARD.encode(format!("SIM{:016X}{number:012}", self.salt)))
+    }
+
+    /// Whether something that happens in so many of a hundred cases happens now.
+    pub(super) fn chance(&self, percent: u8) -> bool {
+        percent > 0 && lock(&self.dice).random_range(0..100u8) < percent
+    }
+
+    /// Lets a customer write.
+    pub(super) fn write(
+        &self,
+        number: &Arc<SimulatedNumber>,
+        author: &Phone,
+        name: &str,
+        utterance: &Utterance,
+        at: Timestamp,
+    ) {
+        let message = utterance.message(number, author, &self.next_wamid(), at);
+        let matter = Matter::Message { card: wire::card(author, name), message };
+        let piece = Piece { number: number.clone(), matter };
+        let scheduled = self.schedule(author, vec![(at, piece)], None, || {});
+        self.count(|counts| match scheduled {
+            Ok(()) => counts.inbound += 1,
+            Err(NoRoom) => counts.given_up += 1,
+        });
+    }
+
+    /// Schedules the webhooks of one event that concerns this customer. `done` is told of the first
+    /// one's end; `before` runs when there is room for all, before any of them can be seen.
+    pub(super) fn schedule(
+        &self,
+        customer: &Phone,
+        pieces: Vec<(Timestamp, Piece)>,
+        done: Option<oneshot::Sender<()>>,
+        before: impl FnOnce(),
+    ) -> Result<(), NoRoom> {
+        let pieces = self.with_mischief(pieces);
+        let lane = self.lane_of(customer).ok_or(NoRoom)?;
+        let Ok(places) = lane.try_reserve_many(pieces.len()) else { return Err(NoRoom) };
+        before();
+        let mut done = done;
+        for (place, (due, piece)) in places.zip(pieces) {
+            let number = self.items.fetch_add(1, Ordering::Relaxed);
+            place.send(Item { due, number, piece, done: done.take() });
+        }
+        Ok(())
+    }
+
+    fn with_mischief(&self, pieces: Vec<(Timestamp, Piece)>) -> Vec<(Timestamp, Piece)> {
+        let Mischief { duplicate_percent, reorder_percent, .. } = self.mischief();
+        if duplicate_percent == 0 && reorder_percent == 0 {
+            return pieces;
+        }
+        let twice = |(due, piece): (Timestamp, Piece)| {
+            let again = self.chance(duplicate_percent).then(|| (due, piece.clone()));
+            std::iter::once((due, piece)).chain(again)
+        };
+        let held_back = |(due, piece): (Timestamp, Piece)| {
+            let wait = if self.chance(reorder_percent) {
+                lock(&self.dice).random_range(0..=HELD_BACK_MS_MAX)
+            } else {
+                0
+            };
+            (due.plus(Duration::from_millis(wait)), piece)
+        };
+        pieces.into_iter().flat_map(twice).map(held_back).collect()
+    }
+
+    /// One customer's lane is always the same one.
+    fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<Item>> {
+        let lanes = u64::try_from(self.inboxes.len()).ok()?;
+        let lane = hash_of(customer.digits()).checked_rem(lanes)?;
+        self.inboxes.get(usize::try_from(lane).ok()?)
+    }
+}
+
+/// The same for the same text, in every start of one build.
+pub(super) fn hash_of(subject: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    subject.hash(&mut hasher);
+    hasher.finish()
+}
