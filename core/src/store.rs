@@ -26,6 +26,7 @@ mod tests;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::purge::PurgeAges;
 pub use self::secrets::ServerSecrets;
@@ -37,6 +38,9 @@ use crate::domain::event::Event;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
 use crate::ids::OrganisationId;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the store did not do what it was asked. Whoever asked may try again.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +184,11 @@ impl Store {
     /// [`StoreError::Unavailable`] when the file cannot be opened, or its schema is not ours;
     /// [`StoreError::Corrupt`] when its secrets cannot be read.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        let engine = engine::Engine::open(url, options.readers).await?;
+        Self::open_within(url, options, BUSY_TIMEOUT).await
+    }
+
+    async fn open_within(url: &str, options: StoreOptions, patience: Duration) -> Result<Self, StoreError> {
+        let engine = engine::Engine::open(url, options.readers, patience).await?;
         let mut connection = engine.writer().await?;
         let secrets = Arc::new(ServerSecrets::load(&engine, &mut connection).await?);
         let writer = writer::Writer::start(engine.clone(), connection);

@@ -175,3 +175,32 @@ CREATE TABLE idempotency_records (
 ) STRICT;
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
+
+-- What the planner should think of the data, as ANALYZE would write it for a large server: rows in
+-- the index, then rows that share its first column, its first two, and so on. Without it the
+-- planner guesses ten rows per account, and walks past the index on status. The pending index is
+-- written large on purpose: the backlog is to be read in the order of ids, and not sorted.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('contacts', 'sqlite_autoindex_contacts_1', '1000000 10000 1'),
+    ('contacts', 'sqlite_autoindex_contacts_2', '1000000 10000 1'),
+    ('conversations', 'sqlite_autoindex_conversations_1', '1000000 10000 1'),
+    ('conversations', 'sqlite_autoindex_conversations_2', '1000000 10000 1'),
+    ('conversations', 'conversations_recency', '1000000 10000 2 1'),
+    ('conversations', 'conversations_updated', '1000000 10000 2 1'),
+    ('conversations', 'conversations_status_recency', '1000000 10000 3000 2 1'),
+    ('conversations', 'conversations_status_updated', '1000000 10000 3000 2 1'),
+    ('messages', 'sqlite_autoindex_messages_1', '10000000 100000 1'),
+    ('messages', 'messages_wamid', '10000000 100000 1'),
+    ('messages', 'messages_direction', '10000000 100000 50000 1'),
+    ('messages', 'messages_status', '10000000 100000 20000 1'),
+    ('messages', 'messages_conversation', '10000000 100000 10 1'),
+    ('messages', 'messages_pending', '10000000 100000 1'),
+    ('messages', 'messages_unread', '1000000 10000 3 1'),
+    ('users', 'sqlite_autoindex_users_1', '1000 1'),
+    ('parked_statuses', 'sqlite_autoindex_parked_statuses_1', '100000 1000 2 1'),
+    ('parked_statuses', 'parked_statuses_age', '100000 2'),
+    ('events', 'sqlite_autoindex_events_1', '10000000 100000 1'),
+    ('events', 'events_age', '10000000 2 1'),
+    ('idempotency_records', 'sqlite_autoindex_idempotency_records_1', '1000000 10000 1'),
+    ('idempotency_records', 'idempotency_records_age', '1000000 2');

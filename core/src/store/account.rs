@@ -23,7 +23,7 @@ const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name
 /// on, and returns their numbers.
 pub(super) const FENCE: &str = "\
 UPDATE accounts SET revision = revision + 1, sequence = value->>'sequence', last_commit_at = value->>'at' \
-FROM json_each($1) \
+FROM jsonb_each($1) \
 WHERE number = value->>'number' AND epoch = value->>'epoch' AND revision = value->>'revision' \
 RETURNING number";
 
@@ -32,7 +32,7 @@ pub(super) const UPDATE: &str = "\
 UPDATE accounts SET name = value->>'name', status = value->>'status', \
     access_token = value->>'access_token', app_secret = value->>'app_secret', \
     messages_per_second = value->>'messages_per_second' \
-FROM json_each($1) WHERE number = value->>'number'";
+FROM jsonb_each($1) WHERE number = value->>'number'";
 
 /// One commit as [`FENCE`] reads it.
 #[derive(Debug, Serialize)]

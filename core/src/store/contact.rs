@@ -25,7 +25,7 @@ pub(super) const UPSERT: &str = "\
 INSERT INTO contacts (account, id, phone, name, email, metadata, search_text, created_at, updated_at) \
 SELECT value->>'account', value->>'id', value->>'phone', value->>'name', value->>'email', \
     value->>'metadata', value->>'search_text', value->>'created_at', value->>'updated_at' \
-FROM json_each($1) WHERE true \
+FROM jsonb_each($1) WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.email, \
     metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at";
 

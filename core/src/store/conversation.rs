@@ -38,7 +38,7 @@ INSERT INTO conversations (account, id, status, contact_id, assignee_id, unread_
 SELECT value->>'account', value->>'id', value->>'status', value->>'contact_id', \
     value->'assignee'->>'id', value->>'unread_count', value->>'recency', value->>'last_message_at', \
     value->>'last_inbound_at', value->>'created_at', value->>'updated_at' \
-FROM json_each($1) WHERE true \
+FROM jsonb_each($1) WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = excluded.assignee_id, \
     unread_count = excluded.unread_count, recency = excluded.recency, \
     last_message_at = excluded.last_message_at, last_inbound_at = excluded.last_inbound_at, \

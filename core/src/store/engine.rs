@@ -17,8 +17,6 @@ use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Row
 
 use super::StoreError;
 
-/// How long a statement waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are combinations of filters, so that no page is ever prepared twice.
@@ -150,15 +148,19 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
-    pub(super) async fn open(url: &str, readers: u32) -> Result<Self, StoreError> {
-        let named = SqliteConnectOptions::from_str(url)?;
-        if url.contains(":memory:") || url.contains("mode=memory") {
-            let refusal = "the readers could not see a database in memory; name a file";
-            return Err(StoreError::Unavailable(sqlx::Error::Configuration(refusal.into())));
+    /// `patience` is how long a statement waits for a lock that another process holds.
+    pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+        let unusable = |why: &'static str| Err(sqlx::Error::Configuration(why.into()).into());
+        if !url.starts_with("sqlite:") {
+            return unusable("the URL of the database must begin with sqlite:");
         }
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return unusable("readers cannot see a database in memory; name a file");
+        }
+        let named = SqliteConnectOptions::from_str(url)?;
         create(named.get_filename()).await.map_err(sqlx::Error::Io)?;
         let shared = named
-            .busy_timeout(BUSY_TIMEOUT)
+            .busy_timeout(patience)
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS_CACHED)
             .row_buffer_size(128)

@@ -28,7 +28,7 @@ INSERT INTO events (account, sequence, id, kind, created_at, message_id, convers
 SELECT value->>'account', value->>'sequence', value->>'id', value->>'kind', value->>'created_at', \
     value->>'message_id', value->>'conversation_id', value->>'contact_id', value->>'previous_status', \
     value->>'occurred_at', value->>'snapshot' \
-FROM json_each($1) WHERE true";
+FROM jsonb_each($1) WHERE true";
 
 /// The subject's row.
 #[derive(Debug, Serialize)]

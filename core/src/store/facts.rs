@@ -5,45 +5,77 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::Arg;
+use super::engine::{Arg, Row};
 use super::row::array;
 use super::{Store, StoreError, contact, conversation, message, parked};
 use crate::domain::command::Needs;
 use crate::domain::draft::Facts;
+use crate::ids::{ContactId, ConversationId};
+
+/// A statement and its values.
+type Statement = (String, Vec<Arg>);
 
 /// Values of one column, to be found by.
 struct Wanted {
-    column: &'static str,
+    condition: &'static str,
     values: Vec<String>,
 }
 
 impl Wanted {
-    fn by<T: ToString>(column: &'static str, values: impl IntoIterator<Item = T>) -> Self {
-        Self { column, values: values.into_iter().map(|value| value.to_string()).collect() }
+    fn by<T: ToString>(condition: &'static str, values: impl IntoIterator<Item = T>) -> Self {
+        Self { condition, values: values.into_iter().map(|value| value.to_string()).collect() }
     }
 }
 
-/// `head` narrowed to one account's rows that have any of the wanted values; `None` if nothing is
-/// wanted.
-fn any_of(
-    head: &str,
-    account: (&str, i64),
-    wanted: &[Wanted],
-) -> Result<Option<(String, Vec<Arg>)>, StoreError> {
-    let (account_column, number) = account;
-    let mut args = vec![Arg::from(number)];
-    let mut conditions = Vec::new();
-    for Wanted { column, values } in wanted {
+/// The account's rows that have any of the wanted values, some perhaps twice; `None` if nothing is
+/// wanted. `head` selects them, and calls their table `alias`.
+///
+/// A union, because an OR of two lists makes SQLite walk through the whole account.
+fn any_of(head: &str, alias: &str, account: i64, wanted: &[Wanted]) -> Result<Option<Statement>, StoreError> {
+    let mut args = vec![Arg::from(account)];
+    let mut selects = Vec::new();
+    for Wanted { condition, values } in wanted {
         if !values.is_empty() {
             args.push(array(values)?.into());
-            conditions.push(format!("{column} IN (SELECT value FROM json_each(${}))", args.len()));
+            let list = format!("(SELECT value FROM json_each(${}))", args.len());
+            selects.push(format!("{head} WHERE {alias}account = $1 AND {alias}{condition} IN {list}"));
         }
     }
-    if conditions.is_empty() {
-        return Ok(None);
-    }
-    let sql = format!("{head} WHERE {account_column} = $1 AND ({})", conditions.join(" OR "));
-    Ok(Some((sql, args)))
+    Ok((!selects.is_empty()).then(|| (selects.join(" UNION ALL "), args)))
+}
+
+pub(super) fn messages_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+    let head = format!("SELECT {} FROM messages", message::COLUMNS);
+    // A message whose thread's unread messages are wanted is itself wanted.
+    let wamids = Wanted::by("wamid", needs.wamids.union(&needs.unread));
+    any_of(&head, "", account, &[wamids, Wanted::by("id", &needs.messages)])
+}
+
+pub(super) fn unread_statement(
+    account: i64,
+    threads: &BTreeSet<ConversationId>,
+) -> Result<Option<Statement>, StoreError> {
+    let head = format!("SELECT {} FROM messages", message::COLUMNS);
+    any_of(&head, "", account, &[Wanted::by("status = 'received' AND conversation_id", threads)])
+}
+
+pub(super) fn parked_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+    any_of(parked::SELECT, "", account, &[Wanted::by("wamid", &needs.wamids)])
+}
+
+pub(super) fn contacts_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+    let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
+    let wanted = [Wanted::by("phone", &needs.phones), Wanted::by("id", &needs.contacts)];
+    any_of(&head, "", account, &wanted)
+}
+
+pub(super) fn conversations_statement(
+    account: i64,
+    threads: &BTreeSet<ConversationId>,
+    contacts: &BTreeSet<ContactId>,
+) -> Result<Option<Statement>, StoreError> {
+    let wanted = [Wanted::by("id", threads), Wanted::by("contact_id", contacts)];
+    any_of(conversation::SELECT, "c.", account, &wanted)
 }
 
 impl Store {
@@ -53,54 +85,39 @@ impl Store {
     /// See [`StoreError`].
     pub async fn facts(&self, account_number: i64, needs: &Needs) -> Result<Facts, StoreError> {
         let mut facts = Facts::default();
-        let mut threads = needs.conversations.clone();
         let mut unread = BTreeSet::new();
-
-        let head = format!("SELECT {} FROM messages", message::COLUMNS);
-        let wanted = [
-            // Whose unread messages are wanted is wanted itself.
-            Wanted::by("wamid", needs.wamids.union(&needs.unread)),
-            Wanted::by("id", &needs.messages),
-        ];
-        if let Some((sql, args)) = any_of(&head, ("account", account_number), &wanted)? {
-            for message in message::read_all(&self.engine.fetch(sql, args).await?)? {
-                if message.wamid.as_ref().is_some_and(|wamid| needs.unread.contains(wamid)) {
-                    threads.insert(message.conversation_id);
-                    unread.insert(message.conversation_id);
-                }
-                facts.put_message(message);
+        let rows = self.fetch_wanted(messages_statement(account_number, needs)?).await?;
+        for message in message::read_all(&rows)? {
+            if message.wamid.as_ref().is_some_and(|wamid| needs.unread.contains(wamid)) {
+                unread.insert(message.conversation_id);
             }
+            facts.put_message(message);
         }
-        let head = format!("SELECT {} FROM messages", message::COLUMNS);
-        let wanted = [Wanted::by("status = 'received' AND conversation_id", &unread)];
-        if let Some((sql, args)) = any_of(&head, ("account", account_number), &wanted)? {
-            for message in message::read_all(&self.engine.fetch(sql, args).await?)? {
-                facts.put_unread(message);
-            }
+        let rows = self.fetch_wanted(unread_statement(account_number, &unread)?).await?;
+        for message in message::read_all(&rows)? {
+            facts.put_unread(message);
         }
-        if !needs.wamids.is_empty() {
-            let wamids: Vec<&str> = needs.wamids.iter().map(|wamid| &**wamid).collect();
-            let args = vec![account_number.into(), array(&wamids)?.into()];
-            for row in &self.engine.fetch(parked::FIND, args).await? {
-                facts.put_parked(parked::read(row)?);
-            }
+        for row in &self.fetch_wanted(parked_statement(account_number, needs)?).await? {
+            facts.put_parked(parked::read(row)?);
         }
-
-        let mut found = needs.contacts.clone();
-        let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
-        let wanted = [Wanted::by("phone", &needs.phones), Wanted::by("id", &needs.contacts)];
-        if let Some((sql, args)) = any_of(&head, ("account", account_number), &wanted)? {
-            for contact in contact::read_all(&self.engine.fetch(sql, args).await?)? {
-                found.insert(contact.id);
-                facts.put_contact(contact);
-            }
+        let mut contacts = needs.contacts.clone();
+        let rows = self.fetch_wanted(contacts_statement(account_number, needs)?).await?;
+        for contact in contact::read_all(&rows)? {
+            contacts.insert(contact.id);
+            facts.put_contact(contact);
         }
-        let wanted = [Wanted::by("c.id", &threads), Wanted::by("c.contact_id", &found)];
-        if let Some((sql, args)) = any_of(conversation::SELECT, ("c.account", account_number), &wanted)? {
-            for conversation in conversation::read_all(&self.engine.fetch(sql, args).await?)? {
-                facts.put_conversation(conversation);
-            }
+        let threads = &needs.conversations | &unread;
+        let statement = conversations_statement(account_number, &threads, &contacts)?;
+        for conversation in conversation::read_all(&self.fetch_wanted(statement).await?)? {
+            facts.put_conversation(conversation);
         }
         Ok(facts)
+    }
+
+    async fn fetch_wanted(&self, statement: Option<Statement>) -> Result<Vec<Row>, StoreError> {
+        match statement {
+            Some((sql, args)) => self.engine.fetch(sql, args).await,
+            None => Ok(Vec::new()),
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) const UPSERT: &str = "\
 INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at) \
 SELECT value->>'organisation_id', value->>'key', value->>'fingerprint', value->>'status', \
     value->>'body', value->>'created_at' \
-FROM json_each($1) WHERE true \
+FROM jsonb_each($1) WHERE true \
 ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
     status = excluded.status, body = excluded.body, created_at = excluded.created_at";
 

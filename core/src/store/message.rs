@@ -35,7 +35,7 @@ SELECT value->>'account', value->>'id', value->>'direction', value->>'status', v
     value->>'wamid', value->>'content', value->>'payload', value->>'context', value->>'error_code', \
     value->>'error_message', value->>'provider_code', value->>'history', value->>'attempts', \
     value->>'next_attempt_at', value->>'created_at', value->>'updated_at' \
-FROM json_each($1) WHERE true \
+FROM jsonb_each($1) WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = excluded.wamid, \
     error_code = excluded.error_code, error_message = excluded.error_message, \
     provider_code = excluded.provider_code, history = excluded.history, \

@@ -21,18 +21,17 @@ INSERT INTO parked_statuses (account, wamid, status, echo, reported_at, error_co
     provider_code, parked_at) \
 SELECT value->>'account', value->>'wamid', value->>'status', value->>'echo', value->>'reported_at', \
     value->>'error_code', value->>'error_message', value->>'provider_code', value->>'parked_at' \
-FROM json_each($1) WHERE true \
+FROM jsonb_each($1) WHERE true \
 ON CONFLICT (account, wamid, status) DO NOTHING";
 
 /// Drops the statuses of all messages of an array.
 pub(super) const DELETE: &str = "\
 DELETE FROM parked_statuses WHERE (account, wamid) IN \
-    (SELECT value->>'account', value->>'wamid' FROM json_each($1))";
+    (SELECT value->>'account', value->>'wamid' FROM jsonb_each($1))";
 
-/// The statuses that wait for some messages.
-pub(super) const FIND: &str = "\
-SELECT wamid, status, echo, reported_at, error_code, error_message, provider_code FROM parked_statuses \
-WHERE account = $1 AND wamid IN (SELECT value FROM json_each($2)) ORDER BY reported_at";
+/// The head of every read.
+pub(super) const SELECT: &str = "SELECT wamid, status, echo, reported_at, error_code, error_message, \
+     provider_code FROM parked_statuses";
 
 /// A row of `parked_statuses`.
 #[derive(Debug, Serialize)]
@@ -75,7 +74,7 @@ pub(super) struct UnparkedRow<'a> {
     pub(super) wamid: &'a str,
 }
 
-/// Reads what [`FIND`] selects.
+/// Reads what [`SELECT`] selects.
 pub(super) fn read(row: &Row) -> Result<StatusReport, StoreError> {
     let mut fields = row.fields(TABLE);
     let wamid = fields.text()?;

@@ -30,19 +30,19 @@ impl Default for PurgeAges {
     }
 }
 
-const IDEMPOTENCY_RECORDS: &str = "\
+pub(super) const IDEMPOTENCY_RECORDS: &str = "\
 DELETE FROM idempotency_records WHERE (organisation_id, key) IN \
     (SELECT organisation_id, key FROM idempotency_records WHERE created_at < $1 \
      ORDER BY created_at LIMIT $2) \
 RETURNING 1";
 
-const PARKED_STATUSES: &str = "\
+pub(super) const PARKED_STATUSES: &str = "\
 DELETE FROM parked_statuses WHERE (account, wamid, status) IN \
     (SELECT account, wamid, status FROM parked_statuses WHERE parked_at < $1 \
      ORDER BY parked_at LIMIT $2) \
 RETURNING 1";
 
-const EVENTS: &str = "\
+pub(super) const EVENTS: &str = "\
 DELETE FROM events WHERE (account, sequence) IN \
     (SELECT account, sequence FROM events WHERE created_at < $1 \
      ORDER BY created_at, sequence LIMIT $2) \

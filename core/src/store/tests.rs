@@ -1,1 +1,242 @@
-//! Conformance of a store.
+//! Conformance of a store: what every engine must do, through the public functions.
+//!
+//! [`store`] is the only place that names an engine; a second one is plugged in there. What holds
+//! for SQLite alone is in `tests/sqlite.rs`.
+
+mod commits;
+mod facts;
+mod nouns;
+mod pages;
+mod plans;
+mod sqlite;
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, StoreOptions};
+use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::contact::{Contact, ContactRef};
+use crate::domain::conversation::{Conversation, ConversationStatus};
+use crate::domain::draft::Changes;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::message::{Direction, Message, MessageKind};
+use crate::domain::organisation::User;
+use crate::domain::phone::Phone;
+use crate::domain::status::{MessageStatus, StatusHistory};
+use crate::domain::time::Timestamp;
+use crate::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid};
+
+/// Keeps the database of a test, and opens it again.
+struct Guard(TempDir);
+
+impl Guard {
+    fn url(&self) -> String {
+        format!("sqlite://{}/a folder/kabar.db", self.0.path().display())
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(&self.url(), StoreOptions::default()).await.unwrap()
+    }
+}
+
+/// An empty store.
+async fn store() -> (Store, Guard) {
+    let guard = Guard(TempDir::new().unwrap());
+    (guard.open().await, guard)
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn text(text: &str) -> Arc<str> {
+    text.into()
+}
+
+/// The owner of one account, and what it commits next.
+struct Owner {
+    number: i64,
+    epoch: i64,
+    revision: i64,
+    sequence: i64,
+    now: i64,
+}
+
+impl Owner {
+    /// Connects account number `n` of the test.
+    async fn of(store: &Store, n: u32) -> Self {
+        let InsertedAccount::Inserted(account) = store.insert_account(account(n)).await.unwrap() else {
+            panic!("{n} is connected already");
+        };
+        Self::again(store, account.number).await
+    }
+
+    /// Takes an account over.
+    async fn again(store: &Store, number: i64) -> Self {
+        let Activation { epoch, revision, sequence, last_commit_at, .. } =
+            store.activate(number, 10).await.unwrap().unwrap();
+        Self { number, epoch, revision, sequence, now: last_commit_at.millis().max(1000) }
+    }
+
+    /// A commit of these changes and of one event for each.
+    fn cycle(&mut self, changes: Changes) -> CycleCommit {
+        let kinds: Vec<EventKind> = changes
+            .messages
+            .values()
+            .map(|message| EventKind::MessageCreated((**message).clone()))
+            .chain(changes.events.iter().cloned())
+            .collect();
+        self.now += 1;
+        let events: Vec<Event> = (self.sequence + 1..)
+            .zip(kinds)
+            .map(|(sequence, kind)| Event {
+                id: EventId::from_bits(ulid(self.now, u128::try_from(sequence).unwrap())),
+                sequence,
+                created_at: at(self.now),
+                kind,
+            })
+            .collect();
+        let commit = CycleCommit {
+            account_number: self.number,
+            epoch: self.epoch,
+            revision: self.revision,
+            sequence: events.last().map_or(self.sequence, |event| event.sequence),
+            at: at(self.now),
+            changes,
+            events,
+            records: Vec::new(),
+        };
+        self.revision += 1;
+        self.sequence = commit.sequence;
+        commit
+    }
+}
+
+fn account(n: u32) -> Account {
+    Account {
+        id: AccountId::from_bits(ulid(1, n.into())),
+        number: -1,
+        organisation_id: OrganisationId::from_bits(1),
+        phone_number_id: PhoneNumberId::parse(&format!("10000{n}")).unwrap(),
+        phone: phone(9_000_000 + n),
+        name: Some(text("Toko")),
+        status: AccountStatus::Connected,
+        access_token: Secret::new("token"),
+        app_secret: Some(Secret::new("secret")),
+        messages_per_second: 80,
+        sandbox: true,
+        created_at: at(5),
+    }
+}
+
+fn phone(n: u32) -> Phone {
+    Phone::parse(&format!("+62{n:08}")).unwrap()
+}
+
+fn user() -> User {
+    User {
+        id: UserId::from_bits(ulid(2, 1)),
+        organisation_id: OrganisationId::from_bits(1),
+        name: text("Sari"),
+        email: Some(text("sari@example.com")),
+        created_at: at(6),
+    }
+}
+
+fn contact(n: u32) -> Contact {
+    Contact {
+        id: ContactId::from_bits(ulid(n.into(), n.into())),
+        phone: phone(n),
+        name: None,
+        email: None,
+        metadata: text("{}"),
+        created_at: at(n.into()),
+        updated_at: at(n.into()),
+    }
+}
+
+fn conversation(n: u32, contact: &Contact) -> Conversation {
+    Conversation {
+        id: ConversationId::from_bits(ulid(n.into(), n.into())),
+        status: ConversationStatus::Open,
+        contact: ContactRef::from(contact),
+        assignee: None,
+        unread_count: 0,
+        last_message_at: None,
+        last_inbound_at: None,
+        created_at: at(n.into()),
+        updated_at: at(n.into()),
+    }
+}
+
+/// A pending message of a conversation.
+fn message(n: u32, conversation: &Conversation) -> Message {
+    let mut history = StatusHistory::default();
+    history.keep_own(MessageStatus::Pending, at(n.into()));
+    Message {
+        id: MessageId::from_bits(ulid(n.into(), n.into())),
+        direction: Direction::Outbound,
+        status: MessageStatus::Pending,
+        kind: MessageKind::Text,
+        conversation_id: conversation.id,
+        contact_id: conversation.contact.id,
+        from: phone(9_000_001),
+        to: conversation.contact.phone.clone(),
+        wamid: None,
+        content: text("halo"),
+        payload: text(r#"{"body":"halo"}"#),
+        context: None,
+        error: None,
+        history,
+        attempts: 0,
+        next_attempt_at: Some(at(n.into())),
+        created_at: at(n.into()),
+        updated_at: at(n.into()),
+    }
+}
+
+/// An unread inbound message of a conversation.
+fn inbound(n: u32, conversation: &Conversation) -> Message {
+    let mut history = StatusHistory::default();
+    history.keep_reported(MessageStatus::Received, at(n.into()));
+    Message {
+        direction: Direction::Inbound,
+        status: MessageStatus::Received,
+        wamid: Some(text(&format!("wamid.{n}"))),
+        next_attempt_at: None,
+        history,
+        ..message(n, conversation)
+    }
+}
+
+/// Changes that write these rows.
+#[derive(Default)]
+struct Writes(Changes);
+
+impl Writes {
+    fn contact(mut self, contact: &Contact) -> Self {
+        self.0.contacts.insert(contact.id, Arc::new(contact.clone()));
+        self
+    }
+
+    fn conversation(mut self, conversation: &Conversation) -> Self {
+        self.0.conversations.insert(conversation.id, Arc::new(conversation.clone()));
+        self
+    }
+
+    fn message(mut self, message: &Message) -> Self {
+        self.0.messages.insert(message.id, Arc::new(message.clone()));
+        self
+    }
+}
+
+/// A contact, its conversation, and one pending message, written.
+async fn thread(store: &Store, owner: &mut Owner, n: u32) -> (Contact, Conversation, Message) {
+    let contact = contact(n);
+    let conversation = conversation(n, &contact);
+    let message = message(n, &conversation);
+    let writes = Writes::default().contact(&contact).conversation(&conversation).message(&message);
+    store.commit(owner.cycle(writes.0)).await.unwrap();
+    (contact, conversation, message)
+}

@@ -172,9 +172,8 @@ impl Task {
             }
             Err(error) => {
                 let undone = connection.rollback().await.is_ok();
-                if refuses(&error) {
-                    tracing::error!(%error, jobs = jobs.len(), "the database refused a write");
-                } else {
+                // A refusal is for the caller to log, who knows what the rows were.
+                if !refuses(&error) {
                     self.failed(&error);
                 }
                 // After any other fault the next transaction begins on a fresh connection.

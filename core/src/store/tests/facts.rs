@@ -1,0 +1,181 @@
+//! What is looked up between requests: facts, parked statuses, the backlog, and what is too old.
+
+use rand::SeedableRng as _;
+
+use super::*;
+use crate::domain::command::Needs;
+use crate::domain::draft::{Draft, Facts};
+use crate::domain::message::{MessageError, StatusReport};
+use crate::ids::MonotonicIds;
+use crate::store::{IdempotencyRecord, PurgeAges};
+
+fn report(wamid: &str, status: MessageStatus, ms: i64) -> StatusReport {
+    StatusReport { wamid: text(wamid), echo: None, status, at: at(ms), error: None }
+}
+
+/// The statuses that wait for a message.
+fn parked(facts: Facts, wamid: &str) -> Vec<StatusReport> {
+    let mut ids = MonotonicIds::new(rand::rngs::StdRng::seed_from_u64(1));
+    Draft::new(Arc::new(account(1)), facts, at(1), &mut ids).take_parked(&text(wamid))
+}
+
+#[tokio::test]
+async fn facts_hold_what_is_needed_and_cost_no_more() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, conversation, pending) = thread(&store, &mut owner, 1).await;
+    let (other, far, _) = thread(&store, &mut owner, 2).await;
+    let mut writes = Writes::default();
+    for n in 3..=5 {
+        writes = writes.message(&inbound(n, &conversation));
+    }
+    let read = Message { status: MessageStatus::Read, ..inbound(6, &conversation) };
+    writes = writes.message(&read).message(&inbound(7, &far));
+    store.commit(owner.cycle(writes.0)).await.unwrap();
+    let number = owner.number;
+
+    let nothing = store.statements_executed();
+    store.facts(number, &Needs::default()).await.unwrap();
+    assert_eq!(store.statements_executed(), nothing);
+
+    let mut needs = Needs { messages: [pending.id].into(), ..Needs::default() };
+    let facts = store.facts(number, &needs).await.unwrap();
+    assert_eq!(store.statements_executed(), nothing + 1);
+    assert_eq!(facts.message(pending.id).map(|row| &**row), Some(&pending));
+    assert!(facts.conversation(conversation.id).is_none());
+
+    needs.wamids.extend([text("wamid.3"), text("wamid.404")]);
+    let facts = store.facts(number, &needs).await.unwrap();
+    assert!(facts.message(pending.id).is_some());
+    assert_eq!(facts.message_of("wamid.3").map(|row| row.id), Some(inbound(3, &conversation).id));
+    assert!(facts.message_of("wamid.404").is_none() && facts.message_of("wamid.4").is_none());
+
+    let unread =
+        Needs { wamids: [text("wamid.5")].into(), unread: [text("wamid.5")].into(), ..Needs::default() };
+    let facts = store.facts(number, &unread).await.unwrap();
+    assert!(facts.conversation(conversation.id).is_some() && facts.conversation(far.id).is_none());
+    let last = inbound(5, &conversation).id;
+    let ids: Vec<MessageId> = (3..=5).map(|n| inbound(n, &conversation).id).collect();
+    assert_eq!(facts.unread_up_to(conversation.id, last), ids);
+
+    for needs in [
+        Needs { phones: [contact.phone.clone(), phone(404)].into(), ..Needs::default() },
+        Needs { contacts: [contact.id].into(), ..Needs::default() },
+    ] {
+        let facts = store.facts(number, &needs).await.unwrap();
+        assert_eq!(facts.contact_of(&contact.phone).map(|row| &**row), Some(&contact));
+        assert_eq!(facts.conversation_with(&contact.phone).map(|row| &**row), Some(&conversation));
+        assert!(facts.contact(other.id).is_none() && facts.contact_of(&phone(404)).is_none());
+    }
+    let needs = Needs { conversations: [far.id].into(), ..Needs::default() };
+    let facts = store.facts(number, &needs).await.unwrap();
+    assert_eq!(facts.conversation(far.id).map(|row| &**row), Some(&far));
+    let needs = Needs { messages: [pending.id].into(), phones: [contact.phone].into(), ..Needs::default() };
+    let foreign = store.facts(number + 1, &needs).await.unwrap();
+    assert!(foreign.message(pending.id).is_none() && foreign.contact(contact.id).is_none());
+}
+
+#[tokio::test]
+async fn statuses_wait_for_their_message() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let error = MessageError { code: text("x"), message: text("y"), provider_code: Some(131_047) };
+    let failed = StatusReport {
+        echo: Some(MessageId::from_bits(ulid(1, 1))),
+        error: Some(error),
+        ..report("w.1", MessageStatus::Failed, 3)
+    };
+    let sent = report("w.1", MessageStatus::Sent, 2);
+    let other = report("w.2", MessageStatus::Sent, 2);
+    let parked_now = vec![failed.clone(), sent.clone(), other.clone()];
+    store.commit(owner.cycle(Changes { parked: parked_now, ..Changes::default() })).await.unwrap();
+    // The first sighting of a status stays.
+    let again = vec![report("w.1", MessageStatus::Sent, 99)];
+    store.commit(owner.cycle(Changes { parked: again, ..Changes::default() })).await.unwrap();
+
+    let needs = Needs { wamids: [text("w.1"), text("w.2"), text("w.3")].into(), ..Needs::default() };
+    let facts = store.facts(owner.number, &needs).await.unwrap();
+    assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
+    assert_eq!(parked(facts.clone(), "w.2"), std::slice::from_ref(&other));
+    assert_eq!(parked(facts, "w.3"), []);
+
+    let gone = Changes { unparked: vec![text("w.1")], ..Changes::default() };
+    store.commit(owner.cycle(gone)).await.unwrap();
+    let facts = store.facts(owner.number, &needs).await.unwrap();
+    assert_eq!(parked(facts.clone(), "w.1"), []);
+    assert_eq!(parked(facts, "w.2"), [other]);
+}
+
+#[tokio::test]
+async fn the_backlog_is_served_oldest_first_and_when_due() {
+    let (store, _guard) = store().await;
+    let (mut owner, mut idle) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
+    assert!(store.accounts_with_pending().await.unwrap().is_empty());
+    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), None);
+    let (_, conversation, _) = thread(&store, &mut owner, 1).await;
+    let (_, _, sent) = thread(&store, &mut idle, 1).await;
+    let sent = Message { status: MessageStatus::Sent, next_attempt_at: None, ..sent };
+    store.commit(idle.cycle(Writes::default().message(&sent).0)).await.unwrap();
+    let mut writes = Writes::default();
+    for (n, due) in [(1, 50), (2, 500), (3, 40), (4, 60)] {
+        writes = writes.message(&Message { next_attempt_at: Some(at(due)), ..message(n, &conversation) });
+    }
+    store.commit(owner.cycle(writes.0)).await.unwrap();
+
+    let due = async |by, limit| -> Vec<i64> {
+        let rows = store.pending(owner.number, at(by), limit).await.unwrap();
+        rows.iter().map(|row| row.created_at.millis()).collect()
+    };
+    assert!(due(39, 10).await.is_empty());
+    assert_eq!(due(60, 10).await, [1, 3, 4]);
+    assert_eq!(due(60, 2).await, [1, 3]);
+    assert_eq!(due(500, 10).await, [1, 2, 3, 4]);
+    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(40)));
+    assert_eq!(store.next_pending_at(idle.number).await.unwrap(), None);
+    assert_eq!(store.accounts_with_pending().await.unwrap(), [owner.number]);
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
+    const STALE: usize = 1200;
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let old = Changes {
+        events: vec![EventKind::ContactCreated(contact(1)); STALE],
+        parked: vec![report("w.old", MessageStatus::Sent, 1)],
+        ..Changes::default()
+    };
+    let mut commit = owner.cycle(old);
+    let born = commit.at;
+    let record = |key: &str, created_at| IdempotencyRecord {
+        organisation_id: OrganisationId::from_bits(1),
+        key: text(key),
+        fingerprint: [0; 32],
+        status: 200,
+        body: text("{}"),
+        created_at,
+    };
+    commit.records = vec![record("old", born), record("new", born.next())];
+    store.commit(commit).await.unwrap();
+    let new = Changes {
+        events: vec![EventKind::ContactUpdated(contact(1))],
+        parked: vec![report("w.new", MessageStatus::Sent, 1)],
+        ..Changes::default()
+    };
+    store.commit(owner.cycle(new)).await.unwrap();
+
+    let ages = PurgeAges::default();
+    assert_eq!(store.purge(born.plus(ages.idempotency_records), &ages).await.unwrap(), 0);
+    let now = born.next().plus(ages.idempotency_records);
+    assert_eq!(store.purge(now, &ages).await.unwrap(), 1);
+    let now = born.next().plus(ages.parked_statuses);
+    assert_eq!(store.purge(now, &ages).await.unwrap(), 2);
+    let now = born.next().plus(ages.events);
+    assert_eq!(store.purge(now, &ages).await.unwrap(), 1001);
+    let left: Vec<i64> =
+        store.events(owner.number, 0, 9999).await.unwrap().iter().map(|event| event.sequence).collect();
+    assert_eq!(left, (1001..=1201).collect::<Vec<i64>>());
+    assert_eq!(store.purge(now, &ages).await.unwrap(), 200);
+    assert_eq!(store.purge(now, &ages).await.unwrap(), 0);
+    assert_eq!(store.events(owner.number, 0, 9).await.unwrap().len(), 1);
+}

@@ -1,0 +1,167 @@
+//! Every page is a walk along an index: no table is scanned, and nothing is sorted.
+
+use super::*;
+use crate::domain::command::Needs;
+use crate::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Position};
+use crate::store::engine::Arg;
+use crate::store::{
+    account, contact as contacts, conversation as conversations, facts, message as messages, parked, purge,
+};
+
+/// SQLite's plan, one step a line.
+async fn plan(store: &Store, (sql, args): (String, Vec<Arg>)) -> String {
+    let rows = store.engine.fetch(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
+    let step = |row: &crate::store::engine::Row| {
+        let mut fields = row.fields("plan");
+        let (_id, _parent, _unused) = (fields.int().unwrap(), fields.int().unwrap(), fields.int().unwrap());
+        fields.text().unwrap()
+    };
+    rows.iter().map(step).collect::<Vec<_>>().join("\n")
+}
+
+fn assert_walk(plan: &str, query: &dyn std::fmt::Debug) {
+    let bad =
+        |line: &str| line.starts_with("SCAN") || line.contains("TEMP B-TREE") || line.contains("AUTOMATIC");
+    assert!(!plan.lines().any(bad), "{query:?}:\n{plan}");
+}
+
+/// The values of a bit set: `value` where bit `n` is set.
+fn when<T>(bits: u32, n: u32, value: T) -> Option<T> {
+    (bits & (1 << n) != 0).then_some(value)
+}
+
+fn conversation_query(bits: u32) -> ConversationQuery {
+    ConversationQuery {
+        status: when(bits, 0, ConversationStatus::Open),
+        contact_id: when(bits, 1, ContactId::from_bits(1)),
+        updated_since: when(bits, 2, at(1)),
+        after: when(bits, 3, Position { key: 1, id: 1 }),
+        ..ConversationQuery::default()
+    }
+}
+
+fn message_query(bits: u32) -> MessageQuery {
+    MessageQuery {
+        conversation_id: when(bits, 0, ConversationId::from_bits(1)),
+        direction: when(bits, 1, Direction::Inbound),
+        status: when(bits, 2, MessageStatus::Read),
+        created_after: when(bits, 3, at(1)),
+        created_before: when(bits, 4, at(2)),
+        after: when(bits, 5, MessageId::from_bits(1)),
+        ..MessageQuery::default()
+    }
+}
+
+fn contact_query(bits: u32) -> ContactQuery {
+    ContactQuery {
+        phone: when(bits, 0, phone(1)),
+        search: when(bits, 1, text("x")),
+        after: when(bits, 2, ContactId::from_bits(1)),
+        ..ContactQuery::default()
+    }
+}
+
+#[tokio::test]
+async fn every_combination_of_filters_walks_an_index() {
+    let (store, _guard) = store().await;
+    for bits in 0..1 << 4 {
+        let query = conversation_query(bits);
+        assert_walk(&plan(&store, conversations::page_statement(1, &query)).await, &query);
+    }
+    for bits in 0..1 << 6 {
+        let query = message_query(bits);
+        assert_walk(&plan(&store, messages::page_statement(1, &query)).await, &query);
+    }
+    for bits in 0..1 << 3 {
+        let query = contact_query(bits);
+        assert_walk(&plan(&store, contacts::page_statement(1, &query)).await, &query);
+    }
+}
+
+#[tokio::test]
+async fn the_main_plans_are_these() {
+    let (store, _guard) = store().await;
+    let mut plans = String::new();
+    let mut note = |name: &str, plan: &str| plans.extend(["## ", name, "\n", plan, "\n\n"]);
+    for (name, bits) in [
+        ("conversations", 0),
+        ("conversations, next page", 0b1000),
+        ("conversations by status, next page", 0b1001),
+        ("conversations of a contact, by status, next page", 0b1011),
+        ("conversations since", 0b100),
+        ("conversations since, by status, next page", 0b1101),
+    ] {
+        note(name, &plan(&store, conversations::page_statement(1, &conversation_query(bits))).await);
+    }
+    for (name, bits) in [
+        ("messages", 0),
+        ("messages of a conversation, next page", 0b10_0001),
+        ("messages by direction", 0b10),
+        ("messages by status", 0b100),
+        ("messages by direction and status", 0b110),
+        ("messages of a conversation by direction and status", 0b111),
+        ("messages between two instants", 0b1_1000),
+    ] {
+        note(name, &plan(&store, messages::page_statement(1, &message_query(bits))).await);
+    }
+    for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
+        note(name, &plan(&store, contacts::page_statement(1, &contact_query(bits))).await);
+    }
+    let pending = (messages::pending_statement(), vec![1.into(), 1.into(), 1.into()]);
+    note("the backlog", &plan(&store, pending).await);
+    let newest = (conversations::newest_statement(), vec![1.into(), 1.into()]);
+    note("activation", &plan(&store, newest).await);
+    insta::assert_snapshot!(plans);
+}
+
+#[tokio::test]
+async fn facts_are_found_through_indices() {
+    let (store, _guard) = store().await;
+    let needs = Needs {
+        wamids: [text("w")].into(),
+        messages: [MessageId::from_bits(1)].into(),
+        phones: [phone(1)].into(),
+        contacts: [ContactId::from_bits(1)].into(),
+        conversations: [ConversationId::from_bits(1)].into(),
+        unread: [text("w")].into(),
+    };
+    let mut plans = String::new();
+    for statement in [
+        facts::messages_statement(1, &needs),
+        facts::unread_statement(1, &needs.conversations),
+        facts::parked_statement(1, &needs),
+        facts::contacts_statement(1, &needs),
+        facts::conversations_statement(1, &needs.conversations, &needs.contacts),
+    ] {
+        let plan = plan(&store, statement.unwrap().unwrap()).await;
+        let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
+        let walks = |line: &str| line.contains("(account=?)");
+        assert!(!plan.lines().any(|line| scans(line) || walks(line)), "{plan}");
+        plans.push_str(&plan);
+        plans.push_str("\n\n");
+    }
+    insta::assert_snapshot!(plans);
+}
+
+#[tokio::test]
+async fn writes_find_their_rows_through_indices() {
+    let (store, _guard) = store().await;
+    let rows = || vec![Arg::from("[]")];
+    let old = || vec![Arg::from(1), Arg::from(1)];
+    let mut plans = String::new();
+    for (sql, args) in [
+        (account::FENCE, rows()),
+        (account::UPDATE, rows()),
+        (parked::DELETE, rows()),
+        (purge::IDEMPOTENCY_RECORDS, old()),
+        (purge::PARKED_STATUSES, old()),
+        (purge::EVENTS, old()),
+    ] {
+        let plan = plan(&store, (sql.to_owned(), args)).await;
+        let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
+        assert!(!plan.lines().any(|line| scans(line) || line.contains("TEMP B-TREE")), "{plan}");
+        plans.push_str(&plan);
+        plans.push_str("\n\n");
+    }
+    insta::assert_snapshot!(plans);
+}

@@ -1,0 +1,138 @@
+//! What holds for SQLite alone: its file, its faults, and rows that somebody else wrote.
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::*;
+
+/// Long enough for a lock to be noticed, short enough for a test.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+async fn impatient() -> (Store, Guard) {
+    let guard = Guard(TempDir::new().unwrap());
+    let store = Store::open_within(&guard.url(), StoreOptions::default(), PATIENCE).await.unwrap();
+    (store, guard)
+}
+
+#[tokio::test]
+async fn a_locked_file_takes_writes_again_once_it_is_free() {
+    let (store, guard) = impatient().await;
+    let (mut a, mut b) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
+    let options: sqlx::sqlite::SqliteConnectOptions = guard.url().parse().unwrap();
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+
+    let new = contact(1);
+    let (of_a, of_b) =
+        (a.cycle(Writes::default().contact(&new).0), b.cycle(Writes::default().contact(&new).0));
+    let (first, second) = tokio::join!(store.commit(of_a.clone()), store.commit(of_b.clone()));
+    for failed in [first, second, store.ping().await] {
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    }
+    assert_eq!(store.contact(a.number, new.id).await.unwrap(), None);
+
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.ping().await.unwrap();
+    // The very same commits go through: nothing of them was written.
+    let (first, second) = tokio::join!(store.commit(of_a), store.commit(of_b));
+    first.and(second).unwrap();
+    assert!(store.contact(a.number, new.id).await.unwrap().is_some());
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_is_left_behind() {
+    let (store, _guard) = impatient().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, _, _) = thread(&store, &mut owner, 1).await;
+    // No page more than there are: SQLite answers as it does when the disk is full.
+    store.writer.write("PRAGMA max_page_count = 1", Vec::new()).await.unwrap();
+    let large = Contact { metadata: "x".repeat(1 << 20).into(), ..super::contact(2) };
+    let commit = owner.cycle(Writes::default().contact(&large).0);
+    let failed = store.commit(commit.clone()).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    assert!(store.writer.is_failing());
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    store.ping().await.unwrap();
+    assert!(!store.writer.is_failing());
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.contact(owner.number, large.id).await.unwrap().as_deref(), Some(&large));
+}
+
+#[tokio::test]
+async fn foreign_rows_are_errors_that_name_their_place() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, conversation, message) = thread(&store, &mut owner, 1).await;
+    let number = owner.number;
+    for (sql, place) in [
+        ("UPDATE messages SET status = 'played'", format!("messages.status of \"{}\"", message.id)),
+        ("UPDATE messages SET history = '[[1]]', status = 'sent'", "messages.history".into()),
+        ("UPDATE messages SET history = '[]', id = 'x'", "messages.id".into()),
+    ] {
+        store.writer.write(sql, Vec::new()).await.unwrap();
+        let error = store.messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
+    }
+    store.writer.write("UPDATE contacts SET phone = '1'", Vec::new()).await.unwrap();
+    let errors = [
+        store.contact(number, contact.id).await.err(),
+        store.conversation(number, conversation.id).await.err(),
+        store.activate(number, 9).await.err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
+    }
+    store.writer.write("DELETE FROM contacts", Vec::new()).await.unwrap();
+    let error = store.conversation(number, conversation.id).await.err();
+    assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_and_survives_a_crash() {
+    let (store, guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, ..) = thread(&store, &mut owner, 1).await;
+    let folder = guard.0.path().join("a folder");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{entry:?}");
+        }
+    }
+    // What lies on the disk at this moment is what a power cut would leave.
+    let copy = Guard(TempDir::new().unwrap());
+    std::fs::create_dir(copy.0.path().join("a folder")).unwrap();
+    for name in ["kabar.db", "kabar.db-wal"] {
+        std::fs::copy(folder.join(name), copy.0.path().join("a folder").join(name)).unwrap();
+    }
+    let copied = copy.open().await;
+    assert_eq!(copied.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+
+    store.close().await;
+    let log = std::fs::metadata(folder.join("kabar.db-wal")).map_or(0, |file| file.len());
+    assert_eq!(log, 0, "closing moves the log into the file");
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_so() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().display();
+    std::fs::write(folder.path().join("text.db"), "not a database, but long enough to look like one")
+        .unwrap();
+    for url in [
+        "sqlite::memory:".to_owned(),
+        "sqlite://x?mode=memory".to_owned(),
+        format!("sqlite://{place}"),
+        format!("sqlite://{place}/text.db"),
+        format!("sqlite://{place}/text.db/below.db"),
+        "postgres://x".to_owned(),
+    ] {
+        let opened = Store::open(&url, StoreOptions::default()).await;
+        assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{url}: {opened:?}");
+    }
+}
