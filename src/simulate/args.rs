@@ -37,8 +37,8 @@ pub struct SimulateArgs {
     #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/whatsapp")]
     pub webhook_url: String,
     /// Key of the webhooks' signatures.
-    #[arg(long)]
-    pub app_secret: String,
+    #[arg(long, value_parser = secret)]
+    pub app_secret: Secret,
     /// A business number, as <phone number id>:<phone>; may be repeated.
     #[arg(long = "number", value_parser = number, value_name = "ID:PHONE")]
     pub numbers: Vec<SimulatedNumber>,
@@ -109,7 +109,7 @@ impl SimulateArgs {
                 early_status_percent: mischief.early_status_percent,
                 batch_items_max: mischief.batch_items,
             },
-            ..SimulatorOptions::new(&self.webhook_url, Secret::new(&self.app_secret))
+            ..SimulatorOptions::new(&self.webhook_url, self.app_secret.clone())
         }
     }
 }
@@ -130,10 +130,67 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
+fn secret(text: &str) -> Result<Secret, &'static str> {
+    if text.is_empty() { Err("must not be empty: anybody could sign with it") } else { Ok(Secret::new(text)) }
+}
+
 fn number(text: &str) -> Result<SimulatedNumber, String> {
     let (id, phone) = text.split_once(':').ok_or("must be <phone number id>:<phone>")?;
     let phone_number_id = PhoneNumberId::parse(id).ok_or("the phone number id must be 6 to 20 digits")?;
     let phone = Phone::parse(phone).ok_or("the phone must have 7 to 15 digits")?;
     // One business account per number is as good as any.
     Ok(SimulatedNumber { waba_id: format!("9{id}"), phone_number_id, phone })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::super::failure;
+    use super::*;
+
+    #[derive(Parser)]
+    enum Cli {
+        Simulate(SimulateArgs),
+    }
+
+    fn parse(flags: &[&str]) -> Result<SimulateArgs, clap::Error> {
+        let Cli::Simulate(args) = Cli::try_parse_from(["kabar", "simulate"].iter().chain(flags))?;
+        Ok(args)
+    }
+
+    #[test]
+    fn flags_become_options() {
+        let flags = ["--app-secret", "s3cret", "--number", "100200300400501:+12025550100", "--seed", "9"];
+        let args = parse(&flags).unwrap();
+        assert!(!format!("{args:?}").contains("s3cret"));
+        let options = args.options();
+        assert_eq!((options.seed, options.numbers.len(), options.reserved_recipients), (9, 1, true));
+        assert_eq!(options.numbers[0].phone.digits(), "12025550100");
+        assert_eq!((options.mischief, options.status_delay), (Mischief::default(), StatusDelays::default()));
+    }
+
+    #[test]
+    fn unusable_flags_are_refused() {
+        for flags in [
+            &[][..],
+            &["--app-secret", ""],
+            &["--app-secret", "s", "--number", "100200300400501"],
+            &["--app-secret", "s", "--number", "12:+12025550100"],
+            &["--app-secret", "s", "--number", "100200300400501:12"],
+            &["--app-secret", "s", "--duplicate-percent", "101"],
+        ] {
+            assert!(parse(flags).is_err(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_reserved_number() {
+        Cli::command().debug_assert();
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("simulate").unwrap().render_long_help().to_string();
+        for known in failure::KNOWN {
+            assert!(help.contains(&format!("{:06}", known.code)), "{}", known.code);
+        }
+    }
 }

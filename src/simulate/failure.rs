@@ -34,7 +34,7 @@ const fn known(code: i64, http: Option<u16>, title: &'static str) -> Known {
 }
 
 /// The errors that a recipient's last six digits may ask for.
-const KNOWN: [Known; 15] = [
+pub(super) const KNOWN: [Known; 15] = [
     known(80_007, Some(400), "Rate limit issues"),
     known(130_429, Some(400), "Rate limit hit"),
     known(131_000, Some(500), "Something went wrong"),

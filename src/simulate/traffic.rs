@@ -66,6 +66,8 @@ async fn write(world: &World) {
         }
         let due = base.plus(Duration::from_micros(offset_us));
         tokio::select! {
+            // First of all, so that nobody writes any more once silence was asked for.
+            biased;
             changed = rate.changed() => {
                 if changed.is_err() {
                     return;

@@ -131,3 +131,33 @@ fn entry(piece: &Piece) -> Value {
     };
     json!({"id": number.waba_id, "changes": [{"field": "messages", "value": value}]})
 }
+
+#[cfg(test)]
+mod tests {
+    use kabar_core::domain::account::PhoneNumberId;
+
+    use super::*;
+
+    #[test]
+    fn a_webhook_stays_within_metas_limit() {
+        let number = SimulatedNumber {
+            phone_number_id: PhoneNumberId::parse("10020030040050160708").unwrap(),
+            phone: Phone::parse("+123456789012345").unwrap(),
+            waba_id: "910020030040050160708".into(),
+        };
+        let of_size = |chars: usize| Piece {
+            number: Arc::new(number.clone()),
+            matter: Matter::Message { card: json!({}), message: json!({"text": "x".repeat(chars)}) },
+        };
+        let small: Vec<Piece> = (0..40_000).map(|_| of_size(20)).collect();
+        let count = fitting(&small);
+        let bytes = webhook(small.iter().take(count)).len();
+        assert!(
+            count < small.len() && bytes <= BODY_BYTES_MAX && bytes > BODY_BYTES_MAX / 2,
+            "{count} {bytes}"
+        );
+        // What does not fit alone goes alone.
+        assert_eq!(fitting(&[of_size(BODY_BYTES_MAX), of_size(1)]), 1);
+        assert_eq!(fitting(&[of_size(1), of_size(BODY_BYTES_MAX)]), 1);
+    }
+}

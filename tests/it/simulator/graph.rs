@@ -1,0 +1,85 @@
+//! Core's client and the stand-in: what one writes, the other understands.
+
+use kabar::simulate::Mischief;
+use kabar_core::domain::account::{Account, AccountStatus, Secret};
+use kabar_core::domain::message::{Direction, Message, MessageKind};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId, OrganisationId};
+use kabar_core::meta::errors;
+use kabar_core::meta::graph::{GraphClient, GraphOutcome};
+
+use super::{Stage, number, stage};
+
+fn account(token: &str) -> Account {
+    Account {
+        id: AccountId::from_bits(1),
+        number: 1,
+        organisation_id: OrganisationId::from_bits(1),
+        phone_number_id: number().phone_number_id,
+        phone: number().phone,
+        name: None,
+        status: AccountStatus::Connected,
+        access_token: Secret::new(token),
+        app_secret: None,
+        messages_per_second: 80,
+        sandbox: true,
+        created_at: Timestamp::EPOCH,
+    }
+}
+
+fn message_to(to: &str) -> Message {
+    Message {
+        id: MessageId::from_bits(7),
+        direction: Direction::Outbound,
+        status: MessageStatus::Pending,
+        kind: MessageKind::Text,
+        conversation_id: ConversationId::from_bits(1),
+        contact_id: ContactId::from_bits(1),
+        from: number().phone,
+        to: Phone::parse(to).unwrap(),
+        wamid: None,
+        content: "hello".into(),
+        payload: r#"{"body":"hello"}"#.into(),
+        context: None,
+        error: None,
+        history: StatusHistory::default(),
+        attempts: 0,
+        next_attempt_at: None,
+        created_at: Timestamp::EPOCH,
+        updated_at: Timestamp::EPOCH,
+    }
+}
+
+async fn sent(stage: &Stage, token: &str, to: &str) -> GraphOutcome {
+    let client = GraphClient::new(&stage.simulator.base_url(), "v23.0").unwrap();
+    client.send(&account(token), &message_to(to)).await
+}
+
+#[tokio::test]
+async fn every_outcome_can_be_had() {
+    let mut stage = stage(|_| {}).await;
+    let GraphOutcome::Accepted { wamid } = sent(&stage, "t0ken", "12025550141").await else { panic!() };
+    let report = stage.status().await;
+    assert_eq!((report.wamid, report.echo), (wamid, Some(MessageId::from_bits(7))));
+
+    let GraphOutcome::Refused(error) = sent(&stage, "t0ken", "12025132001").await else { panic!() };
+    assert_eq!(&*error.code, "template_not_found");
+    let GraphOutcome::Refused(error) = sent(&stage, "expired", "12025550141").await else { panic!() };
+    assert!(errors::is_token_refused(&error));
+    let GraphOutcome::Transient { error, .. } = sent(&stage, "t0ken", "12025131016").await else { panic!() };
+    assert_eq!(error.provider_code, Some(131_016));
+
+    stage.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+    let lost = sent(&stage, "t0ken", "12025550143").await;
+    assert!(matches!(lost, GraphOutcome::Unknown { .. }), "{lost:?}");
+    assert_eq!(
+        stage.simulator.sends().last().unwrap().opaque.as_deref(),
+        Some("msg_00000000000000000000000007")
+    );
+
+    let client = GraphClient::new(&stage.simulator.base_url(), "v23.0").unwrap();
+    assert_eq!(client.mark_read(&account("t0ken"), "wamid.IN1").await, Ok(()));
+    assert_eq!(stage.simulator.receipts(), ["wamid.IN1"]);
+}
