@@ -181,3 +181,34 @@ async fn the_accounts_own_row_changes_with_a_commit() {
     store.commit(owner.cycle(changes)).await.unwrap();
     assert_eq!(store.directory().await.unwrap().accounts, [degraded]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_accounts_at_once_keep_gapless_logs() {
+    const ACCOUNTS: u32 = 12;
+    const COMMITS: u32 = 30;
+    let (store, _guard) = store().await;
+    let tasks = tokio_util::task::TaskTracker::new();
+    let mut owners = Vec::new();
+    for n in 1..=ACCOUNTS {
+        let mut owner = Owner::of(&store, n).await;
+        owners.push(owner.number);
+        let store = store.clone();
+        tasks.spawn(async move {
+            let (_, conversation, _) = thread(&store, &mut owner, 1).await;
+            for n in 2..=COMMITS {
+                let writes = Writes::default().message(&message(n, &conversation));
+                store.commit(owner.cycle(writes.0)).await.unwrap();
+            }
+        });
+    }
+    tasks.close();
+    tasks.wait().await;
+    for number in owners {
+        let events = store.events(number, 0, 999).await.unwrap();
+        let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
+        assert_eq!(sequences, (1..=i64::from(COMMITS)).collect::<Vec<i64>>());
+        let now = store.activate(number, 9).await.unwrap().unwrap();
+        assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
+        assert_eq!(store.pending(number, at(999), 999).await.unwrap().len(), 30);
+    }
+}
