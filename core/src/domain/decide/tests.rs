@@ -1,1 +1,350 @@
-//! Rules, by example and by law.
+//! Rules, by example and by law: duplicates, disorder, windows, reading, renames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::decide;
+use crate::domain::account::{Account, AccountPatch, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::command::{Command, ConversationPatch, Refusal, Reply};
+use crate::domain::contact::{ContactPatch, NewContact};
+use crate::domain::conversation::{Conversation, ConversationStatus};
+use crate::domain::draft::{Changes, Draft, Facts};
+use crate::domain::message::{
+    Inbound, InboundMessage, Message, MessageError, MessageKind, Outgoing, SendOutcome, StatusReport,
+};
+use crate::domain::phone::Phone;
+use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
+use crate::ids::{AccountId, ConversationId, IdSource, MessageId, OrganisationId, ulid};
+
+/// Ids that count up.
+struct Counting(u128);
+
+impl IdSource for Counting {
+    fn next_bits(&mut self, at_ms: i64) -> u128 {
+        self.0 += 1;
+        ulid(at_ms, self.0)
+    }
+}
+
+/// An account in memory: every command is one commit, a millisecond after the one before.
+struct World {
+    account: Arc<Account>,
+    now: Timestamp,
+    ids: Counting,
+    facts: Facts,
+    events: Vec<String>,
+    threads: BTreeMap<ConversationId, Arc<Conversation>>,
+    messages: BTreeMap<MessageId, Arc<Message>>,
+}
+
+const START_MS: i64 = 1_780_000_000_000;
+
+impl World {
+    fn new() -> Self {
+        let account = Account {
+            id: AccountId::from_bits(1),
+            number: 1,
+            organisation_id: OrganisationId::from_bits(1),
+            phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
+            phone: phone("+15550100922"),
+            name: None,
+            status: AccountStatus::Connected,
+            access_token: Secret::new("t"),
+            app_secret: None,
+            messages_per_second: 80,
+            sandbox: true,
+            created_at: Timestamp::EPOCH,
+        };
+        Self {
+            account: Arc::new(account),
+            now: Timestamp::from_millis(START_MS),
+            ids: Counting(0),
+            facts: Facts::default(),
+            events: Vec::new(),
+            threads: BTreeMap::new(),
+            messages: BTreeMap::new(),
+        }
+    }
+
+    fn run(&mut self, command: &Command) -> (Result<Reply, Refusal>, Changes) {
+        self.now = self.now.next();
+        let mut draft = Draft::new(self.account.clone(), self.facts.clone(), self.now, &mut self.ids);
+        let result = decide(&mut draft, command);
+        self.account = draft.account.clone();
+        let facts = draft.facts().clone();
+        let changes = draft.finish();
+        assert!(result.is_ok() || changes.is_empty(), "a refused command changes nothing");
+        for row in changes.conversations.values() {
+            assert_eq!(row.updated_at, self.now);
+            assert!(row.last_message_at <= Some(row.updated_at));
+        }
+        assert!(changes.messages.values().all(|row| row.updated_at == self.now));
+        assert!(changes.contacts.values().all(|row| row.updated_at == self.now));
+        self.facts = facts;
+        self.threads.extend(changes.conversations.clone());
+        self.messages.extend(changes.messages.clone());
+        self.events.extend(changes.events.iter().map(|event| event.as_str().to_owned()));
+        (result, changes)
+    }
+
+    fn ingest(&mut self, items: Vec<Inbound>) -> Changes {
+        let (result, changes) = self.run(&Command::Ingest(items));
+        assert_eq!(result, Ok(Reply::Ingested));
+        changes
+    }
+
+    fn thread(&self) -> &Conversation {
+        assert_eq!(self.threads.len(), 1);
+        self.threads.values().next().unwrap()
+    }
+
+    fn message(&self, id: MessageId) -> &Message {
+        &self.messages[&id]
+    }
+}
+
+fn phone(text: &str) -> Phone {
+    Phone::parse(text).unwrap()
+}
+
+fn text(wamid: &str, at_ms: i64) -> InboundMessage {
+    InboundMessage {
+        wamid: wamid.into(),
+        from: phone("+6281200000001"),
+        profile_name: Some("Rani".into()),
+        at: Timestamp::from_millis(at_ms),
+        kind: MessageKind::Text,
+        content: "hi".into(),
+        payload: r#"{"body":"hi"}"#.into(),
+        context: None,
+    }
+}
+
+fn inbound(wamid: &str) -> Inbound {
+    Inbound::Message(text(wamid, START_MS))
+}
+
+fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> Inbound {
+    let failed = status == MessageStatus::Failed;
+    Inbound::Status(StatusReport {
+        wamid: wamid.into(),
+        echo: None,
+        status,
+        at: Timestamp::from_millis(at_ms),
+        error: failed.then(|| MessageError {
+            code: "whatsapp_error".into(),
+            message: "no".into(),
+            provider_code: Some(1),
+        }),
+    })
+}
+
+fn outgoing(kind: MessageKind) -> Outgoing {
+    Outgoing { to: phone("+6281200000001"), kind, content: "yo".into(), payload: "{}".into(), context: None }
+}
+
+fn send(world: &mut World) -> MessageId {
+    match world.run(&Command::Send(outgoing(MessageKind::Text))).0 {
+        Ok(Reply::Message(message)) => message.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_inbound_message_makes_contact_and_thread_once() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a"), inbound("a"), inbound("b")]);
+    let thread = world.thread();
+    assert_eq!((thread.unread_count, thread.status), (2, ConversationStatus::Open));
+    assert_eq!(thread.contact.name.as_deref(), Some("Rani"));
+    assert_eq!(thread.last_message_at, Some(world.now));
+    assert_eq!(thread.last_inbound_at, Some(Timestamp::from_millis(START_MS)));
+    let expected = ["contact.created", "conversation.created", "message.received", "message.received"];
+    assert_eq!(world.events, expected);
+    assert!(world.ingest(vec![inbound("b"), inbound("a")]).is_empty(), "duplicates change nothing");
+}
+
+#[test]
+fn messages_of_the_future_and_the_past_are_held_to_the_clock() {
+    let mut world = World::new();
+    world.ingest(vec![Inbound::Message(text("a", START_MS + 3_600_000))]);
+    assert_eq!(world.thread().last_inbound_at, Some(world.now));
+    let newest = world.thread().last_inbound_at;
+    world.ingest(vec![Inbound::Message(text("b", START_MS - 3_600_000))]);
+    assert_eq!(world.thread().last_inbound_at, newest, "an older message does not shorten the window");
+    assert_eq!(world.thread().last_message_at, Some(world.now));
+}
+
+#[test]
+fn an_inbound_message_reopens_a_resolved_thread() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = world.thread().id;
+    let resolve = Command::PatchConversation(ConversationPatch {
+        id,
+        status: Some(ConversationStatus::Resolved),
+        assignee: None,
+    });
+    world.run(&resolve).0.unwrap();
+    assert!(world.run(&resolve).1.is_empty(), "the same patch twice changes nothing");
+    world.ingest(vec![inbound("b")]);
+    assert_eq!(world.thread().status, ConversationStatus::Open);
+    assert_eq!(world.events.iter().filter(|e| *e == "conversation.closed").count(), 1);
+    assert_eq!(world.events.last().map(String::as_str), Some("conversation.updated"));
+}
+
+#[test]
+fn the_window_is_24_hours_and_templates_need_none() {
+    let mut world = World::new();
+    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
+    assert!(world.run(&Command::Send(outgoing(MessageKind::Template))).0.is_ok());
+    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
+    world.ingest(vec![inbound("a")]);
+    send(&mut world);
+    world.now =
+        Timestamp::from_millis(START_MS).plus(Duration::from_hours(24)).minus(Duration::from_millis(2));
+    send(&mut world);
+    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
+    let disconnect = AccountPatch { status: Some(AccountStatus::Disconnected), ..AccountPatch::default() };
+    world.run(&Command::Configure(disconnect)).0.unwrap();
+    let refused = world.run(&Command::Send(outgoing(MessageKind::Template))).0;
+    assert_eq!(refused, Err(Refusal::AccountNotConnected(AccountStatus::Disconnected)));
+}
+
+#[test]
+fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = send(&mut world);
+    // The status comes before the answer to the send.
+    let parked = world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]);
+    assert_eq!(parked.parked.len(), 1);
+    assert!(world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]).is_empty());
+    let accepted = SendOutcome::Accepted { wamid: "out".into() };
+    let (_, changes) = world.run(&Command::RecordSend { id, outcome: accepted });
+    assert_eq!(changes.unparked.len(), 1);
+    let message = world.message(id);
+    assert_eq!(message.status, MessageStatus::Delivered);
+    assert_eq!(message.history.at(MessageStatus::Delivered), Some(Timestamp::from_millis(START_MS + 7)));
+    assert_eq!((message.attempts, message.next_attempt_at), (1, None));
+    // WhatsApp's own time replaces ours, once.
+    world.ingest(vec![report("out", MessageStatus::Sent, START_MS + 5)]);
+    assert_eq!(world.message(id).history.at(MessageStatus::Sent), Some(Timestamp::from_millis(START_MS + 5)));
+    assert!(world.ingest(vec![report("out", MessageStatus::Sent, START_MS + 6)]).is_empty());
+    assert_eq!(world.message(id).status, MessageStatus::Delivered);
+}
+
+#[test]
+fn an_echo_settles_a_send_whose_answer_was_lost() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = send(&mut world);
+    let Inbound::Status(mut echo) = report("out", MessageStatus::Sent, START_MS) else { unreachable!() };
+    echo.echo = Some(id);
+    world.ingest(vec![Inbound::Status(echo)]);
+    let message = world.message(id);
+    assert_eq!(
+        (message.status, message.wamid.as_deref(), message.next_attempt_at),
+        (MessageStatus::Sent, Some("out"), None)
+    );
+}
+
+#[test]
+fn refusals_retries_and_a_refused_token() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = send(&mut world);
+    let at = world.now.plus(Duration::from_secs(2));
+    world.run(&Command::RecordSend { id, outcome: SendOutcome::Retry { at } }).0.unwrap();
+    assert_eq!(
+        (world.message(id).status, world.message(id).next_attempt_at),
+        (MessageStatus::Pending, Some(at))
+    );
+    let error =
+        MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
+    world.run(&Command::RecordSend { id, outcome: SendOutcome::Refused(error.clone()) }).0.unwrap();
+    assert_eq!(
+        (world.message(id).status, world.message(id).error.as_ref()),
+        (MessageStatus::Failed, Some(&error))
+    );
+    assert_eq!(world.account.status, AccountStatus::Degraded);
+    // WhatsApp delivered it after all.
+    let Inbound::Status(mut late) = report("out", MessageStatus::Delivered, START_MS) else { unreachable!() };
+    late.echo = Some(id);
+    world.ingest(vec![Inbound::Status(late)]);
+    assert_eq!((world.message(id).status, &world.message(id).error), (MessageStatus::Delivered, &None));
+}
+
+#[test]
+fn reading_covers_earlier_messages_only() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a"), inbound("b")]);
+    world.ingest(vec![inbound("c")]);
+    let (result, changes) = world.run(&Command::MarkRead { wamid: "b".into() });
+    assert!(matches!(result, Ok(Reply::Message(m)) if m.status == MessageStatus::Read));
+    assert_eq!(changes.read_receipts, ["b".into()]);
+    assert_eq!((changes.messages.len(), world.thread().unread_count), (2, 1));
+    assert!(world.run(&Command::MarkRead { wamid: "a".into() }).1.is_empty(), "read already");
+    assert_eq!(world.run(&Command::MarkRead { wamid: "z".into() }).0, Err(Refusal::NoMessage));
+}
+
+#[test]
+fn a_rename_changes_the_thread_and_a_known_number_is_refused() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = world.thread().contact.id;
+    let rename = |name: &str| Command::PatchContact {
+        id,
+        patch: ContactPatch { name: Some(Some(name.into())), ..ContactPatch::default() },
+    };
+    world.run(&rename("Bayu")).0.unwrap();
+    assert_eq!(world.thread().contact.name.as_deref(), Some("Bayu"));
+    assert!(world.run(&rename("Bayu")).1.is_empty());
+    world.ingest(vec![inbound("b")]);
+    assert_eq!(
+        world.thread().contact.name.as_deref(),
+        Some("Bayu"),
+        "a profile name does not replace a given one"
+    );
+    let known = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
+    assert_eq!(world.run(&Command::CreateContact(known)).0, Err(Refusal::ContactExists(id)));
+}
+
+fn status() -> impl Strategy<Value = MessageStatus> {
+    proptest::sample::select(&[
+        MessageStatus::Sent,
+        MessageStatus::Delivered,
+        MessageStatus::Read,
+        MessageStatus::Failed,
+    ])
+}
+
+proptest! {
+    /// However WhatsApp orders, repeats and batches its reports, and wherever the answer to the send
+    /// falls among them, the message ends the same.
+    #[test]
+    fn reports_commute(reports in proptest::collection::vec((status(), 0_i64..4), 1..8), answer in 0_usize..8, swap in any::<prop::sample::Index>()) {
+        let end = |reports: &[(MessageStatus, i64)], answer: usize| {
+            let mut world = World::new();
+            world.ingest(vec![inbound("a")]);
+            let id = send(&mut world);
+            for (n, (status, at)) in reports.iter().enumerate() {
+                if n == answer.min(reports.len() - 1) {
+                    let accepted = SendOutcome::Accepted { wamid: "out".into() };
+                    world.run(&Command::RecordSend { id, outcome: accepted }).0.unwrap();
+                }
+                world.ingest(vec![report("out", *status, START_MS + at)]);
+            }
+            let message = world.message(id);
+            (message.status, message.error.is_some(), message.wamid.clone())
+        };
+        let mut other = reports.clone();
+        let n = swap.index(other.len());
+        other.swap(0, n);
+        prop_assert_eq!(end(&reports, answer), end(&other, 0));
+    }
+}
