@@ -4,6 +4,7 @@
 
 use kabar_actors::NewAccount;
 use kabar_core::domain::account::{Account, AccountPatch, AccountStatus, PhoneNumberId, Secret};
+use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
@@ -13,6 +14,51 @@ const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=4096;
 const APP_SECRET_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 /// Meta's highest throughput of one number is 1000 messages a second.
 const MESSAGES_PER_SECOND: std::ops::RangeInclusive<i64> = 1..=1000;
+
+/// A number to be connected.
+#[derive(Clone, Object)]
+pub struct ConnectAccountBody {
+    /// Meta's id of the number.
+    #[oai(validator(min_length = 6, max_length = 20))]
+    pub phone_number_id: String,
+    /// The number, E.164; the leading `+` may be left out.
+    pub phone_number: String,
+    /// What to call it.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Option<String>,
+    /// Bearer token for Meta's API. Never shown again.
+    #[oai(validator(min_length = 1, max_length = 4096))]
+    pub access_token: String,
+    /// Key of its webhooks' signatures, where it differs from the server's. Never shown again.
+    #[oai(validator(min_length = 1, max_length = 512))]
+    pub app_secret: Option<String>,
+}
+
+/// A status that the operator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+pub enum SettableAccountStatus {
+    /// Works.
+    Connected,
+    /// Sends nothing.
+    Disconnected,
+}
+
+/// Changes of an account. What is absent, or null, stays as it is.
+#[derive(Clone, Object)]
+pub struct PatchAccountBody {
+    /// Whether it may send.
+    pub status: Option<SettableAccountStatus>,
+    /// A new token; it makes a `degraded` account `connected` unless `status` says otherwise.
+    #[oai(validator(min_length = 1, max_length = 4096))]
+    pub access_token: Option<String>,
+    /// A new key of its webhooks' signatures.
+    #[oai(validator(min_length = 1, max_length = 512))]
+    pub app_secret: Option<String>,
+    /// Its pace of sending; 80 until changed.
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
+    pub messages_per_second: Option<u32>,
+}
 
 /// Reads `POST /admin/v1/organizations/{org_id}/accounts`.
 pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {

@@ -1,13 +1,88 @@
-//! Bodies of API keys. The secret is made elsewhere and shown once; nothing here sees it.
+//! API keys as the operator makes and sees them.
+//!
+//! Invariant: the secret is shown in the answer that makes the key, and nowhere else.
 
 use std::sync::Arc;
 
+use kabar_core::domain::organisation::ApiKey;
 use kabar_core::domain::time::{Bound, Timestamp};
+use poem_openapi::Object;
 use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
 
 const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+
+/// A key to be made.
+#[derive(Debug, Clone, Object)]
+pub struct CreateApiKeyBody {
+    /// What to call it.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub label: String,
+    /// RFC 3339, in the future; from then on the key answers 401 `expired_api_key`. Never, unless
+    /// given.
+    pub expires_at: Option<String>,
+}
+
+/// A key, without its secret.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ApiKey")]
+pub struct ApiKeyBody {
+    /// `key_…`.
+    pub id: String,
+    /// Always `api_key`.
+    pub object: String,
+    /// What it is called.
+    pub label: String,
+    /// The last four characters of its secret.
+    pub last4: String,
+    /// From then on it answers 401 `expired_api_key`.
+    pub expires_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A key that was just made, with its secret.
+#[derive(Clone, Object)]
+#[oai(rename = "CreatedApiKey")]
+pub struct CreatedApiKeyBody {
+    /// `key_…`.
+    pub id: String,
+    /// Always `api_key`.
+    pub object: String,
+    /// What it is called.
+    pub label: String,
+    /// The last four characters of its secret.
+    pub last4: String,
+    /// The secret, shown here and never again: `Authorization: Bearer <key>`.
+    pub key: String,
+    /// From then on it answers 401 `expired_api_key`.
+    pub expires_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+impl From<&ApiKey> for ApiKeyBody {
+    fn from(key: &ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            object: "api_key".to_owned(),
+            label: key.label.to_string(),
+            last4: key.last4.to_string(),
+            expires_at: key.expires_at.map(|at| at.to_string()),
+            created_at: key.created_at.to_string(),
+        }
+    }
+}
+
+impl CreatedApiKeyBody {
+    /// A key with the secret that opens it.
+    #[must_use]
+    pub fn of(key: &ApiKey, secret: String) -> Self {
+        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = key.into();
+        Self { id, object, label, last4, key: secret, expires_at, created_at }
+    }
+}
 
 /// What a new key is called, and until when it opens anything.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,16 +1,94 @@
-//! Bodies of organisations: making one, changing one, and how its tier and its budgets agree.
+//! Organisations as the operator makes, changes and sees them, and how tier and budgets agree.
 //!
 //! Invariant: `free` and `pro` have their tier's figures, whatever a body says; only `enterprise`
 //! has figures of its own. A body may repeat the tier's figures, as one that was read before does.
 
 use kabar_actors::{NewOrganisation, OrganisationPatch};
 use kabar_core::domain::organisation::{Organisation, RateLimits, Tier};
+use poem_openapi::Object;
 use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
+use crate::me::TierWord;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
+
+/// An organization to be made.
+#[derive(Debug, Clone, Object)]
+pub struct CreateOrganizationBody {
+    /// Its name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: String,
+    /// `free` unless given.
+    pub tier: Option<TierWord>,
+    /// With tier `enterprise` only: POST, PUT, PATCH and DELETE a minute; 6000 unless given.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
+    pub write_per_minute: Option<u32>,
+    /// With tier `enterprise` only: GET and HEAD a minute; 60000 unless given.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
+    pub read_per_minute: Option<u32>,
+    /// Whether its keys are test keys and its events say `livemode: false`.
+    pub sandbox: Option<bool>,
+}
+
+/// Changes of an organization. What is absent, or null, stays as it is.
+#[derive(Debug, Clone, Object)]
+pub struct PatchOrganizationBody {
+    /// Its name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Option<String>,
+    /// A new tier brings its own figures.
+    pub tier: Option<TierWord>,
+    /// With tier `enterprise` only.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
+    pub write_per_minute: Option<u32>,
+    /// With tier `enterprise` only.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
+    pub read_per_minute: Option<u32>,
+    /// Whether its calls are refused with 403 `organization_suspended`.
+    pub suspended: Option<bool>,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Organization")]
+pub struct OrganizationBody {
+    /// `org_…`.
+    pub id: String,
+    /// Always `organization`.
+    pub object: String,
+    /// Its name.
+    pub name: String,
+    /// Its price tier.
+    pub tier: TierWord,
+    /// POST, PUT, PATCH and DELETE a minute.
+    pub write_per_minute: u32,
+    /// GET and HEAD a minute.
+    pub read_per_minute: u32,
+    /// Whether its keys are test keys.
+    pub sandbox: bool,
+    /// Whether its calls are refused.
+    pub suspended: bool,
+    /// When it was made.
+    pub created_at: String,
+}
+
+impl From<&Organisation> for OrganizationBody {
+    fn from(organisation: &Organisation) -> Self {
+        Self {
+            id: organisation.id.to_string(),
+            object: "organization".to_owned(),
+            name: organisation.name.to_string(),
+            tier: organisation.tier.into(),
+            write_per_minute: organisation.limits.write_per_minute,
+            read_per_minute: organisation.limits.read_per_minute,
+            sandbox: organisation.sandbox,
+            suspended: organisation.suspended,
+            created_at: organisation.created_at.to_string(),
+        }
+    }
+}
 
 /// Reads `POST /admin/v1/organizations`.
 pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use poem_openapi::Object;
 use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
@@ -9,6 +10,17 @@ use crate::body::{FieldError, Fields};
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 /// RFC 5321, 4.5.3.1.3, less the angle brackets.
 const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 3..=254;
+
+/// A user to be made.
+#[derive(Debug, Clone, Object)]
+pub struct CreateUserBody {
+    /// The person's name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: String,
+    /// May be left out.
+    #[oai(validator(min_length = 3, max_length = 254))]
+    pub email: Option<String>,
+}
 
 /// A person to be made known.
 #[derive(Debug, PartialEq, Eq)]
