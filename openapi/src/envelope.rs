@@ -1,0 +1,304 @@
+//! The two shapes of every JSON answer: one thing, or a page of things.
+//!
+//! Invariant: a body is written up to the place of its request id and stays open there; the front
+//! door closes it with the id that the header carries too, so a page may be rendered once and sent
+//! many times. Errors have their own shape: see `error`.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{
+    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use crate::error::ApiError;
+
+/// A JSON body up to and including `"request_id":"`; the id and `"}` follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenEnvelope(Bytes);
+
+const OPENING: &[u8] = b",\"request_id\":\"";
+const CLOSING: &[u8] = b"\"}";
+
+impl OpenEnvelope {
+    /// Takes a body that is open already.
+    #[must_use]
+    pub const fn of(head: Bytes) -> Self {
+        Self(head)
+    }
+
+    /// `{"data":…,"request_id":"`
+    ///
+    /// # Errors
+    /// `internal_error` when the value cannot be written as JSON.
+    pub fn single<T: Serialize>(value: &T) -> Result<Self, ApiError> {
+        let mut head = b"{\"data\":".to_vec();
+        write(&mut head, value)?;
+        head.extend_from_slice(OPENING);
+        Ok(Self(head.into()))
+    }
+
+    /// `{"data":[…],"has_more":…,"next_cursor":…,"request_id":"`; there is more exactly when there
+    /// is a cursor.
+    ///
+    /// # Errors
+    /// `internal_error` when a row cannot be written as JSON.
+    pub fn list<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
+        let mut head = Vec::with_capacity(rows.len().saturating_mul(640).saturating_add(128));
+        head.extend_from_slice(b"{\"data\":");
+        write(&mut head, &rows)?;
+        head.extend_from_slice(b",\"has_more\":");
+        write(&mut head, &next_cursor.is_some())?;
+        head.extend_from_slice(b",\"next_cursor\":");
+        write(&mut head, &next_cursor)?;
+        head.extend_from_slice(OPENING);
+        Ok(Self(head.into()))
+    }
+
+    /// The open body.
+    #[must_use]
+    pub const fn head(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The whole body.
+    #[must_use]
+    pub fn close(&self, request_id: &[u8]) -> Bytes {
+        let length = self.0.len().saturating_add(request_id.len()).saturating_add(CLOSING.len());
+        let mut body = Vec::with_capacity(length);
+        body.extend_from_slice(&self.0);
+        body.extend_from_slice(request_id);
+        body.extend_from_slice(CLOSING);
+        body.into()
+    }
+}
+
+/// Our own types do not fail to serialise; if one does, the front door must not send half of it.
+fn write<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
+    serde_json::to_writer(head, value).map_err(|error| {
+        tracing::error!(%error, "answer not serialised");
+        ApiError::internal()
+    })
+}
+
+/// An answer whose body the front door closes.
+fn open(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
+    match envelope {
+        Ok(envelope) => {
+            let mut response = Response::builder().status(status).finish();
+            response.set_data(envelope);
+            response
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().status(self.code().status()).finish();
+        response.set_data(self);
+        response
+    }
+}
+
+/// 200 with one thing.
+#[derive(Debug)]
+pub struct Data<T>(pub T);
+
+/// 201 with the thing that was made.
+#[derive(Debug)]
+pub struct Created<T>(pub T);
+
+/// 200 with a page.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The next page's cursor; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// 204 without a body.
+#[derive(Debug)]
+pub struct Gone;
+
+impl<T: Serialize + Send> IntoResponse for Data<T> {
+    fn into_response(self) -> Response {
+        open(StatusCode::OK, OpenEnvelope::single(&self.0))
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        open(StatusCode::CREATED, OpenEnvelope::single(&self.0))
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        open(StatusCode::OK, OpenEnvelope::list(&self.rows, self.next_cursor.as_deref()))
+    }
+}
+
+impl IntoResponse for Gone {
+    fn into_response(self) -> Response {
+        Response::builder().status(StatusCode::NO_CONTENT).finish()
+    }
+}
+
+impl<T: Type> ApiResponse for Data<T> {
+    fn meta() -> MetaResponses {
+        responses([single::<T>(200, "OK.")])
+    }
+    fn register(registry: &mut Registry) {
+        SingleOf::<T>::register(registry);
+    }
+}
+
+impl<T: Type> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        responses([single::<T>(201, "Made.")])
+    }
+    fn register(registry: &mut Registry) {
+        SingleOf::<T>::register(registry);
+    }
+}
+
+impl<T: Type> ApiResponse for Listed<T> {
+    fn meta() -> MetaResponses {
+        responses([page::<T>(200, "One page.")])
+    }
+    fn register(registry: &mut Registry) {
+        PageOf::<T>::register(registry);
+    }
+}
+
+impl ApiResponse for Gone {
+    fn meta() -> MetaResponses {
+        responses([bare(204, "Done; there is no body.")])
+    }
+    fn register(_registry: &mut Registry) {}
+}
+
+/// Answers of one operation.
+pub(crate) fn responses(responses: impl IntoIterator<Item = MetaResponse>) -> MetaResponses {
+    MetaResponses { responses: responses.into_iter().collect() }
+}
+
+/// Documents an answer with one `T`.
+pub(crate) fn single<T: Type>(status: u16, description: &'static str) -> MetaResponse {
+    json(status, description, SingleOf::<T>::reference())
+}
+
+/// Documents an answer with a page of `T`.
+pub(crate) fn page<T: Type>(status: u16, description: &'static str) -> MetaResponse {
+    json(status, description, PageOf::<T>::reference())
+}
+
+/// Documents an answer without a body.
+pub(crate) fn bare(status: u16, description: &'static str) -> MetaResponse {
+    let (content, headers) = (Vec::new(), Vec::new());
+    MetaResponse { description, status: Some(status), status_range: None, content, headers }
+}
+
+fn json(status: u16, description: &'static str, schema: MetaSchemaRef) -> MetaResponse {
+    let content = vec![MetaMediaType { content_type: "application/json", schema }];
+    MetaResponse { content, ..bare(status, description) }
+}
+
+/// The schema `TEnvelope`.
+pub(crate) struct SingleOf<T>(PhantomData<fn() -> T>);
+/// The schema `TPage`.
+pub(crate) struct PageOf<T>(PhantomData<fn() -> T>);
+
+impl<T: Type> SingleOf<T> {
+    fn name() -> String {
+        format!("{}Envelope", T::name())
+    }
+
+    fn reference() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name())
+    }
+
+    pub(crate) fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name(), |registry| {
+            T::register(registry);
+            envelope(vec![("data", T::schema_ref())])
+        });
+    }
+}
+
+impl<T: Type> PageOf<T> {
+    fn name() -> String {
+        format!("{}Page", T::name())
+    }
+
+    fn reference() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name())
+    }
+
+    pub(crate) fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name(), |registry| {
+            T::register(registry);
+            let rows = MetaSchema { items: Some(Box::new(T::schema_ref())), ..MetaSchema::new("array") };
+            let cursor = MetaSchema {
+                description: Some("Give it as `cursor` for the next page; null on the last one."),
+                nullable: true,
+                ..MetaSchema::new("string")
+            };
+            let more = MetaSchema {
+                description: Some("Whether rows follow this page."),
+                ..MetaSchema::new("boolean")
+            };
+            envelope(vec![
+                ("data", inline(rows)),
+                ("has_more", inline(more)),
+                ("next_cursor", inline(cursor)),
+            ])
+        });
+    }
+}
+
+fn inline(schema: MetaSchema) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(schema))
+}
+
+fn envelope(mut properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSchema {
+    let id = MetaSchema {
+        description: Some("Id of the request, as in the header `X-Request-Id`."),
+        example: Some(EXAMPLE_REQUEST_ID.into()),
+        ..MetaSchema::new("string")
+    };
+    properties.push(("request_id", inline(id)));
+    let required = properties.iter().map(|(name, _)| *name).collect();
+    MetaSchema { properties, required, ..MetaSchema::new("object") }
+}
+
+/// The id of the examples' requests.
+pub(crate) const EXAMPLE_REQUEST_ID: &str = "req_01J0QF3Z5W8V9T4KXN2M6PBRHC";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(open: &OpenEnvelope) -> String {
+        String::from_utf8(open.close(b"req_1").to_vec()).unwrap()
+    }
+
+    #[test]
+    fn envelopes_are_exactly_the_contracts() {
+        let single = OpenEnvelope::single(&"x").unwrap();
+        assert_eq!(text(&single), r#"{"data":"x","request_id":"req_1"}"#);
+        let last = OpenEnvelope::list(&[1, 2], None).unwrap();
+        let expected = r#"{"data":[1,2],"has_more":false,"next_cursor":null,"request_id":"req_1"}"#;
+        assert_eq!(text(&last), expected);
+        let more = OpenEnvelope::list(&[1], Some("abc")).unwrap();
+        let expected = r#"{"data":[1],"has_more":true,"next_cursor":"abc","request_id":"req_1"}"#;
+        assert_eq!(text(&more), expected);
+    }
+}

@@ -1,0 +1,227 @@
+//! What a request can be refused with: one type, carried to the front door, which renders it.
+//!
+//! Invariants: `code` alone decides type and status (contract, section 2); a message says what to
+//! do and never repeats a secret, a phone number or a body. Rendering needs the request's id, so it
+//! happens in one place only: `front_door`.
+
+mod code;
+mod fails;
+mod foreign;
+
+use std::borrow::Cow;
+
+use kabar_actors::{AuthFailure, Unavailable};
+use kabar_core::domain::command::Refusal;
+use poem::error::ResponseError;
+use poem::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+pub use code::ErrorCode;
+pub use fails::{ErrorBody, ErrorDetail, Fails, Failures, code_list};
+
+use crate::body::{Fault, FieldError};
+
+/// Seconds after which a client should try again when the server cannot serve it now.
+const RETRY_AFTER_S: u32 = 1;
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.as_str())]
+pub struct ApiError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    param: Option<Cow<'static, str>>,
+    retry_after_s: Option<u32>,
+}
+
+/// A refusal without the request's id, as the envelope and the idempotency records hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorParts<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) code: Cow<'a, str>,
+    pub(crate) message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) param: Option<Cow<'a, str>>,
+}
+
+impl ApiError {
+    /// A refusal; the message is for a human and says what to do.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
+        Self { code, message: message.into(), param: None, retry_after_s }
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// A field, parameter or header with a value that it cannot have; `expected` continues
+    /// "must be …".
+    #[must_use]
+    pub fn invalid(param: &'static str, expected: &str) -> Self {
+        Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).at(param)
+    }
+
+    /// A well-formed id that names nothing here; `what` is the noun, `param` where it stood.
+    #[must_use]
+    pub fn not_found(what: &str, param: &'static str) -> Self {
+        Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).at(param)
+    }
+
+    /// A cursor that this server did not seal for this list.
+    #[must_use]
+    pub fn invalid_cursor() -> Self {
+        let message = "cursor must be the next_cursor of a page of this very list; begin again without it";
+        Self::new(ErrorCode::InvalidCursor, message).at("cursor")
+    }
+
+    /// A body of another kind than the one expected.
+    #[must_use]
+    pub fn unsupported_media_type(expected: &str) -> Self {
+        let message = format!("send the body with Content-Type: {expected}");
+        Self::new(ErrorCode::UnsupportedMediaType, message)
+    }
+
+    /// A body beyond the limit.
+    #[must_use]
+    pub fn payload_too_large(bytes_max: usize) -> Self {
+        Self::new(ErrorCode::PayloadTooLarge, format!("the body must be at most {bytes_max} bytes"))
+    }
+
+    /// A defect of ours; what it was stands in the log, under the request's id.
+    #[must_use]
+    pub fn internal() -> Self {
+        let message = "something went wrong here; try again, and report the request_id if it persists";
+        Self::new(ErrorCode::InternalError, message)
+    }
+
+    /// The contract's code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The path of the field at fault.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// Seconds after which to try again.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    pub(crate) fn parts(&self) -> ErrorParts<'_> {
+        ErrorParts {
+            kind: self.code.kind().into(),
+            code: self.code.as_str().into(),
+            message: (&*self.message).into(),
+            param: self.param.as_deref().map(Into::into),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        let code = match error.code {
+            Fault::InvalidRequest => ErrorCode::InvalidRequest,
+            Fault::MissingRequiredField => ErrorCode::MissingRequiredField,
+            Fault::InvalidFieldValue => ErrorCode::InvalidFieldValue,
+            Fault::InvalidPhoneNumber => ErrorCode::InvalidPhoneNumber,
+        };
+        let refusal = Self::new(code, error.message);
+        if error.param.is_empty() { refusal } else { refusal.at(error.param) }
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Storage => {
+                Self::new(ErrorCode::StorageUnavailable, "storage is unavailable; try again shortly")
+            }
+            Unavailable::Overloaded => {
+                Self::new(ErrorCode::Overloaded, "too much waits for this account; try again shortly")
+            }
+            Unavailable::Crashed => Self::internal(),
+        }
+    }
+}
+
+impl From<AuthFailure> for ApiError {
+    fn from(failure: AuthFailure) -> Self {
+        match failure {
+            AuthFailure::Unknown => {
+                Self::new(ErrorCode::InvalidApiKey, "this API key does not exist, or was revoked")
+            }
+            AuthFailure::Expired => {
+                Self::new(ErrorCode::ExpiredApiKey, "this API key has expired; ask for a new one")
+            }
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::OutsideWindow => Self::new(
+                ErrorCode::Outside24hWindow,
+                "the contact has not written within the last 24 hours; send a template instead",
+            ),
+            Refusal::AccountNotConnected(status) => Self::new(
+                ErrorCode::AccountNotConnected,
+                format!("the account is {} and cannot send; have it connected first", status.as_str()),
+            ),
+            Refusal::NoConversation => Self::not_found("conversation", "conversation_id"),
+            Refusal::NoMessage => Self::not_found("inbound message", "message_id"),
+            Refusal::NoContact => Self::not_found("contact", "contact_id"),
+            Refusal::ContactExists(id) => Self::new(
+                ErrorCode::ContactAlreadyExists,
+                format!("this number is the contact {id} already; change that one instead"),
+            )
+            .at("phone_number"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_leave_an_absent_param_out() {
+        let plain = serde_json::to_string(&ApiError::internal().parts()).unwrap();
+        assert!(plain.starts_with(r#"{"type":"api_error","code":"internal_error","message":"#), "{plain}");
+        assert!(!plain.contains("param"), "{plain}");
+        let at = serde_json::to_value(ApiError::invalid("status", "one of a, b").parts()).unwrap();
+        assert_eq!(at["param"], "status");
+        assert_eq!(at["message"], "status must be one of a, b");
+    }
+
+    #[test]
+    fn only_503_says_by_itself_when_to_try_again() {
+        assert_eq!(ApiError::from(Unavailable::Storage).retry_after_s(), Some(1));
+        assert_eq!(ApiError::from(Unavailable::Overloaded).retry_after_s(), Some(1));
+        assert_eq!(ApiError::internal().retry_after_s(), None);
+    }
+}
