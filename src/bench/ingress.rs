@@ -1,0 +1,100 @@
+//! Webhooks: statuses that are durable before they are answered, one by one and in batches.
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use kabar_core::clock::Clock;
+use kabar_core::ids::MessageId;
+
+use super::Bench;
+use super::child::Child;
+use super::load::Drain;
+use super::report::{Figure, Goal};
+use super::seed::{Seat, Seeder};
+use super::stage::Stage;
+use super::wire;
+
+const CONVERSATIONS: u32 = 500;
+const BATCH: usize = 50;
+/// Messages made per second of load: twice as many statuses, more than any run has taken.
+const SINGLE_MESSAGES: usize = 8_000;
+const BATCH_MESSAGES: usize = 25_000;
+const COMMIT_ROWS: usize = 5_000;
+
+pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+    let stage = Stage::set(&bench.folder).await?;
+    let seconds = usize::try_from(bench.duration.as_secs())?;
+    let seeder = stage.seeder().await?;
+    let (single, taken_singly) = messages(&seeder, 1, seconds * SINGLE_MESSAGES).await?;
+    let (batched, taken_batched) = messages(&seeder, 2, seconds * BATCH_MESSAGES).await?;
+    seeder.close().await;
+
+    let server = stage.server().await?;
+    let load = bench.load(&server);
+    let one = webhooks(&single, &taken_singly, 1);
+    let row = bench.measure("webhook, one status", &server, load, &Drain::new(one, 200)).await?;
+    let (rate, ack) = (row.per_second, row.p99_ms);
+    bench.figures.push(Figure::new("ingress, single statuses", rate, "statuses/s", Goal::AtLeast(5_000.0)));
+    bench.figures.push(Figure::new("ingress, single statuses: ack p99", ack, "ms", Goal::AtMost(50.0)));
+    durable(&stage, &server, &single, &taken_singly).await?;
+
+    let many = webhooks(&batched, &taken_batched, BATCH);
+    let row = bench.measure("webhook, 50 statuses", &server, load, &Drain::new(many, 200)).await?;
+    let (rate, ack) = (row.per_second * 50.0, row.p99_ms);
+    bench.figures.push(Figure::new("ingress, batches of 50", rate, "statuses/s", Goal::AtLeast(10_000.0)));
+    bench.figures.push(Figure::new("ingress, batches of 50: ack p99", ack, "ms", Goal::AtMost(50.0)));
+    durable(&stage, &server, &batched, &taken_batched).await?;
+    server.end().await
+}
+
+/// An account with as many messages that WhatsApp has taken.
+async fn messages(seeder: &Seeder, n: u32, count: usize) -> anyhow::Result<(Seat, Vec<(MessageId, String)>)> {
+    let mut seat = seeder.seat(n).await?;
+    let conversations = seeder.conversations(&mut seat, 0, CONVERSATIONS, true).await?;
+    let mut taken = Vec::with_capacity(count);
+    while taken.len() < count {
+        let rows = COMMIT_ROWS.min(count - taken.len());
+        taken.extend(seeder.sent_messages(&mut seat, &conversations, rows).await?);
+    }
+    Ok((seat, taken))
+}
+
+/// Every message is first delivered, then read: each status is new, and so must be written.
+fn webhooks(seat: &Seat, taken: &[(MessageId, String)], batch: usize) -> Vec<Bytes> {
+    let now = Clock::system().now().millis() / 1000;
+    let of =
+        |status: &'static str| taken.chunks(batch).map(move |messages| webhook(seat, messages, status, now));
+    of("delivered").chain(of("read")).collect()
+}
+
+fn webhook(seat: &Seat, messages: &[(MessageId, String)], status: &str, seconds: i64) -> Bytes {
+    let statuses: Vec<String> = messages
+        .iter()
+        .map(|(id, wamid)| {
+            format!(
+                r#"{{"id":"{wamid}","status":"{status}","timestamp":"{seconds}","recipient_id":"6281234567890","biz_opaque_callback_data":"{id}"}}"#
+            )
+        })
+        .collect();
+    let account = &seat.account;
+    Stage::webhook(&format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"{}","phone_number_id":"{}"}},"statuses":[{}]}}}}]}}]}}"#,
+        account.phone.digits(),
+        account.phone_number_id,
+        statuses.join(",")
+    ))
+}
+
+/// A figure for statuses that went nowhere would be worthless: the first message must have moved.
+async fn durable(
+    stage: &Stage,
+    server: &Child,
+    seat: &Seat,
+    taken: &[(MessageId, String)],
+) -> anyhow::Result<()> {
+    let (first, _) = taken.first().context("no message was made")?;
+    let request = stage.get(&seat.path(&format!("messages/{first}")), &[]);
+    let (status, _, body) = wire::once(server.address, &request).await?;
+    let body = String::from_utf8_lossy(&body);
+    let moved = body.contains(r#""status":"delivered""#) || body.contains(r#""status":"read""#);
+    if status == 200 && moved { Ok(()) } else { bail!("the statuses were lost: {status} {body}") }
+}

@@ -1,0 +1,211 @@
+//! Fills databases before a server sees them: tenants by the operator API, rows by the store.
+//!
+//! Invariant: what is written is what the server itself would have written, commit by commit, so
+//! that it cannot tell. Events are left out: the log is not what these scenes measure.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::draft::Changes;
+use kabar_core::domain::message::{Direction, Message, MessageKind};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{
+    AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, OrganisationId,
+};
+use kabar_core::store::{CycleCommit, InsertedAccount, Store, StoreOptions};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+/// Seeding begins this long ago: well inside the 24-hour window, and no instant is in the future.
+const AGE: Duration = Duration::from_hours(4);
+
+/// Makes accounts and rows in one open store.
+pub(super) struct Seeder {
+    store: Store,
+    organisation: OrganisationId,
+}
+
+/// One account while it is being filled.
+pub(super) struct Seat {
+    pub(super) account: Account,
+    epoch: i64,
+    revision: i64,
+    at: Timestamp,
+    ids: MonotonicIds<StdRng>,
+}
+
+impl Seeder {
+    pub(super) async fn open(url: &str, organisation: OrganisationId) -> anyhow::Result<Self> {
+        Ok(Self { store: Store::open(url, StoreOptions::default()).await?, organisation })
+    }
+
+    pub(super) async fn close(self) {
+        self.store.close().await;
+    }
+
+    /// Connects the account number `n` and takes it over.
+    pub(super) async fn seat(&self, n: u32) -> anyhow::Result<Seat> {
+        let now = Clock::system().now();
+        let begun = now.minus(AGE);
+        let mut ids = MonotonicIds::new(StdRng::seed_from_u64(u64::from(n)));
+        let account = Account {
+            id: AccountId::from_bits(ids.next_bits(begun.millis())),
+            number: 0,
+            organisation_id: self.organisation,
+            phone_number_id: PhoneNumberId::parse(&format!("1{n:09}")).context("a phone number id")?,
+            phone: Phone::parse(&format!("+6221{n:08}")).context("a number")?,
+            name: Some(format!("Shop {n}").into()),
+            status: AccountStatus::Connected,
+            access_token: Secret::new("bench"),
+            app_secret: None,
+            messages_per_second: 80,
+            sandbox: false,
+            created_at: begun,
+        };
+        let InsertedAccount::Inserted(account) = self.store.insert_account(account).await? else {
+            bail!("account {n} is connected already");
+        };
+        let taken = self.store.activate(account.number, 1).await?.context("the account is gone")?;
+        Ok(Seat { epoch: taken.epoch, revision: taken.revision, at: begun, ids, account })
+    }
+
+    /// Commits conversations `first..first + count`, each with its contact, and, if asked for, with
+    /// one unread inbound message; answers them.
+    pub(super) async fn conversations(
+        &self,
+        seat: &mut Seat,
+        first: u32,
+        count: u32,
+        with_messages: bool,
+    ) -> anyhow::Result<Vec<Conversation>> {
+        let mut changes = Changes::default();
+        let mut made = Vec::new();
+        seat.tick();
+        for index in first..first.saturating_add(count) {
+            let contact = seat.contact(index)?;
+            let conversation = seat.conversation(index, &contact);
+            if with_messages {
+                let message = seat.message(&conversation, Direction::Inbound);
+                changes.messages.insert(message.id, message.into());
+            }
+            made.push(conversation.clone());
+            changes.contacts.insert(contact.id, contact.into());
+            changes.conversations.insert(conversation.id, conversation.into());
+        }
+        self.commit(seat, changes).await?;
+        Ok(made)
+    }
+
+    /// Commits messages that WhatsApp has taken, spread over the conversations; answers their ids,
+    /// ours and WhatsApp's.
+    pub(super) async fn sent_messages(
+        &self,
+        seat: &mut Seat,
+        conversations: &[Conversation],
+        count: usize,
+    ) -> anyhow::Result<Vec<(MessageId, String)>> {
+        let mut changes = Changes::default();
+        let mut made = Vec::new();
+        seat.tick();
+        for conversation in conversations.iter().cycle().take(count) {
+            let message = seat.message(conversation, Direction::Outbound);
+            made.push((message.id, message.wamid.as_deref().unwrap_or_default().to_owned()));
+            changes.messages.insert(message.id, message.into());
+        }
+        self.commit(seat, changes).await?;
+        Ok(made)
+    }
+
+    async fn commit(&self, seat: &mut Seat, changes: Changes) -> anyhow::Result<()> {
+        let commit = CycleCommit {
+            account_number: seat.account.number,
+            epoch: seat.epoch,
+            revision: seat.revision,
+            sequence: 0,
+            at: seat.at,
+            changes,
+            events: Vec::new(),
+            records: Vec::new(),
+        };
+        self.store.commit(commit).await?;
+        seat.revision += 1;
+        Ok(())
+    }
+}
+
+impl Seat {
+    /// Path of the account's API.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("/v1/{}/{rest}", self.account.phone_number_id)
+    }
+
+    /// Moves the account's clock on for the next commit.
+    fn tick(&mut self) {
+        self.at = self.at.plus(Duration::from_secs(1));
+    }
+
+    fn contact(&mut self, index: u32) -> anyhow::Result<Contact> {
+        Ok(Contact {
+            id: ContactId::from_bits(self.ids.next_bits(self.at.millis())),
+            phone: Phone::parse(&format!("+628{index:010}")).context("a number")?,
+            name: Some(format!("Customer {index}").into()),
+            email: None,
+            metadata: "{}".into(),
+            created_at: self.at,
+            updated_at: self.at,
+        })
+    }
+
+    fn conversation(&mut self, index: u32, contact: &Contact) -> Conversation {
+        // No later than the commit, and not all at one instant.
+        let wrote_at = self.at.minus(Duration::from_millis(u64::from(index % 900)));
+        Conversation {
+            id: ConversationId::from_bits(self.ids.next_bits(self.at.millis())),
+            status: ConversationStatus::Open,
+            contact: ContactRef::from(contact),
+            assignee: None,
+            unread_count: 1,
+            last_message_at: Some(wrote_at),
+            last_inbound_at: Some(wrote_at),
+            created_at: self.at,
+            updated_at: self.at,
+        }
+    }
+
+    fn message(&mut self, conversation: &Conversation, direction: Direction) -> Message {
+        let id = MessageId::from_bits(self.ids.next_bits(self.at.millis()));
+        let (own, other) = (self.account.phone.clone(), conversation.contact.phone.clone());
+        let (status, from, to) = match direction {
+            Direction::Inbound => (MessageStatus::Received, other, own),
+            Direction::Outbound => (MessageStatus::Sent, own, other),
+        };
+        let mut history = StatusHistory::default();
+        history.keep_own(status, self.at);
+        Message {
+            id,
+            direction,
+            status,
+            kind: MessageKind::Text,
+            conversation_id: conversation.id,
+            contact_id: conversation.contact.id,
+            from,
+            to,
+            wamid: Some(format!("wamid.{id}").into()),
+            content: "Is this still available?".into(),
+            payload: r#"{"body":"Is this still available?"}"#.into(),
+            context: None,
+            error: None,
+            history,
+            attempts: 1,
+            next_attempt_at: None,
+            created_at: self.at,
+            updated_at: self.at,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A stage for one scene: a fresh database in a folder of its own, a tenant, its key, its server.
+//!
+//! Invariant: the server is the one that ships, configured by its environment; the folder goes
+//! with the stage.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use kabar_core::domain::account::Secret;
+use kabar_core::ids::OrganisationId;
+use kabar_core::meta::signature;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::child::Child;
+use super::seed::Seeder;
+use super::wire;
+
+const OPERATOR_TOKEN: &str = "operator-token-of-the-bench";
+const APP_SECRET: &str = "app-secret-of-the-bench";
+/// A budget that no load empties.
+const PER_MINUTE: u32 = 1_000_000_000;
+
+/// A fresh database with one tenant.
+pub(super) struct Stage {
+    folder: TempDir,
+    url: String,
+    organisation: OrganisationId,
+    authorization: String,
+}
+
+impl Stage {
+    /// Makes the database by starting a server on it once.
+    pub(super) async fn set(folder: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("kabar-bench-").tempdir_in(folder)?;
+        let url = format!("sqlite://{}/kabar.db", folder.path().display());
+        let nobody = OrganisationId::from_bits(0);
+        let mut stage = Self { folder, url, organisation: nobody, authorization: String::new() };
+        let server = stage.server().await?;
+        let tenant = format!(
+            r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
+        );
+        let organisation = operate(&server, "/admin/v1/organizations", &tenant).await?;
+        let id = text(&organisation, "id")?;
+        let key = operate(&server, &format!("/admin/v1/organizations/{id}/api_keys"), r#"{"label":"bench"}"#)
+            .await?;
+        stage.organisation = OrganisationId::parse(&id)?;
+        stage.authorization = format!("Authorization: Bearer {}", text(&key, "key")?);
+        server.end().await?;
+        Ok(stage)
+    }
+
+    /// The store under the stage; no server may run meanwhile.
+    pub(super) async fn seeder(&self) -> anyhow::Result<Seeder> {
+        Seeder::open(&self.url, self.organisation).await
+    }
+
+    /// Starts the server.
+    pub(super) async fn server(&self) -> anyhow::Result<Child> {
+        let settings = [
+            ("KABAR_DATABASE_URL", self.url.as_str()),
+            ("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN),
+            ("KABAR_WHATSAPP__APP_SECRET", APP_SECRET),
+            ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-token-of-the-bench"),
+            // Nothing is sent in these scenes; if something were, it must not leave the machine.
+            ("KABAR_WHATSAPP__BASE_URL", "http://127.0.0.1:9"),
+        ];
+        Child::server(self.folder.path(), &settings).await
+    }
+
+    /// A request with the tenant's key.
+    pub(super) fn get(&self, path: &str, headers: &[&str]) -> Bytes {
+        wire::request("GET", path, &[&[self.authorization.as_str()], headers].concat(), b"")
+    }
+
+    /// A change with the tenant's key.
+    pub(super) fn patch(&self, path: &str, body: &str) -> Bytes {
+        wire::request("PATCH", path, &[&self.authorization], body.as_bytes())
+    }
+
+    /// A webhook as WhatsApp would sign it.
+    pub(super) fn webhook(body: &str) -> Bytes {
+        let signature = signature::sign(&Secret::new(APP_SECRET), body.as_bytes());
+        let header = format!("{}: {signature}", signature::HEADER);
+        wire::request("POST", "/webhooks/whatsapp", &[&header], body.as_bytes())
+    }
+}
+
+/// One call of the operator API; answers `data`.
+async fn operate(server: &Child, path: &str, body: &str) -> anyhow::Result<Value> {
+    let authorization = format!("Authorization: Bearer {OPERATOR_TOKEN}");
+    let request = wire::request("POST", path, &[&authorization], body.as_bytes());
+    let (status, _, answer) = wire::once(server.address, &request).await?;
+    if status != 201 {
+        bail!("{path} answered {status}: {}", String::from_utf8_lossy(&answer));
+    }
+    let mut answer: Value = serde_json::from_slice(&answer)?;
+    Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
+}
+
+fn text(object: &Value, key: &str) -> anyhow::Result<String> {
+    Ok(object.get(key).and_then(Value::as_str).with_context(|| format!("no {key} in {object}"))?.to_owned())
+}
