@@ -209,3 +209,32 @@ impl Seat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_seeded_account_is_one_that_the_store_gives_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/kabar.db", folder.path().display());
+        let seeder = Seeder::open(&url, OrganisationId::from_bits(7)).await.unwrap();
+        let mut seat = seeder.seat(3).await.unwrap();
+        let first = seeder.conversations(&mut seat, 0, 30, true).await.unwrap();
+        seeder.conversations(&mut seat, 30, 2, false).await.unwrap();
+        let taken = seeder.sent_messages(&mut seat, &first, 45).await.unwrap();
+        assert_eq!(taken.len(), 45);
+
+        let activation = seeder.store.activate(seat.account.number, 100).await.unwrap().unwrap();
+        assert!(activation.complete && !activation.has_pending);
+        assert_eq!((activation.revision, activation.conversations.len()), (3, 32));
+        for conversation in &activation.conversations {
+            assert!(conversation.last_message_at <= Some(conversation.updated_at));
+        }
+        assert!(activation.last_commit_at <= Clock::system().now());
+        let (id, wamid) = &taken[44];
+        let message = seeder.store.message(seat.account.number, *id).await.unwrap().unwrap();
+        assert_eq!(message.wamid.as_deref(), Some(wamid.as_str()));
+        seeder.close().await;
+    }
+}
