@@ -170,6 +170,8 @@ impl Accounts {
         }));
         let sweeper = accounts.clone();
         tasks.spawn(async move { sweeper.sweep().await });
+        let purger = accounts.clone();
+        tasks.spawn(async move { purger.purge().await });
         accounts.resume_sending().await?;
         Ok(accounts)
     }
@@ -234,3 +236,6 @@ impl Accounts {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

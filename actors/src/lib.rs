@@ -7,6 +7,7 @@
 mod account;
 mod accounts;
 mod directory;
+mod housekeeping;
 mod idempotency;
 mod pages;
 mod question;
@@ -20,6 +21,6 @@ pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,
 };
-pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer};
+pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer, RenderAnswer};
 pub use question::{Answer, Asked, Question, Render, Rendered};
 pub use slot::AccountSlot;

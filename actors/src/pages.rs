@@ -147,12 +147,12 @@ mod tests {
     use kabar_core::ids::MessageId;
     use std::sync::atomic::AtomicU32;
 
-    fn page(text: &'static str) -> Option<Arc<Rendered>> {
-        Some(Arc::new(Rendered {
+    fn page(text: &'static str) -> Arc<Rendered> {
+        Arc::new(Rendered {
             etag: Bytes::from_static(b"W/\"x\""),
             head: Bytes::from_static(text.as_bytes()),
             rows: 1,
-        }))
+        })
     }
 
     fn question(n: u128) -> Question {
@@ -163,7 +163,7 @@ mod tests {
         let path = format!("/{n}");
         let filled = cache
             .ask(&question(n), Some(&path), Timestamp::from_millis(now), || async {
-                Ok::<_, std::convert::Infallible>((page(text), Duration::from_secs(8)))
+                Ok::<_, std::convert::Infallible>((Some(page(text)), Duration::from_secs(8)))
             })
             .await;
         match filled {
@@ -201,7 +201,7 @@ mod tests {
                     .ask(&question(1), Some("/1"), Timestamp::EPOCH, || async move {
                         let _ = started.send(());
                         let _ = released.await;
-                        Ok::<_, ()>((page("old"), Duration::from_secs(8)))
+                        Ok::<_, ()>((Some(page("old")), Duration::from_secs(8)))
                     })
                     .await
             }
@@ -224,7 +224,7 @@ mod tests {
         let fill = || async {
             count.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
-            Ok::<_, ()>((page("a"), Duration::from_secs(8)))
+            Ok::<_, ()>((Some(page("a")), Duration::from_secs(8)))
         };
         let q = question(1);
         let asks = (0..20).map(|_| cache.ask(&q, None, Timestamp::EPOCH, fill));

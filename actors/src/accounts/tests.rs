@@ -1,0 +1,208 @@
+//! The facade over a real store: reads after writes, caches, long polls, crashes, retirement.
+
+mod crowd;
+mod fixture;
+mod laws;
+
+use std::time::Duration;
+
+use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::page::{ConversationQuery, Limit};
+
+use crate::accounts::{AccountsOptions, Unavailable};
+use crate::idempotency::{Begun, RecordedAnswer};
+use crate::question::Question;
+use fixture::{Ground, every_thread, inbound, resolve, text_of};
+
+#[tokio::test]
+async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(0, 1).await;
+    let first = ground.ask(&every_thread()).await;
+    assert!(!first.hit && text_of(&first).contains(":1;"), "{}", text_of(&first));
+    let before = ground.store.statements_executed();
+    for _ in 0..100 {
+        assert!(ground.ask(&every_thread()).await.hit);
+        assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_some());
+    }
+    assert_eq!(ground.store.statements_executed(), before);
+    ground.ingest(0, 2).await;
+    assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_none());
+    let second = ground.ask(&every_thread()).await;
+    assert!(!second.hit && text_of(&second).contains(":2;"), "{}", text_of(&second));
+}
+
+#[tokio::test]
+async fn pages_of_other_kinds_outlive_a_commit() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(0, 1).await;
+    let id = ground.first_thread().await;
+    let contacts = Question::Contacts(kabar_core::domain::page::ContactQuery::default());
+    assert!(!ground.ask(&contacts).await.hit);
+    ground.run(resolve(id, ConversationStatus::Resolved)).await;
+    assert!(ground.ask(&contacts).await.hit, "no contact has changed");
+    assert!(!ground.ask(&every_thread()).await.hit, "a thread has");
+}
+
+#[tokio::test]
+async fn a_long_poll_is_answered_by_the_change_it_waits_for() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(0, 1).await;
+    let old = text_of(&ground.ask(&every_thread()).await);
+    let question = every_thread();
+    let changed = |asked: &crate::Asked| text_of(asked) != old;
+    let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_mins(1), &changed);
+    let write = async {
+        ground.until_waiting(1).await;
+        ground.ingest(1, 1).await;
+    };
+    let (asked, ()) = tokio::join!(poll, write);
+    assert_ne!(text_of(&asked.unwrap()), old);
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_at_its_deadline_and_at_shutdown() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    let question = every_thread();
+    let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_secs(30), &|_| false);
+    let time = async {
+        ground.until_waiting(1).await;
+        ground.clock.advance(Duration::from_secs(30));
+    };
+    assert!(tokio::join!(poll, time).0.is_ok());
+    let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_secs(30), &|_| false);
+    let stop = async {
+        ground.until_waiting(1).await;
+        ground.stopping.cancel();
+    };
+    assert!(tokio::join!(poll, stop).0.is_ok());
+}
+
+#[tokio::test]
+async fn beyond_the_limit_long_polls_do_not_wait() {
+    let ground = Ground::open(AccountsOptions { waiting_polls: 0, ..AccountsOptions::default() }).await;
+    let question = every_thread();
+    let asked = ground.accounts.ask_until(&ground.slot, &question, Duration::from_mins(1), &|_| false).await;
+    assert!(asked.is_ok());
+}
+
+#[tokio::test]
+async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(0, 1).await;
+    let Ok(Begun::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await else {
+        panic!()
+    };
+    let bomb = permit.claim(Box::new(|_| panic!("a defect in a renderer")));
+    let crashed =
+        ground.accounts.execute(&ground.slot, Command::Ingest(vec![inbound(1, 1)]), Some(bomb)).await;
+    assert_eq!(crashed, Err(Unavailable::Crashed));
+    drop(permit);
+    ground.ingest(2, 1).await;
+    let threads = text_of(&ground.ask(&every_thread()).await);
+    assert_eq!(threads.matches(';').count(), 2, "{threads}");
+    ground.until_metric("kabar_account_crashes_total 1").await;
+}
+
+#[tokio::test]
+async fn an_idle_account_leaves_memory_and_returns_when_asked() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(0, 1).await;
+    assert_eq!(ground.accounts.residents().len(), 1);
+    // A long poll keeps it.
+    let question = every_thread();
+    {
+        let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_hours(24), &|_| false);
+        tokio::pin!(poll);
+        tokio::select! {
+            _answered = &mut poll => panic!("nothing changed"),
+            () = ground.until_waiting(1) => {}
+        }
+        ground.sweep_after(Duration::from_hours(1)).await;
+        assert_eq!(ground.accounts.residents().len(), 1);
+    }
+    ground.sweep_after(Duration::from_hours(1)).await;
+    ground.until_metric("kabar_account_retirements_total 1").await;
+    assert_eq!(ground.accounts.residents().len(), 0);
+    ground.ingest(0, 2).await;
+    assert!(text_of(&ground.ask(&every_thread()).await).contains(":2;"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_and_nothing_is_lost() {
+    let ground = Ground::open(AccountsOptions { queued_commands: 1, ..AccountsOptions::default() }).await;
+    let Ok(Begun::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await else {
+        panic!()
+    };
+    let (entered, inside) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let slow = permit.claim(Box::new(move |_| {
+        entered.send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
+        RecordedAnswer { status: 200, body: "{}".into() }
+    }));
+    let first = {
+        let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
+        ground.tasks.spawn(async move {
+            accounts.execute(&slot, Command::Ingest(vec![inbound(0, 1)]), Some(slow)).await
+        })
+    };
+    tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
+    let refused = ground.accounts.execute(&ground.slot, Command::Ingest(vec![inbound(1, 1)]), None).await;
+    assert_eq!(refused, Err(Unavailable::Overloaded));
+    release.send(()).unwrap();
+    assert_eq!(first.await.unwrap(), Ok(Ok(Reply::Ingested)));
+    ground.ingest(1, 1).await;
+}
+
+#[tokio::test]
+async fn a_key_runs_once_and_is_replayed() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    let begin = |print| ground.idempotency.begin(ground.organisation, "key", [print; 32]);
+    let Ok(Begun::First(permit)) = begin(1).await else { panic!() };
+    let answer = RecordedAnswer { status: 201, body: r#"{"a":1}"#.into() };
+    let recorded = answer.clone();
+    let claim = permit.claim(Box::new(move |_| recorded.clone()));
+    let run = async {
+        ground
+            .accounts
+            .execute(&ground.slot, Command::Ingest(vec![inbound(0, 1)]), Some(claim))
+            .await
+            .unwrap()
+            .unwrap();
+        drop(permit);
+    };
+    // The second call waits at the gate until the first is done.
+    let (second, ()) = tokio::join!(begin(1), run);
+    assert!(matches!(second, Ok(Begun::Replay(replayed)) if replayed == answer));
+    assert!(matches!(begin(2).await, Ok(Begun::Reused)));
+    ground.clock.advance(Duration::from_hours(25));
+    assert!(matches!(begin(2).await, Ok(Begun::First(_))));
+}
+
+#[tokio::test]
+async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
+    let options = AccountsOptions { resident_conversations: 8, ..AccountsOptions::default() };
+    let ground = Ground::open(options).await;
+    for contact in 0..40 {
+        ground.ingest(contact, 1).await;
+    }
+    let all = Question::Conversations(ConversationQuery {
+        limit: Limit::new(100).unwrap(),
+        ..ConversationQuery::default()
+    });
+    let asked = ground.ask(&all).await;
+    assert_eq!(asked.page.as_ref().map(|page| page.rows), Some(40));
+    let before = ground.store.statements_executed();
+    assert!(ground.ask(&all).await.hit);
+    let top = Question::Conversations(ConversationQuery {
+        limit: Limit::new(5).unwrap(),
+        ..ConversationQuery::default()
+    });
+    assert_eq!(ground.ask(&top).await.page.map(|page| page.rows), Some(5));
+    assert_eq!(ground.store.statements_executed(), before, "the newest threads are in memory");
+    let report = ground.accounts.residents();
+    assert!(report[0].horizon.is_some() && report[0].conversations <= 9);
+}

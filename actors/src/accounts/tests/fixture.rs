@@ -1,0 +1,185 @@
+//! A tenant with one account over a real store in a temporary folder, and a clock of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::{Account, PhoneNumberId, Secret};
+use kabar_core::domain::command::{Command, ConversationPatch, Reply};
+use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::etag;
+use kabar_core::domain::message::{Inbound, InboundMessage, MessageKind};
+use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::page::ConversationQuery;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{ConversationId, OrganisationId};
+use kabar_core::meta::graph::GraphClient;
+use kabar_core::metrics::Metrics;
+use kabar_core::store::{Store, StoreOptions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::{Accounts, AccountsOptions, AccountsParts};
+use crate::directory::{AccountConnection, Directory, NewAccount, NewOrganisation};
+use crate::idempotency::Idempotency;
+use crate::question::{Answer, Asked, Question, Render, Rendered};
+use crate::slot::AccountSlot;
+
+/// Renders threads as `id@updated_at:unread;`.
+struct Plain;
+
+impl Render for Plain {
+    fn render(&self, _account: &Account, _question: &Question, answer: &Answer) -> Rendered {
+        let (text, etag) = match answer {
+            Answer::Conversations(page) => {
+                let rows = page.rows.iter();
+                let rows =
+                    rows.map(|row| format!("{}@{}:{};", row.id, row.updated_at.millis(), row.unread_count));
+                (rows.collect::<String>(), etag::of_page(page))
+            }
+            Answer::Conversation(row) => (row.id.to_string(), etag::of_row(&**row)),
+            Answer::Messages(page) => (format!("{} messages", page.rows.len()), etag::of_page(page)),
+            Answer::Message(row) => (row.status.as_str().to_owned(), etag::of_message(row)),
+            Answer::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
+            Answer::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
+        };
+        Rendered { etag: Bytes::from(etag), head: Bytes::from(text), rows: answer.rows() }
+    }
+}
+
+pub(super) struct Ground {
+    pub(super) accounts: Accounts,
+    pub(super) idempotency: Idempotency,
+    pub(super) store: Store,
+    pub(super) clock: Arc<Clock>,
+    pub(super) slot: Arc<AccountSlot>,
+    pub(super) organisation: OrganisationId,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+    metrics: Arc<Metrics>,
+    _folder: tempfile::TempDir,
+}
+
+impl Ground {
+    pub(super) async fn open(options: AccountsOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
+        let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+        let clock = Arc::new(Clock::manual(Timestamp::from_millis(1_780_000_000_000)));
+        let directory = Directory::load(store.clone(), clock.clone()).await.unwrap();
+        let new = NewOrganisation {
+            name: "o".into(),
+            tier: Tier::Pro,
+            limits: Tier::Pro.default_limits(),
+            sandbox: true,
+        };
+        let organisation = directory.create_organisation(new).await.unwrap().id;
+        let account = NewAccount {
+            phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
+            phone: Phone::parse("+15550100922").unwrap(),
+            name: None,
+            access_token: Secret::new("t"),
+            app_secret: None,
+        };
+        let connected = directory.connect_account(organisation, account).await.unwrap();
+        let AccountConnection::Connected(slot) = connected else { panic!("{connected:?}") };
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::default());
+        let parts = AccountsParts {
+            store: store.clone(),
+            directory,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            // Nobody listens there; nothing is sent in these tests.
+            graph: GraphClient::new("http://127.0.0.1:9", "v23.0").unwrap(),
+            render: Arc::new(Plain),
+            options,
+        };
+        let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
+        let idempotency = Idempotency::new(store.clone(), clock.clone());
+        Self {
+            accounts,
+            idempotency,
+            store,
+            clock,
+            slot,
+            organisation,
+            tasks,
+            stopping,
+            metrics,
+            _folder: folder,
+        }
+    }
+
+    pub(super) async fn run(&self, command: Command) -> Reply {
+        self.accounts.execute(&self.slot, command, None).await.unwrap().unwrap()
+    }
+
+    /// The contact's `n`th message comes in.
+    pub(super) async fn ingest(&self, contact: u32, n: u32) {
+        assert_eq!(self.run(Command::Ingest(vec![inbound(contact, n)])).await, Reply::Ingested);
+    }
+
+    pub(super) async fn ask(&self, question: &Question) -> Asked {
+        let list = matches!(question, Question::Conversations(_));
+        let path = list.then_some("/v1/106540352242922/conversations");
+        self.accounts.ask(&self.slot, question, path).await.unwrap()
+    }
+
+    pub(super) async fn first_thread(&self) -> ConversationId {
+        let text = text_of(&self.ask(&every_thread()).await);
+        ConversationId::parse(text.split('@').next().unwrap()).unwrap()
+    }
+
+    /// Returns when so many long polls wait on the account.
+    pub(super) async fn until_waiting(&self, polls: usize) {
+        while self.accounts.residents().first().is_none_or(|resident| resident.waiting_polls < polls) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns when the metrics say this.
+    pub(super) async fn until_metric(&self, line: &str) {
+        while !self.metrics.encode().contains(line) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets so much time pass and the sweeper, which wakes every 8 s, look around.
+    pub(super) async fn sweep_after(&self, time: Duration) {
+        self.clock.advance(time);
+        for _ in 0..20 {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            self.clock.advance(Duration::from_secs(8));
+        }
+    }
+}
+
+pub(super) fn inbound(contact: u32, n: u32) -> Inbound {
+    Inbound::Message(InboundMessage {
+        wamid: format!("wamid.{contact}.{n}").into(),
+        from: Phone::parse(&format!("+6281200{contact:06}")).unwrap(),
+        profile_name: Some("Rani".into()),
+        at: Timestamp::from_millis(1_780_000_000_000),
+        kind: MessageKind::Text,
+        content: "hi".into(),
+        payload: "{}".into(),
+        context: None,
+    })
+}
+
+pub(super) fn resolve(id: ConversationId, status: ConversationStatus) -> Command {
+    Command::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
+}
+
+pub(super) fn every_thread() -> Question {
+    Question::Conversations(ConversationQuery::default())
+}
+
+pub(super) fn text_of(asked: &Asked) -> String {
+    String::from_utf8(asked.page.as_ref().unwrap().head.to_vec()).unwrap()
+}
