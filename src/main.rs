@@ -1,1 +1,114 @@
-fn main() {}
+//! The `kabar` binary: parses, wires, and turns failures into exit codes.
+//!
+//! Exit codes: 0 done or stopped in order, 1 failed, 2 the command line or the settings are wrong.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use kabar::cli::{self, Cli, Command};
+use kabar::server::{Secrets, Server};
+use kabar::{bench, dev, logs, simulate};
+use kabar_core::clock::Clock;
+use kabar_core::config::{Mode, Settings, Sources};
+use kabar_core::store::{Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ran = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(cli)));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let wrong_settings = error.downcast_ref::<kabar_core::config::Problems>().is_some();
+            // Nobody is left to be told when standard error is closed.
+            let _unheard = writeln!(std::io::stderr(), "kabar: {error:#}");
+            if wrong_settings { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let flags = cli.settings.into_iter().collect();
+    let sources = Sources { file: cli.config, environment: None, flags };
+    let load = |mode| Settings::load(mode, &sources);
+    match cli.command.unwrap_or(Command::Dev) {
+        Command::Dev => {
+            let settings = load(Mode::Dev)?;
+            logs::start(&settings.log)?;
+            dev::run(&settings, stop_signal()?).await
+        }
+        Command::Serve => serve(&load(Mode::Serve)?).await,
+        // Needs nothing but the database.
+        Command::Migrate => migrate(&load(Mode::Dev)?).await,
+        Command::Openapi { yaml } => print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() }),
+        Command::CheckConfig => print(&load(Mode::Serve)?.masked()),
+        Command::Simulate(args) => {
+            logs::start(&load(Mode::Dev)?.log)?;
+            simulate::run(args, stop_signal()?).await
+        }
+        Command::Org(args) => cli::run_org(args).await,
+        Command::Key(args) => cli::run_key(args).await,
+        Command::Account(args) => cli::run_account(args).await,
+        Command::Bench(args) => bench::run(args).await,
+        Command::BenchBaseline(args) => bench::run_baseline(args).await,
+    }
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    logs::start(&settings.log)?;
+    let stop = stop_signal()?;
+    let secrets = Secrets {
+        operator_token: settings.operator_token.clone().context("operator_token")?,
+        app_secret: settings.whatsapp.app_secret.clone().context("whatsapp.app_secret")?,
+        verify_token: settings.whatsapp.verify_token.clone().context("whatsapp.verify_token")?,
+    };
+    let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let server = Server::start(settings, secrets, &graph, listener, Arc::new(Clock::system())).await?;
+    tracing::info!(listen = %settings.listen, database = %settings.database_url, "kabar serves");
+    stop.cancelled().await;
+    tracing::info!("stopping");
+    server.stop().await
+}
+
+async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let url = settings.database_url.to_string();
+    let store = Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
+    store.close().await;
+    print(&format!("{url} is up to date\n"))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// A token that is cancelled by the first SIGTERM or SIGINT; the second one exits at once.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio_util::task::TaskTracker::new().spawn(async move {
+        for _ in 0..2 {
+            tokio::select! { _term = terminate.recv() => {}, _int = interrupt.recv() => {} }
+            if stopping.is_cancelled() {
+                std::process::exit(130);
+            }
+            stopping.cancel();
+        }
+    });
+    Ok(stop)
+}

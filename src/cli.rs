@@ -1,0 +1,87 @@
+//! The command line: what may be typed, and what each command starts.
+
+mod operator;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::{BaselineArgs, BenchArgs};
+use crate::simulate::SimulateArgs;
+
+/// Self-hosted WhatsApp Business messaging server: polling that costs next to nothing.
+///
+/// Without a command it runs `kabar dev`: everything on this machine, nothing to prepare.
+///
+/// Settings come from kabar.toml, then the environment (KABAR_ and the upper-case path, `__` between
+/// levels, e.g. KABAR_WHATSAPP__APP_SECRET), then flags; the last one wins. docs/configuration.md
+/// lists them all.
+#[derive(Debug, Parser)]
+#[command(name = "kabar", version, max_term_width = 100)]
+pub struct Cli {
+    /// Settings file; without it, kabar.toml of this folder, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one setting, e.g. `--set listen=127.0.0.1:9000`. May be repeated.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+    /// What to do; `dev` when absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What kabar can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run on this machine with a simulated WhatsApp: SQLite under ./data, a sandbox organisation, a
+    /// key and a number made on the first start, customers who write in.
+    Dev,
+    /// Run in production. Needs database_url, operator_token, whatsapp.app_secret and
+    /// whatsapp.verify_token; says which is missing and exits 2.
+    Serve,
+    /// Bring the database's schema up and exit. `serve` does it too.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi {
+        /// YAML instead of JSON.
+        #[arg(long)]
+        yaml: bool,
+    },
+    /// Print the settings that `serve` would use, secrets masked; exits 2 if it could not.
+    CheckConfig,
+    /// Stand in for WhatsApp's Cloud API: takes sends, posts signed webhooks, lets customers write.
+    Simulate(SimulateArgs),
+    /// Organisations of a running server, by its operator API.
+    Org(operator::OrgArgs),
+    /// API keys of a running server, by its operator API.
+    Key(operator::KeyArgs),
+    /// WhatsApp numbers of a running server, by its operator API.
+    Account(operator::AccountArgs),
+    /// Measure this build on this machine, side by side with a bare HTTP server.
+    Bench(BenchArgs),
+    /// The bare HTTP server that `bench` compares with.
+    #[command(hide = true)]
+    BenchBaseline(BaselineArgs),
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+pub use operator::{run_account, run_key, run_org};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["kabar"]).unwrap().command.is_none());
+        let cli = Cli::try_parse_from(["kabar", "serve", "--set", "listen=127.0.0.1:0"]).unwrap();
+        assert_eq!(cli.settings, [("listen".to_owned(), "127.0.0.1:0".to_owned())]);
+        assert!(Cli::try_parse_from(["kabar", "serve", "--set", "listen"]).is_err());
+    }
+}

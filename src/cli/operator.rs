@@ -1,0 +1,225 @@
+//! `kabar org|key|account`: a thin client of the operator API. What it prints is the answer's JSON.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+/// Where the server is, and how its operator API is opened.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// Address of the server.
+    #[arg(long, env = "KABAR_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    url: String,
+    /// Operator token of the server.
+    #[arg(long, env = "KABAR_OPERATOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: String,
+}
+
+/// `kabar org`.
+#[derive(Debug, Args)]
+pub struct OrgArgs {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: OrgCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum OrgCommand {
+    /// List organisations.
+    List,
+    /// Make an organisation.
+    Create {
+        /// Its name.
+        name: String,
+        /// free, pro or enterprise.
+        #[arg(long, default_value = "free")]
+        tier: String,
+        /// Its keys are test keys.
+        #[arg(long)]
+        sandbox: bool,
+    },
+    /// Stop an organisation: every call of it is refused.
+    Suspend {
+        /// `org_…`.
+        id: String,
+    },
+    /// Let a suspended organisation go on.
+    Resume {
+        /// `org_…`.
+        id: String,
+    },
+}
+
+/// `kabar key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// List an organisation's keys.
+    List {
+        /// `org_…`.
+        org: String,
+    },
+    /// Make a key; its secret is shown only now.
+    Create {
+        /// `org_…`.
+        org: String,
+        /// What it is for.
+        label: String,
+        /// RFC 3339 instant from which it is refused.
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+    },
+    /// Revoke a key, for its very next request.
+    Revoke {
+        /// `key_…`.
+        key: String,
+    },
+}
+
+/// `kabar account`.
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: AccountCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Connect a WhatsApp number to an organisation.
+    Connect {
+        /// `org_…`.
+        org: String,
+        /// Meta's id of the number.
+        phone_number_id: String,
+        /// The number, e.g. +6281234567890.
+        phone_number: String,
+        /// What to call it.
+        #[arg(long)]
+        name: Option<String>,
+        /// Token for Meta's API.
+        #[arg(long, env = "KABAR_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+        access_token: String,
+        /// Key of its webhooks' signatures, where it differs from the server's.
+        #[arg(long, env = "KABAR_ACCOUNT_APP_SECRET", hide_env_values = true, value_name = "SECRET")]
+        app_secret: Option<String>,
+    },
+    /// Change a connected number.
+    Set {
+        /// Meta's id of the number.
+        phone_number_id: String,
+        /// connected or disconnected.
+        #[arg(long)]
+        status: Option<String>,
+        /// New token for Meta's API.
+        #[arg(long, env = "KABAR_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+        access_token: Option<String>,
+        /// Pace of sending.
+        #[arg(long, value_name = "N")]
+        messages_per_second: Option<u32>,
+    },
+    /// Accounts in memory: what their actors hold and how busy they are.
+    Actors,
+}
+
+/// Leaves absent values out, so that the server's defaults hold.
+fn given(body: Value) -> Value {
+    match body {
+        Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => body,
+    }
+}
+
+impl Remote {
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+        let url = format!("{}/admin/v1/{path}", self.url.trim_end_matches('/'));
+        let mut request = Client::new().request(method, &url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&given(body));
+        }
+        let answer = request.send().await.with_context(|| format!("no answer from {url}"))?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        if !status.is_success() {
+            let error: Value = serde_json::from_str(&text).unwrap_or_default();
+            let message = error.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
+            bail!("{status}: {message}");
+        }
+        let shown = serde_json::from_str::<Value>(&text).map(|answer| format!("{answer:#}"));
+        writeln!(std::io::stdout(), "{}", shown.unwrap_or(text))?;
+        Ok(())
+    }
+}
+
+/// Runs `kabar org`.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
+    let remote = args.remote;
+    match args.command {
+        OrgCommand::List => remote.call(Method::GET, "organizations", None).await,
+        OrgCommand::Create { name, tier, sandbox } => {
+            let body = json!({"name": name, "tier": tier, "sandbox": sandbox});
+            remote.call(Method::POST, "organizations", Some(body)).await
+        }
+        OrgCommand::Suspend { id } => {
+            remote.call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": true}))).await
+        }
+        OrgCommand::Resume { id } => {
+            remote.call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": false}))).await
+        }
+    }
+}
+
+/// Runs `kabar key`.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
+    let remote = args.remote;
+    match args.command {
+        KeyCommand::List { org } => remote.call(Method::GET, &format!("organizations/{org}/api_keys"), None).await,
+        KeyCommand::Create { org, label, expires_at } => {
+            let body = json!({"label": label, "expires_at": expires_at});
+            remote.call(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await
+        }
+        KeyCommand::Revoke { key } => remote.call(Method::DELETE, &format!("api_keys/{key}"), None).await,
+    }
+}
+
+/// Runs `kabar account`.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
+    let remote = args.remote;
+    match args.command {
+        AccountCommand::Connect { org, phone_number_id, phone_number, name, access_token, app_secret } => {
+            let body = json!({
+                "phone_number_id": phone_number_id, "phone_number": phone_number, "name": name,
+                "access_token": access_token, "app_secret": app_secret,
+            });
+            remote.call(Method::POST, &format!("organizations/{org}/accounts"), Some(body)).await
+        }
+        AccountCommand::Set { phone_number_id, status, access_token, messages_per_second } => {
+            let body = json!({
+                "status": status, "access_token": access_token, "messages_per_second": messages_per_second,
+            });
+            remote.call(Method::PATCH, &format!("accounts/{phone_number_id}"), Some(body)).await
+        }
+        AccountCommand::Actors => remote.call(Method::GET, "actors", None).await,
+    }
+}

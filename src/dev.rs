@@ -1,0 +1,83 @@
+//! `kabar dev`: the whole server on one machine, with a simulated WhatsApp, made on first start.
+//!
+//! Invariant: what is made (secrets, key, number) is kept beside the database, readable by its
+//! owner only, and found again by the next start. None of it is fit for production, and `serve`
+//! reads none of it.
+
+mod sandbox;
+mod welcome;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kabar_core::clock::Clock;
+use kabar_core::config::Settings;
+use kabar_core::domain::account::Secret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::server::{Secrets, Server};
+use crate::simulate::{Simulator, SimulatorOptions};
+use sandbox::Sandbox;
+
+/// Runs until stopped.
+///
+/// # Errors
+/// When the address is taken, or the data folder cannot be used.
+pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with KABAR_LISTEN=127.0.0.1:9000", settings.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let folder = settings.database_url.path().parent().unwrap_or(Path::new(".")).to_owned();
+    let mut sandbox = Sandbox::open(&folder)?;
+    let secrets = secrets(settings, &sandbox);
+
+    let (tasks, quiet) = (TaskTracker::new(), CancellationToken::new());
+    let webhook_url = format!("http://{address}/webhooks/whatsapp");
+    let simulator = simulate(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
+    let graph = settings.whatsapp.base_url.clone().unwrap_or_else(|| simulator.base_url());
+    let clock = Arc::new(Clock::system());
+    let server = Server::start(settings, secrets.clone(), &graph, listener, clock).await?;
+    sandbox.furnish(&server.directory).await?;
+    simulator.add_number(sandbox.number()?);
+    welcome::print(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
+    welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);
+
+    stop.cancelled().await;
+    quiet.cancel();
+    let stopped = server.stop().await;
+    tasks.close();
+    tasks.wait().await;
+    stopped
+}
+
+/// Settings win over what was made.
+fn secrets(settings: &Settings, sandbox: &Sandbox) -> Secrets {
+    let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
+    Secrets {
+        operator_token: or(&settings.operator_token, sandbox.operator_token()),
+        app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
+        verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
+    }
+}
+
+async fn simulate(
+    settings: &Settings,
+    webhook_url: &str,
+    app_secret: Secret,
+    tasks: &TaskTracker,
+    quiet: &CancellationToken,
+) -> anyhow::Result<Simulator> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the simulated WhatsApp")?;
+    let traffic_per_minute = settings.dev.traffic_per_minute;
+    let options = SimulatorOptions {
+        seed: rand::random(),
+        // Silent until the first number is known.
+        traffic_per_minute: traffic_per_minute.min(1),
+        ..SimulatorOptions::new(webhook_url, app_secret)
+    };
+    Simulator::start(listener, options, tasks, quiet.clone())
+}

@@ -1,0 +1,139 @@
+//! What `kabar dev` makes on its first start and finds again on the next: `dev.json`.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kabar_actors::{AccountConnection, Directory, NewAccount, NewOrganisation};
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::phone::Phone;
+use serde::{Deserialize, Serialize};
+
+use crate::simulate::SimulatedNumber;
+
+/// The sandbox's number: Meta's own example id, and a number of the range kept for fiction.
+const PHONE_NUMBER_ID: &str = "106540352242922";
+const PHONE: &str = "+15550100922";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    operator_token: String,
+    app_secret: String,
+    verify_token: String,
+    api_key: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sandbox {
+    file: PathBuf,
+    made: Made,
+}
+
+fn secret(prefix: &str) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>()))
+}
+
+impl Sandbox {
+    /// Finds, or makes, the secrets in the data folder.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("dev.json");
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+        if file.exists() {
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let made = serde_json::from_str(&text);
+            let made = made.with_context(|| format!("{} is not ours; remove it to start afresh", file.display()))?;
+            return Ok(Self { file, made });
+        }
+        let made = Made {
+            operator_token: secret("kop_"),
+            app_secret: secret("dev_app_secret_"),
+            verify_token: secret("dev_verify_"),
+            api_key: None,
+        };
+        let sandbox = Self { file, made };
+        sandbox.save()?;
+        Ok(sandbox)
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&self.file);
+        let mut file = opened.with_context(|| format!("cannot write {}", self.file.display()))?;
+        writeln!(file, "{}", serde_json::to_string_pretty(&self.made)?)?;
+        Ok(())
+    }
+
+    /// Makes organisation, users, number and key, unless they are there.
+    pub(super) async fn furnish(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.authenticate(key).is_ok());
+        if key_works && directory.account_of_number(PHONE_NUMBER_ID).is_some() {
+            return Ok(());
+        }
+        let new = NewOrganisation {
+            name: "Sandbox".into(),
+            tier: Tier::Pro,
+            limits: Tier::Pro.default_limits(),
+            sandbox: true,
+        };
+        let known = directory.account_of_number(PHONE_NUMBER_ID).map(|slot| slot.account().organisation_id);
+        let organisation = match known {
+            Some(id) => id,
+            None => directory.create_organisation(new).await?.id,
+        };
+        if known.is_none() {
+            for (name, email) in [("Rani", "rani@example.com"), ("Bayu", "bayu@example.com")] {
+                directory.create_user(organisation, name.into(), Some(email.into())).await?;
+            }
+            let connected = directory.connect_account(organisation, number_to_connect()?).await?;
+            anyhow::ensure!(matches!(connected, AccountConnection::Connected(_)), "the sandbox number is taken");
+        }
+        let made = directory.create_api_key(organisation, "made by kabar dev".into(), None).await?;
+        self.made.api_key = made.map(|(_, secret)| secret);
+        self.save()
+    }
+
+    pub(super) fn number(&self) -> anyhow::Result<SimulatedNumber> {
+        let NewAccount { phone_number_id, phone, .. } = number_to_connect()?;
+        Ok(SimulatedNumber { phone_number_id, phone, waba_id: "102290129340398".to_owned() })
+    }
+
+    pub(super) fn operator_token(&self) -> &str {
+        &self.made.operator_token
+    }
+
+    pub(super) fn app_secret(&self) -> &str {
+        &self.made.app_secret
+    }
+
+    pub(super) fn verify_token(&self) -> &str {
+        &self.made.verify_token
+    }
+
+    pub(super) fn api_key(&self) -> &str {
+        self.made.api_key.as_deref().unwrap_or_default()
+    }
+
+    pub(super) const fn phone_number_id(&self) -> &'static str {
+        PHONE_NUMBER_ID
+    }
+
+    pub(super) const fn phone(&self) -> &'static str {
+        PHONE
+    }
+}
+
+fn number_to_connect() -> anyhow::Result<NewAccount> {
+    Ok(NewAccount {
+        phone_number_id: PhoneNumberId::parse(PHONE_NUMBER_ID).context("sandbox id")?,
+        phone: Phone::parse(PHONE).context("sandbox number")?,
+        name: Some("Sandbox".into()),
+        access_token: Secret::new("simulated"),
+        app_secret: None,
+    })
+}

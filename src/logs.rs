@@ -1,0 +1,19 @@
+//! Logs: on standard error, as text for eyes or as JSON for machines.
+
+use anyhow::Context as _;
+use kabar_core::config::{Log, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. To be called once.
+///
+/// # Errors
+/// When the level's directives cannot be read, or logging was started before.
+pub fn start(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.level).with_context(|| format!("log.level {:?}", log.level))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!(error)).context("cannot start logging")
+}

@@ -1,0 +1,125 @@
+//! The composition root: settings in, a running server out, and its orderly end.
+//!
+//! Invariant: stopping answers every request that was accepted, lets every commit under way finish,
+//! and closes the database last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kabar_actors::{Accounts, AccountsOptions, AccountsParts, Directory, Idempotency};
+use kabar_core::clock::Clock;
+use kabar_core::config::Settings;
+use kabar_core::cursor::CursorKey;
+use kabar_core::domain::account::Secret;
+use kabar_core::meta::graph::GraphClient;
+use kabar_core::metrics::Metrics;
+use kabar_core::store::{Store, StoreOptions};
+use kabar_openapi::{App, Renderer};
+use poem::listener::TcpAcceptor;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long requests under way may take once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(15);
+/// A connection on which nothing happens is closed; longer than the longest long poll.
+const IDLE_CONNECTION: Duration = Duration::from_secs(75);
+
+/// What is served with; in production all of it comes from the settings.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Opens the operator API.
+    pub operator_token: Secret,
+    /// Key of WhatsApp's signatures.
+    pub app_secret: Secret,
+    /// Answer to WhatsApp's handshake.
+    pub verify_token: Secret,
+}
+
+/// A server that runs.
+pub struct Server {
+    /// Tenants and accounts.
+    pub directory: Directory,
+    /// The accounts' facade.
+    pub accounts: Accounts,
+    /// The durable side.
+    pub store: Store,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Starts serving on this listener.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the parts cannot be started.
+    pub async fn start(
+        settings: &Settings,
+        secrets: Secrets,
+        graph_base_url: &str,
+        listener: TcpListener,
+        clock: Arc<Clock>,
+    ) -> anyhow::Result<Self> {
+        let url = settings.database_url.to_string();
+        let store = Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
+        let metrics = Arc::new(Metrics::default());
+        let directory = Directory::load(store.clone(), clock.clone()).await?;
+        let cursor_key = CursorKey::new(store.secrets().cursor_key);
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let parts = AccountsParts {
+            store: store.clone(),
+            directory: directory.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
+            render: Arc::new(Renderer::new(cursor_key.clone())),
+            options: AccountsOptions {
+                resident_conversations: settings.limits.resident_conversations,
+                queued_commands: settings.limits.queued_commands,
+                waiting_polls: settings.limits.waiting_polls,
+                idle: settings.limits.idle,
+            },
+        };
+        let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
+        let app = App {
+            accounts: accounts.clone(),
+            directory: directory.clone(),
+            idempotency: Idempotency::new(store.clone(), clock.clone()),
+            clock,
+            cursor_key,
+            operator_token: secrets.operator_token,
+            app_secret: secrets.app_secret,
+            verify_token: secrets.verify_token,
+            store: store.clone(),
+            metrics: metrics.clone(),
+            allowed_origins: settings.cors.allowed_origins.clone(),
+            body_bytes: settings.limits.body_bytes,
+            ingress_bytes: settings.limits.ingress_bytes,
+            stopping: stopping.clone(),
+        };
+        let acceptor = TcpAcceptor::from_tokio(listener)?;
+        let serving = poem::Server::new_with_acceptor(acceptor).idle_timeout(IDLE_CONNECTION);
+        let stop = stopping.clone().cancelled_owned();
+        let serving = tasks.spawn(serving.run_with_graceful_shutdown(kabar_openapi::service(app), stop, Some(GRACE)));
+        Ok(Self { directory, accounts, store, metrics, tasks, stopping, serving })
+    }
+
+    /// Stops: no new connections, long polls answered at once, requests and commits finished,
+    /// database closed.
+    ///
+    /// # Errors
+    /// When the listener had failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stopping.cancel();
+        let served = self.serving.await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+        served.context("the HTTP surface panicked")?.context("the HTTP surface failed")
+    }
+}
