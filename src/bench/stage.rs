@@ -19,8 +19,8 @@ use super::wire;
 
 const OPERATOR_TOKEN: &str = "operator-token-of-the-bench";
 const APP_SECRET: &str = "app-secret-of-the-bench";
-/// A budget that no load empties.
-const PER_MINUTE: u32 = 1_000_000_000;
+/// The highest budget there is; no load empties it.
+const PER_MINUTE: u32 = 10_000_000;
 
 /// A fresh database with one tenant.
 pub(super) struct Stage {
