@@ -1,4 +1,9 @@
-//! The parts of the binary that its tests look into; no rules of the business live here.
+//! The composition root as a library, so that the tests start what the binary starts; no rules of
+//! the business live here.
 
 pub mod bench;
+pub mod cli;
+pub mod dev;
+pub mod logs;
+pub mod server;
 pub mod simulate;
