@@ -13,7 +13,7 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{
     MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
-use poem_openapi::types::Type;
+use poem_openapi::types::{ToJSON, Type};
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -87,7 +87,7 @@ fn write<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
 }
 
 /// An answer whose body the front door closes.
-fn open(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
+pub(crate) fn open(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
     match envelope {
         Ok(envelope) => {
             let mut response = Response::builder().status(status).finish();
@@ -127,21 +127,22 @@ pub struct Listed<T> {
 #[derive(Debug)]
 pub struct Gone;
 
-impl<T: Serialize + Send> IntoResponse for Data<T> {
+impl<T: ToJSON> IntoResponse for Data<T> {
     fn into_response(self) -> Response {
-        open(StatusCode::OK, OpenEnvelope::single(&self.0))
+        open(StatusCode::OK, OpenEnvelope::single(&self.0.to_json()))
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for Created<T> {
+impl<T: ToJSON> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        open(StatusCode::CREATED, OpenEnvelope::single(&self.0))
+        open(StatusCode::CREATED, OpenEnvelope::single(&self.0.to_json()))
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for Listed<T> {
+impl<T: ToJSON> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        open(StatusCode::OK, OpenEnvelope::list(&self.rows, self.next_cursor.as_deref()))
+        let rows: Vec<_> = self.rows.iter().map(ToJSON::to_json).collect();
+        open(StatusCode::OK, OpenEnvelope::list(&rows, self.next_cursor.as_deref()))
     }
 }
 

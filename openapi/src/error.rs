@@ -135,6 +135,15 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Reads a remembered refusal; `None` when its code is not one of ours.
+    pub(crate) fn of_parts(parts: &ErrorParts<'_>) -> Option<Self> {
+        let refusal = Self::new(ErrorCode::parse(&parts.code)?, parts.message.clone().into_owned());
+        let param = parts.param.as_deref().map(str::to_owned);
+        Some(param.map_or(refusal.clone(), |param| refusal.at(param)))
+    }
+}
+
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
         self.code.status()

@@ -1,0 +1,104 @@
+//! Who may pass which door, and how an operation learns who passed.
+//!
+//! Invariants: which door a path lies behind is decided here alone, for the front door and for the
+//! document; an operation that asks for a [`Tenant`] or [`Operator`] cannot run without the front
+//! door having let one in.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use kabar_actors::Caller;
+use poem::{FromRequest, Request, RequestBody, Result};
+
+use crate::error::{ApiError, ErrorCode};
+
+/// What a request must show to reach a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Nothing.
+    Open,
+    /// A tenant's API key.
+    Tenant,
+    /// The operator's token.
+    Operator,
+}
+
+/// Paths below `/v1` that need no key (contract, sections 3 and 7).
+const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
+
+impl Door {
+    /// The door of a path.
+    pub(crate) fn of(path: &str) -> Self {
+        let below =
+            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if below("/admin") {
+            Self::Operator
+        } else if below("/v1") && !OPEN.contains(&path) {
+            Self::Tenant
+        } else {
+            Self::Open
+        }
+    }
+}
+
+/// The tenant that the front door let in.
+#[derive(Debug, Clone)]
+pub struct Tenant(pub(crate) Arc<Caller>);
+
+impl Deref for Tenant {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl<'a> FromRequest<'a> for Tenant {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        Ok(request.data::<Self>().cloned().ok_or_else(missing_api_key)?)
+    }
+}
+
+/// The operator, whom the front door let in.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator {
+    pub(crate) _let_in: (),
+}
+
+impl<'a> FromRequest<'a> for Operator {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        Ok(request.data::<Self>().copied().ok_or_else(missing_api_key)?)
+    }
+}
+
+/// Nothing was shown at a closed door.
+pub(crate) fn missing_api_key() -> ApiError {
+    ApiError::new(ErrorCode::MissingApiKey, "send Authorization: Bearer and your key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_its_door() {
+        let cases = [
+            ("/", Door::Open),
+            ("/docs", Door::Open),
+            ("/v1/health", Door::Open),
+            ("/v1/openapi.yaml", Door::Open),
+            ("/webhooks/whatsapp", Door::Open),
+            ("/v11", Door::Open),
+            ("/v1", Door::Tenant),
+            ("/v1/", Door::Tenant),
+            ("/v1/health/", Door::Tenant),
+            ("/v1/healthy", Door::Tenant),
+            ("/v1/nothing", Door::Tenant),
+            ("/admin/v1/organizations", Door::Operator),
+            ("/admin", Door::Operator),
+        ];
+        for (path, door) in cases {
+            assert_eq!(Door::of(path), door, "{path}");
+        }
+    }
+}

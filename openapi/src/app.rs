@@ -1,0 +1,96 @@
+//! What the operations stand on: the facades of the floors below, and the surface's own settings.
+//!
+//! Holds no state of its own; the composition root makes it once.
+
+use std::sync::Arc;
+
+use kabar_actors::{AccountSlot, Accounts, Caller, Directory, Idempotency};
+use kabar_core::clock::Clock;
+use kabar_core::cursor::CursorKey;
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::page::Position;
+use kabar_core::metrics::Metrics;
+use kabar_core::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::ApiError;
+use crate::params::CursorText;
+
+/// Everything that the HTTP surface needs.
+#[derive(Clone)]
+pub struct App {
+    /// Commands and questions.
+    pub accounts: Accounts,
+    /// Tenants, keys, users, accounts.
+    pub directory: Directory,
+    /// Remembered answers.
+    pub idempotency: Idempotency,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Seals cursors.
+    pub cursor_key: CursorKey,
+    /// The durable side; only asked whether it is well.
+    pub store: Store,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Opens `/admin/v1`.
+    pub operator_token: Secret,
+    /// WhatsApp's side.
+    pub whatsapp: WhatsAppKeys,
+    /// Largest bodies.
+    pub limits: BodyLimits,
+    /// Origins whose pages may call the API from a browser.
+    pub allowed_origins: Vec<String>,
+    /// Cancelled when the server is about to stop: it is then not ready.
+    pub stopping: CancellationToken,
+}
+
+/// What proves that a webhook is WhatsApp's.
+#[derive(Debug, Clone, Default)]
+pub struct WhatsAppKeys {
+    /// Answers WhatsApp's handshake; without it no handshake succeeds.
+    pub verify_token: Option<Secret>,
+    /// Signs webhooks of every account; accounts may have their own besides.
+    pub app_secret: Option<Secret>,
+}
+
+/// Largest bodies, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Of the API.
+    pub json_bytes: usize,
+    /// Of WhatsApp's webhooks.
+    pub ingress_bytes: usize,
+}
+
+impl Default for BodyLimits {
+    /// The contract's figures (section 13).
+    fn default() -> Self {
+        Self { json_bytes: 256 * 1024, ingress_bytes: 3 * 1024 * 1024 }
+    }
+}
+
+impl App {
+    /// An account of the caller's.
+    ///
+    /// # Errors
+    /// `resource_not_found`, for another tenant's account too.
+    pub(crate) fn account(&self, caller: &Caller, id: &PhoneNumberId) -> Result<Arc<AccountSlot>, ApiError> {
+        let found = self.directory.account(caller.key.organisation_id, id.as_str());
+        found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
+    }
+
+    /// The place that a cursor names in the list `scope`.
+    ///
+    /// # Errors
+    /// `invalid_cursor`.
+    pub(crate) fn opened(&self, scope: &str, cursor: &CursorText) -> Result<Position, ApiError> {
+        self.cursor_key.open(scope, &cursor.0).ok_or_else(ApiError::invalid_cursor)
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! Operations on contacts. A rename shows in the contact's conversation too; the account sees to it.
+
+pub mod body;
+mod write;
+
+use std::sync::Arc;
+
+use kabar_actors::Question;
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::page::{ContactQuery, Limit};
+use kabar_core::domain::phone::Phone;
+use kabar_core::ids::ContactId;
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::ContactBody;
+use self::write::{CreateContact, UpdateContact};
+use crate::access::Tenant;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::conversations::GetFails;
+use crate::envelope::{Data, OpenEnvelope};
+use crate::error::{ApiError, Fails, code_list};
+use crate::idempotency::{Call, Form, Once, once};
+use crate::params::{CursorText, PathParam, QueryParam, Search};
+use crate::poll::{Conditions, PolledOne, PolledPage, poll};
+use crate::tags::Tag;
+
+code_list! {
+    /// What a list of contacts can be refused with.
+    ContactListFails = [
+        InvalidFieldValue, InvalidLimit, InvalidCursor, InvalidPhoneNumber, ResourceNotFound,
+        StorageUnavailable, Overloaded,
+    ];
+    /// What a new contact can be refused with.
+    CreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
+        IdempotencyInProgress, ContactAlreadyExists, PayloadTooLarge, UnsupportedMediaType,
+        IdempotencyKeyReuse, StorageUnavailable, Overloaded,
+    ];
+    /// What a change of a contact can be refused with.
+    UpdateFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable, Overloaded,
+    ];
+}
+
+const CREATED: Form = Form { status: StatusCode::CREATED, show };
+
+fn show(account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
+    shown(account, reply).and_then(|body| OpenEnvelope::single(&body))
+}
+
+fn shown(account: &Account, reply: &Reply) -> Result<ContactBody, ApiError> {
+    match reply {
+        Reply::Contact(row) => Ok(ContactBody::of(account, row)),
+        Reply::Ingested | Reply::Conversation(_) | Reply::Message(_) | Reply::Account(_) => {
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct ContactsApi(pub Arc<App>);
+
+#[OpenApi(tag = "Tag::Contacts")]
+impl ContactsApi {
+    /// List contacts
+    ///
+    /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/contacts", method = "get", operation_id = "listContacts")]
+    #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
+    async fn list(
+        &self,
+        tenant: Tenant,
+        conditions: Conditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        /// Only the contact with this number (E.164).
+        phone: QueryParam<Phone>,
+        /// Only contacts whose name, number or email address contains this, in any case.
+        search: QueryParam<Search>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before; bound to the same filters.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PolledPage<ContactBody>, Fails<ContactListFails>> {
+        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let mut query = ContactQuery {
+            phone: phone.0,
+            search: search.0.map(|search| search.0),
+            limit: limit.0.unwrap_or_default(),
+            after: None,
+        };
+        let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+        query.after = place.map(|place| ContactId::from_bits(place.id));
+        Ok(poll(&self.0, &slot, &Question::Contacts(query), &conditions, false).await?.into())
+    }
+
+    /// Create a contact
+    ///
+    /// Contacts are also made by themselves when somebody writes.
+    #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
+    async fn create(
+        &self,
+        tenant: Tenant,
+        call: Call,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        body: JsonBody<CreateContact>,
+    ) -> Result<Once<ContactBody, 201>, Fails<CreateFails>> {
+        let read = || {
+            let slot = self.0.account(&tenant, &phone_number_id.0)?;
+            Ok((slot, Command::CreateContact(write::read_new(&body.value)?)))
+        };
+        Ok(once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
+    }
+
+    /// Get a contact
+    ///
+    /// Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "get", operation_id = "getContact")]
+    async fn get(
+        &self,
+        tenant: Tenant,
+        conditions: Conditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        /// The contact.
+        contact_id: PathParam<ContactId>,
+    ) -> Result<PolledOne<ContactBody>, Fails<GetFails>> {
+        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let question = Question::Contact(contact_id.0);
+        Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
+    }
+
+    /// Update a contact
+    ///
+    /// What is absent stays; `null` clears; `metadata` is replaced whole. A body that changes nothing
+    /// is no error.
+    #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "patch", operation_id = "updateContact")]
+    async fn update(
+        &self,
+        tenant: Tenant,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        /// The contact.
+        contact_id: PathParam<ContactId>,
+        body: JsonBody<UpdateContact>,
+    ) -> Result<Data<ContactBody>, Fails<UpdateFails>> {
+        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let patch = write::read_patch(&body.value)?;
+        let command = Command::PatchContact { id: contact_id.0, patch };
+        let reply = self.0.accounts.execute(&slot, command, None).await??;
+        Ok(Data(shown(&slot.account(), &reply)?))
+    }
+}

@@ -1,0 +1,63 @@
+//! A contact on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::Account;
+use kabar_core::domain::contact::Contact;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::ContactId;
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+
+use crate::conversations::body::WhatsAppNumber;
+use crate::wire::{ContactNoun, FreeObject, Shown};
+
+/// Somebody who writes to, or is written to by, one connected number.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Contact", example)]
+pub struct ContactBody {
+    /// `ctc_…`.
+    pub id: Shown<ContactId>,
+    /// Always `contact`.
+    pub object: Shown<ContactNoun>,
+    /// E.164; unique in the account.
+    pub phone_number: Shown<Phone>,
+    /// Given by the business, or else WhatsApp's profile name.
+    pub name: Option<Shown<Arc<str>>>,
+    /// The address.
+    pub email: Option<Shown<Arc<str>>>,
+    /// The business's own fields; `{}` when it has none.
+    pub metadata: FreeObject,
+    /// The connected number that it belongs to.
+    pub whatsapp_account: WhatsAppNumber,
+    /// Account clock.
+    pub created_at: Shown<Timestamp>,
+    /// Account clock; moves with every change that this object shows.
+    pub updated_at: Shown<Timestamp>,
+}
+
+impl ContactBody {
+    /// A contact of this account.
+    #[must_use]
+    pub fn of(account: &Account, contact: &Contact) -> Self {
+        Self {
+            id: Shown(contact.id),
+            object: Shown(ContactNoun),
+            phone_number: Shown(contact.phone.clone()),
+            name: contact.name.clone().map(Shown),
+            email: contact.email.clone().map(Shown),
+            metadata: FreeObject(contact.metadata.clone()),
+            whatsapp_account: WhatsAppNumber::of(account),
+            created_at: Shown(contact.created_at),
+            updated_at: Shown(contact.updated_at),
+        }
+    }
+}
+
+impl Example for ContactBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::account(), &crate::examples::contact())
+    }
+}

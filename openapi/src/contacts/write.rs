@@ -1,0 +1,168 @@
+//! Bodies that make and change contacts.
+
+use std::sync::Arc;
+
+use kabar_core::domain::contact::{ContactPatch, NewContact};
+use poem_openapi::Object;
+use poem_openapi::types::{Any, Example};
+use serde_json::{Map, Value, json};
+
+use crate::body::{Change, FieldError, Fields};
+
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+/// RFC 5321, 4.5.3.1.3, less the angle brackets.
+const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 1..=254;
+const METADATA_KEYS: usize = 64;
+const METADATA_BYTES: usize = 16 * 1024;
+const METADATA: &str = "an object of at most 64 keys and 16 KiB";
+const EMPTY: &str = "{}";
+
+/// A contact to be made.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct CreateContact {
+    /// E.164, with or without `+`; unique in the account.
+    pub phone_number: String,
+    /// What the business calls them.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Option<String>,
+    /// An address.
+    #[oai(validator(max_length = 254))]
+    pub email: Option<String>,
+    /// Fields of the business's own: at most 64 keys, at most 16 KiB.
+    pub metadata: Option<Any<Map<String, Value>>>,
+}
+
+/// Changes of a contact. What is absent stays as it is; null clears.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct UpdateContact {
+    /// What the business calls them.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: Option<String>,
+    /// An address.
+    #[oai(validator(max_length = 254))]
+    pub email: Option<String>,
+    /// Replaces all of the business's own fields: at most 64 keys, at most 16 KiB.
+    pub metadata: Option<Any<Map<String, Value>>>,
+}
+
+fn customer_number() -> Any<Map<String, Value>> {
+    Any(Map::from_iter([("customer_number".to_owned(), json!("K-1042"))]))
+}
+
+impl Example for CreateContact {
+    fn example() -> Self {
+        Self {
+            phone_number: "+447700900123".to_owned(),
+            name: Some("Sari Wijaya".to_owned()),
+            email: Some("sari@example.com".to_owned()),
+            metadata: Some(customer_number()),
+        }
+    }
+}
+
+impl Example for UpdateContact {
+    fn example() -> Self {
+        let name = Some("Sari Wijaya".to_owned());
+        Self { name, email: Some("sari@example.com".to_owned()), metadata: Some(customer_number()) }
+    }
+}
+
+/// Reads a new contact.
+pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let phone = fields.phone("phone_number")?;
+    let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
+    let email =
+        fields.optional_text("email", &EMAIL_CHARS)?.map(|text| read_email(&fields, text)).transpose()?;
+    let metadata = fields.get("metadata").map(|value| read_metadata(&fields, value)).transpose()?;
+    Ok(NewContact { phone, name, email, metadata })
+}
+
+/// Reads the changes of a contact.
+pub(super) fn read_patch(body: &Value) -> Result<ContactPatch, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let email = match fields.change_text("email", &EMAIL_CHARS)? {
+        Change::Keep => None,
+        Change::Clear => Some(None),
+        Change::Set(text) => Some(Some(read_email(&fields, text)?)),
+    };
+    let metadata = match body.get("metadata") {
+        None => None,
+        Some(Value::Null) => Some(EMPTY.into()),
+        Some(value) => Some(read_metadata(&fields, value)?),
+    };
+    Ok(ContactPatch {
+        name: fields.change_text("name", &NAME_CHARS)?.map(Into::into).touched(),
+        email,
+        metadata,
+    })
+}
+
+/// Plausible is enough: whether an address exists only mail can tell.
+fn read_email(fields: &Fields<'_>, text: &str) -> Result<Arc<str>, FieldError> {
+    let printable = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    let plausible = text.rsplit_once('@').is_some_and(|(mailbox, host)| {
+        !mailbox.is_empty()
+            && !mailbox.contains('@')
+            && !host.is_empty()
+            && !host.split('.').any(str::is_empty)
+    });
+    if printable && plausible { Ok(text.into()) } else { Err(fields.invalid("email", "an email address")) }
+}
+
+fn read_metadata(fields: &Fields<'_>, value: &Value) -> Result<Arc<str>, FieldError> {
+    let members = value.as_object().filter(|members| members.len() <= METADATA_KEYS);
+    let text = members.map(|_| value.to_string()).filter(|text| text.len() <= METADATA_BYTES);
+    text.map(Into::into).ok_or_else(|| fields.invalid("metadata", METADATA))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Fault;
+
+    fn fault(body: &Value) -> (Fault, String) {
+        let error = read_new(body).unwrap_err();
+        (error.code, error.param)
+    }
+
+    #[test]
+    fn new_contacts_keep_their_limits() {
+        let base = json!({"phone_number": "6281234567890"});
+        assert_eq!(read_new(&base).unwrap().phone.as_str(), "+6281234567890");
+        assert_eq!(fault(&json!({})), (Fault::MissingRequiredField, "phone_number".into()));
+        assert_eq!(fault(&json!({"phone_number": "12"})), (Fault::InvalidPhoneNumber, "phone_number".into()));
+        let big: Map<_, _> = (0..65).map(|n| (n.to_string(), Value::Null)).collect();
+        let wrong = [
+            ("name", json!("")),
+            ("name", json!("x".repeat(201))),
+            ("email", json!("nobody")),
+            ("email", json!("a b@example.com")),
+            ("email", json!("a@b..c")),
+            ("email", json!(format!("{}@example.com", "x".repeat(250)))),
+            ("metadata", json!([])),
+            ("metadata", Value::Object(big)),
+            ("metadata", json!({"a": "x".repeat(METADATA_BYTES)})),
+        ];
+        for (key, value) in wrong {
+            let mut body = base.clone();
+            body[key] = value;
+            assert_eq!(fault(&body), (Fault::InvalidFieldValue, key.into()), "{key}");
+        }
+        for email in ["a@b", "o'brien+x@mail.example.com"] {
+            assert!(read_new(&json!({"phone_number": "6281234567890", "email": email})).is_ok(), "{email}");
+        }
+    }
+
+    #[test]
+    fn patches_tell_absent_from_null() {
+        assert_eq!(read_patch(&json!({})), Ok(ContactPatch::default()));
+        let cleared = read_patch(&json!({"name": null, "email": null, "metadata": null})).unwrap();
+        let expected = ContactPatch { name: Some(None), email: Some(None), metadata: Some("{}".into()) };
+        assert_eq!(cleared, expected);
+        let set = read_patch(&json!({"metadata": {"b": 1, "a": [2]}})).unwrap();
+        assert_eq!(set.metadata.as_deref(), Some(r#"{"b":1,"a":[2]}"#));
+    }
+}

@@ -1,0 +1,113 @@
+//! A conversation on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::Account;
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{ContactId, ConversationId, UserId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+
+use crate::wire::{ConversationNoun, Shown};
+
+/// A thread with one contact.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Conversation", example)]
+pub struct ConversationBody {
+    /// `cnv_…`.
+    pub id: Shown<ConversationId>,
+    /// Always `conversation`.
+    pub object: Shown<ConversationNoun>,
+    /// Where it stands; an inbound message reopens a resolved conversation.
+    pub status: Shown<ConversationStatus>,
+    /// Whom it is with.
+    pub contact: ConversationContact,
+    /// The connected number that it belongs to.
+    pub whatsapp_account: WhatsAppNumber,
+    /// Who works on it.
+    pub assignee: Option<Assignee>,
+    /// Inbound messages not yet marked as read.
+    pub unread_count: u32,
+    /// When its newest message, in or out, was stored.
+    pub last_message_at: Option<Shown<Timestamp>>,
+    /// When the contact last wrote; free-form messages may be sent for 24 hours from then.
+    pub last_inbound_at: Option<Shown<Timestamp>>,
+    /// Account clock.
+    pub created_at: Shown<Timestamp>,
+    /// Account clock; moves with every change that this object shows.
+    pub updated_at: Shown<Timestamp>,
+}
+
+/// What a conversation shows of its contact.
+#[derive(Debug, Clone, Serialize, Object)]
+pub struct ConversationContact {
+    /// `ctc_…`.
+    pub id: Shown<ContactId>,
+    /// E.164.
+    pub phone_number: Shown<Phone>,
+    /// Given by the business, or else WhatsApp's profile name.
+    pub name: Option<Shown<Arc<str>>>,
+}
+
+/// A connected number.
+#[derive(Debug, Clone, Serialize, Object)]
+pub struct WhatsAppNumber {
+    /// E.164.
+    pub phone_number: Shown<Phone>,
+}
+
+/// Whom a conversation is assigned to.
+#[derive(Debug, Clone, Serialize, Object)]
+pub struct Assignee {
+    /// `usr_…`.
+    pub id: Shown<UserId>,
+    /// The name.
+    pub name: Shown<Arc<str>>,
+    /// The address.
+    pub email: Option<Shown<Arc<str>>>,
+}
+
+impl WhatsAppNumber {
+    /// An account's number.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        Self { phone_number: Shown(account.phone.clone()) }
+    }
+}
+
+impl ConversationBody {
+    /// A thread of this account.
+    #[must_use]
+    pub fn of(account: &Account, conversation: &Conversation) -> Self {
+        Self {
+            id: Shown(conversation.id),
+            object: Shown(ConversationNoun),
+            status: Shown(conversation.status),
+            contact: ConversationContact {
+                id: Shown(conversation.contact.id),
+                phone_number: Shown(conversation.contact.phone.clone()),
+                name: conversation.contact.name.clone().map(Shown),
+            },
+            whatsapp_account: WhatsAppNumber::of(account),
+            assignee: conversation.assignee.as_ref().map(|user| Assignee {
+                id: Shown(user.id),
+                name: Shown(user.name.clone()),
+                email: user.email.clone().map(Shown),
+            }),
+            unread_count: conversation.unread_count,
+            last_message_at: conversation.last_message_at.map(Shown),
+            last_inbound_at: conversation.last_inbound_at.map(Shown),
+            created_at: Shown(conversation.created_at),
+            updated_at: Shown(conversation.updated_at),
+        }
+    }
+}
+
+impl Example for ConversationBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::account(), &crate::examples::conversation())
+    }
+}

@@ -1,0 +1,109 @@
+//! The one account, contact, thread and message of the document's examples and of the renderers'
+//! tests. Numbers are of the range reserved for fiction (ITU-T, E.164.3; Ofcom).
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::message::{Direction, Message, MessageKind};
+use kabar_core::domain::organisation::User;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid};
+
+/// 2026-06-19T11:00:00.000Z.
+const NOON_MS: i64 = 1_781_866_800_000;
+/// Random part of the examples' ids.
+const NOISE: u128 = 0x5d13_7a2c_94e8_61b0_f3c7;
+
+fn at(offset_ms: i64) -> Timestamp {
+    Timestamp::from_millis(NOON_MS + offset_ms)
+}
+
+fn bits(offset_ms: i64) -> u128 {
+    ulid(NOON_MS + offset_ms, NOISE)
+}
+
+#[expect(clippy::expect_used, reason = "literals, read by every test that makes the document")]
+fn phone(text: &str) -> Phone {
+    Phone::parse(text).expect("a literal in E.164")
+}
+
+#[expect(clippy::expect_used, reason = "a literal, read by every test that makes the document")]
+pub(crate) fn account() -> Account {
+    Account {
+        id: AccountId::from_bits(bits(-9_000)),
+        number: 1,
+        organisation_id: OrganisationId::from_bits(bits(-10_000)),
+        phone_number_id: PhoneNumberId::parse("106540352242922").expect("a literal of digits"),
+        phone: phone("+447700900100"),
+        name: Some("Front desk".into()),
+        status: AccountStatus::Connected,
+        access_token: Secret::new(""),
+        app_secret: None,
+        messages_per_second: 80,
+        sandbox: false,
+        created_at: at(-9_000),
+    }
+}
+
+pub(crate) fn contact() -> Contact {
+    Contact {
+        id: ContactId::from_bits(bits(-5_000)),
+        phone: phone("+447700900123"),
+        name: Some("Sari Wijaya".into()),
+        email: Some("sari@example.com".into()),
+        metadata: r#"{"customer_number":"K-1042"}"#.into(),
+        created_at: at(-5_000),
+        updated_at: at(0),
+    }
+}
+
+pub(crate) fn conversation() -> Conversation {
+    Conversation {
+        id: ConversationId::from_bits(bits(-4_000)),
+        status: ConversationStatus::Open,
+        contact: ContactRef::from(&contact()),
+        assignee: Some(Arc::new(User {
+            id: UserId::from_bits(bits(-8_000)),
+            organisation_id: OrganisationId::from_bits(bits(-10_000)),
+            name: "Rina Hartono".into(),
+            email: Some("rina@example.com".into()),
+            created_at: at(-8_000),
+        })),
+        unread_count: 2,
+        last_message_at: Some(at(0)),
+        last_inbound_at: Some(at(-1_000)),
+        created_at: at(-4_000),
+        updated_at: at(0),
+    }
+}
+
+pub(crate) fn message() -> Message {
+    let mut history = StatusHistory::default();
+    history.keep_own(MessageStatus::Pending, at(0));
+    history.keep_reported(MessageStatus::Sent, at(1_000));
+    history.keep_reported(MessageStatus::Delivered, at(2_000));
+    Message {
+        id: MessageId::from_bits(bits(0)),
+        direction: Direction::Outbound,
+        status: MessageStatus::Delivered,
+        kind: MessageKind::Text,
+        conversation_id: conversation().id,
+        contact_id: contact().id,
+        from: account().phone,
+        to: contact().phone,
+        wamid: Some("wamid.HBgMNDQ3NzAwOTAwMTIzFQIAERgSMUE2QjI0".into()),
+        content: "Your order is on its way.".into(),
+        payload: r#"{"body":"Your order is on its way."}"#.into(),
+        context: None,
+        error: None,
+        history,
+        attempts: 1,
+        next_attempt_at: None,
+        created_at: at(0),
+        updated_at: at(2_150),
+    }
+}

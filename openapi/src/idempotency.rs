@@ -1,0 +1,242 @@
+//! `Idempotency-Key`: one key, one outcome (contract, section 3).
+//!
+//! Invariants: an answer is remembered in the transaction of its write; only 2xx and the refusals
+//! that an operation itself decided are; a repeated call is told the first call's answer under its
+//! own request id. Gates and records are the actors' affair.
+
+mod fingerprint;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kabar_actors::{AccountSlot, Begun, Permit, RecordedAnswer};
+use kabar_core::domain::account::Account;
+use kabar_core::domain::command::{Command, Refusal, Reply};
+use poem::http::StatusCode;
+use poem::http::header::{HeaderName, HeaderValue};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaHeader, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde_json::Value;
+
+use crate::access::Tenant;
+use crate::app::App;
+use crate::envelope::{self, OpenEnvelope, SingleOf};
+use crate::error::{ApiError, ErrorCode, ErrorParts};
+
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
+
+/// One call that may have been made before.
+#[derive(Debug)]
+pub struct Call {
+    key: Option<Box<str>>,
+    method: String,
+    path: String,
+}
+
+impl<'a> FromRequest<'a> for Call {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).into_iter();
+        let key = keys.next().map(read_key).transpose()?;
+        if keys.next().is_some() {
+            return Err(ApiError::invalid(IDEMPOTENCY_KEY, "given once").into());
+        }
+        let path = request.original_uri().path().to_owned();
+        Ok(Self { key, method: request.method().as_str().to_owned(), path })
+    }
+}
+
+fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
+    let text = value.to_str().ok().filter(|text| {
+        KEY_CHARS.contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    });
+    let refused = || ApiError::invalid(IDEMPOTENCY_KEY, "1 to 255 printable ASCII characters");
+    text.map(Into::into).ok_or_else(refused)
+}
+
+/// Turns what a command brought about into the body of its answer.
+pub(crate) type Show = fn(&Account, &Reply) -> Result<OpenEnvelope, ApiError>;
+
+/// Carries a command out, at most once per key. `command` is the request as the operation read it:
+/// a refusal in it is an answer of the operation's, and remembered as such.
+pub(crate) async fn once(
+    app: &App,
+    tenant: &Tenant,
+    call: &Call,
+    body: &Value,
+    command: Result<(Arc<AccountSlot>, Command), ApiError>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let Some(key) = &call.key else {
+        let (slot, command) = command?;
+        let outcome = app.accounts.execute(&slot, command, None).await?;
+        return form.answer(&slot.account(), &outcome);
+    };
+    let fingerprint = fingerprint::of(&call.method, &call.path, body);
+    match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
+        Begun::First(permit) => Ok(marked(first(app, permit, command, form).await?, false)),
+        Begun::Replay(recorded) => Ok(marked(replay(&recorded)?, true)),
+        Begun::Reused => Err(ApiError::new(
+            ErrorCode::IdempotencyKeyReuse,
+            "this Idempotency-Key belongs to another request; use a new one for this request",
+        )
+        .at(IDEMPOTENCY_KEY)),
+        Begun::InProgress => Err(ApiError::new(
+            ErrorCode::IdempotencyInProgress,
+            "the first request of this Idempotency-Key is still running; try again later",
+        )
+        .at(IDEMPOTENCY_KEY)),
+    }
+}
+
+async fn first(
+    app: &App,
+    permit: Permit,
+    command: Result<(Arc<AccountSlot>, Command), ApiError>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    match command {
+        Ok((slot, command)) => {
+            let account = slot.account();
+            let shown = account.clone();
+            let claim = permit.claim(Box::new(move |outcome| form.record(&shown, outcome)));
+            // Kept until the answer is there, so that a second call waits for this one.
+            let outcome = app.accounts.execute(&slot, command, Some(claim)).await?;
+            drop(permit);
+            form.answer(&account, &outcome)
+        }
+        Err(refusal) => {
+            if refusal.code().status().is_client_error() {
+                permit.record(recorded_refusal(&refusal)).await?;
+            }
+            Ok(refusal.into_response())
+        }
+    }
+}
+
+/// How the answer of an operation looks.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// Status when it was carried out.
+    pub(crate) status: StatusCode,
+    /// Body when it was carried out.
+    pub(crate) show: Show,
+}
+
+impl Form {
+    fn answer(self, account: &Account, outcome: &Result<Reply, Refusal>) -> Result<Response, ApiError> {
+        match outcome {
+            Ok(reply) => Ok(envelope::open(self.status, (self.show)(account, reply))),
+            Err(refusal) => Ok(ApiError::from(*refusal).into_response()),
+        }
+    }
+
+    fn record(self, account: &Account, outcome: &Result<Reply, Refusal>) -> RecordedAnswer {
+        let shown = match outcome {
+            Ok(reply) => (self.show)(account, reply),
+            Err(refusal) => Err(ApiError::from(*refusal)),
+        };
+        match shown {
+            Ok(open) => RecordedAnswer {
+                status: self.status.as_u16(),
+                body: String::from_utf8_lossy(open.head()).into(),
+            },
+            Err(refusal) => recorded_refusal(&refusal),
+        }
+    }
+}
+
+fn recorded_refusal(refusal: &ApiError) -> RecordedAnswer {
+    let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
+    RecordedAnswer { status: refusal.code().status().as_u16(), body: body.into() }
+}
+
+fn replay(recorded: &RecordedAnswer) -> Result<Response, ApiError> {
+    let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_success() {
+        let head = Bytes::copy_from_slice(recorded.body.as_bytes());
+        return Ok(envelope::open(status, Ok(OpenEnvelope::of(head))));
+    }
+    let parts: Option<ErrorParts<'_>> = serde_json::from_str(&recorded.body).ok();
+    let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
+        tracing::error!(status = recorded.status, "remembered answer cannot be read");
+        ApiError::internal()
+    })?;
+    Ok(refusal.into_response())
+}
+
+fn marked(mut response: Response, replayed: bool) -> Response {
+    let value = HeaderValue::from_static(if replayed { "true" } else { "false" });
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, value);
+    response
+}
+
+/// The answer of an operation that takes an `Idempotency-Key`.
+pub struct Once<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
+
+impl<T, const STATUS: u16> From<Response> for Once<T, STATUS> {
+    fn from(response: Response) -> Self {
+        Self(response, PhantomData)
+    }
+}
+
+impl<T, const STATUS: u16> IntoResponse for Once<T, STATUS> {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl<T: Type, const STATUS: u16> ApiResponse for Once<T, STATUS> {
+    fn meta() -> MetaResponses {
+        let mut done = envelope::single::<T>(STATUS, "Done, and durable.");
+        let words = vec!["true".into(), "false".into()];
+        let schema = MetaSchema { enum_items: words, ..MetaSchema::new("string") };
+        let says = "With an `Idempotency-Key`: whether this is the answer of an earlier request of that key.";
+        done.headers.push(MetaHeader {
+            name: "Idempotent-Replayed".to_owned(),
+            description: Some(says.to_owned()),
+            required: false,
+            deprecated: false,
+            schema: MetaSchemaRef::Inline(Box::new(schema)),
+        });
+        envelope::responses([done])
+    }
+
+    fn register(registry: &mut Registry) {
+        SingleOf::<T>::register(registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_printable_ascii() {
+        let read = |bytes: &[u8]| read_key(&HeaderValue::from_bytes(bytes).unwrap()).is_ok();
+        assert!(read(b"a") && read(b"order 17: \"x\"~") && read(&[b'k'; 255]));
+        assert!(!read(b"") && !read(&[b'k'; 256]) && !read(b"a\tb") && !read("é".as_bytes()));
+    }
+
+    #[test]
+    fn remembered_refusals_are_told_again() {
+        let refusal = ApiError::invalid("to", "a number");
+        let told = replay(&recorded_refusal(&refusal)).unwrap();
+        assert_eq!(told.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(told.data::<ApiError>(), Some(&refusal));
+    }
+
+    #[test]
+    fn remembered_successes_are_closed_anew() {
+        let recorded = RecordedAnswer { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
+        let told = replay(&recorded).unwrap();
+        assert_eq!(told.status(), StatusCode::CREATED);
+        let body = told.data::<OpenEnvelope>().unwrap().close(b"req_2");
+        assert_eq!(&body[..], br#"{"data":1,"request_id":"req_2"}"#);
+        assert!(replay(&RecordedAnswer { status: 400, body: "junk".into() }).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! Operations on messages. What a body may hold is `send`'s affair, whether it may be sent the
+//! account's.
+
+pub mod body;
+
+use std::sync::Arc;
+
+use kabar_actors::Question;
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::message::Direction;
+use kabar_core::domain::page::{Limit, MessageQuery};
+use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::time::Bound;
+use kabar_core::ids::{ConversationId, MessageId};
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::MessageBody;
+use crate::access::Tenant;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::conversations::{GetFails, ListFails};
+use crate::envelope::OpenEnvelope;
+use crate::error::{ApiError, Fails, code_list};
+use crate::idempotency::{Call, Form, Once, once};
+use crate::params::{CursorText, PathParam, QueryParam};
+use crate::poll::{Conditions, PolledOne, PolledPage, poll};
+use crate::send::{self, SendBody, SendMessageBody};
+use crate::tags::Tag;
+
+code_list! {
+    /// What a send can be refused with.
+    SendFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
+        IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, Outside24hWindow,
+        AccountNotConnected, StorageUnavailable, Overloaded,
+    ];
+}
+
+const SENT: Form = Form { status: StatusCode::OK, show };
+
+fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
+    match reply {
+        Reply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
+        Reply::Ingested | Reply::Conversation(_) | Reply::Contact(_) | Reply::Account(_) => {
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct MessagesApi(pub Arc<App>);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl MessagesApi {
+    /// List messages
+    ///
+    /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/messages", method = "get", operation_id = "listMessages")]
+    #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
+    async fn list(
+        &self,
+        tenant: Tenant,
+        conditions: Conditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        /// Only this conversation's.
+        conversation_id: QueryParam<ConversationId>,
+        /// Only this way.
+        direction: QueryParam<Direction>,
+        /// Only messages that stand so.
+        status: QueryParam<MessageStatus>,
+        /// Only messages created strictly after this instant (RFC 3339, any offset).
+        created_after: QueryParam<Bound>,
+        /// Only messages created strictly before this instant (RFC 3339, any offset).
+        created_before: QueryParam<Bound>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before; bound to the same filters.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PolledPage<MessageBody>, Fails<ListFails>> {
+        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let mut query = MessageQuery {
+            conversation_id: conversation_id.0,
+            direction: direction.0,
+            status: status.0,
+            created_after: created_after.0.map(Bound::strictly_after),
+            created_before: created_before.0.map(Bound::strictly_before),
+            limit: limit.0.unwrap_or_default(),
+            after: None,
+        };
+        let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+        query.after = place.map(|place| MessageId::from_bits(place.id));
+        Ok(poll(&self.0, &slot, &Question::Messages(query), &conditions, false).await?.into())
+    }
+
+    /// Get a message
+    ///
+    /// The cheap way to follow one message: send the last `ETag` as `If-None-Match`, and the answer
+    /// is 304 until its status changes; add `Prefer: wait=30` to be told at once.
+    #[oai(path = "/v1/:phone_number_id/messages/:message_id", method = "get", operation_id = "getMessage")]
+    async fn get(
+        &self,
+        tenant: Tenant,
+        conditions: Conditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        /// The message (`msg_…`).
+        message_id: PathParam<MessageId>,
+    ) -> Result<PolledOne<MessageBody>, Fails<GetFails>> {
+        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let question = Question::Message(message_id.0);
+        Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
+    }
+
+    /// Send a message, or mark one as read
+    ///
+    /// Sending answers at once with the message in status `pending`; by then it is durable, and it
+    /// will be handed to WhatsApp however often this server or the network fails. All types but
+    /// `template` and `reaction` need the contact to have written within the last 24 hours.
+    ///
+    /// With `status: "read"` and `message_id` (WhatsApp's) instead, that inbound message and the
+    /// earlier unread ones of its conversation become `read`, and WhatsApp is told.
+    ///
+    /// Send an `Idempotency-Key`, and it is safe to repeat the request for 24 hours.
+    #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]
+    async fn send(
+        &self,
+        tenant: Tenant,
+        call: Call,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        body: JsonBody<SendMessageBody>,
+    ) -> Result<Once<MessageBody, 200>, Fails<SendFails>> {
+        let read = || {
+            let slot = self.0.account(&tenant, &phone_number_id.0)?;
+            Ok((slot, send::parse(&body.value)?))
+        };
+        let command = read().map(|(slot, body)| match body {
+            SendBody::Send(outgoing) => (slot, Command::Send(outgoing)),
+            SendBody::MarkRead { wamid } => (slot, Command::MarkRead { wamid }),
+        });
+        Ok(once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
+    }
+}

@@ -1,0 +1,203 @@
+//! The kinds of parameters: ids, words, limits, instants, cursors.
+//!
+//! One list of what each accepts, for requests and for the document.
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
+use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::message::Direction;
+use kabar_core::domain::page::Limit;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::time::Bound;
+use kabar_core::ids::{ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId};
+use poem_openapi::registry::MetaSchema;
+
+use super::Param;
+use crate::error::ErrorCode;
+
+/// A cursor as it came; the list that it is for opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorText(pub String);
+
+/// Longer ones are refused unread; ours have 54 characters.
+const CURSOR_CHARS: usize = 256;
+
+impl Param for CursorText {
+    const EXPECTED: &'static str = "the next_cursor of a page of this very list";
+    const CODE: ErrorCode = ErrorCode::InvalidCursor;
+
+    fn read(text: &str) -> Option<Self> {
+        (1..=CURSOR_CHARS).contains(&text.len()).then(|| Self(text.to_owned()))
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { min_length: Some(1), max_length: Some(CURSOR_CHARS), ..MetaSchema::new("string") }
+    }
+}
+
+/// A text to search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search(pub Arc<str>);
+
+const SEARCH_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+
+impl Param for Search {
+    const EXPECTED: &'static str = "a text of 1 to 200 characters";
+
+    fn read(text: &str) -> Option<Self> {
+        // No stored text holds a NUL, and PostgreSQL cannot even be asked for one.
+        let usable = SEARCH_CHARS.contains(&text.chars().count()) && !text.contains('\0');
+        usable.then(|| Self(text.into()))
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { min_length: Some(1), max_length: Some(200), ..MetaSchema::new("string") }
+    }
+}
+
+impl Param for Limit {
+    const EXPECTED: &'static str = "1 to 100";
+    const CODE: ErrorCode = ErrorCode::InvalidLimit;
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().and_then(Self::new)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            format: Some("int32"),
+            minimum: Some(1.0),
+            maximum: Some(100.0),
+            default: Some(25.into()),
+            ..MetaSchema::new("integer")
+        }
+    }
+}
+
+impl Param for Bound {
+    const EXPECTED: &'static str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { format: Some("date-time"), ..MetaSchema::new("string") }
+    }
+}
+
+impl Param for Phone {
+    const EXPECTED: &'static str = "a number in E.164 form, such as +6281234567890";
+    const CODE: ErrorCode = ErrorCode::InvalidPhoneNumber;
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some("+6281234567890".into()), ..MetaSchema::new("string") }
+    }
+}
+
+impl Param for PhoneNumberId {
+    const EXPECTED: &'static str = "6 to 20 digits";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[0-9]{6,20}$".to_owned()),
+            example: Some("106540352242922".into()),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+macro_rules! words {
+    ($($kind:ident = $expected:literal;)*) => {$(
+        impl Param for $kind {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(text: &str) -> Option<Self> {
+                Self::parse(text)
+            }
+
+            fn schema() -> MetaSchema {
+                let words = $expected.split([',', ' ']).filter(|word| !matches!(*word, "" | "or"));
+                MetaSchema { enum_items: words.map(Into::into).collect(), ..MetaSchema::new("string") }
+            }
+        }
+    )*};
+}
+
+words! {
+    ConversationStatus = "open, pending or resolved";
+    MessageStatus = "received, pending, sent, failed, delivered or read";
+    Direction = "inbound or outbound";
+    AccountStatus = "connected, disconnected, degraded or onboarding";
+}
+
+macro_rules! ids {
+    ($($kind:ident = $prefix:literal;)*) => {$(
+        impl Param for $kind {
+            const EXPECTED: &'static str =
+                concat!($prefix, "_ and 26 characters of 0-9 and A-Z without I, L, O and U");
+
+            fn read(text: &str) -> Option<Self> {
+                Self::parse(text).ok()
+            }
+
+            fn schema() -> MetaSchema {
+                MetaSchema {
+                    pattern: Some(id_pattern($prefix)),
+                    example: Some(concat!($prefix, "_01J0QF3Z5W8V9T4KXN2M6PBRHC").into()),
+                    ..MetaSchema::new("string")
+                }
+            }
+        }
+    )*};
+}
+
+ids! {
+    ConversationId = "cnv";
+    MessageId = "msg";
+    ContactId = "ctc";
+    OrganisationId = "org";
+    ApiKeyId = "key";
+}
+
+/// The contract's pattern of an id (section 1).
+pub(crate) fn id_pattern(prefix: &str) -> String {
+    format!("^{prefix}_[0-9A-HJKMNP-TV-Z]{{26}}$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documented_words_are_the_words() {
+        fn check<T: Param>(count: usize) {
+            let words = T::schema().enum_items;
+            assert_eq!(words.len(), count);
+            for word in words {
+                assert!(T::read(word.as_str().unwrap()).is_some(), "{word}");
+            }
+        }
+        check::<ConversationStatus>(ConversationStatus::ALL.len());
+        check::<MessageStatus>(MessageStatus::ALL.len());
+        check::<AccountStatus>(AccountStatus::ALL.len());
+        check::<Direction>(2);
+    }
+
+    #[test]
+    fn searches_count_characters() {
+        assert!(Search::read(&"é".repeat(200)).is_some());
+        assert!(Search::read(&"é".repeat(201)).is_none());
+        assert!(Search::read("").is_none() && Search::read("a\0").is_none());
+    }
+}

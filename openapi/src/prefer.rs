@@ -1,0 +1,79 @@
+//! `Prefer: wait=<seconds>` (RFC 7240): may the answer be held until it would change?
+//!
+//! Invariant: what is not understood, or out of range, is as if it were not there; the first `wait`
+//! counts.
+
+use std::time::Duration;
+
+use poem::http::HeaderMap;
+
+/// Longest wait (contract, section 4).
+const WAIT_S_MAX: u64 = 60;
+
+/// Seconds that a client would wait, 1 to 60.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait(u64);
+
+impl Wait {
+    /// What the headers ask for.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
+        let preferences = lines.flat_map(|line| line.split(','));
+        let wait = preferences.filter_map(|preference| {
+            // Parameters after `;` belong to the preference; none is defined for `wait`.
+            let (name, value) = preference.split(';').next()?.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("wait").then_some(value)
+        });
+        wait.map(Self::read).next().flatten()
+    }
+
+    fn read(value: &str) -> Option<Self> {
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = value.parse().ok().filter(|seconds| (1..=WAIT_S_MAX).contains(seconds));
+        seconds.filter(|_| digits).map(Self)
+    }
+
+    /// Whole seconds.
+    pub(crate) const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// As a duration.
+    pub(crate) const fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem::http::HeaderValue;
+
+    fn wait(lines: &[&str]) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("prefer", HeaderValue::from_str(line).unwrap());
+        }
+        Wait::of(&headers).map(Wait::seconds)
+    }
+
+    #[test]
+    fn the_first_wait_in_range_counts() {
+        assert_eq!(wait(&["wait=10"]), Some(10));
+        assert_eq!(wait(&["respond-async, Wait = \"60\"; x=1"]), Some(60));
+        assert_eq!(wait(&["return=minimal", "wait=1, wait=2"]), Some(1));
+    }
+
+    #[test]
+    fn anything_else_is_ignored() {
+        for line in [
+            "", "wait", "wait=", "wait=0", "wait=61", "wait=-1", "wait=+5", "wait=1.5", "await=5", "wait=\"5",
+        ] {
+            assert_eq!(wait(&[line]), None, "{line}");
+        }
+        assert_eq!(wait(&["wait=0, wait=5"]), None);
+        assert_eq!(wait(&[]), None);
+    }
+}

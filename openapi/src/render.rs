@@ -1,0 +1,198 @@
+//! Rows to bytes, once per question and change: what a hit then copies.
+//!
+//! Invariant: a page's cursor continues below its last row, in the order and under the filters of
+//! the question. Written by serde straight into the buffer; poem-openapi's JSON is not used here.
+
+use kabar_actors::{Answer, Question, Render, Rendered};
+use kabar_core::cursor::CursorKey;
+use kabar_core::domain::account::Account;
+use kabar_core::domain::conversation::Conversation;
+use kabar_core::domain::etag;
+use kabar_core::domain::page::{ConversationOrder, ConversationQuery, Page, Position};
+use serde::Serialize;
+
+use crate::contacts::body::ContactBody;
+use crate::conversations::body::ConversationBody;
+use crate::envelope::OpenEnvelope;
+use crate::messages::body::MessageBody;
+
+/// Renders answers as the contract shows them.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    cursor_key: CursorKey,
+}
+
+impl Renderer {
+    /// With the key that seals cursors.
+    #[must_use]
+    pub const fn new(cursor_key: CursorKey) -> Self {
+        Self { cursor_key }
+    }
+
+    fn list<T: Serialize, R>(
+        &self,
+        page: &Page<R>,
+        scope: impl FnOnce() -> String,
+        place: impl FnOnce(&R) -> Position,
+        body: impl Fn(&R) -> T,
+    ) -> OpenEnvelope {
+        let last = page.rows.last().filter(|_| page.has_more);
+        let cursor = last.map(|row| self.cursor_key.seal(&scope(), place(row)));
+        let rows: Vec<T> = page.rows.iter().map(body).collect();
+        written(OpenEnvelope::list(&rows, cursor.as_deref()))
+    }
+}
+
+/// Bodies are texts, numbers and lists of such, which serde always writes.
+fn written<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
+    envelope.unwrap_or_else(|_logged| {
+        OpenEnvelope::of(bytes::Bytes::from_static(b"{\"data\":null,\"request_id\":\""))
+    })
+}
+
+fn place_of(query: &ConversationQuery, row: &Conversation) -> Position {
+    let key = match query.order() {
+        ConversationOrder::Recency => row.recency(),
+        ConversationOrder::Updated => row.updated_at.millis(),
+    };
+    Position { key, id: row.id.bits() }
+}
+
+/// Lists by id alone: the id is the place.
+const fn place_of_id(id: u128) -> Position {
+    Position { key: 0, id }
+}
+
+impl Render for Renderer {
+    fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered {
+        let (etag, envelope) = match answer {
+            Answer::Conversations(page) => {
+                let query = match question {
+                    Question::Conversations(query) => query.clone(),
+                    _ => ConversationQuery::default(),
+                };
+                let place = |row: &std::sync::Arc<Conversation>| place_of(&query, row);
+                let body = |row: &std::sync::Arc<Conversation>| ConversationBody::of(account, row);
+                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+            }
+            Answer::Messages(page) => {
+                let body = |row: &std::sync::Arc<_>| MessageBody::of(row);
+                let place =
+                    |row: &std::sync::Arc<kabar_core::domain::message::Message>| place_of_id(row.id.bits());
+                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+            }
+            Answer::Contacts(page) => {
+                let body = |row: &std::sync::Arc<_>| ContactBody::of(account, row);
+                let place =
+                    |row: &std::sync::Arc<kabar_core::domain::contact::Contact>| place_of_id(row.id.bits());
+                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+            }
+            Answer::Conversation(row) => {
+                (etag::of_row(row), written(OpenEnvelope::single(&ConversationBody::of(account, row))))
+            }
+            Answer::Message(row) => {
+                (etag::of_message(row), written(OpenEnvelope::single(&MessageBody::of(row))))
+            }
+            Answer::Contact(row) => {
+                (etag::of_row(row), written(OpenEnvelope::single(&ContactBody::of(account, row))))
+            }
+        };
+        Rendered { etag: etag.into(), head: envelope.head().clone(), rows: answer.rows() }
+    }
+}
+
+/// What a cursor of this question's list is bound to.
+fn scope_of(question: &Question, account: &Account) -> String {
+    match question {
+        Question::Conversations(query) => query.scope(account.id),
+        Question::Messages(query) => query.scope(account.id),
+        Question::Contacts(query) => query.scope(account.id),
+        Question::Conversation(_) | Question::Message(_) | Question::Contact(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples;
+    use kabar_core::domain::page::{ContactQuery, MessageQuery};
+    use poem_openapi::registry::Registry;
+    use poem_openapi::types::{Example, ToJSON, Type};
+    use serde_json::Value;
+    use std::sync::Arc;
+
+    fn renderer() -> Renderer {
+        Renderer::new(CursorKey::new([7; 32]))
+    }
+
+    fn render(question: &Question, answer: &Answer) -> (String, Value) {
+        let rendered = renderer().render(&examples::account(), question, answer);
+        let body = OpenEnvelope::of(rendered.head).close(b"req_1");
+        let etag = String::from_utf8(rendered.etag.to_vec()).unwrap();
+        (etag, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Keys in their order, of the rendered object and of its schema.
+    fn check_keys<T: Type + ToJSON + Serialize + Example>(name: &str) {
+        let mut registry = Registry::new();
+        T::register(&mut registry);
+        let schema: Vec<_> = registry.schemas[name].properties.iter().map(|(key, _)| *key).collect();
+        let Value::Object(rendered) = serde_json::to_value(T::example()).unwrap() else { panic!() };
+        assert_eq!(rendered.keys().collect::<Vec<_>>(), schema, "{name}");
+        assert_eq!(T::example().to_json(), Some(Value::Object(rendered)), "{name}");
+    }
+
+    #[test]
+    fn what_is_rendered_has_the_keys_of_its_schema() {
+        check_keys::<ConversationBody>("Conversation");
+        check_keys::<MessageBody>("Message");
+        check_keys::<ContactBody>("Contact");
+    }
+
+    #[test]
+    fn single_things_are_enveloped() {
+        let thread = Arc::new(examples::conversation());
+        let (etag, body) = render(&Question::Conversation(thread.id), &Answer::Conversation(thread));
+        assert_eq!(etag, "W/\"2026-06-19T11:00:00.000Z:2\"");
+        assert_eq!(body["data"]["whatsapp_account"]["phone_number"], "+447700900100");
+        assert_eq!(body["request_id"], "req_1");
+        let message = Arc::new(examples::message());
+        let (etag, body) = render(&Question::Message(message.id), &Answer::Message(message));
+        assert_eq!(etag, "W/\"delivered:-:2026-06-19T11:00:02.150Z\"");
+        assert_eq!(body["data"]["sent_at"], "2026-06-19T11:00:01.000Z");
+        assert_eq!(body["data"]["read_at"], Value::Null);
+        assert_eq!(body["data"]["payload"]["body"], "Your order is on its way.");
+        let contact = Arc::new(examples::contact());
+        let (_, body) = render(&Question::Contact(contact.id), &Answer::Contact(contact));
+        assert_eq!(body["data"]["metadata"]["customer_number"], "K-1042");
+    }
+
+    #[test]
+    fn cursors_continue_below_the_last_row_of_their_list() {
+        let account = examples::account();
+        let thread = Arc::new(examples::conversation());
+        for updated_since in [None, Some(kabar_core::domain::time::Timestamp::EPOCH)] {
+            let query = ConversationQuery { updated_since, ..ConversationQuery::default() };
+            let scope = query.scope(account.id);
+            let question = Question::Conversations(query);
+            let page = Page { rows: vec![thread.clone()], has_more: true };
+            let (_, body) = render(&question, &Answer::Conversations(page));
+            let cursor = body["next_cursor"].as_str().unwrap();
+            let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
+            assert_eq!(place, Position { key: thread.updated_at.millis(), id: thread.id.bits() });
+            assert_eq!(body["has_more"], true);
+        }
+        let (etag, body) = render(
+            &Question::Messages(MessageQuery::default()),
+            &Answer::Messages(Page { rows: vec![], has_more: false }),
+        );
+        assert!(etag.starts_with("W/\"-:0:0:0:"), "{etag}");
+        assert_eq!((&body["data"], &body["next_cursor"]), (&Value::Array(vec![]), &Value::Null));
+        let page = Page { rows: vec![Arc::new(examples::contact())], has_more: true };
+        let (_, body) = render(&Question::Contacts(ContactQuery::default()), &Answer::Contacts(page));
+        let scope = ContactQuery::default().scope(account.id);
+        let cursor = body["next_cursor"].as_str().unwrap();
+        let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
+        assert_eq!(place.id, examples::contact().id.bits());
+    }
+}
