@@ -132,8 +132,10 @@ fn nouns_are_spelt_as_in_the_architecture() {
         let stem = file.stem();
         let singular = stem.strip_suffix('s').unwrap_or(stem);
         let other = OTHER_WORDS.iter().find(|(word, _)| *word == stem || *word == singular);
-        other.filter(|_| file.is_rust()).map_or_else(Vec::new, |(word, ours)| {
-            vec![format!("{}: our word for {word} is {ours}", file.path)]
+        // A harness may hold bundles that the house has no noun for.
+        let ours = file.is_rust() && !file.path.starts_with("tests/");
+        other.filter(|_| ours).map_or_else(Vec::new, |(word, noun)| {
+            vec![format!("{}: our word for {word} is {noun}", file.path)]
         })
     }
     hold(
