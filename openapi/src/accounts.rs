@@ -2,68 +2,62 @@
 //!
 //! It lists; connecting and changing numbers is the operator's (`admin`).
 
-use kabar_core::domain::account::{Account, AccountStatus};
-use poem_openapi::{Enum, Object};
+pub mod body;
 
-/// Whether an account can send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename = "AccountStatus", rename_all = "lowercase")]
-pub enum AccountStatusWord {
-    /// Works.
-    Connected,
-    /// Taken off by the operator.
-    Disconnected,
-    /// WhatsApp refused its token; the operator must give a new one.
-    Degraded,
-    /// Not finished connecting.
-    Onboarding,
+use std::sync::Arc;
+
+use kabar_core::domain::account::AccountStatus;
+use kabar_core::domain::page::Limit;
+use poem_openapi::OpenApi;
+use poem_openapi::registry::MetaSchema;
+
+use self::body::AccountBody;
+use crate::access::Tenant;
+use crate::app::App;
+use crate::envelope::Listed;
+use crate::error::{Fails, code_list};
+use crate::params::{CursorText, Param, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
+
+code_list! {
+    /// What a list of accounts can be refused with.
+    AccountListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor];
 }
 
-impl From<AccountStatus> for AccountStatusWord {
-    fn from(status: AccountStatus) -> Self {
-        match status {
-            AccountStatus::Connected => Self::Connected,
-            AccountStatus::Disconnected => Self::Disconnected,
-            AccountStatus::Degraded => Self::Degraded,
-            AccountStatus::Onboarding => Self::Onboarding,
-        }
-    }
-}
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct AccountsApi(pub Arc<App>);
 
-/// A WhatsApp number of an organization.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Account")]
-pub struct AccountBody {
-    /// `wba_…`.
-    pub id: String,
-    /// Always `account`.
-    pub object: String,
-    /// Meta's id of the number; the first part of its paths.
-    pub phone_number_id: String,
-    /// The number, E.164.
-    pub phone_number: String,
-    /// What the operator calls it.
-    pub name: Option<String>,
-    /// Whether it can send.
-    pub status: AccountStatusWord,
-}
-
-impl From<&Account> for AccountBody {
-    fn from(account: &Account) -> Self {
-        Self {
-            id: account.id.to_string(),
-            object: "account".to_owned(),
-            phone_number_id: account.phone_number_id.to_string(),
-            phone_number: account.phone.to_string(),
-            name: account.name.as_deref().map(str::to_owned),
-            status: account.status.into(),
-        }
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Accounts")]
+impl AccountsApi {
+    /// List accounts
+    ///
+    /// Your WhatsApp numbers, the most recently connected first.
+    #[oai(path = "/v1/accounts", method = "get", operation_id = "listAccounts")]
+    async fn list(
+        &self,
+        tenant: Tenant,
+        /// `connected`, the default: only accounts that can send; `all`: whatever their status.
+        status: QueryParam<AccountFilter>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before; bound to the same filter.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<AccountBody>, Fails<AccountListFails>> {
+        let id = tenant.key.organisation_id;
+        let filter = status.0.unwrap_or_default();
+        let scope = format!("accounts/{id}&status={}", filter.as_str());
+        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.directory.accounts_of(id).into_iter().filter(|row| filter.shows(row.status));
+        Ok(place.answer(rows, |row| row.id.bits(), |row| AccountBody::of(row)))
     }
 }
 
 /// Which accounts a list shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum AccountFilter {
+pub enum AccountFilter {
     /// Those that can send.
     #[default]
     Connected,
@@ -72,22 +66,32 @@ pub(crate) enum AccountFilter {
 }
 
 impl AccountFilter {
-    /// Reads the contract's word.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Connected, Self::All].into_iter().find(|known| known.as_str() == text)
-    }
+    const ALL: [Self; 2] = [Self::Connected, Self::All];
 
     /// The contract's word.
-    pub(crate) const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
             Self::All => "all",
         }
     }
 
-    /// Whether the list shows an account of this status.
-    pub(crate) fn shows(self, status: AccountStatus) -> bool {
+    fn shows(self, status: AccountStatus) -> bool {
         self == Self::All || status == AccountStatus::Connected
+    }
+}
+
+impl Param for AccountFilter {
+    const EXPECTED: &'static str = "connected or all";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+
+    fn schema() -> MetaSchema {
+        let words = Self::ALL.map(|word| word.as_str().into());
+        let default = Some(Self::default().as_str().into());
+        MetaSchema { enum_items: words.to_vec(), default, ..MetaSchema::new("string") }
     }
 }
 
@@ -97,21 +101,12 @@ mod tests {
 
     #[test]
     fn the_filter_has_two_words() {
-        assert_eq!(AccountFilter::parse("connected"), Some(AccountFilter::Connected));
-        assert_eq!(AccountFilter::parse("all"), Some(AccountFilter::All));
-        assert_eq!(AccountFilter::parse("degraded"), None);
+        assert_eq!(AccountFilter::read("connected"), Some(AccountFilter::Connected));
+        assert_eq!(AccountFilter::read("all"), Some(AccountFilter::All));
+        assert_eq!(AccountFilter::read("degraded"), None);
         for status in AccountStatus::ALL {
             assert!(AccountFilter::All.shows(status));
             assert_eq!(AccountFilter::Connected.shows(status), status == AccountStatus::Connected);
-        }
-    }
-
-    #[test]
-    fn status_words_are_the_domains() {
-        use poem_openapi::types::ToJSON;
-        for status in AccountStatus::ALL {
-            let word = AccountStatusWord::from(status).to_json();
-            assert_eq!(word, Some(status.as_str().into()));
         }
     }
 }

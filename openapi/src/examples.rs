@@ -7,11 +7,11 @@ use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret}
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
-use kabar_core::domain::organisation::User;
+use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid};
+use kabar_core::ids::{AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid};
 
 /// 2026-06-19T11:00:00.000Z.
 const NOON_MS: i64 = 1_781_866_800_000;
@@ -36,7 +36,7 @@ pub(crate) fn account() -> Account {
     Account {
         id: AccountId::from_bits(bits(-9_000)),
         number: 1,
-        organisation_id: OrganisationId::from_bits(bits(-10_000)),
+        organisation_id: organisation().id,
         phone_number_id: PhoneNumberId::parse("106540352242922").expect("a literal of digits"),
         phone: phone("+447700900100"),
         name: Some("Front desk".into()),
@@ -46,6 +46,40 @@ pub(crate) fn account() -> Account {
         messages_per_second: 80,
         sandbox: false,
         created_at: at(-9_000),
+    }
+}
+
+pub(crate) fn organisation() -> Organisation {
+    Organisation {
+        id: OrganisationId::from_bits(bits(-10_000)),
+        name: "Toko Melati".into(),
+        tier: Tier::Pro,
+        limits: Tier::Pro.default_limits(),
+        sandbox: false,
+        suspended: false,
+        created_at: at(-10_000),
+    }
+}
+
+pub(crate) fn api_key() -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::from_bits(bits(-9_500)),
+        organisation_id: organisation().id,
+        label: "inbox sync".into(),
+        last4: "x7Qd".into(),
+        digest: [0; 32],
+        expires_at: None,
+        created_at: at(-9_500),
+    }
+}
+
+pub(crate) fn user() -> User {
+    User {
+        id: UserId::from_bits(bits(-8_000)),
+        organisation_id: organisation().id,
+        name: "Rina Hartono".into(),
+        email: Some("rina@example.com".into()),
+        created_at: at(-8_000),
     }
 }
 
@@ -66,13 +100,7 @@ pub(crate) fn conversation() -> Conversation {
         id: ConversationId::from_bits(bits(-4_000)),
         status: ConversationStatus::Open,
         contact: ContactRef::from(&contact()),
-        assignee: Some(Arc::new(User {
-            id: UserId::from_bits(bits(-8_000)),
-            organisation_id: OrganisationId::from_bits(bits(-10_000)),
-            name: "Rina Hartono".into(),
-            email: Some("rina@example.com".into()),
-            created_at: at(-8_000),
-        })),
+        assignee: Some(Arc::new(user())),
         unread_count: 2,
         last_message_at: Some(at(0)),
         last_inbound_at: Some(at(-1_000)),

@@ -4,6 +4,8 @@
 //! clients may rely on is `docs/contract.md`; the OpenAPI document is made from the code here.
 
 mod access;
+pub mod accounts;
+pub mod admin;
 mod app;
 pub mod body;
 mod contacts;
@@ -12,6 +14,7 @@ pub mod envelope;
 pub mod error;
 mod examples;
 mod idempotency;
+pub mod me;
 mod messages;
 mod params;
 mod poll;
@@ -20,6 +23,7 @@ mod render;
 mod roster;
 pub mod send;
 mod tags;
+pub mod users;
 mod wire;
 
 pub use app::{App, BodyLimits, WhatsAppKeys};

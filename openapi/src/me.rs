@@ -1,112 +1,26 @@
 //! Who is calling: the organization, the key, and the budgets in force.
 
-use kabar_core::domain::organisation::{ApiKey, Organisation, Tier};
-use poem_openapi::{Enum, Object};
+pub mod body;
 
-/// A price tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename = "Tier", rename_all = "lowercase")]
-pub enum TierWord {
-    /// 60 writes and 600 reads a minute.
-    Free,
-    /// 600 writes and 6000 reads a minute.
-    Pro,
-    /// As agreed.
-    Enterprise,
-}
+use poem_openapi::OpenApi;
 
-impl From<Tier> for TierWord {
-    fn from(tier: Tier) -> Self {
-        match tier {
-            Tier::Free => Self::Free,
-            Tier::Pro => Self::Pro,
-            Tier::Enterprise => Self::Enterprise,
-        }
-    }
-}
+use self::body::MeBody;
+use crate::access::Tenant;
+use crate::envelope::Data;
+use crate::tags::Tag;
 
-/// The caller.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Me")]
-pub struct MeBody {
-    /// The tenant that the key opens.
-    pub organization: MeOrganization,
-    /// The key that was used.
-    pub api_key: MeApiKey,
-    /// The budgets in force.
-    pub rate_limits: MeRateLimits,
-}
+/// The operation.
+#[derive(Debug, Clone, Copy)]
+pub struct MeApi;
 
-/// The caller's organization.
-#[derive(Debug, Clone, Object)]
-pub struct MeOrganization {
-    /// `org_…`.
-    pub id: String,
-    /// Always `organization`.
-    pub object: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// The caller's key, without its secret.
-#[derive(Debug, Clone, Object)]
-pub struct MeApiKey {
-    /// `key_…`.
-    pub id: String,
-    /// Always `api_key`.
-    pub object: String,
-    /// What the operator calls it.
-    pub label: String,
-    /// The last four characters of the secret.
-    pub last4: String,
-}
-
-/// Capacities of the caller's two budgets.
-#[derive(Debug, Clone, Object)]
-pub struct MeRateLimits {
-    /// The price tier.
-    pub tier: TierWord,
-    /// POST, PUT, PATCH and DELETE a minute.
-    pub write_per_minute: u32,
-    /// GET and HEAD a minute.
-    pub read_per_minute: u32,
-}
-
-impl MeBody {
-    /// What a key and its organization show of themselves.
-    #[must_use]
-    pub fn of(key: &ApiKey, organisation: &Organisation) -> Self {
-        Self {
-            organization: MeOrganization {
-                id: organisation.id.to_string(),
-                object: "organization".to_owned(),
-                name: organisation.name.to_string(),
-            },
-            api_key: MeApiKey {
-                id: key.id.to_string(),
-                object: "api_key".to_owned(),
-                label: key.label.to_string(),
-                last4: key.last4.to_string(),
-            },
-            rate_limits: MeRateLimits {
-                tier: organisation.tier.into(),
-                write_per_minute: organisation.limits.write_per_minute,
-                read_per_minute: organisation.limits.read_per_minute,
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use poem_openapi::types::ToJSON;
-
-    use super::*;
-
-    #[test]
-    fn tier_words_are_the_domains() {
-        for tier in Tier::ALL {
-            assert_eq!(TierWord::from(tier).to_json(), Some(tier.as_str().into()));
-        }
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Accounts")]
+impl MeApi {
+    /// Get the caller
+    ///
+    /// The organization and the key behind the request, and the budgets in force: a good first call.
+    #[oai(path = "/v1/me", method = "get", operation_id = "getMe")]
+    async fn get(&self, tenant: Tenant) -> Data<MeBody> {
+        Data(MeBody::of(&tenant.key, &tenant.organisation.get()))
     }
 }

@@ -6,8 +6,52 @@
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::page::{Limit, Page, Position};
 
+use crate::envelope::Listed;
+use crate::error::ApiError;
+use crate::params::CursorText;
+
+/// Which page of which list.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    key: &'a CursorKey,
+    scope: &'a str,
+    limit: Limit,
+    after: Option<Position>,
+}
+
+impl<'a> Place<'a> {
+    /// Reads what a client asked of the list `scope`.
+    ///
+    /// # Errors
+    /// `invalid_cursor` for a cursor of another list, or of nobody's.
+    pub(crate) fn read(
+        key: &'a CursorKey,
+        scope: &'a str,
+        limit: Option<Limit>,
+        cursor: Option<&CursorText>,
+    ) -> Result<Self, ApiError> {
+        let after = match cursor {
+            Some(text) => Some(key.open(scope, &text.0).ok_or_else(ApiError::invalid_cursor)?),
+            None => None,
+        };
+        Ok(Self { key, scope, limit: limit.unwrap_or_default(), after })
+    }
+
+    /// The answer, of rows that come newest first.
+    pub(crate) fn answer<T, B>(
+        &self,
+        rows: impl IntoIterator<Item = T>,
+        id_of: impl Fn(&T) -> u128,
+        show: impl Fn(&T) -> B,
+    ) -> Listed<B> {
+        let page = page(rows, &id_of, self.limit, self.after);
+        let next_cursor = next_cursor(&page, id_of, self.key, self.scope);
+        Listed { rows: page.rows.iter().map(show).collect(), next_cursor }
+    }
+}
+
 /// One page of rows that come newest first.
-pub(crate) fn page<T>(
+fn page<T>(
     rows: impl IntoIterator<Item = T>,
     id_of: impl Fn(&T) -> u128,
     limit: Limit,
@@ -18,7 +62,7 @@ pub(crate) fn page<T>(
 }
 
 /// The cursor of the page that follows, sealed for the list `scope`; `None` on the last page.
-pub(crate) fn next_cursor<T>(
+fn next_cursor<T>(
     page: &Page<T>,
     id_of: impl Fn(&T) -> u128,
     key: &CursorKey,

@@ -2,30 +2,49 @@
 //!
 //! It lists; making users is the operator's (`admin`).
 
-use kabar_core::domain::organisation::User;
-use poem_openapi::Object;
+pub mod body;
 
-/// A person to whom conversations can be assigned.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "User")]
-pub struct UserBody {
-    /// `usr_…`.
-    pub id: String,
-    /// Always `user`.
-    pub object: String,
-    /// The person's name.
-    pub name: String,
-    /// May be absent.
-    pub email: Option<String>,
+use std::sync::Arc;
+
+use kabar_core::domain::page::Limit;
+use poem_openapi::OpenApi;
+
+use self::body::UserBody;
+use crate::access::Tenant;
+use crate::app::App;
+use crate::envelope::Listed;
+use crate::error::{Fails, code_list};
+use crate::params::{CursorText, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
+
+code_list! {
+    /// What a list of users can be refused with.
+    UserListFails = [InvalidLimit, InvalidCursor];
 }
 
-impl From<&User> for UserBody {
-    fn from(user: &User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            object: "user".to_owned(),
-            name: user.name.to_string(),
-            email: user.email.as_deref().map(str::to_owned),
-        }
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct UsersApi(pub Arc<App>);
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Accounts")]
+impl UsersApi {
+    /// List users
+    ///
+    /// The people to whom your conversations can be assigned, the latest made first.
+    #[oai(path = "/v1/users", method = "get", operation_id = "listUsers")]
+    async fn list(
+        &self,
+        tenant: Tenant,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<UserBody>, Fails<UserListFails>> {
+        let id = tenant.key.organisation_id;
+        let scope = format!("users/{id}");
+        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        Ok(place.answer(self.0.directory.users_of(id), |user| user.id.bits(), |user| UserBody::of(user)))
     }
 }

@@ -7,19 +7,21 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::message::{Direction, MessageKind};
+use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{ContactId, ConversationId, MessageId, UserId};
+use kabar_core::ids::{AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::params::id_pattern;
+use crate::params::{Param, id_pattern};
 
 /// A value that is a text on the wire.
 pub trait Show: Send + Sync {
@@ -114,6 +116,16 @@ impl Show for Phone {
     }
 }
 
+impl Show for PhoneNumberId {
+    fn text(&self) -> impl Display + '_ {
+        self
+    }
+
+    fn schema() -> MetaSchema {
+        <Self as Param>::schema()
+    }
+}
+
 macro_rules! shown_ids {
     ($($kind:ident),*) => {$(
         impl Show for $kind {
@@ -129,7 +141,7 @@ macro_rules! shown_ids {
     )*};
 }
 
-shown_ids!(ConversationId, MessageId, ContactId, UserId);
+shown_ids!(ConversationId, MessageId, ContactId, UserId, AccountId, OrganisationId, ApiKeyId);
 
 macro_rules! shown_words {
     ($($kind:ident: $all:expr;)*) => {$(
@@ -150,6 +162,8 @@ shown_words! {
     MessageStatus: MessageStatus::ALL;
     MessageKind: MessageKind::ALL;
     Direction: [Direction::Inbound, Direction::Outbound];
+    AccountStatus: AccountStatus::ALL;
+    Tier: Tier::ALL;
 }
 
 macro_rules! nouns {
@@ -177,6 +191,16 @@ nouns! {
     MessageNoun = "message";
     /// `object` of a contact.
     ContactNoun = "contact";
+    /// `object` of an account.
+    AccountNoun = "account";
+    /// `object` of a user.
+    UserNoun = "user";
+    /// `object` of an organization.
+    OrganizationNoun = "organization";
+    /// `object` of an API key.
+    ApiKeyNoun = "api_key";
+    /// `object` of a resident account.
+    ActorNoun = "actor";
 }
 
 /// A JSON object that is kept as text and passed through untouched.

@@ -1,202 +1,97 @@
-//! Bodies of accounts: connecting a number, and changing a connected one.
-//!
-//! Secrets go straight into [`Secret`], which no log can show.
+//! The operator's operations on accounts.
 
-use kabar_actors::NewAccount;
-use kabar_core::domain::account::{Account, AccountPatch, AccountStatus, PhoneNumberId, Secret};
-use poem_openapi::{Enum, Object};
-use serde_json::Value;
+pub mod body;
 
-use crate::body::{FieldError, Fields};
+use std::sync::Arc;
 
-const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=4096;
-const APP_SECRET_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
-/// Meta's highest throughput of one number is 1000 messages a second.
-const MESSAGES_PER_SECOND: std::ops::RangeInclusive<i64> = 1..=1000;
+use kabar_actors::AccountConnection;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::command::{Command, Reply};
+use kabar_core::ids::OrganisationId;
+use poem_openapi::OpenApi;
 
-/// A number to be connected.
-#[derive(Clone, Object)]
-pub struct ConnectAccountBody {
-    /// Meta's id of the number.
-    #[oai(validator(min_length = 6, max_length = 20))]
-    pub phone_number_id: String,
-    /// The number, E.164; the leading `+` may be left out.
-    pub phone_number: String,
-    /// What to call it.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
-    /// Bearer token for Meta's API. Never shown again.
-    #[oai(validator(min_length = 1, max_length = 4096))]
-    pub access_token: String,
-    /// Key of its webhooks' signatures, where it differs from the server's. Never shown again.
-    #[oai(validator(min_length = 1, max_length = 512))]
-    pub app_secret: Option<String>,
+use self::body::{ConnectAccount, UpdateAccount};
+use super::no_organisation;
+use crate::access::Operator;
+use crate::accounts::body::AccountBody;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::envelope::{Created, Data};
+use crate::error::{ApiError, ErrorCode, Fails, code_list};
+use crate::params::PathParam;
+use crate::tags::Tag;
+
+code_list! {
+    /// What connecting a number can be refused with.
+    AccountConnectFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
+        AccountAlreadyConnected, PayloadTooLarge, UnsupportedMediaType, StorageUnavailable,
+    ];
+    /// What a change of an account can be refused with.
+    AccountUpdateFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable, Overloaded,
+    ];
 }
 
-/// A status that the operator can set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "lowercase")]
-pub enum SettableAccountStatus {
-    /// Works.
-    Connected,
-    /// Sends nothing.
-    Disconnected,
-}
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct AccountsAdmin(pub Arc<App>);
 
-/// Changes of an account. What is absent, or null, stays as it is.
-#[derive(Clone, Object)]
-pub struct PatchAccountBody {
-    /// Whether it may send.
-    pub status: Option<SettableAccountStatus>,
-    /// A new token; it makes a `degraded` account `connected` unless `status` says otherwise.
-    #[oai(validator(min_length = 1, max_length = 4096))]
-    pub access_token: Option<String>,
-    /// A new key of its webhooks' signatures.
-    #[oai(validator(min_length = 1, max_length = 512))]
-    pub app_secret: Option<String>,
-    /// Its pace of sending; 80 until changed.
-    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
-    pub messages_per_second: Option<u32>,
-}
-
-/// Reads `POST /admin/v1/organizations/{org_id}/accounts`.
-pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {
-    let fields = Fields::of_body(body)?;
-    Ok(NewAccount {
-        phone_number_id: fields.word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?,
-        phone: fields.phone("phone_number")?,
-        name: fields.optional_text("name", &NAME_CHARS)?.map(Into::into),
-        access_token: read_token(&fields, fields.text("access_token", &TOKEN_CHARS)?)?,
-        app_secret: fields.optional_text("app_secret", &APP_SECRET_CHARS)?.map(Secret::new),
-    })
-}
-
-/// Reads `PATCH /admin/v1/accounts/{phone_number_id}` for the account as it stands. A new token
-/// ends the `degraded` that its predecessor caused.
-pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch, FieldError> {
-    let fields = Fields::of_body(body)?;
-    let settable = |text: &str| {
-        let status = AccountStatus::parse(text)?;
-        matches!(status, AccountStatus::Connected | AccountStatus::Disconnected).then_some(status)
-    };
-    let status = fields.optional_word("status", "connected or disconnected", settable)?;
-    let access_token = fields.optional_text("access_token", &TOKEN_CHARS)?;
-    let access_token = access_token.map(|token| read_token(&fields, token)).transpose()?;
-    let app_secret = fields.optional_text("app_secret", &APP_SECRET_CHARS)?.map(Secret::new);
-    let pace = fields.optional_integer("messages_per_second", &MESSAGES_PER_SECOND)?;
-    let cured = access_token.is_some() && current.status == AccountStatus::Degraded;
-    Ok(AccountPatch {
-        status: status.or(cured.then_some(AccountStatus::Connected)),
-        access_token,
-        app_secret,
-        messages_per_second: pace.and_then(|pace| u32::try_from(pace).ok()),
-    })
-}
-
-/// A token travels in a header, so a blank or a line break that was copied along would break every
-/// call to WhatsApp.
-fn read_token(fields: &Fields<'_>, token: &str) -> Result<Secret, FieldError> {
-    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(Secret::new(token))
-    } else {
-        Err(fields.invalid("access_token", "visible ASCII characters, without blanks"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kabar_core::domain::phone::Phone;
-    use kabar_core::domain::time::Timestamp;
-    use kabar_core::ids::{AccountId, OrganisationId};
-    use serde_json::json;
-
-    use super::*;
-    use crate::body::Fault;
-
-    fn new(change: &Value) -> Value {
-        let mut body =
-            json!({"phone_number_id": "123456", "phone_number": "+6281234567890", "access_token": "EAAG"});
-        for (key, value) in change.as_object().unwrap() {
-            body[key] = value.clone();
-        }
-        body
-    }
-
-    fn standing(status: AccountStatus) -> Account {
-        Account {
-            id: AccountId::from_bits(1),
-            number: 1,
-            organisation_id: OrganisationId::from_bits(1),
-            phone_number_id: PhoneNumberId::parse("123456").unwrap(),
-            phone: Phone::parse("+6281234567890").unwrap(),
-            name: None,
-            status,
-            access_token: Secret::new("old"),
-            app_secret: None,
-            messages_per_second: 80,
-            sandbox: false,
-            created_at: Timestamp::EPOCH,
+#[OpenApi(tag = "Tag::Operator")]
+impl AccountsAdmin {
+    /// Connect a number
+    ///
+    /// The account is `connected` at once; whether the token is good shows when it is used. An
+    /// `Idempotency-Key` is not looked at here; the second call finds the number connected.
+    #[oai(
+        path = "/admin/v1/organizations/:org_id/accounts",
+        method = "post",
+        operation_id = "connectAccount"
+    )]
+    async fn connect(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+        body: JsonBody<ConnectAccount>,
+    ) -> Result<Created<AccountBody>, Fails<AccountConnectFails>> {
+        let new = body::read_new(&body.value)?;
+        match self.0.directory.connect_account(org_id.0, new).await? {
+            AccountConnection::Connected(slot) => {
+                let account = slot.account();
+                tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
+                Ok(Created(AccountBody::of(&account)))
+            }
+            AccountConnection::AlreadyConnected => Err(already_connected().into()),
+            AccountConnection::NoOrganisation => Err(no_organisation().into()),
         }
     }
 
-    #[test]
-    fn the_bounds_are_accepted() {
-        for change in [
-            json!({}),
-            json!({"name": null, "app_secret": null}),
-            json!({"name": "a".repeat(200), "app_secret": "a".repeat(512), "access_token": "a".repeat(4096)}),
-            json!({"phone_number_id": "1".repeat(20), "phone_number": "62 812-3456-7890"}),
-        ] {
-            assert!(read_new(&new(&change)).is_ok(), "{change}");
-        }
+    /// Update an account
+    ///
+    /// What is absent, or null, stays. A new token makes a `degraded` account `connected`, unless
+    /// `status` says otherwise.
+    #[oai(path = "/admin/v1/accounts/:phone_number_id", method = "patch", operation_id = "updateAccount")]
+    async fn update(
+        &self,
+        _operator: Operator,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: PathParam<PhoneNumberId>,
+        body: JsonBody<UpdateAccount>,
+    ) -> Result<Data<AccountBody>, Fails<AccountUpdateFails>> {
+        let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
+        let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
+        let patch = body::read_patch(&body.value, &slot.account())?;
+        let reply = self.0.accounts.execute(&slot, Command::Configure(patch), None).await??;
+        let Reply::Account(account) = reply else { return Err(ApiError::internal().into()) };
+        let status = account.status.as_str();
+        tracing::info!(account_id = %account.id, status, "operator changed an account");
+        Ok(Data(AccountBody::of(&account)))
     }
+}
 
-    #[test]
-    fn refusals_name_their_field() {
-        use Fault::{InvalidFieldValue, InvalidPhoneNumber, MissingRequiredField};
-        for (change, code, param) in [
-            (json!({"phone_number_id": null}), MissingRequiredField, "phone_number_id"),
-            (json!({"phone_number_id": "12345"}), InvalidFieldValue, "phone_number_id"),
-            (json!({"phone_number_id": 123_456}), InvalidFieldValue, "phone_number_id"),
-            (json!({"phone_number": null}), MissingRequiredField, "phone_number"),
-            (json!({"phone_number": "x"}), InvalidPhoneNumber, "phone_number"),
-            (json!({"access_token": null}), MissingRequiredField, "access_token"),
-            (json!({"access_token": ""}), InvalidFieldValue, "access_token"),
-            (json!({"access_token": "EAAG\n"}), InvalidFieldValue, "access_token"),
-            (json!({"access_token": "a".repeat(4097)}), InvalidFieldValue, "access_token"),
-            (json!({"app_secret": "a".repeat(513)}), InvalidFieldValue, "app_secret"),
-            (json!({"name": "a".repeat(201)}), InvalidFieldValue, "name"),
-        ] {
-            let error = read_new(&new(&change)).unwrap_err();
-            assert_eq!((error.code, error.param.as_str()), (code, param), "{change}");
-        }
-    }
-
-    #[test]
-    fn a_patch_sets_only_what_it_names() {
-        let read = |body, status| read_patch(&body, &standing(status));
-        assert_eq!(read(json!({}), AccountStatus::Connected), Ok(AccountPatch::default()));
-        let pace = read(json!({"messages_per_second": 1000}), AccountStatus::Connected).unwrap();
-        assert_eq!(pace, AccountPatch { messages_per_second: Some(1000), ..AccountPatch::default() });
-        for (body, param) in [
-            (json!({"status": "degraded"}), "status"),
-            (json!({"status": "onboarding"}), "status"),
-            (json!({"messages_per_second": 0}), "messages_per_second"),
-            (json!({"messages_per_second": 1001}), "messages_per_second"),
-        ] {
-            assert_eq!(read(body, AccountStatus::Connected).unwrap_err().param, param);
-        }
-    }
-
-    #[test]
-    fn a_new_token_cures_a_degraded_account_unless_told_otherwise() {
-        let status = |body, standing_as| read_patch(&body, &standing(standing_as)).unwrap().status;
-        let token = || json!({"access_token": "EAAG"});
-        assert_eq!(status(token(), AccountStatus::Degraded), Some(AccountStatus::Connected));
-        assert_eq!(status(token(), AccountStatus::Disconnected), None);
-        assert_eq!(status(json!({"messages_per_second": 5}), AccountStatus::Degraded), None);
-        let told = json!({"access_token": "EAAG", "status": "disconnected"});
-        assert_eq!(status(told, AccountStatus::Degraded), Some(AccountStatus::Disconnected));
-    }
+fn already_connected() -> ApiError {
+    let message = "this number is connected already, to this organization or another";
+    ApiError::new(ErrorCode::AccountAlreadyConnected, message).at("phone_number_id")
 }

@@ -1,89 +1,52 @@
-//! Resident accounts as the operator sees them: how far each is, and how busy.
+//! The operator's look at resident accounts.
 //!
 //! A picture of this moment in this process; accounts that nobody asks for are not in memory, and
 //! not in the list.
 
-use kabar_actors::ResidentReport;
-use poem_openapi::Object;
+pub mod body;
 
-/// An account in memory.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Actor")]
-pub struct ActorBody {
-    /// The account's id, `wba_…`.
-    pub id: String,
-    /// Always `actor`.
-    pub object: String,
-    /// Meta's id of the number.
-    pub phone_number_id: String,
-    /// Commits so far.
-    pub revision: i64,
-    /// Number of the last event in the account's log.
-    pub sequence: i64,
-    /// Conversations held in memory.
-    pub conversations: u64,
-    /// Conversations that did not change after this instant may be on disk only; null when all are
-    /// in memory.
-    pub horizon: Option<String>,
-    /// Commands that wait.
-    pub mailbox_depth: u64,
-    /// Commits a second since the account was loaded.
-    pub cycles_per_second: f64,
-    /// Pages served from cache, of all served since the account was loaded; 0 to 1.
-    pub cache_hit_ratio: f64,
-    /// Long polls that wait.
-    pub waiting_polls: u64,
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use kabar_core::domain::page::Limit;
+use poem_openapi::OpenApi;
+
+use self::body::ActorBody;
+use crate::access::Operator;
+use crate::app::App;
+use crate::envelope::Listed;
+use crate::error::{Fails, code_list};
+use crate::params::{CursorText, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
+
+code_list! {
+    /// What a list of resident accounts can be refused with.
+    ActorListFails = [InvalidLimit, InvalidCursor];
 }
 
-impl From<ResidentReport> for ActorBody {
-    fn from(report: ResidentReport) -> Self {
-        Self {
-            id: report.account_id.to_string(),
-            object: "actor".to_owned(),
-            phone_number_id: report.phone_number_id,
-            revision: report.revision,
-            sequence: report.sequence,
-            conversations: count(report.conversations),
-            horizon: report.horizon.map(|at| at.to_string()),
-            mailbox_depth: count(report.mailbox_depth),
-            cycles_per_second: thousandths(report.cycles_per_second),
-            cache_hit_ratio: thousandths(report.cache_hit_ratio),
-            waiting_polls: count(report.waiting_polls),
-        }
-    }
-}
+/// The operation.
+#[derive(Debug, Clone)]
+pub struct ActorsAdmin(pub Arc<App>);
 
-fn count(items: usize) -> u64 {
-    u64::try_from(items).unwrap_or(u64::MAX)
-}
-
-/// More digits would be noise.
-fn thousandths(figure: f64) -> f64 {
-    (figure * 1000.0).round() / 1000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use kabar_core::ids::AccountId;
-
-    use super::*;
-
-    #[test]
-    fn figures_are_readable() {
-        let body = ActorBody::from(ResidentReport {
-            account_id: AccountId::from_bits(1),
-            phone_number_id: "123456".to_owned(),
-            revision: 7,
-            sequence: 9,
-            conversations: 3,
-            horizon: None,
-            mailbox_depth: 0,
-            cycles_per_second: 0.123_456,
-            cache_hit_ratio: 2.0 / 3.0,
-            waiting_polls: 1,
-        });
-        assert!((body.cycles_per_second - 0.123).abs() < f64::EPSILON);
-        assert!((body.cache_hit_ratio - 0.667).abs() < f64::EPSILON);
-        assert_eq!((body.conversations, body.horizon), (3, None));
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Operator")]
+impl ActorsAdmin {
+    /// List resident accounts
+    ///
+    /// The accounts that this process holds in memory, the most recently connected first.
+    #[oai(path = "/admin/v1/actors", method = "get", operation_id = "listActors")]
+    async fn list(
+        &self,
+        _operator: Operator,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<ActorBody>, Fails<ActorListFails>> {
+        let place = Place::read(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
+        let mut residents = self.0.accounts.residents();
+        residents.sort_by_key(|resident| Reverse(resident.account_id));
+        Ok(place.answer(residents, |resident| resident.account_id.bits(), ActorBody::of))
     }
 }

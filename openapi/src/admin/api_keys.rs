@@ -1,125 +1,96 @@
-//! API keys as the operator makes and sees them.
-//!
-//! Invariant: the secret is shown in the answer that makes the key, and nowhere else.
+//! The operator's operations on API keys.
+
+pub mod body;
 
 use std::sync::Arc;
 
-use kabar_core::domain::organisation::ApiKey;
-use kabar_core::domain::time::{Bound, Timestamp};
-use poem_openapi::Object;
-use serde_json::Value;
+use kabar_core::domain::page::Limit;
+use kabar_core::ids::{ApiKeyId, OrganisationId};
+use poem_openapi::OpenApi;
 
-use crate::body::{FieldError, Fields};
+use self::body::{ApiKeyBody, CreateApiKey, CreatedApiKeyBody};
+use super::{no_organisation, organisation};
+use crate::access::Operator;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::envelope::{Created, Gone, Listed};
+use crate::error::{ApiError, Fails, code_list};
+use crate::params::{CursorText, PathParam, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
 
-const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-
-/// A key to be made.
-#[derive(Debug, Clone, Object)]
-pub struct CreateApiKeyBody {
-    /// What to call it.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub label: String,
-    /// RFC 3339, in the future; from then on the key answers 401 `expired_api_key`. Never, unless
-    /// given.
-    pub expires_at: Option<String>,
+code_list! {
+    /// What a new key can be refused with.
+    ApiKeyCreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, PayloadTooLarge,
+        UnsupportedMediaType, StorageUnavailable,
+    ];
+    /// What a list of keys can be refused with.
+    ApiKeyListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound];
+    /// What revoking a key can be refused with.
+    ApiKeyRevokeFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
 
-/// A key, without its secret.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "ApiKey")]
-pub struct ApiKeyBody {
-    /// `key_…`.
-    pub id: String,
-    /// Always `api_key`.
-    pub object: String,
-    /// What it is called.
-    pub label: String,
-    /// The last four characters of its secret.
-    pub last4: String,
-    /// From then on it answers 401 `expired_api_key`.
-    pub expires_at: Option<String>,
-    /// When it was made.
-    pub created_at: String,
-}
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct ApiKeysAdmin(pub Arc<App>);
 
-/// A key that was just made, with its secret.
-#[derive(Clone, Object)]
-#[oai(rename = "CreatedApiKey")]
-pub struct CreatedApiKeyBody {
-    /// `key_…`.
-    pub id: String,
-    /// Always `api_key`.
-    pub object: String,
-    /// What it is called.
-    pub label: String,
-    /// The last four characters of its secret.
-    pub last4: String,
-    /// The secret, shown here and never again: `Authorization: Bearer <key>`.
-    pub key: String,
-    /// From then on it answers 401 `expired_api_key`.
-    pub expires_at: Option<String>,
-    /// When it was made.
-    pub created_at: String,
-}
-
-impl From<&ApiKey> for ApiKeyBody {
-    fn from(key: &ApiKey) -> Self {
-        Self {
-            id: key.id.to_string(),
-            object: "api_key".to_owned(),
-            label: key.label.to_string(),
-            last4: key.last4.to_string(),
-            expires_at: key.expires_at.map(|at| at.to_string()),
-            created_at: key.created_at.to_string(),
-        }
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Operator")]
+impl ApiKeysAdmin {
+    /// Create an API key
+    ///
+    /// The answer holds the secret, which is shown there and never again. An `Idempotency-Key` is not
+    /// looked at here; a key that was made twice shows in the list.
+    #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
+    async fn create(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+        body: JsonBody<CreateApiKey>,
+    ) -> Result<Created<CreatedApiKeyBody>, Fails<ApiKeyCreateFails>> {
+        let new = body::read_new(&body.value, self.0.clock.now())?;
+        let made = self.0.directory.create_api_key(org_id.0, new.label, new.expires_at).await?;
+        let (key, secret) = made.ok_or_else(no_organisation)?;
+        tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
+        Ok(Created(CreatedApiKeyBody::of(&key, secret)))
     }
-}
 
-impl CreatedApiKeyBody {
-    /// A key with the secret that opens it.
-    #[must_use]
-    pub fn of(key: &ApiKey, secret: String) -> Self {
-        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = key.into();
-        Self { id, object, label, last4, key: secret, expires_at, created_at }
+    /// List an organization's API keys
+    ///
+    /// The latest made first; revoked keys are not shown.
+    #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
+    async fn list(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<ApiKeyBody>, Fails<ApiKeyListFails>> {
+        let id = organisation(&self.0, org_id.0)?.id;
+        let scope = format!("api_keys/{id}");
+        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        Ok(place.answer(self.0.directory.api_keys_of(id), |key| key.id.bits(), ApiKeyBody::of))
     }
-}
 
-/// What a new key is called, and until when it opens anything.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NewApiKey {
-    pub(super) label: Arc<str>,
-    pub(super) expires_at: Option<Timestamp>,
-}
-
-/// Reads `POST /admin/v1/organizations/{org_id}/api_keys`.
-pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
-    let fields = Fields::of_body(body)?;
-    let label = fields.text("label", &LABEL_CHARS)?.into();
-    let future = |text: &str| Bound::parse(text).map(Bound::strictly_after).filter(|at| *at > now);
-    let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;
-    Ok(NewApiKey { label, expires_at })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn keys_expire_in_the_future_or_never() {
-        let now = Timestamp::from_millis(1_781_866_800_000);
-        let read = |body| read_new(&body, now).map(|new| new.expires_at).map_err(|error| error.param);
-        assert_eq!(read(json!({"label": "ci"})), Ok(None));
-        assert_eq!(read(json!({"label": "ci", "expires_at": null})), Ok(None));
-        assert_eq!(
-            read(json!({"label": "ci", "expires_at": "2026-06-19T18:00:01+07:00"})),
-            Ok(Some(Timestamp::from_millis(1_781_866_801_000)))
-        );
-        for at in [json!("2026-06-19T11:00:00Z"), json!("tomorrow"), json!(1_781_866_801)] {
-            assert_eq!(read(json!({"label": "ci", "expires_at": at})), Err("expires_at".to_owned()));
+    /// Revoke an API key
+    ///
+    /// Its very next request fails.
+    #[oai(path = "/admin/v1/api_keys/:key_id", method = "delete", operation_id = "revokeApiKey")]
+    async fn revoke(
+        &self,
+        _operator: Operator,
+        /// The key (`key_…`), not its secret.
+        key_id: PathParam<ApiKeyId>,
+    ) -> Result<Gone, Fails<ApiKeyRevokeFails>> {
+        if !self.0.directory.revoke_api_key(key_id.0).await? {
+            return Err(ApiError::not_found("API key", "key_id").into());
         }
-        assert_eq!(read(json!({"label": "é".repeat(201)})), Err("label".to_owned()));
-        assert_eq!(read(json!({})), Err("label".to_owned()));
+        tracing::info!(api_key_id = %key_id.0, "operator revoked an API key");
+        Ok(Gone)
     }
 }

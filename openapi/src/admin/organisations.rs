@@ -1,231 +1,110 @@
-//! Organisations as the operator makes, changes and sees them, and how tier and budgets agree.
-//!
-//! Invariant: `free` and `pro` have their tier's figures, whatever a body says; only `enterprise`
-//! has figures of its own. A body may repeat the tier's figures, as one that was read before does.
+//! The operator's operations on organisations.
 
-use kabar_actors::{NewOrganisation, OrganisationPatch};
-use kabar_core::domain::organisation::{Organisation, RateLimits, Tier};
-use poem_openapi::Object;
-use serde_json::Value;
+pub mod body;
 
-use crate::body::{FieldError, Fields};
-use crate::me::TierWord;
+use std::sync::Arc;
 
-const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
+use kabar_core::domain::page::Limit;
+use kabar_core::ids::OrganisationId;
+use poem_openapi::OpenApi;
 
-/// An organization to be made.
-#[derive(Debug, Clone, Object)]
-pub struct CreateOrganizationBody {
-    /// Its name.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: String,
-    /// `free` unless given.
-    pub tier: Option<TierWord>,
-    /// With tier `enterprise` only: POST, PUT, PATCH and DELETE a minute; 6000 unless given.
-    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub write_per_minute: Option<u32>,
-    /// With tier `enterprise` only: GET and HEAD a minute; 60000 unless given.
-    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub read_per_minute: Option<u32>,
-    /// Whether its keys are test keys and its events say `livemode: false`.
-    pub sandbox: Option<bool>,
+use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
+use super::{no_organisation, organisation};
+use crate::access::Operator;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::envelope::{Created, Data, Listed};
+use crate::error::{Fails, code_list};
+use crate::params::{CursorText, PathParam, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
+
+code_list! {
+    /// What a new organization can be refused with.
+    OrganizationCreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable,
+    ];
+    /// What a list of organizations can be refused with.
+    OrganizationListFails = [InvalidLimit, InvalidCursor];
+    /// What reading an organization can be refused with.
+    OrganizationGetFails = [InvalidFieldValue, ResourceNotFound];
+    /// What a change of an organization can be refused with.
+    OrganizationUpdateFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable,
+    ];
 }
 
-/// Changes of an organization. What is absent, or null, stays as it is.
-#[derive(Debug, Clone, Object)]
-pub struct PatchOrganizationBody {
-    /// Its name.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
-    /// A new tier brings its own figures.
-    pub tier: Option<TierWord>,
-    /// With tier `enterprise` only.
-    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub write_per_minute: Option<u32>,
-    /// With tier `enterprise` only.
-    #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub read_per_minute: Option<u32>,
-    /// Whether its calls are refused with 403 `organization_suspended`.
-    pub suspended: Option<bool>,
-}
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct OrganisationsAdmin(pub Arc<App>);
 
-/// A tenant.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Organization")]
-pub struct OrganizationBody {
-    /// `org_…`.
-    pub id: String,
-    /// Always `organization`.
-    pub object: String,
-    /// Its name.
-    pub name: String,
-    /// Its price tier.
-    pub tier: TierWord,
-    /// POST, PUT, PATCH and DELETE a minute.
-    pub write_per_minute: u32,
-    /// GET and HEAD a minute.
-    pub read_per_minute: u32,
-    /// Whether its keys are test keys.
-    pub sandbox: bool,
-    /// Whether its calls are refused.
-    pub suspended: bool,
-    /// When it was made.
-    pub created_at: String,
-}
-
-impl From<&Organisation> for OrganizationBody {
-    fn from(organisation: &Organisation) -> Self {
-        Self {
-            id: organisation.id.to_string(),
-            object: "organization".to_owned(),
-            name: organisation.name.to_string(),
-            tier: organisation.tier.into(),
-            write_per_minute: organisation.limits.write_per_minute,
-            read_per_minute: organisation.limits.read_per_minute,
-            sandbox: organisation.sandbox,
-            suspended: organisation.suspended,
-            created_at: organisation.created_at.to_string(),
-        }
-    }
-}
-
-/// Reads `POST /admin/v1/organizations`.
-pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
-    let fields = Fields::of_body(body)?;
-    let name = fields.text("name", &NAME_CHARS)?.into();
-    let tier = read_tier(&fields)?.unwrap_or(Tier::Free);
-    let limits = read_limits(&fields, tier, tier.default_limits())?;
-    let sandbox = fields.optional_flag("sandbox")?.unwrap_or(false);
-    Ok(NewOrganisation { name, tier, limits, sandbox })
-}
-
-/// Reads `PATCH /admin/v1/organizations/{org_id}` for the organisation as it stands.
-pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<OrganisationPatch, FieldError> {
-    let fields = Fields::of_body(body)?;
-    let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
-    let tier = read_tier(&fields)?;
-    let target = tier.unwrap_or(current.tier);
-    // A new tier brings its own figures; the same tier keeps those in force.
-    let base = if target == current.tier { current.limits } else { target.default_limits() };
-    let limits = Some(read_limits(&fields, target, base)?);
-    let suspended = fields.optional_flag("suspended")?;
-    Ok(OrganisationPatch { name, tier, limits, suspended })
-}
-
-fn read_tier(fields: &Fields<'_>) -> Result<Option<Tier>, FieldError> {
-    fields.optional_word("tier", "free, pro or enterprise", Tier::parse)
-}
-
-fn read_limits(fields: &Fields<'_>, tier: Tier, base: RateLimits) -> Result<RateLimits, FieldError> {
-    Ok(RateLimits {
-        write_per_minute: read_limit(fields, "write_per_minute", tier, base.write_per_minute)?,
-        read_per_minute: read_limit(fields, "read_per_minute", tier, base.read_per_minute)?,
-    })
-}
-
-fn read_limit(fields: &Fields<'_>, key: &str, tier: Tier, base: u32) -> Result<u32, FieldError> {
-    let given = fields.optional_integer(key, &PER_MINUTE)?.and_then(|n| u32::try_from(n).ok());
-    match given {
-        None => Ok(base),
-        Some(figure) if tier == Tier::Enterprise || figure == base => Ok(figure),
-        Some(_) => {
-            let why = format!("{key} can be set for tier enterprise only; {} has {base}", tier.as_str());
-            Err(fields.refused(key, &why))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kabar_core::domain::time::Timestamp;
-    use kabar_core::ids::OrganisationId;
-    use serde_json::json;
-
-    use super::*;
-    use crate::body::Fault;
-
-    fn standing(tier: Tier, limits: RateLimits) -> Organisation {
-        Organisation {
-            id: OrganisationId::from_bits(1),
-            name: "Warung".into(),
-            tier,
-            limits,
-            sandbox: false,
-            suspended: false,
-            created_at: Timestamp::EPOCH,
-        }
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Operator")]
+impl OrganisationsAdmin {
+    /// Create an organization
+    ///
+    /// A tenant, without keys or numbers yet. Figures of its own may be given with tier `enterprise`
+    /// only. An `Idempotency-Key` is not looked at here.
+    #[oai(path = "/admin/v1/organizations", method = "post", operation_id = "createOrganization")]
+    async fn create(
+        &self,
+        _operator: Operator,
+        body: JsonBody<CreateOrganization>,
+    ) -> Result<Created<OrganizationBody>, Fails<OrganizationCreateFails>> {
+        let new = body::read_new(&body.value)?;
+        let made = self.0.directory.create_organisation(new).await?;
+        tracing::info!(organisation_id = %made.id, "operator made an organisation");
+        Ok(Created(OrganizationBody::of(&made)))
     }
 
-    fn limits(write_per_minute: u32, read_per_minute: u32) -> RateLimits {
-        RateLimits { write_per_minute, read_per_minute }
+    /// List organizations
+    ///
+    /// The latest made first.
+    #[oai(path = "/admin/v1/organizations", method = "get", operation_id = "listOrganizations")]
+    async fn list(
+        &self,
+        _operator: Operator,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<OrganizationBody>, Fails<OrganizationListFails>> {
+        let place = Place::read(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
+        let rows = self.0.directory.organisations();
+        Ok(place.answer(rows, |row| row.id.bits(), |row| OrganizationBody::of(row)))
     }
 
-    #[test]
-    fn a_tier_brings_its_figures() {
-        for (body, tier, expected) in [
-            (json!({"name": "a"}), Tier::Free, limits(60, 600)),
-            (json!({"name": "a", "tier": "pro"}), Tier::Pro, limits(600, 6000)),
-            (json!({"name": "a", "tier": "pro", "write_per_minute": 600}), Tier::Pro, limits(600, 6000)),
-            (json!({"name": "a", "tier": "enterprise"}), Tier::Enterprise, limits(6000, 60_000)),
-            (
-                json!({"name": "a", "tier": "enterprise", "read_per_minute": 7}),
-                Tier::Enterprise,
-                limits(6000, 7),
-            ),
-            (
-                json!({"name": "a", "tier": "enterprise", "write_per_minute": 10_000_000, "read_per_minute": 1}),
-                Tier::Enterprise,
-                limits(10_000_000, 1),
-            ),
-        ] {
-            let new = read_new(&body).unwrap();
-            assert_eq!((new.tier, new.limits), (tier, expected), "{body}");
-        }
+    /// Get an organization
+    #[oai(path = "/admin/v1/organizations/:org_id", method = "get", operation_id = "getOrganization")]
+    async fn get(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+    ) -> Result<Data<OrganizationBody>, Fails<OrganizationGetFails>> {
+        let found = organisation(&self.0, org_id.0)?;
+        Ok(Data(OrganizationBody::of(&found)))
     }
 
-    #[test]
-    fn refusals_name_their_field() {
-        for (body, code, param) in [
-            (json!({}), Fault::MissingRequiredField, "name"),
-            (json!({"name": ""}), Fault::InvalidFieldValue, "name"),
-            (json!({"name": "a".repeat(201)}), Fault::InvalidFieldValue, "name"),
-            (json!({"name": "a", "tier": "gold"}), Fault::InvalidFieldValue, "tier"),
-            (json!({"name": "a", "sandbox": "no"}), Fault::InvalidFieldValue, "sandbox"),
-            (json!({"name": "a", "write_per_minute": 61}), Fault::InvalidFieldValue, "write_per_minute"),
-            (
-                json!({"name": "a", "tier": "enterprise", "read_per_minute": 0}),
-                Fault::InvalidFieldValue,
-                "read_per_minute",
-            ),
-            (
-                json!({"name": "a", "tier": "enterprise", "read_per_minute": 10_000_001}),
-                Fault::InvalidFieldValue,
-                "read_per_minute",
-            ),
-        ] {
-            let error = read_new(&body).unwrap_err();
-            assert_eq!((error.code, error.param.as_str()), (code, param), "{body}");
-        }
-        assert!(read_new(&json!({"name": "a".repeat(200)})).is_ok());
-    }
-
-    #[test]
-    fn a_patch_keeps_tier_and_figures_together() {
-        let own = limits(5, 50);
-        let enterprise = standing(Tier::Enterprise, own);
-        let free = standing(Tier::Free, Tier::Free.default_limits());
-        for (current, body, expected) in [
-            (&enterprise, json!({"suspended": true}), own),
-            (&enterprise, json!({"write_per_minute": 6}), limits(6, 50)),
-            (&enterprise, json!({"tier": "enterprise"}), own),
-            (&enterprise, json!({"tier": "pro"}), limits(600, 6000)),
-            (&free, json!({"tier": "enterprise", "write_per_minute": 9}), limits(9, 60_000)),
-            (&free, json!({}), limits(60, 600)),
-        ] {
-            assert_eq!(read_patch(&body, current).unwrap().limits, Some(expected), "{body}");
-        }
-        let error = read_patch(&json!({"tier": "pro", "write_per_minute": 5}), &enterprise).unwrap_err();
-        assert_eq!(error.param, "write_per_minute");
+    /// Update an organization
+    ///
+    /// What is absent, or null, stays. A new tier brings its own figures; `enterprise` keeps those
+    /// that it has unless others are given. `suspended` takes effect with the next request.
+    #[oai(path = "/admin/v1/organizations/:org_id", method = "patch", operation_id = "updateOrganization")]
+    async fn update(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+        body: JsonBody<UpdateOrganization>,
+    ) -> Result<Data<OrganizationBody>, Fails<OrganizationUpdateFails>> {
+        let patch = body::read_patch(&body.value, &*organisation(&self.0, org_id.0)?)?;
+        let updated = self.0.directory.patch_organisation(org_id.0, patch).await?;
+        let updated = updated.ok_or_else(no_organisation)?;
+        let suspended = updated.suspended;
+        tracing::info!(organisation_id = %updated.id, suspended, "operator changed an organisation");
+        Ok(Data(OrganizationBody::of(&updated)))
     }
 }

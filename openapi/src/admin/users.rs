@@ -1,67 +1,53 @@
-//! Bodies of users, the people to whom conversations are assigned.
+//! The operator's operations on users. Users never change once made.
+
+pub mod body;
 
 use std::sync::Arc;
 
-use poem_openapi::Object;
-use serde_json::Value;
+use kabar_core::ids::OrganisationId;
+use poem_openapi::OpenApi;
 
-use crate::body::{FieldError, Fields};
+use self::body::CreateUser;
+use super::no_organisation;
+use crate::access::Operator;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::envelope::Created;
+use crate::error::{Fails, code_list};
+use crate::params::PathParam;
+use crate::tags::Tag;
+use crate::users::body::UserBody;
 
-const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-/// RFC 5321, 4.5.3.1.3, less the angle brackets.
-const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 3..=254;
-
-/// A user to be made.
-#[derive(Debug, Clone, Object)]
-pub struct CreateUserBody {
-    /// The person's name.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: String,
-    /// May be left out.
-    #[oai(validator(min_length = 3, max_length = 254))]
-    pub email: Option<String>,
+code_list! {
+    /// What a new user can be refused with.
+    UserCreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, PayloadTooLarge,
+        UnsupportedMediaType, StorageUnavailable,
+    ];
 }
 
-/// A person to be made known.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NewUser {
-    pub(super) name: Arc<str>,
-    pub(super) email: Option<Arc<str>>,
-}
+/// The operation.
+#[derive(Debug, Clone)]
+pub struct UsersAdmin(pub Arc<App>);
 
-/// Reads `POST /admin/v1/organizations/{org_id}/users`.
-pub(super) fn read_new(body: &Value) -> Result<NewUser, FieldError> {
-    let fields = Fields::of_body(body)?;
-    let name = fields.text("name", &NAME_CHARS)?.into();
-    let email = match fields.optional_text("email", &EMAIL_CHARS)? {
-        Some(text) if is_address(text) => Some(text.into()),
-        Some(_) => return Err(fields.invalid("email", "an email address")),
-        None => None,
-    };
-    Ok(NewUser { name, email })
-}
-
-/// Something on both sides of an `@`, and no blanks. Whether mail arrives, only mail can tell.
-fn is_address(text: &str) -> bool {
-    let sides = text.rsplit_once('@');
-    sides.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn users_have_a_name_and_perhaps_an_address() {
-        let read = |body| read_new(&body).map_err(|error| error.param);
-        assert_eq!(read(json!({"name": "Ayu"})), Ok(NewUser { name: "Ayu".into(), email: None }));
-        assert!(read(json!({"name": "Ayu", "email": "ayu@example.com"})).is_ok());
-        for email in ["ayu", "@example.com", "ayu@", "a yu@example.com", "ayu@example.com\n"] {
-            assert_eq!(read(json!({"name": "Ayu", "email": email})), Err("email".to_owned()), "{email}");
-        }
-        assert_eq!(read(json!({"email": "ayu@example.com"})), Err("name".to_owned()));
+#[OpenApi(tag = "Tag::Operator")]
+impl UsersAdmin {
+    /// Create a user
+    ///
+    /// A person to whom the organization's conversations can be assigned. An `Idempotency-Key` is not
+    /// looked at here.
+    #[oai(path = "/admin/v1/organizations/:org_id/users", method = "post", operation_id = "createUser")]
+    async fn create(
+        &self,
+        _operator: Operator,
+        /// The organization.
+        org_id: PathParam<OrganisationId>,
+        body: JsonBody<CreateUser>,
+    ) -> Result<Created<UserBody>, Fails<UserCreateFails>> {
+        let new = body::read_new(&body.value)?;
+        let made = self.0.directory.create_user(org_id.0, new.name, new.email).await?;
+        let user = made.ok_or_else(no_organisation)?;
+        tracing::info!(organisation_id = %org_id.0, user_id = %user.id, "operator made a user");
+        Ok(Created(UserBody::of(&user)))
     }
 }

@@ -1,0 +1,51 @@
+//! `/admin/v1`: what the operator of a server may do, across tenants.
+//!
+//! Invariants: the front door lets nobody but the operator in, and every operation asks for that;
+//! every write leaves one line in the log, with ids and never with a secret. Operator calls draw on
+//! no budget. `Idempotency-Key` is not looked at here: keys belong to a tenant, and a repeated call
+//! is either harmless (PATCH, DELETE), refused (a number connected twice), or makes a second
+//! resource that can be seen in its list.
+
+pub mod accounts;
+pub mod actors;
+pub mod api_keys;
+pub mod organisations;
+pub mod users;
+
+use std::sync::Arc;
+
+use kabar_core::domain::organisation::Organisation;
+use kabar_core::ids::OrganisationId;
+
+use crate::app::App;
+use crate::error::ApiError;
+
+pub use accounts::AccountsAdmin;
+pub use actors::ActorsAdmin;
+pub use api_keys::ApiKeysAdmin;
+pub use organisations::OrganisationsAdmin;
+pub use users::UsersAdmin;
+
+/// All of the operator's operations.
+pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin);
+
+/// The operator's operations over these facades.
+#[must_use]
+pub fn api(app: &Arc<App>) -> AdminApi {
+    (
+        OrganisationsAdmin(app.clone()),
+        ApiKeysAdmin(app.clone()),
+        UsersAdmin(app.clone()),
+        AccountsAdmin(app.clone()),
+        ActorsAdmin(app.clone()),
+    )
+}
+
+/// The tenant that a path names.
+fn organisation(app: &App, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
+    app.directory.organisation(id).ok_or_else(no_organisation)
+}
+
+fn no_organisation() -> ApiError {
+    ApiError::not_found("organization", "org_id")
+}

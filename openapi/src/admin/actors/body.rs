@@ -1,0 +1,97 @@
+//! A resident account on the wire: how far it is, and how busy.
+
+use kabar_actors::ResidentReport;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::AccountId;
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::wire::{ActorNoun, Shown};
+
+/// An account in memory.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Actor", example)]
+pub struct ActorBody {
+    /// The account's id, `wba_…`.
+    pub id: Shown<AccountId>,
+    /// Always `actor`.
+    pub object: Shown<ActorNoun>,
+    /// WhatsApp's id of the number.
+    pub phone_number_id: String,
+    /// Commits so far.
+    pub revision: i64,
+    /// Number of the last event in the account's log.
+    pub sequence: i64,
+    /// Conversations held in memory.
+    pub conversations: u64,
+    /// Conversations that did not change after this instant may be on disk only; null when all are
+    /// in memory.
+    pub horizon: Option<Shown<Timestamp>>,
+    /// Commands that wait.
+    pub mailbox_depth: u64,
+    /// Commits a second since the account was loaded.
+    pub cycles_per_second: f64,
+    /// Pages served from cache, of all served since the account was loaded; 0 to 1.
+    pub cache_hit_ratio: f64,
+    /// Long polls that wait.
+    pub waiting_polls: u64,
+}
+
+impl ActorBody {
+    /// What a resident account shows.
+    #[must_use]
+    pub fn of(report: &ResidentReport) -> Self {
+        Self {
+            id: Shown(report.account_id),
+            object: Shown(ActorNoun),
+            phone_number_id: report.phone_number_id.clone(),
+            revision: report.revision,
+            sequence: report.sequence,
+            conversations: count(report.conversations),
+            horizon: report.horizon.map(Shown),
+            mailbox_depth: count(report.mailbox_depth),
+            cycles_per_second: thousandths(report.cycles_per_second),
+            cache_hit_ratio: thousandths(report.cache_hit_ratio),
+            waiting_polls: count(report.waiting_polls),
+        }
+    }
+}
+
+impl Example for ActorBody {
+    fn example() -> Self {
+        let account = crate::examples::account();
+        Self::of(&ResidentReport {
+            account_id: account.id,
+            phone_number_id: account.phone_number_id.to_string(),
+            revision: 1_204,
+            sequence: 3_377,
+            conversations: 512,
+            horizon: None,
+            mailbox_depth: 0,
+            cycles_per_second: 0.8,
+            cache_hit_ratio: 0.994,
+            waiting_polls: 3,
+        })
+    }
+}
+
+fn count(items: usize) -> u64 {
+    u64::try_from(items).unwrap_or(u64::MAX)
+}
+
+/// More digits would be noise.
+fn thousandths(figure: f64) -> f64 {
+    (figure * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_readable() {
+        for (figure, shown) in [(0.0, 0.0), (0.123_456, 0.123), (2.0 / 3.0, 0.667), (1.0, 1.0)] {
+            assert!((thousandths(figure) - shown).abs() < f64::EPSILON, "{figure}");
+        }
+    }
+}

