@@ -15,7 +15,7 @@ use kabar_core::domain::account::Secret;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::{Store, StoreOptions};
-use kabar_openapi::{App, Renderer};
+use kabar_openapi::{App, BodyLimits, Renderer, WhatsAppKeys};
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -93,13 +93,17 @@ impl Server {
             clock,
             cursor_key,
             operator_token: secrets.operator_token,
-            app_secret: secrets.app_secret,
-            verify_token: secrets.verify_token,
+            whatsapp: WhatsAppKeys {
+                verify_token: Some(secrets.verify_token),
+                app_secret: Some(secrets.app_secret),
+            },
+            limits: BodyLimits {
+                json_bytes: settings.limits.body_bytes,
+                ingress_bytes: settings.limits.ingress_bytes,
+            },
             store: store.clone(),
             metrics: metrics.clone(),
             allowed_origins: settings.cors.allowed_origins.clone(),
-            body_bytes: settings.limits.body_bytes,
-            ingress_bytes: settings.limits.ingress_bytes,
             stopping: stopping.clone(),
         };
         let acceptor = TcpAcceptor::from_tokio(listener)?;
@@ -119,6 +123,7 @@ impl Server {
         let served = self.serving.await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.accounts.stop().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")?.context("the HTTP surface failed")
     }

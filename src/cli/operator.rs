@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 pub struct Remote {
     /// Address of the server.
-    #[arg(long, env = "KABAR_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: String,
     /// Operator token of the server.
     #[arg(long, env = "KABAR_OPERATOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -110,10 +110,10 @@ enum AccountCommand {
         #[arg(long)]
         name: Option<String>,
         /// Token for Meta's API.
-        #[arg(long, env = "KABAR_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+        #[arg(long, env = "WHATSAPP_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
         access_token: String,
         /// Key of its webhooks' signatures, where it differs from the server's.
-        #[arg(long, env = "KABAR_ACCOUNT_APP_SECRET", hide_env_values = true, value_name = "SECRET")]
+        #[arg(long, env = "WHATSAPP_APP_SECRET", hide_env_values = true, value_name = "SECRET")]
         app_secret: Option<String>,
     },
     /// Change a connected number.
@@ -124,7 +124,7 @@ enum AccountCommand {
         #[arg(long)]
         status: Option<String>,
         /// New token for Meta's API.
-        #[arg(long, env = "KABAR_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+        #[arg(long, env = "WHATSAPP_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
         access_token: Option<String>,
         /// Pace of sending.
         #[arg(long, value_name = "N")]

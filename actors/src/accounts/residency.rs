@@ -21,6 +21,9 @@ use crate::slot::AccountSlot;
 /// How often idle accounts are looked for; as long as a page may live.
 const SWEEP_EVERY: Duration = Duration::from_secs(8);
 
+/// How long actors may take to finish their last commit.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
 /// What the supervisor may be told.
 pub(crate) enum SupervisorMessage {
     /// This actor works for this account.
@@ -190,6 +193,13 @@ impl Accounts {
         }
         self.0.metrics.retirements.inc();
         true
+    }
+
+    /// Stops every actor. To be called when nobody asks any more.
+    pub async fn stop(&self) {
+        if let Err(error) = self.0.supervisor.stop_and_wait(None, Some(STOP_TIME)).await {
+            tracing::warn!(error = cause(&error), "account actors did not stop in order");
+        }
     }
 
     /// The accounts in memory, for the operator.
