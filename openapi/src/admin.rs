@@ -49,3 +49,21 @@ fn organisation(app: &App, id: OrganisationId) -> Result<Arc<Organisation>, ApiE
 fn no_organisation() -> ApiError {
     ApiError::not_found("organization", "org_id")
 }
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::OpenApi;
+
+    use super::AdminApi;
+    use crate::access::Door;
+
+    #[test]
+    fn every_operation_lies_behind_the_operators_door() {
+        let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
+        let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
+        assert_eq!((paths.len(), operations), (8, 11));
+        for path in &paths {
+            assert_eq!(Door::of(&path.path), Door::Operator, "{}", path.path);
+        }
+    }
+}

@@ -11,7 +11,9 @@ use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid};
+use kabar_core::ids::{
+    AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid,
+};
 
 /// 2026-06-19T11:00:00.000Z.
 const NOON_MS: i64 = 1_781_866_800_000;

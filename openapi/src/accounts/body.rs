@@ -48,3 +48,25 @@ impl Example for AccountBody {
         Self::of(&crate::examples::account())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kabar_core::domain::account::Secret;
+    use poem_openapi::types::ToJSON;
+
+    use super::*;
+
+    #[test]
+    fn every_key_is_there_and_no_secret() {
+        let mut account = crate::examples::account();
+        account.name = None;
+        account.access_token = Secret::new("EAAG-token");
+        account.app_secret = Some(Secret::new("app-secret"));
+        let json = AccountBody::of(&account).to_json().unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["id", "object", "phone_number_id", "phone_number", "name", "status"]);
+        assert!(json["name"].is_null());
+        let text = json.to_string();
+        assert!(!text.contains("EAAG-token") && !text.contains("app-secret"));
+    }
+}
