@@ -1,7 +1,7 @@
 //! Operations on contacts. A rename shows in the contact's conversation too; the account sees to it.
 
 pub mod body;
-mod write;
+pub mod write;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::conversations::GetFails;
 use crate::envelope::{Data, OpenEnvelope};
 use crate::error::{ApiError, Fails, code_list};
 use crate::idempotency::{Call, Form, Once, once};
-use crate::params::{CursorText, PathParam, QueryParam, Search};
+use crate::params::{CursorText, Path, QueryParam, Search};
 use crate::poll::{Conditions, PolledOne, PolledPage, poll};
 use crate::tags::Tag;
 
@@ -77,7 +77,7 @@ impl ContactsApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// Only the contact with this number (E.164).
         phone: QueryParam<Phone>,
         /// Only contacts whose name, number or email address contains this, in any case.
@@ -108,7 +108,7 @@ impl ContactsApi {
         tenant: Tenant,
         call: Call,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<CreateContact>,
     ) -> Result<Once<ContactBody, 201>, Fails<CreateFails>> {
         let read = || {
@@ -127,9 +127,9 @@ impl ContactsApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// The contact.
-        contact_id: PathParam<ContactId>,
+        contact_id: Path<ContactId>,
     ) -> Result<PolledOne<ContactBody>, Fails<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Contact(contact_id.0);
@@ -140,14 +140,18 @@ impl ContactsApi {
     ///
     /// What is absent stays; `null` clears; `metadata` is replaced whole. A body that changes nothing
     /// is no error.
-    #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "patch", operation_id = "updateContact")]
+    #[oai(
+        path = "/v1/:phone_number_id/contacts/:contact_id",
+        method = "patch",
+        operation_id = "updateContact"
+    )]
     async fn update(
         &self,
         tenant: Tenant,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// The contact.
-        contact_id: PathParam<ContactId>,
+        contact_id: Path<ContactId>,
         body: JsonBody<UpdateContact>,
     ) -> Result<Data<ContactBody>, Fails<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;

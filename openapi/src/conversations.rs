@@ -1,7 +1,7 @@
 //! Operations on conversations. Their rules are the domain's, their pages the account's.
 
 pub mod body;
-mod patch;
+pub mod patch;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::envelope::Data;
 use crate::error::{ApiError, Fails, code_list};
-use crate::params::{CursorText, PathParam, QueryParam};
+use crate::params::{CursorText, Path, QueryParam};
 use crate::poll::{Conditions, PolledOne, PolledPage, poll};
 use crate::tags::Tag;
 
@@ -58,7 +58,7 @@ impl ConversationsApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// Only conversations that stand so.
         status: QueryParam<ConversationStatus>,
         /// Only the conversation with this contact.
@@ -78,7 +78,8 @@ impl ConversationsApi {
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        query.after = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+        query.after =
+            cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
         let delta = query.updated_since.is_some();
         let answer = poll(&self.0, &slot, &Question::Conversations(query), &conditions, delta).await?;
         Ok(answer.into())
@@ -97,9 +98,9 @@ impl ConversationsApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// The conversation.
-        conversation_id: PathParam<ConversationId>,
+        conversation_id: Path<ConversationId>,
     ) -> Result<PolledOne<ConversationBody>, Fails<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Conversation(conversation_id.0);
@@ -119,16 +120,15 @@ impl ConversationsApi {
         &self,
         tenant: Tenant,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// The conversation.
-        conversation_id: PathParam<ConversationId>,
+        conversation_id: Path<ConversationId>,
         body: JsonBody<UpdateConversation>,
     ) -> Result<Data<ConversationBody>, Fails<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let change = patch::read(&body.value)?;
-        let patch = change.resolve(conversation_id.0, |user| {
-            self.0.directory.user(tenant.key.organisation_id, user)
-        })?;
+        let patch = change
+            .resolve(conversation_id.0, |user| self.0.directory.user(tenant.key.organisation_id, user))?;
         let outcome = self.0.accounts.execute(&slot, Command::PatchConversation(patch), None).await?;
         match outcome? {
             Reply::Conversation(row) => Ok(Data(ConversationBody::of(&slot.account(), &row))),

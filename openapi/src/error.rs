@@ -17,6 +17,7 @@ use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 pub use code::ErrorCode;
+pub(crate) use fails::CODES_TITLE;
 pub use fails::{ErrorBody, ErrorDetail, Fails, Failures, code_list};
 
 use crate::body::{Fault, FieldError};

@@ -74,7 +74,7 @@ pub(crate) async fn once(
     let Some(key) = &call.key else {
         let (slot, command) = command?;
         let outcome = app.accounts.execute(&slot, command, None).await?;
-        return form.answer(&slot.account(), &outcome);
+        return Ok(form.answer(&slot.account(), &outcome));
     };
     let fingerprint = fingerprint::of(&call.method, &call.path, body);
     match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
@@ -107,7 +107,7 @@ async fn first(
             // Kept until the answer is there, so that a second call waits for this one.
             let outcome = app.accounts.execute(&slot, command, Some(claim)).await?;
             drop(permit);
-            form.answer(&account, &outcome)
+            Ok(form.answer(&account, &outcome))
         }
         Err(refusal) => {
             if refusal.code().status().is_client_error() {
@@ -128,10 +128,10 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    fn answer(self, account: &Account, outcome: &Result<Reply, Refusal>) -> Result<Response, ApiError> {
+    fn answer(self, account: &Account, outcome: &Result<Reply, Refusal>) -> Response {
         match outcome {
-            Ok(reply) => Ok(envelope::open(self.status, (self.show)(account, reply))),
-            Err(refusal) => Ok(ApiError::from(*refusal).into_response()),
+            Ok(reply) => envelope::open(self.status, (self.show)(account, reply)),
+            Err(refusal) => ApiError::from(*refusal).into_response(),
         }
     }
 

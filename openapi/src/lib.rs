@@ -3,28 +3,34 @@
 //! Knows the core and the actors' facades; knows nothing of SQL, Redis, ractor or plugins. What
 //! clients may rely on is `docs/contract.md`; the OpenAPI document is made from the code here.
 
-mod access;
+pub mod access;
 pub mod accounts;
 pub mod admin;
 mod app;
 pub mod body;
-mod contacts;
-mod conversations;
+pub mod contacts;
+pub mod conversations;
 pub mod envelope;
 pub mod error;
 mod examples;
-mod idempotency;
+mod front_door;
+pub mod health;
+pub mod idempotency;
 pub mod me;
-mod messages;
-mod params;
-mod poll;
+pub mod messages;
+pub mod params;
+pub mod poll;
 mod prefer;
 mod render;
 mod roster;
+mod routes;
 pub mod send;
-mod tags;
+mod spec;
+pub mod tags;
 pub mod users;
-mod wire;
+pub mod whatsapp;
+pub mod wire;
 
 pub use app::{App, BodyLimits, WhatsAppKeys};
 pub use render::Renderer;
+pub use routes::{document, json, service, yaml};

@@ -24,7 +24,7 @@ use crate::conversations::{GetFails, ListFails};
 use crate::envelope::OpenEnvelope;
 use crate::error::{ApiError, Fails, code_list};
 use crate::idempotency::{Call, Form, Once, once};
-use crate::params::{CursorText, PathParam, QueryParam};
+use crate::params::{CursorText, Path, QueryParam};
 use crate::poll::{Conditions, PolledOne, PolledPage, poll};
 use crate::send::{self, SendBody, SendMessageBody};
 use crate::tags::Tag;
@@ -65,7 +65,7 @@ impl MessagesApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// Only this conversation's.
         conversation_id: QueryParam<ConversationId>,
         /// Only this way.
@@ -106,9 +106,9 @@ impl MessagesApi {
         tenant: Tenant,
         conditions: Conditions,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         /// The message (`msg_…`).
-        message_id: PathParam<MessageId>,
+        message_id: Path<MessageId>,
     ) -> Result<PolledOne<MessageBody>, Fails<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Message(message_id.0);
@@ -131,7 +131,7 @@ impl MessagesApi {
         tenant: Tenant,
         call: Call,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<SendMessageBody>,
     ) -> Result<Once<MessageBody, 200>, Fails<SendFails>> {
         let read = || {

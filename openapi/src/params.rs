@@ -15,7 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::error::{ApiError, ErrorCode};
 
 pub(crate) use kinds::id_pattern;
-pub use kinds::{CursorText, Search};
+pub use kinds::{CursorText, Search, Text};
 
 /// A kind of parameter.
 pub trait Param: Sized + Send {
@@ -36,15 +36,16 @@ fn refused<T: Param>(name: &'static str) -> ApiError {
     ApiError::new(T::CODE, format!("{name} must be {}", T::EXPECTED)).at(name)
 }
 
-fn schema_of<T: Param>() -> Option<MetaSchemaRef> {
-    Some(MetaSchemaRef::Inline(Box::new(T::schema())))
+fn schema_of<T: Param>() -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(T::schema()))
 }
 
-/// A segment of the path.
+/// A segment of the path. It must be called `Path`: poem-openapi's macro numbers path parameters, and
+/// knows them by the name of their type.
 #[derive(Debug, Clone)]
-pub struct PathParam<T>(pub T);
+pub struct Path<T>(pub T);
 
-impl<'a, T: Param> ApiExtractor<'a> for PathParam<T> {
+impl<'a, T: Param> ApiExtractor<'a> for Path<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     const PARAM_IS_REQUIRED: bool = true;
 
@@ -58,7 +59,7 @@ impl<'a, T: Param> ApiExtractor<'a> for PathParam<T> {
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        schema_of::<T>()
+        Some(schema_of::<T>())
     }
 
     async fn from_request(
@@ -91,7 +92,7 @@ impl<'a, T: Param> ApiExtractor<'a> for QueryParam<T> {
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        schema_of::<T>()
+        Some(schema_of::<T>())
     }
 
     async fn from_request(
@@ -131,7 +132,9 @@ mod tests {
     #[test]
     fn a_parameter_is_given_once_and_never_empty() {
         let refused = Some(ErrorCode::InvalidFieldValue);
-        for query in ["status=", "status", "status=open&status=open", "status=Open", "status=%ff", "status=%2"] {
+        for query in
+            ["status=", "status", "status=open&status=open", "status=Open", "status=%ff", "status=%2"]
+        {
             assert_eq!(code::<ConversationStatus>(query, "status"), refused, "{query}");
         }
         for query in ["", "other=%ff", "%ff=open", "&&", "x=1&status=open", "st%61tus=open"] {
@@ -143,7 +146,8 @@ mod tests {
 
     #[test]
     fn limits_and_cursors_have_their_own_codes() {
-        for query in ["limit=0", "limit=101", "limit=", "limit=x", "limit=1&limit=2", "limit=1e1", "limit=-1"] {
+        for query in ["limit=0", "limit=101", "limit=", "limit=x", "limit=1&limit=2", "limit=1e1", "limit=-1"]
+        {
             assert_eq!(code::<Limit>(query, "limit"), Some(ErrorCode::InvalidLimit), "{query}");
         }
         assert_eq!(code::<CursorText>("cursor=", "cursor"), Some(ErrorCode::InvalidCursor));

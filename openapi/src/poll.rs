@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kabar_actors::{AccountSlot, Asked, Question};
 use kabar_core::domain::etag;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
+use poem::http::uri::PathAndQuery;
 use poem::http::{HeaderMap, StatusCode};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::ApiResponse;
@@ -42,7 +43,7 @@ pub struct Conditions {
 
 impl<'a> FromRequest<'a> for Conditions {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        let path = request.uri().path_and_query().map(|path| path.as_str());
+        let path = request.uri().path_and_query().map(PathAndQuery::as_str);
         Ok(Self {
             if_none_match: request.headers().get_all(IF_NONE_MATCH).into_iter().cloned().collect(),
             wait: Wait::of(request.headers()),

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use poem::http::HeaderMap;
+use poem::http::header::HeaderName;
 
+/// The header's name.
+pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Longest wait (contract, section 4).
 const WAIT_S_MAX: u64 = 60;
 
@@ -17,7 +20,7 @@ pub(crate) struct Wait(u64);
 impl Wait {
     /// What the headers ask for.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
+        let lines = headers.get_all(PREFER).into_iter().filter_map(|line| line.to_str().ok());
         let preferences = lines.flat_map(|line| line.split(','));
         let wait = preferences.filter_map(|preference| {
             // Parameters after `;` belong to the preference; none is defined for `wait`.

@@ -3,12 +3,16 @@
 //! Invariant: a page's cursor continues below its last row, in the order and under the filters of
 //! the question. Written by serde straight into the buffer; poem-openapi's JSON is not used here.
 
+use std::sync::Arc;
+
 use kabar_actors::{Answer, Question, Render, Rendered};
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Account;
+use kabar_core::domain::contact::Contact;
 use kabar_core::domain::conversation::Conversation;
 use kabar_core::domain::etag;
-use kabar_core::domain::page::{ConversationOrder, ConversationQuery, Page, Position};
+use kabar_core::domain::message::Message;
+use kabar_core::domain::page::{ConversationOrder, Page, Position};
 use serde::Serialize;
 
 use crate::contacts::body::ContactBody;
@@ -50,12 +54,23 @@ fn written<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
     })
 }
 
-fn place_of(query: &ConversationQuery, row: &Conversation) -> Position {
-    let key = match query.order() {
+/// The order of a question's rows.
+const fn order_of(question: &Question) -> ConversationOrder {
+    match question {
+        Question::Conversations(query) => query.order(),
+        Question::Conversation(_)
+        | Question::Messages(_)
+        | Question::Message(_)
+        | Question::Contacts(_)
+        | Question::Contact(_) => ConversationOrder::Recency,
+    }
+}
+
+fn key_of(order: ConversationOrder, row: &Conversation) -> i64 {
+    match order {
         ConversationOrder::Recency => row.recency(),
         ConversationOrder::Updated => row.updated_at.millis(),
-    };
-    Position { key, id: row.id.bits() }
+    }
 }
 
 /// Lists by id alone: the id is the place.
@@ -65,27 +80,21 @@ const fn place_of_id(id: u128) -> Position {
 
 impl Render for Renderer {
     fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered {
+        let scope = || scope_of(question, account);
         let (etag, envelope) = match answer {
             Answer::Conversations(page) => {
-                let query = match question {
-                    Question::Conversations(query) => query.clone(),
-                    _ => ConversationQuery::default(),
-                };
-                let place = |row: &std::sync::Arc<Conversation>| place_of(&query, row);
-                let body = |row: &std::sync::Arc<Conversation>| ConversationBody::of(account, row);
-                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+                let order = order_of(question);
+                let place = |row: &Arc<Conversation>| Position { key: key_of(order, row), id: row.id.bits() };
+                let body = |row: &Arc<Conversation>| ConversationBody::of(account, row);
+                (etag::of_page(page), self.list(page, scope, place, body))
             }
             Answer::Messages(page) => {
-                let body = |row: &std::sync::Arc<_>| MessageBody::of(row);
-                let place =
-                    |row: &std::sync::Arc<kabar_core::domain::message::Message>| place_of_id(row.id.bits());
-                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+                let body = |row: &Arc<Message>| MessageBody::of(row);
+                (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
             Answer::Contacts(page) => {
-                let body = |row: &std::sync::Arc<_>| ContactBody::of(account, row);
-                let place =
-                    |row: &std::sync::Arc<kabar_core::domain::contact::Contact>| place_of_id(row.id.bits());
-                (etag::of_page(page), self.list(page, || scope_of(question, account), place, body))
+                let body = |row: &Arc<Contact>| ContactBody::of(account, row);
+                (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
             Answer::Conversation(row) => {
                 (etag::of_row(row), written(OpenEnvelope::single(&ConversationBody::of(account, row))))
@@ -115,11 +124,10 @@ fn scope_of(question: &Question, account: &Account) -> String {
 mod tests {
     use super::*;
     use crate::examples;
-    use kabar_core::domain::page::{ContactQuery, MessageQuery};
+    use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery};
     use poem_openapi::registry::Registry;
     use poem_openapi::types::{Example, ToJSON, Type};
     use serde_json::Value;
-    use std::sync::Arc;
 
     fn renderer() -> Renderer {
         Renderer::new(CursorKey::new([7; 32]))

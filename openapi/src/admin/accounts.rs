@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::envelope::{Created, Data};
 use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::params::PathParam;
+use crate::params::Path;
 use crate::tags::Tag;
 
 code_list! {
@@ -53,7 +53,7 @@ impl AccountsAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
         body: JsonBody<ConnectAccount>,
     ) -> Result<Created<AccountBody>, Fails<AccountConnectFails>> {
         let new = body::read_new(&body.value)?;
@@ -77,7 +77,7 @@ impl AccountsAdmin {
         &self,
         _operator: Operator,
         /// The connected number, by WhatsApp's id of it.
-        phone_number_id: PathParam<PhoneNumberId>,
+        phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<UpdateAccount>,
     ) -> Result<Data<AccountBody>, Fails<AccountUpdateFails>> {
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());

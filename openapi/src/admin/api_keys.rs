@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::envelope::{Created, Gone, Listed};
 use crate::error::{ApiError, Fails, code_list};
-use crate::params::{CursorText, PathParam, QueryParam};
+use crate::params::{CursorText, Path, QueryParam};
 use crate::roster::Place;
 use crate::tags::Tag;
 
@@ -47,7 +47,7 @@ impl ApiKeysAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
         body: JsonBody<CreateApiKey>,
     ) -> Result<Created<CreatedApiKeyBody>, Fails<ApiKeyCreateFails>> {
         let new = body::read_new(&body.value, self.0.clock.now())?;
@@ -65,7 +65,7 @@ impl ApiKeysAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
@@ -85,7 +85,7 @@ impl ApiKeysAdmin {
         &self,
         _operator: Operator,
         /// The key (`key_…`), not its secret.
-        key_id: PathParam<ApiKeyId>,
+        key_id: Path<ApiKeyId>,
     ) -> Result<Gone, Fails<ApiKeyRevokeFails>> {
         if !self.0.directory.revoke_api_key(key_id.0).await? {
             return Err(ApiError::not_found("API key", "key_id").into());

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::envelope::{Created, Data, Listed};
 use crate::error::{Fails, code_list};
-use crate::params::{CursorText, PathParam, QueryParam};
+use crate::params::{CursorText, Path, QueryParam};
 use crate::roster::Place;
 use crate::tags::Tag;
 
@@ -82,7 +82,7 @@ impl OrganisationsAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
     ) -> Result<Data<OrganizationBody>, Fails<OrganizationGetFails>> {
         let found = organisation(&self.0, org_id.0)?;
         Ok(Data(OrganizationBody::of(&found)))
@@ -97,7 +97,7 @@ impl OrganisationsAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
         body: JsonBody<UpdateOrganization>,
     ) -> Result<Data<OrganizationBody>, Fails<OrganizationUpdateFails>> {
         let patch = body::read_patch(&body.value, &*organisation(&self.0, org_id.0)?)?;

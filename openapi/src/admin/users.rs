@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::envelope::Created;
 use crate::error::{Fails, code_list};
-use crate::params::PathParam;
+use crate::params::Path;
 use crate::tags::Tag;
 use crate::users::body::UserBody;
 
@@ -41,7 +41,7 @@ impl UsersAdmin {
         &self,
         _operator: Operator,
         /// The organization.
-        org_id: PathParam<OrganisationId>,
+        org_id: Path<OrganisationId>,
         body: JsonBody<CreateUser>,
     ) -> Result<Created<UserBody>, Fails<UserCreateFails>> {
         let new = body::read_new(&body.value)?;

@@ -5,7 +5,7 @@
 use poem::http::StatusCode;
 
 macro_rules! codes {
-    ($($name:ident = $word:literal, $status:ident, $kind:literal;)*) => {
+    ($($name:ident = $word:literal, $status:ident, $kind:literal, $meaning:literal;)*) => {
         /// A code of the contract.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "each is the contract's own word, which as_str spells")]
@@ -33,6 +33,12 @@ macro_rules! codes {
                 match self { $(Self::$name => $kind,)* }
             }
 
+            /// What it says, for the document.
+            #[must_use]
+            pub(crate) const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
             /// Reads the contract's word.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
@@ -43,34 +49,66 @@ macro_rules! codes {
 }
 
 codes! {
-    InvalidRequest = "invalid_request", BAD_REQUEST, "invalid_request_error";
-    MissingRequiredField = "missing_required_field", BAD_REQUEST, "invalid_request_error";
-    InvalidFieldValue = "invalid_field_value", BAD_REQUEST, "invalid_request_error";
-    InvalidLimit = "invalid_limit", BAD_REQUEST, "invalid_request_error";
-    InvalidCursor = "invalid_cursor", BAD_REQUEST, "invalid_request_error";
-    InvalidPhoneNumber = "invalid_phone_number", BAD_REQUEST, "invalid_request_error";
-    InvalidWebhookUrl = "invalid_webhook_url", BAD_REQUEST, "invalid_request_error";
-    MissingApiKey = "missing_api_key", UNAUTHORIZED, "authentication_error";
-    InvalidApiKey = "invalid_api_key", UNAUTHORIZED, "authentication_error";
-    ExpiredApiKey = "expired_api_key", UNAUTHORIZED, "authentication_error";
-    InvalidSignature = "invalid_signature", UNAUTHORIZED, "authentication_error";
-    OrganizationSuspended = "organization_suspended", FORBIDDEN, "permission_error";
-    PlanLimitReached = "plan_limit_reached", FORBIDDEN, "permission_error";
-    ResourceNotFound = "resource_not_found", NOT_FOUND, "not_found";
-    RouteNotFound = "route_not_found", NOT_FOUND, "not_found";
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "invalid_request_error";
-    IdempotencyInProgress = "idempotency_in_progress", CONFLICT, "conflict";
-    VersionConflict = "version_conflict", CONFLICT, "conflict";
-    ContactAlreadyExists = "contact_already_exists", CONFLICT, "conflict";
-    AccountAlreadyConnected = "account_already_connected", CONFLICT, "conflict";
-    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "invalid_request_error";
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "invalid_request_error";
-    IdempotencyKeyReuse = "idempotency_key_reuse", UNPROCESSABLE_ENTITY, "invalid_request_error";
-    Outside24hWindow = "outside_24h_window", UNPROCESSABLE_ENTITY, "invalid_request_error";
-    AccountNotConnected = "account_not_connected", UNPROCESSABLE_ENTITY, "invalid_request_error";
-    InvalidPlugin = "invalid_plugin", UNPROCESSABLE_ENTITY, "invalid_request_error";
-    RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, "rate_limit_error";
-    InternalError = "internal_error", INTERNAL_SERVER_ERROR, "api_error";
-    StorageUnavailable = "storage_unavailable", SERVICE_UNAVAILABLE, "api_error";
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "api_error";
+    InvalidRequest = "invalid_request", BAD_REQUEST, "invalid_request_error",
+        "the body cannot be read as a JSON object";
+    MissingRequiredField = "missing_required_field", BAD_REQUEST, "invalid_request_error",
+        "a field that must be given is absent or null";
+    InvalidFieldValue = "invalid_field_value", BAD_REQUEST, "invalid_request_error",
+        "a field, parameter, header or id has a value that it cannot have";
+    InvalidLimit = "invalid_limit", BAD_REQUEST, "invalid_request_error",
+        "limit is not 1 to 100";
+    InvalidCursor = "invalid_cursor", BAD_REQUEST, "invalid_request_error",
+        "cursor is not the next_cursor of a page of this very list";
+    InvalidPhoneNumber = "invalid_phone_number", BAD_REQUEST, "invalid_request_error",
+        "a number is not in E.164 form";
+    InvalidWebhookUrl = "invalid_webhook_url", BAD_REQUEST, "invalid_request_error",
+        "a webhook address is not a public https address";
+    MissingApiKey = "missing_api_key", UNAUTHORIZED, "authentication_error",
+        "the Authorization header is missing or not a bearer token";
+    InvalidApiKey = "invalid_api_key", UNAUTHORIZED, "authentication_error",
+        "the key or token does not exist, or was revoked";
+    ExpiredApiKey = "expired_api_key", UNAUTHORIZED, "authentication_error",
+        "the key has expired";
+    InvalidSignature = "invalid_signature", UNAUTHORIZED, "authentication_error",
+        "the signature is missing, or of another secret or body";
+    InvalidVerifyToken = "invalid_verify_token", FORBIDDEN, "permission_error",
+        "the handshake does not show the configured token";
+    OrganizationSuspended = "organization_suspended", FORBIDDEN, "permission_error",
+        "the organization is suspended";
+    PlanLimitReached = "plan_limit_reached", FORBIDDEN, "permission_error",
+        "the plan allows no more of these";
+    ResourceNotFound = "resource_not_found", NOT_FOUND, "not_found",
+        "nothing of this id is here";
+    RouteNotFound = "route_not_found", NOT_FOUND, "not_found",
+        "nothing is at this path";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "invalid_request_error",
+        "the path does not take this method; see Allow";
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT, "conflict",
+        "the first request of this Idempotency-Key is still running";
+    VersionConflict = "version_conflict", CONFLICT, "conflict",
+        "it has changed meanwhile";
+    ContactAlreadyExists = "contact_already_exists", CONFLICT, "conflict",
+        "the number is a contact already";
+    AccountAlreadyConnected = "account_already_connected", CONFLICT, "conflict",
+        "the number is connected already";
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "invalid_request_error",
+        "the body is larger than allowed";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "invalid_request_error",
+        "the body is of another Content-Type";
+    IdempotencyKeyReuse = "idempotency_key_reuse", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "the Idempotency-Key belongs to another request";
+    Outside24hWindow = "outside_24h_window", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "the contact has not written within the last 24 hours";
+    AccountNotConnected = "account_not_connected", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "the account cannot send";
+    InvalidPlugin = "invalid_plugin", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "the plugin cannot be used";
+    RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, "rate_limit_error",
+        "the budget is used up; see Retry-After";
+    InternalError = "internal_error", INTERNAL_SERVER_ERROR, "api_error",
+        "something went wrong here";
+    StorageUnavailable = "storage_unavailable", SERVICE_UNAVAILABLE, "api_error",
+        "the database does not answer; see Retry-After";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "api_error",
+        "too much waits already; see Retry-After";
 }

@@ -73,6 +73,8 @@ fn response<S: Failures>(status: u16) -> MetaResponse {
     let codes = S::CODES.iter().filter(|code| code.status().as_u16() == status);
     let mut schema = MetaSchema::new("string");
     schema.title = Some(CODES_TITLE.to_owned());
+    // Named, so that the error schema is not taken for unused.
+    schema.all_of = vec![ErrorBody::schema_ref()];
     schema.enum_items = codes.map(|code| code.as_str().into()).collect();
     let schema = MetaSchemaRef::Inline(Box::new(schema));
     MetaResponse {

@@ -19,7 +19,7 @@ impl From<&poem::Error> for ApiError {
             return Self::route_not_found();
         }
         if error.is::<MethodNotAllowedError>() {
-            return Self::new(ErrorCode::MethodNotAllowed, "this path does not take this method; see Allow");
+            return Self::method_not_allowed();
         }
         if let Some(error) = error.downcast_ref::<ParseParamError>() {
             return Self::invalid(error.name, "of the documented form");
@@ -60,6 +60,12 @@ impl ApiError {
     #[must_use]
     pub fn route_not_found() -> Self {
         Self::new(ErrorCode::RouteNotFound, "there is nothing at this path; see /docs for what there is")
+    }
+
+    /// The path is right, the method is not.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(ErrorCode::MethodNotAllowed, "this path does not take this method; see Allow")
     }
 
     fn of_status(error: &poem::Error) -> Self {

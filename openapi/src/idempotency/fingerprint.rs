@@ -40,7 +40,7 @@ fn canonical(value: &Value, digest: &mut Sha256) {
             digest.update([b'}']);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            digest.update(value.to_string())
+            digest.update(value.to_string());
         }
     }
 }

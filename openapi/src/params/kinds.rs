@@ -57,6 +57,25 @@ impl Param for Search {
     }
 }
 
+/// A text that means nothing to this server by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+/// Far beyond anything that Meta sends.
+const TEXT_CHARS: usize = 1024;
+
+impl Param for Text {
+    const EXPECTED: &'static str = "a text of at most 1024 characters";
+
+    fn read(text: &str) -> Option<Self> {
+        (text.len() <= TEXT_CHARS).then(|| Self(text.to_owned()))
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { max_length: Some(TEXT_CHARS), ..MetaSchema::new("string") }
+    }
+}
+
 impl Param for Limit {
     const EXPECTED: &'static str = "1 to 100";
     const CODE: ErrorCode = ErrorCode::InvalidLimit;

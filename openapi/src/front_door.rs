@@ -1,0 +1,213 @@
+//! The one way in: every request passes here, whatever becomes of it.
+//!
+//! Order: request id → CORS preflight → key → budget → suspension → fast lane → body → operation →
+//! id, rate-limit and other headers → compression. Invariants: every answer has a request id; every answer
+//! to a valid key has its budget's headers; what is not 2xx or 3xx has the error envelope, panics
+//! too. What an operation means is none of its business.
+
+mod admission;
+mod bodies;
+mod cors;
+mod encoding;
+mod methods;
+mod pages;
+mod seal;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use kabar_actors::{BudgetClass, Caller};
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::budget::Quote;
+use kabar_core::ids::{RequestId, text_of, ulid};
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
+use poem::{Endpoint, IntoResponse, Request, Response};
+
+use self::cors::Cors;
+use self::encoding::Encoding;
+use self::methods::MethodTable;
+use self::pages::Pages;
+use crate::access::{Door, Operator, Tenant};
+use crate::app::App;
+use crate::error::{ApiError, ErrorCode};
+use crate::poll::respond;
+use crate::prefer::{PREFER, Wait};
+
+/// The whole HTTP surface.
+pub(crate) struct FrontDoor {
+    app: Arc<App>,
+    operations: BoxEndpoint<'static>,
+    methods: MethodTable,
+    pages: Pages,
+    cors: Cors,
+}
+
+/// What is known of a request once its head is read.
+struct Visit {
+    request_id: Bytes,
+    door: Door,
+    head_only: bool,
+    waits: bool,
+    encoding: Option<Encoding>,
+    origin: Option<HeaderValue>,
+    admitted: Option<Admitted>,
+}
+
+/// A tenant who showed a valid key, and what is left of the budget.
+struct Admitted {
+    caller: Arc<Caller>,
+    class: BudgetClass,
+    quote: Quote,
+}
+
+fn mint(clock: &Clock) -> Bytes {
+    let mut id = [b'_'; RequestId::PREFIX.len() + 27];
+    let (prefix, text) = id.split_at_mut(RequestId::PREFIX.len() + 1);
+    prefix.iter_mut().zip(RequestId::PREFIX.bytes()).for_each(|(slot, byte)| *slot = byte);
+    text.copy_from_slice(&text_of(ulid(clock.now().millis(), rand::random())));
+    Bytes::copy_from_slice(&id)
+}
+
+impl FrontDoor {
+    pub(crate) fn new(
+        app: Arc<App>,
+        operations: BoxEndpoint<'static>,
+        document: &crate::spec::Document,
+    ) -> Self {
+        let pages = Pages::new(document);
+        let methods = MethodTable::new(document.methods(), pages.paths());
+        let cors = Cors::new(&app.allowed_origins);
+        Self { app, operations, methods, pages, cors }
+    }
+
+    fn visit(&self, request: &mut Request) -> Visit {
+        let head_only = request.method() == Method::HEAD;
+        if head_only {
+            request.set_method(Method::GET);
+        }
+        Visit {
+            request_id: mint(&self.app.clock),
+            door: Door::of(request.uri().path()),
+            head_only,
+            waits: Wait::of(request.headers()).is_some(),
+            encoding: Encoding::of(request.headers()),
+            origin: self.cors.origin(request.headers()),
+            admitted: None,
+        }
+    }
+
+    async fn pass(&self, mut request: Request, visit: &mut Visit) -> Result<Response, ApiError> {
+        if let Some(preflight) = Cors::preflight(&request, visit.origin.as_ref()) {
+            return Ok(preflight);
+        }
+        match visit.door {
+            Door::Open => {}
+            Door::Operator => {
+                admission::operator(&self.app, request.headers())?;
+                request.set_data(Operator { _let_in: () });
+            }
+            Door::Tenant => {
+                let caller = admission::tenant(&self.app, &request, visit)?;
+                if let Some(response) = self.repeat(&request, &caller) {
+                    return Ok(response);
+                }
+                request.set_data(Tenant(caller));
+            }
+        }
+        if let Some(page) = self.pages.answer(&request) {
+            return Ok(page);
+        }
+        bodies::read(&mut request, self.app.limits).await?;
+        Ok(self.operate(request).await)
+    }
+
+    /// The fast lane: a poll that was asked in these very words before, and whose page still stands.
+    /// No routing, no parameters, no SQL, no JSON.
+    fn repeat(&self, request: &Request, caller: &Caller) -> Option<Response> {
+        if request.method() != Method::GET || request.headers().contains_key(PREFER) {
+            return None;
+        }
+        let number = polled_account(request.uri().path())?;
+        let slot = self.app.directory.account(caller.key.organisation_id, number)?;
+        let asked = self.app.accounts.repeat(&slot, request.uri().path_and_query()?.as_str())?;
+        respond(&asked, request.headers().get_all(IF_NONE_MATCH).into_iter()).ok()
+    }
+
+    async fn operate(&self, request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        match self.operations.call(request).await {
+            Ok(response) => response,
+            Err(error) if error.is_from_response() => error.into_response(),
+            Err(error) => {
+                let refusal = ApiError::from(&error);
+                let unrouted =
+                    matches!(refusal.code(), ErrorCode::MethodNotAllowed | ErrorCode::RouteNotFound);
+                let allow = self.methods.allowed(&path).filter(|_| unrouted);
+                let refusal = if allow.is_some() { ApiError::method_not_allowed() } else { refusal };
+                let mut response = refusal.into_response();
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(ALLOW, allow);
+                }
+                response
+            }
+        }
+    }
+}
+
+/// The account of a path that polls go to.
+fn polled_account(path: &str) -> Option<&str> {
+    let (number, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
+    let noun = rest.split('/').next().unwrap_or_default();
+    let polled = matches!(noun, "conversations" | "messages" | "contacts");
+    (polled && PhoneNumberId::is_valid(number)).then_some(number)
+}
+
+impl Endpoint for FrontDoor {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let mut visit = self.visit(&mut request);
+        let passing = AssertUnwindSafe(self.pass(request, &mut visit)).catch_unwind().await;
+        let response = match passing {
+            Ok(Ok(response)) => response,
+            Ok(Err(refusal)) => refusal.into_response(),
+            Err(_panic) => {
+                // The panic hook has printed where; the id ties it to what the client was told.
+                tracing::error!(request_id = %visit.request_id.escape_ascii(), "request panicked");
+                ApiError::internal().into_response()
+            }
+        };
+        Ok(seal::seal(&self.app, visit, response).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kabar_core::domain::time::Timestamp;
+
+    #[test]
+    fn request_ids_are_well_formed_and_differ() {
+        let clock = Clock::manual(Timestamp::from_millis(1_781_866_800_000));
+        let (a, b) = (mint(&clock), mint(&clock));
+        assert_ne!(a, b);
+        for id in [a, b] {
+            assert!(RequestId::parse(std::str::from_utf8(&id).unwrap()).is_ok(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn polls_go_to_an_account() {
+        for path in ["/v1/123456/conversations", "/v1/123456/messages/msg_1", "/v1/123456/contacts/"] {
+            assert_eq!(polled_account(path), Some("123456"), "{path}");
+        }
+        for path in ["/v1/12345/conversations", "/v1/123456", "/v1/123456/conversationsx", "/v1/me", "/"] {
+            assert_eq!(polled_account(path), None, "{path}");
+        }
+    }
+}

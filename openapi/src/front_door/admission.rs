@@ -1,0 +1,77 @@
+//! Keys, tokens and budgets: who may come in now.
+//!
+//! Invariants: a valid key costs one token of its class, whatever the answer; a secret is never
+//! compared byte by byte, nor logged; the operator's token opens no tenant's door, and no key the
+//! operator's.
+
+use std::sync::Arc;
+
+use kabar_actors::{BudgetClass, Caller};
+use poem::Request;
+use poem::http::header::AUTHORIZATION;
+use poem::http::{HeaderMap, Method};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Admitted, Visit};
+use crate::access::missing_api_key;
+use crate::app::App;
+use crate::error::{ApiError, ErrorCode};
+
+/// The secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+/// Lets the operator in.
+pub(super) fn operator(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let shown = bearer(headers).ok_or_else(missing_api_key)?;
+    let expected = app.operator_token.reveal();
+    // Digests have one length, so the comparison tells nothing of the token's.
+    let same = Sha256::digest(shown).ct_eq(&Sha256::digest(expected));
+    if bool::from(same) && !expected.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::InvalidApiKey, "this is not the operator's token"))
+}
+
+/// Lets a tenant in, and takes the request off the budget.
+pub(super) fn tenant(app: &App, request: &Request, visit: &mut Visit) -> Result<Arc<Caller>, ApiError> {
+    let secret = bearer(request.headers()).ok_or_else(missing_api_key)?;
+    let caller = app.directory.authenticate(secret)?;
+    let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
+    let quote = caller.organisation.take(class, app.clock.now());
+    visit.admitted = Some(Admitted { caller: caller.clone(), class, quote });
+    if caller.organisation.get().suspended {
+        let message = "this organization is suspended; ask whoever runs the server";
+        return Err(ApiError::new(ErrorCode::OrganizationSuspended, message));
+    }
+    if let Some(seconds) = quote.retry_after_s {
+        let message = format!("too many requests; try again in {seconds} s");
+        return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).retry_after(seconds));
+    }
+    Ok(caller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem::http::HeaderValue;
+
+    #[test]
+    fn bearer_secrets_are_read() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(read("bearer  abc ").as_deref(), Some("abc"));
+        for value in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"] {
+            assert_eq!(read(value), None, "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

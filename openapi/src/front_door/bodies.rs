@@ -1,0 +1,56 @@
+//! Bodies are read whole here, so that no operation meets one beyond its limit.
+//!
+//! Runs after the key and the budget: a stranger's body is never kept.
+
+use poem::error::ReadBodyError;
+use poem::http::Method;
+use poem::http::header::CONTENT_LENGTH;
+use poem::{Body, Request};
+
+use crate::app::BodyLimits;
+use crate::error::ApiError;
+use crate::whatsapp::INGRESS;
+
+/// Reads the body into memory, if the method has one.
+pub(super) async fn read(request: &mut Request, limits: BodyLimits) -> Result<(), ApiError> {
+    // A GET's body has no meaning (RFC 9110, 9.3.1), and is left where it is.
+    if request.method() == Method::GET {
+        return Ok(());
+    }
+    let bytes_max = if request.uri().path() == INGRESS { limits.ingress_bytes } else { limits.json_bytes };
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max)) {
+        return Err(ApiError::payload_too_large(bytes_max));
+    }
+    match request.take_body().into_bytes_limit(bytes_max).await {
+        Ok(bytes) => {
+            request.set_body(Body::from_bytes(bytes));
+            Ok(())
+        }
+        Err(ReadBodyError::PayloadTooLarge) => Err(ApiError::payload_too_large(bytes_max)),
+        Err(error) => Err(ApiError::from(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    async fn outcome(bytes: usize, announced: bool) -> Result<(), ErrorCode> {
+        let limits = BodyLimits { json_bytes: 8, ingress_bytes: 16 };
+        let builder = Request::builder().method(Method::POST).uri_str("/v1/x");
+        let builder = if announced { builder.header(CONTENT_LENGTH, bytes) } else { builder };
+        let mut request = builder.body(vec![b'x'; bytes]);
+        read(&mut request, limits).await.map_err(|error| error.code())
+    }
+
+    #[tokio::test]
+    async fn bodies_end_at_the_limit_announced_or_not() {
+        for announced in [true, false] {
+            assert_eq!(outcome(8, announced).await, Ok(()));
+            assert_eq!(outcome(9, announced).await, Err(ErrorCode::PayloadTooLarge));
+        }
+    }
+}

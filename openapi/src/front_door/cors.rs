@@ -1,0 +1,88 @@
+//! Cross-origin calls from browsers: allowed from listed origins, off otherwise.
+//!
+//! The docs page is of the server's own origin and needs none of this. Credentials are keys in a
+//! header, never cookies, so `Access-Control-Allow-Credentials` is never sent.
+
+use std::collections::HashSet;
+
+use poem::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
+    ORIGIN, VARY,
+};
+use poem::http::{HeaderMap, Method, StatusCode};
+use poem::{Request, Response};
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Allow, Cache-Status, ETag, Idempotent-Replayed, Preference-Applied, Retry-After, X-RateLimit-Limit, \
+     X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id",
+);
+/// Seconds for which a browser may remember a preflight.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// The listed origins.
+pub(super) struct Cors(HashSet<HeaderValue>);
+
+impl Cors {
+    pub(super) fn new(origins: &[String]) -> Self {
+        Self(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
+    }
+
+    /// The request's origin, if it is listed.
+    pub(super) fn origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.0.is_empty() {
+            return None;
+        }
+        headers.get(ORIGIN).and_then(|origin| self.0.get(origin)).cloned()
+    }
+
+    /// The answer to a listed origin's preflight; it comes without a key.
+    pub(super) fn preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response> {
+        let asks = request.method() == Method::OPTIONS
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        origin.filter(|_| asks)?;
+        let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        Some(response)
+    }
+}
+
+/// Lets the page of a listed origin read the answer.
+pub(super) fn admit(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preflight(cors: &Cors, origin: &str) -> Option<Response> {
+        let request = Request::builder()
+            .method(Method::OPTIONS)
+            .header(ORIGIN, origin)
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .finish();
+        Cors::preflight(&request, cors.origin(request.headers()).as_ref())
+    }
+
+    #[test]
+    fn only_listed_origins_pass() {
+        let cors = Cors::new(&["https://inbox.example.com".to_owned()]);
+        assert!(preflight(&cors, "https://inbox.example.com").is_some());
+        for origin in ["https://inbox.example.com.evil.example", "http://inbox.example.com", "null", "*"] {
+            assert!(preflight(&cors, origin).is_none(), "{origin}");
+        }
+        assert!(preflight(&Cors::new(&[]), "https://inbox.example.com").is_none());
+        let plain =
+            Request::builder().method(Method::OPTIONS).header(ORIGIN, "https://inbox.example.com").finish();
+        assert!(Cors::preflight(&plain, cors.origin(plain.headers()).as_ref()).is_none());
+    }
+}

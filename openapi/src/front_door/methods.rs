@@ -1,0 +1,89 @@
+//! Which methods a path takes, for 405 and its `Allow`.
+//!
+//! Read off the operations themselves, so it cannot differ from what is routed.
+
+use std::collections::BTreeSet;
+
+use poem::http::header::HeaderValue;
+
+/// One documented path and a method of it.
+pub(crate) type PathMethod = (String, String);
+
+struct Template {
+    segments: Vec<Option<String>>,
+    allow: BTreeSet<String>,
+}
+
+impl Template {
+    fn segments(path: &str) -> Vec<Option<String>> {
+        path.split('/').map(|part| (!part.starts_with('{')).then(|| part.to_owned())).collect()
+    }
+
+    fn literal(&self) -> usize {
+        self.segments.iter().flatten().count()
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let parts: Vec<_> = path.split('/').collect();
+        let same = |(part, segment): (&&str, &Option<String>)| {
+            segment.as_ref().map_or(!part.is_empty(), |literal| literal == part)
+        };
+        parts.len() == self.segments.len() && parts.iter().zip(&self.segments).all(same)
+    }
+}
+
+/// See the module.
+pub(crate) struct MethodTable(Vec<Template>);
+
+impl MethodTable {
+    /// Of operations, and of pages that only take GET.
+    pub(crate) fn new(
+        operations: impl IntoIterator<Item = PathMethod>,
+        pages: impl Iterator<Item = &'static str>,
+    ) -> Self {
+        let pages = pages.map(|path| (path.to_owned(), "GET".to_owned()));
+        let mut templates: Vec<Template> = Vec::new();
+        for (path, method) in operations.into_iter().chain(pages) {
+            let segments = Template::segments(&path);
+            let allow = if method == "GET" { vec!["HEAD".to_owned(), method] } else { vec![method] };
+            match templates.iter_mut().find(|template| template.segments == segments) {
+                Some(template) => template.allow.extend(allow),
+                None => templates.push(Template { segments, allow: allow.into_iter().collect() }),
+            }
+        }
+        Self(templates)
+    }
+
+    /// The `Allow` of a path; `None` when nothing is there.
+    pub(crate) fn allowed(&self, path: &str) -> Option<HeaderValue> {
+        let matching = self.0.iter().filter(|template| template.matches(path));
+        let closest = matching.max_by_key(|template| template.literal())?;
+        let methods: Vec<_> = closest.allow.iter().map(String::as_str).collect();
+        HeaderValue::try_from(methods.join(", ")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_path_says_what_it_takes() {
+        let operations = [
+            ("/v1/{id}/contacts", "GET"),
+            ("/v1/{id}/contacts", "POST"),
+            ("/v1/{id}/contacts/{id}", "PATCH"),
+            ("/v1/me/contacts", "DELETE"),
+        ];
+        let operations = operations.map(|(path, method)| (path.to_owned(), method.to_owned()));
+        let table = MethodTable::new(operations, ["/docs"].into_iter());
+        let allowed = |path| table.allowed(path).map(|allow| allow.to_str().unwrap().to_owned());
+        assert_eq!(allowed("/v1/123456/contacts").as_deref(), Some("GET, HEAD, POST"));
+        assert_eq!(allowed("/v1/123456/contacts/x").as_deref(), Some("PATCH"));
+        assert_eq!(allowed("/v1/me/contacts").as_deref(), Some("DELETE"));
+        assert_eq!(allowed("/docs").as_deref(), Some("GET, HEAD"));
+        for path in ["/", "/v1", "/v1//contacts", "/v1/1/contacts/", "/v1/1/contacts/2/3"] {
+            assert_eq!(allowed(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The last steps of every answer: body, request id, budget, compression.
+//!
+//! Invariants: the id in the body is the id in the header; a 304 gives its token back, unless the
+//! request asked to wait, and the headers then show the bucket with the token in it; HEAD has the
+//! headers of GET and no body.
+
+use bytes::Bytes;
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    VARY, WWW_AUTHENTICATE,
+};
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Body, Response};
+use serde::Serialize;
+
+use super::{Admitted, Visit, cors};
+use crate::access::Door;
+use crate::app::App;
+use crate::envelope::OpenEnvelope;
+use crate::error::{ApiError, ErrorParts};
+use crate::poll::VARIES;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    error: IdentifiedParts<'a>,
+}
+
+#[derive(Serialize)]
+struct IdentifiedParts<'a> {
+    #[serde(flatten)]
+    parts: ErrorParts<'a>,
+    request_id: &'a str,
+}
+
+fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
+    let request_id = std::str::from_utf8(request_id).unwrap_or_default();
+    let envelope = ErrorEnvelope { error: IdentifiedParts { parts: refusal.parts(), request_id } };
+    serde_json::to_vec(&envelope).unwrap_or_default().into()
+}
+
+/// Finishes an answer.
+pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) -> Response {
+    let body = close(&visit, &mut response).await;
+    let status = response.status();
+    count(app, status);
+    if let Some(admitted) = &mut visit.admitted {
+        if status == StatusCode::NOT_MODIFIED && !visit.waits {
+            admitted.quote = admitted.caller.organisation.give_back(admitted.class);
+        }
+        quote(response.headers_mut(), admitted);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    guard(headers, visit.door);
+    if let Some(origin) = visit.origin {
+        cors::admit(headers, origin);
+    }
+    let body = match visit.encoding {
+        Some(encoding) => match encoding.apply(&body).await {
+            Some((name, small)) => {
+                headers.remove(CONTENT_LENGTH);
+                headers.insert(CONTENT_ENCODING, name);
+                small
+            }
+            None => body,
+        },
+        None => body,
+    };
+    if visit.head_only {
+        if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
+            headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+    } else if !body.is_empty() {
+        response.set_body(Body::from_bytes(body));
+    }
+    response
+}
+
+/// The body, with the request's id where it belongs.
+async fn close(visit: &Visit, response: &mut Response) -> Bytes {
+    if let Some(open) = response.extensions_mut().remove::<OpenEnvelope>() {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        return open.close(&visit.request_id);
+    }
+    if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if let Some(seconds) = refusal.retry_after_s() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.door != Door::Open {
+            headers.insert(WWW_AUTHENTICATE, BEARER);
+        }
+        return error_body(&refusal, &visit.request_id);
+    }
+    response.take_body().into_bytes().await.unwrap_or_default()
+}
+
+fn count(app: &App, status: StatusCode) {
+    let metrics = &app.metrics;
+    metrics.requests.inc();
+    if status == StatusCode::NOT_MODIFIED {
+        metrics.not_modified.inc();
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        metrics.refused_budget.inc();
+    } else if status.is_server_error() {
+        metrics.errors.inc();
+    }
+}
+
+fn quote(headers: &mut HeaderMap, admitted: &Admitted) {
+    headers.insert(LIMIT, admitted.quote.limit.into());
+    headers.insert(REMAINING, admitted.quote.remaining.into());
+    headers.insert(RESET, admitted.quote.reset_at_s.into());
+}
+
+/// What a tenant or the operator is told is nobody else's, whatever stands between.
+fn guard(headers: &mut HeaderMap, door: Door) {
+    let vary = match door {
+        Door::Open => HeaderValue::from_static("Accept-Encoding"),
+        Door::Tenant | Door::Operator => {
+            headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+            VARIES
+        }
+    };
+    headers.entry(VARY).or_insert(vary);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_enveloped_as_the_contract_shows() {
+        let refusal =
+            ApiError::new(crate::error::ErrorCode::InvalidLimit, "limit must be 1 to 100").at("limit");
+        let expected = r#"{"error":{"type":"invalid_request_error","code":"invalid_limit","message":"limit must be 1 to 100","param":"limit","request_id":"req_1"}}"#;
+        assert_eq!(&error_body(&refusal, b"req_1")[..], expected.as_bytes());
+    }
+}

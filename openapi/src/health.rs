@@ -1,0 +1,142 @@
+//! The server itself: alive, ready, and what it counts.
+//!
+//! Liveness says nothing of dependencies, so that a database that is away does not get the process
+//! killed; readiness names each one.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use poem::http::header::CONTENT_TYPE;
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use crate::app::App;
+use crate::envelope::{self, Data};
+use crate::error::{ApiError, ErrorCode, Fails, code_list};
+use crate::tags::Tag;
+
+code_list! {
+    /// What liveness can fail with.
+    NeverFails = [];
+    /// What readiness can fail with.
+    ReadyFails = [StorageUnavailable, Overloaded];
+}
+
+/// It works.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct Status {
+    /// Always `ok`.
+    pub status: String,
+}
+
+impl Status {
+    /// The only one there is.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}
+
+impl Example for Status {
+    fn example() -> Self {
+        Self::ok()
+    }
+}
+
+/// Whether requests should be sent here.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct Readiness {
+    /// Always `ready`; otherwise the answer is 503.
+    pub status: String,
+    /// Each thing that the server depends on.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// One thing that the server depends on.
+#[derive(Debug, Clone, Object)]
+pub struct Dependency {
+    /// What it is.
+    pub name: String,
+    /// Always `ok`; otherwise the answer is 503 and names it.
+    pub status: String,
+}
+
+impl Readiness {
+    fn ready() -> Self {
+        let database = Dependency { name: "database".to_owned(), status: "ok".to_owned() };
+        Self { status: "ready".to_owned(), dependencies: vec![database] }
+    }
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self::ready()
+    }
+}
+
+/// Counters in the text of `OpenMetrics`.
+pub struct MetricsText(String);
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl IntoResponse for MetricsText {
+    fn into_response(self) -> Response {
+        Response::builder().header(CONTENT_TYPE, OPEN_METRICS).body(self.0)
+    }
+}
+
+impl ApiResponse for MetricsText {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+        let mut text = envelope::bare(200, "Every counter.");
+        text.content.push(MetaMediaType { content_type: "application/openmetrics-text", schema });
+        envelope::responses([text])
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct HealthApi(pub Arc<App>);
+
+#[OpenApi(tag = "Tag::Server")]
+impl HealthApi {
+    /// Is the server alive?
+    ///
+    /// Needs no key.
+    #[oai(path = "/v1/health", method = "get", operation_id = "getHealth")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn health(&self) -> Result<Data<Status>, Fails<NeverFails>> {
+        Ok(Data(Status::ok()))
+    }
+
+    /// Should requests be sent here?
+    ///
+    /// Asks each thing that the server depends on. 503 when one does not answer, and while the
+    /// server is stopping. Needs no key.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
+    async fn readiness(&self) -> Result<Data<Readiness>, Fails<ReadyFails>> {
+        if self.0.stopping.is_cancelled() {
+            return Err(ApiError::new(ErrorCode::Overloaded, "the server is stopping").into());
+        }
+        self.0.store.ping().await.map_err(|error| {
+            tracing::warn!(error = cause(&error), "not ready");
+            ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer").at("database")
+        })?;
+        Ok(Data(Readiness::ready()))
+    }
+
+    /// What the server counts
+    ///
+    /// For Prometheus. Names no tenant. Needs no key.
+    #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn metrics(&self) -> Result<MetricsText, Fails<NeverFails>> {
+        Ok(MetricsText(self.0.metrics.encode()))
+    }
+}

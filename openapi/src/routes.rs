@@ -1,0 +1,75 @@
+//! All operations, put together behind the front door.
+
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response};
+use poem_openapi::OpenApiService;
+
+use crate::accounts::AccountsApi;
+use crate::admin::{self, AdminApi};
+use crate::app::App;
+use crate::contacts::ContactsApi;
+use crate::conversations::ConversationsApi;
+use crate::front_door::FrontDoor;
+use crate::health::HealthApi;
+use crate::me::MeApi;
+use crate::messages::MessagesApi;
+use crate::spec::Document;
+use crate::users::UsersApi;
+use crate::whatsapp::WhatsAppApi;
+
+/// Every operation that is documented and routed.
+pub(crate) type Operations = (
+    ConversationsApi,
+    MessagesApi,
+    ContactsApi,
+    AccountsApi,
+    MeApi,
+    UsersApi,
+    HealthApi,
+    WhatsAppApi,
+    AdminApi,
+);
+
+/// The whole HTTP surface, ready to be served.
+///
+/// It never returns an error: what goes wrong is an answer with the contract's envelope.
+#[must_use]
+pub fn service(app: App) -> impl Endpoint<Output = Response> + 'static {
+    let app = Arc::new(app);
+    FrontDoor::new(app.clone(), operations(&app), &Document::of::<Operations>())
+}
+
+fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
+    let operations: Operations = (
+        ConversationsApi(app.clone()),
+        MessagesApi(app.clone()),
+        ContactsApi(app.clone()),
+        AccountsApi(app.clone()),
+        MeApi,
+        UsersApi(app.clone()),
+        HealthApi(app.clone()),
+        WhatsAppApi(app.clone()),
+        admin::api(app),
+    );
+    OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    Document::of::<Operations>().value().clone()
+}
+
+/// The OpenAPI document as JSON, as it is committed.
+#[must_use]
+pub fn json() -> String {
+    Document::of::<Operations>().json().to_owned()
+}
+
+/// The OpenAPI document as YAML.
+#[must_use]
+pub fn yaml() -> String {
+    Document::of::<Operations>().yaml()
+}

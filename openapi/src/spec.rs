@@ -1,0 +1,89 @@
+//! The OpenAPI document: made from the operations, polished once, served and committed.
+//!
+//! Invariant: `openapi.json` beside this crate's sources is this document; a test compares them. The
+//! polishing mends what poem-openapi writes so that generators and validators take it, and adds what
+//! the front door does to every answer. It is 3.0.3 because some generators cannot read 3.1.
+
+mod answers;
+mod doors;
+mod examples;
+mod polish;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::Value;
+
+/// The title of the document and of the docs page.
+const TITLE: &str = "kabar";
+
+/// The polished document.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    value: Value,
+    json: String,
+}
+
+impl Document {
+    /// The document of these operations.
+    pub(crate) fn of<T: OpenApi>() -> Self {
+        let service = OpenApiService::new(Documented::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"));
+        let raw = serde_json::from_str(&service.spec()).unwrap_or_default();
+        let value = polish::polished(raw);
+        let json = format!("{value:#}\n");
+        Self { value, json }
+    }
+
+    /// As a JSON value.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// As JSON text.
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// As YAML text.
+    pub(crate) fn yaml(&self) -> String {
+        serde_norway::to_string(&self.value).unwrap_or_default()
+    }
+
+    /// Swagger UI with the document in it, as one page that loads nothing.
+    pub(crate) fn swagger_ui(&self) -> String {
+        let bare = OpenApiService::new((), TITLE, "");
+        // A text `</script>` in the document would end the script; JSON may escape the slash.
+        let ours = format!("let spec = {};", self.json.trim_end().replace("</", "<\\/"));
+        let page = bare.swagger_ui_html().replacen(&format!("let spec = {};", bare.spec()), &ours, 1);
+        page.replacen("<title>Swagger UI</title>", "<title>kabar API</title>", 1)
+    }
+
+    /// Every path and method.
+    pub(crate) fn methods(&self) -> Vec<(String, String)> {
+        let paths = self.value.get("paths").and_then(Value::as_object);
+        let items = paths.into_iter().flatten().filter_map(|(path, item)| Some((path, item.as_object()?)));
+        items.flat_map(|(path, item)| item.keys().map(|verb| (path.clone(), verb.to_uppercase()))).collect()
+    }
+}
+
+/// The operations' documentation without the operations, which would need a running server.
+struct Documented<T>(PhantomData<fn() -> T>);
+
+impl<T: OpenApi> OpenApi for Documented<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _routes: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}

@@ -1,0 +1,133 @@
+//! What the front door adds to every answer, and the failures spelt out.
+//!
+//! Operations carry their error codes as a stand-in schema (see `error::Fails`); here they become
+//! responses with a description, the one error schema and an example, together with the codes of the
+//! operation's door.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::access::Door;
+use crate::envelope::EXAMPLE_REQUEST_ID;
+use crate::error::{CODES_TITLE, ErrorCode};
+
+/// Completes the responses of one operation.
+pub(super) fn complete(path: &str, operation: &mut Map<String, Value>) {
+    let door = Door::of(path);
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for (status, codes) in failures(door, responses) {
+        responses.insert(status.to_string(), failure(&codes));
+    }
+    for (status, response) in responses.iter_mut() {
+        if let Some(response) = response.as_object_mut() {
+            plain_content_types(response);
+            add_headers(door, status, response);
+        }
+    }
+    responses.sort_keys();
+}
+
+/// The codes of an operation and its door, by status.
+fn failures(door: Door, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
+    let own = responses.values().filter_map(|response| {
+        let schema = response.pointer("/content/application~1json/schema")?;
+        schema.get("title").filter(|title| *title == CODES_TITLE)?;
+        schema.get("enum")?.as_array()
+    });
+    let own = own.flatten().filter_map(|code| ErrorCode::parse(code.as_str()?));
+    let mut by_status = BTreeMap::<u16, Vec<ErrorCode>>::new();
+    for code in own.chain(of_door(door).iter().copied()) {
+        let codes = by_status.entry(code.status().as_u16()).or_default();
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    for codes in by_status.values_mut() {
+        codes.sort_unstable();
+    }
+    by_status
+}
+
+const fn of_door(door: Door) -> &'static [ErrorCode] {
+    use ErrorCode::{
+        ExpiredApiKey, InternalError, InvalidApiKey, MissingApiKey, OrganizationSuspended, RateLimitExceeded,
+    };
+    match door {
+        Door::Open => &[InternalError],
+        Door::Operator => &[MissingApiKey, InvalidApiKey, InternalError],
+        Door::Tenant => &[
+            MissingApiKey,
+            InvalidApiKey,
+            ExpiredApiKey,
+            OrganizationSuspended,
+            RateLimitExceeded,
+            InternalError,
+        ],
+    }
+}
+
+fn failure(codes: &[ErrorCode]) -> Value {
+    let spelt: Vec<_> =
+        codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.meaning())).collect();
+    let example = codes.first().map(|code| {
+        json!({"error": {
+            "type": code.kind(),
+            "code": code.as_str(),
+            "message": code.meaning(),
+            "request_id": EXAMPLE_REQUEST_ID,
+        }})
+    });
+    json!({
+        "description": spelt.join("\n\n"),
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
+    })
+}
+
+fn plain_content_types(response: &mut Map<String, Value>) {
+    let Some(Value::Object(content)) = response.remove("content") else { return };
+    let plain = content.into_iter().map(|(kind, media)| {
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_owned();
+        (essence, media)
+    });
+    response.insert("content".to_owned(), Value::Object(plain.collect()));
+}
+
+fn add_headers(door: Door, status: &str, response: &mut Map<String, Value>) {
+    let mut shared = vec![("X-Request-Id", "RequestId")];
+    if door == Door::Tenant && status != "401" {
+        shared.extend([
+            ("X-RateLimit-Limit", "RateLimitLimit"),
+            ("X-RateLimit-Remaining", "RateLimitRemaining"),
+            ("X-RateLimit-Reset", "RateLimitReset"),
+        ]);
+    }
+    match status {
+        "401" if door != Door::Open => shared.push(("WWW-Authenticate", "Authenticate")),
+        "429" | "503" => shared.push(("Retry-After", "RetryAfter")),
+        _ => {}
+    }
+    let headers = response.entry("headers").or_insert_with(|| json!({}));
+    let Some(headers) = headers.as_object_mut() else { return };
+    for (name, component) in shared {
+        headers.insert(name.to_owned(), json!({"$ref": format!("#/components/headers/{component}")}));
+    }
+}
+
+/// Adds the headers that the responses refer to.
+pub(super) fn add_components(root: &mut Map<String, Value>) {
+    let whole = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = json!({"type": "string"});
+    let header = |description: &str, schema: &Value| json!({"description": description, "schema": schema});
+    let headers = json!({
+        "RequestId": header("Id of the request, as in the body.", &text),
+        "RateLimitLimit": header("Tokens that the budget holds: requests per minute.", &whole),
+        "RateLimitRemaining": header("Whole tokens left.", &whole),
+        "RateLimitReset": header("Unix seconds at which the budget is full again, rounded up.", &whole),
+        "RetryAfter": header("Seconds after which to try again.", &whole),
+        "Authenticate": header("Always `Bearer`.", &text),
+    });
+    if let Some(components) = root.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("headers".to_owned(), headers);
+    }
+}

@@ -1,0 +1,42 @@
+//! Examples of whole bodies, put together from the examples of what is in them.
+
+use serde_json::{Map, Value, json};
+
+use crate::envelope::EXAMPLE_REQUEST_ID;
+
+/// Gives every envelope, and every body in an operation, an example.
+pub(super) fn complete(root: &mut Map<String, Value>) {
+    let Some(schemas) = root.get("components").and_then(|components| components.get("schemas")).cloned()
+    else {
+        return;
+    };
+    let named = |name: &str| schemas.get(name);
+    let Some(Value::Object(own)) = root.get_mut("components").and_then(|all| all.get_mut("schemas")) else {
+        return;
+    };
+    for schema in own.values_mut() {
+        if let Some(example) = envelope(schema, named)
+            && let Some(schema) = schema.as_object_mut()
+        {
+            schema.insert("example".to_owned(), example);
+        }
+    }
+}
+
+/// `{"data": …, "request_id": …}`, for a schema that is such an envelope.
+fn envelope<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value>) -> Option<Value> {
+    let properties = schema.get("properties")?;
+    properties.get("request_id")?;
+    let inner = properties.get("data")?;
+    let example_of = |reference: &Value| {
+        let name = reference.get("$ref")?.as_str()?.rsplit('/').next()?;
+        named(name)?.get("example").cloned()
+    };
+    if let Some(row) = inner.get("items") {
+        let rows = [example_of(row)?];
+        return Some(
+            json!({"data": rows, "has_more": false, "next_cursor": null, "request_id": EXAMPLE_REQUEST_ID}),
+        );
+    }
+    Some(json!({"data": example_of(inner)?, "request_id": EXAMPLE_REQUEST_ID}))
+}

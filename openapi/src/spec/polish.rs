@@ -1,0 +1,123 @@
+//! The pass over the whole document, in order.
+
+use serde_json::{Map, Value, json};
+
+use super::{answers, doors, examples, schemas};
+
+const DESCRIPTION: &str = "\
+Self-hosted WhatsApp Business messaging. One connected number is an *account*, named in paths by WhatsApp's \
+`phone_number_id`.
+
+**Polling costs nothing while nothing changes.** Every list and every single thing has an `ETag`; send it back as \
+`If-None-Match` and the answer is `304` until it would be different, at no cost to your budget. Add \
+`Prefer: wait=30` to be answered the moment it changes. A poll that starts after a write was acknowledged sees it.
+
+**Budgets.** Every answer to a valid key says what is left: `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+
+**Idempotency.** Any POST below `/v1` takes an `Idempotency-Key`, and is then safe to repeat for 24 hours.
+
+**Errors** have one shape; `type` and `code` are permanent, `message` is for people. Query parameters that are not \
+documented are ignored; those that are may be given once and never empty.";
+
+/// Chapters in the order in which they are best read.
+const CHAPTERS: [&str; 7] =
+    ["Conversations", "Messages", "Contacts", "Accounts", "Server", "WhatsApp", "Operator"];
+
+/// The verbs that an item of `paths` can hold.
+const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// Mends and completes what poem-openapi wrote.
+pub(super) fn polished(raw: Value) -> Value {
+    let mut document = raw;
+    let Some(root) = document.as_object_mut() else { return document };
+    root.insert("openapi".to_owned(), "3.0.3".into());
+    root.insert("servers".to_owned(), json!([{"url": "/", "description": "This server."}]));
+    if let Some(info) = root.get_mut("info").and_then(Value::as_object_mut) {
+        complete_info(info);
+    }
+    order_chapters(root);
+    for_each_operation(root, |path, verb, operation| {
+        doors::complete(path, verb, operation);
+        answers::complete(path, operation);
+    });
+    schemas::complete(root);
+    examples::complete(root);
+    doors::add_components(root);
+    answers::add_components(root);
+    tidy(&mut document);
+    document
+}
+
+fn complete_info(info: &mut Map<String, Value>) {
+    info.insert("description".to_owned(), DESCRIPTION.into());
+    info.insert("contact".to_owned(), json!({"name": "Whoever runs this server"}));
+    let licence = json!({"name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/MIT.html"});
+    info.insert("license".to_owned(), licence);
+}
+
+fn order_chapters(root: &mut Map<String, Value>) {
+    let place =
+        |tag: &Value| CHAPTERS.iter().position(|name| tag.get("name").is_some_and(|known| known == name));
+    if let Some(tags) = root.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.sort_by_key(|tag| place(tag).unwrap_or(CHAPTERS.len()));
+    }
+}
+
+fn for_each_operation(
+    root: &mut Map<String, Value>,
+    mut each: impl FnMut(&str, &str, &mut Map<String, Value>),
+) {
+    let Some(paths) = root.get_mut("paths").and_then(Value::as_object_mut) else { return };
+    for (path, item) in paths.iter_mut() {
+        for verb in VERBS {
+            if let Some(operation) = item.get_mut(verb).and_then(Value::as_object_mut) {
+                each(path, verb, operation);
+            }
+        }
+    }
+}
+
+/// Drops what says nothing, and writes numbers and formats as OpenAPI knows them.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|key, member| !says_nothing(key, member));
+            mend_integer(members);
+            members.values_mut().for_each(tidy);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn says_nothing(key: &str, member: &Value) -> bool {
+    match key {
+        "deprecated" => *member == Value::Bool(false),
+        "explode" => *member == Value::Bool(true),
+        _ => false,
+    }
+}
+
+/// `uint32` and the like are not OpenAPI's; bounds of integers are integers.
+fn mend_integer(members: &mut Map<String, Value>) {
+    if members.get("type").is_none_or(|kind| kind != "integer") {
+        return;
+    }
+    let format = members.get("format").and_then(Value::as_str).unwrap_or_default();
+    let unsigned = format.starts_with("uint");
+    let mended = match format {
+        "uint8" | "uint16" | "int8" | "int16" | "int32" => "int32",
+        _ => "int64",
+    };
+    members.insert("format".to_owned(), mended.into());
+    if unsigned {
+        members.entry("minimum").or_insert_with(|| 0.into());
+    }
+    for bound in ["minimum", "maximum"] {
+        if let Some(limit) = members.get_mut(bound)
+            && let Some(whole) = limit.as_f64().and_then(|limit| format!("{limit:.0}").parse::<i64>().ok())
+        {
+            *limit = whole.into();
+        }
+    }
+}

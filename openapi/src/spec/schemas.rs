@@ -1,0 +1,110 @@
+//! Schemas as they are meant: what is always there is required, what may be null is nullable.
+//!
+//! poem-openapi writes `Option` as "may be absent". An answer has every documented key, null when
+//! there is nothing (contract, section 1); only an error's `param` is really left out. In a request
+//! null and absent mean the same, but where a PATCH clears a field.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// The one member of an answer that is left out when there is nothing to say.
+const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
+
+/// Completes every named schema.
+pub(super) fn complete(root: &mut Map<String, Value>) {
+    let asked = reached(root, "requestBody");
+    let answered = reached(root, "responses");
+    let Some(schemas) = root.get_mut("components").and_then(|components| components.get_mut("schemas"))
+    else {
+        return;
+    };
+    for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("title");
+            let whole = answered.contains(name) && !asked.contains(name);
+            if let Some(example) = schema.get_mut("example").filter(|_| !whole) {
+                drop_nulls(example);
+            }
+            complete_object(name, schema, whole);
+        }
+    }
+}
+
+/// In a request null may clear a field, which no example should do by accident.
+fn drop_nulls(example: &mut Value) {
+    match example {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
+    let required: BTreeSet<String> = names(schema.get("required")).collect();
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (key, property) in properties.iter_mut() {
+        if let Some(property) = property.as_object_mut() {
+            merge_reference(property);
+        }
+        if !required.contains(key) && (name, key.as_str()) != LEFT_OUT {
+            make_nullable(property);
+        }
+    }
+    if whole {
+        let all = properties.keys().filter(|key| (name, key.as_str()) != LEFT_OUT);
+        let all: Vec<Value> = all.map(|key| key.as_str().into()).collect();
+        schema.insert("required".to_owned(), all.into());
+    }
+}
+
+fn names(list: Option<&Value>) -> impl Iterator<Item = String> + '_ {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned()))
+}
+
+/// A reference with a description comes as `allOf` of the reference and the description, beside the
+/// description: once is enough.
+fn merge_reference(property: &mut Map<String, Value>) {
+    if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut) {
+        parts.retain(|part| part.get("$ref").is_some());
+    }
+}
+
+/// In 3.0 a reference cannot be nullable by itself.
+fn make_nullable(property: &mut Value) {
+    if property.get("$ref").is_some() {
+        *property = json!({"allOf": [property.take()]});
+    }
+    let Some(members) = property.as_object_mut() else { return };
+    members.insert("nullable".to_owned(), true.into());
+    if let Some(words) = members.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+}
+
+/// Names of the schemas that this part of the operations leads to.
+fn reached(root: &Map<String, Value>, part: &str) -> BTreeSet<String> {
+    let items = root.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let operations = items.filter_map(|(_, item)| item.as_object()).flatten();
+    let mut open: Vec<&Value> = operations.filter_map(|(_, operation)| operation.get(part)).collect();
+    let schemas = root.get("components").and_then(|components| components.get("schemas"));
+    let mut found = BTreeSet::new();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(elements) => open.extend(elements),
+            Value::Object(members) => {
+                let name =
+                    members.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+                if let Some(name) = name.filter(|name| found.insert((*name).to_owned())) {
+                    open.extend(schemas.and_then(|schemas| schemas.get(name)));
+                }
+                open.extend(members.values());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,135 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+use crate::routes::Operations;
+
+fn document() -> Document {
+    Document::of::<Operations>()
+}
+
+fn operations(document: &Document) -> Vec<(String, Value)> {
+    let paths = document.value()["paths"].as_object().unwrap().clone();
+    let operations = paths.into_iter().flat_map(|(path, item)| {
+        let item = item.as_object().unwrap().clone();
+        item.into_iter().map(move |(verb, operation)| (format!("{} {path}", verb.to_uppercase()), operation))
+    });
+    operations.collect()
+}
+
+fn visit(value: &Value, each: &mut dyn FnMut(&str, &Value)) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, member)| {
+            each(key, member);
+            visit(member, each);
+        }),
+        Value::Array(elements) => elements.iter().for_each(|element| visit(element, each)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_committed_document_is_current() {
+    let current = document();
+    assert!(
+        include_str!("../../openapi.json") == current.json(),
+        "the contract changed: run `cargo run -- openapi > openapi/openapi.json`, and review the difference"
+    );
+}
+
+#[test]
+fn no_operation_is_lost() {
+    let written = Operations::meta().into_iter().flat_map(|api| api.paths).map(|path| path.operations.len());
+    assert_eq!(document().methods().len(), written.sum::<usize>());
+}
+
+#[test]
+fn every_operation_is_told_in_full() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for (name, operation) in operations(&document) {
+        for key in ["summary", "description", "operationId"] {
+            assert!(operation[key].as_str().is_some_and(|text| !text.is_empty()), "{name} has no {key}");
+        }
+        assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{name}");
+        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name}");
+        assert!(operation["security"].is_array(), "{name}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
+            assert!(response["headers"]["X-Request-Id"].is_object(), "{name} {status}");
+        }
+        assert!(operation["responses"]["500"].is_object(), "{name}");
+        if name.contains("/v1/{") || name.ends_with("/v1/me") {
+            for status in ["401", "403", "429"] {
+                assert!(operation["responses"][status].is_object(), "{name} {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn references_lead_somewhere_and_nothing_foreign_is_left() {
+    let document = document();
+    visit(document.value(), &mut |key, member| match key {
+        "$ref" => {
+            let path = member.as_str().unwrap().trim_start_matches('#');
+            assert!(document.value().pointer(path).is_some(), "{path}");
+        }
+        "format" => {
+            if let Some(format) = member.as_str() {
+                assert!(
+                    ["int32", "int64", "double", "float", "date-time", "byte", "uri"].contains(&format),
+                    "{format}"
+                );
+            }
+        }
+        "deprecated" => assert_eq!(*member, Value::Bool(true)),
+        "title" => assert!(member.as_str().is_none_or(|title| !title.starts_with("x-kabar")), "{member}"),
+        key => assert!(!key.contains("charset"), "{key}"),
+    });
+    assert_eq!(document.value()["openapi"], "3.0.3");
+}
+
+#[test]
+fn answers_have_every_key_and_say_which_may_be_null() {
+    let document = document();
+    let schemas = &document.value()["components"]["schemas"];
+    for name in ["Conversation", "Message", "Contact"] {
+        let schema = &schemas[name];
+        let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        let required =
+            schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned());
+        assert_eq!(keys, required.collect(), "{name}");
+        for (key, value) in schema["example"].as_object().unwrap() {
+            if value.is_null() {
+                assert_eq!(schema["properties"][key]["nullable"], true, "{name}.{key}");
+            }
+        }
+    }
+    assert_eq!(schemas["Conversation"]["properties"]["assignee"]["nullable"], true);
+    let error = schemas["ErrorDetail"]["required"].as_array().unwrap();
+    assert!(!error.contains(&"param".into()) && error.contains(&"request_id".into()));
+    for (name, schema) in schemas.as_object().unwrap() {
+        if name.ends_with("Envelope") || name.ends_with("Page") {
+            assert!(schema["example"]["request_id"].is_string(), "{name} has no example");
+        }
+    }
+}
+
+#[test]
+fn yaml_says_the_same() {
+    let document = document();
+    let read: Value = serde_norway::from_str(&document.yaml()).unwrap();
+    assert_eq!(&read, document.value());
+}
+
+#[test]
+fn the_docs_page_carries_the_document_and_loads_nothing() {
+    let document = document();
+    let page = document.swagger_ui();
+    assert!(page.contains("\"listConversations\"") && page.contains("<title>kabar API</title>"));
+    for loading in ["<script src", "<link ", "@import", "<iframe", "<img src=\"http"] {
+        assert!(!page.to_ascii_lowercase().contains(loading), "{loading}");
+    }
+}

@@ -1,0 +1,171 @@
+//! What WhatsApp calls: the handshake, and webhooks.
+//!
+//! Invariants: nothing is taken from a body that no known secret signed; a secret that is one
+//! account's own vouches for that account only; 200 is said only once everything that concerns an
+//! account here is durable, and 503 brings the whole webhook again, which does no harm. Meta's
+//! format is `kabar_core::meta`'s affair.
+
+pub mod challenge;
+pub mod signed;
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use kabar_actors::AccountSlot;
+use kabar_core::cause::cause;
+use kabar_core::domain::account::Secret;
+use kabar_core::domain::command::Command;
+use kabar_core::meta::signature;
+use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
+use poem_openapi::OpenApi;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use self::challenge::Challenge;
+use self::signed::SignedBody;
+use crate::app::App;
+use crate::envelope::Data;
+use crate::error::{ApiError, ErrorCode, Fails, code_list};
+use crate::params::{QueryParam, Text};
+use crate::tags::Tag;
+
+/// Where WhatsApp calls.
+pub(crate) const INGRESS: &str = "/webhooks/whatsapp";
+
+code_list! {
+    /// What a handshake can be refused with.
+    HandshakeFails = [InvalidFieldValue, InvalidVerifyToken];
+    /// What a webhook can be refused with.
+    WebhookFails = [InvalidRequest, InvalidSignature, PayloadTooLarge, StorageUnavailable, Overloaded];
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct WhatsAppApi(pub Arc<App>);
+
+#[OpenApi(tag = "Tag::WhatsApp")]
+impl WhatsAppApi {
+    /// Prove that this is your server
+    ///
+    /// Meta's handshake: answers the bare challenge when the token is the configured one.
+    #[oai(path = "/webhooks/whatsapp", method = "get", operation_id = "verifyWhatsAppWebhook")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn verify(
+        &self,
+        /// Always `subscribe`.
+        #[oai(name = "hub.mode")]
+        mode: QueryParam<Text>,
+        /// The token agreed on.
+        #[oai(name = "hub.verify_token")]
+        token: QueryParam<Text>,
+        /// To be repeated.
+        #[oai(name = "hub.challenge")]
+        challenge: QueryParam<Text>,
+    ) -> Result<Challenge, Fails<HandshakeFails>> {
+        let subscribes = mode.0.is_some_and(|mode| mode.0 == "subscribe");
+        let known = token.0.is_some_and(|token| same(self.0.whatsapp.verify_token.as_ref(), &token.0));
+        match challenge.0 {
+            Some(challenge) if subscribes && known => Ok(Challenge(challenge.0)),
+            Some(_) | None => {
+                let message = "hub.mode must be subscribe, and hub.verify_token the configured token";
+                Err(ApiError::new(ErrorCode::InvalidVerifyToken, message).into())
+            }
+        }
+    }
+
+    /// Take in what happened at WhatsApp
+    ///
+    /// Messages and statuses, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of
+    /// it is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a
+    /// number that is not connected are counted and skipped.
+    #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
+    async fn receive(&self, body: SignedBody) -> Result<Data<super::health::Status>, Fails<WebhookFails>> {
+        let read = translate(&body.bytes, self.0.clock.now());
+        let signer = self.signer(&body, read.as_ref().ok())?;
+        let webhook = read.map_err(|malformed| {
+            tracing::warn!(error = cause(&malformed), "webhook not understood");
+            ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
+        })?;
+        self.0.metrics.webhooks.inc();
+        self.report(&webhook);
+        self.take_in(webhook.groups, &signer).await?;
+        Ok(Data(super::health::Status::ok()))
+    }
+}
+
+impl WhatsAppApi {
+    /// The secret that signed a body: the server's, or that of an account which the body names.
+    fn signer(&self, body: &SignedBody, webhook: Option<&Webhook>) -> Result<Secret, ApiError> {
+        let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
+        let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
+        let own: Vec<Secret> = accounts.filter_map(|slot| slot.account().app_secret.clone()).collect();
+        let candidates = self.0.whatsapp.app_secret.iter().chain(&own);
+        let signer = signature::verify(body.signature.as_deref(), &body.bytes, candidates);
+        signer.cloned().ok_or_else(|| {
+            self.0.metrics.webhook_unsigned.inc();
+            let message =
+                "X-Hub-Signature-256 must be sha256= and the HMAC of the raw body by the app secret";
+            ApiError::new(ErrorCode::InvalidSignature, message)
+        })
+    }
+
+    /// Counts and logs what is not for an account's writer.
+    fn report(&self, webhook: &Webhook) {
+        for skipped in &webhook.skipped {
+            self.0.metrics.webhook_skipped.inc();
+            tracing::warn!(reason = %skipped.reason, phone_number_id = ?skipped.phone_number_id, "item skipped");
+        }
+        for error in &webhook.account_errors {
+            self.0.metrics.account_errors.inc();
+            let (code, provider_code) = (&error.error.code, error.error.provider_code);
+            tracing::warn!(phone_number_id = %error.phone_number_id, %code, provider_code, "WhatsApp reports an error");
+        }
+    }
+
+    /// Whether a secret may speak for an account.
+    fn vouches(&self, signer: &Secret, slot: &AccountSlot) -> bool {
+        self.0.whatsapp.app_secret.as_ref() == Some(signer)
+            || slot.account().app_secret.as_ref() == Some(signer)
+    }
+
+    async fn take_in(&self, groups: Vec<AccountGroup>, signer: &Secret) -> Result<(), ApiError> {
+        let commands = groups.into_iter().filter_map(|group| {
+            let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
+            let slot = self.0.directory.account_of_number(group.phone_number_id.as_str());
+            let Some(slot) = slot.filter(|slot| self.vouches(signer, slot)) else {
+                self.0.metrics.webhook_skipped.inc_by(items);
+                tracing::warn!(phone_number_id = %group.phone_number_id, items, "items for a number not connected");
+                return None;
+            };
+            self.0.metrics.webhook_items.inc_by(items);
+            Some(async move { self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await })
+        });
+        for outcome in join_all(commands).await {
+            // Either is a 503, so that WhatsApp tries again; a crash too.
+            outcome.map_err(|unavailable| match ApiError::from(unavailable) {
+                told if told.retry_after_s().is_some() => told,
+                _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
+            })??;
+        }
+        Ok(())
+    }
+}
+
+/// Compares digests, which have one length; an unset or empty token is nobody's.
+fn same(expected: Option<&Secret>, shown: &str) -> bool {
+    let Some(expected) = expected.filter(|secret| !secret.reveal().is_empty()) else { return false };
+    bool::from(Sha256::digest(expected.reveal()).ct_eq(&Sha256::digest(shown)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unset_token_is_nobodys() {
+        let token = Secret::new("t0ken");
+        assert!(same(Some(&token), "t0ken"));
+        assert!(!same(Some(&token), "t0keN") && !same(Some(&token), ""));
+        assert!(!same(Some(&Secret::new("")), "") && !same(None, ""));
+    }
+}
