@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Where the server is, and how its operator API is opened.
 #[derive(Debug, Args)]
-pub struct Remote {
+pub(super) struct Remote {
     /// Address of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: String,
