@@ -7,7 +7,7 @@ use kabar_core::ids::MessageId;
 
 use super::Bench;
 use super::child::Child;
-use super::load::Drain;
+use super::load::{Drain, Load};
 use super::report::{Figure, Goal};
 use super::seed::{Seat, Seeder};
 use super::stage::Stage;
@@ -15,6 +15,9 @@ use super::wire;
 
 const CONVERSATIONS: u32 = 500;
 const BATCH: usize = 50;
+/// WhatsApp batches on few connections. With 32 of them 1600 statuses would wait at any time, and
+/// at the promised 10 000 a second the acknowledgement would take 160 ms by arithmetic alone.
+const BATCH_CONNECTIONS: usize = 8;
 /// Messages made per second of load: twice as many statuses, more than any run has taken.
 const SINGLE_MESSAGES: usize = 8_000;
 const BATCH_MESSAGES: usize = 25_000;
@@ -38,7 +41,9 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     durable(&stage, &server, &single, &taken_singly).await?;
 
     let many = webhooks(&batched, &taken_batched, BATCH);
-    let row = bench.measure("webhook, 50 statuses", &server, load, &Drain::new(many, 200)).await?;
+    let load = Load { connections: load.connections.min(BATCH_CONNECTIONS), ..bench.load(&server) };
+    let row =
+        bench.measure("webhook, 50 statuses, 8 connections", &server, load, &Drain::new(many, 200)).await?;
     let (rate, ack) = (row.per_second * 50.0, row.p99_ms);
     bench.figures.push(Figure::new("ingress, batches of 50", rate, "statuses/s", Goal::AtLeast(10_000.0)));
     bench.figures.push(Figure::new("ingress, batches of 50: ack p99", ack, "ms", Goal::AtMost(50.0)));

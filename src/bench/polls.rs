@@ -141,7 +141,7 @@ async fn page_after_write(
     let writes = bench.measure("PATCH, one connection", server, one, &alone).await?.cpu_micros;
     let paired = Writes { read: Some(read), ..alone };
     // Half of the answers of the pairs are changes, so a pair costs twice the mean.
-    let pairs = bench.measure("page after each PATCH", server, one, &paired).await?;
+    let pairs = bench.measure("page after each PATCH (CPU: mean of both)", server, one, &paired).await?;
     let (pair, p50, p99) = (2.0 * pairs.cpu_micros, pairs.p50_ms, pairs.p99_ms);
     let name = "page after a write (resident)";
     bench.figures.push(Figure::new(&format!("{name}: CPU"), pair - writes, "µs", Goal::AtMost(200.0)));

@@ -108,14 +108,18 @@ impl Machine {
             memory_gib: kibibytes >> 20,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             file_system: file_system(&read("/proc/mounts"), folder),
-            build: if cfg!(debug_assertions) { "debug, so the figures mean nothing" } else { "release" },
+            build: if cfg!(debug_assertions) {
+                "debug build, so the figures mean nothing"
+            } else {
+                "release build"
+            },
         }
     }
 
     fn line(&self) -> String {
         let Self { processor, cores, memory_gib, kernel, file_system, build } = self;
         format!(
-            "{cores} cores of {processor}, {memory_gib} GiB, Linux {kernel}, databases on {file_system}, {build} build"
+            "{cores} cores of {processor}, {memory_gib} GiB, Linux {kernel}, databases on {file_system}, {build}"
         )
     }
 }
@@ -163,8 +167,10 @@ impl Report {
     /// For a terminal.
     pub(super) fn table(&self) -> String {
         let mut out = format!("{}\n{}\n\n", self.machine.line(), self.load_line());
-        push_columns(&mut out, &ROW_TITLES, &self.row_cells());
-        out.push('\n');
+        if !self.rows.is_empty() {
+            push_columns(&mut out, &ROW_TITLES, &self.row_cells());
+            out.push('\n');
+        }
         push_columns(&mut out, &FIGURE_TITLES, &self.figure_cells());
         out
     }
@@ -173,8 +179,10 @@ impl Report {
     pub(super) fn markdown(&self) -> String {
         let mut out = format!("{}.\n{}.\n\n", self.machine.line(), self.load_line());
         push_markdown(&mut out, &FIGURE_TITLES, &self.figure_cells());
-        out.push('\n');
-        push_markdown(&mut out, &ROW_TITLES, &self.row_cells());
+        if !self.rows.is_empty() {
+            out.push('\n');
+            push_markdown(&mut out, &ROW_TITLES, &self.row_cells());
+        }
         out
     }
 
