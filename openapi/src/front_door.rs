@@ -119,7 +119,7 @@ impl FrontDoor {
                 request.set_data(Tenant(caller));
             }
         }
-        if let Some(page) = self.pages.answer(&request) {
+        if let Some(page) = self.pages.answer(&request, visit.encoding).await {
             return Ok(page);
         }
         bodies::read(&mut request, self.app.limits).await?;

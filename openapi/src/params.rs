@@ -25,6 +25,12 @@ pub trait Param: Sized + Send {
     /// What a value that cannot be read is refused with.
     const CODE: ErrorCode = ErrorCode::InvalidFieldValue;
 
+    /// Its name where it is a segment of a path; poem-openapi numbers those.
+    const SEGMENT: &'static str = "id";
+
+    /// Whether a refusal may repeat the value: never what could be a secret or a person's.
+    const ECHOED: bool = false;
+
     /// Reads a decoded value; `None` when it is not one.
     fn read(text: &str) -> Option<Self>;
 
@@ -32,8 +38,13 @@ pub trait Param: Sized + Send {
     fn schema() -> MetaSchema;
 }
 
-fn refused<T: Param>(name: &'static str) -> ApiError {
-    ApiError::new(T::CODE, format!("{name} must be {}", T::EXPECTED)).at(name)
+/// Longer values are not repeated.
+const ECHO_CHARS: usize = 20;
+
+fn refused<T: Param>(name: &'static str, given: Option<&str>) -> ApiError {
+    let given = given.filter(|text| T::ECHOED && text.len() <= ECHO_CHARS && !text.is_empty());
+    let got = given.map(|text| format!(", got {}", text.escape_debug())).unwrap_or_default();
+    ApiError::new(T::CODE, format!("{name} must be {}{got}", T::EXPECTED)).at(name)
 }
 
 fn schema_of<T: Param>() -> MetaSchemaRef {
@@ -70,7 +81,7 @@ impl<'a, T: Param> ApiExtractor<'a> for Path<T> {
         let segment = request.raw_path_param(options.name).unwrap_or_default();
         let decoded = percent::decode(segment, percent::Plus::IsPlus);
         let value = decoded.and_then(|text| T::read(&text));
-        Ok(Self(value.ok_or_else(|| refused::<T>(options.name))?))
+        Ok(Self(value.ok_or_else(|| refused::<T>(T::SEGMENT, None))?))
     }
 }
 
@@ -114,8 +125,8 @@ fn read_query<T: Param>(query: &str, name: &'static str) -> Result<Option<T>, Ap
     if values.next().is_some() {
         return Err(ApiError::new(T::CODE, format!("give {name} once")).at(name));
     }
-    let value = value.and_then(|text| T::read(&text));
-    value.map(Some).ok_or_else(|| refused::<T>(name))
+    let read = value.as_deref().and_then(T::read);
+    read.map(Some).ok_or_else(|| refused::<T>(name, value.as_deref()))
 }
 
 #[cfg(test)]
@@ -152,6 +163,10 @@ mod tests {
         }
         assert_eq!(code::<CursorText>("cursor=", "cursor"), Some(ErrorCode::InvalidCursor));
         assert_eq!(code::<Limit>("limit=100", "limit"), None);
+        let told = read_query::<Limit>("limit=500", "limit").unwrap_err().to_string();
+        assert_eq!(told, "invalid_limit: limit must be 1 to 100, got 500");
+        let told = read_query::<Search>(&format!("search={}", "x".repeat(201)), "search").unwrap_err();
+        assert!(!told.to_string().contains("xx"), "{told}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// In the order in which this server prefers them: most bytes saved per cycle first.
-    const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+    pub(super) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
     const fn as_str(self) -> &'static str {
         match self {

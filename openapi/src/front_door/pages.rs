@@ -6,13 +6,15 @@
 use bytes::Bytes;
 use kabar_core::domain::etag;
 use poem::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
+    LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::http::{Method, StatusCode};
 use poem::{Request, Response};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 
+use super::encoding::Encoding;
 use crate::spec::Document;
 
 /// A proxy or browser asks again, with the tag, and is told 304.
@@ -29,6 +31,7 @@ struct Page {
     content_type: &'static str,
     body: Bytes,
     tag: String,
+    compressed: [OnceCell<Option<(HeaderValue, Bytes)>>; Encoding::ALL.len()],
 }
 
 impl Page {
@@ -40,10 +43,10 @@ impl Page {
             let _infallible = write!(tag, "{byte:02x}");
         }
         tag.push('"');
-        Self { path, content_type, body: body.into(), tag }
+        Self { path, content_type, body: body.into(), tag, compressed: Default::default() }
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Response {
         let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
         let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &self.tag)));
         let response = Response::builder().header(ETAG, &self.tag).header(CACHE_CONTROL, REVALIDATE);
@@ -52,7 +55,19 @@ impl Page {
         }
         let response =
             response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-        response.header(CONTENT_SECURITY_POLICY, POLICY).body(self.body.clone())
+        let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
+        match self.compressed(encoding).await {
+            Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
+            None => response.body(self.body.clone()),
+        }
+    }
+
+    /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
+    async fn compressed(&self, encoding: Option<Encoding>) -> Option<&(HeaderValue, Bytes)> {
+        let encoding = encoding?;
+        let mut cells = Encoding::ALL.into_iter().zip(&self.compressed);
+        let (_, cell) = cells.find(|(coding, _)| *coding == encoding)?;
+        cell.get_or_init(|| encoding.apply(&self.body)).await.as_ref()
     }
 }
 
@@ -77,7 +92,7 @@ impl Pages {
     }
 
     /// The page at the request's path, if there is one and it is asked for with GET.
-    pub(super) fn answer(&self, request: &Request) -> Option<Response> {
+    pub(super) async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Option<Response> {
         if request.method() != Method::GET {
             return None;
         }
@@ -85,6 +100,7 @@ impl Pages {
         if path == HOME {
             return Some(Response::builder().status(StatusCode::FOUND).header(LOCATION, DOCS).finish());
         }
-        self.0.iter().find(|page| page.path == path).map(|page| page.answer(request))
+        let page = self.0.iter().find(|page| page.path == path)?;
+        Some(page.answer(request, encoding).await)
     }
 }

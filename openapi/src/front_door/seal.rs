@@ -65,7 +65,7 @@ pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) ->
     if let Some(origin) = visit.origin {
         cors::admit(headers, origin);
     }
-    let body = match visit.encoding {
+    let body = match visit.encoding.filter(|_| !headers.contains_key(CONTENT_ENCODING)) {
         Some(encoding) => match encoding.apply(&body).await {
             Some((name, small)) => {
                 headers.remove(CONTENT_LENGTH);

@@ -79,6 +79,7 @@ impl Param for Text {
 impl Param for Limit {
     const EXPECTED: &'static str = "1 to 100";
     const CODE: ErrorCode = ErrorCode::InvalidLimit;
+    const ECHOED: bool = true;
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok().and_then(Self::new)
@@ -122,6 +123,7 @@ impl Param for Phone {
 
 impl Param for PhoneNumberId {
     const EXPECTED: &'static str = "6 to 20 digits";
+    const SEGMENT: &'static str = "phone_number_id";
 
     fn read(text: &str) -> Option<Self> {
         Self::parse(text)
@@ -161,10 +163,11 @@ words! {
 }
 
 macro_rules! ids {
-    ($($kind:ident = $prefix:literal;)*) => {$(
+    ($($kind:ident = $prefix:literal, $segment:literal;)*) => {$(
         impl Param for $kind {
             const EXPECTED: &'static str =
                 concat!($prefix, "_ and 26 characters of 0-9 and A-Z without I, L, O and U");
+            const SEGMENT: &'static str = $segment;
 
             fn read(text: &str) -> Option<Self> {
                 Self::parse(text).ok()
@@ -182,11 +185,11 @@ macro_rules! ids {
 }
 
 ids! {
-    ConversationId = "cnv";
-    MessageId = "msg";
-    ContactId = "ctc";
-    OrganisationId = "org";
-    ApiKeyId = "key";
+    ConversationId = "cnv", "conversation_id";
+    MessageId = "msg", "message_id";
+    ContactId = "ctc", "contact_id";
+    OrganisationId = "org", "org_id";
+    ApiKeyId = "key", "key_id";
 }
 
 /// The contract's pattern of an id (section 1).
