@@ -2,5 +2,21 @@
 
 #![cfg(test)]
 
+mod auth;
+mod budgets;
+mod contacts;
+mod conventions;
+mod conversations;
+mod entity_tags;
+mod errors;
+mod harness;
 mod house;
+mod idempotency;
+mod long_polls;
+mod messages;
+mod operator;
+mod paging;
+mod response_cache;
 mod simulator;
+mod tenancy;
+mod vitals;

@@ -1,0 +1,278 @@
+//! The stage of the end-to-end tests: the real server on a free port, a real SQLite file in a folder
+//! of its own, and the simulator as WhatsApp.
+//!
+//! Invariants: nothing reaches behind the HTTP surface but to start, stop and look at counters;
+//! waiting is for an event and within [`PATIENCE`], never for a time.
+
+mod answer;
+mod child;
+mod client;
+mod shape;
+mod tenant;
+mod wire;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kabar::server::{Secrets, Server};
+use kabar::simulate::{SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use kabar_core::clock::Clock;
+use kabar_core::config::{Mode, Settings, Sources};
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use answer::{Answer, keys_of};
+pub(crate) use child::Child;
+pub(crate) use client::{Client, Raw};
+pub(crate) use shape::{check_object, is_id, is_timestamp};
+pub(crate) use tenant::Tenant;
+pub(crate) use wire::{Webhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
+
+/// Far above what anything here takes; only a test that would fail reaches it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Opens the operator API.
+pub(crate) const OPERATOR_TOKEN: &str = "kop_operator_of_the_tests";
+/// Signs the webhooks.
+pub(crate) const APP_SECRET: &str = "app_secret_of_the_tests";
+/// Answers the handshake.
+pub(crate) const VERIFY_TOKEN: &str = "verify_token_of_the_tests";
+/// Where a manual clock begins: 2026-06-19T11:00:00.000Z.
+pub(crate) const NOON: i64 = 1_781_866_800;
+
+/// Waits for an event, with a bound.
+pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, event).await.expect("within patience")
+}
+
+/// What a stage may be given instead of its defaults.
+pub(crate) struct Options {
+    /// The server's time and the simulator's.
+    pub(crate) clock: Arc<Clock>,
+    /// How fast the simulator reports statuses; an hour each unless asked otherwise, so that a test
+    /// reports its own.
+    pub(crate) status_delay: StatusDelays,
+    environment: HashMap<String, String>,
+}
+
+impl Options {
+    /// Gives a setting by its name in the environment.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.environment.insert(variable.to_owned(), value.to_owned());
+    }
+}
+
+/// See the module.
+pub(crate) struct TestServer {
+    /// Nobody's client.
+    pub(crate) anyone: Client,
+    /// The operator's client.
+    pub(crate) operator: Client,
+    /// The simulated WhatsApp.
+    pub(crate) simulator: Simulator,
+    /// The server's time.
+    pub(crate) clock: Arc<Clock>,
+    /// The database's file.
+    pub(crate) database: PathBuf,
+    address: SocketAddr,
+    settings: Settings,
+    running: Option<Server>,
+    numbers: AtomicU64,
+    _folder: TempDir,
+    _stop: DropGuard,
+}
+
+impl TestServer {
+    /// A server by the machine's clock.
+    pub(crate) async fn start() -> Self {
+        Self::shaped(|_| {}).await
+    }
+
+    /// A server whose time stands at [`NOON`] until it is moved on.
+    pub(crate) async fn manual() -> Self {
+        Self::shaped(|options| options.clock = manual_clock()).await
+    }
+
+    /// A server with other options.
+    pub(crate) async fn shaped(shape: impl FnOnce(&mut Options)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("kabar.db");
+        let slow = Duration::from_secs(3_600);
+        let mut options = Options {
+            clock: Arc::new(Clock::system()),
+            status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
+            environment: HashMap::new(),
+        };
+        options.set("KABAR_DATABASE_URL", &format!("sqlite://{}", database.display()));
+        options.set("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN);
+        options.set("KABAR_WHATSAPP__APP_SECRET", APP_SECRET);
+        options.set("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN);
+        shape(&mut options);
+        let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
+        let settings = Settings::load(Mode::Serve, &sources).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let simulator = simulate(address, &options, &tasks, &stop).await;
+        let anyone = Client::new(&format!("http://{address}"));
+        let mut stage = Self {
+            operator: anyone.with_token(OPERATOR_TOKEN),
+            anyone,
+            simulator,
+            clock: options.clock,
+            database,
+            address,
+            settings,
+            running: None,
+            numbers: AtomicU64::new(1),
+            _folder: folder,
+            _stop: stop.drop_guard(),
+        };
+        stage.run(listener).await;
+        stage
+    }
+
+    async fn run(&mut self, listener: TcpListener) {
+        let secrets = Secrets {
+            operator_token: Secret::new(OPERATOR_TOKEN),
+            app_secret: Secret::new(APP_SECRET),
+            verify_token: Secret::new(VERIFY_TOKEN),
+        };
+        let graph = self.simulator.base_url();
+        let started = Server::start(&self.settings, secrets, &graph, listener, self.clock.clone());
+        self.running = Some(Box::pin(started).await.unwrap());
+    }
+
+    /// The server itself, for what only its counters tell.
+    pub(crate) fn server(&self) -> &Server {
+        self.running.as_ref().expect("the server runs")
+    }
+
+    /// Stops in order.
+    pub(crate) async fn stop(&mut self) {
+        let server = self.running.take().expect("the server runs");
+        patiently(Box::pin(server.stop())).await.unwrap();
+    }
+
+    /// Stops in order and starts again on the same file, at the same address.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.run(listener).await;
+    }
+
+    /// Makes an organisation; gives its id.
+    pub(crate) async fn organisation(&self, body: &Value) -> String {
+        let made = self.operator.post("/admin/v1/organizations", body).await.is(201).data();
+        text(&made["id"])
+    }
+
+    /// Makes a key; gives its secret.
+    pub(crate) async fn key(&self, organisation: &str) -> String {
+        let path = format!("/admin/v1/organizations/{organisation}/api_keys");
+        text(&self.operator.post(&path, &json!({"label": "test"})).await.is(201).data()["key"])
+    }
+
+    /// Makes a user; gives the answer's data.
+    pub(crate) async fn user(&self, organisation: &str, name: &str) -> Value {
+        let path = format!("/admin/v1/organizations/{organisation}/users");
+        let body = json!({"name": name, "email": format!("{}@example.com", name.to_lowercase())});
+        self.operator.post(&path, &body).await.is(201).data()
+    }
+
+    /// Connects a fresh number, known to the simulator too; gives Meta's id and the number.
+    pub(crate) async fn account(&self, organisation: &str) -> (String, String) {
+        self.account_with(organisation, json!({})).await
+    }
+
+    /// Connects a fresh number with further members in the body.
+    pub(crate) async fn account_with(&self, organisation: &str, more: Value) -> (String, String) {
+        let nth = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (id, phone) = (format!("{}", 100_200_300_400_000 + nth), format!("+1202555{nth:04}"));
+        self.simulator.add_number(SimulatedNumber {
+            phone_number_id: PhoneNumberId::parse(&id).unwrap(),
+            phone: Phone::parse(&phone).unwrap(),
+            waba_id: "102290129340398".into(),
+        });
+        let mut body = json!({"phone_number_id": id, "phone_number": phone, "name": "Shop",
+            "access_token": "EAAGtests"});
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let path = format!("/admin/v1/organizations/{organisation}/accounts");
+        self.operator.post(&path, &body).await.is(201);
+        (id, phone)
+    }
+
+    /// An organisation with budgets that no test exhausts, a key and a number.
+    pub(crate) async fn tenant(&self) -> Tenant {
+        let budgets = json!({"name": "Warung", "tier": "enterprise",
+            "write_per_minute": 1_000_000, "read_per_minute": 1_000_000});
+        self.tenant_of(&budgets).await
+    }
+
+    /// The same with an organisation of this shape.
+    pub(crate) async fn tenant_of(&self, organisation: &Value) -> Tenant {
+        let organisation = self.organisation(organisation).await;
+        let key = self.key(&organisation).await;
+        let (id, phone) = self.account(&organisation).await;
+        self.tenant_at(&organisation, &key, &id, &phone)
+    }
+
+    /// A tenant's further account.
+    pub(crate) async fn second_account(&self, tenant: &Tenant) -> Tenant {
+        let (id, phone) = self.account(&tenant.organisation).await;
+        self.tenant_at(&tenant.organisation, &tenant.key, &id, &phone)
+    }
+
+    fn tenant_at(&self, organisation: &str, key: &str, id: &str, phone: &str) -> Tenant {
+        Tenant {
+            organisation: organisation.to_owned(),
+            key: key.to_owned(),
+            id: id.to_owned(),
+            phone: phone.to_owned(),
+            api: self.anyone.with_token(key),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Takes this stage's address for a conversation in bare bytes.
+    pub(crate) fn raw(&self) -> Raw {
+        Raw::new(self.address)
+    }
+}
+
+/// A clock that stands at [`NOON`].
+pub(crate) fn manual_clock() -> Arc<Clock> {
+    Arc::new(Clock::manual(Timestamp::from_seconds(NOON)))
+}
+
+async fn simulate(
+    address: SocketAddr,
+    options: &Options,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Simulator {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhooks = format!("http://{address}/webhooks/whatsapp");
+    let mut simulated = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
+    simulated.status_delay = options.status_delay;
+    simulated.webhook_retry.first = Duration::from_millis(5);
+    simulated.clock = options.clock.clone();
+    Simulator::start(listener, simulated, tasks, stop.clone()).unwrap()
+}
+
+/// A JSON text as a text.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+}

@@ -1,0 +1,83 @@
+//! The real binary in a process of its own, for tests that kill it.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child as Process, Command};
+
+use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, patiently};
+
+/// A running `kabar serve`. It dies with this value.
+pub(crate) struct Child {
+    process: Process,
+    /// Nobody's client of it.
+    pub(crate) anyone: Client,
+}
+
+impl Child {
+    /// Starts on this database and waits until it is ready.
+    pub(crate) async fn start(database: &Path, graph: &str) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut process = Command::new(env!("CARGO_BIN_EXE_kabar"))
+            .arg("serve")
+            .env_clear()
+            .env("KABAR_LISTEN", address.to_string())
+            .env("KABAR_DATABASE_URL", format!("sqlite://{}", database.display()))
+            .env("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN)
+            .env("KABAR_WHATSAPP__APP_SECRET", APP_SECRET)
+            .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
+            .env("KABAR_WHATSAPP__BASE_URL", graph)
+            .env("KABAR_LOG__LEVEL", "info")
+            .current_dir(database.parent().unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // The log says when it serves; it is read on, so that the pipes never fill.
+        let (out, err) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let tasks = tokio_util::task::TaskTracker::new();
+        let tell = told.clone();
+        tasks.spawn(async move {
+            let mut lines = BufReader::new(out).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _nobody = tell.send(line);
+            }
+        });
+        tasks.spawn(async move {
+            let mut lines = BufReader::new(err).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _nobody = told.send(line);
+            }
+        });
+        let mut log = String::new();
+        patiently(async {
+            loop {
+                let line = heard.recv().await.unwrap_or_else(|| panic!("it ended early:\n{log}"));
+                if line.contains("kabar serves") {
+                    break;
+                }
+                log = log + &line + "\n";
+            }
+        })
+        .await;
+        Self { process, anyone: Client::new(&format!("http://{address}")) }
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(crate) async fn kill(mut self) {
+        patiently(self.process.kill()).await.unwrap();
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let pid = self.process.id().expect("it runs").to_string();
+        let asked = Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status();
+        assert!(asked.await.unwrap().success());
+        patiently(self.process.wait()).await.unwrap()
+    }
+}
