@@ -1,3 +1,7 @@
+//! The document: complete, readable by generators, and the one that is committed.
+
+//! The document, checked as generators and readers use it.
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
