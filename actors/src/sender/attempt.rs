@@ -6,6 +6,7 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::command::Command;
 use kabar_core::domain::message::{Message, MessageError, SendOutcome};
+use kabar_core::meta::errors::is_token_refused;
 use kabar_core::meta::graph::GraphOutcome;
 use rand::RngExt as _;
 
@@ -35,7 +36,11 @@ pub(super) async fn run(accounts: &Accounts, slot: &Arc<AccountSlot>, message: &
         }
         GraphOutcome::Refused(error) => {
             ground.metrics.sends_refused.inc();
-            SendOutcome::Refused(error)
+            if is_token_refused(&error) {
+                SendOutcome::TokenRefused(error)
+            } else {
+                SendOutcome::Refused(error)
+            }
         }
         GraphOutcome::Transient { error, retry_after } => retry(accounts, message, error, retry_after),
         GraphOutcome::Unknown { error } => retry(accounts, message, error, None),

@@ -151,6 +151,8 @@ pub enum SendOutcome {
     },
     /// Refused for good.
     Refused(MessageError),
+    /// Refused for good, because the account's token no longer opens it.
+    TokenRefused(MessageError),
     /// To be tried again at this instant.
     Retry {
         /// Not before.

@@ -11,10 +11,6 @@ use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
 
-/// WhatsApp's codes for a token that no longer opens the account (Meta, "Error codes": 0
-/// `AuthException`, 190 access token expired).
-const TOKEN_REFUSED: [i64; 2] = [0, 190];
-
 pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) {
     let facts = draft.facts();
     let echoed = report.echo.and_then(|id| facts.message(id));
@@ -81,15 +77,10 @@ pub(super) fn record_send(
             message.history.keep_own(MessageStatus::Sent, draft.now);
             step(&mut message, MessageStatus::Sent, None)
         }
-        SendOutcome::Refused(error) => {
-            let moved = step(&mut message, MessageStatus::Failed, Some(error.clone()));
-            if moved {
-                message.history.keep_own(MessageStatus::Failed, draft.now);
-            }
-            if error.provider_code.is_some_and(|code| TOKEN_REFUSED.contains(&code)) {
-                degrade(draft);
-            }
-            moved
+        SendOutcome::Refused(error) => fail(&mut message, error, draft.now),
+        SendOutcome::TokenRefused(error) => {
+            degrade(draft);
+            fail(&mut message, error, draft.now)
         }
         SendOutcome::Retry { at } => {
             if message.status == MessageStatus::Pending {
@@ -112,6 +103,15 @@ pub(super) fn record_send(
     Ok(Reply::Message(message))
 }
 
+fn fail(message: &mut Message, error: &MessageError, at: Timestamp) -> bool {
+    let moved = step(message, MessageStatus::Failed, Some(error.clone()));
+    if moved {
+        message.history.keep_own(MessageStatus::Failed, at);
+    }
+    moved
+}
+
+/// WhatsApp does not take the account's token: nothing more is sent until the operator acts.
 fn degrade(draft: &mut Draft<'_>) {
     if draft.account.status == AccountStatus::Connected {
         let mut account = (*draft.account).clone();

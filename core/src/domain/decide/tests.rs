@@ -266,7 +266,7 @@ fn refusals_retries_and_a_refused_token() {
     );
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
-    world.run(&Command::RecordSend { id, outcome: SendOutcome::Refused(error.clone()) }).0.unwrap();
+    world.run(&Command::RecordSend { id, outcome: SendOutcome::TokenRefused(error.clone()) }).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).error.as_ref()),
         (MessageStatus::Failed, Some(&error))
