@@ -1,3 +1,5 @@
+//! Reading JSON bodies: what is missing, what has the wrong shape, and where.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Whatever JSON comes: no panic, and what is accepted can be sent on.
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

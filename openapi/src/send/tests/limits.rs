@@ -1,3 +1,5 @@
+//! Each limit: the value at the bound passes, one beyond is refused by name.
+
 use serde_json::{Value, json};
 
 use super::{Fault, body, letters, parse, refused};

@@ -1,3 +1,5 @@
+//! The one-line rendering of each kind of message.
+
 use serde_json::{Value, json};
 
 use super::{body, sent};
