@@ -14,7 +14,7 @@ use crate::simulate::SimulateArgs;
 /// Without a command it runs `kabar dev`: everything on this machine, nothing to prepare.
 ///
 /// Settings come from kabar.toml, then the environment (KABAR_ and the upper-case path, `__` between
-/// levels, e.g. KABAR_WHATSAPP__APP_SECRET), then flags; the last one wins. docs/configuration.md
+/// levels, e.g. `KABAR_WHATSAPP__APP_SECRET`), then flags; the last one wins. docs/configuration.md
 /// lists them all.
 #[derive(Debug, Parser)]
 #[command(name = "kabar", version, max_term_width = 100)]
@@ -36,8 +36,8 @@ pub enum Command {
     /// Run on this machine with a simulated WhatsApp: SQLite under ./data, a sandbox organisation, a
     /// key and a number made on the first start, customers who write in.
     Dev,
-    /// Run in production. Needs database_url, operator_token, whatsapp.app_secret and
-    /// whatsapp.verify_token; says which is missing and exits 2.
+    /// Run in production. Needs `database_url`, `operator_token`, `whatsapp.app_secret` and
+    /// `whatsapp.verify_token`; says which is missing and exits 2.
     Serve,
     /// Bring the database's schema up and exit. `serve` does it too.
     Migrate,

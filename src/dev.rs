@@ -28,7 +28,10 @@ use sandbox::Sandbox;
 /// When the address is taken, or the data folder cannot be used.
 pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-        format!("cannot listen on {}; choose another address with KABAR_LISTEN=127.0.0.1:9000", settings.listen)
+        format!(
+            "cannot listen on {}; choose another address with KABAR_LISTEN=127.0.0.1:9000",
+            settings.listen
+        )
     })?;
     let address = listener.local_addr()?;
     let folder = settings.database_url.path().parent().unwrap_or(Path::new(".")).to_owned();
@@ -42,7 +45,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     let clock = Arc::new(Clock::system());
     let server = Server::start(settings, secrets.clone(), &graph, listener, clock).await?;
     sandbox.furnish(&server.directory).await?;
-    simulator.add_number(sandbox.number()?);
+    simulator.add_number(Sandbox::number()?);
     welcome::print(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
     welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);
 
@@ -71,7 +74,8 @@ async fn simulate(
     tasks: &TaskTracker,
     quiet: &CancellationToken,
 ) -> anyhow::Result<Simulator> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the simulated WhatsApp")?;
+    let listener =
+        TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the simulated WhatsApp")?;
     let traffic_per_minute = settings.dev.traffic_per_minute;
     let options = SimulatorOptions {
         seed: rand::random(),

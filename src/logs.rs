@@ -10,7 +10,8 @@ use tracing_subscriber::EnvFilter;
 /// When the level's directives cannot be read, or logging was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
     // The HTTP library announces each listener; the welcome and `kabar serves` say it already.
-    let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level)).with_context(|| format!("log.level {:?}", log.level))?;
+    let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level))
+        .with_context(|| format!("log.level {:?}", log.level))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),

@@ -86,7 +86,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let url = settings.database_url.to_string();
-    let store = Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
+    let store =
+        Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
     store.close().await;
     print(&format!("{url} is up to date\n"))
 }

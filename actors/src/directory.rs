@@ -15,8 +15,10 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{AccountId, ApiKeyId, OrganisationId, UserId};
+use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
 use kabar_core::store::{DirectoryRows, Store};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
@@ -103,8 +105,8 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     store: Store,
     clock: Arc<Clock>,
-    /// Held by the one who writes.
-    writing: Mutex<()>,
+    /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
+    writing: Mutex<MonotonicIds<StdRng>>,
 }
 
 /// See the module. Cheap to clone.
@@ -119,7 +121,8 @@ impl Directory {
     pub async fn load(store: Store, clock: Arc<Clock>) -> Result<Self, Unavailable> {
         let rows = store.directory().await.map_err(|error| Unavailable::of(&error, "directory not read"))?;
         let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, clock.now()));
-        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing: Mutex::new(()) })))
+        let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
+        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing })))
     }
 
     fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {

@@ -179,7 +179,9 @@ pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
             remote.call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": true}))).await
         }
         OrgCommand::Resume { id } => {
-            remote.call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": false}))).await
+            remote
+                .call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": false})))
+                .await
         }
     }
 }
@@ -191,7 +193,9 @@ pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
 pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        KeyCommand::List { org } => remote.call(Method::GET, &format!("organizations/{org}/api_keys"), None).await,
+        KeyCommand::List { org } => {
+            remote.call(Method::GET, &format!("organizations/{org}/api_keys"), None).await
+        }
         KeyCommand::Create { org, label, expires_at } => {
             let body = json!({"label": label, "expires_at": expires_at});
             remote.call(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::simulate::SimulatedNumber;
 
 /// The sandbox's number: Meta's own example id, and a number of the range kept for fiction.
-const PHONE_NUMBER_ID: &str = "106540352242922";
-const PHONE: &str = "+15550100922";
+pub(super) const PHONE_NUMBER_ID: &str = "106540352242922";
+pub(super) const PHONE: &str = "+15550100922";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Made {
@@ -43,11 +43,14 @@ impl Sandbox {
     /// Finds, or makes, the secrets in the data folder.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("dev.json");
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         if file.exists() {
-            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let made = serde_json::from_str(&text);
-            let made = made.with_context(|| format!("{} is not ours; remove it to start afresh", file.display()))?;
+            let made =
+                made.with_context(|| format!("{} is not ours; remove it to start afresh", file.display()))?;
             return Ok(Self { file, made });
         }
         let made = Made {
@@ -91,14 +94,17 @@ impl Sandbox {
                 directory.create_user(organisation, name.into(), Some(email.into())).await?;
             }
             let connected = directory.connect_account(organisation, number_to_connect()?).await?;
-            anyhow::ensure!(matches!(connected, AccountConnection::Connected(_)), "the sandbox number is taken");
+            anyhow::ensure!(
+                matches!(connected, AccountConnection::Connected(_)),
+                "the sandbox number is taken"
+            );
         }
         let made = directory.create_api_key(organisation, "made by kabar dev".into(), None).await?;
         self.made.api_key = made.map(|(_, secret)| secret);
         self.save()
     }
 
-    pub(super) fn number(&self) -> anyhow::Result<SimulatedNumber> {
+    pub(super) fn number() -> anyhow::Result<SimulatedNumber> {
         let NewAccount { phone_number_id, phone, .. } = number_to_connect()?;
         Ok(SimulatedNumber { phone_number_id, phone, waba_id: "102290129340398".to_owned() })
     }
@@ -117,14 +123,6 @@ impl Sandbox {
 
     pub(super) fn api_key(&self) -> &str {
         self.made.api_key.as_deref().unwrap_or_default()
-    }
-
-    pub(super) const fn phone_number_id(&self) -> &'static str {
-        PHONE_NUMBER_ID
-    }
-
-    pub(super) const fn phone(&self) -> &'static str {
-        PHONE
     }
 }
 

@@ -8,7 +8,7 @@ use kabar_core::domain::account::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::sandbox::Sandbox;
+use super::sandbox::{PHONE, PHONE_NUMBER_ID, Sandbox};
 use crate::simulate::Simulator;
 
 /// Messages a minute while the inbox is being filled, and for how many messages.
@@ -18,12 +18,17 @@ const RUSH_MESSAGES: u64 = 12;
 const RUSH_TIME: Duration = Duration::from_secs(5);
 
 /// Prints where everything is and three lines to copy.
-pub(super) fn print(address: SocketAddr, sandbox: &Sandbox, operator: &Secret, traffic: u32) -> anyhow::Result<()> {
+pub(super) fn print(
+    address: SocketAddr,
+    sandbox: &Sandbox,
+    operator: &Secret,
+    traffic: u32,
+) -> anyhow::Result<()> {
     let base = format!("http://{address}");
-    let (key, id) = (sandbox.api_key(), sandbox.phone_number_id());
+    let (key, id) = (sandbox.api_key(), PHONE_NUMBER_ID);
     // Shown because this is what it was made for: the developer on this machine needs it.
     let operator = operator.reveal();
-    let phone = sandbox.phone();
+    let phone = PHONE;
     let life = match traffic {
         0 => "no simulated customers write in (dev.traffic_per_minute = 0)".to_owned(),
         n => format!("simulated customers write in, about {n} messages a minute"),
@@ -61,7 +66,12 @@ Ctrl-C stops. Everything is kept under the data folder and found again.
 }
 
 /// Fills an empty inbox within a second, then goes on at the configured rate.
-pub(super) fn bring_life(simulator: &Simulator, traffic: u32, tasks: &TaskTracker, quiet: &CancellationToken) {
+pub(super) fn bring_life(
+    simulator: &Simulator,
+    traffic: u32,
+    tasks: &TaskTracker,
+    quiet: &CancellationToken,
+) {
     if traffic == 0 {
         return;
     }

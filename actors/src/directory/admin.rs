@@ -8,7 +8,7 @@ use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret}
 use kabar_core::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{AccountId, ApiKeyId, OrganisationId, UserId, ulid};
+use kabar_core::ids::{AccountId, ApiKeyId, IdSource as _, OrganisationId, UserId};
 use kabar_core::store::{InsertedAccount, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
@@ -78,10 +78,6 @@ fn unwritten(error: &StoreError) -> Unavailable {
     Unavailable::of(error, "directory not written")
 }
 
-fn fresh_bits(now: Timestamp) -> u128 {
-    ulid(now.millis(), rand::rng().random())
-}
-
 impl Directory {
     /// Makes the change visible. The caller holds the writers' turn.
     fn publish<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
@@ -96,10 +92,10 @@ impl Directory {
     /// # Errors
     /// [`Unavailable::Storage`].
     pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, Unavailable> {
-        let _turn = self.0.writing.lock().await;
+        let mut ids = self.0.writing.lock().await;
         let now = self.0.clock.now();
         let organisation = Organisation {
-            id: OrganisationId::from_bits(fresh_bits(now)),
+            id: OrganisationId::from_bits(ids.next_bits(now.millis())),
             name: new.name,
             tier: new.tier,
             limits: new.limits,
@@ -112,18 +108,23 @@ impl Directory {
         Ok(Arc::new(organisation))
     }
 
-    /// Changes a tenant; `None` when there is no such tenant.
+    /// Changes a tenant as `decide` says, which sees the row that it changes; `None` when there is
+    /// no such tenant, or what `decide` refused with.
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn patch_organisation(
+    pub async fn patch_organisation<E>(
         &self,
         id: OrganisationId,
-        patch: OrganisationPatch,
-    ) -> Result<Option<Arc<Organisation>>, Unavailable> {
+        decide: impl FnOnce(&Organisation) -> Result<OrganisationPatch, E>,
+    ) -> Result<Option<Result<Arc<Organisation>, E>>, Unavailable> {
         let _turn = self.0.writing.lock().await;
         let Some(entry) = self.snapshot().organisations.get(&id).cloned() else { return Ok(None) };
         let mut organisation = (*entry.get()).clone();
+        let patch = match decide(&organisation) {
+            Ok(patch) => patch,
+            Err(refused) => return Ok(Some(Err(refused))),
+        };
         organisation.name = patch.name.unwrap_or(organisation.name);
         organisation.tier = patch.tier.unwrap_or(organisation.tier);
         organisation.limits = patch.limits.unwrap_or(organisation.limits);
@@ -131,7 +132,7 @@ impl Directory {
         self.0.store.update_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
         let organisation = Arc::new(organisation);
         entry.set(organisation.clone());
-        Ok(Some(organisation))
+        Ok(Some(Ok(organisation)))
     }
 
     /// Makes a key and returns it with its secret, which nobody can learn again; `None` when there
@@ -145,14 +146,14 @@ impl Directory {
         label: Arc<str>,
         expires_at: Option<Timestamp>,
     ) -> Result<Option<(ApiKey, String)>, Unavailable> {
-        let _turn = self.0.writing.lock().await;
+        let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.organisation(organisation_id) else { return Ok(None) };
         let now = self.0.clock.now();
         let entropy: [u8; KEY_BYTES] = rand::rng().random();
         let prefix = if organisation.sandbox { "kdv_test_" } else { "kdv_live_" };
         let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(entropy));
         let key = ApiKey {
-            id: ApiKeyId::from_bits(fresh_bits(now)),
+            id: ApiKeyId::from_bits(ids.next_bits(now.millis())),
             organisation_id,
             label,
             last4: secret.get(secret.len().saturating_sub(4)..).unwrap_or_default().into(),
@@ -191,12 +192,12 @@ impl Directory {
         name: Arc<str>,
         email: Option<Arc<str>>,
     ) -> Result<Option<Arc<User>>, Unavailable> {
-        let _turn = self.0.writing.lock().await;
+        let mut ids = self.0.writing.lock().await;
         if self.organisation(organisation_id).is_none() {
             return Ok(None);
         }
         let now = self.0.clock.now();
-        let id = UserId::from_bits(fresh_bits(now));
+        let id = UserId::from_bits(ids.next_bits(now.millis()));
         let user = User { id, organisation_id, name, email, created_at: now };
         self.0.store.insert_user(&user).await.map_err(|error| unwritten(&error))?;
         let user = Arc::new(user);
@@ -215,13 +216,13 @@ impl Directory {
         organisation_id: OrganisationId,
         new: NewAccount,
     ) -> Result<AccountConnection, Unavailable> {
-        let _turn = self.0.writing.lock().await;
+        let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.organisation(organisation_id) else {
             return Ok(AccountConnection::NoOrganisation);
         };
         let now = self.0.clock.now();
         let account = Account {
-            id: AccountId::from_bits(fresh_bits(now)),
+            id: AccountId::from_bits(ids.next_bits(now.millis())),
             number: 0,
             organisation_id,
             phone_number_id: new.phone_number_id,

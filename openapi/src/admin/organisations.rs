@@ -4,6 +4,7 @@ pub mod body;
 
 use std::sync::Arc;
 
+use kabar_core::domain::organisation::Organisation;
 use kabar_core::domain::page::Limit;
 use kabar_core::ids::OrganisationId;
 use poem_openapi::OpenApi;
@@ -100,9 +101,9 @@ impl OrganisationsAdmin {
         org_id: Path<OrganisationId>,
         body: JsonBody<UpdateOrganization>,
     ) -> Result<Data<OrganizationBody>, Fails<OrganizationUpdateFails>> {
-        let patch = body::read_patch(&body.value, &*organisation(&self.0, org_id.0)?)?;
+        let patch = |current: &Organisation| body::read_patch(&body.value, current);
         let updated = self.0.directory.patch_organisation(org_id.0, patch).await?;
-        let updated = updated.ok_or_else(no_organisation)?;
+        let updated = updated.ok_or_else(no_organisation)??;
         let suspended = updated.suspended;
         tracing::info!(organisation_id = %updated.id, suspended, "operator changed an organisation");
         Ok(Data(OrganizationBody::of(&updated)))
