@@ -167,6 +167,11 @@ impl TestServer {
     /// Stops in order and starts again on the same file, at the same address.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts on the same file, at the same address.
+    pub(crate) async fn start_again(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.run(listener).await;
     }

@@ -136,15 +136,9 @@ impl Raw {
         parse(&heard)
     }
 
-    /// Begins a call and gives the connection, on which the answer would come.
-    pub(crate) async fn begin(&self, line: &str, headers: Headers<'_>) -> TcpStream {
-        let mut stream = TcpStream::connect(self.0).await.unwrap();
-        let mut request = format!("{line} HTTP/1.1\r\nHost: kabar\r\n");
-        for (name, value) in headers {
-            request = request + name + ": " + value + "\r\n";
-        }
-        patiently(stream.write_all(format!("{request}\r\n").as_bytes())).await.unwrap();
-        stream
+    /// A connection to say anything on.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.0).await.unwrap()
     }
 
     /// A request line and headers, for a host that is this server.

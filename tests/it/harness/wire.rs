@@ -90,6 +90,14 @@ impl Webhook {
         self.post_signed_by(to, APP_SECRET).await
     }
 
+    /// The same, to servers that may die on the way.
+    pub(crate) async fn attempt(&self, to: &Client) -> Result<Answer, reqwest::Error> {
+        let body = self.body().to_string().into_bytes();
+        let signature = signature::sign(&Secret::new(APP_SECRET), &body);
+        let headers = [("Content-Type", "application/json"), (signature::HEADER, &*signature)];
+        to.attempt("POST", "/webhooks/whatsapp", &headers, body).await
+    }
+
     /// Posts it, signed by this secret.
     pub(crate) async fn post_signed_by(&self, to: &Client, secret: &str) -> Answer {
         let body = self.body().to_string().into_bytes();
