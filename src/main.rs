@@ -96,13 +96,20 @@ fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
+/// Linux's number of the signal that a write beyond the process's file size limit raises.
+const SIGXFSZ: i32 = 25;
+
 /// A token that is cancelled by the first SIGTERM or SIGINT; the second one exits at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A file size limit is to the store what a full disk is; unheeded, the signal ends the process.
+    let mut file_too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();
-    tokio_util::task::TaskTracker::new().spawn(async move {
+    let tasks = tokio_util::task::TaskTracker::new();
+    tasks.spawn(async move { while file_too_large.recv().await.is_some() {} });
+    tasks.spawn(async move {
         for _ in 0..2 {
             tokio::select! { _term = terminate.recv() => {}, _int = interrupt.recv() => {} }
             if stopping.is_cancelled() {
