@@ -57,13 +57,13 @@ async fn a_message_pending_at_the_stop_is_sent_after_the_start() {
 }
 
 /// A process of its own, its tenant, and what it has acknowledged.
-struct Business {
-    key: String,
-    id: String,
+pub(crate) struct Business {
+    pub(crate) key: String,
+    pub(crate) id: String,
 }
 
 impl Business {
-    async fn open(process: &Client) -> Self {
+    pub(crate) async fn open(process: &Client) -> Self {
         let operator = process.with_token(OPERATOR_TOKEN);
         let body = json!({"name": "O", "tier": "enterprise", "write_per_minute": 1_000_000, "read_per_minute": 1_000_000});
         let organisation = text(&operator.post("/admin/v1/organizations", &body).await.is(201).data()["id"]);
@@ -75,7 +75,7 @@ impl Business {
         Self { key, id }
     }
 
-    async fn rows(&self, process: &Client, tail: &str) -> Vec<Value> {
+    pub(crate) async fn rows(&self, process: &Client, tail: &str) -> Vec<Value> {
         let client = process.with_token(&self.key);
         let mut rows = Vec::new();
         let mut path = format!("/v1/{}/{tail}", self.id);

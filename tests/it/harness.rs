@@ -107,7 +107,7 @@ impl TestServer {
     pub(crate) async fn shaped(shape: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("kabar.db");
-        let slow = Duration::from_secs(3_600);
+        let slow = Duration::from_hours(1);
         let mut options = Options {
             clock: Arc::new(Clock::system()),
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Tenant, TestServer, from, patiently, text};
@@ -193,6 +194,29 @@ async fn many_polls_wait_and_all_are_answered() {
     let answers = patiently(polls.join_all()).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert!(answers.iter().all(|answer| answer.rows() == answers[0].rows()));
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_frees_its_place() {
+    let server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    let tag = tenant.get("conversations").await.etag();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: kabar\r\nAuthorization: Bearer {}\r\nIf-None-Match: {tag}\r\nPrefer: wait=60\r\n\r\n",
+        tenant.path("conversations"),
+        tenant.key,
+    );
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        let mut stream = server.raw().connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        calls.push(stream);
+    }
+    waiting(&server, 5).await;
+    drop(calls);
+    waiting(&server, 0).await;
+    tenant.hears(&from(0), "news").await;
+    assert_eq!(tenant.get("conversations").await.rows().len(), 1);
 }
 
 #[tokio::test]

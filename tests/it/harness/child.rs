@@ -68,6 +68,16 @@ impl Child {
         Self { process, anyone: Client::new(&format!("http://{address}")) }
     }
 
+    /// Lets none of its files grow beyond so many bytes, as a full disk would; `None` lets them grow.
+    pub(crate) async fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.process.id().expect("it runs").to_string();
+        // The hard limit stays, or it could not be raised again.
+        let set =
+            Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status();
+        assert!(set.await.unwrap().success());
+    }
+
     /// Ends it at once (SIGKILL).
     pub(crate) async fn kill(mut self) {
         patiently(self.process.kill()).await.unwrap();

@@ -92,12 +92,10 @@ fn check_instants(value: &Value) {
     match value {
         Value::Object(members) => {
             for (key, member) in members.iter().filter(|(key, _)| *key != "payload" && *key != "metadata") {
-                match member {
-                    Value::String(text) if key == "at" || key.ends_with("_at") => {
-                        assert!(is_timestamp(text), "{key}: {text}");
-                    }
-                    other => check_instants(other),
+                if let Some(text) = member.as_str().filter(|_| key == "at" || key.ends_with("_at")) {
+                    assert!(is_timestamp(text), "{key}: {text}");
                 }
+                check_instants(member);
             }
         }
         Value::Array(elements) => elements.iter().for_each(check_instants),

@@ -54,7 +54,7 @@ impl Tenant {
     /// A contact writes; gives WhatsApp's id of the message.
     pub(crate) async fn hears(&self, author: &str, body: &str) -> String {
         let message = wire::text_from(author, self.clock.now(), body);
-        self.receives(&[message.clone()]).await;
+        self.receives(std::slice::from_ref(&message)).await;
         text(&message["id"])
     }
 
