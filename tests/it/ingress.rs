@@ -39,10 +39,9 @@ async fn the_handshake_gives_the_bare_challenge_back() {
         format!("hub.mode=subscribe&hub.verify_token={}&hub.challenge=1", &VERIFY_TOKEN[1..]),
     ] {
         let answer = ask(wrong.clone()).await;
-        assert!(matches!(answer.status, 403 | 400), "{wrong}: {answer:?}");
+        assert_eq!(answer.status, 403, "{wrong}: {answer:?}");
         assert!(!answer.body.starts_with(b"1158201444"));
     }
-    assert_eq!(ask(right.replace(VERIFY_TOKEN, "wrong")).await.status, 403);
 }
 
 #[tokio::test]

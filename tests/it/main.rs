@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod auth;
+mod binary;
 mod budgets;
 mod contacts;
 mod conventions;
@@ -12,6 +13,7 @@ mod entity_tags;
 mod errors;
 mod full_disk;
 mod harness;
+mod horizon;
 mod hostile;
 mod house;
 mod idempotency;

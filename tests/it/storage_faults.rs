@@ -3,6 +3,7 @@
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
 
@@ -77,4 +78,57 @@ async fn writes_to_a_locked_database_are_503_polls_go_on_and_it_recovers_by_itse
     assert_eq!(tenant.conversation_with(&from(7)).await["unread_count"], 1);
     assert_eq!(tenant.get("messages?direction=outbound").await.rows().len(), 1);
     server.anyone.get("/readyz").await.is(200);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_lock_is_bounded_and_the_rest_is_told_to_come_back() {
+    let server = TestServer::shaped(|options| options.set("KABAR_LIMITS__QUEUED_COMMANDS", "2")).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(1).await;
+    let lock = hold(&server).await;
+    let mut calls = JoinSet::new();
+    for nth in 0..10 {
+        let tenant = tenant.clone();
+        calls.spawn(async move { tenant.post("messages", &Tenant::template(&from(nth))).await });
+    }
+    // Those that found no room are answered while the lock is still held.
+    let mut refused = 0;
+    while refused < 8 {
+        let answer = patiently(calls.join_next()).await.unwrap().unwrap();
+        answer.refused(503, "overloaded");
+        refused += 1;
+    }
+    let_go(lock).await;
+    while let Some(answer) = patiently(calls.join_next()).await {
+        answer.unwrap().is(200);
+    }
+    assert_eq!(tenant.get("messages?direction=outbound").await.rows().len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_call_with_a_key_waits_for_the_first_and_repeats_its_answer() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    tenant.inbox(1).await;
+    let lock = hold(&server).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..3 {
+        let tenant = tenant.clone();
+        calls.spawn(async move {
+            let path = tenant.path("messages");
+            tenant.api.post_with(&path, &[("Idempotency-Key", "k")], &Tenant::template(&from(1))).await
+        });
+    }
+    // A client that gave up does not let a second call in while its write is on its way.
+    let path = tenant.path("messages");
+    let gave_up = tenant.api.with_deadline(std::time::Duration::from_millis(200));
+    let body = Tenant::template(&from(1)).to_string().into_bytes();
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
+    assert!(gave_up.attempt("POST", &path, &headers, body).await.is_err());
+    let_go(lock).await;
+    let answers = patiently(calls.join_all()).await;
+    let replayed = |answer: &&Answer| answer.must("Idempotent-Replayed") == "true";
+    assert!(answers.iter().filter(replayed).count() >= 2);
+    assert!(answers.iter().all(|answer| answer.data() == answers[0].data()));
+    assert_eq!(tenant.get("messages?direction=outbound").await.rows().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! A small HTTP client that shows everything and follows nothing, and one that writes bare bytes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -32,6 +33,12 @@ impl Client {
     /// The same with this bearer token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same, giving up after this time.
+    pub(crate) fn with_deadline(&self, after: Duration) -> Self {
+        let builder = reqwest::Client::builder().redirect(redirect::Policy::none()).no_proxy();
+        Self { http: builder.timeout(after).build().unwrap(), ..self.clone() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

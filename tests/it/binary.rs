@@ -1,0 +1,57 @@
+//! The binary's own manners: exit codes, and what it says before it serves.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+use crate::harness::patiently;
+
+async fn kabar(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir(folder.path());
+    let ran = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    patiently(ran).await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test]
+async fn serve_without_its_settings_says_which_and_exits_with_2() {
+    let output = kabar(&["serve"], &[]).await;
+    assert_eq!(output.status.code(), Some(2));
+    for name in [
+        "KABAR_DATABASE_URL",
+        "KABAR_OPERATOR_TOKEN",
+        "KABAR_WHATSAPP__APP_SECRET",
+        "KABAR_WHATSAPP__VERIFY_TOKEN",
+    ] {
+        assert!(said(&output).contains(name), "{name} is not named:\n{}", said(&output));
+    }
+    let output =
+        kabar(&["serve"], &[("KABAR_LISTNE", "127.0.0.1:1"), ("KABAR_OPERATOR_TOKEN", "hush")]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).to_lowercase().contains("listne"), "a misspelt key is named:\n{}", said(&output));
+    assert!(!said(&output).contains("hush"), "no secret is repeated");
+}
+
+#[tokio::test]
+async fn an_unknown_word_is_refused_and_help_is_given() {
+    assert_eq!(kabar(&["fly"], &[]).await.status.code(), Some(2));
+    let help = kabar(&["--help"], &[]).await;
+    assert!(help.status.success());
+    for word in ["dev", "serve", "migrate", "openapi", "simulate", "check-config"] {
+        assert!(said(&help).contains(word), "{word} is not in the help");
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_printed_as_it_is_served() {
+    let printed = kabar(&["openapi"], &[]).await;
+    assert!(printed.status.success());
+    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let server = crate::harness::TestServer::start().await;
+    assert_eq!(server.anyone.get("/v1/openapi.json").await.json(), printed);
+}
