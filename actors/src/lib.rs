@@ -22,5 +22,5 @@ pub use directory::{
     OrganisationEntry, OrganisationPatch,
 };
 pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer, RenderAnswer};
-pub use question::{Answer, Asked, Question, Render, Rendered};
+pub use question::{Answer, Asked, Compressed, Question, Render, Rendered};
 pub use slot::AccountSlot;

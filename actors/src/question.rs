@@ -1,6 +1,6 @@
 //! What readers ask of an account, and what they get.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,8 +74,17 @@ impl Answer {
     }
 }
 
+/// The head of a page, compressed.
+#[derive(Debug)]
+pub struct Compressed {
+    /// Bytes that a decompressor can be fed before the rest is known.
+    pub bytes: Bytes,
+    /// Checksum of the head as it was.
+    pub checksum: u32,
+}
+
 /// A page as it leaves the server, but for the request's id.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Rendered {
     /// The value of the `ETag` header, `W/` and quotes included.
     pub etag: Bytes,
@@ -83,6 +92,8 @@ pub struct Rendered {
     pub head: Bytes,
     /// Rows in it.
     pub rows: usize,
+    /// The head, compressed for the first client that asked for it compressed.
+    pub compressed: OnceLock<Compressed>,
 }
 
 /// Turns rows into bytes. Called once per question and change, never on a hit.

@@ -23,7 +23,7 @@ use crate::error::ApiError;
 pub struct OpenEnvelope(Bytes);
 
 const OPENING: &[u8] = b",\"request_id\":\"";
-const CLOSING: &[u8] = b"\"}";
+pub(crate) const CLOSING: &[u8] = b"\"}";
 
 impl OpenEnvelope {
     /// Takes a body that is open already.

@@ -9,6 +9,7 @@ mod admission;
 mod bodies;
 mod cors;
 mod encoding;
+mod gzip;
 mod methods;
 mod pages;
 mod seal;

@@ -19,7 +19,7 @@ use poem_openapi::registry::{MetaHeader, MetaResponse, MetaResponses, MetaSchema
 use poem_openapi::types::Type;
 
 use crate::app::App;
-use crate::envelope::{self, OpenEnvelope, PageOf, SingleOf};
+use crate::envelope::{self, PageOf, SingleOf};
 use crate::error::ApiError;
 use crate::prefer::Wait;
 
@@ -116,7 +116,7 @@ pub(crate) fn respond<'h>(
         response.set_status(StatusCode::NOT_MODIFIED);
     } else {
         headers.insert(CONTENT_TYPE, JSON);
-        response.set_data(OpenEnvelope::of(page.head.clone()));
+        response.set_data(page.clone());
     }
     *response.headers_mut() = headers;
     Ok(response)
@@ -213,12 +213,14 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use kabar_actors::Rendered;
+    use std::sync::OnceLock;
 
     fn asked(hit: bool) -> Asked {
         let page = Rendered {
             etag: Bytes::from_static(b"W/\"a\""),
             head: Bytes::from_static(b"{\"data\":[],\"request_id\":\""),
             rows: 0,
+            compressed: OnceLock::new(),
         };
         Asked { page: Some(Arc::new(page)), hit, ttl_s: 7 }
     }
@@ -233,7 +235,7 @@ mod tests {
         for lines in [&["W/\"a\""][..], &["*"], &["\"x\"", "\"y\", \"a\""]] {
             let response = answer(lines);
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{lines:?}");
-            assert!(response.data::<OpenEnvelope>().is_none());
+            assert!(response.data::<Arc<Rendered>>().is_none());
             for name in ["etag", "cache-control", "vary"] {
                 assert!(response.headers().contains_key(name), "{name}");
             }
@@ -248,8 +250,8 @@ mod tests {
             assert_eq!(response.status(), StatusCode::OK, "{lines:?}");
             assert_eq!(response.header("cache-status"), Some("kabar; hit; ttl=7"));
             assert_eq!(response.header("cache-control"), Some("private, no-cache"));
-            let body = response.data::<OpenEnvelope>().unwrap().close(b"req_1");
-            assert_eq!(&body[..], br#"{"data":[],"request_id":"req_1"}"#);
+            let page = response.data::<Arc<Rendered>>().unwrap();
+            assert_eq!(&page.head[..], br#"{"data":[],"request_id":""#);
         }
         let miss = respond(&asked(false), std::iter::empty()).unwrap();
         assert_eq!(miss.header("cache-status"), Some("kabar; fwd=miss"));

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::sync::OnceLock;
+
 use kabar_actors::{Answer, Question, Render, Rendered};
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Account;
@@ -106,7 +108,12 @@ impl Render for Renderer {
                 (etag::of_row(row), written(OpenEnvelope::single(&ContactBody::of(account, row))))
             }
         };
-        Rendered { etag: etag.into(), head: envelope.head().clone(), rows: answer.rows() }
+        Rendered {
+            etag: etag.into(),
+            head: envelope.head().clone(),
+            rows: answer.rows(),
+            compressed: OnceLock::new(),
+        }
     }
 }
 

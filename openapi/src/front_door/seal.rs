@@ -4,7 +4,10 @@
 //! request asked to wait, and the headers then show the bucket with the token in it; HEAD has the
 //! headers of GET and no body.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use kabar_actors::Rendered;
 use poem::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     VARY, WWW_AUTHENTICATE,
@@ -13,7 +16,8 @@ use poem::http::{HeaderMap, StatusCode};
 use poem::{Body, Response};
 use serde::Serialize;
 
-use super::{Admitted, Visit, cors};
+use super::encoding::{self, Encoding};
+use super::{Admitted, Visit, cors, gzip};
 use crate::access::Door;
 use crate::app::App;
 use crate::envelope::OpenEnvelope;
@@ -88,6 +92,15 @@ pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) ->
 
 /// The body, with the request's id where it belongs.
 async fn close(visit: &Visit, response: &mut Response) -> Bytes {
+    if let Some(page) = response.extensions_mut().remove::<Arc<Rendered>>() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if visit.encoding == Some(Encoding::Gzip) && encoding::is_worth_it(page.head.len()) {
+            headers.insert(CONTENT_ENCODING, Encoding::Gzip.into());
+            return gzip::close(&page, &visit.request_id);
+        }
+        return OpenEnvelope::of(page.head.clone()).close(&visit.request_id);
+    }
     if let Some(open) = response.extensions_mut().remove::<OpenEnvelope>() {
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         return open.close(&visit.request_id);

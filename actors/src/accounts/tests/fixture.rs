@@ -1,6 +1,6 @@
 //! A tenant with one account over a real store in a temporary folder, and a clock of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,7 +45,12 @@ impl Render for Plain {
             Answer::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
             Answer::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
         };
-        Rendered { etag: Bytes::from(etag), head: Bytes::from(text), rows: answer.rows() }
+        Rendered {
+            etag: Bytes::from(etag),
+            head: Bytes::from(text),
+            rows: answer.rows(),
+            compressed: OnceLock::new(),
+        }
     }
 }
 
