@@ -16,6 +16,7 @@ mod seal;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -25,8 +26,8 @@ use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::budget::Quote;
 use kabar_core::ids::{RequestId, text_of, ulid};
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
 use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
+use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response};
 
 use self::cors::Cors;
@@ -173,6 +174,7 @@ impl Endpoint for FrontDoor {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let mut visit = self.visit(&mut request);
+        let log = Log::of(&request);
         let passing = AssertUnwindSafe(self.pass(request, &mut visit)).catch_unwind().await;
         let response = match passing {
             Ok(Ok(response)) => response,
@@ -183,7 +185,26 @@ impl Endpoint for FrontDoor {
                 ApiError::internal().into_response()
             }
         };
+        log.write(&visit.request_id, response.status());
         Ok(seal::seal(&self.app, visit, response).await)
+    }
+}
+
+/// A line for each request at level `debug`; nothing is kept for it unless that level is on.
+struct Log(Option<(Instant, Method, String)>);
+
+impl Log {
+    fn of(request: &Request) -> Self {
+        // The path only: a query may hold a phone number or a name.
+        let kept = || (Instant::now(), request.method().clone(), request.uri().path().to_owned());
+        Self(tracing::enabled!(tracing::Level::DEBUG).then(kept))
+    }
+
+    fn write(self, request_id: &Bytes, status: StatusCode) {
+        let Some((began, method, path)) = self.0 else { return };
+        let took_us = began.elapsed().as_micros();
+        let request_id = request_id.escape_ascii();
+        tracing::debug!(%request_id, %method, path, status = status.as_u16(), took_us, "answered");
     }
 }
 

@@ -32,8 +32,10 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let server = stage.server().await?;
     let unchanged = not_modified(&stage, &server, &list).await?;
     bench.measure("list, 304", &server, bench.load(&server), &unchanged).await?;
-    let page = whole(&stage, &server, &list).await?;
+    let page = whole(&stage, &server, &list, &[]).await?;
     bench.measure("list, hit, 25 conversations", &server, bench.load(&server), &page).await?;
+    let page = whole(&stage, &server, &list, &["Accept-Encoding: gzip, deflate"]).await?;
+    bench.measure("list, hit, in gzip", &server, bench.load(&server), &page).await?;
     let unchanged = not_modified(&stage, &server, &poll).await?;
     bench.measure("message, 304", &server, bench.load(&server), &unchanged).await?;
     let after = yardstick(bench, "baseline again").await?;
@@ -71,8 +73,8 @@ fn compare(bench: &mut Bench, baseline: f64) {
     }
 }
 
-async fn whole(stage: &Stage, server: &Child, path: &str) -> anyhow::Result<Repeat> {
-    let request = stage.get(path, &[]);
+async fn whole(stage: &Stage, server: &Child, path: &str, headers: &[&str]) -> anyhow::Result<Repeat> {
+    let request = stage.get(path, headers);
     let (status, _, body) = wire::once(server.address, &request).await?;
     if status != 200 {
         bail!("{path} answered {status}: {}", String::from_utf8_lossy(&body));

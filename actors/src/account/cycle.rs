@@ -133,7 +133,7 @@ impl Ledger {
         if batch.is_empty() {
             return false;
         }
-        let began = Instant::now();
+        let (began, commands) = (Instant::now(), batch.len());
         self.ground().metrics.commands.inc_by(u64::try_from(batch.len()).unwrap_or(0));
         self.ground()
             .metrics
@@ -145,6 +145,13 @@ impl Ledger {
             self.carry_out(vec![spoilt]).await;
         }
         self.ground().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
+        tracing::debug!(
+            account = %self.parts.slot.account().id,
+            revision = self.parts.resident.view().revision,
+            commands,
+            took_us = began.elapsed().as_micros(),
+            "cycle"
+        );
         !self.queue.is_empty()
     }
 
