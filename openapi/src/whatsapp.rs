@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use kabar_actors::AccountSlot;
 use kabar_core::cause::cause;
-use kabar_core::domain::account::Secret;
+use kabar_core::domain::account::{AccountStatus, Secret};
 use kabar_core::domain::command::Command;
 use kabar_core::meta::signature;
 use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
@@ -122,17 +122,20 @@ impl WhatsAppApi {
         }
     }
 
-    /// Whether a secret may speak for an account.
-    fn vouches(&self, signer: &Secret, slot: &AccountSlot) -> bool {
-        self.0.whatsapp.app_secret.as_ref() == Some(signer)
-            || slot.account().app_secret.as_ref() == Some(signer)
+    /// Whether an account takes what this secret signed: the operator has not taken it off, and the
+    /// secret may speak for it.
+    fn takes(&self, slot: &AccountSlot, signer: &Secret) -> bool {
+        let account = slot.account();
+        let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
+            || account.app_secret.as_ref() == Some(signer);
+        vouched && account.status != AccountStatus::Disconnected
     }
 
     async fn take_in(&self, groups: Vec<AccountGroup>, signer: &Secret) -> Result<(), ApiError> {
         let commands = groups.into_iter().filter_map(|group| {
             let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
             let slot = self.0.directory.account_of_number(group.phone_number_id.as_str());
-            let Some(slot) = slot.filter(|slot| self.vouches(signer, slot)) else {
+            let Some(slot) = slot.filter(|slot| self.takes(slot, signer)) else {
                 self.0.metrics.webhook_skipped.inc_by(items);
                 tracing::warn!(phone_number_id = %group.phone_number_id, items, "items for a number not connected");
                 return None;

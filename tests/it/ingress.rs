@@ -171,7 +171,7 @@ async fn numbers_that_nobody_connected_are_answered_with_200() {
     let mixed = stranger.messages(&tenant.id, &[text_from(&from(1), now, "found")]);
     mixed.post(&server.anyone).await.is(200);
     assert_eq!(contents(&tenant).await, ["found"]);
-    // A disconnected number's people are still heard, or not: but never with an error.
+    // Nor is a number that the operator has taken off, until it is connected again.
     let path = format!("/admin/v1/accounts/{}", tenant.id);
     server.operator.patch(&path, &json!({"status": "disconnected"})).await.is(200);
     Webhook::default()
@@ -179,6 +179,10 @@ async fn numbers_that_nobody_connected_are_answered_with_200() {
         .post(&server.anyone)
         .await
         .is(200);
+    assert_eq!(contents(&tenant).await, ["found"]);
+    server.operator.patch(&path, &json!({"status": "connected"})).await.is(200);
+    tenant.hears(&from(1), "again").await;
+    assert_eq!(contents(&tenant).await.len(), 2);
 }
 
 #[tokio::test]
