@@ -79,6 +79,7 @@ impl Server {
                 queued_commands: settings.limits.queued_commands,
                 waiting_polls: settings.limits.waiting_polls,
                 idle: settings.limits.idle,
+                settle: settings.whatsapp.settle,
             },
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;

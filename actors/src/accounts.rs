@@ -68,6 +68,8 @@ pub struct AccountsOptions {
     pub waiting_polls: usize,
     /// An account that nobody asks is dropped from memory after this time.
     pub idle: Duration,
+    /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
+    pub settle: Duration,
 }
 
 impl Default for AccountsOptions {
@@ -77,6 +79,7 @@ impl Default for AccountsOptions {
             queued_commands: 4096,
             waiting_polls: 10_000,
             idle: Duration::from_mins(10),
+            settle: Duration::from_mins(1),
         }
     }
 }

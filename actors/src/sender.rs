@@ -1,9 +1,10 @@
 //! The sender of an account: takes pending messages at the account's pace to WhatsApp and reports
 //! how each ended, as a command.
 //!
-//! Invariants: one call per message and per conversation at a time; the queue is the pending rows,
-//! so nothing is carried here that the store does not have. What becomes of a call whose answer was
-//! lost is not settled here yet: it counts as a transient failure.
+//! Invariants: the queue is the pending rows, so nothing is carried here that the store does not
+//! have; a conversation's messages leave in order, one at a time; an attempt is durable before its
+//! call is made. After a crash, a timeout or a lost answer WhatsApp may or may not have the message:
+//! the row then waits for the echo in a status, and is tried again only when none has come in time.
 
 mod attempt;
 mod pace;
@@ -14,9 +15,10 @@ use std::sync::atomic::Ordering;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::account::AccountStatus;
+use kabar_core::domain::command::{Command, Reply};
 use kabar_core::domain::message::Message;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::ConversationId;
+use kabar_core::ids::{ConversationId, MessageId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
 use crate::accounts::Accounts;
@@ -27,7 +29,7 @@ use pace::Pace;
 /// Calls of one account to WhatsApp at a time.
 const CALLS_MAX: usize = 32;
 /// Pending rows read at a time.
-const ROWS_MAX: usize = 128;
+const ROWS_MAX: usize = 2 * CALLS_MAX;
 
 /// What a sender may be told.
 pub(crate) enum SenderMessage {
@@ -145,18 +147,39 @@ impl SenderState {
                 return self.look_again_at(now.plus(attempt::STORE_RETRY), myself);
             }
         };
-        let full_batch = due.len() >= ROWS_MAX;
+        let mut chosen = Vec::new();
         for message in due {
-            if self.in_flight.len() >= CALLS_MAX || self.in_flight.contains(&message.conversation_id) {
+            if self.in_flight.len() + chosen.len() >= CALLS_MAX {
+                break;
+            }
+            if self.in_flight.contains(&message.conversation_id) {
                 continue;
             }
             if let Err(free_at) = self.pace.take(account.messages_per_second, now) {
                 self.look_again_at(free_at, myself);
                 break;
             }
-            self.call(message, myself);
+            chosen.push(message.id);
         }
-        self.set_alarm(account.number, full_batch, myself).await;
+        if !chosen.is_empty() {
+            self.begin(chosen, now, myself).await;
+        }
+        self.set_alarm(account.number, myself).await;
+    }
+
+    /// Makes the attempts durable, then the calls.
+    async fn begin(&mut self, ids: Vec<MessageId>, now: Timestamp, myself: &ActorRef<SenderMessage>) {
+        let settle_by = now.plus(self.accounts.ground().options.settle);
+        let begun = self.accounts.execute(&self.slot, Command::BeginSends { ids, settle_by }, None).await;
+        match begun {
+            Ok(Ok(Reply::Sends(messages))) => {
+                for message in messages {
+                    self.call(message, myself);
+                }
+            }
+            // Not begun, so not called: the rows are as they were.
+            Ok(_) | Err(_) => self.look_again_at(now.plus(attempt::STORE_RETRY), myself),
+        }
     }
 
     fn call(&mut self, message: Arc<Message>, myself: &ActorRef<SenderMessage>) {
@@ -171,17 +194,15 @@ impl SenderState {
     }
 
     /// Looks again when the next pending message is due.
-    async fn set_alarm(&mut self, number: i64, now_full: bool, myself: &ActorRef<SenderMessage>) {
+    async fn set_alarm(&mut self, number: i64, myself: &ActorRef<SenderMessage>) {
         let ground = self.accounts.ground();
         let next = ground.store.next_pending_at(number).await.unwrap_or_else(|error| {
             tracing::error!(error = cause(&error), "next pending message not read");
             Some(ground.clock.now().plus(attempt::STORE_RETRY))
         });
         self.note_load(next.is_some());
-        // What is due now waits for a call in flight to end, which wakes the sender anyway.
-        if let Some(at) =
-            next.filter(|at| *at > ground.clock.now() || (now_full && self.in_flight.is_empty()))
-        {
+        // What is due already waits for a call in flight to end, or for the pace; either wakes us.
+        if let Some(at) = next.filter(|at| *at > ground.clock.now()) {
             self.look_again_at(at, myself);
         }
     }

@@ -117,6 +117,8 @@ pub struct WhatsApp {
     pub base_url: Option<String>,
     /// Version of the Graph API, the path's first segment.
     pub version: String,
+    /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
+    pub settle: Duration,
 }
 
 /// What only `kabar dev` reads.
@@ -220,7 +222,8 @@ impl WhatsApp {
         let verify_token = from.secret("whatsapp.verify_token", values::any_secret);
         let base_url = from.optional("whatsapp.base_url", values::base_url);
         let version = from.parsed("whatsapp.version", values::graph_version);
-        Some(Self { app_secret, verify_token, base_url, version: version? })
+        let settle = from.count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
+        Some(Self { app_secret, verify_token, base_url, version: version?, settle: settle? })
     }
 }
 

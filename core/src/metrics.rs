@@ -55,6 +55,7 @@ metrics! {
         account_errors = "whatsapp_account_errors", "Errors that WhatsApp reported for an account";
         sends_accepted = "sends_accepted", "Messages that WhatsApp took";
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
+        sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
     }
     gauges {

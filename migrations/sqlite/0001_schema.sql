@@ -130,6 +130,7 @@ CREATE INDEX messages_direction ON messages (account, direction, id);
 CREATE INDEX messages_status ON messages (account, status, id);
 CREATE INDEX messages_conversation ON messages (account, conversation_id, id);
 CREATE INDEX messages_pending ON messages (account, next_attempt_at) WHERE status = 'pending';
+CREATE INDEX messages_queue ON messages (account, conversation_id, id) WHERE status = 'pending';
 CREATE INDEX messages_unread ON messages (account, conversation_id, id) WHERE status = 'received';
 
 CREATE TABLE parked_statuses (
@@ -196,6 +197,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('messages', 'messages_status', '10000000 100000 20000 1'),
     ('messages', 'messages_conversation', '10000000 100000 10 1'),
     ('messages', 'messages_pending', '10000000 100000 1'),
+    ('messages', 'messages_queue', '10000000 100000 3 1'),
     ('messages', 'messages_unread', '1000000 10000 3 1'),
     ('users', 'sqlite_autoindex_users_1', '1000 1'),
     ('parked_statuses', 'sqlite_autoindex_parked_statuses_1', '100000 1000 2 1'),

@@ -55,9 +55,11 @@ fn show(account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
 fn shown(account: &Account, reply: &Reply) -> Result<ContactBody, ApiError> {
     match reply {
         Reply::Contact(row) => Ok(ContactBody::of(account, row)),
-        Reply::Ingested | Reply::Conversation(_) | Reply::Message(_) | Reply::Account(_) => {
-            Err(ApiError::internal())
-        }
+        Reply::Ingested
+        | Reply::Sends(_)
+        | Reply::Conversation(_)
+        | Reply::Message(_)
+        | Reply::Account(_) => Err(ApiError::internal()),
     }
 }
 

@@ -132,7 +132,7 @@ impl ConversationsApi {
         let outcome = self.0.accounts.execute(&slot, Command::PatchConversation(patch), None).await?;
         match outcome? {
             Reply::Conversation(row) => Ok(Data(ConversationBody::of(&slot.account(), &row))),
-            Reply::Ingested | Reply::Message(_) | Reply::Contact(_) | Reply::Account(_) => {
+            Reply::Ingested | Reply::Sends(_) | Reply::Message(_) | Reply::Contact(_) | Reply::Account(_) => {
                 Err(ApiError::internal().into())
             }
         }

@@ -43,9 +43,11 @@ const SENT: Form = Form { status: StatusCode::OK, show };
 fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
     match reply {
         Reply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
-        Reply::Ingested | Reply::Conversation(_) | Reply::Contact(_) | Reply::Account(_) => {
-            Err(ApiError::internal())
-        }
+        Reply::Ingested
+        | Reply::Sends(_)
+        | Reply::Conversation(_)
+        | Reply::Contact(_)
+        | Reply::Account(_) => Err(ApiError::internal()),
     }
 }
 

@@ -14,7 +14,7 @@ use kabar_core::domain::command::{Command, Needs};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::message::{Direction, Message};
+use kabar_core::domain::message::Message;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
@@ -308,7 +308,9 @@ impl Ledger {
     }
 
     async fn ring_sender(&mut self, changes: &Changes) {
-        let waits = |m: &Message| m.direction == Direction::Outbound && m.status == MessageStatus::Pending;
+        // What was begun, or waits to be tried again, is in the sender's hands already.
+        let at = self.parts.resident.view().committed_at;
+        let waits = |m: &Message| m.status == MessageStatus::Pending && m.next_attempt_at <= Some(at);
         if changes.account.is_some() || changes.messages.values().any(|message| waits(message)) {
             self.sender.ring(SenderMessage::Wake).await;
         }
@@ -337,6 +339,7 @@ impl Ledger {
 const fn weight(command: &Command) -> usize {
     match command {
         Command::Ingest(items) => items.len(),
+        Command::BeginSends { ids, .. } => ids.len(),
         Command::Send(_)
         | Command::MarkRead { .. }
         | Command::PatchConversation(_)

@@ -17,6 +17,8 @@ use crate::slot::AccountSlot;
 const ATTEMPTS_MAX: u32 = 10;
 /// The longest pause between two calls.
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// How long calls under way may still be answered once the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Pause before the store is asked again.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -24,10 +26,14 @@ pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn run(accounts: &Accounts, slot: &Arc<AccountSlot>, message: &Message) {
     let ground = accounts.ground();
     let account = slot.account();
+    let hurried = async {
+        ground.stopping.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
     let called = tokio::select! {
         called = ground.graph.send(&account, message) => called,
-        // The row stays pending, and is taken up after the restart.
-        () = ground.stopping.cancelled() => return,
+        // The outcome is unknown; the restarted server waits for the echo.
+        () = hurried => return,
     };
     let outcome = match called {
         GraphOutcome::Accepted { wamid } => {
@@ -43,7 +49,13 @@ pub(super) async fn run(accounts: &Accounts, slot: &Arc<AccountSlot>, message: &
             }
         }
         GraphOutcome::Transient { error, retry_after } => retry(accounts, message, error, retry_after),
-        GraphOutcome::Unknown { error } => retry(accounts, message, error, None),
+        GraphOutcome::Unknown { error } if message.attempts >= ATTEMPTS_MAX => SendOutcome::Refused(error),
+        GraphOutcome::Unknown { error } => {
+            ground.metrics.sends_unknown.inc();
+            let code = error.provider_code;
+            tracing::warn!(message = %message.id, code, "answer lost; waiting for WhatsApp's echo");
+            return;
+        }
     };
     let command = Command::RecordSend { id: message.id, outcome };
     loop {
@@ -72,12 +84,13 @@ fn retry(
     asked: Option<Duration>,
 ) -> SendOutcome {
     let ground = accounts.ground();
-    if message.attempts + 1 >= ATTEMPTS_MAX {
+    if message.attempts >= ATTEMPTS_MAX {
         ground.metrics.sends_refused.inc();
         return SendOutcome::Refused(error);
     }
     ground.metrics.sends_retried.inc();
-    let base = Duration::from_secs(1_u64 << message.attempts.min(20)).min(BACKOFF_MAX);
+    let before = message.attempts.saturating_sub(1).min(20);
+    let base = Duration::from_secs(1_u64 << before).min(BACKOFF_MAX);
     let jittered = base.mul_f64(rand::rng().random_range(0.8..1.2));
     SendOutcome::Retry { at: ground.clock.now().plus(jittered.max(asked.unwrap_or_default())) }
 }

@@ -50,6 +50,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .needed("must be set to the verify token that you give Meta with the webhook's address"),
     Setting::of("whatsapp.base_url", None, Some("https://graph.facebook.com")),
     Setting::same("whatsapp.version", "v23.0"),
+    Setting::same("whatsapp.settle_seconds", "60"),
     Setting::same("dev.traffic_per_minute", "12"),
     Setting::of("outbound.allow_loopback", Some("true"), Some("false")),
     Setting::same("limits.resident_conversations", "20000"),

@@ -50,6 +50,7 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "whatsapp.verify_token" => secret(settings.whatsapp.verify_token.as_ref()),
         "whatsapp.base_url" => settings.whatsapp.base_url.clone().map_or(Shown::Absent, Shown::Text),
         "whatsapp.version" => Shown::Text(settings.whatsapp.version.clone()),
+        "whatsapp.settle_seconds" => Shown::Bare(settings.whatsapp.settle.as_secs().to_string()),
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
         "limits.resident_conversations" => Shown::Bare(limits.resident_conversations.to_string()),

@@ -121,6 +121,7 @@ fn invalid_values_are_all_reported_at_once() {
         ("whatsapp.verify_token", "\u{e9}"),
         ("whatsapp.base_url", "ftp://x"),
         ("whatsapp.version", "23"),
+        ("whatsapp.settle_seconds", "0"),
         ("dev.traffic_per_minute", "-1"),
         ("outbound.allow_loopback", "maybe"),
         ("limits.resident_conversations", "99"),

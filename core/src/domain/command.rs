@@ -9,6 +9,7 @@ use super::conversation::{Conversation, ConversationStatus};
 use super::message::{Inbound, Message, Outgoing, SendOutcome};
 use super::organisation::User;
 use super::phone::Phone;
+use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One thing that an account is asked to do.
@@ -33,6 +34,14 @@ pub enum Command {
         id: ContactId,
         /// How.
         patch: ContactPatch,
+    },
+    /// Record, before the calls are made, that these messages are about to be sent. Until
+    /// `settle_by` nobody sends them again, unless their call is recorded to have ended.
+    BeginSends {
+        /// Pending messages.
+        ids: Vec<MessageId>,
+        /// How long an unknown outcome may wait for WhatsApp's echo.
+        settle_by: Timestamp,
     },
     /// Record how a call to WhatsApp ended.
     RecordSend {
@@ -61,6 +70,8 @@ pub struct ConversationPatch {
 pub enum Reply {
     /// Everything of a webhook is durable.
     Ingested,
+    /// The messages that may be sent now: those that still wait.
+    Sends(Vec<Arc<Message>>),
     /// The message as it now is.
     Message(Arc<Message>),
     /// The thread as it now is.
@@ -138,6 +149,7 @@ impl Needs {
             Command::PatchContact { id, .. } => {
                 self.contacts.insert(*id);
             }
+            Command::BeginSends { ids, .. } => self.messages.extend(ids),
             Command::RecordSend { id, outcome } => {
                 self.messages.insert(*id);
                 if let SendOutcome::Accepted { wamid } = outcome {

@@ -33,6 +33,7 @@ pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, Refusal
         Command::PatchConversation(patch) => conversations::patch(draft, patch),
         Command::CreateContact(contact) => contacts::create(draft, contact),
         Command::PatchContact { id, patch } => contacts::patch(draft, *id, patch),
+        Command::BeginSends { ids, settle_by } => Ok(statuses::begin_sends(draft, ids, *settle_by)),
         Command::RecordSend { id, outcome } => statuses::record_send(draft, *id, outcome),
         Command::Configure(patch) => {
             let mut account = (*draft.account).clone();

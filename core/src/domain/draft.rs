@@ -1,6 +1,6 @@
 //! What is known of an account while commands are decided, and what they have changed so far.
 //!
-//! Invariant: every row in `changed_*` carries the draft's instant as `updated_at`.
+//! Invariant: every row that a reader sees changed carries the draft's instant as `updated_at`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -218,6 +218,15 @@ impl<'a> Draft<'a> {
             | super::status::MessageStatus::Failed
             | super::status::MessageStatus::Delivered => self.facts.put_message(message.clone()),
         }
+        self.changes.messages.insert(message.id, message.clone());
+        message
+    }
+
+    /// Writes what only the sender sees of a message (attempts, and when the next one may be made),
+    /// which is no change to anybody else.
+    pub fn note_attempt(&mut self, message: Message) -> Arc<Message> {
+        let message = Arc::new(message);
+        self.facts.put_message(message.clone());
         self.changes.messages.insert(message.id, message.clone());
         message
     }

@@ -203,12 +203,26 @@ pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec
     (sql, args)
 }
 
-/// The oldest messages that wait to be sent. The sum keeps the planner on the index that is in
+/// A conversation's messages leave in order: only the oldest of those that wait may go.
+const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS older \
+    WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
+    AND older.status = 'pending' AND older.id < messages.id)";
+
+/// The oldest messages that may be sent. The sum keeps the planner on the index that is in
 /// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
 pub(super) fn pending_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
-         AND next_attempt_at + 0 <= $2 ORDER BY id LIMIT $3"
+         AND next_attempt_at + 0 <= $2 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY id LIMIT $3"
+    )
+}
+
+/// When the next message may be sent. The bound, which always holds, shows the planner the index
+/// that is in this order.
+pub(super) fn next_pending_statement() -> String {
+    format!(
+        "SELECT next_attempt_at FROM messages WHERE account = $1 AND status = 'pending' \
+         AND next_attempt_at >= 0 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY next_attempt_at LIMIT 1"
     )
 }
 
@@ -251,7 +265,8 @@ impl Store {
         rows.iter().map(|row| row.fields(TABLE).int()).collect()
     }
 
-    /// Messages that may be sent by `due_by`, oldest first, at most `limit`.
+    /// Messages that may be sent by `due_by`, oldest first, at most `limit`, and at most one of each
+    /// conversation: the oldest that waits.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -271,8 +286,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn next_pending_at(&self, account_number: i64) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT min(next_attempt_at) FROM messages WHERE account = $1 AND status = 'pending'";
-        let rows = self.engine.fetch(sql, vec![account_number.into()]).await?;
+        let rows = self.engine.fetch(next_pending_statement(), vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Place { table: TABLE, id: "" }.opt_time("next_attempt_at", row.fields(TABLE).opt_int()?)
     }

@@ -4,7 +4,7 @@ use kabar::simulate::{Mischief, StatusDelays};
 use kabar_core::domain::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{NOON, TestServer, fresh_wamid, from, status_of, text};
+use crate::harness::{NOON, TestServer, fresh_wamid, from, patiently, status_of, text};
 
 /// WhatsApp's own time of a status, in whole seconds.
 fn at(second: i64) -> Timestamp {
@@ -120,6 +120,46 @@ async fn statuses_before_the_answer_are_kept_for_the_message() {
     assert_eq!(history, ["pending", "sent", "delivered", "read"]);
     assert!(end["message_id"].is_string());
     assert_eq!(server.simulator.sends().len(), 1);
+}
+
+/// WhatsApp takes every message and every answer is lost: the echo in a status settles each, and
+/// nobody gets a message twice.
+#[tokio::test]
+async fn a_send_whose_answer_is_lost_is_settled_by_the_echo() {
+    let server = TestServer::shaped(|options| {
+        options.status_delay = StatusDelays::NONE;
+        options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "30");
+    })
+    .await;
+    server.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+    let tenant = server.tenant().await;
+    let mut ids = Vec::new();
+    for nth in 0..12 {
+        ids.push(text(&tenant.sends(&from(nth % 4)).await["id"]));
+    }
+    for id in ids {
+        tenant.message_when(&id, |message| message["status"] == "read").await;
+    }
+    assert_eq!(server.simulator.sends().len(), 12, "each exactly once");
+}
+
+/// Neither answer nor echo: after the time to settle the message is tried again.
+#[tokio::test]
+async fn a_send_of_which_nothing_is_heard_is_tried_again_in_time() {
+    let server = TestServer::shaped(|options| options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "1")).await;
+    server.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+    let tenant = server.tenant().await;
+    let first = text(&tenant.sends(&from(1)).await["id"]);
+    let second = text(&tenant.sends(&from(1)).await["id"]);
+    let mut counts = server.simulator.counts();
+    patiently(counts.wait_for(|counts| counts.accepted >= 1)).await.unwrap();
+    assert_eq!(tenant.message(&second).await["status"], "pending", "it waits for the one before it");
+    server.simulator.set_mischief(Mischief::default());
+    tenant.message_when(&first, |message| message["status"] == "sent").await;
+    tenant.message_when(&second, |message| message["status"] == "sent").await;
+    let order: Vec<_> = server.simulator.sends().into_iter().filter_map(|send| send.opaque).collect();
+    assert_eq!(order.first(), Some(&first));
+    assert_eq!(order.last(), Some(&second));
 }
 
 #[tokio::test]

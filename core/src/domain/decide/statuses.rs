@@ -63,6 +63,20 @@ fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, o
     draft.emit(EventKind::MessageStatus { message: message.clone(), previous, occurred_at });
 }
 
+/// An attempt counts before it is made: a crash in the middle of it must not look as if nothing had
+/// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
+pub(super) fn begin_sends(draft: &mut Draft<'_>, ids: &[MessageId], settle_by: Timestamp) -> Reply {
+    let waiting = ids.iter().filter_map(|id| draft.facts().message(*id).cloned());
+    let waiting: Vec<_> = waiting.filter(|message| message.status == MessageStatus::Pending).collect();
+    let begun = waiting.iter().map(|message| {
+        let mut message = (**message).clone();
+        message.attempts = message.attempts.saturating_add(1);
+        message.next_attempt_at = Some(settle_by);
+        draft.note_attempt(message)
+    });
+    Reply::Sends(begun.collect())
+}
+
 pub(super) fn record_send(
     draft: &mut Draft<'_>,
     id: MessageId,
@@ -70,7 +84,6 @@ pub(super) fn record_send(
 ) -> Result<Reply, Refusal> {
     let known = draft.facts().message(id).ok_or(Refusal::NoMessage)?.clone();
     let mut message = (*known).clone();
-    message.attempts = message.attempts.saturating_add(1);
     let moved = match outcome {
         SendOutcome::Accepted { wamid } => {
             message.wamid.get_or_insert_with(|| wamid.clone());
@@ -89,7 +102,13 @@ pub(super) fn record_send(
             false
         }
     };
-    let message = draft.write_message(message);
+    let message = if let SendOutcome::Retry { .. } = outcome {
+        draft.note_attempt(message)
+    } else if message == *known {
+        known.clone()
+    } else {
+        draft.write_message(message)
+    };
     if moved {
         announce(draft, &message, known.status, draft.now);
     }

@@ -1,6 +1,7 @@
 //! Commits: whole or not at all, fenced, merged with their neighbours, and durable.
 
 use super::*;
+use crate::domain::page::{Limit, MessageQuery};
 
 async fn statements(store: &Store, work: impl Future<Output = ()>) -> u64 {
     let before = store.statements_executed();
@@ -209,6 +210,7 @@ async fn many_accounts_at_once_keep_gapless_logs() {
         assert_eq!(sequences, (1..=i64::from(COMMITS)).collect::<Vec<i64>>());
         let now = store.activate(number, 9).await.unwrap().unwrap();
         assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
-        assert_eq!(store.pending(number, at(999), 999).await.unwrap().len(), 30);
+        let all = MessageQuery { limit: Limit::new(100).unwrap(), ..MessageQuery::default() };
+        assert_eq!(store.messages(number, &all).await.unwrap().rows.len(), 30);
     }
 }

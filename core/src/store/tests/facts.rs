@@ -112,18 +112,23 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     let (mut owner, mut idle) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
     assert!(store.accounts_with_pending().await.unwrap().is_empty());
     assert_eq!(store.next_pending_at(owner.number).await.unwrap(), None);
-    let (_, conversation, _) = thread(&store, &mut owner, 1).await;
     let (_, _, sent) = thread(&store, &mut idle, 1).await;
     let sent = Message { status: MessageStatus::Sent, next_attempt_at: None, ..sent };
     store.commit(idle.cycle(Writes::default().message(&sent).0)).await.unwrap();
     let mut writes = Writes::default();
+    let mut conversations = Vec::new();
     for (n, due) in [(1, 50), (2, 500), (3, 40), (4, 60)] {
-        writes = writes.message(&Message { next_attempt_at: Some(at(due)), ..message(n, &conversation) });
+        let (_, conversation, first) = thread(&store, &mut owner, n).await;
+        writes = writes.message(&Message { next_attempt_at: Some(at(due)), ..first });
+        conversations.push(conversation);
     }
+    // A later message of a conversation waits for the earlier one, though it is due.
+    writes = writes.message(&Message { next_attempt_at: Some(at(1)), ..message(5, &conversations[1]) });
     store.commit(owner.cycle(writes.0)).await.unwrap();
 
+    let number = owner.number;
     let due = async |by, limit| -> Vec<i64> {
-        let rows = store.pending(owner.number, at(by), limit).await.unwrap();
+        let rows = store.pending(number, at(by), limit).await.unwrap();
         rows.iter().map(|row| row.created_at.millis()).collect()
     };
     assert!(due(39, 10).await.is_empty());
@@ -131,6 +136,11 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     assert_eq!(due(60, 2).await, [1, 3]);
     assert_eq!(due(500, 10).await, [1, 2, 3, 4]);
     assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(40)));
+    let (_, _, second) = thread(&store, &mut owner, 2).await;
+    let second = Message { status: MessageStatus::Sent, next_attempt_at: None, ..second };
+    store.commit(owner.cycle(Writes::default().message(&second).0)).await.unwrap();
+    assert_eq!(due(39, 10).await, [5], "its turn has come");
+    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(1)));
     assert_eq!(store.next_pending_at(idle.number).await.unwrap(), None);
     assert_eq!(store.accounts_with_pending().await.unwrap(), [owner.number]);
 }

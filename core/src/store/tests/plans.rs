@@ -109,6 +109,7 @@ async fn the_main_plans_are_these() {
     }
     let pending = (messages::pending_statement(), vec![1.into(), 1.into(), 1.into()]);
     note("the backlog", &plan(&store, pending).await);
+    note("the end of waiting", &plan(&store, (messages::next_pending_statement(), vec![1.into()])).await);
     let newest = (conversations::newest_statement(), vec![1.into(), 1.into()]);
     note("activation", &plan(&store, newest).await);
     insta::assert_snapshot!(plans);
