@@ -12,7 +12,8 @@ async fn writes_to_a_full_disk_are_503_polls_go_on_and_it_recovers_by_itself() {
     let business = Business::open(&child.anyone).await;
     let client = child.anyone.with_token(&business.key);
     let contacts = format!("/v1/{}/contacts", business.id);
-    let contact = |n: u32| json!({"phone_number": format!("+6281200{n:05}"), "metadata": {"a": "x".repeat(10_000)}});
+    let contact =
+        |n: u32| json!({"phone_number": format!("+6281200{n:05}"), "metadata": {"a": "x".repeat(10_000)}});
     client.post(&contacts, &contact(0)).await.is(201);
 
     child.limit_files(Some(1_000_000)).await;
