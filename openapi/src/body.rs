@@ -6,6 +6,7 @@
 //! count Unicode characters. It does not decide what a body means: the rooms that read it do.
 
 mod change;
+mod email;
 mod field_error;
 mod json_body;
 #[cfg(test)]

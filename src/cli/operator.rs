@@ -143,7 +143,7 @@ fn given(body: Value) -> Value {
 }
 
 impl Remote {
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let url = format!("{}/admin/v1/{path}", self.url.trim_end_matches('/'));
         let mut request = Client::new().request(method, &url).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -152,15 +152,39 @@ impl Remote {
         let answer = request.send().await.with_context(|| format!("no answer from {url}"))?;
         let status = answer.status();
         let text = answer.text().await?;
+        // A 204 has no body.
+        let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
         if !status.is_success() {
-            let error: Value = serde_json::from_str(&text).unwrap_or_default();
-            let message = error.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
+            let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
             bail!("{status}: {message}");
         }
-        let shown = serde_json::from_str::<Value>(&text).map(|answer| format!("{answer:#}"));
-        writeln!(std::io::stdout(), "{}", shown.unwrap_or(text))?;
-        Ok(())
+        Ok(answer)
     }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+        let answer = self.ask(method, path, body).await?;
+        answer.get("data").map_or(Ok(()), show)
+    }
+
+    /// Prints a whole list, page after page.
+    async fn list(&self, path: &str) -> anyhow::Result<()> {
+        let mut cursor = String::new();
+        loop {
+            let query = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+            let page = self.ask(Method::GET, &format!("{path}?limit=100{query}"), None).await?;
+            for row in page.get("data").and_then(Value::as_array).into_iter().flatten() {
+                show(row)?;
+            }
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => next.clone_into(&mut cursor),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn show(answer: &Value) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{answer:#}").context("cannot write to standard output")
 }
 
 /// Runs `kabar org`.
@@ -170,7 +194,7 @@ impl Remote {
 pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        OrgCommand::List => remote.call(Method::GET, "organizations", None).await,
+        OrgCommand::List => remote.list("organizations").await,
         OrgCommand::Create { name, tier, sandbox } => {
             let body = json!({"name": name, "tier": tier, "sandbox": sandbox});
             remote.call(Method::POST, "organizations", Some(body)).await
@@ -193,9 +217,7 @@ pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
 pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        KeyCommand::List { org } => {
-            remote.call(Method::GET, &format!("organizations/{org}/api_keys"), None).await
-        }
+        KeyCommand::List { org } => remote.list(&format!("organizations/{org}/api_keys")).await,
         KeyCommand::Create { org, label, expires_at } => {
             let body = json!({"label": label, "expires_at": expires_at});
             remote.call(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await
@@ -224,6 +246,6 @@ pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
             });
             remote.call(Method::PATCH, &format!("accounts/{phone_number_id}"), Some(body)).await
         }
-        AccountCommand::Actors => remote.call(Method::GET, "actors", None).await,
+        AccountCommand::Actors => remote.list("actors").await,
     }
 }

@@ -7,11 +7,9 @@ use poem_openapi::Object;
 use poem_openapi::types::{Any, Example};
 use serde_json::{Map, Value, json};
 
-use crate::body::{Change, FieldError, Fields};
+use crate::body::{FieldError, Fields};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-/// RFC 5321, 4.5.3.1.3, less the angle brackets.
-const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 1..=254;
 const METADATA_KEYS: usize = 64;
 const METADATA_BYTES: usize = 16 * 1024;
 const METADATA: &str = "an object of at most 64 keys and 16 KiB";
@@ -74,8 +72,7 @@ pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
     let fields = Fields::of_body(body)?;
     let phone = fields.phone("phone_number")?;
     let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
-    let email =
-        fields.optional_text("email", &EMAIL_CHARS)?.map(|text| read_email(&fields, text)).transpose()?;
+    let email = fields.optional_email("email")?;
     let metadata = fields.get("metadata").map(|value| read_metadata(&fields, value)).transpose()?;
     Ok(NewContact { phone, name, email, metadata })
 }
@@ -83,11 +80,6 @@ pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
 /// Reads the changes of a contact.
 pub(super) fn read_patch(body: &Value) -> Result<ContactPatch, FieldError> {
     let fields = Fields::of_body(body)?;
-    let email = match fields.change_text("email", &EMAIL_CHARS)? {
-        Change::Keep => None,
-        Change::Clear => Some(None),
-        Change::Set(text) => Some(Some(read_email(&fields, text)?)),
-    };
     let metadata = match body.get("metadata") {
         None => None,
         Some(Value::Null) => Some(EMPTY.into()),
@@ -95,21 +87,9 @@ pub(super) fn read_patch(body: &Value) -> Result<ContactPatch, FieldError> {
     };
     Ok(ContactPatch {
         name: fields.change_text("name", &NAME_CHARS)?.map(Into::into).touched(),
-        email,
+        email: fields.change_email("email")?.touched(),
         metadata,
     })
-}
-
-/// Plausible is enough: whether an address exists only mail can tell.
-fn read_email(fields: &Fields<'_>, text: &str) -> Result<Arc<str>, FieldError> {
-    let printable = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    let plausible = text.rsplit_once('@').is_some_and(|(mailbox, host)| {
-        !mailbox.is_empty()
-            && !mailbox.contains('@')
-            && !host.is_empty()
-            && !host.split('.').any(str::is_empty)
-    });
-    if printable && plausible { Ok(text.into()) } else { Err(fields.invalid("email", "an email address")) }
 }
 
 fn read_metadata(fields: &Fields<'_>, value: &Value) -> Result<Arc<str>, FieldError> {

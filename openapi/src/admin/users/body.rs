@@ -9,8 +9,6 @@ use serde_json::Value;
 use crate::body::{FieldError, Fields};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-/// RFC 5321, 4.5.3.1.3, less the angle brackets.
-const EMAIL_CHARS: std::ops::RangeInclusive<usize> = 1..=254;
 
 /// A user to be made.
 #[derive(Debug, Clone, Object)]
@@ -41,20 +39,8 @@ pub(super) struct NewUser {
 pub(super) fn read_new(body: &Value) -> Result<NewUser, FieldError> {
     let fields = Fields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
-    let email = match fields.optional_text("email", &EMAIL_CHARS)? {
-        Some(text) if is_address(text) => Some(text.into()),
-        Some(_) => return Err(fields.invalid("email", "an email address")),
-        None => None,
-    };
+    let email = fields.optional_email("email")?;
     Ok(NewUser { name, email })
-}
-
-/// Plausible is enough: whether an address exists only mail can tell.
-fn is_address(text: &str) -> bool {
-    let plausible = text.rsplit_once('@').is_some_and(|(mailbox, host)| {
-        !mailbox.is_empty() && !mailbox.contains('@') && !host.split('.').any(str::is_empty)
-    });
-    plausible && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

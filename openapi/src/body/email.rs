@@ -1,0 +1,39 @@
+//! Email addresses in bodies: plausible is enough, for whether one exists only mail can tell.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::{Change, FieldError, Fields};
+
+/// RFC 5321, 4.5.3.1.3, less the angle brackets.
+const CHARS: RangeInclusive<usize> = 1..=254;
+
+impl Fields<'_> {
+    /// An email address, if there.
+    ///
+    /// # Errors
+    /// When it is not a text, too long, or implausible.
+    pub fn optional_email(&self, key: &str) -> Result<Option<Arc<str>>, FieldError> {
+        self.optional_text(key, &CHARS)?.map(|text| self.read_email(key, text)).transpose()
+    }
+
+    /// What is to become of an email address.
+    ///
+    /// # Errors
+    /// As [`Fields::optional_email`].
+    pub fn change_email(&self, key: &str) -> Result<Change<Arc<str>>, FieldError> {
+        Ok(match self.change_text(key, &CHARS)? {
+            Change::Keep => Change::Keep,
+            Change::Clear => Change::Clear,
+            Change::Set(text) => Change::Set(self.read_email(key, text)?),
+        })
+    }
+
+    fn read_email(&self, key: &str, text: &str) -> Result<Arc<str>, FieldError> {
+        let plausible = text.rsplit_once('@').is_some_and(|(mailbox, host)| {
+            !mailbox.is_empty() && !mailbox.contains('@') && !host.split('.').any(str::is_empty)
+        });
+        let printable = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        if plausible && printable { Ok(text.into()) } else { Err(self.invalid(key, "an email address")) }
+    }
+}
