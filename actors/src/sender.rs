@@ -169,6 +169,11 @@ impl SenderState {
 
     /// Makes the attempts durable, then the calls.
     async fn begin(&mut self, ids: Vec<MessageId>, now: Timestamp, myself: &ActorRef<SenderMessage>) {
+        // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
+        let _under_way = self.accounts.ground().tasks.token();
+        if self.accounts.ground().stopping.is_cancelled() {
+            return;
+        }
         let settle_by = now.plus(self.accounts.ground().options.settle);
         let begun = self.accounts.execute(&self.slot, Command::BeginSends { ids, settle_by }, None).await;
         match begun {

@@ -39,8 +39,10 @@ use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
 use crate::ids::OrganisationId;
 
-/// How long a statement waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for a lock that another process holds. A command may meet it three
+/// times (its commit, the one before it, the reload between), and WhatsApp gives up on a webhook
+/// after some ten seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the store did not do what it was asked. Whoever asked may try again.
 #[derive(Debug, thiserror::Error)]

@@ -43,9 +43,7 @@ async fn after_an_orderly_restart_everything_is_as_it_was() {
 
 #[tokio::test]
 async fn a_message_pending_at_the_stop_is_sent_after_the_start() {
-    // A call that the stop cuts off is made again once no echo has come in this time.
-    let settle = |options: &mut crate::harness::Options| options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "1");
-    let mut server = TestServer::shaped(settle).await;
+    let mut server = TestServer::start().await;
     let tenant = server.tenant().await;
     let phone = kabar_core::domain::phone::Phone::parse(&from(1)).unwrap();
     let failure = kabar::simulate::Failure::always(131_016);
