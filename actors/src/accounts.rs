@@ -75,7 +75,7 @@ pub struct AccountsOptions {
 impl Default for AccountsOptions {
     fn default() -> Self {
         Self {
-            resident_conversations: 20_000,
+            resident_conversations: 10_000,
             queued_commands: 4096,
             waiting_polls: 10_000,
             idle: Duration::from_mins(10),

@@ -53,7 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::same("whatsapp.settle_seconds", "60"),
     Setting::same("dev.traffic_per_minute", "12"),
     Setting::of("outbound.allow_loopback", Some("true"), Some("false")),
-    Setting::same("limits.resident_conversations", "20000"),
+    Setting::same("limits.resident_conversations", "10000"),
     Setting::same("limits.idle_seconds", "600"),
     Setting::same("limits.waiting_polls", "10000"),
     Setting::same("limits.queued_commands", "4096"),

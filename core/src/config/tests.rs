@@ -43,7 +43,7 @@ fn dev_needs_nothing() {
     assert_eq!(settings.operator_token, None);
     assert_eq!(settings.whatsapp.base_url, None);
     assert!(settings.outbound.allow_loopback);
-    assert_eq!(settings.limits.resident_conversations, 20_000);
+    assert_eq!(settings.limits.resident_conversations, 10_000);
     assert_eq!(settings.limits.idle, Duration::from_mins(10));
 }
 
