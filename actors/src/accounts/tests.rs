@@ -4,9 +4,10 @@ mod crowd;
 mod fixture;
 mod laws;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::command::{Command, Refusal, Reply};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::page::{ConversationQuery, Limit};
 
@@ -129,32 +130,76 @@ async fn an_idle_account_leaves_memory_and_returns_when_asked() {
     assert!(text_of(&ground.ask(&every_thread()).await).contains(":2;"));
 }
 
+/// A command that stands still in the account's actor until it is let go.
+struct Stuck {
+    release: std::sync::mpsc::Sender<()>,
+    command: tokio::task::JoinHandle<Result<Result<Reply, Refusal>, Unavailable>>,
+}
+
+impl Stuck {
+    async fn in_the_actor_of(ground: &Ground) -> Self {
+        let begun = ground.idempotency.begin(ground.organisation, "stuck", [0; 32]).await;
+        let Ok(Begun::First(permit)) = begun else { panic!("{begun:?}") };
+        let (entered, inside) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = std::sync::Mutex::new(released);
+        let slow = permit.claim(Box::new(move |_| {
+            entered.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            RecordedAnswer { status: 200, body: "{}".into() }
+        }));
+        let (facade, account) = (ground.accounts.clone(), ground.slot.clone());
+        let write = Command::Ingest(vec![inbound(0, 1)]);
+        let command = ground.tasks.spawn(async move { facade.execute(&account, write, Some(slow)).await });
+        tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
+        Self { release, command }
+    }
+
+    async fn let_go(self) {
+        self.release.send(()).unwrap();
+        assert_eq!(self.command.await.unwrap(), Ok(Ok(Reply::Ingested)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_and_nothing_is_lost() {
     let ground = Ground::open(AccountsOptions { queued_commands: 1, ..AccountsOptions::default() }).await;
-    let Ok(Begun::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await else {
-        panic!()
-    };
-    let (entered, inside) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let slow = permit.claim(Box::new(move |_| {
-        entered.send(()).unwrap();
-        released.lock().unwrap().recv().unwrap();
-        RecordedAnswer { status: 200, body: "{}".into() }
-    }));
-    let first = {
-        let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
-        ground.tasks.spawn(async move {
-            accounts.execute(&slot, Command::Ingest(vec![inbound(0, 1)]), Some(slow)).await
-        })
-    };
-    tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
+    let stuck = Stuck::in_the_actor_of(&ground).await;
     let refused = ground.accounts.execute(&ground.slot, Command::Ingest(vec![inbound(1, 1)]), None).await;
     assert_eq!(refused, Err(Unavailable::Overloaded));
-    release.send(()).unwrap();
-    assert_eq!(first.await.unwrap(), Ok(Ok(Reply::Ingested)));
+    stuck.let_go().await;
     ground.ingest(1, 1).await;
+}
+
+/// With the actor standing still: whatever asked it would wait with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_needs_no_actor_no_sql_and_no_rendering() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(1, 1).await;
+    let id = ground.first_thread().await;
+    let questions = [every_thread(), Question::Conversation(id)];
+    for question in &questions {
+        ground.ask(question).await;
+    }
+    let stuck = Stuck::in_the_actor_of(&ground).await;
+    let before = (ground.store.statements_executed(), ground.renders.load(Ordering::Relaxed));
+    for question in &questions {
+        for _ in 0..100 {
+            assert!(ground.ask(question).await.hit);
+        }
+    }
+    for _ in 0..100 {
+        assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_some());
+    }
+    // Not even a page that was never asked for needs the actor.
+    assert!(!ground.ask(&Question::Conversations(open_threads())).await.hit);
+    let after = (ground.store.statements_executed(), ground.renders.load(Ordering::Relaxed));
+    assert_eq!(after, (before.0, before.1 + 1), "one rendering for the one new question, and no SQL");
+    stuck.let_go().await;
+}
+
+fn open_threads() -> ConversationQuery {
+    ConversationQuery { status: Some(ConversationStatus::Open), ..ConversationQuery::default() }
 }
 
 #[tokio::test]

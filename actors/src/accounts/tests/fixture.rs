@@ -1,5 +1,6 @@
 //! A tenant with one account over a real store in a temporary folder, and a clock of its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,11 +28,13 @@ use crate::idempotency::Idempotency;
 use crate::question::{Answer, Asked, Question, Render, Rendered};
 use crate::slot::AccountSlot;
 
-/// Renders threads as `id@updated_at:unread;`.
-struct Plain;
+/// Renders threads as `id@updated_at:unread;`, and counts how often it is asked to.
+#[derive(Default)]
+struct Plain(Arc<AtomicU64>);
 
 impl Render for Plain {
     fn render(&self, _account: &Account, _question: &Question, answer: &Answer) -> Rendered {
+        self.0.fetch_add(1, Ordering::Relaxed);
         let (text, etag) = match answer {
             Answer::Conversations(page) => {
                 let rows = page.rows.iter();
@@ -63,6 +66,8 @@ pub(super) struct Ground {
     pub(super) organisation: OrganisationId,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
+    /// Pages rendered so far.
+    pub(super) renders: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
@@ -92,6 +97,7 @@ impl Ground {
         let AccountConnection::Connected(slot) = connected else { panic!("{connected:?}") };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::default());
+        let renders = Arc::new(AtomicU64::new(0));
         let parts = AccountsParts {
             store: store.clone(),
             directory,
@@ -99,7 +105,7 @@ impl Ground {
             metrics: metrics.clone(),
             // Nobody listens there; nothing is sent in these tests.
             graph: GraphClient::new("http://127.0.0.1:9", "v23.0").unwrap(),
-            render: Arc::new(Plain),
+            render: Arc::new(Plain(renders.clone())),
             options,
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
@@ -113,6 +119,7 @@ impl Ground {
             organisation,
             tasks,
             stopping,
+            renders,
             metrics,
             _folder: folder,
         }
