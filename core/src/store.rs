@@ -104,7 +104,7 @@ pub struct CycleCommit {
     pub at: Timestamp,
     /// Rows.
     pub changes: Changes,
-    /// `changes.events`, numbered.
+    /// The draft's events, numbered; `changes.events` is not looked at.
     pub events: Vec<Event>,
     /// Answers to be remembered with the write.
     pub records: Vec<IdempotencyRecord>,

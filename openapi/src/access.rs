@@ -8,7 +8,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use kabar_actors::Caller;
+use kabar_core::domain::account::Secret;
 use poem::{FromRequest, Request, RequestBody, Result};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::error::{ApiError, ErrorCode};
 
@@ -39,6 +42,13 @@ impl Door {
             Self::Open
         }
     }
+}
+
+/// Whether a secret was shown. Digests are compared, which have one length, and in constant time; an
+/// empty secret is nobody's.
+pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
+    let same = Sha256::digest(expected.reveal()).ct_eq(&Sha256::digest(shown));
+    bool::from(same) && !expected.reveal().is_empty()
 }
 
 /// The tenant that the front door let in.

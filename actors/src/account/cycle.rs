@@ -179,7 +179,7 @@ impl Ledger {
         let committed = if changes.is_empty() && records.is_empty() {
             Ok(())
         } else {
-            self.commit(&view, at, &changes, records).await
+            self.commit(&view, at, changes, records).await
         };
         if matches!(committed, Err(StoreError::Refused(_))) && decided.len() > 1 {
             return decided.into_iter().map(|(work, _)| work).collect();
@@ -251,15 +251,15 @@ impl Ledger {
         &mut self,
         view: &AccountView,
         at: Timestamp,
-        changes: &Changes,
+        mut changes: Changes,
         records: Vec<IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let mut sequence = view.sequence;
         let mut events = Vec::with_capacity(changes.events.len());
-        for kind in &changes.events {
+        for kind in std::mem::take(&mut changes.events) {
             sequence += 1;
             let id = EventId::from_bits(self.ids.next_bits(at.millis()));
-            events.push(Event { id, sequence, created_at: at, kind: kind.clone() });
+            events.push(Event { id, sequence, created_at: at, kind });
         }
         let commit = CycleCommit {
             account_number: view.account.number,
@@ -275,8 +275,8 @@ impl Ledger {
             self.note_failure(&error);
             return Err(error);
         }
-        self.publish(view, changes, sequence, at);
-        self.ring_sender(changes).await;
+        self.publish(view, &changes, sequence, at);
+        self.ring_sender(&changes).await;
         Ok(())
     }
 

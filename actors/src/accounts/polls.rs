@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kabar_core::metrics::Metrics;
 use kabar_core::store::StoreError;
 
 use super::{Accounts, Unavailable};
@@ -27,6 +28,22 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A long poll that the operator sees waiting.
+struct Shown<'a>(&'a Metrics);
+
+impl<'a> Shown<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        metrics.waiting_polls.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_polls.dec();
     }
 }
 
@@ -71,8 +88,7 @@ impl Accounts {
     ) -> Result<Asked, Unavailable> {
         let deadline = self.0.clock.now().plus(wait);
         let seat = Waiting::begin(&self.0.waiting, self.0.options.waiting_polls);
-        let waiting = i64::try_from(self.0.waiting.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        self.0.metrics.waiting_polls.set(waiting);
+        let _shown = seat.as_ref().map(|_| Shown::begin(&self.0.metrics));
         loop {
             let resident = self.reside(slot).await?;
             let _here = Waiting::begin(&resident.waiting, usize::MAX);

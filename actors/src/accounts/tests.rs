@@ -56,10 +56,12 @@ async fn a_long_poll_is_answered_by_the_change_it_waits_for() {
     let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_mins(1), &changed);
     let write = async {
         ground.until_waiting(1).await;
+        ground.until_metric("kabar_waiting_polls 1").await;
         ground.ingest(1, 1).await;
     };
     let (asked, ()) = tokio::join!(poll, write);
     assert_ne!(text_of(&asked.unwrap()), old);
+    ground.until_metric("kabar_waiting_polls 0").await;
 }
 
 #[tokio::test]

@@ -160,12 +160,6 @@ impl<'a> Draft<'a> {
         &self.facts
     }
 
-    /// What has changed so far.
-    #[must_use]
-    pub const fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
     /// Ends the draft.
     #[must_use]
     pub fn finish(self) -> Changes {
