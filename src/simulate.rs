@@ -19,18 +19,15 @@ mod crowd;
 mod failure;
 mod lane;
 mod ledger;
+mod options;
 mod server;
 mod traffic;
 mod utterance;
 mod wire;
 mod world;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kabar_core::clock::Clock;
-use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
@@ -41,140 +38,8 @@ use tokio_util::task::TaskTracker;
 pub use args::{MischiefArgs, SimulateArgs, run};
 pub use failure::Failure;
 pub use ledger::{Counts, RecordedSend};
+pub use options::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
 use world::World;
-
-/// A business number that WhatsApp knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SimulatedNumber {
-    /// Meta's id of the number.
-    pub phone_number_id: PhoneNumberId,
-    /// The number itself.
-    pub phone: Phone,
-    /// Meta's id of the business account that has it.
-    pub waba_id: String,
-}
-
-/// How long each status takes, counted from the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatusDelays {
-    /// From the send.
-    pub sent: Duration,
-    /// From sent.
-    pub delivered: Duration,
-    /// From delivered.
-    pub read: Duration,
-}
-
-impl StatusDelays {
-    /// All at once, still in order.
-    pub const NONE: Self = Self { sent: Duration::ZERO, delivered: Duration::ZERO, read: Duration::ZERO };
-}
-
-impl Default for StatusDelays {
-    fn default() -> Self {
-        Self {
-            sent: Duration::from_millis(150),
-            delivered: Duration::from_millis(600),
-            read: Duration::from_secs(3),
-        }
-    }
-}
-
-/// How badly the network treats us. In percent, 0 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mischief {
-    /// Webhook items that come twice.
-    pub duplicate_percent: u8,
-    /// Webhook items that are held back for up to three seconds, so that later ones overtake them.
-    pub reorder_percent: u8,
-    /// Accepted sends whose answer breaks off.
-    pub drop_answer_percent: u8,
-    /// Accepted sends whose `sent` status is posted before they are answered.
-    pub early_status_percent: u8,
-    /// Items of one webhook at most; a body stays within 3 MB whatever this says.
-    pub batch_items_max: usize,
-}
-
-impl Default for Mischief {
-    fn default() -> Self {
-        Self {
-            duplicate_percent: 0,
-            reorder_percent: 0,
-            drop_answer_percent: 0,
-            early_status_percent: 0,
-            batch_items_max: 1,
-        }
-    }
-}
-
-/// How often a webhook that was not answered with 200 is posted again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WebhookRetry {
-    /// Before the second attempt; doubled for each further one.
-    pub first: Duration,
-    /// No wait is longer.
-    pub longest: Duration,
-    /// Attempts in all; then the webhook is given up.
-    pub attempts: u32,
-}
-
-impl Default for WebhookRetry {
-    /// About ten minutes: enough for a server to be restarted. (Meta tries for seven days.)
-    fn default() -> Self {
-        Self { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: 125 }
-    }
-}
-
-/// How the simulated WhatsApp behaves.
-#[derive(Debug, Clone)]
-pub struct SimulatorOptions {
-    /// Where webhooks are posted.
-    pub webhook_url: String,
-    /// Key of their signatures.
-    pub app_secret: Secret,
-    /// What everything random follows from.
-    pub seed: u64,
-    /// Messages that customers write per minute; 0 is silence, then nobody answers either.
-    pub traffic_per_minute: u32,
-    /// Share of messages that a customer answers, in percent.
-    pub reply_percent: u8,
-    /// The business numbers known from the start.
-    pub numbers: Vec<SimulatedNumber>,
-    /// Pace of statuses.
-    pub status_delay: StatusDelays,
-    /// Recipients that fail.
-    pub failures: HashMap<Phone, Failure>,
-    /// Whether recipients that end in an error number of Meta's fail with it.
-    pub reserved_recipients: bool,
-    /// What goes wrong on the way.
-    pub mischief: Mischief,
-    /// Patience with the receiver of webhooks.
-    pub webhook_retry: WebhookRetry,
-    /// Drives delays, traffic and timestamps. Its waits move a manual clock over gaps of a few
-    /// milliseconds, so dense traffic wants the system's clock.
-    pub clock: Arc<Clock>,
-}
-
-impl SimulatorOptions {
-    /// A silent, well-behaved WhatsApp without numbers.
-    #[must_use]
-    pub fn new(webhook_url: &str, app_secret: Secret) -> Self {
-        Self {
-            webhook_url: webhook_url.to_owned(),
-            app_secret,
-            seed: 1,
-            traffic_per_minute: 0,
-            reply_percent: 40,
-            numbers: Vec::new(),
-            status_delay: StatusDelays::default(),
-            failures: HashMap::new(),
-            reserved_recipients: true,
-            mischief: Mischief::default(),
-            webhook_retry: WebhookRetry::default(),
-            clock: Arc::new(Clock::system()),
-        }
-    }
-}
 
 /// A running stand-in. It runs until the token given to [`Simulator::start`] is cancelled.
 #[derive(Clone)]
@@ -198,7 +63,7 @@ impl Simulator {
         let acceptor = TcpAcceptor::from_tokio(listener)?;
         let lanes = lane::open(&options, tasks, &stop)?;
         let world = Arc::new(World::new(options, lanes));
-        tasks.spawn(server::serve(acceptor, world.clone(), stop.clone()));
+        tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
         tasks.spawn(traffic::run(world.clone(), stop));
         Ok(Self { base_url, world })
     }
@@ -222,6 +87,12 @@ impl Simulator {
     /// Changes what goes wrong on the way.
     pub fn set_mischief(&self, mischief: Mischief) {
         self.world.set_mischief(mischief);
+    }
+
+    /// Lets calls through, holds them back before they are judged, or cuts them off. What was held
+    /// follows the change, too. [`Counts::received`] tells when a call has arrived.
+    pub fn set_gate(&self, gate: Gate) {
+        self.world.gate.send_replace(gate);
     }
 
     /// Lets sends to this recipient fail, or, with `None`, succeed again.

@@ -83,6 +83,12 @@ pub struct MischiefArgs {
     /// Percentage of accepted sends whose first status comes before their answer.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub early_status_percent: u8,
+    /// Percentage of accepted sends whose answer comes late.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub late_answer_percent: u8,
+    /// Milliseconds from the acceptance of a send to its late answer.
+    #[arg(long, default_value_t = 2000)]
+    pub answer_delay_ms: u64,
     /// Items of one webhook at most (a body stays within 3 MB).
     #[arg(long, default_value_t = 1)]
     pub batch_items: usize,
@@ -107,6 +113,8 @@ impl SimulateArgs {
                 reorder_percent: mischief.reorder_percent,
                 drop_answer_percent: mischief.drop_answer_percent,
                 early_status_percent: mischief.early_status_percent,
+                late_answer_percent: mischief.late_answer_percent,
+                answer_delay: Duration::from_millis(mischief.answer_delay_ms),
                 batch_items_max: mischief.batch_items,
             },
             ..SimulatorOptions::new(&self.webhook_url, self.app_secret.clone())

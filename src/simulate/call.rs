@@ -2,7 +2,7 @@
 //!
 //! Invariants: a call is checked in Meta's order (token, number, request, recipient); a send is
 //! recorded before its first webhook can leave, and is recorded exactly when it is accepted,
-//! whether or not its answer arrives.
+//! whether or not its answer arrives. Nothing here ends because the caller hangs up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::ledger::RecordedSend;
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
 use super::world::{NoRoom, World, hash_of};
-use super::{SimulatedNumber, crowd};
+use super::{Gate, SimulatedNumber, crowd};
 
 /// A webhook receiver that is down does not hold up the answer for longer than this.
 const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -44,8 +44,16 @@ struct Sent<'a> {
     opaque: Option<&'a str>,
 }
 
-/// Answers one call.
+/// Answers one call, once the gate lets it through.
 pub(super) async fn answer(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
+    world.count(|counts| counts.received += 1);
+    let mut gate = world.gate.subscribe();
+    // The other end lives in `world`, so there is always a gate.
+    let open = gate.wait_for(|gate| *gate != Gate::Held).await.is_ok_and(|gate| *gate == Gate::Open);
+    if open { judge(world, id, token, body).await } else { Answer::BrokenOff }
+}
+
+async fn judge(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
     if token.is_empty() || token.starts_with("expired") {
         return refuse(world, TOKEN_REFUSED, "The access token is missing or has expired.");
     }
@@ -111,6 +119,9 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
     if early {
         // Late is late: the answer is given all the same.
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
+    }
+    if world.chance(mischief.late_answer_percent) {
+        world.clock.wait_until(world.clock.now().plus(mischief.answer_delay)).await;
     }
     if world.chance(mischief.drop_answer_percent) {
         return Answer::BrokenOff;

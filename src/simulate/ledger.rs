@@ -34,8 +34,12 @@ pub struct RecordedSend {
 /// What has happened since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Calls (sends and read receipts) that were read to their end, before they are judged.
+    pub received: u64,
     /// Sends accepted.
     pub accepted: u64,
+    /// Answers handed to the connection, whether yes or no; an answer that breaks off is none.
+    pub answered: u64,
     /// Calls answered with an error.
     pub refused: u64,
     /// Read receipts taken.

@@ -1,7 +1,8 @@
 //! The HTTP side of the stand-in.
 //!
 //! Invariant: every answer is Meta's JSON, also those to calls that nobody knows; a body has a
-//! limit. What a call means is `call`'s business.
+//! limit; a call that was read to its end is judged, whether or not its caller still listens. What
+//! a call means is `call`'s business.
 
 use std::io;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, Server, post};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::call::{self, Answer};
 use super::world::World;
@@ -24,9 +26,15 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves until stopped.
-pub(super) async fn serve(acceptor: TcpAcceptor, world: Arc<World>, stop: CancellationToken) {
+pub(super) async fn serve(
+    acceptor: TcpAcceptor,
+    world: Arc<World>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let messages = Messages { world, tasks, stop: stop.clone() };
     let routes = Route::new()
-        .at("/:version/:phone_number_id/messages", post(Messages { world }))
+        .at("/:version/:phone_number_id/messages", post(messages))
         .catch_all_error(|error: poem::Error| async move { unknown_call(error.status()) });
     let server = Server::new_with_acceptor(acceptor).name("simulator");
     if let Err(error) = server.run_with_graceful_shutdown(routes, stop.cancelled_owned(), Some(GRACE)).await {
@@ -36,6 +44,8 @@ pub(super) async fn serve(acceptor: TcpAcceptor, world: Arc<World>, stop: Cancel
 
 struct Messages {
     world: Arc<World>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Endpoint for Messages {
@@ -46,9 +56,17 @@ impl Endpoint for Messages {
         let authorization = request.header(header::AUTHORIZATION).unwrap_or_default();
         let token = authorization.strip_prefix("Bearer ").unwrap_or_default().trim().to_owned();
         let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
-        Ok(match call::answer(&self.world, &id, &token, &body).await {
-            Answer::Told(status, body) => told(StatusCode::from_u16(status).unwrap_or_default(), &body),
-            Answer::BrokenOff => {
+        let (world, stop) = (self.world.clone(), self.stop.clone());
+        // Held and late calls end with the stand-in.
+        let judged = self
+            .tasks
+            .spawn(async move { stop.run_until_cancelled(call::answer(&world, &id, &token, &body)).await });
+        Ok(match judged.await {
+            Ok(Some(Answer::Told(status, body))) => {
+                self.world.count(|counts| counts.answered += 1);
+                told(StatusCode::from_u16(status).unwrap_or_default(), &body)
+            }
+            Ok(Some(Answer::BrokenOff) | None) | Err(_) => {
                 Response::builder().content_type("application/json").body(Body::from_async_read(BreaksOff))
             }
         })

@@ -24,7 +24,7 @@ use super::lane::{Item, Lanes};
 use super::ledger::{Counts, Ledger, RecordedSend};
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
-use super::{Mischief, SimulatedNumber, SimulatorOptions, StatusDelays};
+use super::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays};
 
 /// How long a reordered item is held back at most.
 const HELD_BACK_MS_MAX: u64 = 3000;
@@ -36,6 +36,7 @@ pub(super) struct NoRoom;
 pub(super) struct World {
     pub(super) clock: Arc<Clock>,
     pub(super) counts: watch::Sender<Counts>,
+    pub(super) gate: watch::Sender<Gate>,
     pub(super) traffic: watch::Sender<u32>,
     pub(super) seed: u64,
     pub(super) status_delay: StatusDelays,
@@ -63,6 +64,7 @@ impl World {
         Self {
             clock: options.clock,
             counts: lanes.counts,
+            gate: watch::Sender::default(),
             traffic: watch::Sender::new(options.traffic_per_minute),
             seed: options.seed,
             status_delay: options.status_delay,

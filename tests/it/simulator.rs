@@ -1,5 +1,6 @@
 //! The stand-in for WhatsApp, met the way the server meets it: over HTTP, read by core's own reader.
 
+mod calls;
 mod graph;
 mod receiver;
 

@@ -45,9 +45,12 @@ pub(super) fn all() -> Vec<Source> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // `.git` is a folder in a clone, and a file in a further worktree.
+            if matches!(name.as_str(), "target" | "data" | ".git" | "node_modules") {
+                continue;
+            }
             if path.is_dir() {
-                let ours = !matches!(name.as_str(), "target" | "data" | ".git" | "node_modules");
-                open.extend(ours.then_some(path));
+                open.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let path = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
                 found.push(Source { path, text });
