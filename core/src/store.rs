@@ -1,4 +1,4 @@
-//! The durable side: one `Store` over SQLite, built so that PostgreSQL is a second arm.
+//! The durable side: one `Store` over SQLite or PostgreSQL. Nothing above knows which.
 //!
 //! Invariants: what a call acknowledged is fsynced; a commit moves its account's revision from the
 //! expected value under the owner's epoch, or changes nothing; a reader sees whole commits only.
@@ -11,6 +11,7 @@ mod account;
 mod batch;
 mod contact;
 mod conversation;
+mod dialect;
 mod engine;
 mod event;
 mod facts;
@@ -177,14 +178,15 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens `sqlite://path/to/file.db`. Makes the file and its folder if they are missing, brings
-    /// the schema up, and makes the server's secrets on the first start.
+    /// Opens `sqlite://path/to/file.db`, whose file and folder are made if they are missing, or
+    /// `postgres://user:password@host/database`, which must exist. Brings the schema up, and makes the
+    /// server's secrets on the first start.
     ///
     /// Must be called inside a tokio runtime, on which the writing task then lives.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the file cannot be opened, or its schema is not ours;
-    /// [`StoreError::Corrupt`] when its secrets cannot be read.
+    /// [`StoreError::Unavailable`] when it cannot be opened, or its schema is not ours;
+    /// [`StoreError::Corrupt`] when the secrets cannot be read.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_within(url, options, BUSY_TIMEOUT).await
     }

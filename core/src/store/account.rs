@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::dialect::{Bulk, Kind};
 use super::engine::{Fields, Row};
 use super::row::{Place, Text};
 use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, conversation};
@@ -21,18 +22,36 @@ const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name
 
 /// Lets through the commits that name the epoch and the revision in force, moves those accounts
 /// on, and returns their numbers.
-pub(super) const FENCE: &str = "\
-UPDATE accounts SET revision = revision + 1, sequence = value->>'sequence', last_commit_at = value->>'at' \
-FROM jsonb_each($1) \
-WHERE number = value->>'number' AND epoch = value->>'epoch' AND revision = value->>'revision' \
-RETURNING number";
+pub(super) const FENCE: Bulk = Bulk {
+    text: "\
+UPDATE accounts SET revision = accounts.revision + 1, sequence = r.sequence, last_commit_at = r.at \
+FROM {rows} \
+WHERE accounts.number = r.number AND accounts.epoch = r.epoch AND accounts.revision = r.revision \
+RETURNING accounts.number",
+    columns: &[
+        ("number", Kind::Int),
+        ("epoch", Kind::Int),
+        ("revision", Kind::Int),
+        ("sequence", Kind::Int),
+        ("at", Kind::Int),
+    ],
+};
 
 /// Writes what may change in an account's own row.
-pub(super) const UPDATE: &str = "\
-UPDATE accounts SET name = value->>'name', status = value->>'status', \
-    access_token = value->>'access_token', app_secret = value->>'app_secret', \
-    messages_per_second = value->>'messages_per_second' \
-FROM jsonb_each($1) WHERE number = value->>'number'";
+pub(super) const UPDATE: Bulk = Bulk {
+    text: "\
+UPDATE accounts SET name = r.name, status = r.status, access_token = r.access_token, \
+    app_secret = r.app_secret, messages_per_second = r.messages_per_second \
+FROM {rows} WHERE accounts.number = r.number",
+    columns: &[
+        ("number", Kind::Int),
+        ("name", Kind::Text),
+        ("status", Kind::Text),
+        ("access_token", Kind::Text),
+        ("app_secret", Kind::Text),
+        ("messages_per_second", Kind::Int),
+    ],
+};
 
 /// One commit as [`FENCE`] reads it.
 #[derive(Debug, Serialize)]
@@ -187,6 +206,7 @@ impl Store {
 
         let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' LIMIT 1";
         let has_pending = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
+        snapshot.end().await?;
         Ok(Some(Activation {
             account,
             revision,

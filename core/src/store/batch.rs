@@ -2,9 +2,6 @@
 //!
 //! Invariant: a commit that the fence did not let through leaves no row behind, and its neighbours
 //! are none the worse. Tables without rows cost no statement.
-//!
-//! The statements take their rows from `jsonb_each` (SQLite 3.51): `json_each` would write each
-//! object out as text again for every column that is taken from it, at twice the cost per row.
 
 use std::collections::HashSet;
 
@@ -13,7 +10,8 @@ use serde::Serialize;
 use super::account::{self, AccountRow, FenceRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
-use super::engine::{Arg, Row, WriteConnection};
+use super::dialect::Bulk;
+use super::engine::{Arg, Row, Sql, WriteConnection};
 use super::event::{self, EventRow};
 use super::idempotency::{self, RecordRow};
 use super::message::{self, MessageRow};
@@ -28,7 +26,7 @@ pub(super) enum Work {
     /// One statement.
     Statement {
         /// Its text.
-        sql: &'static str,
+        sql: Sql,
         /// Its values.
         args: Vec<Arg>,
     },
@@ -70,26 +68,26 @@ impl<'a> Rows<'a> {
     }
 
     async fn write(&self, writer: &mut WriteConnection) -> Result<(), sqlx::Error> {
-        bulk(writer, contact::UPSERT, &self.contacts).await?;
-        bulk(writer, conversation::UPSERT, &self.conversations).await?;
-        bulk(writer, message::UPSERT, &self.messages).await?;
-        bulk(writer, parked::DELETE, &self.unparked).await?;
-        bulk(writer, parked::INSERT, &self.parked).await?;
-        bulk(writer, event::INSERT, &self.events).await?;
-        bulk(writer, idempotency::UPSERT, &self.records).await?;
-        bulk(writer, account::UPDATE, &self.accounts).await
+        bulk(writer, &contact::UPSERT, &self.contacts).await?;
+        bulk(writer, &conversation::UPSERT, &self.conversations).await?;
+        bulk(writer, &message::UPSERT, &self.messages).await?;
+        bulk(writer, &parked::DELETE, &self.unparked).await?;
+        bulk(writer, &parked::INSERT, &self.parked).await?;
+        bulk(writer, &event::INSERT, &self.events).await?;
+        bulk(writer, &idempotency::UPSERT, &self.records).await?;
+        bulk(writer, &account::UPDATE, &self.accounts).await
     }
 }
 
 async fn bulk<T: Serialize + Sync>(
     writer: &mut WriteConnection,
-    sql: &'static str,
+    statement: &Bulk,
     rows: &[T],
 ) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    writer.run(sql, vec![array(rows)?.into()]).await.map(drop)
+    writer.run_bulk(statement, array(rows)?).await.map(drop)
 }
 
 /// Numbers of the accounts whose commits may go on.
@@ -98,7 +96,7 @@ async fn fence(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result
         return Ok(HashSet::new());
     }
     let rows: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
-    let passed = writer.run(account::FENCE, vec![array(&rows)?.into()]).await?;
+    let passed = writer.run_bulk(&account::FENCE, array(&rows)?).await?;
     account::numbers_of(&passed).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
 }
 
@@ -124,7 +122,7 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
         outcomes.push(match work {
             Work::Commit(commit) if passed.contains(&commit.account_number) => Outcome::Written(Vec::new()),
             Work::Commit(_) => Outcome::Fenced,
-            Work::Statement { sql, args } => Outcome::Written(writer.run(*sql, args.clone()).await?),
+            Work::Statement { sql, args } => Outcome::Written(writer.run(sql.clone(), args.clone()).await?),
         });
     }
     Ok(outcomes)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::dialect::{Bulk, Dialect, Kind};
 use super::engine::{Arg, Row};
 use super::row::{Place, Text};
 use super::{Store, StoreError};
@@ -21,13 +22,25 @@ pub(super) const TABLE: &str = "contacts";
 pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: &str = "\
+pub(super) const UPSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO contacts (account, id, phone, name, email, metadata, search_text, created_at, updated_at) \
-SELECT value->>'account', value->>'id', value->>'phone', value->>'name', value->>'email', \
-    value->>'metadata', value->>'search_text', value->>'created_at', value->>'updated_at' \
-FROM jsonb_each($1) WHERE true \
+SELECT r.account, r.id, r.phone, r.name, r.email, r.metadata, r.search_text, r.created_at, r.updated_at \
+FROM {rows} WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.email, \
-    metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at";
+    metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at",
+    columns: &[
+        ("account", Kind::Int),
+        ("id", Kind::Text),
+        ("phone", Kind::Text),
+        ("name", Kind::Text),
+        ("email", Kind::Text),
+        ("metadata", Kind::Text),
+        ("search_text", Kind::Text),
+        ("created_at", Kind::Int),
+        ("updated_at", Kind::Int),
+    ],
+};
 
 /// A row of `contacts`; also the snapshot of a contact in the event log.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,7 +119,7 @@ pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Contact>>, StoreError> {
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(account: i64, query: &ContactQuery) -> (String, Vec<Arg>) {
+pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<Arg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1");
     let mut args = vec![Arg::from(account)];
     if let Some(phone) = &query.phone {
@@ -115,7 +128,7 @@ pub(super) fn page_statement(account: i64, query: &ContactQuery) -> (String, Vec
     }
     if let Some(text) = &query.search {
         args.push(folded(text).into());
-        sql = format!("{sql} AND instr(search_text, ${}) > 0", args.len());
+        sql = format!("{sql} AND {}", dialect.contains("search_text", args.len()));
     }
     if let Some(after) = query.after {
         args.push(after.to_string().into());
@@ -136,7 +149,7 @@ impl Store {
         account_number: i64,
         query: &ContactQuery,
     ) -> Result<Page<Arc<Contact>>, StoreError> {
-        let (sql, args) = page_statement(account_number, query);
+        let (sql, args) = page_statement(self.engine.dialect(), account_number, query);
         let rows = self.engine.fetch(sql, args).await?;
         Ok(Page::cut(read_all(&rows)?, query.limit))
     }

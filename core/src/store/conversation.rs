@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::dialect::{Bulk, Kind};
 use super::engine::{Arg, Row};
 use super::organisation::UserRow;
 use super::row::{Place, Text, millis};
@@ -32,17 +33,31 @@ LEFT JOIN contacts k ON k.account = c.account AND k.id = c.contact_id \
 LEFT JOIN users u ON u.id = c.assignee_id";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: &str = "\
+pub(super) const UPSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO conversations (account, id, status, contact_id, assignee_id, unread_count, recency, \
     last_message_at, last_inbound_at, created_at, updated_at) \
-SELECT value->>'account', value->>'id', value->>'status', value->>'contact_id', \
-    value->'assignee'->>'id', value->>'unread_count', value->>'recency', value->>'last_message_at', \
-    value->>'last_inbound_at', value->>'created_at', value->>'updated_at' \
-FROM jsonb_each($1) WHERE true \
+SELECT r.account, r.id, r.status, r.contact_id, r.assignee->>'id', r.unread_count, r.recency, \
+    r.last_message_at, r.last_inbound_at, r.created_at, r.updated_at \
+FROM {rows} WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = excluded.assignee_id, \
     unread_count = excluded.unread_count, recency = excluded.recency, \
     last_message_at = excluded.last_message_at, last_inbound_at = excluded.last_inbound_at, \
-    updated_at = excluded.updated_at";
+    updated_at = excluded.updated_at",
+    columns: &[
+        ("account", Kind::Int),
+        ("id", Kind::Text),
+        ("status", Kind::Text),
+        ("contact_id", Kind::Text),
+        ("assignee", Kind::Json),
+        ("unread_count", Kind::Int),
+        ("recency", Kind::Int),
+        ("last_message_at", Kind::Int),
+        ("last_inbound_at", Kind::Int),
+        ("created_at", Kind::Int),
+        ("updated_at", Kind::Int),
+    ],
+};
 
 /// A row of `conversations` with what is joined to it; also its snapshot in the event log.
 #[derive(Debug, Serialize, Deserialize)]

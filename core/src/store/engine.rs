@@ -1,28 +1,25 @@
-//! The one room that knows sqlx's pools, connections and rows, and SQLite's settings.
+//! The one room that knows sqlx's pools, connections and rows; which engine it is, is known here only.
 //!
 //! Invariant: everything that runs here is counted; whatever comes out of a row is checked, so that
-//! a bad file is an error and never a panic. It knows no table: statements belong to the nouns.
+//! a bad row is an error and never a panic. It knows no table: statements belong to the nouns.
+
+mod postgres;
+mod sqlite;
 
 use std::borrow::Cow;
-use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
+use super::dialect::{Bulk, Dialect};
 
-/// How long a reader waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are combinations of filters, so that no page is ever prepared twice.
 const STATEMENTS_CACHED: usize = 256;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// A statement: fixed, or composed of fixed fragments.
 pub(super) type Sql = Cow<'static, str>;
@@ -67,12 +64,35 @@ impl From<Option<&str>> for Arg {
 }
 
 /// One row of an answer.
-pub(super) struct Row(SqliteRow);
+pub(super) enum Row {
+    /// Of SQLite.
+    Sqlite(SqliteRow),
+    /// Of PostgreSQL.
+    Postgres(PgRow),
+}
 
 impl Row {
     /// Reads the columns of this row of `table` from the first to the last.
     pub(super) const fn fields(&self, table: &'static str) -> Fields<'_> {
         Fields { row: self, table, next: 0 }
+    }
+
+    fn get<T>(&self, index: usize) -> Result<T, sqlx::Error>
+    where
+        T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+        T: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(index),
+            Self::Postgres(row) => row.try_get(index),
+        }
+    }
+
+    fn column(&self, index: usize) -> Option<&str> {
+        match self {
+            Self::Sqlite(row) => row.columns().get(index).map(|column| column.name()),
+            Self::Postgres(row) => row.columns().get(index).map(|column| column.name()),
+        }
     }
 }
 
@@ -87,12 +107,13 @@ impl Fields<'_> {
     fn take<T>(&mut self) -> Result<T, StoreError>
     where
         T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+        T: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
         let index = self.next;
         self.next += 1;
-        self.row.0.try_get(index).map_err(|error| {
-            let column = self.row.0.columns().get(index).map_or("?", |column| column.name());
-            let id: String = self.row.0.try_get(0).unwrap_or_default();
+        self.row.get(index).map_err(|error| {
+            let column = self.row.column(index).unwrap_or("?");
+            let id: String = self.row.get(0).unwrap_or_default();
             StoreError::Corrupt(format!("{}.{column} of {id:?}: {error}", self.table))
         })
     }
@@ -118,75 +139,39 @@ impl Fields<'_> {
     }
 }
 
-/// Runs one statement and collects its rows.
-async fn run(
-    connection: &mut sqlx::SqliteConnection,
-    executed: &AtomicU64,
-    sql: Sql,
-    args: Vec<Arg>,
-) -> Result<Vec<Row>, sqlx::Error> {
-    executed.fetch_add(1, Ordering::Relaxed);
-    // Composed of this floor's own fragments only; whatever a client gave is bound.
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for arg in args {
-        query = match arg {
-            Arg::Int(value) => query.bind(value),
-            Arg::Text(value) => query.bind(value),
-        };
-    }
-    let rows = query.fetch_all(connection).await?;
-    Ok(rows.into_iter().map(Row).collect())
-}
-
 /// An open database.
 #[derive(Clone)]
 pub(super) struct Engine {
-    readers: SqlitePool,
-    writing: SqliteConnectOptions,
+    database: Database,
     executed: Arc<AtomicU64>,
 }
 
+#[derive(Clone)]
+enum Database {
+    Sqlite(sqlite::Database),
+    Postgres(postgres::Database),
+}
+
 impl Engine {
-    /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
-    /// `patience` is how long a statement waits for a lock that another process holds.
+    /// Opens the database that `url` names, and brings its schema up. `patience` is how long a
+    /// statement waits for a lock that somebody else holds.
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
-        let unusable = |why: &'static str| Err(sqlx::Error::Configuration(why.into()).into());
-        if !url.starts_with("sqlite:") {
-            return unusable("the URL of the database must begin with sqlite:");
+        let database = if url.starts_with("sqlite:") {
+            Database::Sqlite(sqlite::Database::open(url, readers, patience).await?)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Database::Postgres(postgres::Database::open(url, readers, patience).await?)
+        } else {
+            return Err(unusable("the URL of the database must begin with sqlite: or postgres:"));
+        };
+        Ok(Self { database, executed: Arc::default() })
+    }
+
+    /// Whose SQL it speaks.
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self.database {
+            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Postgres(_) => Dialect::Postgres,
         }
-        if url.contains(":memory:") || url.contains("mode=memory") {
-            return unusable("readers cannot see a database in memory; name a file");
-        }
-        let named = SqliteConnectOptions::from_str(url)?;
-        create(named.get_filename()).await.map_err(sqlx::Error::Io)?;
-        let shared = named
-            .busy_timeout(patience)
-            .foreign_keys(false)
-            .statement_cache_capacity(STATEMENTS_CACHED)
-            .row_buffer_size(128)
-            .create_if_missing(false)
-            .pragma("temp_store", "MEMORY")
-            .disable_statement_logging();
-        // A checkpoint each 16 MiB of log; the log is cut back to 64 MiB after a burst.
-        let writing = shared
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "4096")
-            .pragma("journal_size_limit", "67108864");
-        let mut first = writing.connect().await?;
-        MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
-        first.close().await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(readers.max(1))
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            // A ping before each statement would double what the statement costs.
-            .test_before_acquire(false)
-            .connect_lazy_with(shared.read_only(true).pragma("cache_size", "-16384"));
-        Ok(Self { readers, writing, executed: Arc::default() })
     }
 
     /// Statements run so far.
@@ -196,43 +181,58 @@ impl Engine {
 
     /// Reads with one statement.
     pub(super) async fn fetch(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        let mut reader = self.readers.acquire().await?;
-        Ok(run(&mut reader, &self.executed, sql.into(), args).await?)
+        self.executed.fetch_add(1, Ordering::Relaxed);
+        Ok(match &self.database {
+            Database::Sqlite(database) => rows(database.fetch(sql.into(), args).await?, Row::Sqlite),
+            Database::Postgres(database) => rows(database.fetch(sql.into(), args).await?, Row::Postgres),
+        })
     }
 
     /// Begins several reads that must see the same commits.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
-        Ok(Snapshot { transaction: self.readers.begin().await?, executed: self.executed.clone() })
+        let reads = match &self.database {
+            Database::Sqlite(database) => Reads::Sqlite(database.snapshot().await?),
+            Database::Postgres(database) => Reads::Postgres(database.snapshot().await?),
+        };
+        Ok(Snapshot { reads, executed: self.executed.clone() })
     }
 
     /// Opens the connection that writes. There must be one at a time.
     pub(super) async fn writer(&self) -> Result<WriteConnection, sqlx::Error> {
-        Ok(WriteConnection { connection: self.writing.connect().await?, executed: self.executed.clone() })
+        let connection = match &self.database {
+            Database::Sqlite(database) => Connection::Sqlite(database.writer().await?),
+            Database::Postgres(database) => Connection::Postgres(database.writer().await?),
+        };
+        Ok(WriteConnection { connection, executed: self.executed.clone() })
     }
 
     /// Closes the readers.
     pub(super) async fn close(&self) {
-        self.readers.close().await;
+        match &self.database {
+            Database::Sqlite(database) => database.close().await,
+            Database::Postgres(database) => database.close().await,
+        }
     }
 }
 
-/// Makes the file, and the folder that it lies in, readable by their owner only: it holds tokens.
-async fn create(file: &Path) -> std::io::Result<()> {
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        tokio::fs::create_dir_all(folder).await?;
-    }
-    let mut options = tokio::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    options.mode(0o600);
-    options.open(file).await.map(drop)
+fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> Row) -> Vec<Row> {
+    rows.into_iter().map(row).collect()
+}
+
+fn unusable(why: &'static str) -> StoreError {
+    StoreError::Unavailable(sqlx::Error::Configuration(why.into()))
 }
 
 /// Reads that see the same commits. Dropping it ends them.
 pub(super) struct Snapshot {
-    transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
+    reads: Reads,
     executed: Arc<AtomicU64>,
+}
+
+enum Reads {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(postgres::Snapshot),
 }
 
 impl Snapshot {
@@ -242,26 +242,61 @@ impl Snapshot {
         sql: impl Into<Sql>,
         args: Vec<Arg>,
     ) -> Result<Vec<Row>, StoreError> {
-        Ok(run(&mut self.transaction, &self.executed, sql.into(), args).await?)
+        self.executed.fetch_add(1, Ordering::Relaxed);
+        Ok(match &mut self.reads {
+            Reads::Sqlite(reads) => rows(sqlite::run(reads, sql.into(), args).await?, Row::Sqlite),
+            Reads::Postgres(reads) => rows(reads.fetch(sql.into(), args).await?, Row::Postgres),
+        })
+    }
+
+    /// Ends them in good order, which keeps their connection for others.
+    pub(super) async fn end(self) -> Result<(), StoreError> {
+        match self.reads {
+            Reads::Sqlite(reads) => reads.rollback().await?,
+            Reads::Postgres(reads) => reads.end().await?,
+        }
+        Ok(())
     }
 }
 
 /// The connection that writes.
 pub(super) struct WriteConnection {
-    connection: sqlx::SqliteConnection,
+    connection: Connection,
     executed: Arc<AtomicU64>,
+}
+
+enum Connection {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
 }
 
 impl WriteConnection {
     /// Runs one statement.
     pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
-        run(&mut self.connection, &self.executed, sql.into(), args).await
+        self.executed.fetch_add(1, Ordering::Relaxed);
+        Ok(match &mut self.connection {
+            Connection::Sqlite(it) => rows(sqlite::run(it, sql.into(), args).await?, Row::Sqlite),
+            Connection::Postgres(it) => rows(postgres::run(it, sql.into(), args).await?, Row::Postgres),
+        })
+    }
+
+    /// Runs one statement over the rows of a JSON array.
+    pub(super) async fn run_bulk(&mut self, bulk: &Bulk, array: String) -> Result<Vec<Row>, sqlx::Error> {
+        let dialect = match self.connection {
+            Connection::Sqlite(_) => Dialect::Sqlite,
+            Connection::Postgres(_) => Dialect::Postgres,
+        };
+        self.run(dialect.bulk(bulk), vec![array.into()]).await
     }
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
-        self.run("BEGIN IMMEDIATE", Vec::new()).await.map(drop)
+        let sql = match self.connection {
+            // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
+            Connection::Sqlite(_) => "BEGIN IMMEDIATE",
+            Connection::Postgres(_) => "BEGIN",
+        };
+        self.run(sql, Vec::new()).await.map(drop)
     }
 
     /// Ends the transaction; on return it is on the disk.
@@ -274,21 +309,23 @@ impl WriteConnection {
         self.run("ROLLBACK", Vec::new()).await.map(drop)
     }
 
-    /// Moves the log into the file and closes.
-    pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
-        self.run("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await?;
-        self.connection.close().await
+    /// Closes in good order.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        match self.connection {
+            Connection::Sqlite(connection) => sqlite::close(connection).await,
+            Connection::Postgres(connection) => postgres::close(connection).await,
+        }
     }
 }
 
 /// Whether the database is well and refuses this statement for its own sake, as opposed to being
 /// away, full, locked or broken.
 pub(super) fn refuses(error: &sqlx::Error) -> bool {
-    // https://www.sqlite.org/rescode.html: the low byte is the kind.
-    // 1 ERROR, 18 TOOBIG, 19 CONSTRAINT, 20 MISMATCH.
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .and_then(|code| code.parse::<u32>().ok())
-        .is_some_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20))
+    let Some(error) = error.as_database_error() else { return false };
+    let Some(code) = error.code() else { return false };
+    if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
+        postgres::refuses(&code)
+    } else {
+        sqlite::refuses(&code)
+    }
 }

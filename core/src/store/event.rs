@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::contact::ContactRow;
 use super::conversation::{Assignees, ConversationRow};
+use super::dialect::{Bulk, Kind};
 use super::engine::Row;
 use super::message::MessageRow;
 use super::row::{Place, millis};
@@ -22,13 +23,27 @@ use crate::ids::EventId;
 const TABLE: &str = "events";
 
 /// Appends all rows of an array.
-pub(super) const INSERT: &str = "\
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO events (account, sequence, id, kind, created_at, message_id, conversation_id, contact_id, \
     previous_status, occurred_at, snapshot) \
-SELECT value->>'account', value->>'sequence', value->>'id', value->>'kind', value->>'created_at', \
-    value->>'message_id', value->>'conversation_id', value->>'contact_id', value->>'previous_status', \
-    value->>'occurred_at', value->>'snapshot' \
-FROM jsonb_each($1) WHERE true";
+SELECT r.account, r.sequence, r.id, r.kind, r.created_at, r.message_id, r.conversation_id, r.contact_id, \
+    r.previous_status, r.occurred_at, r.snapshot \
+FROM {rows} WHERE true",
+    columns: &[
+        ("account", Kind::Int),
+        ("sequence", Kind::Int),
+        ("id", Kind::Text),
+        ("kind", Kind::Text),
+        ("created_at", Kind::Int),
+        ("message_id", Kind::Text),
+        ("conversation_id", Kind::Text),
+        ("contact_id", Kind::Text),
+        ("previous_status", Kind::Text),
+        ("occurred_at", Kind::Int),
+        ("snapshot", Kind::Text),
+    ],
+};
 
 /// The subject's row.
 #[derive(Debug, Serialize)]

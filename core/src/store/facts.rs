@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::dialect::Dialect;
 use super::engine::{Arg, Row};
 use super::row::array;
 use super::{Store, StoreError, contact, conversation, message, parked};
@@ -31,51 +32,59 @@ impl Wanted {
 /// wanted. `head` selects them, and calls their table `alias`.
 ///
 /// A union, because an OR of two lists makes SQLite walk through the whole account.
-fn any_of(head: &str, alias: &str, account: i64, wanted: &[Wanted]) -> Result<Option<Statement>, StoreError> {
+fn any_of(
+    dialect: Dialect,
+    head: &str,
+    alias: &str,
+    account: i64,
+    wanted: &[Wanted],
+) -> Result<Option<Statement>, StoreError> {
     let mut args = vec![Arg::from(account)];
     let mut selects = Vec::new();
     for Wanted { condition, values } in wanted {
         if !values.is_empty() {
             args.push(array(values)?.into());
-            let list = format!("(SELECT value FROM json_each(${}))", args.len());
-            selects.push(format!("{head} WHERE {alias}account = $1 AND {alias}{condition} IN {list}"));
+            let listed = dialect.is_one_of(args.len());
+            selects.push(format!("{head} WHERE {alias}account = $1 AND {alias}{condition} {listed}"));
         }
     }
     Ok((!selects.is_empty()).then(|| (selects.join(" UNION ALL "), args)))
 }
 
-pub(super) fn messages_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+pub(super) fn messages_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
     // A message whose thread's unread messages are wanted is itself wanted.
     let wamids = Wanted::by("wamid", needs.wamids.union(&needs.unread));
-    any_of(&head, "", account, &[wamids, Wanted::by("id", &needs.messages)])
+    any_of(dialect, &head, "", account, &[wamids, Wanted::by("id", &needs.messages)])
 }
 
 pub(super) fn unread_statement(
+    dialect: Dialect,
     account: i64,
     threads: &BTreeSet<ConversationId>,
 ) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    any_of(&head, "", account, &[Wanted::by("status = 'received' AND conversation_id", threads)])
+    any_of(dialect, &head, "", account, &[Wanted::by("status = 'received' AND conversation_id", threads)])
 }
 
-pub(super) fn parked_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
-    any_of(parked::SELECT, "", account, &[Wanted::by("wamid", &needs.wamids)])
+pub(super) fn parked_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+    any_of(dialect, parked::SELECT, "", account, &[Wanted::by("wamid", &needs.wamids)])
 }
 
-pub(super) fn contacts_statement(account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+pub(super) fn contacts_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
     let wanted = [Wanted::by("phone", &needs.phones), Wanted::by("id", &needs.contacts)];
-    any_of(&head, "", account, &wanted)
+    any_of(dialect, &head, "", account, &wanted)
 }
 
 pub(super) fn conversations_statement(
+    dialect: Dialect,
     account: i64,
     threads: &BTreeSet<ConversationId>,
     contacts: &BTreeSet<ContactId>,
 ) -> Result<Option<Statement>, StoreError> {
     let wanted = [Wanted::by("id", threads), Wanted::by("contact_id", contacts)];
-    any_of(conversation::SELECT, "c.", account, &wanted)
+    any_of(dialect, conversation::SELECT, "c.", account, &wanted)
 }
 
 impl Store {
@@ -84,30 +93,31 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn facts(&self, account_number: i64, needs: &Needs) -> Result<Facts, StoreError> {
+        let dialect = self.engine.dialect();
         let mut facts = Facts::default();
         let mut unread = BTreeSet::new();
-        let rows = self.fetch_wanted(messages_statement(account_number, needs)?).await?;
+        let rows = self.fetch_wanted(messages_statement(dialect, account_number, needs)?).await?;
         for message in message::read_all(&rows)? {
             if message.wamid.as_ref().is_some_and(|wamid| needs.unread.contains(wamid)) {
                 unread.insert(message.conversation_id);
             }
             facts.put_message(message);
         }
-        let rows = self.fetch_wanted(unread_statement(account_number, &unread)?).await?;
+        let rows = self.fetch_wanted(unread_statement(dialect, account_number, &unread)?).await?;
         for message in message::read_all(&rows)? {
             facts.put_unread(message);
         }
-        for row in &self.fetch_wanted(parked_statement(account_number, needs)?).await? {
+        for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
             facts.put_parked(parked::read(row)?);
         }
         let mut contacts = needs.contacts.clone();
-        let rows = self.fetch_wanted(contacts_statement(account_number, needs)?).await?;
+        let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
         for contact in contact::read_all(&rows)? {
             contacts.insert(contact.id);
             facts.put_contact(contact);
         }
         let threads = &needs.conversations | &unread;
-        let statement = conversations_statement(account_number, &threads, &contacts)?;
+        let statement = conversations_statement(dialect, account_number, &threads, &contacts)?;
         for conversation in conversation::read_all(&self.fetch_wanted(statement).await?)? {
             facts.put_conversation(conversation);
         }

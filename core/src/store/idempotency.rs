@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::dialect::{Bulk, Kind};
 use super::engine::Row;
 use super::row::{Place, array};
 use super::{IdempotencyRecord, Store, StoreError};
@@ -14,13 +15,22 @@ use crate::ids::OrganisationId;
 const TABLE: &str = "idempotency_records";
 
 /// Writes all rows of an array.
-pub(super) const UPSERT: &str = "\
+pub(super) const UPSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at) \
-SELECT value->>'organisation_id', value->>'key', value->>'fingerprint', value->>'status', \
-    value->>'body', value->>'created_at' \
-FROM jsonb_each($1) WHERE true \
+SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at \
+FROM {rows} WHERE true \
 ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-    status = excluded.status, body = excluded.body, created_at = excluded.created_at";
+    status = excluded.status, body = excluded.body, created_at = excluded.created_at",
+    columns: &[
+        ("organisation_id", Kind::Text),
+        ("key", Kind::Text),
+        ("fingerprint", Kind::Text),
+        ("status", Kind::Int),
+        ("body", Kind::Text),
+        ("created_at", Kind::Int),
+    ],
+};
 
 /// A row of `idempotency_records`.
 #[derive(Debug, Serialize)]
@@ -84,6 +94,6 @@ impl Store {
     /// See [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
         let rows = array(&[RecordRow::from(&record)])?;
-        self.writer.write(UPSERT, vec![rows.into()]).await.map(drop)
+        self.writer.write(self.engine.dialect().bulk(&UPSERT), vec![rows.into()]).await.map(drop)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::dialect::{Bulk, Kind};
 use super::engine::{Arg, Row};
 use super::row::{Place, Text, millis};
 use super::{Store, StoreError};
@@ -26,21 +27,44 @@ pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversa
      history, attempts, next_attempt_at, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: &str = "\
+pub(super) const UPSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO messages (account, id, direction, status, kind, conversation_id, contact_id, sender, \
     recipient, wamid, content, payload, context, error_code, error_message, provider_code, history, \
     attempts, next_attempt_at, created_at, updated_at) \
-SELECT value->>'account', value->>'id', value->>'direction', value->>'status', value->>'kind', \
-    value->>'conversation_id', value->>'contact_id', value->>'sender', value->>'recipient', \
-    value->>'wamid', value->>'content', value->>'payload', value->>'context', value->>'error_code', \
-    value->>'error_message', value->>'provider_code', value->>'history', value->>'attempts', \
-    value->>'next_attempt_at', value->>'created_at', value->>'updated_at' \
-FROM jsonb_each($1) WHERE true \
+SELECT r.account, r.id, r.direction, r.status, r.kind, r.conversation_id, r.contact_id, r.sender, \
+    r.recipient, r.wamid, r.content, r.payload, r.context, r.error_code, r.error_message, r.provider_code, \
+    r.history, r.attempts, r.next_attempt_at, r.created_at, r.updated_at \
+FROM {rows} WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = excluded.wamid, \
     error_code = excluded.error_code, error_message = excluded.error_message, \
     provider_code = excluded.provider_code, history = excluded.history, \
     attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, \
-    updated_at = excluded.updated_at";
+    updated_at = excluded.updated_at",
+    columns: &[
+        ("account", Kind::Int),
+        ("id", Kind::Text),
+        ("direction", Kind::Text),
+        ("status", Kind::Text),
+        ("kind", Kind::Text),
+        ("conversation_id", Kind::Text),
+        ("contact_id", Kind::Text),
+        ("sender", Kind::Text),
+        ("recipient", Kind::Text),
+        ("wamid", Kind::Text),
+        ("content", Kind::Text),
+        ("payload", Kind::Text),
+        ("context", Kind::Text),
+        ("error_code", Kind::Text),
+        ("error_message", Kind::Text),
+        ("provider_code", Kind::Int),
+        ("history", Kind::Text),
+        ("attempts", Kind::Int),
+        ("next_attempt_at", Kind::Int),
+        ("created_at", Kind::Int),
+        ("updated_at", Kind::Int),
+    ],
+};
 
 /// A row of `messages`; also the snapshot of a message in the event log.
 #[derive(Debug, Serialize, Deserialize)]

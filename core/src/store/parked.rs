@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::StoreError;
+use super::dialect::{Bulk, Kind};
 use super::engine::Row;
 use super::row::Place;
 use crate::domain::message::{MessageError, StatusReport};
@@ -16,18 +17,36 @@ use crate::ids::MessageId;
 const TABLE: &str = "parked_statuses";
 
 /// Keeps all rows of an array that are not kept yet.
-pub(super) const INSERT: &str = "\
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
 INSERT INTO parked_statuses (account, wamid, status, echo, reported_at, error_code, error_message, \
     provider_code, parked_at) \
-SELECT value->>'account', value->>'wamid', value->>'status', value->>'echo', value->>'reported_at', \
-    value->>'error_code', value->>'error_message', value->>'provider_code', value->>'parked_at' \
-FROM jsonb_each($1) WHERE true \
-ON CONFLICT (account, wamid, status) DO NOTHING";
+SELECT r.account, r.wamid, r.status, r.echo, r.reported_at, r.error_code, r.error_message, \
+    r.provider_code, r.parked_at \
+FROM {rows} WHERE true \
+ON CONFLICT (account, wamid, status) DO NOTHING",
+    columns: &[
+        ("account", Kind::Int),
+        ("wamid", Kind::Text),
+        ("status", Kind::Text),
+        ("echo", Kind::Text),
+        ("reported_at", Kind::Int),
+        ("error_code", Kind::Text),
+        ("error_message", Kind::Text),
+        ("provider_code", Kind::Int),
+        ("parked_at", Kind::Int),
+    ],
+};
 
 /// Drops the statuses of all messages of an array.
-pub(super) const DELETE: &str = "\
-DELETE FROM parked_statuses WHERE (account, wamid) IN \
-    (SELECT value->>'account', value->>'wamid' FROM jsonb_each($1))";
+pub(super) const DELETE: Bulk = Bulk {
+    text: "\
+DELETE FROM parked_statuses WHERE (account, wamid) IN (SELECT r.account, r.wamid FROM {rows})",
+    columns: &[
+        ("account", Kind::Int),
+        ("wamid", Kind::Text),
+    ],
+};
 
 /// The head of every read.
 pub(super) const SELECT: &str = "SELECT wamid, status, echo, reported_at, error_code, error_message, \

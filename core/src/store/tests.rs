@@ -1,7 +1,8 @@
 //! Conformance of a store: what every engine must do, through the public functions.
 //!
-//! [`store`] is the only place that names an engine; a second one is plugged in there. What holds
-//! for SQLite alone is in `tests/sqlite.rs`.
+//! [`store`] is the only place that names an engine: PostgreSQL if `KABAR_TEST_STORE=postgres` says
+//! so (`tests/services run` provides one), else SQLite. What holds for one engine alone is in
+//! `tests/sqlite.rs` and `tests/postgres.rs`; those know their own.
 
 mod commits;
 mod facts;
@@ -12,6 +13,7 @@ mod sqlite;
 
 use std::sync::Arc;
 
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, StoreOptions};
@@ -28,11 +30,41 @@ use crate::domain::time::Timestamp;
 use crate::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid};
 
 /// Keeps the database of a test, and opens it again.
-struct Guard(TempDir);
+enum Guard {
+    /// A file in a folder.
+    Sqlite(TempDir),
+    /// The URL of a schema that no other test uses.
+    Postgres(String),
+}
 
 impl Guard {
+    /// An empty database of the engine that is tested.
+    async fn chosen() -> Self {
+        match setting("KABAR_TEST_STORE").as_deref() {
+            None | Some("sqlite") => Self::sqlite(),
+            Some("postgres") => Self::postgres().await,
+            Some(other) => panic!("KABAR_TEST_STORE={other}"),
+        }
+    }
+
+    fn sqlite() -> Self {
+        Self::Sqlite(TempDir::new().unwrap())
+    }
+
+    async fn postgres() -> Self {
+        let server = setting("KABAR_TEST_POSTGRES_URL").expect("run this under tests/services run");
+        let schema = format!("t_{:032x}", rand::random::<u128>());
+        let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        Self::Postgres(format!("{server}?options[search_path]={schema}"))
+    }
+
     fn url(&self) -> String {
-        format!("sqlite://{}/a folder/kabar.db", self.0.path().display())
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}/a folder/kabar.db", folder.path().display()),
+            Self::Postgres(url) => url.clone(),
+        }
     }
 
     async fn open(&self) -> Store {
@@ -40,9 +72,14 @@ impl Guard {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// An empty store.
 async fn store() -> (Store, Guard) {
-    let guard = Guard(TempDir::new().unwrap());
+    let guard = Guard::chosen().await;
     (guard.open().await, guard)
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Outcome, Work};
-use super::engine::{Arg, Engine, Row, WriteConnection, refuses};
+use super::engine::{Arg, Engine, Row, Sql, WriteConnection, refuses};
 use super::{CycleCommit, StoreError};
 
 /// Jobs that may wait; further callers wait for room.
@@ -55,8 +55,8 @@ impl Writer {
     }
 
     /// Writes one statement durably and returns its rows.
-    pub(super) async fn write(&self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.queue(Work::Statement { sql, args }).await
+    pub(super) async fn write(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        self.queue(Work::Statement { sql: sql.into(), args }).await
     }
 
     /// Writes one account's commit durably.

@@ -214,3 +214,32 @@ async fn many_accounts_at_once_keep_gapless_logs() {
         assert_eq!(store.messages(number, &all).await.unwrap().rows.len(), 30);
     }
 }
+
+#[tokio::test]
+async fn foreign_rows_are_errors_that_name_their_place() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, conversation, message) = thread(&store, &mut owner, 1).await;
+    let number = owner.number;
+    for (sql, place) in [
+        ("UPDATE messages SET status = 'played'", format!("messages.status of \"{}\"", message.id)),
+        ("UPDATE messages SET history = '[[1]]', status = 'sent'", "messages.history".into()),
+        ("UPDATE messages SET history = '[]', id = 'x'", "messages.id".into()),
+    ] {
+        store.writer.write(sql, Vec::new()).await.unwrap();
+        let error = store.messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
+    }
+    store.writer.write("UPDATE contacts SET phone = '1'", Vec::new()).await.unwrap();
+    let errors = [
+        store.contact(number, contact.id).await.err(),
+        store.conversation(number, conversation.id).await.err(),
+        store.activate(number, 9).await.err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
+    }
+    store.writer.write("DELETE FROM contacts", Vec::new()).await.unwrap();
+    let error = store.conversation(number, conversation.id).await.err();
+    assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
+}

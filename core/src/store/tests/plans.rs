@@ -1,12 +1,18 @@
-//! Every page is a walk along an index: no table is scanned, and nothing is sorted.
+//! SQLite: every page is a walk along an index, no table is scanned, and nothing is sorted.
 
 use super::*;
 use crate::domain::command::Needs;
 use crate::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Position};
+use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, facts, message as messages, parked, purge,
 };
+
+async fn sqlite() -> (Store, Guard) {
+    let guard = Guard::sqlite();
+    (guard.open().await, guard)
+}
 
 /// SQLite's plan, one step a line.
 async fn plan(store: &Store, (sql, args): (String, Vec<Arg>)) -> String {
@@ -63,7 +69,7 @@ fn contact_query(bits: u32) -> ContactQuery {
 
 #[tokio::test]
 async fn every_combination_of_filters_walks_an_index() {
-    let (store, _guard) = store().await;
+    let (store, _guard) = sqlite().await;
     for bits in 0..1 << 4 {
         let query = conversation_query(bits);
         assert_walk(&plan(&store, conversations::page_statement(1, &query)).await, &query);
@@ -74,13 +80,13 @@ async fn every_combination_of_filters_walks_an_index() {
     }
     for bits in 0..1 << 3 {
         let query = contact_query(bits);
-        assert_walk(&plan(&store, contacts::page_statement(1, &query)).await, &query);
+        assert_walk(&plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query)).await, &query);
     }
 }
 
 #[tokio::test]
 async fn the_main_plans_are_these() {
-    let (store, _guard) = store().await;
+    let (store, _guard) = sqlite().await;
     let mut plans = String::new();
     let mut note = |name: &str, plan: &str| plans.extend(["## ", name, "\n", plan, "\n\n"]);
     for (name, bits) in [
@@ -105,7 +111,7 @@ async fn the_main_plans_are_these() {
         note(name, &plan(&store, messages::page_statement(1, &message_query(bits))).await);
     }
     for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
-        note(name, &plan(&store, contacts::page_statement(1, &contact_query(bits))).await);
+        note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
     }
     let pending = (messages::pending_statement(), vec![1.into(), 1.into(), 1.into()]);
     note("the backlog", &plan(&store, pending).await);
@@ -117,7 +123,7 @@ async fn the_main_plans_are_these() {
 
 #[tokio::test]
 async fn facts_are_found_through_indices() {
-    let (store, _guard) = store().await;
+    let (store, _guard) = sqlite().await;
     let needs = Needs {
         wamids: [text("w")].into(),
         messages: [MessageId::from_bits(1)].into(),
@@ -128,11 +134,11 @@ async fn facts_are_found_through_indices() {
     };
     let mut plans = String::new();
     for statement in [
-        facts::messages_statement(1, &needs),
-        facts::unread_statement(1, &needs.conversations),
-        facts::parked_statement(1, &needs),
-        facts::contacts_statement(1, &needs),
-        facts::conversations_statement(1, &needs.conversations, &needs.contacts),
+        facts::messages_statement(Dialect::Sqlite, 1, &needs),
+        facts::unread_statement(Dialect::Sqlite, 1, &needs.conversations),
+        facts::parked_statement(Dialect::Sqlite, 1, &needs),
+        facts::contacts_statement(Dialect::Sqlite, 1, &needs),
+        facts::conversations_statement(Dialect::Sqlite, 1, &needs.conversations, &needs.contacts),
     ] {
         let plan = plan(&store, statement.unwrap().unwrap()).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
@@ -146,19 +152,19 @@ async fn facts_are_found_through_indices() {
 
 #[tokio::test]
 async fn writes_find_their_rows_through_indices() {
-    let (store, _guard) = store().await;
+    let (store, _guard) = sqlite().await;
     let rows = || vec![Arg::from("[]")];
     let old = || vec![Arg::from(1), Arg::from(1)];
     let mut plans = String::new();
     for (sql, args) in [
-        (account::FENCE, rows()),
-        (account::UPDATE, rows()),
-        (parked::DELETE, rows()),
-        (purge::IDEMPOTENCY_RECORDS, old()),
-        (purge::PARKED_STATUSES, old()),
-        (purge::EVENTS, old()),
+        (Dialect::Sqlite.bulk(&account::FENCE), rows()),
+        (Dialect::Sqlite.bulk(&account::UPDATE), rows()),
+        (Dialect::Sqlite.bulk(&parked::DELETE), rows()),
+        (purge::IDEMPOTENCY_RECORDS.to_owned(), old()),
+        (purge::PARKED_STATUSES.to_owned(), old()),
+        (purge::EVENTS.to_owned(), old()),
     ] {
-        let plan = plan(&store, (sql.to_owned(), args)).await;
+        let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
         assert!(!plan.lines().any(|line| scans(line) || line.contains("TEMP B-TREE")), "{plan}");
         plans.push_str(&plan);

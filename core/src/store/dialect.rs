@@ -1,0 +1,96 @@
+//! Where the two engines' SQL differs: how rows come in as one argument, and three words.
+//!
+//! Invariant: every other statement is one text that both engines understand. Texts are made of
+//! this floor's own fragments; whatever a client gave is bound.
+
+/// Whose SQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// SQLite 3.51 or later.
+    Sqlite,
+    /// PostgreSQL 15 or later.
+    Postgres,
+}
+
+/// What a column of a [`Bulk`] statement holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A whole number, or null.
+    Int,
+    /// A text, or null; objects and arrays arrive as the text of their JSON.
+    Text,
+    /// An object to take values from, or null.
+    Json,
+}
+
+/// A statement over the rows of one JSON array, its only argument.
+#[derive(Debug)]
+pub(super) struct Bulk {
+    /// The text; `{rows}` stands for the rows, a table called `r`.
+    pub(super) text: &'static str,
+    /// The columns that the text takes from `r`: keys of each object of the array.
+    pub(super) columns: &'static [(&'static str, Kind)],
+}
+
+impl Dialect {
+    /// The text of a statement over many rows.
+    ///
+    /// SQLite reads `jsonb_each` (3.51): `json_each` would write each object out as text again for
+    /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
+    /// keeps the text of nested values as it is.
+    pub(super) fn bulk(self, bulk: &Bulk) -> String {
+        let columns = bulk.columns.iter().map(|(name, kind)| match (self, kind) {
+            (Self::Sqlite, Kind::Int | Kind::Text) => format!("value->>'{name}' AS {name}"),
+            (Self::Sqlite, Kind::Json) => format!("value->'{name}' AS {name}"),
+            (Self::Postgres, Kind::Int) => format!("{name} bigint"),
+            (Self::Postgres, Kind::Text) => format!("{name} text"),
+            (Self::Postgres, Kind::Json) => format!("{name} json"),
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let rows = match self {
+            Self::Sqlite => format!("(SELECT {columns} FROM jsonb_each($1)) AS r"),
+            Self::Postgres => format!("json_to_recordset($1::json) AS r({columns})"),
+        };
+        bulk.text.replace("{rows}", &rows)
+    }
+
+    /// The condition that a text is one of the JSON array of texts in this argument.
+    pub(super) fn is_one_of(self, argument: usize) -> String {
+        match self {
+            Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
+            // An array, because a sub-query would be joined, and the planner cannot know how short it is.
+            Self::Postgres => format!("= ANY (ARRAY(SELECT json_array_elements_text(${argument}::json)))"),
+        }
+    }
+
+    /// The condition that a column's text contains the text in this argument.
+    pub(super) fn contains(self, column: &str, argument: usize) -> String {
+        match self {
+            Self::Sqlite => format!("instr({column}, ${argument}) > 0"),
+            Self::Postgres => format!("strpos({column}, ${argument}) > 0"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_in_as_one_argument() {
+        let bulk = Bulk {
+            text: "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM {rows} WHERE true",
+            columns: &[("a", Kind::Int), ("b", Kind::Json)],
+        };
+        assert_eq!(
+            Dialect::Sqlite.bulk(&bulk),
+            "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
+             (SELECT value->>'a' AS a, value->'b' AS b FROM jsonb_each($1)) AS r WHERE true"
+        );
+        assert_eq!(
+            Dialect::Postgres.bulk(&bulk),
+            "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
+             json_to_recordset($1::json) AS r(a bigint, b json) WHERE true"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! SQLite: one file, one connection that writes, several that read.
+//!
+//! Invariant: write-ahead log with `synchronous=FULL`, so what COMMIT returned from is on the disk.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::{Arg, STATEMENTS_CACHED, Sql, unusable};
+use crate::store::StoreError;
+
+/// How long a reader waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// An open file.
+#[derive(Clone)]
+pub(super) struct Database {
+    readers: SqlitePool,
+    writing: SqliteConnectOptions,
+}
+
+impl Database {
+    /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
+    /// `patience` is how long a statement waits for a lock that another process holds.
+    pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(unusable("readers cannot see a database in memory; name a file"));
+        }
+        let named = SqliteConnectOptions::from_str(url)?;
+        create(named.get_filename()).await.map_err(sqlx::Error::Io)?;
+        let shared = named
+            .busy_timeout(patience)
+            .foreign_keys(false)
+            .statement_cache_capacity(STATEMENTS_CACHED)
+            .row_buffer_size(128)
+            .create_if_missing(false)
+            .pragma("temp_store", "MEMORY")
+            .disable_statement_logging();
+        // A checkpoint each 16 MiB of log; the log is cut back to 64 MiB after a burst.
+        let writing = shared
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "4096")
+            .pragma("journal_size_limit", "67108864");
+        let mut first = writing.connect().await?;
+        MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
+        first.close().await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(readers.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // A ping before each statement would double what the statement costs.
+            .test_before_acquire(false)
+            .connect_lazy_with(shared.read_only(true).pragma("cache_size", "-16384"));
+        Ok(Self { readers, writing })
+    }
+
+    /// Reads with one statement.
+    pub(super) async fn fetch(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        let mut reader = self.readers.acquire().await?;
+        run(&mut reader, sql, args).await
+    }
+
+    /// Begins several reads that see the same commits.
+    pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
+        self.readers.begin().await
+    }
+
+    /// Opens the connection that writes.
+    pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.writing.connect().await
+    }
+
+    /// Closes the readers.
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+    }
+}
+
+/// Runs one statement and collects its rows.
+pub(super) async fn run(
+    connection: &mut SqliteConnection,
+    sql: Sql,
+    args: Vec<Arg>,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    // Composed of this floor's own fragments only; whatever a client gave is bound.
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for arg in args {
+        query = match arg {
+            Arg::Int(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+        };
+    }
+    query.fetch_all(connection).await
+}
+
+/// Moves the log into the file and closes.
+pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
+    run(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)".into(), Vec::new()).await?;
+    connection.close().await
+}
+
+/// Whether this code says that the statement, and not the database, is at fault.
+pub(super) fn refuses(code: &str) -> bool {
+    // https://www.sqlite.org/rescode.html: the low byte is the kind.
+    // 1 ERROR, 18 TOOBIG, 19 CONSTRAINT, 20 MISMATCH.
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20))
+}
+
+/// Makes the file, and the folder that it lies in, readable by their owner only: it holds tokens.
+async fn create(file: &Path) -> std::io::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(file).await.map(drop)
+}
