@@ -8,6 +8,8 @@
 //!   (`+12025131026` with 131026): in the answer or by a `failed` status, whichever Meta uses;
 //! - an access token that begins with `expired` is refused with 190.
 //!
+//! Rules make sends fail by recipient, by count, by chance or beyond a rate ([`Rule`]).
+//!
 //! Invariants: what one customer gets and writes arrives in order unless mischief was asked for;
 //! every queue, list and retry is bounded; the same seed brings the same customers writing the same
 //! things (ids differ, so that a second start is not taken for a redelivery). All customers have
@@ -16,10 +18,12 @@
 mod args;
 mod call;
 mod crowd;
+mod dice;
 mod failure;
 mod lane;
 mod ledger;
 mod options;
+mod rule;
 mod server;
 mod traffic;
 mod utterance;
@@ -39,6 +43,7 @@ pub use args::{MischiefArgs, SimulateArgs, run};
 pub use failure::Failure;
 pub use ledger::{Counts, RecordedSend};
 pub use options::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
+pub use rule::{Each, Rule, Trigger, Verdict};
 use world::World;
 
 /// A running stand-in. It runs until the token given to [`Simulator::start`] is cancelled.
@@ -93,6 +98,12 @@ impl Simulator {
     /// follows the change, too. [`Counts::received`] tells when a call has arrived.
     pub fn set_gate(&self, gate: Gate) {
         self.world.gate.send_replace(gate);
+    }
+
+    /// Replaces all rules by which sends fail. They come before what [`Self::set_failure`] and reserved
+    /// recipients say.
+    pub fn set_rules(&self, rules: Vec<Rule>) {
+        self.world.set_rules(rules);
     }
 
     /// Lets sends to this recipient fail, or, with `None`, succeed again.

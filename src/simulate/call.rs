@@ -13,8 +13,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::dice::{Occasion, chance};
 use super::failure::{self, Known};
 use super::ledger::RecordedSend;
+use super::rule::{Subject, Verdict};
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
 use super::world::{NoRoom, World, hash_of};
@@ -32,6 +34,8 @@ const TOKEN_REFUSED: i64 = 190;
 pub(super) enum Answer {
     /// HTTP status and body.
     Told(u16, Value),
+    /// An HTTP status, and nothing that Meta said.
+    Bare(u16),
     /// The connection ends in the middle of the answer.
     BrokenOff,
 }
@@ -88,10 +92,20 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
     if let Some(mistake) = mistake(kind, body) {
         return refuse(world, INVALID_PARAMETER, mistake);
     }
-    let failure = world.failure_of(&to).map(failure::describe);
-    if let Some(Known { code, http: Some(_), .. }) = failure {
-        return refuse(world, code, "Simulated failure of this recipient.");
-    }
+    let mut dice = world.dice(Occasion::Call, &to);
+    let subject = Subject { number: &number.phone_number_id, to: &to, now: world.clock.now() };
+    let failure = match world.verdict(&subject, &mut dice) {
+        None => None,
+        Some(Verdict::Cut) => return Answer::BrokenOff,
+        Some(Verdict::Http(status)) => {
+            world.count(|counts| counts.refused += 1);
+            return Answer::Bare(status);
+        }
+        Some(Verdict::Error(code)) => match failure::describe(code) {
+            Known { http: Some(_), .. } => return refuse(world, code, "Simulated failure."),
+            told_later => Some(told_later),
+        },
+    };
     let wamid = world.next_wamid();
     let opaque = text(body, "biz_opaque_callback_data");
     let sent = Sent { number, to: &to, wamid: &wamid, opaque };
@@ -109,8 +123,10 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
     let pieces = statuses(world, &sent, failure);
     let mischief = world.mischief();
     let (told, first_done) = oneshot::channel();
-    let early = world.chance(mischief.early_status_percent);
-    if let Err(NoRoom) = world.schedule(&to, pieces, early.then_some(told), record) {
+    let early = chance(&mut dice, mischief.early_status_percent);
+    let late = chance(&mut dice, mischief.late_answer_percent);
+    let dropped = chance(&mut dice, mischief.drop_answer_percent);
+    if let Err(NoRoom) = world.schedule(&to, pieces, &mut dice, early.then_some(told), record) {
         return refuse(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
     }
     if failure.is_none() {
@@ -120,10 +136,10 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
         // Late is late: the answer is given all the same.
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
     }
-    if world.chance(mischief.late_answer_percent) {
+    if late {
         world.clock.wait_until(world.clock.now().plus(mischief.answer_delay)).await;
     }
-    if world.chance(mischief.drop_answer_percent) {
+    if dropped {
         return Answer::BrokenOff;
     }
     Answer::Told(200, wire::accepted(input, &to, &wamid))

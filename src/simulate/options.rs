@@ -12,6 +12,7 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 
 use super::failure::Failure;
+use super::rule::Rule;
 
 /// A business number that WhatsApp knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +131,8 @@ pub struct SimulatorOptions {
     pub numbers: Vec<SimulatedNumber>,
     /// Pace of statuses.
     pub status_delay: StatusDelays,
+    /// Rules by which sends fail, asked first.
+    pub rules: Vec<Rule>,
     /// Recipients that fail.
     pub failures: HashMap<Phone, Failure>,
     /// Whether recipients that end in an error number of Meta's fail with it.
@@ -155,6 +158,7 @@ impl SimulatorOptions {
             reply_percent: 40,
             numbers: Vec::new(),
             status_delay: StatusDelays::default(),
+            rules: Vec::new(),
             failures: HashMap::new(),
             reserved_recipients: true,
             mischief: Mischief::default(),

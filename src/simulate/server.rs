@@ -66,6 +66,10 @@ impl Endpoint for Messages {
                 self.world.count(|counts| counts.answered += 1);
                 told(StatusCode::from_u16(status).unwrap_or_default(), &body)
             }
+            Ok(Some(Answer::Bare(status))) => {
+                self.world.count(|counts| counts.answered += 1);
+                Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
+            }
             Ok(Some(Answer::BrokenOff) | None) | Err(_) => {
                 Response::builder().content_type("application/json").body(Body::from_async_read(BreaksOff))
             }

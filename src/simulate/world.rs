@@ -15,13 +15,15 @@ use base64::engine::general_purpose::STANDARD;
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::dice::{DiceBox, Occasion, chance};
 use super::failure::{self, Failure};
 use super::lane::{Item, Lanes};
 use super::ledger::{Counts, Ledger, RecordedSend};
+use super::rule::{Rule, Rulebook, Subject, Verdict};
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
 use super::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays};
@@ -45,9 +47,10 @@ pub(super) struct World {
     inboxes: Vec<mpsc::Sender<Item>>,
     mischief: watch::Sender<Mischief>,
     numbers: Mutex<Vec<Arc<SimulatedNumber>>>,
+    rules: Mutex<Rulebook>,
     failures: Mutex<HashMap<Phone, Failure>>,
     ledger: Mutex<Ledger>,
-    dice: Mutex<StdRng>,
+    dice: Mutex<DiceBox>,
     items: AtomicU64,
     ids: AtomicU64,
     /// Differs from start to start, so that ids do.
@@ -73,9 +76,10 @@ impl World {
             inboxes: lanes.inboxes,
             mischief: lanes.mischief,
             numbers: Mutex::new(options.numbers.into_iter().map(Arc::new).collect()),
+            rules: Mutex::new(Rulebook::new(options.rules)),
             failures: Mutex::new(options.failures),
             ledger: Mutex::default(),
-            dice: Mutex::new(StdRng::seed_from_u64(options.seed)),
+            dice: Mutex::new(DiceBox::new(options.seed)),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             salt: rand::random(),
@@ -108,6 +112,16 @@ impl World {
         lock(&self.numbers).iter().find(|known| known.phone_number_id.as_str() == id).cloned()
     }
 
+    pub(super) fn set_rules(&self, rules: Vec<Rule>) {
+        *lock(&self.rules) = Rulebook::new(rules);
+    }
+
+    /// What becomes of a send now, if it fails: by the rules, then by its recipient.
+    pub(super) fn verdict(&self, subject: &Subject<'_>, dice: &mut StdRng) -> Option<Verdict> {
+        let by_rule = lock(&self.rules).verdict(subject, dice);
+        by_rule.or_else(|| self.failure_of(subject.to).map(Verdict::Error))
+    }
+
     pub(super) fn set_failure(&self, recipient: Phone, failure: Option<Failure>) {
         let mut failures = lock(&self.failures);
         match failure {
@@ -117,7 +131,7 @@ impl World {
     }
 
     /// The number with which a send to this recipient fails now.
-    pub(super) fn failure_of(&self, recipient: &Phone) -> Option<i64> {
+    fn failure_of(&self, recipient: &Phone) -> Option<i64> {
         let mut failures = lock(&self.failures);
         match failures.get_mut(recipient) {
             Some(Failure { times: Some(0), .. }) => None,
@@ -162,9 +176,9 @@ impl World {
         format!("wamid.{}", STANDARD.encode(format!("SIM{:016X}{number:012}", self.salt)))
     }
 
-    /// Whether something that happens in so many of a hundred cases happens now.
-    pub(super) fn chance(&self, percent: u8) -> bool {
-        percent > 0 && lock(&self.dice).random_range(0..100u8) < percent
+    /// Fresh dice for this customer.
+    pub(super) fn dice(&self, occasion: Occasion, customer: &Phone) -> StdRng {
+        lock(&self.dice).take(occasion, customer)
     }
 
     /// Lets a customer write.
@@ -179,7 +193,8 @@ impl World {
         let message = utterance.message(number, author, &self.next_wamid(), at);
         let matter = Matter::Message { card: wire::card(author, name), message };
         let piece = Piece { number: number.clone(), matter };
-        let scheduled = self.schedule(author, vec![(at, piece)], None, || {});
+        let mut dice = self.dice(Occasion::Line, author);
+        let scheduled = self.schedule(author, vec![(at, piece)], &mut dice, None, || {});
         self.count(|counts| match scheduled {
             Ok(()) => counts.inbound += 1,
             Err(NoRoom) => counts.given_up += 1,
@@ -192,10 +207,11 @@ impl World {
         &self,
         customer: &Phone,
         pieces: Vec<(Timestamp, Piece)>,
+        dice: &mut StdRng,
         done: Option<oneshot::Sender<()>>,
         before: impl FnOnce(),
     ) -> Result<(), NoRoom> {
-        let pieces = self.with_mischief(pieces);
+        let pieces = self.with_mischief(pieces, dice);
         let lane = self.lane_of(customer).ok_or(NoRoom)?;
         let Ok(places) = lane.try_reserve_many(pieces.len()) else { return Err(NoRoom) };
         before();
@@ -207,24 +223,17 @@ impl World {
         Ok(())
     }
 
-    fn with_mischief(&self, pieces: Vec<(Timestamp, Piece)>) -> Vec<(Timestamp, Piece)> {
+    fn with_mischief(&self, pieces: Vec<(Timestamp, Piece)>, dice: &mut StdRng) -> Vec<(Timestamp, Piece)> {
         let Mischief { duplicate_percent, reorder_percent, .. } = self.mischief();
-        if duplicate_percent == 0 && reorder_percent == 0 {
-            return pieces;
+        let mut all = Vec::with_capacity(pieces.len());
+        for (due, piece) in pieces {
+            for _ in 0..=u8::from(chance(dice, duplicate_percent)) {
+                let held_back = chance(dice, reorder_percent);
+                let wait = if held_back { dice.random_range(0..=HELD_BACK_MS_MAX) } else { 0 };
+                all.push((due.plus(Duration::from_millis(wait)), piece.clone()));
+            }
         }
-        let twice = |(due, piece): (Timestamp, Piece)| {
-            let again = self.chance(duplicate_percent).then(|| (due, piece.clone()));
-            std::iter::once((due, piece)).chain(again)
-        };
-        let held_back = |(due, piece): (Timestamp, Piece)| {
-            let wait = if self.chance(reorder_percent) {
-                lock(&self.dice).random_range(0..=HELD_BACK_MS_MAX)
-            } else {
-                0
-            };
-            (due.plus(Duration::from_millis(wait)), piece)
-        };
-        pieces.into_iter().flat_map(twice).map(held_back).collect()
+        all
     }
 
     /// One customer's lane is always the same one.

@@ -3,6 +3,7 @@
 mod calls;
 mod graph;
 mod receiver;
+mod rules;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,0 +1,73 @@
+//! Chance, made from the seed.
+//!
+//! Invariant: what happens to a customer's nth call, or to the nth message that they write, follows
+//! from the seed, the customer and n, whatever happens to others meanwhile. Past the first 100 000
+//! customers the later ones' dice fall the same way each time.
+
+use std::collections::HashMap;
+
+use kabar_core::domain::phone::Phone;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::world::hash_of;
+
+const CUSTOMERS_MAX: usize = 100_000;
+
+/// What dice are thrown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Occasion {
+    /// Somebody is written to.
+    Call,
+    /// Somebody writes.
+    Line,
+}
+
+/// Hands out dice.
+#[derive(Debug)]
+pub(super) struct DiceBox {
+    seed: u64,
+    thrown: HashMap<(Occasion, Phone), u64>,
+}
+
+impl DiceBox {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, thrown: HashMap::new() }
+    }
+
+    /// Fresh dice for this customer.
+    pub(super) fn take(&mut self, occasion: Occasion, customer: &Phone) -> StdRng {
+        let mut nth = 0;
+        let key = (occasion, customer.clone());
+        if self.thrown.len() < CUSTOMERS_MAX || self.thrown.contains_key(&key) {
+            let thrown = self.thrown.entry(key).or_default();
+            nth = *thrown;
+            *thrown += 1;
+        }
+        StdRng::seed_from_u64(hash_of((self.seed, occasion, customer.digits(), nth)))
+    }
+}
+
+/// Whether something that happens in so many of a hundred cases happens now.
+pub(super) fn chance(dice: &mut impl Rng, percent: u8) -> bool {
+    percent > 0 && dice.random_range(0..100u8) < percent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_customers_luck_does_not_depend_on_the_others() {
+        let [a, b] = ["12025550141", "12025550142"].map(|digits| Phone::parse(digits).unwrap());
+        let luck = |seed, order: &[&Phone]| -> Vec<u64> {
+            let mut dice = DiceBox::new(seed);
+            let mut throw = |who: &Phone| (*who == a, dice.take(Occasion::Call, who).random());
+            order.iter().map(|who| throw(who)).filter_map(|(mine, n)| mine.then_some(n)).collect()
+        };
+        let alone = luck(1, &[&a, &a, &a]);
+        assert_eq!(alone, luck(1, &[&b, &a, &b, &b, &a, &a]));
+        assert_ne!(alone, luck(2, &[&a, &a, &a]));
+        assert_ne!(alone[0], alone[1]);
+    }
+}

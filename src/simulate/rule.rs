@@ -1,0 +1,224 @@
+//! Rules by which sends fail: which ones, when, and how.
+//!
+//! Invariants: rules are asked in their order and the first that fires decides; the same calls in
+//! the same order, with the same dice, are decided the same way; what is remembered of the past is
+//! bounded. What a verdict looks like on the wire is `call`'s business.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use rand::rngs::StdRng;
+
+use super::dice::chance;
+
+/// Numbers, or pairs of number and recipient, whose rate one rule watches at a time.
+const WATCHED_MAX: usize = 100_000;
+
+/// A rule by which sends fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The recipient whom it is about; `None`: all of them.
+    pub to: Option<Phone>,
+    /// When it fires.
+    pub trigger: Trigger,
+    /// How often it fires at most; `None`: without end.
+    pub times: Option<u32>,
+    /// What becomes of the send then.
+    pub verdict: Verdict,
+}
+
+/// When a rule fires, of the sends that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// At each.
+    Always,
+    /// At so many of a hundred.
+    Percent(u8),
+    /// At every nth; 0 never fires.
+    Every(u32),
+    /// At those beyond a rate: when so many were let by within the time before.
+    Beyond {
+        /// Sends that are let by, at most 100 000.
+        sends: u32,
+        /// In any span of this length.
+        within: Duration,
+        /// Whose sends are counted together.
+        each: Each,
+    },
+}
+
+/// Whose sends a rate counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Each {
+    /// Those of one business number.
+    Number,
+    /// Those of one business number to one recipient.
+    Recipient,
+}
+
+/// What becomes of a send when a rule fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Meta's error of this number, told as Meta tells it: in the answer, or by a `failed` status.
+    Error(i64),
+    /// A bare HTTP status without an error of Meta's, as gateways answer.
+    Http(u16),
+    /// The connection is cut; nothing was accepted.
+    Cut,
+}
+
+impl Rule {
+    /// Every send fails so.
+    #[must_use]
+    pub const fn always(verdict: Verdict) -> Self {
+        Self { to: None, trigger: Trigger::Always, times: None, verdict }
+    }
+
+    /// Sends beyond a rate fail with this error of Meta's (130429 for a number, 131056 for a
+    /// recipient).
+    #[must_use]
+    pub const fn rate(sends: u32, within: Duration, each: Each, code: i64) -> Self {
+        let trigger = Trigger::Beyond { sends, within, each };
+        Self { to: None, trigger, times: None, verdict: Verdict::Error(code) }
+    }
+}
+
+/// A send, as far as rules look at it.
+pub(super) struct Subject<'a> {
+    pub(super) number: &'a PhoneNumberId,
+    pub(super) to: &'a Phone,
+    pub(super) now: Timestamp,
+}
+
+/// The rules in force, and what they remember.
+#[derive(Debug, Default)]
+pub(super) struct Rulebook(Vec<Clause>);
+
+#[derive(Debug)]
+struct Clause {
+    rule: Rule,
+    seen: u32,
+    fired: u32,
+    passed: HashMap<(PhoneNumberId, Option<Phone>), VecDeque<Timestamp>>,
+}
+
+impl Rulebook {
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        let clause = |rule| Clause { rule, seen: 0, fired: 0, passed: HashMap::new() };
+        Self(rules.into_iter().map(clause).collect())
+    }
+
+    /// What the first rule that fires says.
+    pub(super) fn verdict(&mut self, subject: &Subject<'_>, dice: &mut StdRng) -> Option<Verdict> {
+        self.0.iter_mut().find_map(|clause| clause.fires(subject, dice).then_some(clause.rule.verdict))
+    }
+}
+
+impl Clause {
+    fn fires(&mut self, subject: &Subject<'_>, dice: &mut StdRng) -> bool {
+        let elsewhere = self.rule.to.as_ref().is_some_and(|to| to != subject.to);
+        if elsewhere || self.rule.times.is_some_and(|times| self.fired >= times) {
+            return false;
+        }
+        self.seen = self.seen.wrapping_add(1);
+        let fires = match self.rule.trigger {
+            Trigger::Always => true,
+            Trigger::Percent(percent) => chance(dice, percent),
+            Trigger::Every(nth) => nth != 0 && self.seen.is_multiple_of(nth),
+            Trigger::Beyond { sends, within, each } => !self.lets_by(subject, sends, within, each),
+        };
+        self.fired = self.fired.saturating_add(u32::from(fires));
+        fires
+    }
+
+    /// Counts a send if the rate allows it.
+    fn lets_by(&mut self, subject: &Subject<'_>, sends: u32, within: Duration, each: Each) -> bool {
+        let over = |at: &Timestamp| at.plus(within) <= subject.now;
+        let recipient = (each == Each::Recipient).then(|| subject.to.clone());
+        let key = (subject.number.clone(), recipient);
+        if self.passed.len() >= WATCHED_MAX && !self.passed.contains_key(&key) {
+            self.passed.retain(|_, times| times.back().is_some_and(|last| !over(last)));
+            if self.passed.len() >= WATCHED_MAX {
+                return true;
+            }
+        }
+        let times = self.passed.entry(key).or_default();
+        while times.front().is_some_and(over) {
+            times.pop_front();
+        }
+        let room = times.len() < usize::try_from(sends).unwrap_or(usize::MAX);
+        if room {
+            times.push_back(subject.now);
+        }
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    const LIMIT: Verdict = Verdict::Error(130_429);
+
+    /// Which of the sends at these milliseconds to these recipients fail.
+    fn failing(rules: &[Rule], sends: &[(i64, &str)]) -> Vec<bool> {
+        let mut book = Rulebook::new(rules.to_vec());
+        let mut dice = StdRng::seed_from_u64(1);
+        let number = PhoneNumberId::parse("100200300400501").unwrap();
+        let fails = |(at, to): &(i64, &str)| {
+            let to = Phone::parse(to).unwrap();
+            let subject = Subject { number: &number, to: &to, now: Timestamp::from_millis(*at) };
+            book.verdict(&subject, &mut dice).is_some()
+        };
+        sends.iter().map(fails).collect()
+    }
+
+    const A: &str = "12025550141";
+    const B: &str = "12025550142";
+
+    #[test]
+    fn a_rate_slides_and_refused_sends_do_not_count() {
+        let second = Duration::from_secs(1);
+        let number = [Rule::rate(2, second, Each::Number, 130_429)];
+        let sends = [(0, A), (600, B), (700, A), (999, A), (1000, A), (1001, A), (1600, A)];
+        assert_eq!(failing(&number, &sends), [false, false, true, true, false, true, false]);
+        let pair = [Rule::rate(1, second, Each::Recipient, 131_056)];
+        assert_eq!(failing(&pair, &[(0, A), (1, B), (2, A), (1000, A)]), [false, false, true, false]);
+        assert_eq!(failing(&[Rule::rate(0, second, Each::Number, 4)], &[(0, A)]), [true]);
+    }
+
+    #[test]
+    fn counted_rules_fire_when_due_and_as_often_as_allowed() {
+        let sends: Vec<_> = (0..7).map(|_| (0, A)).collect();
+        let third = Rule { trigger: Trigger::Every(3), ..Rule::always(LIMIT) };
+        assert_eq!(
+            failing(std::slice::from_ref(&third), &sends),
+            [false, false, true, false, false, true, false]
+        );
+        let once = Rule { times: Some(1), ..third };
+        assert_eq!(failing(&[once], &sends), [false, false, true, false, false, false, false]);
+        let never = Rule { trigger: Trigger::Every(0), ..Rule::always(LIMIT) };
+        assert_eq!(failing(&[never], &sends), [false; 7]);
+        let nobody = Rule { trigger: Trigger::Percent(0), ..Rule::always(LIMIT) };
+        let all = Rule { trigger: Trigger::Percent(100), ..Rule::always(LIMIT) };
+        assert_eq!((failing(&[nobody], &sends), failing(&[all], &sends)), (vec![false; 7], vec![true; 7]));
+    }
+
+    #[test]
+    fn the_first_rule_that_fires_decides_and_others_are_left_alone() {
+        let only_b = Rule { to: Phone::parse(B), ..Rule::always(Verdict::Cut) };
+        let mut book = Rulebook::new(vec![only_b, Rule::always(Verdict::Http(502))]);
+        let number = PhoneNumberId::parse("100200300400501").unwrap();
+        let mut dice = StdRng::seed_from_u64(1);
+        for (to, verdict) in [(A, Verdict::Http(502)), (B, Verdict::Cut)] {
+            let to = Phone::parse(to).unwrap();
+            let subject = Subject { number: &number, to: &to, now: Timestamp::EPOCH };
+            assert_eq!(book.verdict(&subject, &mut dice), Some(verdict));
+        }
+    }
+}
