@@ -29,6 +29,10 @@ deny:
 test:
     ./test
 
+# Some tests, with a PostgreSQL and a Redis of their own: `just some -p kabar-core --lib store`.
+some *args:
+    tests/services run cargo test {{args}}
+
 # The first minute of a newcomer, on the debug binary.
 smoke:
     cargo build --locked

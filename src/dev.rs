@@ -34,7 +34,12 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
         )
     })?;
     let address = listener.local_addr()?;
-    let folder = settings.database_url.path().parent().unwrap_or(Path::new(".")).to_owned();
+    // Beside an embedded database, so that both are thrown away together.
+    let folder = match settings.database_url.path() {
+        Some(file) => file.parent().unwrap_or(Path::new(".")),
+        None => Path::new("data"),
+    };
+    let folder = folder.to_owned();
     let mut sandbox = Sandbox::open(&folder)?;
     let secrets = secrets(settings, &sandbox);
 

@@ -85,9 +85,9 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let url = settings.database_url.to_string();
-    let store =
-        Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
+    let url = &settings.database_url;
+    let opened = Store::open(&url.reveal(), StoreOptions::default()).await;
+    let store = opened.with_context(|| format!("cannot open {url}"))?;
     store.close().await;
     print(&format!("{url} is up to date\n"))
 }

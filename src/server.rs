@@ -60,9 +60,10 @@ impl Server {
         listener: TcpListener,
         clock: Arc<Clock>,
     ) -> anyhow::Result<Self> {
-        let url = settings.database_url.to_string();
-        let store =
-            Store::open(&url, StoreOptions::default()).await.with_context(|| format!("cannot open {url}"))?;
+        let url = &settings.database_url;
+        let store = Store::open(&url.reveal(), StoreOptions { readers: settings.limits.database_readers })
+            .await
+            .with_context(|| format!("cannot open {url}"))?;
         let metrics = Arc::new(Metrics::default());
         let directory = Directory::load(store.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);

@@ -138,6 +138,8 @@ pub struct Outbound {
 /// Bounds of memory, queues and bodies.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Connections that read from the database.
+    pub database_readers: u32,
     /// Conversations that one account keeps in memory.
     pub resident_conversations: usize,
     /// How long an account nobody asks for stays in memory.
@@ -229,6 +231,7 @@ impl WhatsApp {
 
 impl Limits {
     fn read(from: &mut reader::Reader) -> Option<Self> {
+        let database_readers = from.count("limits.database_readers", 1..=1_000);
         let resident_conversations = from.count("limits.resident_conversations", 100..=10_000_000);
         let idle_seconds = from.count("limits.idle_seconds", 1..=604_800);
         let waiting_polls = from.count("limits.waiting_polls", 0..=1_000_000);
@@ -236,6 +239,7 @@ impl Limits {
         let body_bytes = from.count("limits.body_bytes", 1_024..=16_777_216);
         let ingress_bytes = from.count("limits.ingress_bytes", 65_536..=67_108_864);
         Some(Self {
+            database_readers: u32::try_from(database_readers?).ok()?,
             resident_conversations: usize::try_from(resident_conversations?).ok()?,
             idle: Duration::from_secs(idle_seconds?),
             waiting_polls: usize::try_from(waiting_polls?).ok()?,

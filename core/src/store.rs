@@ -159,7 +159,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { readers: 4 }
+        Self { readers: 8 }
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Child, Client, OPERATOR_TOKEN, PATIENCE, TestServer, Webhook, from, text, text_from};
+use crate::harness::{
+    Child, Client, OPERATOR_TOKEN, PATIENCE, TestServer, Webhook, database, from, text, text_from,
+};
 
 #[tokio::test]
 async fn after_an_orderly_restart_everything_is_as_it_was() {
@@ -176,10 +178,10 @@ async fn everything_is_there(process: &Client, business: &Business, all: &[Ackno
 /// Runs writers against a child, ends it in the middle, and looks after a restart.
 async fn ended_in_mid_load(by_sigterm: bool) {
     let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("kabar.db");
+    let url = database::chosen(folder.path()).await;
     // WhatsApp is away: sends stay pending, which is all the same to what is acknowledged.
     let graph = "http://127.0.0.1:9";
-    let child = Child::start(&database, graph).await;
+    let child = Child::start(folder.path(), &url, graph).await;
     let business = Arc::new(Business::open(&child.anyone).await);
     let done = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
@@ -199,7 +201,7 @@ async fn ended_in_mid_load(by_sigterm: bool) {
     }
     let all = writers.join_all().await;
     assert!(all.iter().map(|one| one.heard.len()).sum::<usize>() >= 60);
-    let again = Child::start(&database, graph).await;
+    let again = Child::start(folder.path(), &url, graph).await;
     everything_is_there(&again.anyone, &business, &all).await;
     assert_eq!(again.terminate().await.code(), Some(0));
 }

@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use crate::durability::Business;
-use crate::harness::Child;
+use crate::harness::{Child, database};
 
 #[tokio::test]
 async fn writes_to_a_full_disk_are_503_polls_go_on_and_it_recovers_by_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let child = Child::start(&folder.path().join("kabar.db"), "http://127.0.0.1:9").await;
+    // A full disk under PostgreSQL is PostgreSQL's to survive.
+    let url = database::sqlite(folder.path());
+    let child = Child::start(folder.path(), &url, "http://127.0.0.1:9").await;
     let business = Business::open(&child.anyone).await;
     let client = child.anyone.with_token(&business.key);
     let contacts = format!("/v1/{}/contacts", business.id);

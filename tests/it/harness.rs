@@ -1,5 +1,5 @@
-//! The stage of the end-to-end tests: the real server on a free port, a real SQLite file in a folder
-//! of its own, and the simulator as WhatsApp.
+//! The stage of the end-to-end tests: the real server on a free port, a real database of its own, and
+//! the simulator as WhatsApp.
 //!
 //! Invariants: nothing reaches behind the HTTP surface but to start, stop and look at counters;
 //! waiting is for an event and within [`PATIENCE`], never for a time.
@@ -7,6 +7,7 @@
 mod answer;
 mod child;
 mod client;
+pub(crate) mod database;
 mod shape;
 mod tenant;
 mod wire;
@@ -14,7 +15,6 @@ mod wire;
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,8 +82,6 @@ pub(crate) struct TestServer {
     pub(crate) simulator: Simulator,
     /// The server's time.
     pub(crate) clock: Arc<Clock>,
-    /// The database's file.
-    pub(crate) database: PathBuf,
     address: SocketAddr,
     settings: Settings,
     running: Option<Server>,
@@ -106,18 +104,19 @@ impl TestServer {
     /// A server with other options.
     pub(crate) async fn shaped(shape: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("kabar.db");
         let slow = Duration::from_hours(1);
         let mut options = Options {
             clock: Arc::new(Clock::system()),
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
             environment: HashMap::new(),
         };
-        options.set("KABAR_DATABASE_URL", &format!("sqlite://{}", database.display()));
         options.set("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN);
         options.set("KABAR_WHATSAPP__APP_SECRET", APP_SECRET);
         options.set("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN);
         shape(&mut options);
+        if !options.environment.contains_key("KABAR_DATABASE_URL") {
+            options.set("KABAR_DATABASE_URL", &database::chosen(folder.path()).await);
+        }
         let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
         let settings = Settings::load(Mode::Serve, &sources).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -130,7 +129,6 @@ impl TestServer {
             anyone,
             simulator,
             clock: options.clock,
-            database,
             address,
             settings,
             running: None,
@@ -151,6 +149,11 @@ impl TestServer {
         let graph = self.simulator.base_url();
         let started = Server::start(&self.settings, secrets, &graph, listener, self.clock.clone());
         self.running = Some(Box::pin(started).await.unwrap());
+    }
+
+    /// The address of its database.
+    pub(crate) fn database_url(&self) -> String {
+        self.settings.database_url.reveal()
     }
 
     /// The server itself, for what only its counters tell.

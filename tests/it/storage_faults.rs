@@ -1,24 +1,10 @@
 //! A database that is locked: writes are told so, polls go on, and it mends itself.
 
 use serde_json::json;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::task::JoinSet;
 
+use crate::harness::database::WriteLock;
 use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
-
-/// Somebody else who holds the write lock of the file.
-async fn hold(server: &TestServer) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(&server.database).disable_statement_logging();
-    let mut connection = options.connect().await.unwrap();
-    patiently(sqlx::query("BEGIN IMMEDIATE").execute(&mut connection)).await.unwrap();
-    connection
-}
-
-async fn let_go(mut connection: SqliteConnection) {
-    sqlx::query("ROLLBACK").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
 
 fn unavailable(answer: &Answer) {
     answer.refused(503, "storage_unavailable");
@@ -33,7 +19,7 @@ async fn writes_to_a_locked_database_are_503_polls_go_on_and_it_recovers_by_itse
     let conversation = format!("conversations/{}", text(&rows[0]["id"]));
     let page = tenant.get("conversations").await;
     let messages = tenant.get("messages").await;
-    let lock = hold(&server).await;
+    let lock = WriteLock::take(&server.database_url()).await;
 
     let path = tenant.path("messages");
     let key = [("Idempotency-Key", "k")];
@@ -66,7 +52,7 @@ async fn writes_to_a_locked_database_are_503_polls_go_on_and_it_recovers_by_itse
     tenant.get_if("conversations", &page.etag()).await.is(304);
     assert_eq!(tenant.all("contacts").await.len(), 3);
 
-    let_go(lock).await;
+    lock.release().await;
     // WhatsApp delivers again, clients try again: the same calls now succeed, once.
     let delivered = webhook.post(&tenant.api).await;
     delivered.is(200);
@@ -85,7 +71,7 @@ async fn what_waits_for_the_lock_is_bounded_and_the_rest_is_told_to_come_back() 
     let server = TestServer::shaped(|options| options.set("KABAR_LIMITS__QUEUED_COMMANDS", "2")).await;
     let tenant = server.tenant().await;
     tenant.inbox(1).await;
-    let lock = hold(&server).await;
+    let lock = WriteLock::take(&server.database_url()).await;
     let mut calls = JoinSet::new();
     for nth in 0..10 {
         let tenant = tenant.clone();
@@ -98,7 +84,7 @@ async fn what_waits_for_the_lock_is_bounded_and_the_rest_is_told_to_come_back() 
         answer.refused(503, "overloaded");
         refused += 1;
     }
-    let_go(lock).await;
+    lock.release().await;
     while let Some(answer) = patiently(calls.join_next()).await {
         answer.unwrap().is(200);
     }
@@ -110,7 +96,7 @@ async fn a_second_call_with_a_key_waits_for_the_first_and_repeats_its_answer() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     tenant.inbox(1).await;
-    let lock = hold(&server).await;
+    let lock = WriteLock::take(&server.database_url()).await;
     let mut calls = JoinSet::new();
     for _ in 0..3 {
         let tenant = tenant.clone();
@@ -125,7 +111,7 @@ async fn a_second_call_with_a_key_waits_for_the_first_and_repeats_its_answer() {
     let body = Tenant::template(&from(1)).to_string().into_bytes();
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
     assert!(gave_up.attempt("POST", &path, &headers, body).await.is_err());
-    let_go(lock).await;
+    lock.release().await;
     let answers = patiently(calls.join_all()).await;
     let replayed = |answer: &&Answer| answer.must("Idempotent-Replayed") == "true";
     assert!(answers.iter().filter(replayed).count() >= 2);

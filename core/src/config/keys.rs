@@ -41,7 +41,7 @@ impl Setting {
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::same("listen", "127.0.0.1:8080"),
     Setting::of("database_url", Some("sqlite://data/kabar.db"), None)
-        .needed("must be set, like sqlite:///var/lib/kabar/kabar.db"),
+        .needed("must be set, like postgres://kabar:…@db.internal/kabar or sqlite:///var/lib/kabar/kabar.db"),
     Setting::of("redis_url", None, None),
     Setting::of("operator_token", None, None).needed("must be set to a secret of at least 16 characters"),
     Setting::of("whatsapp.app_secret", None, None)
@@ -53,6 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::same("whatsapp.settle_seconds", "60"),
     Setting::same("dev.traffic_per_minute", "12"),
     Setting::of("outbound.allow_loopback", Some("true"), Some("false")),
+    Setting::same("limits.database_readers", "8"),
     Setting::same("limits.resident_conversations", "10000"),
     Setting::same("limits.idle_seconds", "600"),
     Setting::same("limits.waiting_polls", "10000"),

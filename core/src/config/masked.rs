@@ -53,6 +53,7 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "whatsapp.settle_seconds" => Shown::Bare(settings.whatsapp.settle.as_secs().to_string()),
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
+        "limits.database_readers" => Shown::Bare(limits.database_readers.to_string()),
         "limits.resident_conversations" => Shown::Bare(limits.resident_conversations.to_string()),
         "limits.idle_seconds" => Shown::Bare(limits.idle.as_secs().to_string()),
         "limits.waiting_polls" => Shown::Bare(limits.waiting_polls.to_string()),

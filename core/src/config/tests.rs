@@ -124,6 +124,7 @@ fn invalid_values_are_all_reported_at_once() {
         ("whatsapp.settle_seconds", "0"),
         ("dev.traffic_per_minute", "-1"),
         ("outbound.allow_loopback", "maybe"),
+        ("limits.database_readers", "0"),
         ("limits.resident_conversations", "99"),
         ("limits.idle_seconds", "0"),
         ("limits.waiting_polls", "1000001"),
@@ -147,7 +148,7 @@ fn invalid_values_are_all_reported_at_once() {
 #[test]
 fn addresses_are_refused_without_quoting_their_password() {
     for (name, value) in [
-        ("KABAR_DATABASE_URL", "postgres://kabar:hunter2@db/kabar"),
+        ("KABAR_DATABASE_URL", "postgres://kabar:hunter2@db:port/kabar"),
         ("KABAR_WHATSAPP__BASE_URL", "https://kabar:hunter2@graph.example"),
         ("KABAR_REDIS_URL", "redis://:hunter2@cache"),
     ] {
@@ -156,8 +157,20 @@ fn addresses_are_refused_without_quoting_their_password() {
         assert!(problems.to_string().contains(name), "{problems}");
         assert!(!problems.to_string().contains("hunter2"), "{problems}");
     }
-    let problems = refusal(Mode::Dev, &environment(&[("KABAR_DATABASE_URL", "postgresql://db/kabar")]));
-    assert!(problems.to_string().contains("PostgreSQL is not supported by this version"), "{problems}");
+}
+
+#[test]
+fn postgres_addresses_are_shown_without_their_password() {
+    for (text, shown) in [
+        ("postgres://kabar:hunter2@db/kabar", "postgres://kabar:***@db/kabar"),
+        ("postgresql://db:5433/kabar?sslmode=require", "postgresql://db:5433/kabar"),
+        ("postgres://u@db/k?password=hunter2", "postgres://u@db/k"),
+    ] {
+        let url = DatabaseUrl::parse(text).unwrap();
+        assert_eq!((url.to_string().as_str(), url.reveal().as_str()), (shown, text));
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+    assert!(DatabaseUrl::parse("postgres://kabar:hun#ter2@db/kabar").is_err());
 }
 
 #[test]
@@ -167,7 +180,7 @@ fn sqlite_addresses() {
         ("sqlite:///srv/a b.db", "/srv/a b.db"),
         ("sqlite:///srv/kabar.db?mode=rwc", "/srv/kabar.db"),
     ] {
-        assert_eq!(DatabaseUrl::parse(text).unwrap().path(), std::path::Path::new(path));
+        assert_eq!(DatabaseUrl::parse(text).unwrap().path(), Some(std::path::Path::new(path)));
     }
     for text in ["sqlite://", "sqlite::memory:", "sqlite://:memory:", "sqlite://x.db?cache=shared", "x.db"] {
         assert!(DatabaseUrl::parse(text).is_err(), "{text}");

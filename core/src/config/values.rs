@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use super::Mode;
+use crate::domain::account::Secret;
 
 const OPERATOR_TOKEN_CHARS_MIN: usize = 16;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -19,15 +20,23 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub enum DatabaseUrl {
     /// One file, made when it does not exist.
     Sqlite(PathBuf),
+    /// A database of a PostgreSQL server. The address may hold a password.
+    Postgres(Secret),
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite://<path>`. The path is taken as it is written, without percent decoding.
+    /// Reads `sqlite://<path>`, whose path is taken as it is written, without percent decoding, or
+    /// `postgres://<user>:<password>@<host>:<port>/<database>`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        const FORMS: &str = "must be sqlite://<path> or postgres://<user>:<password>@<host>/<database>";
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err("PostgreSQL is not supported by this version; use sqlite://<path>".to_owned());
+            let url = Url::parse(text).map_err(|error| format!("{FORMS}: {error}"))?;
+            if url.fragment().is_some() {
+                return Err(format!("{FORMS}; write a # in the password as %23"));
+            }
+            return Ok(Self::Postgres(Secret::new(text)));
         }
-        let rest = text.strip_prefix("sqlite://").ok_or("must be sqlite://<path>")?;
+        let rest = text.strip_prefix("sqlite://").ok_or(FORMS)?;
         // Scripts written for other servers ask to create the file, which kabar does anyway.
         let path = rest.strip_suffix("?mode=rwc").unwrap_or(rest);
         if path.is_empty() || path.contains('?') || path.contains(":memory:") {
@@ -38,17 +47,36 @@ impl DatabaseUrl {
 
     /// The file of an embedded database.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Sqlite(path) => path,
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The whole address, with its password: what a store is opened with. Never to be shown.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Self::Postgres(url) => url.reveal().to_owned(),
         }
     }
 }
 
+/// Without a password and without parameters.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => {
+                let Ok(mut url) = Url::parse(url.reveal()) else { return f.write_str("postgres://***") };
+                url.set_query(None);
+                if url.password().is_some() && url.set_password(Some("***")).is_err() {
+                    return f.write_str("postgres://***");
+                }
+                fmt::Display::fmt(&url, f)
+            }
         }
     }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
 use super::dialect::{Bulk, Dialect};
@@ -90,8 +90,8 @@ impl Row {
 
     fn column(&self, index: usize) -> Option<&str> {
         match self {
-            Self::Sqlite(row) => row.columns().get(index).map(|column| column.name()),
-            Self::Postgres(row) => row.columns().get(index).map(|column| column.name()),
+            Self::Sqlite(row) => row.columns().get(index).map(sqlx::Column::name),
+            Self::Postgres(row) => row.columns().get(index).map(sqlx::Column::name),
         }
     }
 }
@@ -328,4 +328,9 @@ pub(super) fn refuses(error: &sqlx::Error) -> bool {
     } else {
         sqlite::refuses(&code)
     }
+}
+
+/// Whether the connection is gone, as opposed to a database that answers with an error.
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    postgres::is_lost(error)
 }

@@ -51,7 +51,11 @@ fn any_of(
     Ok((!selects.is_empty()).then(|| (selects.join(" UNION ALL "), args)))
 }
 
-pub(super) fn messages_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+pub(super) fn messages_statement(
+    dialect: Dialect,
+    account: i64,
+    needs: &Needs,
+) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
     // A message whose thread's unread messages are wanted is itself wanted.
     let wamids = Wanted::by("wamid", needs.wamids.union(&needs.unread));
@@ -67,11 +71,19 @@ pub(super) fn unread_statement(
     any_of(dialect, &head, "", account, &[Wanted::by("status = 'received' AND conversation_id", threads)])
 }
 
-pub(super) fn parked_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+pub(super) fn parked_statement(
+    dialect: Dialect,
+    account: i64,
+    needs: &Needs,
+) -> Result<Option<Statement>, StoreError> {
     any_of(dialect, parked::SELECT, "", account, &[Wanted::by("wamid", &needs.wamids)])
 }
 
-pub(super) fn contacts_statement(dialect: Dialect, account: i64, needs: &Needs) -> Result<Option<Statement>, StoreError> {
+pub(super) fn contacts_statement(
+    dialect: Dialect,
+    account: i64,
+    needs: &Needs,
+) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
     let wanted = [Wanted::by("phone", &needs.phones), Wanted::by("id", &needs.contacts)];
     any_of(dialect, &head, "", account, &wanted)

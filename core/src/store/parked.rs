@@ -42,10 +42,7 @@ ON CONFLICT (account, wamid, status) DO NOTHING",
 pub(super) const DELETE: Bulk = Bulk {
     text: "\
 DELETE FROM parked_statuses WHERE (account, wamid) IN (SELECT r.account, r.wamid FROM {rows})",
-    columns: &[
-        ("account", Kind::Int),
-        ("wamid", Kind::Text),
-    ],
+    columns: &[("account", Kind::Int), ("wamid", Kind::Text)],
 };
 
 /// The head of every read.

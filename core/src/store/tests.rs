@@ -9,6 +9,7 @@ mod facts;
 mod nouns;
 mod pages;
 mod plans;
+mod postgres;
 mod sqlite;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Outcome, Work};
-use super::engine::{Arg, Engine, Row, Sql, WriteConnection, refuses};
+use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_lost, refuses};
 use super::{CycleCommit, StoreError};
 
 /// Jobs that may wait; further callers wait for room.
@@ -154,15 +154,12 @@ impl Task {
 
     /// Writes the jobs in one transaction, or nothing.
     async fn transaction(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => match self.engine.writer().await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    self.failed(&error);
-                    return Err(error);
-                }
-            },
+        let mut connection = match self.begun().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.failed(&error);
+                return Err(error);
+            }
         };
         match attempt(&mut connection, jobs).await {
             Ok(outcomes) => {
@@ -171,7 +168,7 @@ impl Task {
                 Ok(outcomes)
             }
             Err(error) => {
-                let undone = connection.rollback().await.is_ok();
+                let undone = !is_lost(&error) && connection.rollback().await.is_ok();
                 // A refusal is for the caller to log, who knows what the rows were.
                 if !refuses(&error) {
                     self.failed(&error);
@@ -183,14 +180,28 @@ impl Task {
         }
     }
 
+    /// A connection with a transaction begun on it: the last one, or, when there is none or it has died
+    /// while it lay idle, a fresh one.
+    async fn begun(&mut self) -> Result<WriteConnection, sqlx::Error> {
+        if let Some(mut connection) = self.connection.take() {
+            match connection.begin().await {
+                Err(error) if is_lost(&error) => {}
+                begun => return begun.map(|()| connection),
+            }
+        }
+        let mut connection = self.engine.writer().await?;
+        connection.begin().await?;
+        Ok(connection)
+    }
+
     fn failed(&self, error: &sqlx::Error) {
         self.failing.store(true, Ordering::Relaxed);
         tracing::error!(%error, "a write failed");
     }
 }
 
+/// Writes the jobs into the transaction that is open, and ends it.
 async fn attempt(connection: &mut WriteConnection, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
-    connection.begin().await?;
     let outcomes = batch::apply(connection, jobs).await?;
     connection.commit().await?;
     Ok(outcomes)

@@ -16,8 +16,8 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts on this database and waits until it is ready.
-    pub(crate) async fn start(database: &Path, graph: &str) -> Self {
+    /// Starts in this folder on the database of this address, and waits until it is ready.
+    pub(crate) async fn start(folder: &Path, database_url: &str, graph: &str) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -25,13 +25,13 @@ impl Child {
             .arg("serve")
             .env_clear()
             .env("KABAR_LISTEN", address.to_string())
-            .env("KABAR_DATABASE_URL", format!("sqlite://{}", database.display()))
+            .env("KABAR_DATABASE_URL", database_url)
             .env("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN)
             .env("KABAR_WHATSAPP__APP_SECRET", APP_SECRET)
             .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
             .env("KABAR_WHATSAPP__BASE_URL", graph)
             .env("KABAR_LOG__LEVEL", "info")
-            .current_dir(database.parent().unwrap())
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -174,10 +174,11 @@ pub(super) fn refuses(state: &str) -> bool {
 }
 
 /// Whether the connection is gone, as opposed to a server that answers with an error.
-fn is_lost(error: &sqlx::Error) -> bool {
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     // 57P0x: the server shuts down, and closes the connection after saying so.
-    let ends =
-        |state: &str| matches!(state, "57P01" | "57P02" | "57P03") || state.get(..2).is_some_and(|it| it == "08");
+    let ends = |state: &str| {
+        matches!(state, "57P01" | "57P02" | "57P03") || state.get(..2).is_some_and(|it| it == "08")
+    };
     match error.as_database_error() {
         Some(error) => error.code().is_some_and(|state| ends(&state)),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
@@ -203,8 +204,9 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
 
 fn connect_options(url: &str, patience: Duration) -> Result<PgConnectOptions, sqlx::Error> {
     let ms = |limit: Duration| limit.as_millis().to_string();
-    Ok(PgConnectOptions::from_str(url)?
-        .application_name("kabar")
+    let named = PgConnectOptions::from_str(url)?;
+    let named = if named.get_application_name().is_some() { named } else { named.application_name("kabar") };
+    Ok(named
         .options([
             ("statement_timeout", ms(STATEMENT_TIMEOUT)),
             ("lock_timeout", ms(patience)),

@@ -1,19 +1,150 @@
-//! What holds for PostgreSQL alone: connections that die, and the order of texts.
+//! What holds for PostgreSQL alone: connections that die under the store, a server that falls silent,
+//! and servers that do not fit.
+
+use sqlx::PgConnection;
 
 use super::*;
 
-async fn postgres() -> (Store, Guard) {
-    let guard = Guard::postgres().await;
-    (guard.open().await, guard)
+/// A store whose connections can be told from those of other tests, and somebody else's connection.
+async fn named() -> (Store, Guard, PgConnection) {
+    let Guard::Postgres(url) = Guard::postgres().await else { unreachable!() };
+    let name = format!("{:032x}", rand::random::<u128>());
+    let guard = Guard::Postgres(format!("{url}&application_name={name}"));
+    let other = PgConnection::connect(&url).await.unwrap();
+    (guard.open().await, guard, other)
 }
 
-/// Ends every connection of this test's store, as a restart of the server does.
-async fn cut(guard: &Guard) {
-    let mut other = sqlx::PgConnection::connect(&guard.url()).await.unwrap();
-    // The writing connection has spoken to this test's schema; others belong to other tests.
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE application_name = 'kabar' AND pid <> pg_backend_pid() AND query LIKE '%' || $1 || '%'";
-    let schema: String =
-        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut other).await.unwrap();
-    sqlx::query(sql).bind(schema).execute(&mut other).await.unwrap();
+/// Ends every connection of the store, as a restart of the server does; says how many there were.
+async fn cut(guard: &Guard, other: &mut PgConnection) -> i64 {
+    let url = guard.url();
+    let (_, name) = url.rsplit_once('=').unwrap();
+    let sql =
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = $1";
+    sqlx::query_scalar(sql).bind(name).fetch_one(other).await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_that_died_while_idle_fail_nobody() {
+    let (store, guard, mut other) = named().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (contact, ..) = thread(&store, &mut owner, 1).await;
+    assert!(cut(&guard, &mut other).await >= 2, "one that writes, and one that reads");
+    let next = Writes::default().contact(&super::contact(2)).0;
+    store.commit(owner.cycle(next)).await.unwrap();
+    assert!(cut(&guard, &mut other).await >= 1);
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert!(cut(&guard, &mut other).await >= 1);
+    let again = store.activate(owner.number, 10).await.unwrap().unwrap();
+    assert_eq!((again.revision, again.sequence), (owner.revision, owner.sequence));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through() {
+    let (store, guard, mut other) = named().await;
+    let mut owner = Owner::of(&store, 1).await;
+    // The commit waits for this lock, so that the cut comes while it is under way.
+    sqlx::raw_sql("BEGIN; LOCK TABLE contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let contact = contact(1);
+    let commit = owner.cycle(Writes::default().contact(&contact).0);
+    let cutting = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'contacts'::regclass";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        cut(&guard, &mut other).await
+    };
+    let (failed, _) = tokio::join!(store.commit(commit.clone()), cutting);
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    assert!(store.writer.is_failing());
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap(), None);
+
+    // Somebody who holds a lock for long is an unavailable database too.
+    let refused = store.ping().await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    refused.unwrap();
+    assert!(!store.writer.is_failing());
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+}
+
+#[tokio::test]
+async fn a_lock_held_too_long_is_an_unavailable_database() {
+    let guard = Guard::postgres().await;
+    let patience = std::time::Duration::from_millis(50);
+    let store = Store::open_within(&guard.url(), StoreOptions::default(), patience).await.unwrap();
+    let mut owner = Owner::of(&store, 1).await;
+    let mut other = PgConnection::connect(&guard.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE probes, contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let contact = contact(1);
+    let commit = owner.cycle(Writes::default().contact(&contact).0);
+    for failed in [store.commit(commit.clone()).await, store.ping().await] {
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    }
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap(), None, "reads go on");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    store.ping().await.unwrap();
+    store.commit(commit).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_stores_of_one_database_see_each_other_and_never_both_commit() {
+    let guard = Guard::postgres().await;
+    let (one, two) = (guard.open().await, guard.open().await);
+    assert_eq!(one.secrets().cursor_key, two.secrets().cursor_key);
+    let mut first = Owner::of(&one, 1).await;
+    let (contact, ..) = thread(&one, &mut first, 1).await;
+    assert_eq!(two.contact(first.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    let mut second = Owner::again(&two, first.number).await;
+    let (mine, theirs) = (super::contact(2), super::contact(3));
+    let late = one.commit(first.cycle(Writes::default().contact(&mine).0)).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    two.commit(second.cycle(Writes::default().contact(&theirs).0)).await.unwrap();
+    assert_eq!(one.contact(first.number, mine.id).await.unwrap(), None);
+    assert!(one.contact(first.number, theirs.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn writes_are_flushed_whatever_the_database_says() {
+    let guard = Guard::postgres().await;
+    let url = guard.url() + "&options[synchronous_commit]=off";
+    let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+    let sql = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout')";
+    let rows = store.writer.write(sql, Vec::new()).await.unwrap();
+    let mut fields = rows.first().unwrap().fields("settings");
+    assert_eq!((fields.text().unwrap().as_str(), fields.text().unwrap().as_str()), ("on", "3s"));
+}
+
+#[tokio::test]
+async fn ids_sort_byte_by_byte_whatever_the_locale() {
+    let (store, _guard, mut other) = named().await;
+    // A locale's order would put the small letters first, and ignore the underscore.
+    let sql = "SELECT string_agg(id, ' ' ORDER BY id) FROM (VALUES ('b_'::ctext), ('B'), ('a'), ('_')) v(id)";
+    let sorted: String = sqlx::query_scalar(sql).fetch_one(&mut other).await.unwrap();
+    assert_eq!(sorted, "B _ a b_");
+    let collated = "SELECT count(*) FROM information_schema.columns WHERE table_schema = current_schema() \
+                    AND table_name NOT LIKE '\\_sqlx%' AND data_type = 'text' AND domain_name IS NULL";
+    let other_texts: i64 = sqlx::query_scalar(collated).fetch_one(&mut other).await.unwrap();
+    assert_eq!(other_texts, 0, "every text of the schema is a ctext");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_says_so() {
+    let Guard::Postgres(url) = Guard::postgres().await else { unreachable!() };
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let name = format!("latin_{:032x}", rand::random::<u128>());
+    let sql = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, why) in [
+        (format!("{server}/{name}"), "UTF8"),
+        (format!("{server}/does_not_exist"), "does not exist"),
+        (format!("postgres://kabar@{closed}/kabar"), "refused"),
+    ] {
+        let opened = Store::open(&url, StoreOptions::default()).await;
+        let Err(StoreError::Unavailable(error)) = opened else { panic!("{url}: {opened:?}") };
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
