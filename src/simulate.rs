@@ -8,7 +8,7 @@
 //!   (`+12025131026` with 131026): in the answer or by a `failed` status, whichever Meta uses;
 //! - an access token that begins with `expired` is refused with 190.
 //!
-//! Rules make sends fail by recipient, by count, by chance or beyond a rate ([`Rule`]).
+//! A [`Script`] says what changes when. Rules make sends fail by recipient, by count, by chance or beyond a rate ([`Rule`]).
 //!
 //! Invariants: what one customer gets and writes arrives in order unless mischief was asked for;
 //! every queue, list and retry is bounded; the same seed brings the same customers writing the same
@@ -23,7 +23,9 @@ mod failure;
 mod lane;
 mod ledger;
 mod options;
+mod play;
 mod rule;
+mod script;
 mod server;
 mod traffic;
 mod utterance;
@@ -44,6 +46,7 @@ pub use failure::Failure;
 pub use ledger::{Counts, RecordedSend};
 pub use options::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
 pub use rule::{Each, Rule, Trigger, Verdict};
+pub use script::{Script, ScriptError};
 use world::World;
 
 /// A running stand-in. It runs until the token given to [`Simulator::start`] is cancelled.
@@ -68,6 +71,8 @@ impl Simulator {
         let acceptor = TcpAcceptor::from_tokio(listener)?;
         let lanes = lane::open(&options, tasks, &stop)?;
         let world = Arc::new(World::new(options, lanes));
+        world.take_steps();
+        tasks.spawn(play::run(world.clone(), stop.clone()));
         tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
         tasks.spawn(traffic::run(world.clone(), stop));
         Ok(Self { base_url, world })
@@ -128,6 +133,11 @@ impl Simulator {
     #[must_use]
     pub fn receipts(&self) -> Vec<String> {
         self.world.receipts()
+    }
+
+    /// Returns once the script has reached a step that ends it; without one, never.
+    pub async fn ended(&self) {
+        self.world.ended.cancelled().await;
     }
 
     /// What has happened so far, to read or to wait on.

@@ -3,6 +3,7 @@
 //! Invariant: the flags say nothing that [`SimulatorOptions`] cannot.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Mischief, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use super::{Mischief, Script, ScriptError, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
 
 const RESERVED: &str = "\
 Reserved values, to provoke errors:
@@ -48,9 +49,12 @@ pub struct SimulateArgs {
     /// Share of messages that a customer answers, in percent.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub reply_percent: u8,
-    /// What everything random follows from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// What everything random follows from: 1, or the script's seed, unless given.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A script: what happens when, in TOML (docs/simulator.md).
+    #[arg(long, value_name = "FILE", value_parser = script)]
+    pub script: Option<Script>,
     /// Milliseconds from a send to its `sent` status.
     #[arg(long, default_value_t = 150)]
     pub sent_delay_ms: u64,
@@ -97,8 +101,7 @@ pub struct MischiefArgs {
 impl SimulateArgs {
     fn options(&self) -> SimulatorOptions {
         let mischief = &self.mischief;
-        SimulatorOptions {
-            seed: self.seed,
+        let options = SimulatorOptions {
             traffic_per_minute: self.traffic_per_minute,
             reply_percent: self.reply_percent,
             numbers: self.numbers.clone(),
@@ -118,11 +121,16 @@ impl SimulateArgs {
                 batch_items_max: mischief.batch_items,
             },
             ..SimulatorOptions::new(&self.webhook_url, self.app_secret.clone())
-        }
+        };
+        let options = match &self.script {
+            Some(script) => options.playing(script.clone()),
+            None => options,
+        };
+        SimulatorOptions { seed: self.seed.unwrap_or(options.seed), ..options }
     }
 }
 
-/// Runs the stand-in until stopped.
+/// Runs the stand-in until it is stopped, or its script ends.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -132,7 +140,13 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     let tasks = TaskTracker::new();
     let simulator = Simulator::start(listener, args.options(), &tasks, stop.clone())?;
     tracing::info!(base_url = simulator.base_url(), numbers = args.numbers.len(), "WhatsApp is simulated");
-    stop.cancelled().await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = simulator.ended() => {
+            tracing::info!("the script has ended");
+            stop.cancel();
+        }
+    }
     tasks.close();
     tasks.wait().await;
     Ok(())
@@ -140,6 +154,10 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
 
 fn secret(text: &str) -> Result<Secret, &'static str> {
     if text.is_empty() { Err("must not be empty: anybody could sign with it") } else { Ok(Secret::new(text)) }
+}
+
+fn script(path: &str) -> Result<Script, ScriptError> {
+    Script::load(Path::new(path))
 }
 
 fn number(text: &str) -> Result<SimulatedNumber, String> {

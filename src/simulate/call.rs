@@ -19,7 +19,7 @@ use super::ledger::RecordedSend;
 use super::rule::{Subject, Verdict};
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
-use super::world::{NoRoom, World, hash_of};
+use super::world::{Manner, NoRoom, World, hash_of};
 use super::{Gate, SimulatedNumber, crowd};
 
 /// A webhook receiver that is down does not hold up the answer for longer than this.
@@ -164,7 +164,7 @@ fn statuses(
     sent: &Sent<'_>,
     failure: Option<Known>,
 ) -> Vec<(kabar_core::domain::time::Timestamp, Piece)> {
-    let delay = world.status_delay;
+    let delay = world.manner().status_delay;
     let piece = |status| Piece { number: sent.number.clone(), matter: Matter::Status(status) };
     let mut at = world.clock.now().plus(delay.sent);
     if let Some(known) = failure {
@@ -186,10 +186,10 @@ fn reply(world: &World, sent: &Sent<'_>) {
     }
     let nth = world.sends_to(sent.to);
     let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.digits(), nth)));
-    if dice.random_range(0..100u8) >= world.reply_percent {
+    let Manner { reply_percent, status_delay: delay, .. } = world.manner();
+    if dice.random_range(0..100u8) >= reply_percent {
         return;
     }
-    let delay = world.status_delay;
     let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
     let at = world.clock.now().plus(delay.sent + delay.delivered + delay.read + thinking);
     let utterance = Utterance::answer(&mut dice);

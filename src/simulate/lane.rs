@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::time::Timestamp;
@@ -62,6 +63,8 @@ impl Ord for Item {
 /// The ways into the lanes, and what the lanes tell.
 pub(super) struct Lanes {
     pub(super) inboxes: Vec<mpsc::Sender<Item>>,
+    /// Webhooks to be posted as they are, in their order.
+    pub(super) raw: mpsc::Sender<Bytes>,
     pub(super) counts: watch::Sender<Counts>,
     pub(super) mischief: watch::Sender<Mischief>,
 }
@@ -119,7 +122,24 @@ pub(super) fn open(
         };
         tasks.spawn(lane.run());
     }
-    Ok(Lanes { inboxes, counts, mischief })
+    let (raw, bodies) = mpsc::channel(INBOX);
+    let (posting, stop) = (post_raw(bodies, post, counts.clone()), stop.clone());
+    tasks.spawn(async move { stop.run_until_cancelled(posting).await });
+    Ok(Lanes { inboxes, raw, counts, mischief })
+}
+
+/// Posts webhooks as they are, one after the other.
+async fn post_raw(mut bodies: mpsc::Receiver<Bytes>, post: Post, counts: watch::Sender<Counts>) {
+    while let Some(body) = bodies.recv().await {
+        let taken = post.until_taken(body, &counts).await;
+        counts.send_modify(|counts| {
+            if taken {
+                counts.delivered += 1;
+            } else {
+                counts.given_up += 1;
+            }
+        });
+    }
 }
 
 impl Lane {
@@ -166,7 +186,7 @@ impl Lane {
         self.held.extend(rest.drain(..).map(Reverse));
 
         let body = wire::webhook(items.iter().map(|item| &item.piece));
-        let taken = self.post.until_taken(body, &self.counts).await;
+        let taken = self.post.until_taken(body.into(), &self.counts).await;
         let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
         self.counts.send_modify(|counts| {
             if taken {
@@ -184,9 +204,8 @@ impl Lane {
 
 impl Post {
     /// Posts until the answer is 200; `false` when patience ran out.
-    async fn until_taken(&self, body: Vec<u8>, counts: &watch::Sender<Counts>) -> bool {
+    async fn until_taken(&self, body: Bytes, counts: &watch::Sender<Counts>) -> bool {
         let signed = signature::sign(&self.secret, &body);
-        let body = bytes::Bytes::from(body);
         let mut wait = self.retry.first;
         for attempt in 1..=self.retry.attempts {
             let request = self

@@ -46,7 +46,10 @@ pub struct Counts {
     pub receipts: u64,
     /// Messages that customers wrote.
     pub inbound: u64,
-    /// Webhook items that were answered with 200.
+    /// Steps of the script that were taken.
+    pub steps: u64,
+    /// Webhook items that were answered with 200; a webhook that the script posts as it is counts as
+    /// one.
     pub delivered: u64,
     /// Webhook posts that were not.
     pub failed_posts: u64,

@@ -10,9 +10,11 @@ use std::time::Duration;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
+use serde::Deserialize;
 
 use super::failure::Failure;
 use super::rule::Rule;
+use super::script::Script;
 
 /// A business number that WhatsApp knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,8 @@ impl Default for StatusDelays {
 }
 
 /// What becomes of calls before they are judged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Gate {
     /// They are judged at once.
     #[default]
@@ -141,6 +144,8 @@ pub struct SimulatorOptions {
     pub mischief: Mischief,
     /// Patience with the receiver of webhooks.
     pub webhook_retry: WebhookRetry,
+    /// What happens when; its first steps come before the first call.
+    pub script: Option<Script>,
     /// Drives delays, traffic and timestamps. Its waits move a manual clock over gaps of a few
     /// milliseconds, so dense traffic wants the system's clock.
     pub clock: Arc<Clock>,
@@ -163,7 +168,14 @@ impl SimulatorOptions {
             reserved_recipients: true,
             mischief: Mischief::default(),
             webhook_retry: WebhookRetry::default(),
+            script: None,
             clock: Arc::new(Clock::system()),
         }
+    }
+
+    /// The same, playing this script; its seed, if it has one, replaces ours.
+    #[must_use]
+    pub fn playing(self, script: Script) -> Self {
+        Self { seed: script.seed.unwrap_or(self.seed), script: Some(script), ..self }
     }
 }

@@ -11,6 +11,7 @@ use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use rand::rngs::StdRng;
+use serde::Deserialize;
 
 use super::dice::chance;
 
@@ -51,7 +52,8 @@ pub enum Trigger {
 }
 
 /// Whose sends a rate counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Each {
     /// Those of one business number.
     Number,

@@ -22,6 +22,8 @@ use super::call::{self, Answer};
 use super::world::World;
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// About as long as an answer is.
+const PROMISED_BYTES: usize = 180;
 /// How long calls may go on after the stop.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -70,9 +72,7 @@ impl Endpoint for Messages {
                 self.world.count(|counts| counts.answered += 1);
                 Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
             }
-            Ok(Some(Answer::BrokenOff) | None) | Err(_) => {
-                Response::builder().content_type("application/json").body(Body::from_async_read(BreaksOff))
-            }
+            Ok(Some(Answer::BrokenOff) | None) | Err(_) => broken_off(),
         })
     }
 }
@@ -87,7 +87,16 @@ fn unknown_call(status: StatusCode) -> Response {
     told(status, &error)
 }
 
-/// A body that ends in an error, upon which the connection is cut.
+/// An answer that promises more than comes, upon which the connection is cut. Without a length, the
+/// error at the end of a body is swallowed on the way, and the answer looks whole.
+fn broken_off() -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .header(header::CONTENT_LENGTH, PROMISED_BYTES)
+        .body(Body::from_async_read(BreaksOff))
+}
+
+/// A body that ends in an error.
 struct BreaksOff;
 
 impl AsyncRead for BreaksOff {

@@ -12,17 +12,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::dice::{DiceBox, Occasion, chance};
 use super::failure::{self, Failure};
 use super::lane::{Item, Lanes};
 use super::ledger::{Counts, Ledger, RecordedSend};
+use super::play::Player;
 use super::rule::{Rule, Rulebook, Subject, Verdict};
 use super::utterance::Utterance;
 use super::wire::{self, Matter, Piece};
@@ -41,10 +45,12 @@ pub(super) struct World {
     pub(super) gate: watch::Sender<Gate>,
     pub(super) traffic: watch::Sender<u32>,
     pub(super) seed: u64,
-    pub(super) status_delay: StatusDelays,
-    pub(super) reply_percent: u8,
-    reserved_recipients: bool,
+    /// Cancelled when the script ends.
+    pub(super) ended: CancellationToken,
+    manner: Mutex<Manner>,
+    player: Mutex<Player>,
     inboxes: Vec<mpsc::Sender<Item>>,
+    raw: mpsc::Sender<Bytes>,
     mischief: watch::Sender<Mischief>,
     numbers: Mutex<Vec<Arc<SimulatedNumber>>>,
     rules: Mutex<Rulebook>,
@@ -57,6 +63,14 @@ pub(super) struct World {
     salt: u64,
 }
 
+/// How WhatsApp and its customers behave, as far as it can change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) status_delay: StatusDelays,
+    pub(super) reply_percent: u8,
+    pub(super) reserved_recipients: bool,
+}
+
 /// Nothing that holds a lock here can panic half-way through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,15 +78,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World {
     pub(super) fn new(options: SimulatorOptions, lanes: Lanes) -> Self {
+        let manner = Manner {
+            status_delay: options.status_delay,
+            reply_percent: options.reply_percent,
+            reserved_recipients: options.reserved_recipients,
+        };
         Self {
+            ended: CancellationToken::new(),
+            player: Mutex::new(Player::new(options.script, options.clock.now())),
+            manner: Mutex::new(manner),
+            raw: lanes.raw,
             clock: options.clock,
             counts: lanes.counts,
             gate: watch::Sender::default(),
             traffic: watch::Sender::new(options.traffic_per_minute),
             seed: options.seed,
-            status_delay: options.status_delay,
-            reply_percent: options.reply_percent,
-            reserved_recipients: options.reserved_recipients,
             inboxes: lanes.inboxes,
             mischief: lanes.mischief,
             numbers: Mutex::new(options.numbers.into_iter().map(Arc::new).collect()),
@@ -96,6 +116,18 @@ impl World {
 
     pub(super) fn mischief(&self) -> Mischief {
         *self.mischief.borrow()
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        *lock(&self.manner)
+    }
+
+    pub(super) fn change_manner(&self, change: impl FnOnce(&mut Manner)) {
+        change(&mut lock(&self.manner));
+    }
+
+    pub(super) fn player(&self) -> MutexGuard<'_, Player> {
+        lock(&self.player)
     }
 
     pub(super) fn add_number(&self, number: SimulatedNumber) {
@@ -139,7 +171,7 @@ impl World {
                 failure.times = failure.times.map(|left| left.saturating_sub(1));
                 Some(failure.code)
             }
-            None if self.reserved_recipients => failure::reserved(recipient.digits()),
+            None if self.manner().reserved_recipients => failure::reserved(recipient.digits()),
             None => None,
         }
     }
@@ -147,6 +179,7 @@ impl World {
     pub(super) fn record(&self, send: RecordedSend) {
         lock(&self.ledger).record(send);
         self.count(|counts| counts.accepted += 1);
+        self.take_steps();
     }
 
     pub(super) fn record_receipt(&self, wamid: &str) {
@@ -191,6 +224,18 @@ impl World {
         at: Timestamp,
     ) {
         let message = utterance.message(number, author, &self.next_wamid(), at);
+        self.deliver(number, author, name, message, at);
+    }
+
+    /// Brings a customer's message on its way.
+    pub(super) fn deliver(
+        &self,
+        number: &Arc<SimulatedNumber>,
+        author: &Phone,
+        name: &str,
+        message: Value,
+        at: Timestamp,
+    ) {
         let matter = Matter::Message { card: wire::card(author, name), message };
         let piece = Piece { number: number.clone(), matter };
         let mut dice = self.dice(Occasion::Line, author);
@@ -199,6 +244,13 @@ impl World {
             Ok(()) => counts.inbound += 1,
             Err(NoRoom) => counts.given_up += 1,
         });
+    }
+
+    /// Posts a webhook as it is, after those given before.
+    pub(super) fn post(&self, body: Bytes) {
+        if self.raw.try_send(body).is_err() {
+            self.count(|counts| counts.given_up += 1);
+        }
     }
 
     /// Schedules the webhooks of one event that concerns this customer. `done` is told of the first

@@ -55,3 +55,21 @@ async fn the_document_is_printed_as_it_is_served() {
     let server = crate::harness::TestServer::start().await;
     assert_eq!(server.anyone.get("/v1/openapi.json").await.json(), printed);
 }
+
+#[tokio::test]
+async fn a_simulation_ends_with_its_script_and_names_the_mistakes_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script.toml");
+    let arguments = ["simulate", "--app-secret", "s", "--listen", "127.0.0.1:0", "--script"];
+    let arguments = [&arguments[..], &[path.to_str().unwrap()]].concat();
+    std::fs::write(&path, "[[step]]\nafter = \"1ms\"\nend = true\n").unwrap();
+    let ended = kabar(&arguments, &[]).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+
+    std::fs::write(&path, "[[step]]\nafter = \"1ms\"\nedn = true\n").unwrap();
+    let refused = kabar(&arguments, &[]).await;
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    for word in ["script.toml", "line 3", "edn"] {
+        assert!(said(&refused).contains(word), "{word} is not named:\n{}", said(&refused));
+    }
+}

@@ -4,6 +4,7 @@ mod calls;
 mod graph;
 mod receiver;
 mod rules;
+mod scripts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -256,7 +257,8 @@ async fn mischief_happens_when_asked_for() {
 
     let dropping = Mischief { drop_answer_percent: 100, ..Mischief::default() };
     stage.simulator.set_mischief(dropping);
-    assert!(stage.post(ID, "t0ken", &text_to("12025550143")).await.is_err());
+    let lost = stage.post(ID, "t0ken", &text_to("12025550143")).await.unwrap_err();
+    assert!(lost.is_request(), "no answer, rather than one that cannot be read: {lost:?}");
     assert_eq!(stage.simulator.sends_to(&Phone::parse("12025550143").unwrap()), 1);
     assert_eq!(stage.status().await.status, Sent);
 }

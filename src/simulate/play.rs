@@ -1,0 +1,180 @@
+//! Plays a script: takes its steps when they are due.
+//!
+//! Invariants: steps are taken in their order, each whole; a step that waits for a number of sends
+//! is taken by the last of them, before that send is answered; what a step changes holds for every
+//! call judged afterwards, and the calls before it were judged by what held then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kabar_core::domain::time::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::crowd;
+use super::script::{Line, Script, Step, When};
+use super::wire;
+use super::world::World;
+
+/// The steps still to be taken, and what the next one counts from.
+#[derive(Debug)]
+pub(super) struct Player {
+    steps: VecDeque<Step>,
+    since: Timestamp,
+    sends_before: u64,
+}
+
+impl Player {
+    pub(super) fn new(script: Option<Script>, now: Timestamp) -> Self {
+        let steps = script.map(|script| script.steps.into()).unwrap_or_default();
+        Self { steps, since: now, sends_before: 0 }
+    }
+
+    /// The next step, if it is due with so many sends accepted.
+    fn take_due(&mut self, now: Timestamp, sends: u64) -> Option<Step> {
+        let (since, sends_before) = match self.steps.front()?.when {
+            When::AtOnce => (self.since, self.sends_before),
+            When::After(span) => (self.since.plus(span), sends),
+            When::AfterSends(count) => (now, self.sends_before.saturating_add(count)),
+        };
+        if since > now || sends_before > sends {
+            return None;
+        }
+        (self.since, self.sends_before) = (since, sends_before);
+        self.steps.pop_front()
+    }
+
+    /// What the next step waits for.
+    fn awaited(&self) -> Option<Awaited> {
+        Some(match self.steps.front()?.when {
+            When::After(span) => Awaited::Instant(self.since.plus(span)),
+            When::AtOnce | When::AfterSends(_) => Awaited::Sends,
+        })
+    }
+}
+
+enum Awaited {
+    Instant(Timestamp),
+    Sends,
+}
+
+/// Takes the steps that wait for a time, until the script or the stand-in ends.
+pub(super) async fn run(world: Arc<World>, stop: CancellationToken) {
+    // Whoever stops us does not wait for the next step.
+    let _stopped = stop.run_until_cancelled(take_in_time(&world)).await;
+}
+
+async fn take_in_time(world: &World) {
+    let mut counts = world.counts.subscribe();
+    loop {
+        world.take_steps();
+        let taken = counts.borrow_and_update().steps;
+        let awaited = world.player().awaited();
+        match awaited {
+            None => return,
+            Some(Awaited::Instant(due)) => world.clock.wait_until(due).await,
+            // Whoever accepts the last of them takes the step.
+            Some(Awaited::Sends) => {
+                if counts.wait_for(|counts| counts.steps != taken).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    /// Takes every step that is due.
+    pub(super) fn take_steps(&self) {
+        let mut player = self.player();
+        loop {
+            let sends = self.counts.borrow().accepted;
+            let Some(step) = player.take_due(self.clock.now(), sends) else { return };
+            let ends = step.end;
+            self.take(step);
+            if ends {
+                player.steps.clear();
+                self.ended.cancel();
+            }
+            self.count(|counts| counts.steps += 1);
+        }
+    }
+
+    fn take(&self, step: Step) {
+        let change = step.change;
+        self.set_mischief(change.mischief(self.mischief()));
+        self.change_manner(|manner| {
+            manner.status_delay = change.status_delay(manner.status_delay);
+            manner.reply_percent = change.reply_percent.unwrap_or(manner.reply_percent);
+            manner.reserved_recipients = change.reserved_recipients.unwrap_or(manner.reserved_recipients);
+        });
+        if let Some(rules) = change.rules {
+            self.set_rules(rules);
+        }
+        if let Some(per_minute) = change.traffic_per_minute {
+            self.set_traffic(per_minute);
+        }
+        for line in step.lines {
+            self.speak(line);
+        }
+        for body in step.posts {
+            self.post(body);
+        }
+        // Last, so that calls that are let through find everything else in force.
+        if let Some(gate) = change.gate {
+            self.gate.send_replace(gate);
+        }
+    }
+
+    /// Lets a customer write what the script says.
+    fn speak(&self, line: Line) {
+        let number = match &line.to {
+            Some(id) => self.number(id.as_str()),
+            None => self.numbers().into_iter().next(),
+        };
+        let Some(number) = number else {
+            tracing::warn!("a customer of the script writes to a number that is not known");
+            return self.count(|counts| counts.given_up += 1);
+        };
+        let now = self.clock.now();
+        let mut message = line.message;
+        let defaults = [
+            ("from", Value::from(line.from.digits())),
+            ("id", self.next_wamid().into()),
+            ("timestamp", wire::seconds(now).into()),
+        ];
+        for (key, value) in defaults {
+            message.entry(key).or_insert(value);
+        }
+        let name = line.name.unwrap_or_else(|| crowd::name_of(self.seed, &line.from));
+        self.deliver(&number, &line.from, &name, message.into(), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn steps_count_from_the_step_before() {
+        let text = "[[step]]\n[[step]]\nafter = \"2s\"\n[[step]]\nafter_sends = 3\n[[step]]\nafter_sends = 3\n\
+                    [[step]]\nafter = \"1s\"";
+        let at = Timestamp::from_millis;
+        let mut player = Player::new(Some(Script::parse(text, Path::new(".")).unwrap()), at(1000));
+        let mut taken = |now, sends| player.take_due(at(now), sends).is_some();
+        assert!(taken(1000, 0));
+        assert!(!taken(2999, 9), "two seconds after the first");
+        // Taken late, and yet its time is that at which it was due.
+        assert!(taken(3500, 10));
+        assert!(!taken(9000, 12));
+        // One send more than needed belongs to the next step.
+        assert!(taken(9000, 14));
+        assert!(!taken(9000, 15));
+        assert!(taken(9500, 16));
+        assert!(!taken(10_499, 16));
+        assert!(taken(10_500, 16));
+        assert!(!taken(99_999, 99));
+    }
+}

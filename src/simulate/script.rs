@@ -1,0 +1,251 @@
+//! Scripts: what the stand-in does, and when, written down.
+//!
+//! Invariants: a script is read whole, its files included, before it begins; whatever is wrong with
+//! it is told with the line and the key. Its steps are taken in their order. Taking them is `play`'s
+//! business.
+
+mod rules;
+mod words;
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::phone::Phone;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use toml::Spanned;
+
+use super::rule::Rule;
+use super::{Gate, Mischief, StatusDelays};
+use rules::RuleWords;
+use words::{BatchItems, NumberId, Percent, PhoneText, Span, TrafficRate};
+
+/// Meta's largest webhook.
+const POST_BYTES_MAX: usize = 3_000_000;
+
+/// What is wrong with a script. It names the line and the key.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ScriptError(String);
+
+/// A script, ready to be played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    pub(super) seed: Option<u64>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// One step: when, and what changes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    pub(super) when: When,
+    pub(super) change: Change,
+    pub(super) lines: Vec<Line>,
+    pub(super) posts: Vec<Bytes>,
+    pub(super) end: bool,
+}
+
+/// When a step is taken, counted from the step before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    AtOnce,
+    After(Duration),
+    AfterSends(u64),
+}
+
+/// A message that a customer writes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    pub(super) from: Phone,
+    pub(super) name: Option<String>,
+    pub(super) to: Option<PhoneNumberId>,
+    /// Meta's message; what is absent of `from`, `id` and `timestamp` is filled in.
+    pub(super) message: Map<String, Value>,
+}
+
+/// What a step sets; everything else stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Change {
+    pub(super) traffic_per_minute: Option<u32>,
+    pub(super) reply_percent: Option<u8>,
+    pub(super) reserved_recipients: Option<bool>,
+    pub(super) gate: Option<Gate>,
+    pub(super) rules: Option<Vec<Rule>>,
+    mischief: MischiefWords,
+    status_delay: DelayWords,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptWords {
+    seed: Option<u64>,
+    #[serde(default)]
+    step: Vec<Spanned<StepWords>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepWords {
+    after: Option<Span>,
+    after_sends: Option<u64>,
+    traffic_per_minute: Option<TrafficRate>,
+    reply_percent: Option<Percent>,
+    reserved_recipients: Option<bool>,
+    gate: Option<Gate>,
+    rules: Option<Vec<RuleWords>>,
+    #[serde(default)]
+    mischief: MischiefWords,
+    #[serde(default)]
+    status_delay: DelayWords,
+    #[serde(default)]
+    write: Vec<LineWords>,
+    #[serde(default)]
+    post: Vec<Spanned<PathBuf>>,
+    #[serde(default)]
+    end: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MischiefWords {
+    duplicate_percent: Option<Percent>,
+    reorder_percent: Option<Percent>,
+    drop_answer_percent: Option<Percent>,
+    early_status_percent: Option<Percent>,
+    late_answer_percent: Option<Percent>,
+    answer_delay: Option<Span>,
+    batch_items: Option<BatchItems>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DelayWords {
+    sent: Option<Span>,
+    delivered: Option<Span>,
+    read: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineWords {
+    from: PhoneText,
+    name: Option<String>,
+    to: Option<NumberId>,
+    message: Spanned<Map<String, Value>>,
+}
+
+impl Script {
+    /// Reads a script's file; the files that it posts lie relative to it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn load(path: &Path) -> Result<Self, ScriptError> {
+        let told = |error: &dyn std::fmt::Display| ScriptError(format!("{}: {error}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| told(&error))?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("."))).map_err(|error| told(&error))
+    }
+
+    /// Reads a script; the files that it posts lie relative to `folder`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ScriptError> {
+        let words: ScriptWords =
+            toml::from_str(text).map_err(|error| ScriptError(error.to_string().trim_end().to_owned()))?;
+        let source = Source { text, folder };
+        let steps = words.step.into_iter().map(|step| source.step(step)).collect::<Result<_, _>>()?;
+        Ok(Self { seed: words.seed, steps })
+    }
+}
+
+/// What steps are read from.
+struct Source<'a> {
+    text: &'a str,
+    folder: &'a Path,
+}
+
+impl Source<'_> {
+    fn step(&self, spanned: Spanned<StepWords>) -> Result<Step, ScriptError> {
+        let span = spanned.span();
+        let words = spanned.into_inner();
+        let when = match (words.after, words.after_sends) {
+            (None, None) => When::AtOnce,
+            (Some(span), None) => When::After(span.0),
+            (None, Some(sends)) => When::AfterSends(sends),
+            (Some(_), Some(_)) => {
+                return Err(self.wrong(&span, "after", "a step has after or after_sends, not both"));
+            }
+        };
+        let change = Change {
+            traffic_per_minute: words.traffic_per_minute.map(|rate| rate.0),
+            reply_percent: words.reply_percent.map(|percent| percent.0),
+            reserved_recipients: words.reserved_recipients,
+            gate: words.gate,
+            rules: words.rules.map(|rules| rules.into_iter().map(|words| words.0).collect()),
+            mischief: words.mischief,
+            status_delay: words.status_delay,
+        };
+        let lines = words.write.into_iter().map(|line| self.line(line)).collect::<Result<_, _>>()?;
+        let posts = words.post.iter().map(|path| self.post(path)).collect::<Result<_, _>>()?;
+        Ok(Step { when, change, lines, posts, end: words.end })
+    }
+
+    fn line(&self, words: LineWords) -> Result<Line, ScriptError> {
+        let span = words.message.span();
+        let message = words.message.into_inner();
+        if !message.get("type").is_some_and(Value::is_string) {
+            return Err(self.wrong(&span, "message", "must have a type, such as \"text\""));
+        }
+        Ok(Line { from: words.from.0, name: words.name, to: words.to.map(|to| to.0), message })
+    }
+
+    fn post(&self, path: &Spanned<PathBuf>) -> Result<Bytes, ScriptError> {
+        let file = self.folder.join(path.get_ref());
+        let body = fs::read(&file).map_err(|error| {
+            self.wrong(&path.span(), "post", &format!("cannot read {}: {error}", file.display()))
+        })?;
+        if body.len() > POST_BYTES_MAX {
+            return Err(self.wrong(&path.span(), "post", "has more than 3 MB, Meta's largest webhook"));
+        }
+        Ok(body.into())
+    }
+
+    fn wrong(&self, span: &Range<usize>, key: &str, why: &str) -> ScriptError {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        ScriptError(format!("line {}: {key}: {why}", before.matches('\n').count() + 1))
+    }
+}
+
+impl Change {
+    /// What goes wrong on the way from now on.
+    pub(super) fn mischief(&self, before: Mischief) -> Mischief {
+        let words = &self.mischief;
+        let percent = |said: Option<Percent>, before| said.map_or(before, |percent| percent.0);
+        Mischief {
+            duplicate_percent: percent(words.duplicate_percent, before.duplicate_percent),
+            reorder_percent: percent(words.reorder_percent, before.reorder_percent),
+            drop_answer_percent: percent(words.drop_answer_percent, before.drop_answer_percent),
+            early_status_percent: percent(words.early_status_percent, before.early_status_percent),
+            late_answer_percent: percent(words.late_answer_percent, before.late_answer_percent),
+            answer_delay: words.answer_delay.map_or(before.answer_delay, |span| span.0),
+            batch_items_max: words.batch_items.map_or(before.batch_items_max, |items| items.0),
+        }
+    }
+
+    /// How fast statuses follow from now on.
+    pub(super) fn status_delay(&self, before: StatusDelays) -> StatusDelays {
+        let span = |said: Option<Span>, before| said.map_or(before, |span| span.0);
+        StatusDelays {
+            sent: span(self.status_delay.sent, before.sent),
+            delivered: span(self.status_delay.delivered, before.delivered),
+            read: span(self.status_delay.read, before.read),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
