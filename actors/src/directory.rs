@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use imbl::{HashMap, OrdMap};
 use kabar_core::clock::Clock;
-use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
@@ -163,6 +163,19 @@ impl Directory {
     /// Every account.
     pub(crate) fn slots(&self) -> Vec<Arc<AccountSlot>> {
         self.snapshot().accounts.values().cloned().collect()
+    }
+
+    /// How many accounts have each status. Looks at each of them.
+    #[must_use]
+    pub fn accounts_by_status(&self) -> [(AccountStatus, i64); AccountStatus::ALL.len()] {
+        let mut counts = AccountStatus::ALL.map(|status| (status, 0));
+        for slot in self.snapshot().accounts.values() {
+            let status = slot.account().status;
+            if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == status) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// A tenant's accounts, newest first.

@@ -4,9 +4,12 @@
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::domain::account::AccountStatus;
 
 macro_rules! metrics {
     (counters { $($(#[$cdoc:meta])* $counter:ident = $cname:literal, $chelp:literal;)* }
@@ -15,6 +18,7 @@ macro_rules! metrics {
         /// Every metric of the server. Cheap to count on; read by `encode`.
         pub struct Metrics {
             registry: Registry,
+            accounts: Family<[(&'static str, &'static str); 1], Gauge>,
             $(#[doc = $chelp] pub $counter: Counter,)*
             $(#[doc = $ghelp] pub $gauge: Gauge,)*
             $(#[doc = $hhelp] pub $histogram: Histogram,)*
@@ -23,10 +27,12 @@ macro_rules! metrics {
         impl Default for Metrics {
             fn default() -> Self {
                 let mut registry = Registry::with_prefix("kabar");
+                let accounts = Family::default();
+                registry.register("accounts", "Connected numbers by status", accounts.clone());
                 $(let $counter = Counter::default(); registry.register($cname, $chelp, $counter.clone());)*
                 $(let $gauge = Gauge::default(); registry.register($gname, $ghelp, $gauge.clone());)*
                 $(let $histogram = Histogram::new($buckets); registry.register($hname, $hhelp, $histogram.clone());)*
-                Self { registry, $($counter,)* $($gauge,)* $($histogram,)* }
+                Self { registry, accounts, $($counter,)* $($gauge,)* $($histogram,)* }
             }
         }
     };
@@ -70,6 +76,13 @@ metrics! {
 }
 
 impl Metrics {
+    /// Notes how many accounts have each status.
+    pub fn note_accounts(&self, by_status: impl IntoIterator<Item = (AccountStatus, i64)>) {
+        for (status, count) in by_status {
+            self.accounts.get_or_create(&[("status", status.as_str())]).set(count);
+        }
+    }
+
     /// The text that `GET /metrics` answers.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -96,9 +109,12 @@ mod tests {
         metrics.page_hits.inc();
         metrics.residents.set(3);
         metrics.cycle_seconds.observe(0.003);
+        metrics.note_accounts([(AccountStatus::Degraded, 2), (AccountStatus::Connected, 0)]);
         let text = metrics.encode();
         assert!(text.contains("kabar_page_hits_total 1"), "{text}");
         assert!(text.contains("kabar_resident_accounts 3"), "{text}");
         assert!(text.contains("kabar_cycle_seconds_count 1"), "{text}");
+        assert!(text.contains("kabar_accounts{status=\"degraded\"} 2"), "{text}");
+        assert!(text.contains("kabar_accounts{status=\"connected\"} 0"), "{text}");
     }
 }

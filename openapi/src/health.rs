@@ -137,6 +137,7 @@ impl HealthApi {
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
     async fn metrics(&self) -> Result<MetricsText, Fails<NeverFails>> {
+        self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
         Ok(MetricsText(self.0.metrics.encode()))
     }
 }

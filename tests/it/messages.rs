@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use kabar::simulate::Failure;
-use kabar_core::domain::phone::Phone;
 use serde_json::{Value, json};
 
 use crate::harness::{Tenant, TestServer, check_object, from, patiently, text};
 
 mod lists;
+mod outcomes;
 mod receipts;
 mod refusals;
 mod statuses;
@@ -177,83 +176,5 @@ async fn an_account_that_is_not_connected_sends_nothing() {
     tenant.post("messages", &Tenant::template(&from(1))).await.refused(422, "account_not_connected");
     assert_eq!(tenant.get("messages?direction=outbound").await.rows().len(), 0);
     server.operator.patch(&path, &json!({"status": "connected"})).await.is(200);
-    tenant.sent(&from(1)).await;
-}
-
-#[tokio::test]
-async fn errors_that_pass_are_tried_again_and_those_that_last_are_told() {
-    let server = TestServer::manual().await;
-    let tenant = server.tenant().await;
-    let flaky = Phone::parse(&from(7)).unwrap();
-    server.simulator.set_failure(flaky, Some(Failure { code: 131_016, times: Some(1) }));
-    let id = text(&tenant.sends(&from(7)).await["id"]);
-    let mut counts = server.simulator.counts();
-    patiently(counts.wait_for(|counts| counts.refused == 1)).await.unwrap();
-    assert_eq!(tenant.message(&id).await["status"], "pending");
-    patiently(async {
-        while server.simulator.counts().borrow().accepted == 0 {
-            // Each look moves the clock on, whenever the retry may have been scheduled.
-            server.clock.advance(Duration::from_millis(200));
-            tenant.message(&id).await;
-        }
-    })
-    .await;
-    tenant.message_when(&id, |message| message["status"] == "sent").await;
-    assert_eq!(server.simulator.sends_to(&Phone::parse(&from(7)).unwrap()), 1);
-    for (code, word) in [
-        (132_000, "template_param_count_mismatch"),
-        (132_001, "template_not_found"),
-        (132_012, "template_param_format_mismatch"),
-        (132_015, "template_paused"),
-        (132_016, "template_disabled"),
-        (100, "whatsapp_error"),
-    ] {
-        let to = format!("62813{code:07}");
-        server.simulator.set_failure(Phone::parse(&to).unwrap(), Some(Failure::always(code)));
-        let id = text(&tenant.sends(&to).await["id"]);
-        let failed = tenant.message_when(&id, |message| message["status"] == "failed").await;
-        assert_eq!(
-            (&failed["error"]["code"], &failed["error"]["provider_code"]),
-            (&json!(word), &json!(code))
-        );
-        assert!(failed["failed_at"].is_string() && failed["sent_at"].is_null());
-    }
-}
-
-#[tokio::test]
-async fn errors_that_arrive_as_statuses_have_the_contracts_codes() {
-    let server =
-        TestServer::shaped(|options| options.status_delay = kabar::simulate::StatusDelays::NONE).await;
-    let tenant = server.tenant().await;
-    for (code, word) in [
-        (131_026, "recipient_not_on_whatsapp"),
-        (131_047, "outside_24h_window"),
-        (131_049, "marketing_limit_reached"),
-        (131_052, "media_download_failed"),
-        (131_053, "media_download_failed"),
-    ] {
-        let id = text(&tenant.sends(&format!("+1202{code:07}")).await["id"]);
-        let failed = tenant.message_when(&id, |message| message["status"] == "failed").await;
-        assert_eq!(
-            (&failed["error"]["code"], &failed["error"]["provider_code"]),
-            (&json!(word), &json!(code))
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_refused_token_degrades_the_account_until_it_gets_a_new_one() {
-    let server = TestServer::start().await;
-    let tenant = server.tenant().await;
-    let path = format!("/admin/v1/accounts/{}", tenant.id);
-    server.operator.patch(&path, &json!({"access_token": "expired-1"})).await.is(200);
-    let id = text(&tenant.sends(&from(1)).await["id"]);
-    let failed = tenant.message_when(&id, |message| message["status"] == "failed").await;
-    assert_eq!(failed["error"]["provider_code"], 190);
-    let row = tenant.api.get("/v1/accounts?status=all").await.rows().remove(0);
-    assert_eq!(row["status"], "degraded");
-    assert!(tenant.api.get("/v1/accounts").await.rows().is_empty());
-    tenant.post("messages", &Tenant::template(&from(1))).await.refused(422, "account_not_connected");
-    server.operator.patch(&path, &json!({"access_token": "EAAGnew"})).await.is(200);
     tenant.sent(&from(1)).await;
 }
