@@ -21,6 +21,7 @@ mod ingress;
 mod load;
 mod long_polls;
 mod messages;
+mod meta;
 mod operator;
 mod paging;
 mod response_cache;

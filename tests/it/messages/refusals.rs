@@ -27,10 +27,23 @@ fn list(rows: usize, title: &str, description: &str) -> Value {
     json!({"type": "list", "body": {"text": "?"}, "action": {"button": "Open", "sections": [{"title": "S", "rows": rows}]}})
 }
 
+/// Two sections that have so many rows between them, told apart by `id`.
+fn sections(first: usize, second: usize, id: impl Fn(usize) -> String) -> Value {
+    let row = |nth: usize| json!({"id": id(nth), "title": "A"});
+    let one: Vec<Value> = (0..first).map(&row).collect();
+    let two: Vec<Value> = (first..first + second).map(&row).collect();
+    json!({"type": "list", "body": {"text": "?"}, "action": {"button": "Open",
+        "sections": [{"title": "One", "rows": one}, {"title": "Two", "rows": two}]}})
+}
+
+fn numbered(nth: usize) -> String {
+    format!("r{nth}")
+}
+
 /// Bodies at their limits.
 fn at_the_limit() -> Vec<Value> {
-    let numbered = |nth: usize| format!("{nth}{}", "x".repeat(255));
-    let mut framed = buttons(1, numbered, "A");
+    let longest = |nth: usize| format!("{nth}{}", "x".repeat(255));
+    let mut framed = buttons(1, longest, "A");
     framed["body"] = json!({"text": long(1024)});
     framed["header"] = json!({"type": "text", "text": long(60)});
     framed["footer"] = json!({"text": long(60)});
@@ -38,8 +51,19 @@ fn at_the_limit() -> Vec<Value> {
         of("text", json!({"body": long(4096)})),
         of("text", json!({"body": "x"})),
         of("image", json!({"id": "1", "caption": long(1024)})),
-        of("interactive", buttons(3, numbered, &long(20))),
+        of("video", json!({"id": "1", "caption": long(1024)})),
+        of("document", json!({"id": "1", "caption": long(1024)})),
+        of("document", json!({"id": "1", "filename": "x"})),
+        of("image", json!({"id": "1", "caption": ""})),
+        of("interactive", buttons(3, longest, &long(20))),
+        of("interactive", buttons(1, numbered, "x")),
         of("interactive", list(10, &long(24), &long(72))),
+        of("interactive", list(1, "x", "")),
+        of("interactive", sections(9, 1, numbered)),
+        of("interactive", with(buttons(1, numbered, "A"), "body", json!({"text": "x"}))),
+        of("location", json!({"latitude": 90, "longitude": -180})),
+        of("contacts", json!([{"name": {"formatted_name": "x"}}])),
+        of("reaction", json!({"message_id": "x", "emoji": ""})),
         of("interactive", framed),
     ]
 }
@@ -70,6 +94,17 @@ fn plain() -> Vec<Case> {
         ("image", json!({"link": "ftp://a.b/c"}), VALUE, "image.link"),
         ("image", json!({"link": "nonsense"}), VALUE, "image.link"),
         ("image", json!({"id": "1", "caption": long(1025)}), VALUE, "image.caption"),
+        ("video", json!({"id": "1", "caption": long(1025)}), VALUE, "video.caption"),
+        ("document", json!({"id": "1", "caption": long(1025)}), VALUE, "document.caption"),
+        ("video", json!({"link": "http://a.b/c"}), VALUE, "video.link"),
+        ("audio", json!({"link": "http://a.b/c"}), VALUE, "audio.link"),
+        ("document", json!({"link": "http://a.b/c"}), VALUE, "document.link"),
+        ("sticker", json!({"link": "http://a.b/c"}), VALUE, "sticker.link"),
+        ("audio", json!({"link": "https://a.b/c", "id": "1"}), VALUE, "audio.id"),
+        ("sticker", json!({}), MISSING, "sticker.link"),
+        ("video", json!({"id": "1", "filename": "x"}), VALUE, "video.filename"),
+        ("audio", json!({"id": "1", "filename": "x"}), VALUE, "audio.filename"),
+        ("sticker", json!({"id": "1", "filename": "x"}), VALUE, "sticker.filename"),
         ("audio", json!({"id": "1", "caption": "x"}), VALUE, "audio.caption"),
         ("sticker", json!({"id": "1", "caption": "x"}), VALUE, "sticker.caption"),
         ("image", json!({"id": "1", "filename": "x"}), VALUE, "image.filename"),
@@ -95,7 +130,6 @@ fn plain() -> Vec<Case> {
 /// Interactive messages, beyond one limit each.
 fn interactive() -> Vec<Case> {
     let same = |_| "same".to_owned();
-    let numbered = |nth: usize| format!("{nth}");
     let one = || buttons(1, numbered, "A");
     let header = json!({"type": "text", "text": long(61)});
     [
@@ -103,7 +137,18 @@ fn interactive() -> Vec<Case> {
         (buttons(0, numbered, "A"), "action.buttons"),
         (buttons(2, same, "A"), "action.buttons[1].reply.id"),
         (buttons(1, |_| "x".repeat(257), "A"), "action.buttons[0].reply.id"),
+        (buttons(1, |_| String::new(), "A"), "action.buttons[0].reply.id"),
         (buttons(1, numbered, &long(21)), "action.buttons[0].reply.title"),
+        (buttons(1, numbered, ""), "action.buttons[0].reply.title"),
+        (list(0, "A", "d"), "action.sections[0].rows"),
+        (list(1, "", "d"), "action.sections[0].rows[0].title"),
+        (sections(9, 2, numbered), "action.sections"),
+        (sections(1, 1, |_| "same".to_owned()), "action.sections[1].rows[0].id"),
+        (with(one(), "body", json!({"text": ""})), "body.text"),
+        (with(one(), "footer", json!({"text": ""})), "footer.text"),
+        (with(one(), "header", json!({"type": "text", "text": ""})), "header.text"),
+        (with(one(), "header", json!({"type": "audio", "audio": {"id": "1"}})), "header.type"),
+        (with(list(1, "A", "d"), "header", json!({"type": "image", "image": {"id": "1"}})), "header.type"),
         (list(11, "A", "d"), "action.sections[0].rows"),
         (list(1, &long(25), "d"), "action.sections[0].rows[0].title"),
         (list(1, "A", &long(73)), "action.sections[0].rows[0].description"),
