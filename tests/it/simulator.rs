@@ -2,6 +2,7 @@
 
 mod calls;
 mod graph;
+mod page;
 mod receiver;
 mod rules;
 mod scripts;
