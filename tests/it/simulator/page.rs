@@ -78,8 +78,9 @@ fn every_example_is_on_the_page() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = page();
     for file in std::fs::read_dir(root.join("docs/examples/simulator")).unwrap() {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".toml") {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let name = path.file_name().unwrap().to_str().unwrap();
             assert!(page.contains(&format!("(examples/simulator/{name})")), "{name} is not on the page");
         }
     }
