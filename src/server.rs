@@ -8,11 +8,14 @@ mod connections;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kabar_actors::{Accounts, AccountsOptions, AccountsParts, Directory, Idempotency};
+use kabar_actors::{
+    Accounts, AccountsOptions, AccountsParts, Cluster, ClusterOptions, Directory, Idempotency,
+};
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Secret;
+use kabar_core::forward::Forwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::{Store, StoreOptions};
@@ -43,6 +46,7 @@ pub struct Server {
     pub store: Store,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    cluster: Cluster,
     tasks: TaskTracker,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
@@ -65,12 +69,18 @@ impl Server {
             .await
             .with_context(|| format!("cannot open {url}"))?;
         let metrics = Arc::new(Metrics::default());
+        let place = ClusterOptions {
+            address: settings.cluster.address.as_deref().map(Arc::from),
+            lease: settings.cluster.lease,
+        };
+        let cluster = Cluster::enter(store.clone(), place, &clock).await?;
         let directory = Directory::load(store.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let parts = AccountsParts {
             store: store.clone(),
             directory: directory.clone(),
+            cluster: cluster.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
@@ -86,6 +96,7 @@ impl Server {
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
         let app = App {
             accounts: accounts.clone(),
+            forwarder: Forwarder::new()?,
             directory: directory.clone(),
             idempotency: Idempotency::new(store.clone(), clock.clone()),
             clock,
@@ -106,7 +117,7 @@ impl Server {
         };
         let surface = kabar_openapi::service(app);
         let serving = tasks.spawn(connections::serve(listener, surface, stopping.clone(), tasks.clone()));
-        Ok(Self { directory, accounts, store, metrics, tasks, stopping, serving })
+        Ok(Self { directory, accounts, store, metrics, cluster, tasks, stopping, serving })
     }
 
     /// Stops: no new connections, long polls answered at once, requests and commits finished,
@@ -120,6 +131,7 @@ impl Server {
         self.tasks.close();
         self.tasks.wait().await;
         self.accounts.stop().await;
+        self.cluster.leave().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")
     }

@@ -63,7 +63,7 @@ pub(crate) enum AccountMessage {
     Execute(Box<Work>),
     /// Commit what is queued.
     Cycle,
-    /// Stop. Sent when nothing is queued and nothing can be queued any more.
+    /// Finish what is queued, and stop. Sent when nothing can be queued any more.
     Retire,
 }
 
@@ -106,8 +106,12 @@ impl Actor for AccountActor {
                 }
             }
             AccountMessage::Retire => {
-                ledger.retire();
-                myself.stop(None);
+                if ledger.retire() {
+                    myself.stop(None);
+                } else {
+                    // Behind what is on its way.
+                    myself.cast(AccountMessage::Retire)?;
+                }
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! Invariants: an account has at most one resident at a time; a command that was not answered may
 //! have been carried out, one that was refused was not; nothing waits without a bound.
 
+mod places;
 mod polls;
 mod residency;
 
@@ -25,11 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::{AccountMessage, Outcome, Work};
+use crate::cluster::Cluster;
 use crate::directory::Directory;
 use crate::idempotency::Claim;
 use crate::question::Render;
 use crate::resident::Resident;
 use crate::slot::AccountSlot;
+pub use places::Place;
 use residency::Supervisor;
 
 /// Owners that a command follows, one after another, before it is given up.
@@ -44,6 +47,9 @@ pub enum Unavailable {
     /// Too much waits for this account already.
     #[error("too many commands wait for this account")]
     Overloaded,
+    /// Another node serves the account.
+    #[error("another node serves the account")]
+    Elsewhere,
     /// The account's actor died on the way; whether the command was carried out is unknown.
     #[error("the account was interrupted")]
     Crashed,
@@ -52,6 +58,9 @@ pub enum Unavailable {
 impl Unavailable {
     /// Logs a store's error where it ends, and keeps what a caller may know of it.
     pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
+        if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced) {
+            return Self::Elsewhere;
+        }
         tracing::error!(error = cause(error), "{what}");
         Self::Storage
     }
@@ -113,6 +122,7 @@ pub struct ResidentReport {
 pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
+    pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) graph: GraphClient,
@@ -134,6 +144,8 @@ pub struct AccountsParts {
     pub store: Store,
     /// Tenants and accounts.
     pub directory: Directory,
+    /// This server's place.
+    pub cluster: Cluster,
     /// Time.
     pub clock: Arc<Clock>,
     /// Counters.
@@ -161,6 +173,7 @@ impl Accounts {
         let accounts = Self(Arc::new(Ground {
             store: parts.store,
             directory: parts.directory,
+            cluster: parts.cluster,
             clock: parts.clock,
             metrics: parts.metrics,
             graph: parts.graph,
@@ -175,8 +188,20 @@ impl Accounts {
         tasks.spawn(async move { sweeper.sweep().await });
         let purger = accounts.clone();
         tasks.spawn(async move { purger.purge().await });
+        let keeper = accounts.clone();
+        tasks.spawn(async move { keeper.keep_place().await });
+        if accounts.is_clustered() {
+            let follower = accounts.clone();
+            tasks.spawn(async move { follower.follow_directory().await });
+        }
         accounts.resume_sending().await?;
         Ok(accounts)
+    }
+
+    /// Whether other nodes serve accounts too.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.0.cluster.is_shared()
     }
 
     /// Has an account carry out a command. Answers once the outcome is durable.

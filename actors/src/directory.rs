@@ -6,8 +6,10 @@
 
 mod admin;
 mod entry;
+mod refresh;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use imbl::{HashMap, OrdMap};
@@ -75,6 +77,12 @@ impl Snapshot {
         }
     }
 
+    fn drop_key(&mut self, id: ApiKeyId) {
+        if let Some(digest) = self.digests.remove(&id) {
+            self.callers.remove(&digest);
+        }
+    }
+
     fn put_account(&mut self, account: Account) -> Arc<AccountSlot> {
         let (id, number, organisation) = (account.id, account.number, account.organisation_id);
         let phone_number_id = account.phone_number_id.clone();
@@ -107,6 +115,8 @@ struct Shared {
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
+    /// Revision of the directory up to which other nodes' changes are known.
+    known: AtomicI64,
 }
 
 /// See the module. Cheap to clone.
@@ -119,10 +129,13 @@ impl Directory {
     /// # Errors
     /// [`Unavailable::Storage`] when the store cannot be read.
     pub async fn load(store: Store, clock: Arc<Clock>) -> Result<Self, Unavailable> {
+        // Read first: what changes meanwhile is read again.
+        let known = store.directory_revision().await;
+        let known = AtomicI64::new(known.map_err(|error| Unavailable::of(&error, "directory not read"))?);
         let rows = store.directory().await.map_err(|error| Unavailable::of(&error, "directory not read"))?;
         let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, clock.now()));
         let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
-        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing })))
+        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing, known })))
     }
 
     fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod cluster;
 mod directory;
 mod housekeeping;
 mod idempotency;
@@ -16,7 +17,8 @@ mod sender;
 mod slot;
 mod view;
 
-pub use accounts::{Accounts, AccountsOptions, AccountsParts, ResidentReport, Unavailable};
+pub use accounts::{Accounts, AccountsOptions, AccountsParts, Place, ResidentReport, Unavailable};
+pub use cluster::{Cluster, ClusterOptions, EntryError};
 pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,

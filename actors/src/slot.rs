@@ -1,25 +1,38 @@
 //! The place of an account in the directory: its row, and its actor while it is resident.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
+use kabar_core::domain::time::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::resident::Resident;
+
+/// How long it is remembered which node serves an account. A wrong memory costs one detour: that node
+/// says that it does not.
+const REMEMBERED: Duration = Duration::from_secs(2);
 
 /// One account that this server knows. There is one slot per account, for as long as it runs.
 #[derive(Debug)]
 pub struct AccountSlot {
     account: ArcSwap<Account>,
     resident: ArcSwapOption<Resident>,
+    /// The node that was last seen to serve it, and when.
+    elsewhere: ArcSwapOption<(Arc<str>, Timestamp)>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
 }
 
 impl AccountSlot {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account: ArcSwap::new(account), resident: ArcSwapOption::empty(), activating: Mutex::new(()) }
+        Self {
+            account: ArcSwap::new(account),
+            resident: ArcSwapOption::empty(),
+            elsewhere: ArcSwapOption::empty(),
+            activating: Mutex::new(()),
+        }
     }
 
     /// The account as of its last commit.
@@ -36,7 +49,24 @@ impl AccountSlot {
         self.resident.load_full()
     }
 
+    /// The address of the node that served it a moment ago.
+    pub(crate) fn elsewhere(&self, now: Timestamp) -> Option<Arc<str>> {
+        let seen = self.elsewhere.load();
+        let (address, at) = &**seen.as_ref()?;
+        (now < at.plus(REMEMBERED)).then(|| address.clone())
+    }
+
+    pub(crate) fn set_elsewhere(&self, address: Arc<str>, now: Timestamp) {
+        self.elsewhere.store(Some(Arc::new((address, now))));
+    }
+
+    /// Forgets which node serves it: that one says that it does not.
+    pub fn forget_elsewhere(&self) {
+        self.elsewhere.store(None);
+    }
+
     pub(crate) fn settle(&self, resident: Arc<Resident>) {
+        self.forget_elsewhere();
         self.resident.store(Some(resident));
     }
 

@@ -93,6 +93,8 @@ pub struct Settings {
     pub operator_token: Option<Secret>,
     /// Meta's side.
     pub whatsapp: WhatsApp,
+    /// Other nodes.
+    pub cluster: Cluster,
     /// What only `kabar dev` reads.
     pub dev: Dev,
     /// Calls to addresses that tenants name.
@@ -119,6 +121,15 @@ pub struct WhatsApp {
     pub version: String,
     /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
     pub settle: Duration,
+}
+
+/// Other nodes on the same database.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Where they reach this one, without a slash at the end; `None`: there are no others.
+    pub address: Option<String>,
+    /// How long they wait before they take over from a node that has fallen silent.
+    pub lease: Duration,
 }
 
 /// What only `kabar dev` reads.
@@ -192,6 +203,7 @@ impl Settings {
         let database_url = from.parsed("database_url", DatabaseUrl::parse);
         let operator_token = from.secret("operator_token", values::operator_token_for(mode));
         let whatsapp = WhatsApp::read(from);
+        let cluster = Cluster::read(from);
         let dev = from.count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.switch("outbound.allow_loopback");
         let limits = Limits::read(from);
@@ -203,6 +215,7 @@ impl Settings {
             database_url: database_url?,
             operator_token,
             whatsapp: whatsapp?,
+            cluster: cluster?,
             dev: Dev { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: Outbound { allow_loopback: allow_loopback? },
             limits: limits?,
@@ -226,6 +239,14 @@ impl WhatsApp {
         let version = from.parsed("whatsapp.version", values::graph_version);
         let settle = from.count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
         Some(Self { app_secret, verify_token, base_url, version: version?, settle: settle? })
+    }
+}
+
+impl Cluster {
+    fn read(from: &mut reader::Reader) -> Option<Self> {
+        let address = from.optional("cluster.address", values::base_url);
+        let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
+        Some(Self { address, lease: lease? })
     }
 }
 

@@ -127,6 +127,8 @@ typed_ids! {
     EventId = "evt";
     /// One HTTP request.
     RequestId = "req";
+    /// One run of a server; never leaves the house.
+    NodeId = "node";
 }
 
 /// Where ids come from. Ids of one source are strictly ascending within one instant.

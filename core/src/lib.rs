@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod cursor;
 pub mod domain;
+pub mod forward;
 pub mod ids;
 pub mod meta;
 pub mod metrics;

@@ -54,6 +54,8 @@ metrics! {
         retirements = "account_retirements", "Idle accounts dropped from memory";
         crashes = "account_crashes", "Account actors that died and were started again";
         overloads = "overloads", "Commands refused because an account's queue was full";
+        forwards = "forwarded_requests", "Requests handed on to the node that serves their account";
+        forward_failures = "forward_failures", "Requests that could not be handed on";
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
         webhook_skipped = "whatsapp_items_skipped", "Items of webhooks that were skipped: unknown number, unreadable, unknown status";
@@ -66,6 +68,7 @@ metrics! {
     }
     gauges {
         residents = "resident_accounts", "Accounts in memory";
+        nodes = "nodes", "Nodes of this database that are alive, this one included";
         waiting_polls = "waiting_polls", "Long polls that wait";
     }
     histograms {

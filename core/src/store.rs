@@ -17,6 +17,7 @@ mod event;
 mod facts;
 mod idempotency;
 mod message;
+mod node;
 mod organisation;
 mod parked;
 mod purge;
@@ -29,6 +30,9 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::engine::Presence;
+pub use self::node::Renewed;
+pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
 pub use self::secrets::ServerSecrets;
 
@@ -58,6 +62,9 @@ pub enum StoreError {
     /// Somebody else committed for this account: the caller's picture is old, and it must reload.
     #[error("another writer owns the account")]
     Fenced,
+    /// Another node, which is reached at this address, serves the account: ask there.
+    #[error("another node serves the account")]
+    Elsewhere(Arc<str>),
     /// A row that this server did not write so: a defect, or a file that was tampered with.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),

@@ -9,6 +9,7 @@ use kabar_core::clock::Clock;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::page::Position;
+use kabar_core::forward::Forwarder;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ use crate::params::CursorText;
 pub struct App {
     /// Commands and questions.
     pub accounts: Accounts,
+    /// The way to other nodes.
+    pub forwarder: Forwarder,
     /// Tenants, keys, users, accounts.
     pub directory: Directory,
     /// Remembered answers.

@@ -173,6 +173,9 @@ impl From<Unavailable> for ApiError {
             Unavailable::Overloaded => {
                 Self::new(ErrorCode::Overloaded, "too much waits for this account; try again shortly")
             }
+            Unavailable::Elsewhere => {
+                Self::new(ErrorCode::Overloaded, "the account is moving to another node; try again shortly")
+            }
             Unavailable::Crashed => Self::internal(),
         }
     }

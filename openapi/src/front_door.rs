@@ -1,6 +1,6 @@
 //! The one way in: every request passes here, whatever becomes of it.
 //!
-//! Order: request id → CORS preflight → key → budget → suspension → fast lane → body → operation →
+//! Order: request id → CORS preflight → another node's account → key → budget → suspension → fast lane → body → operation →
 //! id, rate-limit and other headers → compression. Invariants: every answer has a request id; every answer
 //! to a valid key has its budget's headers; what is not 2xx or 3xx has the error envelope, panics
 //! too. What an operation means is none of its business.
@@ -8,6 +8,7 @@
 mod admission;
 mod bodies;
 mod cors;
+pub(crate) mod elsewhere;
 mod encoding;
 mod gzip;
 mod methods;
@@ -58,6 +59,8 @@ struct Visit {
     encoding: Option<Encoding>,
     origin: Option<HeaderValue>,
     admitted: Option<Admitted>,
+    /// Another node gave the answer: it is sealed already.
+    foreign: bool,
 }
 
 /// A tenant who showed a valid key, and what is left of the budget.
@@ -100,12 +103,17 @@ impl FrontDoor {
             encoding: Encoding::of(request.headers()),
             origin: self.cors.origin(request.headers()),
             admitted: None,
+            foreign: false,
         }
     }
 
     async fn pass(&self, mut request: Request, visit: &mut Visit) -> Result<Response, ApiError> {
         if let Some(preflight) = Cors::preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
+        }
+        if let Some(answer) = self.elsewhere(&mut request, visit).await? {
+            visit.foreign = true;
+            return Ok(answer);
         }
         match visit.door {
             Door::Open => {}
@@ -186,6 +194,9 @@ impl Endpoint for FrontDoor {
             }
         };
         log.write(&visit.request_id, response.status());
+        if visit.foreign {
+            return Ok(response);
+        }
         Ok(seal::seal(&self.app, visit, response).await)
     }
 }

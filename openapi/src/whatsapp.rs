@@ -6,12 +6,14 @@
 //! format is `kabar_core::meta`'s affair.
 
 pub mod challenge;
+mod onward;
 pub mod signed;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use kabar_actors::AccountSlot;
+use kabar_actors::{AccountSlot, Place, Unavailable};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::{AccountStatus, Secret};
 use kabar_core::domain::command::Command;
@@ -20,6 +22,7 @@ use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
 use poem_openapi::OpenApi;
 
 use self::challenge::Challenge;
+use self::onward::hand_on;
 use self::signed::SignedBody;
 use crate::access::is_shown;
 use crate::app::App;
@@ -87,7 +90,7 @@ impl WhatsAppApi {
         })?;
         self.0.metrics.webhooks.inc();
         self.report(&webhook);
-        self.take_in(webhook.groups, &signer).await?;
+        self.take_in(&body, webhook.groups, &signer).await?;
         Ok(Data(super::health::Status::ok()))
     }
 }
@@ -130,26 +133,55 @@ impl WhatsAppApi {
         vouched && account.status != AccountStatus::Disconnected
     }
 
-    async fn take_in(&self, groups: Vec<AccountGroup>, signer: &Secret) -> Result<(), ApiError> {
+    async fn take_in(
+        &self,
+        body: &SignedBody,
+        groups: Vec<AccountGroup>,
+        signer: &Secret,
+    ) -> Result<(), ApiError> {
+        let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
         let commands = groups.into_iter().filter_map(|group| {
+            let number = group.phone_number_id.as_str();
+            if meant.as_ref().is_some_and(|meant| !meant.contains(&number)) {
+                return None;
+            }
             let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
-            let slot = self.0.directory.account_of_number(group.phone_number_id.as_str());
+            let slot = self.0.directory.account_of_number(number);
             let Some(slot) = slot.filter(|slot| self.takes(slot, signer)) else {
                 self.0.metrics.webhook_skipped.inc_by(items);
-                tracing::warn!(phone_number_id = %group.phone_number_id, items, "items for a number not connected");
+                tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;
             };
-            self.0.metrics.webhook_items.inc_by(items);
-            Some(async move { self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await })
+            Some(async move { (self.ingest(&slot, group).await, slot) })
         });
-        for outcome in join_all(commands).await {
-            // Either is a 503, so that WhatsApp tries again; a crash too.
-            outcome.map_err(|unavailable| match ApiError::from(unavailable) {
-                told if told.retry_after_s().is_some() => told,
-                _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
-            })??;
+        let mut away: BTreeMap<Arc<str>, Vec<Arc<AccountSlot>>> = BTreeMap::new();
+        for (outcome, slot) in join_all(commands).await {
+            match outcome {
+                Ok(Place::Here) => {}
+                Ok(Place::There(address)) if meant.is_none() => away.entry(address).or_default().push(slot),
+                Ok(Place::There(_)) => return Err(Unavailable::Elsewhere.into()),
+                Err(refused) => return Err(refused),
+            }
         }
-        Ok(())
+        let passed = away.iter().map(|(address, slots)| hand_on(&self.0, body, address, slots));
+        join_all(passed).await.into_iter().collect()
+    }
+
+    /// Has an account take its items in, or says which node serves it.
+    async fn ingest(&self, slot: &Arc<AccountSlot>, group: AccountGroup) -> Result<Place, ApiError> {
+        if self.0.accounts.is_clustered()
+            && let Place::There(address) = self.0.accounts.place(slot).await?
+        {
+            return Ok(Place::There(address));
+        }
+        self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
+        let taken = self.0.accounts.execute(slot, Command::Ingest(group.items), None).await;
+        // Either is a 503, so that WhatsApp tries again; a crash too.
+        taken.map_err(|unavailable| match ApiError::from(unavailable) {
+            told if told.retry_after_s().is_some() => told,
+            _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
+        })??;
+        Ok(Place::Here)
     }
 }
 

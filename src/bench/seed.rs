@@ -16,7 +16,7 @@ use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, OrganisationId,
+    AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
 use kabar_core::store::{CycleCommit, InsertedAccount, Store, StoreOptions};
 use rand::SeedableRng as _;
@@ -71,7 +71,11 @@ impl Seeder {
         let InsertedAccount::Inserted(account) = self.store.insert_account(account).await? else {
             bail!("account {n} is connected already");
         };
-        let taken = self.store.activate(account.number, 1).await?.context("the account is gone")?;
+        let taken = self
+            .store
+            .activate(account.number, NodeId::from_bits(1), 1)
+            .await?
+            .context("the account is gone")?;
         Ok(Seat { epoch: taken.epoch, revision: taken.revision, at: begun, ids, account })
     }
 
@@ -225,7 +229,8 @@ mod tests {
         let taken = seeder.sent_messages(&mut seat, &first, 45).await.unwrap();
         assert_eq!(taken.len(), 45);
 
-        let activation = seeder.store.activate(seat.account.number, 100).await.unwrap().unwrap();
+        let activation =
+            seeder.store.activate(seat.account.number, NodeId::from_bits(1), 100).await.unwrap().unwrap();
         assert!(activation.complete && !activation.has_pending);
         assert_eq!((activation.revision, activation.conversations.len()), (3, 32));
         for conversation in &activation.conversations {

@@ -62,6 +62,10 @@ pub(crate) struct Options {
     /// How fast the simulator reports statuses; an hour each unless asked otherwise, so that a test
     /// reports its own.
     pub(crate) status_delay: StatusDelays,
+    /// Whether it is a node beside others; it is alone on its database unless asked otherwise.
+    pub(crate) node: bool,
+    /// The WhatsApp of another stage, to be shared.
+    pub(crate) simulator: Option<Simulator>,
     environment: HashMap<String, String>,
 }
 
@@ -108,6 +112,8 @@ impl TestServer {
         let mut options = Options {
             clock: Arc::new(Clock::system()),
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
+            node: false,
+            simulator: None,
             environment: HashMap::new(),
         };
         options.set("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN);
@@ -117,12 +123,18 @@ impl TestServer {
         if !options.environment.contains_key("KABAR_DATABASE_URL") {
             options.set("KABAR_DATABASE_URL", &database::chosen(folder.path()).await);
         }
-        let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
-        let settings = Settings::load(Mode::Serve, &sources).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        if options.node {
+            options.set("KABAR_CLUSTER__ADDRESS", &format!("http://{address}"));
+        }
+        let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
+        let settings = Settings::load(Mode::Serve, &sources).unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let simulator = simulate(address, &options, &tasks, &stop).await;
+        let simulator = match &options.simulator {
+            Some(shared) => shared.clone(),
+            None => simulate(address, &options, &tasks, &stop).await,
+        };
         let anyone = Client::new(&format!("http://{address}"));
         let mut stage = Self {
             operator: anyone.with_token(OPERATOR_TOKEN),
@@ -149,6 +161,11 @@ impl TestServer {
         let graph = self.simulator.base_url();
         let started = Server::start(&self.settings, secrets, &graph, listener, self.clock.clone());
         self.running = Some(Box::pin(started).await.unwrap());
+    }
+
+    /// The same tenant, met at this server.
+    pub(crate) fn here(&self, tenant: &Tenant) -> Tenant {
+        Tenant { api: self.anyone.with_token(&tenant.key), ..tenant.clone() }
     }
 
     /// The address of its database.

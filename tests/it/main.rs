@@ -5,6 +5,7 @@
 mod auth;
 mod binary;
 mod budgets;
+mod cluster;
 mod contacts;
 mod conventions;
 mod conversations;

@@ -109,9 +109,11 @@ impl Ledger {
         self.fenced
     }
 
-    /// Stops what works for this owner.
-    pub(super) fn retire(&self) {
+    /// Stops what works for this owner; `true` when nothing is queued and nothing is on its way.
+    pub(super) fn retire(&self) -> bool {
         self.sender.stop();
+        let queued_max = self.ground().options.queued_commands;
+        self.queue.is_empty() && self.parts.resident.permits.available_permits() >= queued_max
     }
 
     fn take_batch(&mut self) -> Vec<Work> {
@@ -187,7 +189,7 @@ impl Ledger {
         for (work, result) in decided {
             work.answer(match &committed {
                 Ok(()) => Verdict::Decided(result),
-                Err(StoreError::Fenced) => Verdict::Moved,
+                Err(StoreError::Fenced | StoreError::Elsewhere(_)) => Verdict::Moved,
                 Err(StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt(_)) => {
                     Verdict::Failed(Unavailable::Storage)
                 }
@@ -221,8 +223,8 @@ impl Ledger {
 
     async fn load(&mut self) -> Result<(), StoreError> {
         let number = self.parts.slot.account().number;
-        let activation =
-            self.ground().store.activate(number, self.ground().options.resident_conversations).await?;
+        let (node, most) = (self.ground().cluster.node(), self.ground().options.resident_conversations);
+        let activation = self.ground().store.activate(number, node, most).await?;
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
         self.parts.epoch = activation.epoch;
@@ -324,13 +326,14 @@ impl Ledger {
         let account = self.parts.slot.account().id;
         tracing::error!(%account, error = cause(error), "cycle failed");
         self.reload = true;
-        self.fenced = matches!(error, StoreError::Fenced);
+        self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_));
     }
 
     fn fail(&mut self, batch: Vec<Work>, error: &StoreError) {
         self.note_failure(error);
-        for work in batch {
-            work.answer(Verdict::Failed(Unavailable::Storage));
+        for work in batch.into_iter().chain(self.fenced.then(|| self.queue.drain(..)).into_iter().flatten()) {
+            let moved = self.fenced;
+            work.answer(if moved { Verdict::Moved } else { Verdict::Failed(Unavailable::Storage) });
         }
     }
 }

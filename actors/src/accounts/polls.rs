@@ -52,6 +52,9 @@ impl Accounts {
     /// No SQL, no actor, no rendering, no waiting.
     #[must_use]
     pub fn repeat(&self, slot: &AccountSlot, path: &str) -> Option<Asked> {
+        if !self.0.cluster.serves() {
+            return None;
+        }
         let resident = slot.resident()?;
         let now = self.0.clock.now();
         let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;

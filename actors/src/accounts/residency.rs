@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::metrics::Metrics;
+use kabar_core::store::StoreError;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{Accounts, ResidentReport, Unavailable};
@@ -101,6 +102,9 @@ impl Actor for Supervisor {
 impl Accounts {
     /// The account's resident, loaded if need be.
     pub(super) async fn reside(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
+        if !self.0.cluster.serves() {
+            return Err(Unavailable::Storage);
+        }
         if let Some(resident) = slot.resident() {
             return Ok(resident);
         }
@@ -114,7 +118,11 @@ impl Accounts {
     async fn activate(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
         let ground = &self.0;
         let number = slot.account().number;
-        let loaded = ground.store.activate(number, ground.options.resident_conversations).await;
+        let node = ground.cluster.node();
+        let loaded = ground.store.activate(number, node, ground.options.resident_conversations).await;
+        if let Err(StoreError::Elsewhere(address)) = &loaded {
+            slot.set_elsewhere(address.clone(), ground.clock.now());
+        }
         let activation = loaded.map_err(|error| Unavailable::of(&error, "account not loaded"))?;
         let activation = activation.ok_or(Unavailable::Storage)?;
         slot.set_account(activation.account.clone());
@@ -144,10 +152,14 @@ impl Accounts {
 
     /// Takes up what waits to be sent since before the last stop.
     pub(super) async fn resume_sending(&self) -> Result<(), Unavailable> {
-        let waiting = self.0.store.accounts_with_pending().await;
+        let waiting = self.0.store.unserved_with_pending(self.0.cluster.node()).await;
         for number in waiting.map_err(|error| Unavailable::of(&error, "pending messages not read"))? {
             if let Some(slot) = self.0.directory.account_of_row(number) {
-                self.reside(&slot).await?;
+                match self.reside(&slot).await {
+                    // Another node was faster.
+                    Ok(_) | Err(Unavailable::Elsewhere) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -184,6 +196,13 @@ impl Accounts {
         // All permits in hand: nothing is queued, and nobody can queue until they are given back.
         let all = u32::try_from(self.0.options.queued_commands).unwrap_or(u32::MAX);
         let Ok(_held) = resident.permits.clone().try_acquire_many_owned(all) else { return false };
+        Self::release(slot, resident);
+        self.0.metrics.retirements.inc();
+        true
+    }
+
+    /// Takes an account out of memory. What was queued is finished; what comes now finds a successor.
+    pub(super) fn release(slot: &AccountSlot, resident: &Arc<Resident>) {
         resident.retire();
         resident.permits.close();
         slot.evict(resident);
@@ -191,8 +210,6 @@ impl Accounts {
             // An actor that is gone already needs no telling.
             let _gone = door.cast(AccountMessage::Retire);
         }
-        self.0.metrics.retirements.inc();
-        true
     }
 
     /// Stops every actor. To be called when nobody asks any more.

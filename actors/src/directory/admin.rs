@@ -80,7 +80,7 @@ fn unwritten(error: &StoreError) -> Unavailable {
 
 impl Directory {
     /// Makes the change visible. The caller holds the writers' turn.
-    fn publish<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+    pub(super) fn publish<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
         let mut next = (**self.0.snapshot.load()).clone();
         let changed = change(&mut next);
         self.0.snapshot.store(Arc::new(next));
@@ -174,11 +174,7 @@ impl Directory {
         let _turn = self.0.writing.lock().await;
         let now = self.0.clock.now();
         let revoked = self.0.store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| {
-            if let Some(digest) = next.digests.remove(&id) {
-                next.callers.remove(&digest);
-            }
-        });
+        self.publish(|next| next.drop_key(id));
         Ok(revoked)
     }
 

@@ -51,6 +51,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::of("whatsapp.base_url", None, Some("https://graph.facebook.com")),
     Setting::same("whatsapp.version", "v23.0"),
     Setting::same("whatsapp.settle_seconds", "60"),
+    Setting::of("cluster.address", None, None),
+    Setting::same("cluster.lease_seconds", "6"),
     Setting::same("dev.traffic_per_minute", "12"),
     Setting::of("outbound.allow_loopback", Some("true"), Some("false")),
     Setting::same("limits.database_readers", "8"),

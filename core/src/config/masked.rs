@@ -51,6 +51,8 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "whatsapp.base_url" => settings.whatsapp.base_url.clone().map_or(Shown::Absent, Shown::Text),
         "whatsapp.version" => Shown::Text(settings.whatsapp.version.clone()),
         "whatsapp.settle_seconds" => Shown::Bare(settings.whatsapp.settle.as_secs().to_string()),
+        "cluster.address" => settings.cluster.address.clone().map_or(Shown::Absent, Shown::Text),
+        "cluster.lease_seconds" => Shown::Bare(settings.cluster.lease.as_secs().to_string()),
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
         "limits.database_readers" => Shown::Bare(limits.database_readers.to_string()),

@@ -122,6 +122,8 @@ fn invalid_values_are_all_reported_at_once() {
         ("whatsapp.base_url", "ftp://x"),
         ("whatsapp.version", "23"),
         ("whatsapp.settle_seconds", "0"),
+        ("cluster.address", "10.0.0.5:8080"),
+        ("cluster.lease_seconds", "1"),
         ("dev.traffic_per_minute", "-1"),
         ("outbound.allow_loopback", "maybe"),
         ("limits.database_readers", "0"),

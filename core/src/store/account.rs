@@ -12,7 +12,7 @@ use super::engine::{Fields, Row};
 use super::row::{Place, Text};
 use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, conversation};
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use crate::ids::{AccountId, OrganisationId};
+use crate::ids::{AccountId, NodeId, OrganisationId};
 
 /// The table.
 pub(super) const TABLE: &str = "accounts";
@@ -136,6 +136,12 @@ impl Store {
         self.engine.fetch(sql, Vec::new()).await?.iter().map(|row| read(&mut row.fields(TABLE))).collect()
     }
 
+    pub(super) async fn accounts_changed(&self, after: i64) -> Result<Vec<Account>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 ORDER BY number");
+        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
+        rows.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+    }
+
     /// Connects a number, unless it is connected already. The given `number` is not looked at.
     ///
     /// # Errors
@@ -164,23 +170,22 @@ impl Store {
         Ok(InsertedAccount::Inserted(account))
     }
 
-    /// Makes the caller the account's owner, and loads what it starts from: at most
-    /// `resident_max` conversations. `None` when there is no such account.
+    /// Makes `node` the account's owner, and loads what it starts from: at most `resident_max`
+    /// conversations. `None` when there is no such account.
     ///
     /// The epoch moves through the queue of writes: what a former owner queued before is done by
     /// then, and what it queues later is fenced.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when yet another owner came in between; see [`StoreError`].
+    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::Fenced`] when yet another
+    /// owner came in between; see [`StoreError`].
     pub async fn activate(
         &self,
         account_number: i64,
+        node: NodeId,
         resident_max: usize,
     ) -> Result<Option<Activation>, StoreError> {
-        let sql = "UPDATE accounts SET epoch = epoch + 1 WHERE number = $1 RETURNING epoch";
-        let rows = self.writer.write(sql, vec![account_number.into()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let own_epoch = row.fields(TABLE).int()?;
+        let Some(own_epoch) = self.take_over(account_number, node).await? else { return Ok(None) };
 
         let mut snapshot = self.engine.snapshot().await?;
         let sql = format!(

@@ -198,6 +198,15 @@ impl Engine {
         Ok(Snapshot { reads, executed: self.executed.clone() })
     }
 
+    /// See [`Store::enter`](super::Store::enter).
+    pub(super) async fn enter(&self, alone: bool) -> Result<Option<Presence>, StoreError> {
+        Ok(match &self.database {
+            Database::Sqlite(database) => database.enter()?.map(Place::Sqlite),
+            Database::Postgres(database) => database.enter(alone).await?.map(Place::Postgres),
+        }
+        .map(Presence))
+    }
+
     /// Opens the connection that writes. There must be one at a time.
     pub(super) async fn writer(&self) -> Result<WriteConnection, sqlx::Error> {
         let connection = match &self.database {
@@ -222,6 +231,36 @@ fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> Row) -> Vec<Row> {
 
 fn unusable(why: &'static str) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Configuration(why.into()))
+}
+
+/// A server's place on a database; others stay away as long as it lasts.
+pub struct Presence(Place);
+
+enum Place {
+    Sqlite(sqlite::Lock),
+    Postgres(postgres::Lock),
+}
+
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Presence")
+    }
+}
+
+impl Presence {
+    /// Whether it lasts still.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database has let go of it, or does not answer.
+    pub async fn check(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Place::Sqlite(lock) => {
+                lock.check();
+                Ok(())
+            }
+            Place::Postgres(lock) => Ok(lock.check().await?),
+        }
+    }
 }
 
 /// Reads that see the same commits. Dropping it ends them.

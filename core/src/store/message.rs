@@ -279,16 +279,6 @@ impl Store {
         Ok(read_all(&rows)?.pop())
     }
 
-    /// Numbers of the accounts that have messages waiting to be sent.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn accounts_with_pending(&self) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT DISTINCT account FROM messages WHERE status = 'pending' ORDER BY account";
-        let rows = self.engine.fetch(sql, Vec::new()).await?;
-        rows.iter().map(|row| row.fields(TABLE).int()).collect()
-    }
-
     /// Messages that may be sent by `due_by`, oldest first, at most `limit`, and at most one of each
     /// conversation: the oldest that waits.
     ///

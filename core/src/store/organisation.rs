@@ -1,7 +1,8 @@
 //! Organisations, API keys and users: their rows, and every statement that reads or writes them.
 //!
-//! Invariant: of a key only its digest is stored. All of this is small and read whole at start;
-//! nothing here is asked for while requests are answered.
+//! Invariant: of a key only its digest is stored. All of this is small and read whole at start, and
+//! after that only as far as another node has changed it; nothing here is asked for while requests
+//! are answered.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Fields, Row};
 use super::row::{Place, Text, millis};
-use super::{Store, StoreError};
+use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
 use crate::domain::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
@@ -47,6 +48,11 @@ fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
         created_at: at.time("created_at", fields.int()?)?,
     })
+}
+
+fn read_user(row: &Row) -> Result<User, StoreError> {
+    let user = UserRow::read_joined(&mut row.fields("users"))?;
+    user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.user()
 }
 
 /// A row of `users`.
@@ -100,7 +106,48 @@ impl<'a> UserRow<'a> {
     }
 }
 
+/// What has changed in the directory since some revision of it.
+#[derive(Debug, Clone, Default)]
+pub struct DirectoryChanges {
+    /// Its revision now: the next changes are those after it.
+    pub revision: i64,
+    /// Rows that came or changed; of keys, the live ones.
+    pub rows: DirectoryRows,
+    /// Keys that were revoked.
+    pub revoked: Vec<ApiKeyId>,
+}
+
 impl Store {
+    /// What has changed after this revision. Only for a database that nodes share.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn directory_changes(&self, after: i64) -> Result<DirectoryChanges, StoreError> {
+        // Read first: what comes later is read again the next time.
+        let revision = self.directory_revision().await?;
+        let mut changes = DirectoryChanges { revision, ..DirectoryChanges::default() };
+        let since = || vec![after.into()];
+        let sql = "SELECT id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at \
+                   FROM organisations WHERE directory_revision > $1 ORDER BY id";
+        let rows = self.engine.fetch(sql, since()).await?;
+        changes.rows.organisations = rows.iter().map(read_organisation).collect::<Result<_, _>>()?;
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+                   FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id";
+        let rows = self.engine.fetch(sql, since()).await?;
+        changes.rows.api_keys = rows.iter().map(read_api_key).collect::<Result<_, _>>()?;
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+                   FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id";
+        for row in &self.engine.fetch(sql, since()).await? {
+            changes.revoked.push(read_api_key(row)?.id);
+        }
+        let sql = "SELECT id, organisation_id, name, email, created_at \
+                   FROM users WHERE directory_revision > $1 ORDER BY id";
+        let rows = self.engine.fetch(sql, since()).await?;
+        changes.rows.users = rows.iter().map(read_user).collect::<Result<_, _>>()?;
+        changes.rows.accounts = self.accounts_changed(after).await?;
+        Ok(changes)
+    }
+
     pub(super) async fn organisations(&self) -> Result<Vec<Organisation>, StoreError> {
         let sql = "SELECT id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at \
                    FROM organisations ORDER BY id";
@@ -115,12 +162,7 @@ impl Store {
 
     pub(super) async fn users(&self) -> Result<Vec<User>, StoreError> {
         let sql = "SELECT id, organisation_id, name, email, created_at FROM users ORDER BY id";
-        let rows = self.engine.fetch(sql, Vec::new()).await?;
-        let read = |row: &Row| {
-            let user = UserRow::read_joined(&mut row.fields("users"))?;
-            user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.user()
-        };
-        rows.iter().map(read).collect()
+        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_user).collect()
     }
 
     /// Adds a tenant.

@@ -28,7 +28,9 @@ use crate::domain::organisation::User;
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::domain::time::Timestamp;
-use crate::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid};
+use crate::ids::{
+    AccountId, ContactId, ConversationId, EventId, MessageId, NodeId, OrganisationId, UserId, ulid,
+};
 
 /// Keeps the database of a test, and opens it again.
 enum Guard {
@@ -84,6 +86,9 @@ async fn store() -> (Store, Guard) {
     (guard.open().await, guard)
 }
 
+/// The only server there is.
+const NODE: NodeId = NodeId::from_bits(1);
+
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
 }
@@ -113,7 +118,7 @@ impl Owner {
     /// Takes an account over.
     async fn again(store: &Store, number: i64) -> Self {
         let Activation { epoch, revision, sequence, last_commit_at, .. } =
-            store.activate(number, 10).await.unwrap().unwrap();
+            store.activate(number, NODE, 10).await.unwrap().unwrap();
         Self { number, epoch, revision, sequence, now: last_commit_at.millis().max(1000) }
     }
 

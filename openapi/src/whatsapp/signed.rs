@@ -6,6 +6,8 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use crate::front_door::elsewhere::FORWARDED;
+
 /// See the module.
 #[derive(Debug)]
 pub struct SignedBody {
@@ -13,6 +15,8 @@ pub struct SignedBody {
     pub bytes: Bytes,
     /// The header, if it is a text.
     pub signature: Option<String>,
+    /// The accounts that are meant, when another node has handed it on.
+    pub meant: Option<String>,
 }
 
 impl<'a> ApiExtractor<'a> for SignedBody {
@@ -42,6 +46,7 @@ impl<'a> ApiExtractor<'a> for SignedBody {
     ) -> Result<Self> {
         let signature = request.header(signature::HEADER).map(str::to_owned);
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
-        Ok(Self { bytes, signature })
+        let meant = request.header(FORWARDED).map(str::to_owned);
+        Ok(Self { bytes, signature, meant })
     }
 }

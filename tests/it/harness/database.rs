@@ -75,6 +75,12 @@ impl WriteLock {
     }
 }
 
+/// Runs a statement behind the server's back.
+pub(crate) async fn run(url: &str, sql: &'static str) {
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+}
+
 /// What the database keeps of API keys, byte by byte.
 pub(crate) async fn bytes_of_keys(url: &str) -> Vec<u8> {
     if let Some(file) = url.strip_prefix("sqlite://") {

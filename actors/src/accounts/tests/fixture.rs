@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::{Accounts, AccountsOptions, AccountsParts};
+use crate::cluster::{Cluster, ClusterOptions};
 use crate::directory::{AccountConnection, Directory, NewAccount, NewOrganisation};
 use crate::idempotency::Idempotency;
 use crate::question::{Answer, Asked, Question, Render, Rendered};
@@ -98,9 +99,12 @@ impl Ground {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::default());
         let renders = Arc::new(AtomicU64::new(0));
+        let alone = ClusterOptions { address: None, lease: Duration::from_secs(6) };
+        let cluster = Cluster::enter(store.clone(), alone, &clock).await.unwrap();
         let parts = AccountsParts {
             store: store.clone(),
             directory,
+            cluster,
             clock: clock.clone(),
             metrics: metrics.clone(),
             // Nobody listens there; nothing is sent in these tests.

@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pooled connection that was idle longer is asked whether it is alive before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// The first half of the key of kabar's advisory locks: `kaba` in ASCII.
+const LOCK_CLASS: i32 = 0x6b61_6261;
 /// `server_version_num` of PostgreSQL 15.
 const OLDEST_VERSION: i64 = 150_000;
 
@@ -97,10 +99,35 @@ impl Database {
         connect(&self.writing).await
     }
 
+    /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
+    pub(super) async fn enter(&self, alone: bool) -> Result<Option<Lock>, sqlx::Error> {
+        // The server notices within seconds that this machine has gone without a word.
+        let options = self.writing.clone().options([
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        let mut connection = connect(&options).await?;
+        let function = if alone { "pg_try_advisory_lock" } else { "pg_try_advisory_lock_shared" };
+        let sql = format!("SELECT {function}({LOCK_CLASS}, hashtext(current_schema()))");
+        let taken: bool = answered(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection)).await?;
+        Ok(taken.then_some(Lock(connection)))
+    }
+
     /// Closes the readers.
     pub(super) async fn close(&self) {
         // A server that does not answer is not waited for.
         let _silent = tokio::time::timeout(ANSWER_TIMEOUT, self.readers.close()).await;
+    }
+}
+
+/// The connection that holds a server's place.
+pub(super) struct Lock(PgConnection);
+
+impl Lock {
+    /// Asks whether the connection is alive, and with it the lock.
+    pub(super) async fn check(&mut self) -> Result<(), sqlx::Error> {
+        answered(self.0.ping()).await
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Invariant: write-ahead log with `synchronous=FULL`, so what COMMIT returned from is on the disk.
 
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -81,9 +82,33 @@ impl Database {
         self.writing.connect().await
     }
 
+    /// Keeps other servers off the file; `None` when one is there.
+    pub(super) fn enter(&self) -> Result<Option<Lock>, sqlx::Error> {
+        let mut name = self.writing.get_filename().as_os_str().to_owned();
+        name.push(".lock");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = options.open(PathBuf::from(name)).map_err(sqlx::Error::Io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(sqlx::Error::Io(error)),
+        }
+    }
+
     /// Closes the readers.
     pub(super) async fn close(&self) {
         self.readers.close().await;
+    }
+}
+
+/// A lock on a file beside the database; the system lets go of it when the process ends.
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// It lasts as long as the file is open.
+    pub(super) const fn check(&self) {
+        let Self(_open) = self;
     }
 }
 

@@ -110,7 +110,7 @@ async fn statuses_wait_for_their_message() {
 async fn the_backlog_is_served_oldest_first_and_when_due() {
     let (store, _guard) = store().await;
     let (mut owner, mut idle) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
-    assert!(store.accounts_with_pending().await.unwrap().is_empty());
+    assert!(store.unserved_with_pending(NODE).await.unwrap().is_empty());
     assert_eq!(store.next_pending_at(owner.number).await.unwrap(), None);
     let (_, _, sent) = thread(&store, &mut idle, 1).await;
     let sent = Message { status: MessageStatus::Sent, next_attempt_at: None, ..sent };
@@ -142,7 +142,7 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     assert_eq!(due(39, 10).await, [5], "its turn has come");
     assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(1)));
     assert_eq!(store.next_pending_at(idle.number).await.unwrap(), None);
-    assert_eq!(store.accounts_with_pending().await.unwrap(), [owner.number]);
+    assert_eq!(store.unserved_with_pending(NODE).await.unwrap(), [owner.number]);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn connections_that_died_while_idle_fail_nobody() {
     assert!(cut(&guard, &mut other).await >= 1);
     assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
     assert!(cut(&guard, &mut other).await >= 1);
-    let again = store.activate(owner.number, 10).await.unwrap().unwrap();
+    let again = store.activate(owner.number, NODE, 10).await.unwrap().unwrap();
     assert_eq!((again.revision, again.sequence), (owner.revision, owner.sequence));
     store.close().await;
 }

@@ -1,0 +1,98 @@
+//! Where an account is served: here, or on another node; and what becomes of the accounts here when
+//! this server loses its place.
+//!
+//! Invariant: after a loss nothing is served from what was in memory before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kabar_core::cause::cause;
+
+use super::{Accounts, Unavailable};
+use crate::cluster::Standing;
+use crate::slot::AccountSlot;
+
+/// How often a node looks for changes that others made to tenants, keys and accounts. A revoked key
+/// must fail everywhere within a second.
+const REFRESH_EVERY: Duration = Duration::from_millis(300);
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// This server.
+    Here,
+    /// The node at this address.
+    There(Arc<str>),
+}
+
+impl Accounts {
+    /// Where this account is served. Takes it if nobody else has it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it cannot be found out, or the account cannot be loaded.
+    pub async fn place(&self, slot: &Arc<AccountSlot>) -> Result<Place, Unavailable> {
+        if let Some(address) = slot.elsewhere(self.ground().clock.now()) {
+            return Ok(Place::There(address));
+        }
+        match self.reside(slot).await {
+            Ok(_resident) => Ok(Place::Here),
+            Err(Unavailable::Elsewhere) => {
+                let address = slot.elsewhere(self.ground().clock.now());
+                address.map(Place::There).ok_or(Unavailable::Elsewhere)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Looks after this server's place, until shutdown.
+    pub(super) async fn keep_place(&self) {
+        let ground = self.ground();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(ground.cluster.look_every()) => {}
+                () = ground.stopping.cancelled() => return,
+            }
+            if ground.cluster.look().await == Standing::Lost {
+                self.let_go();
+                if !ground.cluster.serve_again(&ground.clock).await {
+                    continue;
+                }
+            }
+            ground.metrics.nodes.set(i64::from(ground.cluster.nodes()));
+            // Of a node that has died, the messages that wait are taken up without being asked for.
+            if ground.cluster.is_shared() && ground.cluster.serves() {
+                // Said in the log; the next round tries again.
+                let _unavailable = self.resume_sending().await;
+            }
+        }
+    }
+
+    /// Follows what other nodes change in the directory, until shutdown.
+    pub(super) async fn follow_directory(&self) {
+        let ground = self.ground();
+        let mut behind = false;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(REFRESH_EVERY) => {}
+                () = ground.stopping.cancelled() => return,
+            }
+            match ground.directory.refresh().await {
+                Ok(()) => behind = false,
+                Err(error) => {
+                    if !behind {
+                        tracing::error!(error = cause(&error), "directory not refreshed; trying on");
+                    }
+                    behind = true;
+                }
+            }
+        }
+    }
+
+    fn let_go(&self) {
+        for slot in self.ground().directory.slots() {
+            if let Some(resident) = slot.resident() {
+                Self::release(&slot, &resident);
+            }
+        }
+    }
+}

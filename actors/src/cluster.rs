@@ -1,0 +1,252 @@
+//! This server's place on its database: alone, or as one node of several.
+//!
+//! Invariants: a server that is alone keeps every other one off the database, and so goes on serving
+//! from memory while the database is away. A node serves an account only while its lease runs: it
+//! counts the lease from before it asked for it, and stops serving a tenth before the end, so the
+//! database lets nobody take over what this node still answers for. What is lost is let go of before
+//! anything is served again.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kabar_core::cause::cause;
+use kabar_core::clock::Clock;
+use kabar_core::ids::{NodeId, ulid};
+use kabar_core::store::{Presence, Renewed, Store, StoreError};
+
+/// How often a server that is alone makes sure that it still is.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Renewals of a lease in its time: three may be lost before it ends.
+const RENEWALS: u32 = 4;
+/// How long a starting server waits for another one to go. The database notices within this time that
+/// the machine of the other has died.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between two looks at whether the other one has gone.
+const ENTRY_EVERY: Duration = Duration::from_millis(100);
+/// A standing that does not end.
+const FOR_GOOD: u64 = u64::MAX;
+
+/// How a server stands among others.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// Where other nodes reach this one, e.g. `http://10.0.0.5:8080`; `None`: it is alone.
+    pub address: Option<Arc<str>>,
+    /// How long the others wait before they take over from a node that has fallen silent.
+    pub lease: Duration,
+}
+
+/// Why a server could not take its place.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// Somebody else has the database, and would not go.
+    #[error("another kabar works on this database; to run several, set cluster.address on each of them")]
+    Taken,
+    /// A file cannot be shared.
+    #[error("several nodes need PostgreSQL; remove cluster.address")]
+    NotShared,
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Storage(#[from] StoreError),
+}
+
+/// What a look at the database has shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is lost.
+    Kept,
+    /// Everything is lost: whatever is in memory belongs to nobody. Serve again after letting go of it.
+    Lost,
+}
+
+struct State {
+    store: Store,
+    options: ClusterOptions,
+    node: Mutex<NodeId>,
+    /// Milliseconds after `began` at which this server stops serving; zero: it does not serve.
+    serves_until_ms: AtomicU64,
+    nodes: AtomicU32,
+    began: Instant,
+    presence: tokio::sync::Mutex<Option<Presence>>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster(Arc<State>);
+
+fn fresh_id(clock: &Clock) -> NodeId {
+    NodeId::from_bits(ulid(clock.now().millis(), rand::random()))
+}
+
+impl Cluster {
+    /// Takes the place; waits a while for one who is about to go.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub async fn enter(store: Store, options: ClusterOptions, clock: &Clock) -> Result<Self, EntryError> {
+        if options.address.is_some() && !store.is_shared() {
+            return Err(EntryError::NotShared);
+        }
+        let state = State {
+            store,
+            options,
+            node: Mutex::new(fresh_id(clock)),
+            serves_until_ms: AtomicU64::new(0),
+            nodes: AtomicU32::new(1),
+            began: Instant::now(),
+            presence: tokio::sync::Mutex::new(None),
+        };
+        let cluster = Self(Arc::new(state));
+        while !cluster.occupy().await? {
+            if cluster.0.began.elapsed() > ENTRY_PATIENCE {
+                return Err(EntryError::Taken);
+            }
+            tokio::time::sleep(ENTRY_EVERY).await;
+        }
+        cluster.begin(clock).await?;
+        Ok(cluster)
+    }
+
+    /// Whether other nodes may serve accounts of this database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.options.address.is_some()
+    }
+
+    /// Nodes alive when last looked, this one included.
+    #[must_use]
+    pub fn nodes(&self) -> u32 {
+        self.0.nodes.load(Ordering::Relaxed)
+    }
+
+    /// Whether this server answers for its accounts at this moment.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        let until = self.0.serves_until_ms.load(Ordering::Acquire);
+        until == FOR_GOOD || self.now_ms() < until
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        *self.0.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long to wait before the next [`Cluster::look`].
+    pub(crate) fn look_every(&self) -> Duration {
+        if self.is_shared() { self.0.options.lease / RENEWALS } else { CHECK_EVERY }
+    }
+
+    /// Milliseconds since this server began.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(FOR_GOOD)
+    }
+
+    /// Holds the place; `false` when somebody is in the way.
+    async fn occupy(&self) -> Result<bool, StoreError> {
+        let entered = self.0.store.enter(!self.is_shared()).await?;
+        let occupied = entered.is_some();
+        *self.0.presence.lock().await = entered;
+        Ok(occupied)
+    }
+
+    /// Starts serving, under a fresh id.
+    async fn begin(&self, clock: &Clock) -> Result<(), StoreError> {
+        let node = fresh_id(clock);
+        let asked_at = self.now_ms();
+        if let Some(address) = &self.0.options.address {
+            self.0.store.join(node, address, self.0.options.lease).await?;
+        }
+        *self.0.node.lock().unwrap_or_else(PoisonError::into_inner) = node;
+        self.serve_from(asked_at);
+        Ok(())
+    }
+
+    fn serve_from(&self, asked_at_ms: u64) {
+        let lease = self.0.options.lease.saturating_sub(self.0.options.lease / 10);
+        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(FOR_GOOD);
+        let until = if self.is_shared() { asked_at_ms.saturating_add(lease_ms) } else { FOR_GOOD };
+        self.0.serves_until_ms.store(until, Ordering::Release);
+    }
+
+    fn stop_serving(&self) {
+        self.0.serves_until_ms.store(0, Ordering::Release);
+    }
+
+    /// Makes sure that this server still has its place, and as a node that its lease goes on.
+    pub(crate) async fn look(&self) -> Standing {
+        if !self.is_present().await {
+            match self.occupy().await {
+                Ok(true) => tracing::info!("back on the database"),
+                Ok(false) => {
+                    tracing::error!("another kabar has taken the database; serving nothing until it is gone");
+                    self.stop_serving();
+                    return Standing::Lost;
+                }
+                // Alone it goes on from memory; as a node, until its lease ends.
+                Err(_away) => return Standing::Kept,
+            }
+            if !self.is_shared() {
+                // Somebody may have come and gone meanwhile.
+                self.stop_serving();
+                return Standing::Lost;
+            }
+        }
+        if !self.is_shared() {
+            return if self.serves() { Standing::Kept } else { Standing::Lost };
+        }
+        let asked_at = self.now_ms();
+        match self.0.store.renew(self.node(), self.0.options.lease).await {
+            Ok(Some(Renewed { nodes, .. })) => {
+                self.0.nodes.store(nodes, Ordering::Relaxed);
+                self.serve_from(asked_at);
+                Standing::Kept
+            }
+            Ok(None) => {
+                tracing::error!("this node was taken for dead; letting go of its accounts");
+                self.stop_serving();
+                Standing::Lost
+            }
+            Err(error) => {
+                tracing::warn!(error = cause(&error), "lease not renewed");
+                Standing::Kept
+            }
+        }
+    }
+
+    async fn is_present(&self) -> bool {
+        let mut presence = self.0.presence.lock().await;
+        let Some(held) = presence.as_mut() else { return false };
+        match held.check().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = cause(&error), "the database has let go of this server");
+                *presence = None;
+                false
+            }
+        }
+    }
+
+    /// Serves again after everything that was lost has been let go of; `false` when it cannot yet.
+    pub(crate) async fn serve_again(&self, clock: &Clock) -> bool {
+        if !self.is_present().await && !matches!(self.occupy().await, Ok(true)) {
+            return false;
+        }
+        match self.begin(clock).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = cause(&error), "could not join the other nodes");
+                false
+            }
+        }
+    }
+
+    /// Lets the others take over at once. To be called when nothing is served any more.
+    pub async fn leave(&self) {
+        self.stop_serving();
+        if self.is_shared()
+            && let Err(error) = self.0.store.leave(self.node()).await
+        {
+            tracing::warn!(error = cause(&error), "the others will notice only by the lease's end");
+        }
+        *self.0.presence.lock().await = None;
+    }
+}

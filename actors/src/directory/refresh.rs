@@ -1,0 +1,55 @@
+//! Other nodes' changes of the directory.
+//!
+//! Invariant: what a resident account's actor has published of its row stands; the row of an account
+//! that is not resident here is whatever the database says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kabar_core::domain::account::Account;
+use kabar_core::store::StoreError;
+
+use super::{Directory, Snapshot};
+
+impl Snapshot {
+    fn follow(&mut self, account: Account) {
+        match self.accounts.get(&account.phone_number_id) {
+            Some(slot) if slot.resident().is_none() => slot.set_account(Arc::new(account)),
+            Some(_) => {}
+            None => drop(self.put_account(account)),
+        }
+    }
+}
+
+impl Directory {
+    /// Takes over what other nodes have changed since the last time.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing was taken over then.
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        let known = self.0.known.load(Ordering::Relaxed);
+        if self.0.store.directory_revision().await? == known {
+            return Ok(());
+        }
+        // Before the rows are read, so that nothing older comes after a change that was made here.
+        let _turn = self.0.writing.lock().await;
+        let changes = self.0.store.directory_changes(known).await?;
+        let now = self.0.clock.now();
+        self.publish(|next| {
+            for organisation in changes.rows.organisations {
+                match next.organisations.get(&organisation.id) {
+                    Some(entry) => entry.set(Arc::new(organisation)),
+                    None => drop(next.put_organisation(organisation, now)),
+                }
+            }
+            changes.rows.api_keys.into_iter().for_each(|key| next.put_key(key));
+            changes.revoked.iter().for_each(|id| next.drop_key(*id));
+            for user in changes.rows.users {
+                next.users.insert((user.organisation_id, user.id), Arc::new(user));
+            }
+            changes.rows.accounts.into_iter().for_each(|account| next.follow(account));
+        });
+        self.0.known.store(changes.revision, Ordering::Relaxed);
+        Ok(())
+    }
+}

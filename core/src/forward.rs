@@ -1,0 +1,142 @@
+//! Requests handed on to another node, and its answers handed back.
+//!
+//! Invariants: what a client sent and what the node answers pass unchanged, but for what concerns a
+//! single connection (RFC 9110, 7.6.1); an answer is passed on as it comes, so that a stream streams;
+//! a request that may have been carried out is never sent twice.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Method, StatusCode};
+use reqwest::{Client, redirect};
+
+/// Nodes are near each other.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest silence: a long poll of a minute, and the time that its answer takes.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Why a request was not handed on.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The node cannot be reached: it has not got the request.
+    #[error("the node cannot be reached")]
+    Unreached(#[source] reqwest::Error),
+    /// The connection broke: the node may have carried the request out.
+    #[error("the node did not answer")]
+    Unanswered(#[source] reqwest::Error),
+}
+
+/// A request to be handed on.
+#[derive(Debug, Clone)]
+pub struct Onward<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Its path and query, as they came.
+    pub target: &'a str,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// What the other node answered.
+pub struct Forwarded {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, as it comes.
+    pub body: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
+}
+
+/// The way to other nodes. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Forwarder {
+    http: Client,
+}
+
+impl Forwarder {
+    /// A way that follows no redirect and uses no proxy.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            // A connection that lies idle may be closed by the other side just when it is used.
+            .pool_idle_timeout(Duration::from_secs(15))
+            .build()?;
+        Ok(Self { http })
+    }
+
+    /// Hands a request to the node at `address`.
+    ///
+    /// # Errors
+    /// [`ForwardError`].
+    pub async fn send(&self, address: &str, mut onward: Onward<'_>) -> Result<Forwarded, ForwardError> {
+        drop_hop_by_hop(&mut onward.headers);
+        onward.headers.remove(HOST);
+        onward.headers.remove(CONTENT_LENGTH);
+        let url = format!("{}{}", address.trim_end_matches('/'), onward.target);
+        let request = self.http.request(onward.method, url).headers(onward.headers).body(onward.body);
+        let answer = request.send().await.map_err(|error| {
+            if error.is_connect() { ForwardError::Unreached(error) } else { ForwardError::Unanswered(error) }
+        })?;
+        let status = answer.status();
+        let mut headers = answer.headers().clone();
+        drop_hop_by_hop(&mut headers);
+        let body = answer.bytes_stream().map_err(std::io::Error::other);
+        Ok(Forwarded { status, headers, body: Box::pin(body) })
+    }
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let fixed =
+        [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    for name in named.into_iter().chain(fixed) {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_connection_stays_behind() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Hop"),
+            ("keep-alive", "timeout=5"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("authorization", "Bearer k"),
+            ("if-none-match", "*"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        drop_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "if-none-match"]);
+    }
+}

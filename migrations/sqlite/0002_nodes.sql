@@ -1,0 +1,10 @@
+-- Which server an account is served by. A file has one server, so here `nodes` stays empty and any
+-- owner may be followed by the next.
+
+CREATE TABLE nodes (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    address    TEXT    NOT NULL UNIQUE, -- where other nodes reach it
+    expires_at INTEGER NOT NULL         -- by the database's clock
+) STRICT;
+
+ALTER TABLE accounts ADD COLUMN owner TEXT;

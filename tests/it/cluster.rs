@@ -1,0 +1,238 @@
+//! Several nodes on one PostgreSQL: any of them takes any request, and none gives a stale answer.
+
+use serde_json::{Value, json};
+
+use crate::harness::database;
+use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+
+/// So many nodes on a database of their own; all share the first one's WhatsApp.
+async fn nodes<const N: usize>() -> [TestServer; N] {
+    let url = database::postgres().await;
+    let mut nodes: Vec<TestServer> = Vec::new();
+    for _ in 0..N {
+        let simulator = nodes.first().map(|first| first.simulator.clone());
+        nodes.push(node(&url, simulator).await);
+    }
+    nodes.try_into().unwrap_or_else(|_| unreachable!())
+}
+
+async fn node(url: &str, simulator: Option<kabar::simulate::Simulator>) -> TestServer {
+    TestServer::shaped(|options| {
+        options.node = true;
+        options.simulator = simulator;
+        options.set("KABAR_DATABASE_URL", url);
+        options.set("KABAR_CLUSTER__LEASE_SECONDS", "2");
+    })
+    .await
+}
+
+/// The tenant at this node, once the node has heard of its key.
+async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
+    let there = node.here(tenant);
+    patiently(async {
+        while there.api.get("/v1/me").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    there
+}
+
+/// What the operator sees of the account at this node; `None` when it is not served there.
+async fn resident_at(node: &TestServer, tenant: &Tenant) -> Option<Value> {
+    let rows = node.operator.get("/admin/v1/actors").await.is(200).rows();
+    rows.into_iter().find(|row| row["phone_number_id"] == tenant.id.as_str())
+}
+
+fn same_page(a: &Answer, b: &Answer) {
+    assert_eq!((a.rows(), a.etag()), (b.rows(), b.etag()));
+}
+
+#[tokio::test]
+async fn any_node_takes_any_request_and_one_serves_the_account() {
+    let [one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let rows = here.inbox(3).await;
+    // What was acknowledged here is seen there at once, and the other way round.
+    same_page(&here.get("conversations").await, &there.get("conversations").await);
+    let first = format!("conversations/{}", text(&rows[0]["id"]));
+    for (nth, (writer, reader)) in [(&here, &there), (&there, &here)].into_iter().enumerate() {
+        let status = ["resolved", "open"][nth];
+        let patched = writer.patch(&first, &json!({"status": status})).await.is(200).data();
+        assert_eq!(reader.get(&first).await.data(), patched);
+        same_page(&here.get("conversations").await, &there.get("conversations").await);
+    }
+    let tag = here.get("conversations").await.etag();
+    there.get_if("conversations", &tag).await.is(304);
+    assert!(resident_at(&one, &here).await.is_some());
+    assert!(resident_at(&two, &here).await.is_none(), "one writer");
+    assert_eq!(there.get("conversations?limit=0").await.refused(400, "invalid_limit")["param"], "limit");
+    two.anyone.get(&here.path("conversations")).await.refused(401, "missing_api_key");
+
+    // Cursors, idempotency and budgets are those of the node that serves it.
+    let page = there.get("conversations?limit=2").await;
+    let next = format!("conversations?limit=2&cursor={}", text(&page.json()["next_cursor"]));
+    assert_eq!(here.get(&next).await.rows(), there.get(&next).await.rows());
+    let key = [("Idempotency-Key", "once")];
+    let template = Tenant::template(&from(1));
+    let sent = there.api.post_with(&there.path("messages"), &key, &template).await.is(200);
+    let again = here.api.post_with(&here.path("messages"), &key, &template).await.is(200);
+    assert_eq!((sent.data(), again.header("Idempotent-Replayed")), (again.data(), Some("true")));
+}
+
+#[tokio::test]
+async fn a_long_poll_at_one_node_is_answered_by_a_write_at_another() {
+    let [one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    here.inbox(1).await;
+    let tag = here.get("conversations").await.etag();
+    let headers = [("If-None-Match", tag.as_str()), ("Prefer", "wait=30")];
+    let poll = there.get_with("conversations", &headers);
+    let write = async {
+        patiently(async {
+            while resident_at(&one, &here).await.unwrap()["waiting_polls"] != 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        here.hears(&from(2), "hello").await;
+    };
+    let (answer, ()) = tokio::join!(poll, write);
+    assert_eq!(answer.is(200).rows().len(), 2);
+}
+
+#[tokio::test]
+async fn a_webhook_reaches_every_account_whoever_serves_it() {
+    let [one, two] = nodes().await;
+    let first = one.tenant().await;
+    let second = one.second_account(&first).await;
+    heard_of(&two, &first).await;
+    first.get("conversations").await.is(200);
+    let there = two.here(&second);
+    patiently(async {
+        // Until that node knows the number; it is then the one that serves it.
+        while there.get("conversations").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(resident_at(&one, &second).await.is_none() && resident_at(&two, &second).await.is_some());
+    for (nth, node) in [(1, &one), (2, &two)] {
+        let message = |author: usize| text_from(&from(author), one.clock.now(), "halo");
+        let webhook = Webhook::default()
+            .messages(&first.id, &[message(10 + nth)])
+            .messages(&second.id, &[message(20 + nth)]);
+        webhook.post(&node.anyone).await.is(200);
+        for tenant in [&first, &second] {
+            assert_eq!(tenant.get("conversations").await.rows().len(), nth);
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_of_the_directory_reach_every_node() {
+    let [one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let keys = format!("/admin/v1/organizations/{}/api_keys", here.organisation);
+    let id = text(&one.operator.get(&keys).await.rows()[0]["id"]);
+    one.operator.delete(&format!("/admin/v1/api_keys/{id}")).await.is(204);
+    here.api.get("/v1/me").await.refused(401, "invalid_api_key");
+    patiently(async {
+        while there.api.get("/v1/me").await.status != 401 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let path = format!("/admin/v1/organizations/{}", here.organisation);
+    one.operator.patch(&path, &json!({"name": "Renamed"})).await.is(200);
+    patiently(async {
+        while two.operator.get(&path).await.data()["name"] != "Renamed" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Of an account, through the node that serves it.
+    let account = format!("/admin/v1/accounts/{}", here.id);
+    two.operator.patch(&account, &json!({"status": "disconnected"})).await.is(200);
+    let key = one.key(&here.organisation).await;
+    let api = one.anyone.with_token(&key);
+    patiently(async {
+        while api.get("/v1/accounts?status=all").await.rows()[0]["status"] != "disconnected" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_hands_its_accounts_over_at_once() {
+    let [mut one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let rows = here.inbox(2).await;
+    assert_eq!(there.get("conversations").await.rows().len(), 2);
+    one.stop().await;
+    // The first request may find a closed door, and is told when to come again.
+    let answer = patiently(async {
+        loop {
+            let answer = there.get("conversations").await;
+            if answer.status == 200 {
+                return answer;
+            }
+            answer.refused(503, "overloaded");
+        }
+    })
+    .await;
+    assert_eq!(answer.rows().len(), rows.len());
+    there.hears(&from(9), "still here").await;
+    one.start_again().await;
+    assert_eq!(here.get("conversations").await.rows().len(), 3);
+    assert!(resident_at(&one, &here).await.is_none());
+}
+
+#[tokio::test]
+async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
+    let [one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    here.inbox(1).await;
+    // The others take it for dead.
+    database::run(&one.database_url(), "DELETE FROM nodes").await;
+    let write = patiently(async {
+        loop {
+            let sent = there.post("contacts", &json!({"phone_number": "+6281200000001"})).await;
+            if sent.status == 201 {
+                return sent;
+            }
+        }
+    });
+    write.await;
+    // It finds out within a renewal; what it then says is what the other has written.
+    patiently(async {
+        loop {
+            let rows = here.get("contacts").await;
+            if rows.status == 200 && rows.rows().len() == 2 {
+                return;
+            }
+        }
+    })
+    .await;
+    same_page(&here.get("contacts").await, &there.get("contacts").await);
+}
+
+#[tokio::test]
+async fn a_server_alone_keeps_others_off_and_nodes_keep_it_off() {
+    let url = database::postgres().await;
+    let mut alone = TestServer::shaped(|options| options.set("KABAR_DATABASE_URL", &url)).await;
+    let tenant = alone.tenant().await;
+    // The second one waits until the first has gone.
+    let leave = async {
+        tenant.hears(&from(1), "halo").await;
+        alone.stop().await;
+    };
+    let (second, ()) = patiently(Box::pin(async { tokio::join!(node(&url, None), leave) })).await;
+    assert_eq!(second.here(&tenant).get("conversations").await.rows().len(), 1);
+}
