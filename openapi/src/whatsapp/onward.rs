@@ -41,7 +41,9 @@ pub(super) async fn hand_on(
         Err(error) => tracing::warn!(%address, error = cause(&error), "webhook not handed on"),
     }
     app.metrics.forward_failures.inc();
-    slots.iter().for_each(|slot| slot.forget_elsewhere());
+    for slot in slots {
+        slot.forget_elsewhere();
+    }
     Err(Unavailable::Elsewhere.into())
 }
 
