@@ -277,6 +277,9 @@ impl World {
 
     fn with_mischief(&self, pieces: Vec<(Timestamp, Piece)>, dice: &mut StdRng) -> Vec<(Timestamp, Piece)> {
         let Mischief { duplicate_percent, reorder_percent, .. } = self.mischief();
+        if duplicate_percent == 0 && reorder_percent == 0 {
+            return pieces;
+        }
         let mut all = Vec::with_capacity(pieces.len());
         for (due, piece) in pieces {
             for _ in 0..=u8::from(chance(dice, duplicate_percent)) {
