@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kabar::server::{Secrets, Server};
-use kabar::simulate::{SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use kabar::simulate::{Script, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
 use kabar_core::clock::Clock;
 use kabar_core::config::{Mode, Settings, Sources};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
@@ -66,6 +66,8 @@ pub(crate) struct Options {
     pub(crate) node: bool,
     /// The WhatsApp of another stage, to be shared.
     pub(crate) simulator: Option<Simulator>,
+    /// What the simulator plays.
+    pub(crate) script: Option<Script>,
     environment: HashMap<String, String>,
 }
 
@@ -114,6 +116,7 @@ impl TestServer {
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
             node: false,
             simulator: None,
+            script: None,
             environment: HashMap::new(),
         };
         options.set("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN);
@@ -292,6 +295,9 @@ async fn simulate(
     let webhooks = format!("http://{address}/webhooks/whatsapp");
     let mut simulated = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
     simulated.status_delay = options.status_delay;
+    if let Some(script) = &options.script {
+        simulated = simulated.playing(script.clone());
+    }
     simulated.webhook_retry.first = Duration::from_millis(5);
     simulated.clock = options.clock.clone();
     Simulator::start(listener, simulated, tasks, stop.clone()).unwrap()

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod auth;
+mod bad_days;
 mod binary;
 mod budgets;
 mod cluster;
