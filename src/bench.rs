@@ -27,6 +27,7 @@ pub use baseline::{BaselineArgs, run_baseline};
 use child::{Child, own_cpu};
 use load::{Load, Script};
 use report::{Figure, Machine, Report, Row, millis};
+use stage::Services;
 
 /// Before each row, so that what is lazily made is made.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -68,6 +69,12 @@ pub struct BenchArgs {
     /// Folder for the databases, which go at the end; by default the machine's folder for such.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Measure on this PostgreSQL instead of SQLite; needs psql.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// Measure with this Redis.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -79,6 +86,7 @@ pub struct BenchArgs {
 /// One run and what it has found so far.
 struct Bench {
     folder: PathBuf,
+    services: Services,
     duration: Duration,
     connections: usize,
     threads: usize,
@@ -95,6 +103,7 @@ struct Bench {
 pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     let mut bench = Bench {
         folder: args.folder.clone().unwrap_or_else(std::env::temp_dir),
+        services: Services { postgres: args.postgres.clone(), redis: args.redis.clone() },
         duration: Duration::from_secs(args.seconds),
         connections: usize::from(args.connections),
         threads: usize::from(args.threads),
@@ -118,6 +127,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     let report = Report {
         machine: Machine::of(&bench.folder),
+        services: bench.services.name(),
         connections: bench.connections,
         seconds: args.seconds,
         rows: bench.rows,

@@ -24,7 +24,7 @@ const BATCH_MESSAGES: usize = 25_000;
 const COMMIT_ROWS: usize = 5_000;
 
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
-    let stage = Stage::set(&bench.folder).await?;
+    let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seconds = usize::try_from(bench.duration.as_secs())?;
     let seeder = stage.seeder().await?;
     let (single, taken_singly) = messages(&seeder, 1, seconds * SINGLE_MESSAGES).await?;

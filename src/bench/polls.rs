@@ -18,7 +18,7 @@ const CONVERSATIONS: u32 = 40;
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let before = yardstick(bench, "baseline: bare hyper, 13 bytes").await?;
 
-    let stage = Stage::set(&bench.folder).await?;
+    let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seeder = stage.seeder().await?;
     let mut seat = seeder.seat(1).await?;
     let conversations = seeder.conversations(&mut seat, 0, CONVERSATIONS, true).await?;

@@ -60,6 +60,8 @@ pub(super) struct Machine {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     pub(super) machine: Machine,
+    /// What the server stood on.
+    pub(super) services: &'static str,
     pub(super) connections: usize,
     pub(super) seconds: u64,
     pub(super) rows: Vec<Row>,
@@ -188,8 +190,8 @@ impl Report {
 
     fn load_line(&self) -> String {
         format!(
-            "{} connections, {} s for each row, load generator on the same machine",
-            self.connections, self.seconds
+            "{}; {} connections, {} s for each row, load generator on the same machine",
+            self.services, self.connections, self.seconds
         )
     }
 }
@@ -238,7 +240,14 @@ mod tests {
             Figure::new("list 304 to baseline", 0.499, "", Goal::AtLeast(0.5)),
             Figure::new("memory", 512.0, "MB", Goal::AtMost(600.0)),
         ];
-        Report { machine: Machine::of(Path::new("/")), connections: 32, seconds: 5, rows: vec![row], figures }
+        Report {
+            machine: Machine::of(Path::new("/")),
+            services: "SQLite",
+            connections: 32,
+            seconds: 5,
+            rows: vec![row],
+            figures,
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ const MEGABYTE: f64 = 1e6;
 
 /// Many small accounts, each asked for once and then resident.
 pub(super) async fn resident(bench: &mut Bench) -> anyhow::Result<()> {
-    let stage = Stage::set(&bench.folder).await?;
+    let stage = Stage::set(&bench.folder, &bench.services).await?;
     let requests = small_accounts(&stage, bench.accounts).await?;
     let server = stage.server().await?;
     let empty = server.resident_bytes()?;
@@ -60,7 +60,7 @@ async fn small_accounts(stage: &Stage, accounts: u32) -> anyhow::Result<Vec<Byte
 
 /// One huge account: from a cold server to its first page.
 pub(super) async fn activation(bench: &mut Bench) -> anyhow::Result<()> {
-    let stage = Stage::set(&bench.folder).await?;
+    let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seeder = stage.seeder().await?;
     let mut seat = seeder.seat(1).await?;
     let mut first = 0;

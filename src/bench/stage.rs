@@ -12,6 +12,7 @@ use kabar_core::ids::OrganisationId;
 use kabar_core::meta::signature;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use super::child::Child;
 use super::seed::Seeder;
@@ -22,21 +23,59 @@ const APP_SECRET: &str = "app-secret-of-the-bench";
 /// The highest budget there is; no load empties it.
 const PER_MINUTE: u32 = 10_000_000;
 
+/// What the server under load stands on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Services {
+    /// Address of a PostgreSQL database, in which each stage gets a schema; else SQLite.
+    pub(super) postgres: Option<String>,
+    /// Address of a Redis.
+    pub(super) redis: Option<String>,
+}
+
+impl Services {
+    /// What the tables call it.
+    pub(super) fn name(&self) -> &'static str {
+        match (&self.postgres, &self.redis) {
+            (None, None) => "SQLite",
+            (None, Some(_)) => "SQLite and Redis",
+            (Some(_), None) => "PostgreSQL",
+            (Some(_), Some(_)) => "PostgreSQL and Redis",
+        }
+    }
+
+    /// The address of a fresh database.
+    async fn database(&self, folder: &Path) -> anyhow::Result<String> {
+        let Some(server) = &self.postgres else {
+            return Ok(format!("sqlite://{}/kabar.db", folder.display()));
+        };
+        let schema = format!("bench_{:016x}", rand::random::<u64>());
+        let sql = format!("CREATE SCHEMA {schema}");
+        let made = Command::new("psql").args(["--quiet", "--command", &sql, server]).status().await;
+        if !made.context("psql, which makes the schema, was not started")?.success() {
+            bail!("psql could not make a schema");
+        }
+        let joint = if server.contains('?') { '&' } else { '?' };
+        Ok(format!("{server}{joint}options[search_path]={schema}"))
+    }
+}
+
 /// A fresh database with one tenant.
 pub(super) struct Stage {
     folder: TempDir,
     url: String,
+    redis: Option<String>,
     organisation: OrganisationId,
     authorization: String,
 }
 
 impl Stage {
     /// Makes the database by starting a server on it once.
-    pub(super) async fn set(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn set(folder: &Path, services: &Services) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("kabar-bench-").tempdir_in(folder)?;
-        let url = format!("sqlite://{}/kabar.db", folder.path().display());
+        let url = services.database(folder.path()).await?;
         let nobody = OrganisationId::from_bits(0);
-        let mut stage = Self { folder, url, organisation: nobody, authorization: String::new() };
+        let redis = services.redis.clone();
+        let mut stage = Self { folder, url, redis, organisation: nobody, authorization: String::new() };
         let server = stage.server().await?;
         let tenant = format!(
             r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
@@ -58,7 +97,7 @@ impl Stage {
 
     /// Starts the server.
     pub(super) async fn server(&self) -> anyhow::Result<Child> {
-        let settings = [
+        let mut settings = vec![
             ("KABAR_DATABASE_URL", self.url.as_str()),
             ("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN),
             ("KABAR_WHATSAPP__APP_SECRET", APP_SECRET),
@@ -66,6 +105,7 @@ impl Stage {
             // Nothing is sent in these scenes; if something were, it must not leave the machine.
             ("KABAR_WHATSAPP__BASE_URL", "http://127.0.0.1:9"),
         ];
+        settings.extend(self.redis.as_deref().map(|url| ("KABAR_REDIS_URL", url)));
         Child::server(self.folder.path(), &settings).await
     }
 
