@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Mischief, Script, ScriptError, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use super::{
+    Counts, Mischief, Script, ScriptError, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays,
+};
 
 const RESERVED: &str = "\
 Reserved values, to provoke errors:
@@ -149,6 +151,9 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     }
     tasks.close();
     tasks.wait().await;
+    let Counts { received, accepted, refused, inbound, delivered, given_up, .. } =
+        *simulator.counts().borrow();
+    tracing::info!(received, accepted, refused, inbound, delivered, given_up, "what was done");
     Ok(())
 }
 

@@ -65,6 +65,7 @@ async fn a_simulation_ends_with_its_script_and_names_the_mistakes_of_one() {
     std::fs::write(&path, "[[step]]\nafter = \"1ms\"\nend = true\n").unwrap();
     let ended = kabar(&arguments, &[]).await;
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    assert!(said(&ended).contains("what was done"), "{}", said(&ended));
 
     std::fs::write(&path, "[[step]]\nafter = \"1ms\"\nedn = true\n").unwrap();
     let refused = kabar(&arguments, &[]).await;
