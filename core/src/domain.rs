@@ -13,6 +13,7 @@ pub mod etag;
 pub mod event;
 pub mod message;
 pub mod organisation;
+pub mod pace;
 pub mod page;
 pub mod phone;
 pub mod status;
