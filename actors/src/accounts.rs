@@ -116,6 +116,12 @@ pub struct ResidentReport {
     pub cache_hit_ratio: f64,
     /// Long polls that wait.
     pub waiting_polls: usize,
+    /// Conversations that have something to be sent.
+    pub sending: usize,
+    /// Messages a second that may leave now.
+    pub messages_per_second: u32,
+    /// Messages a second that may leave when WhatsApp does not find them too many.
+    pub messages_per_second_max: u32,
 }
 
 /// What the facade stands on.

@@ -28,7 +28,7 @@ pub(crate) struct Resident {
     last_used_ms: AtomicI64,
     /// Long polls that wait on this account.
     pub(crate) waiting: AtomicUsize,
-    /// Messages that the sender has in hand or waits to try again.
+    /// Conversations that have something to be sent, as far as the sender keeps them.
     pub(crate) sending: AtomicUsize,
     /// Pages given from cache.
     pub(crate) hits: AtomicU64,

@@ -5,13 +5,15 @@
 //! have; a conversation's messages leave in order, one at a time; an attempt is durable before its
 //! call is made. After a crash, a timeout or a lost answer WhatsApp may or may not have the message:
 //! the row then waits for the echo in a status, and is tried again only when none has come in time.
+//! Attempts and outcomes are written many at a time.
 
 mod attempt;
-mod pace;
+mod backlog;
+mod seat;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::account::AccountStatus;
@@ -19,69 +21,46 @@ use kabar_core::domain::command::{Command, Reply};
 use kabar_core::domain::message::Message;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ConversationId, MessageId};
+use kabar_core::store::StoreError;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
 use crate::accounts::Accounts;
 use crate::resident::Resident;
 use crate::slot::AccountSlot;
-use pace::Pace;
+use attempt::Ended;
+pub(crate) use backlog::Move;
+use backlog::{Backlog, Settling};
+pub(crate) use seat::SenderSeat;
 
-/// Calls of one account to WhatsApp at a time.
-const CALLS_MAX: usize = 32;
-/// Pending rows read at a time.
-const ROWS_MAX: usize = 2 * CALLS_MAX;
+/// Calls of one account at a time: as many as leave in a second, within these bounds.
+const CALLS_MIN: usize = 32;
+const CALLS_MAX: usize = 512;
+/// Conversations kept in memory that have something to send; some 150 bytes each.
+const CONVERSATIONS_MAX: usize = 10_000;
+/// While more than those wait, the store is asked for the rest no more often than this.
+const REFILL_EVERY: Duration = Duration::from_secs(1);
+/// How long an outcome may wait for others to be written with.
+const RECORD_WITHIN: Duration = Duration::from_millis(25);
+/// Outcomes that are enough for a commit of their own.
+const RECORDS_ENOUGH: usize = 128;
 
 /// What a sender may be told.
 pub(crate) enum SenderMessage {
-    /// There may be something to send.
-    Wake,
+    /// There may be something to do.
+    Look,
+    /// What memory knows of the queue may be wrong: read it again.
+    Reload,
+    /// What a commit did to outbound messages, in their order.
+    Follow(Vec<Move>),
     /// Tell WhatsApp that these messages have been read. Best effort: it is a courtesy to the
     /// contact, and nothing here depends on it.
     TellRead(Vec<Arc<str>>),
-    /// A call for this conversation has ended and is recorded.
-    Ended(ConversationId),
-}
-
-/// The account actor's hold on its sender, which is started when first rung.
-pub(crate) struct SenderSeat {
-    accounts: Accounts,
-    slot: Arc<AccountSlot>,
-    resident: Arc<Resident>,
-    sender: Option<ActorRef<SenderMessage>>,
-}
-
-impl SenderSeat {
-    pub(crate) const fn new(accounts: Accounts, slot: Arc<AccountSlot>, resident: Arc<Resident>) -> Self {
-        Self { accounts, slot, resident, sender: None }
-    }
-
-    /// Tells the sender something, starting it, or its successor, if need be.
-    pub(crate) async fn ring(&mut self, message: SenderMessage) {
-        let message = match &self.sender {
-            Some(sender) => match sender.cast(message) {
-                Err(MessagingErr::SendErr(message)) => message,
-                Ok(()) | Err(MessagingErr::ChannelClosed | MessagingErr::InvalidActorType) => return,
-            },
-            None => message,
-        };
-        let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
-        let supervisor = self.accounts.ground().supervisor.get_cell();
-        match Actor::spawn_linked(None, Sender, parts, supervisor).await {
-            Ok((sender, _joined)) => {
-                // Just started, so it takes the message.
-                let _taken = sender.cast(message);
-                self.sender = Some(sender);
-            }
-            // The rows stay; the next ring tries again.
-            Err(error) => tracing::error!(error = cause(&error), "sender not started"),
-        }
-    }
-
-    pub(crate) fn stop(&self) {
-        if let Some(sender) = &self.sender {
-            sender.stop(None);
-        }
-    }
+    /// A call has ended.
+    Ended(Box<Ended>),
+    /// What has ended has waited long enough to be recorded.
+    Record,
+    /// How the calls for these conversations ended is recorded.
+    Recorded(Vec<ConversationId>),
 }
 
 struct Sender;
@@ -90,8 +69,18 @@ struct SenderState {
     accounts: Accounts,
     slot: Arc<AccountSlot>,
     resident: Arc<Resident>,
-    in_flight: HashSet<ConversationId>,
-    pace: Pace,
+    backlog: Backlog,
+    /// Memory does not follow the store: read it before anything is sent.
+    stale: bool,
+    /// When the store may be asked for what did not fit into memory.
+    refill_at: Timestamp,
+    /// Nothing is begun before, because the store did not take it.
+    begin_at: Timestamp,
+    /// Calls under way.
+    calls: usize,
+    /// Ended, to be recorded.
+    ended: Vec<Ended>,
+    recording: bool,
     /// When the sender will look again by itself.
     alarm: Option<Timestamp>,
 }
@@ -116,100 +105,206 @@ impl Actor for Sender {
         state: &mut SenderState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SenderMessage::Wake => state.work(&myself).await,
+            SenderMessage::Look => {}
+            SenderMessage::Reload => state.stale = true,
+            SenderMessage::Follow(moves) => state.follow(moves),
             SenderMessage::TellRead(wamids) => state.tell_read(wamids),
-            SenderMessage::Ended(conversation) => {
-                state.in_flight.remove(&conversation);
-                state.work(&myself).await;
-            }
+            SenderMessage::Ended(ended) => state.take_in(*ended, &myself),
+            SenderMessage::Record => state.record(&myself),
+            SenderMessage::Recorded(conversations) => state.settle(&conversations, &myself),
         }
+        state.work(&myself).await;
         Ok(())
     }
 }
 
 impl SenderState {
     fn new(accounts: Accounts, slot: Arc<AccountSlot>, resident: Arc<Resident>) -> Self {
-        Self { accounts, slot, resident, in_flight: HashSet::new(), pace: Pace::default(), alarm: None }
+        Self {
+            accounts,
+            slot,
+            resident,
+            backlog: Backlog::new(CONVERSATIONS_MAX),
+            stale: true,
+            refill_at: Timestamp::EPOCH,
+            begin_at: Timestamp::EPOCH,
+            calls: 0,
+            ended: Vec::new(),
+            recording: false,
+            alarm: None,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.accounts.ground().clock.now()
+    }
+
+    fn follow(&mut self, moves: Vec<Move>) {
+        let now = self.now();
+        for moved in moves {
+            self.backlog.follow(moved, now);
+        }
     }
 
     /// Starts as many calls as pace and limits allow, and sets the alarm for the rest.
     async fn work(&mut self, myself: &ActorRef<SenderMessage>) {
         let account = self.slot.account();
-        if account.status != AccountStatus::Connected || self.in_flight.len() >= CALLS_MAX {
-            return self.note_load(false);
+        if account.status == AccountStatus::Connected && self.begin_at <= self.now() {
+            if let Err(error) = self.read(account.number, myself).await {
+                tracing::error!(account = %account.id, error = cause(&error), "send queue not read");
+                return self.pause(myself);
+            }
+            let now = self.now();
+            self.backlog.wake(now);
+            let pace = account.messages_per_second;
+            let calls_max = usize::try_from(pace).unwrap_or(CALLS_MAX).clamp(CALLS_MIN, CALLS_MAX);
+            let wanted = self.backlog.ready().min(calls_max.saturating_sub(self.backlog.away()));
+            let leave = self.slot.pace().take(u32::try_from(wanted).unwrap_or(u32::MAX), pace, now);
+            let departed = self.backlog.depart(usize::try_from(leave.messages).unwrap_or(0));
+            if !departed.is_empty() {
+                self.begin(departed, now, myself).await;
+            }
+            for at in [leave.next_at, self.backlog.next_at()].into_iter().flatten() {
+                self.look_again_at(at, myself);
+            }
         }
+        self.note_load(account.status);
+    }
+
+    /// Reads what memory does not know of the queue, if there is any of it.
+    async fn read(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
         let ground = self.accounts.ground();
-        let now = ground.clock.now();
-        let due = match ground.store.pending(account.number, now, ROWS_MAX).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::error!(account = %account.id, error = cause(&error), "pending messages not read");
-                return self.look_again_at(now.plus(attempt::STORE_RETRY), myself);
+        let (now, settle) = (ground.clock.now(), ground.options.settle);
+        let settling = Settling { taken_up_at: self.resident.activated_at, settle };
+        let short = self.backlog.is_truncated() && self.backlog.ready() == 0;
+        if self.stale || short && self.refill_at <= now {
+            let mut queue = ground.store.queue(number, Timestamp::LAST, CONVERSATIONS_MAX + 1).await?;
+            let truncated = queue.len() > CONVERSATIONS_MAX;
+            let mut next_due = None;
+            if truncated {
+                queue = ground.store.queue(number, now, CONVERSATIONS_MAX).await?;
+                next_due = ground.store.next_due(number).await?;
             }
-        };
-        let mut chosen = Vec::new();
-        for message in due {
-            if self.in_flight.len() + chosen.len() >= CALLS_MAX {
-                break;
-            }
-            if self.in_flight.contains(&message.conversation_id) {
-                continue;
-            }
-            if let Err(free_at) = self.pace.take(account.messages_per_second, now) {
-                self.look_again_at(free_at, myself);
-                break;
-            }
-            chosen.push(message.id);
+            self.backlog.reload(&queue, truncated, settling, now);
+            self.stale = false;
+            self.refill_at = now.plus(REFILL_EVERY).max(next_due.unwrap_or(now));
         }
-        if !chosen.is_empty() {
-            self.begin(chosen, now, myself).await;
+        if self.backlog.is_truncated() {
+            self.look_again_at(self.refill_at, myself);
         }
-        self.set_alarm(account.number, myself).await;
+        let unread = self.backlog.unread();
+        if !unread.is_empty() {
+            let next = self.accounts.ground().store.next_of(number, &unread).await?;
+            self.backlog.learn(&unread, &next, settling, now);
+        }
+        Ok(())
     }
 
     /// Makes the attempts durable, then the calls.
-    async fn begin(&mut self, ids: Vec<MessageId>, now: Timestamp, myself: &ActorRef<SenderMessage>) {
+    async fn begin(
+        &mut self,
+        departed: Vec<(ConversationId, MessageId)>,
+        now: Timestamp,
+        myself: &ActorRef<SenderMessage>,
+    ) {
         // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
         let _under_way = self.accounts.ground().tasks.token();
-        if self.accounts.ground().stopping.is_cancelled() {
-            return;
-        }
-        let settle_by = now.plus(self.accounts.ground().options.settle);
-        let begun = self.accounts.execute(&self.slot, Command::BeginSends { ids, settle_by }, None).await;
-        match begun {
-            Ok(Ok(Reply::Sends(messages))) => {
-                for message in messages {
-                    self.call(message, myself);
-                }
+        let begun = if self.accounts.ground().stopping.is_cancelled() {
+            Vec::new()
+        } else {
+            let settle_by = now.plus(self.accounts.ground().options.settle);
+            let ids = departed.iter().map(|(_, message)| *message).collect();
+            let command = Command::BeginSends { ids, settle_by };
+            if let Ok(Ok(Reply::Sends(messages))) = self.accounts.execute(&self.slot, command, None).await {
+                messages
+            } else {
+                // Perhaps begun, and not called: the queue knows.
+                self.stale = true;
+                self.pause(myself);
+                Vec::new()
             }
-            // Not begun, so not called: the rows are as they were.
-            Ok(_) | Err(_) => self.look_again_at(now.plus(attempt::STORE_RETRY), myself),
+        };
+        let mut uncalled = departed.into_iter().peekable();
+        // In the order in which they departed, but for those that need not or must not be sent.
+        for message in begun {
+            while let Some((conversation, _)) = uncalled.next_if(|(_, id)| *id != message.id) {
+                self.backlog.doubt(conversation);
+            }
+            uncalled.next();
+            self.call(message, myself);
         }
+        uncalled.for_each(|(conversation, _)| self.backlog.doubt(conversation));
+    }
+
+    fn pause(&mut self, myself: &ActorRef<SenderMessage>) {
+        self.begin_at = self.now().plus(attempt::STORE_RETRY);
+        self.look_again_at(self.begin_at, myself);
     }
 
     fn call(&mut self, message: Arc<Message>, myself: &ActorRef<SenderMessage>) {
-        self.in_flight.insert(message.conversation_id);
+        self.calls += 1;
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
         self.accounts.ground().tasks.spawn(async move {
-            let conversation = message.conversation_id;
-            attempt::run(&accounts, &slot, &message).await;
-            // A sender that has stopped has a successor, which reads the rows.
-            let _stopped = myself.cast(SenderMessage::Ended(conversation));
+            let ended = Box::new(attempt::make(&accounts, &slot, &message).await);
+            if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
+                myself.cast(SenderMessage::Ended(ended))
+            {
+                // The sender has stopped; its successor reads the rows, in which this must be.
+                attempt::record(&accounts, &slot, ended.outcome.map(|outcome| (ended.id, outcome))).await;
+            }
         });
     }
 
-    /// Looks again when the next pending message is due.
-    async fn set_alarm(&mut self, number: i64, myself: &ActorRef<SenderMessage>) {
+    fn take_in(&mut self, ended: Ended, myself: &ActorRef<SenderMessage>) {
+        self.calls = self.calls.saturating_sub(1);
         let ground = self.accounts.ground();
-        let next = ground.store.next_pending_at(number).await.unwrap_or_else(|error| {
-            tracing::error!(error = cause(&error), "next pending message not read");
-            Some(ground.clock.now().plus(attempt::STORE_RETRY))
-        });
-        self.note_load(next.is_some());
-        // What is due already waits for a call in flight to end, or for the pace; either wakes us.
-        if let Some(at) = next.filter(|at| *at > ground.clock.now()) {
-            self.look_again_at(at, myself);
+        if let Some(too_fast) = ended.too_fast {
+            let account = self.slot.account();
+            let (pace, now) = (account.messages_per_second, ground.clock.now());
+            let mut slowed = self.slot.pace();
+            if slowed.slow_down(pace, ended.begun_at, too_fast.pause, now) {
+                ground.metrics.slow_downs.inc();
+                let pace = slowed.current(pace, now);
+                tracing::warn!(account = %account.id, pace, "WhatsApp finds the account too fast");
+            }
         }
+        self.ended.push(ended);
+        let alone = self.calls == 0 || ground.stopping.is_cancelled();
+        if alone || self.ended.len() >= RECORDS_ENOUGH {
+            self.record(myself);
+        } else if self.ended.len() == 1 {
+            let (stopping, myself) = (ground.stopping.clone(), myself.clone());
+            ground.tasks.spawn(async move {
+                // Not by the clock: it is the store that is spared, not a promise that is kept.
+                let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
+                let _gone = myself.cast(SenderMessage::Record);
+            });
+        }
+    }
+
+    /// Writes down how the calls ended, all together, unless that is under way.
+    fn record(&mut self, myself: &ActorRef<SenderMessage>) {
+        if self.recording || self.ended.is_empty() {
+            return;
+        }
+        self.recording = true;
+        let ended = std::mem::take(&mut self.ended);
+        let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
+        self.accounts.ground().tasks.spawn(async move {
+            let outcomes = ended.iter().filter_map(|one| Some((one.id, one.outcome.clone()?)));
+            attempt::record(&accounts, &slot, outcomes).await;
+            let conversations = ended.iter().map(|one| one.conversation).collect();
+            let _gone = myself.cast(SenderMessage::Recorded(conversations));
+        });
+    }
+
+    fn settle(&mut self, conversations: &[ConversationId], myself: &ActorRef<SenderMessage>) {
+        let now = self.now();
+        for conversation in conversations {
+            self.backlog.back(*conversation, now);
+        }
+        self.recording = false;
+        self.record(myself);
     }
 
     fn look_again_at(&mut self, at: Timestamp, myself: &ActorRef<SenderMessage>) {
@@ -218,12 +313,11 @@ impl SenderState {
             return;
         }
         self.alarm = Some(at);
-        self.note_load(true);
         let (clock, stopping, myself) = (ground.clock.clone(), ground.stopping.clone(), myself.clone());
         ground.tasks.spawn(async move {
             tokio::select! {
                 () = clock.wait_until(at) => {
-                    let _stopped = myself.cast(SenderMessage::Wake);
+                    let _stopped = myself.cast(SenderMessage::Look);
                 }
                 () = stopping.cancelled() => {}
             }
@@ -231,8 +325,15 @@ impl SenderState {
     }
 
     /// Keeps the account in memory while something is to be sent.
-    fn note_load(&self, waiting: bool) {
-        self.resident.sending.store(self.in_flight.len() + usize::from(waiting), Ordering::Release);
+    fn note_load(&self, status: AccountStatus) {
+        let waiting = match status {
+            AccountStatus::Connected => self.backlog.len(),
+            // What waits for the operator does not keep the account in memory.
+            AccountStatus::Disconnected | AccountStatus::Degraded | AccountStatus::Onboarding => {
+                self.backlog.away()
+            }
+        };
+        self.resident.sending.store(waiting, Ordering::Release);
     }
 
     fn tell_read(&self, wamids: Vec<Arc<str>>) {

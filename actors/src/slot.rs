@@ -1,10 +1,11 @@
 //! The place of an account in the directory: its row, and its actor while it is resident.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
+use kabar_core::domain::pace::Pace;
 use kabar_core::domain::time::Timestamp;
 use tokio::sync::Mutex;
 
@@ -21,6 +22,8 @@ pub struct AccountSlot {
     resident: ArcSwapOption<Resident>,
     /// The node that was last seen to serve it, and when.
     elsewhere: ArcSwapOption<(Arc<str>, Timestamp)>,
+    /// How fast it sends. Outlives its actors, because WhatsApp does not know them.
+    pace: Lock<Pace>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
 }
@@ -31,6 +34,7 @@ impl AccountSlot {
             account: ArcSwap::new(account),
             resident: ArcSwapOption::empty(),
             elsewhere: ArcSwapOption::empty(),
+            pace: Lock::default(),
             activating: Mutex::new(()),
         }
     }
@@ -43,6 +47,12 @@ impl AccountSlot {
 
     pub(crate) fn set_account(&self, account: Arc<Account>) {
         self.account.store(account);
+    }
+
+    /// The account's pace; to be held for a moment.
+    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
+        // Nobody panics half-way through a change of it.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn resident(&self) -> Option<Arc<Resident>> {

@@ -65,11 +65,16 @@ metrics! {
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
+        sends_throttled = "sends_throttled", "Calls that WhatsApp refused because the account was too fast";
+        slow_downs = "send_slow_downs", "Times that an account's pace was halved";
     }
     gauges {
         residents = "resident_accounts", "Accounts in memory";
         nodes = "nodes", "Nodes of this database that are alive, this one included";
         waiting_polls = "waiting_polls", "Long polls that wait";
+        send_pace = "send_pace", "Messages a second that the accounts in memory may send now, together";
+        slowed_accounts = "slowed_accounts", "Accounts in memory that WhatsApp has slowed down";
+        sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";
     }
     histograms {
         cycle_seconds = "cycle_seconds", "Duration of a cycle, from the first fetch to the answers",

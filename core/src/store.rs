@@ -21,6 +21,7 @@ mod node;
 mod organisation;
 mod parked;
 mod purge;
+mod queue;
 mod row;
 mod secrets;
 #[cfg(test)]

@@ -57,6 +57,7 @@ fn shown(account: &Account, reply: &Reply) -> Result<ContactBody, ApiError> {
         Reply::Contact(row) => Ok(ContactBody::of(account, row)),
         Reply::Ingested
         | Reply::Sends(_)
+        | Reply::Recorded
         | Reply::Conversation(_)
         | Reply::Message(_)
         | Reply::Account(_) => Err(ApiError::internal()),

@@ -132,9 +132,12 @@ impl ConversationsApi {
         let outcome = self.0.accounts.execute(&slot, Command::PatchConversation(patch), None).await?;
         match outcome? {
             Reply::Conversation(row) => Ok(Data(ConversationBody::of(&slot.account(), &row))),
-            Reply::Ingested | Reply::Sends(_) | Reply::Message(_) | Reply::Contact(_) | Reply::Account(_) => {
-                Err(ApiError::internal().into())
-            }
+            Reply::Ingested
+            | Reply::Sends(_)
+            | Reply::Recorded
+            | Reply::Message(_)
+            | Reply::Contact(_)
+            | Reply::Account(_) => Err(ApiError::internal().into()),
         }
     }
 }

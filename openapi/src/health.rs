@@ -138,6 +138,7 @@ impl HealthApi {
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
     async fn metrics(&self) -> Result<MetricsText, Fails<NeverFails>> {
         self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
+        self.0.accounts.refresh_gauges();
         Ok(MetricsText(self.0.metrics.encode()))
     }
 }

@@ -45,6 +45,7 @@ fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
         Reply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
         Reply::Ingested
         | Reply::Sends(_)
+        | Reply::Recorded
         | Reply::Conversation(_)
         | Reply::Contact(_)
         | Reply::Account(_) => Err(ApiError::internal()),

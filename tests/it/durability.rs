@@ -45,7 +45,8 @@ async fn after_an_orderly_restart_everything_is_as_it_was() {
 
 #[tokio::test]
 async fn a_message_pending_at_the_stop_is_sent_after_the_start() {
-    let mut server = TestServer::start().await;
+    // The restarted server cannot know that WhatsApp refused it, so it waits for an echo first.
+    let mut server = TestServer::shaped(|options| options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "1")).await;
     let tenant = server.tenant().await;
     let phone = kabar_core::domain::phone::Phone::parse(&from(1)).unwrap();
     let failure = kabar::simulate::Failure::always(131_016);

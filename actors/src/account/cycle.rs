@@ -14,7 +14,7 @@ use kabar_core::domain::command::{Command, Needs};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::message::Message;
+use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
@@ -26,7 +26,7 @@ use super::facts::Index;
 use super::{Verdict, Work};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::resident::Resident;
-use crate::sender::{SenderMessage, SenderSeat};
+use crate::sender::{Move, SenderMessage, SenderSeat};
 use crate::slot::AccountSlot;
 use crate::view::{AccountView, Threads};
 
@@ -84,7 +84,7 @@ impl Ledger {
     /// Takes up the messages that a former owner left to be sent.
     pub(super) async fn resume(&mut self) {
         if self.parts.has_pending {
-            self.sender.ring(SenderMessage::Wake).await;
+            self.sender.ring(SenderMessage::Look).await;
         }
     }
 
@@ -110,7 +110,7 @@ impl Ledger {
     }
 
     /// Stops what works for this owner; `true` when nothing is queued and nothing is on its way.
-    pub(super) fn retire(&self) -> bool {
+    pub(super) fn retire(&mut self) -> bool {
         self.sender.stop();
         let queued_max = self.ground().options.queued_commands;
         self.queue.is_empty() && self.parts.resident.permits.available_permits() >= queued_max
@@ -232,6 +232,10 @@ impl Ledger {
         self.parts.resident.publish(view_of(&activation));
         self.index_threads();
         self.reload = false;
+        // A commit that seemed to fail may have been written: the sender has not heard of it.
+        if activation.has_pending {
+            self.sender.ring(SenderMessage::Reload).await;
+        }
         Ok(())
     }
 
@@ -310,11 +314,14 @@ impl Ledger {
     }
 
     async fn ring_sender(&mut self, changes: &Changes) {
-        // What was begun, or waits to be tried again, is in the sender's hands already.
-        let at = self.parts.resident.view().committed_at;
-        let waits = |m: &Message| m.status == MessageStatus::Pending && m.next_attempt_at <= Some(at);
-        if changes.account.is_some() || changes.messages.values().any(|message| waits(message)) {
-            self.sender.ring(SenderMessage::Wake).await;
+        let moves = moves_of(changes);
+        if moves.iter().any(|moved| moved.not_before.is_some()) {
+            self.sender.ring(SenderMessage::Follow(moves)).await;
+        } else if !moves.is_empty() && self.parts.resident.sending.load(Ordering::Acquire) > 0 {
+            let _nobody_waits = self.sender.tell(SenderMessage::Follow(moves));
+        }
+        if changes.account.is_some() {
+            self.sender.ring(SenderMessage::Look).await;
         }
         if !changes.read_receipts.is_empty() {
             self.sender.ring(SenderMessage::TellRead(changes.read_receipts.clone())).await;
@@ -338,17 +345,28 @@ impl Ledger {
     }
 }
 
+/// What a commit did to outbound messages, as the sender hears it.
+fn moves_of(changes: &Changes) -> Vec<Move> {
+    let outbound = changes.messages.values().filter(|message| message.direction == Direction::Outbound);
+    let moved = |message: &Arc<Message>| Move {
+        conversation: message.conversation_id,
+        message: message.id,
+        not_before: message.next_attempt_at.filter(|_| message.status == MessageStatus::Pending),
+    };
+    outbound.map(moved).collect()
+}
+
 /// Items of a command.
 const fn weight(command: &Command) -> usize {
     match command {
         Command::Ingest(items) => items.len(),
         Command::BeginSends { ids, .. } => ids.len(),
+        Command::RecordSends(ended) => ended.len(),
         Command::Send(_)
         | Command::MarkRead { .. }
         | Command::PatchConversation(_)
         | Command::CreateContact(_)
         | Command::PatchContact { .. }
-        | Command::RecordSend { .. }
         | Command::Configure(_) => 1,
     }
 }

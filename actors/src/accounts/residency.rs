@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kabar_core::cause::cause;
+use kabar_core::domain::time::Timestamp;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::StoreError;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -223,11 +224,30 @@ impl Accounts {
     #[must_use]
     pub fn residents(&self) -> Vec<ResidentReport> {
         let now = self.0.clock.now();
-        let found = self.0.directory.slots().into_iter().filter_map(|slot| slot.resident());
-        found.map(|resident| self.report(&resident, now)).collect()
+        let slots = self.0.directory.slots().into_iter();
+        slots.filter_map(|slot| Some(self.report(&slot, &*slot.resident()?, now))).collect()
     }
 
-    fn report(&self, resident: &Resident, now: kabar_core::domain::time::Timestamp) -> ResidentReport {
+    /// Brings the gauges of sending up to now; they are not kept up while nobody looks.
+    pub fn refresh_gauges(&self) {
+        let now = self.0.clock.now();
+        let (mut pace, mut slowed, mut sending) = (0_i64, 0_i64, 0_i64);
+        for slot in self.0.directory.slots() {
+            if let Some(resident) = slot.resident() {
+                let configured = slot.account().messages_per_second;
+                let current = slot.pace().current(configured, now);
+                pace += i64::from(current);
+                slowed += i64::from(current < configured);
+                let waiting = resident.sending.load(Ordering::Relaxed);
+                sending = sending.saturating_add(i64::try_from(waiting).unwrap_or(i64::MAX));
+            }
+        }
+        self.0.metrics.send_pace.set(pace);
+        self.0.metrics.slowed_accounts.set(slowed);
+        self.0.metrics.sending.set(sending);
+    }
+
+    fn report(&self, slot: &AccountSlot, resident: &Resident, now: Timestamp) -> ResidentReport {
         let view = resident.view();
         let resident_s = now.since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
         let (hits, misses) = (resident.hits.load(Ordering::Relaxed), resident.misses.load(Ordering::Relaxed));
@@ -246,6 +266,9 @@ impl Accounts {
             cycles_per_second: ratio(resident.cycles.load(Ordering::Relaxed), 1.0) / resident_s,
             cache_hit_ratio: ratio(hits, ratio(hits.saturating_add(misses).max(1), 1.0)),
             waiting_polls: resident.waiting.load(Ordering::Relaxed),
+            sending: resident.sending.load(Ordering::Relaxed),
+            messages_per_second: slot.pace().current(view.account.messages_per_second, now),
+            messages_per_second_max: view.account.messages_per_second,
         }
     }
 }

@@ -35,21 +35,17 @@ pub enum Command {
         /// How.
         patch: ContactPatch,
     },
-    /// Record, before the calls are made, that these messages are about to be sent. Until
-    /// `settle_by` nobody sends them again, unless their call is recorded to have ended.
+    /// Record, before the calls are made, that these messages are about to be sent: those that wait
+    /// and are due. Until `settle_by` nobody sends them again, unless their call is recorded to have
+    /// ended.
     BeginSends {
         /// Pending messages.
         ids: Vec<MessageId>,
         /// How long an unknown outcome may wait for WhatsApp's echo.
         settle_by: Timestamp,
     },
-    /// Record how a call to WhatsApp ended.
-    RecordSend {
-        /// The pending message.
-        id: MessageId,
-        /// How it ended.
-        outcome: SendOutcome,
-    },
+    /// Record how calls to WhatsApp ended, each for one message.
+    RecordSends(Vec<(MessageId, SendOutcome)>),
     /// Change the account itself.
     Configure(AccountPatch),
 }
@@ -70,8 +66,10 @@ pub struct ConversationPatch {
 pub enum Reply {
     /// Everything of a webhook is durable.
     Ingested,
-    /// The messages that may be sent now: those that still wait.
+    /// The messages that may be sent now: those that still wait and are due.
     Sends(Vec<Arc<Message>>),
+    /// How the calls ended is durable.
+    Recorded,
     /// The message as it now is.
     Message(Arc<Message>),
     /// The thread as it now is.
@@ -150,10 +148,12 @@ impl Needs {
                 self.contacts.insert(*id);
             }
             Command::BeginSends { ids, .. } => self.messages.extend(ids),
-            Command::RecordSend { id, outcome } => {
-                self.messages.insert(*id);
-                if let SendOutcome::Accepted { wamid } = outcome {
-                    self.wamids.insert(wamid.clone());
+            Command::RecordSends(ended) => {
+                for (id, outcome) in ended {
+                    self.messages.insert(*id);
+                    if let SendOutcome::Accepted { wamid } = outcome {
+                        self.wamids.insert(wamid.clone());
+                    }
                 }
             }
             Command::Configure(_) => {}

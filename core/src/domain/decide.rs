@@ -34,7 +34,12 @@ pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, Refusal
         Command::CreateContact(contact) => contacts::create(draft, contact),
         Command::PatchContact { id, patch } => contacts::patch(draft, *id, patch),
         Command::BeginSends { ids, settle_by } => Ok(statuses::begin_sends(draft, ids, *settle_by)),
-        Command::RecordSend { id, outcome } => statuses::record_send(draft, *id, outcome),
+        Command::RecordSends(ended) => {
+            for (id, outcome) in ended {
+                statuses::record_send(draft, *id, outcome);
+            }
+            Ok(Reply::Recorded)
+        }
         Command::Configure(patch) => {
             let mut account = (*draft.account).clone();
             let account =

@@ -118,6 +118,19 @@ pub struct Message {
     pub updated_at: Timestamp,
 }
 
+/// A message that waits to be sent, as far as its turn depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which one.
+    pub id: MessageId,
+    /// Its thread, whose messages leave in order.
+    pub conversation_id: ConversationId,
+    /// Calls begun for it so far.
+    pub attempts: u32,
+    /// Not to be sent before.
+    pub next_attempt_at: Timestamp,
+}
+
 /// A send, validated, as the account must make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -153,8 +166,14 @@ pub enum SendOutcome {
     Refused(MessageError),
     /// Refused for good, because the account's token no longer opens it.
     TokenRefused(MessageError),
-    /// To be tried again at this instant.
+    /// To be tried again at this instant, unless WhatsApp reports before that it has the message.
     Retry {
+        /// Not before.
+        at: Timestamp,
+    },
+    /// Not taken because the account sends too fast: to be tried again at this instant, and the
+    /// attempt does not count.
+    Throttled {
         /// Not before.
         at: Timestamp,
     },

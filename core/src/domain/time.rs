@@ -19,6 +19,9 @@ impl Timestamp {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
 
+    /// 9999-12-31T23:59:59.999Z, after which nothing happens.
+    pub const LAST: Self = Self(LAST_MS);
+
     /// From milliseconds since the epoch, kept within years 1970 to 9999.
     #[must_use]
     pub const fn from_millis(ms: i64) -> Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::errors::{self, Class};
+use super::errors;
 use super::graph::GraphOutcome;
 use super::translate::read_wamid;
 use crate::domain::message::MessageError;
@@ -66,8 +66,7 @@ impl Answer {
     fn refusal(&self, json: Option<&Value>) -> Option<Refusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
         let error = errors::read(error);
-        let class = error.provider_code.map_or(Class::Permanent, errors::classify);
-        let transient = class == Class::Transient || self.passing();
+        let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing();
         Some(Refusal { transient, retry_after: self.patience(), error })
     }
 

@@ -17,6 +17,11 @@ const MESSAGE_CHARS_MAX: usize = 1000;
 pub enum Class {
     /// The same call may succeed later.
     Transient,
+    /// The account calls too often, whomever it writes to: the app's rate of calls (4), the business
+    /// account's (80007), or the number's throughput (130429). The same call may succeed later.
+    AccountRate,
+    /// Too many messages to this one recipient (131056). The same call may succeed later.
+    PairRate,
     /// The account's token is no longer good; every other call would end the same way.
     TokenRefused,
     /// The same call ends the same way for ever.
@@ -27,7 +32,9 @@ pub enum Class {
 #[must_use]
 pub const fn classify(provider_code: i64) -> Class {
     match provider_code {
-        1 | 2 | 4 | 80_007 | 130_429 | 131_000 | 131_016 | 131_056 => Class::Transient,
+        1 | 2 | 131_000 | 131_016 => Class::Transient,
+        4 | 80_007 | 130_429 => Class::AccountRate,
+        131_056 => Class::PairRate,
         0 | 190 => Class::TokenRefused,
         _ => Class::Permanent,
     }
@@ -36,13 +43,13 @@ pub const fn classify(provider_code: i64) -> Class {
 /// Whether the same call may succeed later.
 #[must_use]
 pub const fn is_transient(provider_code: i64) -> bool {
-    matches!(classify(provider_code), Class::Transient)
+    matches!(classify(provider_code), Class::Transient | Class::AccountRate | Class::PairRate)
 }
 
-/// Whether WhatsApp refused the account's token, so that the account is degraded.
+/// What this error means for the message; permanent, when it has no number of Meta's.
 #[must_use]
-pub fn is_token_refused(error: &MessageError) -> bool {
-    error.provider_code.is_some_and(|code| classify(code) == Class::TokenRefused)
+pub fn class_of(error: &MessageError) -> Class {
+    error.provider_code.map_or(Class::Permanent, classify)
 }
 
 /// The contract's `error.code` for this number of Meta's.
@@ -123,12 +130,12 @@ mod tests {
         }
         for number in [0, 190] {
             assert_eq!(classify(number), Class::TokenRefused);
-            assert!(is_token_refused(&message_error(Some(number), "x")));
+            assert_eq!(class_of(&message_error(Some(number), "x")), Class::TokenRefused);
         }
         for number in [-1, 3, 10, 100, 200, 368, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
             assert_eq!(classify(number), Class::Permanent, "{number}");
         }
-        assert!(!is_token_refused(&message_error(None, "x")));
+        assert_eq!(class_of(&message_error(None, "x")), Class::Permanent);
     }
 
     #[test]

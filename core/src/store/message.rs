@@ -227,29 +227,6 @@ pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec
     (sql, args)
 }
 
-/// A conversation's messages leave in order: only the oldest of those that wait may go.
-const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS older \
-    WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
-    AND older.status = 'pending' AND older.id < messages.id)";
-
-/// The oldest messages that may be sent. The sum keeps the planner on the index that is in
-/// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
-pub(super) fn pending_statement() -> String {
-    format!(
-        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
-         AND next_attempt_at + 0 <= $2 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY id LIMIT $3"
-    )
-}
-
-/// When the next message may be sent. The bound, which always holds, shows the planner the index
-/// that is in this order.
-pub(super) fn next_pending_statement() -> String {
-    format!(
-        "SELECT next_attempt_at FROM messages WHERE account = $1 AND status = 'pending' \
-         AND next_attempt_at >= 0 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY next_attempt_at LIMIT 1"
-    )
-}
-
 impl Store {
     /// A page of messages, newest first.
     ///
@@ -277,31 +254,5 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND id = $2");
         let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
-    }
-
-    /// Messages that may be sent by `due_by`, oldest first, at most `limit`, and at most one of each
-    /// conversation: the oldest that waits.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn pending(
-        &self,
-        account_number: i64,
-        due_by: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let args = vec![account_number.into(), due_by.millis().into(), limit.into()];
-        read_all(&self.engine.fetch(pending_statement(), args).await?)
-    }
-
-    /// When the next message that waits may be sent.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn next_pending_at(&self, account_number: i64) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.engine.fetch(next_pending_statement(), vec![account_number.into()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        Place { table: TABLE, id: "" }.opt_time("next_attempt_at", row.fields(TABLE).opt_int()?)
     }
 }

@@ -79,6 +79,7 @@ async fn errors_that_last_are_told_by_word_and_number_and_not_tried_again() {
     })
     .await;
     let tenant = server.tenant().await;
+    server.set_pace(&tenant, 1000).await;
     let rules = LASTING.map(|(code, _)| only(&format!("62813{code:07}"), None, Verdict::Error(code)));
     server.simulator.set_rules(rules.into());
     for (code, word) in LASTING {

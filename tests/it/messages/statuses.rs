@@ -40,6 +40,7 @@ fn when(message: &Value, status: &str) -> Value {
 async fn whatever_the_order_the_end_is_the_same() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
+    server.set_pace(&tenant, 1000).await;
     for order in ORDERS {
         for together in [false, true] {
             let message = tenant.sent(&from(1)).await;
@@ -72,6 +73,7 @@ async fn whatever_the_order_the_end_is_the_same() {
 async fn failed_yields_only_to_proof_of_delivery() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
+    server.set_pace(&tenant, 1000).await;
     for (reports, end, error) in [
         (vec!["failed"], "failed", true),
         (vec!["failed", "sent"], "failed", true),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::account::AccountStatus;
-use crate::domain::command::{Refusal, Reply};
+use crate::domain::command::Reply;
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport};
@@ -67,7 +67,12 @@ fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, o
 /// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
 pub(super) fn begin_sends(draft: &mut Draft<'_>, ids: &[MessageId], settle_by: Timestamp) -> Reply {
     let waiting = ids.iter().filter_map(|id| draft.facts().message(*id).cloned());
-    let waiting: Vec<_> = waiting.filter(|message| message.status == MessageStatus::Pending).collect();
+    // Whoever comes second, with an older picture, finds the message begun and not due.
+    let now = draft.now;
+    let due = |message: &Arc<Message>| {
+        message.status == MessageStatus::Pending && message.next_attempt_at <= Some(now)
+    };
+    let waiting: Vec<_> = waiting.filter(due).collect();
     let begun = waiting.iter().map(|message| {
         let mut message = (**message).clone();
         message.attempts = message.attempts.saturating_add(1);
@@ -77,12 +82,9 @@ pub(super) fn begin_sends(draft: &mut Draft<'_>, ids: &[MessageId], settle_by: T
     Reply::Sends(begun.collect())
 }
 
-pub(super) fn record_send(
-    draft: &mut Draft<'_>,
-    id: MessageId,
-    outcome: &SendOutcome,
-) -> Result<Reply, Refusal> {
-    let known = draft.facts().message(id).ok_or(Refusal::NoMessage)?.clone();
+/// Takes note of how a call ended. A message that is gone has no use for it.
+pub(super) fn record_send(draft: &mut Draft<'_>, id: MessageId, outcome: &SendOutcome) {
+    let Some(known) = draft.facts().message(id).cloned() else { return };
     let mut message = (*known).clone();
     let moved = match outcome {
         SendOutcome::Accepted { wamid } => {
@@ -95,20 +97,13 @@ pub(super) fn record_send(
             degrade(draft);
             fail(&mut message, error, draft.now)
         }
-        SendOutcome::Retry { at } => {
-            if message.status == MessageStatus::Pending {
-                message.next_attempt_at = Some(*at);
-            }
-            false
+        SendOutcome::Retry { at } => return put_off(draft, message, *at),
+        SendOutcome::Throttled { at } => {
+            message.attempts = message.attempts.saturating_sub(1);
+            return put_off(draft, message, *at);
         }
     };
-    let message = if let SendOutcome::Retry { .. } = outcome {
-        draft.note_attempt(message)
-    } else if message == *known {
-        known.clone()
-    } else {
-        draft.write_message(message)
-    };
+    let message = if message == *known { known.clone() } else { draft.write_message(message) };
     if moved {
         announce(draft, &message, known.status, draft.now);
     }
@@ -118,8 +113,14 @@ pub(super) fn record_send(
             apply(draft, &latest, &parked);
         }
     }
-    let message = draft.facts().message(id).cloned().unwrap_or(message);
-    Ok(Reply::Message(message))
+}
+
+/// Lets a message wait, unless WhatsApp has told meanwhile what became of it.
+fn put_off(draft: &mut Draft<'_>, mut message: Message, until: Timestamp) {
+    if message.status == MessageStatus::Pending {
+        message.next_attempt_at = Some(until);
+        draft.note_attempt(message);
+    }
 }
 
 fn fail(message: &mut Message, error: &MessageError, at: Timestamp) -> bool {

@@ -82,7 +82,7 @@ impl World {
             assert_eq!(row.updated_at, self.now);
             assert!(row.last_message_at <= Some(row.updated_at));
         }
-        let quiet = matches!(command, Command::BeginSends { .. } | Command::RecordSend { .. });
+        let quiet = matches!(command, Command::BeginSends { .. } | Command::RecordSends(_));
         assert!(quiet || changes.messages.values().all(|row| row.updated_at == self.now));
         assert!(changes.contacts.values().all(|row| row.updated_at == self.now));
         self.facts = facts;
@@ -226,7 +226,7 @@ fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
     assert_eq!(parked.parked.len(), 1);
     assert!(world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]).is_empty());
     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    let (_, changes) = world.run(&Command::RecordSend { id, outcome: accepted });
+    let (_, changes) = world.run(&Command::RecordSends(vec![(id, accepted)]));
     assert_eq!(changes.unparked.len(), 1);
     let message = world.message(id);
     assert_eq!(message.status, MessageStatus::Delivered);
@@ -267,11 +267,31 @@ fn an_attempt_counts_before_it_is_made_and_nobody_sees_it() {
     assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1));
     let expected = Message { attempts: 1, next_attempt_at: Some(settle_by), ..before };
     assert_eq!(*world.message(first), expected);
+    // Nobody who has an older picture begins it once more.
+    assert_eq!(world.run(&begin(vec![first])).0, Ok(Reply::Sends(Vec::new())));
+    world.now = settle_by;
+    assert!(matches!(world.run(&begin(vec![first])).0, Ok(Reply::Sends(begun)) if begun[0].attempts == 2));
     // What is settled meanwhile is not begun again.
     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    world.run(&Command::RecordSend { id: first, outcome: accepted }).0.unwrap();
+    world.run(&Command::RecordSends(vec![(first, accepted)])).0.unwrap();
     let (reply, _) = world.run(&begin(vec![first, second]));
     assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1 && begun[0].id == second));
+}
+
+#[test]
+fn an_attempt_that_came_too_fast_does_not_count() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = send(&mut world);
+    let settle_by = world.now.plus(Duration::from_mins(1));
+    world.run(&Command::BeginSends { ids: vec![id], settle_by }).0.unwrap();
+    let at = world.now.plus(Duration::from_secs(1));
+    let (_, changes) = world.run(&Command::RecordSends(vec![(id, SendOutcome::Throttled { at })]));
+    assert!(changes.events.is_empty() && changes.conversations.is_empty());
+    assert_eq!((world.message(id).attempts, world.message(id).next_attempt_at), (0, Some(at)));
+    let gone = MessageId::from_bits(1);
+    let nothing = world.run(&Command::RecordSends(vec![(gone, SendOutcome::Retry { at })]));
+    assert!(nothing.0 == Ok(Reply::Recorded) && nothing.1.is_empty());
 }
 
 #[test]
@@ -280,14 +300,14 @@ fn refusals_retries_and_a_refused_token() {
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
     let at = world.now.plus(Duration::from_secs(2));
-    world.run(&Command::RecordSend { id, outcome: SendOutcome::Retry { at } }).0.unwrap();
+    world.run(&Command::RecordSends(vec![(id, SendOutcome::Retry { at })])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).next_attempt_at),
         (MessageStatus::Pending, Some(at))
     );
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
-    world.run(&Command::RecordSend { id, outcome: SendOutcome::TokenRefused(error.clone()) }).0.unwrap();
+    world.run(&Command::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).error.as_ref()),
         (MessageStatus::Failed, Some(&error))
@@ -356,7 +376,7 @@ proptest! {
             for (n, (status, at)) in reports.iter().enumerate() {
                 if n == answer.min(reports.len() - 1) {
                     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-                    world.run(&Command::RecordSend { id, outcome: accepted }).0.unwrap();
+                    world.run(&Command::RecordSends(vec![(id, accepted)])).0.unwrap();
                 }
                 world.ingest(vec![report("out", *status, START_MS + at)]);
             }

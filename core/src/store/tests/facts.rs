@@ -111,7 +111,7 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     let (store, _guard) = store().await;
     let (mut owner, mut idle) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
     assert!(store.unserved_with_pending(NODE).await.unwrap().is_empty());
-    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), None);
+    assert_eq!(store.next_due(owner.number).await.unwrap(), None);
     let (_, _, sent) = thread(&store, &mut idle, 1).await;
     let sent = Message { status: MessageStatus::Sent, next_attempt_at: None, ..sent };
     store.commit(idle.cycle(Writes::default().message(&sent).0)).await.unwrap();
@@ -128,20 +128,26 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
 
     let number = owner.number;
     let due = async |by, limit| -> Vec<i64> {
-        let rows = store.pending(number, at(by), limit).await.unwrap();
-        rows.iter().map(|row| row.created_at.millis()).collect()
+        let rows = store.queue(number, at(by), limit).await.unwrap();
+        rows.iter().map(|row| i64::try_from(row.id.bits() >> 80).unwrap()).collect()
     };
     assert!(due(39, 10).await.is_empty());
     assert_eq!(due(60, 10).await, [1, 3, 4]);
     assert_eq!(due(60, 2).await, [1, 3]);
     assert_eq!(due(500, 10).await, [1, 2, 3, 4]);
-    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(40)));
+    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(at(40)));
+    let named: Vec<_> = conversations.iter().map(|conversation| conversation.id).collect();
+    let next = store.next_of(number, &named[1..3]).await.unwrap();
+    let mut next: Vec<_> = next.iter().map(|row| (row.next_attempt_at, row.conversation_id)).collect();
+    next.sort();
+    assert_eq!(next, [(at(40), named[2]), (at(500), named[1])], "the oldest of each, due or not");
+    assert!(store.next_of(idle.number, &named).await.unwrap().is_empty());
     let (_, _, second) = thread(&store, &mut owner, 2).await;
     let second = Message { status: MessageStatus::Sent, next_attempt_at: None, ..second };
     store.commit(owner.cycle(Writes::default().message(&second).0)).await.unwrap();
     assert_eq!(due(39, 10).await, [5], "its turn has come");
-    assert_eq!(store.next_pending_at(owner.number).await.unwrap(), Some(at(1)));
-    assert_eq!(store.next_pending_at(idle.number).await.unwrap(), None);
+    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(at(1)));
+    assert_eq!(store.next_due(idle.number).await.unwrap(), None);
     assert_eq!(store.unserved_with_pending(NODE).await.unwrap(), [owner.number]);
 }
 

@@ -7,6 +7,7 @@ use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, facts, message as messages, parked, purge,
+    queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -113,9 +114,11 @@ async fn the_main_plans_are_these() {
     for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
         note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
     }
-    let pending = (messages::pending_statement(), vec![1.into(), 1.into(), 1.into()]);
-    note("the backlog", &plan(&store, pending).await);
-    note("the end of waiting", &plan(&store, (messages::next_pending_statement(), vec![1.into()])).await);
+    let backlog = (queue::queue_statement(), vec![1.into(), 1.into(), 1.into()]);
+    note("the backlog", &plan(&store, backlog).await);
+    let next = (queue::next_of_statement(Dialect::Sqlite), vec![1.into(), "[]".into()]);
+    note("the next of some conversations", &plan(&store, next).await);
+    note("the end of waiting", &plan(&store, (queue::next_due_statement(), vec![1.into()])).await);
     let newest = (conversations::newest_statement(), vec![1.into(), 1.into()]);
     note("activation", &plan(&store, newest).await);
     insta::assert_snapshot!(plans);

@@ -1,0 +1,229 @@
+//! The order of the backlog, by example and by law: against a model that has everything in memory.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SETTLING: Settling = Settling { taken_up_at: Timestamp::EPOCH, settle: Duration::from_mins(1) };
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn thread(n: u128) -> ConversationId {
+    ConversationId::from_bits(n)
+}
+
+fn message(n: u128) -> MessageId {
+    MessageId::from_bits(n)
+}
+
+fn fresh(conversation: u128, id: u128) -> Move {
+    Move { conversation: thread(conversation), message: message(id), not_before: Some(at(0)) }
+}
+
+fn done(conversation: u128, id: u128) -> Move {
+    Move { not_before: None, ..fresh(conversation, id) }
+}
+
+fn waiting(conversation: u128, id: u128, attempts: u32, ms: i64) -> Waiting {
+    Waiting { id: message(id), conversation_id: thread(conversation), attempts, next_attempt_at: at(ms) }
+}
+
+fn ids(departed: &[(ConversationId, MessageId)]) -> Vec<u128> {
+    departed.iter().map(|(_, id)| id.bits()).collect()
+}
+
+#[test]
+fn conversations_take_turns() {
+    let mut backlog = Backlog::new(100);
+    // One with ten thousand messages, all older than the other's one.
+    for id in 0..10_000 {
+        backlog.follow(fresh(1, id), at(1));
+    }
+    backlog.follow(fresh(2, 10_000), at(1));
+    assert_eq!((backlog.len(), backlog.ready()), (2, 2));
+    assert_eq!(ids(&backlog.depart(1)), [0]);
+    backlog.follow(done(1, 0), at(2));
+    backlog.back(thread(1), at(2));
+    assert_eq!(backlog.unread(), [thread(1)], "the rest is in the store");
+    backlog.learn(&[thread(1)], &[waiting(1, 1, 0, 0)], SETTLING, at(2));
+    assert_eq!(ids(&backlog.depart(9)), [10_000, 1], "it stands in line behind the other");
+    assert!(backlog.depart(9).is_empty(), "one of a conversation at a time");
+}
+
+#[test]
+fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() {
+    let mut backlog = Backlog::new(100);
+    backlog.follow(fresh(1, 1), at(1));
+    backlog.follow(fresh(1, 2), at(1));
+    backlog.depart(1);
+    backlog.follow(Move { not_before: Some(at(500)), ..fresh(1, 1) }, at(1));
+    backlog.back(thread(1), at(2));
+    backlog.follow(fresh(2, 3), at(2));
+    backlog.wake(at(499));
+    assert_eq!(ids(&backlog.depart(9)), [3]);
+    assert_eq!(backlog.next_at(), Some(at(500)));
+    backlog.wake(at(500));
+    assert_eq!(ids(&backlog.depart(9)), [1]);
+    assert_eq!(backlog.away(), 2);
+}
+
+#[test]
+fn an_echo_settles_whatever_the_message_is_doing() {
+    let mut backlog = Backlog::new(100);
+    for conversation in 1..=3 {
+        backlog.follow(fresh(conversation, conversation), at(1));
+        backlog.follow(fresh(conversation, 10 + conversation), at(1));
+    }
+    backlog.depart(2);
+    backlog.follow(Move { not_before: Some(at(500)), ..fresh(1, 1) }, at(2));
+    backlog.back(thread(1), at(2));
+    // The first waits, the second is away, the third is ready.
+    for conversation in 1..=3 {
+        backlog.follow(done(conversation, conversation), at(3));
+    }
+    assert_eq!((backlog.away(), backlog.ready(), backlog.next_at()), (1, 0, None));
+    assert_eq!(backlog.unread(), [thread(1), thread(3)]);
+    backlog.back(thread(2), at(4));
+    assert_eq!(backlog.unread(), [thread(1), thread(2), thread(3)]);
+}
+
+#[test]
+fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
+    let mut backlog = Backlog::new(100);
+    let settling = Settling { taken_up_at: at(1_000), settle: Duration::from_secs(5) };
+    let queue = [waiting(1, 1, 0, 10), waiting(2, 2, 1, 10), waiting(3, 3, 1, 9_000)];
+    backlog.reload(&queue, false, settling, at(1_000));
+    assert_eq!(ids(&backlog.depart(9)), [1]);
+    assert_eq!(backlog.next_at(), Some(at(6_000)));
+    backlog.wake(at(6_000));
+    assert_eq!(ids(&backlog.depart(9)), [2]);
+    assert_eq!(backlog.next_at(), Some(at(9_000)));
+}
+
+#[test]
+fn beyond_its_room_it_asks_for_the_rest() {
+    let mut backlog = Backlog::new(2);
+    for n in 1..=3 {
+        backlog.follow(fresh(n, n), at(1));
+    }
+    assert!(backlog.is_truncated());
+    assert_eq!(ids(&backlog.depart(9)), [1, 2]);
+    backlog.follow(done(1, 1), at(2));
+    backlog.back(thread(1), at(2));
+    // Whoever is not known may have older messages in the store.
+    backlog.follow(fresh(4, 4), at(3));
+    assert_eq!(backlog.ready(), 0);
+    backlog.reload(&[waiting(2, 2, 1, 60_000), waiting(3, 3, 0, 0)], false, SETTLING, at(3));
+    assert_eq!(ids(&backlog.depart(9)), [3], "what is away stays away");
+}
+
+/// What may happen to the account and its sender.
+#[derive(Debug, Clone)]
+enum Step {
+    Accept { conversation: u128 },
+    Depart { turns: usize },
+    End { nth: usize, again: bool },
+    Echo { conversation: u128 },
+    Reload,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u128..5).prop_map(|conversation| Step::Accept { conversation }),
+        3 => (1_usize..4).prop_map(|turns| Step::Depart { turns }),
+        4 => (0_usize..9, any::<bool>()).prop_map(|(nth, again)| Step::End { nth, again }),
+        1 => (0_u128..5).prop_map(|conversation| Step::Echo { conversation }),
+        1 => Just(Step::Reload),
+    ]
+}
+
+/// The rows: pending messages of each conversation, oldest first.
+type Rows = BTreeMap<u128, Vec<u128>>;
+
+fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<Waiting> {
+    let next = rows.iter().filter(|(conversation, _)| asked(**conversation));
+    let mut next: Vec<_> =
+        next.filter_map(|(conversation, ids)| Some(waiting(*conversation, *ids.first()?, 0, 0))).collect();
+    next.sort_by_key(|waiting| waiting.id);
+    next
+}
+
+fn refresh(backlog: &mut Backlog, rows: &Rows, now: Timestamp) {
+    if backlog.is_truncated() && backlog.ready() == 0 {
+        let all = queue(rows, |_| true);
+        let truncated = all.len() > backlog.room;
+        backlog.reload(&all[..all.len().min(backlog.room)], truncated, SETTLING, now);
+    }
+    let unread = backlog.unread();
+    let asked = queue(rows, |conversation| unread.contains(&thread(conversation)));
+    backlog.learn(&unread, &asked, SETTLING, now);
+    backlog.wake(now);
+}
+
+proptest! {
+    /// Whatever happens, what departs is the oldest of its conversation, never two of it are away, and
+    /// in the end everything has gone.
+    #[test]
+    fn messages_depart_in_order_one_at_a_time_and_all_of_them(
+        room in 1_usize..7,
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let (mut backlog, mut rows, mut away) = (Backlog::new(room), Rows::new(), Vec::new());
+        let drain = (0..400).map(|n| if n % 2 == 0 { Step::Depart { turns: 3 } } else { Step::End { nth: 0, again: false } });
+        for (n, step) in steps.into_iter().chain(drain).enumerate() {
+            let now = at(1_000 + i64::try_from(n).unwrap());
+            match step {
+                Step::Accept { conversation } => {
+                    let id = 100 + u128::try_from(n).unwrap();
+                    rows.entry(conversation).or_default().push(id);
+                    backlog.follow(fresh(conversation, id), now);
+                }
+                Step::Depart { turns } => {
+                    refresh(&mut backlog, &rows, now);
+                    for (conversation, id) in backlog.depart(turns) {
+                        let conversation = conversation.bits();
+                        prop_assert!(!away.contains(&conversation), "two of one conversation");
+                        match rows.get(&conversation).and_then(|ids| ids.first()) {
+                            Some(first) => prop_assert_eq!(*first, id.bits(), "out of order"),
+                            None => prop_assert!(false, "not in the queue"),
+                        }
+                        away.push(conversation);
+                    }
+                }
+                Step::End { nth, again } if nth < away.len() => {
+                    let conversation = away.remove(nth);
+                    let ids = rows.get_mut(&conversation).unwrap();
+                    match ids.first().copied() {
+                        Some(id) if again => backlog.follow(fresh(conversation, id), now),
+                        Some(id) => {
+                            ids.remove(0);
+                            backlog.follow(done(conversation, id), now);
+                        }
+                        None => {}
+                    }
+                    backlog.back(thread(conversation), now);
+                }
+                Step::End { .. } => {}
+                // Of what is away, the end of the call tells; of the rest, an echo of an earlier attempt.
+                Step::Echo { conversation } if away.contains(&conversation) => {}
+                Step::Echo { conversation } => {
+                    if let Some(ids) = rows.get_mut(&conversation) && !ids.is_empty() {
+                        let id = ids.remove(0);
+                        backlog.follow(done(conversation, id), now);
+                    }
+                }
+                Step::Reload => {
+                    let all = queue(&rows, |_| true);
+                    let truncated = all.len() > room;
+                    backlog.reload(&all[..all.len().min(room)], truncated, SETTLING, now);
+                }
+            }
+        }
+        prop_assert!(rows.values().all(Vec::is_empty), "left behind: {rows:?}");
+        prop_assert_eq!((backlog.len(), backlog.away()), (0, 0));
+    }
+}

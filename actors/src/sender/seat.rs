@@ -1,0 +1,68 @@
+//! The account actor's hold on its sender, which is started when first needed.
+//!
+//! Invariant: an owner has at most one sender, and it ends with its owner: a successor must not find
+//! its predecessor at the same queue.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use ractor::{Actor, ActorRef, MessagingErr};
+
+use super::{Sender, SenderMessage, SenderState};
+use crate::accounts::Accounts;
+use crate::resident::Resident;
+use crate::slot::AccountSlot;
+
+/// See the module.
+pub(crate) struct SenderSeat {
+    accounts: Accounts,
+    slot: Arc<AccountSlot>,
+    resident: Arc<Resident>,
+    sender: Option<ActorRef<SenderMessage>>,
+    stopped: bool,
+}
+
+impl SenderSeat {
+    pub(crate) const fn new(accounts: Accounts, slot: Arc<AccountSlot>, resident: Arc<Resident>) -> Self {
+        Self { accounts, slot, resident, sender: None, stopped: false }
+    }
+
+    /// Tells the sender something, if there is one; gives the message back otherwise.
+    pub(crate) fn tell(&self, message: SenderMessage) -> Option<SenderMessage> {
+        let Some(sender) = &self.sender else { return Some(message) };
+        match sender.cast(message) {
+            Err(MessagingErr::SendErr(message)) => Some(message),
+            Ok(()) | Err(MessagingErr::ChannelClosed | MessagingErr::InvalidActorType) => None,
+        }
+    }
+
+    /// Tells the sender something, starting it, or its successor, if need be.
+    pub(crate) async fn ring(&mut self, message: SenderMessage) {
+        let Some(message) = self.tell(message).filter(|_| !self.stopped) else { return };
+        let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
+        let supervisor = self.accounts.ground().supervisor.get_cell();
+        match Actor::spawn_linked(None, Sender, parts, supervisor).await {
+            Ok((sender, _joined)) => {
+                // Just started, so it takes the message.
+                let _taken = sender.cast(message);
+                self.sender = Some(sender);
+            }
+            // The rows stay; the next ring tries again.
+            Err(error) => tracing::error!(error = cause(&error), "sender not started"),
+        }
+    }
+
+    /// Ends the sender; there is no further one.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        if let Some(sender) = self.sender.take() {
+            sender.stop(None);
+        }
+    }
+}
+
+impl Drop for SenderSeat {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

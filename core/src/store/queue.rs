@@ -1,0 +1,103 @@
+//! The send queue: the pending messages, of which each conversation's oldest may go.
+//!
+//! Invariant: whatever is asked, at most one message of a conversation is answered, and it is the
+//! oldest that waits. There is no table of its own: the queue cannot disagree with the messages.
+
+use super::dialect::Dialect;
+use super::engine::{Arg, Row};
+use super::message::TABLE;
+use super::row::{Place, array};
+use super::{Store, StoreError};
+use crate::domain::message::Waiting;
+use crate::domain::time::Timestamp;
+use crate::ids::{ConversationId, MessageId};
+
+const COLUMNS: &str = "id, conversation_id, attempts, next_attempt_at";
+
+/// A conversation's messages leave in order: only the oldest of those that wait may go.
+const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS older \
+    WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
+    AND older.status = 'pending' AND older.id < messages.id)";
+
+/// The oldest messages that may be sent. The sum keeps the planner on the index that is in
+/// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
+pub(super) fn queue_statement() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
+         AND next_attempt_at + 0 <= $2 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY id LIMIT $3"
+    )
+}
+
+/// What is next of each of these conversations.
+pub(super) fn next_of_statement(dialect: Dialect) -> String {
+    let listed = dialect.is_one_of(2);
+    format!(
+        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
+         AND conversation_id {listed} AND {IS_NEXT_OF_ITS_CONVERSATION}"
+    )
+}
+
+/// When the next message may be sent. The bound, which always holds, shows the planner the index
+/// that is in this order.
+pub(super) fn next_due_statement() -> String {
+    format!(
+        "SELECT next_attempt_at FROM messages WHERE account = $1 AND status = 'pending' \
+         AND next_attempt_at >= 0 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY next_attempt_at LIMIT 1"
+    )
+}
+
+fn read(row: &Row) -> Result<Waiting, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    Ok(Waiting {
+        id: at.checked("id", MessageId::parse(&id).ok())?,
+        conversation_id: at.checked("conversation_id", ConversationId::parse(&fields.text()?).ok())?,
+        attempts: at.count("attempts", fields.int()?)?,
+        next_attempt_at: at.time("next_attempt_at", fields.int()?)?,
+    })
+}
+
+impl Store {
+    /// Of each conversation the message that is next, if it may be sent by `due_by`; oldest first, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn queue(
+        &self,
+        account_number: i64,
+        due_by: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = vec![account_number.into(), due_by.millis().into(), limit.into()];
+        self.engine.fetch(queue_statement(), args).await?.iter().map(read).collect()
+    }
+
+    /// The message that is next of each of these conversations that has one, due or not.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn next_of(
+        &self,
+        account_number: i64,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let names: Vec<String> = conversations.iter().map(ToString::to_string).collect();
+        let listed = array(&names).map_err(StoreError::from)?;
+        let args: Vec<Arg> = vec![account_number.into(), listed.into()];
+        let sql = next_of_statement(self.engine.dialect());
+        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+    }
+
+    /// When the next message that waits may be sent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn next_due(&self, account_number: i64) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.engine.fetch(next_due_statement(), vec![account_number.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Place { table: TABLE, id: "" }.opt_time("next_attempt_at", row.fields(TABLE).opt_int()?)
+    }
+}
