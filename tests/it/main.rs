@@ -27,6 +27,7 @@ mod meta;
 mod operator;
 mod paging;
 mod response_cache;
+mod send_crashes;
 mod simulator;
 mod storage_faults;
 mod tenancy;

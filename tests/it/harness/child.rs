@@ -1,5 +1,6 @@
 //! The real binary in a process of its own, for tests that kill it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
@@ -21,6 +22,24 @@ impl Child {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
+        Self::start_at(address, folder, database_url, graph, &[]).await
+    }
+
+    /// An address to start at again and again: of ports that the system gives to nobody.
+    pub(crate) fn lasting_address() -> SocketAddr {
+        let mut ports = std::iter::repeat_with(|| rand::random_range(10_000_u16..20_000));
+        let free = ports.find_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok());
+        free.expect("there is no end of ports").local_addr().unwrap()
+    }
+
+    /// The same at this address, with further settings.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        folder: &Path,
+        database_url: &str,
+        graph: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_kabar"))
             .arg("serve")
             .env_clear()
@@ -31,6 +50,7 @@ impl Child {
             .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
             .env("KABAR_WHATSAPP__BASE_URL", graph)
             .env("KABAR_LOG__LEVEL", "info")
+            .envs(settings.iter().copied())
             .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
