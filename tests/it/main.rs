@@ -28,6 +28,7 @@ mod operator;
 mod paging;
 mod response_cache;
 mod send_crashes;
+mod sending;
 mod simulator;
 mod storage_faults;
 mod tenancy;

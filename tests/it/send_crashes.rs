@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -78,14 +77,25 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = Simulator::start(listener, options, &tasks, stop.clone()).unwrap();
         let database_url = database::chosen(folder.path()).await;
-        let child = start(address, folder.path(), &database_url, &simulator).await;
-        let business = Business::open(&child.anyone).await;
-        let (acknowledged, _stop) = (Vec::new(), stop.drop_guard());
-        (Self { folder, database_url, address, simulator, business, acknowledged, _stop }, child)
+        let mut stage = Self {
+            folder,
+            database_url,
+            address,
+            simulator,
+            business: Business { key: String::new(), id: String::new() },
+            acknowledged: Vec::new(),
+            _stop: stop.drop_guard(),
+        };
+        let child = stage.again().await;
+        stage.business = Business::open(&child.anyone).await;
+        (stage, child)
     }
 
+    /// Starts the server, for the first time or once more.
     async fn again(&self) -> Child {
-        start(self.address, self.folder.path(), &self.database_url, &self.simulator).await
+        let settings = [("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
+        let (folder, graph) = (self.folder.path(), self.simulator.base_url());
+        Child::start_at(self.address, folder, &self.database_url, &graph, &settings).await
     }
 
     async fn accept(&mut self, child: &Child, to: &str) {
@@ -185,11 +195,6 @@ impl<'a> Row<'a> {
 
 fn calm() -> Mischief {
     Mischief { batch_items_max: 50, ..Mischief::default() }
-}
-
-async fn start(address: SocketAddr, folder: &Path, database_url: &str, simulator: &Simulator) -> Child {
-    let settings = [("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
-    Child::start_at(address, folder, database_url, &simulator.base_url(), &settings).await
 }
 
 async fn kill_at_every_step(nth: usize, done: Arc<AtomicUsize>) {

@@ -143,13 +143,12 @@ pub(super) async fn record(
     let ground = accounts.ground();
     loop {
         match accounts.execute(slot, command.clone(), None).await {
-            Ok(Ok(_)) => return,
+            // Recorded; or somebody else's by now, who waits for the echoes.
+            Ok(Ok(_)) | Err(Unavailable::Elsewhere) => return,
             Ok(Err(refusal)) => {
                 tracing::error!(error = cause(&refusal), "outcomes not recorded");
                 return;
             }
-            // Its owner waits for the echoes.
-            Err(Unavailable::Elsewhere) => return,
             Err(Unavailable::Storage | Unavailable::Overloaded | Unavailable::Crashed) => {
                 let again = ground.clock.now().plus(STORE_RETRY);
                 tokio::select! {

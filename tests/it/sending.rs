@@ -1,0 +1,139 @@
+//! Contract, sections 8 and 14: turns, pace, slowing down, and what a send costs the database.
+
+use std::time::Duration;
+
+use kabar::simulate::{Each, Rule, Trigger, Verdict};
+use kabar_core::domain::phone::Phone;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::harness::{Tenant, TestServer, from, patiently, text};
+
+fn phone(nth: usize) -> Phone {
+    Phone::parse(&from(nth)).unwrap()
+}
+
+/// The tenant's account as the operator sees it in memory.
+async fn resident(server: &TestServer, tenant: &Tenant) -> Value {
+    let rows = server.operator.get("/admin/v1/actors").await.rows();
+    rows.into_iter().find(|row| row["phone_number_id"] == tenant.id.as_str()).expect("resident")
+}
+
+/// Sends to that many contacts, some calls at a time.
+async fn accept(tenant: &Tenant, contacts: std::ops::Range<usize>) {
+    let mut calls = JoinSet::new();
+    for nth in contacts {
+        let tenant = tenant.clone();
+        calls.spawn(async move { drop(tenant.sends(&from(nth)).await) });
+        if calls.len() >= 32 {
+            calls.join_next().await.unwrap().unwrap();
+        }
+    }
+    calls.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_a_send_costs_less_than_half_a_statement() {
+    const MESSAGES: usize = 600;
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    server.set_pace(&tenant, 1).await;
+    accept(&tenant, 0..MESSAGES).await;
+    let (before, sent) = (server.server().store.statements_executed(), server.simulator.sends().len());
+    server.set_pace(&tenant, 1000).await;
+    // Looking at what is in memory costs no statement.
+    patiently(async { while resident(&server, &tenant).await["sending"] != 0 {} }).await;
+    let statements = server.server().store.statements_executed() - before;
+    let sends = u64::try_from(MESSAGES - sent).unwrap();
+    assert!(statements * 2 <= sends, "{statements} statements for {sends} sends");
+    for nth in 0..MESSAGES {
+        assert_eq!(server.simulator.sends_to(&phone(nth)), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_long_conversation_delays_nobody_else() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    server.set_pace(&tenant, 20).await;
+    for _ in 0..40 {
+        tenant.sends(&from(1)).await;
+    }
+    let before = server.simulator.sends_to(&phone(1));
+    assert!(before < 38, "the pace lets {before} go");
+    let other = tenant.sent(&from(2)).await;
+    let sends = server.simulator.sends();
+    let place = sends.iter().position(|send| send.opaque.as_deref() == other["id"].as_str()).unwrap();
+    let place = u64::try_from(place).unwrap();
+    // One more may have had its turn, and one have been on its way.
+    assert!(place <= before + 2, "{before} had gone when it was accepted, and it went as {place}");
+}
+
+#[tokio::test]
+async fn a_recipient_with_too_many_messages_is_delayed_alone() {
+    let server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    server.set_pace(&tenant, 1000).await;
+    let rule = Rule {
+        to: Some(phone(1)),
+        trigger: Trigger::Always,
+        times: Some(3),
+        verdict: Verdict::Error(131_056),
+    };
+    server.simulator.set_rules(vec![rule]);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(text(&tenant.sends(&from(1)).await["id"]));
+    }
+    for nth in 2..12 {
+        tenant.sent(&from(nth)).await;
+    }
+    assert_eq!(server.simulator.sends_to(&phone(1)), 0);
+    let row = resident(&server, &tenant).await;
+    assert_eq!((&row["messages_per_second"], &row["sending"]), (&1000.into(), &1.into()));
+    patiently(async {
+        while server.simulator.sends_to(&phone(1)) < 3 {
+            server.clock.advance(Duration::from_millis(500));
+            tenant.message(&ids[2]).await;
+        }
+    })
+    .await;
+    let sends = server.simulator.sends();
+    let order: Vec<_> =
+        sends.into_iter().filter(|send| send.to == phone(1)).map(|send| send.opaque.unwrap()).collect();
+    assert_eq!(order, ids);
+}
+
+#[tokio::test]
+async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
+    const MESSAGES: usize = 60;
+    let server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    server.set_pace(&tenant, 400).await;
+    server.simulator.set_rules(vec![Rule::rate(10, Duration::from_secs(1), Each::Number, 130_429)]);
+    accept(&tenant, 0..MESSAGES).await;
+    let wanted = u64::try_from(MESSAGES).unwrap();
+    let mut slowest = u64::MAX;
+    patiently(async {
+        while server.simulator.counts().borrow().accepted < wanted {
+            server.clock.advance(Duration::from_millis(50));
+            slowest = slowest.min(resident(&server, &tenant).await["messages_per_second"].as_u64().unwrap());
+        }
+    })
+    .await;
+    assert!((1..=200).contains(&slowest), "{slowest}");
+    for message in tenant.all("messages?direction=outbound&limit=100").await {
+        tenant.message_when(&text(&message["id"]), |message| message["status"] == "sent").await;
+    }
+    for nth in 0..MESSAGES {
+        assert_eq!(server.simulator.sends_to(&phone(nth)), 1);
+    }
+    let metrics = server.anyone.get("/metrics").await.is(200);
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(metrics.contains("kabar_slowed_accounts 1\n"), "{metrics}");
+    assert!(!metrics.contains("kabar_sends_throttled_total 0\n"), "{metrics}");
+    server.simulator.set_rules(Vec::new());
+    server.clock.advance(Duration::from_secs(51));
+    let row = resident(&server, &tenant).await;
+    assert_eq!(row["messages_per_second"], row["messages_per_second_max"]);
+}
