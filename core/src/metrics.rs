@@ -28,7 +28,7 @@ macro_rules! metrics {
             fn default() -> Self {
                 let mut registry = Registry::with_prefix("kabar");
                 let accounts = Family::default();
-                registry.register("accounts", "Connected numbers by status", accounts.clone());
+                registry.register("accounts", "Accounts of all tenants by status", accounts.clone());
                 $(let $counter = Counter::default(); registry.register($cname, $chelp, $counter.clone());)*
                 $(let $gauge = Gauge::default(); registry.register($gname, $ghelp, $gauge.clone());)*
                 $(let $histogram = Histogram::new($buckets); registry.register($hname, $hhelp, $histogram.clone());)*
