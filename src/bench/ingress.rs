@@ -18,6 +18,8 @@ const BATCH: usize = 50;
 /// WhatsApp batches on few connections. With 32 of them 1600 statuses would wait at any time, and
 /// at the promised 10 000 a second the acknowledgement would take 160 ms by arithmetic alone.
 const BATCH_CONNECTIONS: usize = 4;
+/// Single statuses a second that each engine promises; PostgreSQL is a second process on the same cores.
+const SINGLE_GOAL: [f64; 2] = [5_000.0, 3_000.0];
 /// Messages made per second of load: twice as many statuses, more than any run has taken.
 const SINGLE_MESSAGES: usize = 8_000;
 const BATCH_MESSAGES: usize = 25_000;
@@ -36,7 +38,9 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let one = webhooks(&single, &taken_singly, 1);
     let row = bench.measure("webhook, one status", &server, load, &Drain::new(one, 200)).await?;
     let (rate, ack) = (row.per_second, row.p99_ms);
-    bench.figures.push(Figure::new("ingress, single statuses", rate, "statuses/s", Goal::AtLeast(5_000.0)));
+    let [embedded, served] = SINGLE_GOAL;
+    let goal = Goal::AtLeast(if bench.services.postgres.is_some() { served } else { embedded });
+    bench.figures.push(Figure::new("ingress, single statuses", rate, "statuses/s", goal));
     bench.figures.push(Figure::new("ingress, single statuses: ack p99", ack, "ms", Goal::AtMost(50.0)));
     durable(&stage, &server, &single, &taken_singly).await?;
 
