@@ -10,11 +10,14 @@ mod child;
 mod histogram;
 mod ingress;
 mod load;
+mod paced;
 mod polls;
 mod report;
 mod seed;
+mod sends;
 mod size;
 mod stage;
+mod stand_in;
 mod wire;
 
 use std::io::Write as _;
@@ -39,6 +42,10 @@ enum Scene {
     Polls,
     /// Webhooks with statuses.
     Ingress,
+    /// Messages accepted and handed to WhatsApp.
+    Sends,
+    /// One number at WhatsApp's top rate.
+    Hot,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -60,6 +67,9 @@ pub struct BenchArgs {
     /// Play only this scene.
     #[arg(long, value_name = "SCENE")]
     only: Option<Scene>,
+    /// How long the scene `hot` lasts, in seconds; the goal is for 600.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    hot_seconds: u64,
     /// Accounts of the scene `resident`.
     #[arg(long, default_value_t = 10_000)]
     accounts: u32,
@@ -88,6 +98,7 @@ struct Bench {
     folder: PathBuf,
     services: Services,
     duration: Duration,
+    hot: Duration,
     connections: usize,
     threads: usize,
     accounts: u32,
@@ -105,6 +116,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         folder: args.folder.clone().unwrap_or_else(std::env::temp_dir),
         services: Services { postgres: args.postgres.clone(), redis: args.redis.clone() },
         duration: Duration::from_secs(args.seconds),
+        hot: Duration::from_secs(args.hot_seconds),
         connections: usize::from(args.connections),
         threads: usize::from(args.threads),
         accounts: args.accounts,
@@ -118,6 +130,12 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Ingress) {
         ingress::play(&mut bench).await?;
+    }
+    if wanted(Scene::Sends) {
+        sends::play(&mut bench).await?;
+    }
+    if wanted(Scene::Hot) {
+        sends::hot(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;

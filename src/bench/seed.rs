@@ -51,6 +51,11 @@ impl Seeder {
 
     /// Connects the account number `n` and takes it over.
     pub(super) async fn seat(&self, n: u32) -> anyhow::Result<Seat> {
+        self.seat_at(n, 80).await
+    }
+
+    /// The same with this pace of sends.
+    pub(super) async fn seat_at(&self, n: u32, messages_per_second: u32) -> anyhow::Result<Seat> {
         let now = Clock::system().now();
         let begun = now.minus(AGE);
         let mut ids = MonotonicIds::new(StdRng::seed_from_u64(u64::from(n)));
@@ -64,7 +69,7 @@ impl Seeder {
             status: AccountStatus::Connected,
             access_token: Secret::new("bench"),
             app_secret: None,
-            messages_per_second: 80,
+            messages_per_second,
             sandbox: false,
             created_at: begun,
         };
@@ -154,10 +159,15 @@ impl Seat {
         self.at = self.at.plus(Duration::from_secs(1));
     }
 
+    /// The number of a seeded contact.
+    pub(super) fn contact_number(index: u32) -> String {
+        format!("+628{index:010}")
+    }
+
     fn contact(&mut self, index: u32) -> anyhow::Result<Contact> {
         Ok(Contact {
             id: ContactId::from_bits(self.ids.next_bits(self.at.millis())),
-            phone: Phone::parse(&format!("+628{index:010}")).context("a number")?,
+            phone: Phone::parse(&Self::contact_number(index)).context("a number")?,
             name: Some(format!("Customer {index}").into()),
             email: None,
             metadata: "{}".into(),

@@ -64,6 +64,8 @@ pub(super) struct Stage {
     folder: TempDir,
     url: String,
     redis: Option<String>,
+    /// Where WhatsApp is; at first nowhere, so that nothing leaves the machine.
+    pub(super) graph: String,
     organisation: OrganisationId,
     authorization: String,
 }
@@ -75,7 +77,9 @@ impl Stage {
         let url = services.database(folder.path()).await?;
         let nobody = OrganisationId::from_bits(0);
         let redis = services.redis.clone();
-        let mut stage = Self { folder, url, redis, organisation: nobody, authorization: String::new() };
+        let graph = "http://127.0.0.1:9".to_owned();
+        let mut stage =
+            Self { folder, url, redis, graph, organisation: nobody, authorization: String::new() };
         let server = stage.server().await?;
         let tenant = format!(
             r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
@@ -102,8 +106,7 @@ impl Stage {
             ("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN),
             ("KABAR_WHATSAPP__APP_SECRET", APP_SECRET),
             ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-token-of-the-bench"),
-            // Nothing is sent in these scenes; if something were, it must not leave the machine.
-            ("KABAR_WHATSAPP__BASE_URL", "http://127.0.0.1:9"),
+            ("KABAR_WHATSAPP__BASE_URL", self.graph.as_str()),
         ];
         settings.extend(self.redis.as_deref().map(|url| ("KABAR_REDIS_URL", url)));
         Child::server(self.folder.path(), &settings).await
@@ -117,6 +120,11 @@ impl Stage {
     /// A change with the tenant's key.
     pub(super) fn patch(&self, path: &str, body: &str) -> Bytes {
         wire::request("PATCH", path, &[&self.authorization], body.as_bytes())
+    }
+
+    /// A POST with the tenant's key.
+    pub(super) fn post(&self, path: &str, body: &str) -> Bytes {
+        wire::request("POST", path, &[&self.authorization], body.as_bytes())
     }
 
     /// A webhook as WhatsApp would sign it.
