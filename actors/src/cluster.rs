@@ -19,9 +19,11 @@ use kabar_core::store::{Presence, Renewed, Store, StoreError};
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Renewals of a lease in its time: three may be lost before it ends.
 const RENEWALS: u32 = 4;
-/// How long a starting server waits for another one to go. The database notices within this time that
-/// the machine of the other has died.
+/// How long a starting server waits for another one to go. PostgreSQL notices within this time that the
+/// machine of the other has died.
 const ENTRY_PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a file: the system lets go of its lock when the other process ends.
+const ENTRY_PATIENCE_FILE: Duration = Duration::from_secs(2);
 /// Pause between two looks at whether the other one has gone.
 const ENTRY_EVERY: Duration = Duration::from_millis(100);
 /// A standing that does not end.
@@ -40,7 +42,9 @@ pub struct ClusterOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
     /// Somebody else has the database, and would not go.
-    #[error("another kabar works on this database; to run several, set cluster.address on each of them")]
+    #[error(
+        "another kabar works on this database; to run several on one PostgreSQL, set cluster.address on each"
+    )]
     Taken,
     /// A file cannot be shared.
     #[error("several nodes need PostgreSQL; remove cluster.address")]
@@ -97,10 +101,16 @@ impl Cluster {
             presence: tokio::sync::Mutex::new(None),
         };
         let cluster = Self(Arc::new(state));
+        let patience = if cluster.0.store.is_shared() { ENTRY_PATIENCE } else { ENTRY_PATIENCE_FILE };
+        let mut waiting = false;
         while !cluster.occupy().await? {
-            if cluster.0.began.elapsed() > ENTRY_PATIENCE {
+            if cluster.0.began.elapsed() > patience {
                 return Err(EntryError::Taken);
             }
+            if !waiting {
+                tracing::warn!(patience_s = patience.as_secs(), "another kabar has the database; waiting");
+            }
+            waiting = true;
             tokio::time::sleep(ENTRY_EVERY).await;
         }
         cluster.begin(clock).await?;

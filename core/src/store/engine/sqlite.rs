@@ -86,8 +86,10 @@ impl Database {
     pub(super) fn enter(&self) -> Result<Option<Lock>, sqlx::Error> {
         let mut name = self.writing.get_filename().as_os_str().to_owned();
         name.push(".lock");
-        let mut options = std::fs::OpenOptions::new();
+        let mut options = File::options();
         options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(PathBuf::from(name)).map_err(sqlx::Error::Io)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),

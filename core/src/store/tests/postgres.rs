@@ -148,3 +148,58 @@ async fn what_does_not_fit_says_so() {
         assert!(error.to_string().contains(why), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_place_lasts_as_long_as_its_connection() {
+    let (one, guard, mut other) = named().await;
+    let two = guard.open().await;
+    let mut alone = one.enter(true).await.unwrap().unwrap();
+    alone.check().await.unwrap();
+    for beside in [true, false] {
+        assert!(two.enter(beside).await.unwrap().is_none());
+    }
+    cut(&guard, &mut other).await;
+    assert!(alone.check().await.is_err());
+    // Nodes share it with each other, and with nobody who wants to be alone.
+    let _nodes = (one.enter(false).await.unwrap().unwrap(), two.enter(false).await.unwrap().unwrap());
+    assert!(one.enter(true).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_account_changes_hands_only_when_its_owner_is_gone() {
+    let guard = Guard::postgres().await;
+    let store = guard.open().await;
+    let number = Owner::of(&store, 1).await.number;
+    let (a, b) = (NodeId::from_bits(10), NodeId::from_bits(11));
+    let lease = std::time::Duration::from_mins(1);
+    store.join(a, "http://a", lease).await.unwrap();
+    store.join(b, "http://b", lease).await.unwrap();
+    store.activate(number, a, 1).await.unwrap().unwrap();
+    let refused = store.activate(number, b, 1).await;
+    assert!(matches!(&refused, Err(StoreError::Elsewhere(at)) if &**at == "http://a"), "{refused:?}");
+    assert_eq!(store.renew(a, lease).await.unwrap().unwrap().nodes, 2);
+    // Its time is over; the next one who renews removes it, and it never comes back.
+    store.renew(a, std::time::Duration::ZERO).await.unwrap();
+    store.renew(b, lease).await.unwrap();
+    assert_eq!(store.renew(a, lease).await.unwrap(), None);
+    store.activate(number, b, 1).await.unwrap().unwrap();
+    // Whoever listens at an address now is who is meant by it.
+    store.join(a, "http://b", lease).await.unwrap();
+    assert_eq!(store.renew(b, lease).await.unwrap(), None);
+    store.leave(a).await.unwrap();
+    assert_eq!(store.renew(a, lease).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn changes_of_the_directory_are_numbered() {
+    let store = Guard::postgres().await.open().await;
+    let before = store.directory_revision().await.unwrap();
+    store.insert_user(&user()).await.unwrap();
+    let mut owner = Owner::of(&store, 1).await;
+    let changed = store.directory_changes(before).await.unwrap();
+    assert_eq!((changed.rows.users.len(), changed.rows.accounts.len()), (1, 1));
+    // The account clock is no change of the directory.
+    thread(&store, &mut owner, 1).await;
+    assert_eq!(store.directory_revision().await.unwrap(), changed.revision);
+    assert!(store.directory_changes(changed.revision).await.unwrap().rows.accounts.is_empty());
+}

@@ -112,3 +112,13 @@ async fn what_cannot_be_opened_says_so() {
         assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{url}: {opened:?}");
     }
 }
+
+#[tokio::test]
+async fn a_file_has_one_server() {
+    let (store, guard) = impatient().await;
+    let here = store.enter(true).await.unwrap().unwrap();
+    let other = guard.open().await;
+    assert!(other.enter(true).await.unwrap().is_none());
+    drop(here);
+    other.enter(true).await.unwrap().unwrap().check().await.unwrap();
+}
