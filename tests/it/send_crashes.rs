@@ -29,7 +29,7 @@ use crate::harness::{APP_SECRET, Child, Tenant, database, from, patiently, text}
 const STAGES: usize = 3;
 /// Kills of each, and the time to settle after which what WhatsApp never got is sent again.
 const KILLS: usize = 70;
-const SETTLE_SECONDS: &str = "3";
+const SETTLE_SECONDS: &str = "5";
 /// Contacts who get a message in every other round, so that order is seen across kills.
 const REGULARS: usize = 4;
 
