@@ -38,6 +38,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 #[derive(Clone)]
 pub(super) struct Database {
     readers: PgPool,
+    readers_max: u32,
     writing: PgConnectOptions,
 }
 
@@ -47,8 +48,9 @@ impl Database {
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
         let options = connect_options(url, patience)?;
         check(&options).await?;
+        let readers_max = readers.max(1);
         let readers = PgPoolOptions::new()
-            .max_connections(readers.max(1))
+            .max_connections(readers_max)
             .acquire_timeout(CONNECT_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
@@ -58,40 +60,44 @@ impl Database {
                 })
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { readers, writing: options })
+        Ok(Self { readers, readers_max, writing: options })
     }
 
-    /// Reads with one statement; once more if the connection was lost.
+    /// Reads with one statement, on another connection if the first one turns out to be dead.
     pub(super) async fn fetch(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
-        match self.fetch_once(sql.clone(), args.clone()).await {
-            Err(error) if is_lost(&error) => self.fetch_once(sql, args).await,
-            done => done,
-        }
-    }
-
-    async fn fetch_once(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut reader = self.readers.acquire().await?;
-        let read = run(&mut reader, sql, args).await;
-        if let Err(error) = &read
-            && is_lost(error)
-        {
-            discard(reader);
-        }
-        read
+        self.on_a_live_one(async |mut reader| {
+            let read = run(&mut reader, sql.clone(), args.clone()).await;
+            if read.as_ref().is_err_and(is_lost) {
+                discard(reader);
+            }
+            read
+        })
+        .await
     }
 
     /// Begins several reads that see the same commits.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, sqlx::Error> {
-        match self.snapshot_once().await {
-            Err(error) if is_lost(&error) => self.snapshot_once().await,
-            done => done,
-        }
+        self.on_a_live_one(async |reader| {
+            let mut snapshot = Snapshot(Some(reader));
+            snapshot.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY".into(), Vec::new()).await?;
+            Ok(snapshot)
+        })
+        .await
     }
 
-    async fn snapshot_once(&self) -> Result<Snapshot, sqlx::Error> {
-        let mut snapshot = Snapshot(Some(self.readers.acquire().await?));
-        snapshot.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY".into(), Vec::new()).await?;
-        Ok(snapshot)
+    /// Asks over a connection of the pool. A restart of the server kills all that lie idle, and each
+    /// that is found dead leaves the pool; so after as many as there can be a fresh one is reached.
+    async fn on_a_live_one<T>(
+        &self,
+        ask: impl AsyncFn(PoolConnection<Postgres>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut dead = 0;
+        loop {
+            match ask(self.readers.acquire().await?).await {
+                Err(error) if is_lost(&error) && !is_silence(&error) && dead < self.readers_max => dead += 1,
+                done => return done,
+            }
+        }
     }
 
     /// Opens a connection that writes.
@@ -210,6 +216,11 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
         Some(error) => error.code().is_some_and(|state| ends(&state)),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
     }
+}
+
+/// Whether the server was waited for in vain: to ask again would be to wait again.
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// What a server that can be reached says within [`ANSWER_TIMEOUT`].
