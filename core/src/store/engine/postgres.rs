@@ -63,39 +63,36 @@ impl Database {
         Ok(Self { readers, readers_max, writing: options })
     }
 
-    /// Reads with one statement, on another connection if the first one turns out to be dead.
+    /// Reads with one statement.
+    ///
+    /// A restart of the server kills all connections that lie idle, and each that is found dead leaves
+    /// the pool; so after as many as there can be a fresh one is reached.
     pub(super) async fn fetch(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.on_a_live_one(async |mut reader| {
-            let read = run(&mut reader, sql.clone(), args.clone()).await;
-            if read.as_ref().is_err_and(is_lost) {
-                discard(reader);
+        let mut dead = 0;
+        loop {
+            let mut reader = self.readers.acquire().await?;
+            match run(&mut reader, sql.clone(), args.clone()).await {
+                Err(error) if is_lost(&error) => {
+                    discard(reader);
+                    if is_silence(&error) || dead == self.readers_max {
+                        return Err(error);
+                    }
+                    dead += 1;
+                }
+                done => return done,
             }
-            read
-        })
-        .await
+        }
     }
 
     /// Begins several reads that see the same commits.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, sqlx::Error> {
-        self.on_a_live_one(async |reader| {
-            let mut snapshot = Snapshot(Some(reader));
-            snapshot.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY".into(), Vec::new()).await?;
-            Ok(snapshot)
-        })
-        .await
-    }
-
-    /// Asks over a connection of the pool. A restart of the server kills all that lie idle, and each
-    /// that is found dead leaves the pool; so after as many as there can be a fresh one is reached.
-    async fn on_a_live_one<T>(
-        &self,
-        ask: impl AsyncFn(PoolConnection<Postgres>) -> Result<T, sqlx::Error>,
-    ) -> Result<T, sqlx::Error> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let mut dead = 0;
         loop {
-            match ask(self.readers.acquire().await?).await {
+            let mut snapshot = Snapshot(Some(self.readers.acquire().await?));
+            match snapshot.fetch(BEGIN.into(), Vec::new()).await {
                 Err(error) if is_lost(&error) && !is_silence(&error) && dead < self.readers_max => dead += 1,
-                done => return done,
+                begun => return begun.map(|_nothing| snapshot),
             }
         }
     }
