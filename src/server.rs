@@ -18,6 +18,7 @@ use kabar_core::domain::account::Secret;
 use kabar_core::forward::Forwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_openapi::{App, BodyLimits, Renderer, WhatsAppKeys};
 use tokio::net::TcpListener;
@@ -44,6 +45,8 @@ pub struct Server {
     pub accounts: Accounts,
     /// The durable side.
     pub store: Store,
+    /// What nodes share.
+    pub memory: SharedMemory,
     /// Counters.
     pub metrics: Arc<Metrics>,
     cluster: Cluster,
@@ -74,12 +77,14 @@ impl Server {
             lease: settings.cluster.lease,
         };
         let cluster = Cluster::enter(store.clone(), place, &clock).await?;
-        let directory = Directory::load(store.clone(), clock.clone()).await?;
+        let memory = shared_memory(settings, &store, &clock, &metrics)?;
+        let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let parts = AccountsParts {
             store: store.clone(),
             directory: directory.clone(),
+            memory: memory.clone(),
             cluster: cluster.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -111,13 +116,14 @@ impl Server {
                 ingress_bytes: settings.limits.ingress_bytes,
             },
             store: store.clone(),
+            memory: memory.clone(),
             metrics: metrics.clone(),
             allowed_origins: settings.cors.allowed_origins.clone(),
             stopping: stopping.clone(),
         };
         let surface = kabar_openapi::service(app);
         let serving = tasks.spawn(connections::serve(listener, surface, stopping.clone(), tasks.clone()));
-        Ok(Self { directory, accounts, store, metrics, cluster, tasks, stopping, serving })
+        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, serving })
     }
 
     /// Stops: no new connections, long polls answered at once, requests and commits finished,
@@ -131,8 +137,23 @@ impl Server {
         self.tasks.close();
         self.tasks.wait().await;
         self.accounts.stop().await;
+        self.memory.close().await;
         self.cluster.leave().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")
     }
+}
+
+fn shared_memory(
+    settings: &Settings,
+    store: &Store,
+    clock: &Arc<Clock>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<SharedMemory> {
+    let Some(url) = &settings.redis_url else {
+        return Ok(SharedMemory::none(clock.clone(), metrics.clone()));
+    };
+    let key = store.secrets().shared_memory_key;
+    SharedMemory::open(url.reveal(), &key, clock.clone(), metrics.clone())
+        .with_context(|| format!("cannot use {url}"))
 }

@@ -19,6 +19,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::AccountId;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreError};
 use ractor::{ActorRef, MessagingErr};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -128,6 +129,7 @@ pub struct ResidentReport {
 pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
+    pub(crate) memory: SharedMemory,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -150,6 +152,8 @@ pub struct AccountsParts {
     pub store: Store,
     /// Tenants and accounts.
     pub directory: Directory,
+    /// What this node shares with others.
+    pub memory: SharedMemory,
     /// This server's place.
     pub cluster: Cluster,
     /// Time.
@@ -179,6 +183,7 @@ impl Accounts {
         let accounts = Self(Arc::new(Ground {
             store: parts.store,
             directory: parts.directory,
+            memory: parts.memory,
             cluster: parts.cluster,
             clock: parts.clock,
             metrics: parts.metrics,

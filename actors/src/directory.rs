@@ -16,8 +16,8 @@ use imbl::{HashMap, OrdMap};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
-use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
+use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{DirectoryRows, Store};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -62,9 +62,13 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn put_organisation(&mut self, organisation: Organisation, now: Timestamp) -> Arc<OrganisationEntry> {
+    fn put_organisation(
+        &mut self,
+        organisation: Organisation,
+        memory: &SharedMemory,
+    ) -> Arc<OrganisationEntry> {
         let id = organisation.id;
-        let entry = Arc::new(OrganisationEntry::new(organisation, now));
+        let entry = Arc::new(OrganisationEntry::new(organisation, memory));
         self.organisations.insert(id, entry.clone());
         entry
     }
@@ -93,10 +97,10 @@ impl Snapshot {
         slot
     }
 
-    fn of(rows: DirectoryRows, now: Timestamp) -> Self {
+    fn of(rows: DirectoryRows, memory: &SharedMemory) -> Self {
         let mut snapshot = Self::default();
         for organisation in rows.organisations {
-            snapshot.put_organisation(organisation, now);
+            snapshot.put_organisation(organisation, memory);
         }
         rows.api_keys.into_iter().for_each(|key| snapshot.put_key(key));
         for user in rows.users {
@@ -112,6 +116,7 @@ impl Snapshot {
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     store: Store,
+    memory: SharedMemory,
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
@@ -128,14 +133,14 @@ impl Directory {
     ///
     /// # Errors
     /// [`Unavailable::Storage`] when the store cannot be read.
-    pub async fn load(store: Store, clock: Arc<Clock>) -> Result<Self, Unavailable> {
+    pub async fn load(store: Store, memory: SharedMemory, clock: Arc<Clock>) -> Result<Self, Unavailable> {
         // Read first: what changes meanwhile is read again.
         let known = store.directory_revision().await;
         let known = AtomicI64::new(known.map_err(|error| Unavailable::of(&error, "directory not read"))?);
         let rows = store.directory().await.map_err(|error| Unavailable::of(&error, "directory not read"))?;
-        let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, clock.now()));
+        let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, &memory));
         let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
-        Ok(Self(Arc::new(Shared { snapshot, store, clock, writing, known })))
+        Ok(Self(Arc::new(Shared { snapshot, store, memory, clock, writing, known })))
     }
 
     fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::domain::account::Secret;
 
-pub use values::{DatabaseUrl, LogFormat};
+pub use values::{DatabaseUrl, LogFormat, RedisUrl};
 
 /// How the server is run; it decides defaults and what must be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where everything durable is kept.
     pub database_url: DatabaseUrl,
+    /// The memory that nodes share; `None`: this node keeps to its own.
+    pub redis_url: Option<RedisUrl>,
     /// Opens the operator API; always there for [`Mode::Serve`].
     pub operator_token: Option<Secret>,
     /// Meta's side.
@@ -198,9 +200,9 @@ impl Settings {
     /// Reads each setting once. Nothing returns early, so that no problem hides another.
     fn read(mode: Mode, from: &mut reader::Reader) -> Option<Self> {
         from.refuse_unknown_keys();
-        from.refuse("redis_url", "Redis is not used by this version; remove the setting");
         let listen = from.parsed("listen", values::listen);
         let database_url = from.parsed("database_url", DatabaseUrl::parse);
+        let redis_url = from.optional("redis_url", RedisUrl::parse);
         let operator_token = from.secret("operator_token", values::operator_token_for(mode));
         let whatsapp = WhatsApp::read(from);
         let cluster = Cluster::read(from);
@@ -213,6 +215,7 @@ impl Settings {
         Some(Self {
             listen: listen?,
             database_url: database_url?,
+            redis_url,
             operator_token,
             whatsapp: whatsapp?,
             cluster: cluster?,

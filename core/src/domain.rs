@@ -11,6 +11,7 @@ pub mod decide;
 pub mod draft;
 pub mod etag;
 pub mod event;
+pub mod lease;
 pub mod message;
 pub mod organisation;
 pub mod pace;

@@ -12,4 +12,5 @@ pub mod forward;
 pub mod ids;
 pub mod meta;
 pub mod metrics;
+pub mod shared_memory;
 pub mod store;

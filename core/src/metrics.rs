@@ -64,6 +64,11 @@ metrics! {
         sends_accepted = "sends_accepted", "Messages that WhatsApp took";
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
+        redis_commands = "redis_commands", "Commands sent to Redis";
+        redis_failures = "redis_failures", "Commands that Redis refused, or did not answer in time";
+        budget_visits = "budget_visits", "Times that budgets were asked of Redis";
+        shared_page_hits = "shared_page_hits", "Pages that another node had read from the database, or this one before";
+        shared_page_misses = "shared_page_misses", "Pages looked for in Redis that were not there";
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
         sends_throttled = "sends_throttled", "Calls that WhatsApp refused because the account was too fast";
         slow_downs = "send_slow_downs", "Times that an account's pace was halved";
@@ -75,6 +80,7 @@ metrics! {
         send_pace = "send_pace", "Messages a second that the accounts in memory may send now, together";
         slowed_accounts = "slowed_accounts", "Accounts in memory that WhatsApp has slowed down";
         sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";
+        redis_up = "redis_up", "1 while Redis answers; 0 while it is away, and without Redis";
     }
     histograms {
         cycle_seconds = "cycle_seconds", "Duration of a cycle, from the first fetch to the answers",

@@ -11,6 +11,7 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::page::Position;
 use kabar_core::forward::Forwarder;
 use kabar_core::metrics::Metrics;
+use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct App {
     pub cursor_key: CursorKey,
     /// The durable side; only asked whether it is well.
     pub store: Store,
+    /// What nodes share; only asked how it goes.
+    pub memory: SharedMemory,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Opens `/admin/v1`.

@@ -122,7 +122,7 @@ impl FrontDoor {
                 request.set_data(Operator { _let_in: () });
             }
             Door::Tenant => {
-                let caller = admission::tenant(&self.app, &request, visit)?;
+                let caller = admission::tenant(&self.app, &request, visit).await?;
                 if let Some(response) = self.repeat(&request, &caller) {
                     return Ok(response);
                 }

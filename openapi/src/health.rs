@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
+use kabar_core::shared_memory::MemoryState;
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
@@ -61,20 +62,33 @@ pub struct Readiness {
 pub struct Dependency {
     /// What it is.
     pub name: String,
-    /// Always `ok`; otherwise the answer is 503 and names it.
+    /// `ok`, or `away` for what the server goes on without: Redis. When the database is away the answer
+    /// is 503 and names it.
     pub status: String,
 }
 
+impl Dependency {
+    fn new(name: &str, status: &str) -> Self {
+        Self { name: name.to_owned(), status: status.to_owned() }
+    }
+}
+
 impl Readiness {
-    fn ready() -> Self {
-        let database = Dependency { name: "database".to_owned(), status: "ok".to_owned() };
-        Self { status: "ready".to_owned(), dependencies: vec![database] }
+    fn ready(memory: MemoryState) -> Self {
+        let redis = match memory {
+            MemoryState::Absent => None,
+            MemoryState::Up => Some("ok"),
+            MemoryState::Away => Some("away"),
+        };
+        let redis = redis.map(|status| Dependency::new("redis", status));
+        let dependencies = std::iter::once(Dependency::new("database", "ok")).chain(redis).collect();
+        Self { status: "ready".to_owned(), dependencies }
     }
 }
 
 impl Example for Readiness {
     fn example() -> Self {
-        Self::ready()
+        Self::ready(MemoryState::Up)
     }
 }
 
@@ -117,8 +131,8 @@ impl HealthApi {
 
     /// Should requests be sent here?
     ///
-    /// Asks each thing that the server depends on. 503 when one does not answer, and while the
-    /// server is stopping. Needs no key.
+    /// Asks each thing that the server depends on. 503 when the database does not answer, and while the
+    /// server is stopping; without Redis the server goes on, and says so here. Needs no key.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn readiness(&self) -> Result<Data<Readiness>, Fails<ReadyFails>> {
         if self.0.stopping.is_cancelled() {
@@ -128,7 +142,7 @@ impl HealthApi {
             tracing::warn!(error = cause(&error), "not ready");
             ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer").at("database")
         })?;
-        Ok(Data(Readiness::ready()))
+        Ok(Data(Readiness::ready(self.0.memory.state())))
     }
 
     /// What the server counts

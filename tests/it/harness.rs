@@ -8,6 +8,7 @@ mod answer;
 mod child;
 mod client;
 pub(crate) mod database;
+pub(crate) mod redis;
 mod shape;
 mod tenant;
 mod wire;
@@ -130,6 +131,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         if options.node {
             options.set("KABAR_CLUSTER__ADDRESS", &format!("http://{address}"));
+        }
+        if !options.environment.contains_key("KABAR_REDIS_URL")
+            && let Some(url) = redis::chosen()
+        {
+            options.set("KABAR_REDIS_URL", &url);
         }
         let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
         let settings = Settings::load(Mode::Serve, &sources).unwrap();

@@ -29,6 +29,7 @@ mod paging;
 mod response_cache;
 mod send_crashes;
 mod sending;
+mod shared_memory;
 mod simulator;
 mod storage_faults;
 mod tenancy;

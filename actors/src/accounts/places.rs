@@ -59,6 +59,7 @@ impl Accounts {
                 }
             }
             ground.metrics.nodes.set(i64::from(ground.cluster.nodes()));
+            ground.memory.set_nodes(ground.cluster.nodes());
             // Of a node that has died, the messages that wait are taken up without being asked for.
             if ground.cluster.is_shared() && ground.cluster.serves() {
                 // Said in the log; the next round tries again.

@@ -104,7 +104,7 @@ impl Directory {
             created_at: now,
         };
         self.0.store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put_organisation(organisation.clone(), now));
+        self.publish(|next| next.put_organisation(organisation.clone(), &self.0.memory));
         Ok(Arc::new(organisation))
     }
 

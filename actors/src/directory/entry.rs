@@ -1,11 +1,12 @@
 //! A tenant as requests meet it: its row, and its two budgets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kabar_core::domain::budget::{Bucket, Quote};
+use kabar_core::domain::budget::Quote;
 use kabar_core::domain::organisation::Organisation;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::shared_memory::{Budget, SharedMemory};
 
 /// Which budget a request draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,17 +22,17 @@ pub enum BudgetClass {
 #[derive(Debug)]
 pub struct OrganisationEntry {
     row: ArcSwap<Organisation>,
-    read: Mutex<Bucket>,
-    write: Mutex<Bucket>,
+    read: Arc<Budget>,
+    write: Arc<Budget>,
 }
 
 impl OrganisationEntry {
-    pub(super) fn new(organisation: Organisation, now: Timestamp) -> Self {
-        let limits = organisation.limits;
+    pub(super) fn new(organisation: Organisation, memory: &SharedMemory) -> Self {
+        let (id, limits) = (organisation.id, organisation.limits);
         Self {
             row: ArcSwap::from_pointee(organisation),
-            read: Mutex::new(Bucket::full(limits.read_per_minute, now)),
-            write: Mutex::new(Bucket::full(limits.write_per_minute, now)),
+            read: memory.budget(&format!("{id}:read"), limits.read_per_minute),
+            write: memory.budget(&format!("{id}:write"), limits.write_per_minute),
         }
     }
 
@@ -45,27 +46,27 @@ impl OrganisationEntry {
         self.row.store(organisation);
     }
 
-    const fn bucket(&self, class: BudgetClass) -> &Mutex<Bucket> {
+    const fn budget(&self, class: BudgetClass) -> &Arc<Budget> {
         match class {
             BudgetClass::Read => &self.read,
             BudgetClass::Write => &self.write,
         }
     }
 
-    /// Takes a token, or says when there is one.
-    #[must_use]
-    pub fn take(&self, class: BudgetClass, now: Timestamp) -> Quote {
+    /// Takes a token, or says when there is one. Waits only if the node holds none and the shared memory
+    /// must be asked.
+    pub async fn take(&self, class: BudgetClass, now: Timestamp) -> Quote {
         let limits = self.row.load().limits;
         let capacity = match class {
             BudgetClass::Read => limits.read_per_minute,
             BudgetClass::Write => limits.write_per_minute,
         };
-        self.bucket(class).lock().unwrap_or_else(PoisonError::into_inner).take(capacity, now)
+        self.budget(class).take(capacity, now).await
     }
 
     /// Gives a token back: a 304 costs nothing.
     #[must_use]
     pub fn give_back(&self, class: BudgetClass) -> Quote {
-        self.bucket(class).lock().unwrap_or_else(PoisonError::into_inner).give_back()
+        self.budget(class).give_back()
     }
 }

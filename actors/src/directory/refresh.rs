@@ -34,12 +34,11 @@ impl Directory {
         // Before the rows are read, so that nothing older comes after a change that was made here.
         let _turn = self.0.writing.lock().await;
         let changes = self.0.store.directory_changes(known).await?;
-        let now = self.0.clock.now();
         self.publish(|next| {
             for organisation in changes.rows.organisations {
                 match next.organisations.get(&organisation.id) {
                     Some(entry) => entry.set(Arc::new(organisation)),
-                    None => drop(next.put_organisation(organisation, now)),
+                    None => drop(next.put_organisation(organisation, &self.0.memory)),
                 }
             }
             changes.rows.api_keys.into_iter().for_each(|key| next.put_key(key));

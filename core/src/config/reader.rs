@@ -69,13 +69,6 @@ impl Reader {
         }));
     }
 
-    /// A setting whose name is kept for a later version.
-    pub(super) fn refuse(&mut self, key: &'static str, reason: &str) {
-        if self.values.contains_key(key) {
-            self.problem(key, reason.to_owned());
-        }
-    }
-
     /// A setting that is there, or is a problem.
     pub(super) fn parsed<T>(
         &mut self,

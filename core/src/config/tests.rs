@@ -115,7 +115,7 @@ fn invalid_values_are_all_reported_at_once() {
     let cases = [
         ("listen", "8080"),
         ("database_url", "mysql://x"),
-        ("redis_url", "redis://127.0.0.1"),
+        ("redis_url", "127.0.0.1:6379"),
         ("operator_token", "short"),
         ("whatsapp.app_secret", "with space"),
         ("whatsapp.verify_token", "\u{e9}"),
@@ -152,7 +152,7 @@ fn addresses_are_refused_without_quoting_their_password() {
     for (name, value) in [
         ("KABAR_DATABASE_URL", "postgres://kabar:hunter2@db:port/kabar"),
         ("KABAR_WHATSAPP__BASE_URL", "https://kabar:hunter2@graph.example"),
-        ("KABAR_REDIS_URL", "redis://:hunter2@cache"),
+        ("KABAR_REDIS_URL", "redis://:hunter2@cache/zero"),
     ] {
         let problems = refusal(Mode::Dev, &environment(&[(name, value)]));
         assert_eq!(problems.0.len(), 1);
@@ -173,6 +173,35 @@ fn postgres_addresses_are_shown_without_their_password() {
         assert!(!format!("{url:?}").contains("hunter2"));
     }
     assert!(DatabaseUrl::parse("postgres://kabar:hun#ter2@db/kabar").is_err());
+}
+
+#[test]
+fn redis_addresses_are_shown_without_their_password() {
+    for (text, shown) in [
+        ("redis://cache", "redis://cache"),
+        ("redis://cache:6380/", "redis://cache:6380/"),
+        ("rediss://kabar:hunter2@cache.internal:6380/3", "rediss://kabar:***@cache.internal:6380/3"),
+        ("redis://:hunter2@[::1]:6379/0", "redis://:***@[::1]:6379/0"),
+    ] {
+        let settings = Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", text)])).unwrap();
+        let url = settings.redis_url.clone().unwrap();
+        assert_eq!((url.to_string().as_str(), url.reveal()), (shown, text));
+        assert!(!format!("{settings:?}{}", settings.masked()).contains("hunter2"), "{text}");
+        assert!(settings.masked().contains(&format!("redis_url = \"{shown}\"")), "{text}");
+    }
+    for text in [
+        "redis://",
+        "http://cache",
+        "unix:///run/redis.sock",
+        "redis://cache/x",
+        "redis://cache/-1",
+        "redis://cache/70000",
+        "redis://cache?db=1",
+        "redis://:hun#ter2@cache",
+        "rediss://cache#insecure",
+    ] {
+        assert_eq!(keys_of(&refusal(Mode::Dev, &environment(&[("KABAR_REDIS_URL", text)]))), ["redis_url"]);
+    }
 }
 
 #[test]

@@ -81,6 +81,47 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+/// Where the memory that nodes share is. The address may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisUrl(Secret);
+
+impl RedisUrl {
+    /// Reads `redis://<user>:<password>@<host>:<port>/<number>`, or the same with `rediss` for TLS. All
+    /// but the host may be absent.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        const FORM: &str = "must be redis://<user>:<password>@<host>:<port>/<number of the database>, \
+                            or the same with rediss:// for TLS";
+        let url = Url::parse(text).map_err(|error| format!("{FORM}: {error}"))?;
+        if url.fragment().is_some() {
+            return Err(format!("{FORM}; write a # in the password as %23"));
+        }
+        let number = url.path().strip_prefix('/').unwrap_or(url.path());
+        let numbered = number.is_empty() || number.parse::<u16>().is_ok();
+        let known = matches!(url.scheme(), "redis" | "rediss") && url.query().is_none();
+        if !known || !numbered || !url.has_host() || url.host_str() == Some("") {
+            return Err(FORM.to_owned());
+        }
+        Ok(Self(Secret::new(text)))
+    }
+
+    /// The whole address, with its password. Never to be shown.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
+    }
+}
+
+/// Without a password.
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(mut url) = Url::parse(self.0.reveal()) else { return f.write_str("redis://***") };
+        if url.password().is_some() && url.set_password(Some("***")).is_err() {
+            return f.write_str("redis://***");
+        }
+        fmt::Display::fmt(&url, f)
+    }
+}
+
 /// Shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

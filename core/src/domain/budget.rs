@@ -6,13 +6,17 @@
 
 use super::time::Timestamp;
 
-const UNITS_PER_TOKEN: u64 = 60_000;
+/// Units of one token.
+pub(crate) const UNITS_PER_TOKEN: u64 = 60_000;
 
 /// One organisation's bucket of one class. Pure: the caller brings the time and the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     capacity: u32,
     units: u64,
+    /// Units that are out with others, so that this bucket cannot fill up with them; 0 when it is the
+    /// only one.
+    reserved: u64,
     at: Timestamp,
 }
 
@@ -33,19 +37,55 @@ impl Bucket {
     /// A full bucket.
     #[must_use]
     pub fn full(capacity: u32, now: Timestamp) -> Self {
-        Self { capacity, units: u64::from(capacity) * UNITS_PER_TOKEN, at: now }
+        Self { capacity, units: u64::from(capacity) * UNITS_PER_TOKEN, reserved: 0, at: now }
     }
 
-    fn capacity_units(&self) -> u64 {
-        u64::from(self.capacity) * UNITS_PER_TOKEN
+    /// A bucket as somebody else knows it: `units` in it at `at`, `reserved` more out with others.
+    #[must_use]
+    pub(crate) fn known(capacity: u32, units: u64, reserved: u64, at: Timestamp) -> Self {
+        let mut bucket = Self { capacity, units, reserved, at };
+        bucket.units = units.min(bucket.ceiling());
+        bucket
     }
 
-    fn refill(&mut self, capacity: u32, now: Timestamp) {
+    /// Learns how much is out with others, as of `at`.
+    pub(crate) fn reserve(&mut self, reserved: u64, at: Timestamp) {
+        self.reserved = reserved;
+        self.units = self.units.min(self.ceiling());
+        self.at = self.at.max(at);
+    }
+
+    /// What is in it, in units.
+    pub(crate) const fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// When it was last refilled.
+    pub(crate) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Whether there is a token to take, as of the last refill.
+    pub(crate) const fn has_token(&self) -> bool {
+        self.units >= UNITS_PER_TOKEN
+    }
+
+    /// Lets so many tokens vanish, as far as there are any.
+    pub(crate) fn drain(&mut self, tokens: u64) {
+        self.units = self.units.saturating_sub(tokens.saturating_mul(UNITS_PER_TOKEN));
+    }
+
+    fn ceiling(&self) -> u64 {
+        (u64::from(self.capacity) * UNITS_PER_TOKEN).saturating_sub(self.reserved)
+    }
+
+    /// Adds what time has earned. A changed capacity is adopted on the way.
+    pub(crate) fn refill(&mut self, capacity: u32, now: Timestamp) {
         let passed_ms = now.since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
         // Time earned under the old capacity is paid at the old rate, the new ceiling then applies.
         self.units = self.units.saturating_add(passed_ms.saturating_mul(u64::from(self.capacity)));
         self.capacity = capacity;
-        self.units = self.units.min(self.capacity_units());
+        self.units = self.units.min(self.ceiling());
         self.at = self.at.max(now);
     }
 
@@ -63,12 +103,13 @@ impl Bucket {
 
     /// Gives one token back, as a 304 does.
     pub fn give_back(&mut self) -> Quote {
-        self.units = (self.units + UNITS_PER_TOKEN).min(self.capacity_units());
+        self.units = (self.units + UNITS_PER_TOKEN).min(self.ceiling());
         self.quote(None)
     }
 
     fn quote(&self, retry_after_s: Option<u32>) -> Quote {
-        let missing_ms = (self.capacity_units() - self.units).div_ceil(u64::from(self.capacity.max(1)));
+        let capacity_units = u64::from(self.capacity) * UNITS_PER_TOKEN;
+        let missing_ms = capacity_units.saturating_sub(self.units).div_ceil(u64::from(self.capacity.max(1)));
         let full_at_ms = self.at.millis().saturating_add(i64::try_from(missing_ms).unwrap_or(i64::MAX));
         Quote {
             limit: self.capacity,

@@ -15,6 +15,8 @@ use super::row::Place;
 pub struct ServerSecrets {
     /// Authenticates cursors.
     pub cursor_key: [u8; 32],
+    /// Names this installation in memory that others may use too, and authenticates what it keeps there.
+    pub shared_memory_key: [u8; 32],
 }
 
 impl std::fmt::Debug for ServerSecrets {
@@ -26,7 +28,10 @@ impl std::fmt::Debug for ServerSecrets {
 impl ServerSecrets {
     /// Reads the secrets, after making those that are missing.
     pub(super) async fn load(engine: &Engine, writer: &mut WriteConnection) -> Result<Self, StoreError> {
-        Ok(Self { cursor_key: secret(engine, writer, "cursor_key").await? })
+        Ok(Self {
+            cursor_key: secret(engine, writer, "cursor_key").await?,
+            shared_memory_key: secret(engine, writer, "shared_memory_key").await?,
+        })
     }
 }
 

@@ -33,11 +33,11 @@ pub(super) fn operator(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Lets a tenant in, and takes the request off the budget.
-pub(super) fn tenant(app: &App, request: &Request, visit: &mut Visit) -> Result<Arc<Caller>, ApiError> {
+pub(super) async fn tenant(app: &App, request: &Request, visit: &mut Visit) -> Result<Arc<Caller>, ApiError> {
     let secret = bearer(request.headers()).ok_or_else(missing_api_key)?;
     let caller = app.directory.authenticate(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
-    let quote = caller.organisation.take(class, app.clock.now());
+    let quote = caller.organisation.take(class, app.clock.now()).await;
     visit.admitted = Some(Admitted { caller: caller.clone(), class, quote });
     if caller.organisation.get().suspended {
         let message = "this organization is suspended; ask whoever runs the server";

@@ -18,6 +18,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ConversationId, OrganisationId};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,7 +80,9 @@ impl Ground {
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
         let clock = Arc::new(Clock::manual(Timestamp::from_millis(1_780_000_000_000)));
-        let directory = Directory::load(store.clone(), clock.clone()).await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let memory = SharedMemory::none(clock.clone(), metrics.clone());
+        let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await.unwrap();
         let new = NewOrganisation {
             name: "o".into(),
             tier: Tier::Pro,
@@ -97,13 +100,13 @@ impl Ground {
         let connected = directory.connect_account(organisation, account).await.unwrap();
         let AccountConnection::Connected(slot) = connected else { panic!("{connected:?}") };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let metrics = Arc::new(Metrics::default());
         let renders = Arc::new(AtomicU64::new(0));
         let alone = ClusterOptions { address: None, lease: Duration::from_secs(6) };
         let cluster = Cluster::enter(store.clone(), alone, &clock).await.unwrap();
         let parts = AccountsParts {
             store: store.clone(),
             directory,
+            memory,
             cluster,
             clock: clock.clone(),
             metrics: metrics.clone(),

@@ -327,7 +327,7 @@ fn reading_covers_earlier_messages_only() {
     world.ingest(vec![inbound("c")]);
     let (result, changes) = world.run(&Command::MarkRead { wamid: "b".into() });
     assert!(matches!(result, Ok(Reply::Message(m)) if m.status == MessageStatus::Read));
-    assert_eq!(changes.read_receipts, ["b".into()]);
+    assert_eq!(changes.read_receipts, [std::sync::Arc::<str>::from("b")]);
     assert_eq!((changes.messages.len(), world.thread().unread_count), (2, 1));
     assert!(world.run(&Command::MarkRead { wamid: "a".into() }).1.is_empty(), "read already");
     assert_eq!(world.run(&Command::MarkRead { wamid: "z".into() }).0, Err(Refusal::NoMessage));

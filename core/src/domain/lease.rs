@@ -1,0 +1,362 @@
+//! A node's part in a budget that several nodes draw on: which requests it may let through by itself,
+//! and what it reports when it asks for more.
+//!
+//! The pool of tokens lies elsewhere; a node holds a few of them for a short time. Beside them it keeps
+//! a picture of the whole bucket, moved on by the bucket's own law, from which it quotes. While nobody
+//! else draws on the budget, that picture *is* the bucket, so one node quotes to the last token what it
+//! would quote without a pool. With several, the picture is as old as the last visit, and off by what
+//! others drew since.
+//!
+//! Invariants: a token is spent only if it is held, and held only if the pool was told; what was spent
+//! without the pool is reported at the next visit. Pure: the caller brings the time, the lock and the way
+//! to the pool.
+
+use std::time::Duration;
+
+use super::budget::{Bucket, Quote, UNITS_PER_TOKEN};
+use super::time::Timestamp;
+
+/// How long a node spends from what it was given. The pool remembers a lease for longer
+/// ([`Lease::REMEMBERED`]), so that clocks that run apart do not make it count tokens twice.
+const HELD: Duration = Duration::from_secs(2);
+/// A node that has refused looks again for what others gave back only after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// A lease that nobody draws on goes back after this time.
+const IDLE: Duration = Duration::from_secs(1);
+/// The most tokens of one lease.
+const BATCH_MAX: u64 = 64;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    bucket: Bucket,
+    capacity: u32,
+    /// Tokens to spend without asking.
+    held: u64,
+    until: Timestamp,
+    /// What the last visit brought.
+    granted: u64,
+    /// Tokens spent since the last visit that was answered, less those given back.
+    spent: i64,
+    /// Names the unbroken run of this node's visits; 0 when there is none.
+    run: u64,
+    seq: u64,
+    /// When the pool was last asked with success.
+    visited_at: Option<Timestamp>,
+    used_at: Timestamp,
+    /// A visit is under way: what is given back meanwhile is not held.
+    visiting: bool,
+    alone: bool,
+}
+
+/// What a node tells the pool, and what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Tokens a minute.
+    pub capacity: u32,
+    /// The node's time.
+    pub at: Timestamp,
+    /// The run that the pool must still be in for `units` to be the truth.
+    pub run: u64,
+    /// Rises with every report of one lease.
+    pub seq: u64,
+    /// The whole bucket as this node sees it, in units.
+    pub units: u64,
+    /// What to begin with when the pool has forgotten this budget, in units.
+    pub restore: u64,
+    /// Tokens that the last answered visit brought.
+    pub granted: u64,
+    /// Tokens spent since, less those given back.
+    pub spent: i64,
+    /// Tokens wanted; 0 to give everything back.
+    pub want: u64,
+}
+
+/// What the pool answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// Tokens that are this node's now.
+    pub granted: u64,
+    /// Units left in the pool.
+    pub units: u64,
+    /// Units out with other nodes.
+    pub reserved: u64,
+    /// The pool's time.
+    pub at: Timestamp,
+    /// See [`Report::run`].
+    pub run: u64,
+}
+
+impl Lease {
+    /// How long the pool remembers what it gave to a node that does not come back. Counted as spent after.
+    pub const REMEMBERED: Duration = Duration::from_secs(5);
+
+    /// Of a full bucket of which nothing is known elsewhere.
+    #[must_use]
+    pub fn full(capacity: u32, now: Timestamp) -> Self {
+        Self {
+            bucket: Bucket::full(capacity, now),
+            capacity,
+            held: 0,
+            until: now,
+            granted: 0,
+            spent: 0,
+            run: 0,
+            seq: 0,
+            visited_at: None,
+            used_at: now,
+            visiting: false,
+            alone: false,
+        }
+    }
+
+    fn arrive(&mut self, capacity: u32, now: Timestamp) {
+        self.capacity = capacity;
+        self.used_at = self.used_at.max(now);
+    }
+
+    /// Decides without the pool: lets pass what is held, refuses what was refused a moment ago. `None`:
+    /// ask the pool.
+    pub fn take_held(&mut self, capacity: u32, now: Timestamp) -> Option<Quote> {
+        if self.alone {
+            return None;
+        }
+        self.arrive(capacity, now);
+        self.bucket.refill(capacity, now);
+        self.trim();
+        if self.bucket.has_token() {
+            return (self.held > 0 && now < self.until).then(|| self.spend(capacity, now));
+        }
+        let fresh = self.visited_at.is_some_and(|at| now < at.plus(LOOK_AGAIN));
+        fresh.then(|| self.bucket.take(capacity, now))
+    }
+
+    fn spend(&mut self, capacity: u32, now: Timestamp) -> Quote {
+        self.held = self.held.saturating_sub(1);
+        self.spent = self.spent.saturating_add(1);
+        self.bucket.take(capacity, now)
+    }
+
+    /// Decides right after a visit. `None`: the pool gave nothing although there was a token.
+    pub fn take_granted(&mut self, capacity: u32, now: Timestamp) -> Option<Quote> {
+        self.bucket.refill(capacity, now);
+        if self.bucket.has_token() {
+            return (self.held > 0).then(|| self.spend(capacity, now));
+        }
+        Some(self.bucket.take(capacity, now))
+    }
+
+    /// Decides while the pool is away: by the bucket's law on this node's share of the budget.
+    pub fn take_alone(&mut self, capacity: u32, nodes: u32, now: Timestamp) -> Quote {
+        self.arrive(capacity, now);
+        self.part(nodes, now);
+        let quote = self.bucket.take((capacity / nodes.max(1)).max(1), now);
+        if quote.retry_after_s.is_none() {
+            self.spent = self.spent.saturating_add(1);
+        }
+        Quote { limit: capacity, ..quote }
+    }
+
+    /// From now on on its own: what it holds is its own, of the pool it takes its share.
+    fn part(&mut self, nodes: u32, now: Timestamp) {
+        if nodes > 1 {
+            // What this node sees from here on is a share, never again the whole.
+            self.run = 0;
+        }
+        if self.alone {
+            return;
+        }
+        self.alone = true;
+        self.bucket.refill(self.capacity, now);
+        let held = self.held.saturating_mul(UNITS_PER_TOKEN).min(self.bucket.units());
+        let units = held.saturating_add((self.bucket.units().saturating_sub(held)) / u64::from(nodes.max(1)));
+        self.bucket = Bucket::known(self.capacity, units, 0, now.max(self.bucket.at()));
+        self.held = 0;
+    }
+
+    /// Gives one token back, as a 304 does.
+    pub fn give_back(&mut self) -> Quote {
+        self.spent = self.spent.saturating_sub(1);
+        let quote = self.bucket.give_back();
+        // A token of a lease that was reported is the pool's: it goes back there with the next report.
+        if self.held < self.granted && !self.visiting && !self.alone {
+            self.held += 1;
+            self.trim();
+        }
+        Quote { limit: self.capacity, ..quote }
+    }
+
+    /// More cannot be held than is there: a capacity may have fallen.
+    fn trim(&mut self) {
+        self.held = self.held.min(self.bucket.units() / UNITS_PER_TOKEN);
+    }
+
+    /// Whether there is something that nobody has drawn on for a while.
+    #[must_use]
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        self.held > 0 && self.used_at.plus(IDLE) <= now
+    }
+
+    /// Whether there is something to give back.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.held > 0
+    }
+
+    /// The budget's figure, as of the last request.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Puts everything that is held into a report, with a wish for as much as was used lately, and for
+    /// those who wait; `waiting` 0 wishes for nothing.
+    pub fn report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> Report {
+        self.capacity = capacity;
+        if waiting > 0 {
+            self.bucket.refill(capacity, now);
+        }
+        // Giving back earns nothing: only a request knows the capacity of its time.
+        let at = if waiting > 0 { now } else { self.bucket.at() };
+        let units = self.bucket.units();
+        let share = u64::from((self.capacity / nodes.max(1)).max(1)) * UNITS_PER_TOKEN;
+        let has_peers = nodes > 1 && (self.visited_at.is_some() || self.alone);
+        let lately = u64::try_from(self.spent).unwrap_or(0).saturating_mul(2);
+        let batch_max = u64::from(self.capacity / 32).clamp(1, BATCH_MAX);
+        let want = if waiting == 0 { 0 } else { waiting.max(lately).clamp(1, batch_max) };
+        self.seq = self.seq.saturating_add(1);
+        self.held = 0;
+        self.visiting = true;
+        Report {
+            capacity,
+            at,
+            run: self.run,
+            seq: self.seq,
+            units,
+            restore: if has_peers { units.min(share) } else { units },
+            granted: self.granted,
+            spent: self.spent,
+            want,
+        }
+    }
+
+    /// A visit was not answered; whether the pool heard of it is unknown.
+    pub const fn abandon(&mut self) {
+        self.visiting = false;
+    }
+
+    /// Takes the pool's answer. If the pool agrees with the picture that was reported, the picture stands,
+    /// with all that happened since; else that happens again, on what the pool says.
+    pub fn settle(&mut self, report: &Report, grant: &Grant) {
+        let units = grant.units.saturating_add(grant.granted.saturating_mul(UNITS_PER_TOKEN));
+        let meanwhile = self.spent.saturating_sub(report.spent);
+        let spent = u64::try_from(meanwhile).unwrap_or(0);
+        if units == report.units && self.run == report.run {
+            self.bucket.reserve(grant.reserved, grant.at);
+        } else {
+            self.bucket = Bucket::known(report.capacity, units, grant.reserved, grant.at);
+            self.bucket.drain(spent);
+            for _ in meanwhile..0 {
+                self.bucket.give_back();
+            }
+        }
+        self.spent = meanwhile;
+        self.granted = grant.granted;
+        self.held = grant.granted.saturating_sub(spent);
+        self.trim();
+        self.run = grant.run;
+        self.until = report.at.plus(HELD);
+        self.visited_at = Some(report.at);
+        self.visiting = false;
+        self.alone = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + ms)
+    }
+
+    /// What a pool would answer that belongs to this node alone.
+    fn granted(report: &Report) -> Grant {
+        let tokens = report.want.min(report.units / UNITS_PER_TOKEN);
+        Grant {
+            granted: tokens,
+            units: report.units - tokens * UNITS_PER_TOKEN,
+            reserved: 0,
+            at: report.at,
+            run: report.seq,
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_spent_without_asking_and_for_two_seconds() {
+        let mut lease = Lease::full(6000, at(0));
+        assert_eq!(lease.take_held(6000, at(0)), None);
+        let report = lease.report(6000, 1, 3, at(0));
+        assert_eq!((report.want, report.units, report.run), (3, 6000 * UNITS_PER_TOKEN, 0));
+        lease.settle(&report, &granted(&report));
+        for left in [5999, 5998] {
+            assert_eq!(lease.take_held(6000, at(0)).unwrap().remaining, left);
+        }
+        assert!(lease.holds() && !lease.is_idle(at(999)) && lease.is_idle(at(1000)));
+        assert_eq!(lease.take_held(6000, at(2000)), None, "its time is over");
+        assert!(!lease.is_idle(at(2500)), "somebody asked at 2000");
+        let report = lease.report(6000, 1, 1, at(2000));
+        assert_eq!((report.granted, report.spent, report.want), (3, 2, 4));
+        assert!(!lease.holds(), "what is reported is held no more");
+    }
+
+    #[test]
+    fn a_token_given_back_is_held_again_if_it_was_held() {
+        let mut lease = Lease::full(6000, at(0));
+        let report = lease.report(6000, 1, 1, at(0));
+        lease.settle(&report, &granted(&report));
+        for _ in 0..100 {
+            assert_eq!(lease.take_held(6000, at(0)).unwrap().remaining, 5999);
+            assert_eq!(lease.give_back().remaining, 6000);
+        }
+        lease.take_held(6000, at(0)).unwrap();
+        let report = lease.report(6000, 1, 1, at(0));
+        // It comes back while the visit is under way.
+        lease.give_back();
+        lease.settle(&report, &granted(&report));
+        let next = lease.report(6000, 1, 1, at(0));
+        assert_eq!((next.granted, next.spent, next.units), (2, -1, 6000 * UNITS_PER_TOKEN));
+    }
+
+    #[test]
+    fn alone_a_node_keeps_to_its_share() {
+        let mut lease = Lease::full(90, at(0));
+        for left in (0..30).rev() {
+            let quote = lease.take_alone(90, 3, at(0));
+            assert_eq!((quote.limit, quote.remaining, quote.retry_after_s), (90, left, None));
+        }
+        assert_eq!(lease.take_alone(90, 3, at(0)).retry_after_s, Some(2));
+        let report = lease.report(90, 3, 1, at(0));
+        assert_eq!((report.run, report.spent, report.units), (0, 30, 0));
+    }
+
+    #[test]
+    fn alone_and_single_it_is_the_bucket() {
+        let (mut lease, mut bucket) = (Lease::full(60, at(0)), Bucket::full(60, at(0)));
+        for step in 0..200 {
+            let now = at(step * 333);
+            assert_eq!(lease.take_alone(60, 1, now), bucket.take(60, now));
+        }
+    }
+
+    #[test]
+    fn a_large_wish_is_a_small_part_of_the_budget() {
+        for (capacity, want) in [(1, 1), (60, 1), (600, 18), (6000, 64), (u32::MAX, 64)] {
+            assert_eq!(
+                Lease::full(capacity, at(0)).report(capacity, 1, 1000, at(0)).want,
+                want,
+                "{capacity}"
+            );
+        }
+    }
+}

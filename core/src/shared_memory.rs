@@ -1,0 +1,183 @@
+//! The memory that nodes share: Redis. Budgets that hold over all nodes, and pages that were read once.
+//!
+//! The only room that speaks with Redis. Invariants: nothing here is needed for a right answer, only for
+//! budgets to hold over *several* nodes; nobody waits for Redis longer than [`Link`]'s limit, and once it
+//! failed nobody waits at all until it is back; what Redis holds may vanish or be nonsense at any time.
+//! Every key begins with `kabar:` and the identity of the installation, so that several can share one
+//! Redis.
+
+mod budget;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use budget::Budget;
+pub use link::AddressRefused;
+use link::Link;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// How often leases that nobody draws on are looked for.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// How long giving back everything may take when the node stops.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// How it goes with the shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryState {
+    /// There is none: this node keeps to its own.
+    Absent,
+    /// It answers.
+    Up,
+    /// It does not: this node keeps to its own until it does.
+    Away,
+}
+
+struct Inner {
+    link: Option<Link>,
+    /// Names this run of this node among those that draw on a budget.
+    node: String,
+    prefix: String,
+    nodes: AtomicU32,
+    /// Budgets that hold tokens.
+    lent: Mutex<Vec<Weak<Budget>>>,
+    clock: Arc<Clock>,
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedMemory(Arc<Inner>);
+
+impl std::fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedMemory").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl SharedMemory {
+    /// No memory but the node's own.
+    #[must_use]
+    pub fn none(clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
+        Self::of(None, &[0; 32], clock, metrics)
+    }
+
+    /// The memory at this address. Returns at once; Redis may come later. `key` is the installation's
+    /// own secret.
+    ///
+    /// # Errors
+    /// [`AddressRefused`].
+    pub fn open(
+        address: &str,
+        key: &[u8; 32],
+        clock: Arc<Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AddressRefused> {
+        let link = Link::new(address, metrics.clone())?;
+        let memory = Self::of(Some(link), key, clock, metrics);
+        let (keeper, sweeper) = (memory.clone(), memory.clone());
+        memory.0.tasks.spawn(async move {
+            if let Some(link) = &keeper.0.link {
+                link.keep(&keeper.0.closing).await;
+            }
+        });
+        memory.0.tasks.spawn(async move { sweeper.sweep().await });
+        Ok(memory)
+    }
+
+    fn of(link: Option<Link>, key: &[u8; 32], clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
+        // The key itself shall not be read off the names.
+        let digest = Sha256::new().chain_update("kabar names in shared memory").chain_update(key).finalize();
+        let identity: [u8; 8] = std::array::from_fn(|nth| digest.get(nth).copied().unwrap_or_default());
+        Self(Arc::new(Inner {
+            link,
+            node: format!("{:032x}", rand::random::<u128>()),
+            prefix: format!("kabar:{}:", hex::encode(identity)),
+            nodes: AtomicU32::new(1),
+            lent: Mutex::default(),
+            clock,
+            metrics,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn state(&self) -> MemoryState {
+        match &self.0.link {
+            None => MemoryState::Absent,
+            Some(link) if link.is_up() => MemoryState::Up,
+            Some(_) => MemoryState::Away,
+        }
+    }
+
+    /// Tells how many nodes serve this installation, this one included. It decides what part of a
+    /// budget is this node's while Redis is away.
+    pub fn set_nodes(&self, nodes: u32) {
+        self.0.nodes.store(nodes.max(1), Ordering::Relaxed);
+    }
+
+    fn nodes(&self) -> u32 {
+        self.0.nodes.load(Ordering::Relaxed)
+    }
+
+    /// A budget over all nodes, of this name and of `capacity` tokens a minute to begin with. One node
+    /// asks for each name once.
+    #[must_use]
+    pub fn budget(&self, name: &str, capacity: u32) -> Arc<Budget> {
+        let key = format!("{}budget:{name}", self.0.prefix);
+        Arc::new(Budget::new(self.clone(), key, capacity, self.0.clock.now()))
+    }
+
+    /// Remembers that a budget holds tokens, so that they go back when nobody draws on it.
+    fn lend(&self, budget: &Arc<Budget>) {
+        self.lent().push(Arc::downgrade(budget));
+    }
+
+    fn lent(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Budget>>> {
+        self.0.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives idle leases back, until the node stops.
+    async fn sweep(&self) {
+        loop {
+            let next = self.0.clock.now().plus(SWEEP_EVERY);
+            tokio::select! {
+                () = self.0.clock.wait_until(next) => {}
+                () = self.0.closing.cancelled() => return,
+            }
+            let lent = std::mem::take(&mut *self.lent());
+            for budget in lent.iter().filter_map(Weak::upgrade) {
+                budget.return_idle().await;
+            }
+        }
+    }
+
+    /// Gives every lease back and lets go of Redis. To be called when no request is under way any more.
+    pub async fn close(&self) {
+        let lent = std::mem::take(&mut *self.lent());
+        let give_back = async {
+            for budget in lent.iter().filter_map(Weak::upgrade) {
+                budget.return_all().await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIME, give_back).await.is_err() {
+            tracing::debug!("not every lease was given back; they count as spent");
+        }
+        self.0.closing.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}

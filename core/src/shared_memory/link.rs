@@ -1,0 +1,202 @@
+//! The way to Redis: one multiplexed connection, made and made again in the background.
+//!
+//! Invariants: a command waits at most [`COMMAND_TIME`]; the first one that fails opens the breaker, and
+//! from then on nobody waits until the keeper, a task of its own, has found Redis able to write and to run
+//! scripts. Being away and being back are logged once each. `redis::aio::ConnectionManager` is not used: a
+//! command given to it while it reconnects waits for all of its attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cause::cause;
+use crate::metrics::Metrics;
+
+/// How long a command may take. On one network Redis answers in less than a millisecond.
+const COMMAND_TIME: Duration = Duration::from_millis(100);
+/// How long making a connection may take, with its handshake and a trial.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// Pauses between attempts: the first, doubled up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How often Redis is asked whether it is there when nobody else asks it anything.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Commands that may wait to be written.
+const PIPELINE: usize = 1024;
+
+/// The address is not one of Redis.
+#[derive(Debug, thiserror::Error)]
+#[error("not an address of Redis")]
+pub struct AddressRefused(#[source] RedisError);
+
+/// Why a command brought nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Redis does not answer, or answers nobody.
+    Away,
+    /// Redis answered, but what it holds under this key is not ours.
+    Foreign,
+}
+
+#[derive(Clone)]
+struct Connected {
+    connection: MultiplexedConnection,
+    number: u64,
+}
+
+/// See the module.
+pub(super) struct Link {
+    client: Client,
+    current: watch::Sender<Option<Connected>>,
+    lease: Script,
+    metrics: Arc<Metrics>,
+}
+
+impl Link {
+    pub(super) fn new(address: &str, metrics: Arc<Metrics>) -> Result<Self, AddressRefused> {
+        let client = Client::open(address).map_err(AddressRefused)?;
+        let lease = Script::new(include_str!("lease.lua"));
+        Ok(Self { client, current: watch::Sender::new(None), lease, metrics })
+    }
+
+    /// The script of budgets.
+    pub(super) const fn lease(&self) -> &Script {
+        &self.lease
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.current.borrow().is_some()
+    }
+
+    /// Waits until the breaker is in this position.
+    #[cfg(test)]
+    pub(super) async fn until(&self, up: bool) {
+        let mut changes = self.current.subscribe();
+        let _sender_lives = changes.wait_for(|current| current.is_some() == up).await;
+    }
+
+    /// Has the breaker open as if a command had failed.
+    #[cfg(test)]
+    pub(super) fn break_open(&self) {
+        let number = self.current.borrow().as_ref().map(|current| current.number);
+        if let Some(number) = number {
+            self.fail(number, &RedisError::from((ErrorKind::Io, "cut by a test")));
+        }
+    }
+
+    /// Has Redis carry out one command, or one pipeline, or one script.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, Failure> {
+        let Some(mut connected) = self.current.borrow().clone() else { return Err(Failure::Away) };
+        self.metrics.redis_commands.inc();
+        let answered = tokio::time::timeout(COMMAND_TIME, command(&mut connected.connection)).await;
+        let error = match answered {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error,
+            Err(_elapsed) => RedisError::from((ErrorKind::Io, "no answer in time")),
+        };
+        self.metrics.redis_failures.inc();
+        if is_foreign(&error) {
+            tracing::warn!(error = cause(&error), "Redis holds something that is not ours");
+            return Err(Failure::Foreign);
+        }
+        self.fail(connected.number, &error);
+        Err(Failure::Away)
+    }
+
+    /// Opens the breaker, if it is this connection's failure.
+    fn fail(&self, number: u64, error: &RedisError) {
+        let opened = self.current.send_if_modified(|current| {
+            let is_it = current.as_ref().is_some_and(|current| current.number == number);
+            if is_it {
+                *current = None;
+            }
+            is_it
+        });
+        if opened {
+            self.metrics.redis_up.set(0);
+            tracing::warn!(error = cause(error), "Redis is away; this node goes on by itself");
+        }
+    }
+
+    /// Connects, and connects again whenever the breaker is open, until told to end.
+    pub(super) async fn keep(&self, closing: &CancellationToken) {
+        let mut pause = PAUSES.0;
+        let (mut number, mut told) = (0, false);
+        loop {
+            let connecting = tokio::time::timeout(CONNECT_TIME, self.connect());
+            let connected = tokio::select! {
+                connected = connecting => connected,
+                () = closing.cancelled() => return,
+            };
+            let error = match connected {
+                Ok(Ok(connection)) => {
+                    number += 1;
+                    tracing::info!("Redis answers");
+                    self.metrics.redis_up.set(1);
+                    self.current.send_replace(Some(Connected { connection, number }));
+                    (pause, told) = (PAUSES.0, true);
+                    tokio::select! {
+                        () = self.watch() => {}
+                        () = closing.cancelled() => return,
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => RedisError::from((ErrorKind::Io, "no connection in time")),
+            };
+            if !told {
+                tracing::warn!(error = cause(&error), "Redis is away; this node goes on by itself");
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = closing.cancelled() => return,
+            }
+            pause = pause.saturating_mul(2).min(PAUSES.1);
+        }
+    }
+
+    /// Returns when the breaker has opened.
+    async fn watch(&self) {
+        let mut changes = self.current.subscribe();
+        loop {
+            tokio::select! {
+                _opened = changes.wait_for(Option::is_none) => return,
+                () = tokio::time::sleep(PING_EVERY) => {}
+            }
+            let ping =
+                self.call(async |connection| redis::cmd("PING").query_async::<String>(connection).await);
+            // A failure opens the breaker, which is seen above.
+            let _seen = ping.await;
+        }
+    }
+
+    /// A connection over which a write and the loading of a script went well.
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        // Time is kept by the caller, for the whole of it.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(PIPELINE);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.metrics.redis_commands.inc_by(2);
+        let mut trial = redis::cmd("SET");
+        trial.arg("kabar:trial").arg(1).arg("PX").arg(1000);
+        trial.exec_async(&mut connection).await?;
+        self.lease.load_async(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+/// Whether a command failed for what is stored under its key, not for Redis.
+fn is_foreign(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
+        || error.code() == Some("WRONGTYPE")
+        || matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
+}

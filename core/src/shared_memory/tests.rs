@@ -1,0 +1,46 @@
+//! The shared memory against a real Redis. `tests/services run <command>` provides one.
+
+mod budgets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SharedMemory;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::metrics::Metrics;
+
+/// Far above what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+fn address() -> String {
+    std::env::var("KABAR_TEST_REDIS_URL")
+        .expect("KABAR_TEST_REDIS_URL names no Redis: run this under `tests/services run`")
+}
+
+/// A node of the installation of this key, by a clock of its own, with Redis up.
+async fn node(key: &[u8; 32], clock: Arc<Clock>) -> SharedMemory {
+    let memory = SharedMemory::open(&address(), key, clock, Arc::new(Metrics::default())).unwrap();
+    until(&memory, true).await;
+    memory
+}
+
+async fn until(memory: &SharedMemory, up: bool) {
+    let link = memory.0.link.as_ref().unwrap();
+    tokio::time::timeout(PATIENCE, link.until(up)).await.expect("Redis changes within patience");
+}
+
+fn noon() -> Arc<Clock> {
+    Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)))
+}
+
+/// A connection of somebody else's.
+async fn stranger() -> redis::aio::MultiplexedConnection {
+    redis::Client::open(address()).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Drops the connection without a word to anybody, as a network would.
+fn cut(memory: &SharedMemory) {
+    memory.0.link.as_ref().unwrap().break_open();
+}
