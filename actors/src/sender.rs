@@ -149,7 +149,10 @@ impl SenderState {
     /// Starts as many calls as pace and limits allow, and sets the alarm for the rest.
     async fn work(&mut self, myself: &ActorRef<SenderMessage>) {
         let account = self.slot.account();
-        if account.status == AccountStatus::Connected && self.begin_at <= self.now() {
+        if self.begin_at > self.now() {
+            // An alarm that was set for something else may have come first.
+            self.look_again_at(self.begin_at, myself);
+        } else if account.status == AccountStatus::Connected {
             if let Err(error) = self.read(account.number, myself).await {
                 tracing::error!(account = %account.id, error = cause(&error), "send queue not read");
                 return self.pause(myself);
