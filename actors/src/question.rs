@@ -10,7 +10,8 @@ use kabar_core::domain::conversation::Conversation;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Page};
 use kabar_core::domain::status::MessageStatus;
-use kabar_core::ids::{ContactId, ConversationId, MessageId};
+use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId};
+use kabar_core::shared_memory::SharedPage;
 
 /// One question. Equal questions of one account share one rendered page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,6 +28,26 @@ pub enum Question {
     Contacts(ContactQuery),
     /// One contact.
     Contact(ContactId),
+}
+
+impl Question {
+    /// What tells this question from every other one of its account.
+    pub(crate) fn text(&self, account: AccountId) -> String {
+        match self {
+            Self::Conversations(query) => {
+                format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
+            }
+            Self::Messages(query) => {
+                format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
+            }
+            Self::Contacts(query) => {
+                format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
+            }
+            Self::Conversation(id) => format!("conversation/{id}"),
+            Self::Message(id) => format!("message/{id}"),
+            Self::Contact(id) => format!("contact/{id}"),
+        }
+    }
 }
 
 /// The rows that answer a question.
@@ -94,6 +115,19 @@ pub struct Rendered {
     pub rows: usize,
     /// The head, compressed for the first client that asked for it compressed.
     pub compressed: OnceLock<Compressed>,
+}
+
+impl Rendered {
+    /// As the shared memory keeps it.
+    pub(crate) fn shared(&self) -> SharedPage {
+        SharedPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
+    }
+}
+
+impl From<SharedPage> for Rendered {
+    fn from(page: SharedPage) -> Self {
+        Self { etag: page.etag, head: page.head, rows: page.rows, compressed: OnceLock::new() }
+    }
 }
 
 /// Turns rows into bytes. Called once per question and change, never on a hit.

@@ -18,6 +18,9 @@ pub(crate) struct Resident {
     view: ArcSwap<AccountView>,
     /// The actor's address; set before anybody can find the resident.
     door: OnceLock<ActorRef<AccountMessage>>,
+    /// Rises when a commit begins and when it is published: odd while the database may be ahead of the
+    /// view.
+    commits: AtomicU64,
     /// Counts publications; long polls wait on it.
     published: watch::Sender<u64>,
     /// Commands that may wait for the actor.
@@ -51,6 +54,7 @@ impl Resident {
         Self {
             view: ArcSwap::from_pointee(view),
             door: OnceLock::new(),
+            commits: AtomicU64::new(0),
             published: watch::Sender::new(0),
             permits: Arc::new(Semaphore::new(queued_max)),
             retired: AtomicBool::new(false),
@@ -79,9 +83,26 @@ impl Resident {
         self.view.load_full()
     }
 
-    /// Replaces the picture and wakes long polls.
+    /// To be called before a commit is handed to the store.
+    pub(crate) fn begin_commit(&self) {
+        // Still odd after one that failed: whether it is durable is known when the account is loaded.
+        self.commits.fetch_or(1, Ordering::SeqCst);
+    }
+
+    /// A number while the database is exactly at this revision; the same number later means that it has
+    /// been there all the time. `None` while a commit is under way, or beyond.
+    pub(crate) fn quiet_at(&self, revision: i64) -> Option<u64> {
+        let commits = self.commits.load(Ordering::SeqCst);
+        let quiet = commits.is_multiple_of(2) && self.view.load().revision == revision;
+        (quiet && self.commits.load(Ordering::SeqCst) == commits).then_some(commits)
+    }
+
+    /// Replaces the picture by the one that the database holds, and wakes long polls.
     pub(crate) fn publish(&self, view: AccountView) {
         self.view.store(Arc::new(view));
+        // To the next even number, from an odd one as from an even one.
+        let next = |commits: u64| Some((commits | 1).wrapping_add(1));
+        let _always = self.commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
         self.wake_waiters();
     }
 

@@ -8,6 +8,7 @@
 
 mod budget;
 mod link;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ use tokio_util::task::TaskTracker;
 pub use budget::Budget;
 pub use link::AddressRefused;
 use link::Link;
+use pages::Pages;
+pub use pages::{PagePlace, SharedPage};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -48,6 +51,7 @@ struct Inner {
     node: String,
     prefix: String,
     nodes: AtomicU32,
+    pages: Pages,
     /// Budgets that hold tokens.
     lent: Mutex<Vec<Weak<Budget>>>,
     clock: Arc<Clock>,
@@ -70,7 +74,8 @@ impl SharedMemory {
     /// No memory but the node's own.
     #[must_use]
     pub fn none(clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
-        Self::of(None, &[0; 32], clock, metrics)
+        let (pages, _nobody_puts) = Pages::new(&[0; 32]);
+        Self::of(None, pages, &[0; 32], clock, metrics)
     }
 
     /// The memory at this address. Returns at once; Redis may come later. `key` is the installation's
@@ -85,18 +90,26 @@ impl SharedMemory {
         metrics: Arc<Metrics>,
     ) -> Result<Self, AddressRefused> {
         let link = Link::new(address, metrics.clone())?;
-        let memory = Self::of(Some(link), key, clock, metrics);
-        let (keeper, sweeper) = (memory.clone(), memory.clone());
+        let (pages, puts) = Pages::new(key);
+        let memory = Self::of(Some(link), pages, key, clock, metrics);
+        let (keeper, sweeper, putter) = (memory.clone(), memory.clone(), memory.clone());
         memory.0.tasks.spawn(async move {
             if let Some(link) = &keeper.0.link {
                 link.keep(&keeper.0.closing).await;
             }
         });
         memory.0.tasks.spawn(async move { sweeper.sweep().await });
+        memory.0.tasks.spawn(async move { putter.put_pages(puts).await });
         Ok(memory)
     }
 
-    fn of(link: Option<Link>, key: &[u8; 32], clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
+    fn of(
+        link: Option<Link>,
+        pages: Pages,
+        key: &[u8; 32],
+        clock: Arc<Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         // The key itself shall not be read off the names.
         let digest = Sha256::new().chain_update("kabar names in shared memory").chain_update(key).finalize();
         let identity: [u8; 8] = std::array::from_fn(|nth| digest.get(nth).copied().unwrap_or_default());
@@ -105,6 +118,7 @@ impl SharedMemory {
             node: format!("{:032x}", rand::random::<u128>()),
             prefix: format!("kabar:{}:", hex::encode(identity)),
             nodes: AtomicU32::new(1),
+            pages,
             lent: Mutex::default(),
             clock,
             metrics,

@@ -204,3 +204,71 @@ async fn nodes_together_keep_to_one_budget() {
     assert_eq!(one.api.get("/v1/me").await.refused(429, "rate_limit_exceeded")["type"], "rate_limit_error");
     assert_eq!(two.api.get("/v1/me").await.number("X-RateLimit-Reset"), NOON + 60);
 }
+
+#[tokio::test]
+async fn a_page_read_once_serves_the_next_owner_and_no_change_is_missed() {
+    let redis = Redis::running().await;
+    let mut server = server_on(&redis).await;
+    until(&server, "ok").await;
+    let tenant = reader(&server, 600).await;
+    let wamid = tenant.hears(&from(1), "hello").await;
+    let list = tenant.get("messages").await.is(200);
+    let one = format!("messages/{}", list.rows()[0]["id"].as_str().unwrap());
+    let single = tenant.get(&one).await.is(200);
+    patiently(async {
+        while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().lines().count() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.restart().await;
+    until(&server, "ok").await;
+    for (tail, before) in [("messages", &list), (&*one, &single)] {
+        let after = tenant.get(tail).await.is(200);
+        assert_eq!(
+            (after.json()["data"].clone(), after.etag()),
+            (before.json()["data"].clone(), before.etag())
+        );
+        assert_eq!(after.must("Cache-Status"), "kabar; fwd=miss");
+        assert!(tenant.get(tail).await.must("Cache-Status").starts_with("kabar; hit"));
+        tenant.get_if(tail, &before.etag()).await.is(304);
+    }
+    let metrics = &server.server().metrics;
+    assert_eq!((metrics.shared_page_hits.get(), metrics.page_sql.get()), (2, 0));
+    // Whatever changes is seen at once, on pages of every age.
+    tenant.learns_that(&wamid, "read").await;
+    for nth in 2..5 {
+        tenant.hears(&from(nth), "more").await;
+        assert_eq!(tenant.get("messages").await.rows().len(), nth);
+    }
+    assert!(metrics.page_sql.get() >= 3);
+}
+
+#[tokio::test]
+async fn a_page_lives_eight_seconds_in_all() {
+    let redis = Redis::running().await;
+    let mut server = server_on(&redis).await;
+    until(&server, "ok").await;
+    let tenant = reader(&server, 600).await;
+    tenant.hears(&from(1), "hello").await;
+    tenant.get("messages").await.is(200);
+    patiently(async {
+        while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.clock.advance(std::time::Duration::from_secs(6));
+    server.restart().await;
+    until(&server, "ok").await;
+    tenant.get("messages").await.is(200);
+    let hit = tenant.get("messages").await.must("Cache-Status");
+    assert!(hit.starts_with("kabar; hit; ttl=") && !hit.ends_with("=8"), "{hit}");
+    let ttl: u64 = hit.rsplit('=').next().unwrap().parse().unwrap();
+    assert!(ttl <= 2, "it inherits its age: {hit}");
+    let metrics = &server.server().metrics;
+    assert_eq!((metrics.shared_page_hits.get(), metrics.page_sql.get()), (1, 0));
+    server.clock.advance(std::time::Duration::from_secs(2));
+    assert_eq!(tenant.get("messages").await.must("Cache-Status"), "kabar; fwd=miss");
+    assert_eq!((metrics.shared_page_hits.get(), metrics.page_sql.get()), (1, 1));
+}

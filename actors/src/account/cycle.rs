@@ -277,6 +277,7 @@ impl Ledger {
             events,
             records,
         };
+        self.parts.resident.begin_commit();
         if let Err(error) = self.ground().store.commit(commit).await {
             self.note_failure(&error);
             return Err(error);

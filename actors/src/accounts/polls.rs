@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kabar_core::metrics::Metrics;
+use kabar_core::shared_memory::PagePlace;
 use kabar_core::store::StoreError;
 
 use super::{Accounts, Unavailable};
@@ -119,7 +120,8 @@ impl Accounts {
         let now = self.0.clock.now();
         resident.touch(now);
         let view = resident.view();
-        let asked = view.pages(question).ask(question, path, now, || self.fill(&view, question)).await;
+        let asked =
+            view.pages(question).ask(question, path, now, || self.fill(resident, &view, question)).await;
         let asked = asked.map_err(|error| Unavailable::of(&error, "page not read"))?;
         self.count(resident, &asked);
         Ok(asked)
@@ -137,48 +139,81 @@ impl Accounts {
 
     async fn fill(
         &self,
+        resident: &Resident,
         view: &AccountView,
         question: &Question,
     ) -> Result<(Option<Arc<Rendered>>, Duration), StoreError> {
+        match resident_rows(view, question) {
+            Known::Answer(answer) => Ok((Some(self.render(view, question, &answer)), answer.ttl())),
+            Known::Nothing => Ok((None, MISSING_TTL)),
+            Known::Unknown => self.fill_from_below(resident, view, question).await,
+        }
+    }
+
+    fn render(&self, view: &AccountView, question: &Question, answer: &Answer) -> Arc<Rendered> {
+        Arc::new(self.0.render.render(&view.account, question, answer))
+    }
+
+    /// From the shared memory, or else from the database. Only while the database is at the view's
+    /// revision does the shared memory know better than nothing: see `kabar_core::shared_memory`.
+    async fn fill_from_below(
+        &self,
+        resident: &Resident,
+        view: &AccountView,
+        question: &Question,
+    ) -> Result<(Option<Arc<Rendered>>, Duration), StoreError> {
+        let quiet = resident.quiet_at(view.revision);
+        let place = PagePlace::new(view.account.number, view.revision, &question.text(view.account.id));
+        if quiet.is_some()
+            && let Some((page, life)) = self.0.memory.find_page(&place).await
+        {
+            return Ok((Some(Arc::new(page.into())), life));
+        }
+        self.0.metrics.page_sql.inc();
         let Some(answer) = self.rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
-        let page = self.0.render.render(&view.account, question, &answer);
-        Ok((Some(Arc::new(page)), answer.ttl()))
+        let page = self.render(view, question, &answer);
+        if quiet.is_some() && resident.quiet_at(view.revision) == quiet {
+            self.0.memory.put_page(&place, &page.shared(), answer.ttl());
+        }
+        Ok((Some(page), answer.ttl()))
     }
 
     async fn rows(&self, view: &AccountView, question: &Question) -> Result<Option<Answer>, StoreError> {
         let (store, number) = (&self.0.store, view.account.number);
-        match question {
+        Ok(match question {
             Question::Conversations(query) => {
-                if let Some(page) = view.threads.page(query) {
-                    return Ok(Some(Answer::Conversations(page)));
-                }
-                self.0.metrics.page_sql.inc();
-                Ok(Some(Answer::Conversations(store.conversations(number, query).await?)))
+                Some(Answer::Conversations(store.conversations(number, query).await?))
             }
-            Question::Conversation(id) => {
-                let resident = view.threads.get(*id).cloned();
-                if resident.is_some() || view.threads.horizon().is_none() {
-                    return Ok(resident.map(Answer::Conversation));
-                }
-                self.0.metrics.page_sql.inc();
-                Ok(store.conversation(number, *id).await?.map(Answer::Conversation))
-            }
-            Question::Messages(query) => {
-                self.0.metrics.page_sql.inc();
-                Ok(Some(Answer::Messages(store.messages(number, query).await?)))
-            }
-            Question::Message(id) => {
-                self.0.metrics.page_sql.inc();
-                Ok(store.message(number, *id).await?.map(Answer::Message))
-            }
-            Question::Contacts(query) => {
-                self.0.metrics.page_sql.inc();
-                Ok(Some(Answer::Contacts(store.contacts(number, query).await?)))
-            }
-            Question::Contact(id) => {
-                self.0.metrics.page_sql.inc();
-                Ok(store.contact(number, *id).await?.map(Answer::Contact))
-            }
+            Question::Conversation(id) => store.conversation(number, *id).await?.map(Answer::Conversation),
+            Question::Messages(query) => Some(Answer::Messages(store.messages(number, query).await?)),
+            Question::Message(id) => store.message(number, *id).await?.map(Answer::Message),
+            Question::Contacts(query) => Some(Answer::Contacts(store.contacts(number, query).await?)),
+            Question::Contact(id) => store.contact(number, *id).await?.map(Answer::Contact),
+        })
+    }
+}
+
+/// What the view itself knows of an answer.
+enum Known {
+    Answer(Answer),
+    /// There is no such thing.
+    Nothing,
+    /// It may lie below the horizon, or is never resident.
+    Unknown,
+}
+
+fn resident_rows(view: &AccountView, question: &Question) -> Known {
+    match question {
+        Question::Conversations(query) => {
+            view.threads.page(query).map_or(Known::Unknown, |page| Known::Answer(Answer::Conversations(page)))
+        }
+        Question::Conversation(id) => match view.threads.get(*id) {
+            Some(thread) => Known::Answer(Answer::Conversation(thread.clone())),
+            None if view.threads.horizon().is_none() => Known::Nothing,
+            None => Known::Unknown,
+        },
+        Question::Messages(_) | Question::Message(_) | Question::Contacts(_) | Question::Contact(_) => {
+            Known::Unknown
         }
     }
 }

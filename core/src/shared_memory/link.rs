@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, Script};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,8 @@ impl Link {
         };
         self.metrics.redis_failures.inc();
         if is_foreign(&error) {
-            tracing::warn!(error = cause(&error), "Redis holds something that is not ours");
+            // Counted above; it may come with every request.
+            tracing::debug!(error = cause(&error), "Redis holds something that is not ours");
             return Err(Failure::Foreign);
         }
         self.fail(connected.number, &error);
@@ -196,7 +197,11 @@ impl Link {
 
 /// Whether a command failed for what is stored under its key, not for Redis.
 fn is_foreign(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
-        || error.code() == Some("WRONGTYPE")
-        || matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
+    let answered = error.clone().into_server_errors();
+    let wrong_type = answered.is_some_and(|errors| {
+        !errors.is_empty() && errors.iter().all(|(_, error)| error.code() == WRONG_TYPE)
+    });
+    wrong_type || matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
 }
+
+const WRONG_TYPE: &str = "WRONGTYPE";

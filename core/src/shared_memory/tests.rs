@@ -1,6 +1,7 @@
 //! The shared memory against a real Redis. `tests/services run <command>` provides one.
 
 mod budgets;
+mod pages;
 
 use std::sync::Arc;
 use std::time::Duration;

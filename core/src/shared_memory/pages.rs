@@ -1,0 +1,183 @@
+//! Rendered pages that were read from the database, for whoever serves the account next, for 8 seconds.
+//!
+//! A page is kept under the account, the *revision* of the view that it was built for, and its question.
+//! Why that is never stale and never a false 304: one revision of an account is one state of its rows, for
+//! the database's fence lets each revision be committed once; the caller puts a page only if it is exact for
+//! its revision (no commit began while it was read), and looks for one only under the revision that it
+//! would read itself, at a moment when no commit is under way. A late put lands under a revision that nobody
+//! asks for any more. The tag travels with the page that it was made of.
+//!
+//! Other invariants: a page found here inherits its age, by the clock of Redis and by the node's, so it lives
+//! 8 s in all; putting waits for nobody and is bounded; a page that this installation did not seal, or that
+//! was sealed for another place, is none. Only a database that is set back to an older state while Redis
+//! still holds pages of the newer one, within those seconds, could deceive a reader.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use redis::aio::MultiplexedConnection;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::SharedMemory;
+use crate::domain::time::Timestamp;
+
+/// The longest that any page is kept (contract, section 4).
+const LIFE_MAX: Duration = Duration::from_secs(8);
+/// Larger pages are not kept.
+const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Pages that may wait to be put; further ones are not.
+const QUEUE: usize = 64;
+/// Renderings of different versions are not mixed.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const MAC_BYTES: usize = 32;
+
+/// A page as it leaves the server, but for the request's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedPage {
+    /// The value of the `ETag` header.
+    pub etag: Bytes,
+    /// The body up to the request's id.
+    pub head: Bytes,
+    /// Rows in it.
+    pub rows: usize,
+}
+
+/// Where a page is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagePlace(pub(super) String);
+
+impl PagePlace {
+    /// The place of the answer to a question at this revision of this account. Different questions have
+    /// different texts.
+    #[must_use]
+    pub fn new(account_number: i64, revision: i64, question: &str) -> Self {
+        let digest = hex::encode(Sha256::digest(question));
+        Self(format!("page:{VERSION}:{account_number}:{revision}:{digest}"))
+    }
+}
+
+/// A page on its way.
+pub(super) struct Put {
+    key: String,
+    value: Vec<u8>,
+    life: Duration,
+    since: Instant,
+}
+
+/// Seals pages, and hands them to the task that puts them.
+pub(super) struct Pages {
+    key: [u8; 32],
+    queue: mpsc::Sender<Put>,
+}
+
+impl Pages {
+    pub(super) fn new(secret: &[u8; 32]) -> (Self, mpsc::Receiver<Put>) {
+        let key = Sha256::new().chain_update("kabar pages in shared memory").chain_update(secret).finalize();
+        let (queue, puts) = mpsc::channel(QUEUE);
+        (Self { key: key.into(), queue }, puts)
+    }
+
+    fn mac(&self, key: &str, sealed: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(key.as_bytes());
+        mac.update(&[0]);
+        mac.update(sealed);
+        Some(mac)
+    }
+
+    fn seal(&self, key: &str, page: &SharedPage, made_at: Timestamp, life_ms: u64) -> Option<Vec<u8>> {
+        let mut sealed = Vec::with_capacity(page.head.len() + 128);
+        sealed.extend(made_at.millis().to_be_bytes());
+        sealed.extend(life_ms.to_be_bytes());
+        sealed.extend(u32::try_from(page.rows).ok()?.to_be_bytes());
+        sealed.extend(u16::try_from(page.etag.len()).ok()?.to_be_bytes());
+        sealed.extend_from_slice(&page.etag);
+        sealed.extend_from_slice(&page.head);
+        let mac = self.mac(key, &sealed)?.finalize().into_bytes();
+        Some([mac.as_slice(), &sealed].concat())
+    }
+
+    /// The page, when it was made, and how long it may live.
+    fn open(&self, key: &str, value: &Bytes) -> Option<(SharedPage, Timestamp, Duration)> {
+        let (mac, rest) = value.split_at_checked(MAC_BYTES)?;
+        self.mac(key, rest)?.verify_slice(mac).ok()?;
+        let (made_at, rest) = rest.split_first_chunk()?;
+        let (life_ms, rest) = rest.split_first_chunk()?;
+        let (rows, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (etag, head) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let page = SharedPage {
+            etag: value.slice_ref(etag),
+            head: value.slice_ref(head),
+            rows: usize::try_from(u32::from_be_bytes(*rows)).ok()?,
+        };
+        let made_at = Timestamp::from_millis(i64::from_be_bytes(*made_at));
+        Some((page, made_at, Duration::from_millis(u64::from_be_bytes(*life_ms))))
+    }
+}
+
+impl SharedMemory {
+    /// The page kept at this place, and how long it may still be served.
+    pub async fn find_page(&self, place: &PagePlace) -> Option<(SharedPage, Duration)> {
+        let link = self.0.link.as_ref().filter(|link| link.is_up())?;
+        let key = format!("{}{}", self.0.prefix, place.0);
+        let mut look = redis::pipe();
+        look.get(&key).pttl(&key);
+        let found: Result<(Option<Vec<u8>>, i64), _> = link
+            .call(async |connection: &mut MultiplexedConnection| look.query_async(connection).await)
+            .await;
+        let page = found.ok().and_then(|(value, left_ms)| {
+            let (page, made_at, life) = self.0.pages.open(&key, &Bytes::from(value?))?;
+            let age = self.0.clock.now().since(made_at).unwrap_or_default();
+            let left = Duration::from_millis(u64::try_from(left_ms).ok()?).min(life.checked_sub(age)?);
+            (!left.is_zero()).then_some((page, left))
+        });
+        let metrics = &self.0.metrics;
+        if page.is_some() {
+            metrics.shared_page_hits.inc()
+        } else {
+            metrics.shared_page_misses.inc()
+        };
+        page
+    }
+
+    /// Keeps a page for as long as it may be served, 8 s at most. Waits for nothing; a page that is too
+    /// large, or one too many, is not kept.
+    pub fn put_page(&self, place: &PagePlace, page: &SharedPage, life: Duration) {
+        let is_up = self.0.link.as_ref().is_some_and(super::link::Link::is_up);
+        if !is_up || page.head.len() > HEAD_BYTES_MAX {
+            return;
+        }
+        let life = life.min(LIFE_MAX);
+        let key = format!("{}{}", self.0.prefix, place.0);
+        let life_ms = u64::try_from(life.as_millis()).unwrap_or(0);
+        if let Some(value) = self.0.pages.seal(&key, page, self.0.clock.now(), life_ms) {
+            // Full: somebody will read it from the database.
+            let _one_too_many = self.0.pages.queue.try_send(Put { key, value, life, since: Instant::now() });
+        }
+    }
+
+    /// Puts what is queued, until the node stops.
+    pub(super) async fn put_pages(&self, mut puts: mpsc::Receiver<Put>) {
+        let Some(link) = &self.0.link else { return };
+        loop {
+            let put = tokio::select! {
+                put = puts.recv() => put,
+                () = self.0.closing.cancelled() => return,
+            };
+            let Some(put) = put else { return };
+            let left_ms = put.life.saturating_sub(put.since.elapsed()).as_millis();
+            if left_ms == 0 {
+                continue;
+            }
+            let mut set = redis::cmd("SET");
+            set.arg(&put.key).arg(&put.value).arg("PX").arg(u64::try_from(left_ms).unwrap_or(1));
+            let kept =
+                link.call(async |connection: &mut MultiplexedConnection| set.exec_async(connection).await);
+            // A failure is counted and seen by the link.
+            let _seen = kept.await;
+        }
+    }
+}
