@@ -3,11 +3,13 @@
 //! Each noun has a room of its own, and the same noun has the same file name on every floor above.
 
 pub mod account;
+pub mod breaker;
 pub mod budget;
 pub mod command;
 pub mod contact;
 pub mod conversation;
 pub mod decide;
+pub mod delivery;
 pub mod draft;
 pub mod etag;
 pub mod event;
@@ -18,4 +20,6 @@ pub mod pace;
 pub mod page;
 pub mod phone;
 pub mod status;
+pub mod subscriber;
+pub mod subscription;
 pub mod time;

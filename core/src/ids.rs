@@ -127,6 +127,12 @@ typed_ids! {
     EventId = "evt";
     /// One HTTP request.
     RequestId = "req";
+    /// A webhook subscription.
+    SubscriptionId = "wbs";
+    /// What is owed to a webhook subscription for one event.
+    DeliveryId = "wbd";
+    /// A secret that signs deliveries (not its text).
+    SigningSecretId = "sec";
     /// One run of a server; never leaves the house.
     NodeId = "node";
 }

@@ -12,5 +12,6 @@ pub mod forward;
 pub mod ids;
 pub mod meta;
 pub mod metrics;
+pub mod ports;
 pub mod shared_memory;
 pub mod store;

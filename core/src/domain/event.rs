@@ -5,7 +5,7 @@ use super::conversation::Conversation;
 use super::message::Message;
 use super::status::MessageStatus;
 use super::time::Timestamp;
-use crate::ids::EventId;
+use crate::ids::{ContactId, EventId};
 
 /// What happened, with the subject as the commit left it at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,21 +40,135 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Which of the contract's types this is.
+    #[must_use]
+    pub const fn event_type(&self) -> EventType {
+        match self {
+            Self::MessageReceived(_) => EventType::MessageReceived,
+            Self::MessageCreated(_) => EventType::MessageCreated,
+            Self::MessageSent(_) => EventType::MessageSent,
+            Self::MessageStatus { .. } => EventType::MessageStatus,
+            Self::ConversationCreated(_) => EventType::ConversationCreated,
+            Self::ConversationAssigned(_) => EventType::ConversationAssigned,
+            Self::ConversationClosed(_) => EventType::ConversationClosed,
+            Self::ConversationUpdated(_) => EventType::ConversationUpdated,
+            Self::ContactCreated(_) => EventType::ContactCreated,
+            Self::ContactUpdated(_) => EventType::ContactUpdated,
+        }
+    }
+
     /// The contract's `type`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
+        self.event_type().as_str()
+    }
+
+    /// Whom it is about. A contact has one conversation, so what has the same contact is of the
+    /// same conversation.
+    #[must_use]
+    pub const fn contact_id(&self) -> ContactId {
         match self {
-            Self::MessageReceived(_) => "message.received",
-            Self::MessageCreated(_) => "message.created",
-            Self::MessageSent(_) => "message.sent",
-            Self::MessageStatus { .. } => "message.status",
-            Self::ConversationCreated(_) => "conversation.created",
-            Self::ConversationAssigned(_) => "conversation.assigned",
-            Self::ConversationClosed(_) => "conversation.closed",
-            Self::ConversationUpdated(_) => "conversation.updated",
-            Self::ContactCreated(_) => "contact.created",
-            Self::ContactUpdated(_) => "contact.updated",
+            Self::MessageReceived(message)
+            | Self::MessageCreated(message)
+            | Self::MessageSent(message)
+            | Self::MessageStatus { message, .. } => message.contact_id,
+            Self::ConversationCreated(conversation)
+            | Self::ConversationAssigned(conversation)
+            | Self::ConversationClosed(conversation)
+            | Self::ConversationUpdated(conversation) => conversation.contact.id,
+            Self::ContactCreated(contact) | Self::ContactUpdated(contact) => contact.id,
         }
+    }
+}
+
+macro_rules! event_types {
+    ($($name:ident = $word:literal,)*) => {
+        /// The contract's `type` of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "each is the contract's own word, which as_str spells")]
+        pub enum EventType { $($name,)* }
+
+        impl EventType {
+            /// All of them, in the contract's order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The contract's word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// Reads the contract's word.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == text)
+            }
+        }
+    };
+}
+
+event_types! {
+    MessageReceived = "message.received",
+    MessageCreated = "message.created",
+    MessageSent = "message.sent",
+    MessageStatus = "message.status",
+    ConversationCreated = "conversation.created",
+    ConversationAssigned = "conversation.assigned",
+    ConversationClosed = "conversation.closed",
+    ConversationUpdated = "conversation.updated",
+    ContactCreated = "contact.created",
+    ContactUpdated = "contact.updated",
+}
+
+/// Some of the types of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EventTypes(u16);
+
+impl EventTypes {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// Every type.
+    #[must_use]
+    pub fn all() -> Self {
+        EventType::ALL.iter().copied().collect()
+    }
+
+    fn bit(one: EventType) -> u16 {
+        let place = EventType::ALL.iter().position(|known| *known == one);
+        place
+            .and_then(|place| u32::try_from(place).ok())
+            .and_then(|place| 1_u16.checked_shl(place))
+            .unwrap_or(0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(self, one: EventType) -> bool {
+        self.0 & Self::bit(one) != 0
+    }
+
+    /// Whether they have one in common.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Each of them, in the contract's order.
+    pub fn iter(self) -> impl Iterator<Item = EventType> {
+        EventType::ALL.iter().copied().filter(move |one| self.contains(*one))
+    }
+}
+
+impl FromIterator<EventType> for EventTypes {
+    fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
+        Self(types.into_iter().fold(0, |bits, one| bits | Self::bit(one)))
     }
 }
 
@@ -69,4 +183,22 @@ pub struct Event {
     pub created_at: Timestamp,
     /// What happened.
     pub kind: EventKind,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_apart_by_word_and_by_bit() {
+        for (place, one) in EventType::ALL.iter().enumerate() {
+            assert_eq!(EventType::parse(one.as_str()), Some(*one));
+            let alone: EventTypes = [*one].into_iter().collect();
+            assert_eq!(alone.iter().collect::<Vec<_>>(), [*one]);
+            let others: EventTypes =
+                EventType::ALL.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, one)| *one).collect();
+            assert!(!others.contains(*one) && !others.meets(alone) && EventTypes::all().meets(alone));
+        }
+        assert!(EventTypes::NONE.is_empty() && EventType::parse("message") == None);
+    }
 }

@@ -1,0 +1,292 @@
+//! What is owed to a subscriber for one event, and the law of trying.
+//!
+//! Invariants: a delivery is open (`pending`, `failed`) exactly while it has a next attempt; `delivered`
+//! and `dead` end it until somebody replays it. The law is pure: chance and time are handed in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::EventType;
+use super::time::Timestamp;
+use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, SubscriptionId};
+
+/// A subscriber that is too busy is waited for this long at most (contract, section 11).
+const ASKED_MAX: Duration = Duration::from_hours(1);
+/// Attempts that a delivery remembers; earlier ones are forgotten.
+pub const ATTEMPTS_KEPT: usize = 32;
+
+/// How a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryStatus {
+    /// Not tried yet, or to be tried afresh.
+    Pending,
+    /// Taken by the subscriber.
+    Delivered,
+    /// Tried in vain, to be tried again.
+    Failed,
+    /// Given up.
+    Dead,
+}
+
+impl DeliveryStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Failed, Self::Dead];
+
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Reads the contract's word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+}
+
+/// One attempt, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// What the subscriber answered, if it did.
+    pub status_code: Option<u16>,
+    /// How long it took.
+    pub duration_ms: u32,
+    /// Why it failed; for a human.
+    pub error: Option<Arc<str>>,
+}
+
+/// A delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// `wbd_…`; the same for every attempt.
+    pub id: DeliveryId,
+    /// To whom.
+    pub subscription_id: SubscriptionId,
+    /// The tenant.
+    pub organisation_id: OrganisationId,
+    /// The account's short number.
+    pub account: i64,
+    /// The event's number in the account's log.
+    pub sequence: i64,
+    /// `evt_…`.
+    pub event_id: EventId,
+    /// The event's type.
+    pub event_type: EventType,
+    /// Whom the event is about; deliveries of one contact go in order.
+    pub contact_id: ContactId,
+    /// How it stands.
+    pub status: DeliveryStatus,
+    /// The last [`ATTEMPTS_KEPT`], oldest first.
+    pub attempts: Vec<Attempt>,
+    /// Attempts ever.
+    pub attempt_count: u32,
+    /// Attempts since it was made or last replayed: how far down the ladder it is.
+    pub tries: u32,
+    /// Not before; `None` when there is no further one.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it changed last.
+    pub updated_at: Timestamp,
+}
+
+/// What an attempt has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The subscriber has it.
+    Delivered,
+    /// It may take it later, and perhaps asked for so much time.
+    Retry {
+        /// How long it asked us to wait.
+        after: Option<Duration>,
+    },
+    /// It will never take it.
+    Rejected,
+    /// It wants nothing any more.
+    Gone,
+}
+
+/// Pauses before each attempt, counted from the end of the attempt before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ladder(&'static [Duration]);
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+impl Ladder {
+    /// Of webhooks (contract, section 11).
+    pub const WEBHOOK: Self = Self(&[
+        Duration::ZERO,
+        Duration::from_secs(10),
+        Duration::from_secs(30),
+        Duration::from_mins(2),
+        Duration::from_mins(10),
+        HOUR,
+        Duration::from_hours(6),
+        Duration::from_hours(24),
+    ]);
+
+    /// Of hooks (contract, section 10).
+    pub const HOOK: Self = Self(&[
+        Duration::ZERO,
+        Duration::from_secs(5),
+        Duration::from_secs(30),
+        Duration::from_mins(2),
+        Duration::from_mins(10),
+        HOUR,
+        Duration::from_hours(6),
+    ]);
+
+    /// Attempts before a delivery is given up.
+    #[must_use]
+    pub fn attempts(self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The pause after so many attempts, or `None` when it was the last one. `chance` from 0 to 1
+    /// makes it a fifth shorter to a fifth longer.
+    #[must_use]
+    pub fn pause(self, tries: u32, chance: f64) -> Option<Duration> {
+        let step = self.0.get(usize::try_from(tries).ok()?)?;
+        Some(step.mul_f64(chance.clamp(0.0, 1.0).mul_add(0.4, 0.8)))
+    }
+}
+
+impl Delivery {
+    /// Whether it is still to be brought.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.next_attempt_at.is_some()
+    }
+
+    /// Takes down how an attempt ended at `now`.
+    pub fn settle(
+        &mut self,
+        attempt: Attempt,
+        outcome: Outcome,
+        ladder: Ladder,
+        chance: f64,
+        now: Timestamp,
+    ) {
+        self.attempts.push(attempt);
+        let forgotten = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        self.attempts.drain(..forgotten);
+        self.attempt_count = self.attempt_count.saturating_add(1);
+        self.tries = self.tries.saturating_add(1);
+        self.updated_at = now;
+        (self.status, self.next_attempt_at) = match outcome {
+            Outcome::Delivered => (DeliveryStatus::Delivered, None),
+            Outcome::Rejected | Outcome::Gone => (DeliveryStatus::Dead, None),
+            Outcome::Retry { after } => match ladder.pause(self.tries, chance) {
+                Some(pause) => {
+                    let asked = after.unwrap_or_default().min(ASKED_MAX);
+                    (DeliveryStatus::Failed, Some(now.plus(pause.max(asked))))
+                }
+                None => (DeliveryStatus::Dead, None),
+            },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn delivery() -> Delivery {
+        Delivery {
+            id: DeliveryId::from_bits(1),
+            subscription_id: SubscriptionId::from_bits(1),
+            organisation_id: OrganisationId::from_bits(1),
+            account: 1,
+            sequence: 1,
+            event_id: EventId::from_bits(1),
+            event_type: EventType::MessageStatus,
+            contact_id: ContactId::from_bits(1),
+            status: DeliveryStatus::Pending,
+            attempts: Vec::new(),
+            attempt_count: 0,
+            tries: 0,
+            next_attempt_at: Some(Timestamp::EPOCH),
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+        }
+    }
+
+    fn attempt(at: Timestamp) -> Attempt {
+        Attempt { at, status_code: Some(500), duration_ms: 3, error: Some("500".into()) }
+    }
+
+    /// Pauses of a delivery that always fails.
+    fn pauses(ladder: Ladder, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
+        let (mut one, mut now, mut pauses) = (delivery(), Timestamp::EPOCH, Vec::new());
+        while one.is_open() {
+            one.settle(attempt(now), Outcome::Retry { after: asked }, ladder, chance, now);
+            pauses.extend(one.next_attempt_at.map(|next| next.since(now).unwrap_or_default()));
+            now = one.next_attempt_at.unwrap_or(now);
+        }
+        assert_eq!(one.status, DeliveryStatus::Dead);
+        assert_eq!((one.tries, one.attempt_count), (ladder.attempts(), ladder.attempts()));
+        pauses
+    }
+
+    #[test]
+    fn the_ladders_are_the_contracts() {
+        let seconds =
+            |ladder| -> Vec<u64> { pauses(ladder, 0.5, None).iter().map(Duration::as_secs).collect() };
+        assert_eq!(seconds(Ladder::WEBHOOK), [10, 30, 120, 600, 3600, 21_600, 86_400]);
+        assert_eq!(seconds(Ladder::HOOK), [5, 30, 120, 600, 3600, 21_600]);
+        assert_eq!((Ladder::WEBHOOK.attempts(), Ladder::HOOK.attempts()), (8, 7));
+    }
+
+    #[test]
+    fn what_a_subscriber_asks_for_counts_up_to_an_hour() {
+        let asked = pauses(Ladder::WEBHOOK, 0.5, Some(5 * HOUR));
+        assert_eq!(asked.first(), Some(&HOUR));
+        assert_eq!(asked.last(), Some(&(24 * HOUR)));
+        assert_eq!(pauses(Ladder::WEBHOOK, 0.5, Some(20 * SECOND)).first(), Some(&(20 * SECOND)));
+        assert!(pauses(Ladder::WEBHOOK, 0.5, Some(20 * SECOND)).contains(&(10 * MINUTE)));
+    }
+
+    proptest! {
+        #[test]
+        fn chance_moves_a_pause_by_a_fifth_at_most(tries in 1_u32..8, chance in 0.0_f64..=1.0) {
+            let exact = Ladder::WEBHOOK.pause(tries, 0.5).unwrap().as_secs_f64();
+            let moved = Ladder::WEBHOOK.pause(tries, chance).unwrap().as_secs_f64();
+            prop_assert!((0.8 * exact - 0.001..=1.2 * exact + 0.001).contains(&moved));
+        }
+
+        #[test]
+        fn a_delivery_is_open_exactly_while_it_may_be_tried(outcomes in proptest::collection::vec(0_u8..8, 1..60)) {
+            let (mut one, mut now) = (delivery(), Timestamp::EPOCH);
+            for (n, dice) in outcomes.iter().enumerate() {
+                now = now.next();
+                let outcome = match dice {
+                    0 => Outcome::Delivered,
+                    1 => Outcome::Rejected,
+                    2 => Outcome::Gone,
+                    _ => Outcome::Retry { after: None },
+                };
+                one.settle(attempt(now), outcome, Ladder::WEBHOOK, 0.5, now);
+                let open = matches!(one.status, DeliveryStatus::Pending | DeliveryStatus::Failed);
+                prop_assert_eq!(one.is_open(), open);
+                prop_assert!(one.next_attempt_at.is_none_or(|next| next > now));
+                prop_assert!(one.attempts.len() == (n + 1).min(ATTEMPTS_KEPT));
+                prop_assert_eq!(one.attempts.last().unwrap().at, now);
+                if !open {
+                    one.tries = 0;
+                }
+            }
+        }
+    }
+}
