@@ -11,6 +11,8 @@ mod account;
 mod batch;
 mod contact;
 mod conversation;
+mod courier;
+mod delivery;
 mod dialect;
 mod engine;
 mod event;
@@ -24,6 +26,7 @@ mod purge;
 mod queue;
 mod row;
 mod secrets;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -31,6 +34,8 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::courier::{CourierPlace, CourierWork, Intake};
+pub use self::delivery::Reopened;
 pub use self::engine::Presence;
 pub use self::node::Renewed;
 pub use self::organisation::DirectoryChanges;

@@ -7,11 +7,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::conversation::ConversationStatus;
+use super::delivery::DeliveryStatus;
+use super::event::EventType;
 use super::message::Direction;
 use super::phone::Phone;
 use super::status::MessageStatus;
 use super::time::Timestamp;
-use crate::ids::{AccountId, ContactId, ConversationId, MessageId};
+use crate::ids::{
+    AccountId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, SubscriptionId,
+};
 
 /// Rows of a page: 1 to 100, 25 unless asked otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -144,6 +148,64 @@ impl ContactQuery {
         let mut scope = format!("contacts/{account}");
         bind(&mut scope, "phone", self.phone.as_ref());
         bind(&mut scope, "search", self.search.as_deref());
+        scope
+    }
+}
+
+/// Some of a tenant's deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeliveryFilter {
+    /// The tenant.
+    pub organisation_id: OrganisationId,
+    /// Only this subscription's.
+    pub subscription_id: Option<SubscriptionId>,
+    /// Only those that stand so.
+    pub status: Option<DeliveryStatus>,
+    /// Only of this type.
+    pub event_type: Option<EventType>,
+    /// Only rows whose `created_at` is strictly later than this millisecond.
+    pub created_after: Option<Timestamp>,
+    /// Only rows whose `created_at` is strictly earlier than this millisecond.
+    pub created_before: Option<Timestamp>,
+}
+
+impl DeliveryFilter {
+    /// All of a tenant's.
+    #[must_use]
+    pub const fn of(organisation_id: OrganisationId) -> Self {
+        Self {
+            organisation_id,
+            subscription_id: None,
+            status: None,
+            event_type: None,
+            created_after: None,
+            created_before: None,
+        }
+    }
+}
+
+/// A list of deliveries, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeliveryQuery {
+    /// Which.
+    pub filter: DeliveryFilter,
+    /// Rows of the page.
+    pub limit: Limit,
+    /// The last row of the page before.
+    pub after: Option<DeliveryId>,
+}
+
+impl DeliveryQuery {
+    /// What a cursor of this list is bound to.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        let filter = &self.filter;
+        let mut scope = format!("webhook_deliveries/{}", filter.organisation_id);
+        bind(&mut scope, "subscription_id", filter.subscription_id);
+        bind(&mut scope, "status", filter.status.map(DeliveryStatus::as_str));
+        bind(&mut scope, "event_type", filter.event_type.map(EventType::as_str));
+        bind(&mut scope, "created_after", filter.created_after);
+        bind(&mut scope, "created_before", filter.created_before);
         scope
     }
 }

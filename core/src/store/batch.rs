@@ -30,11 +30,13 @@ pub(super) enum Work {
         /// Its values.
         args: Vec<Arg>,
     },
+    /// Statements that are written together or not at all.
+    Script(Vec<(Sql, Vec<Arg>)>),
 }
 
 /// What became of a job inside a transaction that commits.
 pub(super) enum Outcome {
-    /// Written; with the rows that the statement returned.
+    /// Written; with the rows that the statement returned, or the first one of a script.
     Written(Vec<Row>),
     /// Left out, because the account has moved on.
     Fenced,
@@ -107,7 +109,7 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
         .iter()
         .filter_map(|work| match work {
             Work::Commit(commit) => Some(&**commit),
-            Work::Statement { .. } => None,
+            Work::Statement { .. } | Work::Script(_) => None,
         })
         .collect();
     let passed = fence(writer, &commits).await?;
@@ -123,7 +125,20 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
             Work::Commit(commit) if passed.contains(&commit.account_number) => Outcome::Written(Vec::new()),
             Work::Commit(_) => Outcome::Fenced,
             Work::Statement { sql, args } => Outcome::Written(writer.run(sql.clone(), args.clone()).await?),
+            Work::Script(statements) => Outcome::Written(run_all(writer, statements).await?),
         });
     }
     Ok(outcomes)
+}
+
+async fn run_all(
+    writer: &mut WriteConnection,
+    statements: &[(Sql, Vec<Arg>)],
+) -> Result<Vec<Row>, sqlx::Error> {
+    let mut first = None;
+    for (sql, args) in statements {
+        let rows = writer.run(sql.clone(), args.clone()).await?;
+        first.get_or_insert(rows);
+    }
+    Ok(first.unwrap_or_default())
 }

@@ -63,6 +63,16 @@ impl Dialect {
         }
     }
 
+    /// The condition that a number is one of the JSON array of numbers in this argument.
+    pub(super) fn numbers(self, argument: usize) -> String {
+        match self {
+            Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
+            Self::Postgres => {
+                format!("= ANY (ARRAY(SELECT json_array_elements_text(${argument}::json)::bigint))")
+            }
+        }
+    }
+
     /// The condition that a column's text contains the text in this argument.
     pub(super) fn contains(self, column: &str, argument: usize) -> String {
         match self {

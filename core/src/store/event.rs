@@ -8,14 +8,14 @@ use serde::de::DeserializeOwned;
 
 use super::contact::ContactRow;
 use super::conversation::{Assignees, ConversationRow};
-use super::dialect::{Bulk, Kind};
+use super::dialect::{Bulk, Dialect, Kind};
 use super::engine::Row;
 use super::message::MessageRow;
-use super::row::{Place, millis};
+use super::row::{Place, array, millis};
 use super::{Store, StoreError};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, EventKind, EventType, EventTypes};
 use crate::domain::message::Message;
 use crate::domain::status::MessageStatus;
 use crate::ids::EventId;
@@ -162,7 +162,52 @@ fn read(row: &Row) -> Result<Event, StoreError> {
     Ok(Event { id: at.checked("id", EventId::parse(&id).ok())?, sequence, created_at, kind })
 }
 
+const COLUMNS: &str = "id, sequence, kind, created_at, previous_status, occurred_at, snapshot";
+
+/// The statement of [`Store::events_of`].
+pub(super) fn events_of_statement(dialect: Dialect) -> String {
+    let wanted = dialect.is_one_of(4);
+    format!(
+        "SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence > $2 AND sequence <= $3 \
+         AND kind {wanted} ORDER BY sequence LIMIT $5"
+    )
+}
+
+/// The statement of [`Store::events_at`].
+pub(super) fn events_at_statement(dialect: Dialect) -> String {
+    let numbers = dialect.numbers(2);
+    format!("SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence {numbers}")
+}
+
 impl Store {
+    /// Events of some types after the first number up to the second, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn events_of(
+        &self,
+        account_number: i64,
+        (after, to): (i64, i64),
+        types: EventTypes,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = vec![account_number.into(), after.into(), to.into(), array(&words)?.into(), limit.into()];
+        let sql = events_of_statement(self.engine.dialect());
+        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+    }
+
+    /// Those of these events that are kept still, in no order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn events_at(&self, account_number: i64, sequences: &[i64]) -> Result<Vec<Event>, StoreError> {
+        let args = vec![account_number.into(), array(sequences)?.into()];
+        let sql = events_at_statement(self.engine.dialect());
+        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+    }
+
     /// Events of an account after this number, in order, at most `limit`.
     ///
     /// # Errors
@@ -173,8 +218,9 @@ impl Store {
         after_sequence: i64,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let sql = "SELECT id, sequence, kind, created_at, previous_status, occurred_at, snapshot \
-                   FROM events WHERE account = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+        );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), after_sequence.into(), limit.into()];
         self.engine.fetch(sql, args).await?.iter().map(read).collect()

@@ -21,12 +21,14 @@ pub struct PurgeAges {
     pub parked_statuses: Duration,
     /// The event log.
     pub events: Duration,
+    /// Deliveries to webhooks, whatever became of them.
+    pub deliveries: Duration,
 }
 
 impl Default for PurgeAges {
     fn default() -> Self {
         const DAY: Duration = Duration::from_hours(24);
-        Self { idempotency_records: DAY, parked_statuses: 8 * DAY, events: 30 * DAY }
+        Self { idempotency_records: DAY, parked_statuses: 8 * DAY, events: 30 * DAY, deliveries: 30 * DAY }
     }
 }
 
@@ -48,6 +50,11 @@ DELETE FROM events WHERE (account, sequence) IN \
      ORDER BY created_at, sequence LIMIT $2) \
 RETURNING 1";
 
+pub(super) const DELIVERIES: &str = "\
+DELETE FROM webhook_deliveries WHERE id IN \
+    (SELECT id FROM webhook_deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2) \
+RETURNING 1";
+
 impl Store {
     /// Removes some of what is older than `ages`, and returns how many rows went; zero when
     /// nothing is left to remove.
@@ -59,6 +66,7 @@ impl Store {
             (IDEMPOTENCY_RECORDS, ages.idempotency_records),
             (PARKED_STATUSES, ages.parked_statuses),
             (EVENTS, ages.events),
+            (DELIVERIES, ages.deliveries),
         ];
         let mut removed = 0;
         for (sql, age) in steps {

@@ -5,6 +5,7 @@
 //! `tests/sqlite.rs` and `tests/postgres.rs`; those know their own.
 
 mod commits;
+mod couriers;
 mod facts;
 mod nouns;
 mod pages;

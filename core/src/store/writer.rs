@@ -59,6 +59,11 @@ impl Writer {
         self.queue(Work::Statement { sql: sql.into(), args }).await
     }
 
+    /// Writes several statements durably, together or not at all, and returns the rows of the first.
+    pub(super) async fn write_all(&self, statements: Vec<(Sql, Vec<Arg>)>) -> Result<Vec<Row>, StoreError> {
+        self.queue(Work::Script(statements)).await
+    }
+
     /// Writes one account's commit durably.
     pub(super) async fn commit(&self, commit: CycleCommit) -> Result<(), StoreError> {
         self.queue(Work::Commit(Box::new(commit))).await.map(drop)
@@ -215,7 +220,7 @@ fn take_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
         .take(BATCH_JOBS)
         .take_while(|job| match &job.work {
             Work::Commit(commit) => accounts.insert(commit.account_number),
-            Work::Statement { .. } => true,
+            Work::Statement { .. } | Work::Script(_) => true,
         })
         .count();
     waiting.drain(..length).collect()

@@ -2,12 +2,18 @@
 
 use super::*;
 use crate::domain::command::Needs;
-use crate::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Position};
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::event::EventType;
+use crate::domain::page::{
+    ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, Limit, MessageQuery, Position,
+};
+use crate::ids::{DeliveryId, SubscriptionId};
+use crate::store::CourierWork;
 use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, facts, message as messages, parked, purge,
-    queue,
+    account, contact as contacts, conversation as conversations, courier, delivery, event, facts,
+    message as messages, parked, purge, queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -83,6 +89,45 @@ async fn every_combination_of_filters_walks_an_index() {
         let query = contact_query(bits);
         assert_walk(&plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query)).await, &query);
     }
+}
+
+fn delivery_query(bits: u32) -> DeliveryQuery {
+    let filter = DeliveryFilter {
+        organisation_id: OrganisationId::from_bits(1),
+        subscription_id: when(bits, 0, SubscriptionId::from_bits(1)),
+        status: when(bits, 1, DeliveryStatus::Dead),
+        event_type: when(bits, 2, EventType::MessageStatus),
+        created_after: when(bits, 3, at(1)),
+        created_before: when(bits, 4, at(2)),
+    };
+    DeliveryQuery { filter, limit: Limit::default(), after: when(bits, 5, DeliveryId::from_bits(1)) }
+}
+
+#[tokio::test]
+async fn couriers_walk_indices() {
+    let (store, _guard) = sqlite().await;
+    for bits in 0..1 << 6 {
+        let query = delivery_query(bits);
+        assert_walk(&plan(&store, delivery::page_statement(&query)).await, &query);
+    }
+    let id = || Arg::from("wbs_1");
+    let mut plans = String::new();
+    for (sql, args) in [
+        (delivery::open_statement(), vec![id(), 1.into(), 1.into(), 1.into()]),
+        (
+            event::events_of_statement(Dialect::Sqlite),
+            vec![1.into(), 1.into(), 2.into(), "[]".into(), 1.into()],
+        ),
+        (event::events_at_statement(Dialect::Sqlite), vec![1.into(), "[1]".into()]),
+        (courier::work_statement(CourierWork::OfAccount(1)), vec![1.into()]),
+    ] {
+        let plan = plan(&store, (sql, args)).await;
+        let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
+        assert!(!plan.lines().any(scans), "{plan}");
+        plans.push_str(&plan);
+        plans.push_str("\n\n");
+    }
+    insta::assert_snapshot!(plans);
 }
 
 #[tokio::test]
@@ -166,6 +211,8 @@ async fn writes_find_their_rows_through_indices() {
         (purge::IDEMPOTENCY_RECORDS.to_owned(), old()),
         (purge::PARKED_STATUSES.to_owned(), old()),
         (purge::EVENTS.to_owned(), old()),
+        (purge::DELIVERIES.to_owned(), old()),
+        (Dialect::Sqlite.bulk(&delivery::RECORD), rows()),
     ] {
         let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");

@@ -1,0 +1,165 @@
+//! What couriers stand on: how far each subscriber has been brought along each account's log, and
+//! which of them have something to bring.
+//!
+//! Invariants: a cursor moves from the expected number in the transaction that appends the deliveries
+//! of the events that it passes, or nothing is written; so of two couriers of one subscriber and
+//! account one takes in each event, and neither skips one. An outcome is recorded only by whoever
+//! knows of every attempt before it.
+
+use super::delivery::{self, DeliveryRow};
+use super::engine::{Arg, Row};
+use super::row::array;
+use super::{Store, StoreError};
+use crate::domain::delivery::Delivery;
+use crate::domain::subscriber::SubscriberId;
+use crate::ids::{DeliveryId, SubscriptionId};
+
+const TABLE: &str = "courier_cursors";
+
+/// Where a courier stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CourierPlace {
+    /// Number of the last event that is taken care of.
+    pub cursor: i64,
+    /// Number of the last event of the log.
+    pub head: i64,
+}
+
+/// What a courier takes over from the log.
+#[derive(Debug)]
+pub struct Intake<'a> {
+    /// For whom.
+    pub subscriber: SubscriberId,
+    /// From whose log.
+    pub account: i64,
+    /// Where the cursor stands.
+    pub from: i64,
+    /// Where it is to stand.
+    pub to: i64,
+    /// What is owed for the events between.
+    pub deliveries: &'a [Delivery],
+}
+
+/// Whose couriers are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CourierWork {
+    /// This account's.
+    OfAccount(i64),
+    /// This subscriber's.
+    Of(SubscriberId),
+    /// Those of accounts that no node serves.
+    Unserved,
+}
+
+/// Moves a cursor; no row means that it stands at the beginning.
+pub(super) const MOVE: &str = "\
+INSERT INTO courier_cursors (subscriber, account, cursor) SELECT $1, $2, $4 \
+WHERE $3 = 0 OR EXISTS (SELECT 1 FROM courier_cursors WHERE subscriber = $1 AND account = $2) \
+ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor \
+    WHERE courier_cursors.cursor = $3 \
+RETURNING cursor";
+
+pub(super) fn work_statement(work: CourierWork) -> String {
+    let whose = match work {
+        CourierWork::OfAccount(_) => "a.number = $1",
+        CourierWork::Of(_) => "s.id = $1",
+        CourierWork::Unserved => "$1 = 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)",
+    };
+    format!(
+        "SELECT s.id, a.number FROM accounts a \
+         JOIN webhook_subscriptions s ON s.organisation_id = a.organisation_id \
+         LEFT JOIN courier_cursors c ON c.subscriber = s.id AND c.account = a.number \
+         WHERE {whose} AND s.status = 'active' AND s.deleted_at IS NULL \
+         AND (COALESCE(c.cursor, 0) < a.sequence OR EXISTS (SELECT 1 FROM webhook_deliveries d \
+             WHERE d.subscription_id = s.id AND d.account = a.number AND d.next_attempt_at IS NOT NULL)) \
+         ORDER BY a.number, s.id"
+    )
+}
+
+impl Store {
+    /// Where a courier stands; `None` when there is no such account.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn courier_place(
+        &self,
+        subscriber: SubscriberId,
+        account: i64,
+    ) -> Result<Option<CourierPlace>, StoreError> {
+        let sql = "SELECT a.sequence, c.cursor FROM accounts a \
+                   LEFT JOIN courier_cursors c ON c.account = a.number AND c.subscriber = $1 \
+                   WHERE a.number = $2";
+        let rows = self.engine.fetch(sql, vec![subscriber.to_string().into(), account.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut fields = row.fields(TABLE);
+        let head = fields.int()?;
+        Ok(Some(CourierPlace { cursor: fields.opt_int()?.unwrap_or(0), head }))
+    }
+
+    /// Appends deliveries and moves the cursor past their events; `false`, and nothing is written,
+    /// when the cursor does not stand where it is said to.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn take_in(&self, intake: Intake<'_>) -> Result<bool, StoreError> {
+        let Intake { subscriber, account, from, to, deliveries } = intake;
+        let subscriber = subscriber.to_string();
+        let args = vec![Arg::from(subscriber.as_str()), account.into(), from.into(), to.into()];
+        let mut script = vec![(MOVE.into(), args)];
+        if !deliveries.is_empty() {
+            let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+            let args = vec![array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
+            script.push((self.engine.dialect().bulk(&delivery::INSERT).into(), args));
+        }
+        Ok(!self.writer.write_all(script).await?.is_empty())
+    }
+
+    /// Open deliveries of a subscription and account after this number of the log, in order, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn open_deliveries(
+        &self,
+        subscription: SubscriptionId,
+        account: i64,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let args = vec![subscription.to_string().into(), account.into(), after.into(), limit.into()];
+        delivery::read_all(&self.engine.fetch(delivery::open_statement(), args).await?)
+    }
+
+    /// Records how attempts ended, and returns the ids of those recorded: the others have been
+    /// recorded by somebody else, or are gone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn record_deliveries(&self, deliveries: &[Delivery]) -> Result<Vec<DeliveryId>, StoreError> {
+        let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+        let sql = self.engine.dialect().bulk(&delivery::RECORD);
+        let recorded = self.writer.write(sql, vec![array(&rows)?.into()]).await?;
+        recorded.iter().map(delivery::id_of).collect()
+    }
+
+    /// Subscribers and accounts that have open deliveries, or a log that reaches beyond the cursor.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn courier_work(&self, work: CourierWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
+        let whose: Arg = match work {
+            CourierWork::OfAccount(number) => number.into(),
+            CourierWork::Of(subscriber) => subscriber.to_string().into(),
+            CourierWork::Unserved => 0.into(),
+        };
+        let read = |row: &Row| {
+            let mut fields = row.fields(TABLE);
+            let id = fields.text()?;
+            let parsed = SubscriptionId::parse(&id).map(SubscriberId::Webhook);
+            let subscriber = parsed.map_err(|error| StoreError::Corrupt(format!("{id:?} {error}")))?;
+            Ok((subscriber, fields.int()?))
+        };
+        self.engine.fetch(work_statement(work), vec![whose]).await?.iter().map(read).collect()
+    }
+}

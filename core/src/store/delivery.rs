@@ -1,0 +1,301 @@
+//! Deliveries to webhooks: their row, their lists, and how they are reopened.
+//!
+//! Invariant: a row has a next attempt exactly while its status is `pending` or `failed`, so the
+//! index of what is open holds what is open.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::dialect::{Bulk, Kind};
+use super::engine::{Arg, Row};
+use super::row::{Place, array, millis};
+use super::{Store, StoreError};
+use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use crate::domain::event::EventType;
+use crate::domain::page::{DeliveryFilter, DeliveryQuery, Page};
+use crate::domain::time::Timestamp;
+use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, SubscriptionId, ulid};
+
+/// The table.
+const TABLE: &str = "webhook_deliveries";
+
+const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
+     contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at";
+
+/// Appends all rows of an array, if the subscriber's cursor has just been moved there.
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
+INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
+    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
+SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
+    r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
+    r.created_at, r.updated_at \
+FROM {rows} WHERE EXISTS (SELECT 1 FROM courier_cursors \
+    WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
+ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
+    columns: &[
+        ("id", Kind::Text),
+        ("subscription_id", Kind::Text),
+        ("organisation_id", Kind::Text),
+        ("account", Kind::Int),
+        ("sequence", Kind::Int),
+        ("event_id", Kind::Text),
+        ("event_type", Kind::Text),
+        ("contact_id", Kind::Text),
+        ("status", Kind::Text),
+        ("attempts", Kind::Text),
+        ("attempt_count", Kind::Int),
+        ("tries", Kind::Int),
+        ("next_attempt_at", Kind::Int),
+        ("created_at", Kind::Int),
+        ("updated_at", Kind::Int),
+    ],
+};
+
+/// Writes how attempts ended, each unless another attempt was recorded since the one before it.
+pub(super) const RECORD: Bulk = Bulk {
+    text: "\
+UPDATE webhook_deliveries SET status = r.status, attempts = r.attempts, attempt_count = r.attempt_count, \
+    tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at \
+FROM {rows} \
+WHERE webhook_deliveries.id = r.id AND webhook_deliveries.attempt_count = r.attempt_count - 1 \
+RETURNING webhook_deliveries.id",
+    columns: &[
+        ("id", Kind::Text),
+        ("status", Kind::Text),
+        ("attempts", Kind::Text),
+        ("attempt_count", Kind::Int),
+        ("tries", Kind::Int),
+        ("next_attempt_at", Kind::Int),
+        ("updated_at", Kind::Int),
+    ],
+};
+
+/// When, status code, milliseconds, error.
+type AttemptRow = (i64, Option<u16>, u32, Option<String>);
+
+/// A row of `webhook_deliveries`.
+#[derive(Debug, Serialize)]
+pub(super) struct DeliveryRow {
+    id: String,
+    subscription_id: String,
+    organisation_id: String,
+    account: i64,
+    sequence: i64,
+    event_id: String,
+    event_type: &'static str,
+    contact_id: String,
+    status: &'static str,
+    attempts: Vec<AttemptRow>,
+    attempt_count: u32,
+    tries: u32,
+    next_attempt_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl From<&Delivery> for DeliveryRow {
+    fn from(one: &Delivery) -> Self {
+        let attempt = |attempt: &Attempt| {
+            let error = attempt.error.as_deref().map(str::to_owned);
+            (attempt.at.millis(), attempt.status_code, attempt.duration_ms, error)
+        };
+        Self {
+            id: one.id.to_string(),
+            subscription_id: one.subscription_id.to_string(),
+            organisation_id: one.organisation_id.to_string(),
+            account: one.account,
+            sequence: one.sequence,
+            event_id: one.event_id.to_string(),
+            event_type: one.event_type.as_str(),
+            contact_id: one.contact_id.to_string(),
+            status: one.status.as_str(),
+            attempts: one.attempts.iter().map(attempt).collect(),
+            attempt_count: one.attempt_count,
+            tries: one.tries,
+            next_attempt_at: millis(one.next_attempt_at),
+            created_at: one.created_at.millis(),
+            updated_at: one.updated_at.millis(),
+        }
+    }
+}
+
+/// Reads [`COLUMNS`].
+fn read(row: &Row) -> Result<Delivery, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let attempt = |(ms, status_code, duration_ms, error): AttemptRow| {
+        let error = error.map(Arc::from);
+        Ok(Attempt { at: at.time("attempts", ms)?, status_code, duration_ms, error })
+    };
+    Ok(Delivery {
+        id: at.checked("id", DeliveryId::parse(&id).ok())?,
+        subscription_id: at.checked("subscription_id", SubscriptionId::parse(&fields.text()?).ok())?,
+        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
+        account: fields.int()?,
+        sequence: fields.int()?,
+        event_id: at.checked("event_id", EventId::parse(&fields.text()?).ok())?,
+        event_type: at.checked("event_type", EventType::parse(&fields.text()?))?,
+        contact_id: at.checked("contact_id", ContactId::parse(&fields.text()?).ok())?,
+        status: at.checked("status", DeliveryStatus::parse(&fields.text()?))?,
+        attempts: {
+            let rows: Option<Vec<AttemptRow>> = serde_json::from_str(&fields.text()?).ok();
+            let rows = at.checked("attempts", rows)?.into_iter();
+            rows.map(attempt).collect::<Result<_, StoreError>>()?
+        },
+        attempt_count: at.count("attempt_count", fields.int()?)?,
+        tries: at.count("tries", fields.int()?)?,
+        next_attempt_at: at.opt_time("next_attempt_at", fields.opt_int()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+        updated_at: at.time("updated_at", fields.int()?)?,
+    })
+}
+
+/// Deliveries of rows that hold [`COLUMNS`].
+pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Delivery>, StoreError> {
+    rows.iter().map(read).collect()
+}
+
+/// The id of a row that begins with it.
+pub(super) fn id_of(row: &Row) -> Result<DeliveryId, StoreError> {
+    let id = row.fields(TABLE).text()?;
+    Place { table: TABLE, id: &id }.checked("id", DeliveryId::parse(&id).ok())
+}
+
+/// What a courier has to bring.
+pub(super) fn open_statement() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM webhook_deliveries WHERE subscription_id = $1 AND account = $2 \
+         AND sequence > $3 AND next_attempt_at IS NOT NULL ORDER BY sequence LIMIT $4"
+    )
+}
+
+/// Narrows a statement down to what a filter lets through.
+fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<Arg>) {
+    let (mut sql, mut args) = (sql, Vec::new());
+    let mut narrow = |condition: &str, value: Arg| {
+        let word = if args.is_empty() { "WHERE" } else { "AND" };
+        args.push(value);
+        sql = format!("{sql} {word} {condition} ${}", args.len());
+    };
+    narrow("organisation_id =", filter.organisation_id.to_string().into());
+    if let Some(id) = filter.subscription_id {
+        narrow("subscription_id =", id.to_string().into());
+    }
+    if let Some(status) = filter.status {
+        narrow("status =", status.as_str().into());
+    }
+    if let Some(one) = filter.event_type {
+        narrow("event_type =", one.as_str().into());
+    }
+    let first_of = |at: Timestamp| DeliveryId::from_bits(ulid(at.millis(), 0));
+    if let Some(after) = filter.created_after {
+        narrow("id >=", first_of(after.next()).to_string().into());
+    }
+    if let Some(before) = filter.created_before {
+        narrow("id <", first_of(before).to_string().into());
+    }
+    (sql, args)
+}
+
+/// The statement and the values of one page, one row longer than the page.
+pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<Arg>) {
+    let (mut sql, mut args) = narrowed(format!("SELECT {COLUMNS} FROM webhook_deliveries"), &query.filter);
+    if let Some(after) = query.after {
+        args.push(after.to_string().into());
+        sql = format!("{sql} AND id < ${}", args.len());
+    }
+    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
+}
+
+/// What became of a replay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reopened {
+    /// To be brought again: id, subscription, account.
+    pub deliveries: Vec<(DeliveryId, SubscriptionId, i64)>,
+    /// Whether there were more than the limit.
+    pub capped: bool,
+}
+
+impl Store {
+    /// A page of deliveries, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, StoreError> {
+        let (sql, args) = page_statement(query);
+        Ok(Page::cut(read_all(&self.engine.fetch(sql, args).await?)?, query.limit))
+    }
+
+    /// A tenant's delivery.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delivery(
+        &self,
+        organisation: OrganisationId,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM webhook_deliveries WHERE id = $1 AND organisation_id = $2");
+        let rows =
+            self.engine.fetch(sql, vec![id.to_string().into(), organisation.to_string().into()]).await?;
+        Ok(read_all(&rows)?.pop())
+    }
+
+    /// Makes the oldest of what a filter lets through due at `now`, at the beginning of the ladder, whatever
+    /// became of them; at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn reopen_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Reopened, StoreError> {
+        let (sql, mut args) = narrowed("SELECT id FROM webhook_deliveries".to_owned(), filter);
+        args.push(Arg::from(i64::try_from(limit.saturating_add(1)).ok()));
+        let sql = format!("{sql} ORDER BY id LIMIT ${}", args.len());
+        let rows = self.engine.fetch(sql, args).await?;
+        let mut ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
+        let capped = ids.len() > limit;
+        ids.truncate(limit);
+        Ok(Reopened { deliveries: self.reopen(&ids, now).await?, capped })
+    }
+
+    /// Makes these deliveries due at `now`, at the beginning of the ladder.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn reopen(
+        &self,
+        ids: &[DeliveryId],
+        now: Timestamp,
+    ) -> Result<Vec<(DeliveryId, SubscriptionId, i64)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let listed = self.engine.dialect().is_one_of(1);
+        let sql = format!(
+            "UPDATE webhook_deliveries SET status = 'pending', tries = 0, next_attempt_at = $2, \
+             updated_at = $2 WHERE id {listed} RETURNING id, subscription_id, account"
+        );
+        let rows = self.writer.write(sql, vec![array(&names)?.into(), now.millis().into()]).await?;
+        let read = |row: &Row| {
+            let mut fields = row.fields(TABLE);
+            let id = fields.text()?;
+            let at = Place { table: TABLE, id: &id };
+            let subscription = SubscriptionId::parse(&fields.text()?).ok();
+            Ok((
+                at.checked("id", DeliveryId::parse(&id).ok())?,
+                at.checked("subscription_id", subscription)?,
+                fields.int()?,
+            ))
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! Webhook subscriptions and their secrets: their rows, and every statement that reads or writes them.
+//!
+//! Invariant: a subscription begins, in the transaction that makes it, at the present end of the
+//! log of each of its tenant's accounts. They are read whole at start, and after that only as far as
+//! another node has changed them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::engine::{Arg, Fields, Row, Sql};
+use super::row::{Place, array, millis};
+use super::{Store, StoreError};
+use crate::domain::account::Secret;
+use crate::domain::event::{EventType, EventTypes};
+use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
+use crate::domain::time::Timestamp;
+use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
+
+const TABLE: &str = "webhook_subscriptions";
+
+const COLUMNS: &str = "id, organisation_id, url, events, description, status, dead_in_row, created_at, \
+     updated_at";
+
+fn words_of(types: EventTypes) -> Result<String, StoreError> {
+    let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
+    Ok(array(&words)?)
+}
+
+/// Reads [`COLUMNS`]; the secrets are elsewhere.
+fn read(fields: &mut Fields<'_>) -> Result<Subscription, StoreError> {
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let organisation_id = OrganisationId::parse(&fields.text()?).ok();
+    let url = fields.text()?.into();
+    let words: Option<Vec<String>> = serde_json::from_str(&fields.text()?).ok();
+    let words = at.checked("events", words)?;
+    let types: Option<EventTypes> = words.iter().map(|word| EventType::parse(word)).collect();
+    Ok(Subscription {
+        id: at.checked("id", SubscriptionId::parse(&id).ok())?,
+        organisation_id: at.checked("organisation_id", organisation_id)?,
+        url,
+        events: at.checked("events", types)?,
+        description: fields.opt_text()?.map(Arc::from),
+        status: at.checked("status", SubscriptionStatus::parse(&fields.text()?))?,
+        dead_in_row: at.count("dead_in_row", fields.int()?)?,
+        secrets: Vec::new(),
+        created_at: at.time("created_at", fields.int()?)?,
+        updated_at: at.time("updated_at", fields.int()?)?,
+    })
+}
+
+fn read_secret(row: &Row) -> Result<(SubscriptionId, SigningSecret), StoreError> {
+    const TABLE: &str = "webhook_secrets";
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let subscription = SubscriptionId::parse(&fields.text()?).ok();
+    let secret = SigningSecret {
+        id: at.checked("id", SigningSecretId::parse(&id).ok())?,
+        secret: Secret::new(&fields.text()?),
+        created_at: at.time("created_at", fields.int()?)?,
+        expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
+    };
+    Ok((at.checked("subscription_id", subscription)?, secret))
+}
+
+fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, Vec<Arg>) {
+    let sql = "INSERT INTO webhook_secrets (id, subscription_id, secret, created_at, expires_at) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let args = vec![
+        secret.id.to_string().into(),
+        subscription.to_string().into(),
+        // Every delivery is signed with it, so it must be kept.
+        secret.secret.reveal().into(),
+        secret.created_at.millis().into(),
+        millis(secret.expires_at).into(),
+    ];
+    (sql.into(), args)
+}
+
+impl Store {
+    /// Every subscription that was not deleted, with its secrets.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE deleted_at IS NULL ORDER BY id");
+        let rows = self.engine.fetch(sql, Vec::new()).await?;
+        self.with_secrets(rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?)
+            .await
+    }
+
+    /// What has changed after this revision of the directory, and what was deleted. Only for a database
+    /// that nodes share.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn subscription_changes(
+        &self,
+        after: i64,
+    ) -> Result<(Vec<Subscription>, Vec<SubscriptionId>), StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, deleted_at FROM webhook_subscriptions WHERE directory_revision > $1 ORDER BY id"
+        );
+        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
+        let (mut kept, mut deleted) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let mut fields = row.fields(TABLE);
+            let subscription = read(&mut fields)?;
+            if fields.opt_int()?.is_some() {
+                deleted.push(subscription.id);
+            } else {
+                kept.push(subscription);
+            }
+        }
+        Ok((self.with_secrets(kept).await?, deleted))
+    }
+
+    async fn with_secrets(&self, mut rows: Vec<Subscription>) -> Result<Vec<Subscription>, StoreError> {
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        let names: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        let sql = format!(
+            "SELECT id, subscription_id, secret, created_at, expires_at FROM webhook_secrets \
+             WHERE subscription_id {} ORDER BY id",
+            self.engine.dialect().is_one_of(1)
+        );
+        let mut secrets: HashMap<SubscriptionId, Vec<SigningSecret>> = HashMap::new();
+        for row in &self.engine.fetch(sql, vec![array(&names)?.into()]).await? {
+            let (subscription, secret) = read_secret(row)?;
+            secrets.entry(subscription).or_default().push(secret);
+        }
+        for row in &mut rows {
+            row.secrets = secrets.remove(&row.id).unwrap_or_default();
+        }
+        Ok(rows)
+    }
+
+    /// Adds a subscription with its secrets, at the present end of its tenant's logs.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_subscription(&self, one: &Subscription) -> Result<(), StoreError> {
+        let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, description, status, \
+                   dead_in_row, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let args = vec![
+            one.id.to_string().into(),
+            one.organisation_id.to_string().into(),
+            one.url.as_ref().into(),
+            words_of(one.events)?.into(),
+            one.description.as_deref().into(),
+            one.status.as_str().into(),
+            i64::from(one.dead_in_row).into(),
+            one.created_at.millis().into(),
+            one.updated_at.millis().into(),
+        ];
+        let cursors = "INSERT INTO courier_cursors (subscriber, account, cursor) \
+                       SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2";
+        let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
+        let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
+        script.extend(one.secrets.iter().map(|secret| insert_secret(one.id, secret)));
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Writes all of a subscription's row; its secrets stay.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn update_subscription(&self, one: &Subscription) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_subscriptions SET url = $2, events = $3, description = $4, status = $5, \
+                   dead_in_row = $6, updated_at = $7 WHERE id = $1 AND deleted_at IS NULL";
+        let args = vec![
+            one.id.to_string().into(),
+            one.url.as_ref().into(),
+            words_of(one.events)?.into(),
+            one.description.as_deref().into(),
+            one.status.as_str().into(),
+            i64::from(one.dead_in_row).into(),
+            one.updated_at.millis().into(),
+        ];
+        self.writer.write(sql, args).await.map(drop)
+    }
+
+    /// Adds a secret; the older ones expire at `older_until`, if not before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_signing_secret(
+        &self,
+        subscription: SubscriptionId,
+        secret: &SigningSecret,
+        older_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let older = "UPDATE webhook_secrets SET expires_at = $2 \
+                     WHERE subscription_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
+        let touched = "UPDATE webhook_subscriptions SET updated_at = $2 WHERE id = $1";
+        let id = || Arg::from(subscription.to_string());
+        let script = vec![
+            (older.into(), vec![id(), older_until.millis().into()]),
+            insert_secret(subscription, secret),
+            (touched.into(), vec![id(), secret.created_at.millis().into()]),
+        ];
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Deletes a subscription, its secrets and its place in every log, and gives up what it was owed. Its
+    /// deliveries can still be seen.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_subscription(&self, id: SubscriptionId, now: Timestamp) -> Result<(), StoreError> {
+        let gone = "UPDATE webhook_subscriptions SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+        let closed = "UPDATE webhook_deliveries SET status = 'dead', next_attempt_at = NULL \
+                      WHERE subscription_id = $1 AND next_attempt_at IS NOT NULL";
+        let name = || Arg::from(id.to_string());
+        let script = vec![
+            (gone.into(), vec![name(), now.millis().into()]),
+            ("DELETE FROM webhook_secrets WHERE subscription_id = $1".into(), vec![name()]),
+            ("DELETE FROM courier_cursors WHERE subscriber = $1".into(), vec![name()]),
+            (closed.into(), vec![name()]),
+        ];
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Tells other nodes to look at a subscription again, because its deliveries have changed.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn touch_subscriptions(&self, ids: &[SubscriptionId]) -> Result<(), StoreError> {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let sql = format!(
+            "UPDATE webhook_subscriptions SET deleted_at = deleted_at WHERE id {}",
+            self.engine.dialect().is_one_of(1)
+        );
+        self.writer.write(sql, vec![array(&names)?.into()]).await.map(drop)
+    }
+
+    /// Counts deliveries that were given up: `deaths` more, or, when one was taken before them, so many
+    /// since. Too many disable the subscription; returns its status and the count, or `None` when
+    /// it is gone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn note_deaths(
+        &self,
+        id: SubscriptionId,
+        taken_before: bool,
+        deaths: u32,
+    ) -> Result<Option<(SubscriptionStatus, u32)>, StoreError> {
+        let sql = "UPDATE webhook_subscriptions SET \
+                   dead_in_row = dead_in_row * $2 + $3, \
+                   status = CASE WHEN status = 'active' AND dead_in_row * $2 + $3 >= $4 THEN 'disabled' \
+                   ELSE status END WHERE id = $1 AND deleted_at IS NULL RETURNING id, status, dead_in_row";
+        let kept = i64::from(!taken_before);
+        let most = i64::from(DEAD_IN_ROW_MAX);
+        let args = vec![id.to_string().into(), kept.into(), i64::from(deaths).into(), most.into()];
+        let rows = self.writer.write(sql, args).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut fields = row.fields(TABLE);
+        let id = fields.text()?;
+        let at = Place { table: TABLE, id: &id };
+        let status = at.checked("status", SubscriptionStatus::parse(&fields.text()?))?;
+        Ok(Some((status, at.count("dead_in_row", fields.int()?)?)))
+    }
+}
