@@ -18,6 +18,7 @@ use kabar_core::domain::account::Secret;
 use kabar_core::forward::Forwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::ports::Closed;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_openapi::{App, BodyLimits, Renderer, WhatsAppKeys};
@@ -90,6 +91,7 @@ impl Server {
             metrics: metrics.clone(),
             graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
             render: Arc::new(Renderer::new(cursor_key.clone())),
+            webhooks: Arc::new(Closed),
             options: AccountsOptions {
                 resident_conversations: settings.limits.resident_conversations,
                 queued_commands: settings.limits.queued_commands,

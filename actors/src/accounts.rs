@@ -19,6 +19,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::AccountId;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::ports::Sink;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreError};
 use ractor::{ActorRef, MessagingErr};
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::{AccountMessage, Outcome, Work};
 use crate::cluster::Cluster;
+use crate::couriers::{Couriers, CouriersParts};
 use crate::directory::Directory;
 use crate::idempotency::Claim;
 use crate::question::Render;
@@ -135,6 +137,7 @@ pub(crate) struct Ground {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) graph: GraphClient,
     pub(crate) render: Arc<dyn Render>,
+    pub(crate) couriers: Couriers,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) options: AccountsOptions,
@@ -164,6 +167,8 @@ pub struct AccountsParts {
     pub graph: GraphClient,
     /// Rows to bytes.
     pub render: Arc<dyn Render>,
+    /// Brings events to webhooks.
+    pub webhooks: Arc<dyn Sink>,
     /// Bounds.
     pub options: AccountsOptions,
 }
@@ -180,6 +185,18 @@ impl Accounts {
         stopping: CancellationToken,
     ) -> Result<Self, Unavailable> {
         let supervisor = Supervisor::start(parts.metrics.clone()).await?;
+        let couriers = Couriers::open(CouriersParts {
+            store: parts.store.clone(),
+            directory: parts.directory.clone(),
+            cluster: parts.cluster.clone(),
+            clock: parts.clock.clone(),
+            metrics: parts.metrics.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+            supervisor: supervisor.get_cell(),
+            sink: parts.webhooks,
+        });
+        let couriers = couriers.await?;
         let accounts = Self(Arc::new(Ground {
             store: parts.store,
             directory: parts.directory,
@@ -189,6 +206,7 @@ impl Accounts {
             metrics: parts.metrics,
             graph: parts.graph,
             render: parts.render,
+            couriers,
             options: parts.options,
             supervisor,
             tasks: tasks.clone(),
@@ -206,6 +224,7 @@ impl Accounts {
             tasks.spawn(async move { follower.follow_directory().await });
         }
         accounts.resume_sending().await?;
+        accounts.resume_couriers().await?;
         Ok(accounts)
     }
 
@@ -271,10 +290,16 @@ impl Accounts {
         }
     }
 
+    /// Who wants events, and what is owed to them.
+    #[must_use]
+    pub fn couriers(&self) -> &Couriers {
+        &self.0.couriers
+    }
+
     pub(crate) fn ground(&self) -> &Ground {
         &self.0
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,6 +7,7 @@
 mod account;
 mod accounts;
 mod cluster;
+mod couriers;
 mod directory;
 mod housekeeping;
 mod idempotency;
@@ -19,6 +20,7 @@ mod view;
 
 pub use accounts::{Accounts, AccountsOptions, AccountsParts, Place, ResidentReport, Unavailable};
 pub use cluster::{Cluster, ClusterOptions, EntryError};
+pub use couriers::{Couriers, NewSubscription, Replayed, SubscriptionPatch};
 pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,

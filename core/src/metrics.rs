@@ -72,6 +72,10 @@ metrics! {
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
         sends_throttled = "sends_throttled", "Calls that WhatsApp refused because the account was too fast";
         slow_downs = "send_slow_downs", "Times that an account's pace was halved";
+        deliveries_taken = "deliveries_taken", "Attempts at bringing an event to a subscriber that succeeded";
+        deliveries_retried = "deliveries_retried", "Attempts that failed and will be repeated";
+        deliveries_dead = "deliveries_dead", "Deliveries given up";
+        courier_crashes = "courier_crashes", "Couriers that died and were started again";
     }
     gauges {
         residents = "resident_accounts", "Accounts in memory";
@@ -81,6 +85,9 @@ metrics! {
         slowed_accounts = "slowed_accounts", "Accounts in memory that WhatsApp has slowed down";
         sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";
         redis_up = "redis_up", "1 while Redis answers; 0 while it is away, and without Redis";
+        couriers = "couriers", "Couriers at work, one per subscriber and account that has something to bring";
+        courier_backlog = "courier_backlog", "Events that couriers at work still have to bring or to look at";
+        open_breakers = "open_breakers", "Subscribers that are not tried for now because they failed too often";
     }
     histograms {
         cycle_seconds = "cycle_seconds", "Duration of a cycle, from the first fetch to the answers",

@@ -13,7 +13,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::command::{Command, Needs};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
-use kabar_core::domain::event::Event;
+use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
@@ -261,6 +261,7 @@ impl Ledger {
         records: Vec<IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let mut sequence = view.sequence;
+        let types: EventTypes = changes.events.iter().map(EventKind::event_type).collect();
         let mut events = Vec::with_capacity(changes.events.len());
         for kind in std::mem::take(&mut changes.events) {
             sequence += 1;
@@ -283,6 +284,9 @@ impl Ledger {
             return Err(error);
         }
         self.publish(view, &changes, sequence, at);
+        if !types.is_empty() {
+            self.ground().couriers.ring(&self.parts.slot, sequence, types);
+        }
         self.ring_sender(&changes).await;
         Ok(())
     }

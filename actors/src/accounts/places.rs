@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kabar_core::cause::cause;
+use kabar_core::store::CourierWork;
 
 use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
@@ -64,6 +65,7 @@ impl Accounts {
             if ground.cluster.is_shared() && ground.cluster.serves() {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
+                let _unavailable = self.resume_couriers().await;
             }
         }
     }
@@ -78,7 +80,11 @@ impl Accounts {
                 () = ground.stopping.cancelled() => return,
             }
             match ground.directory.refresh().await {
-                Ok(()) => behind = false,
+                Ok(None) => behind = false,
+                Ok(Some(after)) => {
+                    behind = false;
+                    self.follow_subscribers(after).await;
+                }
                 Err(error) => {
                     if !behind {
                         tracing::error!(error = cause(&error), "directory not refreshed; trying on");
@@ -89,7 +95,45 @@ impl Accounts {
         }
     }
 
+    /// Takes over what other nodes have changed of subscribers.
+    async fn follow_subscribers(&self, after: i64) {
+        match self.ground().couriers.follow(after).await {
+            Ok(changed) => {
+                for subscriber in changed {
+                    // Said in the log; what is not taken up now is when the account is next loaded.
+                    let _unavailable = self.bring(CourierWork::Of(subscriber)).await;
+                }
+            }
+            Err(error) => tracing::error!(error = cause(&error), "subscribers not refreshed"),
+        }
+    }
+
+    /// Has couriers bring what was left since before the last stop, and what a node that has died left.
+    pub(super) async fn resume_couriers(&self) -> Result<(), Unavailable> {
+        self.bring(CourierWork::Unserved).await
+    }
+
+    async fn bring(&self, work: CourierWork) -> Result<(), Unavailable> {
+        let found = self.ground().couriers.work(work).await;
+        for (subscriber, account) in
+            found.map_err(|error| Unavailable::of(&error, "couriers not taken up"))?
+        {
+            let Some(slot) = self.ground().directory.account_of_row(account) else { continue };
+            if self.is_clustered() {
+                match self.reside(&slot).await {
+                    Ok(_resident) => {}
+                    // Its couriers are where it is.
+                    Err(Unavailable::Elsewhere) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            self.ground().couriers.take_up(subscriber, &slot);
+        }
+        Ok(())
+    }
+
     fn let_go(&self) {
+        self.ground().couriers.let_go();
         for slot in self.ground().directory.slots() {
             if let Some(resident) = slot.resident() {
                 Self::release(&slot, &resident);

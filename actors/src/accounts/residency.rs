@@ -12,7 +12,7 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::metrics::Metrics;
-use kabar_core::store::StoreError;
+use kabar_core::store::{CourierWork, StoreError};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{Accounts, ResidentReport, Unavailable};
@@ -90,7 +90,7 @@ impl Actor for Supervisor {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
                 self.0.crashes.inc();
-                tracing::error!(actor = %cell.get_id(), %error, "actor died; its account is loaded afresh when next asked");
+                tracing::error!(actor = %cell.get_id(), %error, "actor died; an account is loaded afresh when next asked");
                 Self::forget(watched, &cell);
             }
             SupervisionEvent::ActorTerminated(cell, _state, _reason) => Self::forget(watched, &cell),
@@ -146,6 +146,10 @@ impl Accounts {
         let _stopping = ground.supervisor.cast(watch);
         resident.open_door(door);
         slot.settle(resident.clone());
+        if ground.couriers.is_wanted(slot) {
+            let couriers = ground.couriers.clone();
+            ground.tasks.spawn(async move { couriers.take_up_all(CourierWork::OfAccount(number)).await });
+        }
         ground.metrics.activations.inc();
         ground.metrics.residents.inc();
         Ok(resident)
@@ -245,6 +249,7 @@ impl Accounts {
         self.0.metrics.send_pace.set(pace);
         self.0.metrics.slowed_accounts.set(slowed);
         self.0.metrics.sending.set(sending);
+        self.0.couriers.refresh_gauges();
     }
 
     fn report(&self, slot: &AccountSlot, resident: &Resident, now: Timestamp) -> ResidentReport {

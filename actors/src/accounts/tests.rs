@@ -1,7 +1,7 @@
 //! The facade over a real store: reads after writes, caches, long polls, crashes, retirement.
 
 mod crowd;
-mod fixture;
+pub(crate) mod fixture;
 mod laws;
 
 use std::sync::atomic::Ordering;

@@ -22,14 +22,15 @@ impl Snapshot {
 }
 
 impl Directory {
-    /// Takes over what other nodes have changed since the last time.
+    /// Takes over what other nodes have changed since the last time; returns the revision after which
+    /// there were changes.
     ///
     /// # Errors
     /// See [`StoreError`]; nothing was taken over then.
-    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+    pub(crate) async fn refresh(&self) -> Result<Option<i64>, StoreError> {
         let known = self.0.known.load(Ordering::Relaxed);
         if self.0.store.directory_revision().await? == known {
-            return Ok(());
+            return Ok(None);
         }
         // Before the rows are read, so that nothing older comes after a change that was made here.
         let _turn = self.0.writing.lock().await;
@@ -49,6 +50,6 @@ impl Directory {
             changes.rows.accounts.into_iter().for_each(|account| next.follow(account));
         });
         self.0.known.store(changes.revision, Ordering::Relaxed);
-        Ok(())
+        Ok(Some(known))
     }
 }

@@ -103,13 +103,12 @@ impl Breaker {
                 shut.probing = false;
                 false
             }
-            // Of those that were under way when it opened.
-            Some(_) => false,
             None if self.failures >= FAILURES => {
                 self.shut = Some(Shut { until: now.plus(PAUSE), pause: PAUSE, probing: false });
                 true
             }
-            None => false,
+            // Not enough yet, or one of those that were under way when it opened.
+            Some(_) | None => false,
         }
     }
 }

@@ -199,6 +199,6 @@ mod tests {
                 EventType::ALL.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, one)| *one).collect();
             assert!(!others.contains(*one) && !others.meets(alone) && EventTypes::all().meets(alone));
         }
-        assert!(EventTypes::NONE.is_empty() && EventType::parse("message") == None);
+        assert!(EventTypes::NONE.is_empty() && EventType::parse("message").is_none());
     }
 }

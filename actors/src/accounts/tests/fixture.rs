@@ -18,6 +18,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ConversationId, OrganisationId};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
+use kabar_core::ports::Sink;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
@@ -59,23 +60,28 @@ impl Render for Plain {
     }
 }
 
-pub(super) struct Ground {
-    pub(super) accounts: Accounts,
-    pub(super) idempotency: Idempotency,
-    pub(super) store: Store,
-    pub(super) clock: Arc<Clock>,
-    pub(super) slot: Arc<AccountSlot>,
-    pub(super) organisation: OrganisationId,
-    pub(super) tasks: TaskTracker,
-    pub(super) stopping: CancellationToken,
+pub(crate) struct Ground {
+    pub(crate) accounts: Accounts,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) slot: Arc<AccountSlot>,
+    pub(crate) organisation: OrganisationId,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
     /// Pages rendered so far.
-    pub(super) renders: Arc<AtomicU64>,
+    pub(crate) renders: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
 
 impl Ground {
-    pub(super) async fn open(options: AccountsOptions) -> Self {
+    pub(crate) async fn open(options: AccountsOptions) -> Self {
+        Self::open_with(options, Arc::new(kabar_core::ports::Closed)).await
+    }
+
+    /// Brings events to this sink.
+    pub(crate) async fn open_with(options: AccountsOptions, webhooks: Arc<dyn Sink>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
@@ -113,6 +119,7 @@ impl Ground {
             // Nobody listens there; nothing is sent in these tests.
             graph: GraphClient::new("http://127.0.0.1:9", "v23.0").unwrap(),
             render: Arc::new(Plain(renders.clone())),
+            webhooks,
             options,
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
@@ -132,42 +139,47 @@ impl Ground {
         }
     }
 
-    pub(super) async fn run(&self, command: Command) -> Reply {
+    pub(crate) async fn run(&self, command: Command) -> Reply {
         self.accounts.execute(&self.slot, command, None).await.unwrap().unwrap()
     }
 
     /// The contact's `n`th message comes in.
-    pub(super) async fn ingest(&self, contact: u32, n: u32) {
+    pub(crate) async fn ingest(&self, contact: u32, n: u32) {
         assert_eq!(self.run(Command::Ingest(vec![inbound(contact, n)])).await, Reply::Ingested);
     }
 
-    pub(super) async fn ask(&self, question: &Question) -> Asked {
+    pub(crate) async fn ask(&self, question: &Question) -> Asked {
         let list = matches!(question, Question::Conversations(_));
         let path = list.then_some("/v1/106540352242922/conversations");
         self.accounts.ask(&self.slot, question, path).await.unwrap()
     }
 
-    pub(super) async fn first_thread(&self) -> ConversationId {
+    pub(crate) async fn first_thread(&self) -> ConversationId {
         let text = text_of(&self.ask(&every_thread()).await);
         ConversationId::parse(text.split('@').next().unwrap()).unwrap()
     }
 
     /// Returns when so many long polls wait on the account.
-    pub(super) async fn until_waiting(&self, polls: usize) {
+    pub(crate) async fn until_waiting(&self, polls: usize) {
         while self.accounts.residents().first().is_none_or(|resident| resident.waiting_polls < polls) {
             tokio::task::yield_now().await;
         }
     }
 
     /// Returns when the metrics say this.
-    pub(super) async fn until_metric(&self, line: &str) {
-        while !self.metrics.encode().contains(line) {
+    pub(crate) async fn until_metric(&self, line: &str) {
+        while !self.says(line) {
             tokio::task::yield_now().await;
         }
     }
 
+    /// Whether the metrics say this.
+    pub(crate) fn says(&self, line: &str) -> bool {
+        self.metrics.encode().contains(line)
+    }
+
     /// Lets so much time pass and the sweeper, which wakes every 8 s, look around.
-    pub(super) async fn sweep_after(&self, time: Duration) {
+    pub(crate) async fn sweep_after(&self, time: Duration) {
         self.clock.advance(time);
         for _ in 0..20 {
             for _ in 0..50 {
@@ -178,7 +190,7 @@ impl Ground {
     }
 }
 
-pub(super) fn inbound(contact: u32, n: u32) -> Inbound {
+pub(crate) fn inbound(contact: u32, n: u32) -> Inbound {
     Inbound::Message(InboundMessage {
         wamid: format!("wamid.{contact}.{n}").into(),
         from: Phone::parse(&format!("+6281200{contact:06}")).unwrap(),
@@ -191,14 +203,14 @@ pub(super) fn inbound(contact: u32, n: u32) -> Inbound {
     })
 }
 
-pub(super) fn resolve(id: ConversationId, status: ConversationStatus) -> Command {
+pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> Command {
     Command::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
 }
 
-pub(super) fn every_thread() -> Question {
+pub(crate) fn every_thread() -> Question {
     Question::Conversations(ConversationQuery::default())
 }
 
-pub(super) fn text_of(asked: &Asked) -> String {
+pub(crate) fn text_of(asked: &Asked) -> String {
     String::from_utf8(asked.page.as_ref().unwrap().head.to_vec()).unwrap()
 }

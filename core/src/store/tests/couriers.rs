@@ -186,10 +186,10 @@ async fn outcomes_are_recorded_by_whoever_knows_the_attempts_before() {
     // Somebody who does not know of that attempt.
     let late = store.record_deliveries(&[tried(first, Outcome::Delivered)]).await.unwrap();
     assert!(late.is_empty());
-    assert_eq!(open(&store, &owner).await, [failed.clone()]);
+    assert_eq!(open(&store, &owner).await, std::slice::from_ref(&failed));
     assert_eq!(listed(&store, &everything()).await, [dead, taken, failed.clone()]);
     let again = tried(failed, Outcome::Delivered);
-    assert_eq!(store.record_deliveries(&[again.clone()]).await.unwrap(), [again.id]);
+    assert_eq!(store.record_deliveries(std::slice::from_ref(&again)).await.unwrap(), [again.id]);
     let found = store.delivery(OrganisationId::from_bits(1), again.id).await.unwrap();
     assert_eq!(found, Some(again.clone()));
     assert_eq!(store.delivery(OrganisationId::from_bits(2), again.id).await.unwrap(), None);

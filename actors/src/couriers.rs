@@ -1,0 +1,304 @@
+//! The couriers' facade: knows the subscribers, rings the couriers that have something to bring, and
+//! starts those that are not there.
+//!
+//! Invariants: a subscriber and an account have at most one courier here; a bell only wakes it; a courier
+//! that died is started again. A subscriber with nothing to bring costs its row in memory and no more.
+
+mod courier;
+mod flight;
+mod lanes;
+mod recipient;
+mod replay;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kabar_core::cause::cause;
+use kabar_core::clock::Clock;
+use kabar_core::domain::event::EventTypes;
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::ids::MonotonicIds;
+use kabar_core::metrics::Metrics;
+use kabar_core::ports::Sink;
+use kabar_core::store::{CourierWork, Store, StoreError};
+use ractor::{Actor, ActorCell, ActorRef};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::Unavailable;
+use crate::cluster::Cluster;
+use crate::directory::Directory;
+use crate::slot::AccountSlot;
+use courier::{Courier, CourierActor, CourierMessage};
+use recipient::Recipient;
+pub use replay::Replayed;
+use roster::Roster;
+pub use roster::{NewSubscription, SubscriptionPatch};
+
+/// Pause before a courier that died is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+/// A courier's place, which outlives nothing but the courier.
+struct Desk {
+    /// Set once it has started.
+    courier: OnceLock<ActorRef<CourierMessage>>,
+    /// Number of the last event that is known to be committed.
+    head: AtomicI64,
+    /// Something may have come since the courier last looked.
+    rung: AtomicBool,
+    /// Events that it still has to bring or to look at.
+    waiting: AtomicI64,
+}
+
+type Desks = HashMap<(SubscriberId, i64), Arc<Desk>>;
+
+pub(crate) struct Shared {
+    store: Store,
+    directory: Directory,
+    cluster: Cluster,
+    clock: Arc<Clock>,
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    supervisor: ActorCell,
+    sink: Arc<dyn Sink>,
+    roster: ArcSwap<Roster>,
+    /// Held by the one who changes the roster, who takes new ids from it.
+    writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
+    desks: Mutex<Desks>,
+}
+
+/// What [`Couriers::open`] needs.
+pub(crate) struct CouriersParts {
+    pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) cluster: Cluster,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) supervisor: ActorCell,
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Couriers(Arc<Shared>);
+
+impl Couriers {
+    /// Reads who wants what. Nothing is brought until somebody rings.
+    pub(crate) async fn open(parts: CouriersParts) -> Result<Self, Unavailable> {
+        let rows = parts.store.subscriptions().await;
+        let rows = rows.map_err(|error| Unavailable::of(&error, "subscriptions not read"))?;
+        Ok(Self(Arc::new(Shared {
+            store: parts.store,
+            directory: parts.directory,
+            cluster: parts.cluster,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            tasks: parts.tasks,
+            stopping: parts.stopping,
+            supervisor: parts.supervisor,
+            sink: parts.sink,
+            roster: ArcSwap::from_pointee(Roster::of(rows)),
+            writing: tokio::sync::Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng()))),
+            desks: Mutex::default(),
+        })))
+    }
+
+    /// An account has committed events of these types, the last of this number.
+    pub(crate) fn ring(&self, slot: &Arc<AccountSlot>, sequence: i64, types: EventTypes) {
+        let roster = self.0.roster.load();
+        for recipient in roster.of_organisation(slot.account().organisation_id) {
+            let subscriber = recipient.get();
+            if subscriber.is_active() && subscriber.events().meets(types) {
+                self.summon(recipient, slot, sequence);
+            }
+        }
+    }
+
+    /// Whether anybody wants events of this account.
+    pub(crate) fn is_wanted(&self, slot: &AccountSlot) -> bool {
+        let roster = self.0.roster.load();
+        let mut wanting = roster.of_organisation(slot.account().organisation_id);
+        wanting.any(|recipient| recipient.get().is_active())
+    }
+
+    /// Finds who has something to bring, with the accounts' short numbers.
+    pub(crate) async fn work(&self, work: CourierWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
+        self.0.store.courier_work(work).await
+    }
+
+    /// Wakes the courier of this subscriber and account, starting it if need be.
+    pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountSlot>) {
+        let recipient = self.0.roster.load().find(subscriber).cloned();
+        if let Some(recipient) = recipient.filter(|recipient| recipient.get().is_active()) {
+            self.summon(&recipient, slot, 0);
+        }
+    }
+
+    /// Wakes or starts the couriers that have something to bring; what cannot be read is logged.
+    pub(crate) async fn take_up_all(&self, work: CourierWork) {
+        match self.work(work).await {
+            Ok(found) => {
+                for (subscriber, account) in found {
+                    if let Some(slot) = self.0.directory.account_of_row(account) {
+                        self.take_up(subscriber, &slot);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(error = cause(&error), "couriers not taken up"),
+        }
+    }
+
+    fn desks(&self) -> std::sync::MutexGuard<'_, Desks> {
+        // Nobody panics half-way through a change of it.
+        self.0.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn summon(&self, recipient: &Arc<Recipient>, slot: &Arc<AccountSlot>, head: i64) {
+        let key = (recipient.id(), slot.account().number);
+        let mut desks = self.desks();
+        if let Some(desk) = desks.get(&key) {
+            desk.head.fetch_max(head, Ordering::AcqRel);
+            if !desk.rung.swap(true, Ordering::AcqRel)
+                && let Some(courier) = desk.courier.get()
+            {
+                // One that is gone is noticed, and started again.
+                let _gone = courier.cast(CourierMessage::Look);
+            }
+            return;
+        }
+        if self.0.stopping.is_cancelled() || !self.0.cluster.serves() {
+            return;
+        }
+        let desk = Arc::new(Desk {
+            courier: OnceLock::new(),
+            head: AtomicI64::new(head),
+            rung: AtomicBool::new(true),
+            waiting: AtomicI64::new(0),
+        });
+        desks.insert(key, desk.clone());
+        drop(desks);
+        let (couriers, recipient, slot) = (self.clone(), recipient.clone(), slot.clone());
+        self.0.tasks.spawn(async move { couriers.employ(recipient, slot, desk).await });
+    }
+
+    /// Starts a courier and stays with it until it ends.
+    async fn employ(self, recipient: Arc<Recipient>, slot: Arc<AccountSlot>, desk: Arc<Desk>) {
+        let key = (recipient.id(), slot.account().number);
+        let courier = Courier::new(self.clone(), recipient.clone(), slot.clone(), desk.clone());
+        let supervisor = self.0.supervisor.clone();
+        match Actor::spawn_linked(None, CourierActor, courier, supervisor).await {
+            Ok((courier, ended)) => {
+                let _set_before = desk.courier.set(courier.clone());
+                if !self.has(&key, &desk) {
+                    courier.stop(None);
+                }
+                let _just_started = courier.cast(CourierMessage::Look);
+                tokio::select! {
+                    _ended = ended => {}
+                    () = self.0.stopping.cancelled() => return,
+                }
+            }
+            Err(error) => tracing::error!(error = cause(&error), "courier not started"),
+        }
+        if !self.has(&key, &desk) {
+            // It left, or was let go of.
+            return;
+        }
+        self.0.metrics.courier_crashes.inc();
+        tracing::error!(subscriber = %key.0, account = %slot.account().id, "courier died; starting it again");
+        let again = self.0.clock.now().plus(RESTART_AFTER);
+        tokio::select! {
+            () = self.0.clock.wait_until(again) => {}
+            () = self.0.stopping.cancelled() => return,
+        }
+        if self.remove(&key, &desk) {
+            self.take_up(key.0, &slot);
+        }
+    }
+
+    fn has(&self, key: &(SubscriberId, i64), desk: &Arc<Desk>) -> bool {
+        self.desks().get(key).is_some_and(|found| Arc::ptr_eq(found, desk))
+    }
+
+    fn remove(&self, key: &(SubscriberId, i64), desk: &Arc<Desk>) -> bool {
+        let mut desks = self.desks();
+        let found = desks.get(key).is_some_and(|found| Arc::ptr_eq(found, desk));
+        if found {
+            desks.remove(key);
+        }
+        found
+    }
+
+    /// Gives a courier's place up; `false` when it has been rung since it last looked.
+    fn close(&self, subscriber: &SubscriberId, account: i64, desk: &Arc<Desk>) -> bool {
+        let mut desks = self.desks();
+        // Bells ring under this lock, so none is missed.
+        if desk.rung.load(Ordering::Acquire) {
+            return false;
+        }
+        let key = (*subscriber, account);
+        if desks.get(&key).is_some_and(|found| Arc::ptr_eq(found, desk)) {
+            desks.remove(&key);
+        }
+        true
+    }
+
+    /// Tells a subscriber's couriers something.
+    fn tell(&self, subscriber: SubscriberId, message: impl Fn() -> CourierMessage) {
+        for ((_, _), desk) in self.desks().iter().filter(|((of, _), _)| *of == subscriber) {
+            if let Some(courier) = desk.courier.get() {
+                let _gone = courier.cast(message());
+            }
+        }
+    }
+
+    /// A subscriber can be tried again.
+    fn look_all(&self, subscriber: SubscriberId) {
+        self.tell(subscriber, || CourierMessage::Look);
+    }
+
+    /// Ends every courier: this server does not serve their accounts any more.
+    pub(crate) fn let_go(&self) {
+        let desks = std::mem::take(&mut *self.desks());
+        for desk in desks.values() {
+            if let Some(courier) = desk.courier.get() {
+                courier.stop(None);
+            }
+        }
+    }
+
+    /// Brings the couriers' gauges up to now.
+    pub(crate) fn refresh_gauges(&self) {
+        let (couriers, backlog) = {
+            let desks = self.desks();
+            (desks.len(), desks.values().map(|desk| desk.waiting.load(Ordering::Relaxed)).sum())
+        };
+        let open = self.0.roster.load().all().filter(|one| !one.breaker().is_closed()).count();
+        self.0.metrics.couriers.set(i64::try_from(couriers).unwrap_or(i64::MAX));
+        self.0.metrics.courier_backlog.set(backlog);
+        self.0.metrics.open_breakers.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+}
+
+impl std::fmt::Debug for Couriers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Couriers").field("couriers", &self.desks().len()).finish_non_exhaustive()
+    }
+}
+
+/// The subscription of a subscriber that is one.
+const fn subscription_of(subscriber: &Subscriber) -> &Arc<kabar_core::domain::subscription::Subscription> {
+    let Subscriber::Webhook(subscription) = subscriber;
+    subscription
+}

@@ -1,0 +1,334 @@
+//! A courier: brings one account's events to one subscriber, in order per contact.
+//!
+//! Invariants: an event becomes a delivery in the transaction that moves the cursor past it, so nothing
+//! is lost or skipped; a delivery is tried again only after the outcome before is durable, and a lane
+//! moves on as soon as its oldest is taken. What is in memory is bounded, and can be read again at any
+//! time: beyond it the log is the backlog. Nothing is polled: bells and alarms wake it.
+
+mod intake;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::delivery::Delivery;
+use kabar_core::domain::event::Event;
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{DeliveryId, MonotonicIds};
+use kabar_core::store::{CourierPlace, StoreError};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::task::AbortHandle;
+
+use super::flight::{self, Ended};
+use super::lanes::{Lanes, Load};
+use super::recipient::Recipient;
+use super::{Couriers, Desk};
+use crate::slot::AccountSlot;
+
+#[cfg(test)]
+pub(super) use intake::WINDOW;
+
+/// Attempts under way at a time.
+const FLIGHTS_MAX: usize = 64;
+/// How long an outcome may wait for others to be written with.
+const RECORD_WITHIN: Duration = Duration::from_millis(10);
+/// Outcomes that are enough for a write of their own.
+const RECORDS_ENOUGH: usize = 128;
+/// Pause before the store is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// A courier with nothing to do leaves after this time.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// What a courier may be told.
+pub(super) enum CourierMessage {
+    /// There may be something to do.
+    Look,
+    /// It is that late.
+    Alarm(Timestamp),
+    /// Rows were changed by somebody else: read them again.
+    Reload,
+    /// An attempt has ended.
+    Ended(Box<Ended>),
+    /// What has ended has waited long enough to be recorded.
+    Record,
+    /// These outcomes are recorded, but for those that somebody else has recorded before.
+    Recorded(Vec<Delivery>, HashSet<DeliveryId>),
+}
+
+/// See the module.
+pub(super) struct CourierActor;
+
+/// What a courier knows.
+pub(super) struct Courier {
+    couriers: Couriers,
+    recipient: Arc<Recipient>,
+    slot: Arc<AccountSlot>,
+    desk: Arc<Desk>,
+    lanes: Lanes,
+    ids: MonotonicIds<StdRng>,
+    /// `None` until it is read.
+    place: Option<CourierPlace>,
+    /// Open rows up to this number of the log are in the lanes.
+    loaded_to: i64,
+    /// Ended for good, not recorded yet: their rows look open still.
+    unrecorded: HashSet<DeliveryId>,
+    ended: Vec<Delivery>,
+    recording: bool,
+    alarm: Option<(Timestamp, AbortHandle)>,
+    not_before: Timestamp,
+    idle_since: Option<Timestamp>,
+}
+
+impl Actor for CourierActor {
+    type Msg = CourierMessage;
+    type State = Courier;
+    type Arguments = Courier;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<CourierMessage>,
+        courier: Courier,
+    ) -> Result<Courier, ActorProcessingErr> {
+        Ok(courier)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CourierMessage>,
+        message: CourierMessage,
+        courier: &mut Courier,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            CourierMessage::Look => courier.desk.rung.store(false, Ordering::Release),
+            CourierMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
+            CourierMessage::Reload => courier.reload(),
+            CourierMessage::Ended(ended) => courier.take_back(*ended, &myself),
+            CourierMessage::Record => courier.record(&myself),
+            CourierMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
+        }
+        courier.work(&myself).await;
+        Ok(())
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        if let Some((_, alarm)) = self.alarm.take() {
+            alarm.abort();
+        }
+    }
+}
+
+impl Courier {
+    pub(super) fn new(
+        couriers: Couriers,
+        recipient: Arc<Recipient>,
+        slot: Arc<AccountSlot>,
+        desk: Arc<Desk>,
+    ) -> Self {
+        Self {
+            couriers,
+            recipient,
+            slot,
+            desk,
+            lanes: Lanes::default(),
+            ids: MonotonicIds::new(StdRng::from_rng(&mut rand::rng())),
+            place: None,
+            loaded_to: 0,
+            unrecorded: HashSet::new(),
+            ended: Vec::new(),
+            recording: false,
+            alarm: None,
+            not_before: Timestamp::EPOCH,
+            idle_since: None,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.couriers.0.clock.now()
+    }
+
+    const fn reload(&mut self) {
+        self.place = None;
+        self.loaded_to = 0;
+    }
+
+    /// Brings what is due, as far as limits and breaker allow, and sets the alarm for the rest.
+    async fn work(&mut self, myself: &ActorRef<CourierMessage>) {
+        let subscriber = self.recipient.get();
+        let stopping = self.couriers.0.stopping.is_cancelled();
+        if !subscriber.is_active() || stopping || !self.couriers.0.cluster.serves() {
+            // What waits is in the store; whoever goes on reads it there.
+            self.lanes.clear();
+            self.reload();
+            if self.lanes.away() == 0 && self.unrecorded.is_empty() && !self.recording {
+                self.leave(myself);
+            }
+            return;
+        }
+        let now = self.now();
+        if now < self.not_before {
+            return self.look_again_at(self.not_before, myself);
+        }
+        if let Err(error) = self.bring(&subscriber, myself).await {
+            let account = self.slot.account().id;
+            tracing::error!(%account, subscriber = %subscriber.id(), error = cause(&error), "courier held up");
+            self.not_before = self.now().plus(STORE_RETRY);
+            self.look_again_at(self.not_before, myself);
+        }
+        self.rest(now, myself);
+    }
+
+    async fn bring(
+        &mut self,
+        subscriber: &Subscriber,
+        myself: &ActorRef<CourierMessage>,
+    ) -> Result<(), StoreError> {
+        self.fill(subscriber).await?;
+        let now = self.now();
+        let mut departing = Vec::new();
+        while self.lanes.away() < FLIGHTS_MAX
+            && self.lanes.next_at().is_some_and(|at| at <= now)
+            && self.recipient.breaker().take(now)
+        {
+            departing.extend(self.lanes.depart(now));
+        }
+        let missing: Vec<i64> = departing.iter().filter_map(unread).collect();
+        let read = if missing.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.couriers.0.store.events_at(self.slot.account().number, &missing).await
+        };
+        let events: Vec<Arc<Event>> = match read {
+            Ok(events) => events.into_iter().map(Arc::new).collect(),
+            Err(error) => {
+                departing.into_iter().for_each(|load| self.lanes.back(load.delivery));
+                self.recipient.breaker().give_back(now);
+                return Err(error);
+            }
+        };
+        for Load { delivery, event } in departing {
+            let same = |event: &&Arc<Event>| event.sequence == delivery.sequence;
+            let event = event.or_else(|| events.iter().find(same).cloned());
+            flight::begin(&self.couriers, subscriber.clone(), &self.slot, delivery, event, myself.clone());
+        }
+        if self.lanes.away() < FLIGHTS_MAX {
+            let breaker = self.recipient.breaker().until();
+            let due = self.lanes.next_at().map(|at| breaker.map_or(at, |until| at.max(until)));
+            if let Some(at) = due {
+                self.look_again_at(at, myself);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, ended: Ended, myself: &ActorRef<CourierMessage>) {
+        let contact = ended.delivery.contact_id;
+        let Some(delivery) = flight::settle(&self.couriers, &self.recipient, ended) else {
+            // Not tried to the end, because the server stops.
+            return self.lanes.end(contact);
+        };
+        if !delivery.is_open() {
+            self.lanes.end(contact);
+            self.unrecorded.insert(delivery.id);
+        }
+        self.ended.push(delivery);
+        let alone = self.lanes.away() == 0 || self.couriers.0.stopping.is_cancelled();
+        if alone || self.ended.len() >= RECORDS_ENOUGH {
+            self.record(myself);
+        } else if self.ended.len() == 1 {
+            let (stopping, myself) = (self.couriers.0.stopping.clone(), myself.clone());
+            self.couriers.0.tasks.spawn(async move {
+                // Not by the clock: it is the store that is spared, not a promise that is kept.
+                let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
+                let _gone = myself.cast(CourierMessage::Record);
+            });
+        }
+    }
+
+    /// Writes down what has ended, all together, unless that is under way.
+    fn record(&mut self, myself: &ActorRef<CourierMessage>) {
+        if self.recording || self.ended.is_empty() {
+            return;
+        }
+        self.recording = true;
+        let ended = std::mem::take(&mut self.ended);
+        flight::record(&self.couriers, self.recipient.clone(), ended, myself.clone());
+    }
+
+    fn settle(
+        &mut self,
+        ended: Vec<Delivery>,
+        recorded: &HashSet<DeliveryId>,
+        myself: &ActorRef<CourierMessage>,
+    ) {
+        for delivery in ended {
+            self.unrecorded.remove(&delivery.id);
+            let ours = recorded.contains(&delivery.id);
+            if !ours {
+                self.reload();
+            }
+            if delivery.is_open() && ours {
+                self.lanes.back(delivery);
+            } else if delivery.is_open() {
+                self.lanes.end(delivery.contact_id);
+            }
+        }
+        self.recording = false;
+        self.record(myself);
+    }
+
+    /// Notes what is left to do, and leaves when that has been nothing for a while.
+    fn rest(&mut self, now: Timestamp, myself: &ActorRef<CourierMessage>) {
+        let head = self.desk.head.load(Ordering::Acquire);
+        let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
+        let open = i64::try_from(self.lanes.open()).unwrap_or(i64::MAX);
+        self.desk.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
+        let known = self.place.is_some_and(|place| self.loaded_to >= place.cursor);
+        if !known || unread > 0 || open > 0 || !self.unrecorded.is_empty() || self.recording {
+            self.idle_since = None;
+            return;
+        }
+        let leave_at = self.idle_since.get_or_insert(now).plus(LINGER);
+        if now >= leave_at {
+            self.leave(myself);
+        } else {
+            self.look_again_at(leave_at, myself);
+        }
+    }
+
+    /// Ends, unless the bell has been rung since it was last listened to.
+    fn leave(&mut self, myself: &ActorRef<CourierMessage>) {
+        if self.couriers.close(&self.recipient.id(), self.slot.account().number, &self.desk) {
+            myself.stop(None);
+        }
+    }
+
+    fn look_again_at(&mut self, at: Timestamp, myself: &ActorRef<CourierMessage>) {
+        if self.alarm.as_ref().is_some_and(|(set, _)| *set <= at) {
+            return;
+        }
+        let (clock, stopping) = (self.couriers.0.clock.clone(), self.couriers.0.stopping.clone());
+        let myself = myself.clone();
+        let alarm = self.couriers.0.tasks.spawn(async move {
+            tokio::select! {
+                () = clock.wait_until(at) => {
+                    let _gone = myself.cast(CourierMessage::Alarm(at));
+                }
+                () = stopping.cancelled() => {}
+            }
+        });
+        if let Some((_, later)) = self.alarm.replace((at, alarm.abort_handle())) {
+            later.abort();
+        }
+    }
+}
+
+fn unread(load: &Load) -> Option<i64> {
+    load.event.is_none().then_some(load.delivery.sequence)
+}

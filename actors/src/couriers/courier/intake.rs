@@ -1,0 +1,133 @@
+//! What a courier takes over: rows that are open already, and then events of the log.
+//!
+//! Invariant: memory is bounded. A lane that waits for a further attempt does not use up the window of
+//! the others; a subscriber that is down is read for no more than its probes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
+use kabar_core::domain::event::Event;
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{DeliveryId, IdSource as _, MonotonicIds};
+use kabar_core::store::{CourierPlace, Intake, StoreError};
+use rand::rngs::StdRng;
+
+use super::Courier;
+use crate::couriers::lanes::Load;
+
+/// Deliveries that are away or wait for nothing but their turn.
+pub(in crate::couriers) const WINDOW: usize = 1000;
+/// Deliveries in memory, with those that wait for a further attempt; some 300 bytes each.
+const OPEN_MAX: usize = 10_000;
+/// Deliveries in memory while the breaker is open, of which one is tried at a time.
+const PROBES: usize = 16;
+/// Rows of one reading.
+const PAGE: usize = 256;
+
+impl Courier {
+    /// How many more may be in memory.
+    fn room(&self) -> usize {
+        if !self.recipient.breaker().is_closed() {
+            return PROBES.saturating_sub(self.lanes.open());
+        }
+        let window = WINDOW.saturating_sub(self.lanes.moving());
+        window.min(OPEN_MAX.saturating_sub(self.lanes.open())).min(PAGE)
+    }
+
+    /// Reads rows that wait, and then the log, as far as there is room.
+    pub(super) async fn fill(&mut self, subscriber: &Subscriber) -> Result<(), StoreError> {
+        let number = self.slot.account().number;
+        loop {
+            let room = self.room();
+            if room == 0 {
+                return Ok(());
+            }
+            let Some(place) = self.place else {
+                // No such account: nothing is ever there.
+                let found = self.couriers.0.store.courier_place(subscriber.id(), number).await?;
+                self.place = Some(found.unwrap_or(CourierPlace { cursor: 0, head: 0 }));
+                continue;
+            };
+            if self.loaded_to < place.cursor {
+                let Subscriber::Webhook(subscription) = subscriber;
+                let rows =
+                    self.couriers.0.store.open_deliveries(subscription.id, number, self.loaded_to, room);
+                let rows = rows.await?;
+                let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
+                self.loaded_to = last.unwrap_or(place.cursor);
+                for delivery in rows {
+                    if !self.unrecorded.contains(&delivery.id) {
+                        self.lanes.put(Load { delivery, event: None });
+                    }
+                }
+                continue;
+            }
+            let head = self.desk.head.load(Ordering::Acquire).max(place.head);
+            if place.cursor >= head {
+                return Ok(());
+            }
+            self.take_in(subscriber, number, CourierPlace { head, ..place }, room).await?;
+        }
+    }
+
+    /// Makes deliveries of the next events of the log.
+    async fn take_in(
+        &mut self,
+        subscriber: &Subscriber,
+        account: i64,
+        place: CourierPlace,
+        room: usize,
+    ) -> Result<(), StoreError> {
+        let store = &self.couriers.0.store;
+        let between = (place.cursor, place.head);
+        let events = store.events_of(account, between, subscriber.events(), room).await?;
+        let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
+        let to = last.unwrap_or(place.head);
+        let now = self.couriers.0.clock.now();
+        let deliveries: Vec<Delivery> =
+            events.iter().map(|event| owed(&mut self.ids, subscriber, account, event, now)).collect();
+        let intake =
+            Intake { subscriber: subscriber.id(), account, from: place.cursor, to, deliveries: &deliveries };
+        if !store.take_in(intake).await? {
+            // Somebody else has taken them in: their rows are there.
+            self.place = None;
+            return Ok(());
+        }
+        self.place = Some(CourierPlace { cursor: to, head: place.head });
+        self.loaded_to = to;
+        for (delivery, event) in deliveries.into_iter().zip(events) {
+            self.lanes.put(Load { delivery, event: Some(Arc::new(event)) });
+        }
+        Ok(())
+    }
+}
+
+/// What is owed to a subscriber for an event.
+fn owed(
+    ids: &mut MonotonicIds<StdRng>,
+    subscriber: &Subscriber,
+    account: i64,
+    event: &Event,
+    now: Timestamp,
+) -> Delivery {
+    let Subscriber::Webhook(subscription) = subscriber;
+    Delivery {
+        id: DeliveryId::from_bits(ids.next_bits(now.millis())),
+        subscription_id: subscription.id,
+        organisation_id: subscription.organisation_id,
+        account,
+        sequence: event.sequence,
+        event_id: event.id,
+        event_type: event.kind.event_type(),
+        contact_id: event.kind.contact_id(),
+        status: DeliveryStatus::Pending,
+        attempts: Vec::new(),
+        attempt_count: 0,
+        tries: 0,
+        next_attempt_at: Some(now),
+        created_at: now,
+        updated_at: now,
+    }
+}

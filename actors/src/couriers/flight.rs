@@ -1,0 +1,151 @@
+//! One attempt at one delivery, and the record of how attempts ended.
+//!
+//! Invariant: whatever a sink does, panics included, its attempt ends and is heard of. It decides
+//! nothing about order: the courier does.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use kabar_core::cause::cause;
+use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::event::Event;
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ports::{Parcel, Receipt};
+use ractor::ActorRef;
+use rand::RngExt as _;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::Couriers;
+use super::courier::CourierMessage;
+use super::recipient::Recipient;
+use crate::slot::AccountSlot;
+
+/// How long attempts under way may still take once the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Pause before the store is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// An attempt that has ended.
+pub(super) struct Ended {
+    pub(super) delivery: Delivery,
+    at: Timestamp,
+    took: Duration,
+    /// `None` when the server stops: the restarted one tries again.
+    receipt: Option<Receipt>,
+    /// Whether the subscriber was asked at all.
+    asked: bool,
+    /// Shutdown waits until the outcome is recorded.
+    _unrecorded: TaskTrackerToken,
+}
+
+/// Makes the attempt beside the courier, and tells it how it ended.
+pub(super) fn begin(
+    couriers: &Couriers,
+    subscriber: Subscriber,
+    slot: &Arc<AccountSlot>,
+    delivery: Delivery,
+    event: Option<Arc<Event>>,
+    courier: ActorRef<CourierMessage>,
+) {
+    let shared = couriers.0.clone();
+    let account = slot.account();
+    couriers.0.tasks.spawn(async move {
+        let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
+        let receipt = if let Some(event) = event {
+            let attempt = delivery.attempt_count.saturating_add(1);
+            let parcel = Parcel { subscriber, account, event, delivery_id: delivery.id, attempt };
+            let attempt = async { shared.sink.deliver(parcel).await };
+            let hurried = async {
+                shared.stopping.cancelled().await;
+                tokio::time::sleep(LAST_ANSWERS).await;
+            };
+            tokio::select! {
+                ended = AssertUnwindSafe(attempt).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken())),
+                () = hurried => None,
+            }
+        } else {
+            Some(forgotten())
+        };
+        let token = shared.tasks.token();
+        let ended = Ended { delivery, at, took: began.elapsed(), receipt, asked, _unrecorded: token };
+        // A courier that is gone leaves the row open, and its successor tries again.
+        let _gone = courier.cast(CourierMessage::Ended(Box::new(ended)));
+    });
+}
+
+fn broken() -> Receipt {
+    let error = Some("the attempt broke down inside this server".into());
+    Receipt { outcome: Outcome::Retry { after: None }, status_code: None, error }
+}
+
+fn forgotten() -> Receipt {
+    let error = Some("the event is not kept any longer".into());
+    Receipt { outcome: Outcome::Rejected, status_code: None, error }
+}
+
+/// The delivery as the attempt leaves it; `None` when it does not count.
+pub(super) fn settle(couriers: &Couriers, recipient: &Recipient, ended: Ended) -> Option<Delivery> {
+    let Ended { mut delivery, at, took, receipt, asked, _unrecorded } = ended;
+    let now = couriers.0.clock.now();
+    let Some(receipt) = receipt else {
+        recipient.breaker().give_back(now);
+        return None;
+    };
+    if !asked {
+        recipient.breaker().give_back(now);
+    } else if matches!(receipt.outcome, Outcome::Retry { .. }) {
+        if recipient.breaker().note_failure(now) {
+            tracing::warn!(subscriber = %recipient.id(), "subscriber fails too often; trying it less");
+        }
+    } else if recipient.breaker().note_well() {
+        couriers.look_all(recipient.id());
+    }
+    let attempt = Attempt {
+        at,
+        status_code: receipt.status_code,
+        duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+        error: receipt.error,
+    };
+    let chance = rand::rng().random_range(0.0..=1.0);
+    delivery.settle(attempt, receipt.outcome, recipient.get().ladder(), chance, now);
+    let metrics = &couriers.0.metrics;
+    match delivery.status {
+        DeliveryStatus::Delivered => metrics.deliveries_taken.inc(),
+        DeliveryStatus::Dead => metrics.deliveries_dead.inc(),
+        DeliveryStatus::Pending | DeliveryStatus::Failed => metrics.deliveries_retried.inc(),
+    };
+    if receipt.outcome == Outcome::Gone {
+        recipient.note_gone();
+    }
+    Some(delivery)
+}
+
+/// Records until it is durable or the server stops, and tells the courier.
+pub(super) fn record(
+    couriers: &Couriers,
+    recipient: Arc<Recipient>,
+    ended: Vec<Delivery>,
+    courier: ActorRef<CourierMessage>,
+) {
+    let couriers = couriers.clone();
+    couriers.0.tasks.clone().spawn(async move {
+        let recorded = loop {
+            match couriers.0.store.record_deliveries(&ended).await {
+                Ok(recorded) => break recorded,
+                Err(error) => {
+                    tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
+                    let again = couriers.0.clock.now().plus(STORE_RETRY);
+                    tokio::select! {
+                        () = couriers.0.clock.wait_until(again) => {}
+                        () = couriers.0.stopping.cancelled() => return,
+                    }
+                }
+            }
+        };
+        couriers.note_health(&recipient, &ended).await;
+        let _gone = courier.cast(CourierMessage::Recorded(ended, recorded.into_iter().collect()));
+    });
+}

@@ -1,0 +1,140 @@
+//! What a courier has to bring, in one lane per contact.
+//!
+//! Invariants: of a lane at most one delivery is away, and it is the oldest; a lane whose oldest waits
+//! for its next attempt waits as a whole. It does not wait and it does not bring: the courier does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
+use kabar_core::domain::event::Event;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::ContactId;
+
+/// A delivery and, while it is at hand, its event.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    pub(super) delivery: Delivery,
+    pub(super) event: Option<Arc<Event>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// By the event's number.
+    waiting: BTreeMap<i64, Load>,
+    away: Option<i64>,
+}
+
+impl Lane {
+    /// When it may move on; `None` while something of it is away, or nothing waits.
+    fn due(&self) -> Option<(Timestamp, i64)> {
+        let (sequence, first) = self.waiting.first_key_value().filter(|_| self.away.is_none())?;
+        Some((first.delivery.next_attempt_at?, *sequence))
+    }
+
+    /// How many wait for a further attempt of the oldest.
+    fn held(&self) -> usize {
+        let first = self.waiting.first_key_value();
+        let failed = first.is_some_and(|(_, load)| load.delivery.status == DeliveryStatus::Failed);
+        if failed && self.away.is_none() { self.waiting.len() } else { 0 }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: HashMap<ContactId, Lane>,
+    due: BTreeSet<(Timestamp, i64, ContactId)>,
+    waiting: usize,
+    held: usize,
+    away: usize,
+}
+
+impl Lanes {
+    /// Deliveries that wait or are away.
+    pub(super) const fn open(&self) -> usize {
+        self.waiting + self.away
+    }
+
+    /// Deliveries that are away.
+    pub(super) const fn away(&self) -> usize {
+        self.away
+    }
+
+    /// Deliveries that are away, or wait for nothing but their turn.
+    pub(super) const fn moving(&self) -> usize {
+        self.open() - self.held
+    }
+
+    /// When the next one may go.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, ..)| *at)
+    }
+
+    fn change<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut Lane) -> T) -> T {
+        let lane = self.lanes.entry(contact).or_default();
+        if let Some((at, sequence)) = lane.due() {
+            self.due.remove(&(at, sequence, contact));
+        }
+        self.held -= lane.held();
+        self.waiting -= lane.waiting.len();
+        self.away -= usize::from(lane.away.is_some());
+        let changed = change(lane);
+        self.held += lane.held();
+        self.waiting += lane.waiting.len();
+        self.away += usize::from(lane.away.is_some());
+        if let Some((at, sequence)) = lane.due() {
+            self.due.insert((at, sequence, contact));
+        }
+        if lane.waiting.is_empty() && lane.away.is_none() {
+            self.lanes.remove(&contact);
+        }
+        changed
+    }
+
+    /// Adds a delivery, or takes over its newer row; not if it is away.
+    pub(super) fn put(&mut self, load: Load) {
+        let sequence = load.delivery.sequence;
+        self.change(load.delivery.contact_id, |lane| {
+            if lane.away != Some(sequence) {
+                let before = lane.waiting.remove(&sequence).and_then(|before| before.event);
+                let event = load.event.or(before);
+                lane.waiting.insert(sequence, Load { delivery: load.delivery, event });
+            }
+        });
+    }
+
+    /// Sends the next one on its way, if one is due.
+    pub(super) fn depart(&mut self, now: Timestamp) -> Option<Load> {
+        let (_, sequence, contact) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
+        self.change(contact, |lane| {
+            lane.away = Some(sequence);
+            lane.waiting.remove(&sequence)
+        })
+    }
+
+    /// One that was away has come to an end.
+    pub(super) fn end(&mut self, contact: ContactId) {
+        self.change(contact, |lane| lane.away = None);
+    }
+
+    /// One that was away is to be tried again. What waits behind it need not be at hand until then.
+    pub(super) fn back(&mut self, delivery: Delivery) {
+        self.change(delivery.contact_id, |lane| {
+            lane.away = None;
+            lane.waiting.values_mut().for_each(|behind| behind.event = None);
+            lane.waiting.insert(delivery.sequence, Load { delivery, event: None });
+        });
+    }
+
+    /// Forgets whatever is not away.
+    pub(super) fn clear(&mut self) {
+        let contacts: Vec<ContactId> = self.lanes.keys().copied().collect();
+        for contact in contacts {
+            self.change(contact, |lane| lane.waiting.clear());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

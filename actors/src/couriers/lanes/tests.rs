@@ -1,0 +1,106 @@
+//! Lanes under any use: order, turns, and counts that agree with what is there.
+
+use kabar_core::domain::delivery::{Attempt, Ladder, Outcome};
+use kabar_core::domain::event::EventType;
+use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn load(sequence: i64, contact: u128) -> Load {
+    let id = u128::try_from(sequence).unwrap();
+    let delivery = Delivery {
+        id: DeliveryId::from_bits(id),
+        subscription_id: SubscriptionId::from_bits(1),
+        organisation_id: OrganisationId::from_bits(1),
+        account: 1,
+        sequence,
+        event_id: EventId::from_bits(id),
+        event_type: EventType::MessageStatus,
+        contact_id: ContactId::from_bits(contact),
+        status: DeliveryStatus::Pending,
+        attempts: Vec::new(),
+        attempt_count: 0,
+        tries: 0,
+        next_attempt_at: Some(at(0)),
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    Load { delivery, event: None }
+}
+
+fn failed(mut delivery: Delivery, now: i64) -> Delivery {
+    let attempt = Attempt { at: at(now), status_code: None, duration_ms: 0, error: None };
+    delivery.settle(attempt, Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, at(now));
+    delivery
+}
+
+#[test]
+fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
+    let mut lanes = Lanes::default();
+    for (sequence, contact) in [(1, 7), (2, 7), (3, 8)] {
+        lanes.put(load(sequence, contact));
+    }
+    let first = lanes.depart(at(0)).unwrap().delivery;
+    let other = lanes.depart(at(0)).unwrap().delivery;
+    assert_eq!((first.sequence, other.sequence, lanes.depart(at(0)).is_none()), (1, 3, true));
+    lanes.back(failed(first, 5));
+    assert_eq!((lanes.open(), lanes.away(), lanes.moving()), (3, 1, 1), "two wait for one attempt");
+    assert_eq!(lanes.next_at(), Some(at(10_005)));
+    lanes.end(other.contact_id);
+    let again = lanes.depart(at(10_005)).unwrap().delivery;
+    assert_eq!((again.sequence, again.tries), (1, 1));
+    // What is away is not taken over again.
+    lanes.put(load(1, 7));
+    lanes.end(again.contact_id);
+    assert_eq!(lanes.depart(at(10_005)).unwrap().delivery.sequence, 2);
+    lanes.end(again.contact_id);
+    assert_eq!((lanes.open(), lanes.next_at()), (0, None));
+}
+
+proptest! {
+    #[test]
+    fn each_contact_is_served_in_order_one_at_a_time(
+        contacts in proptest::collection::vec(0_u128..4, 1..40),
+        turns in proptest::collection::vec((0_u8..4, 0_i64..40_000), 0..200),
+    ) {
+        let (mut lanes, mut now) = (Lanes::default(), 0);
+        let mut expected: HashMap<ContactId, Vec<i64>> = HashMap::new();
+        for (sequence, contact) in (1..).zip(&contacts) {
+            lanes.put(load(sequence, *contact));
+            expected.entry(ContactId::from_bits(*contact)).or_default().push(sequence);
+        }
+        let mut taken: HashMap<ContactId, Vec<i64>> = HashMap::new();
+        let mut away: Vec<Delivery> = Vec::new();
+        let mut finish = |lanes: &mut Lanes, delivery: Delivery| {
+            lanes.end(delivery.contact_id);
+            taken.entry(delivery.contact_id).or_default().push(delivery.sequence);
+        };
+        for (turn, pause) in turns {
+            now += pause;
+            match turn {
+                0 | 1 => away.extend(lanes.depart(at(now)).map(|load| load.delivery)),
+                2 => if let Some(delivery) = away.pop() {
+                    let delivery = failed(delivery, now);
+                    if delivery.is_open() { lanes.back(delivery) } else { finish(&mut lanes, delivery) }
+                },
+                _ => if let Some(delivery) = away.pop() { finish(&mut lanes, delivery) },
+            }
+            let mut of: Vec<ContactId> = away.iter().map(|delivery| delivery.contact_id).collect();
+            of.sort_unstable();
+            of.dedup();
+            prop_assert_eq!((of.len(), lanes.away()), (away.len(), away.len()));
+            prop_assert!(lanes.moving() <= lanes.open());
+        }
+        away.drain(..).for_each(|delivery| finish(&mut lanes, delivery));
+        while let Some(load) = lanes.depart(Timestamp::LAST) {
+            finish(&mut lanes, load.delivery);
+        }
+        prop_assert_eq!((lanes.open(), lanes.moving(), lanes.next_at()), (0, 0, None));
+        prop_assert_eq!(taken, expected);
+    }
+}

@@ -1,0 +1,328 @@
+//! Who wants events, and the changes of it.
+//!
+//! Invariants: readers see one consistent roster; a change is durable before it is visible, and visible
+//! before it is acknowledged; writers take turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use imbl::{HashMap, OrdMap};
+use kabar_core::cause::cause;
+use kabar_core::domain::account::Secret;
+use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
+use kabar_core::domain::event::EventTypes;
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId};
+use kabar_core::store::{CourierWork, StoreError};
+use rand::RngExt as _;
+
+use super::courier::CourierMessage;
+use super::recipient::Recipient;
+use super::{Couriers, subscription_of};
+use crate::accounts::Unavailable;
+
+/// Random bytes of a signing secret; 32 characters of base64url.
+const SECRET_BYTES: usize = 24;
+
+/// A subscription to be made.
+#[derive(Debug, Clone)]
+pub struct NewSubscription {
+    /// Where deliveries go; checked already.
+    pub url: Arc<str>,
+    /// At least one type.
+    pub events: EventTypes,
+    /// For a human.
+    pub description: Option<Arc<str>>,
+}
+
+/// Changes of a subscription; `None` leaves a field alone.
+#[derive(Debug, Clone, Default)]
+pub struct SubscriptionPatch {
+    /// New address; checked already.
+    pub url: Option<Arc<str>>,
+    /// New types; events that are not taken in yet go by them.
+    pub events: Option<EventTypes>,
+    /// New description, or none.
+    pub description: Option<Option<Arc<str>>>,
+    /// Stop (`Paused`), or go on (`Active`) with everything that has come meanwhile.
+    pub status: Option<SubscriptionStatus>,
+}
+
+/// One state of the roster. Cheap to fork.
+#[derive(Clone, Default)]
+pub(super) struct Roster {
+    recipients: OrdMap<(OrganisationId, SubscriberId), Arc<Recipient>>,
+    organisations: HashMap<SubscriberId, OrganisationId>,
+}
+
+impl Roster {
+    pub(super) fn of(rows: Vec<Subscription>) -> Self {
+        let mut roster = Self::default();
+        rows.into_iter().for_each(|row| roster.put(row));
+        roster
+    }
+
+    fn put(&mut self, row: Subscription) {
+        let subscriber = Subscriber::Webhook(Arc::new(row));
+        match self.find(subscriber.id()) {
+            Some(recipient) => recipient.set(subscriber),
+            None => {
+                let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
+                self.organisations.insert(id, organisation);
+                self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber)));
+            }
+        }
+    }
+
+    fn drop(&mut self, id: SubscriberId) -> Option<Arc<Recipient>> {
+        let organisation = self.organisations.remove(&id)?;
+        self.recipients.remove(&(organisation, id))
+    }
+
+    pub(super) fn find(&self, id: SubscriberId) -> Option<&Arc<Recipient>> {
+        self.recipients.get(&(*self.organisations.get(&id)?, id))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Recipient>> {
+        self.recipients.values()
+    }
+
+    pub(super) fn of_organisation(&self, id: OrganisationId) -> impl Iterator<Item = &Arc<Recipient>> {
+        let first = (id, SubscriberId::Webhook(SubscriptionId::from_bits(0)));
+        self.recipients.range(first..).take_while(move |((of, _), _)| *of == id).map(|(_, one)| one)
+    }
+}
+
+fn unwritten(error: &StoreError) -> Unavailable {
+    Unavailable::of(error, "subscription not written")
+}
+
+fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
+    let entropy: [u8; SECRET_BYTES] = rand::rng().random();
+    SigningSecret {
+        id: SigningSecretId::from_bits(ids.next_bits(now.millis())),
+        secret: Secret::new(&format!("whsec_{}", URL_SAFE_NO_PAD.encode(entropy))),
+        created_at: now,
+        expires_at: None,
+    }
+}
+
+impl Couriers {
+    fn publish(&self, change: impl FnOnce(&mut Roster)) {
+        let mut next = Roster::clone(&self.0.roster.load());
+        change(&mut next);
+        self.0.roster.store(Arc::new(next));
+    }
+
+    /// A tenant's subscriptions, newest first.
+    #[must_use]
+    pub fn subscriptions_of(&self, organisation: OrganisationId) -> Vec<Arc<Subscription>> {
+        let roster = self.0.roster.load();
+        let rows = roster.of_organisation(organisation).map(|one| subscription_of(&one.get()).clone());
+        let mut rows: Vec<_> = rows.collect();
+        rows.reverse();
+        rows
+    }
+
+    /// A tenant's subscription.
+    #[must_use]
+    pub fn subscription(
+        &self,
+        organisation: OrganisationId,
+        id: SubscriptionId,
+    ) -> Option<Arc<Subscription>> {
+        let roster = self.0.roster.load();
+        let found = roster.find(SubscriberId::Webhook(id))?.get();
+        (found.organisation_id() == organisation).then(|| subscription_of(&found).clone())
+    }
+
+    /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn create_subscription(
+        &self,
+        organisation_id: OrganisationId,
+        new: NewSubscription,
+    ) -> Result<Arc<Subscription>, Unavailable> {
+        let mut ids = self.0.writing.lock().await;
+        let now = self.0.clock.now();
+        let subscription = Subscription {
+            id: SubscriptionId::from_bits(ids.next_bits(now.millis())),
+            organisation_id,
+            url: new.url,
+            events: new.events,
+            description: new.description,
+            status: SubscriptionStatus::Active,
+            dead_in_row: 0,
+            secrets: vec![fresh_secret(&mut *ids, now)],
+            created_at: now,
+            updated_at: now,
+        };
+        self.0.store.insert_subscription(&subscription).await.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put(subscription.clone()));
+        let id = SubscriberId::Webhook(subscription.id);
+        // What was committed between the cursor and this moment has rung for nobody.
+        self.take_up_all(CourierWork::Of(id)).await;
+        Ok(Arc::new(subscription))
+    }
+
+    /// Changes a subscription; `None` when the tenant has none of this id. One that goes on begins to
+    /// count deliveries given up afresh.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn patch_subscription(
+        &self,
+        organisation: OrganisationId,
+        id: SubscriptionId,
+        patch: SubscriptionPatch,
+    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(found) = self.subscription(organisation, id) else { return Ok(None) };
+        let mut row = Subscription::clone(&found);
+        row.url = patch.url.unwrap_or(row.url);
+        row.events = patch.events.unwrap_or(row.events);
+        row.description = patch.description.unwrap_or(row.description);
+        if let Some(status) = patch.status {
+            if status == SubscriptionStatus::Active && row.status != status {
+                row.dead_in_row = 0;
+            }
+            row.status = status;
+        }
+        self.rewrite(row).await.map(Some)
+    }
+
+    async fn rewrite(&self, mut row: Subscription) -> Result<Arc<Subscription>, Unavailable> {
+        row.updated_at = self.0.clock.now().max(row.updated_at);
+        self.0.store.update_subscription(&row).await.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put(row.clone()));
+        let id = SubscriberId::Webhook(row.id);
+        self.look_all(id);
+        if row.status == SubscriptionStatus::Active {
+            self.take_up_all(CourierWork::Of(id)).await;
+        }
+        Ok(Arc::new(row))
+    }
+
+    /// Adds a secret, which is the last one of the subscription's; the older ones expire after
+    /// `older_for`. `None` when the tenant has no such subscription.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn add_signing_secret(
+        &self,
+        organisation: OrganisationId,
+        id: SubscriptionId,
+        older_for: Duration,
+    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+        let mut ids = self.0.writing.lock().await;
+        let Some(found) = self.subscription(organisation, id) else { return Ok(None) };
+        let now = self.0.clock.now();
+        let (secret, until) = (fresh_secret(&mut *ids, now), now.plus(older_for));
+        let written = self.0.store.insert_signing_secret(id, &secret, until).await;
+        written.map_err(|error| unwritten(&error))?;
+        let mut row = Subscription::clone(&found);
+        for older in &mut row.secrets {
+            older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
+        }
+        row.secrets.push(secret);
+        row.updated_at = now;
+        self.publish(|next| next.put(row.clone()));
+        Ok(Some(Arc::new(row)))
+    }
+
+    /// Deletes a subscription; `false` when the tenant has none of this id.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn delete_subscription(
+        &self,
+        organisation: OrganisationId,
+        id: SubscriptionId,
+    ) -> Result<bool, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        if self.subscription(organisation, id).is_none() {
+            return Ok(false);
+        }
+        let deleted = self.0.store.delete_subscription(id, self.0.clock.now()).await;
+        deleted.map_err(|error| unwritten(&error))?;
+        self.retire(SubscriberId::Webhook(id));
+        Ok(true)
+    }
+
+    /// Takes a subscriber off the roster; its couriers find it stopped, and leave.
+    fn retire(&self, id: SubscriberId) {
+        self.publish(|next| {
+            if let Some(recipient) = next.drop(id) {
+                let row = Subscription::clone(subscription_of(&recipient.get()));
+                let stopped = Subscription { status: SubscriptionStatus::Disabled, ..row };
+                recipient.set(Subscriber::Webhook(Arc::new(stopped)));
+            }
+        });
+        self.look_all(id);
+    }
+
+    /// Takes over what other nodes have changed after this revision of the directory. Returns the
+    /// subscribers whose couriers are to be looked after.
+    pub(crate) async fn follow(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
+        let _turn = self.0.writing.lock().await;
+        let (changed, deleted) = self.0.store.subscription_changes(after).await?;
+        let ids: Vec<_> = changed.iter().map(|row| SubscriberId::Webhook(row.id)).collect();
+        if !changed.is_empty() {
+            self.publish(|next| changed.into_iter().for_each(|row| next.put(row)));
+        }
+        for id in &ids {
+            self.tell(*id, || CourierMessage::Reload);
+        }
+        deleted.into_iter().for_each(|id| self.retire(SubscriberId::Webhook(id)));
+        Ok(ids)
+    }
+
+    /// Counts what these outcomes say of a subscriber's health; too much of it stops the subscriber.
+    pub(super) async fn note_health(&self, recipient: &Recipient, ended: &[Delivery]) {
+        let (mut taken, mut deaths) = (false, 0_u32);
+        for delivery in ended {
+            match delivery.status {
+                DeliveryStatus::Delivered => (taken, deaths) = (true, 0),
+                DeliveryStatus::Dead => deaths = deaths.saturating_add(1),
+                DeliveryStatus::Pending | DeliveryStatus::Failed => {}
+            }
+        }
+        let known = subscription_of(&recipient.get()).clone();
+        let gone = recipient.take_gone();
+        if deaths == 0 && !gone && (!taken || known.dead_in_row == 0) {
+            return;
+        }
+        let _turn = self.0.writing.lock().await;
+        let noted = self.0.store.note_deaths(known.id, taken, deaths).await;
+        let row = Subscription::clone(subscription_of(&recipient.get()));
+        match noted {
+            Ok(Some((status, dead_in_row))) => {
+                let mut row = Subscription { status, dead_in_row, ..row };
+                if gone && row.status == SubscriptionStatus::Active {
+                    row.status = SubscriptionStatus::Paused;
+                    // Said in the log; the next 410 tries again.
+                    let _unavailable = self.rewrite(row).await;
+                    tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
+                    return;
+                }
+                if status != known.status {
+                    tracing::warn!(subscription = %known.id, status = status.as_str(), "subscription stopped");
+                }
+                self.publish(|next| {
+                    if next.find(SubscriberId::Webhook(row.id)).is_some() {
+                        next.put(row.clone());
+                    }
+                });
+                self.look_all(SubscriberId::Webhook(row.id));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(error = cause(&error), "health of a subscription not noted"),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Couriers over a real store, with a sink that plays a script and a clock that stands still.
+
+mod script;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kabar_core::domain::command::Command;
+use kabar_core::domain::delivery::{DeliveryStatus, Outcome};
+use kabar_core::domain::event::{EventType, EventTypes};
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
+use kabar_core::domain::subscription::{DEAD_IN_ROW_MAX, SubscriptionStatus};
+use kabar_core::store::CourierWork;
+
+use super::SubscriptionPatch;
+use super::courier::WINDOW;
+use crate::accounts::tests::fixture::inbound;
+use script::{Stage, Turn, patiently};
+
+const RETRY: Outcome = Outcome::Retry { after: None };
+
+#[tokio::test]
+async fn events_arrive_in_order_per_conversation_even_when_one_must_be_repeated() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    // The second message of the first contact fails twice.
+    stage.sink.plays(|call| {
+        Turn::Answer(if call.sequence == call.of_second && call.attempt < 3 {
+            RETRY
+        } else {
+            Outcome::Delivered
+        })
+    });
+    for n in 1..=3 {
+        stage.ground.ingest(0, n).await;
+        stage.ground.ingest(1, n).await;
+    }
+    stage.until_taken(4).await;
+    for tries in 1..3 {
+        stage.until_next_attempt(subscription.id, tries).await;
+    }
+    stage.until_taken(6).await;
+    let calls = stage.sink.calls();
+    let of = |contact| calls.iter().filter(|call| call.contact == contact).collect::<Vec<_>>();
+    for contact in stage.sink.contacts() {
+        assert!(of(contact).is_sorted_by_key(|call| (call.sequence, call.attempt)), "{:?}", of(contact));
+    }
+    let repeated: Vec<_> = calls.iter().filter(|call| call.sequence == call.of_second).collect();
+    assert_eq!(repeated.iter().map(|call| call.attempt).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(
+        repeated.iter().all(|call| call.event == repeated[0].event && call.delivery == repeated[0].delivery)
+    );
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 6).await;
+}
+
+#[tokio::test]
+async fn conversations_go_in_parallel_up_to_a_limit_and_beyond_the_window_the_log_waits() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Hang);
+    let messages = 1..=u32::try_from(WINDOW).unwrap() + 300;
+    stage.ground.run(Command::Ingest(messages.clone().map(|n| inbound(n % 400, n)).collect())).await;
+    stage.sink.until_hanging(64).await;
+    let all = i64::try_from(messages.count()).unwrap();
+    let head = stage.place(subscription.id).await.head;
+    assert!(stage.open_rows(subscription.id).await == WINDOW && head >= all, "the rest is in the log");
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.sink.let_go();
+    stage.until_taken(WINDOW + 300).await;
+    assert_eq!(stage.sink.peak.load(Ordering::Relaxed), 64);
+    assert_eq!(stage.place(subscription.id).await.cursor, head);
+}
+
+#[tokio::test]
+async fn a_courier_that_dies_before_its_record_delivers_again_under_the_same_ids() {
+    let stage = Stage::open().await;
+    stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Hang);
+    stage.ground.ingest(0, 1).await;
+    stage.ground.ingest(0, 2).await;
+    stage.sink.until_hanging(1).await;
+    // The sink has it, nobody has recorded that.
+    stage.couriers().let_go();
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.couriers().take_up_all(CourierWork::OfAccount(stage.account())).await;
+    stage.until_taken(2).await;
+    let calls = stage.sink.calls();
+    assert_eq!(calls.len(), 3);
+    assert_eq!((calls[0].event, calls[0].delivery), (calls[1].event, calls[1].delivery));
+    assert!(calls[1].sequence < calls[2].sequence);
+}
+
+#[tokio::test]
+async fn one_that_hangs_does_not_hold_another_up() {
+    let stage = Stage::open().await;
+    let (slow, fast) = (stage.subscribe().await, stage.subscribe().await);
+    stage.sink.plays(move |call| {
+        if call.subscription == slow.id { Turn::Hang } else { Turn::Answer(Outcome::Delivered) }
+    });
+    for n in 1..=100 {
+        stage.ground.ingest(n, 1).await;
+    }
+    stage.until_recorded(fast.id, DeliveryStatus::Delivered, 100).await;
+    assert_eq!(stage.sink.peak.load(Ordering::Relaxed), 64, "all of the other's attempts are under way");
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_do_leaves_and_costs_no_statement() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.ground.ingest(0, 1).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
+    stage.until_nobody_works().await;
+    let before = stage.ground.store.statements_executed();
+    for _ in 0..60 {
+        stage.ground.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.ground.store.statements_executed(), before);
+    stage.ground.ingest(0, 2).await;
+    stage.until_taken(2).await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(RETRY));
+    for contact in 0..10 {
+        stage.ground.ingest(contact, 1).await;
+    }
+    stage.until_recorded(subscription.id, DeliveryStatus::Failed, 10).await;
+    for contact in 10..30 {
+        stage.ground.ingest(contact, 1).await;
+    }
+    stage.until_metric("kabar_open_breakers 1").await;
+    assert_eq!(stage.sink.calls().len(), 10, "the breaker is open");
+    stage.ground.clock.advance(Duration::from_secs(5));
+    patiently(async || stage.sink.calls().len() == 11).await;
+    // That probe has failed as well: nothing more for ten seconds.
+    stage.until_recorded(subscription.id, DeliveryStatus::Failed, 11).await;
+    assert_eq!(stage.sink.calls().len(), 11);
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    patiently(async || {
+        stage.ground.clock.advance(Duration::from_secs(1));
+        stage.sink.taken() == 30
+    })
+    .await;
+    stage.until_metric("kabar_open_breakers 0").await;
+}
+
+#[tokio::test]
+async fn deliveries_are_given_up_at_the_end_of_the_ladder() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(RETRY));
+    stage.ground.ingest(0, 1).await;
+    for tries in 1..8 {
+        stage.until_next_attempt(subscription.id, tries).await;
+    }
+    stage.until_recorded(subscription.id, DeliveryStatus::Dead, 1).await;
+    let page = stage.list(subscription.id).await;
+    assert_eq!((page[0].attempt_count, page[0].attempts.len(), page[0].next_attempt_at), (8, 8, None));
+    patiently(async || stage.subscription(subscription.id).dead_in_row == 1).await;
+    assert!(
+        stage
+            .ground
+            .accounts
+            .couriers()
+            .replay(stage.ground.organisation, page[0].id)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.until_taken(1).await;
+    let calls = stage.sink.calls();
+    assert_eq!(calls.last().map(|call| (call.attempt, call.delivery)), Some((9, page[0].id)));
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
+    patiently(async || stage.subscription(subscription.id).dead_in_row == 0).await;
+}
+
+#[tokio::test]
+async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Rejected));
+    for contact in 0..DEAD_IN_ROW_MAX {
+        stage.ground.ingest(contact, 1).await;
+    }
+    patiently(async || stage.subscription(subscription.id).status == SubscriptionStatus::Disabled).await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.ground.ingest(99, 1).await;
+    patiently(async || stage.couriers().desks().is_empty()).await;
+    assert_eq!(stage.sink.taken(), 0);
+    stage.set(subscription.id, SubscriptionStatus::Active).await;
+    stage.until_taken(1).await;
+    let mut filter = DeliveryFilter::of(stage.ground.organisation);
+    filter.subscription_id = Some(subscription.id);
+    filter.status = Some(DeliveryStatus::Dead);
+    let replayed = stage.couriers().replay_many(&filter).await.unwrap().unwrap();
+    assert_eq!((replayed.enqueued, replayed.capped), (24, false));
+    stage.until_taken(25).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 25).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Gone));
+    stage.ground.ingest(0, 1).await;
+    patiently(async || stage.subscription(subscription.id).status == SubscriptionStatus::Paused).await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.ground.ingest(0, 2).await;
+    stage.set(subscription.id, SubscriptionStatus::Active).await;
+    stage.until_taken(1).await;
+    stage.set(subscription.id, SubscriptionStatus::Paused).await;
+    stage.ground.ingest(0, 3).await;
+    patiently(async || stage.couriers().desks().is_empty()).await;
+    assert_eq!(stage.sink.taken(), 1);
+    assert!(stage.couriers().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap());
+    assert!(!stage.couriers().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap());
+    stage.ground.ingest(0, 4).await;
+    assert!(stage.couriers().desks().is_empty());
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_is_tried_again() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|call| if call.attempt == 1 { Turn::Panic } else { Turn::Answer(Outcome::Delivered) });
+    stage.ground.ingest(0, 1).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Failed, 1).await;
+    stage.ground.clock.advance(Duration::from_secs(12));
+    stage.until_taken(1).await;
+}
+
+#[tokio::test]
+async fn what_nobody_wants_rings_nobody() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    let patch = SubscriptionPatch {
+        events: Some([EventType::MessageStatus].into_iter().collect::<EventTypes>()),
+        ..SubscriptionPatch::default()
+    };
+    stage.couriers().patch_subscription(stage.ground.organisation, subscription.id, patch).await.unwrap();
+    // A courier that looks all the same finds nothing, and passes it by.
+    stage.ground.ingest(0, 1).await;
+    stage.couriers().take_up_all(CourierWork::OfAccount(stage.account())).await;
+    patiently(async || stage.place(subscription.id).await.cursor > 0).await;
+    stage.until_nobody_works().await;
+    stage.ground.ingest(0, 2).await;
+    assert!(stage.couriers().desks().is_empty() && stage.sink.calls().is_empty());
+    let query = DeliveryQuery {
+        filter: DeliveryFilter::of(stage.ground.organisation),
+        limit: Limit::default(),
+        after: None,
+    };
+    assert!(stage.couriers().deliveries(&query).await.unwrap().rows.is_empty());
+}

@@ -1,0 +1,246 @@
+//! A stage with one account, and a sink that answers as it is told.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kabar_core::domain::delivery::{Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
+use kabar_core::ids::{ContactId, DeliveryId, EventId, SubscriptionId};
+use kabar_core::ports::{Parcel, Receipt, Sink};
+use kabar_core::store::CourierPlace;
+use tokio::sync::watch;
+
+use crate::accounts::AccountsOptions;
+use crate::accounts::tests::fixture::Ground;
+use crate::couriers::{Couriers, NewSubscription, SubscriptionPatch};
+
+/// What the sink does with a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Turn {
+    Answer(Outcome),
+    /// Does not answer until it is let go, and then as the script says by then.
+    Hang,
+    Panic,
+}
+
+/// A call, as the sink saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub(super) subscription: SubscriptionId,
+    pub(super) delivery: DeliveryId,
+    pub(super) event: EventId,
+    pub(super) sequence: i64,
+    pub(super) contact: ContactId,
+    pub(super) attempt: u32,
+    /// The second event that the first contact of all has brought; 0 until it is there.
+    pub(super) of_second: i64,
+}
+
+type Play = Arc<dyn Fn(&Call) -> Turn + Send + Sync>;
+
+pub(super) struct Script {
+    play: Mutex<Play>,
+    calls: Mutex<Vec<Call>>,
+    taken: AtomicUsize,
+    hanging: AtomicUsize,
+    /// The most attempts that hung together.
+    pub(super) peak: AtomicUsize,
+    released: watch::Sender<u64>,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self {
+            play: Mutex::new(Arc::new(|_: &Call| Turn::Answer(Outcome::Delivered))),
+            calls: Mutex::default(),
+            taken: AtomicUsize::new(0),
+            hanging: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            released: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn plays(&self, play: impl Fn(&Call) -> Turn + Send + Sync + 'static) {
+        *self.play.lock().unwrap() = Arc::new(play);
+    }
+
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(super) fn contacts(&self) -> Vec<ContactId> {
+        let mut contacts: Vec<_> = self.calls().iter().map(|call| call.contact).collect();
+        contacts.sort_unstable();
+        contacts.dedup();
+        contacts
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn until_hanging(&self, attempts: usize) {
+        patiently(async || self.hanging.load(Ordering::Acquire) >= attempts).await;
+    }
+
+    pub(super) fn let_go(&self) {
+        self.released.send_modify(|times| *times += 1);
+    }
+
+    fn turn(&self, call: &Call) -> Turn {
+        let play = self.play.lock().unwrap().clone();
+        play(call)
+    }
+
+    fn note(&self, parcel: &Parcel) -> Call {
+        let Subscriber::Webhook(subscription) = &parcel.subscriber;
+        let mut calls = self.calls.lock().unwrap();
+        let mut call = Call {
+            subscription: subscription.id,
+            delivery: parcel.delivery_id,
+            event: parcel.event.id,
+            sequence: parcel.event.sequence,
+            contact: parcel.event.kind.contact_id(),
+            attempt: parcel.attempt,
+            of_second: 0,
+        };
+        let first = calls.first().copied().unwrap_or(call);
+        let later = calls
+            .iter()
+            .chain([&call])
+            .find(|one| one.contact == first.contact && one.sequence > first.sequence);
+        call.of_second = later.map_or(0, |one| one.sequence);
+        calls.push(call);
+        call
+    }
+}
+
+impl Sink for Script {
+    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        Box::pin(async move {
+            let mut released = self.released.subscribe();
+            let call = self.note(&parcel);
+            let mut turn = self.turn(&call);
+            if matches!(turn, Turn::Hang) {
+                let now = self.hanging.fetch_add(1, Ordering::AcqRel) + 1;
+                self.peak.fetch_max(now, Ordering::AcqRel);
+                released.changed().await.unwrap();
+                self.hanging.fetch_sub(1, Ordering::AcqRel);
+                turn = self.turn(&call);
+            }
+            let Turn::Answer(outcome) = turn else { panic!("as the script says") };
+            self.taken.fetch_add(usize::from(outcome == Outcome::Delivered), Ordering::AcqRel);
+            Receipt { outcome, status_code: None, error: None }
+        })
+    }
+}
+
+/// Returns when this holds; fails when it does not come about.
+pub(super) async fn patiently<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it did not come about");
+}
+
+pub(super) struct Stage {
+    pub(super) ground: Ground,
+    pub(super) sink: Arc<Script>,
+}
+
+impl Stage {
+    pub(super) async fn open() -> Self {
+        let sink = Arc::new(Script::new());
+        Self { ground: Ground::open_with(AccountsOptions::default(), sink.clone()).await, sink }
+    }
+
+    pub(super) fn couriers(&self) -> &Couriers {
+        self.ground.accounts.couriers()
+    }
+
+    pub(super) fn account(&self) -> i64 {
+        self.ground.slot.account().number
+    }
+
+    /// A subscription to inbound messages.
+    pub(super) async fn subscribe(&self) -> Arc<Subscription> {
+        let new = NewSubscription {
+            url: "https://example.com/".into(),
+            events: [EventType::MessageReceived].into_iter().collect(),
+            description: None,
+        };
+        self.couriers().create_subscription(self.ground.organisation, new).await.unwrap()
+    }
+
+    pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {
+        self.couriers().subscription(self.ground.organisation, id).unwrap()
+    }
+
+    pub(super) async fn set(&self, id: SubscriptionId, status: SubscriptionStatus) {
+        let patch = SubscriptionPatch { status: Some(status), ..SubscriptionPatch::default() };
+        let patched = self.couriers().patch_subscription(self.ground.organisation, id, patch).await;
+        assert_eq!(patched.unwrap().unwrap().status, status);
+    }
+
+    pub(super) async fn until_taken(&self, deliveries: usize) {
+        patiently(async || self.sink.taken() >= deliveries).await;
+    }
+
+    pub(super) async fn until_metric(&self, line: &str) {
+        patiently(async || {
+            self.ground.accounts.refresh_gauges();
+            self.ground.says(line)
+        })
+        .await;
+    }
+
+    pub(super) async fn list(&self, id: SubscriptionId) -> Vec<Delivery> {
+        let mut filter = DeliveryFilter::of(self.ground.organisation);
+        filter.subscription_id = Some(id);
+        let query = DeliveryQuery { filter, limit: Limit::new(100).unwrap(), after: None };
+        self.couriers().deliveries(&query).await.unwrap().rows
+    }
+
+    /// So many of the newest hundred.
+    pub(super) async fn count(&self, id: SubscriptionId, status: DeliveryStatus) -> usize {
+        self.list(id).await.iter().filter(|row| row.status == status).count()
+    }
+
+    pub(super) async fn until_recorded(&self, id: SubscriptionId, status: DeliveryStatus, rows: usize) {
+        patiently(async || self.count(id, status).await == rows).await;
+    }
+
+    /// Waits until so many tries of a delivery have failed, and lets time pass until the next.
+    pub(super) async fn until_next_attempt(&self, id: SubscriptionId, tries: u32) {
+        let failed = |row: &Delivery| row.status == DeliveryStatus::Failed && row.tries == tries;
+        patiently(async || self.list(id).await.iter().any(failed)).await;
+        let rows = self.list(id).await;
+        let next = rows.iter().find(|row| failed(row)).and_then(|row| row.next_attempt_at).unwrap();
+        self.ground.clock.advance(next.since(self.ground.clock.now()).unwrap_or_default());
+    }
+
+    /// Lets time pass until every courier has left.
+    pub(super) async fn until_nobody_works(&self) {
+        patiently(async || {
+            self.ground.clock.advance(Duration::from_secs(1));
+            self.couriers().desks().is_empty()
+        })
+        .await;
+    }
+
+    pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
+        self.ground.store.open_deliveries(id, self.account(), 0, 10_000).await.unwrap().len()
+    }
+
+    pub(super) async fn place(&self, id: SubscriptionId) -> CourierPlace {
+        self.ground.store.courier_place(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
+    }
+}
