@@ -207,7 +207,9 @@ impl Courier {
         let events: Vec<Arc<Event>> = match read {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
             Err(error) => {
-                departing.into_iter().for_each(|load| self.lanes.back(load.delivery));
+                for load in departing {
+                    self.lanes.back(load.delivery);
+                }
                 self.recipient.breaker().give_back(now);
                 return Err(error);
             }

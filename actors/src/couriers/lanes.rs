@@ -43,7 +43,7 @@ impl Lane {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: HashMap<ContactId, Lane>,
+    of: HashMap<ContactId, Lane>,
     due: BTreeSet<(Timestamp, i64, ContactId)>,
     waiting: usize,
     held: usize,
@@ -72,7 +72,7 @@ impl Lanes {
     }
 
     fn change<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut Lane) -> T) -> T {
-        let lane = self.lanes.entry(contact).or_default();
+        let lane = self.of.entry(contact).or_default();
         if let Some((at, sequence)) = lane.due() {
             self.due.remove(&(at, sequence, contact));
         }
@@ -87,7 +87,7 @@ impl Lanes {
             self.due.insert((at, sequence, contact));
         }
         if lane.waiting.is_empty() && lane.away.is_none() {
-            self.lanes.remove(&contact);
+            self.of.remove(&contact);
         }
         changed
     }
@@ -129,7 +129,7 @@ impl Lanes {
 
     /// Forgets whatever is not away.
     pub(super) fn clear(&mut self) {
-        let contacts: Vec<ContactId> = self.lanes.keys().copied().collect();
+        let contacts: Vec<ContactId> = self.of.keys().copied().collect();
         for contact in contacts {
             self.change(contact, |lane| lane.waiting.clear());
         }

@@ -62,19 +62,20 @@ pub(super) struct Roster {
 impl Roster {
     pub(super) fn of(rows: Vec<Subscription>) -> Self {
         let mut roster = Self::default();
-        rows.into_iter().for_each(|row| roster.put(row));
+        for row in rows {
+            roster.put(row);
+        }
         roster
     }
 
     fn put(&mut self, row: Subscription) {
         let subscriber = Subscriber::Webhook(Arc::new(row));
-        match self.find(subscriber.id()) {
-            Some(recipient) => recipient.set(subscriber),
-            None => {
-                let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
-                self.organisations.insert(id, organisation);
-                self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber)));
-            }
+        if let Some(recipient) = self.find(subscriber.id()) {
+            recipient.set(subscriber);
+        } else {
+            let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
+            self.organisations.insert(id, organisation);
+            self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber)));
         }
     }
 
@@ -279,7 +280,9 @@ impl Couriers {
         for id in &ids {
             self.tell(*id, || CourierMessage::Reload);
         }
-        deleted.into_iter().for_each(|id| self.retire(SubscriberId::Webhook(id)));
+        for id in deleted {
+            self.retire(SubscriberId::Webhook(id));
+        }
         Ok(ids)
     }
 
