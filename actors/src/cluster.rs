@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::ids::{NodeId, ulid};
-use kabar_core::store::{Presence, Renewed, Store, StoreError};
+use kabar_core::store::{Presence, Renewed, Stay, Store, StoreError};
 
 /// How often a server that is alone makes sure that it still is.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -71,7 +71,25 @@ struct State {
     serves_until_ms: AtomicU64,
     nodes: AtomicU32,
     began: Instant,
-    presence: tokio::sync::Mutex<Option<Presence>>,
+    seat: tokio::sync::Mutex<Seat>,
+}
+
+/// The place, and the one before it.
+#[derive(Default)]
+struct Seat {
+    held: Option<Presence>,
+    last: Option<Stay>,
+}
+
+/// What taking the place has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occupied {
+    /// Nobody was there since this server lost it.
+    Again,
+    /// Somebody may have been there before.
+    Anew,
+    /// Somebody is there.
+    Not,
 }
 
 /// See the module. Cheap to clone.
@@ -98,12 +116,12 @@ impl Cluster {
             serves_until_ms: AtomicU64::new(0),
             nodes: AtomicU32::new(1),
             began: Instant::now(),
-            presence: tokio::sync::Mutex::new(None),
+            seat: tokio::sync::Mutex::default(),
         };
         let cluster = Self(Arc::new(state));
         let patience = if cluster.0.store.is_shared() { ENTRY_PATIENCE } else { ENTRY_PATIENCE_FILE };
         let mut waiting = false;
-        while !cluster.occupy().await? {
+        while cluster.occupy().await? == Occupied::Not {
             if cluster.0.began.elapsed() > patience {
                 return Err(EntryError::Taken);
             }
@@ -150,12 +168,15 @@ impl Cluster {
         u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(FOR_GOOD)
     }
 
-    /// Holds the place; `false` when somebody is in the way.
-    async fn occupy(&self) -> Result<bool, StoreError> {
-        let entered = self.0.store.enter(!self.is_shared()).await?;
-        let occupied = entered.is_some();
-        *self.0.presence.lock().await = entered;
-        Ok(occupied)
+    /// Takes the place.
+    async fn occupy(&self) -> Result<Occupied, StoreError> {
+        let mut seat = self.0.seat.lock().await;
+        seat.held = self.0.store.enter(!self.is_shared(), seat.last.as_ref()).await?;
+        let Some(held) = &seat.held else { return Ok(Occupied::Not) };
+        let stay = held.stay();
+        let again = seat.last.as_ref().is_some_and(|last| held.follows(last));
+        seat.last = Some(stay);
+        Ok(if again { Occupied::Again } else { Occupied::Anew })
     }
 
     /// Starts serving, under a fresh id.
@@ -185,19 +206,21 @@ impl Cluster {
     pub(crate) async fn look(&self) -> Standing {
         if !self.is_present().await {
             match self.occupy().await {
-                Ok(true) => tracing::info!("back on the database"),
-                Ok(false) => {
+                Ok(Occupied::Again) => tracing::info!("back on the database"),
+                // Nodes see by the lease what they have lost.
+                Ok(Occupied::Anew) if self.is_shared() => tracing::info!("back on the database"),
+                Ok(Occupied::Anew) => {
+                    tracing::warn!("back on the database, where another kabar was; loading everything anew");
+                    self.stop_serving();
+                    return Standing::Lost;
+                }
+                Ok(Occupied::Not) => {
                     tracing::error!("another kabar has taken the database; serving nothing until it is gone");
                     self.stop_serving();
                     return Standing::Lost;
                 }
                 // Alone it goes on from memory; as a node, until its lease ends.
                 Err(_away) => return Standing::Kept,
-            }
-            if !self.is_shared() {
-                // Somebody may have come and gone meanwhile.
-                self.stop_serving();
-                return Standing::Lost;
             }
         }
         if !self.is_shared() {
@@ -223,13 +246,13 @@ impl Cluster {
     }
 
     async fn is_present(&self) -> bool {
-        let mut presence = self.0.presence.lock().await;
-        let Some(held) = presence.as_mut() else { return false };
+        let mut seat = self.0.seat.lock().await;
+        let Some(held) = seat.held.as_mut() else { return false };
         match held.check().await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(error = cause(&error), "the database has let go of this server");
-                *presence = None;
+                seat.held = None;
                 false
             }
         }
@@ -237,7 +260,7 @@ impl Cluster {
 
     /// Serves again after everything that was lost has been let go of; `false` when it cannot yet.
     pub(crate) async fn serve_again(&self, clock: &Clock) -> bool {
-        if !self.is_present().await && !matches!(self.occupy().await, Ok(true)) {
+        if !self.is_present().await && !matches!(self.occupy().await, Ok(Occupied::Again | Occupied::Anew)) {
             return false;
         }
         match self.begin(clock).await {
@@ -257,6 +280,6 @@ impl Cluster {
         {
             tracing::warn!(error = cause(&error), "the others will notice only by the lease's end");
         }
-        *self.0.presence.lock().await = None;
+        self.0.seat.lock().await.held = None;
     }
 }

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 pub use self::courier::{CourierPlace, CourierWork, Intake};
 pub use self::delivery::Reopened;
-pub use self::engine::Presence;
+pub use self::engine::{Presence, Stay};
 pub use self::node::Renewed;
 pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;

@@ -8,6 +8,7 @@ mod answer;
 mod child;
 mod client;
 pub(crate) mod database;
+pub(crate) mod postgres;
 pub(crate) mod redis;
 mod shape;
 mod tenant;

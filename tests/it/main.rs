@@ -26,6 +26,7 @@ mod messages;
 mod meta;
 mod operator;
 mod paging;
+mod postgres_faults;
 mod response_cache;
 mod send_crashes;
 mod sending;

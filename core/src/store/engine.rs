@@ -4,6 +4,7 @@
 //! a bad row is an error and never a panic. It knows no table: statements belong to the nouns.
 
 mod postgres;
+mod presence;
 mod sqlite;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
+pub use self::presence::{Presence, Stay};
 use super::StoreError;
 use super::dialect::{Bulk, Dialect};
 
@@ -199,12 +201,18 @@ impl Engine {
     }
 
     /// See [`Store::enter`](super::Store::enter).
-    pub(super) async fn enter(&self, alone: bool) -> Result<Option<Presence>, StoreError> {
+    pub(super) async fn enter(
+        &self,
+        alone: bool,
+        last: Option<&Stay>,
+    ) -> Result<Option<Presence>, StoreError> {
         Ok(match &self.database {
-            Database::Sqlite(database) => database.enter()?.map(Place::Sqlite),
-            Database::Postgres(database) => database.enter(alone).await?.map(Place::Postgres),
-        }
-        .map(Presence))
+            Database::Sqlite(database) => database.enter()?.map(Presence::sqlite),
+            Database::Postgres(database) => {
+                let last = last.and_then(Stay::postgres);
+                database.enter(alone, last).await?.map(Presence::postgres)
+            }
+        })
     }
 
     /// Opens the connection that writes. There must be one at a time.
@@ -231,36 +239,6 @@ fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> Row) -> Vec<Row> {
 
 fn unusable(why: &'static str) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Configuration(why.into()))
-}
-
-/// A server's place on a database; others stay away as long as it lasts.
-pub struct Presence(Place);
-
-enum Place {
-    Sqlite(sqlite::Lock),
-    Postgres(postgres::Lock),
-}
-
-impl std::fmt::Debug for Presence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Presence")
-    }
-}
-
-impl Presence {
-    /// Whether it lasts still.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database has let go of it, or does not answer.
-    pub async fn check(&mut self) -> Result<(), StoreError> {
-        match &mut self.0 {
-            Place::Sqlite(lock) => {
-                lock.check();
-                Ok(())
-            }
-            Place::Postgres(lock) => Ok(lock.check().await?),
-        }
-    }
 }
 
 /// Reads that see the same commits. Dropping it ends them.

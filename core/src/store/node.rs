@@ -8,11 +8,14 @@
 use std::time::Duration;
 
 use super::dialect::Dialect;
-use super::engine::{Presence, Row};
+use super::engine::{Presence, Row, Stay};
 use super::{Store, StoreError};
 use crate::ids::NodeId;
 
 const TABLE: &str = "nodes";
+
+/// Tries to become an account's owner before it is said that somebody else was faster.
+const TAKE_OVER_TRIES: usize = 3;
 
 /// PostgreSQL's clock in milliseconds; it goes on within a statement that waits.
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -35,12 +38,13 @@ impl Store {
 
     /// Takes a place among the servers of this database: the only place, or one beside others that ask
     /// for one beside others. `None` when somebody is in the way. The place is held until the
-    /// [`Presence`] is dropped, this process ends, or the connection to the database breaks.
+    /// [`Presence`] is dropped, this process ends, or the connection to the database breaks. `last` is
+    /// the stay of this server that was lost; if the database has not noticed the loss, it is ended.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn enter(&self, alone: bool) -> Result<Option<Presence>, StoreError> {
-        self.engine.enter(alone).await
+    pub async fn enter(&self, alone: bool, last: Option<&Stay>) -> Result<Option<Presence>, StoreError> {
+        self.engine.enter(alone, last).await
     }
 
     /// Makes a node known, in the place of one that had the same address.
@@ -85,17 +89,27 @@ impl Store {
     /// Raises an account's epoch for its new owner; `None` when there is no such account.
     ///
     /// # Errors
-    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::Fenced`] when yet another
-    /// owner came in between.
+    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::Fenced`] when other owners
+    /// come in between again and again.
     pub(super) async fn take_over(
         &self,
         account_number: i64,
         node: NodeId,
     ) -> Result<Option<i64>, StoreError> {
-        let node = node.to_string();
+        for _ in 0..TAKE_OVER_TRIES {
+            match self.take_over_once(account_number, &node.to_string()).await {
+                // Perhaps by this node's own attempt before, whose answer was lost on the way.
+                Err(StoreError::Fenced) => {}
+                done => return done,
+            }
+        }
+        Err(StoreError::Fenced)
+    }
+
+    async fn take_over_once(&self, account_number: i64, node: &str) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT a.epoch, n.address FROM accounts a \
                    LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1";
-        let args = vec![account_number.into(), node.clone().into()];
+        let args = vec![account_number.into(), node.into()];
         let rows = self.engine.fetch(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.fields("accounts");

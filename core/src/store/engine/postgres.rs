@@ -103,7 +103,8 @@ impl Database {
     }
 
     /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
-    pub(super) async fn enter(&self, alone: bool) -> Result<Option<Lock>, sqlx::Error> {
+    /// `last` is the stay of this server whose connection was lost.
+    pub(super) async fn enter(&self, alone: bool, last: Option<&Stay>) -> Result<Option<Lock>, sqlx::Error> {
         // The server notices within seconds that this machine has gone without a word.
         let options = self.writing.clone().options([
             ("tcp_keepalives_idle", "5"),
@@ -111,10 +112,17 @@ impl Database {
             ("tcp_keepalives_count", "3"),
         ]);
         let mut connection = connect(&options).await?;
+        if let Some(last) = last {
+            last.end(&mut connection).await?;
+        }
         let function = if alone { "pg_try_advisory_lock" } else { "pg_try_advisory_lock_shared" };
         let sql = format!("SELECT {function}({LOCK_CLASS}, hashtext(current_schema()))");
         let taken: bool = answered(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection)).await?;
-        Ok(taken.then_some(Lock(connection)))
+        if !taken {
+            return Ok(None);
+        }
+        let stay = Stay::begin(&mut connection).await?;
+        Ok(Some(Lock { connection, stay }))
     }
 
     /// Closes the readers.
@@ -125,12 +133,48 @@ impl Database {
 }
 
 /// The connection that holds a server's place.
-pub(super) struct Lock(PgConnection);
+pub(super) struct Lock {
+    connection: PgConnection,
+    pub(super) stay: Stay,
+}
 
 impl Lock {
     /// Asks whether the connection is alive, and with it the lock.
     pub(super) async fn check(&mut self) -> Result<(), sqlx::Error> {
-        answered(self.0.ping()).await
+        answered(self.connection.ping()).await
+    }
+}
+
+/// One holding of the lock. Stays are numbered, so that who loses the lock and gets it back can tell
+/// whether somebody else had it in between.
+#[derive(Debug, Clone)]
+pub(super) struct Stay {
+    number: i64,
+    backend: i32,
+    backend_since: String,
+}
+
+impl Stay {
+    async fn begin(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let sql = "INSERT INTO probes (id, written) VALUES (2, 1) \
+                   ON CONFLICT (id) DO UPDATE SET written = probes.written + 1 \
+                   RETURNING written, pg_backend_pid(), (SELECT backend_start::text \
+                   FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+        let (number, backend, backend_since) = answered(sqlx::query_as(sql).fetch_one(connection)).await?;
+        Ok(Self { number, backend, backend_since })
+    }
+
+    /// Ends its session if the server has not noticed yet that the connection is gone.
+    async fn end(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity \
+                   WHERE pid = $1 AND backend_start::text = $2";
+        let ended = sqlx::query(sql).bind(self.backend).bind(&self.backend_since);
+        answered(ended.fetch_all(connection)).await.map(drop)
+    }
+
+    /// Whether nobody was there between that stay and this one.
+    pub(super) const fn follows(&self, last: &Self) -> bool {
+        self.number == last.number + 1
     }
 }
 

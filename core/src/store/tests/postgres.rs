@@ -149,20 +149,44 @@ async fn what_does_not_fit_says_so() {
     }
 }
 
+/// The place, alone, as soon as the server has noticed that whoever had it has gone.
+async fn entered(store: &Store) -> crate::store::Presence {
+    loop {
+        if let Some(entered) = store.enter(true, None).await.unwrap() {
+            return entered;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_place_lasts_as_long_as_its_connection() {
     let (one, guard, mut other) = named().await;
     let two = guard.open().await;
-    let mut alone = one.enter(true).await.unwrap().unwrap();
+    let mut alone = one.enter(true, None).await.unwrap().unwrap();
     alone.check().await.unwrap();
     for beside in [true, false] {
-        assert!(two.enter(beside).await.unwrap().is_none());
+        assert!(two.enter(beside, None).await.unwrap().is_none());
     }
     cut(&guard, &mut other).await;
     assert!(alone.check().await.is_err());
+    // Who comes back learns whether somebody was there in between.
+    let again = one.enter(true, Some(&alone.stay())).await.unwrap().unwrap();
+    assert!(again.follows(&alone.stay()));
+    // It needs not wait until the server has noticed the end of its own connection.
+    let last = again.stay();
+    let held = again;
+    let again = one.enter(true, Some(&last)).await.unwrap().unwrap();
+    drop(held);
+    let last = again.stay();
+    drop(again);
+    drop(entered(&two).await);
+    assert!(!entered(&one).await.follows(&last));
+    cut(&guard, &mut other).await;
     // Nodes share it with each other, and with nobody who wants to be alone.
-    let _nodes = (one.enter(false).await.unwrap().unwrap(), two.enter(false).await.unwrap().unwrap());
-    assert!(one.enter(true).await.unwrap().is_none());
+    let _nodes =
+        (one.enter(false, None).await.unwrap().unwrap(), two.enter(false, None).await.unwrap().unwrap());
+    assert!(one.enter(true, None).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -116,9 +116,9 @@ async fn what_cannot_be_opened_says_so() {
 #[tokio::test]
 async fn a_file_has_one_server() {
     let (store, guard) = impatient().await;
-    let here = store.enter(true).await.unwrap().unwrap();
+    let here = store.enter(true, None).await.unwrap().unwrap();
     let other = guard.open().await;
-    assert!(other.enter(true).await.unwrap().is_none());
+    assert!(other.enter(true, None).await.unwrap().is_none());
     drop(here);
-    other.enter(true).await.unwrap().unwrap().check().await.unwrap();
+    other.enter(true, None).await.unwrap().unwrap().check().await.unwrap();
 }

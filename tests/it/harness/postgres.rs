@@ -1,0 +1,188 @@
+//! A PostgreSQL server of a test's own, to be stopped, paused and started again.
+//!
+//! Invariants: it listens on loopback at one address for its whole life; it dies with this value, the
+//! stopped and the paused one too, and its files with it.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child as Process, Command};
+
+use super::patiently;
+
+/// What the server says once it takes connections.
+const READY: &str = "database system is ready to accept connections";
+
+/// How a server is told to end; the signals of PostgreSQL's manual, "Shutting Down the Server".
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shutdown {
+    /// Ends every session, and writes everything to its place.
+    Fast,
+    /// Ends without a word, as a crash does; the log is replayed at the next start.
+    Immediate,
+}
+
+/// See the module.
+pub(crate) struct Postgres {
+    folder: PathBuf,
+    port: u16,
+    max_connections: u16,
+    running: Option<Process>,
+}
+
+impl Postgres {
+    /// An empty server with room for so many connections.
+    pub(crate) async fn start_with(max_connections: u16) -> Self {
+        let folder = said(as_owner("mktemp").args(["-d", "/tmp/kabar-postgres.XXXXXX"])).await;
+        let port = super::Child::lasting_address().port();
+        let mut server = Self { folder: folder.trim().into(), port, max_connections, running: None };
+        let mut initdb = as_owner(&program("initdb"));
+        initdb.arg("--pgdata").arg(server.folder.join("db")).args(["--username=kabar", "--auth=trust"]);
+        said(initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])).await;
+        server.start().await;
+        server
+    }
+
+    /// An empty server.
+    pub(crate) async fn fresh() -> Self {
+        Self::start_with(100).await
+    }
+
+    /// The address of its database.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://kabar@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Somebody else's connection.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        patiently(PgConnection::connect(&format!("{}?application_name=bystander", self.url()))).await.unwrap()
+    }
+
+    /// Starts, for the first time or again, and waits until it takes connections.
+    pub(crate) async fn start(&mut self) {
+        let mut process = as_owner(&program("postgres"))
+            .arg("-D")
+            .arg(self.folder.join("db"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=16MB"])
+            .args(["-c", &format!("port={}", self.port), "-c", "superuser_reserved_connections=0"])
+            .args(["-c", &format!("max_connections={}", self.max_connections), "-c", "max_wal_senders=4"])
+            .arg("-c")
+            .arg(format!("unix_socket_directories={}", self.folder.display()))
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        patiently(async {
+            loop {
+                let line = lines.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("it ended early:\n{log}"));
+                if line.contains(READY) {
+                    break;
+                }
+                log = log + &line + "\n";
+            }
+        })
+        .await;
+        // Read on, so that the pipe never fills.
+        let tasks = tokio_util::task::TaskTracker::new();
+        tasks.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.running = Some(process);
+    }
+
+    /// Ends it and waits for that.
+    pub(crate) async fn stop(&mut self, how: Shutdown) {
+        let mut process = self.running.take().expect("it runs");
+        let signal = match how {
+            Shutdown::Fast => "INT",
+            Shutdown::Immediate => "QUIT",
+        };
+        kill(signal, &[process.id().expect("it runs")]);
+        patiently(process.wait()).await.unwrap();
+    }
+
+    /// Stops all its processes where they are: connections stay open, and nothing is answered.
+    pub(crate) fn pause(&self) {
+        // The first one starts the others: without it there come no more.
+        kill("STOP", &[self.pid()]);
+        kill("STOP", &children_of(self.pid()));
+    }
+
+    /// Lets them go on.
+    pub(crate) fn resume(&self) {
+        let mut all = children_of(self.pid());
+        all.push(self.pid());
+        kill("CONT", &all);
+    }
+
+    fn pid(&self) -> u32 {
+        self.running.as_ref().and_then(Process::id).expect("it runs")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(pid) = self.running.as_ref().and_then(Process::id) {
+            let children = children_of(pid);
+            kill("KILL", &[pid]);
+            kill("KILL", &children);
+        }
+        // What is left in a folder of temporary files harms nobody.
+        let _left = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One of PostgreSQL's programs, of the newest version that is installed.
+pub(crate) fn program(name: &str) -> String {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let newest = versions
+        .map(|version| version.unwrap().path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .max_by_key(|path| path.to_string_lossy().split('/').find_map(|part| part.parse::<u32>().ok()));
+    newest.map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
+}
+
+/// A command under the user whom PostgreSQL's files belong to: it refuses to run as root, and Debian's
+/// package brings a user for it.
+pub(crate) fn as_owner(program: &str) -> Command {
+    let am_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut command = if am_root {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", program]);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.kill_on_drop(true).current_dir("/tmp");
+    command
+}
+
+/// What a command says that succeeds.
+pub(crate) async fn said(command: &mut Command) -> String {
+    let output = patiently(command.stdin(Stdio::null()).output()).await.unwrap();
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}{}", words(&output.stdout), words(&output.stderr));
+    words(&output.stdout)
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let listed = Path::new("/proc").join(format!("{pid}/task/{pid}/children"));
+    let listed = std::fs::read_to_string(listed).unwrap_or_default();
+    listed.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+/// Signals processes; one that is gone already needs no telling.
+fn kill(signal: &str, pids: &[u32]) {
+    for pid in pids {
+        let pid = pid.to_string();
+        let sent = std::process::Command::new("sh")
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid])
+            .stderr(Stdio::null())
+            .status();
+        let _gone = sent.unwrap();
+    }
+}

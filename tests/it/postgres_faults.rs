@@ -1,0 +1,219 @@
+//! PostgreSQL stops, falls silent, is full or loses connections, in the middle of load.
+//!
+//! A server alone goes on answering polls from memory; everybody else is told to come again, and loses
+//! nothing. Redundant PostgreSQL servers are not tried here.
+
+mod load;
+mod nodes;
+
+use kabar::simulate::StatusDelays;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::harness::postgres::{Postgres, Shutdown};
+use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use load::{Load, come_again};
+
+const WRITERS: usize = 4;
+const LISTS: [&str; 3] = ["conversations?limit=100", "conversations?status=open&limit=2", "conversations"];
+
+/// A server alone on this database, whose sends are reported at once.
+async fn alone(database: &Postgres) -> TestServer {
+    let url = database.url();
+    TestServer::shaped(|options| {
+        options.status_delay = StatusDelays::NONE;
+        options.set("KABAR_DATABASE_URL", &url);
+    })
+    .await
+}
+
+async fn ready(server: &TestServer) {
+    patiently(async {
+        loop {
+            let answer = server.anyone.get("/readyz").await;
+            if answer.status == 200 {
+                return;
+            }
+            come_again(&answer);
+        }
+    })
+    .await;
+}
+
+/// Ends every connection of kabar's; says how many there were.
+async fn cut(other: &mut PgConnection) -> i64 {
+    let sql =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'kabar'";
+    sqlx::query_scalar(sql).fetch_one(other).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_and_started_in_mid_load_it_loses_nothing_and_polls_go_on() {
+    let mut database = Postgres::fresh().await;
+    let server = alone(&database).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(WRITERS).await;
+    let mut load = Load::begin(&tenant, WRITERS, &LISTS);
+    for how in [Shutdown::Immediate, Shutdown::Fast, Shutdown::Immediate] {
+        load.more(|progress| progress.written, 60).await;
+        database.stop(how).await;
+        load.more(|progress| progress.refused, WRITERS).await;
+        load.more(|progress| progress.polled, 100).await;
+        let not_ready = server.anyone.get("/readyz").await;
+        assert_eq!(not_ready.refused(503, "storage_unavailable")["param"], "database");
+        server.anyone.get("/v1/health").await.is(200);
+        database.start().await;
+        ready(&server).await;
+    }
+    load.more(|progress| progress.written, 60).await;
+    load.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_again_and_again_cost_no_write() {
+    let database = Postgres::fresh().await;
+    let server = alone(&database).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(WRITERS).await;
+    let mut load = Load::begin(&tenant, WRITERS, &LISTS);
+    let mut other = database.connect().await;
+    for _ in 0..30 {
+        load.more(|progress| progress.written, 10).await;
+        cut(&mut other).await;
+    }
+    load.more(|progress| progress.written, 60).await;
+    ready(&server).await;
+    load.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_keeps_nobody_waiting_for_ever() {
+    let database = Postgres::fresh().await;
+    let server = alone(&database).await;
+    let tenant = server.tenant().await;
+    let rows = tenant.inbox(3).await;
+    let conversation = format!("conversations/{}", text(&rows[0]["id"]));
+    let page = tenant.get("conversations").await;
+    database.pause();
+
+    let path = tenant.path("messages");
+    let template = Tenant::template(&from(1));
+    let lost = text_from(&from(7), tenant.clock.now(), "while it was silent");
+    let webhook = Webhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
+    let (resolved, organisation) = (json!({"status": "resolved"}), json!({"name": "Late"}));
+    let contact = json!({"phone_number": "+6281200000001"});
+    let reads = async {
+        for _ in 0..50 {
+            tenant.get_if("conversations", &page.etag()).await.is(304);
+            assert_eq!(tenant.get("conversations?limit=2").await.rows(), page.rows()[..2]);
+        }
+    };
+    let key = [("Idempotency-Key", "k")];
+    let older = tenant.path("messages?limit=3&status=read");
+    // The database stands still until each of these is answered.
+    let (taken, sent, patched, made, organised, unread, ready_too, ()) = tokio::join!(
+        webhook.post(&tenant.api),
+        tenant.api.post_with(&path, &key, &template),
+        tenant.patch(&conversation, &resolved),
+        tenant.post("contacts", &contact),
+        server.operator.post("/admin/v1/organizations", &organisation),
+        tenant.api.get(&older),
+        server.anyone.get("/readyz"),
+        reads,
+    );
+    for answer in [&taken, &sent, &patched, &made, &organised, &unread, &ready_too] {
+        answer.refused(503, "storage_unavailable");
+    }
+    tenant.get_if("conversations", &page.etag()).await.is(304);
+
+    database.resume();
+    ready(&server).await;
+    until(200, async || webhook.post(&tenant.api).await).await;
+    let sent = until(200, async || tenant.api.post_with(&path, &key, &template).await).await.data();
+    until(200, async || tenant.patch(&conversation, &resolved).await).await;
+    // What was cut off may have been carried out: then the contact is there.
+    patiently(async {
+        loop {
+            let made = tenant.post("contacts", &contact).await;
+            match made.status {
+                201 => return,
+                409 => return drop(made.refused(409, "contact_already_exists")),
+                _ => come_again(&made),
+            }
+        }
+    })
+    .await;
+    tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
+    assert_eq!(tenant.conversation_with(&from(7)).await["unread_count"], 1);
+    assert_eq!(tenant.all("messages?direction=outbound").await.len(), 1);
+    assert_eq!(server.simulator.sends().len(), 1);
+}
+
+/// The answer once it is this one; until then the server asks to come again.
+async fn until(status: u16, call: impl AsyncFn() -> Answer) -> Answer {
+    patiently(async {
+        loop {
+            let answer = call().await;
+            if answer.status == status {
+                return answer;
+            }
+            come_again(&answer);
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_in_mid_load_it_loses_nothing_and_polls_go_on() {
+    let database = Postgres::fresh().await;
+    let server = alone(&database).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(WRITERS).await;
+    let mut load = Load::begin(&tenant, WRITERS, &LISTS);
+    for _ in 0..2 {
+        load.more(|progress| progress.written, 60).await;
+        database.pause();
+        load.more(|progress| progress.refused, WRITERS).await;
+        load.more(|progress| progress.polled, 100).await;
+        database.resume();
+        ready(&server).await;
+    }
+    load.more(|progress| progress.written, 60).await;
+    load.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_free_connection_polls_go_on_and_writes_come_again() {
+    let database = Postgres::start_with(12).await;
+    let server = alone(&database).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(WRITERS).await;
+    let mut other = database.connect().await;
+    let mut load = Load::begin(&tenant, WRITERS, &LISTS);
+    load.more(|progress| progress.written, 40).await;
+    // Others take every place that kabar's connections leave.
+    let mut hogs = Vec::new();
+    let url = format!("{}?application_name=bystander", database.url());
+    patiently(async {
+        loop {
+            match PgConnection::connect(&url).await {
+                Ok(hog) => hogs.push(hog),
+                Err(error) => {
+                    let full = error.as_database_error().and_then(|error| error.code());
+                    assert_eq!(full.as_deref(), Some("53300"), "{error}");
+                    if cut(&mut other).await == 0 {
+                        return;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    load.more(|progress| progress.refused, WRITERS).await;
+    load.more(|progress| progress.polled, 100).await;
+    server.anyone.get("/readyz").await.refused(503, "storage_unavailable");
+    drop(hogs);
+    ready(&server).await;
+    load.more(|progress| progress.written, 60).await;
+    load.end(&server).await;
+}

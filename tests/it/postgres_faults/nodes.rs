@@ -1,0 +1,240 @@
+//! Several nodes, of which one dies or all lose their database.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kabar::simulate::{Gate, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::phone::Phone;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::load::come_again;
+use crate::durability::Business;
+use crate::harness::postgres::{Postgres, Shutdown};
+use crate::harness::{APP_SECRET, Answer, Child, Tenant, TestServer, from, patiently, text};
+
+const LEASE_SECONDS: &str = "2";
+
+async fn node(database: &Postgres) -> TestServer {
+    let url = database.url();
+    TestServer::shaped(|options| {
+        options.node = true;
+        options.set("KABAR_DATABASE_URL", &url);
+        options.set("KABAR_CLUSTER__LEASE_SECONDS", LEASE_SECONDS);
+    })
+    .await
+}
+
+/// The answer once it is 200; until then the node asks to come again.
+async fn read(tenant: &Tenant, tail: &str) -> Answer {
+    patiently(async {
+        loop {
+            let answer = tenant.get(tail).await;
+            if answer.status == 200 {
+                return answer;
+            }
+            come_again(&answer);
+        }
+    })
+    .await
+}
+
+async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
+    let there = node.here(tenant);
+    patiently(async { while there.api.get("/v1/me").await.status != 200 {} }).await;
+    there
+}
+
+/// Waits until the node refuses this poll.
+async fn refused(tenant: &Tenant, tail: &str) {
+    patiently(async {
+        loop {
+            let answer = tenant.get(tail).await;
+            if answer.status != 200 {
+                return come_again(&answer);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_database_is_away_serves_no_longer_than_its_lease() {
+    let mut database = Postgres::fresh().await;
+    let server = node(&database).await;
+    let tenant = server.tenant().await;
+    tenant.inbox(2).await;
+    let page = tenant.get("conversations").await;
+    database.stop(Shutdown::Immediate).await;
+    refused(&tenant, "conversations").await;
+    server.anyone.get("/readyz").await.refused(503, "storage_unavailable");
+    server.anyone.get("/v1/health").await.is(200);
+    database.start().await;
+    let again = read(&tenant, "conversations").await;
+    assert_eq!((again.rows(), again.etag()), (page.rows(), page.etag()));
+
+    database.pause();
+    refused(&tenant, "conversations").await;
+    database.resume();
+    let again = read(&tenant, "conversations").await;
+    assert_eq!((again.rows(), again.etag()), (page.rows(), page.etag()));
+    tenant.hears(&from(5), "back").await;
+}
+
+/// Writes at one node what it then reads at the other, again and again.
+async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, rounds: &AtomicUsize) {
+    for round in 0.. {
+        if over.load(Ordering::Acquire) {
+            return;
+        }
+        let (writer, reader) = (&nodes[round % 2], &nodes[(round / 2) % 2]);
+        let name = format!("{round}");
+        patiently(async {
+            loop {
+                let written = writer.patch(contact, &json!({"name": name})).await;
+                if written.status == 200 {
+                    return;
+                }
+                come_again(&written);
+            }
+        })
+        .await;
+        assert_eq!(read(reader, contact).await.data()["name"], name.as_str(), "a stale read");
+        let [one, two] = [read(writer, "conversations").await, read(reader, "conversations").await];
+        assert_eq!(two.rows()[0]["contact"]["name"], name.as_str(), "a stale page");
+        assert_eq!((one.rows(), one.etag()), (two.rows(), two.etag()));
+        rounds.store(round, Ordering::Release);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_whose_database_comes_and_goes_never_show_a_stale_page() {
+    let mut database = Postgres::fresh().await;
+    let (one, two) = (node(&database).await, node(&database).await);
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let rows = here.inbox(1).await;
+    let contact = format!("contacts/{}", text(&rows[0]["contact"]["id"]));
+    let (over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let more = async || {
+        let goal = rounds.load(Ordering::Acquire) + 8;
+        while rounds.load(Ordering::Acquire) < goal {
+            tokio::task::yield_now().await;
+        }
+    };
+    let faults = async {
+        for fault in 0..4 {
+            more().await;
+            match fault {
+                0 | 3 => {
+                    database.stop(Shutdown::Immediate).await;
+                    database.start().await;
+                }
+                1 => {
+                    database.stop(Shutdown::Fast).await;
+                    refused(&here, "conversations").await;
+                    refused(&there, "conversations").await;
+                    database.start().await;
+                }
+                _ => {
+                    database.pause();
+                    refused(&here, "conversations").await;
+                    refused(&there, "conversations").await;
+                    database.resume();
+                }
+            }
+        }
+        more().await;
+        over.store(true, Ordering::Release);
+    };
+    tokio::join!(ring([here.clone(), there.clone()], &contact, &over, &rounds), faults);
+}
+
+/// A node as a process of its own.
+async fn process(database: &Postgres, folder: &std::path::Path, at: SocketAddr, graph: &str) -> Child {
+    let address = format!("http://{at}");
+    let settings = [
+        ("KABAR_CLUSTER__ADDRESS", address.as_str()),
+        ("KABAR_CLUSTER__LEASE_SECONDS", LEASE_SECONDS),
+        ("KABAR_WHATSAPP__SETTLE_SECONDS", "3"),
+    ];
+    Child::start_at(at, folder, &database.url(), graph, &settings).await
+}
+
+/// A WhatsApp that posts to this address, and reports at once.
+async fn whatsapp(at: SocketAddr, tasks: &TaskTracker, stop: &CancellationToken) -> Simulator {
+    let mut options =
+        SimulatorOptions::new(&format!("http://{at}/webhooks/whatsapp"), Secret::new(APP_SECRET));
+    options.status_delay = StatusDelays::NONE;
+    options.webhook_retry.first = Duration::from_millis(10);
+    options.webhook_retry.longest = Duration::from_millis(50);
+    options.webhook_retry.attempts = 100_000;
+    options.numbers = vec![SimulatedNumber {
+        phone_number_id: PhoneNumberId::parse("100200300400999").unwrap(),
+        phone: Phone::parse("+12025550999").unwrap(),
+        waba_id: "102290129340398".into(),
+    }];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Simulator::start(listener, options, tasks, stop.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
+    let database = Postgres::fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (dying, surviving) = (Child::lasting_address(), Child::lasting_address());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let _stop = stop.clone().drop_guard();
+    let simulator = whatsapp(surviving, &tasks, &stop).await;
+    let graph = simulator.base_url();
+    let one = process(&database, folder.path(), dying, &graph).await;
+    let two = process(&database, folder.path(), surviving, &graph).await;
+    let business = Business::open(&one.anyone).await;
+    let (here, there) = (one.anyone.with_token(&business.key), two.anyone.with_token(&business.key));
+    let messages = format!("/v1/{}/messages", business.id);
+    // The first to be asked serves the account.
+    here.get(&messages).await.is(200);
+    patiently(async { while there.get(&messages).await.status != 200 {} }).await;
+
+    // Of these some are called and unanswered when it dies, and some are not called yet.
+    simulator.set_gate(Gate::Held);
+    let mut acknowledged = Vec::new();
+    for nth in 0..60 {
+        let node = if nth % 2 == 0 { &here } else { &there };
+        let sent = node.post(&messages, &Tenant::template(&from(nth % 40))).await.is(200);
+        acknowledged.push(text(&sent.data()["id"]));
+    }
+    let mut counts = simulator.counts();
+    patiently(counts.wait_for(|counts| counts.received >= 10)).await.unwrap();
+    one.kill().await;
+    simulator.set_gate(Gate::Open);
+
+    let pending = format!("{messages}?status=pending&limit=1");
+    patiently(async {
+        loop {
+            let page = there.get(&pending).await;
+            if page.status != 200 {
+                come_again(&page);
+            } else if page.rows().is_empty() {
+                return;
+            }
+        }
+    })
+    .await;
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+    for send in simulator.sends() {
+        *copies.entry(send.opaque.unwrap()).or_default() += 1;
+    }
+    assert_eq!(copies.len(), acknowledged.len());
+    for id in &acknowledged {
+        assert_eq!(copies.get(id), Some(&1), "{id} was got so many times");
+    }
+    let rows = business.rows(&two.anyone, "messages?direction=outbound&limit=100").await;
+    assert_eq!(rows.len(), acknowledged.len());
+    assert_eq!(two.terminate().await.code(), Some(0));
+}
