@@ -1,5 +1,6 @@
 //! The command line: what may be typed, and what each command starts.
 
+mod health;
 mod operator;
 
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ pub enum Command {
         #[arg(long)]
         yaml: bool,
     },
+    /// Ask the server of these settings whether it is ready; exits 0 if it is, else 1. For health checks
+    /// of containers.
+    Health,
     /// Print the settings that `serve` would use, secrets masked; exits 2 if it could not.
     CheckConfig,
     /// Stand in for WhatsApp's Cloud API: takes sends, posts signed webhooks, lets customers write.
@@ -69,6 +73,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
+pub use health::run as run_health;
 pub use operator::{run_account, run_key, run_org};
 
 #[cfg(test)]

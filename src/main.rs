@@ -53,6 +53,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         // Needs nothing but the database.
         Command::Migrate => migrate(&load(Mode::Dev)?).await,
         Command::Openapi { yaml } => print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() }),
+        // Needs nothing but the address.
+        Command::Health => cli::run_health(load(Mode::Dev)?.listen).await,
         Command::CheckConfig => print(&load(Mode::Serve)?.masked()),
         Command::Simulate(args) => {
             logs::start(&load(Mode::Dev)?.log)?;

@@ -48,6 +48,33 @@ async fn an_unknown_word_is_refused_and_help_is_given() {
 }
 
 #[tokio::test]
+async fn health_tells_by_its_exit_code_whether_the_server_is_ready() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let settings = [("KABAR_LISTEN", &*address.to_string())];
+    let away = kabar(&["health"], &settings).await;
+    assert_eq!(away.status.code(), Some(1));
+    assert!(said(&away).contains("does not answer"), "{}", said(&away));
+
+    let mut server = crate::harness::TestServer::start().await;
+    let address = server.address();
+    let everywhere = format!("0.0.0.0:{}", address.port());
+    for listen in [address.to_string(), everywhere] {
+        let ready = kabar(&["health"], &[("KABAR_LISTEN", &listen)]).await;
+        assert_eq!(ready.status.code(), Some(0), "{}", said(&ready));
+        assert_eq!(said(&ready), "");
+    }
+    let lock = crate::harness::database::WriteLock::take(&server.database_url()).await;
+    server.operator.post("/admin/v1/organizations", &serde_json::json!({"name": "O"})).await.is(503);
+    let not_ready = kabar(&["health"], &[("KABAR_LISTEN", &address.to_string())]).await;
+    assert_eq!(not_ready.status.code(), Some(1));
+    assert!(said(&not_ready).contains("storage_unavailable"), "{}", said(&not_ready));
+    lock.release().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_document_is_printed_as_it_is_served() {
     let printed = kabar(&["openapi"], &[]).await;
     assert!(printed.status.success());

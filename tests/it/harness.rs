@@ -287,6 +287,11 @@ impl TestServer {
         }
     }
 
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Takes this stage's address for a conversation in bare bytes.
     pub(crate) fn raw(&self) -> Raw {
         Raw::new(self.address)

@@ -25,6 +25,7 @@ mod long_polls;
 mod messages;
 mod meta;
 mod operator;
+mod packaging;
 mod paging;
 mod postgres_faults;
 mod response_cache;

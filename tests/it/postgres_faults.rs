@@ -199,7 +199,7 @@ async fn without_a_free_connection_polls_go_on_and_writes_come_again() {
             match PgConnection::connect(&url).await {
                 Ok(hog) => hogs.push(hog),
                 Err(error) => {
-                    let full = error.as_database_error().and_then(|error| error.code());
+                    let full = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
                     assert_eq!(full.as_deref(), Some("53300"), "{error}");
                     if cut(&mut other).await == 0 {
                         return;

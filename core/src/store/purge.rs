@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::engine::Row;
 use super::{Store, StoreError};
 use crate::domain::time::Timestamp;
@@ -32,28 +33,54 @@ impl Default for PurgeAges {
     }
 }
 
-pub(super) const IDEMPOTENCY_RECORDS: &str = "\
-DELETE FROM idempotency_records WHERE (organisation_id, key) IN \
-    (SELECT organisation_id, key FROM idempotency_records WHERE created_at < $1 \
-     ORDER BY created_at LIMIT $2) \
-RETURNING 1";
+/// The oldest rows of a table.
+pub(super) struct Oldest {
+    table: &'static str,
+    key: &'static str,
+    which: &'static str,
+}
 
-pub(super) const PARKED_STATUSES: &str = "\
-DELETE FROM parked_statuses WHERE (account, wamid, status) IN \
-    (SELECT account, wamid, status FROM parked_statuses WHERE parked_at < $1 \
-     ORDER BY parked_at LIMIT $2) \
-RETURNING 1";
+pub(super) const IDEMPOTENCY_RECORDS: Oldest = Oldest {
+    table: "idempotency_records",
+    key: "organisation_id, key",
+    which: "created_at < $1 ORDER BY created_at LIMIT $2",
+};
 
-pub(super) const EVENTS: &str = "\
-DELETE FROM events WHERE (account, sequence) IN \
-    (SELECT account, sequence FROM events WHERE created_at < $1 \
-     ORDER BY created_at, sequence LIMIT $2) \
-RETURNING 1";
+pub(super) const PARKED_STATUSES: Oldest = Oldest {
+    table: "parked_statuses",
+    key: "account, wamid, status",
+    which: "parked_at < $1 ORDER BY parked_at LIMIT $2",
+};
 
-pub(super) const DELIVERIES: &str = "\
-DELETE FROM webhook_deliveries WHERE id IN \
-    (SELECT id FROM webhook_deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2) \
-RETURNING 1";
+pub(super) const EVENTS: Oldest = Oldest {
+    table: "events",
+    key: "account, sequence",
+    which: "created_at < $1 ORDER BY created_at, sequence LIMIT $2",
+};
+
+pub(super) const DELIVERIES: Oldest = Oldest {
+    table: "webhook_deliveries",
+    key: "id",
+    which: "created_at < $1 ORDER BY created_at LIMIT $2",
+};
+
+impl Oldest {
+    /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.
+    pub(super) fn delete(&self, dialect: Dialect) -> String {
+        let Self { table, key, which } = self;
+        match dialect {
+            Dialect::Sqlite => format!(
+                "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {which}) RETURNING 1"
+            ),
+            // By their places, because a sub-query would be joined, perhaps with the whole table. A row
+            // that moves meanwhile has been written anew, and stays.
+            Dialect::Postgres => format!(
+                "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {which})) \
+                 RETURNING 1"
+            ),
+        }
+    }
+}
 
 impl Store {
     /// Removes some of what is older than `ages`, and returns how many rows went; zero when
@@ -69,8 +96,9 @@ impl Store {
             (DELIVERIES, ages.deliveries),
         ];
         let mut removed = 0;
-        for (sql, age) in steps {
+        for (oldest, age) in steps {
             let args = vec![now.minus(age).millis().into(), STEP_ROWS.into()];
+            let sql = oldest.delete(self.engine.dialect());
             let rows: Vec<Row> = self.writer.write(sql, args).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }

@@ -11,6 +11,7 @@ mod nouns;
 mod pages;
 mod plans;
 mod postgres;
+mod postgres_plans;
 mod sqlite;
 
 use std::sync::Arc;

@@ -43,7 +43,7 @@ fn when<T>(bits: u32, n: u32, value: T) -> Option<T> {
     (bits & (1 << n) != 0).then_some(value)
 }
 
-fn conversation_query(bits: u32) -> ConversationQuery {
+pub(super) fn conversation_query(bits: u32) -> ConversationQuery {
     ConversationQuery {
         status: when(bits, 0, ConversationStatus::Open),
         contact_id: when(bits, 1, ContactId::from_bits(1)),
@@ -53,7 +53,7 @@ fn conversation_query(bits: u32) -> ConversationQuery {
     }
 }
 
-fn message_query(bits: u32) -> MessageQuery {
+pub(super) fn message_query(bits: u32) -> MessageQuery {
     MessageQuery {
         conversation_id: when(bits, 0, ConversationId::from_bits(1)),
         direction: when(bits, 1, Direction::Inbound),
@@ -65,7 +65,7 @@ fn message_query(bits: u32) -> MessageQuery {
     }
 }
 
-fn contact_query(bits: u32) -> ContactQuery {
+pub(super) fn contact_query(bits: u32) -> ContactQuery {
     ContactQuery {
         phone: when(bits, 0, phone(1)),
         search: when(bits, 1, text("x")),
@@ -208,10 +208,10 @@ async fn writes_find_their_rows_through_indices() {
         (Dialect::Sqlite.bulk(&account::FENCE), rows()),
         (Dialect::Sqlite.bulk(&account::UPDATE), rows()),
         (Dialect::Sqlite.bulk(&parked::DELETE), rows()),
-        (purge::IDEMPOTENCY_RECORDS.to_owned(), old()),
-        (purge::PARKED_STATUSES.to_owned(), old()),
-        (purge::EVENTS.to_owned(), old()),
-        (purge::DELIVERIES.to_owned(), old()),
+        (purge::IDEMPOTENCY_RECORDS.delete(Dialect::Sqlite), old()),
+        (purge::PARKED_STATUSES.delete(Dialect::Sqlite), old()),
+        (purge::EVENTS.delete(Dialect::Sqlite), old()),
+        (purge::DELIVERIES.delete(Dialect::Sqlite), old()),
         (Dialect::Sqlite.bulk(&delivery::RECORD), rows()),
     ] {
         let plan = plan(&store, (sql, args)).await;

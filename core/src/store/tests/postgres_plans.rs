@@ -1,0 +1,193 @@
+//! PostgreSQL: on tables of a size at which it matters, every statement walks an index, whether it is
+//! planned for its values or once for all (the server does either with what the driver prepares).
+//!
+//! Invariant: no big table is read whole, and no large account is sorted.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::plans::{contact_query, conversation_query, message_query};
+use super::*;
+use crate::domain::command::Needs;
+use crate::store::dialect::Dialect;
+use crate::store::engine::Arg;
+use crate::store::{
+    contact as contacts, conversation as conversations, facts, message as messages, purge, queue,
+};
+
+/// Rows that may be sorted: a small account, or what is left of a large one.
+const SORTED_MAX: f64 = 500.0;
+/// The tables that grow.
+const BIG: [&str; 6] =
+    ["messages", "conversations", "contacts", "events", "parked_statuses", "idempotency_records"];
+
+/// 50 accounts; the first has a third of the 20 000 conversations and 60 000 messages. One message
+/// in 200 waits to be sent.
+const FILL: &str = "
+INSERT INTO accounts (id, organisation_id, phone_number_id, phone, status, access_token,
+    messages_per_second, sandbox, created_at)
+SELECT 'wba_' || n, 'org_1', 100000 + n, '+1' || n, 'connected', 't', 80, 0, 1 FROM generate_series(1, 50) n;
+CREATE TEMPORARY TABLE threads AS
+SELECT n, CASE WHEN n % 3 = 0 THEN 1 ELSE 2 + n % 49 END AS account, 'cnv_' || lpad(n::text, 26, '0') AS id,
+    'ctc_' || lpad(n::text, 26, '0') AS contact, 1000000 + n AS at FROM generate_series(1, 20000) n;
+INSERT INTO contacts SELECT account, contact, '+62' || n, 'N' || n, NULL, '{}', 'n' || n || ' +62' || n, at, at FROM threads;
+INSERT INTO conversations SELECT account, id, (ARRAY['open', 'pending', 'resolved'])[1 + n % 3], contact, NULL,
+    n % 4, at, at, at, at, at FROM threads;
+INSERT INTO messages SELECT account, 'msg_' || lpad((m * 100000 + n)::text, 26, '0'),
+    CASE WHEN m = 1 THEN 'inbound' ELSE 'outbound' END,
+    CASE WHEN m = 1 AND n % 4 > 0 THEN 'received' WHEN m = 2 AND n % 67 = 0 THEN 'pending' ELSE 'read' END,
+    'text', id, contact, '+1', '+2', 'wamid.' || m || '.' || n, 'hello', '{}', NULL, NULL, NULL, NULL, '[]', 0,
+    CASE WHEN m = 2 AND n % 67 = 0 THEN at END, at, at FROM threads, generate_series(1, 3) m;
+INSERT INTO events SELECT account, row_number() OVER (PARTITION BY account ORDER BY n, m), 'evt_' || m || n,
+    'message.created', at, NULL, id, contact, NULL, NULL, '{}' FROM threads, generate_series(1, 2) m;
+INSERT INTO parked_statuses SELECT account, 'wamid.p' || n, 'sent', NULL, at, NULL, NULL, NULL, at FROM threads WHERE n % 4 = 0;
+INSERT INTO idempotency_records SELECT 'org_' || account, 'k' || n, '00', 200, '{}', at FROM threads;
+INSERT INTO nodes VALUES ('nod_1', 'http://a', 1);
+ANALYZE";
+
+async fn filled() -> (PgConnection, Guard) {
+    let guard = Guard::postgres().await;
+    guard.open().await.close().await;
+    let mut connection = PgConnection::connect(&guard.url()).await.unwrap();
+    sqlx::raw_sql(FILL).execute(&mut connection).await.unwrap();
+    (connection, guard)
+}
+
+/// How PostgreSQL carries this out, planned for these values, and planned for any.
+async fn plans(connection: &mut PgConnection, (sql, args): &(String, Vec<Arg>)) -> [Value; 2] {
+    let mut kinds = Vec::new();
+    let mut values = Vec::new();
+    for arg in args {
+        kinds.push((if matches!(arg, Arg::Int(_)) { "bigint" } else { "text" }).to_owned());
+        values.push(match arg {
+            Arg::Int(value) => value.map_or_else(|| "NULL".into(), |value| value.to_string()),
+            Arg::Text(value) => value.as_ref().map_or_else(|| "NULL".into(), |value| format!("'{value}'")),
+        });
+    }
+    let listed =
+        |items: &[String]| if items.is_empty() { String::new() } else { format!("({})", items.join(", ")) };
+    let prepare = format!("PREPARE question {} AS {sql}", listed(&kinds));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
+    let mut plans = Vec::new();
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let set = sqlx::AssertSqlSafe(format!("SET plan_cache_mode = {mode}"));
+        sqlx::raw_sql(set).execute(&mut *connection).await.unwrap();
+        let explain =
+            sqlx::AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) EXECUTE question{}", listed(&values)));
+        let plan: Value =
+            sqlx::query_scalar(explain).persistent(false).fetch_one(&mut *connection).await.unwrap();
+        plans.push(plan[0]["Plan"].clone());
+    }
+    sqlx::raw_sql("DEALLOCATE question").execute(&mut *connection).await.unwrap();
+    plans.try_into().unwrap()
+}
+
+/// What is wrong with a plan.
+fn faults(plan: &Value) -> Vec<String> {
+    let kind = plan["Node Type"].as_str().unwrap();
+    let table = plan["Relation Name"].as_str().unwrap_or_default();
+    let mut found = Vec::new();
+    if kind == "Seq Scan" && BIG.contains(&table) {
+        found.push(format!("{table} is read whole"));
+    }
+    if kind.ends_with("Sort") && plan["Plans"][0]["Plan Rows"].as_f64().unwrap() > SORTED_MAX {
+        found.push(format!("{} rows are sorted", plan["Plans"][0]["Plan Rows"]));
+    }
+    found.extend(plan["Plans"].as_array().into_iter().flatten().flat_map(faults));
+    found
+}
+
+async fn faults_of(connection: &mut PgConnection, what: &str, statement: (String, Vec<Arg>)) -> Vec<String> {
+    let [custom, generic] = plans(connection, &statement).await;
+    let mut found = Vec::new();
+    for (how, plan) in [("for its values", custom), ("for any", generic)] {
+        for fault in faults(&plan) {
+            found.push(format!("{what}, planned {how}: {fault}\n{}\n{plan:#}", statement.0));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_statement_walks_an_index_in_big_tables_too() {
+    let (mut connection, _guard) = filled().await;
+    let c = &mut connection;
+    let mut found = Vec::new();
+    for account in [1, 7] {
+        for bits in 0..1 << 4 {
+            let query = conversation_query(bits);
+            found.extend(
+                faults_of(c, &format!("{query:?}"), conversations::page_statement(account, &query)).await,
+            );
+        }
+        for bits in 0..1 << 6 {
+            let query = message_query(bits);
+            found
+                .extend(faults_of(c, &format!("{query:?}"), messages::page_statement(account, &query)).await);
+        }
+        for bits in 0..1 << 3 {
+            let query = contact_query(bits);
+            let statement = contacts::page_statement(Dialect::Postgres, account, &query);
+            found.extend(faults_of(c, &format!("{query:?}"), statement).await);
+        }
+        let now = || Arg::from(2_000_000);
+        for (what, sql, args) in [
+            ("the backlog", queue::queue_statement(), vec![account.into(), now(), 10_000.into()]),
+            (
+                "the next of some",
+                queue::next_of_statement(Dialect::Postgres),
+                vec![account.into(), "[\"cnv_1\"]".into()],
+            ),
+            ("the end of waiting", queue::next_due_statement(), vec![account.into()]),
+            ("activation", conversations::newest_statement(), vec![account.into(), 101.into()]),
+        ] {
+            found.extend(faults_of(c, what, (sql, args)).await);
+        }
+        for statement in wanted(account) {
+            found.extend(faults_of(c, "facts", statement).await);
+        }
+    }
+    for oldest in [purge::IDEMPOTENCY_RECORDS, purge::PARKED_STATUSES, purge::EVENTS] {
+        found.extend(
+            faults_of(c, "purge", (oldest.delete(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]))
+                .await,
+        );
+    }
+    assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
+}
+
+/// What a cycle asks for.
+fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
+    let needs = Needs {
+        wamids: [text("wamid.1.3"), text("wamid.1.6")].into(),
+        messages: [MessageId::from_bits(1)].into(),
+        phones: [phone(1)].into(),
+        contacts: [ContactId::from_bits(1)].into(),
+        conversations: [ConversationId::from_bits(1)].into(),
+        unread: [text("w")].into(),
+    };
+    let engine = Dialect::Postgres;
+    [
+        facts::messages_statement(engine, account, &needs),
+        facts::unread_statement(engine, account, &needs.conversations),
+        facts::parked_statement(engine, account, &needs),
+        facts::contacts_statement(engine, account, &needs),
+        facts::conversations_statement(engine, account, &needs.conversations, &needs.contacts),
+    ]
+    .into_iter()
+    .map(|statement| statement.unwrap().unwrap())
+    .collect()
+}
+
+#[tokio::test]
+async fn a_plan_that_reads_a_table_whole_or_sorts_it_is_noticed() {
+    let (mut connection, _guard) = filled().await;
+    for sql in
+        ["SELECT * FROM messages", "SELECT id FROM messages WHERE account = 1 ORDER BY content, id LIMIT 5"]
+    {
+        let found = faults_of(&mut connection, "it", (sql.to_owned(), Vec::new())).await;
+        for how in ["for its values", "for any"] {
+            assert!(found.iter().any(|fault| fault.contains(how)), "{how}: {sql}");
+        }
+    }
+}
