@@ -121,7 +121,12 @@ impl Cluster {
         let cluster = Self(Arc::new(state));
         let patience = if cluster.0.store.is_shared() { ENTRY_PATIENCE } else { ENTRY_PATIENCE_FILE };
         let mut waiting = false;
-        while cluster.occupy().await? == Occupied::Not {
+        let mut occupied = false;
+        loop {
+            occupied = occupied || cluster.occupy().await? != Occupied::Not;
+            if occupied && cluster.begin(clock).await? {
+                return Ok(cluster);
+            }
             if cluster.0.began.elapsed() > patience {
                 return Err(EntryError::Taken);
             }
@@ -131,8 +136,6 @@ impl Cluster {
             waiting = true;
             tokio::time::sleep(ENTRY_EVERY).await;
         }
-        cluster.begin(clock).await?;
-        Ok(cluster)
     }
 
     /// Whether other nodes may serve accounts of this database.
@@ -179,16 +182,19 @@ impl Cluster {
         Ok(if again { Occupied::Again } else { Occupied::Anew })
     }
 
-    /// Starts serving, under a fresh id.
-    async fn begin(&self, clock: &Clock) -> Result<(), StoreError> {
+    /// Starts serving, under a fresh id; `false` while this server would be alone, and a node that died
+    /// or lost the database may serve still.
+    async fn begin(&self, clock: &Clock) -> Result<bool, StoreError> {
         let node = fresh_id(clock);
         let asked_at = self.now_ms();
-        if let Some(address) = &self.0.options.address {
-            self.0.store.join(node, address, self.0.options.lease).await?;
+        match &self.0.options.address {
+            Some(address) => self.0.store.join(node, address, self.0.options.lease).await?,
+            None if self.0.store.has_nodes().await? => return Ok(false),
+            None => {}
         }
         *self.0.node.lock().unwrap_or_else(PoisonError::into_inner) = node;
         self.serve_from(asked_at);
-        Ok(())
+        Ok(true)
     }
 
     fn serve_from(&self, asked_at_ms: u64) {
@@ -264,9 +270,9 @@ impl Cluster {
             return false;
         }
         match self.begin(clock).await {
-            Ok(()) => true,
+            Ok(begun) => begun,
             Err(error) => {
-                tracing::warn!(error = cause(&error), "could not join the other nodes");
+                tracing::warn!(error = cause(&error), "could not take the place");
                 false
             }
         }

@@ -233,6 +233,14 @@ async fn a_server_alone_keeps_others_off_and_nodes_keep_it_off() {
         tenant.hears(&from(1), "halo").await;
         alone.stop().await;
     };
-    let (second, ()) = patiently(Box::pin(async { tokio::join!(node(&url, None), leave) })).await;
+    let (mut second, ()) = patiently(Box::pin(async { tokio::join!(node(&url, None), leave) })).await;
     assert_eq!(second.here(&tenant).get("conversations").await.rows().len(), 1);
+
+    // What a node leaves that ends without a word keeps its accounts until its lease ends, no longer.
+    second.stop().await;
+    let left = "INSERT INTO nodes SELECT id, 'http://127.0.0.1:9', (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 500 \
+                FROM (SELECT owner AS id FROM accounts LIMIT 1) dead";
+    database::run(&url, left).await;
+    alone.start_again().await;
+    assert_eq!(tenant.get("conversations").await.rows().len(), 1);
 }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod auth;
+mod backup;
 mod bad_days;
 mod binary;
 mod budgets;

@@ -3,7 +3,7 @@
 //! A server alone goes on answering polls from memory; everybody else is told to come again, and loses
 //! nothing. Redundant PostgreSQL servers are not tried here.
 
-mod load;
+pub(crate) mod load;
 mod nodes;
 
 use kabar::simulate::StatusDelays;

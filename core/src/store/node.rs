@@ -70,12 +70,30 @@ impl Store {
         if self.engine.fetch(sql, args).await?.is_empty() {
             return Ok(None);
         }
-        self.engine.fetch(format!("DELETE FROM nodes WHERE expires_at <= {NOW}"), Vec::new()).await?;
+        self.bury().await?;
         let sql = "SELECT count(*), (SELECT revision FROM directory_counter WHERE id = 1) FROM nodes";
         let rows = self.engine.fetch(sql, Vec::new()).await?;
         let mut fields = rows.first().ok_or_else(|| StoreError::Corrupt("nodes".into()))?.fields(TABLE);
         let nodes = u32::try_from(fields.int()?).unwrap_or(u32::MAX);
         Ok(Some(Renewed { nodes, directory_revision: fields.int()? }))
+    }
+
+    /// Removes the nodes whose time is over.
+    async fn bury(&self) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
+        self.engine.fetch(sql, Vec::new()).await.map(drop)
+    }
+
+    /// Whether some node may still serve accounts; those whose time is over are removed.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn has_nodes(&self) -> Result<bool, StoreError> {
+        if !self.is_shared() {
+            return Ok(false);
+        }
+        self.bury().await?;
+        Ok(!self.engine.fetch("SELECT 1 FROM nodes LIMIT 1", Vec::new()).await?.is_empty())
     }
 
     /// Gives up everything that a node owns.

@@ -36,14 +36,33 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// An empty server with room for so many connections.
     pub(crate) async fn start_with(max_connections: u16) -> Self {
-        let folder = said(as_owner("mktemp").args(["-d", "/tmp/kabar-postgres.XXXXXX"])).await;
-        let port = super::Child::lasting_address().port();
-        let mut server = Self { folder: folder.trim().into(), port, max_connections, running: None };
+        let mut server = Self::without_files(max_connections).await;
         let mut initdb = as_owner(&program("initdb"));
         initdb.arg("--pgdata").arg(server.folder.join("db")).args(["--username=kabar", "--auth=trust"]);
         said(initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])).await;
         server.start().await;
         server
+    }
+
+    /// A server on the files of a base backup of this one.
+    pub(crate) async fn base_backup(&self) -> Self {
+        let mut copy = Self::without_files(self.max_connections).await;
+        let mut backup = as_owner(&program("pg_basebackup"));
+        backup.arg("--pgdata").arg(copy.folder.join("db")).arg("--dbname").arg(self.url());
+        said(backup.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync"])).await;
+        copy.start().await;
+        copy
+    }
+
+    async fn without_files(max_connections: u16) -> Self {
+        let folder = said(as_owner("mktemp").args(["-d", "/tmp/kabar-postgres.XXXXXX"])).await;
+        let port = super::Child::lasting_address().port();
+        Self { folder: folder.trim().into(), port, max_connections, running: None }
+    }
+
+    /// A folder for files beside its own; its owner may write there.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// An empty server.

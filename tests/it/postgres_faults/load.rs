@@ -13,26 +13,26 @@ use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text,
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Writes that were acknowledged.
-    pub(super) written: usize,
+    pub(crate) written: usize,
     /// Writes that were told to come again.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
     /// Polls that were answered.
-    pub(super) polled: usize,
+    pub(crate) polled: usize,
     over: bool,
 }
 
 /// What one writer was told is done.
 #[derive(Default)]
-pub(super) struct Done {
+pub(crate) struct Done {
     wamids: Vec<String>,
     sends: BTreeSet<String>,
     contacts: BTreeMap<String, Value>,
 }
 
 /// Writers and pollers at work.
-pub(super) struct Load {
+pub(crate) struct Load {
     tenant: Tenant,
     progress: watch::Sender<Progress>,
     writers: JoinSet<Done>,
@@ -40,7 +40,7 @@ pub(super) struct Load {
 }
 
 /// Checks that an answer is 503, and says when to come again.
-pub(super) fn come_again(answer: &Answer) {
+pub(crate) fn come_again(answer: &Answer) {
     assert_eq!(answer.status, 503, "{:?}", answer.body);
     let error = answer.refusal();
     assert!(error["code"] == "storage_unavailable" || error["code"] == "overloaded", "{error}");
@@ -138,7 +138,7 @@ async fn poll(tenant: Tenant, list: &'static str, progress: watch::Sender<Progre
 
 impl Load {
     /// So many writers, and pollers of lists that are in memory.
-    pub(super) fn begin(tenant: &Tenant, writers: usize, lists: &[&'static str]) -> Self {
+    pub(crate) fn begin(tenant: &Tenant, writers: usize, lists: &[&'static str]) -> Self {
         let progress = watch::Sender::new(Progress::default());
         let mut load = Self {
             tenant: tenant.clone(),
@@ -158,7 +158,7 @@ impl Load {
     }
 
     /// Waits until so much more has happened.
-    pub(super) async fn more(&mut self, what: fn(&Progress) -> usize, count: usize) {
+    pub(crate) async fn more(&mut self, what: fn(&Progress) -> usize, count: usize) {
         let mut progress = self.progress.subscribe();
         let goal = what(&progress.borrow_and_update()) + count;
         // Whoever fails fails the test, not the patience.
@@ -175,7 +175,7 @@ impl Load {
 
     /// Lets everybody finish; then everything that was acknowledged is there, and WhatsApp has got every
     /// message once.
-    pub(super) async fn end(self, server: &TestServer) {
+    pub(crate) async fn end(self, server: &TestServer) {
         self.progress.send_modify(|progress| progress.over = true);
         patiently(self.pollers.join_all()).await;
         let done = patiently(self.writers.join_all()).await;
