@@ -116,10 +116,7 @@ async fn a_postgres_database_is_dumped_under_load_and_restored() {
     let (from_here, to_there) = (Postgres::fresh().await, Postgres::fresh().await);
     let file = from_here.folder().join("kabar.dump");
     let (_server, before) = backed_up(&from_here.url(), async || dump(&from_here, &file).await).await;
-    let mut create = as_owner(&program("createdb"));
-    create.arg("--maintenance-db").arg(to_there.url());
-    said(create.args(["--encoding=UTF8", "--template=template0", "kabar"])).await;
-    let url = to_there.url().replace("/postgres", "/kabar");
+    let url = to_there.url();
     let mut restore = as_owner(&program("pg_restore"));
     said(restore.args(["--exit-on-error", "--no-owner", "--dbname", &url]).arg(&file)).await;
     before.is_restored_at(&url).await;

@@ -148,3 +148,26 @@ fn the_unit_starts_kabar_on_settings_that_lack_only_secrets() {
     let folder = format!("sqlite:///var/lib/{}/", of("StateDirectory"));
     assert!(settings.database_url.reveal().starts_with(&folder), "the unit's own folder");
 }
+
+#[tokio::test]
+async fn the_alarms_of_the_manual_are_about_metrics_that_there_are() {
+    let server = crate::harness::TestServer::start().await;
+    server.tenant().await;
+    let metrics = String::from_utf8(server.anyone.get("/metrics").await.is(200).body.to_vec()).unwrap();
+    let manual = file("docs/operations.md");
+    let named: BTreeSet<&str> = manual
+        .split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_')
+        .filter(|word| word.starts_with("kabar_"))
+        .collect();
+    assert!(named.len() > 8, "{named:?}");
+    for name in named {
+        assert!(
+            metrics.contains(&format!("\n{name}{{")) || metrics.contains(&format!("\n{name} ")),
+            "{name}"
+        );
+    }
+    let rules = manual.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let rules: Value = serde_norway::from_str(rules).unwrap();
+    let rules = rules["groups"][0]["rules"].as_sequence().unwrap();
+    assert!(rules.iter().all(|rule| rule["alert"].is_string() && rule["expr"].is_string()));
+}

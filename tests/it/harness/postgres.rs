@@ -1,5 +1,7 @@
 //! A PostgreSQL server of a test's own, to be stopped, paused and started again.
 //!
+//! kabar's role and database are made as docs/operations.md says, so kabar is no superuser here.
+//!
 //! Invariants: it listens on loopback at one address for its whole life; it dies with this value, the
 //! stopped and the paused one too, and its files with it.
 
@@ -38,9 +40,13 @@ impl Postgres {
     pub(crate) async fn start_with(max_connections: u16) -> Self {
         let mut server = Self::without_files(max_connections).await;
         let mut initdb = as_owner(&program("initdb"));
-        initdb.arg("--pgdata").arg(server.folder.join("db")).args(["--username=kabar", "--auth=trust"]);
+        initdb.arg("--pgdata").arg(server.folder.join("db")).args(["--username=postgres", "--auth=trust"]);
         said(initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])).await;
         server.start().await;
+        let mut superuser = server.connect().await;
+        for statement in made_by_hand() {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
+        }
         server
     }
 
@@ -48,7 +54,7 @@ impl Postgres {
     pub(crate) async fn base_backup(&self) -> Self {
         let mut copy = Self::without_files(self.max_connections).await;
         let mut backup = as_owner(&program("pg_basebackup"));
-        backup.arg("--pgdata").arg(copy.folder.join("db")).arg("--dbname").arg(self.url());
+        backup.arg("--pgdata").arg(copy.folder.join("db")).arg("--dbname").arg(self.superuser_url());
         said(backup.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync"])).await;
         copy.start().await;
         copy
@@ -70,14 +76,18 @@ impl Postgres {
         Self::start_with(100).await
     }
 
-    /// The address of its database.
+    /// The address of kabar's database.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://kabar@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://kabar@127.0.0.1:{}/kabar", self.port)
     }
 
-    /// Somebody else's connection.
+    fn superuser_url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The superuser's connection.
     pub(crate) async fn connect(&self) -> PgConnection {
-        patiently(PgConnection::connect(&format!("{}?application_name=bystander", self.url()))).await.unwrap()
+        patiently(PgConnection::connect(&self.superuser_url())).await.unwrap()
     }
 
     /// Starts, for the first time or again, and waits until it takes connections.
@@ -153,6 +163,15 @@ impl Drop for Postgres {
         // What is left in a folder of temporary files harms nobody.
         let _left = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The statements that the operator's manual has for a superuser.
+fn made_by_hand() -> Vec<String> {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let (_, rest) = manual.split_once("```sql\n").unwrap();
+    let (statements, _) = rest.split_once("```").unwrap();
+    statements.split(';').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }
 
 /// One of PostgreSQL's programs, of the newest version that is installed.
