@@ -58,11 +58,8 @@ pub(super) const EVENTS: Oldest = Oldest {
     which: "created_at < $1 ORDER BY created_at, sequence LIMIT $2",
 };
 
-pub(super) const DELIVERIES: Oldest = Oldest {
-    table: "webhook_deliveries",
-    key: "id",
-    which: "created_at < $1 ORDER BY created_at LIMIT $2",
-};
+pub(super) const DELIVERIES: Oldest =
+    Oldest { table: "webhook_deliveries", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
 impl Oldest {
     /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.

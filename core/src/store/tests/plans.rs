@@ -91,7 +91,7 @@ async fn every_combination_of_filters_walks_an_index() {
     }
 }
 
-fn delivery_query(bits: u32) -> DeliveryQuery {
+pub(super) fn delivery_query(bits: u32) -> DeliveryQuery {
     let filter = DeliveryFilter {
         organisation_id: OrganisationId::from_bits(1),
         subscription_id: when(bits, 0, SubscriptionId::from_bits(1)),

@@ -6,20 +6,28 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::plans::{contact_query, conversation_query, message_query};
+use super::plans::{contact_query, conversation_query, delivery_query, message_query};
 use super::*;
 use crate::domain::command::Needs;
 use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
-    contact as contacts, conversation as conversations, facts, message as messages, purge, queue,
+    contact as contacts, conversation as conversations, delivery, event, facts, message as messages, purge,
+    queue,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
 const SORTED_MAX: f64 = 500.0;
 /// The tables that grow.
-const BIG: [&str; 6] =
-    ["messages", "conversations", "contacts", "events", "parked_statuses", "idempotency_records"];
+const BIG: [&str; 7] = [
+    "messages",
+    "conversations",
+    "contacts",
+    "events",
+    "parked_statuses",
+    "idempotency_records",
+    "webhook_deliveries",
+];
 
 /// 50 accounts; the first has a third of the 20 000 conversations and 60 000 messages. One message
 /// in 200 waits to be sent.
@@ -42,6 +50,10 @@ INSERT INTO events SELECT account, row_number() OVER (PARTITION BY account ORDER
     'message.created', at, NULL, id, contact, NULL, NULL, '{}' FROM threads, generate_series(1, 2) m;
 INSERT INTO parked_statuses SELECT account, 'wamid.p' || n, 'sent', NULL, at, NULL, NULL, NULL, at FROM threads WHERE n % 4 = 0;
 INSERT INTO idempotency_records SELECT 'org_' || account, 'k' || n, '00', 200, '{}', at FROM threads;
+INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26, '0'), 'wbs_' || lpad(m::text, 26, '0'),
+    'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
+    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, CASE WHEN n % 67 = 0 THEN at END, at, at
+    FROM threads, generate_series(1, 2) m;
 INSERT INTO nodes VALUES ('nod_1', 'http://a', 1);
 ANALYZE";
 
@@ -143,11 +155,31 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
         ] {
             found.extend(faults_of(c, what, (sql, args)).await);
         }
+        let id = || Arg::from("wbs_00000000000000000000000001");
+        for (what, sql, args) in [
+            ("what is owed", delivery::open_statement(), vec![id(), account.into(), 1.into(), 100.into()]),
+            (
+                "the next events",
+                event::events_of_statement(Dialect::Postgres),
+                vec![account.into(), 1.into(), 200.into(), "[\"message.created\"]".into(), 100.into()],
+            ),
+            (
+                "events by number",
+                event::events_at_statement(Dialect::Postgres),
+                vec![account.into(), "[1]".into()],
+            ),
+        ] {
+            found.extend(faults_of(c, what, (sql, args)).await);
+        }
         for statement in wanted(account) {
             found.extend(faults_of(c, "facts", statement).await);
         }
     }
-    for oldest in [purge::IDEMPOTENCY_RECORDS, purge::PARKED_STATUSES, purge::EVENTS] {
+    for bits in 0..1 << 6 {
+        let query = delivery_query(bits);
+        found.extend(faults_of(c, &format!("{query:?}"), delivery::page_statement(&query)).await);
+    }
+    for oldest in [purge::IDEMPOTENCY_RECORDS, purge::PARKED_STATUSES, purge::EVENTS, purge::DELIVERIES] {
         found.extend(
             faults_of(c, "purge", (oldest.delete(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]))
                 .await,
