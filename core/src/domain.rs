@@ -14,6 +14,7 @@ pub mod draft;
 pub mod etag;
 pub mod event;
 pub mod lease;
+pub mod log;
 pub mod message;
 pub mod organisation;
 pub mod pace;

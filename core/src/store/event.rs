@@ -3,6 +3,8 @@
 //! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so
 //! that it can be told again after the subject has moved on. Events are never changed.
 
+mod page;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +21,9 @@ use crate::domain::event::{Event, EventKind, EventType, EventTypes};
 use crate::domain::message::Message;
 use crate::domain::status::MessageStatus;
 use crate::ids::EventId;
+
+#[cfg(test)]
+pub(super) use page::oldest_statement;
 
 const TABLE: &str = "events";
 

@@ -7,6 +7,7 @@
 mod commits;
 mod couriers;
 mod facts;
+mod log;
 mod nouns;
 mod pages;
 mod plans;

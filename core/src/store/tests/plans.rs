@@ -222,3 +222,14 @@ async fn writes_find_their_rows_through_indices() {
     }
     insta::assert_snapshot!(plans);
 }
+
+#[tokio::test]
+async fn the_log_is_read_along_its_key() {
+    let (store, _guard) = sqlite().await;
+    let part = event::events_of_statement(Dialect::Sqlite);
+    let part = plan(&store, (part, vec![1.into(), 1.into(), 9.into(), "[]".into(), 9.into()])).await;
+    assert!(part.contains("(account=? AND sequence>? AND sequence<?)"), "{part}");
+    let oldest = plan(&store, (event::oldest_statement().to_owned(), vec![1.into()])).await;
+    assert!(oldest.contains("(account=?)"), "{oldest}");
+    assert!(!format!("{part}{oldest}").contains("TEMP B-TREE"));
+}
