@@ -96,6 +96,9 @@ impl Server {
                 resident_conversations: settings.limits.resident_conversations,
                 queued_commands: settings.limits.queued_commands,
                 waiting_polls: settings.limits.waiting_polls,
+                event_streams: settings.limits.event_streams,
+                tenant_event_streams: settings.limits.tenant_event_streams,
+                event_retention: settings.events.retention,
                 idle: settings.limits.idle,
                 settle: settings.whatsapp.settle,
             },
@@ -106,7 +109,7 @@ impl Server {
             forwarder: Forwarder::new()?,
             directory: directory.clone(),
             idempotency: Idempotency::new(store.clone(), clock.clone()),
-            clock,
+            clock: clock.clone(),
             cursor_key,
             operator_token: secrets.operator_token,
             whatsapp: WhatsAppKeys {
@@ -124,7 +127,9 @@ impl Server {
             stopping: stopping.clone(),
         };
         let surface = kabar_openapi::service(app);
-        let serving = tasks.spawn(connections::serve(listener, surface, stopping.clone(), tasks.clone()));
+        let readers = connections::Readers { clock, metrics: metrics.clone() };
+        let serving =
+            tasks.spawn(connections::serve(listener, surface, readers, stopping.clone(), tasks.clone()));
         Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, serving })
     }
 

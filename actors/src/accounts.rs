@@ -7,6 +7,7 @@
 mod places;
 mod polls;
 mod residency;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -37,11 +38,12 @@ use crate::resident::Resident;
 use crate::slot::AccountSlot;
 pub use places::Place;
 use residency::Supervisor;
+pub use streams::{EventStream, StreamFrame};
 
 /// Owners that a command follows, one after another, before it is given up.
 const OWNERS_MAX: usize = 4;
 
-/// Why a question or command was not served. Each may be asked again.
+/// Why a question or command was not served. Each but the last may be asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The store cannot be read or written.
@@ -56,6 +58,12 @@ pub enum Unavailable {
     /// The account's actor died on the way; whether the command was carried out is unknown.
     #[error("the account was interrupted")]
     Crashed,
+    /// The events behind the position are not kept any more.
+    #[error("the position is older than the log")]
+    Expired {
+        /// The oldest number that is kept.
+        oldest: i64,
+    },
 }
 
 impl Unavailable {
@@ -78,6 +86,12 @@ pub struct AccountsOptions {
     pub queued_commands: usize,
     /// Long polls that may wait in this process.
     pub waiting_polls: usize,
+    /// Streams of events that may be open in this process.
+    pub event_streams: usize,
+    /// Streams of events that one tenant may have open in this process.
+    pub tenant_event_streams: usize,
+    /// How long events are kept.
+    pub event_retention: Duration,
     /// An account that nobody asks is dropped from memory after this time.
     pub idle: Duration,
     /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
@@ -90,6 +104,9 @@ impl Default for AccountsOptions {
             resident_conversations: 10_000,
             queued_commands: 4096,
             waiting_polls: 10_000,
+            event_streams: 1000,
+            tenant_event_streams: 100,
+            event_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),
         }
@@ -119,6 +136,8 @@ pub struct ResidentReport {
     pub cache_hit_ratio: f64,
     /// Long polls that wait.
     pub waiting_polls: usize,
+    /// Streams of events that wait.
+    pub event_streams: usize,
     /// Conversations that have something to be sent.
     pub sending: usize,
     /// Messages a second that may leave now.
@@ -143,6 +162,7 @@ pub(crate) struct Ground {
     pub(crate) options: AccountsOptions,
     pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
     waiting: AtomicUsize,
+    streams: streams::Seats,
 }
 
 /// See the module. Cheap to clone.
@@ -212,6 +232,7 @@ impl Accounts {
             tasks: tasks.clone(),
             stopping,
             waiting: AtomicUsize::new(0),
+            streams: streams::Seats::default(),
         }));
         let sweeper = accounts.clone();
         tasks.spawn(async move { sweeper.sweep().await });

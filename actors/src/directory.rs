@@ -160,6 +160,13 @@ impl Directory {
         }
     }
 
+    /// Whether somebody who was let in would be let in now.
+    pub(crate) fn admits(&self, caller: &Caller) -> bool {
+        let known = self.snapshot().callers.contains_key(&caller.key.digest);
+        let expired = caller.key.expires_at.is_some_and(|at| at <= self.0.clock.now());
+        known && !expired && !caller.organisation.get().suspended
+    }
+
     /// A tenant's account by Meta's id; `None` for another tenant's.
     #[must_use]
     pub fn account(&self, organisation: OrganisationId, phone_number_id: &str) -> Option<Arc<AccountSlot>> {

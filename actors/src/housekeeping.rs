@@ -16,8 +16,9 @@ impl Accounts {
     /// Purges until shutdown.
     pub(crate) async fn purge(&self) {
         let ground = self.ground();
+        let ages = PurgeAges { events: ground.options.event_retention, ..PurgeAges::default() };
         loop {
-            let removed = ground.store.purge(ground.clock.now(), &PurgeAges::default()).await;
+            let removed = ground.store.purge(ground.clock.now(), &ages).await;
             let pause = match removed {
                 Ok(0) => ROUND_EVERY,
                 Ok(_) => STEP_EVERY,

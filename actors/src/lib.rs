@@ -18,7 +18,9 @@ mod sender;
 mod slot;
 mod view;
 
-pub use accounts::{Accounts, AccountsOptions, AccountsParts, Place, ResidentReport, Unavailable};
+pub use accounts::{
+    Accounts, AccountsOptions, AccountsParts, EventStream, Place, ResidentReport, StreamFrame, Unavailable,
+};
 pub use cluster::{Cluster, ClusterOptions, EntryError};
 pub use couriers::{Couriers, NewSubscription, Replayed, SubscriptionPatch};
 pub use directory::{
@@ -26,5 +28,5 @@ pub use directory::{
     OrganisationEntry, OrganisationPatch,
 };
 pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer, RenderAnswer};
-pub use question::{Answer, Asked, Compressed, Question, Render, Rendered};
+pub use question::{Answer, Asked, Compressed, Question, Reach, Render, Rendered};
 pub use slot::AccountSlot;

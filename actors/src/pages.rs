@@ -152,6 +152,7 @@ mod tests {
             etag: Bytes::from_static(b"W/\"x\""),
             head: Bytes::from_static(text.as_bytes()),
             rows: 1,
+            reach: None,
             compressed: std::sync::OnceLock::new(),
         })
     }

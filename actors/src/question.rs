@@ -7,6 +7,8 @@ use bytes::Bytes;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::contact::Contact;
 use kabar_core::domain::conversation::Conversation;
+use kabar_core::domain::event::Event;
+use kabar_core::domain::log::{EventPage, EventQuery};
 use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Page};
 use kabar_core::domain::status::MessageStatus;
@@ -28,6 +30,10 @@ pub enum Question {
     Contacts(ContactQuery),
     /// One contact.
     Contact(ContactId),
+    /// A part of the log, as a list.
+    Events(EventQuery),
+    /// A part of the log, as a stream sends it.
+    EventFrames(EventQuery),
 }
 
 impl Question {
@@ -46,7 +52,19 @@ impl Question {
             Self::Conversation(id) => format!("conversation/{id}"),
             Self::Message(id) => format!("message/{id}"),
             Self::Contact(id) => format!("contact/{id}"),
+            Self::Events(query) => {
+                format!("{}#{}#{}", query.scope(account), query.limit.rows(), query.after)
+            }
+            Self::EventFrames(query) => {
+                format!("{}#{}#{}#frames", query.scope(account), query.limit.rows(), query.after)
+            }
         }
+    }
+
+    /// Whether its pages are worth keeping where other nodes find them. A part of the log is read by
+    /// whoever stands at its place, on the node that serves the account.
+    pub(crate) const fn is_shared(&self) -> bool {
+        !matches!(self, Self::Events(_) | Self::EventFrames(_))
     }
 }
 
@@ -65,6 +83,8 @@ pub enum Answer {
     Contacts(Page<Arc<Contact>>),
     /// One contact.
     Contact(Arc<Contact>),
+    /// A part of the log.
+    Events(EventPage),
 }
 
 /// Lifetime of a cached list (contract, section 4).
@@ -83,6 +103,20 @@ impl Answer {
         })
     }
 
+    /// How far it reaches, where it is a part of the log.
+    #[must_use]
+    pub const fn reach(&self) -> Option<Reach> {
+        match self {
+            Self::Events(page) => Some(Reach { last_sequence: page.last_sequence, has_more: page.has_more }),
+            Self::Conversations(_)
+            | Self::Conversation(_)
+            | Self::Messages(_)
+            | Self::Message(_)
+            | Self::Contacts(_)
+            | Self::Contact(_) => None,
+        }
+    }
+
     /// Rows of the answer.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -90,6 +124,7 @@ impl Answer {
             Self::Conversations(page) => page.rows.len(),
             Self::Messages(page) => page.rows.len(),
             Self::Contacts(page) => page.rows.len(),
+            Self::Events(page) => page.events.len(),
             Self::Conversation(_) | Self::Message(_) | Self::Contact(_) => 1,
         }
     }
@@ -104,6 +139,15 @@ pub struct Compressed {
     pub checksum: u32,
 }
 
+/// How far a part of the log reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Number of the last event that was looked at.
+    pub last_sequence: i64,
+    /// Whether the log goes on behind it.
+    pub has_more: bool,
+}
+
 /// A page as it leaves the server, but for the request's id.
 #[derive(Debug)]
 pub struct Rendered {
@@ -113,6 +157,8 @@ pub struct Rendered {
     pub head: Bytes,
     /// Rows in it.
     pub rows: usize,
+    /// How far it reaches, where it is a part of the log.
+    pub reach: Option<Reach>,
     /// The head, compressed for the first client that asked for it compressed.
     pub compressed: OnceLock<Compressed>,
 }
@@ -126,14 +172,18 @@ impl Rendered {
 
 impl From<SharedPage> for Rendered {
     fn from(page: SharedPage) -> Self {
-        Self { etag: page.etag, head: page.head, rows: page.rows, compressed: OnceLock::new() }
+        Self { etag: page.etag, head: page.head, rows: page.rows, reach: None, compressed: OnceLock::new() }
     }
 }
 
-/// Turns rows into bytes. Called once per question and change, never on a hit.
+/// Turns rows into bytes. Never called on a hit.
 pub trait Render: Send + Sync {
-    /// Renders one answer.
+    /// Renders one answer; once per question and change.
     fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered;
+
+    /// Renders an event of this account. The same event has the same bytes always and everywhere, in
+    /// lists, in streams and in what is signed.
+    fn event(&self, account: &Account, event: &Event) -> Bytes;
 }
 
 /// What a reader gets.

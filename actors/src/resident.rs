@@ -31,6 +31,8 @@ pub(crate) struct Resident {
     last_used_ms: AtomicI64,
     /// Long polls that wait on this account.
     pub(crate) waiting: AtomicUsize,
+    /// Streams of events that wait on this account.
+    pub(crate) streaming: AtomicUsize,
     /// Conversations that have something to be sent, as far as the sender keeps them.
     pub(crate) sending: AtomicUsize,
     /// Pages given from cache.
@@ -60,6 +62,7 @@ impl Resident {
             retired: AtomicBool::new(false),
             last_used_ms: AtomicI64::new(now.millis()),
             waiting: AtomicUsize::new(0),
+            streaming: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
 use kabar_core::domain::draft::Changes;
+use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
 
 use crate::pages::PageCache;
@@ -25,6 +26,8 @@ pub(crate) struct AccountView {
     pub(crate) revision: i64,
     /// Number of the last event.
     pub(crate) sequence: i64,
+    /// What the log holds behind a position is known from this without reading it.
+    pub(crate) newest_events: NewestEvents,
     /// Instant of the commit.
     pub(crate) committed_at: Timestamp,
     /// Resident threads.
@@ -32,6 +35,7 @@ pub(crate) struct AccountView {
     conversation_pages: Arc<PageCache>,
     message_pages: Arc<PageCache>,
     contact_pages: Arc<PageCache>,
+    event_pages: Arc<PageCache>,
     /// Pages of single messages: shared by all views, because a commit knows which it changes.
     single_messages: Arc<PageCache>,
 }
@@ -49,28 +53,38 @@ impl AccountView {
             account,
             revision,
             sequence,
+            newest_events: NewestEvents::before(sequence),
             committed_at: at,
             threads,
             conversation_pages: Arc::default(),
             message_pages: Arc::default(),
             contact_pages: Arc::default(),
+            event_pages: Arc::default(),
             single_messages: Arc::default(),
         }
     }
 
     /// The view after a commit. Pages of kinds that did not change are carried over.
-    pub(crate) fn next(&self, changes: &Changes, sequence: i64, at: Timestamp, threads: Threads) -> Self {
+    pub(crate) fn next(
+        &self,
+        changes: &Changes,
+        (sequence, newest_events): (i64, NewestEvents),
+        at: Timestamp,
+        threads: Threads,
+    ) -> Self {
         let keep =
             |pages: &Arc<PageCache>, unchanged: bool| if unchanged { pages.clone() } else { Arc::default() };
         Self {
             account: changes.account.clone().unwrap_or_else(|| self.account.clone()),
             revision: self.revision + 1,
             sequence,
+            newest_events,
             committed_at: at,
             threads,
             conversation_pages: keep(&self.conversation_pages, changes.conversations.is_empty()),
             message_pages: keep(&self.message_pages, changes.messages.is_empty()),
             contact_pages: keep(&self.contact_pages, changes.contacts.is_empty()),
+            event_pages: keep(&self.event_pages, sequence == self.sequence),
             single_messages: self.single_messages.clone(),
         }
     }
@@ -88,6 +102,7 @@ impl AccountView {
             Question::Messages(_) => &self.message_pages,
             Question::Message(_) => &self.single_messages,
             Question::Contacts(_) | Question::Contact(_) => &self.contact_pages,
+            Question::Events(_) | Question::EventFrames(_) => &self.event_pages,
         }
     }
 
@@ -98,6 +113,8 @@ impl AccountView {
             Some(&self.conversation_pages)
         } else if resource.starts_with("contacts") {
             Some(&self.contact_pages)
+        } else if resource.starts_with("events") {
+            Some(&self.event_pages)
         } else if resource == "messages" {
             // Only a single message has a segment of its own below the list.
             let single = path.split('/').nth(4).is_some();
@@ -111,9 +128,13 @@ impl AccountView {
 
     /// Frees pages whose time is over.
     pub(crate) fn expire_pages(&self, now: Timestamp) {
-        for pages in
-            [&self.conversation_pages, &self.message_pages, &self.contact_pages, &self.single_messages]
-        {
+        for pages in [
+            &self.conversation_pages,
+            &self.message_pages,
+            &self.contact_pages,
+            &self.event_pages,
+            &self.single_messages,
+        ] {
             pages.expire(now);
         }
     }

@@ -101,6 +101,8 @@ pub struct Settings {
     pub dev: Dev,
     /// Calls to addresses that tenants name.
     pub outbound: Outbound,
+    /// The event log.
+    pub events: Events,
     /// Bounds of memory, queues and bodies.
     pub limits: Limits,
     /// Browsers.
@@ -148,6 +150,13 @@ pub struct Outbound {
     pub allow_loopback: bool,
 }
 
+/// The event log.
+#[derive(Debug, Clone)]
+pub struct Events {
+    /// How long events are kept.
+    pub retention: Duration,
+}
+
 /// Bounds of memory, queues and bodies.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -159,6 +168,10 @@ pub struct Limits {
     pub idle: Duration,
     /// Long polls that may wait at once, in the whole server.
     pub waiting_polls: usize,
+    /// Streams of events that may be open at once, in the whole server.
+    pub event_streams: usize,
+    /// Streams of events that one tenant may have open at once.
+    pub tenant_event_streams: usize,
     /// Writes that may wait at once, in the whole server.
     pub queued_commands: usize,
     /// Largest JSON body.
@@ -208,6 +221,7 @@ impl Settings {
         let cluster = Cluster::read(from);
         let dev = from.count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.switch("outbound.allow_loopback");
+        let retention_days = from.count("events.retention_days", 1..=3_650);
         let limits = Limits::read(from);
         let allowed_origins = from.list("cors.allowed_origins", values::origin);
         let format = from.parsed("log.format", LogFormat::parse);
@@ -221,6 +235,7 @@ impl Settings {
             cluster: cluster?,
             dev: Dev { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: Outbound { allow_loopback: allow_loopback? },
+            events: Events { retention: Duration::from_secs(retention_days? * 86_400) },
             limits: limits?,
             cors: Cors { allowed_origins: allowed_origins? },
             log: Log { format: format?, level: level? },
@@ -259,6 +274,8 @@ impl Limits {
         let resident_conversations = from.count("limits.resident_conversations", 100..=10_000_000);
         let idle_seconds = from.count("limits.idle_seconds", 1..=604_800);
         let waiting_polls = from.count("limits.waiting_polls", 0..=1_000_000);
+        let event_streams = from.count("limits.event_streams", 0..=1_000_000);
+        let tenant_event_streams = from.count("limits.event_streams_per_organization", 0..=1_000_000);
         let queued_commands = from.count("limits.queued_commands", 1..=1_000_000);
         let body_bytes = from.count("limits.body_bytes", 1_024..=16_777_216);
         let ingress_bytes = from.count("limits.ingress_bytes", 65_536..=67_108_864);
@@ -267,6 +284,8 @@ impl Limits {
             resident_conversations: usize::try_from(resident_conversations?).ok()?,
             idle: Duration::from_secs(idle_seconds?),
             waiting_polls: usize::try_from(waiting_polls?).ok()?,
+            event_streams: usize::try_from(event_streams?).ok()?,
+            tenant_event_streams: usize::try_from(tenant_event_streams?).ok()?,
             queued_commands: usize::try_from(queued_commands?).ok()?,
             body_bytes: usize::try_from(body_bytes?).ok()?,
             ingress_bytes: usize::try_from(ingress_bytes?).ok()?,

@@ -56,6 +56,8 @@ metrics! {
         overloads = "overloads", "Commands refused because an account's queue was full";
         forwards = "forwarded_requests", "Requests handed on to the node that serves their account";
         forward_failures = "forward_failures", "Requests that could not be handed on";
+        streamed_events = "streamed_events", "Events sent to streams";
+        slow_readers = "slow_readers", "Connections ended because the client did not read what it was sent";
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
         webhook_skipped = "whatsapp_items_skipped", "Items of webhooks that were skipped: unknown number, unreadable, unknown status";
@@ -81,6 +83,7 @@ metrics! {
         residents = "resident_accounts", "Accounts in memory";
         nodes = "nodes", "Nodes of this database that are alive, this one included";
         waiting_polls = "waiting_polls", "Long polls that wait";
+        event_streams = "event_streams", "Streams of events that are open";
         send_pace = "send_pace", "Messages a second that the accounts in memory may send now, together";
         slowed_accounts = "slowed_accounts", "Accounts in memory that WhatsApp has slowed down";
         sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";

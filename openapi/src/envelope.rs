@@ -49,6 +49,18 @@ impl OpenEnvelope {
     /// # Errors
     /// `internal_error` when a row cannot be written as JSON.
     pub fn list<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
+        Self::list_with::<T, ()>(rows, next_cursor, None)
+    }
+
+    /// The same with one more member behind the cursor.
+    ///
+    /// # Errors
+    /// As [`OpenEnvelope::list`].
+    pub(crate) fn list_with<T: Serialize, M: Serialize>(
+        rows: &[T],
+        next_cursor: Option<&str>,
+        more: Option<(&str, M)>,
+    ) -> Result<Self, ApiError> {
         let mut head = Vec::with_capacity(rows.len().saturating_mul(640).saturating_add(128));
         head.extend_from_slice(b"{\"data\":");
         write(&mut head, &rows)?;
@@ -56,6 +68,12 @@ impl OpenEnvelope {
         write(&mut head, &next_cursor.is_some())?;
         head.extend_from_slice(b",\"next_cursor\":");
         write(&mut head, &next_cursor)?;
+        if let Some((name, value)) = more {
+            head.push(b',');
+            write(&mut head, &name)?;
+            head.push(b':');
+            write(&mut head, &value)?;
+        }
         head.extend_from_slice(OPENING);
         Ok(Self(head.into()))
     }
@@ -244,6 +262,11 @@ impl<T: Type> PageOf<T> {
     }
 
     pub(crate) fn register(registry: &mut Registry) {
+        Self::register_with(registry, Vec::new());
+    }
+
+    /// The same with further members behind the cursor.
+    pub(crate) fn register_with(registry: &mut Registry, more: Vec<(&'static str, MetaSchema)>) {
         registry.create_schema::<Self, _>(Self::name(), |registry| {
             T::register(registry);
             let rows = MetaSchema { items: Some(Box::new(T::schema_ref())), ..MetaSchema::new("array") };
@@ -252,15 +275,14 @@ impl<T: Type> PageOf<T> {
                 nullable: true,
                 ..MetaSchema::new("string")
             };
-            let more = MetaSchema {
+            let follows = MetaSchema {
                 description: Some("Whether rows follow this page."),
                 ..MetaSchema::new("boolean")
             };
-            envelope(vec![
-                ("data", inline(rows)),
-                ("has_more", inline(more)),
-                ("next_cursor", inline(cursor)),
-            ])
+            let mut members =
+                vec![("data", inline(rows)), ("has_more", inline(follows)), ("next_cursor", inline(cursor))];
+            members.extend(more.into_iter().map(|(name, schema)| (name, inline(schema))));
+            envelope(members)
         });
     }
 }
@@ -298,6 +320,10 @@ mod tests {
         let last = OpenEnvelope::list(&[1, 2], None).unwrap();
         let expected = r#"{"data":[1,2],"has_more":false,"next_cursor":null,"request_id":"req_1"}"#;
         assert_eq!(text(&last), expected);
+        let reaching = OpenEnvelope::list_with(&[1], None, Some(("last_sequence", 7))).unwrap();
+        let expected =
+            r#"{"data":[1],"has_more":false,"next_cursor":null,"last_sequence":7,"request_id":"req_1"}"#;
+        assert_eq!(text(&reaching), expected);
         let more = OpenEnvelope::list(&[1], Some("abc")).unwrap();
         let expected = r#"{"data":[1],"has_more":true,"next_cursor":"abc","request_id":"req_1"}"#;
         assert_eq!(text(&more), expected);

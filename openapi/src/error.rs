@@ -177,6 +177,14 @@ impl From<Unavailable> for ApiError {
                 Self::new(ErrorCode::Overloaded, "the account is moving to another node; try again shortly")
             }
             Unavailable::Crashed => Self::internal(),
+            Unavailable::Expired { oldest } => Self::new(
+                ErrorCode::PositionExpired,
+                format!(
+                    "the events behind this position are not kept any more; the oldest event has number {oldest}: \
+                     read the lists for what is missing, then go on after {}",
+                    oldest.saturating_sub(1)
+                ),
+            ),
         }
     }
 }

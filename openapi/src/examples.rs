@@ -6,13 +6,14 @@ use std::sync::Arc;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::event::{Event, EventKind};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId, ulid,
+    AccountId, ApiKeyId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid,
 };
 
 /// 2026-06-19T11:00:00.000Z.
@@ -108,6 +109,19 @@ pub(crate) fn conversation() -> Conversation {
         last_inbound_at: Some(at(-1_000)),
         created_at: at(-4_000),
         updated_at: at(0),
+    }
+}
+
+pub(crate) fn event() -> Event {
+    Event {
+        id: EventId::from_bits(bits(2_150)),
+        sequence: 1042,
+        created_at: at(2_150),
+        kind: EventKind::MessageStatus {
+            message: message(),
+            previous: MessageStatus::Sent,
+            occurred_at: at(2_000),
+        },
     }
 }
 

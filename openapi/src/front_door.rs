@@ -40,6 +40,7 @@ use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::poll::respond;
 use crate::prefer::{PREFER, Wait};
+pub(crate) use seal::Streamed;
 
 /// The whole HTTP surface.
 pub(crate) struct FrontDoor {
@@ -173,7 +174,7 @@ impl FrontDoor {
 fn polled_account(path: &str) -> Option<&str> {
     let (number, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
     let noun = rest.split('/').next().unwrap_or_default();
-    let polled = matches!(noun, "conversations" | "messages" | "contacts");
+    let polled = matches!(noun, "conversations" | "messages" | "contacts" | "events");
     (polled && PhoneNumberId::is_valid(number)).then_some(number)
 }
 

@@ -12,6 +12,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod envelope;
 pub mod error;
+pub mod events;
 mod examples;
 mod front_door;
 pub mod health;

@@ -15,7 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::error::{ApiError, ErrorCode};
 
 pub(crate) use kinds::id_pattern;
-pub use kinds::{CursorText, Search, Text};
+pub use kinds::{CursorText, Search, Sequence, Text};
 
 /// A kind of parameter.
 pub trait Param: Sized + Send {

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kabar_actors::{AccountSlot, Asked, Question};
+use kabar_actors::{AccountSlot, Asked, Question, Rendered};
 use kabar_core::domain::etag;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
 use poem::http::uri::PathAndQuery;
@@ -59,6 +59,11 @@ fn has_it<'h>(asked: &Asked, mut if_none_match: impl Iterator<Item = &'h HeaderV
     if_none_match.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, tag)))
 }
 
+/// Whether a page brings nothing, and no other page follows that might.
+fn is_nothing(page: &Rendered) -> bool {
+    page.rows == 0 && page.reach.is_none_or(|reach| !reach.has_more)
+}
+
 /// Answers a question. `delta` says that an empty page means "nothing new yet".
 pub(crate) async fn poll(
     app: &App,
@@ -74,7 +79,7 @@ pub(crate) async fn poll(
     };
     let held = AtomicBool::new(false);
     let done = |asked: &Asked| {
-        let nothing_new = delta && asked.page.as_ref().is_some_and(|page| page.rows == 0);
+        let nothing_new = delta && asked.page.as_ref().is_some_and(|page| is_nothing(page));
         let idle = nothing_new || has_it(asked, known());
         held.fetch_or(idle, Ordering::Relaxed);
         !idle
@@ -179,7 +184,7 @@ impl<T: Type> ApiResponse for PolledPage<T> {
 
 const UNCHANGED: &str = "The client has this answer already (`If-None-Match`). No body. Costs nothing, unless the request asked to wait.";
 
-fn documented(mut ok: MetaResponse) -> [MetaResponse; 2] {
+pub(crate) fn documented(mut ok: MetaResponse) -> [MetaResponse; 2] {
     let mut unchanged = envelope::bare(304, UNCHANGED);
     ok.headers = validators();
     unchanged.headers = validators();
@@ -212,7 +217,6 @@ fn validators() -> Vec<MetaHeader> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use kabar_actors::Rendered;
     use std::sync::OnceLock;
 
     fn asked(hit: bool) -> Asked {
@@ -220,6 +224,7 @@ mod tests {
             etag: Bytes::from_static(b"W/\"a\""),
             head: Bytes::from_static(b"{\"data\":[],\"request_id\":\""),
             rows: 0,
+            reach: None,
             compressed: OnceLock::new(),
         };
         Asked { page: Some(Arc::new(page)), hit, ttl_s: 7 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use kabar_actors::{Answer, Question, Render, Rendered};
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::contact::Contact;
 use kabar_core::domain::conversation::Conversation;
 use kabar_core::domain::etag;
+use kabar_core::domain::event::Event;
+use kabar_core::domain::log::EventPage;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ConversationOrder, Page, Position};
 use serde::Serialize;
@@ -20,6 +23,8 @@ use serde::Serialize;
 use crate::contacts::body::ContactBody;
 use crate::conversations::body::ConversationBody;
 use crate::envelope::OpenEnvelope;
+use crate::events::body::{EventBody, bytes_of};
+use crate::events::{LAST_SEQUENCE, frames_of};
 use crate::messages::body::MessageBody;
 
 /// Renders answers as the contract shows them.
@@ -49,11 +54,24 @@ impl Renderer {
     }
 }
 
+impl Renderer {
+    /// A part of the log: frames for a stream, else a list.
+    fn log(&self, account: &Account, question: &Question, page: &EventPage) -> OpenEnvelope {
+        if matches!(question, Question::EventFrames(_)) {
+            return OpenEnvelope::of(frames_of(account, &page.events, bytes_of));
+        }
+        let place = Position { key: page.last_sequence, id: 0 };
+        let cursor = page.has_more.then(|| self.cursor_key.seal(&scope_of(question, account), place));
+        let rows: Vec<EventBody> = page.events.iter().map(|event| EventBody::of(account, event)).collect();
+        let last = (LAST_SEQUENCE, page.last_sequence);
+        written(OpenEnvelope::list_with(&rows, cursor.as_deref(), Some(last)))
+    }
+}
+
 /// Bodies are texts, numbers and lists of such, which serde always writes.
 fn written<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
-    envelope.unwrap_or_else(|_logged| {
-        OpenEnvelope::of(bytes::Bytes::from_static(b"{\"data\":null,\"request_id\":\""))
-    })
+    envelope
+        .unwrap_or_else(|_logged| OpenEnvelope::of(Bytes::from_static(b"{\"data\":null,\"request_id\":\"")))
 }
 
 /// The order of a question's rows.
@@ -64,7 +82,9 @@ const fn order_of(question: &Question) -> ConversationOrder {
         | Question::Messages(_)
         | Question::Message(_)
         | Question::Contacts(_)
-        | Question::Contact(_) => ConversationOrder::Recency,
+        | Question::Contact(_)
+        | Question::Events(_)
+        | Question::EventFrames(_) => ConversationOrder::Recency,
     }
 }
 
@@ -98,6 +118,7 @@ impl Render for Renderer {
                 let body = |row: &Arc<Contact>| ContactBody::of(account, row);
                 (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
+            Answer::Events(page) => (etag::of_events(page), self.log(account, question, page)),
             Answer::Conversation(row) => {
                 (etag::of_row(row), written(OpenEnvelope::single(&ConversationBody::of(account, row))))
             }
@@ -112,8 +133,13 @@ impl Render for Renderer {
             etag: etag.into(),
             head: envelope.head().clone(),
             rows: answer.rows(),
+            reach: answer.reach(),
             compressed: OnceLock::new(),
         }
+    }
+
+    fn event(&self, account: &Account, event: &Event) -> Bytes {
+        bytes_of(account, event)
     }
 }
 
@@ -123,7 +149,11 @@ fn scope_of(question: &Question, account: &Account) -> String {
         Question::Conversations(query) => query.scope(account.id),
         Question::Messages(query) => query.scope(account.id),
         Question::Contacts(query) => query.scope(account.id),
-        Question::Conversation(_) | Question::Message(_) | Question::Contact(_) => String::new(),
+        Question::Events(query) => query.scope(account.id),
+        Question::Conversation(_)
+        | Question::Message(_)
+        | Question::Contact(_)
+        | Question::EventFrames(_) => String::new(),
     }
 }
 
@@ -131,6 +161,7 @@ fn scope_of(question: &Question, account: &Account) -> String {
 mod tests {
     use super::*;
     use crate::examples;
+    use kabar_core::domain::log::EventQuery;
     use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery};
     use poem_openapi::registry::Registry;
     use poem_openapi::types::{Example, ToJSON, Type};
@@ -180,6 +211,28 @@ mod tests {
         let contact = Arc::new(examples::contact());
         let (_, body) = render(&Question::Contact(contact.id), &Answer::Contact(contact));
         assert_eq!(body["data"]["metadata"]["customer_number"], "K-1042");
+    }
+
+    #[test]
+    fn a_part_of_the_log_says_how_far_it_reaches_and_holds_the_events_own_bytes() {
+        let (account, event) = (examples::account(), examples::event());
+        let types = [event.kind.event_type()].into_iter().collect();
+        let query = EventQuery { after: 7, types, limit: kabar_core::domain::page::Limit::default() };
+        let page = EventPage { events: vec![event.clone()], last_sequence: 2000, has_more: true };
+        let rendered = renderer().render(&account, &Question::Events(query), &Answer::Events(page.clone()));
+        assert_eq!(rendered.etag, "W/\"2000:1:1\"");
+        let own = renderer().event(&account, &event);
+        assert!(rendered.head.windows(own.len()).any(|part| part == own));
+        let body: Value =
+            serde_json::from_slice(&OpenEnvelope::of(rendered.head.clone()).close(b"req_1")).unwrap();
+        assert_eq!((&body["last_sequence"], &body["has_more"]), (&2000.into(), &true.into()));
+        let cursor = body["next_cursor"].as_str().unwrap();
+        let place = CursorKey::new([7; 32]).open(&query.scope(account.id), cursor).unwrap();
+        assert_eq!(place.key, 2000);
+        let frames = renderer().render(&account, &Question::EventFrames(query), &Answer::Events(page));
+        assert!(
+            frames.head.starts_with(b"id: 1042\n") && frames.head.windows(own.len()).any(|part| part == own)
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::admin::{self, AdminApi};
 use crate::app::App;
 use crate::contacts::ContactsApi;
 use crate::conversations::ConversationsApi;
+use crate::events::EventsApi;
 use crate::front_door::FrontDoor;
 use crate::health::HealthApi;
 use crate::me::MeApi;
@@ -24,6 +25,7 @@ pub(crate) type Operations = (
     ConversationsApi,
     MessagesApi,
     ContactsApi,
+    EventsApi,
     AccountsApi,
     MeApi,
     UsersApi,
@@ -46,6 +48,7 @@ fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
         ConversationsApi(app.clone()),
         MessagesApi(app.clone()),
         ContactsApi(app.clone()),
+        EventsApi(app.clone()),
         AccountsApi(app.clone()),
         MeApi,
         UsersApi(app.clone()),

@@ -12,6 +12,8 @@ pub enum Tag {
     Messages,
     /// The people that a connected number talks to.
     Contacts,
+    /// Everything that happened to a connected number, in order and without gaps.
+    Events,
     /// What the key opens: the organization, its connected numbers and its users.
     Accounts,
     /// The server itself.

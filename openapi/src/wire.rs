@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::event::EventType;
 use kabar_core::domain::message::{Direction, MessageKind};
 use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{AccountId, ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId, UserId};
+use kabar_core::ids::{
+    AccountId, ApiKeyId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId,
+};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Serialize, Serializer};
@@ -141,7 +144,7 @@ macro_rules! shown_ids {
     )*};
 }
 
-shown_ids!(ConversationId, MessageId, ContactId, UserId, AccountId, OrganisationId, ApiKeyId);
+shown_ids!(ConversationId, MessageId, ContactId, UserId, AccountId, OrganisationId, ApiKeyId, EventId);
 
 macro_rules! shown_words {
     ($($kind:ident: $all:expr;)*) => {$(
@@ -164,6 +167,7 @@ shown_words! {
     Direction: [Direction::Inbound, Direction::Outbound];
     AccountStatus: AccountStatus::ALL;
     Tier: Tier::ALL;
+    EventType: EventType::ALL;
 }
 
 macro_rules! nouns {

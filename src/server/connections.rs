@@ -4,6 +4,8 @@
 //! one who asked. poem's own server keeps such a request until it answers, and has no bound on
 //! connections or on the time that a request's head may take; hence this loop over hyper.
 
+mod patience;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use kabar_core::cause::cause;
+use patience::Patient;
+pub(super) use patience::Readers;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
@@ -33,8 +37,13 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Serves until stopped, then lets requests under way finish.
-pub(super) async fn serve<E>(listener: TcpListener, endpoint: E, stop: CancellationToken, tasks: TaskTracker)
-where
+pub(super) async fn serve<E>(
+    listener: TcpListener,
+    endpoint: E,
+    readers: Readers,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) where
     E: Endpoint<Output = Response> + 'static,
 {
     let endpoint = Arc::new(endpoint);
@@ -53,7 +62,7 @@ where
                 continue;
             }
         };
-        let serving = connection(stream, endpoint.clone(), &graceful);
+        let serving = connection(stream, endpoint.clone(), &readers, &graceful);
         tasks.spawn(async move {
             serving.await;
             drop(place);
@@ -79,6 +88,7 @@ async fn accept(
 fn connection<E>(
     stream: TcpStream,
     endpoint: Arc<E>,
+    readers: &Readers,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + use<E>
 where
@@ -97,7 +107,8 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let serving = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer).into_owned());
+    let stream = TokioIo::new(Patient::new(stream, readers.clone()));
+    let serving = graceful.watch(builder.serve_connection(stream, answer).into_owned());
     async move {
         // A client that breaks off is no event of ours.
         let _ended = serving.await;

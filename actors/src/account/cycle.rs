@@ -14,6 +14,7 @@ use kabar_core::domain::command::{Command, Needs};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
+use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
@@ -268,6 +269,7 @@ impl Ledger {
             let id = EventId::from_bits(self.ids.next_bits(at.millis()));
             events.push(Event { id, sequence, created_at: at, kind });
         }
+        let newest = view.newest_events.with(&events);
         let commit = CycleCommit {
             account_number: view.account.number,
             epoch: self.parts.epoch,
@@ -283,7 +285,7 @@ impl Ledger {
             self.note_failure(&error);
             return Err(error);
         }
-        self.publish(view, &changes, sequence, at);
+        self.publish(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
             self.ground().couriers.ring(&self.parts.slot, sequence, types);
         }
@@ -291,7 +293,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn publish(&mut self, view: &AccountView, changes: &Changes, sequence: i64, at: Timestamp) {
+    fn publish(
+        &mut self,
+        view: &AccountView,
+        changes: &Changes,
+        log_end: (i64, NewestEvents),
+        at: Timestamp,
+    ) {
         let mut threads = view.threads.clone();
         for thread in changes.conversations.values() {
             threads.put(thread.clone());
@@ -311,7 +319,7 @@ impl Ledger {
         if let Some(account) = &changes.account {
             self.parts.slot.set_account(account.clone());
         }
-        let next = view.next(changes, sequence, at, threads);
+        let next = view.next(changes, log_end, at, threads);
         next.forget_messages(changes);
         self.parts.resident.publish(next);
         self.parts.resident.cycles.fetch_add(1, Ordering::Relaxed);

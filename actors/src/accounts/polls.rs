@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kabar_core::domain::log::{EventPage, LogRead};
 use kabar_core::metrics::Metrics;
 use kabar_core::shared_memory::PagePlace;
 use kabar_core::store::StoreError;
@@ -16,11 +17,11 @@ use crate::slot::AccountSlot;
 use crate::view::AccountView;
 
 /// A counter held up while somebody waits.
-struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
     /// Counts one more, unless `max` wait already.
-    fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+    pub(super) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
         let waiting = Self(count);
         (count.fetch_add(1, Ordering::AcqRel) < max).then_some(waiting)
     }
@@ -45,6 +46,20 @@ impl<'a> Shown<'a> {
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         self.0.waiting_polls.dec();
+    }
+}
+
+/// Why a question has no answer.
+enum Missed {
+    /// The rows cannot be read.
+    Unread(StoreError),
+    /// The position is older than the log.
+    Expired { oldest: i64 },
+}
+
+impl From<StoreError> for Missed {
+    fn from(error: StoreError) -> Self {
+        Self::Unread(error)
     }
 }
 
@@ -111,7 +126,7 @@ impl Accounts {
         }
     }
 
-    async fn ask_of(
+    pub(super) async fn ask_of(
         &self,
         resident: &Arc<Resident>,
         question: &Question,
@@ -122,7 +137,10 @@ impl Accounts {
         let view = resident.view();
         let asked =
             view.pages(question).ask(question, path, now, || self.fill(resident, &view, question)).await;
-        let asked = asked.map_err(|error| Unavailable::of(&error, "page not read"))?;
+        let asked = asked.map_err(|missed| match missed {
+            Missed::Unread(error) => Unavailable::of(&error, "page not read"),
+            Missed::Expired { oldest } => Unavailable::Expired { oldest },
+        })?;
         self.count(resident, &asked);
         Ok(asked)
     }
@@ -142,7 +160,7 @@ impl Accounts {
         resident: &Resident,
         view: &AccountView,
         question: &Question,
-    ) -> Result<(Option<Arc<Rendered>>, Duration), StoreError> {
+    ) -> Result<(Option<Arc<Rendered>>, Duration), Missed> {
         match resident_rows(view, question) {
             Known::Answer(answer) => Ok((Some(self.render(view, question, &answer)), answer.ttl())),
             Known::Nothing => Ok((None, MISSING_TTL)),
@@ -161,8 +179,8 @@ impl Accounts {
         resident: &Resident,
         view: &AccountView,
         question: &Question,
-    ) -> Result<(Option<Arc<Rendered>>, Duration), StoreError> {
-        let quiet = resident.quiet_at(view.revision);
+    ) -> Result<(Option<Arc<Rendered>>, Duration), Missed> {
+        let quiet = resident.quiet_at(view.revision).filter(|_| question.is_shared());
         let place = PagePlace::new(view.account.number, view.revision, &question.text(view.account.id));
         if quiet.is_some()
             && let Some((page, life)) = self.0.memory.find_page(&place).await
@@ -178,7 +196,7 @@ impl Accounts {
         Ok((Some(page), answer.ttl()))
     }
 
-    async fn rows(&self, view: &AccountView, question: &Question) -> Result<Option<Answer>, StoreError> {
+    async fn rows(&self, view: &AccountView, question: &Question) -> Result<Option<Answer>, Missed> {
         let (store, number) = (&self.0.store, view.account.number);
         Ok(match question {
             Question::Conversations(query) => {
@@ -189,6 +207,12 @@ impl Accounts {
             Question::Message(id) => store.message(number, *id).await?.map(Answer::Message),
             Question::Contacts(query) => Some(Answer::Contacts(store.contacts(number, query).await?)),
             Question::Contact(id) => store.contact(number, *id).await?.map(Answer::Contact),
+            Question::Events(query) | Question::EventFrames(query) => {
+                match store.event_page(number, query, view.sequence).await? {
+                    LogRead::Page(page) => Some(Answer::Events(page)),
+                    LogRead::Expired { oldest } => return Err(Missed::Expired { oldest }),
+                }
+            }
         })
     }
 }
@@ -212,6 +236,13 @@ fn resident_rows(view: &AccountView, question: &Question) -> Known {
             None if view.threads.horizon().is_none() => Known::Nothing,
             None => Known::Unknown,
         },
+        Question::Events(query) | Question::EventFrames(query) => {
+            if view.newest_events.of(query.types) <= query.after {
+                let page = EventPage::empty(query.after.max(view.sequence));
+                return Known::Answer(Answer::Events(page));
+            }
+            Known::Unknown
+        }
         Question::Messages(_) | Question::Message(_) | Question::Contacts(_) | Question::Contact(_) => {
             Known::Unknown
         }

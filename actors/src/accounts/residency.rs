@@ -193,8 +193,8 @@ impl Accounts {
 
     fn retire_if_idle(&self, slot: &AccountSlot, resident: &Arc<Resident>) -> bool {
         let now = self.0.clock.now();
-        let busy =
-            resident.waiting.load(Ordering::Acquire) > 0 || resident.sending.load(Ordering::Acquire) > 0;
+        let busy = [&resident.waiting, &resident.streaming, &resident.sending];
+        let busy = busy.iter().any(|count| count.load(Ordering::Acquire) > 0);
         if busy || resident.last_used().plus(self.0.options.idle) > now {
             return false;
         }
@@ -271,6 +271,7 @@ impl Accounts {
             cycles_per_second: ratio(resident.cycles.load(Ordering::Relaxed), 1.0) / resident_s,
             cache_hit_ratio: ratio(hits, ratio(hits.saturating_add(misses).max(1), 1.0)),
             waiting_polls: resident.waiting.load(Ordering::Relaxed),
+            event_streams: resident.streaming.load(Ordering::Relaxed),
             sending: resident.sending.load(Ordering::Relaxed),
             messages_per_second: slot.pace().current(view.account.messages_per_second, now),
             messages_per_second_max: view.account.messages_per_second,

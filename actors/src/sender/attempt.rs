@@ -149,7 +149,12 @@ pub(super) async fn record(
                 tracing::error!(error = cause(&refusal), "outcomes not recorded");
                 return;
             }
-            Err(Unavailable::Storage | Unavailable::Overloaded | Unavailable::Crashed) => {
+            Err(
+                Unavailable::Storage
+                | Unavailable::Overloaded
+                | Unavailable::Crashed
+                | Unavailable::Expired { .. },
+            ) => {
                 let again = ground.clock.now().plus(STORE_RETRY);
                 tokio::select! {
                     () = ground.clock.wait_until(again) => {}

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use super::contact::Contact;
 use super::conversation::Conversation;
+use super::log::EventPage;
 use super::message::Message;
 use super::page::Page;
 use super::time::Timestamp;
@@ -86,6 +87,13 @@ pub fn of_page<T: Tagged>(page: &Page<T>) -> String {
 pub fn of_message(message: &Message) -> String {
     let error = message.error.as_ref().map_or("-", |error| &error.code);
     format!("W/\"{}:{error}:{}\"", message.status.as_str(), message.updated_at)
+}
+
+/// `W/"<last_sequence>:<events>:<has_more 0|1>"`, for a part of the log. Events never change, so
+/// behind one position this tells two pages apart.
+#[must_use]
+pub fn of_events(page: &EventPage) -> String {
+    format!("W/\"{}:{}:{}\"", page.last_sequence, page.events.len(), u8::from(page.has_more))
 }
 
 /// `W/"<updated_at>:<unread>"`, for a single conversation or contact.

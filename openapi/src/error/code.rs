@@ -91,6 +91,8 @@ codes! {
         "the number is a contact already";
     AccountAlreadyConnected = "account_already_connected", CONFLICT, "conflict",
         "the number is connected already";
+    PositionExpired = "position_expired", GONE, "invalid_request_error",
+        "the events behind the position are not kept any more; the message names the oldest that is";
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "invalid_request_error",
         "the body is larger than allowed";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "invalid_request_error",

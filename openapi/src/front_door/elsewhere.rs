@@ -8,17 +8,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use kabar_actors::{AccountSlot, Place};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::forward::{ForwardError, Forwarded, Onward};
-use poem::http::header::HeaderValue;
+use poem::http::header::{CONTENT_TYPE, HeaderValue};
 use poem::http::{Method, StatusCode};
 use poem::{Body, Request, Response};
+use tokio_util::sync::CancellationToken;
 
 use super::{FrontDoor, Visit, admission, bodies};
 use crate::access::Door;
 use crate::error::{ApiError, ErrorCode};
+use crate::events::EVENT_STREAM;
 
 /// Marks a request that another node has handed on; of a webhook it names the accounts that are meant.
 pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
@@ -59,7 +62,7 @@ impl FrontDoor {
                 Ok(answer) if answer.status == StatusCode::MISDIRECTED_REQUEST => {}
                 Ok(answer) => {
                     self.app.metrics.forwards.inc();
-                    return Ok(Some(passed_on(answer)));
+                    return Ok(Some(passed_on(answer, self.app.stopping.clone())));
                 }
                 Err(error) => {
                     self.app.metrics.forward_failures.inc();
@@ -109,8 +112,15 @@ fn named_account(path: &str, door: Door) -> Option<&str> {
     PhoneNumberId::is_valid(number).then_some(number)
 }
 
-fn passed_on(answer: Forwarded) -> Response {
-    let mut response = Response::builder().status(answer.status).body(Body::from_bytes_stream(answer.body));
+fn passed_on(answer: Forwarded, stopping: CancellationToken) -> Response {
+    let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
+    let body = if endless {
+        // Nobody else would end it when this server stops.
+        Body::from_bytes_stream(answer.body.take_until(stopping.cancelled_owned()))
+    } else {
+        Body::from_bytes_stream(answer.body)
+    };
+    let mut response = Response::builder().status(answer.status).body(body);
     *response.headers_mut() = answer.headers;
     response
 }

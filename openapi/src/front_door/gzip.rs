@@ -67,7 +67,7 @@ mod tests {
     use std::sync::OnceLock;
 
     fn page(head: Vec<u8>) -> Rendered {
-        Rendered { etag: Bytes::new(), head: head.into(), rows: 1, compressed: OnceLock::new() }
+        Rendered { etag: Bytes::new(), head: head.into(), rows: 1, reach: None, compressed: OnceLock::new() }
     }
 
     fn opened(body: &[u8]) -> Vec<u8> {

@@ -32,6 +32,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
+/// Marks an answer whose body has no end: it is handed on as it comes, never collected or compressed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Streamed;
+
 #[derive(Serialize)]
 struct ErrorEnvelope<'a> {
     error: IdentifiedParts<'a>,
@@ -52,7 +56,8 @@ fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
 
 /// Finishes an answer.
 pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) -> Response {
-    let body = close(&visit, &mut response).await;
+    let streamed = response.extensions_mut().remove::<Streamed>().is_some();
+    let body = if streamed { Bytes::new() } else { close(&visit, &mut response).await };
     let status = response.status();
     count(app, status);
     if let Some(admitted) = &mut visit.admitted {
@@ -68,6 +73,12 @@ pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) ->
     guard(headers, visit.door);
     if let Some(origin) = visit.origin {
         cors::admit(headers, origin);
+    }
+    if streamed {
+        if visit.head_only {
+            response.set_body(Body::empty());
+        }
+        return response;
     }
     let body = match visit.encoding.filter(|_| !headers.contains_key(CONTENT_ENCODING)) {
         Some(encoding) => match encoding.apply(&body).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::message::Direction;
 use kabar_core::domain::page::Limit;
 use kabar_core::domain::phone::Phone;
@@ -73,6 +74,61 @@ impl Param for Text {
 
     fn schema() -> MetaSchema {
         MetaSchema { max_length: Some(TEXT_CHARS), ..MetaSchema::new("string") }
+    }
+}
+
+/// A number in an account's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence(i64);
+
+impl Sequence {
+    /// 0 or more.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl Param for Sequence {
+    const EXPECTED: &'static str = "0 or the number of an event";
+    const ECHOED: bool = true;
+
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits).map(Self)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            format: Some("int64"),
+            minimum: Some(0.0),
+            default: Some(0.into()),
+            ..MetaSchema::new("integer")
+        }
+    }
+}
+
+/// Longer lists repeat themselves.
+const TYPES_CHARS: usize = 1024;
+
+impl Param for EventTypes {
+    const EXPECTED: &'static str =
+        "types of events, separated by commas, such as message.received,message.status";
+
+    fn read(text: &str) -> Option<Self> {
+        let usable = text.len() <= TYPES_CHARS;
+        text.split(',').map(EventType::parse).collect::<Option<Self>>().filter(|_| usable)
+    }
+
+    fn schema() -> MetaSchema {
+        let words: Vec<&str> = EventType::ALL.iter().map(|one| one.as_str()).collect();
+        let one = words.join("|").replace('.', "\\.");
+        MetaSchema {
+            pattern: Some(format!("^({one})(,({one}))*$")),
+            max_length: Some(TYPES_CHARS),
+            example: Some("message.received,message.status".into()),
+            ..MetaSchema::new("string")
+        }
     }
 }
 
@@ -214,6 +270,26 @@ mod tests {
         check::<MessageStatus>(MessageStatus::ALL.len());
         check::<AccountStatus>(AccountStatus::ALL.len());
         check::<Direction>(2);
+    }
+
+    #[test]
+    fn types_are_words_between_commas() {
+        for text in ["", ",", "message", "message.sent,", " message.sent", "message.sent,x", "Message.sent"] {
+            assert!(EventTypes::read(text).is_none(), "{text}");
+        }
+        let some = EventTypes::read("message.sent,contact.created,message.sent").unwrap();
+        assert_eq!(some.iter().collect::<Vec<_>>(), [EventType::MessageSent, EventType::ContactCreated]);
+        let all: Vec<&str> = EventType::ALL.iter().map(|one| one.as_str()).collect();
+        assert_eq!(EventTypes::read(&all.join(",")), Some(EventTypes::all()));
+        assert!(EventTypes::read(&["message.sent"; 100].join(",")).is_none());
+    }
+
+    #[test]
+    fn positions_are_whole_numbers() {
+        for text in ["", "-1", "+1", "1.0", "1e3", "9223372036854775808", " 1", "0x1"] {
+            assert!(Sequence::read(text).is_none(), "{text}");
+        }
+        assert_eq!(Sequence::read("007").map(Sequence::number), Some(7));
     }
 
     #[test]

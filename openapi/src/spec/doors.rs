@@ -17,6 +17,9 @@ pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value
     if polled {
         shared.extend(["IfNoneMatch", "Prefer"]);
     }
+    if path.ends_with("/events/stream") {
+        shared.push("LastEventId");
+    }
     if verb == "post" && Door::of(path) == Door::Tenant {
         shared.push("IdempotencyKey");
     }
@@ -74,6 +77,15 @@ fn parameters() -> Value {
                             whatever it answers. Other preferences, and waits out of range, are ignored.",
             "schema": {"type": "string"},
             "example": "wait=30",
+        },
+        "LastEventId": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": false,
+            "description": "The last `id` that you have seen; an `EventSource` sends it by itself when it connects again. \
+                            Goes before `after`.",
+            "schema": {"type": "integer", "format": "int64", "minimum": 0},
+            "example": 1042,
         },
         "IdempotencyKey": {
             "name": "Idempotency-Key",

@@ -34,9 +34,14 @@ fn envelope<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value>) -> Op
     };
     if let Some(row) = inner.get("items") {
         let rows = [example_of(row)?];
-        return Some(
-            json!({"data": rows, "has_more": false, "next_cursor": null, "request_id": EXAMPLE_REQUEST_ID}),
-        );
+        let mut page = json!({"data": rows, "has_more": false, "next_cursor": null});
+        // What a list says besides.
+        for (name, member) in properties.as_object()? {
+            if let Some(example) = member.get("example") {
+                page.as_object_mut()?.insert(name.clone(), example.clone());
+            }
+        }
+        return Some(page);
     }
     Some(json!({"data": example_of(inner)?, "request_id": EXAMPLE_REQUEST_ID}))
 }

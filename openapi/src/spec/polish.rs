@@ -20,8 +20,8 @@ Self-hosted WhatsApp Business messaging. One connected number is an *account*, n
 documented are ignored; those that are may be given once and never empty.";
 
 /// Chapters in the order in which they are best read.
-const CHAPTERS: [&str; 7] =
-    ["Conversations", "Messages", "Contacts", "Accounts", "Server", "WhatsApp", "Operator"];
+const CHAPTERS: [&str; 8] =
+    ["Conversations", "Messages", "Contacts", "Events", "Accounts", "Server", "WhatsApp", "Operator"];
 
 /// The verbs that an item of `paths` can hold.
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];

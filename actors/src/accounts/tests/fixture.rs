@@ -10,6 +10,7 @@ use kabar_core::domain::account::{Account, PhoneNumberId, Secret};
 use kabar_core::domain::command::{Command, ConversationPatch, Reply};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::etag;
+use kabar_core::domain::event::Event;
 use kabar_core::domain::message::{Inbound, InboundMessage, MessageKind};
 use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::page::ConversationQuery;
@@ -50,13 +51,19 @@ impl Render for Plain {
             Answer::Message(row) => (row.status.as_str().to_owned(), etag::of_message(row)),
             Answer::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
             Answer::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
+            Answer::Events(page) => (format!("{} events", page.events.len()), page.last_sequence.to_string()),
         };
         Rendered {
             etag: Bytes::from(etag),
             head: Bytes::from(text),
             rows: answer.rows(),
+            reach: answer.reach(),
             compressed: OnceLock::new(),
         }
+    }
+
+    fn event(&self, _account: &Account, event: &Event) -> Bytes {
+        Bytes::from(event.sequence.to_string())
     }
 }
 

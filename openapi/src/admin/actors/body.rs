@@ -35,6 +35,8 @@ pub struct ActorBody {
     pub cache_hit_ratio: f64,
     /// Long polls that wait.
     pub waiting_polls: u64,
+    /// Streams of events that are open and wait.
+    pub event_streams: u64,
     /// Conversations that have something to be sent.
     pub sending: u64,
     /// Messages a second that may be sent now: fewer than `messages_per_second_max` for a while
@@ -60,6 +62,7 @@ impl ActorBody {
             cycles_per_second: thousandths(report.cycles_per_second),
             cache_hit_ratio: thousandths(report.cache_hit_ratio),
             waiting_polls: count(report.waiting_polls),
+            event_streams: count(report.event_streams),
             sending: count(report.sending),
             messages_per_second: report.messages_per_second,
             messages_per_second_max: report.messages_per_second_max,
@@ -81,6 +84,7 @@ impl Example for ActorBody {
             cycles_per_second: 0.8,
             cache_hit_ratio: 0.994,
             waiting_polls: 3,
+            event_streams: 1,
             sending: 2,
             messages_per_second: 80,
             messages_per_second_max: 80,

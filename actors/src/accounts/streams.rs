@@ -1,0 +1,200 @@
+//! Streams of events: the log from a position on, for as long as somebody listens.
+//!
+//! Invariants: a stream keeps one part of the log in memory at most, and reads the next one only when
+//! it is asked for it, so a slow reader holds nothing up but itself; the part is shared by all streams
+//! at the same position. It waits for the account's publications and never asks the database for
+//! news. Whoever would not be let in any more gets nothing more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kabar_core::domain::log::EventQuery;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::OrganisationId;
+use kabar_core::metrics::Metrics;
+
+use super::polls::Waiting;
+use super::{Accounts, Unavailable};
+use crate::directory::Caller;
+use crate::question::{Question, Rendered};
+use crate::slot::AccountSlot;
+
+/// The longest silence of a stream (contract, section 9).
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How many streams are open.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    of: HashMap<OrganisationId, usize>,
+}
+
+/// The places of all streams in this process.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Seats(Arc<Mutex<Taken>>);
+
+impl Seats {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Nobody panics half-way through a change of it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, organisation: OrganisationId, (all_max, own_max): (usize, usize)) -> bool {
+        let mut taken = self.taken();
+        let own = taken.of.get(&organisation).copied().unwrap_or(0);
+        if taken.all >= all_max || own >= own_max {
+            return false;
+        }
+        taken.all = taken.all.saturating_add(1);
+        taken.of.insert(organisation, own.saturating_add(1));
+        true
+    }
+
+    fn give_back(&self, organisation: OrganisationId) {
+        let mut taken = self.taken();
+        taken.all = taken.all.saturating_sub(1);
+        let left = taken.of.get(&organisation).copied().unwrap_or(0).saturating_sub(1);
+        if left == 0 {
+            taken.of.remove(&organisation);
+        } else {
+            taken.of.insert(organisation, left);
+        }
+    }
+}
+
+/// A place that was taken. Given back when it is dropped.
+struct Seat {
+    seats: Seats,
+    organisation: OrganisationId,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.give_back(self.organisation);
+        self.metrics.event_streams.dec();
+    }
+}
+
+/// What a stream says next.
+#[derive(Debug)]
+pub enum StreamFrame {
+    /// Events, rendered for a stream.
+    Events(Arc<Rendered>),
+    /// There was nothing to tell for a while. The log has been looked at up to this number.
+    Silence(i64),
+}
+
+/// See the module.
+pub struct EventStream {
+    accounts: Accounts,
+    slot: Arc<AccountSlot>,
+    caller: Arc<Caller>,
+    query: EventQuery,
+    _seat: Seat,
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStream").field("query", &self.query).finish_non_exhaustive()
+    }
+}
+
+impl Accounts {
+    /// Opens a stream of what the query finds, now and later.
+    ///
+    /// # Errors
+    /// [`Unavailable::Overloaded`] when too many are open already; [`Unavailable::Expired`] when the
+    /// position is older than the log; as [`Accounts::ask`] else.
+    pub async fn stream(
+        &self,
+        slot: &Arc<AccountSlot>,
+        caller: &Arc<Caller>,
+        query: EventQuery,
+    ) -> Result<EventStream, Unavailable> {
+        let organisation = caller.key.organisation_id;
+        let most = (self.0.options.event_streams, self.0.options.tenant_event_streams);
+        if !self.0.streams.take(organisation, most) {
+            self.0.metrics.overloads.inc();
+            return Err(Unavailable::Overloaded);
+        }
+        self.0.metrics.event_streams.inc();
+        let (seats, metrics) = (self.0.streams.clone(), self.0.metrics.clone());
+        let seat = Seat { seats, organisation, metrics };
+        // Whatever refuses the beginning refuses the stream. The page is kept by the view.
+        self.ask(slot, &Question::EventFrames(query), None).await?;
+        let (accounts, slot, caller) = (self.clone(), slot.clone(), caller.clone());
+        Ok(EventStream { accounts, slot, caller, query, _seat: seat })
+    }
+}
+
+impl EventStream {
+    /// What comes next; `None` at the end: the server stops, the caller may not listen any more, or
+    /// the log cannot be read on. Whoever opens a stream at the last position misses nothing.
+    pub async fn next(&mut self) -> Option<StreamFrame> {
+        let until = self.accounts.ground().clock.now().plus(SILENCE_MAX);
+        loop {
+            let ground = self.accounts.ground();
+            if ground.stopping.is_cancelled() || !ground.directory.admits(&self.caller) {
+                return None;
+            }
+            match self.look(until).await {
+                Ok(Some(frame)) => return Some(frame),
+                Ok(None) => {}
+                Err(ended) => {
+                    tracing::debug!(account = %self.slot.account().id, %ended, "event stream ended");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Looks once at what lies behind the position, and waits if that is nothing.
+    async fn look(&mut self, until: Timestamp) -> Result<Option<StreamFrame>, Unavailable> {
+        let Self { accounts, slot, query, .. } = self;
+        let ground = accounts.ground();
+        let resident = accounts.reside(slot).await?;
+        let _here = Waiting::begin(&resident.streaming, usize::MAX);
+        // Subscribed before the view is read: a publication between the two is not missed.
+        let mut published = resident.publications();
+        let asked = accounts.ask_of(&resident, &Question::EventFrames(*query), None).await?;
+        let Some((page, reach)) = asked.page.and_then(|page| Some((page.clone(), page.reach?))) else {
+            return Err(Unavailable::Crashed);
+        };
+        query.after = query.after.max(reach.last_sequence);
+        if page.rows > 0 {
+            ground.metrics.streamed_events.inc_by(u64::try_from(page.rows).unwrap_or(0));
+            return Ok(Some(StreamFrame::Events(page)));
+        }
+        if reach.has_more {
+            return Ok(None);
+        }
+        tokio::select! {
+            // An error means that the resident is gone: look for its successor.
+            _published = published.changed() => Ok(None),
+            () = ground.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
+            () = ground.stopping.cancelled() => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_for_each_and_for_all() {
+        let seats = Seats::default();
+        let [a, b, c] = [1, 2, 3].map(OrganisationId::from_bits);
+        let take = |organisation| seats.take(organisation, (3, 2));
+        assert!(take(a) && take(a) && !take(a), "two are its own most");
+        assert!(take(b) && !take(b) && !take(c), "three are the most of all");
+        seats.give_back(a);
+        assert!(take(c) && !take(a));
+        for organisation in [a, b, c] {
+            seats.give_back(organisation);
+        }
+        assert!(seats.taken().all == 0 && seats.taken().of.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! A connection that ends when its client stops reading.
+//!
+//! Invariant: what a client does not read is kept for [`STALL_MAX`] at most. Without this a client
+//! that opens a stream, or asks for a large page, and reads nothing would hold its buffers for as
+//! long as its machine is alive. Time is the server's clock.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kabar_core::clock::Clock;
+use kabar_core::metrics::Metrics;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How long a write may wait without a byte of it being taken.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// What is needed to lose patience.
+#[derive(Clone)]
+pub(in crate::server) struct Readers {
+    /// Measures it.
+    pub(in crate::server) clock: Arc<Clock>,
+    /// Counts it.
+    pub(in crate::server) metrics: Arc<Metrics>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// See the module.
+pub(super) struct Patient {
+    stream: TcpStream,
+    readers: Readers,
+    /// Runs while a write waits.
+    stalled: Option<Wait>,
+}
+
+impl Patient {
+    pub(super) const fn new(stream: TcpStream, readers: Readers) -> Self {
+        Self { stream, readers, stalled: None }
+    }
+
+    /// Passes a write's outcome on, or ends a wait that has lasted too long.
+    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let clock = &self.readers.clock;
+        let wait = self.stalled.get_or_insert_with(|| {
+            let (clock, until) = (clock.clone(), clock.now().plus(STALL_MAX));
+            Box::pin(async move { clock.wait_until(until).await })
+        });
+        if wait.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.stalled = None;
+        self.readers.metrics.slow_readers.inc();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
