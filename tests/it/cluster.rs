@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::database;
-use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{Answer, Stream, Tenant, TestServer, Webhook, from, patiently, text, text_from};
 
 /// So many nodes on a database of their own; all share the first one's WhatsApp.
 async fn nodes<const N: usize>() -> [TestServer; N] {
@@ -243,4 +243,31 @@ async fn a_server_alone_keeps_others_off_and_nodes_keep_it_off() {
     database::run(&url, left).await;
     alone.start_again().await;
     assert_eq!(tenant.get("conversations").await.rows().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_comes_through_any_node_and_ends_with_either() {
+    let [one, mut two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    here.inbox(1).await;
+    let mut stream = Stream::open(&there, "events/stream?after=2", &[]).await;
+    assert_eq!(stream.event().await.id, Some(3));
+    here.hears(&from(0), "from here").await;
+    assert_eq!(stream.event().await.id, Some(4));
+    there.hears(&from(0), "from there").await;
+    assert_eq!(stream.event().await.id, Some(5));
+    // The node in front stops at once, with the stream open.
+    two.stop().await;
+    assert_eq!(stream.frame().await, None);
+    two.start_again().await;
+    let there = heard_of(&two, &here).await;
+    let mut stream = Stream::open(&there, "events/stream", &[("Last-Event-ID", "5")]).await;
+    let mut one = one;
+    one.stop().await;
+    while stream.frame().await.is_some() {}
+    patiently(async { while there.get("events").await.status != 200 {} }).await;
+    let mut stream = Stream::open(&there, "events/stream", &[("Last-Event-ID", "5")]).await;
+    there.hears(&from(0), "after the move").await;
+    assert_eq!(stream.event().await.id, Some(6));
 }

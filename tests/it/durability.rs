@@ -91,6 +91,41 @@ impl Business {
     }
 }
 
+/// The log as its readers find it after a crash: gapless, and one event for each row that was made.
+async fn log_agrees(process: &Client, business: &Business, messages: &[Value], contacts: &[Value]) {
+    let client = process.with_token(&business.key);
+    let (mut events, mut after) = (Vec::new(), 0);
+    loop {
+        let path = format!("/v1/{}/events?limit=100&after={after}", business.id);
+        let part = client.get(&path).await.envelope();
+        events.extend(part["data"].as_array().unwrap().clone());
+        after = part["last_sequence"].as_i64().unwrap();
+        if part["has_more"] == false {
+            break;
+        }
+    }
+    let numbers: Vec<i64> = events.iter().map(|event| event["sequence"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=after).collect::<Vec<_>>());
+    let actors = process.with_token(OPERATOR_TOKEN).get("/admin/v1/actors").await.rows();
+    assert_eq!(actors[0]["sequence"], after, "the next event gets the next number");
+    let told = |kind: &str, noun: &str| -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for event in events.iter().filter(|event| event["type"] == kind) {
+            *counts.entry(text(&event["data"][noun]["id"])).or_default() += 1;
+        }
+        counts
+    };
+    let once = |rows: Vec<&Value>| -> BTreeMap<String, usize> {
+        rows.into_iter().map(|row| (text(&row["id"]), 1)).collect()
+    };
+    let direction = |way: &str| messages.iter().filter(|row| row["direction"] == way).collect();
+    assert_eq!(told("message.received", "message"), once(direction("inbound")));
+    assert_eq!(told("message.created", "message"), once(direction("outbound")));
+    assert_eq!(told("contact.created", "contact"), once(contacts.iter().collect()));
+    let renamed = contacts.iter().filter(|row| row["name"] == "B").collect();
+    assert_eq!(told("contact.updated", "contact"), once(renamed));
+}
+
 /// What one writer was told is done.
 #[derive(Default)]
 struct Acknowledged {
@@ -174,6 +209,7 @@ async fn everything_is_there(process: &Client, business: &Business, all: &[Ackno
         .sum();
     let inbound = messages.iter().filter(|row| row["direction"] == "inbound").count();
     assert_eq!(usize::try_from(unread).unwrap(), inbound, "counts agree with rows");
+    log_agrees(process, business, &messages, &contacts).await;
 }
 
 /// Runs writers against a child, ends it in the middle, and looks after a restart.

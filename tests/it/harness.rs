@@ -11,6 +11,7 @@ pub(crate) mod database;
 pub(crate) mod postgres;
 pub(crate) mod redis;
 mod shape;
+mod stream;
 mod tenant;
 mod wire;
 
@@ -38,6 +39,7 @@ pub(crate) use answer::{Answer, keys_of};
 pub(crate) use child::Child;
 pub(crate) use client::{Client, Raw};
 pub(crate) use shape::{check_object, is_id, is_timestamp};
+pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
 pub(crate) use wire::{Webhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
 

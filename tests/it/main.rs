@@ -14,6 +14,7 @@ mod conversations;
 mod durability;
 mod entity_tags;
 mod errors;
+mod events;
 mod full_disk;
 mod harness;
 mod horizon;

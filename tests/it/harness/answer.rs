@@ -162,6 +162,7 @@ fn type_of(code: &str) -> (&'static [u16], &'static str) {
         | "version_conflict"
         | "contact_already_exists"
         | "account_already_connected" => (&[409], "conflict"),
+        "position_expired" => (&[410], "invalid_request_error"),
         "payload_too_large" => (&[413], "invalid_request_error"),
         "unsupported_media_type" => (&[415], "invalid_request_error"),
         "idempotency_key_reuse" | "outside_24h_window" | "account_not_connected" | "invalid_plugin" => {

@@ -98,6 +98,18 @@ impl Client {
         patiently(self.attempt(method, path, headers, body)).await.expect("an answer")
     }
 
+    /// A GET whose body has no end: the answer's head, and its body as it comes.
+    pub(crate) async fn open(&self, path: &str, headers: Headers<'_>) -> reqwest::Response {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        patiently(request.send()).await.expect("an answer")
+    }
+
     /// The same, for servers that may die on the way.
     pub(crate) async fn attempt(
         &self,
@@ -141,6 +153,11 @@ impl Raw {
         let _refused = patiently(stream.write_all(request)).await;
         let _reset = patiently(stream.read_to_end(&mut heard)).await;
         parse(&heard)
+    }
+
+    /// Where the server listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.0
     }
 
     /// A connection to say anything on.

@@ -1,0 +1,126 @@
+//! Ends and bounds of streams: stop, revocation, too many, and clients that do not read.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+
+use super::streaming;
+use crate::harness::{Stream, TestServer, from, manual_clock, patiently, text, text_from};
+
+async fn metric(server: &TestServer, name: &str) -> f64 {
+    let text = String::from_utf8(server.anyone.get("/metrics").await.body.to_vec()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn streams_end_when_the_server_stops() {
+    let mut server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    tenant.inbox(1).await;
+    let mut stream = Stream::open(&tenant, "events/stream", &[]).await;
+    stream.events(3).await;
+    streaming(&server, 1).await;
+    server.stop().await;
+    assert_eq!(stream.frame().await, None);
+    server.start_again().await;
+    let mut stream = Stream::open(&tenant, "events/stream", &[("Last-Event-ID", "3")]).await;
+    tenant.hears(&from(0), "after the start").await;
+    assert_eq!(stream.event().await.id, Some(4));
+}
+
+#[tokio::test]
+async fn a_revoked_key_hears_nothing_more() {
+    let server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    tenant.inbox(1).await;
+    let keys = format!("/admin/v1/organizations/{}/api_keys", tenant.organisation);
+    let made = server.operator.post(&keys, &json!({"label": "short"})).await.is(201).data();
+    let mut other = tenant.clone();
+    other.api = server.anyone.with_token(&text(&made["key"]));
+    let mut silent = Stream::open(&other, "events/stream?after=3", &[]).await;
+    let mut woken = Stream::open(&other, "events/stream?after=3", &[]).await;
+    let mut kept = Stream::open(&tenant, "events/stream?after=3", &[]).await;
+    for stream in [&mut silent, &mut woken, &mut kept] {
+        assert!(stream.frame().await.unwrap().retry.is_some());
+    }
+    streaming(&server, 3).await;
+    server.operator.delete(&format!("/admin/v1/api_keys/{}", text(&made["id"]))).await.is(204);
+    tenant.hears(&from(0), "not for everybody").await;
+    assert_eq!(kept.event().await.id, Some(4));
+    assert_eq!(woken.frame().await, None);
+    assert_eq!(silent.frame().await, None);
+    // In silence it is found out at the next beat.
+    let suspended = json!({"suspended": true});
+    let path = format!("/admin/v1/organizations/{}", tenant.organisation);
+    streaming(&server, 1).await;
+    server.operator.patch(&path, &suspended).await.is(200);
+    server.clock.advance(Duration::from_secs(15));
+    assert!(kept.frame().await.unwrap().comment.is_some());
+    assert_eq!(kept.frame().await, None);
+}
+
+#[tokio::test]
+async fn streams_are_counted_for_each_tenant_and_for_all() {
+    let server = TestServer::shaped(|options| {
+        options.set("KABAR_LIMITS__EVENT_STREAMS", "3");
+        options.set("KABAR_LIMITS__EVENT_STREAMS_PER_ORGANIZATION", "2");
+    })
+    .await;
+    let [first, second, third] = [server.tenant().await, server.tenant().await, server.tenant().await];
+    let one = Stream::open(&first, "events/stream", &[]).await;
+    let _two = Stream::open(&first, "events/stream", &[]).await;
+    first.get("events/stream").await.refused(503, "overloaded");
+    first.get("events").await.is(200);
+    let _three = Stream::open(&second, "events/stream", &[]).await;
+    third.get("events/stream").await.refused(503, "overloaded");
+    assert_eq!(metric(&server, "kabar_event_streams").await, 3.0);
+    drop(one);
+    patiently(async { while metric(&server, "kabar_event_streams").await != 2.0 {} }).await;
+    let mut again = Stream::open(&third, "events/stream", &[]).await;
+    third.hears(&from(0), "hello").await;
+    assert_eq!(again.events(3).await.len(), 3);
+    assert!(metric(&server, "kabar_streamed_events_total").await >= 3.0);
+    // A position that cannot be served takes no place.
+    drop(again);
+    patiently(async { while metric(&server, "kabar_event_streams").await != 2.0 {} }).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_dropped() {
+    const LARGE: usize = 100_000;
+    let server = TestServer::shaped(|options| options.clock = manual_clock()).await;
+    let tenant = server.tenant().await;
+    // More than all buffers on the way can hold.
+    for _ in 0..4 {
+        let messages: Vec<_> =
+            (0..25).map(|nth| text_from(&from(nth), server.clock.now(), &"x".repeat(LARGE))).collect();
+        tenant.receives(&messages).await;
+        server.clock.advance(Duration::from_secs(1));
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.raw().address()).await.unwrap();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: kabar\r\nAuthorization: Bearer {}\r\n\r\n",
+        tenant.path("events/stream"),
+        tenant.key
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    patiently(async { while metric(&server, "kabar_event_streams").await != 1.0 {} }).await;
+    patiently(async {
+        while metric(&server, "kabar_slow_readers_total").await != 1.0 {
+            server.clock.advance(Duration::from_secs(10));
+        }
+    })
+    .await;
+    patiently(async { while metric(&server, "kabar_event_streams").await != 0.0 {} }).await;
+    let mut heard = Vec::new();
+    let _reset = patiently(stream.read_to_end(&mut heard)).await;
+    assert!(heard.len() < 100 * LARGE, "it was cut off: {}", heard.len());
+    // Others are served meanwhile and after.
+    let mut reader = Stream::open(&tenant, "events/stream", &[]).await;
+    assert_eq!(reader.events(150).await.len(), 150);
+}
