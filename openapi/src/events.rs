@@ -120,11 +120,9 @@ impl EventsApi {
 }
 
 fn refusal(error: Unavailable) -> ApiError {
-    match error {
-        Unavailable::Overloaded => {
-            let message = "too many event streams are open; close some, or read the list";
-            ApiError::new(ErrorCode::Overloaded, message)
-        }
-        other => other.into(),
+    if error == Unavailable::Overloaded {
+        let message = "too many event streams are open; close some, or read the list";
+        return ApiError::new(ErrorCode::Overloaded, message);
     }
+    error.into()
 }
