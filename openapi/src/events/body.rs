@@ -332,7 +332,7 @@ mod tests {
             let keys: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(keys, schema.properties.iter().map(|(key, _)| *key).collect::<Vec<_>>());
             let (_, data) = schema.properties.last().unwrap();
-            let MetaSchemaRef::Reference(name) = data else { panic!("{name:?} has no name", name = data) };
+            let MetaSchemaRef::Reference(name) = data else { panic!("{data:?} has no name") };
             let known: Vec<_> = registry.schemas[name].properties.iter().map(|(key, _)| *key).collect();
             let keys: Vec<&str> = event["data"].as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(keys, known, "{name}");
