@@ -12,6 +12,7 @@ pub mod forward;
 pub mod ids;
 pub mod meta;
 pub mod metrics;
+pub mod outbound;
 pub mod ports;
 pub mod shared_memory;
 pub mod store;

@@ -7,7 +7,7 @@ use super::source::{Source, code_of, heads_of};
 use super::{Complaints, hold};
 
 /// What a room never names: crates, and rooms of its own crate.
-const NEVER: [(&str, &[&str]); 10] = [
+const NEVER: [(&str, &[&str]); 12] = [
     (
         "core/src/domain",
         &[
@@ -31,6 +31,8 @@ const NEVER: [(&str, &[&str]); 10] = [
         &["sqlx", "reqwest", "poem", "http", "crate::store", "crate::meta", "crate::config"],
     ),
     ("core/src/meta", &["sqlx", "redis", "crate::store", "crate::cache"]),
+    ("core/src/outbound", &["sqlx", "redis", "crate::store", "crate::meta", "crate::config"]),
+    ("core/src/webhook", &["sqlx", "redis", "reqwest", "crate::store", "crate::meta", "crate::config"]),
     ("core/src/config", &["sqlx", "redis", "crate::store", "crate::meta"]),
     (
         "actors/src",

@@ -1,0 +1,290 @@
+//! Requests to addresses that tenants name: webhooks, and what hooks fetch.
+//!
+//! Invariants: at every attempt the host is resolved anew, and refused if **any** of its addresses is
+//! closed; the connection leads to one of the addresses just checked, be it a new one or one that lay
+//! idle, so a name that changes its answer (DNS rebinding) gains nothing; nothing else decides where
+//! a request goes: no redirect is followed, no proxy used, no cookie kept. An attempt ends within its
+//! time, and reads a bounded answer. It repeats nothing and knows no receiver: what an answer means is the
+//! caller's business.
+
+mod address;
+mod gate;
+mod lookup;
+mod pool;
+mod target;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::OrganisationId;
+use gate::Gate;
+use lookup::Lookups;
+pub use lookup::{Resolver, SystemResolver};
+use pool::Pool;
+use target::Host;
+pub use target::{Target, TargetRefusal};
+use wire::{Lost, Wire};
+
+/// Addresses of a host that one attempt tries to reach.
+const ADDRESSES_TRIED: usize = 4;
+/// How often idle connections are looked through.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct OutboundRequest {
+    /// For whom it is made: tenants do not use up each other's places.
+    pub tenant: OrganisationId,
+    /// Any but `CONNECT`.
+    pub method: Method,
+    /// Where to; see [`OutboundClient::target`].
+    pub target: Target,
+    /// Headers. What frames the message or names the host is the client's and is left out.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// For everything together: waiting for a place, resolving, connecting, the answer to its end.
+    pub timeout: Duration,
+    /// So much of the answer's body is read.
+    pub answer_bytes_max: usize,
+    /// The receiver does not mind to get it twice: when a connection that lay idle turns out to be
+    /// closed, the request is sent once more on a new one.
+    pub repeatable: bool,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct OutboundAnswer {
+    /// Its status; redirects are answers like others.
+    pub status: StatusCode,
+    /// Its headers; at most 32 KiB of them.
+    pub headers: HeaderMap,
+    /// Its body, as far as it was wanted.
+    pub body: Bytes,
+    /// There was more of it.
+    pub truncated: bool,
+}
+
+/// Why there is no answer. What it says can be shown to the tenant.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// The name leads to an address that must not be called.
+    #[error("the address {0}")]
+    Refused(TargetRefusal),
+    /// A method that makes something else of the connection.
+    #[error("the method must not be CONNECT")]
+    Method,
+    /// The name has no address.
+    #[error("the host's name cannot be resolved")]
+    Unresolved(#[source] Arc<io::Error>),
+    /// Nobody accepts the connection.
+    #[error("the host cannot be reached")]
+    Unreached(#[source] io::Error),
+    /// The host cannot show that it is who it is said to be.
+    #[error("the host's TLS certificate or protocol cannot be accepted")]
+    Untrusted(#[source] io::Error),
+    /// The connection ended early, or what came was not HTTP; the request may have arrived.
+    #[error("the connection broke, or the answer is not HTTP")]
+    Broken(#[source] hyper::Error),
+    /// Nothing, or not everything, came in time; the request may have arrived.
+    #[error("no complete answer within {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
+/// See the module. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct OutboundClient(Arc<Shared>);
+
+struct Shared {
+    allow_loopback: bool,
+    lookups: Lookups,
+    tls: Arc<ClientConfig>,
+    pool: Pool,
+    gate: Gate,
+}
+
+impl OutboundClient {
+    /// A client that trusts the certificates that the machine trusts. With `allow_loopback`, http and
+    /// the machine itself may be called too.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(resolver: Arc<dyn Resolver>, allow_loopback: bool) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let tls = versions.with_platform_verifier()?.with_no_client_auth();
+        Ok(Self::with_tls(resolver, allow_loopback, tls))
+    }
+
+    fn with_tls(resolver: Arc<dyn Resolver>, allow_loopback: bool, mut tls: ClientConfig) -> Self {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(Arc::new(Shared {
+            allow_loopback,
+            lookups: Lookups::new(resolver),
+            tls: Arc::new(tls),
+            pool: Pool::default(),
+            gate: Gate::new(),
+        }))
+    }
+
+    /// Reads a URL by this client's rules.
+    ///
+    /// # Errors
+    /// [`TargetRefusal`].
+    pub fn target(&self, url: &str) -> Result<Target, TargetRefusal> {
+        Target::parse(url, self.0.allow_loopback)
+    }
+
+    /// Makes one attempt.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub async fn send(&self, request: OutboundRequest) -> Result<OutboundAnswer, OutboundError> {
+        let limit = request.timeout;
+        let attempt = Box::pin(self.attempt(request));
+        tokio::time::timeout(limit, attempt).await.unwrap_or(Err(OutboundError::Late(limit)))
+    }
+
+    /// Drops connections that have lain idle too long, until it is cancelled.
+    pub async fn keep_tidy(self, stopping: CancellationToken) {
+        while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
+            self.0.pool.tidy();
+        }
+    }
+
+    async fn attempt(&self, request: OutboundRequest) -> Result<OutboundAnswer, OutboundError> {
+        let _pass = self.0.gate.enter(request.tenant).await;
+        let addresses = self.addresses(&request.target).await?;
+        let (target, bytes_max, repeatable) =
+            (request.target.clone(), request.answer_bytes_max, request.repeatable);
+        let mut message = message(request)?;
+        if let Some((address, mut wire)) = self.idle(&target, &addresses).await {
+            // Bytes are shared, so this copies the head.
+            let copy = repeatable.then(|| message.clone());
+            match wire.exchange(message, bytes_max).await {
+                Ok(answer) => return Ok(self.done(&target, address, wire, answer).await),
+                Err(Lost::Unsent(unsent)) => message = *unsent,
+                Err(Lost::Broken(error)) => message = copy.ok_or(OutboundError::Broken(error))?,
+            }
+        }
+        let (address, mut wire) = self.connect(&target, &addresses).await?;
+        match wire.exchange(message, bytes_max).await {
+            Ok(answer) => Ok(self.done(&target, address, wire, answer).await),
+            Err(Lost::Broken(error)) => Err(OutboundError::Broken(error)),
+            Err(Lost::Unsent(_)) => Err(OutboundError::Unreached(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+
+    /// What the host stands for now. All of it must be open: a name with one closed address is up to no
+    /// good, or is nobody's to call from here.
+    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, OutboundError> {
+        let found: Arc<[IpAddr]> = match &target.host {
+            Host::Address(address) => Arc::from([*address]),
+            Host::Name(name) => self.0.lookups.find(name).await.map_err(OutboundError::Unresolved)?,
+        };
+        for address in found.iter() {
+            if let Some(what) = address::closed(*address, self.0.allow_loopback) {
+                return Err(OutboundError::Refused(TargetRefusal::Address(what)));
+            }
+        }
+        if found.is_empty() {
+            return Err(OutboundError::Unresolved(Arc::new(io::ErrorKind::NotFound.into())));
+        }
+        Ok(found.iter().map(|address| SocketAddr::new(*address, target.port)).collect())
+    }
+
+    async fn idle(&self, target: &Target, addresses: &[SocketAddr]) -> Option<(SocketAddr, Wire)> {
+        for address in addresses {
+            while let Some(mut wire) = self.0.pool.take(target, *address) {
+                if wire.settle().await {
+                    return Some((*address, wire));
+                }
+            }
+        }
+        None
+    }
+
+    async fn connect(
+        &self,
+        target: &Target,
+        addresses: &[SocketAddr],
+    ) -> Result<(SocketAddr, Wire), OutboundError> {
+        let mut refused = OutboundError::Unreached(io::ErrorKind::NotFound.into());
+        for address in addresses.iter().take(ADDRESSES_TRIED) {
+            match Wire::open(target, *address, &self.0.tls).await {
+                Ok(wire) => return Ok((*address, wire)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    async fn done(
+        &self,
+        target: &Target,
+        address: SocketAddr,
+        mut wire: Wire,
+        answer: OutboundAnswer,
+    ) -> OutboundAnswer {
+        if !answer.truncated && wire.settle().await {
+            self.0.pool.put(target, address, wire);
+        }
+        answer
+    }
+}
+
+/// The request as it is sent; who it goes to and how it is framed is not the caller's to say.
+fn message(request: OutboundRequest) -> Result<Request<Full<Bytes>>, OutboundError> {
+    let OutboundRequest { method, target, mut headers, body, .. } = request;
+    if method == Method::CONNECT {
+        return Err(OutboundError::Method);
+    }
+    for name in [
+        CONNECTION,
+        CONTENT_LENGTH,
+        EXPECT,
+        HOST,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    let refused = OutboundError::Refused(TargetRefusal::Malformed);
+    let Ok(host) = HeaderValue::from_str(&target.authority) else { return Err(refused) };
+    headers.insert(HOST, host);
+    let mut message = Request::new(Full::new(body));
+    *message.method_mut() = method;
+    *message.uri_mut() = target.path.into();
+    *message.headers_mut() = headers;
+    Ok(message)
+}
+
+impl fmt::Debug for OutboundClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundClient")
+            .field("allow_loopback", &self.0.allow_loopback)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! What a host's name stands for, found out anew for every attempt.
+//!
+//! Invariants: the addresses that an attempt gets come from a lookup that began after it asked; of one
+//! name one lookup runs at a time, and all who asked before it began share it, so that a slow name server
+//! holds up those who call it and no more threads than it has names.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+/// Lookups that run at once; each holds a thread.
+const LOOKUPS_MAX: usize = 128;
+/// Addresses of one name that are looked at.
+const ADDRESSES_MAX: usize = 32;
+
+/// Finds the addresses of a name. An argument, so that tests own the DNS.
+pub trait Resolver: Send + Sync + 'static {
+    /// All addresses, in the order in which they are to be tried.
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+/// The machine's resolver.
+#[derive(Debug)]
+pub struct SystemResolver {
+    turns: Arc<Semaphore>,
+}
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+    }
+}
+
+impl Resolver for SystemResolver {
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let (turns, name) = (self.turns.clone(), name.to_owned());
+        Box::pin(async move {
+            let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
+            let looked = tokio::task::spawn_blocking(move || {
+                // Held until the thread is free again, even when nobody waits for the answer any more.
+                let _turn = turn;
+                let found = (name.as_str(), 0).to_socket_addrs()?;
+                Ok(found.map(|address| address.ip()).collect())
+            });
+            looked.await.map_err(io::Error::other)?
+        })
+    }
+}
+
+/// What was found, or why not.
+type Found = Result<Arc<[IpAddr]>, Arc<io::Error>>;
+
+/// Lookups of one name.
+#[derive(Default)]
+struct Name {
+    /// Held by the one who looks.
+    turn: tokio::sync::Mutex<()>,
+    /// Lookups begun so far.
+    begun: AtomicU64,
+    /// The number of the last one that ended, and its answer.
+    last: Mutex<Option<(u64, Found)>>,
+}
+
+impl Name {
+    fn last(&self) -> MutexGuard<'_, Option<(u64, Found)>> {
+        // Nobody panics half-way through a change of it.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module.
+pub(super) struct Lookups {
+    resolver: Arc<dyn Resolver>,
+    /// Names that somebody asks for now.
+    names: Mutex<HashMap<Arc<str>, Arc<Name>>>,
+}
+
+impl Lookups {
+    pub(super) fn new(resolver: Arc<dyn Resolver>) -> Self {
+        Self { resolver, names: Mutex::default() }
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Name>>> {
+        // Nobody panics half-way through a change of it.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The addresses of a name, by a lookup that begins now or later.
+    pub(super) async fn find(&self, text: &Arc<str>) -> Found {
+        let name = self.names().entry(text.clone()).or_default().clone();
+        let asking = Asking { lookups: self, text, name: &name };
+        let asked = name.begun.load(Ordering::Acquire);
+        let _turn = name.turn.lock().await;
+        if let Some((number, found)) = &*name.last()
+            && *number > asked
+        {
+            return found.clone();
+        }
+        let number = name.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let found = self.resolver.resolve(text).await.map_err(Arc::new);
+        let found = found.map(|all| all.into_iter().take(ADDRESSES_MAX).collect());
+        *name.last() = Some((number, Found::clone(&found)));
+        drop(asking);
+        found
+    }
+}
+
+/// Somebody who asks for a name; the last one takes it off the list.
+struct Asking<'a> {
+    lookups: &'a Lookups,
+    text: &'a Arc<str>,
+    name: &'a Arc<Name>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut names = self.lookups.names();
+        // The list's and this one's; new ones are made under the lock.
+        if Arc::strong_count(self.name) <= 2 {
+            names.remove(self.text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Answers with the number of the lookup, when it is let go.
+    #[derive(Default)]
+    struct Numbered {
+        asked: AtomicU64,
+        begun: Notify,
+        go: Arc<Notify>,
+    }
+
+    impl Resolver for Numbered {
+        fn resolve(&self, _name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+            let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+            self.begun.notify_one();
+            let go = self.go.clone();
+            Box::pin(async move {
+                go.notified().await;
+                Ok(vec![IpAddr::from([9, 9, 9, u8::try_from(number).unwrap()])])
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_a_lookup_runs_gets_the_next_one_and_all_of_them_share_it() {
+        let resolver = Arc::new(Numbered::default());
+        let lookups = Arc::new(Lookups::new(resolver.clone()));
+        let name: Arc<str> = "a.example".into();
+        let first = lookups.find(&name);
+        let mut first = std::pin::pin!(first);
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        resolver.begun.notified().await;
+        let mut later: Vec<_> = (0..5).map(|_| Box::pin(lookups.find(&name))).collect();
+        for one in &mut later {
+            assert!(futures_util::poll!(one.as_mut()).is_pending());
+        }
+        resolver.go.notify_one();
+        assert_eq!(first.await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 1])]);
+        resolver.go.notify_one();
+        for one in later {
+            assert_eq!(one.await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
+        }
+        assert_eq!(resolver.asked.load(Ordering::Acquire), 2);
+        assert!(lookups.names().is_empty(), "names are forgotten");
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_the_turn_to_the_next() {
+        let resolver = Arc::new(Numbered::default());
+        let lookups = Lookups::new(resolver.clone());
+        let name: Arc<str> = "a.example".into();
+        let first = tokio::time::timeout(Duration::ZERO, lookups.find(&name)).await;
+        assert!(first.is_err());
+        assert!(lookups.names().is_empty());
+        resolver.go.notify_one();
+        assert_eq!(lookups.find(&name).await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
+    }
+}

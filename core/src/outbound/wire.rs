@@ -1,0 +1,157 @@
+//! One connection to one address: how it is made, and how a request goes over it.
+//!
+//! Invariants: it leads to the very address that was checked, and a certificate is checked against the
+//! name; it is driven by whoever uses it, so an idle one costs no task; one that has not been left clean
+//! (answer cut off, request unread) is never used again.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::target::{Host, Target};
+use super::{OutboundAnswer, OutboundError};
+
+/// How long one address may take to accept; the next one is tried then.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Fields of an answer's head.
+const FIELDS_MAX: usize = 100;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+type Moving = Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
+
+/// See the module.
+pub(super) struct Wire {
+    sender: SendRequest<Full<Bytes>>,
+    /// `None` once it has ended.
+    connection: Option<Moving>,
+    /// When it was last used.
+    pub(super) used: Instant,
+}
+
+/// Why there is no answer.
+pub(super) enum Lost {
+    /// The request has not left, and is here for another try.
+    Unsent(Box<Request<Full<Bytes>>>),
+    /// It may have arrived.
+    Broken(hyper::Error),
+}
+
+impl Wire {
+    /// Connects to this address.
+    pub(super) async fn open(
+        target: &Target,
+        address: SocketAddr,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Self, OutboundError> {
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
+        let stream = connecting.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()));
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let stream = stream.map_err(OutboundError::Unreached)?;
+        let stream: Box<dyn Stream> = if target.secure {
+            let name = match &target.host {
+                Host::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other),
+                Host::Address(address) => Ok(ServerName::from(*address)),
+            };
+            let name = name.map_err(OutboundError::Untrusted)?;
+            let secured = TlsConnector::from(tls.clone()).connect(name, stream).await;
+            Box::new(secured.map_err(OutboundError::Untrusted)?)
+        } else {
+            Box::new(stream)
+        };
+        let handshake = http1::Builder::new()
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_headers(FIELDS_MAX)
+            // As they are documented.
+            .title_case_headers(true)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(OutboundError::Broken)?;
+        Ok(Self { sender, connection: Some(connection), used: Instant::now() })
+    }
+
+    /// Moves the connection on for as long as that can be done without waiting; `true` when it can take
+    /// a request then.
+    pub(super) async fn settle(&mut self) -> bool {
+        poll_fn(|context| {
+            if let Some(connection) = &mut self.connection
+                && Pin::new(connection).poll(context).is_ready()
+            {
+                self.connection = None;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.connection.is_some() && self.sender.is_ready()
+    }
+
+    /// Sends a request and reads its answer, of which at most so many bytes.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        body_bytes_max: usize,
+    ) -> Result<OutboundAnswer, Lost> {
+        let sent = self.sender.try_send_request(request);
+        let answer = drive(&mut self.connection, sent).await.map_err(|mut error| {
+            error
+                .take_message()
+                .map_or_else(|| Lost::Broken(error.into_error()), |request| Lost::Unsent(Box::new(request)))
+        })?;
+        let reading = read(answer, body_bytes_max);
+        let answer = drive(&mut self.connection, reading).await.map_err(Lost::Broken)?;
+        self.used = Instant::now();
+        Ok(answer)
+    }
+}
+
+/// Does something that needs the connection to move on.
+async fn drive<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        if let Some(moving) = connection
+            && Pin::new(moving).poll(context).is_ready()
+        {
+            // What waits for it hears of its end when it is dropped.
+            *connection = None;
+            return work.as_mut().poll(context);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn read(answer: Response<Incoming>, bytes_max: usize) -> Result<OutboundAnswer, hyper::Error> {
+    let (head, mut incoming) = answer.into_parts();
+    let (mut body, mut truncated) = (BytesMut::new(), false);
+    while let Some(frame) = incoming.frame().await {
+        let Ok(chunk) = frame?.into_data() else { continue };
+        let room = bytes_max - body.len();
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if chunk.len() > room {
+            truncated = true;
+            break;
+        }
+    }
+    Ok(OutboundAnswer { status: head.status, headers: head.headers, body: body.freeze(), truncated })
+}
