@@ -18,9 +18,10 @@ use kabar_core::domain::account::Secret;
 use kabar_core::forward::Forwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
-use kabar_core::ports::Closed;
+use kabar_core::outbound::{OutboundClient, SystemResolver};
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
+use kabar_core::webhook::Webhooks;
 use kabar_openapi::{App, BodyLimits, Renderer, WhatsAppKeys};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -82,6 +83,8 @@ impl Server {
         let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let outbound = outbound(settings, &tasks, &stopping)?;
+        let render = Arc::new(Renderer::new(cursor_key.clone()));
         let parts = AccountsParts {
             store: store.clone(),
             directory: directory.clone(),
@@ -90,14 +93,15 @@ impl Server {
             clock: clock.clone(),
             metrics: metrics.clone(),
             graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
-            render: Arc::new(Renderer::new(cursor_key.clone())),
-            webhooks: Arc::new(Closed),
+            render: render.clone(),
+            webhooks: Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render)),
             options: AccountsOptions {
                 resident_conversations: settings.limits.resident_conversations,
                 queued_commands: settings.limits.queued_commands,
                 waiting_polls: settings.limits.waiting_polls,
                 event_streams: settings.limits.event_streams,
                 tenant_event_streams: settings.limits.tenant_event_streams,
+                tenant_subscriptions: settings.limits.tenant_subscriptions,
                 event_retention: settings.events.retention,
                 idle: settings.limits.idle,
                 settle: settings.whatsapp.settle,
@@ -107,6 +111,7 @@ impl Server {
         let app = App {
             accounts: accounts.clone(),
             forwarder: Forwarder::new()?,
+            outbound,
             directory: directory.clone(),
             idempotency: Idempotency::new(store.clone(), clock.clone()),
             clock: clock.clone(),
@@ -149,6 +154,18 @@ impl Server {
         self.store.close().await;
         served.context("the HTTP surface panicked")
     }
+}
+
+/// The way to addresses that tenants name.
+fn outbound(
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) -> anyhow::Result<OutboundClient> {
+    let resolver = Arc::new(SystemResolver::default());
+    let outbound = OutboundClient::new(resolver, settings.outbound.allow_loopback)?;
+    tasks.spawn(outbound.clone().keep_tidy(stopping.clone()));
+    Ok(outbound)
 }
 
 fn shared_memory(

@@ -90,6 +90,8 @@ pub struct AccountsOptions {
     pub event_streams: usize,
     /// Streams of events that one tenant may have open in this process.
     pub tenant_event_streams: usize,
+    /// Webhook subscriptions that one tenant may have.
+    pub tenant_subscriptions: usize,
     /// How long events are kept.
     pub event_retention: Duration,
     /// An account that nobody asks is dropped from memory after this time.
@@ -106,6 +108,7 @@ impl Default for AccountsOptions {
             waiting_polls: 10_000,
             event_streams: 1000,
             tenant_event_streams: 100,
+            tenant_subscriptions: 50,
             event_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),
@@ -215,6 +218,7 @@ impl Accounts {
             stopping: stopping.clone(),
             supervisor: supervisor.get_cell(),
             sink: parts.webhooks,
+            tenant_subscriptions: parts.options.tenant_subscriptions,
         });
         let couriers = couriers.await?;
         let accounts = Self(Arc::new(Ground {

@@ -39,7 +39,7 @@ use crate::directory::Directory;
 use crate::slot::AccountSlot;
 use courier::{Courier, CourierActor, CourierMessage};
 use recipient::Recipient;
-pub use replay::Replayed;
+pub use replay::{Replayed, ReplayedLog};
 use roster::Roster;
 pub use roster::{NewSubscription, SubscriptionPatch};
 
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     stopping: CancellationToken,
     supervisor: ActorCell,
     sink: Arc<dyn Sink>,
+    /// Subscriptions that a tenant may have.
+    tenant_subscriptions: usize,
     roster: ArcSwap<Roster>,
     /// Held by the one who changes the roster, who takes new ids from it.
     writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
@@ -87,6 +89,7 @@ pub(crate) struct CouriersParts {
     pub(crate) stopping: CancellationToken,
     pub(crate) supervisor: ActorCell,
     pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) tenant_subscriptions: usize,
 }
 
 /// See the module. Cheap to clone.
@@ -108,10 +111,22 @@ impl Couriers {
             stopping: parts.stopping,
             supervisor: parts.supervisor,
             sink: parts.sink,
+            tenant_subscriptions: parts.tenant_subscriptions,
             roster: ArcSwap::from_pointee(Roster::of(rows)),
             writing: tokio::sync::Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng()))),
             desks: Mutex::default(),
         })))
+    }
+
+    /// Does a write to its end, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// What `work` says, and [`Unavailable::Crashed`].
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.0.tasks.spawn(work).await.unwrap_or(Err(Unavailable::Crashed))
     }
 
     /// An account has committed events of these types, the last of this number.

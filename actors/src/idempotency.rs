@@ -30,8 +30,8 @@ pub struct RecordedAnswer {
     pub body: Arc<str>,
 }
 
-/// Renders the outcome of a command into the answer to be remembered.
-pub type RenderAnswer = Box<dyn Fn(&Result<Reply, Refusal>) -> RecordedAnswer + Send + Sync>;
+/// Renders what was brought about, as a rule the outcome of a command, into the answer to be remembered.
+pub type RenderAnswer<T = Result<Reply, Refusal>> = Box<dyn Fn(&T) -> RecordedAnswer + Send + Sync>;
 
 /// The one place of a key, shared by the call and by its command, so that a client that hangs up
 /// does not let a second call in while the first one's write is on its way.
@@ -68,21 +68,21 @@ impl Drop for Gate {
     }
 }
 
-/// A key that rides with a command, so that its answer commits with the write.
-pub struct Claim {
+/// A key that rides with a command, or with another write, so that its answer commits with that.
+pub struct Claim<T = Result<Reply, Refusal>> {
     gate: Arc<Gate>,
-    render: RenderAnswer,
+    render: RenderAnswer<T>,
 }
 
-impl std::fmt::Debug for Claim {
+impl<T> std::fmt::Debug for Claim<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claim").field("organisation_id", &self.gate.organisation_id).finish_non_exhaustive()
     }
 }
 
-impl Claim {
+impl<T> Claim<T> {
     /// The record to commit. The gate stays shut until the claim is dropped.
-    pub(crate) fn record(&self, result: &Result<Reply, Refusal>, at: Timestamp) -> IdempotencyRecord {
+    pub(crate) fn record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
         self.gate.record((self.render)(result), at)
     }
 }
@@ -159,9 +159,9 @@ impl Idempotency {
 }
 
 impl Permit {
-    /// A claim for a command, which then remembers its answer in its own commit.
+    /// A claim for a command or another write, which then remembers its answer in its own commit.
     #[must_use]
-    pub fn claim(&self, render: RenderAnswer) -> Claim {
+    pub fn claim<T>(&self, render: RenderAnswer<T>) -> Claim<T> {
         Claim { gate: self.0.clone(), render }
     }
 

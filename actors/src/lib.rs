@@ -22,7 +22,7 @@ pub use accounts::{
     Accounts, AccountsOptions, AccountsParts, EventStream, Place, ResidentReport, StreamFrame, Unavailable,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
-pub use couriers::{Couriers, NewSubscription, Replayed, SubscriptionPatch};
+pub use couriers::{Couriers, NewSubscription, Replayed, ReplayedLog, SubscriptionPatch};
 pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,

@@ -172,6 +172,8 @@ pub struct Limits {
     pub event_streams: usize,
     /// Streams of events that one tenant may have open at once.
     pub tenant_event_streams: usize,
+    /// Webhook subscriptions that one tenant may have.
+    pub tenant_subscriptions: usize,
     /// Writes that may wait at once, in the whole server.
     pub queued_commands: usize,
     /// Largest JSON body.
@@ -276,6 +278,7 @@ impl Limits {
         let waiting_polls = from.count("limits.waiting_polls", 0..=1_000_000);
         let event_streams = from.count("limits.event_streams", 0..=1_000_000);
         let tenant_event_streams = from.count("limits.event_streams_per_organization", 0..=1_000_000);
+        let tenant_subscriptions = from.count("limits.webhook_subscriptions_per_organization", 0..=10_000);
         let queued_commands = from.count("limits.queued_commands", 1..=1_000_000);
         let body_bytes = from.count("limits.body_bytes", 1_024..=16_777_216);
         let ingress_bytes = from.count("limits.ingress_bytes", 65_536..=67_108_864);
@@ -286,6 +289,7 @@ impl Limits {
             waiting_polls: usize::try_from(waiting_polls?).ok()?,
             event_streams: usize::try_from(event_streams?).ok()?,
             tenant_event_streams: usize::try_from(tenant_event_streams?).ok()?,
+            tenant_subscriptions: usize::try_from(tenant_subscriptions?).ok()?,
             queued_commands: usize::try_from(queued_commands?).ok()?,
             body_bytes: usize::try_from(body_bytes?).ok()?,
             ingress_bytes: usize::try_from(ingress_bytes?).ok()?,

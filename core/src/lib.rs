@@ -16,3 +16,4 @@ pub mod outbound;
 pub mod ports;
 pub mod shared_memory;
 pub mod store;
+pub mod webhook;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::domain::account::Account;
@@ -41,6 +42,12 @@ pub trait Sink: Send + Sync {
     /// Makes one attempt, and ends it in bounded time. May be called again with the same parcel: a
     /// record of the first call may have been lost.
     fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt>;
+}
+
+/// How an event looks outside: the same bytes at every attempt, and to whomever it is shown.
+pub trait EventForm: Send + Sync {
+    /// The event's JSON, on one line.
+    fn bytes(&self, account: &Account, event: &Event) -> Bytes;
 }
 
 /// The sink of a server that brings nothing: every delivery waits for its next attempt.

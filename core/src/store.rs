@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::courier::{CourierPlace, CourierWork, Intake};
-pub use self::delivery::Reopened;
 pub use self::engine::{Presence, Stay};
 pub use self::node::Renewed;
 pub use self::organisation::DirectoryChanges;

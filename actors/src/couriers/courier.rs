@@ -32,6 +32,7 @@ use crate::slot::AccountSlot;
 
 #[cfg(test)]
 pub(super) use intake::WINDOW;
+pub(super) use intake::owed;
 
 /// Attempts under way at a time.
 const FLIGHTS_MAX: usize = 64;

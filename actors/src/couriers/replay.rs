@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 
 use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Page};
-use kabar_core::domain::subscriber::SubscriberId;
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
-use kabar_core::store::{Reopened, StoreError};
+use kabar_core::store::{CourierPlace, StoreError};
 
 use super::Couriers;
-use super::courier::CourierMessage;
+use super::courier::{CourierMessage, owed};
 use crate::accounts::Unavailable;
+use crate::idempotency::Claim;
+use crate::slot::AccountSlot;
 
 /// The most that one call brings again (contract, section 11).
 const REPLAYED_MAX: usize = 1000;
@@ -24,6 +26,17 @@ pub struct Replayed {
     pub enqueued: usize,
     /// There were more, which stay as they are.
     pub capped: bool,
+}
+
+/// What became of a replay of a part of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayedLog {
+    /// So many events are brought again.
+    pub enqueued: usize,
+    /// There were more.
+    pub capped: bool,
+    /// Number of the last event that was looked at; what is more begins behind it.
+    pub last_sequence: i64,
 }
 
 fn unread(error: &StoreError) -> Unavailable {
@@ -60,14 +73,19 @@ impl Couriers {
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
+        claim: Option<Claim<Delivery>>,
     ) -> Result<Option<Delivery>, Unavailable> {
         let Some(found) = self.delivery(organisation, id).await? else { return Ok(None) };
         if self.subscription(organisation, found.subscription_id).is_none() {
             return Ok(None);
         }
-        let reopened = self.0.store.reopen(&[id], self.0.clock.now()).await;
-        self.bring_again(&reopened.map_err(|error| unread(&error))?).await?;
-        self.delivery(organisation, id).await
+        let mut replayed = found;
+        let now = self.0.clock.now();
+        replayed.reopen(now);
+        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
+        let reopened = self.0.store.reopen(&[id], now, answer.as_ref()).await;
+        self.bring_again(reopened.map_err(|error| unread(&error))?).await?;
+        Ok(Some(replayed))
     }
 
     /// Brings the oldest of what a filter lets through again, whatever became of it; `None` when the
@@ -75,21 +93,30 @@ impl Couriers {
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn replay_many(&self, filter: &DeliveryFilter) -> Result<Option<Replayed>, Unavailable> {
+    pub async fn replay_many(
+        &self,
+        filter: &DeliveryFilter,
+        claim: Option<Claim<Replayed>>,
+    ) -> Result<Option<Replayed>, Unavailable> {
         let named = filter.subscription_id.and_then(|id| self.subscription(filter.organisation_id, id));
         if named.is_none() {
             return Ok(None);
         }
-        let reopened = self.0.store.reopen_deliveries(filter, self.0.clock.now(), REPLAYED_MAX).await;
-        let Reopened { deliveries, capped } = reopened.map_err(|error| unread(&error))?;
-        self.bring_again(&deliveries).await?;
-        Ok(Some(Replayed { enqueued: deliveries.len(), capped }))
+        let oldest = self.0.store.oldest_deliveries(filter, REPLAYED_MAX).await;
+        let (ids, capped) = oldest.map_err(|error| unread(&error))?;
+        let (replayed, now) = (Replayed { enqueued: ids.len(), capped }, self.0.clock.now());
+        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
+        let reopened = self.0.store.reopen(&ids, now, answer.as_ref()).await;
+        self.bring_again(reopened.map_err(|error| unread(&error))?).await?;
+        Ok(Some(replayed))
     }
 
     /// Has couriers read the rows that have been opened.
-    async fn bring_again(&self, opened: &[(DeliveryId, SubscriptionId, i64)]) -> Result<(), Unavailable> {
-        let pairs: BTreeSet<_> =
-            opened.iter().map(|(_, subscription, account)| (*subscription, *account)).collect();
+    async fn bring_again(
+        &self,
+        opened: impl IntoIterator<Item = (SubscriptionId, i64)>,
+    ) -> Result<(), Unavailable> {
+        let pairs: BTreeSet<_> = opened.into_iter().collect();
         for (subscription, account) in &pairs {
             self.reload(SubscriberId::Webhook(*subscription), *account);
         }
@@ -112,5 +139,51 @@ impl Couriers {
         if !self.0.cluster.is_shared() || slot.resident().is_some() {
             self.take_up(subscriber, &slot);
         }
+    }
+    /// Brings the events of a part of an account's log again (from 0: from the oldest that is kept), those that were never owed (because they are
+    /// older than the subscription) included, as far as they are of its types; at most 1 000 of them.
+    /// `None` when the tenant has no such subscription.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`], and [`Unavailable::Expired`] when the log does not reach back so far.
+    pub async fn replay_log(
+        &self,
+        id: SubscriptionId,
+        slot: &AccountSlot,
+        (from, to): (i64, Option<i64>),
+        claim: Option<Claim<ReplayedLog>>,
+    ) -> Result<Option<ReplayedLog>, Unavailable> {
+        let account = slot.account();
+        let Some(subscription) = self.subscription(account.organisation_id, id) else { return Ok(None) };
+        let subscriber = Subscriber::Webhook(subscription);
+        let store = &self.0.store;
+        let place = store.courier_place(subscriber.id(), account.number).await;
+        let CourierPlace { cursor, head } =
+            place.map_err(|error| unread(&error))?.unwrap_or(CourierPlace { cursor: 0, head: 0 });
+        let oldest = store.oldest_event(account.number).await.map_err(|error| unread(&error))?;
+        let oldest = oldest.unwrap_or(head + 1);
+        if 0 < from && from < oldest.min(head + 1) {
+            return Err(Unavailable::Expired { oldest });
+        }
+        // What lies behind the cursor is on its way already.
+        let to = to.map_or(cursor, |to| to.min(cursor));
+        let between = (from.saturating_sub(1), to);
+        let events = store.events_of(account.number, between, subscriber.events(), REPLAYED_MAX + 1).await;
+        let mut events = events.map_err(|error| unread(&error))?;
+        let capped = events.len() > REPLAYED_MAX;
+        events.truncate(REPLAYED_MAX);
+        let last = events.last().filter(|_| capped).map_or(to, |event| event.sequence);
+        let now = self.0.clock.now();
+        let deliveries: Vec<Delivery> = {
+            let mut ids = self.0.writing.lock().await;
+            events.iter().map(|event| owed(&mut ids, &subscriber, account.number, event, now)).collect()
+        };
+        let last_sequence = last.max(from.saturating_sub(1));
+        let replayed = ReplayedLog { enqueued: deliveries.len(), capped, last_sequence };
+        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
+        let written = store.replay_deliveries(&deliveries, answer.as_ref()).await;
+        written.map_err(|error| unread(&error))?;
+        self.bring_again((!deliveries.is_empty()).then_some((id, account.number))).await?;
+        Ok(Some(replayed))
     }
 }

@@ -14,7 +14,9 @@ use kabar_core::domain::account::Secret;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
-use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{
+    SIGNING_SECRETS_MAX, SigningSecret, Subscription, SubscriptionStatus,
+};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId};
 use kabar_core::store::{CourierWork, StoreError};
@@ -24,6 +26,7 @@ use super::courier::CourierMessage;
 use super::recipient::Recipient;
 use super::{Couriers, subscription_of};
 use crate::accounts::Unavailable;
+use crate::idempotency::Claim;
 
 /// Random bytes of a signing secret; 32 characters of base64url.
 const SECRET_BYTES: usize = 24;
@@ -142,6 +145,7 @@ impl Couriers {
     }
 
     /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
+    /// `None` when the tenant has as many as it may have.
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
@@ -149,8 +153,12 @@ impl Couriers {
         &self,
         organisation_id: OrganisationId,
         new: NewSubscription,
-    ) -> Result<Arc<Subscription>, Unavailable> {
+        claim: Option<Claim<Arc<Subscription>>>,
+    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
         let mut ids = self.0.writing.lock().await;
+        if self.subscriptions_of(organisation_id).len() >= self.0.tenant_subscriptions {
+            return Ok(None);
+        }
         let now = self.0.clock.now();
         let subscription = Subscription {
             id: SubscriptionId::from_bits(ids.next_bits(now.millis())),
@@ -164,12 +172,15 @@ impl Couriers {
             created_at: now,
             updated_at: now,
         };
-        self.0.store.insert_subscription(&subscription).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put(subscription.clone()));
+        let subscription = Arc::new(subscription);
+        let answer = claim.as_ref().map(|claim| claim.record(&subscription, now));
+        let inserted = self.0.store.insert_subscription(&subscription, answer.as_ref()).await;
+        inserted.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put(Subscription::clone(&subscription)));
         let id = SubscriberId::Webhook(subscription.id);
         // What was committed between the cursor and this moment has rung for nobody.
         self.take_up_all(CourierWork::Of(id)).await;
-        Ok(Arc::new(subscription))
+        Ok(Some(subscription))
     }
 
     /// Changes a subscription; `None` when the tenant has none of this id. One that goes on begins to
@@ -211,7 +222,8 @@ impl Couriers {
     }
 
     /// Adds a secret, which is the last one of the subscription's; the older ones expire after
-    /// `older_for`. `None` when the tenant has no such subscription.
+    /// `older_for`, and those that have expired go. `None` when the tenant has no such subscription, and
+    /// when it has as many secrets as it may have.
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
@@ -220,21 +232,28 @@ impl Couriers {
         organisation: OrganisationId,
         id: SubscriptionId,
         older_for: Duration,
+        claim: Option<Claim<Arc<Subscription>>>,
     ) -> Result<Option<Arc<Subscription>>, Unavailable> {
         let mut ids = self.0.writing.lock().await;
         let Some(found) = self.subscription(organisation, id) else { return Ok(None) };
         let now = self.0.clock.now();
-        let (secret, until) = (fresh_secret(&mut *ids, now), now.plus(older_for));
-        let written = self.0.store.insert_signing_secret(id, &secret, until).await;
-        written.map_err(|error| unwritten(&error))?;
         let mut row = Subscription::clone(&found);
+        row.secrets.retain(|one| one.expires_at.is_none_or(|at| now < at));
+        if row.secrets.len() >= SIGNING_SECRETS_MAX {
+            return Ok(None);
+        }
+        let (secret, until) = (fresh_secret(&mut *ids, now), now.plus(older_for));
         for older in &mut row.secrets {
             older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
         }
-        row.secrets.push(secret);
+        row.secrets.push(secret.clone());
         row.updated_at = now;
-        self.publish(|next| next.put(row.clone()));
-        Ok(Some(Arc::new(row)))
+        let row = Arc::new(row);
+        let answer = claim.as_ref().map(|claim| claim.record(&row, now));
+        let written = self.0.store.insert_signing_secret(id, &secret, until, answer.as_ref()).await;
+        written.map_err(|error| unwritten(&error))?;
+        self.publish(|next| next.put(Subscription::clone(&row)));
+        Ok(Some(row))
     }
 
     /// Deletes a subscription; `false` when the tenant has none of this id.

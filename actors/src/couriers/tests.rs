@@ -167,7 +167,7 @@ async fn deliveries_are_given_up_at_the_end_of_the_ladder() {
             .ground
             .accounts
             .couriers()
-            .replay(stage.ground.organisation, page[0].id)
+            .replay(stage.ground.organisation, page[0].id, None)
             .await
             .unwrap()
             .is_some()
@@ -198,7 +198,7 @@ async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     let mut filter = DeliveryFilter::of(stage.ground.organisation);
     filter.subscription_id = Some(subscription.id);
     filter.status = Some(DeliveryStatus::Dead);
-    let replayed = stage.couriers().replay_many(&filter).await.unwrap().unwrap();
+    let replayed = stage.couriers().replay_many(&filter, None).await.unwrap().unwrap();
     assert_eq!((replayed.enqueued, replayed.capped), (24, false));
     stage.until_taken(25).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 25).await;

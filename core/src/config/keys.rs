@@ -62,6 +62,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::same("limits.waiting_polls", "10000"),
     Setting::same("limits.event_streams", "1000"),
     Setting::same("limits.event_streams_per_organization", "100"),
+    Setting::same("limits.webhook_subscriptions_per_organization", "50"),
     Setting::same("limits.queued_commands", "4096"),
     Setting::same("limits.body_bytes", "262144"),
     Setting::same("limits.ingress_bytes", "3145728"),

@@ -63,6 +63,9 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "limits.waiting_polls" => Shown::Bare(limits.waiting_polls.to_string()),
         "limits.event_streams" => Shown::Bare(limits.event_streams.to_string()),
         "limits.event_streams_per_organization" => Shown::Bare(limits.tenant_event_streams.to_string()),
+        "limits.webhook_subscriptions_per_organization" => {
+            Shown::Bare(limits.tenant_subscriptions.to_string())
+        }
         "limits.queued_commands" => Shown::Bare(limits.queued_commands.to_string()),
         "limits.body_bytes" => Shown::Bare(limits.body_bytes.to_string()),
         "limits.ingress_bytes" => Shown::Bare(limits.ingress_bytes.to_string()),

@@ -133,6 +133,7 @@ fn invalid_values_are_all_reported_at_once() {
         ("limits.waiting_polls", "1000001"),
         ("limits.event_streams", "-1"),
         ("limits.event_streams_per_organization", "many"),
+        ("limits.webhook_subscriptions_per_organization", "10001"),
         ("limits.queued_commands", "4k"),
         ("limits.body_bytes", "1.5"),
         ("limits.ingress_bytes", "65535"),

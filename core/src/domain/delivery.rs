@@ -164,6 +164,14 @@ impl Delivery {
         self.next_attempt_at.is_some()
     }
 
+    /// Begins the ladder afresh at `now`.
+    pub const fn reopen(&mut self, now: Timestamp) {
+        self.status = DeliveryStatus::Pending;
+        self.tries = 0;
+        self.next_attempt_at = Some(now);
+        self.updated_at = now;
+    }
+
     /// Takes down how an attempt ended at `now`.
     pub fn settle(
         &mut self,

@@ -10,6 +10,9 @@ use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 /// Deliveries given up in a row that disable a subscription (contract, section 11).
 pub const DEAD_IN_ROW_MAX: u32 = 24;
 
+/// Secrets that one subscription may have in force at a time.
+pub const SIGNING_SECRETS_MAX: usize = 10;
+
 /// Whether a subscription gets what it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SubscriptionStatus {

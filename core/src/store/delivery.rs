@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::dialect::{Bulk, Kind};
 use super::engine::{Arg, Row};
 use super::row::{Place, array, millis};
-use super::{Store, StoreError};
+use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus};
 use crate::domain::event::EventType;
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, Page};
@@ -51,6 +51,22 @@ ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
         ("created_at", Kind::Int),
         ("updated_at", Kind::Int),
     ],
+};
+
+/// Appends all rows of an array of a subscription that was not deleted; those that are there already are
+/// made due instead, at the beginning of their ladder.
+pub(super) const REPLAY: Bulk = Bulk {
+    text: "\
+INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
+    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
+SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
+    r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
+    r.created_at, r.updated_at \
+FROM {rows} WHERE EXISTS (SELECT 1 FROM webhook_subscriptions s \
+    WHERE s.id = r.subscription_id AND s.deleted_at IS NULL) \
+ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \
+    next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at",
+    columns: INSERT.columns,
 };
 
 /// Writes how attempts ended, each unless another attempt was recorded since the one before it.
@@ -211,15 +227,6 @@ pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<Arg>) {
     (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
 }
 
-/// What became of a replay.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reopened {
-    /// To be brought again: id, subscription, account.
-    pub deliveries: Vec<(DeliveryId, SubscriptionId, i64)>,
-    /// Whether there were more than the limit.
-    pub capped: bool,
-}
-
 impl Store {
     /// A page of deliveries, newest first.
     ///
@@ -245,17 +252,15 @@ impl Store {
         Ok(read_all(&rows)?.pop())
     }
 
-    /// Makes the oldest of what a filter lets through due at `now`, at the beginning of the ladder, whatever
-    /// became of them; at most `limit`.
+    /// The oldest of what a filter lets through, at most `limit` of them, and whether there are more.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn reopen_deliveries(
+    pub async fn oldest_deliveries(
         &self,
         filter: &DeliveryFilter,
-        now: Timestamp,
         limit: usize,
-    ) -> Result<Reopened, StoreError> {
+    ) -> Result<(Vec<DeliveryId>, bool), StoreError> {
         let (sql, mut args) = narrowed("SELECT id FROM webhook_deliveries".to_owned(), filter);
         args.push(Arg::from(i64::try_from(limit.saturating_add(1)).ok()));
         let sql = format!("{sql} ORDER BY id LIMIT ${}", args.len());
@@ -263,10 +268,11 @@ impl Store {
         let mut ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
         let capped = ids.len() > limit;
         ids.truncate(limit);
-        Ok(Reopened { deliveries: self.reopen(&ids, now).await?, capped })
+        Ok((ids, capped))
     }
 
-    /// Makes these deliveries due at `now`, at the beginning of the ladder.
+    /// Makes these deliveries due at `now`, at the beginning of the ladder, whatever became of them, and
+    /// remembers the answer. Returns subscription and account of each.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -274,28 +280,40 @@ impl Store {
         &self,
         ids: &[DeliveryId],
         now: Timestamp,
-    ) -> Result<Vec<(DeliveryId, SubscriptionId, i64)>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
+        answer: Option<&IdempotencyRecord>,
+    ) -> Result<Vec<(SubscriptionId, i64)>, StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let listed = self.engine.dialect().is_one_of(1);
         let sql = format!(
             "UPDATE webhook_deliveries SET status = 'pending', tries = 0, next_attempt_at = $2, \
              updated_at = $2 WHERE id {listed} RETURNING id, subscription_id, account"
         );
-        let rows = self.writer.write(sql, vec![array(&names)?.into(), now.millis().into()]).await?;
+        let mut script = vec![(sql.into(), vec![array(&names)?.into(), now.millis().into()])];
+        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        let rows = self.writer.write_all(script).await?;
         let read = |row: &Row| {
             let mut fields = row.fields(TABLE);
             let id = fields.text()?;
             let at = Place { table: TABLE, id: &id };
             let subscription = SubscriptionId::parse(&fields.text()?).ok();
-            Ok((
-                at.checked("id", DeliveryId::parse(&id).ok())?,
-                at.checked("subscription_id", subscription)?,
-                fields.int()?,
-            ))
+            Ok((at.checked("subscription_id", subscription)?, fields.int()?))
         };
         rows.iter().map(read).collect()
+    }
+
+    /// Makes what is owed for these events due, whether it was brought, given up or forgotten before, and
+    /// remembers the answer.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn replay_deliveries(
+        &self,
+        deliveries: &[Delivery],
+        answer: Option<&IdempotencyRecord>,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+        let mut script = vec![(self.engine.dialect().bulk(&REPLAY).into(), vec![array(&rows)?.into()])];
+        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        self.writer.write_all(script).await.map(drop)
     }
 }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::dialect::{Bulk, Kind};
-use super::engine::Row;
+use super::engine::{Arg, Row, Sql};
 use super::row::{Place, array};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
@@ -71,6 +71,12 @@ fn read(row: &Row, organisation_id: OrganisationId) -> Result<IdempotencyRecord,
 }
 
 impl Store {
+    /// The statement that remembers an answer, for a script that writes more than that.
+    pub(super) fn remember(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<Arg>), StoreError> {
+        let rows = array(&[RecordRow::from(record)])?;
+        Ok((self.engine.dialect().bulk(&UPSERT).into(), vec![rows.into()]))
+    }
+
     /// The answer remembered under a key, unless it was given before `not_before`.
     ///
     /// # Errors
@@ -93,7 +99,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
-        let rows = array(&[RecordRow::from(&record)])?;
-        self.writer.write(self.engine.dialect().bulk(&UPSERT), vec![rows.into()]).await.map(drop)
+        let (sql, args) = self.remember(&record)?;
+        self.writer.write(sql, args).await.map(drop)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::engine::{Arg, Fields, Row, Sql};
 use super::row::{Place, array, millis};
-use super::{Store, StoreError};
+use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
@@ -137,11 +137,16 @@ impl Store {
         Ok(rows)
     }
 
-    /// Adds a subscription with its secrets, at the present end of its tenant's logs.
+    /// Adds a subscription with its secrets, at the present end of its tenant's logs, and remembers the
+    /// answer.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn insert_subscription(&self, one: &Subscription) -> Result<(), StoreError> {
+    pub async fn insert_subscription(
+        &self,
+        one: &Subscription,
+        answer: Option<&IdempotencyRecord>,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, description, status, \
                    dead_in_row, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let args = vec![
@@ -160,6 +165,7 @@ impl Store {
         let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
         let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
         script.extend(one.secrets.iter().map(|secret| insert_secret(one.id, secret)));
+        script.extend(answer.map(|record| self.remember(record)).transpose()?);
         self.writer.write_all(script).await.map(drop)
     }
 
@@ -182,7 +188,8 @@ impl Store {
         self.writer.write(sql, args).await.map(drop)
     }
 
-    /// Adds a secret; the older ones expire at `older_until`, if not before.
+    /// Adds a secret, and remembers the answer; the older ones expire at `older_until`, if not before, and
+    /// those that have expired go.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -191,16 +198,21 @@ impl Store {
         subscription: SubscriptionId,
         secret: &SigningSecret,
         older_until: Timestamp,
+        answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
+        let expired = "DELETE FROM webhook_secrets WHERE subscription_id = $1 AND expires_at <= $2";
         let older = "UPDATE webhook_secrets SET expires_at = $2 \
                      WHERE subscription_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
         let touched = "UPDATE webhook_subscriptions SET updated_at = $2 WHERE id = $1";
         let id = || Arg::from(subscription.to_string());
-        let script = vec![
+        let now = || Arg::from(secret.created_at.millis());
+        let mut script = vec![
+            (expired.into(), vec![id(), now()]),
             (older.into(), vec![id(), older_until.millis().into()]),
             insert_secret(subscription, secret),
-            (touched.into(), vec![id(), secret.created_at.millis().into()]),
+            (touched.into(), vec![id(), now()]),
         ];
+        script.extend(answer.map(|record| self.remember(record)).transpose()?);
         self.writer.write_all(script).await.map(drop)
     }
 

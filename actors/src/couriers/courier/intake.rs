@@ -105,7 +105,7 @@ impl Courier {
 }
 
 /// What is owed to a subscriber for an event.
-fn owed(
+pub(in crate::couriers) fn owed(
     ids: &mut MonotonicIds<StdRng>,
     subscriber: &Subscriber,
     account: i64,

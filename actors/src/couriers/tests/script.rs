@@ -177,7 +177,7 @@ impl Stage {
             events: [EventType::MessageReceived].into_iter().collect(),
             description: None,
         };
-        self.couriers().create_subscription(self.ground.organisation, new).await.unwrap()
+        self.couriers().create_subscription(self.ground.organisation, new, None).await.unwrap().unwrap()
     }
 
     pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {

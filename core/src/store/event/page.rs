@@ -65,7 +65,11 @@ impl Store {
         Ok(EventPage { events, last_sequence: last, has_more: last < end })
     }
 
-    async fn oldest_event(&self, account_number: i64) -> Result<Option<i64>, StoreError> {
+    /// The number of the oldest event of an account that is kept.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn oldest_event(&self, account_number: i64) -> Result<Option<i64>, StoreError> {
         let rows = self.engine.fetch(oldest_statement(), vec![account_number.into()]).await?;
         rows.first().map(|row| row.fields(TABLE).int()).transpose()
     }

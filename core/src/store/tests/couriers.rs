@@ -66,7 +66,7 @@ const SUBSCRIBER: SubscriberId = SubscriberId::Webhook(SubscriptionId::from_bits
 
 /// An account with a log of `events`, and a subscription that was there before it.
 async fn logged(store: &Store, events: u32) -> Owner {
-    store.insert_subscription(&subscription(1)).await.unwrap();
+    store.insert_subscription(&subscription(1), None).await.unwrap();
     let mut owner = Owner::of(store, 1).await;
     for n in 1..=events {
         thread(store, &mut owner, n).await;
@@ -96,11 +96,11 @@ fn everything() -> DeliveryQuery {
 async fn subscriptions_come_back_with_their_secrets() {
     let (store, guard) = store().await;
     let (mut one, two) = (subscription(1), subscription(2));
-    store.insert_subscription(&one).await.unwrap();
-    store.insert_subscription(&two).await.unwrap();
+    store.insert_subscription(&one, None).await.unwrap();
+    store.insert_subscription(&two, None).await.unwrap();
     assert_eq!(store.subscriptions().await.unwrap(), [one.clone(), two.clone()]);
-    store.insert_signing_secret(one.id, &secret(11), at(50)).await.unwrap();
-    store.insert_signing_secret(one.id, &secret(12), at(70)).await.unwrap();
+    store.insert_signing_secret(one.id, &secret(11), at(50), None).await.unwrap();
+    store.insert_signing_secret(one.id, &secret(12), at(70), None).await.unwrap();
     one.url = text("https://example.org/");
     one.events = EventTypes::all();
     one.description = None;
@@ -124,7 +124,7 @@ async fn subscriptions_come_back_with_their_secrets() {
 async fn too_many_given_up_in_a_row_disable_a_subscription_once() {
     let (store, _guard) = store().await;
     let one = subscription(1);
-    store.insert_subscription(&one).await.unwrap();
+    store.insert_subscription(&one, None).await.unwrap();
     let note = |taken, deaths| store.note_deaths(one.id, taken, deaths);
     let active = SubscriptionStatus::Active;
     assert_eq!(note(false, DEAD_IN_ROW_MAX - 1).await.unwrap(), Some((active, DEAD_IN_ROW_MAX - 1)));
@@ -145,7 +145,7 @@ async fn a_subscription_begins_where_each_log_ends() {
     let (store, _guard) = store().await;
     let mut old = Owner::of(&store, 1).await;
     thread(&store, &mut old, 1).await;
-    store.insert_subscription(&subscription(1)).await.unwrap();
+    store.insert_subscription(&subscription(1), None).await.unwrap();
     let mut young = Owner::of(&store, 2).await;
     thread(&store, &mut young, 2).await;
     let place = async |owner: &Owner| store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
@@ -231,24 +231,48 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     store.record_deliveries(&ended).await.unwrap();
     let mut filter = everything().filter;
     filter.status = Some(DeliveryStatus::Dead);
-    let reopened = store.reopen_deliveries(&filter, at(9_000), 2).await.unwrap();
-    assert!(reopened.capped && reopened.deliveries.len() == 2);
+    let (oldest, capped) = store.oldest_deliveries(&filter, 2).await.unwrap();
+    assert!(capped && oldest == [rows[0].id, rows[1].id]);
+    let reopened = store.reopen(&oldest, at(9_000), None).await.unwrap();
+    assert_eq!(reopened, [(rows[0].subscription_id, owner.number); 2]);
     let open_again = open(&store, &owner).await;
     assert_eq!(open_again.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0].id, rows[1].id]);
     for row in &open_again {
         assert_eq!((row.status, row.next_attempt_at), (DeliveryStatus::Pending, Some(at(9_000))));
         assert_eq!((row.tries, row.attempt_count, row.attempts.len()), (0, 1, 1));
     }
-    let rest = store.reopen_deliveries(&filter, at(9_001), 2).await.unwrap();
-    assert!(!rest.capped && rest.deliveries == [(rows[2].id, rows[2].subscription_id, owner.number)]);
-    assert_eq!(store.reopen(&[], at(1)).await.unwrap(), []);
+    assert_eq!(store.oldest_deliveries(&filter, 2).await.unwrap(), (vec![rows[2].id], false));
+    assert_eq!(store.reopen(&[], at(1), None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_replay_of_events_makes_what_is_missing_and_opens_the_rest() {
+    let (store, _guard) = store().await;
+    let owner = logged(&store, 3).await;
+    let rows = [1, 2, 3].map(|n| delivery(n.try_into().unwrap(), &owner, n));
+    assert!(take_in(&store, &owner, (0, 3), &rows[1..]).await);
+    store.record_deliveries(&[tried(rows[1].clone(), Outcome::Delivered)]).await.unwrap();
+    // New ids for all of them; those that are there keep theirs.
+    let fresh = [1, 2, 3].map(|n| Delivery {
+        id: DeliveryId::from_bits(10 + u128::try_from(n).unwrap()),
+        next_attempt_at: Some(at(9_000)),
+        ..delivery(n.try_into().unwrap(), &owner, n)
+    });
+    store.replay_deliveries(&fresh, None).await.unwrap();
+    let now_open = open(&store, &owner).await;
+    let ids: Vec<_> = now_open.iter().map(|row| (row.sequence, row.id, row.attempt_count)).collect();
+    assert_eq!(ids, [(1, fresh[0].id, 0), (2, rows[1].id, 1), (3, rows[2].id, 0)]);
+    assert!(now_open.iter().all(|row| row.tries == 0 && row.next_attempt_at == Some(at(9_000))));
+    store.delete_subscription(SubscriptionId::from_bits(1), at(9_001)).await.unwrap();
+    store.replay_deliveries(&fresh, None).await.unwrap();
+    assert!(open(&store, &owner).await.is_empty(), "a deleted subscription is owed nothing");
 }
 
 #[tokio::test]
 async fn whoever_has_something_to_bring_is_found() {
     let (store, _guard) = store().await;
     let mut owner = logged(&store, 1).await;
-    store.insert_subscription(&subscription(2)).await.unwrap();
+    store.insert_subscription(&subscription(2), None).await.unwrap();
     let found = async |work| store.courier_work(work).await.unwrap();
     let expected = [(SUBSCRIBER, owner.number)];
     assert_eq!(found(CourierWork::OfAccount(owner.number)).await, expected, "a log beyond the cursor");

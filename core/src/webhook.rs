@@ -1,0 +1,111 @@
+//! Webhooks as a sink: one event to one receiver by one signed request.
+//!
+//! Invariants: what is signed is what is sent, byte for byte; every attempt is signed afresh, by each
+//! secret that is in force; an attempt ends within ten seconds. When to try again is the courier's
+//! business; what an answer means is said in [`verdict`](verdict::verdict).
+
+mod signature;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
+use http::{HeaderValue, Method};
+
+use crate::clock::Clock;
+use crate::domain::delivery::Outcome;
+use crate::domain::subscriber::Subscriber;
+use crate::domain::subscription::Subscription;
+use crate::domain::time::Timestamp;
+use crate::outbound::{OutboundClient, OutboundRequest};
+use crate::ports::{EventForm, Parcel, Receipt, Sink};
+
+/// For everything together (contract, section 11).
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Of an answer nothing is needed; what is read of it lets the connection be used again.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// See the module.
+pub struct Webhooks {
+    outbound: OutboundClient,
+    clock: Arc<Clock>,
+    form: Arc<dyn EventForm>,
+}
+
+impl Webhooks {
+    /// A sink that calls through this client, and sends events in this form.
+    #[must_use]
+    pub fn new(outbound: OutboundClient, clock: Arc<Clock>, form: Arc<dyn EventForm>) -> Self {
+        Self { outbound, clock, form }
+    }
+
+    async fn call(&self, subscription: &Subscription, parcel: &Parcel) -> Receipt {
+        let target = match self.outbound.target(&subscription.url) {
+            Ok(target) => target,
+            // It was fit when it was written; the server's rules are others now.
+            Err(refusal) => return verdict::unmade(&format!("the url {refusal}")),
+        };
+        let now = self.clock.now();
+        let body = self.form.bytes(&parcel.account, &parcel.event);
+        let Some(headers) = headers(subscription, parcel, &body, now) else {
+            return verdict::unmade("the request cannot be signed");
+        };
+        let request = OutboundRequest {
+            tenant: subscription.organisation_id,
+            method: Method::POST,
+            target,
+            headers,
+            body,
+            timeout: TIMEOUT,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            // Whoever takes webhooks in knows events by their ids.
+            repeatable: true,
+        };
+        match self.outbound.send(request).await {
+            Ok(answer) => verdict::verdict(&answer, self.clock.now()),
+            Err(error) => verdict::unmade(&error.to_string()),
+        }
+    }
+}
+
+impl Sink for Webhooks {
+    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        Box::pin(async move {
+            let Subscriber::Webhook(subscription) = &parcel.subscriber;
+            self.call(subscription, &parcel).await
+        })
+    }
+}
+
+/// The headers of one attempt (contract, section 11); `None` never happens, since all of them are ASCII.
+fn headers(subscription: &Subscription, parcel: &Parcel, body: &Bytes, now: Timestamp) -> Option<HeaderMap> {
+    let text = |text: String| HeaderValue::try_from(text).ok();
+    let signature = signature::of(subscription.signing_at(now).map(|one| &one.secret), now, body);
+    let mut headers = HeaderMap::with_capacity(9);
+    for (name, value) in [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (USER_AGENT, HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")))),
+        (
+            HeaderName::from_static("x-kirim-event"),
+            HeaderValue::from_static(parcel.event.kind.event_type().as_str()),
+        ),
+        (HeaderName::from_static("x-kirim-event-id"), text(parcel.event.id.to_string())?),
+        (HeaderName::from_static("x-kirim-delivery-id"), text(parcel.delivery_id.to_string())?),
+        (HeaderName::from_static("x-kirim-attempt"), HeaderValue::from(parcel.attempt)),
+        (HeaderName::from_static("x-kirim-source"), HeaderValue::from_static("kirim")),
+        (HeaderName::from_static("x-kirim-signature"), text(signature)?),
+    ] {
+        headers.insert(name, value);
+    }
+    Some(headers)
+}
+
+/// A receipt of an attempt that is to be repeated.
+fn retry(status_code: Option<u16>, after: Option<Duration>, error: &str) -> Receipt {
+    Receipt { outcome: Outcome::Retry { after }, status_code, error: Some(error.into()) }
+}

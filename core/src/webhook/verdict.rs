@@ -1,0 +1,53 @@
+//! What a receiver's answer means for its delivery (contract, section 11).
+//!
+//! Pure. What is said of an answer is for the tenant to read; its body is not repeated.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+
+use super::retry;
+use crate::domain::delivery::Outcome;
+use crate::domain::time::Timestamp;
+use crate::outbound::OutboundAnswer;
+use crate::ports::Receipt;
+
+/// What this answer, which came at `now`, means.
+pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> Receipt {
+    let status = answer.status;
+    let code = Some(status.as_u16());
+    let ended = |outcome, error: &str| Receipt { outcome, status_code: code, error: Some(error.into()) };
+    match status {
+        _ if status.is_success() => Receipt { outcome: Outcome::Delivered, status_code: code, error: None },
+        StatusCode::GONE => ended(Outcome::Gone, "the receiver answered 410: the subscription is paused"),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16()))
+        }
+        _ if status.is_client_error() => {
+            ended(Outcome::Rejected, &format!("the receiver answered {}", status.as_u16()))
+        }
+        _ if status.is_redirection() => {
+            let error = format!("the receiver answered {}; redirects are not followed", status.as_u16());
+            retry(code, None, &error)
+        }
+        _ => retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16())),
+    }
+}
+
+/// What there is no answer to.
+pub(super) fn unmade(error: &str) -> Receipt {
+    retry(None, None, error)
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which in the past means now.
+fn patience(answer: &OutboundAnswer, now: Timestamp) -> Option<Duration> {
+    let text = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit mean "for ever"; the courier waits an hour at most.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(Timestamp::from_millis(date.timestamp_millis()).since(now).unwrap_or_default())
+}
