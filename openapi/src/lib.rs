@@ -29,6 +29,8 @@ pub mod send;
 mod spec;
 pub mod tags;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhook_subscriptions;
 pub mod whatsapp;
 pub mod wire;
 

@@ -18,6 +18,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::log::EventPage;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ConversationOrder, Page, Position};
+use kabar_core::ports::EventForm;
 use serde::Serialize;
 
 use crate::contacts::body::ContactBody;
@@ -139,6 +140,12 @@ impl Render for Renderer {
     }
 
     fn event(&self, account: &Account, event: &Event) -> Bytes {
+        bytes_of(account, event)
+    }
+}
+
+impl EventForm for Renderer {
+    fn bytes(&self, account: &Account, event: &Event) -> Bytes {
         bytes_of(account, event)
     }
 }

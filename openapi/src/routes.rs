@@ -18,6 +18,8 @@ use crate::me::MeApi;
 use crate::messages::MessagesApi;
 use crate::spec::Document;
 use crate::users::UsersApi;
+use crate::webhook_deliveries::WebhookDeliveriesApi;
+use crate::webhook_subscriptions::WebhookSubscriptionsApi;
 use crate::whatsapp::WhatsAppApi;
 
 /// Every operation that is documented and routed.
@@ -26,6 +28,8 @@ pub(crate) type Operations = (
     MessagesApi,
     ContactsApi,
     EventsApi,
+    WebhookSubscriptionsApi,
+    WebhookDeliveriesApi,
     AccountsApi,
     MeApi,
     UsersApi,
@@ -49,6 +53,8 @@ fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
         MessagesApi(app.clone()),
         ContactsApi(app.clone()),
         EventsApi(app.clone()),
+        WebhookSubscriptionsApi(app.clone()),
+        WebhookDeliveriesApi(app.clone()),
         AccountsApi(app.clone()),
         MeApi,
         UsersApi(app.clone()),

@@ -11,6 +11,7 @@ mod polish;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;

@@ -14,6 +14,9 @@ pub enum Tag {
     Contacts,
     /// Everything that happened to a connected number, in order and without gaps.
     Events,
+    /// Events brought to an address of yours by signed requests, in order per conversation, at least
+    /// once.
+    Webhooks,
     /// What the key opens: the organization, its connected numbers and its users.
     Accounts,
     /// The server itself.

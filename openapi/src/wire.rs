@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::message::{Direction, MessageKind};
 use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::subscription::SubscriptionStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId,
+    SigningSecretId, SubscriptionId, UserId,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -144,7 +147,19 @@ macro_rules! shown_ids {
     )*};
 }
 
-shown_ids!(ConversationId, MessageId, ContactId, UserId, AccountId, OrganisationId, ApiKeyId, EventId);
+shown_ids!(
+    ConversationId,
+    MessageId,
+    ContactId,
+    UserId,
+    AccountId,
+    OrganisationId,
+    ApiKeyId,
+    EventId,
+    SubscriptionId,
+    SigningSecretId,
+    DeliveryId
+);
 
 macro_rules! shown_words {
     ($($kind:ident: $all:expr;)*) => {$(
@@ -168,6 +183,8 @@ shown_words! {
     AccountStatus: AccountStatus::ALL;
     Tier: Tier::ALL;
     EventType: EventType::ALL;
+    SubscriptionStatus: SubscriptionStatus::ALL;
+    DeliveryStatus: DeliveryStatus::ALL;
 }
 
 macro_rules! nouns {
@@ -203,6 +220,12 @@ nouns! {
     OrganizationNoun = "organization";
     /// `object` of an API key.
     ApiKeyNoun = "api_key";
+    /// `object` of a webhook subscription.
+    WebhookSubscriptionNoun = "webhook_subscription";
+    /// `object` of a secret that signs webhooks.
+    WebhookSecretNoun = "webhook_secret";
+    /// `object` of a delivery to a webhook.
+    WebhookDeliveryNoun = "webhook_delivery";
     /// `object` of a resident account.
     ActorNoun = "actor";
 }

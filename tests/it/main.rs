@@ -38,3 +38,5 @@ mod simulator;
 mod storage_faults;
 mod tenancy;
 mod vitals;
+mod webhook_crashes;
+mod webhooks;

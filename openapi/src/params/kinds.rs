@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::message::Direction;
 use kabar_core::domain::page::Limit;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Bound;
-use kabar_core::ids::{ApiKeyId, ContactId, ConversationId, MessageId, OrganisationId};
+use kabar_core::ids::{
+    ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, SubscriptionId,
+};
 use poem_openapi::registry::MetaSchema;
 
 use super::Param;
@@ -216,6 +219,10 @@ words! {
     MessageStatus = "received, pending, sent, failed, delivered or read";
     Direction = "inbound or outbound";
     AccountStatus = "connected, disconnected, degraded or onboarding";
+    DeliveryStatus = "pending, delivered, failed or dead";
+    EventType = "message.received, message.created, message.sent, message.status, conversation.created, \
+                 conversation.assigned, conversation.closed, conversation.updated, contact.created or \
+                 contact.updated";
 }
 
 macro_rules! ids {
@@ -246,6 +253,8 @@ ids! {
     ContactId = "ctc", "contact_id";
     OrganisationId = "org", "org_id";
     ApiKeyId = "key", "key_id";
+    SubscriptionId = "wbs", "subscription_id";
+    DeliveryId = "wbd", "delivery_id";
 }
 
 /// The contract's pattern of an id (section 1).
@@ -270,6 +279,8 @@ mod tests {
         check::<MessageStatus>(MessageStatus::ALL.len());
         check::<AccountStatus>(AccountStatus::ALL.len());
         check::<Direction>(2);
+        check::<DeliveryStatus>(DeliveryStatus::ALL.len());
+        check::<EventType>(EventType::ALL.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{answers, doors, examples, schemas};
+use super::{answers, doors, examples, schemas, webhooks};
 
 const DESCRIPTION: &str = "\
 Self-hosted WhatsApp Business messaging. One connected number is an *account*, named in paths by WhatsApp's \
@@ -20,8 +20,17 @@ Self-hosted WhatsApp Business messaging. One connected number is an *account*, n
 documented are ignored; those that are may be given once and never empty.";
 
 /// Chapters in the order in which they are best read.
-const CHAPTERS: [&str; 8] =
-    ["Conversations", "Messages", "Contacts", "Events", "Accounts", "Server", "WhatsApp", "Operator"];
+const CHAPTERS: [&str; 9] = [
+    "Conversations",
+    "Messages",
+    "Contacts",
+    "Events",
+    "Webhooks",
+    "Accounts",
+    "Server",
+    "WhatsApp",
+    "Operator",
+];
 
 /// The verbs that an item of `paths` can hold.
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -44,6 +53,7 @@ pub(super) fn polished(raw: Value) -> Value {
     examples::complete(root);
     doors::add_components(root);
     answers::add_components(root);
+    webhooks::complete(root);
     tidy(&mut document);
     document
 }

@@ -69,6 +69,22 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
             "org",
             &["name", "tier", "write_per_minute", "read_per_minute", "sandbox", "suspended", "created_at"],
         ),
+        "webhook_subscription" => {
+            ("wbs", &["url", "events", "description", "status", "secrets", "created_at", "updated_at"])
+        }
+        "webhook_secret" => ("sec", &["expires_at", "created_at"]),
+        "webhook_delivery" => (
+            "wbd",
+            &[
+                "subscription_id",
+                "event_id",
+                "event_type",
+                "status",
+                "attempts",
+                "next_attempt_at",
+                "created_at",
+            ],
+        ),
         "api_key" => ("key", &["label", "last4", "expires_at", "created_at"]),
         other => panic!("no such object: {other}"),
     }

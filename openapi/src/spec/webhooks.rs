@@ -1,0 +1,55 @@
+//! The request that receivers of webhooks get, for readers of the document.
+//!
+//! OpenAPI 3.0 has no place for it, so it stands under `x-webhooks`, in the form that 3.1 gives to
+//! `webhooks`.
+
+use serde_json::{Map, Value, json};
+
+const DESCRIPTION: &str = "\
+Answer 2xx within 10 seconds to take the event; do the work afterwards. Every other answer but 4xx, and none, is tried again \
+after 10 s, 30 s, 2 min, 10 min, 1 h, 6 h and 24 h (±20 %), longer if `Retry-After` asks for it, up to an hour; 408 and 429 too. \
+Other 4xx are final, 410 pauses the subscription, and 24 deliveries given up in a row disable it.
+
+Events of one contact come in order. An event may come more than once, with the same `X-Kirim-Event-Id`: remember the ids that you \
+have dealt with.
+
+Check the signature before anything else: `X-Kirim-Signature` is `t=<unix seconds>,v1=<hex>`, with one `v1` for each secret in force. Each is \
+the HMAC-SHA256, keyed by the whole secret (with `whsec_`), of `<t>.<raw body>`. Compare in constant time, and refuse what is older than a \
+few minutes.";
+
+/// Adds the request.
+pub(super) fn complete(root: &mut Map<String, Value>) {
+    let header = |name: &str, description: &str, example: &str| {
+        json!({"name": name, "in": "header", "required": true, "description": description,
+            "schema": {"type": "string"}, "example": example})
+    };
+    let parameters = [
+        header("X-Kirim-Event", "The event's type.", "message.status"),
+        header(
+            "X-Kirim-Event-Id",
+            "The event's id; equal whenever it is sent again.",
+            "evt_01J0QF3Z5W8V9T4KXN2M6PBRHC",
+        ),
+        header(
+            "X-Kirim-Delivery-Id",
+            "The delivery's id; equal at every attempt.",
+            "wbd_01J0QF3Z5W8V9T4KXN2M6PBRHC",
+        ),
+        header("X-Kirim-Attempt", "From 1.", "1"),
+        header("X-Kirim-Source", "Always `kirim`.", "kirim"),
+        header("X-Kirim-Signature", "See above; made afresh for every attempt.", "t=1782864000,v1=8a35f637…"),
+    ];
+    let event = json!({"schema": {"$ref": "#/components/schemas/Event"}});
+    let request = json!({
+        "summary": "An event",
+        "description": DESCRIPTION,
+        "tags": ["Webhooks"],
+        "parameters": parameters,
+        "requestBody": {"required": true, "content": {"application/json": event}},
+        "responses": {
+            "2XX": {"description": "Taken."},
+            "410": {"description": "Nothing more is wanted: the subscription is paused."},
+        },
+    });
+    root.insert("x-webhooks".to_owned(), json!({"event": {"post": request}}));
+}

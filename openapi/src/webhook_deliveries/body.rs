@@ -1,0 +1,202 @@
+//! Deliveries on the wire, and the body that replays many of them.
+
+use std::sync::Arc;
+
+use kabar_actors::Replayed;
+use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::page::DeliveryFilter;
+use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::body::{FieldError, Fields};
+use crate::params::Param;
+use crate::wire::{Shown, WebhookDeliveryNoun};
+
+/// One event on its way to one subscription.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookDelivery", example)]
+pub struct WebhookDeliveryBody {
+    /// `wbd_…`; the same for every attempt, as in `X-Kirim-Delivery-Id`.
+    pub id: Shown<DeliveryId>,
+    /// Always `webhook_delivery`.
+    pub object: Shown<WebhookDeliveryNoun>,
+    /// To whom.
+    pub subscription_id: Shown<SubscriptionId>,
+    /// The event, as in `X-Kirim-Event-Id`.
+    pub event_id: Shown<EventId>,
+    /// The event's type.
+    pub event_type: Shown<EventType>,
+    /// `pending`: its turn will come. `failed`: tried in vain, tried again at `next_attempt_at`. `dead`:
+    /// given up.
+    pub status: Shown<DeliveryStatus>,
+    /// The last 32, the oldest first.
+    pub attempts: Vec<AttemptBody>,
+    /// Not before; null when there is no further attempt.
+    pub next_attempt_at: Option<Shown<Timestamp>>,
+    /// When it was made.
+    pub created_at: Shown<Timestamp>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookAttempt", example)]
+pub struct AttemptBody {
+    /// When it began.
+    pub at: Shown<Timestamp>,
+    /// What the receiver answered; null when it did not.
+    pub status_code: Option<u16>,
+    /// How long it took.
+    pub duration_ms: u32,
+    /// Why it failed, for people; null when it did not.
+    pub error: Option<Shown<Arc<str>>>,
+}
+
+/// Which deliveries shall be sent again.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct BulkReplay {
+    /// Of this subscription.
+    pub subscription_id: Shown<SubscriptionId>,
+    /// Only those that stand so.
+    pub status: Option<Shown<DeliveryStatus>>,
+    /// Only of events of this type.
+    pub event_type: Option<Shown<EventType>>,
+    /// Only rows made after this instant.
+    pub created_after: Option<Shown<Timestamp>>,
+    /// Only rows made before this instant.
+    pub created_before: Option<Shown<Timestamp>>,
+}
+
+/// What became of a replay of many.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "BulkReplayed", example)]
+pub struct BulkReplayedBody {
+    /// So many are sent again.
+    pub enqueued: u64,
+    /// Whether there are more, which stay as they are.
+    pub capped: bool,
+}
+
+impl AttemptBody {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            at: Shown(attempt.at),
+            status_code: attempt.status_code,
+            duration_ms: attempt.duration_ms,
+            error: attempt.error.clone().map(Shown),
+        }
+    }
+}
+
+impl WebhookDeliveryBody {
+    /// What a delivery shows of itself.
+    #[must_use]
+    pub fn of(row: &Delivery) -> Self {
+        Self {
+            id: Shown(row.id),
+            object: Shown(WebhookDeliveryNoun),
+            subscription_id: Shown(row.subscription_id),
+            event_id: Shown(row.event_id),
+            event_type: Shown(row.event_type),
+            status: Shown(row.status),
+            attempts: row.attempts.iter().map(AttemptBody::of).collect(),
+            next_attempt_at: row.next_attempt_at.map(Shown),
+            created_at: Shown(row.created_at),
+        }
+    }
+}
+
+impl BulkReplayedBody {
+    /// What became of it.
+    #[must_use]
+    pub fn of(replayed: Replayed) -> Self {
+        let Replayed { enqueued, capped } = replayed;
+        Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped }
+    }
+}
+
+impl Example for WebhookDeliveryBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::delivery())
+    }
+}
+
+impl Example for AttemptBody {
+    fn example() -> Self {
+        let attempt = Attempt {
+            at: crate::examples::delivery().created_at,
+            status_code: Some(503),
+            duration_ms: 41,
+            error: Some("the receiver answered 503".into()),
+        };
+        Self::of(&attempt)
+    }
+}
+
+impl Example for BulkReplay {
+    fn example() -> Self {
+        Self {
+            subscription_id: Shown(crate::examples::subscription().id),
+            status: Some(Shown(DeliveryStatus::Dead)),
+            event_type: None,
+            created_after: Some(Shown(crate::examples::subscription().created_at)),
+            created_before: None,
+        }
+    }
+}
+
+impl Example for BulkReplayedBody {
+    fn example() -> Self {
+        Self::of(Replayed { enqueued: 24, capped: false })
+    }
+}
+
+/// Reads which deliveries shall be sent again; the subscription is not looked up yet.
+pub(super) fn read_filter(
+    body: &Value,
+    organisation_id: OrganisationId,
+) -> Result<DeliveryFilter, FieldError> {
+    let fields = Fields::of_body(body)?;
+    let subscription_id = fields.word("subscription_id", SubscriptionId::EXPECTED, SubscriptionId::read)?;
+    let after = fields.optional_word("created_after", Bound::EXPECTED, Bound::read)?;
+    let before = fields.optional_word("created_before", Bound::EXPECTED, Bound::read)?;
+    Ok(DeliveryFilter {
+        organisation_id,
+        subscription_id: Some(subscription_id),
+        status: fields.optional_word("status", DeliveryStatus::EXPECTED, DeliveryStatus::parse)?,
+        event_type: fields.optional_word("event_type", EventType::EXPECTED, EventType::parse)?,
+        created_after: after.map(Bound::strictly_after),
+        created_before: before.map(Bound::strictly_before),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_names_its_subscription() {
+        let read =
+            |body: Value| read_filter(&body, OrganisationId::from_bits(1)).map_err(|error| error.param);
+        let id = SubscriptionId::from_bits(7).to_string();
+        let filter = read(json!({"subscription_id": id, "status": "dead", "event_type": null})).unwrap();
+        assert_eq!(filter.subscription_id, Some(SubscriptionId::from_bits(7)));
+        assert_eq!((filter.status, filter.event_type), (Some(DeliveryStatus::Dead), None));
+        assert_eq!(read(json!({})), Err("subscription_id".to_owned()));
+        for (key, value) in [
+            ("status", "gone"),
+            ("event_type", "message"),
+            ("created_after", "today"),
+            ("created_before", ""),
+        ] {
+            assert_eq!(read(json!({"subscription_id": id, key: value})), Err(key.to_owned()));
+        }
+    }
+}
