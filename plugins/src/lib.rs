@@ -1,5 +1,85 @@
-//! The room of the WebAssembly hook host; nothing is in it yet.
+//! The host of hooks: a function over an event, run as WebAssembly.
 //!
-//! What will live here is a function: `run(version, event, kv snapshot, config) → outcome + effects +
-//! logs + usage`, over wasmtime's component model. It may use the core and wasmtime, never actors,
-//! the HTTP surface, ractor or SQL; the walls are held already (`deny.toml`, `tests/it/house.rs`).
+//! `Host::run(version, invocation) → report`. It performs no effect but calls to allowed hosts: writes
+//! of the plugin's map, sends and updates come back as data in the [`RunReport`], for the caller to
+//! commit together with the run's record. So trying a hook out is the same call without the commit,
+//! and a crash repeats or loses nothing.
+//!
+//! # From an upload to a run
+//!
+//! 1. [`Host::compile`] checks a component, compiles it off the caller's threads, tries it on a sample
+//!    event, and answers a sealed artefact ([`Compiled`]) to be kept, or says what is wrong
+//!    ([`InvalidPlugin`]).
+//! 2. [`Host::load`] turns an artefact into a [`Version`]; artefacts that this server did not seal are
+//!    refused. Equal artefacts share one version.
+//! 3. [`Host::run`] runs one event through it, in a fresh instance. It waits for its turn, which goes
+//!    round among tenants; how long does not count.
+//!
+//! # Committing a run
+//!
+//! Of a report whose outcome [succeeded](Outcome::succeeded) the caller commits `kv_writes` and
+//! `effects` if `kv_reads` [hold](KvReads::hold) for the map as it is by then; otherwise it runs the
+//! event again on the newer map, which is no attempt. Applying writes is [`KvSnapshot::apply`]; an
+//! addition to what has become no number is a failed run.
+//!
+//! Effects are valid when they are asked for ([`Drafts`]); whether they can be carried out (24-hour
+//! window, an unknown conversation) shows only when they are.
+//!
+//! # Samples
+//!
+//! [`sample::event`] makes an event of each type; [`sample::read`] reads one as the API tells it, for
+//! `POST …/test` and `kabar plugin test`.
+//!
+//! # What must stay true
+//!
+//! - A hook can use up its own budget and nobody else's. Guests run on threads of their own, of low
+//!   priority, in slices; each run is bounded by [`Limits`].
+//! - A full pool is a wait, never an error.
+//! - The host knows no store, no actors and no HTTP surface; [`Fetch`] and [`Drafts`] are all it asks for.
+
+mod allowed_hosts;
+mod bindings;
+mod capability;
+mod compile;
+mod engine;
+mod guest;
+mod host;
+mod imports;
+mod inspect;
+mod invalid;
+mod invocation;
+mod kv;
+mod logbook;
+mod meter;
+mod ports;
+mod pulse;
+mod report;
+mod run;
+pub mod sample;
+mod seal;
+mod turns;
+mod verdict;
+mod version;
+mod wasi;
+mod wire;
+pub mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+pub use allowed_hosts::{AllowedHosts, NotAHost};
+pub use capability::{Capabilities, Capability};
+pub use compile::compile_stdin;
+pub use host::{Compiler, Host, HostOptions, NoHost, Upload};
+pub use invalid::{CompileError, InvalidPlugin, NotTrusted};
+pub use invocation::{Invocation, Limits, MEMORY_BYTES_MAX, Outbound};
+pub use kv::{KEY_BYTES_MAX, KvReads, KvSnapshot, KvWrite, NotANumber, number_of};
+pub use ports::{DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest, NoNetwork};
+pub use report::{Effect, Fault, HttpCall, Level, LogLine, Outcome, RunReport, Usage};
+pub use version::{Compiled, Version};
+
+/// Version of `kabar:hooks` that this host has.
+pub const WIT_VERSION: &str = "1.0.0";
+
+/// What every hook exports.
+pub const HANDLER: &str = "kabar:hooks/handler@1.0.0";

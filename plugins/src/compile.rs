@@ -1,0 +1,141 @@
+//! Compiles components away from everybody who serves.
+//!
+//! How long a compilation takes is in the hand of who wrote the component, and one that has begun
+//! cannot be stopped. So it runs in a process of its own where there is a program for it
+//! ([`Compiler::Program`]), with low priority, bounded memory and a time after which it is killed.
+//! Otherwise it runs on a thread and is given up when its time is over; it keeps its place until it
+//! ends, so that a hostile component holds up later uploads, and never a second thread.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::sync::oneshot;
+
+use crate::engine;
+use crate::host::Compiler;
+use crate::invalid::{CompileError, InvalidPlugin};
+use crate::turns::Seat;
+use crate::verdict::words;
+
+/// How much lower the priority of hooks and compilations is.
+pub(crate) const NICENESS: i32 = 10;
+
+/// Address space of a compiling process. Python's guests take one.
+const MEMORY_BYTES_MAX: u64 = 6 << 30;
+
+/// The first byte that a compiling process answers.
+const COMPILED: u8 = b'+';
+const REFUSED: u8 = b'-';
+
+/// Reads a component, and writes a `+` and its machine code, or a `-` and why it has none. What a
+/// [`Compiler::Program`] does: nothing else may be written to that output.
+///
+/// # Errors
+/// When reading or writing fails.
+pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> std::io::Result<()> {
+    // Without them it compiles all the same.
+    let _unchanged = nice(NICENESS);
+    let limit = Rlimit { current: Some(MEMORY_BYTES_MAX), maximum: getrlimit(Resource::As).maximum };
+    let _unlimited = setrlimit(Resource::As, limit);
+    let mut wasm = Vec::new();
+    input.read_to_end(&mut wasm)?;
+    match code_of(&wasm) {
+        Ok(code) => {
+            output.write_all(&[COMPILED])?;
+            output.write_all(&code)?;
+        }
+        Err(error) => {
+            output.write_all(&[REFUSED])?;
+            output.write_all(words(&error).as_bytes())?;
+        }
+    }
+    output.flush()
+}
+
+fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    engine::compiling()?.precompile_component(wasm)
+}
+
+/// Compiles a component; the seat is held for as long as something is busy with it.
+pub(crate) async fn compile(
+    compiler: &Compiler,
+    wasm: Bytes,
+    timeout: Duration,
+    seat: Seat,
+) -> Result<Vec<u8>, CompileError> {
+    match compiler {
+        Compiler::Here => here(wasm, timeout, seat).await,
+        Compiler::Program { path, arguments } => {
+            let mut command = Command::new(path);
+            command.args(arguments);
+            let compiled = elsewhere(command, wasm, timeout).await;
+            drop(seat);
+            compiled
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> CompileError {
+    CompileError::Failed(error.to_string().into())
+}
+
+fn refused(words: Arc<str>) -> CompileError {
+    InvalidPlugin::DoesNotCompile(words).into()
+}
+
+fn too_slow(timeout: Duration) -> CompileError {
+    InvalidPlugin::TooSlow { seconds: timeout.as_secs() }.into()
+}
+
+async fn here(wasm: Bytes, timeout: Duration, seat: Seat) -> Result<Vec<u8>, CompileError> {
+    let (answer, answered) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("hook-compiler".to_owned());
+    let spawned = thread.spawn(move || {
+        let _unchanged = nice(NICENESS);
+        // Nobody listens any more when it took too long.
+        let _unheard = answer.send(code_of(&wasm).map_err(|error| words(&error)));
+        drop(seat);
+    });
+    spawned.map_err(failed)?;
+    match tokio::time::timeout(timeout, answered).await {
+        Ok(Ok(compiled)) => compiled.map_err(refused),
+        Ok(Err(_died)) => Err(refused("the compiler broke on it".into())),
+        Err(_elapsed) => Err(too_slow(timeout)),
+    }
+}
+
+async fn elsewhere(mut command: Command, wasm: Bytes, timeout: Duration) -> Result<Vec<u8>, CompileError> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (Some(mut stdin), Some(mut stdout)) = (stdin, stdout) else {
+        return Err(failed("the compiling process has no pipes"));
+    };
+    let work = async {
+        stdin.write_all(&wasm).await?;
+        drop(stdin);
+        let mut answer = Vec::new();
+        stdout.read_to_end(&mut answer).await?;
+        child.wait().await.map(|status| (status, answer))
+    };
+    let ended = tokio::time::timeout(timeout, work).await.map_err(|_elapsed| too_slow(timeout))?;
+    let (status, mut answer) = ended.map_err(failed)?;
+    match answer.first().copied() {
+        Some(COMPILED) if status.success() => {
+            answer.remove(0);
+            Ok(answer)
+        }
+        Some(REFUSED) if status.success() => {
+            let words = answer.get(1..).unwrap_or_default();
+            Err(refused(String::from_utf8_lossy(words).into()))
+        }
+        // Out of memory, or a mistake of the compiler's: both by the component's doing.
+        Some(_) | None => Err(refused("the compiler ran out of memory, or broke on it".into())),
+    }
+}

@@ -1,0 +1,89 @@
+//! The engine: what WebAssembly may be, how much of it there may be at once, and what it is linked
+//! with.
+//!
+//! Invariant: the pool has room for as many components of the largest kind as there may be runs, so
+//! that it is never exhausted while [`crate::turns`] counts.
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::bindings::StatusHook;
+use crate::guest::Guest;
+use crate::invocation::MEMORY_BYTES_MAX;
+
+/// Core instances of one component: a Python guest has some forty.
+pub(crate) const INSTANCES_MAX: u32 = 64;
+/// Memories of one component.
+const MEMORIES_MAX: u32 = 4;
+/// Tables of one component.
+const TABLES_MAX: u32 = 16;
+/// Elements of one table.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Stack of a guest; the fiber that it runs on has room for the host's calls beyond it.
+const STACK_BYTES: usize = 512 << 10;
+/// Of a guest's memory, this much is wiped rather than given back after each run.
+const MEMORY_KEPT_BYTES: usize = 128 << 10;
+const STACK_KEPT_BYTES: usize = 32 << 10;
+const TABLE_KEPT_BYTES: usize = 16 << 10;
+
+/// The configuration, which whoever compiles and whoever runs must share.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true)
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(STACK_BYTES + (1 << 20))
+        .generate_address_map(false);
+    config
+}
+
+/// An engine that compiles and never runs.
+///
+/// # Errors
+/// When this machine is none that wasmtime knows.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// An engine for this many runs at once.
+///
+/// # Errors
+/// When there is not enough address space.
+pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
+    // Whoever is being tried out stands beside those that run.
+    let runs = u32::try_from(runs_max).unwrap_or(u32::MAX).saturating_add(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(runs)
+        .max_core_instances_per_component(INSTANCES_MAX)
+        .total_core_instances(runs.saturating_mul(INSTANCES_MAX))
+        .max_memories_per_component(MEMORIES_MAX)
+        .total_memories(runs.saturating_mul(MEMORIES_MAX))
+        .max_memory_size(MEMORY_BYTES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .total_tables(runs.saturating_mul(TABLES_MAX))
+        .max_tables_per_module(TABLES_MAX)
+        .table_elements(TABLE_ELEMENTS)
+        .total_stacks(runs)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
+        .table_keep_resident(TABLE_KEPT_BYTES);
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
+
+/// What guests are linked with: everything that any of them may import.
+///
+/// # Errors
+/// When two of the parts have the same name.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    StatusHook::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}

@@ -1,0 +1,158 @@
+//! What the host knows of one run while it lasts: the data of its store.
+//!
+//! Invariant: every call of a `kabar:hooks` function goes through [`Guest::charge`], so that their
+//! number is bounded whatever they cost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kabar_core::domain::time::Timestamp;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use wasmtime::ResourceLimiter;
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+
+use crate::invocation::{Invocation, MEMORY_BYTES_MAX};
+use crate::kv::overlay::Overlay;
+use crate::logbook::Logbook;
+use crate::ports::{Drafts, Fetch};
+use crate::report::{Effect, HttpCall};
+use crate::wasi;
+
+/// Handles of WASI that a guest may hold at once.
+const HANDLES_MAX: usize = 1024;
+
+/// Why the host stopped a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    /// No computing time is left.
+    #[error("no computing time is left")]
+    Cpu,
+    /// It called the host too often.
+    #[error("too many calls to the host")]
+    HostCalls,
+}
+
+/// The data of a run's store.
+pub(crate) struct Guest {
+    pub(crate) invocation: Invocation,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) drafts: Arc<dyn Drafts>,
+    pub(crate) kv: Overlay,
+    pub(crate) log: Logbook,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) http_calls: Vec<HttpCall>,
+    pub(crate) random: StdRng,
+    pub(crate) started: Instant,
+    pub(crate) host_calls: u32,
+    pub(crate) memory: Memory,
+    wasi: Option<WasiCtx>,
+    table: ResourceTable,
+}
+
+impl Guest {
+    pub(crate) fn new(
+        mut invocation: Invocation,
+        fetch: Arc<dyn Fetch>,
+        drafts: Arc<dyn Drafts>,
+        started: Instant,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let limits = invocation.limits;
+        Self {
+            kv: Overlay::new(std::mem::take(&mut invocation.kv), limits.kv_bytes),
+            log: Logbook::new(limits.log_bytes, invocation.now, started),
+            effects: Vec::new(),
+            http_calls: Vec::new(),
+            random: StdRng::from_seed(invocation.seed),
+            started,
+            host_calls: 0,
+            memory: Memory::new(limits.memory_bytes),
+            wasi: None,
+            table,
+            invocation,
+            fetch,
+            drafts,
+        }
+    }
+
+    /// Counts a call to the host.
+    pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.host_calls > self.invocation.limits.host_calls {
+            return Err(Stop::HostCalls.into());
+        }
+        Ok(())
+    }
+
+    /// The run's now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.invocation.now.plus(self.started.elapsed())
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        if self.wasi.is_none() {
+            self.wasi = Some(wasi::context(self));
+        }
+        let ctx = self.wasi.get_or_insert_with(|| wasmtime_wasi::WasiCtxBuilder::new().build());
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// Elements that a guest's tables may have in all. Python's has 20 000.
+const TABLE_ELEMENTS_MAX: usize = 200_000;
+
+/// The memory of a run: all its memories together, and its tables.
+pub(crate) struct Memory {
+    bytes_max: usize,
+    bytes: usize,
+    elements: usize,
+    /// The most there was.
+    pub(crate) bytes_peak: usize,
+    /// Whether the guest was refused some.
+    pub(crate) refused: bool,
+}
+
+impl Memory {
+    fn new(bytes_max: usize) -> Self {
+        let bytes_max = bytes_max.min(MEMORY_BYTES_MAX);
+        Self { bytes_max, bytes: 0, elements: 0, bytes_peak: 0, refused: false }
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
+        let granted = bytes <= self.bytes_max;
+        // Beyond its own maximum a memory fails by itself, which is no fault of the limit.
+        if granted && maximum.is_none_or(|maximum| desired <= maximum) {
+            self.bytes = bytes;
+            self.bytes_peak = self.bytes_peak.max(bytes);
+        }
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        let granted = elements <= TABLE_ELEMENTS_MAX;
+        if granted && maximum.is_none_or(|maximum| desired <= maximum) {
+            self.elements = elements;
+        }
+        self.refused |= !granted;
+        Ok(granted)
+    }
+}

@@ -1,0 +1,312 @@
+//! The host: what it is made with, and its three operations.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kabar_core::domain::account::Secret;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::OrganisationId;
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Runtime;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Linker;
+
+use crate::allowed_hosts::AllowedHosts;
+use crate::capability::Capabilities;
+use crate::compile::{NICENESS, compile};
+use crate::guest::Guest;
+use crate::inspect;
+use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
+use crate::invocation::{Invocation, Limits, Outbound};
+use crate::kv::{KvReads, KvSnapshot};
+use crate::meter::Meter;
+use crate::ports::{Drafts, Fetch};
+use crate::pulse::Pulse;
+use crate::report::{Fault, Outcome, RunReport, Usage};
+use crate::turns::Turns;
+use crate::version::{Compiled, NotLoaded, Version};
+use crate::{engine, run, sample, seal};
+
+/// What a host is made with.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Seals artefacts. Nodes that share artefacts share it.
+    pub seal_key: [u8; 32],
+    /// Threads that run hooks.
+    pub threads: usize,
+    /// Runs under way at once, those that wait for other hosts included. Memory for this many
+    /// is what the host can take at most.
+    pub runs_max: usize,
+    /// Runs of one plugin under way at once.
+    pub runs_per_plugin_max: usize,
+    /// Bytes of a component.
+    pub component_bytes_max: usize,
+    /// How long one compilation may take.
+    pub compile_timeout: Duration,
+    /// Where compilations run.
+    pub compiler: Compiler,
+}
+
+/// Where compilations run. One of a hostile component can take minutes, and cannot be stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compiler {
+    /// On a thread of this process. What takes too long is given up, but goes on, and holds up later
+    /// compilations until it ends.
+    Here,
+    /// In a process of its own, which is ended when it takes too long.
+    Program {
+        /// An executable that answers [`crate::compile_stdin`].
+        path: PathBuf,
+        /// What makes it do so.
+        arguments: Vec<String>,
+    },
+}
+
+impl HostOptions {
+    /// Options that suit this machine, with this key.
+    #[must_use]
+    pub fn new(seal_key: [u8; 32]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            seal_key,
+            threads: cores.max(2),
+            runs_max: 32,
+            runs_per_plugin_max: 8,
+            component_bytes_max: 32 << 20,
+            compile_timeout: Duration::from_mins(1),
+            compiler: Compiler::Here,
+        }
+    }
+}
+
+/// Compilations under way at once, one of a tenant.
+const COMPILATIONS_MAX: usize = 2;
+
+/// A first run may be slow: caches are cold, and nobody waits for it.
+const TRIAL: Duration = Duration::from_secs(2);
+
+/// Why there is no host.
+#[derive(Debug, thiserror::Error)]
+#[error("the host of hooks cannot start: {0}")]
+pub struct NoHost(Arc<str>);
+
+/// A component to be made a version of a plugin.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The tenant, who has one compilation at a time.
+    pub organisation_id: OrganisationId,
+    /// The component.
+    pub wasm: Bytes,
+    /// What it may import.
+    pub granted: Capabilities,
+    /// Settings, for the trial.
+    pub config: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+    /// Secrets, for the trial.
+    pub secrets: Arc<BTreeMap<Arc<str>, Secret>>,
+    /// Allowed hosts, for the trial, which calls none of them.
+    pub allowed_hosts: Arc<AllowedHosts>,
+    /// The type of the sample event that it is tried on.
+    pub trial: EventType,
+    /// What the guest's clocks say in the trial.
+    pub now: Timestamp,
+}
+
+/// Compiles, loads and runs hooks.
+pub struct Host {
+    options: HostOptions,
+    fetch: Arc<dyn Fetch>,
+    drafts: Arc<dyn Drafts>,
+    linker: Linker<Guest>,
+    pulse: Pulse,
+    runs: Arc<Turns>,
+    bench: Arc<Turns>,
+    compilations: Arc<Turns>,
+    /// Versions that somebody holds, by the seals of their artefacts.
+    loaded: Mutex<HashMap<[u8; 32], Weak<Version>>>,
+    /// Taken when the host is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Host {
+    /// Makes a host and starts its threads.
+    ///
+    /// # Errors
+    /// When the machine has no room for it.
+    pub fn new(options: HostOptions, fetch: Arc<dyn Fetch>, drafts: Arc<dyn Drafts>) -> Result<Self, NoHost> {
+        let no_host = |error: wasmtime::Error| NoHost(format!("{error:#}").into());
+        let no_thread = |error: std::io::Error| NoHost(error.to_string().into());
+        let engine = engine::running(options.runs_max).map_err(no_host)?;
+        let threads = options.threads.max(2);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("hook")
+            // Whoever has just come is looked for after each slice, not after the usual 61.
+            .global_queue_interval(1)
+            .event_interval(8)
+            .enable_all()
+            .on_thread_start(|| {
+                // Linux keeps a priority for each thread; without it hooks run all the same.
+                let _unchanged = rustix::process::nice(NICENESS);
+            })
+            .build()
+            .map_err(no_thread)?;
+        Ok(Self {
+            linker: engine::linker(&engine).map_err(no_host)?,
+            pulse: Pulse::start(engine).map_err(no_thread)?,
+            runs: Turns::new(options.runs_max, options.runs_per_plugin_max),
+            bench: Turns::new(threads - 1, usize::MAX),
+            compilations: Turns::new(COMPILATIONS_MAX, 1),
+            loaded: Mutex::default(),
+            runtime: Some(runtime),
+            options,
+            fetch,
+            drafts,
+        })
+    }
+
+    /// Checks a component, compiles it, and tries it on a sample event, whose effects nobody carries
+    /// out. A hook that asks for a retry or rejects the sample passes; one that breaks does not.
+    ///
+    /// # Errors
+    /// [`CompileError::Invalid`] when it is no plugin.
+    pub async fn compile(&self, upload: Upload) -> Result<Compiled, CompileError> {
+        let compiled = self.build(&upload).await?;
+        let version = self.version(&compiled.artefact).map_err(|error| match error {
+            NotLoaded::Misfit(invalid) => CompileError::Invalid(invalid),
+            NotLoaded::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
+        })?;
+        let tried = self.run(&version, trial(&upload, &compiled.sha256)).await;
+        match tried.outcome {
+            Outcome::Trapped(_, text) => {
+                // A panic's message is in the log, and says more than "it crashed".
+                let said = tried.logs.iter().rev().take(3).rev().map(|line| line.text.as_ref());
+                let said: Vec<&str> = said.collect();
+                let told = if said.is_empty() {
+                    text
+                } else {
+                    format!("{text}; it said: {}", said.join(" | ")).into()
+                };
+                Err(InvalidPlugin::Trapped(told).into())
+            }
+            Outcome::Succeeded | Outcome::Retry(_) | Outcome::Rejected(_) => Ok(compiled),
+        }
+    }
+
+    /// All of [`Host::compile`] but the trial.
+    pub(crate) async fn build(&self, upload: &Upload) -> Result<Compiled, CompileError> {
+        let (wasm, bytes_max) = (&upload.wasm, self.options.component_bytes_max);
+        if wasm.is_empty() || wasm.len() > bytes_max {
+            return Err(InvalidPlugin::Size { bytes: wasm.len(), bytes_max }.into());
+        }
+        let tenant = upload.organisation_id.to_string().into();
+        let seat = self.compilations.seat(upload.organisation_id, &tenant).await;
+        let surface = inspect::surface(wasm)?;
+        surface.check(upload.granted)?;
+        let began = Instant::now();
+        let code = compile(&self.options.compiler, wasm.clone(), self.options.compile_timeout, seat).await?;
+        let sha256: [u8; 32] = Sha256::digest(wasm).into();
+        Ok(Compiled {
+            artefact: seal::seal(&self.options.seal_key, &sha256, &code),
+            sha256,
+            size: wasm.len(),
+            imports: surface.imports,
+            exports: surface.exports,
+            compile_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Makes an artefact of [`Host::compile`] ready to run. Costs milliseconds for a large one; for one
+    /// that somebody holds already, next to nothing but its seal.
+    ///
+    /// # Errors
+    /// When this server did not seal it, or another build of it did.
+    pub fn load(&self, artefact: &[u8]) -> Result<Arc<Version>, NotTrusted> {
+        self.version(artefact).map_err(NotTrusted::from)
+    }
+
+    fn version(&self, artefact: &[u8]) -> Result<Arc<Version>, NotLoaded> {
+        let opened = seal::open(&self.options.seal_key, artefact).map_err(NotLoaded::NotTrusted)?;
+        let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
+            return Ok(version);
+        }
+        let version = Arc::new(Version::of(&opened, &self.linker)?);
+        let mut known = loaded();
+        known.retain(|_, held| held.strong_count() > 0);
+        known.insert(opened.tag(), Arc::downgrade(&version));
+        Ok(version)
+    }
+
+    /// Runs one event through a version, once it is its turn. Dropping the future stops the run.
+    pub async fn run(&self, version: &Arc<Version>, invocation: Invocation) -> RunReport {
+        let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
+        let seat = self.runs.seat(organisation_id, &plugin).await;
+        let Some(runtime) = &self.runtime else { return broken("the host has stopped") };
+        let beating = self.pulse.beat();
+        let meter = Meter::new(organisation_id, plugin, self.bench.clone());
+        let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
+        let task = runtime.spawn(async move {
+            let report = run::execute(&version, invocation, fetch, drafts, meter).await;
+            drop((beating, seat));
+            report
+        });
+        match AbortOnDropHandle::new(task).await {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::error!(%error, "a run broke its host");
+                broken("the host failed; the event will be tried again")
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Dropped within a runtime, it must not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+fn trial(upload: &Upload, sha256: &[u8; 32]) -> Invocation {
+    let sample = sample::event(upload.trial);
+    Invocation {
+        organisation_id: upload.organisation_id,
+        plugin: "trial".into(),
+        account: sample.account,
+        event: sample.event,
+        attempt: 1,
+        config: upload.config.clone(),
+        secrets: upload.secrets.clone(),
+        allowed_hosts: upload.allowed_hosts.clone(),
+        kv: KvSnapshot::default(),
+        limits: Limits { cpu: TRIAL, wall: TRIAL, ..Limits::default() },
+        now: upload.now,
+        seed: *sha256,
+        outbound: Outbound::Captured,
+    }
+}
+
+fn broken(why: &str) -> RunReport {
+    RunReport {
+        outcome: Outcome::Trapped(Fault::Start, why.into()),
+        kv_reads: KvReads::default(),
+        kv_writes: Vec::new(),
+        effects: Vec::new(),
+        http_calls: Vec::new(),
+        logs: Vec::new(),
+        logs_cut: false,
+        usage: Usage::default(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The interfaces of `kabar:hooks` that guests import: one file each.
+
+mod clock;
+mod config;
+mod conversations;
+mod http;
+mod kv;
+mod log;
+mod messages;
+mod random;
+mod secrets;
+
+use crate::bindings::kabar::hooks::types;
+use crate::guest::Guest;
+use crate::report::Effect;
+
+impl types::Host for Guest {}
+
+impl Guest {
+    /// Keeps an effect and answers its reference, unless the run has asked for too much.
+    fn keep(&mut self, effect: Effect) -> Result<String, types::Refusal> {
+        let max = self.invocation.limits.effects;
+        if self.effects.len() >= max {
+            return Err(types::Refusal {
+                code: "limit_reached".to_owned(),
+                message: format!("a run may ask for {max} effects"),
+                param: None,
+            });
+        }
+        self.effects.push(effect);
+        Ok(format!("{}#{}", self.invocation.event.id, self.effects.len()))
+    }
+}
+
+fn invalid(param: &str, message: &str) -> types::Refusal {
+    types::Refusal {
+        code: "invalid_field_value".to_owned(),
+        message: message.to_owned(),
+        param: Some(param.to_owned()),
+    }
+}

@@ -1,0 +1,44 @@
+//! `conversations`: changes of threads, done once the run is committed.
+
+use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::ids::{ConversationId, UserId};
+
+use super::invalid;
+use crate::bindings::kabar::hooks::conversations::{Assignment, Changes, Host};
+use crate::bindings::kabar::hooks::types::{ConversationStatus as WitStatus, Refusal};
+use crate::guest::Guest;
+use crate::report::Effect;
+
+fn read(conversation_id: &str, changes: Changes) -> Result<Effect, Refusal> {
+    let conversation_id = ConversationId::parse(conversation_id)
+        .map_err(|malformed| invalid("conversation_id", &malformed.to_string()))?;
+    let status = changes.status.map(|status| match status {
+        WitStatus::Open => ConversationStatus::Open,
+        WitStatus::Pending => ConversationStatus::Pending,
+        WitStatus::Resolved => ConversationStatus::Resolved,
+    });
+    let assigned_to = match changes.assigned_to {
+        Assignment::Keep => None,
+        Assignment::Nobody => Some(None),
+        Assignment::User(id) => {
+            let id =
+                UserId::parse(&id).map_err(|malformed| invalid("assigned_to", &malformed.to_string()))?;
+            Some(Some(id))
+        }
+    };
+    if status.is_none() && assigned_to.is_none() {
+        return Err(invalid("changes", "nothing is to change: give a status or an assignee"));
+    }
+    Ok(Effect::UpdateConversation { conversation_id, status, assigned_to })
+}
+
+impl Host for Guest {
+    fn update(
+        &mut self,
+        conversation_id: String,
+        changes: Changes,
+    ) -> wasmtime::Result<Result<String, Refusal>> {
+        self.charge()?;
+        Ok(read(&conversation_id, changes).and_then(|effect| self.keep(effect)))
+    }
+}

@@ -1,0 +1,23 @@
+//! `random`: drawn from the run's seed.
+
+use rand::Rng as _;
+
+use crate::bindings::kabar::hooks::random::Host;
+use crate::guest::Guest;
+
+/// Bytes that one call answers.
+const BYTES_MAX: usize = 4096;
+
+impl Host for Guest {
+    fn bytes(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
+        self.charge()?;
+        let mut drawn = vec![0; usize::try_from(count).unwrap_or(BYTES_MAX).min(BYTES_MAX)];
+        self.random.fill_bytes(&mut drawn);
+        Ok(drawn)
+    }
+
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        self.charge()?;
+        Ok(self.random.next_u64())
+    }
+}

@@ -1,0 +1,12 @@
+//! `secrets`: the plugin's secrets.
+
+use crate::bindings::kabar::hooks::secrets::Host;
+use crate::guest::Guest;
+
+impl Host for Guest {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.charge()?;
+        // Told to the guest, whose secret it is.
+        Ok(self.invocation.secrets.get(key.as_str()).map(|secret| secret.reveal().to_owned()))
+    }
+}

@@ -1,0 +1,227 @@
+//! Looks at an upload before anything costly is done with it: what it is, what it imports and
+//! exports, and whether it is small enough to compile.
+//!
+//! Invariant: what passes here names only imports that this host has and the plugin is granted. That
+//! they have the right types is for the linker to find.
+
+use std::sync::Arc;
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::capability::{Capabilities, Capability};
+use crate::engine::INSTANCES_MAX;
+use crate::invalid::InvalidPlugin;
+use crate::{HANDLER, WIT_VERSION};
+
+/// Packages of WASI that this host has, all of version 0.2.
+const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+
+const NAMES_MAX: usize = 1000;
+const MODULES_MAX: u32 = INSTANCES_MAX;
+/// Functions of all modules. Python's guests have 20 000.
+const FUNCTIONS_MAX: u32 = 100_000;
+/// Bytes of one function's body; how long one takes to compile grows faster than its length. The
+/// interpreter loops of the usual languages have up to 200 KB.
+const BODY_BYTES_MAX: usize = 512 << 10;
+
+/// What an upload imports and exports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Surface {
+    pub(crate) imports: Vec<Arc<str>>,
+    pub(crate) exports: Vec<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Sizes {
+    modules: u32,
+    functions: u32,
+}
+
+impl Sizes {
+    fn check(&self) -> Result<(), InvalidPlugin> {
+        let complaint = if self.modules > MODULES_MAX {
+            format!("it has more than {MODULES_MAX} modules")
+        } else if self.functions > FUNCTIONS_MAX {
+            format!("it has more than {FUNCTIONS_MAX} functions")
+        } else {
+            return Ok(());
+        };
+        Err(InvalidPlugin::TooComplex(complaint.into()))
+    }
+
+    fn body(&mut self, bytes: usize) -> Result<(), InvalidPlugin> {
+        self.functions += 1;
+        if bytes > BODY_BYTES_MAX {
+            let complaint = format!("a function has {bytes} bytes of code, and may have {BODY_BYTES_MAX}");
+            return Err(InvalidPlugin::TooComplex(complaint.into()));
+        }
+        self.check()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn malformed(error: wasmparser::BinaryReaderError) -> InvalidPlugin {
+    InvalidPlugin::Malformed(error.to_string().into())
+}
+
+/// Reads an upload's surface and measures it.
+///
+/// # Errors
+/// What is wrong with it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's enum is open, and most of it is for others")]
+pub(crate) fn surface(wasm: &[u8]) -> Result<Surface, InvalidPlugin> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(InvalidPlugin::NotWasm);
+    }
+    let mut found = Surface::default();
+    let mut sizes = Sizes::default();
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(malformed)? {
+            Payload::Version { encoding, .. } => {
+                if depth == 0 && encoding == Encoding::Module {
+                    return Err(InvalidPlugin::CoreModule);
+                }
+                depth += 1;
+                sizes.modules += u32::from(encoding == Encoding::Module);
+                sizes.check()?;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    found.imports.push(import.map_err(malformed)?.name.name.into());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    found.exports.push(export.map_err(malformed)?.name.name.into());
+                }
+            }
+            Payload::CodeSectionEntry(body) => sizes.body(body.range().len())?,
+            Payload::UnknownSection { id, .. } => {
+                return Err(InvalidPlugin::Malformed(format!("there is no section {id:#x}").into()));
+            }
+            _ => {}
+        }
+        if found.imports.len() + found.exports.len() > NAMES_MAX {
+            let complaint = format!("it has more than {NAMES_MAX} imports and exports");
+            return Err(InvalidPlugin::TooComplex(complaint.into()));
+        }
+    }
+    Ok(found)
+}
+
+impl Surface {
+    /// Whether it fits the world and what was granted.
+    ///
+    /// # Errors
+    /// The first import or export that does not.
+    pub(crate) fn check(&self, granted: Capabilities) -> Result<(), InvalidPlugin> {
+        self.exported()?;
+        self.imports.iter().try_for_each(|import| imported(import, granted))
+    }
+
+    fn exported(&self) -> Result<(), InvalidPlugin> {
+        if self.exports.iter().any(|name| name.as_ref() == HANDLER) {
+            return Ok(());
+        }
+        let other = self.exports.iter().find(|name| name.starts_with("kabar:hooks/handler"));
+        Err(match other {
+            Some(name) => InvalidPlugin::WrongVersion { name: name.clone() },
+            None => InvalidPlugin::MissingExport { exports: self.exports.clone() },
+        })
+    }
+}
+
+fn imported(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidPlugin> {
+    let unknown = || InvalidPlugin::UnknownImport { import: import.clone() };
+    let (path, version) = import.split_once('@').ok_or_else(unknown)?;
+    if let Some(interface) = path.strip_prefix("kabar:hooks/") {
+        let capability = Capability::parse(interface);
+        if capability.is_none() && interface != "types" {
+            return Err(unknown());
+        }
+        if version != WIT_VERSION {
+            return Err(InvalidPlugin::WrongVersion { name: import.clone() });
+        }
+        return match capability {
+            Some(capability) if !granted.contains(capability) => {
+                Err(InvalidPlugin::NotGranted { import: import.clone(), capability })
+            }
+            Some(_) | None => Ok(()),
+        };
+    }
+    let package = path.strip_prefix("wasi:").and_then(|rest| rest.split_once('/'));
+    let known = package.is_some_and(|(package, _)| WASI.contains(&package)) && version.starts_with("0.2.");
+    if known { Ok(()) } else { Err(unknown()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(wat: &str) -> Result<Surface, InvalidPlugin> {
+        surface(&wat::parse_str(wat).unwrap())
+    }
+
+    #[test]
+    fn only_components_pass() {
+        assert_eq!(surface(b"MZ\x90\0").unwrap_err(), InvalidPlugin::NotWasm);
+        assert_eq!(surface(&[7; 100]).unwrap_err(), InvalidPlugin::NotWasm);
+        assert_eq!(look("(module)").unwrap_err(), InvalidPlugin::CoreModule);
+        assert!(matches!(surface(b"\0asm\x0d\0\x01\0\x07\xff"), Err(InvalidPlugin::Malformed(_))));
+        assert_eq!(look("(component)").unwrap(), Surface::default());
+    }
+
+    #[test]
+    fn only_the_outermost_component_speaks() {
+        let found = look(
+            r#"(component
+                (import "kabar:hooks/log@1.0.0" (instance))
+                (component $inner (import "wasi:http/types@0.2.0" (instance)))
+                (core module $m (import "env" "x" (func)))
+                (instance $i)
+                (export "kabar:hooks/handler@1.0.0" (instance $i)))"#,
+        );
+        let found = found.unwrap();
+        assert_eq!(found.imports, [Arc::from("kabar:hooks/log@1.0.0")]);
+        assert_eq!(found.check(Capabilities::all()), Ok(()));
+    }
+
+    #[test]
+    fn each_import_and_export_is_answered_for() {
+        let one = |import: &str| imported(&import.into(), Capabilities::all().without(Capability::Http));
+        for fine in ["kabar:hooks/types@1.0.0", "kabar:hooks/kv@1.0.0", "wasi:io/streams@0.2.3"] {
+            assert_eq!(one(fine), Ok(()), "{fine}");
+        }
+        let text = |import: &str| one(import).unwrap_err().to_string();
+        assert!(text("kabar:hooks/http@1.0.0").contains("not granted the capability \"http\""));
+        assert!(text("kabar:hooks/kv@2.0.0").contains("kabar:hooks@1.0.0"));
+        for unknown in [
+            "kabar:hooks/files@1.0.0",
+            "wasi:http/types@0.2.0",
+            "wasi:io/streams@0.3.0",
+            "env",
+            "x:y/z@1.0.0",
+        ] {
+            assert!(matches!(one(unknown), Err(InvalidPlugin::UnknownImport { .. })), "{unknown}");
+        }
+        let exports = |names: &[&str]| {
+            let exports = names.iter().map(|name| Arc::from(*name)).collect();
+            Surface { exports, ..Surface::default() }.check(Capabilities::all()).map_err(|e| e.to_string())
+        };
+        assert!(exports(&[]).unwrap_err().ends_with("it exports nothing"));
+        assert!(exports(&["run", "wasi:cli/run@0.2.0"]).unwrap_err().contains("run, wasi:cli/run@0.2.0"));
+        assert!(exports(&["kabar:hooks/handler@0.9.0"]).unwrap_err().contains("0.9.0"));
+        assert_eq!(exports(&["x", HANDLER]), Ok(()));
+    }
+
+    #[test]
+    fn what_would_compile_for_long_is_refused() {
+        let long = format!("(component (core module (func {})))", "i32.const 1 drop ".repeat(200_000));
+        let text = look(&long).unwrap_err().to_string();
+        assert!(text.contains("a function has") && text.contains("bytes of code"), "{text}");
+        let many = format!("(component {})", "(core module)".repeat(65));
+        assert!(look(&many).unwrap_err().to_string().contains("more than 64 modules"));
+    }
+}

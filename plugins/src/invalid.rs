@@ -1,0 +1,105 @@
+//! Why an upload is no plugin, in words for the person who built it.
+
+use std::sync::Arc;
+
+use crate::capability::Capability;
+
+/// What is wrong with an upload. Uploading the same again finds the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlugin {
+    /// Over the limit, or empty.
+    #[error("the component has {bytes} bytes, and may have 1 to {bytes_max}")]
+    Size {
+        /// What came.
+        bytes: usize,
+        /// What may come.
+        bytes_max: usize,
+    },
+    /// Something else than WebAssembly.
+    #[error("this is not WebAssembly: it does not begin with the four bytes 00 61 73 6d")]
+    NotWasm,
+    /// A module that nobody wrapped.
+    #[error(
+        "this is a core WebAssembly module, not a component: wrap it with `kabar plugin build`, \
+         or build for the target wasm32-wasip2"
+    )]
+    CoreModule,
+    /// Broken, or of a feature that is not there.
+    #[error("the component is malformed: {0}")]
+    Malformed(Arc<str>),
+    /// Something that there is none of.
+    #[error("the component imports {import:?}, which this host does not have")]
+    UnknownImport {
+        /// Its name.
+        import: Arc<str>,
+    },
+    /// Something that was not granted.
+    #[error("the component imports {import:?}, but the plugin is not granted the capability {:?}", .capability.as_str())]
+    NotGranted {
+        /// Its name.
+        import: Arc<str>,
+        /// What would have to be granted.
+        capability: Capability,
+    },
+    /// Another version of the world.
+    #[error("the component was built for {name:?}; this host has kabar:hooks@{}", crate::WIT_VERSION)]
+    WrongVersion {
+        /// The import or export that tells.
+        name: Arc<str>,
+    },
+    /// Another world.
+    #[error(
+        "the component does not export {:?}, which the world kabar:hooks/status-hook asks for; it exports {}",
+        crate::HANDLER,
+        listed(exports)
+    )]
+    MissingExport {
+        /// What it exports instead.
+        exports: Vec<Arc<str>>,
+    },
+    /// The right names with wrong types.
+    #[error("the component does not fit the world kabar:hooks/status-hook: {0}")]
+    WrongWorld(Arc<str>),
+    /// More parts, or larger ones, than this host compiles or holds.
+    #[error("the component is too complex: {0}")]
+    TooComplex(Arc<str>),
+    /// Compiling was given up.
+    #[error("compiling the component took more than {seconds} s and was given up")]
+    TooSlow {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The compiler gave up by itself.
+    #[error("the component does not compile: {0}")]
+    DoesNotCompile(Arc<str>),
+    /// It broke when it was tried out on a sample.
+    #[error("tried out on a sample event, the hook failed: {0}")]
+    Trapped(Arc<str>),
+}
+
+/// Why an upload was not compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// It is no plugin.
+    #[error(transparent)]
+    Invalid(#[from] InvalidPlugin),
+    /// The server's own trouble; trying again may help.
+    #[error("the compiler could not be run: {0}")]
+    Failed(Arc<str>),
+}
+
+/// An artefact that this server did not make, or made with another version of itself: compile the
+/// component anew.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTrusted {
+    /// The seal is not this server's, or something was changed.
+    #[error("the compiled component is not sealed by this server")]
+    Seal,
+    /// Made by another version of kabar, or for another machine.
+    #[error("the compiled component is of another build of kabar, or of another machine: {0}")]
+    Foreign(Arc<str>),
+}
+
+fn listed(names: &[Arc<str>]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,229 @@
+//! A plugin's map as a run changes it: the picture that it was given, with its own changes on top.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{KEY_BYTES_MAX, KvReads, KvSnapshot, KvWrite, number_of};
+
+/// Keys that one list shows.
+const LIST_MAX: usize = 1000;
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KvRefused {
+    Quota,
+    Key,
+    NotANumber,
+}
+
+/// The map of one run.
+pub(crate) struct Overlay {
+    given: KvSnapshot,
+    current: KvSnapshot,
+    bytes_max: usize,
+    reads: KvReads,
+    writes: Vec<KvWrite>,
+    /// Where in `writes` a key's change is.
+    places: HashMap<Arc<str>, usize>,
+}
+
+impl Overlay {
+    pub(crate) fn new(given: KvSnapshot, bytes_max: usize) -> Self {
+        Self {
+            current: given.clone(),
+            given,
+            bytes_max,
+            reads: KvReads::default(),
+            writes: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    fn own(&self, key: &str) -> Option<&KvWrite> {
+        self.writes.get(*self.places.get(key)?)
+    }
+
+    fn note(&mut self, write: KvWrite) {
+        let known = self.places.get(write.key()).and_then(|place| self.writes.get_mut(*place));
+        if let Some(known) = known {
+            *known = write;
+        } else {
+            self.places.insert(write.key().clone(), self.writes.len());
+            self.writes.push(write);
+        }
+    }
+
+    fn look(&mut self, key: &str) {
+        if !self.reads.keys.contains_key(key) {
+            self.reads.keys.insert(key.into(), self.given.get(key).cloned());
+        }
+    }
+
+    pub(crate) fn get(&mut self, key: &str) -> Option<Arc<[u8]>> {
+        match self.own(key) {
+            Some(KvWrite::Put { .. } | KvWrite::Delete { .. }) => {}
+            Some(KvWrite::Add { .. }) | None => self.look(key),
+        }
+        self.current.get(key).cloned()
+    }
+
+    pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<(), KvRefused> {
+        let key = valid(key)?;
+        let old = self.current.get(&key).map_or(0, |old| key.len() + old.len());
+        if (self.current.bytes() + key.len() + value.len()).saturating_sub(old) > self.bytes_max {
+            return Err(KvRefused::Quota);
+        }
+        let value: Arc<[u8]> = value.into();
+        self.current.put(key.clone(), value.clone());
+        self.note(KvWrite::Put { key, value });
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, key: &str) {
+        if let Ok(key) = valid(key) {
+            self.current.delete(&key);
+            self.note(KvWrite::Delete { key });
+        }
+    }
+
+    pub(crate) fn add(&mut self, key: &str, by: i64) -> Result<(), KvRefused> {
+        let key = valid(key)?;
+        if self.current.get(&key).is_some_and(|value| number_of(value).is_none()) {
+            // Whoever hears that it is no number has looked.
+            self.look(&key);
+            return Err(KvRefused::NotANumber);
+        }
+        let mut sum = self.current.clone();
+        let Ok(total) = sum.add(key.clone(), by) else { return Err(KvRefused::NotANumber) };
+        if sum.bytes() > self.bytes_max && sum.bytes() > self.current.bytes() {
+            return Err(KvRefused::Quota);
+        }
+        self.current = sum;
+        let write = match self.own(&key) {
+            // What the run itself put there is known, so the sum is.
+            Some(KvWrite::Put { .. } | KvWrite::Delete { .. }) => {
+                KvWrite::Put { key, value: total.to_string().into_bytes().into() }
+            }
+            Some(KvWrite::Add { by: before, .. }) => KvWrite::Add { by: before.saturating_add(by), key },
+            None => KvWrite::Add { key, by },
+        };
+        self.note(write);
+        Ok(())
+    }
+
+    pub(crate) fn keys(&mut self, prefix: &str, limit: u32) -> Vec<Arc<str>> {
+        self.reads.prefixes.insert(prefix.into());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(LIST_MAX);
+        self.current.keys(prefix).take(limit).cloned().collect()
+    }
+
+    pub(crate) fn into_parts(self) -> (KvReads, Vec<KvWrite>) {
+        (self.reads, self.writes)
+    }
+}
+
+fn valid(key: &str) -> Result<Arc<str>, KvRefused> {
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key.into()) } else { Err(KvRefused::Key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn snapshot(rows: &[(&str, &str)]) -> KvSnapshot {
+        rows.iter().map(|(key, value)| (Arc::from(*key), Arc::from(value.as_bytes()))).collect()
+    }
+
+    #[test]
+    fn own_changes_hide_the_map() {
+        let mut kv = Overlay::new(snapshot(&[("a", "1"), ("b", "2")]), 100);
+        kv.put("a", b"3").unwrap();
+        assert_eq!(kv.get("a").unwrap().as_ref(), b"3");
+        kv.delete("b");
+        assert_eq!(kv.get("b"), None);
+        assert!(kv.reads.is_empty(), "what it wrote itself it did not read");
+        kv.add("c", 2).unwrap();
+        assert!(kv.reads.is_empty(), "adding is no look");
+        assert_eq!(kv.get("c").unwrap().as_ref(), b"2");
+        assert_eq!(kv.reads.keys.get("c"), Some(&None), "asking for the sum is");
+        assert_eq!(kv.keys("", 10).len(), 2);
+    }
+
+    #[test]
+    fn limits_refuse_and_change_nothing() {
+        let mut kv = Overlay::new(snapshot(&[("a", "x")]), 10);
+        assert_eq!(kv.put("b", &[0; 9]), Err(KvRefused::Quota));
+        assert_eq!(kv.put("", b""), Err(KvRefused::Key));
+        assert_eq!(kv.put(&"k".repeat(513), b""), Err(KvRefused::Key));
+        assert_eq!(kv.add("a", 1), Err(KvRefused::NotANumber));
+        assert!(kv.reads.keys.contains_key("a"));
+        assert_eq!(kv.add("long-key-here", 1), Err(KvRefused::Quota));
+        assert_eq!(kv.into_parts().1, []);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Get(usize),
+        Put(usize, u8),
+        Delete(usize),
+        Add(usize, i8),
+        Keys,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize).prop_map(Step::Get),
+            (0..3_usize, any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+            (0..3_usize).prop_map(Step::Delete),
+            (0..3_usize, any::<i8>()).prop_map(|(key, by)| Step::Add(key, by)),
+            Just(Step::Keys),
+        ]
+    }
+
+    /// What a run sees and leaves behind.
+    fn play(given: &KvSnapshot, steps: &[Step]) -> (Vec<String>, KvReads, Vec<KvWrite>) {
+        const KEYS: [&str; 3] = ["a", "b", "c"];
+        let mut kv = Overlay::new(given.clone(), 1000);
+        let mut seen = Vec::new();
+        for step in steps {
+            match step {
+                Step::Get(key) => seen.push(format!("{:?}", kv.get(KEYS[*key]))),
+                Step::Put(key, value) => kv.put(KEYS[*key], value.to_string().as_bytes()).unwrap(),
+                Step::Delete(key) => kv.delete(KEYS[*key]),
+                Step::Add(key, by) => kv.add(KEYS[*key], i64::from(*by)).unwrap(),
+                Step::Keys => seen.push(format!("{:?}", kv.keys("", 10))),
+            }
+        }
+        let (reads, writes) = kv.into_parts();
+        (seen, reads, writes)
+    }
+
+    proptest! {
+        /// Writes applied to a map in which the reads hold leave what the run would leave there.
+        #[test]
+        fn writes_may_be_applied_where_the_reads_hold(
+            steps in proptest::collection::vec(step(), 0..12),
+            then in proptest::collection::vec(any::<u8>(), 0..3),
+            now in proptest::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let map = |values: &[u8]| -> KvSnapshot {
+                values.iter().zip(["a", "b", "c"])
+                    .map(|(value, key)| (Arc::from(key), Arc::from(value.to_string().as_bytes())))
+                    .collect()
+            };
+            let (then, now) = (map(&then), map(&now));
+            let (seen, reads, writes) = play(&then, &steps);
+            if reads.hold(&then, &now) {
+                let again = play(&now, &steps);
+                prop_assert_eq!(&seen, &again.0);
+                prop_assert_eq!(&writes, &again.2);
+                let mut applied = now.clone();
+                writes.iter().try_for_each(|write| applied.apply(write)).unwrap();
+                let mut replayed = now;
+                again.2.iter().try_for_each(|write| replayed.apply(write)).unwrap();
+                prop_assert_eq!(applied, replayed);
+            }
+        }
+    }
+}

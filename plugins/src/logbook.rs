@@ -1,0 +1,79 @@
+//! What a run says, up to its limit. Lines of the interface `log`, of standard output and of
+//! standard error stand in one order.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kabar_core::domain::time::Timestamp;
+
+use crate::report::{Level, LogLine};
+
+/// What a line costs beside its text, so that empty ones come to an end too.
+const LINE_BYTES: usize = 32;
+
+/// The log of one run; clones write into the same.
+#[derive(Clone)]
+pub(crate) struct Logbook(Arc<Mutex<Pages>>);
+
+struct Pages {
+    lines: Vec<LogLine>,
+    bytes_left: usize,
+    cut: bool,
+    now: Timestamp,
+    started: Instant,
+}
+
+impl Logbook {
+    pub(crate) fn new(bytes_max: usize, now: Timestamp, started: Instant) -> Self {
+        let pages = Pages { lines: Vec::new(), bytes_left: bytes_max, cut: false, now, started };
+        Self(Arc::new(Mutex::new(pages)))
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a line, or as much of it as there is room for.
+    pub(crate) fn write(&self, level: Level, text: &str) {
+        let mut pages = self.pages();
+        if pages.cut {
+            return;
+        }
+        let Some(room) = pages.bytes_left.checked_sub(LINE_BYTES) else {
+            pages.cut = true;
+            return;
+        };
+        let end = text.floor_char_boundary(room);
+        let kept = text.get(..end).unwrap_or_default();
+        pages.cut = end < text.len();
+        pages.bytes_left = room.saturating_sub(end);
+        let at = pages.now.plus(pages.started.elapsed());
+        pages.lines.push(LogLine { at, level, text: kept.into() });
+    }
+
+    /// Takes the lines out, and whether there were more.
+    pub(crate) fn take(&self) -> (Vec<LogLine>, bool) {
+        let mut pages = self.pages();
+        (std::mem::take(&mut pages.lines), pages.cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_ends_at_the_limit() {
+        let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
+        log.write(Level::Info, "first");
+        log.write(Level::Warn, &"ä".repeat(100));
+        (0..1000).for_each(|_| log.write(Level::Error, ""));
+        let (lines, cut) = log.take();
+        assert!(cut);
+        let texts: Vec<usize> = lines.iter().map(|line| line.text.len()).collect();
+        assert_eq!(texts, [5, 30], "cut between characters");
+        let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
+        (0..1000).for_each(|_| log.write(Level::Error, ""));
+        assert_eq!(log.take().0.len(), 3);
+    }
+}

@@ -1,0 +1,194 @@
+//! How much computing time a run has used, and its right to use more.
+//!
+//! Computing time is that of the thread while the run is polled, so that waits for other hosts and
+//! for turns do not count, and the host's work on the guest's behalf does.
+//!
+//! Most runs end within their first slices. One that does not needs a *bench seat* to go on, of which
+//! there is one fewer than threads: so however many hooks compute for long, a thread is left for those
+//! that are short. A bench seat is held for a few slices, then given to the next tenant in turn; it is
+//! given back whenever the run waits for something else.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use kabar_core::ids::OrganisationId;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::turns::{Seat, Turns};
+
+/// What a run may compute without a bench seat.
+const SHORT: Duration = Duration::from_millis(2);
+/// What it may compute on a bench seat that somebody else waits for.
+const SITTING: Duration = Duration::from_millis(5);
+
+/// Computing time of this thread.
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is known of one run.
+pub(crate) struct Meter {
+    organisation: OrganisationId,
+    plugin: Arc<str>,
+    bench: Arc<Turns>,
+    /// Computing time of polls that have ended.
+    spent: AtomicU64,
+    /// The thread's time when the poll under way began.
+    poll_began: AtomicU64,
+    /// Whether the run is pending for the sake of others, not of its own accord.
+    yields: AtomicBool,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    seat: Option<Seat>,
+    /// What had been computed when the seat was taken.
+    since: Duration,
+    /// Time spent waiting for seats that have been taken.
+    waited: Duration,
+    waits_since: Option<Instant>,
+}
+
+impl Meter {
+    pub(crate) fn new(organisation: OrganisationId, plugin: Arc<str>, bench: Arc<Turns>) -> Arc<Self> {
+        Arc::new(Self {
+            organisation,
+            plugin,
+            bench,
+            spent: AtomicU64::new(0),
+            poll_began: AtomicU64::new(0),
+            yields: AtomicBool::new(false),
+            held: Mutex::default(),
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Computing time so far; to be asked from within the run.
+    pub(crate) fn used(&self) -> Duration {
+        let current = nanos(thread_cpu()).saturating_sub(self.poll_began.load(Ordering::Relaxed));
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(current))
+    }
+
+    /// Computing time of a run that is over, or is not being polled.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
+    /// Time spent waiting for turns, the wait under way included.
+    pub(crate) fn waited(&self) -> Duration {
+        let held = self.held();
+        held.waited + held.waits_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
+    pub(crate) fn turn(self: &Arc<Self>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let used = self.used();
+        if used < SHORT {
+            return None;
+        }
+        {
+            let mut held = self.held();
+            let sat = used.saturating_sub(held.since);
+            if held.seat.is_some() && (sat < SITTING || !self.bench.is_wanted()) {
+                return None;
+            }
+            held.seat = None;
+            held.waits_since = Some(Instant::now());
+        }
+        self.yields.store(true, Ordering::Relaxed);
+        let meter = self.clone();
+        Some(Box::pin(async move {
+            let seat = meter.bench.seat(meter.organisation, &meter.plugin).await;
+            meter.yields.store(false, Ordering::Relaxed);
+            let used = meter.used();
+            let mut held = meter.held();
+            held.seat = Some(seat);
+            held.since = used;
+            let waited = held.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            held.waited += waited;
+        }))
+    }
+}
+
+/// A run that is metered.
+pub(crate) struct Metered<F> {
+    run: Pin<Box<F>>,
+    meter: Arc<Meter>,
+}
+
+impl<F: Future> Metered<F> {
+    pub(crate) fn new(run: F, meter: Arc<Meter>) -> Self {
+        Self { run: Box::pin(run), meter }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let began = nanos(thread_cpu());
+        self.meter.poll_began.store(began, Ordering::Relaxed);
+        let polled = self.run.as_mut().poll(context);
+        let took = nanos(thread_cpu()).saturating_sub(began);
+        self.meter.spent.fetch_add(took, Ordering::Relaxed);
+        if polled.is_ready() || !self.meter.yields.load(Ordering::Relaxed) {
+            self.meter.held().seat = None;
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(until: Duration) {
+        let began = thread_cpu();
+        while thread_cpu().saturating_sub(began) < until {
+            std::hint::black_box(0);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_computing_counts() {
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1));
+        let run = async {
+            compute(Duration::from_millis(3));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            compute(Duration::from_millis(3));
+        };
+        Metered::new(run, meter.clone()).await;
+        let spent = meter.spent();
+        assert!(spent >= Duration::from_millis(6) && spent < Duration::from_millis(20), "{spent:?}");
+    }
+
+    #[tokio::test]
+    async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
+        let bench = Turns::new(1, 1);
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), bench.clone());
+        let run = async {
+            assert!(meter.turn().is_none(), "nothing computed yet");
+            compute(SHORT);
+            meter.turn().unwrap().await;
+            assert!(meter.held().seat.is_some() && meter.turn().is_none());
+            tokio::task::yield_now().await;
+            assert!(meter.held().seat.is_none(), "a run that waits keeps no seat");
+            meter.turn().unwrap().await;
+        };
+        Metered::new(run, meter.clone()).await;
+        assert!(meter.held().seat.is_none(), "a run that ended keeps no seat");
+    }
+}

@@ -1,0 +1,197 @@
+//! What became of a run: its outcome, and everything that it wants done, as data.
+//!
+//! Invariant: nothing here has happened yet but the calls of [`HttpCall`]. Of a run that did not
+//! succeed no effect and no write may be carried out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kabar_core::domain::conversation::ConversationStatus;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{ConversationId, UserId};
+
+use crate::kv::{KvReads, KvWrite};
+use crate::ports::Drafted;
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it saw of its map.
+    pub kv_reads: KvReads,
+    /// What is to change in its map, at most one change of a key, in the order of first changes.
+    pub kv_writes: Vec<KvWrite>,
+    /// What is to be done, in order.
+    pub effects: Vec<Effect>,
+    /// What it called.
+    pub http_calls: Vec<HttpCall>,
+    /// What it said, in order.
+    pub logs: Vec<LogLine>,
+    /// Whether it said more than was kept.
+    pub logs_cut: bool,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The hook has done its work.
+    Succeeded,
+    /// The hook asks to be called again later, and says why.
+    Retry(Arc<str>),
+    /// The hook does not want this event, now or ever, and says why.
+    Rejected(Arc<str>),
+    /// The hook was stopped, or broke.
+    Trapped(Fault, Arc<str>),
+}
+
+/// How a hook failed without saying so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// It used up its computing time.
+    Cpu,
+    /// It took too long, waits included.
+    Wall,
+    /// It ran out of memory.
+    Memory,
+    /// It called itself too deeply.
+    Stack,
+    /// It asked too much of the host: too large an answer, too many handles.
+    Excess,
+    /// It ended itself: a panic, an abort, an instruction that cannot be carried out.
+    Crash,
+    /// It could not be started.
+    Start,
+}
+
+impl Fault {
+    /// One word, for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu_limit",
+            Self::Wall => "time_limit",
+            Self::Memory => "memory_limit",
+            Self::Stack => "stack_limit",
+            Self::Excess => "host_limit",
+            Self::Crash => "crash",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// Something to be done on behalf of a hook, once its run is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// What `POST …/messages` would do with this body.
+    Send {
+        /// The body, as the hook wrote it.
+        body: Arc<str>,
+        /// What it asks for.
+        draft: Drafted,
+    },
+    /// Change a thread.
+    UpdateConversation {
+        /// Which thread of the event's account.
+        conversation_id: ConversationId,
+        /// New status.
+        status: Option<ConversationStatus>,
+        /// New assignee, or `Some(None)` to take the old one off.
+        assigned_to: Option<Option<UserId>>,
+    },
+}
+
+/// A call of a hook to another host: it has happened, unless it was captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Upper-case.
+    pub method: Arc<str>,
+    /// Where to.
+    pub url: Arc<str>,
+    /// What was sent; kept only of captured calls.
+    pub body: Option<Bytes>,
+    /// HTTP's status, or why there is none.
+    pub answer: Result<u16, Arc<str>>,
+}
+
+/// How loud a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// For who looks closely.
+    Debug,
+    /// In the course of things.
+    Info,
+    /// Odd.
+    Warn,
+    /// Wrong; also what the guest wrote to its standard error.
+    Error,
+}
+
+impl Level {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    /// One word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+}
+
+/// A line that a hook wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When, by the run's own clock.
+    pub at: Timestamp,
+    /// How loud.
+    pub level: Level,
+    /// Without a line's end.
+    pub text: Arc<str>,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Computing time of the guest, and of the host on its behalf.
+    pub cpu: Duration,
+    /// From start to end, waits for others included, waits for its turn left out.
+    pub wall: Duration,
+    /// The most memory that it held.
+    pub memory_bytes_peak: usize,
+    /// Calls to the host.
+    pub host_calls: u32,
+}
+
+impl Outcome {
+    /// Whether what the run wants done is to be done.
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        matches!(self, Self::Succeeded)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("succeeded"),
+            Self::Retry(reason) => write!(f, "asks to be called again: {reason}"),
+            Self::Rejected(reason) => write!(f, "rejected the event: {reason}"),
+            Self::Trapped(_, text) => f.write_str(text),
+        }
+    }
+}

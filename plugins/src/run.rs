@@ -1,0 +1,132 @@
+//! One run: a fresh instance, one call, everything bounded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::kabar::hooks::types::HookError;
+use crate::guest::{Guest, Stop};
+use crate::invocation::{Invocation, Limits};
+use crate::kv::KvReads;
+use crate::meter::{Meter, Metered};
+use crate::ports::{Drafts, Fetch};
+use crate::report::{Fault, Outcome, RunReport, Usage};
+use crate::verdict;
+use crate::version::Version;
+use crate::wire;
+
+/// Beats of the epoch in a slice.
+const SLICE: u64 = 1;
+
+/// Data that a guest may hand over in one call: the largest body, and what is around it.
+const CALL_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of a hook's reason for not doing its work.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// Runs one event through a version.
+pub(crate) async fn execute(
+    version: &Version,
+    invocation: Invocation,
+    fetch: Arc<dyn Fetch>,
+    drafts: Arc<dyn Drafts>,
+    meter: Arc<Meter>,
+) -> RunReport {
+    let started = Instant::now();
+    let limits = invocation.limits;
+    let event = wire::event(&invocation);
+    let guest = Guest::new(invocation, fetch, drafts, started);
+    let mut store = Store::new(version.engine(), guest);
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(CALL_BYTES_MAX);
+    store.set_epoch_deadline(SLICE + 1);
+    let pulse = meter.clone();
+    store.epoch_deadline_callback(move |_store| {
+        if pulse.used() >= limits.cpu {
+            return Err(Stop::Cpu.into());
+        }
+        Ok(pulse
+            .turn()
+            .map_or(UpdateDeadline::Continue(SLICE), |turn| UpdateDeadline::YieldCustom(SLICE, turn)))
+    });
+    let call = async {
+        let hook =
+            version.pre().instantiate_async(&mut store).await.map_err(|error| (Stage::Start, error))?;
+        let handler = hook.kabar_hooks_handler();
+        handler.call_handle(&mut store, &event).await.map_err(|error| (Stage::Call, error))
+    };
+    let ended = within(&limits, started, &meter, Metered::new(call, meter.clone())).await;
+    let outcome = match ended {
+        None => verdict::too_long(&limits),
+        Some(Ok(Ok(()))) => Outcome::Succeeded,
+        Some(Ok(Err(HookError::Retry(reason)))) => Outcome::Retry(cut(&reason)),
+        Some(Ok(Err(HookError::Reject(reason)))) => Outcome::Rejected(cut(&reason)),
+        Some(Err((Stage::Call, error))) => verdict::of(&error, store.data()),
+        Some(Err((Stage::Start, error))) => not_started(verdict::of(&error, store.data())),
+    };
+    let wall = started.elapsed().saturating_sub(meter.waited());
+    report(outcome, store, Usage { cpu: meter.spent(), wall, ..Usage::default() })
+}
+
+enum Stage {
+    Start,
+    Call,
+}
+
+fn not_started(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Trapped(Fault::Crash, text) => {
+            Outcome::Trapped(Fault::Start, format!("could not be started: {text}").into())
+        }
+        other @ (Outcome::Succeeded | Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Trapped(..)) => {
+            other
+        }
+    }
+}
+
+fn cut(reason: &str) -> Arc<str> {
+    reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default().into()
+}
+
+/// Waits for a run's end within its time, from which waits for turns are left out; `None` when it is
+/// over.
+async fn within<F: Future>(limits: &Limits, started: Instant, meter: &Meter, run: F) -> Option<F::Output> {
+    let mut run = std::pin::pin!(run);
+    loop {
+        let end = started + limits.wall + meter.waited();
+        let left = end.saturating_duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return None;
+        }
+        if let Ok(ended) = tokio::time::timeout(left, &mut run).await {
+            return Some(ended);
+        }
+    }
+}
+
+fn report(outcome: Outcome, mut store: Store<Guest>, usage: Usage) -> RunReport {
+    let usage = Usage {
+        memory_bytes_peak: store.data().memory.bytes_peak,
+        host_calls: store.data().host_calls,
+        ..usage
+    };
+    let guest = store.data_mut();
+    let effects = std::mem::take(&mut guest.effects);
+    let http_calls = std::mem::take(&mut guest.http_calls);
+    let log = guest.log.clone();
+    let succeeded = outcome.succeeded();
+    let (kv_reads, kv_writes) = store.into_data().kv.into_parts();
+    // The guest is gone by now, and its unfinished lines are closed.
+    let (logs, logs_cut) = log.take();
+    RunReport {
+        outcome,
+        kv_reads: if succeeded { kv_reads } else { KvReads::default() },
+        kv_writes: if succeeded { kv_writes } else { Vec::new() },
+        effects: if succeeded { effects } else { Vec::new() },
+        http_calls,
+        logs,
+        logs_cut,
+        usage,
+    }
+}

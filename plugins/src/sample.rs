@@ -1,0 +1,220 @@
+//! Events to try a hook on: one of each type ready made, and one read as the API tells it.
+//!
+//! A sample may leave out what it does not care for: it gets what the ready-made event has.
+
+mod fields;
+mod made;
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::message::{Direction, Message, MessageError, MessageKind};
+use kabar_core::domain::organisation::User;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, UserId};
+use serde_json::Value;
+
+use fields::Fields;
+pub use made::event;
+
+/// An event, and whose log it is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// With the id, the number and the sandbox flag that the sample names.
+    pub account: Arc<Account>,
+    /// What happened.
+    pub event: Arc<Event>,
+}
+
+/// Why a text is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {wanted}")]
+pub struct NotAnEvent {
+    /// The member at fault, as a dotted path.
+    pub path: String,
+    /// What it must be.
+    pub wanted: &'static str,
+}
+
+/// Reads an event in the form in which the API tells it (`GET …/events`, a webhook's body).
+///
+/// # Errors
+/// The first member that cannot be read.
+pub fn read(json: &Value) -> Result<Sample, NotAnEvent> {
+    let fields = Fields::root(json)?;
+    let wanted = "one of the event types, e.g. message.status";
+    let kind = fields.required("type", wanted, EventType::parse)?;
+    let made = event(kind);
+    let account = fields.object("account")?;
+    let read_account = Account {
+        id: account.given("id", "wba_…", |text| AccountId::parse(text).ok())?.unwrap_or(made.account.id),
+        phone_number_id: account
+            .given("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?
+            .unwrap_or_else(|| made.account.phone_number_id.clone()),
+        sandbox: !fields.truth("livemode")?.unwrap_or(!made.account.sandbox),
+        ..Account::clone(&made.account)
+    };
+    let read_event = Event {
+        id: fields.given("id", "evt_…", |text| EventId::parse(text).ok())?.unwrap_or(made.event.id),
+        sequence: fields.number("sequence")?.unwrap_or(made.event.sequence),
+        created_at: fields.instant("created_at")?.unwrap_or(made.event.created_at),
+        kind: change(&fields.object("data")?, &made.event.kind)?,
+    };
+    Ok(Sample { account: Arc::new(read_account), event: Arc::new(read_event) })
+}
+
+fn change(data: &Fields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
+    Ok(match made {
+        EventKind::MessageReceived(base) => EventKind::MessageReceived(message(data, base)?),
+        EventKind::MessageCreated(base) => EventKind::MessageCreated(message(data, base)?),
+        EventKind::MessageSent(base) => EventKind::MessageSent(message(data, base)?),
+        EventKind::MessageStatus { message: base, previous, occurred_at } => {
+            let message = message(data, base)?;
+            let occurred_at = data.instant("occurred_at")?.unwrap_or(*occurred_at);
+            let previous = data.given("previous_status", STATUS, MessageStatus::parse)?.unwrap_or(*previous);
+            EventKind::MessageStatus { message, previous, occurred_at }
+        }
+        EventKind::ConversationCreated(base) => EventKind::ConversationCreated(conversation(data, base)?),
+        EventKind::ConversationAssigned(base) => EventKind::ConversationAssigned(conversation(data, base)?),
+        EventKind::ConversationClosed(base) => EventKind::ConversationClosed(conversation(data, base)?),
+        EventKind::ConversationUpdated(base) => EventKind::ConversationUpdated(conversation(data, base)?),
+        EventKind::ContactCreated(base) => EventKind::ContactCreated(contact(data, base)?),
+        EventKind::ContactUpdated(base) => EventKind::ContactUpdated(contact(data, base)?),
+    })
+}
+
+const STATUS: &str = "received, pending, sent, delivered, read or failed";
+const PHONE: &str = "a number in E.164 form";
+
+fn message(data: &Fields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
+    let own = data.object("message")?;
+    let context = own.object("context")?;
+    Ok(Message {
+        id: own.given("id", "msg_…", |text| MessageId::parse(text).ok())?.unwrap_or(base.id),
+        direction: own.given("direction", "inbound or outbound", Direction::parse)?.unwrap_or(base.direction),
+        status: own.given("status", STATUS, MessageStatus::parse)?.unwrap_or(base.status),
+        kind: own.given("type", "a type of message", MessageKind::parse)?.unwrap_or(base.kind),
+        conversation_id: own
+            .given("conversation_id", "cnv_…", |text| ConversationId::parse(text).ok())?
+            .unwrap_or(base.conversation_id),
+        contact_id: own
+            .given("contact_id", "ctc_…", |text| ContactId::parse(text).ok())?
+            .unwrap_or(base.contact_id),
+        from: own.given("from", PHONE, Phone::parse)?.unwrap_or_else(|| base.from.clone()),
+        to: own.given("to", PHONE, Phone::parse)?.unwrap_or_else(|| base.to.clone()),
+        wamid: own.text("message_id")?.or_else(|| base.wamid.clone()),
+        content: own.text("content")?.unwrap_or_else(|| base.content.clone()),
+        payload: own.json("payload").unwrap_or_else(|| base.payload.clone()),
+        context: context.text("message_id")?.or_else(|| base.context.clone()),
+        error: failure(&own)?,
+        history: StatusHistory::default(),
+        attempts: base.attempts,
+        next_attempt_at: None,
+        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+    })
+}
+
+fn failure(message: &Fields<'_>) -> Result<Option<MessageError>, NotAnEvent> {
+    let own = message.object("error")?;
+    let Some(code) = own.text("code")? else { return Ok(None) };
+    let text = own.text("message")?.unwrap_or_else(|| code.clone());
+    Ok(Some(MessageError { code, message: text, provider_code: own.number("provider_code")? }))
+}
+
+fn conversation(data: &Fields<'_>, base: &Conversation) -> Result<Conversation, NotAnEvent> {
+    let own = data.object("conversation")?;
+    let with = own.object("contact")?;
+    let contact = ContactRef {
+        id: with.given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.contact.id),
+        phone: with.given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.contact.phone.clone()),
+        name: with.text("name")?.or_else(|| base.contact.name.clone()),
+    };
+    let user = own.object("assignee")?;
+    let assignee = match user.given("id", "usr_…", |text| UserId::parse(text).ok())? {
+        Some(id) => Some(Arc::new(User {
+            id,
+            name: user.text("name")?.unwrap_or_else(|| "Somebody".into()),
+            email: user.text("email")?,
+            ..made::user()
+        })),
+        None => base.assignee.clone(),
+    };
+    Ok(Conversation {
+        id: own.given("id", "cnv_…", |text| ConversationId::parse(text).ok())?.unwrap_or(base.id),
+        status: own
+            .given("status", "open, pending or resolved", ConversationStatus::parse)?
+            .unwrap_or(base.status),
+        contact,
+        assignee,
+        unread_count: own
+            .number("unread_count")?
+            .map_or(base.unread_count, |count| u32::try_from(count).unwrap_or_default()),
+        last_message_at: own.instant("last_message_at")?.or(base.last_message_at),
+        last_inbound_at: own.instant("last_inbound_at")?.or(base.last_inbound_at),
+        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+    })
+}
+
+fn contact(data: &Fields<'_>, base: &Contact) -> Result<Contact, NotAnEvent> {
+    let own = data.object("contact")?;
+    Ok(Contact {
+        id: own.given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.id),
+        phone: own.given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.phone.clone()),
+        name: own.text("name")?.or_else(|| base.name.clone()),
+        email: own.text("email")?.or_else(|| base.email.clone()),
+        metadata: own.json("metadata").unwrap_or_else(|| base.metadata.clone()),
+        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sample_may_leave_out_all_but_its_type() {
+        for kind in EventType::ALL {
+            let read = read(&json!({"type": kind.as_str()})).unwrap();
+            assert_eq!(read.event.kind.event_type(), *kind);
+            assert_eq!((read.event.id, read.account.id), (event(*kind).event.id, event(*kind).account.id));
+        }
+    }
+
+    #[test]
+    fn what_a_sample_says_goes() {
+        let sample = read(&json!({
+            "id": "evt_01JY3ZK8E3V5W1Q2R3S4T5V6W7", "type": "message.status", "livemode": false, "sequence": 9,
+            "created_at": "2026-06-19T11:00:00.000Z", "account": {"phone_number_id": "123456"},
+            "data": {"previous_status": "sent", "status": "failed", "message": {
+                "status": "failed", "to": "+14155550100", "payload": {"body": "hi"},
+                "error": {"code": "outside_24h_window", "message": "too late", "provider_code": 131_047},
+            }},
+        }));
+        let Sample { account, event } = sample.unwrap();
+        assert_eq!((event.sequence, account.sandbox, account.phone_number_id.as_str()), (9, true, "123456"));
+        let EventKind::MessageStatus { message, previous, .. } = &event.kind else { panic!() };
+        assert_eq!((*previous, message.status), (MessageStatus::Sent, MessageStatus::Failed));
+        assert_eq!(message.error.as_ref().unwrap().provider_code, Some(131_047));
+        assert_eq!(message.payload.as_ref(), r#"{"body":"hi"}"#);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let path = |json: Value| read(&json).unwrap_err().path;
+        assert_eq!(path(json!([])), "event");
+        assert_eq!(path(json!({})), "type");
+        assert_eq!(path(json!({"type": "message.lost"})), "type");
+        assert_eq!(path(json!({"type": "message.sent", "data": 1})), "data");
+        let message = |message: Value| path(json!({"type": "message.sent", "data": {"message": message}}));
+        assert_eq!(message(json!({"to": "x"})), "data.message.to");
+        assert_eq!(message(json!({"created_at": "yesterday"})), "data.message.created_at");
+    }
+}

@@ -1,0 +1,163 @@
+//! Ready-made events: one failed template message, its thread and its contact.
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::message::{Direction, Message, MessageError, MessageKind};
+use kabar_core::domain::organisation::User;
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{
+    AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid,
+};
+
+use super::Sample;
+
+/// 2026-06-19T11:00:00Z.
+const AT: Timestamp = Timestamp::from_millis(1_781_866_800_000);
+
+fn bits(random: u128) -> u128 {
+    ulid(AT.millis(), random)
+}
+
+/// The event of this type that a sample has where it says nothing else.
+#[must_use]
+pub fn event(kind: EventType) -> Sample {
+    let change = match kind {
+        EventType::MessageReceived => EventKind::MessageReceived(received()),
+        EventType::MessageCreated => EventKind::MessageCreated(outbound(MessageStatus::Pending)),
+        EventType::MessageSent => EventKind::MessageSent(outbound(MessageStatus::Sent)),
+        EventType::MessageStatus => {
+            EventKind::MessageStatus { message: failed(), previous: MessageStatus::Sent, occurred_at: AT }
+        }
+        EventType::ConversationCreated => EventKind::ConversationCreated(conversation()),
+        EventType::ConversationAssigned => {
+            let assignee = Some(Arc::new(user()));
+            EventKind::ConversationAssigned(Conversation { assignee, ..conversation() })
+        }
+        EventType::ConversationClosed => {
+            let status = ConversationStatus::Resolved;
+            EventKind::ConversationClosed(Conversation { status, ..conversation() })
+        }
+        EventType::ConversationUpdated => EventKind::ConversationUpdated(conversation()),
+        EventType::ContactCreated => EventKind::ContactCreated(contact()),
+        EventType::ContactUpdated => EventKind::ContactUpdated(contact()),
+    };
+    let event = Event { id: EventId::from_bits(bits(1)), sequence: 1, created_at: AT, kind: change };
+    Sample { account: Arc::new(account()), event: Arc::new(event) }
+}
+
+// Both are well-formed; a `Phone` has no other constructor.
+fn phone(text: &str) -> Phone {
+    Phone::parse(text).unwrap_or_else(|| unreachable!("a number in E.164 form"))
+}
+
+fn business() -> Phone {
+    phone("+14155550100")
+}
+
+fn customer() -> Phone {
+    phone("+6281234567890")
+}
+
+fn account() -> Account {
+    Account {
+        id: AccountId::from_bits(bits(2)),
+        number: 1,
+        organisation_id: OrganisationId::from_bits(bits(3)),
+        phone_number_id: PhoneNumberId::parse("106540352242922").unwrap_or_else(|| unreachable!("15 digits")),
+        phone: business(),
+        name: Some("Sample".into()),
+        status: AccountStatus::Connected,
+        access_token: Secret::new(""),
+        app_secret: None,
+        messages_per_second: 80,
+        sandbox: true,
+        created_at: AT,
+    }
+}
+
+fn outbound(status: MessageStatus) -> Message {
+    Message {
+        id: MessageId::from_bits(bits(4)),
+        direction: Direction::Outbound,
+        status,
+        kind: MessageKind::Text,
+        conversation_id: ConversationId::from_bits(bits(5)),
+        contact_id: ContactId::from_bits(bits(6)),
+        from: business(),
+        to: customer(),
+        wamid: (status != MessageStatus::Pending).then(|| "wamid.HBgNNjI4MTIzNDU2Nzg5MA==".into()),
+        content: "Your order is on its way".into(),
+        payload: r#"{"body":"Your order is on its way"}"#.into(),
+        context: None,
+        error: None,
+        history: StatusHistory::default(),
+        attempts: 1,
+        next_attempt_at: None,
+        created_at: AT,
+        updated_at: AT,
+    }
+}
+
+fn failed() -> Message {
+    let error = MessageError {
+        code: "outside_24h_window".into(),
+        message: "the contact has not written within the last 24 hours".into(),
+        provider_code: Some(131_047),
+    };
+    Message { error: Some(error), ..outbound(MessageStatus::Failed) }
+}
+
+fn received() -> Message {
+    Message {
+        direction: Direction::Inbound,
+        status: MessageStatus::Received,
+        from: customer(),
+        to: business(),
+        content: "Where is my order?".into(),
+        payload: r#"{"body":"Where is my order?"}"#.into(),
+        ..outbound(MessageStatus::Sent)
+    }
+}
+
+fn contact() -> Contact {
+    Contact {
+        id: ContactId::from_bits(bits(6)),
+        phone: customer(),
+        name: Some("Siti".into()),
+        email: None,
+        metadata: "{}".into(),
+        created_at: AT,
+        updated_at: AT,
+    }
+}
+
+fn conversation() -> Conversation {
+    Conversation {
+        id: ConversationId::from_bits(bits(5)),
+        status: ConversationStatus::Open,
+        contact: ContactRef::from(&contact()),
+        assignee: None,
+        unread_count: 1,
+        last_message_at: Some(AT),
+        last_inbound_at: Some(AT),
+        created_at: AT,
+        updated_at: AT,
+    }
+}
+
+/// A person of the sample's tenant.
+pub(super) fn user() -> User {
+    User {
+        id: UserId::from_bits(bits(7)),
+        organisation_id: OrganisationId::from_bits(bits(3)),
+        name: "Ayu".into(),
+        email: None,
+        created_at: AT,
+    }
+}

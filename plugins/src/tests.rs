@@ -1,0 +1,142 @@
+//! The host through its own door: tiny guests, written as core modules, built, loaded and run.
+
+mod effects;
+mod fairness;
+mod hostile;
+mod outbound;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::message::{MessageKind, Outgoing};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::OrganisationId;
+
+use crate::wrap::wrap;
+use crate::{
+    AllowedHosts, Capabilities, DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest,
+    Host, HostOptions, Invocation, KvSnapshot, Limits, NoNetwork, Outbound, RunReport, Upload, Version,
+    sample,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_781_866_800_000);
+
+/// Takes every body for a text to one number, but for `bad`.
+struct AnyDraft;
+
+impl Drafts for AnyDraft {
+    fn read(&self, body: &str) -> Result<Drafted, DraftRefused> {
+        if body == "bad" {
+            return Err(DraftRefused {
+                code: "missing_required_field".into(),
+                message: "to is missing".into(),
+                param: Some("to".into()),
+            });
+        }
+        Ok(Drafted::Send(Outgoing {
+            to: Phone::parse("+6281234567890").unwrap(),
+            kind: MessageKind::Text,
+            content: body.into(),
+            payload: "{}".into(),
+            context: None,
+        }))
+    }
+}
+
+fn options() -> HostOptions {
+    HostOptions { runs_max: 4, ..HostOptions::new([1; 32]) }
+}
+
+fn host() -> Host {
+    Host::new(options(), Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
+}
+
+fn tenant(n: u128) -> OrganisationId {
+    OrganisationId::from_bits(n)
+}
+
+fn upload(wasm: impl Into<Bytes>) -> Upload {
+    Upload {
+        organisation_id: tenant(1),
+        wasm: wasm.into(),
+        granted: Capabilities::all(),
+        config: Arc::default(),
+        secrets: Arc::default(),
+        allowed_hosts: Arc::default(),
+        trial: EventType::MessageStatus,
+        now: NOW,
+    }
+}
+
+fn invocation() -> Invocation {
+    let sample = sample::event(EventType::MessageStatus);
+    Invocation {
+        organisation_id: tenant(1),
+        plugin: "plg_1".into(),
+        account: sample.account,
+        event: sample.event,
+        attempt: 1,
+        config: Arc::new(BTreeMap::from([("room".into(), "ops".into())])),
+        secrets: Arc::default(),
+        allowed_hosts: Arc::new(AllowedHosts::parse(["chat.example"]).unwrap()),
+        kv: KvSnapshot::default(),
+        limits: Limits::default(),
+        now: NOW,
+        seed: [7; 32],
+        outbound: Outbound::Performed,
+    }
+}
+
+/// A guest whose `handle` is this body. It answers the address of its result; at 64 there is an `ok`.
+///
+/// `parts` are imports and further fields; texts may lie from 1024 on, and memory is given out from
+/// 64 KiB on.
+fn module(parts: &str, body: &str) -> String {
+    let imports_first = parts;
+    format!(
+        r#"(module
+            {imports_first}
+            (memory (export "memory") 4)
+            (global $free (mut i32) (i32.const 65536))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+            (func $handle (export "kabar:hooks/handler@1.0.0#handle") (param $event i32) (result i32)
+                {body}))"#
+    )
+}
+
+/// That guest as a component.
+fn component(parts: &str, body: &str) -> Bytes {
+    wrap(&wat::parse_str(module(parts, body)).unwrap()).unwrap().into()
+}
+
+/// Builds and loads a guest without trying it out.
+async fn version(host: &Host, wasm: Bytes) -> Arc<Version> {
+    let compiled = host.build(&upload(wasm)).await.unwrap();
+    host.load(&compiled.artefact).unwrap()
+}
+
+async fn run(host: &Host, parts: &str, body: &str) -> RunReport {
+    let version = version(host, component(parts, body)).await;
+    host.run(&version, invocation()).await
+}
+
+/// Answers every call in the same way, or never.
+struct Answering(Option<Result<FetchAnswer, FetchError>>);
+
+impl Fetch for Answering {
+    fn fetch(&self, _request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
+        match self.0.clone() {
+            Some(answer) => Box::pin(std::future::ready(answer)),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+}

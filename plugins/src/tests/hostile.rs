@@ -1,0 +1,144 @@
+//! Guests that mean harm, or might as well: each ends within its limits and is told why in plain words.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{Fault, Level, Outcome};
+
+const RANDOM: &str = r#"(import "kabar:hooks/random@1.0.0" "number" (func $number (result i64)))"#;
+const LOG: &str = r#"(import "kabar:hooks/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
+const FETCH: &str = r#"(import "kabar:hooks/http@1.0.0" "fetch"
+    (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+
+/// Posts to `https://chat.example/` without headers or body; the answer comes to 2048.
+pub(super) const CALL: &str = "(call $fetch (i32.const 1100) (i32.const 4) (i32.const 1024) (i32.const 21) \
+    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) \
+    (i32.const 2048))";
+
+pub(super) fn with_fetch() -> String {
+    format!(r#"{FETCH} (data (i32.const 1024) "https://chat.example/") (data (i32.const 1100) "POST")"#)
+}
+
+fn fault(report: &RunReport) -> (Fault, &str) {
+    assert!(report.kv_writes.is_empty() && report.effects.is_empty(), "nothing of a failed run counts");
+    match &report.outcome {
+        Outcome::Trapped(fault, text) => (*fault, text),
+        other @ (Outcome::Succeeded | Outcome::Retry(_) | Outcome::Rejected(_)) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_with_its_computing_time() {
+    let report = run(&host(), "", "(loop $l (br $l)) (unreachable)").await;
+    assert_eq!(fault(&report), (Fault::Cpu, "the hook used more than 50 ms of computing time"));
+    assert!(report.usage.cpu >= Duration::from_millis(50));
+}
+
+#[tokio::test]
+async fn a_memory_bomb_gets_no_more_than_its_share() {
+    let grow = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)";
+    let report = run(&host(), "", grow).await;
+    assert_eq!(fault(&report), (Fault::Memory, "the hook ran out of memory: it may use 64 MiB"));
+    assert!(report.usage.memory_bytes_peak <= 64 << 20);
+    assert!(report.usage.memory_bytes_peak > 60 << 20);
+}
+
+#[tokio::test]
+async fn a_guest_that_begins_too_large_is_told_so() {
+    let host = host();
+    let wasm = component("", "(i32.const 64)");
+    let version = version(&host, wasm).await;
+    let limits = Limits { memory_bytes: 64 << 10, ..Limits::default() };
+    let report = host.run(&version, Invocation { limits, ..invocation() }).await;
+    assert_eq!(fault(&report).0, Fault::Memory);
+}
+
+#[tokio::test]
+async fn deep_recursion_ends_at_the_stack() {
+    let report = run(&host(), "", "(call $handle (call $handle (local.get $event)))").await;
+    assert_eq!(fault(&report), (Fault::Stack, "the hook called itself too deeply: its stack is full"));
+}
+
+#[tokio::test]
+async fn a_table_bomb_gets_no_more_than_its_share() {
+    let body = "(loop $l (br_if $l (i32.ne \
+                (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) (unreachable)";
+    let report = run(&host(), "(table $t 1 funcref)", body).await;
+    // The pool's own bound on one table comes before the limit of all.
+    assert!(matches!(fault(&report).0, Fault::Memory | Fault::Crash), "{:?}", report.outcome);
+}
+
+#[tokio::test]
+async fn a_giant_answer_is_not_taken_in() {
+    let body = "(drop (memory.grow (i32.const 900))) (i32.store8 (i32.const 128) (i32.const 1)) \
+                (i32.store (i32.const 136) (i32.const 0)) (i32.store (i32.const 140) (i32.const 50000000)) \
+                (i32.const 128)";
+    let report = run(&host(), "", body).await;
+    assert_eq!(fault(&report), (Fault::Excess, "the hook handed the host more data at once than it may"));
+}
+
+#[tokio::test]
+async fn a_log_flood_is_cut() {
+    let flood = "(local $n i32) (loop $l (call $log (i32.const 1) (i32.const 1024) (i32.const 1000)) \
+                 (local.set $n (i32.add (local.get $n) (i32.const 1))) \
+                 (br_if $l (i32.lt_u (local.get $n) (i32.const 5000)))) (i32.const 64)";
+    let report = run(&host(), LOG, flood).await;
+    assert_eq!(report.outcome, Outcome::Succeeded);
+    assert!(report.logs_cut);
+    let bytes: usize = report.logs.iter().map(|line| line.text.len()).sum();
+    assert!(bytes <= 64 << 10 && bytes > 60 << 10, "{bytes}");
+    assert!(report.logs.iter().all(|line| line.level == Level::Info));
+}
+
+#[tokio::test]
+async fn a_storm_of_host_calls_ends() {
+    let report = run(&host(), RANDOM, "(loop $l (drop (call $number)) (br $l)) (unreachable)").await;
+    let (fault, text) = fault(&report);
+    // Whichever of its two bounds it meets first on this machine.
+    match fault {
+        Fault::Excess => assert_eq!(text, "the hook called the host more than 10000 times"),
+        Fault::Cpu => assert!(text.contains("computing time")),
+        Fault::Wall | Fault::Memory | Fault::Stack | Fault::Crash | Fault::Start => panic!("{text}"),
+    }
+}
+
+#[tokio::test]
+async fn a_sleeper_is_woken_by_the_end() {
+    let host = Host::new(options(), Arc::new(Answering(None)), Arc::new(AnyDraft)).unwrap();
+    let wasm = component(&with_fetch(), &format!("{CALL} (i32.const 64)"));
+    let version = version(&host, wasm).await;
+    let limits = Limits { wall: Duration::from_millis(200), ..Limits::default() };
+    let report = host.run(&version, Invocation { limits, ..invocation() }).await;
+    let (fault, text) = fault(&report);
+    assert_eq!(fault, Fault::Wall);
+    assert_eq!(text, "the hook took longer than 200 ms, waits for other hosts included");
+    assert!(report.usage.cpu < Duration::from_millis(50), "waiting is not computing");
+    assert_eq!(report.http_calls.len(), 1, "the call has happened, and is told");
+}
+
+#[tokio::test]
+async fn a_trap_on_every_event_is_told_each_time() {
+    let host = host();
+    let version = version(&host, component("", "(unreachable)")).await;
+    for _ in 0..20 {
+        let report = host.run(&version, invocation()).await;
+        let (fault, text) = fault(&report);
+        assert_eq!(fault, Fault::Crash);
+        assert_eq!(text, "the hook crashed: it panicked, aborted or reached unreachable code");
+    }
+    let divided = run(&host, "", "(i32.div_u (i32.const 1) (i32.const 0))").await;
+    assert_eq!(fault(&divided).1, "the hook crashed: wasm trap: integer divide by zero");
+    let beyond = run(&host, "", "(i32.load (i32.const 0x7fffffff))").await;
+    assert_eq!(fault(&beyond).1, "the hook crashed: wasm trap: out of bounds memory access");
+}
+
+#[tokio::test]
+async fn what_lies_in_memory_is_gone_with_the_run() {
+    let host = host();
+    let body = "(if (i32.load (i32.const 4096)) (then (unreachable))) \
+                (i32.store (i32.const 4096) (i32.const 1)) (i32.const 64)";
+    let version = version(&host, component("", body)).await;
+    for _ in 0..50 {
+        assert_eq!(host.run(&version, invocation()).await.outcome, Outcome::Succeeded);
+    }
+}

@@ -1,0 +1,150 @@
+//! Whose turn it is: a bounded number of seats, given to tenants in rotation.
+//!
+//! Invariant: a seat that is free goes to the tenant that was served longest ago among those with
+//! something that may run; a tenant's own waiters stand in one line for each plugin's sake, so a
+//! plugin at its cap holds up no other plugin. Waiting is unbounded in time and never an error; who
+//! waits is bounded by who calls.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kabar_core::ids::OrganisationId;
+use tokio::sync::oneshot;
+
+/// The seats, and who waits for one.
+pub(crate) struct Turns {
+    line: Mutex<Line>,
+    per_plugin_max: usize,
+}
+
+struct Line {
+    free: usize,
+    /// Tenants with waiters, longest unserved first.
+    rotation: VecDeque<OrganisationId>,
+    waiting: HashMap<OrganisationId, VecDeque<Waiter>>,
+    seated: HashMap<Arc<str>, usize>,
+}
+
+struct Waiter {
+    plugin: Arc<str>,
+    called: oneshot::Sender<Seat>,
+}
+
+/// A turn. Dropping it lets the next one in.
+pub(crate) struct Seat {
+    turns: Arc<Turns>,
+    plugin: Option<Arc<str>>,
+}
+
+impl Turns {
+    pub(crate) fn new(seats: usize, per_plugin_max: usize) -> Arc<Self> {
+        let line =
+            Line { free: seats, rotation: VecDeque::new(), waiting: HashMap::new(), seated: HashMap::new() };
+        Arc::new(Self { line: Mutex::new(line), per_plugin_max })
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a seat.
+    pub(crate) async fn seat(self: &Arc<Self>, organisation: OrganisationId, plugin: &Arc<str>) -> Seat {
+        let called = {
+            let mut line = self.line();
+            if line.free > 0 && !line.is_full(plugin, self.per_plugin_max) {
+                line.sit(plugin);
+                return Seat { turns: self.clone(), plugin: Some(plugin.clone()) };
+            }
+            let (call, called) = oneshot::channel();
+            line.wait(organisation, Waiter { plugin: plugin.clone(), called: call });
+            called
+        };
+        match called.await {
+            Ok(seat) => seat,
+            // The sender is dropped only with the turns, which this call holds.
+            Err(_gone) => std::future::pending().await,
+        }
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.line().rotation.is_empty()
+    }
+
+    fn leave(self: &Arc<Self>, plugin: &Arc<str>) {
+        let mut line = self.line();
+        line.rise(plugin);
+        while line.free > 0 {
+            let Some(next) = line.next(self.per_plugin_max) else { break };
+            line.sit(&next.plugin);
+            let seat = Seat { turns: self.clone(), plugin: Some(next.plugin) };
+            // Who gave up waiting gets none; the seat must not come back through this lock.
+            if let Err(mut unwanted) = next.called.send(seat)
+                && let Some(plugin) = unwanted.plugin.take()
+            {
+                line.rise(&plugin);
+            }
+        }
+    }
+}
+
+impl Line {
+    fn is_full(&self, plugin: &Arc<str>, max: usize) -> bool {
+        self.seated.get(plugin).is_some_and(|seated| *seated >= max)
+    }
+
+    fn sit(&mut self, plugin: &Arc<str>) {
+        self.free = self.free.saturating_sub(1);
+        *self.seated.entry(plugin.clone()).or_default() += 1;
+    }
+
+    fn rise(&mut self, plugin: &Arc<str>) {
+        self.free += 1;
+        if let Some(seated) = self.seated.get_mut(plugin) {
+            *seated = seated.saturating_sub(1);
+            if *seated == 0 {
+                self.seated.remove(plugin);
+            }
+        }
+    }
+
+    fn wait(&mut self, organisation: OrganisationId, waiter: Waiter) {
+        let own = self.waiting.entry(organisation).or_default();
+        if own.is_empty() {
+            self.rotation.push_back(organisation);
+        }
+        own.push_back(waiter);
+    }
+
+    /// Takes the next waiter out of the line.
+    fn next(&mut self, per_plugin_max: usize) -> Option<Waiter> {
+        for place in 0..self.rotation.len() {
+            let organisation = *self.rotation.get(place)?;
+            let seated = &self.seated;
+            let may =
+                |waiter: &Waiter| seated.get(&waiter.plugin).is_none_or(|seated| *seated < per_plugin_max);
+            let own = self.waiting.get_mut(&organisation)?;
+            let Some(first) = own.iter().position(may) else { continue };
+            let waiter = own.remove(first)?;
+            self.rotation.remove(place);
+            if own.is_empty() {
+                self.waiting.remove(&organisation);
+            } else {
+                self.rotation.push_back(organisation);
+            }
+            return Some(waiter);
+        }
+        None
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(plugin) = self.plugin.take() {
+            self.turns.leave(&plugin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

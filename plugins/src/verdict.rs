@@ -1,0 +1,76 @@
+//! Why a run ended that did not end by itself, in words for the person who wrote the hook.
+
+use std::sync::Arc;
+
+use wasmtime::Trap;
+
+use crate::guest::{Guest, Stop};
+use crate::invocation::Limits;
+use crate::report::{Fault, Outcome};
+
+/// Bytes of a wasmtime error that are told.
+const ERROR_BYTES_MAX: usize = 1000;
+
+fn trapped(fault: Fault, text: impl Into<Arc<str>>) -> Outcome {
+    Outcome::Trapped(fault, text.into())
+}
+
+/// It took too long.
+pub(crate) fn too_long(limits: &Limits) -> Outcome {
+    let ms = limits.wall.as_millis();
+    trapped(Fault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
+}
+
+fn too_much_computing(limits: &Limits) -> Outcome {
+    let ms = limits.cpu.as_millis();
+    trapped(Fault::Cpu, format!("the hook used more than {ms} ms of computing time"))
+}
+
+/// wasmtime's own words, cut to a bearable length.
+pub(crate) fn words(error: &wasmtime::Error) -> Arc<str> {
+    let text = format!("{error:#}");
+    let end = text.floor_char_boundary(ERROR_BYTES_MAX);
+    text.get(..end).unwrap_or_default().into()
+}
+
+/// It was stopped, or broke.
+pub(crate) fn of(error: &wasmtime::Error, guest: &Guest) -> Outcome {
+    let limits = &guest.invocation.limits;
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Cpu) => return too_much_computing(limits),
+        Some(Stop::HostCalls) => {
+            let calls = limits.host_calls;
+            return trapped(Fault::Excess, format!("the hook called the host more than {calls} times"));
+        }
+        None => {}
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::StackOverflow) {
+        return trapped(Fault::Stack, "the hook called itself too deeply: its stack is full");
+    }
+    if trap == Some(&Trap::Interrupt) {
+        return too_much_computing(limits);
+    }
+    // Most languages abort when they get no memory, which looks like any other crash.
+    if guest.memory.refused {
+        let mib = limits.memory_bytes >> 20;
+        return trapped(Fault::Memory, format!("the hook ran out of memory: it may use {mib} MiB"));
+    }
+    match trap {
+        Some(Trap::UnreachableCodeReached) => {
+            trapped(Fault::Crash, "the hook crashed: it panicked, aborted or reached unreachable code")
+        }
+        Some(trap) => trapped(Fault::Crash, format!("the hook crashed: {trap}")),
+        None if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
+            trapped(Fault::Crash, "the hook ended its own process instead of answering")
+        }
+        None => {
+            let words = words(error);
+            if words.contains("fuel allocated for hostcalls") {
+                trapped(Fault::Excess, "the hook handed the host more data at once than it may")
+            } else {
+                trapped(Fault::Crash, format!("the hook failed: {words}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A component that was compiled, kept as an artefact, and one that is ready to run.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::StatusHookPre;
+use crate::guest::Guest;
+use crate::invalid::{InvalidPlugin, NotTrusted};
+use crate::seal::Opened;
+use crate::verdict::words;
+
+/// A component that passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// What [`crate::Host::load`] takes: machine code, sealed by this server. Good for this build of
+    /// kabar on this kind of machine; keep the component to compile it anew.
+    pub artefact: Bytes,
+    /// Of the component as it was uploaded.
+    pub sha256: [u8; 32],
+    /// Bytes of the component as it was uploaded.
+    pub size: usize,
+    /// What it imports, in its own order.
+    pub imports: Vec<Arc<str>>,
+    /// What it exports, in its own order.
+    pub exports: Vec<Arc<str>>,
+    /// How long compiling took.
+    pub compile_ms: u64,
+}
+
+/// A component that is ready to run. Holding one keeps its code in memory, and nothing else.
+pub struct Version {
+    sha256: [u8; 32],
+    engine: Engine,
+    pre: StatusHookPre<Guest>,
+}
+
+/// Why code that was compiled is no version.
+pub(crate) enum NotLoaded {
+    /// It is not to be trusted.
+    NotTrusted(NotTrusted),
+    /// Its imports or exports have other types than the world's.
+    Misfit(InvalidPlugin),
+}
+
+impl Version {
+    /// Of the component that it was compiled from.
+    #[must_use]
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) const fn pre(&self) -> &StatusHookPre<Guest> {
+        &self.pre
+    }
+
+    /// Makes code that was sealed ready to run.
+    pub(crate) fn of(opened: &Opened<'_>, linker: &Linker<Guest>) -> Result<Self, NotLoaded> {
+        let engine = linker.engine();
+        let foreign = |error: wasmtime::Error| NotLoaded::NotTrusted(NotTrusted::Foreign(words(&error)));
+        let component = trusted(engine, opened).map_err(foreign)?;
+        let misfit = |error: wasmtime::Error| NotLoaded::Misfit(InvalidPlugin::WrongWorld(words(&error)));
+        let pre = linker.instantiate_pre(&component).map_err(misfit)?;
+        let pre = StatusHookPre::new(pre).map_err(misfit)?;
+        Ok(Self { sha256: opened.sha256(), engine: engine.clone(), pre })
+    }
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version").finish_non_exhaustive()
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "loading machine code trusts it; `Opened` exists only of what this server compiled and sealed, \
+              and wasmtime itself compares version, target and settings"
+)]
+fn trusted(engine: &Engine, opened: &Opened<'_>) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `Engine::precompile_component` answered on a server with this key:
+    // `seal::open` is the only maker of an `Opened`, and checks the MAC over all of them.
+    unsafe { Component::deserialize(engine, opened.code()) }
+}
+
+impl From<NotLoaded> for NotTrusted {
+    /// A misfit passed once: another build of kabar linked it.
+    fn from(not_loaded: NotLoaded) -> Self {
+        match not_loaded {
+            NotLoaded::NotTrusted(error) => error,
+            NotLoaded::Misfit(error) => Self::Foreign(error.to_string().into()),
+        }
+    }
+}

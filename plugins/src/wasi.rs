@@ -1,0 +1,171 @@
+//! WASI as far as guests of the usual languages need it to start: clocks, randomness, and a standard
+//! output and error that end up in the log. No files, no sockets, no names, no environment but the
+//! plugin's config, no input.
+//!
+//! Made when it is first asked for: small guests never do.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kabar_core::domain::time::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
+
+use crate::guest::Guest;
+use crate::logbook::Logbook;
+use crate::report::Level;
+
+/// Bytes of an unfinished line that are kept.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// Bytes that one call may ask for.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// WASI for one run.
+pub(crate) fn context(guest: &mut Guest) -> WasiCtx {
+    let clock = Clock { now: guest.invocation.now, started: guest.started };
+    let mut builder = WasiCtxBuilder::new();
+    for (key, value) in guest.invocation.config.iter() {
+        builder.env(key, value);
+    }
+    builder
+        .arg("hook")
+        .stdout(Lines { log: guest.log.clone(), level: Level::Info, open: Vec::new() })
+        .stderr(Lines { log: guest.log.clone(), level: Level::Error, open: Vec::new() })
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .secure_random(StdRng::from_rng(&mut guest.random))
+        .insecure_random(StdRng::from_rng(&mut guest.random))
+        .insecure_random_seed(guest.random.random())
+        .max_random_size(RANDOM_BYTES_MAX)
+        .wall_clock(clock)
+        .monotonic_clock(clock)
+        .build()
+}
+
+/// The run's clock, which begins at the invocation's now.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    now: Timestamp,
+    started: Instant,
+}
+
+impl HostWallClock for Clock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        let began = u64::try_from(self.now.millis()).unwrap_or_default();
+        Duration::from_millis(began) + self.started.elapsed()
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Cuts what is written into lines of the log.
+struct Lines {
+    log: Logbook,
+    level: Level,
+    open: Vec<u8>,
+}
+
+impl Lines {
+    fn take_in(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' || self.open.len() >= LINE_BYTES_MAX {
+                self.close();
+            }
+            if *byte != b'\n' {
+                self.open.push(*byte);
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.log.write(self.level, &String::from_utf8_lossy(&self.open));
+        self.open.clear();
+    }
+
+    fn another(&self) -> Self {
+        Self { log: self.log.clone(), level: self.level, open: Vec::new() }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.open.is_empty() {
+            self.close();
+        }
+    }
+}
+
+impl IsTerminal for Lines {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Lines {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.another())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.another())
+    }
+}
+
+impl AsyncWrite for Lines {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.take_in(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.take_in(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(64 << 10)
+    }
+}

@@ -1,0 +1,60 @@
+//! Makes components of core modules, which is what compilers of most languages make.
+//!
+//! A module says by itself which interfaces it was built for, if its bindings put that into a custom
+//! section (`wit-bindgen` for Rust does). One that does not say is taken for a hook.
+
+use std::sync::Arc;
+
+use wit_component::{ComponentEncoder, StringEncoding};
+use wit_parser::{Resolve, SourceMap};
+
+/// The files of `kabar:hooks`, by name: what bindings are generated from.
+pub const WIT: [(&str, &str); 3] = [
+    ("capabilities.wit", include_str!("../wit/capabilities.wit")),
+    ("types.wit", include_str!("../wit/types.wit")),
+    ("world.wit", include_str!("../wit/world.wit")),
+];
+
+/// Why a module is no component's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this module cannot be made a component of the world kabar:hooks/status-hook: {0}")]
+pub struct NotWrapped(Arc<str>);
+
+fn not_wrapped(error: impl std::fmt::Display) -> NotWrapped {
+    NotWrapped(format!("{error:#}").into())
+}
+
+/// The section in which bindings say what a module was built for; there may be text behind it.
+const SECTION: &[u8] = b"component-type";
+
+fn says_what_for(module: &[u8]) -> bool {
+    module.windows(SECTION.len()).any(|bytes| bytes == SECTION)
+}
+
+/// Makes a component of a core module; a component is answered as it is.
+///
+/// # Errors
+/// When it is no WebAssembly, or does not export what a hook does, in wit-component's words.
+pub fn wrap(wasm: &[u8]) -> Result<Vec<u8>, NotWrapped> {
+    if wasmparser::Parser::is_component(wasm) {
+        return Ok(wasm.to_vec());
+    }
+    if !wasmparser::Parser::is_core_wasm(wasm) {
+        return Err(not_wrapped("it is not WebAssembly"));
+    }
+    let mut module = wasm.to_vec();
+    if !says_what_for(&module) {
+        let mut sources = SourceMap::new();
+        for (name, text) in WIT {
+            sources.push_str(name, text);
+        }
+        let package = sources.parse().map_err(|(_, error)| not_wrapped(error.to_string()))?;
+        let mut resolve = Resolve::default();
+        let package = resolve.push_group(package).map_err(|error| not_wrapped(error.to_string()))?;
+        let world = resolve.select_world(&[package], Some("status-hook")).map_err(not_wrapped)?;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .map_err(not_wrapped)?;
+    }
+    let encoder = ComponentEncoder::default().module(&module).map_err(not_wrapped)?;
+    encoder.validate(true).encode().map_err(not_wrapped)
+}
