@@ -1,7 +1,7 @@
 //! The street door of kabar: HTTP, the public contract, and its documentation.
 //!
-//! Knows the core and the actors' facades; knows nothing of SQL, Redis, ractor or plugins. What
-//! clients may rely on is `docs/contract.md`; the OpenAPI document is made from the code here.
+//! Knows the core, the actors' facades and the host of hooks; knows nothing of SQL, Redis, ractor or
+//! wasmtime. What clients may rely on is `docs/contract.md`; the OpenAPI document is made from the code here.
 
 pub mod access;
 pub mod accounts;

@@ -8,6 +8,7 @@
 
 mod contacts;
 mod content;
+mod drafts;
 mod interactive;
 mod location;
 mod media;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
 
+pub use drafts::MessageDrafts;
 pub use schema::SendMessageBody;
 
 /// What a client may ask of `POST …/messages`.
