@@ -2,6 +2,7 @@
 
 mod health;
 mod operator;
+mod plugin;
 
 use std::path::PathBuf;
 
@@ -61,6 +62,8 @@ pub enum Command {
     Key(operator::KeyArgs),
     /// WhatsApp numbers of a running server, by its operator API.
     Account(operator::AccountArgs),
+    /// Hooks: make one, build it, try it out.
+    Plugin(plugin::PluginArgs),
     /// Measure this build on this machine, side by side with a bare HTTP server.
     Bench(BenchArgs),
     /// The bare HTTP server that `bench` compares with.
@@ -75,6 +78,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 pub use health::run as run_health;
 pub use operator::{run_account, run_key, run_org};
+pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin};
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Org(args) => cli::run_org(args).await,
         Command::Key(args) => cli::run_key(args).await,
         Command::Account(args) => cli::run_account(args).await,
+        Command::Plugin(args) => cli::run_plugin(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::BenchBaseline(args) => bench::run_baseline(args).await,
     }

@@ -1,0 +1,46 @@
+//! `kabar plugin`: from an idea to a hook that works. None of it needs a server.
+
+mod build;
+mod new;
+mod trial;
+
+use clap::{Args, Subcommand};
+
+/// What makes this program a compiler of components, for [`kabar_plugins::Compiler::Program`].
+pub const COMPILER_ARGUMENTS: [&str; 2] = ["plugin", "compile"];
+
+/// `kabar plugin`.
+#[derive(Debug, Args)]
+pub struct PluginArgs {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Make a folder with a hook that works, to go on from.
+    New(new::NewArgs),
+    /// Build the hook in a folder, or make a component of a core module.
+    Build(build::BuildArgs),
+    /// Run a hook on an event, here and now: shows what it says and what it wants done, and does none of it.
+    /// Exits 0 if the hook succeeded, else 1.
+    Test(trial::TestArgs),
+    /// Compile a component from standard input to standard output, for the server.
+    #[command(hide = true)]
+    Compile,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// When it cannot be done; says what to do instead where that is known.
+pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
+    match args.command {
+        PluginCommand::New(args) => new::run(&args),
+        PluginCommand::Build(args) => build::run(&args),
+        PluginCommand::Test(args) => trial::run(args).await,
+        PluginCommand::Compile => {
+            Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
+        }
+    }
+}

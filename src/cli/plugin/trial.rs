@@ -1,0 +1,162 @@
+//! `kabar plugin test`: one run of a hook on one event, on this machine.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use kabar_core::clock::Clock;
+use kabar_core::domain::account::Secret;
+use kabar_core::domain::event::EventType;
+use kabar_openapi::send::MessageDrafts;
+use kabar_plugins::sample::{self, Sample};
+use kabar_plugins::wrap::wrap;
+use kabar_plugins::{
+    AllowedHosts, Capabilities, Compiled, Effect, Host, HostOptions, Invocation, KvSnapshot, KvWrite, Limits,
+    NoNetwork, Outbound, RunReport, Upload,
+};
+
+/// Arguments of `kabar plugin test`.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The component, or a core module.
+    #[arg(value_name = "PLUGIN.wasm")]
+    plugin: PathBuf,
+    /// The event: a file with JSON as the API tells it, or only a type such as `message.received`.
+    #[arg(long, default_value = "message.status", value_name = "FILE|TYPE")]
+    event: String,
+    /// A setting of the plugin. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    config: Vec<(String, String)>,
+    /// A secret of the plugin. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    secret: Vec<(String, String)>,
+    /// An entry of the plugin's map. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    kv: Vec<(String, String)>,
+    /// A host that it may call; calls are shown, and not made. May be repeated.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
+    /// Computing time that it may use.
+    #[arg(long, default_value_t = 50, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    cpu_ms: u64,
+}
+
+fn event(text: &str) -> anyhow::Result<Sample> {
+    if let Some(kind) = EventType::parse(text) {
+        return Ok(sample::event(kind));
+    }
+    let read =
+        std::fs::read(text).with_context(|| format!("{text} is neither a type of event nor a file"))?;
+    let json = serde_json::from_slice(&read).with_context(|| format!("{text} is not JSON"))?;
+    sample::read(&json).with_context(|| format!("{text} is not an event"))
+}
+
+fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(if wasm.starts_with(b"\0asm") { wrap(&wasm)? } else { wasm })
+}
+
+fn map(pairs: Vec<(String, String)>) -> BTreeMap<Arc<str>, Arc<str>> {
+    pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+fn invocation(args: TestArgs, sample: Sample, allowed_hosts: AllowedHosts) -> Invocation {
+    let entries = args.kv.into_iter().map(|(key, value)| (key.into(), value.into_bytes().into()));
+    let secrets = args.secret.into_iter().map(|(key, value)| (key.into(), Secret::new(&value)));
+    Invocation {
+        organisation_id: sample.account.organisation_id,
+        plugin: "plugin".into(),
+        account: sample.account,
+        event: sample.event,
+        attempt: 1,
+        config: Arc::new(map(args.config)),
+        secrets: Arc::new(secrets.collect()),
+        allowed_hosts: Arc::new(allowed_hosts),
+        kv: entries.collect::<KvSnapshot>(),
+        limits: Limits { cpu: Duration::from_millis(args.cpu_ms), ..Limits::default() },
+        now: Clock::system().now(),
+        seed: rand::random(),
+        outbound: Outbound::Captured,
+    }
+}
+
+/// Runs the hook and shows what became of it.
+pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
+    let sample = event(&args.event)?;
+    let wasm = component(&args.plugin)?;
+    let allowed_hosts = AllowedHosts::parse(&args.allow_host)?;
+    let host = Host::new(HostOptions::new(rand::random()), Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
+    let invocation = invocation(args, sample, allowed_hosts);
+    let upload = Upload {
+        organisation_id: invocation.organisation_id,
+        wasm: wasm.into(),
+        granted: Capabilities::all(),
+        config: invocation.config.clone(),
+        secrets: invocation.secrets.clone(),
+        allowed_hosts: invocation.allowed_hosts.clone(),
+        trial: invocation.event.kind.event_type(),
+        now: invocation.now,
+    };
+    let compiled = host.compile(upload).await?;
+    let version = host.load(&compiled.artefact)?;
+    let report = host.run(&version, invocation).await;
+    std::io::stdout().write_all(shown(&compiled, &report)?.as_bytes())?;
+    if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }
+}
+
+fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    writeln!(out, "outcome  {}", report.outcome)?;
+    for line in &report.logs {
+        writeln!(out, "log      {:5} {}", line.level.as_str(), line.text)?;
+    }
+    if report.logs_cut {
+        writeln!(out, "log      … and more than is kept")?;
+    }
+    for effect in &report.effects {
+        match effect {
+            Effect::Send { body, .. } => writeln!(out, "send     {body}")?,
+            Effect::UpdateConversation { conversation_id, status, assigned_to } => {
+                write!(out, "update   {conversation_id}")?;
+                if let Some(status) = status {
+                    write!(out, " status={}", status.as_str())?;
+                }
+                match assigned_to {
+                    Some(Some(user)) => write!(out, " assigned_to={user}")?,
+                    Some(None) => write!(out, " assigned_to=nobody")?,
+                    None => {}
+                }
+                writeln!(out)?;
+            }
+        }
+    }
+    for write in &report.kv_writes {
+        match write {
+            KvWrite::Put { key, value } => {
+                writeln!(out, "kv       set {key} {}", String::from_utf8_lossy(value))?;
+            }
+            KvWrite::Delete { key } => writeln!(out, "kv       delete {key}")?,
+            KvWrite::Add { key, by } => writeln!(out, "kv       add {key} {by}")?,
+        }
+    }
+    for call in &report.http_calls {
+        let body = call.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        writeln!(out, "http     {} {} {body} (not made)", call.method, call.url)?;
+    }
+    let usage = &report.usage;
+    writeln!(
+        out,
+        "used     {:.2} ms of computing, {:.2} ms in all, {} KiB of memory, {} calls to the host",
+        usage.cpu.as_secs_f64() * 1e3,
+        usage.wall.as_secs_f64() * 1e3,
+        usage.memory_bytes_peak >> 10,
+        usage.host_calls
+    )?;
+    writeln!(out, "built    {} KB, compiled in {} ms", compiled.size.div_ceil(1000), compiled.compile_ms)?;
+    Ok(out)
+}
