@@ -18,6 +18,7 @@ mod sends;
 mod size;
 mod stage;
 mod stand_in;
+mod webhooks;
 mod wire;
 
 use std::io::Write as _;
@@ -46,6 +47,8 @@ enum Scene {
     Sends,
     /// One number at WhatsApp's top rate.
     Hot,
+    /// Events brought to webhooks: soon, many, and none.
+    Webhooks,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -136,6 +139,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Hot) {
         sends::hot(&mut bench).await?;
+    }
+    if wanted(Scene::Webhooks) {
+        webhooks::play(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;

@@ -77,6 +77,7 @@ metrics! {
         deliveries_taken = "deliveries_taken", "Attempts at bringing an event to a subscriber that succeeded";
         deliveries_retried = "deliveries_retried", "Attempts that failed and will be repeated";
         deliveries_dead = "deliveries_dead", "Deliveries given up";
+        database_statements = "database_statements", "SQL statements run, reads and writes";
         courier_crashes = "courier_crashes", "Couriers that died and were started again";
     }
     gauges {
@@ -105,6 +106,12 @@ impl Metrics {
         for (status, count) in by_status {
             self.accounts.get_or_create(&[("status", status.as_str())]).set(count);
         }
+    }
+
+    /// Notes how many SQL statements were run so far.
+    pub fn note_statements(&self, so_far: u64) {
+        let counter = &self.database_statements;
+        counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
     /// The text that `GET /metrics` answers.

@@ -152,6 +152,7 @@ impl HealthApi {
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
     async fn metrics(&self) -> Result<MetricsText, Fails<NeverFails>> {
         self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
+        self.0.metrics.note_statements(self.0.store.statements_executed());
         self.0.accounts.refresh_gauges();
         Ok(MetricsText(self.0.metrics.encode()))
     }

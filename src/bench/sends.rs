@@ -142,17 +142,17 @@ fn sends(stage: &Stage, seats: &[Seat]) -> Arc<dyn Fn(u64) -> Bytes + Send + Syn
 
 /// What webhooks say of the number.
 #[derive(Debug, Clone)]
-struct Origin {
+pub(super) struct Origin {
     phone: String,
     id: String,
 }
 
 impl Origin {
-    fn of(seat: &Seat) -> Self {
+    pub(super) fn of(seat: &Seat) -> Self {
         Self { phone: seat.account.phone.digits().to_owned(), id: seat.account.phone_number_id.to_string() }
     }
 
-    fn webhook(&self, matter: &str) -> Bytes {
+    pub(super) fn webhook(&self, matter: &str) -> Bytes {
         let Self { phone, id } = self;
         Stage::webhook(&format!(
             r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"{phone}","phone_number_id":"{id}"}},{matter}}}}}]}}]}}"#
@@ -160,7 +160,7 @@ impl Origin {
     }
 }
 
-fn inbound(seat: &Seat) -> Arc<dyn Fn(u64) -> Bytes + Send + Sync> {
+pub(super) fn inbound(seat: &Seat) -> Arc<dyn Fn(u64) -> Bytes + Send + Sync> {
     let (origin, clock) = (Origin::of(seat), Clock::system());
     Arc::new(move |nth| {
         let index = u32::try_from(nth % u64::from(CONVERSATIONS)).unwrap_or(0);

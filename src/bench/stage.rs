@@ -66,6 +66,8 @@ pub(super) struct Stage {
     redis: Option<String>,
     /// Where WhatsApp is; at first nowhere, so that nothing leaves the machine.
     pub(super) graph: String,
+    /// Further settings of its servers.
+    pub(super) settings: Vec<(&'static str, &'static str)>,
     organisation: OrganisationId,
     authorization: String,
 }
@@ -78,8 +80,15 @@ impl Stage {
         let nobody = OrganisationId::from_bits(0);
         let redis = services.redis.clone();
         let graph = "http://127.0.0.1:9".to_owned();
-        let mut stage =
-            Self { folder, url, redis, graph, organisation: nobody, authorization: String::new() };
+        let mut stage = Self {
+            folder,
+            url,
+            redis,
+            graph,
+            settings: Vec::new(),
+            organisation: nobody,
+            authorization: String::new(),
+        };
         let server = stage.server().await?;
         let tenant = format!(
             r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
@@ -108,6 +117,7 @@ impl Stage {
             ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-token-of-the-bench"),
             ("KABAR_WHATSAPP__BASE_URL", self.graph.as_str()),
         ];
+        settings.extend(&self.settings);
         settings.extend(self.redis.as_deref().map(|url| ("KABAR_REDIS_URL", url)));
         Child::server(self.folder.path(), &settings).await
     }

@@ -1,0 +1,273 @@
+//! Webhooks: how soon after its commit an event is at a receiver, how many a second one receiver gets, and
+//! what subscriptions cost while nothing happens.
+//!
+//! The receiver is as cheap as it can be, and in the bench's own process. Latency is counted from the
+//! event's `created_at`, which the commit takes before its fsync, in whole milliseconds: at most a
+//! millisecond and the commit itself are charged too much.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use kabar_core::clock::Clock;
+use kabar_core::domain::time::Bound;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use super::Bench;
+use super::child::Child;
+use super::histogram::Histogram;
+use super::load::{Drain, LONGEST, Load};
+use super::paced::Paced;
+use super::report::{Figure, Goal, millis};
+use super::seed::Seat;
+use super::sends::{Origin, inbound};
+use super::stage::Stage;
+use super::wire;
+
+const PER_SECOND: u32 = 500;
+const CONVERSATIONS: u32 = 1_000;
+/// Messages of the backlog for each second of a row.
+const BACKLOG: usize = 5_000;
+const BATCH: usize = 50;
+const IDLE_ACCOUNTS: u32 = 100;
+const IDLE_SUBSCRIPTIONS: usize = 1_000;
+/// How long nothing happens while statements are counted.
+const QUIET: Duration = Duration::from_secs(10);
+/// How long the last ones may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+const MEGABYTE: f64 = 1e6;
+
+/// A receiver that takes everything.
+struct Receiver {
+    url: String,
+    taken: Arc<AtomicU64>,
+    latencies: Arc<Mutex<Histogram>>,
+}
+
+impl Receiver {
+    async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        let (taken, latencies) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(Histogram::new())));
+        let clock = Arc::new(Clock::system());
+        let tasks = TaskTracker::new();
+        let (count, times, connections) = (taken.clone(), latencies.clone(), tasks.clone());
+        tasks.spawn(async move {
+            while let Ok((stream, _peer)) = listener.accept().await {
+                let (count, times, clock) = (count.clone(), times.clone(), clock.clone());
+                let answer =
+                    service_fn(move |request| take(request, count.clone(), times.clone(), clock.clone()));
+                let serving =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+                // A server that goes away is no event here.
+                connections.spawn(async move { serving.await.ok() });
+            }
+        });
+        Ok(Self { url, taken, latencies })
+    }
+
+    /// Returns when so many have been taken.
+    async fn until(&self, events: u64) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.taken.load(Ordering::Relaxed) < events {
+            if begun.elapsed() > PATIENCE {
+                bail!("{} of {events} events came", self.taken.load(Ordering::Relaxed));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+}
+
+async fn take(
+    request: Request<hyper::body::Incoming>,
+    taken: Arc<AtomicU64>,
+    latencies: Arc<Mutex<Histogram>>,
+    clock: Arc<Clock>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if let Some(at) = committed_at(&body) {
+        let took = clock.now().millis().saturating_sub(at);
+        latencies.lock().await.record(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+    }
+    taken.fetch_add(1, Ordering::Relaxed);
+    Ok(Response::new(Full::default()))
+}
+
+/// The event's `created_at`, which is the first one in it.
+fn committed_at(body: &[u8]) -> Option<i64> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, rest) = body.split_once(r#""created_at":""#)?;
+    let (text, _) = rest.split_once('"')?;
+    Some(Bound::parse(text)?.strictly_before().millis())
+}
+
+/// All three.
+pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+    latency(bench).await?;
+    throughput(bench).await?;
+    idle(bench).await
+}
+
+async fn set(bench: &Bench) -> anyhow::Result<(Stage, Seat)> {
+    let mut stage = Stage::set(&bench.folder, &bench.services).await?;
+    stage.settings = vec![("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
+    let seeder = stage.seeder().await?;
+    let mut seat = seeder.seat(1).await?;
+    seeder.conversations(&mut seat, 0, CONVERSATIONS, false).await?;
+    seeder.close().await;
+    Ok((stage, seat))
+}
+
+/// Makes a subscription; gives its path.
+async fn subscribe(stage: &Stage, server: &Child, url: &str) -> anyhow::Result<String> {
+    let body = format!(r#"{{"url":"{url}","events":["message.received"]}}"#);
+    let request = stage.post("/v1/webhook_subscriptions", &body);
+    let (status, _, answer) = wire::once(server.address, &request).await?;
+    if status != 201 {
+        bail!("a subscription was answered {status}: {}", String::from_utf8_lossy(&answer));
+    }
+    let answer: Value = serde_json::from_slice(&answer)?;
+    let id = answer.pointer("/data/id").and_then(Value::as_str).context("no id")?;
+    Ok(format!("/v1/webhook_subscriptions/{id}"))
+}
+
+async fn latency(bench: &mut Bench) -> anyhow::Result<()> {
+    let (stage, seat) = set(bench).await?;
+    let (server, receiver) = (stage.server().await?, Receiver::start().await?);
+    subscribe(&stage, &server, &receiver.url).await?;
+    let name = format!("webhooks, {PER_SECOND} events/s");
+    writeln!(std::io::stderr(), "measuring: {name}")?;
+    let answered = Arc::<AtomicU64>::default();
+    let paced = Paced {
+        address: server.address,
+        connections: 32,
+        per_second: PER_SECOND,
+        duration: bench.duration,
+        answered: answered.clone(),
+    };
+    paced.run(inbound(&seat)).await?;
+    receiver.until(answered.load(Ordering::Relaxed)).await?;
+    let latencies = receiver.latencies.lock().await;
+    for (per_mille, label, goal) in [(500, "p50", 5.0), (990, "p99", 50.0)] {
+        let value = millis(latencies.quantile(per_mille));
+        bench.figures.push(Figure::new(
+            &format!("{name}: committed to received, {label}"),
+            value,
+            "ms",
+            Goal::AtMost(goal),
+        ));
+    }
+    server.end().await
+}
+
+async fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
+    let (stage, seat) = set(bench).await?;
+    let (server, receiver) = (stage.server().await?, Receiver::start().await?);
+    let path = subscribe(&stage, &server, &receiver.url).await?;
+    change(&stage, &server, &path, r#"{"status":"paused"}"#).await?;
+    let events = usize::try_from(bench.duration.as_secs())? * BACKLOG;
+    let load = Load { connections: 4, duration: LONGEST, ..bench.load(&server) };
+    load.run(&Drain::new(backlog(&seat, events), 200)).await?;
+    writeln!(std::io::stderr(), "measuring: webhooks, a backlog of {events} events")?;
+    let (begun, cpu) = (Instant::now(), server.cpu()?);
+    change(&stage, &server, &path, r#"{"status":"active"}"#).await?;
+    let events = u64::try_from(events)?;
+    receiver.until(events).await?;
+    let count = f64::from(u32::try_from(events)?);
+    let rate = count / begun.elapsed().as_secs_f64();
+    let spent = server.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / count;
+    let name = "webhooks to one receiver";
+    bench.figures.push(Figure::new(name, rate, "deliveries/s", Goal::AtLeast(3_000.0)));
+    bench.figures.push(Figure::new(&format!("{name}: CPU of the server"), spent, "µs", Goal::None));
+    server.end().await
+}
+
+async fn change(stage: &Stage, server: &Child, path: &str, body: &str) -> anyhow::Result<()> {
+    let (status, _, answer) = wire::once(server.address, &stage.patch(path, body)).await?;
+    if status != 200 {
+        bail!("{path} answered {status}: {}", String::from_utf8_lossy(&answer));
+    }
+    Ok(())
+}
+
+/// Webhooks of WhatsApp with so many messages of all conversations in turn.
+fn backlog(seat: &Seat, events: usize) -> Vec<Bytes> {
+    let (origin, seconds) = (Origin::of(seat), Clock::system().now().millis() / 1000);
+    let message = |nth: usize| {
+        let index = u32::try_from(nth).unwrap_or(0) % CONVERSATIONS;
+        let number = Seat::contact_number(index);
+        let from = number.trim_start_matches('+');
+        format!(
+            r#"{{"from":"{from}","id":"wamid.B{nth:012}","timestamp":"{seconds}","type":"text","text":{{"body":"Where is it?"}}}}"#
+        )
+    };
+    let batch = |first: usize| {
+        let messages: Vec<String> = (first..events.min(first + BATCH)).map(message).collect();
+        origin.webhook(&format!(r#""messages":[{}]"#, messages.join(",")))
+    };
+    (0..events).step_by(BATCH).map(batch).collect()
+}
+
+/// The same accounts in memory without subscriptions and with them.
+async fn idle(bench: &mut Bench) -> anyhow::Result<()> {
+    let mut stage = Stage::set(&bench.folder, &bench.services).await?;
+    stage.settings = vec![("KABAR_LIMITS__WEBHOOK_SUBSCRIPTIONS_PER_ORGANIZATION", "10000")];
+    let seeder = stage.seeder().await?;
+    let mut pages = Vec::new();
+    for n in 1..=IDLE_ACCOUNTS {
+        let mut seat = seeder.seat(n).await?;
+        seeder.conversations(&mut seat, 0, 20, false).await?;
+        pages.push(stage.get(&seat.path("conversations"), &[]));
+    }
+    seeder.close().await;
+    let name = format!("{IDLE_SUBSCRIPTIONS} subscriptions x {IDLE_ACCOUNTS} accounts, idle");
+    writeln!(std::io::stderr(), "measuring: {name}")?;
+    let (without, _) = at_rest(bench, &stage, &pages).await?;
+    let server = stage.server().await?;
+    let body = r#"{"url":"https://hooks.example.com/kabar","events":["message.received","message.status"]}"#;
+    let requests = vec![stage.post("/v1/webhook_subscriptions", body); IDLE_SUBSCRIPTIONS];
+    let load = Load { duration: LONGEST, ..bench.load(&server) };
+    load.run(&Drain::new(requests, 201)).await?;
+    server.end().await?;
+    let (with, statements) = at_rest(bench, &stage, &pages).await?;
+    let more = (with - without) / MEGABYTE;
+    bench.figures.push(Figure::new(&format!("{name}: RSS more"), more, "MB", Goal::AtMost(100.0)));
+    let seconds = QUIET.as_secs();
+    let counted = format!("{name}: SQL statements in {seconds} s");
+    bench.figures.push(Figure::new(&counted, statements, "", Goal::AtMost(0.0)));
+    Ok(())
+}
+
+/// A fresh server with these accounts in memory: its bytes, and the statements it runs while nothing
+/// happens.
+async fn at_rest(bench: &Bench, stage: &Stage, pages: &[Bytes]) -> anyhow::Result<(f64, f64)> {
+    let server = stage.server().await?;
+    let load = Load { duration: LONGEST, ..bench.load(&server) };
+    load.run(&Drain::new(pages.to_vec(), 200)).await?;
+    let before = statements(&server).await?;
+    tokio::time::sleep(QUIET).await;
+    let after = statements(&server).await?;
+    let bytes = f64::from(u32::try_from(server.resident_bytes()? / 1024)?) * 1024.0;
+    server.end().await?;
+    Ok((bytes, f64::from(u32::try_from(after - before)?)))
+}
+
+async fn statements(server: &Child) -> anyhow::Result<u64> {
+    let (_, _, body) = wire::once(server.address, &wire::request("GET", "/metrics", &[], b"")).await?;
+    let text = String::from_utf8_lossy(&body);
+    let line = text.lines().find_map(|line| line.strip_prefix("kabar_database_statements_total "));
+    Ok(line.context("the statements are not counted")?.trim().parse()?)
+}
