@@ -8,6 +8,7 @@
 mod baseline;
 mod child;
 mod histogram;
+mod hooks;
 mod ingress;
 mod load;
 mod paced;
@@ -49,6 +50,8 @@ enum Scene {
     Hot,
     /// Events brought to webhooks: soon, many, and none.
     Webhooks,
+    /// Hooks: one run, many runs, many hooks.
+    Hooks,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -142,6 +145,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Webhooks) {
         webhooks::play(&mut bench).await?;
+    }
+    if wanted(Scene::Hooks) {
+        hooks::play(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;

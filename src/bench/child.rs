@@ -75,11 +75,20 @@ impl Child {
 
     /// Memory that is resident now, in bytes.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kibibytes * 1024)
+        resident_bytes_of(&self.pid.to_string())
     }
+}
+
+/// Memory of the process of this bench that is resident now, in bytes.
+pub(super) fn own_resident_bytes() -> anyhow::Result<u64> {
+    resident_bytes_of("self")
+}
+
+fn resident_bytes_of(process: &str) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes * 1024)
 }
 
 /// The environment of the caller holds settings of its own, and they must not leak in.

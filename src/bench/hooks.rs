@@ -1,0 +1,160 @@
+//! Hooks, without a server around them: what one run of a small Rust guest takes, how many there are in a
+//! second without commits, and what a thousand tenants' hooks weigh.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::OrganisationId;
+use kabar_openapi::send::MessageDrafts;
+use kabar_plugins::{
+    AllowedHosts, Capabilities, Host, HostOptions, Invocation, KvSnapshot, Limits, NoNetwork, Outbound,
+    Upload, Version, sample,
+};
+use tokio::task::JoinSet;
+
+use super::Bench;
+use super::child::{own_cpu, own_resident_bytes};
+use super::histogram::Histogram;
+use super::report::{Figure, Goal, Row, millis};
+
+/// The worked example in Rust: it sends a template when a message failed.
+const GUEST: &[u8] = include_bytes!("../../plugins/examples/built/rust-fallback.wasm");
+/// Runs under way at once: enough to keep every thread busy.
+const TOGETHER: u32 = 16;
+const TENANTS: u32 = 1000;
+/// Runs of the first row.
+const ALONE: u32 = 20_000;
+
+/// Plays the scene.
+pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+    let host = Arc::new(Host::new(HostOptions::new([7; 32]), Arc::new(NoNetwork), Arc::new(MessageDrafts))?);
+    let version = version(&host, 0).await?;
+    alone(bench, &host, &version).await?;
+    together(bench, &host, &version).await?;
+    crowd(bench, &host).await
+}
+
+/// A guest that differs from the others in a custom section: another component, with code of its own.
+async fn version(host: &Host, tenant: u32) -> anyhow::Result<Arc<Version>> {
+    let mut wasm = GUEST.to_vec();
+    // Section 0 of 6 bytes: a name of one byte, and the tenant.
+    wasm.extend([0, 6, 1, b't']);
+    wasm.extend(tenant.to_le_bytes());
+    let upload = Upload {
+        organisation_id: OrganisationId::from_bits(tenant.into()),
+        wasm: wasm.into(),
+        granted: Capabilities::all(),
+        config: Arc::default(),
+        secrets: Arc::default(),
+        allowed_hosts: Arc::default(),
+        trial: EventType::MessageStatus,
+        now: Timestamp::EPOCH,
+    };
+    Ok(host.load(&host.compile(upload).await?.artefact)?)
+}
+
+fn invocation(tenant: u32) -> Invocation {
+    let sample = sample::event(EventType::MessageStatus);
+    Invocation {
+        organisation_id: OrganisationId::from_bits(tenant.into()),
+        plugin: format!("plg_{tenant}").into(),
+        account: sample.account,
+        event: sample.event,
+        attempt: 1,
+        config: Arc::new([("template".into(), "sorry".into())].into()),
+        secrets: Arc::default(),
+        allowed_hosts: Arc::new(AllowedHosts::default()),
+        kv: KvSnapshot::default(),
+        limits: Limits::default(),
+        now: Timestamp::EPOCH,
+        seed: [1; 32],
+        outbound: Outbound::Captured,
+    }
+}
+
+/// One run, and how long the guest took from the making of its store to its answer.
+async fn once(host: &Host, version: &Arc<Version>, invocation: Invocation) -> anyhow::Result<Duration> {
+    let report = host.run(version, invocation).await;
+    if !report.outcome.succeeded() || report.effects.len() != 1 {
+        bail!("the hook did not send its template: {}", report.outcome);
+    }
+    Ok(report.usage.wall)
+}
+
+async fn alone(bench: &mut Bench, host: &Host, version: &Arc<Version>) -> anyhow::Result<()> {
+    let mut inside = Histogram::new();
+    for n in 0..ALONE + 1000 {
+        let took = once(host, version, invocation(1)).await?;
+        if n >= 1000 {
+            inside.record(took);
+        }
+    }
+    let micros = |per_mille| millis(inside.quantile(per_mille)) * 1e3;
+    let name = "a small Rust hook, instantiated and called";
+    bench.figures.push(Figure::new(&format!("{name}: p50"), micros(500), "µs", Goal::AtMost(50.0)));
+    bench.figures.push(Figure::new(&format!("{name}: p99"), micros(990), "µs", Goal::AtMost(200.0)));
+    Ok(())
+}
+
+async fn together(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -> anyhow::Result<()> {
+    let name = "runs of a small Rust hook, no commit";
+    writeln!(std::io::stderr(), "measuring: {name}")?;
+    let (began, cpu) = (Instant::now(), own_cpu()?);
+    let end = began + bench.duration;
+    let runs = Arc::new(AtomicU64::new(0));
+    let mut lanes = JoinSet::new();
+    for tenant in 1..=TOGETHER {
+        let (host, version, runs) = (host.clone(), version.clone(), runs.clone());
+        lanes.spawn(async move {
+            let mut latencies = Histogram::new();
+            let invocation = invocation(tenant);
+            while Instant::now() < end {
+                let asked = Instant::now();
+                once(&host, &version, invocation.clone()).await?;
+                latencies.record(asked.elapsed());
+                runs.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, anyhow::Error>(latencies)
+        });
+    }
+    let mut latencies = Histogram::new();
+    while let Some(lane) = lanes.join_next().await {
+        latencies.merge(&lane??);
+    }
+    let took = began.elapsed().as_secs_f64();
+    let runs = f64::from(u32::try_from(runs.load(Ordering::Relaxed))?);
+    let spent = own_cpu()?.saturating_sub(cpu).as_secs_f64();
+    bench.rows.push(Row {
+        name: name.to_owned(),
+        per_second: runs / took,
+        ratio: None,
+        cpu_micros: spent * 1e6 / runs.max(1.0),
+        generator_cpu_micros: 0.0,
+        p50_ms: millis(latencies.quantile(500)),
+        p99_ms: millis(latencies.quantile(990)),
+        longest_ms: millis(latencies.longest()),
+    });
+    bench.figures.push(Figure::new(name, runs / took, "1/s", Goal::AtLeast(10_000.0)));
+    Ok(())
+}
+
+/// A plugin each, no two of the same code, all loaded and run once.
+async fn crowd(bench: &mut Bench, host: &Host) -> anyhow::Result<()> {
+    writeln!(std::io::stderr(), "compiling {TENANTS} hooks")?;
+    let mut held = Vec::new();
+    for tenant in 1..=TENANTS {
+        let version = version(host, tenant).await?;
+        once(host, &version, invocation(tenant)).await?;
+        held.push(version);
+    }
+    let bytes = f64::from(u32::try_from(own_resident_bytes()? / 1024)?) * 1024.0;
+    let name = format!("{TENANTS} tenants with a hook each, no two alike: RSS");
+    bench.figures.push(Figure::new(&name, bytes / 1e6, "MB", Goal::AtMost(2000.0)));
+    drop(held);
+    Ok(())
+}
