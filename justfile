@@ -38,6 +38,11 @@ smoke:
     cargo build --locked
     bash tests/smoke.sh
 
+# Hooks in four languages, made, built and tried; on the debug binary.
+guests:
+    cargo build --locked
+    bash tests/guests.sh
+
 # Every figure of docs/benchmarks.md.
 bench *args:
     cargo run --release --locked -- bench {{args}}

@@ -92,5 +92,8 @@ mod tests {
         let cli = Cli::try_parse_from(["kabar", "serve", "--set", "listen=127.0.0.1:0"]).unwrap();
         assert_eq!(cli.settings, [("listen".to_owned(), "127.0.0.1:0".to_owned())]);
         assert!(Cli::try_parse_from(["kabar", "serve", "--set", "listen"]).is_err());
+        let line =
+            ["kabar", "plugin", "test", "hook.wasm", "--setting", "a=b", "--secret", "c=d", "--kv", "e=f"];
+        assert!(Cli::try_parse_from(line).is_ok());
     }
 }

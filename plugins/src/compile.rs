@@ -111,6 +111,8 @@ async fn here(wasm: Bytes, timeout: Duration, seat: Seat) -> Result<Vec<u8>, Com
 }
 
 async fn elsewhere(mut command: Command, wasm: Bytes, timeout: Duration) -> Result<Vec<u8>, CompileError> {
+    // It needs no setting, least of all a secret one.
+    command.env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());

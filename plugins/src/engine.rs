@@ -55,8 +55,7 @@ pub(crate) fn compiling() -> wasmtime::Result<Engine> {
 /// # Errors
 /// When there is not enough address space.
 pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
-    // Whoever is being tried out stands beside those that run.
-    let runs = u32::try_from(runs_max).unwrap_or(u32::MAX).saturating_add(1);
+    let runs = u32::try_from(runs_max).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(runs)
         .max_core_instances_per_component(INSTANCES_MAX)

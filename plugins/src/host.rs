@@ -250,8 +250,11 @@ impl Host {
         let meter = Meter::new(organisation_id, plugin, self.bench.clone());
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let task = runtime.spawn(async move {
+            // Declared first, so that it goes last, also when the run is stopped: a seat is free only
+            // once its instance is.
+            let held = (beating, seat);
             let report = run::execute(&version, invocation, fetch, drafts, meter).await;
-            drop((beating, seat));
+            drop(held);
             report
         });
         match AbortOnDropHandle::new(task).await {

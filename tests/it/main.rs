@@ -16,6 +16,7 @@ mod entity_tags;
 mod errors;
 mod events;
 mod full_disk;
+mod guests;
 mod harness;
 mod horizon;
 mod hostile;

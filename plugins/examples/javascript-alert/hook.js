@@ -8,6 +8,9 @@ import { get as config } from "kabar:hooks/config@1.0.0";
 import { get as secret } from "kabar:hooks/secrets@1.0.0";
 import { write as log } from "kabar:hooks/log@1.0.0";
 
+// The engine is a small one, without TextEncoder.
+const utf8 = (text) => Uint8Array.from(unescape(encodeURIComponent(text)), (sign) => sign.charCodeAt(0));
+
 const retry = (val) => { throw { tag: "retry", val }; };
 const reject = (val) => { throw { tag: "reject", val }; };
 
@@ -27,7 +30,7 @@ export const handler = {
             method: "POST",
             url,
             headers: [["content-type", "application/json"]],
-            body: new TextEncoder().encode(body),
+            body: utf8(body),
         });
         log("info", `told the chat about ${change.message.id}: ${answer.status}`);
         // The chat is busy or broken: kabar calls again later. Anything else that is not 2xx will not get better.

@@ -5,9 +5,19 @@ use crate::bindings::kabar::hooks::types::Refusal;
 use crate::guest::Guest;
 use crate::report::Effect;
 
+/// Bytes of a body; the largest that the API's rules let through has fewer.
+const BODY_BYTES_MAX: usize = 256 << 10;
+
 impl Host for Guest {
     fn send(&mut self, body: String) -> wasmtime::Result<Result<String, Refusal>> {
         self.charge()?;
+        if body.len() > BODY_BYTES_MAX {
+            return Ok(Err(Refusal {
+                code: "payload_too_large".to_owned(),
+                message: format!("the body may have {BODY_BYTES_MAX} bytes"),
+                param: None,
+            }));
+        }
         let read = self.drafts.read(&body);
         Ok(match read {
             Ok(draft) => self.keep(Effect::Send { body: body.into(), draft }),

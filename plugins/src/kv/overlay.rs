@@ -60,6 +60,8 @@ impl Overlay {
     }
 
     pub(crate) fn get(&mut self, key: &str) -> Option<Arc<[u8]>> {
+        // What no map can hold need not be kept as looked at.
+        valid(key).ok()?;
         match self.own(key) {
             Some(KvWrite::Put { .. } | KvWrite::Delete { .. }) => {}
             Some(KvWrite::Add { .. }) | None => self.look(key),
@@ -112,6 +114,9 @@ impl Overlay {
     }
 
     pub(crate) fn keys(&mut self, prefix: &str, limit: u32) -> Vec<Arc<str>> {
+        if prefix.len() > KEY_BYTES_MAX {
+            return Vec::new();
+        }
         self.reads.prefixes.insert(prefix.into());
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(LIST_MAX);
         self.current.keys(prefix).take(limit).cloned().collect()
@@ -159,7 +164,10 @@ mod tests {
         assert_eq!(kv.add("a", 1), Err(KvRefused::NotANumber));
         assert!(kv.reads.keys.contains_key("a"));
         assert_eq!(kv.add("long-key-here", 1), Err(KvRefused::Quota));
-        assert_eq!(kv.into_parts().1, []);
+        assert_eq!(kv.get(&"k".repeat(513)), None);
+        assert!(kv.keys(&"k".repeat(513), 10).is_empty());
+        let (reads, writes) = kv.into_parts();
+        assert_eq!((reads.keys.len(), reads.prefixes.len(), writes.len()), (1, 0, 0));
     }
 
     #[derive(Debug, Clone)]

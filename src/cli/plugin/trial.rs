@@ -29,9 +29,9 @@ pub(super) struct TestArgs {
     /// The event: a file with JSON as the API tells it, or only a type such as `message.received`.
     #[arg(long, default_value = "message.status", value_name = "FILE|TYPE")]
     event: String,
-    /// A setting of the plugin. May be repeated.
+    /// A setting of the plugin, an entry of its `config`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
-    config: Vec<(String, String)>,
+    setting: Vec<(String, String)>,
     /// A secret of the plugin. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
     secret: Vec<(String, String)>,
@@ -74,7 +74,7 @@ fn invocation(args: TestArgs, sample: Sample, allowed_hosts: AllowedHosts) -> In
         account: sample.account,
         event: sample.event,
         attempt: 1,
-        config: Arc::new(map(args.config)),
+        config: Arc::new(map(args.setting)),
         secrets: Arc::new(secrets.collect()),
         allowed_hosts: Arc::new(allowed_hosts),
         kv: entries.collect::<KvSnapshot>(),
@@ -157,6 +157,12 @@ fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Er
         usage.memory_bytes_peak >> 10,
         usage.host_calls
     )?;
+    let interface = |import: &Arc<str>| {
+        let path = import.split_once('@').map_or(import.as_ref(), |(path, _)| path);
+        path.strip_prefix("kabar:hooks/").filter(|name| *name != "types").map(str::to_owned)
+    };
+    let needs: Vec<String> = compiled.imports.iter().filter_map(interface).collect();
+    writeln!(out, "needs    {}", if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") })?;
     writeln!(out, "built    {} KB, compiled in {} ms", compiled.size.div_ceil(1000), compiled.compile_ms)?;
     Ok(out)
 }
