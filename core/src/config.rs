@@ -103,6 +103,8 @@ pub struct Settings {
     pub outbound: Outbound,
     /// The event log.
     pub events: Events,
+    /// Plugins.
+    pub hooks: Hooks,
     /// Bounds of memory, queues and bodies.
     pub limits: Limits,
     /// Browsers.
@@ -155,6 +157,25 @@ pub struct Outbound {
 pub struct Events {
     /// How long events are kept.
     pub retention: Duration,
+}
+
+/// Plugins: what a run may use, and what all of them together may.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// Computing time of a run.
+    pub cpu: Duration,
+    /// Time of a run, waits for other hosts included.
+    pub wall: Duration,
+    /// Memory of a run.
+    pub memory_bytes: usize,
+    /// Threads that run them.
+    pub threads: usize,
+    /// Runs under way at once.
+    pub concurrent_runs: usize,
+    /// Largest component.
+    pub component_bytes: usize,
+    /// Where what they were compiled to is kept; `None`: beside an embedded database, else nowhere.
+    pub cache_folder: Option<PathBuf>,
 }
 
 /// Bounds of memory, queues and bodies.
@@ -224,6 +245,7 @@ impl Settings {
         let dev = from.count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.switch("outbound.allow_loopback");
         let retention_days = from.count("events.retention_days", 1..=3_650);
+        let hooks = Hooks::read(from);
         let limits = Limits::read(from);
         let allowed_origins = from.list("cors.allowed_origins", values::origin);
         let format = from.parsed("log.format", LogFormat::parse);
@@ -238,6 +260,7 @@ impl Settings {
             dev: Dev { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: Outbound { allow_loopback: allow_loopback? },
             events: Events { retention: Duration::from_secs(retention_days? * 86_400) },
+            hooks: hooks?,
             limits: limits?,
             cors: Cors { allowed_origins: allowed_origins? },
             log: Log { format: format?, level: level? },
@@ -267,6 +290,27 @@ impl Cluster {
         let address = from.optional("cluster.address", values::base_url);
         let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
         Some(Self { address, lease: lease? })
+    }
+}
+
+impl Hooks {
+    fn read(from: &mut reader::Reader) -> Option<Self> {
+        let cpu = from.count("hooks.cpu_ms", 1..=10_000).map(Duration::from_millis);
+        let wall = from.count("hooks.wall_ms", 1..=60_000).map(Duration::from_millis);
+        let memory_mib = from.count("hooks.memory_mib", 1..=128);
+        let threads = from.count("hooks.threads", 2..=256);
+        let concurrent_runs = from.count("hooks.concurrent_runs", 1..=1_000);
+        let component_bytes = from.count("hooks.component_bytes", 65_536..=134_217_728);
+        let cache_folder = from.optional("hooks.cache_folder", |text| Ok(PathBuf::from(text)));
+        Some(Self {
+            cpu: cpu?,
+            wall: wall?,
+            memory_bytes: usize::try_from(memory_mib? << 20).ok()?,
+            threads: usize::try_from(threads?).ok()?,
+            concurrent_runs: usize::try_from(concurrent_runs?).ok()?,
+            component_bytes: usize::try_from(component_bytes?).ok()?,
+            cache_folder,
+        })
     }
 }
 

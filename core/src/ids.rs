@@ -80,6 +80,12 @@ macro_rules! typed_ids {
                 self.0
             }
 
+            /// The instant at which it was made, in milliseconds since the epoch.
+            #[must_use]
+            pub fn made_at_ms(self) -> i64 {
+                i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)
+            }
+
             /// Reads `prefix_XXXXXXXXXXXXXXXXXXXXXXXXXX`.
             ///
             /// # Errors
@@ -133,6 +139,14 @@ typed_ids! {
     DeliveryId = "wbd";
     /// A secret that signs deliveries (not its text).
     SigningSecretId = "sec";
+    /// A tenant's plugin.
+    PluginId = "plg";
+    /// A component that was uploaded for a plugin.
+    PluginVersionId = "plv";
+    /// What is owed to a plugin for one event, and what became of it.
+    RunId = "run";
+    /// The log of one attempt at a run.
+    RunLogId = "rlg";
     /// One run of a server; never leaves the house.
     NodeId = "node";
 }

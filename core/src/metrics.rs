@@ -78,6 +78,8 @@ metrics! {
         deliveries_retried = "deliveries_retried", "Attempts that failed and will be repeated";
         deliveries_dead = "deliveries_dead", "Deliveries given up";
         database_statements = "database_statements", "SQL statements run, reads and writes";
+        hook_conflicts = "hook_conflicts", "Runs of hooks made again because what they read of their keys and values had changed";
+        hook_effects = "hook_effects", "Effects of hooks handed to their accounts";
         courier_crashes = "courier_crashes", "Couriers that died and were started again";
     }
     gauges {

@@ -8,8 +8,11 @@ use futures_util::future::BoxFuture;
 use crate::domain::account::Account;
 use crate::domain::delivery::Outcome;
 use crate::domain::event::Event;
+use crate::domain::kv::Kv;
+use crate::domain::plugin::Plugin;
+use crate::domain::run::HookReport;
 use crate::domain::subscriber::Subscriber;
-use crate::ids::DeliveryId;
+use crate::ids::{DeliveryId, PluginVersionId};
 
 /// One event on its way to one subscriber.
 #[derive(Debug, Clone)]
@@ -24,10 +27,12 @@ pub struct Parcel {
     pub delivery_id: DeliveryId,
     /// From 1.
     pub attempt: u32,
+    /// What a plugin keeps, as it stands now; empty for others.
+    pub kv: Kv,
 }
 
 /// What became of a parcel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Receipt {
     /// What the courier goes by.
     pub outcome: Outcome,
@@ -35,6 +40,8 @@ pub struct Receipt {
     pub status_code: Option<u16>,
     /// Why it failed, for a human; no secret, no body.
     pub error: Option<Arc<str>>,
+    /// What a hook did besides; `None` for others, and when nothing ran.
+    pub report: Option<Box<HookReport>>,
 }
 
 /// Brings an event to a subscriber, once. Order, retries and records are the courier's.
@@ -50,6 +57,62 @@ pub trait EventForm: Send + Sync {
     fn bytes(&self, account: &Account, event: &Event) -> Bytes;
 }
 
+/// What was found out about a component.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// Of its bytes.
+    pub sha256: [u8; 32],
+    /// Bytes.
+    pub size: u64,
+    /// What it imports.
+    pub imports: Vec<Arc<str>>,
+    /// What it exports.
+    pub exports: Vec<Arc<str>>,
+    /// How long it took to compile.
+    pub compile_ms: u64,
+    /// What it was compiled to; only the host knows what to do with it.
+    pub artefact: Bytes,
+}
+
+/// Why a component was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInspected {
+    /// Uploading the same again finds the same; says what is wrong, to whoever built it.
+    #[error("{0}")]
+    Invalid(Arc<str>),
+    /// The server's own trouble; trying again may help.
+    #[error("{0}")]
+    Failed(Arc<str>),
+}
+
+/// A member of a sample that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotASample {
+    /// Dotted path.
+    pub path: String,
+    /// Continues "must be …".
+    pub wanted: &'static str,
+}
+
+/// Compiles hooks, and tries them out.
+pub trait Workshop: Send + Sync {
+    /// Compiles a component for a plugin, and tries it on a sample event. Bounded in time and memory, away
+    /// from whoever serves.
+    fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>>;
+
+    /// Keeps what a version was compiled to. Without it the version is compiled anew when it is needed.
+    fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
+
+    /// Runs a version on a parcel; nothing is performed, and calls are noted and not made.
+    fn rehearse(&self, version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt>;
+
+    /// Reads an event in the form in which the API tells it.
+    ///
+    /// # Errors
+    /// The first member that cannot be read.
+    fn sample(&self, json: &serde_json::Value) -> Result<(Arc<Account>, Arc<Event>), NotASample>;
+}
+
 /// The sink of a server that brings nothing: every delivery waits for its next attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Closed;
@@ -60,7 +123,27 @@ impl Sink for Closed {
             outcome: Outcome::Retry { after: None },
             status_code: None,
             error: Some("this server delivers nothing".into()),
+            report: None,
         };
         Box::pin(std::future::ready(receipt))
+    }
+}
+
+/// A workshop that takes nothing.
+impl Workshop for Closed {
+    fn inspect(&self, _plugin: Arc<Plugin>, _wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
+        Box::pin(std::future::ready(Err(NotInspected::Failed("this server runs no plugins".into()))))
+    }
+
+    fn keep(&self, _version: PluginVersionId, _artefact: Bytes) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn rehearse(&self, _version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        self.deliver(parcel)
+    }
+
+    fn sample(&self, _json: &serde_json::Value) -> Result<(Arc<Account>, Arc<Event>), NotASample> {
+        Err(NotASample { path: String::new(), wanted: "absent: this server runs no plugins" })
     }
 }

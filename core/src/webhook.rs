@@ -76,8 +76,10 @@ impl Webhooks {
 impl Sink for Webhooks {
     fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
         Box::pin(async move {
-            let Subscriber::Webhook(subscription) = &parcel.subscriber;
-            self.call(subscription, &parcel).await
+            match &parcel.subscriber {
+                Subscriber::Webhook(subscription) => self.call(subscription, &parcel).await,
+                Subscriber::Hook(_) => verdict::unmade("a plugin has no address"),
+            }
         })
     }
 }
@@ -107,5 +109,5 @@ fn headers(subscription: &Subscription, parcel: &Parcel, body: &Bytes, now: Time
 
 /// A receipt of an attempt that is to be repeated.
 fn retry(status_code: Option<u16>, after: Option<Duration>, error: &str) -> Receipt {
-    Receipt { outcome: Outcome::Retry { after }, status_code, error: Some(error.into()) }
+    Receipt { outcome: Outcome::Retry { after }, status_code, error: Some(error.into()), report: None }
 }

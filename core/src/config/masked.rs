@@ -41,7 +41,7 @@ pub(super) fn toml(settings: &Settings) -> String {
 }
 
 fn shown(settings: &Settings, key: &str) -> Shown {
-    let limits = &settings.limits;
+    let (limits, hooks) = (&settings.limits, &settings.hooks);
     match key {
         "listen" => Shown::Text(settings.listen.to_string()),
         "database_url" => Shown::Text(settings.database_url.to_string()),
@@ -57,6 +57,16 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
         "events.retention_days" => Shown::Bare((settings.events.retention.as_secs() / 86_400).to_string()),
+        "hooks.cpu_ms" => Shown::Bare(hooks.cpu.as_millis().to_string()),
+        "hooks.wall_ms" => Shown::Bare(hooks.wall.as_millis().to_string()),
+        "hooks.memory_mib" => Shown::Bare((hooks.memory_bytes >> 20).to_string()),
+        "hooks.threads" => Shown::Bare(hooks.threads.to_string()),
+        "hooks.concurrent_runs" => Shown::Bare(hooks.concurrent_runs.to_string()),
+        "hooks.component_bytes" => Shown::Bare(hooks.component_bytes.to_string()),
+        "hooks.cache_folder" => hooks
+            .cache_folder
+            .as_ref()
+            .map_or(Shown::Absent, |folder| Shown::Text(folder.display().to_string())),
         "limits.database_readers" => Shown::Bare(limits.database_readers.to_string()),
         "limits.resident_conversations" => Shown::Bare(limits.resident_conversations.to_string()),
         "limits.idle_seconds" => Shown::Bare(limits.idle.as_secs().to_string()),

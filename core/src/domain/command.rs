@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::account::{Account, AccountPatch};
 use super::contact::{Contact, ContactPatch, NewContact};
 use super::conversation::{Conversation, ConversationStatus};
+use super::effect::{EffectId, EffectRefusal};
 use super::message::{Inbound, Message, Outgoing, SendOutcome};
 use super::organisation::User;
 use super::phone::Phone;
 use super::time::Timestamp;
-use crate::ids::{ContactId, ConversationId, MessageId};
+use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
 /// One thing that an account is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,30 @@ pub enum Command {
     },
     /// Record how calls to WhatsApp ended, each for one message.
     RecordSends(Vec<(MessageId, SendOutcome)>),
+    /// Carry out what hooks asked for: those of it that wait still, in order.
+    CarryOut(Vec<Order>),
     /// Change the account itself.
     Configure(AccountPatch),
+}
+
+/// An effect that a hook asked for, as the account must carry it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Which.
+    pub id: EffectId,
+    /// What, or why it is refused already.
+    pub deed: Result<Deed, EffectRefusal>,
+}
+
+/// See [`Order`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Send a message.
+    Send(Outgoing),
+    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    MarkRead(Arc<str>),
+    /// Change a thread.
+    Patch(ConversationPatch),
 }
 
 /// Changes of a thread; `None` leaves a field alone.
@@ -68,7 +91,7 @@ pub enum Reply {
     Ingested,
     /// The messages that may be sent now: those that still wait and are due.
     Sends(Vec<Arc<Message>>),
-    /// How the calls ended is durable.
+    /// How the calls ended, or what became of effects, is durable.
     Recorded,
     /// The message as it now is.
     Message(Arc<Message>),
@@ -118,6 +141,8 @@ pub struct Needs {
     pub conversations: BTreeSet<ConversationId>,
     /// Messages (by WhatsApp's id) whose threads' unread messages are wanted.
     pub unread: BTreeSet<Arc<str>>,
+    /// Runs of hooks whose effects that wait are wanted.
+    pub runs: BTreeSet<RunId>,
 }
 
 impl Needs {
@@ -156,7 +181,25 @@ impl Needs {
                     }
                 }
             }
+            Command::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
             Command::Configure(_) => {}
+        }
+    }
+
+    fn add_order(&mut self, order: &Order) {
+        self.runs.insert(order.id.run);
+        match &order.deed {
+            Ok(Deed::Send(outgoing)) => {
+                self.phones.insert(outgoing.to.clone());
+            }
+            Ok(Deed::MarkRead(wamid)) => {
+                self.wamids.insert(wamid.clone());
+                self.unread.insert(wamid.clone());
+            }
+            Ok(Deed::Patch(patch)) => {
+                self.conversations.insert(patch.id);
+            }
+            Err(_) => {}
         }
     }
 

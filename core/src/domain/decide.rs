@@ -6,6 +6,7 @@
 
 mod contacts;
 mod conversations;
+mod effects;
 mod messages;
 mod statuses;
 
@@ -37,6 +38,12 @@ pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, Refusal
         Command::RecordSends(ended) => {
             for (id, outcome) in ended {
                 statuses::record_send(draft, *id, outcome);
+            }
+            Ok(Reply::Recorded)
+        }
+        Command::CarryOut(orders) => {
+            for order in orders {
+                effects::carry_out(draft, order);
             }
             Ok(Reply::Recorded)
         }

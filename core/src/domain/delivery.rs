@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::EventType;
+use super::subscriber::SubscriberId;
 use super::time::Timestamp;
-use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, SubscriptionId};
+use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, RunId};
 
 /// A subscriber that is too busy is waited for this long at most (contract, section 11).
 const ASKED_MAX: Duration = Duration::from_hours(1);
@@ -66,10 +67,10 @@ pub struct Attempt {
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// `wbd_…`; the same for every attempt.
+    /// The same for every attempt: `wbd_…`, or of a hook the bits of its `run_…`.
     pub id: DeliveryId,
     /// To whom.
-    pub subscription_id: SubscriptionId,
+    pub subscriber: SubscriberId,
     /// The tenant.
     pub organisation_id: OrganisationId,
     /// The account's short number.
@@ -158,6 +159,21 @@ impl Ladder {
 }
 
 impl Delivery {
+    /// Its id as it is shown: `wbd_…`, or `run_…` of a hook.
+    #[must_use]
+    pub fn shown_id(&self) -> String {
+        match self.subscriber {
+            SubscriberId::Webhook(_) => self.id.to_string(),
+            SubscriberId::Hook(_) => RunId::from(self.id).to_string(),
+        }
+    }
+
+    /// Reads an id of either form.
+    #[must_use]
+    pub fn parse_id(text: &str) -> Option<DeliveryId> {
+        DeliveryId::parse(text).ok().or_else(|| RunId::parse(text).ok().map(DeliveryId::from))
+    }
+
     /// Whether it is still to be brought.
     #[must_use]
     pub const fn is_open(&self) -> bool {
@@ -206,6 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::SubscriptionId;
 
     const SECOND: Duration = Duration::from_secs(1);
     const HOUR: Duration = Duration::from_hours(1);
@@ -213,7 +230,7 @@ mod tests {
     fn delivery() -> Delivery {
         Delivery {
             id: DeliveryId::from_bits(1),
-            subscription_id: SubscriptionId::from_bits(1),
+            subscriber: SubscriberId::Webhook(SubscriptionId::from_bits(1)),
             organisation_id: OrganisationId::from_bits(1),
             account: 1,
             sequence: 1,

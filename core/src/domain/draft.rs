@@ -2,12 +2,13 @@
 //!
 //! Invariant: every row that a reader sees changed carries the draft's instant as `updated_at`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::account::Account;
 use super::contact::Contact;
 use super::conversation::Conversation;
+use super::effect::{EffectId, SettledEffect};
 use super::event::EventKind;
 use super::message::{Message, StatusReport};
 use super::phone::Phone;
@@ -25,6 +26,7 @@ pub struct Facts {
     message_by_wamid: HashMap<Arc<str>, MessageId>,
     unread: BTreeMap<ConversationId, BTreeSet<MessageId>>,
     parked: HashMap<Arc<str>, Vec<StatusReport>>,
+    effects: HashSet<EffectId>,
 }
 
 impl Facts {
@@ -57,6 +59,11 @@ impl Facts {
     /// Adds a status that waits for its message.
     pub fn put_parked(&mut self, report: StatusReport) {
         self.parked.entry(report.wamid.clone()).or_default().push(report);
+    }
+
+    /// Adds an effect that waits to be carried out.
+    pub fn put_effect(&mut self, id: EffectId) {
+        self.effects.insert(id);
     }
 
     /// A contact by id.
@@ -132,6 +139,8 @@ pub struct Changes {
     pub unparked: Vec<Arc<str>>,
     /// WhatsApp's ids of messages to be reported as read.
     pub read_receipts: Vec<Arc<str>>,
+    /// What became of effects of hooks.
+    pub effects: Vec<SettledEffect>,
 }
 
 impl Changes {
@@ -145,6 +154,7 @@ impl Changes {
             && self.events.is_empty()
             && self.parked.is_empty()
             && self.unparked.is_empty()
+            && self.effects.is_empty()
     }
 }
 
@@ -250,6 +260,16 @@ impl<'a> Draft<'a> {
             self.changes.unparked.push(wamid.clone());
         }
         reports
+    }
+
+    /// Takes an effect that waits, so that it waits no more; `false` when it does not.
+    pub fn take_effect(&mut self, id: EffectId) -> bool {
+        self.facts.effects.remove(&id)
+    }
+
+    /// Notes what became of an effect.
+    pub fn settle_effect(&mut self, settled: SettledEffect) {
+        self.changes.effects.push(settled);
     }
 
     /// Asks for a read receipt once the commit is durable.

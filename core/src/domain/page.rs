@@ -14,7 +14,8 @@ use super::phone::Phone;
 use super::status::MessageStatus;
 use super::time::Timestamp;
 use crate::ids::{
-    AccountId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, SubscriptionId,
+    AccountId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, PluginId, RunId, RunLogId,
+    SubscriptionId,
 };
 
 /// Rows of a page: 1 to 100, 25 unless asked otherwise.
@@ -206,6 +207,58 @@ impl DeliveryQuery {
         bind(&mut scope, "event_type", filter.event_type.map(EventType::as_str));
         bind(&mut scope, "created_after", filter.created_after);
         bind(&mut scope, "created_before", filter.created_before);
+        scope
+    }
+}
+
+/// A list of a plugin's runs, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunQuery {
+    /// Whose.
+    pub plugin_id: PluginId,
+    /// Only those that stand so.
+    pub status: Option<DeliveryStatus>,
+    /// Only rows whose `created_at` is strictly later than this millisecond.
+    pub created_after: Option<Timestamp>,
+    /// Only rows whose `created_at` is strictly earlier than this millisecond.
+    pub created_before: Option<Timestamp>,
+    /// Rows of the page.
+    pub limit: Limit,
+    /// The last row of the page before.
+    pub after: Option<RunId>,
+}
+
+impl RunQuery {
+    /// What a cursor of this list is bound to.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        let mut scope = format!("runs/{}", self.plugin_id);
+        bind(&mut scope, "status", self.status.map(DeliveryStatus::as_str));
+        bind(&mut scope, "created_after", self.created_after);
+        bind(&mut scope, "created_before", self.created_before);
+        scope
+    }
+}
+
+/// A list of the logs of a plugin's runs, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunLogQuery {
+    /// Whose.
+    pub plugin_id: PluginId,
+    /// Only of this run.
+    pub run_id: Option<RunId>,
+    /// Rows of the page.
+    pub limit: Limit,
+    /// The last row of the page before.
+    pub after: Option<RunLogId>,
+}
+
+impl RunLogQuery {
+    /// What a cursor of this list is bound to.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        let mut scope = format!("run_logs/{}", self.plugin_id);
+        bind(&mut scope, "run_id", self.run_id);
         scope
     }
 }

@@ -3,22 +3,45 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::delivery::Ladder;
 use super::event::EventTypes;
+use super::plugin::Plugin;
 use super::subscription::{Subscription, SubscriptionStatus};
-use crate::ids::{OrganisationId, SubscriptionId};
+use crate::ids::{OrganisationId, PluginId, SubscriptionId};
 
 /// Which subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubscriberId {
     /// A webhook subscription.
     Webhook(SubscriptionId),
+    /// A plugin.
+    Hook(PluginId),
+}
+
+impl SubscriberId {
+    /// The subscription's id, if it is one.
+    #[must_use]
+    pub const fn webhook(self) -> Option<SubscriptionId> {
+        match self {
+            Self::Webhook(id) => Some(id),
+            Self::Hook(_) => None,
+        }
+    }
+
+    /// Reads `wbs_…` or `plg_…`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let webhook = SubscriptionId::parse(text).ok().map(Self::Webhook);
+        webhook.or_else(|| PluginId::parse(text).ok().map(Self::Hook))
+    }
 }
 
 impl fmt::Display for SubscriberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Webhook(id) => id.fmt(f),
+            Self::Hook(id) => id.fmt(f),
         }
     }
 }
@@ -28,6 +51,8 @@ impl fmt::Display for SubscriberId {
 pub enum Subscriber {
     /// A webhook subscription.
     Webhook(Arc<Subscription>),
+    /// A plugin.
+    Hook(Arc<Plugin>),
 }
 
 impl Subscriber {
@@ -36,6 +61,7 @@ impl Subscriber {
     pub fn id(&self) -> SubscriberId {
         match self {
             Self::Webhook(subscription) => SubscriberId::Webhook(subscription.id),
+            Self::Hook(plugin) => SubscriberId::Hook(plugin.id),
         }
     }
 
@@ -44,6 +70,7 @@ impl Subscriber {
     pub fn organisation_id(&self) -> OrganisationId {
         match self {
             Self::Webhook(subscription) => subscription.organisation_id,
+            Self::Hook(plugin) => plugin.organisation_id,
         }
     }
 
@@ -52,6 +79,16 @@ impl Subscriber {
     pub fn events(&self) -> EventTypes {
         match self {
             Self::Webhook(subscription) => subscription.events,
+            Self::Hook(plugin) => plugin.events,
+        }
+    }
+
+    /// Whether it wants events of this account of its tenant's.
+    #[must_use]
+    pub fn hears(&self, account: &Account) -> bool {
+        match self {
+            Self::Webhook(_) => true,
+            Self::Hook(plugin) => plugin.hears(&account.phone_number_id),
         }
     }
 
@@ -60,6 +97,7 @@ impl Subscriber {
     pub fn is_active(&self) -> bool {
         match self {
             Self::Webhook(subscription) => subscription.status == SubscriptionStatus::Active,
+            Self::Hook(plugin) => plugin.runs(),
         }
     }
 
@@ -68,6 +106,22 @@ impl Subscriber {
     pub const fn ladder(&self) -> Ladder {
         match self {
             Self::Webhook(_) => Ladder::WEBHOOK,
+            Self::Hook(_) => Ladder::HOOK,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_say_what_kind_they_are() {
+        for id in
+            [SubscriberId::Webhook(SubscriptionId::from_bits(7)), SubscriberId::Hook(PluginId::from_bits(7))]
+        {
+            assert_eq!(SubscriberId::parse(&id.to_string()), Some(id));
+        }
+        assert_eq!(SubscriberId::parse("run_0000000000000000000000000A"), None);
     }
 }

@@ -11,6 +11,7 @@ use super::account::{self, AccountRow, FenceRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
 use super::dialect::Bulk;
+use super::effect::{self, SettledRow};
 use super::engine::{Arg, Row, Sql, WriteConnection};
 use super::event::{self, EventRow};
 use super::idempotency::{self, RecordRow};
@@ -31,12 +32,17 @@ pub(super) enum Work {
         args: Vec<Arg>,
     },
     /// Statements that are written together or not at all.
-    Script(Vec<(Sql, Vec<Arg>)>),
+    Script {
+        /// In order.
+        statements: Vec<(Sql, Vec<Arg>)>,
+        /// Place of the one whose rows are wanted.
+        answer: usize,
+    },
 }
 
 /// What became of a job inside a transaction that commits.
 pub(super) enum Outcome {
-    /// Written; with the rows that the statement returned, or the first one of a script.
+    /// Written; with the rows that the statement returned, or the wanted one of a script.
     Written(Vec<Row>),
     /// Left out, because the account has moved on.
     Fenced,
@@ -53,6 +59,7 @@ struct Rows<'a> {
     parked: Vec<ParkedRow<'a>>,
     events: Vec<EventRow<'a>>,
     records: Vec<RecordRow<'a>>,
+    effects: Vec<SettledRow>,
 }
 
 impl<'a> Rows<'a> {
@@ -67,6 +74,7 @@ impl<'a> Rows<'a> {
         self.parked.extend(changes.parked.iter().map(|row| ParkedRow::of(number, commit.at, row)));
         self.events.extend(commit.events.iter().map(|row| EventRow::of(number, row)));
         self.records.extend(commit.records.iter().map(RecordRow::from));
+        self.effects.extend(changes.effects.iter().map(SettledRow::from));
     }
 
     async fn write(&self, writer: &mut WriteConnection) -> Result<(), sqlx::Error> {
@@ -77,6 +85,7 @@ impl<'a> Rows<'a> {
         bulk(writer, &parked::INSERT, &self.parked).await?;
         bulk(writer, &event::INSERT, &self.events).await?;
         bulk(writer, &idempotency::UPSERT, &self.records).await?;
+        bulk(writer, &effect::SETTLE, &self.effects).await?;
         bulk(writer, &account::UPDATE, &self.accounts).await
     }
 }
@@ -109,7 +118,7 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
         .iter()
         .filter_map(|work| match work {
             Work::Commit(commit) => Some(&**commit),
-            Work::Statement { .. } | Work::Script(_) => None,
+            Work::Statement { .. } | Work::Script { .. } => None,
         })
         .collect();
     let passed = fence(writer, &commits).await?;
@@ -125,7 +134,9 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
             Work::Commit(commit) if passed.contains(&commit.account_number) => Outcome::Written(Vec::new()),
             Work::Commit(_) => Outcome::Fenced,
             Work::Statement { sql, args } => Outcome::Written(writer.run(sql.clone(), args.clone()).await?),
-            Work::Script(statements) => Outcome::Written(run_all(writer, statements).await?),
+            Work::Script { statements, answer } => {
+                Outcome::Written(run_all(writer, statements, *answer).await?)
+            }
         });
     }
     Ok(outcomes)
@@ -134,11 +145,14 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
 async fn run_all(
     writer: &mut WriteConnection,
     statements: &[(Sql, Vec<Arg>)],
+    answer: usize,
 ) -> Result<Vec<Row>, sqlx::Error> {
-    let mut first = None;
-    for (sql, args) in statements {
+    let mut wanted = Vec::new();
+    for (place, (sql, args)) in statements.iter().enumerate() {
         let rows = writer.run(sql.clone(), args.clone()).await?;
-        first.get_or_insert(rows);
+        if place == answer {
+            wanted = rows;
+        }
     }
-    Ok(first.unwrap_or_default())
+    Ok(wanted)
 }

@@ -9,10 +9,10 @@
 use super::delivery::{self, DeliveryRow};
 use super::engine::{Arg, Row};
 use super::row::array;
-use super::{Store, StoreError};
+use super::{Store, StoreError, run};
 use crate::domain::delivery::Delivery;
 use crate::domain::subscriber::SubscriberId;
-use crate::ids::{DeliveryId, SubscriptionId};
+use crate::ids::DeliveryId;
 
 const TABLE: &str = "courier_cursors";
 
@@ -59,21 +59,46 @@ ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor \
     WHERE courier_cursors.cursor = $3 \
 RETURNING cursor";
 
+/// One kind of subscribers: their table, which of them are active, and what they are owed.
+struct KindOfWork {
+    table: &'static str,
+    active: &'static str,
+    owed: &'static str,
+}
+
+const WEBHOOKS: KindOfWork = KindOfWork {
+    table: "webhook_subscriptions",
+    active: "s.status = 'active'",
+    owed: "webhook_deliveries d WHERE d.subscription_id",
+};
+
+const HOOKS: KindOfWork = KindOfWork {
+    table: "plugins",
+    active: "s.enabled = 1 AND s.active_version IS NOT NULL AND s.state <> 'disabled'",
+    owed: "hook_runs d WHERE d.plugin_id",
+};
+
 pub(super) fn work_statement(work: CourierWork) -> String {
-    let whose = match work {
-        CourierWork::OfAccount(_) => "a.number = $1",
-        CourierWork::Of(_) => "s.id = $1",
-        CourierWork::Unserved => "$1 = 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)",
+    let (whose, kinds): (_, &[KindOfWork]) = match work {
+        CourierWork::OfAccount(_) => ("a.number = $1", &[WEBHOOKS, HOOKS]),
+        CourierWork::Of(SubscriberId::Webhook(_)) => ("s.id = $1", &[WEBHOOKS]),
+        CourierWork::Of(SubscriberId::Hook(_)) => ("s.id = $1", &[HOOKS]),
+        CourierWork::Unserved => {
+            ("$1 = 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)", &[WEBHOOKS, HOOKS])
+        }
     };
-    format!(
-        "SELECT s.id, a.number FROM accounts a \
-         JOIN webhook_subscriptions s ON s.organisation_id = a.organisation_id \
-         LEFT JOIN courier_cursors c ON c.subscriber = s.id AND c.account = a.number \
-         WHERE {whose} AND s.status = 'active' AND s.deleted_at IS NULL \
-         AND (COALESCE(c.cursor, 0) < a.sequence OR EXISTS (SELECT 1 FROM webhook_deliveries d \
-             WHERE d.subscription_id = s.id AND d.account = a.number AND d.next_attempt_at IS NOT NULL)) \
-         ORDER BY a.number, s.id"
-    )
+    let of_kind = |KindOfWork { table, active, owed }: &KindOfWork| {
+        format!(
+            "SELECT s.id AS subscriber, a.number AS account FROM accounts a \
+             JOIN {table} s ON s.organisation_id = a.organisation_id \
+             LEFT JOIN courier_cursors c ON c.subscriber = s.id AND c.account = a.number \
+             WHERE {whose} AND {active} AND s.deleted_at IS NULL \
+             AND (COALESCE(c.cursor, 0) < a.sequence OR EXISTS (SELECT 1 FROM {owed} = s.id \
+                 AND d.account = a.number AND d.next_attempt_at IS NOT NULL))"
+        )
+    };
+    let kinds: Vec<String> = kinds.iter().map(of_kind).collect();
+    format!("{} ORDER BY account, subscriber", kinds.join(" UNION ALL "))
 }
 
 impl Store {
@@ -103,32 +128,38 @@ impl Store {
     /// See [`StoreError`].
     pub async fn take_in(&self, intake: Intake<'_>) -> Result<bool, StoreError> {
         let Intake { subscriber, account, from, to, deliveries } = intake;
+        let is_hook = matches!(subscriber, SubscriberId::Hook(_));
         let subscriber = subscriber.to_string();
         let args = vec![Arg::from(subscriber.as_str()), account.into(), from.into(), to.into()];
         let mut script = vec![(MOVE.into(), args)];
         if !deliveries.is_empty() {
             let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+            let insert = if is_hook { &run::INSERT } else { &delivery::INSERT };
             let args = vec![array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
-            script.push((self.engine.dialect().bulk(&delivery::INSERT).into(), args));
+            script.push((self.engine.dialect().bulk(insert).into(), args));
         }
         Ok(!self.writer.write_all(script).await?.is_empty())
     }
 
-    /// Open deliveries of a subscription and account after this number of the log, in order, at most
+    /// Open deliveries of a subscriber and account after this number of the log, in order, at most
     /// `limit`.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn open_deliveries(
         &self,
-        subscription: SubscriptionId,
+        subscriber: SubscriberId,
         account: i64,
         after: i64,
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let args = vec![subscription.to_string().into(), account.into(), after.into(), limit.into()];
-        delivery::read_all(&self.engine.fetch(delivery::open_statement(), args).await?)
+        let sql = match subscriber {
+            SubscriberId::Webhook(_) => delivery::open_statement(),
+            SubscriberId::Hook(_) => run::open_statement(),
+        };
+        let args = vec![subscriber.to_string().into(), account.into(), after.into(), limit.into()];
+        delivery::read_all(&self.engine.fetch(sql, args).await?)
     }
 
     /// Records how attempts ended, and returns the ids of those recorded: the others have been
@@ -156,8 +187,9 @@ impl Store {
         let read = |row: &Row| {
             let mut fields = row.fields(TABLE);
             let id = fields.text()?;
-            let parsed = SubscriptionId::parse(&id).map(SubscriberId::Webhook);
-            let subscriber = parsed.map_err(|error| StoreError::Corrupt(format!("{id:?} {error}")))?;
+            let subscriber = SubscriberId::parse(&id);
+            let subscriber =
+                subscriber.ok_or_else(|| StoreError::Corrupt(format!("{id:?} is no subscriber")))?;
             Ok((subscriber, fields.int()?))
         };
         self.engine.fetch(work_statement(work), vec![whose]).await?.iter().map(read).collect()

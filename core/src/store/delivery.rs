@@ -8,19 +8,20 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::dialect::{Bulk, Kind};
-use super::engine::{Arg, Row};
+use super::engine::{Arg, Fields, Row};
 use super::row::{Place, array, millis};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus};
 use crate::domain::event::EventType;
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, Page};
+use crate::domain::subscriber::SubscriberId;
 use crate::domain::time::Timestamp;
-use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, SubscriptionId, ulid};
+use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, ulid};
 
 /// The table.
 const TABLE: &str = "webhook_deliveries";
 
-const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
+pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
      contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at";
 
 /// Appends all rows of an array, if the subscriber's cursor has just been moved there.
@@ -91,7 +92,7 @@ RETURNING webhook_deliveries.id",
 /// When, status code, milliseconds, error.
 type AttemptRow = (i64, Option<u16>, u32, Option<String>);
 
-/// A row of `webhook_deliveries`.
+/// A row of `webhook_deliveries`, or the like of `hook_runs`.
 #[derive(Debug, Serialize)]
 pub(super) struct DeliveryRow {
     id: String,
@@ -118,8 +119,8 @@ impl From<&Delivery> for DeliveryRow {
             (attempt.at.millis(), attempt.status_code, attempt.duration_ms, error)
         };
         Self {
-            id: one.id.to_string(),
-            subscription_id: one.subscription_id.to_string(),
+            id: one.shown_id(),
+            subscription_id: one.subscriber.to_string(),
             organisation_id: one.organisation_id.to_string(),
             account: one.account,
             sequence: one.sequence,
@@ -137,18 +138,17 @@ impl From<&Delivery> for DeliveryRow {
     }
 }
 
-/// Reads [`COLUMNS`].
-fn read(row: &Row) -> Result<Delivery, StoreError> {
-    let mut fields = row.fields(TABLE);
+/// Reads [`COLUMNS`], of whichever table has them.
+pub(super) fn read(fields: &mut Fields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = Place { table, id: &id };
     let attempt = |(ms, status_code, duration_ms, error): AttemptRow| {
         let error = error.map(Arc::from);
         Ok(Attempt { at: at.time("attempts", ms)?, status_code, duration_ms, error })
     };
     Ok(Delivery {
-        id: at.checked("id", DeliveryId::parse(&id).ok())?,
-        subscription_id: at.checked("subscription_id", SubscriptionId::parse(&fields.text()?).ok())?,
+        id: at.checked("id", Delivery::parse_id(&id))?,
+        subscriber: at.checked("subscription_id", SubscriberId::parse(&fields.text()?))?,
         organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
         account: fields.int()?,
         sequence: fields.int()?,
@@ -171,7 +171,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
 
 /// Deliveries of rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Delivery>, StoreError> {
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| read(&mut row.fields(TABLE), TABLE)).collect()
 }
 
 /// The id of a row that begins with it.
@@ -281,7 +281,7 @@ impl Store {
         ids: &[DeliveryId],
         now: Timestamp,
         answer: Option<&IdempotencyRecord>,
-    ) -> Result<Vec<(SubscriptionId, i64)>, StoreError> {
+    ) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let listed = self.engine.dialect().is_one_of(1);
         let sql = format!(
@@ -295,8 +295,8 @@ impl Store {
             let mut fields = row.fields(TABLE);
             let id = fields.text()?;
             let at = Place { table: TABLE, id: &id };
-            let subscription = SubscriptionId::parse(&fields.text()?).ok();
-            Ok((at.checked("subscription_id", subscription)?, fields.int()?))
+            let subscriber = SubscriberId::parse(&fields.text()?);
+            Ok((at.checked("subscription_id", subscriber)?, fields.int()?))
         };
         rows.iter().map(read).collect()
     }

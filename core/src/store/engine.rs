@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -33,6 +34,14 @@ pub(super) enum Arg {
     Int(Option<i64>),
     /// A text, or null.
     Text(Option<String>),
+    /// Bytes.
+    Bytes(Bytes),
+}
+
+impl From<Bytes> for Arg {
+    fn from(value: Bytes) -> Self {
+        Self::Bytes(value)
+    }
 }
 
 impl From<i64> for Arg {
@@ -127,6 +136,11 @@ impl Fields<'_> {
 
     /// The next column: a text or null.
     pub(super) fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
+        self.take()
+    }
+
+    /// The next column: bytes.
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
         self.take()
     }
 
@@ -345,6 +359,14 @@ pub(super) fn refuses(error: &sqlx::Error) -> bool {
     } else {
         sqlite::refuses(&code)
     }
+}
+
+/// Whether the database has ended the transaction because it and another one waited for each other: tried
+/// again, or job by job, it passes.
+pub(super) fn is_deadlock(error: &sqlx::Error) -> bool {
+    // https://www.postgresql.org/docs/15/errcodes-appendix.html: class 40, transaction rollback.
+    let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    state.is_some_and(|state| matches!(&*state, "40001" | "40P01"))
 }
 
 /// Whether the connection is gone, as opposed to a database that answers with an error.

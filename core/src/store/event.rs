@@ -20,12 +20,15 @@ use crate::domain::conversation::Conversation;
 use crate::domain::event::{Event, EventKind, EventType, EventTypes};
 use crate::domain::message::Message;
 use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
 use crate::ids::EventId;
 
 #[cfg(test)]
 pub(super) use page::oldest_statement;
 
 const TABLE: &str = "events";
+/// More than a commit ever has.
+const EVENTS_OF_ONE_COMMIT: i64 = 10_000;
 
 /// Appends all rows of an array.
 pub(super) const INSERT: Bulk = Bulk {
@@ -211,6 +214,21 @@ impl Store {
         let args = vec![account_number.into(), array(sequences)?.into()];
         let sql = events_at_statement(self.engine.dialect());
         self.engine.fetch(sql, args).await?.iter().map(read).collect()
+    }
+
+    /// An event by its id, whose time tells where in the log it stands.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn find_event(&self, account_number: i64, id: EventId) -> Result<Option<Event>, StoreError> {
+        let made_at = Timestamp::from_millis(id.made_at_ms());
+        let first = self.first_event_since(account_number, made_at).await?;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence >= $2 AND sequence < $3 AND id = $4"
+        );
+        let beyond = first.saturating_add(EVENTS_OF_ONE_COMMIT);
+        let args = vec![account_number.into(), first.into(), beyond.into(), id.to_string().into()];
+        self.engine.fetch(sql, args).await?.first().map(read).transpose()
     }
 
     /// Events of an account after this number, in order, at most `limit`.

@@ -11,6 +11,7 @@ use super::row::array;
 use super::{Store, StoreError, contact, conversation, message, parked};
 use crate::domain::command::Needs;
 use crate::domain::draft::Facts;
+use crate::domain::effect::EffectStatus;
 use crate::ids::{ContactId, ConversationId};
 
 /// A statement and its values.
@@ -127,6 +128,11 @@ impl Store {
         for contact in contact::read_all(&rows)? {
             contacts.insert(contact.id);
             facts.put_contact(contact);
+        }
+        for effect in self.effects_of(&needs.runs).await? {
+            if effect.status == EffectStatus::Pending {
+                facts.put_effect(effect.id);
+            }
         }
         let threads = &needs.conversations | &unread;
         let statement = conversations_statement(dialect, account_number, &threads, &contacts)?;

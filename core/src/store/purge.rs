@@ -13,6 +13,9 @@ use crate::domain::time::Timestamp;
 /// Rows of each kind that one step removes at most.
 const STEP_ROWS: i64 = 1000;
 
+/// No upload takes as long.
+const UPLOAD_TIME: Duration = Duration::from_hours(24);
+
 /// How long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeAges {
@@ -24,12 +27,20 @@ pub struct PurgeAges {
     pub events: Duration,
     /// Deliveries to webhooks, whatever became of them.
     pub deliveries: Duration,
+    /// Runs of hooks with their logs and effects, whatever became of them.
+    pub runs: Duration,
 }
 
 impl Default for PurgeAges {
     fn default() -> Self {
         const DAY: Duration = Duration::from_hours(24);
-        Self { idempotency_records: DAY, parked_statuses: 8 * DAY, events: 30 * DAY, deliveries: 30 * DAY }
+        Self {
+            idempotency_records: DAY,
+            parked_statuses: 8 * DAY,
+            events: 30 * DAY,
+            deliveries: 30 * DAY,
+            runs: 30 * DAY,
+        }
     }
 }
 
@@ -61,6 +72,18 @@ pub(super) const EVENTS: Oldest = Oldest {
 pub(super) const DELIVERIES: Oldest =
     Oldest { table: "webhook_deliveries", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
+pub(super) const RUNS: Oldest =
+    Oldest { table: "hook_runs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+
+pub(super) const RUN_LOGS: Oldest =
+    Oldest { table: "hook_logs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+
+pub(super) const EFFECTS: Oldest = Oldest {
+    table: "hook_effects",
+    key: "run_id, ordinal",
+    which: "created_at < $1 ORDER BY created_at LIMIT $2",
+};
+
 impl Oldest {
     /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.
     pub(super) fn delete(&self, dialect: Dialect) -> String {
@@ -91,6 +114,9 @@ impl Store {
             (PARKED_STATUSES, ages.parked_statuses),
             (EVENTS, ages.events),
             (DELIVERIES, ages.deliveries),
+            (RUNS, ages.runs),
+            (RUN_LOGS, ages.runs),
+            (EFFECTS, ages.runs),
         ];
         let mut removed = 0;
         for (oldest, age) in steps {
@@ -99,6 +125,7 @@ impl Store {
             let rows: Vec<Row> = self.writer.write(sql, args).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
+        self.purge_unfinished_versions(now.minus(UPLOAD_TIME)).await?;
         Ok(removed)
     }
 }

@@ -17,6 +17,8 @@ pub struct ServerSecrets {
     pub cursor_key: [u8; 32],
     /// Names this installation in memory that others may use too, and authenticates what it keeps there.
     pub shared_memory_key: [u8; 32],
+    /// Seals what plugins were compiled to.
+    pub artefact_key: [u8; 32],
 }
 
 impl std::fmt::Debug for ServerSecrets {
@@ -31,6 +33,7 @@ impl ServerSecrets {
         Ok(Self {
             cursor_key: secret(engine, writer, "cursor_key").await?,
             shared_memory_key: secret(engine, writer, "shared_memory_key").await?,
+            artefact_key: secret(engine, writer, "artefact_key").await?,
         })
     }
 }

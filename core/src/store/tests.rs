@@ -11,6 +11,7 @@ mod log;
 mod nouns;
 mod pages;
 mod plans;
+mod plugins;
 mod postgres;
 mod postgres_plans;
 mod sqlite;

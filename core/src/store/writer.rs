@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Outcome, Work};
-use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_lost, refuses};
+use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_deadlock, is_lost, refuses};
 use super::{CycleCommit, StoreError};
 
 /// Jobs that may wait; further callers wait for room.
@@ -61,7 +61,16 @@ impl Writer {
 
     /// Writes several statements durably, together or not at all, and returns the rows of the first.
     pub(super) async fn write_all(&self, statements: Vec<(Sql, Vec<Arg>)>) -> Result<Vec<Row>, StoreError> {
-        self.queue(Work::Script(statements)).await
+        self.write_script(statements, 0).await
+    }
+
+    /// The same, and returns the rows of the statement at this place.
+    pub(super) async fn write_script(
+        &self,
+        statements: Vec<(Sql, Vec<Arg>)>,
+        answer: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.queue(Work::Script { statements, answer }).await
     }
 
     /// Writes one account's commit durably.
@@ -137,7 +146,7 @@ impl Task {
                     });
                 }
             }
-            Err(error) if refuses(&error) && jobs.len() > 1 => {
+            Err(error) if (refuses(&error) || is_deadlock(&error)) && jobs.len() > 1 => {
                 for job in jobs {
                     Box::pin(self.settle(vec![job])).await;
                 }
@@ -175,11 +184,12 @@ impl Task {
             Err(error) => {
                 let undone = !is_lost(&error) && connection.rollback().await.is_ok();
                 // A refusal is for the caller to log, who knows what the rows were.
-                if !refuses(&error) {
+                let well = refuses(&error) || is_deadlock(&error);
+                if !well {
                     self.failed(&error);
                 }
                 // After any other fault the next transaction begins on a fresh connection.
-                self.connection = (undone && refuses(&error)).then_some(connection);
+                self.connection = (undone && well).then_some(connection);
                 Err(error)
             }
         }
@@ -220,7 +230,7 @@ fn take_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
         .take(BATCH_JOBS)
         .take_while(|job| match &job.work {
             Work::Commit(commit) => accounts.insert(commit.account_number),
-            Work::Statement { .. } | Work::Script(_) => true,
+            Work::Statement { .. } | Work::Script { .. } => true,
         })
         .count();
     waiting.drain(..length).collect()

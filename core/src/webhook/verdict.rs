@@ -18,9 +18,16 @@ use crate::ports::Receipt;
 pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> Receipt {
     let status = answer.status;
     let code = Some(status.as_u16());
-    let ended = |outcome, error: &str| Receipt { outcome, status_code: code, error: Some(error.into()) };
+    let ended = |outcome, error: &str| Receipt {
+        outcome,
+        status_code: code,
+        error: Some(error.into()),
+        report: None,
+    };
     match status {
-        _ if status.is_success() => Receipt { outcome: Outcome::Delivered, status_code: code, error: None },
+        _ if status.is_success() => {
+            Receipt { outcome: Outcome::Delivered, status_code: code, error: None, report: None }
+        }
         StatusCode::GONE => ended(Outcome::Gone, "the receiver answered 410: the subscription is paused"),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16()))

@@ -230,6 +230,7 @@ pub(super) async fn run(
         query = match arg {
             Arg::Int(value) => query.bind(value),
             Arg::Text(value) => query.bind(value),
+            Arg::Bytes(value) => query.bind(Vec::from(value)),
         };
     }
     answered(query.fetch_all(connection)).await

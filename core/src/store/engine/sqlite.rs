@@ -126,6 +126,7 @@ pub(super) async fn run(
         query = match arg {
             Arg::Int(value) => query.bind(value),
             Arg::Text(value) => query.bind(value),
+            Arg::Bytes(value) => query.bind(Vec::from(value)),
         };
     }
     query.fetch_all(connection).await

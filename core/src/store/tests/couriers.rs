@@ -37,7 +37,7 @@ fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
     let made_at = 5_000 + i64::try_from(n).unwrap();
     Delivery {
         id: DeliveryId::from_bits(ulid(made_at, n)),
-        subscription_id: SubscriptionId::from_bits(1),
+        subscriber: SUBSCRIBER,
         organisation_id: OrganisationId::from_bits(1),
         account: owner.number,
         sequence,
@@ -80,7 +80,7 @@ async fn take_in(store: &Store, owner: &Owner, (from, to): (i64, i64), rows: &[D
 }
 
 async fn open(store: &Store, owner: &Owner) -> Vec<Delivery> {
-    store.open_deliveries(SubscriptionId::from_bits(1), owner.number, 0, 100).await.unwrap()
+    store.open_deliveries(SUBSCRIBER, owner.number, 0, 100).await.unwrap()
 }
 
 async fn listed(store: &Store, query: &DeliveryQuery) -> Vec<Delivery> {
@@ -167,7 +167,7 @@ async fn events_are_taken_in_once_and_none_is_skipped() {
     let place = store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
     assert_eq!(place, Some(CourierPlace { cursor: 3, head: 3 }));
     assert!(take_in(&store, &owner, (3, 9), &[]).await);
-    let after_the_first = store.open_deliveries(SubscriptionId::from_bits(1), owner.number, 1, 100);
+    let after_the_first = store.open_deliveries(SUBSCRIBER, owner.number, 1, 100);
     assert_eq!(after_the_first.await.unwrap(), rows[1..]);
 }
 
@@ -234,7 +234,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     let (oldest, capped) = store.oldest_deliveries(&filter, 2).await.unwrap();
     assert!(capped && oldest == [rows[0].id, rows[1].id]);
     let reopened = store.reopen(&oldest, at(9_000), None).await.unwrap();
-    assert_eq!(reopened, [(rows[0].subscription_id, owner.number); 2]);
+    assert_eq!(reopened, [(rows[0].subscriber, owner.number); 2]);
     let open_again = open(&store, &owner).await;
     assert_eq!(open_again.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0].id, rows[1].id]);
     for row in &open_again {

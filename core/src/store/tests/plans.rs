@@ -6,14 +6,15 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
 use crate::domain::page::{
     ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, Limit, MessageQuery, Position,
+    RunLogQuery, RunQuery,
 };
-use crate::ids::{DeliveryId, SubscriptionId};
+use crate::ids::{DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
 use crate::store::CourierWork;
 use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, courier, delivery, event, facts,
-    message as messages, parked, purge, queue,
+    account, contact as contacts, conversation as conversations, courier, delivery, effect, event, facts,
+    message as messages, parked, purge, queue, run,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -103,6 +104,56 @@ pub(super) fn delivery_query(bits: u32) -> DeliveryQuery {
     DeliveryQuery { filter, limit: Limit::default(), after: when(bits, 5, DeliveryId::from_bits(1)) }
 }
 
+pub(super) fn run_query(bits: u32) -> RunQuery {
+    RunQuery {
+        plugin_id: PluginId::from_bits(1),
+        status: when(bits, 0, DeliveryStatus::Dead),
+        created_after: when(bits, 1, at(1)),
+        created_before: when(bits, 2, at(2)),
+        limit: Limit::default(),
+        after: when(bits, 3, RunId::from_bits(1)),
+    }
+}
+
+pub(super) fn run_log_query(bits: u32) -> RunLogQuery {
+    RunLogQuery {
+        plugin_id: PluginId::from_bits(1),
+        run_id: when(bits, 0, RunId::from_bits(1)),
+        limit: Limit::default(),
+        after: when(bits, 1, RunLogId::from_bits(1)),
+    }
+}
+
+#[tokio::test]
+async fn runs_and_logs_walk_indices() {
+    let (store, _guard) = sqlite().await;
+    for bits in 0..1 << 4 {
+        let query = run_query(bits);
+        assert_walk(&plan(&store, run::page_statement(&query)).await, &query);
+    }
+    for bits in 0..1 << 2 {
+        let query = run_log_query(bits);
+        assert_walk(&plan(&store, run::log_page_statement(&query)).await, &query);
+    }
+    let id = || Arg::from("plg_1");
+    let gate = vec!["[]".into(), id(), "t".into(), 1.into(), 1.into(), 1.into()];
+    for (sql, args) in [
+        (run::open_statement(), vec![id(), 1.into(), 1.into(), 1.into()]),
+        (effect::pending_statement(), vec![1.into(), 1.into()]),
+        (effect::of_runs_statement(Dialect::Sqlite), vec!["[]".into()]),
+        (Dialect::Sqlite.bulk(&run::GATE), gate),
+        (Dialect::Sqlite.bulk(&run::RECORD), vec!["[]".into(), id(), "t".into()]),
+        (Dialect::Sqlite.bulk(&effect::SETTLE), vec!["[]".into()]),
+        (purge::RUNS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
+        (purge::RUN_LOGS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
+        (purge::EFFECTS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
+    ] {
+        let plan = plan(&store, (sql, args)).await;
+        let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
+        assert!(!plan.lines().any(scans), "{plan}");
+    }
+}
+
 #[tokio::test]
 async fn couriers_walk_indices() {
     let (store, _guard) = sqlite().await;
@@ -179,6 +230,7 @@ async fn facts_are_found_through_indices() {
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
         unread: [text("w")].into(),
+        ..Needs::default()
     };
     let mut plans = String::new();
     for statement in [

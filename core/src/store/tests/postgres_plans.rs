@@ -6,20 +6,22 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::plans::{contact_query, conversation_query, delivery_query, message_query};
+use super::plans::{
+    contact_query, conversation_query, delivery_query, message_query, run_log_query, run_query,
+};
 use super::*;
 use crate::domain::command::Needs;
 use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
-    contact as contacts, conversation as conversations, delivery, event, facts, message as messages, purge,
-    queue,
+    contact as contacts, conversation as conversations, delivery, effect, event, facts, message as messages,
+    purge, queue, run,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
 const SORTED_MAX: f64 = 500.0;
 /// The tables that grow.
-const BIG: [&str; 7] = [
+const BIG: [&str; 10] = [
     "messages",
     "conversations",
     "contacts",
@@ -27,6 +29,9 @@ const BIG: [&str; 7] = [
     "parked_statuses",
     "idempotency_records",
     "webhook_deliveries",
+    "hook_runs",
+    "hook_logs",
+    "hook_effects",
 ];
 
 /// 50 accounts; the first has a third of the 20 000 conversations and 60 000 messages. One message
@@ -54,6 +59,13 @@ INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26,
     'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
     CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, CASE WHEN n % 67 = 0 THEN at END, at, at
     FROM threads, generate_series(1, 2) m;
+INSERT INTO hook_runs SELECT 'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'), 'org_1', account, n,
+    'evt_' || m || n, 'message.created', contact, CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1,
+    CASE WHEN n % 67 = 0 THEN at END, 'plv_1', 1, 1, 1, 1, at, at FROM threads, generate_series(1, 2) m;
+INSERT INTO hook_logs SELECT 'rlg_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'),
+    'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plv_1', 1, '[]', at FROM threads, generate_series(1, 2) m;
+INSERT INTO hook_effects SELECT 'run_' || lpad((100000 + n)::text, 26, '0'), m, account, n, '{}',
+    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'done' END, NULL, NULL, NULL, at FROM threads, generate_series(1, 2) m;
 INSERT INTO nodes VALUES ('nod_1', 'http://a', 1);
 ANALYZE";
 
@@ -74,6 +86,7 @@ async fn plans(connection: &mut PgConnection, (sql, args): &(String, Vec<Arg>)) 
         values.push(match arg {
             Arg::Int(value) => value.map_or_else(|| "NULL".into(), |value| value.to_string()),
             Arg::Text(value) => value.as_ref().map_or_else(|| "NULL".into(), |value| format!("'{value}'")),
+            Arg::Bytes(_) => panic!("no plan depends on bytes"),
         });
     }
     let listed =
@@ -188,6 +201,35 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
     assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
 }
 
+#[tokio::test]
+async fn what_hooks_ask_walks_an_index_in_big_tables_too() {
+    let (mut connection, _guard) = filled().await;
+    let c = &mut connection;
+    let mut found = Vec::new();
+    for bits in 0..1 << 4 {
+        let query = run_query(bits);
+        found.extend(faults_of(c, &format!("{query:?}"), run::page_statement(&query)).await);
+    }
+    for bits in 0..1 << 2 {
+        let query = run_log_query(bits);
+        found.extend(faults_of(c, &format!("{query:?}"), run::log_page_statement(&query)).await);
+    }
+    let id = || Arg::from("plg_00000000000000000000000001");
+    let runs = || Arg::from("[\"run_00000000000000000000100001\"]");
+    for (what, sql, args) in [
+        ("what is owed", run::open_statement(), vec![id(), 7.into(), 1.into(), 100.into()]),
+        ("what is to be done", effect::pending_statement(), vec![7.into(), 100.into()]),
+        ("effects of runs", effect::of_runs_statement(Dialect::Postgres), vec![runs()]),
+    ] {
+        found.extend(faults_of(c, what, (sql, args)).await);
+    }
+    for oldest in [purge::RUNS, purge::RUN_LOGS, purge::EFFECTS] {
+        let old = (oldest.delete(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]);
+        found.extend(faults_of(c, "purge", old).await);
+    }
+    assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
+}
+
 /// What a cycle asks for.
 fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
     let needs = Needs {
@@ -197,6 +239,7 @@ fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
         unread: [text("w")].into(),
+        ..Needs::default()
     };
     let engine = Dialect::Postgres;
     [

@@ -1,0 +1,227 @@
+//! The breaker of a hook (contract, section 10): when at least half of at least twenty runs within five
+//! minutes fail, it is paused, and one run is tried each minute until one succeeds; after a day of that it
+//! is disabled.
+//!
+//! Invariant: what is held back has not been tried, and uses up no attempt.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// Over which the runs are counted.
+const WINDOW: Duration = Duration::from_mins(5);
+/// Runs that are enough to judge by.
+const RUNS_MIN: u32 = 20;
+/// Pause before each probe.
+const PROBE_EVERY: Duration = Duration::from_mins(1);
+/// A hook that stays paused for so long is disabled.
+const PAUSED_MAX: Duration = Duration::from_hours(24);
+/// Runs within so much time are forgotten together.
+const SLICE: Duration = Duration::from_secs(5);
+
+/// What an outcome has brought about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    None,
+    /// It is paused from now on.
+    Paused,
+    /// It is well again.
+    Recovered,
+    /// It was paused for too long.
+    GivenUp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    begin: Timestamp,
+    runs: u32,
+    failed: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    since: Timestamp,
+    until: Timestamp,
+    probing: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct FailureRate {
+    slices: VecDeque<Slice>,
+    pause: Option<Pause>,
+}
+
+impl FailureRate {
+    /// Of a hook that has been paused since then; a restarted server goes on probing.
+    #[must_use]
+    pub fn paused(since: Timestamp, now: Timestamp) -> Self {
+        let until = since.plus(PROBE_EVERY).max(now);
+        Self { slices: VecDeque::new(), pause: Some(Pause { since, until, probing: false }) }
+    }
+
+    /// Whether everything may be tried.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.pause.is_none()
+    }
+
+    /// When to ask again; `None` while everything may be tried.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.pause.map(|pause| pause.until)
+    }
+
+    /// Lets one run go, or not.
+    pub fn take(&mut self, now: Timestamp) -> bool {
+        let Some(pause) = &mut self.pause else { return true };
+        if now < pause.until {
+            return false;
+        }
+        pause.probing = true;
+        // A probe of which nothing is heard until then is taken for lost.
+        pause.until = now.plus(PROBE_EVERY);
+        true
+    }
+
+    /// A run was not made after all.
+    pub fn give_back(&mut self, now: Timestamp) {
+        if let Some(pause) = &mut self.pause
+            && pause.probing
+        {
+            pause.probing = false;
+            pause.until = now;
+        }
+    }
+
+    /// A run succeeded, or the hook answered that it will never take the event.
+    pub fn note_well(&mut self, now: Timestamp) -> Turn {
+        if self.pause.is_some_and(|pause| pause.probing) {
+            *self = Self::default();
+            return Turn::Recovered;
+        }
+        self.count(now, false);
+        Turn::None
+    }
+
+    /// A run failed.
+    pub fn note_failure(&mut self, now: Timestamp) -> Turn {
+        let Some(pause) = &mut self.pause else {
+            self.count(now, true);
+            let (runs, failed) = self.slices.iter().fold((0_u32, 0_u32), |(runs, failed), one| {
+                (runs.saturating_add(one.runs), failed.saturating_add(one.failed))
+            });
+            if runs < RUNS_MIN || failed.saturating_mul(2) < runs {
+                return Turn::None;
+            }
+            self.slices.clear();
+            self.pause = Some(Pause { since: now, until: now.plus(PROBE_EVERY), probing: false });
+            return Turn::Paused;
+        };
+        if !pause.probing {
+            // One of those that were under way when it was paused.
+            return Turn::None;
+        }
+        pause.probing = false;
+        pause.until = now.plus(PROBE_EVERY);
+        if pause.since.plus(PAUSED_MAX) <= now { Turn::GivenUp } else { Turn::None }
+    }
+
+    fn count(&mut self, now: Timestamp, failed: bool) {
+        if self.pause.is_some() {
+            return;
+        }
+        while self.slices.front().is_some_and(|slice| slice.begin.plus(WINDOW) <= now) {
+            self.slices.pop_front();
+        }
+        if self.slices.back().is_none_or(|slice| slice.begin.plus(SLICE) <= now) {
+            self.slices.push_back(Slice { begin: now, runs: 0, failed: 0 });
+        }
+        if let Some(slice) = self.slices.back_mut() {
+            slice.runs = slice.runs.saturating_add(1);
+            slice.failed = slice.failed.saturating_add(u32::from(failed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn paused() -> FailureRate {
+        let mut rate = FailureRate::default();
+        let turns: Vec<Turn> = (0..20).map(|n| rate.note_failure(at(n))).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == Turn::Paused), Some(19));
+        rate
+    }
+
+    #[test]
+    fn half_of_twenty_within_five_minutes_pause_it() {
+        let mut rate = FailureRate::default();
+        for n in 0..30 {
+            let turn = if n % 3 == 0 { rate.note_failure(at(n)) } else { rate.note_well(at(n)) };
+            assert_eq!(turn, Turn::None, "a third of them failed");
+        }
+        let mut slow = FailureRate::default();
+        for n in 0..100 {
+            assert_eq!(slow.note_failure(at(n * 16)), Turn::None, "19 within five minutes");
+        }
+        paused();
+    }
+
+    #[test]
+    fn a_probe_each_minute_until_one_succeeds() {
+        let mut rate = paused();
+        assert_eq!((rate.until(), rate.take(at(78))), (Some(at(79)), false));
+        // Stragglers change nothing.
+        assert_eq!((rate.note_well(at(20)), rate.note_failure(at(20))), (Turn::None, Turn::None));
+        assert!(rate.take(at(79)) && !rate.take(at(79)));
+        assert_eq!(rate.note_failure(at(80)), Turn::None);
+        assert!(!rate.take(at(139)) && rate.take(at(140)));
+        rate.give_back(at(141));
+        assert!(rate.take(at(141)));
+        assert_eq!(rate.note_well(at(142)), Turn::Recovered);
+        assert!(rate.is_closed() && rate.take(at(142)));
+        assert_eq!(rate.note_failure(at(143)), Turn::None, "it counts afresh");
+    }
+
+    #[test]
+    fn after_a_day_it_is_given_up() {
+        let (mut rate, mut now, mut probes) = (FailureRate::paused(at(0), at(5)), 5, 0);
+        let turn = loop {
+            if rate.take(at(now)) {
+                probes += 1;
+                let turn = rate.note_failure(at(now));
+                if turn != Turn::None {
+                    break turn;
+                }
+            }
+            now += 1;
+        };
+        assert_eq!((turn, probes, now), (Turn::GivenUp, 24 * 60, 24 * 3600));
+    }
+
+    proptest! {
+        /// While it is paused fewer than two runs go in any minute.
+        #[test]
+        fn what_is_paused_is_not_hammered(steps in proptest::collection::vec(0_i64..40, 1..200)) {
+            let (mut rate, mut now, mut last) = (paused(), 19, 19);
+            for step in steps {
+                now += step;
+                if rate.take(at(now)) {
+                    prop_assert!(now - last >= 60, "{last} {now}");
+                    last = now;
+                    rate.note_failure(at(now));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The law of parallel runs: what is taken is what some order would have left.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn key(n: u8) -> Arc<str> {
+    format!("{}/{n}", n % 3).into()
+}
+
+fn value(n: u8) -> Arc<[u8]> {
+    n.to_string().into_bytes().into()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Get(u8),
+    List(u8),
+    Put(u8, u8),
+    Delete(u8),
+    Add(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u8..9).prop_map(Step::Get),
+        (0_u8..3).prop_map(Step::List),
+        (0_u8..9, any::<u8>()).prop_map(|(k, v)| Step::Put(k, v)),
+        (0_u8..9).prop_map(Step::Delete),
+        (0_u8..9).prop_map(Step::Add),
+    ]
+}
+
+/// A run whose writes depend on all that it has read: a digest of it goes into every value put.
+fn run(seen: &KvMap, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
+    let (mut reads, mut writes, mut digest) = (KvReads::default(), Vec::new(), 0_u8);
+    for step in steps {
+        match step {
+            Step::Get(k) => {
+                let found = seen
+                    .get(&key(*k))
+                    .map_or(1, |value| value.iter().fold(7_u8, |a, b| a.wrapping_mul(31).wrapping_add(*b)));
+                digest = digest.wrapping_mul(17).wrapping_add(found);
+                reads.keys.insert(key(*k));
+            }
+            Step::List(p) => {
+                let prefix: Arc<str> = format!("{p}/").into();
+                for name in below(seen, &prefix) {
+                    digest = name.bytes().fold(digest, |a, b| a.wrapping_mul(31).wrapping_add(b));
+                }
+                reads.prefixes.insert(prefix);
+            }
+            Step::Put(k, v) => writes.push(KvWrite::Put(key(*k), value(v.wrapping_add(digest)))),
+            Step::Delete(k) => writes.push(KvWrite::Delete(key(*k))),
+            Step::Add(k) => writes.push(KvWrite::Add(key(*k), 1)),
+        }
+    }
+    (reads, writes)
+}
+
+proptest! {
+    /// Runs that all saw the same beginning are taken one after another; those that are refused run
+    /// again on what is there. The end is that of running them one by one in the order of taking.
+    #[test]
+    fn what_is_taken_is_serial(runs in proptest::collection::vec(proptest::collection::vec(step(), 0..6), 0..8)) {
+        let mut kv: Kv = (0..4).map(|n| (key(n), value(n))).collect();
+        let mut serial = kv.clone();
+        let mut waiting: Vec<_> = runs.iter().collect();
+        while !waiting.is_empty() {
+            let seen = kv.clone();
+            let mut refused = Vec::new();
+            for steps in waiting {
+                let (reads, writes) = run(seen.map(), steps);
+                if kv.take(&seen, &reads, &writes).is_some() {
+                    let (_, alone) = run(&serial.map().clone(), steps);
+                    prop_assert!(serial.take(&serial.clone(), &KvReads::default(), &alone).is_some());
+                } else {
+                    refused.push(steps);
+                }
+            }
+            waiting = refused;
+        }
+        prop_assert!(kv.map() == serial.map());
+        prop_assert_eq!(kv.bytes(), kv.map().iter().map(|(k, v)| k.len() + v.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn additions_never_conflict(counts in proptest::collection::vec(-5_i64..5, 0..50)) {
+        let mut kv = Kv::default();
+        let seen = kv.clone();
+        for count in &counts {
+            prop_assert!(kv.take(&seen, &KvReads::default(), &[KvWrite::Add(key(0), *count)]).is_some());
+        }
+        let total = kv.map().get(&key(0)).map_or(0, |value| counter(value).unwrap());
+        prop_assert_eq!(total, counts.iter().sum::<i64>());
+    }
+}
+
+#[test]
+fn the_quota_holds_and_what_exceeds_it_can_be_mended() {
+    let mut kv = Kv::default();
+    let big: Arc<[u8]> = vec![0; QUOTA_BYTES / 2].into();
+    let none = KvReads::default();
+    let put = |kv: &mut Kv, n| kv.take(&Kv::default(), &none, &[KvWrite::Put(key(n), big.clone())]);
+    assert!(put(&mut kv, 1).is_some());
+    assert!(put(&mut kv, 2).is_none() && kv.map().len() == 1, "two keys are beyond the quota");
+    let swap = [KvWrite::Delete(key(1)), KvWrite::Put(key(2), big.clone())];
+    assert_eq!(kv.take(&Kv::default(), &none, &swap).unwrap().len(), 2);
+    assert!(kv.take(&Kv::default(), &none, &[KvWrite::Add(key(2), 1)]).is_none(), "that is no counter");
+}

@@ -1,0 +1,394 @@
+//! A plugin: a tenant's component that gets events, and the versions of it.
+//!
+//! Invariants: it gets events exactly while it is enabled, has an active version and was not disabled;
+//! a paused one gets a probe now and then. Secrets are written and never shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::account::{PhoneNumberId, Secret};
+use super::event::EventTypes;
+use super::time::Timestamp;
+use crate::ids::{OrganisationId, PluginId, PluginVersionId};
+
+/// Characters of a name.
+pub const NAME_CHARS: RangeInclusive<usize> = 1..=100;
+/// Characters of a description.
+pub const DESCRIPTION_CHARS: RangeInclusive<usize> = 1..=1000;
+/// Entries of `config`, and of `secrets`.
+pub const ENTRIES_MAX: usize = 64;
+/// Characters of a key of `config` or `secrets`.
+pub const ENTRY_KEY_CHARS: RangeInclusive<usize> = 1..=128;
+/// Bytes of all keys and values of `config`, and of `secrets`.
+pub const ENTRIES_BYTES_MAX: usize = 32 * 1024;
+/// Hosts that a plugin may call.
+pub const HOSTS_MAX: usize = 32;
+/// Accounts that a plugin may name.
+pub const ACCOUNTS_MAX: usize = 100;
+/// Plugins of one organisation.
+pub const PLUGINS_MAX: usize = 50;
+/// Versions that a plugin keeps; the oldest that is neither active nor the one before goes first.
+pub const VERSIONS_KEPT: usize = 10;
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// Something that a component may import.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Capability { $($(#[$doc])* $name,)* }
+
+        impl Capability {
+            /// All of them, in the contract's order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The contract's word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// Reads the contract's word.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == text)
+            }
+
+            fn bit(self) -> u16 {
+                let place = Self::ALL.iter().position(|known| *known == self);
+                let place = place.and_then(|place| u32::try_from(place).ok());
+                place.and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// Lines of log.
+    Log = "log",
+    /// The plugin's own settings.
+    Config = "config",
+    /// The plugin's own secrets.
+    Secrets = "secrets",
+    /// Durable keys and values.
+    Kv = "kv",
+    /// Calls to the allowed hosts.
+    Http = "http",
+    /// Sending messages.
+    Messages = "messages",
+    /// Changing conversations.
+    Conversations = "conversations",
+    /// The time.
+    Clock = "clock",
+    /// Chance.
+    Random = "random",
+}
+
+/// Some of the capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// Every one.
+    #[must_use]
+    pub fn all() -> Self {
+        Capability::ALL.iter().copied().collect()
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(self, one: Capability) -> bool {
+        self.0 & one.bit() != 0
+    }
+
+    /// Each of them, in the contract's order.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |one| self.contains(*one))
+    }
+}
+
+impl FromIterator<Capability> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(some: I) -> Self {
+        Self(some.into_iter().fold(0, |bits, one| bits | one.bit()))
+    }
+}
+
+/// How a plugin fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PluginState {
+    /// Well, as far as is known.
+    Active,
+    /// Too many of its runs failed: one is tried each minute.
+    Paused,
+    /// Given up until somebody changes something.
+    Disabled,
+}
+
+impl PluginState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Disabled];
+
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Reads the contract's word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+}
+
+/// How a plugin fares, since when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How.
+    pub state: PluginState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is not active; for a human.
+    pub reason: Option<Arc<str>>,
+    /// Whether the operator disabled it, which the tenant cannot undo.
+    pub by_operator: bool,
+}
+
+impl Standing {
+    /// Active since then.
+    #[must_use]
+    pub const fn active(since: Timestamp) -> Self {
+        Self { state: PluginState::Active, since, reason: None, by_operator: false }
+    }
+
+    /// Paused because its runs fail.
+    #[must_use]
+    pub fn paused(since: Timestamp) -> Self {
+        let reason = "at least half of its runs within five minutes failed; one is tried each minute";
+        Self { state: PluginState::Paused, reason: Some(reason.into()), ..Self::active(since) }
+    }
+
+    /// Disabled because it was paused for too long.
+    #[must_use]
+    pub fn given_up(since: Timestamp) -> Self {
+        let reason =
+            "it was paused for 24 hours and no probe succeeded; activate a version that works, or enable it";
+        Self { state: PluginState::Disabled, reason: Some(reason.into()), ..Self::active(since) }
+    }
+
+    /// Disabled by the operator.
+    #[must_use]
+    pub fn forbidden(since: Timestamp, reason: Option<Arc<str>>) -> Self {
+        let reason = reason.unwrap_or_else(|| "disabled by the operator".into());
+        Self { state: PluginState::Disabled, reason: Some(reason), by_operator: true, ..Self::active(since) }
+    }
+}
+
+/// Keys and values of a tenant's own.
+pub type Entries<V> = BTreeMap<Arc<str>, V>;
+
+/// A plugin.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// `plg_…`.
+    pub id: PluginId,
+    /// The tenant.
+    pub organisation_id: OrganisationId,
+    /// For a human.
+    pub name: Arc<str>,
+    /// For a human.
+    pub description: Option<Arc<str>>,
+    /// What it wants.
+    pub events: EventTypes,
+    /// Of which numbers; `None`: of all.
+    pub accounts: Option<Arc<[PhoneNumberId]>>,
+    /// What its components may read.
+    pub config: Arc<Entries<Arc<str>>>,
+    /// What its components may read and nobody else.
+    pub secrets: Arc<Entries<Secret>>,
+    /// Whom its components may call.
+    pub allowed_hosts: Arc<[Arc<str>]>,
+    /// What its components may import; `None`: everything.
+    pub capabilities: Option<Capabilities>,
+    /// Whether its tenant wants it to run.
+    pub enabled: bool,
+    /// How it fares.
+    pub standing: Standing,
+    /// What runs.
+    pub active_version: Option<PluginVersionId>,
+    /// What ran before, kept to go back to.
+    pub previous_version: Option<PluginVersionId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it changed last.
+    pub updated_at: Timestamp,
+}
+
+/// Without config and secrets.
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// Whether it gets events, be it only to find out how it fares.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.enabled && self.active_version.is_some() && self.standing.state != PluginState::Disabled
+    }
+
+    /// Whether it wants events of this number.
+    #[must_use]
+    pub fn hears(&self, number: &PhoneNumberId) -> bool {
+        self.accounts.as_ref().is_none_or(|named| named.contains(number))
+    }
+
+    /// What its components may import. Calls need somebody who may be called.
+    #[must_use]
+    pub fn granted(&self) -> Capabilities {
+        let granted = self.capabilities.unwrap_or_else(Capabilities::all);
+        granted.iter().filter(|one| *one != Capability::Http || !self.allowed_hosts.is_empty()).collect()
+    }
+
+    /// Makes a version the one that runs; the one that ran stays to go back to. Whatever was wrong with
+    /// that one is not held against this one.
+    pub fn activate(&mut self, version: PluginVersionId, now: Timestamp) {
+        if self.active_version != Some(version) {
+            self.previous_version = self.active_version.or(self.previous_version);
+            self.active_version = Some(version);
+        }
+        self.recover(now);
+    }
+
+    /// Forgets what went wrong, but for the operator's word.
+    pub fn recover(&mut self, now: Timestamp) {
+        if !self.standing.by_operator && self.standing.state != PluginState::Active {
+            self.standing = Standing::active(now);
+        }
+    }
+}
+
+/// A component that was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginVersion {
+    /// `plv_…`.
+    pub id: PluginVersionId,
+    /// Of which plugin.
+    pub plugin_id: PluginId,
+    /// Of its bytes.
+    pub sha256: [u8; 32],
+    /// Bytes.
+    pub size: u64,
+    /// What it imports.
+    pub imports: Vec<Arc<str>>,
+    /// What it exports.
+    pub exports: Vec<Arc<str>>,
+    /// How long it took to compile.
+    pub compile_ms: u64,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+}
+
+/// A host as a plugin may name it: a name or an address in lower case, `*.` and a domain for everything below
+/// it, either with a port where that is not the scheme's own.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let name = match name.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        Some(_) => return false,
+        None => name,
+    };
+    let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(sign);
+    (1..=253).contains(&name.len()) && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn plugin() -> Plugin {
+        Plugin {
+            id: PluginId::from_bits(1),
+            organisation_id: OrganisationId::from_bits(1),
+            name: "a".into(),
+            description: None,
+            events: EventTypes::all(),
+            accounts: None,
+            config: Arc::default(),
+            secrets: Arc::default(),
+            allowed_hosts: Arc::default(),
+            capabilities: None,
+            enabled: true,
+            standing: Standing::active(Timestamp::EPOCH),
+            active_version: None,
+            previous_version: None,
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+        }
+    }
+
+    #[test]
+    fn it_runs_while_it_may_and_can() {
+        let (one, two) = (PluginVersionId::from_bits(1), PluginVersionId::from_bits(2));
+        let mut it = plugin();
+        assert!(!it.runs());
+        it.activate(one, Timestamp::EPOCH);
+        assert!(it.runs() && it.previous_version.is_none());
+        it.standing = Standing::paused(Timestamp::EPOCH);
+        assert!(it.runs());
+        it.standing = Standing::given_up(Timestamp::EPOCH);
+        assert!(!it.runs());
+        it.activate(two, Timestamp::EPOCH);
+        assert!(it.runs() && it.previous_version == Some(one));
+        it.activate(two, Timestamp::EPOCH);
+        assert_eq!((it.active_version, it.previous_version), (Some(two), Some(one)));
+        it.activate(one, Timestamp::EPOCH);
+        assert_eq!((it.active_version, it.previous_version), (Some(one), Some(two)));
+        it.standing = Standing::forbidden(Timestamp::EPOCH, None);
+        it.activate(two, Timestamp::EPOCH);
+        assert!(!it.runs(), "the operator's word stands");
+        it.standing = Standing::active(Timestamp::EPOCH);
+        it.enabled = false;
+        assert!(!it.runs());
+    }
+
+    #[test]
+    fn calls_need_somebody_who_may_be_called() {
+        let mut it = plugin();
+        assert!(!it.granted().contains(Capability::Http) && it.granted().contains(Capability::Kv));
+        it.allowed_hosts = ["example.com".into()].into();
+        assert_eq!(it.granted(), Capabilities::all());
+        it.capabilities = Some([Capability::Log].into_iter().collect());
+        assert_eq!(it.granted().iter().collect::<Vec<_>>(), [Capability::Log]);
+    }
+
+    #[test]
+    fn capabilities_are_told_apart_by_word_and_by_bit() {
+        for one in Capability::ALL {
+            assert_eq!(Capability::parse(one.as_str()), Some(*one));
+            let alone: Capabilities = [*one].into_iter().collect();
+            assert_eq!(alone.iter().collect::<Vec<_>>(), [*one]);
+        }
+        assert!(Capability::parse("files").is_none());
+    }
+
+    #[test]
+    fn hosts_are_names_without_anything_else() {
+        for host in ["example.com", "a", "hooks.slack-edge.example", "127.0.0.1:9000", "*.example.com"] {
+            assert!(is_host(host), "{host}");
+        }
+        let long = "a".repeat(64);
+        for host in
+            ["", ".", "a..b", "Example.com", "a:x", "https://a", "*", "a/b", "a_b", "é.example", &*long]
+        {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What hooks want done: the row, and every statement about it.
+//!
+//! Invariants: an effect is written with the success of its run, and settled in the transaction of the
+//! account that carries it out; one that is not pending is never carried out again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::dialect::{Bulk, Dialect, Kind};
+use super::engine::{Arg, Row};
+use super::row::{Place, array};
+use super::{Store, StoreError};
+use crate::domain::conversation::ConversationStatus;
+use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectStatus, SettledEffect};
+use crate::domain::message::{MessageKind, Outgoing};
+use crate::domain::phone::Phone;
+use crate::domain::time::Timestamp;
+use crate::ids::{ConversationId, MessageId, RunId, UserId};
+
+const TABLE: &str = "hook_effects";
+
+const COLUMNS: &str = "run_id, ordinal, effect, status, message_id, error_code, error_message";
+
+/// Adds the effects of an array, if the gate has let their batch through. One that was refused before is
+/// asked for again; one that was carried out is the same still.
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
+INSERT INTO hook_effects (run_id, ordinal, account, sequence, effect, status, created_at) \
+SELECT r.run_id, r.ordinal, r.account, r.sequence, r.effect, 'pending', r.created_at FROM {rows} \
+WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3) \
+ON CONFLICT (run_id, ordinal) DO UPDATE SET effect = excluded.effect, status = 'pending', \
+    error_code = NULL, error_message = NULL WHERE hook_effects.status = 'refused'",
+    columns: &[
+        ("run_id", Kind::Text),
+        ("ordinal", Kind::Int),
+        ("account", Kind::Int),
+        ("sequence", Kind::Int),
+        ("effect", Kind::Text),
+        ("created_at", Kind::Int),
+    ],
+};
+
+/// Settles the effects of an array.
+pub(super) const SETTLE: Bulk = Bulk {
+    text: "\
+UPDATE hook_effects SET status = r.status, message_id = r.message_id, error_code = r.error_code, \
+    error_message = r.error_message FROM {rows} \
+WHERE hook_effects.run_id = r.run_id AND hook_effects.ordinal = r.ordinal",
+    columns: &[
+        ("run_id", Kind::Text),
+        ("ordinal", Kind::Int),
+        ("status", Kind::Text),
+        ("message_id", Kind::Text),
+        ("error_code", Kind::Text),
+        ("error_message", Kind::Text),
+    ],
+};
+
+/// A row to add.
+#[derive(Debug, Serialize)]
+pub(super) struct NewEffectRow {
+    run_id: String,
+    ordinal: u32,
+    account: i64,
+    sequence: i64,
+    effect: EffectJson,
+    created_at: i64,
+}
+
+impl NewEffectRow {
+    pub(super) fn of(id: EffectId, account: i64, sequence: i64, effect: &Effect, now: Timestamp) -> Self {
+        let (run_id, ordinal) = (id.run.to_string(), id.ordinal);
+        Self { run_id, ordinal, account, sequence, effect: effect.into(), created_at: now.millis() }
+    }
+}
+
+/// A row to settle.
+#[derive(Debug, Serialize)]
+pub(super) struct SettledRow {
+    run_id: String,
+    ordinal: u32,
+    status: &'static str,
+    message_id: Option<String>,
+    error_code: Option<&'static str>,
+    error_message: Option<String>,
+}
+
+impl From<&SettledEffect> for SettledRow {
+    fn from(one: &SettledEffect) -> Self {
+        let status = if one.refusal.is_some() { EffectStatus::Refused } else { EffectStatus::Done };
+        Self {
+            run_id: one.id.run.to_string(),
+            ordinal: one.id.ordinal,
+            status: status.as_str(),
+            message_id: one.message_id.map(|id| id.to_string()),
+            error_code: one.refusal.map(EffectRefusal::code),
+            error_message: one.refusal.map(|refusal| refusal.to_string()),
+        }
+    }
+}
+
+/// An effect as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EffectJson {
+    Send {
+        to: String,
+        kind: String,
+        content: String,
+        payload: String,
+        context: Option<String>,
+    },
+    MarkRead {
+        wamid: String,
+    },
+    /// The assignee in brackets, so that nobody differs from no change.
+    Update {
+        id: String,
+        status: Option<String>,
+        assigned_to: Option<(Option<String>,)>,
+    },
+}
+
+impl From<&Effect> for EffectJson {
+    fn from(effect: &Effect) -> Self {
+        match effect {
+            Effect::Send(outgoing) => Self::Send {
+                to: outgoing.to.to_string(),
+                kind: outgoing.kind.as_str().to_owned(),
+                content: outgoing.content.to_string(),
+                payload: outgoing.payload.to_string(),
+                context: outgoing.context.as_deref().map(str::to_owned),
+            },
+            Effect::MarkRead { wamid } => Self::MarkRead { wamid: wamid.to_string() },
+            Effect::UpdateConversation { id, status, assigned_to } => Self::Update {
+                id: id.to_string(),
+                status: status.map(|status| status.as_str().to_owned()),
+                assigned_to: assigned_to.map(|user| (user.map(|user| user.to_string()),)),
+            },
+        }
+    }
+}
+
+impl EffectJson {
+    fn effect(self) -> Option<Effect> {
+        Some(match self {
+            Self::Send { to, kind, content, payload, context } => Effect::Send(Outgoing {
+                to: Phone::parse(&to)?,
+                kind: MessageKind::parse(&kind)?,
+                content: content.into(),
+                payload: payload.into(),
+                context: context.map(Arc::from),
+            }),
+            Self::MarkRead { wamid } => Effect::MarkRead { wamid: wamid.into() },
+            Self::Update { id, status, assigned_to } => Effect::UpdateConversation {
+                id: ConversationId::parse(&id).ok()?,
+                status: match status {
+                    None => None,
+                    Some(word) => Some(ConversationStatus::parse(&word)?),
+                },
+                assigned_to: match assigned_to {
+                    None => None,
+                    Some((None,)) => Some(None),
+                    Some((Some(user),)) => Some(Some(UserId::parse(&user).ok()?)),
+                },
+            },
+        })
+    }
+}
+
+fn read(row: &Row) -> Result<EffectRow, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let run = fields.text()?;
+    let at = Place { table: TABLE, id: &run };
+    let ordinal = at.count("ordinal", fields.int()?)?;
+    let effect = serde_json::from_str(&fields.text()?).ok().and_then(EffectJson::effect);
+    Ok(EffectRow {
+        id: EffectId { run: at.checked("run_id", RunId::parse(&run).ok())?, ordinal },
+        effect: at.checked("effect", effect)?,
+        status: at.checked("status", EffectStatus::parse(&fields.text()?))?,
+        message_id: match fields.opt_text()? {
+            None => None,
+            Some(id) => Some(at.checked("message_id", MessageId::parse(&id).ok())?),
+        },
+        error_code: fields.opt_text()?.map(Arc::from),
+        error_message: fields.opt_text()?.map(Arc::from),
+    })
+}
+
+/// What waits in an account, in the order of its log.
+pub(super) fn pending_statement() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM hook_effects WHERE account = $1 AND status = 'pending' \
+         ORDER BY sequence, run_id, ordinal LIMIT $2"
+    )
+}
+
+/// What some runs asked for.
+pub(super) fn of_runs_statement(dialect: Dialect) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM hook_effects WHERE run_id {} ORDER BY run_id, ordinal",
+        dialect.is_one_of(1)
+    )
+}
+
+/// Accounts that no node serves and in which something waits.
+pub(super) const UNSERVED: &str = "\
+SELECT DISTINCT e.account FROM hook_effects e JOIN accounts a ON a.number = e.account \
+WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)";
+
+fn names(runs: &BTreeSet<RunId>) -> Result<Vec<Arg>, StoreError> {
+    let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+    Ok(vec![array(&names)?.into()])
+}
+
+impl Store {
+    /// Effects that wait in an account, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn pending_effects(&self, account: i64, limit: usize) -> Result<Vec<EffectRow>, StoreError> {
+        let args = vec![account.into(), Arg::from(i64::try_from(limit).ok())];
+        self.engine.fetch(pending_statement(), args).await?.iter().map(read).collect()
+    }
+
+    /// What these runs asked for, by run and in order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn effects_of(&self, runs: &BTreeSet<RunId>) -> Result<Vec<EffectRow>, StoreError> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = of_runs_statement(self.engine.dialect());
+        self.engine.fetch(sql, names(runs)?).await?.iter().map(read).collect()
+    }
+
+    /// Short numbers of accounts that no node serves and in which effects wait.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn unserved_with_effects(&self) -> Result<Vec<i64>, StoreError> {
+        self.engine.fetch(UNSERVED, Vec::new()).await?.iter().map(|row| row.fields(TABLE).int()).collect()
+    }
+}

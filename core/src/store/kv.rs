@@ -1,0 +1,79 @@
+//! Plugins' keys and values: their rows, and the revision that they stand at.
+//!
+//! Invariant: they change only in the transaction that moves their plugin's revision on (`store/run.rs`).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::dialect::{Bulk, Kind};
+use super::row::Place;
+use super::{Store, StoreError};
+use crate::domain::kv::Kv;
+use crate::ids::PluginId;
+
+const TABLE: &str = "plugin_kv";
+
+/// Sets all keys of an array, if the gate has let their batch through.
+pub(super) const PUT: Bulk = Bulk {
+    text: "\
+INSERT INTO plugin_kv (plugin_id, key, value) SELECT $2, r.key, r.value FROM {rows} \
+WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3) \
+ON CONFLICT (plugin_id, key) DO UPDATE SET value = excluded.value",
+    columns: &[("key", Kind::Text), ("value", Kind::Text)],
+};
+
+/// Removes all keys of an array, if the gate has let their batch through.
+pub(super) const DELETE: Bulk = Bulk {
+    text: "\
+DELETE FROM plugin_kv WHERE plugin_id = $2 AND key IN (SELECT r.key FROM {rows}) \
+AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
+    columns: &[("key", Kind::Text)],
+};
+
+/// A key to set.
+#[derive(Debug, Serialize)]
+pub(super) struct PutRow<'a> {
+    key: &'a str,
+    value: String,
+}
+
+impl<'a> PutRow<'a> {
+    pub(super) fn of(key: &'a str, value: &[u8]) -> Self {
+        Self { key, value: STANDARD.encode(value) }
+    }
+}
+
+/// A key to remove.
+#[derive(Debug, Serialize)]
+pub(super) struct DeleteRow<'a> {
+    pub(super) key: &'a str,
+}
+
+impl Store {
+    /// All that a plugin keeps, and its revision; `None` when there is no such plugin.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(Kv, i64)>, StoreError> {
+        let id = plugin.to_string();
+        let mut reads = self.engine.snapshot().await?;
+        let sql = "SELECT kv_revision FROM plugin_heads WHERE plugin_id = $1";
+        let head = reads.fetch(sql, vec![id.as_str().into()]).await?;
+        let sql = "SELECT key, value FROM plugin_kv WHERE plugin_id = $1";
+        let rows = reads.fetch(sql, vec![id.as_str().into()]).await?;
+        reads.end().await?;
+        let Some(head) = head.first() else { return Ok(None) };
+        let revision = head.fields("plugin_heads").int()?;
+        let mut entries: Vec<(Arc<str>, Arc<[u8]>)> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut fields = row.fields(TABLE);
+            let (key, value) = (fields.text()?, STANDARD.decode(fields.text()?).ok());
+            let value = Place { table: TABLE, id: &id }.checked("value", value)?;
+            entries.push((key.into(), value.into()));
+        }
+        Ok(Some((entries.into_iter().collect(), revision)))
+    }
+}

@@ -1,0 +1,257 @@
+//! Plugins: their row, and every statement that reads or writes it.
+//!
+//! Invariants: a plugin begins, in the transaction that activates its first version, at the present end
+//! of the log of each account that it hears; they are read whole at start, and after that only as
+//! far as another node has changed them.
+
+mod version;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::engine::{Arg, Fields, Sql};
+use super::row::{Place, array};
+use super::{Store, StoreError};
+use crate::domain::account::{PhoneNumberId, Secret};
+use crate::domain::event::{EventType, EventTypes};
+use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginState, Standing};
+use crate::domain::time::Timestamp;
+use crate::ids::{OrganisationId, PluginId, PluginVersionId};
+
+const TABLE: &str = "plugins";
+
+const COLUMNS: &str = "id, organisation_id, name, description, events, accounts, config, secrets, \
+     allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
+     previous_version, created_at, updated_at";
+
+fn json<T: DeserializeOwned>(at: Place<'_>, column: &str, text: &str) -> Result<T, StoreError> {
+    at.checked(column, serde_json::from_str(text).ok())
+}
+
+fn texts(at: Place<'_>, column: &str, text: &str) -> Result<Vec<String>, StoreError> {
+    json(at, column, text)
+}
+
+/// Reads [`COLUMNS`].
+fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let organisation_id = OrganisationId::parse(&fields.text()?).ok();
+    let (name, description) = (fields.text()?.into(), fields.opt_text()?.map(Arc::from));
+    let events = texts(at, "events", &fields.text()?)?;
+    let events: Option<EventTypes> = events.iter().map(|word| EventType::parse(word)).collect();
+    let accounts = match fields.opt_text()? {
+        None => None,
+        Some(listed) => {
+            let listed = texts(at, "accounts", &listed)?;
+            let parsed: Option<Vec<_>> = listed.iter().map(|number| PhoneNumberId::parse(number)).collect();
+            Some(at.checked("accounts", parsed)?.into())
+        }
+    };
+    let config: BTreeMap<String, String> = json(at, "config", &fields.text()?)?;
+    let secrets: BTreeMap<String, String> = json(at, "secrets", &fields.text()?)?;
+    let hosts = texts(at, "allowed_hosts", &fields.text()?)?;
+    let capabilities = match fields.opt_text()? {
+        None => None,
+        Some(listed) => {
+            let listed = texts(at, "capabilities", &listed)?;
+            let parsed: Option<Capabilities> = listed.iter().map(|word| Capability::parse(word)).collect();
+            Some(at.checked("capabilities", parsed)?)
+        }
+    };
+    Ok(Plugin {
+        id: at.checked("id", PluginId::parse(&id).ok())?,
+        organisation_id: at.checked("organisation_id", organisation_id)?,
+        name,
+        description,
+        events: at.checked("events", events)?,
+        accounts,
+        config: Arc::new(config.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
+        secrets: Arc::new(
+            secrets.into_iter().map(|(key, value)| (key.into(), Secret::new(&value))).collect(),
+        ),
+        allowed_hosts: hosts.into_iter().map(Arc::from).collect(),
+        capabilities,
+        enabled: at.flag("enabled", fields.int()?)?,
+        standing: Standing {
+            state: at.checked("state", PluginState::parse(&fields.text()?))?,
+            since: at.time("state_since", fields.int()?)?,
+            reason: fields.opt_text()?.map(Arc::from),
+            by_operator: at.flag("by_operator", fields.int()?)?,
+        },
+        active_version: version_id(at, "active_version", fields.opt_text()?)?,
+        previous_version: version_id(at, "previous_version", fields.opt_text()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+        updated_at: at.time("updated_at", fields.int()?)?,
+    })
+}
+
+fn version_id(
+    at: Place<'_>,
+    column: &str,
+    text: Option<String>,
+) -> Result<Option<PluginVersionId>, StoreError> {
+    text.map(|text| at.checked(column, PluginVersionId::parse(&text).ok())).transpose()
+}
+
+fn text_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()).into())
+}
+
+/// The values of [`COLUMNS`], in their order.
+fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
+    let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
+    let accounts: Option<Vec<&str>> =
+        one.accounts.as_ref().map(|named| named.iter().map(PhoneNumberId::as_str).collect());
+    let capabilities: Option<Vec<&str>> =
+        one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
+    let config: BTreeMap<&str, &str> = one.config.iter().map(|(key, value)| (&**key, &**value)).collect();
+    // Its components read them, so they must be kept.
+    let secrets: BTreeMap<&str, &str> =
+        one.secrets.iter().map(|(key, value)| (&**key, value.reveal())).collect();
+    let hosts: Vec<&str> = one.allowed_hosts.iter().map(|host| &**host).collect();
+    let version = |id: Option<PluginVersionId>| id.map(|id| id.to_string());
+    Ok(vec![
+        one.id.to_string().into(),
+        one.organisation_id.to_string().into(),
+        one.name.as_ref().into(),
+        one.description.as_deref().into(),
+        array(&events)?.into(),
+        accounts.map(|named| array(&named)).transpose()?.as_deref().into(),
+        text_of(&config)?.into(),
+        text_of(&secrets)?.into(),
+        array(&hosts)?.into(),
+        capabilities.map(|some| array(&some)).transpose()?.as_deref().into(),
+        i64::from(one.enabled).into(),
+        one.standing.state.as_str().into(),
+        one.standing.since.millis().into(),
+        one.standing.reason.as_deref().into(),
+        i64::from(one.standing.by_operator).into(),
+        version(one.active_version).as_deref().into(),
+        version(one.previous_version).as_deref().into(),
+        one.created_at.millis().into(),
+        one.updated_at.millis().into(),
+    ])
+}
+
+/// Puts a plugin at the present end of the logs of accounts that it did not hear before.
+fn begin_at_the_end(one: &Plugin, newly_heard: &[i64]) -> Result<(Sql, Vec<Arg>), StoreError> {
+    let sql = "INSERT INTO courier_cursors (subscriber, account, cursor) \
+               SELECT $1, number, sequence FROM accounts WHERE number IN (SELECT value FROM heard) \
+               ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor";
+    Ok((sql.into(), vec![one.id.to_string().into(), array(newly_heard)?.into()]))
+}
+
+impl Store {
+    /// Every plugin that was not deleted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugins(&self) -> Result<Vec<Plugin>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM plugins WHERE deleted_at IS NULL ORDER BY id");
+        let rows = self.engine.fetch(sql, Vec::new()).await?;
+        rows.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+    }
+
+    /// What has changed after this revision of the directory, and what was deleted. Only for a database
+    /// that nodes share.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugin_changes(&self, after: i64) -> Result<(Vec<Plugin>, Vec<PluginId>), StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS}, deleted_at FROM plugins WHERE directory_revision > $1 ORDER BY id");
+        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
+        let (mut kept, mut deleted) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let mut fields = row.fields(TABLE);
+            let plugin = read(&mut fields)?;
+            if fields.opt_int()?.is_some() { deleted.push(plugin.id) } else { kept.push(plugin) }
+        }
+        Ok((kept, deleted))
+    }
+
+    /// Adds a plugin, which keeps nothing yet.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_plugin(&self, one: &Plugin) -> Result<(), StoreError> {
+        let places: Vec<String> = (1..=19).map(|n| format!("${n}")).collect();
+        let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
+        let head = "INSERT INTO plugin_heads (plugin_id, kv_revision, gate) VALUES ($1, 0, '')";
+        let script = vec![(sql.into(), values(one)?), (head.into(), vec![one.id.to_string().into()])];
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Writes all of a plugin's row. It begins at the present end of the logs of `newly_heard`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn update_plugin(&self, one: &Plugin, newly_heard: &[i64]) -> Result<(), StoreError> {
+        let sql = "UPDATE plugins SET name = $3, description = $4, events = $5, accounts = $6, config = $7, \
+                   secrets = $8, allowed_hosts = $9, capabilities = $10, enabled = $11, state = $12, \
+                   state_since = $13, state_reason = $14, by_operator = $15, active_version = $16, \
+                   previous_version = $17, created_at = $18, updated_at = $19 \
+                   WHERE id = $1 AND organisation_id = $2 AND deleted_at IS NULL";
+        let mut script = vec![(Sql::from(sql), values(one)?)];
+        if !newly_heard.is_empty() {
+            let (sql, args) = begin_at_the_end(one, newly_heard)?;
+            let heard = self.engine.dialect().numbers(2);
+            let sql = sql.replace("IN (SELECT value FROM heard)", &heard);
+            script.push((sql.into(), args));
+        }
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Writes how a plugin fares. What the operator said stands.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_plugin_standing(&self, id: PluginId, standing: &Standing) -> Result<(), StoreError> {
+        let sql = "UPDATE plugins SET state = $2, state_since = $3, state_reason = $4, by_operator = $5 \
+                   WHERE id = $1 AND deleted_at IS NULL AND by_operator <= $5";
+        let args = vec![
+            id.to_string().into(),
+            standing.state.as_str().into(),
+            standing.since.millis().into(),
+            standing.reason.as_deref().into(),
+            i64::from(standing.by_operator).into(),
+        ];
+        self.writer.write(sql, args).await.map(drop)
+    }
+
+    /// Deletes a plugin, its components, what it keeps and its place in every log, and gives up what it was
+    /// owed. Its runs can be purged; nobody sees them any more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_plugin(&self, id: PluginId, now: Timestamp) -> Result<(), StoreError> {
+        let name = || Arg::from(id.to_string());
+        let gone = "UPDATE plugins SET deleted_at = $2, secrets = '{}' WHERE id = $1 AND deleted_at IS NULL";
+        let parts = "DELETE FROM plugin_parts WHERE version_id IN \
+                     (SELECT v.id FROM plugin_versions v WHERE v.plugin_id = $1)";
+        let closed = "UPDATE hook_runs SET status = 'dead', next_attempt_at = NULL \
+                      WHERE plugin_id = $1 AND next_attempt_at IS NOT NULL";
+        let script = vec![
+            (gone.into(), vec![name(), now.millis().into()]),
+            ("DELETE FROM plugin_heads WHERE plugin_id = $1".into(), vec![name()]),
+            ("DELETE FROM plugin_kv WHERE plugin_id = $1".into(), vec![name()]),
+            (parts.into(), vec![name()]),
+            ("DELETE FROM plugin_versions WHERE plugin_id = $1".into(), vec![name()]),
+            ("DELETE FROM courier_cursors WHERE subscriber = $1".into(), vec![name()]),
+            (closed.into(), vec![name()]),
+        ];
+        self.writer.write_all(script).await.map(drop)
+    }
+
+    /// Tells other nodes to look at a plugin again, because its runs have changed.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn touch_plugin(&self, id: PluginId) -> Result<(), StoreError> {
+        let sql = "UPDATE plugins SET deleted_at = deleted_at WHERE id = $1";
+        self.writer.write(sql, vec![id.to_string().into()]).await.map(drop)
+    }
+}

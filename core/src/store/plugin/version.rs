@@ -1,0 +1,161 @@
+//! The versions of a plugin: their rows, and their bytes in parts.
+//!
+//! Invariant: a version is seen once all of its parts are there; what was left half-way is purged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{json, text_of};
+use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
+use crate::domain::time::Timestamp;
+use crate::ids::{PluginId, PluginVersionId};
+use crate::store::engine::{Arg, Row};
+use crate::store::row::Place;
+use crate::store::{Store, StoreError};
+
+const TABLE: &str = "plugin_versions";
+/// Bytes of a part: what a write of it adds to the waiting of others.
+const PART_BYTES: usize = 256 * 1024;
+
+const COLUMNS: &str = "id, plugin_id, sha256, size, imports, exports, compile_ms, created_at";
+
+/// Versions that were never finished, with their parts.
+const UNFINISHED: [&str; 2] = [
+    "DELETE FROM plugin_parts WHERE version_id IN \
+     (SELECT id FROM plugin_versions WHERE whole = 0 AND created_at < $1)",
+    "DELETE FROM plugin_versions WHERE whole = 0 AND created_at < $1",
+];
+
+fn read(row: &Row) -> Result<PluginVersion, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let size = |column, value: i64| at.checked(column, u64::try_from(value).ok());
+    let names = |column, text: &str| -> Result<Vec<Arc<str>>, StoreError> {
+        Ok(json::<Vec<String>>(at, column, text)?.into_iter().map(Arc::from).collect())
+    };
+    Ok(PluginVersion {
+        id: at.checked("id", PluginVersionId::parse(&id).ok())?,
+        plugin_id: at.checked("plugin_id", PluginId::parse(&fields.text()?).ok())?,
+        sha256: at.digest("sha256", &fields.text()?)?,
+        size: size("size", fields.int()?)?,
+        imports: names("imports", &fields.text()?)?,
+        exports: names("exports", &fields.text()?)?,
+        compile_ms: size("compile_ms", fields.int()?)?,
+        created_at: at.time("created_at", fields.int()?)?,
+    })
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Adds a version with its bytes, part by part.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; the version is then not seen.
+    pub async fn insert_plugin_version(&self, one: &PluginVersion, wasm: &Bytes) -> Result<(), StoreError> {
+        let names = |names: &[Arc<str>]| text_of(&names.iter().map(|name| &**name).collect::<Vec<_>>());
+        let sql = format!(
+            "INSERT INTO plugin_versions ({COLUMNS}, whole) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
+        );
+        let args = vec![
+            one.id.to_string().into(),
+            one.plugin_id.to_string().into(),
+            hex::encode(one.sha256).into(),
+            whole(one.size).into(),
+            names(&one.imports)?.into(),
+            names(&one.exports)?.into(),
+            whole(one.compile_ms).into(),
+            one.created_at.millis().into(),
+        ];
+        self.writer.write(sql, args).await?;
+        let mut rest = wasm.clone();
+        let mut part = 0_i64;
+        while !rest.is_empty() {
+            let bytes = rest.split_to(rest.len().min(PART_BYTES));
+            let sql = "INSERT INTO plugin_parts (version_id, part, bytes) VALUES ($1, $2, $3)";
+            self.writer.write(sql, vec![one.id.to_string().into(), part.into(), bytes.into()]).await?;
+            part += 1;
+        }
+        let sql = "UPDATE plugin_versions SET whole = 1 WHERE id = $1";
+        self.writer.write(sql, vec![one.id.to_string().into()]).await.map(drop)
+    }
+
+    /// A plugin's versions, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugin_versions(&self, plugin: PluginId) -> Result<Vec<PluginVersion>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM plugin_versions WHERE plugin_id = $1 AND whole = 1 ORDER BY id DESC"
+        );
+        self.engine.fetch(sql, vec![plugin.to_string().into()]).await?.iter().map(read).collect()
+    }
+
+    /// A plugin's version.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugin_version(
+        &self,
+        plugin: PluginId,
+        id: PluginVersionId,
+    ) -> Result<Option<PluginVersion>, StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM plugin_versions WHERE id = $1 AND plugin_id = $2 AND whole = 1");
+        let args = vec![id.to_string().into(), plugin.to_string().into()];
+        self.engine.fetch(sql, args).await?.first().map(read).transpose()
+    }
+
+    /// A version's bytes; `None` when it is gone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn plugin_bytes(&self, id: PluginVersionId) -> Result<Option<Bytes>, StoreError> {
+        let mut wasm = Vec::new();
+        // One by one, so that no reader is held for long.
+        for part in 0_i64.. {
+            let sql = "SELECT bytes FROM plugin_parts WHERE version_id = $1 AND part = $2";
+            let rows = self.engine.fetch(sql, vec![id.to_string().into(), part.into()]).await?;
+            let Some(row) = rows.first() else { break };
+            wasm.extend_from_slice(&row.fields("plugin_parts").bytes()?);
+        }
+        Ok((!wasm.is_empty()).then(|| wasm.into()))
+    }
+
+    /// Removes a plugin's oldest versions beyond what is kept, but for these.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn trim_plugin_versions(
+        &self,
+        plugin: PluginId,
+        spared: &[PluginVersionId],
+    ) -> Result<(), StoreError> {
+        let known = self.plugin_versions(plugin).await?;
+        let surplus = known.len().saturating_sub(VERSIONS_KEPT);
+        let old = known.iter().rev().filter(|one| !spared.contains(&one.id)).take(surplus);
+        for one in old {
+            let id = || Arg::from(one.id.to_string());
+            let script = vec![
+                ("DELETE FROM plugin_versions WHERE id = $1".into(), vec![id()]),
+                ("DELETE FROM plugin_parts WHERE version_id = $1".into(), vec![id()]),
+            ];
+            self.writer.write_all(script).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what uploads before this instant have left half-way.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn purge_unfinished_versions(&self, before: Timestamp) -> Result<(), StoreError> {
+        let args = || vec![Arg::from(before.millis())];
+        let script = UNFINISHED.iter().map(|sql| ((*sql).into(), args())).collect();
+        self.writer.write_all(script).await.map(drop)
+    }
+}

@@ -1,0 +1,235 @@
+//! Runs of hooks: their row, their lists, and the record of what became of them.
+//!
+//! Invariant: a batch of runs of one plugin is recorded whole, with what the runs changed of its keys and
+//! values, the effects that they ask for and their logs, or not at all. It is let through only if each
+//! run stands at the attempt before, and the keys and values at the revision that the runs saw.
+
+mod log;
+mod page;
+
+use serde::Serialize;
+
+use super::delivery::{self, DeliveryRow};
+use super::dialect::{Bulk, Kind};
+use super::effect::{self, NewEffectRow};
+use super::engine::{Arg, Fields, Sql};
+use super::kv::{self, DeleteRow, PutRow};
+use super::row::{Place, array};
+use super::{Store, StoreError};
+use crate::domain::delivery::Delivery;
+use crate::domain::effect::{Effect, EffectId};
+use crate::domain::kv::KvChanges;
+use crate::domain::run::{LogLine, Run, Usage};
+use crate::ids::{PluginId, PluginVersionId};
+
+pub use self::page::ReopenedRuns;
+#[cfg(test)]
+pub(super) use self::{log::page_statement as log_page_statement, page::page_statement};
+
+const TABLE: &str = "hook_runs";
+
+/// The delivery's columns.
+const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id, event_type, contact_id, \
+     status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at";
+/// What only runs have.
+const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
+
+/// Appends all rows of an array, if the subscriber's cursor has just been moved there.
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
+INSERT INTO hook_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
+    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
+SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
+    r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
+    r.created_at, r.updated_at \
+FROM {rows} WHERE EXISTS (SELECT 1 FROM courier_cursors \
+    WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
+ON CONFLICT (plugin_id, account, sequence) DO NOTHING",
+    columns: delivery::INSERT.columns,
+};
+
+/// Keeps other recorders of the plugin waiting until this one has committed.
+const LOCK: &str = "UPDATE plugin_heads SET gate = '' WHERE plugin_id = $1";
+
+/// Lets a batch through, or not.
+pub(super) const GATE: Bulk = Bulk {
+    text: "\
+UPDATE plugin_heads SET gate = $3, kv_revision = kv_revision + $5 \
+WHERE plugin_id = $2 AND ($4 < 0 OR kv_revision = $4) AND $6 = (SELECT COUNT(*) FROM {rows} \
+    JOIN hook_runs h ON h.id = r.id AND h.attempt_count = r.attempt_count - 1) \
+RETURNING kv_revision",
+    columns: &[("id", Kind::Text), ("attempt_count", Kind::Int)],
+};
+
+/// Writes how attempts ended, if the gate has let their batch through.
+pub(super) const RECORD: Bulk = Bulk {
+    text: "\
+UPDATE hook_runs SET status = r.status, attempts = r.attempts, attempt_count = r.attempt_count, \
+    tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at, \
+    version_id = COALESCE(r.version_id, hook_runs.version_id), cpu_us = r.cpu_us, wall_us = r.wall_us, \
+    host_calls = r.host_calls, memory_bytes = r.memory_bytes \
+FROM {rows} WHERE hook_runs.id = r.id \
+AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
+    columns: &[
+        ("id", Kind::Text),
+        ("status", Kind::Text),
+        ("attempts", Kind::Text),
+        ("attempt_count", Kind::Int),
+        ("tries", Kind::Int),
+        ("next_attempt_at", Kind::Int),
+        ("updated_at", Kind::Int),
+        ("version_id", Kind::Text),
+        ("cpu_us", Kind::Int),
+        ("wall_us", Kind::Int),
+        ("host_calls", Kind::Int),
+        ("memory_bytes", Kind::Int),
+    ],
+};
+
+/// How one attempt ended.
+#[derive(Debug, Clone)]
+pub struct RunRecord {
+    /// The run as the attempt leaves it.
+    pub delivery: Delivery,
+    /// What ran; `None` when nothing did.
+    pub version_id: Option<PluginVersionId>,
+    /// What that used.
+    pub usage: Usage,
+    /// What it wrote into its log.
+    pub logs: Vec<LogLine>,
+    /// What it wants done.
+    pub effects: Vec<Effect>,
+    /// Bits of the log's id.
+    pub log_bits: u128,
+}
+
+/// Runs of one plugin that are recorded together.
+#[derive(Debug)]
+pub struct RunBatch<'a> {
+    /// Whose.
+    pub plugin: PluginId,
+    /// A text that no other batch has.
+    pub token: &'a str,
+    /// The revision of the keys and values that the runs saw; `None` when they neither read nor wrote any.
+    pub kv_revision: Option<i64>,
+    /// Keys that are changed.
+    pub kv: KvChanges,
+    /// The runs.
+    pub runs: &'a [RunRecord],
+}
+
+#[derive(Debug, Serialize)]
+struct RecordRow {
+    #[serde(flatten)]
+    owed: DeliveryRow,
+    version_id: Option<String>,
+    cpu_us: i64,
+    wall_us: i64,
+    host_calls: i64,
+    memory_bytes: i64,
+}
+
+impl From<&RunRecord> for RecordRow {
+    fn from(one: &RunRecord) -> Self {
+        let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        Self {
+            owed: DeliveryRow::from(&one.delivery),
+            version_id: one.version_id.map(|id| id.to_string()),
+            cpu_us: int(one.usage.cpu_us),
+            wall_us: int(one.usage.wall_us),
+            host_calls: int(one.usage.host_calls),
+            memory_bytes: int(one.usage.memory_peak_bytes),
+        }
+    }
+}
+
+/// Reads [`OWED`] and [`OWN`].
+fn read(fields: &mut Fields<'_>) -> Result<Run, StoreError> {
+    let delivery = delivery::read(fields, TABLE)?;
+    let id = delivery.shown_id();
+    let at = Place { table: TABLE, id: &id };
+    let version_id = match fields.opt_text()? {
+        None => None,
+        Some(text) => Some(at.checked("version_id", PluginVersionId::parse(&text).ok())?),
+    };
+    let mut figure = |column| match fields.opt_int()? {
+        None => Ok(None),
+        Some(value) => at.checked(column, u64::try_from(value).ok()).map(Some),
+    };
+    let figures = [figure("cpu_us")?, figure("wall_us")?, figure("host_calls")?, figure("memory_bytes")?];
+    let usage = match figures {
+        [Some(cpu_us), Some(wall_us), Some(host_calls), Some(memory_peak_bytes)] => {
+            Some(Usage { cpu_us, wall_us, host_calls, memory_peak_bytes })
+        }
+        _ => None,
+    };
+    Ok(Run { delivery, version_id, usage })
+}
+
+/// What a courier has to bring.
+pub(super) fn open_statement() -> String {
+    format!(
+        "SELECT {OWED} FROM hook_runs WHERE plugin_id = $1 AND account = $2 \
+         AND sequence > $3 AND next_attempt_at IS NOT NULL ORDER BY sequence LIMIT $4"
+    )
+}
+
+impl Store {
+    /// Records how attempts of a plugin's runs ended; the revision of its keys and values afterwards, or
+    /// `None`, and nothing is written, when a run or the keys and values do not stand where they should.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn record_runs(&self, batch: &RunBatch<'_>) -> Result<Option<i64>, StoreError> {
+        let dialect = self.engine.dialect();
+        let plugin = batch.plugin.to_string();
+        let rows: Vec<RecordRow> = batch.runs.iter().map(RecordRow::from).collect();
+        let rows = array(&rows)?;
+        let count = i64::try_from(batch.runs.len()).unwrap_or(i64::MAX);
+        let gate = vec![
+            rows.clone().into(),
+            plugin.as_str().into(),
+            batch.token.into(),
+            batch.kv_revision.unwrap_or(-1).into(),
+            i64::from(!batch.kv.is_empty()).into(),
+            count.into(),
+        ];
+        let mut script: Vec<(Sql, Vec<Arg>)> =
+            vec![(LOCK.into(), vec![plugin.as_str().into()]), (dialect.bulk(&GATE).into(), gate)];
+        let mut add = |bulk: &Bulk, rows: String| {
+            script.push((
+                dialect.bulk(bulk).into(),
+                vec![rows.into(), plugin.as_str().into(), batch.token.into()],
+            ));
+        };
+        add(&RECORD, rows);
+        let puts: Vec<PutRow<'_>> =
+            batch.kv.iter().filter_map(|(key, value)| Some(PutRow::of(key, value.as_ref()?))).collect();
+        if !puts.is_empty() {
+            add(&kv::PUT, array(&puts)?);
+        }
+        let deletes: Vec<DeleteRow<'_>> =
+            batch.kv.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| DeleteRow { key }).collect();
+        if !deletes.is_empty() {
+            add(&kv::DELETE, array(&deletes)?);
+        }
+        let effects: Vec<NewEffectRow> = batch.runs.iter().flat_map(effects_of).collect();
+        if !effects.is_empty() {
+            add(&effect::INSERT, array(&effects)?);
+        }
+        let logs: Vec<log::NewLogRow> = batch.runs.iter().filter_map(log::NewLogRow::of).collect();
+        if !logs.is_empty() {
+            add(&log::INSERT, array(&logs)?);
+        }
+        let passed = self.writer.write_script(script, 1).await?;
+        passed.first().map(|row| row.fields("plugin_heads").int()).transpose()
+    }
+}
+
+fn effects_of(run: &RunRecord) -> impl Iterator<Item = NewEffectRow> + '_ {
+    let owed = &run.delivery;
+    run.effects.iter().zip(0_u32..).map(|(effect, ordinal)| {
+        let id = EffectId { run: owed.id.into(), ordinal };
+        NewEffectRow::of(id, owed.account, owed.sequence, effect, owed.updated_at)
+    })
+}

@@ -1,0 +1,112 @@
+//! Logs of runs: one row per attempt that wrote anything.
+
+use serde::Serialize;
+
+use crate::domain::page::{Page, RunLogQuery};
+use crate::domain::run::{LogLevel, LogLine, RunLog};
+use crate::ids::{PluginVersionId, RunId, RunLogId};
+use crate::store::dialect::{Bulk, Kind};
+use crate::store::engine::{Arg, Row};
+use crate::store::row::Place;
+use crate::store::{Store, StoreError};
+
+use super::RunRecord;
+
+const TABLE: &str = "hook_logs";
+
+/// Adds the logs of an array, if the gate has let their batch through.
+pub(super) const INSERT: Bulk = Bulk {
+    text: "\
+INSERT INTO hook_logs (id, plugin_id, run_id, version_id, attempt, lines, created_at) \
+SELECT r.id, $2, r.run_id, r.version_id, r.attempt, r.lines, r.created_at FROM {rows} \
+WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
+    columns: &[
+        ("id", Kind::Text),
+        ("run_id", Kind::Text),
+        ("version_id", Kind::Text),
+        ("attempt", Kind::Int),
+        ("lines", Kind::Text),
+        ("created_at", Kind::Int),
+    ],
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct NewLogRow<'a> {
+    id: String,
+    run_id: String,
+    version_id: String,
+    attempt: u32,
+    lines: Vec<(i64, &'static str, &'a str)>,
+    created_at: i64,
+}
+
+impl<'a> NewLogRow<'a> {
+    /// The log of a run that wrote one.
+    pub(super) fn of(run: &'a RunRecord) -> Option<Self> {
+        let version_id = run.version_id.filter(|_| !run.logs.is_empty())?;
+        Some(Self {
+            id: RunLogId::from_bits(run.log_bits).to_string(),
+            run_id: RunId::from(run.delivery.id).to_string(),
+            version_id: version_id.to_string(),
+            attempt: run.delivery.attempt_count,
+            lines: run.logs.iter().map(|line| (line.at.millis(), line.level.as_str(), &*line.text)).collect(),
+            created_at: run.delivery.updated_at.millis(),
+        })
+    }
+}
+
+/// When, level, text.
+type LineRow = (i64, String, String);
+
+fn read(row: &Row) -> Result<RunLog, StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    let line = |(ms, level, text): LineRow| {
+        let line_at = at.time("lines", ms).ok()?;
+        Some(LogLine { at: line_at, level: LogLevel::parse(&level)?, text: text.into() })
+    };
+    Ok(RunLog {
+        id: at.checked("id", RunLogId::parse(&id).ok())?,
+        run_id: at.checked("run_id", RunId::parse(&fields.text()?).ok())?,
+        version_id: at.checked("version_id", PluginVersionId::parse(&fields.text()?).ok())?,
+        attempt: at.count("attempt", fields.int()?)?,
+        lines: {
+            let lines: Option<Vec<LineRow>> = serde_json::from_str(&fields.text()?).ok();
+            at.checked("lines", lines.and_then(|lines| lines.into_iter().map(line).collect()))?
+        },
+        at: at.time("created_at", fields.int()?)?,
+    })
+}
+
+/// The statement and the values of one page, one row longer than the page.
+pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<Arg>) {
+    let mut sql = "SELECT id, run_id, version_id, attempt, lines, created_at FROM hook_logs \
+                   WHERE plugin_id = $1"
+        .to_owned();
+    let mut args = vec![Arg::from(query.plugin_id.to_string())];
+    let mut narrow = |condition: &str, value: String| {
+        args.push(value.into());
+        sql = format!("{sql} AND {condition} ${}", args.len());
+    };
+    if let Some(run) = query.run_id {
+        narrow("run_id =", run.to_string());
+    }
+    if let Some(after) = query.after {
+        narrow("id <", after.to_string());
+    }
+    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
+}
+
+impl Store {
+    /// A page of a plugin's logs, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<Page<RunLog>, StoreError> {
+        let (sql, args) = page_statement(query);
+        let rows = self.engine.fetch(sql, args).await?.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page::cut(rows, query.limit))
+    }
+}
