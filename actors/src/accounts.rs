@@ -32,6 +32,7 @@ use crate::account::{AccountMessage, Outcome, Work};
 use crate::cluster::Cluster;
 use crate::couriers::{Couriers, CouriersParts};
 use crate::directory::Directory;
+use crate::effects::Looks;
 use crate::idempotency::Claim;
 use crate::question::Render;
 use crate::resident::Resident;
@@ -160,6 +161,7 @@ pub(crate) struct Ground {
     pub(crate) graph: GraphClient,
     pub(crate) render: Arc<dyn Render>,
     pub(crate) couriers: Couriers,
+    pub(crate) looks: Looks,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) options: AccountsOptions,
@@ -190,8 +192,8 @@ pub struct AccountsParts {
     pub graph: GraphClient,
     /// Rows to bytes.
     pub render: Arc<dyn Render>,
-    /// Brings events to webhooks.
-    pub webhooks: Arc<dyn Sink>,
+    /// Brings events to whoever wants them.
+    pub sink: Arc<dyn Sink>,
     /// Bounds.
     pub options: AccountsOptions,
 }
@@ -217,7 +219,7 @@ impl Accounts {
             tasks: tasks.clone(),
             stopping: stopping.clone(),
             supervisor: supervisor.get_cell(),
-            sink: parts.webhooks,
+            sink: parts.sink,
             tenant_subscriptions: parts.options.tenant_subscriptions,
         });
         let couriers = couriers.await?;
@@ -231,12 +233,19 @@ impl Accounts {
             graph: parts.graph,
             render: parts.render,
             couriers,
+            looks: Looks::default(),
             options: parts.options,
             supervisor,
             tasks: tasks.clone(),
             stopping,
             waiting: AtomicUsize::new(0),
             streams: streams::Seats::default(),
+        }));
+        let weak = Arc::downgrade(&accounts.0);
+        accounts.0.couriers.open_effects(Box::new(move |slot| {
+            if let Some(ground) = weak.upgrade() {
+                Accounts(ground).carry_out(slot);
+            }
         }));
         let sweeper = accounts.clone();
         tasks.spawn(async move { sweeper.sweep().await });
@@ -250,6 +259,7 @@ impl Accounts {
         }
         accounts.resume_sending().await?;
         accounts.resume_couriers().await?;
+        accounts.resume_effects().await?;
         Ok(accounts)
     }
 

@@ -6,10 +6,13 @@
 
 mod courier;
 mod flight;
+mod gate;
 mod lanes;
+mod plugins;
 mod recipient;
 mod replay;
 mod roster;
+mod scribe;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +26,7 @@ use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::subscription::Subscription;
 use kabar_core::ids::MonotonicIds;
 use kabar_core::metrics::Metrics;
 use kabar_core::ports::Sink;
@@ -38,6 +42,7 @@ use crate::cluster::Cluster;
 use crate::directory::Directory;
 use crate::slot::AccountSlot;
 use courier::{Courier, CourierActor, CourierMessage};
+pub use plugins::{NewPlugin, PluginPatch, PluginRefusal, ReplayFrom, ReplayedRuns};
 use recipient::Recipient;
 pub use replay::{Replayed, ReplayedLog};
 use roster::Roster;
@@ -76,7 +81,12 @@ pub(crate) struct Shared {
     /// Held by the one who changes the roster, who takes new ids from it.
     writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
     desks: Mutex<Desks>,
+    /// Carries out what hooks ask for.
+    effects: OnceLock<CarryOut>,
 }
+
+/// Has an account look for effects that wait.
+pub(crate) type CarryOut = Box<dyn Fn(&Arc<AccountSlot>) + Send + Sync>;
 
 /// What [`Couriers::open`] needs.
 pub(crate) struct CouriersParts {
@@ -101,6 +111,9 @@ impl Couriers {
     pub(crate) async fn open(parts: CouriersParts) -> Result<Self, Unavailable> {
         let rows = parts.store.subscriptions().await;
         let rows = rows.map_err(|error| Unavailable::of(&error, "subscriptions not read"))?;
+        let plugins = parts.store.plugins().await;
+        let plugins = plugins.map_err(|error| Unavailable::of(&error, "plugins not read"))?;
+        let roster = Roster::of(rows, plugins, parts.clock.now());
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             directory: parts.directory,
@@ -112,9 +125,10 @@ impl Couriers {
             supervisor: parts.supervisor,
             sink: parts.sink,
             tenant_subscriptions: parts.tenant_subscriptions,
-            roster: ArcSwap::from_pointee(Roster::of(rows)),
+            roster: ArcSwap::from_pointee(roster),
             writing: tokio::sync::Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng()))),
             desks: Mutex::default(),
+            effects: OnceLock::new(),
         })))
     }
 
@@ -129,12 +143,23 @@ impl Couriers {
         self.0.tasks.spawn(work).await.unwrap_or(Err(Unavailable::Crashed))
     }
 
+    /// Says who carries out what hooks ask for.
+    pub(crate) fn open_effects(&self, carry_out: CarryOut) {
+        let _set_before = self.0.effects.set(carry_out);
+    }
+
+    fn carry_out(&self, slot: &Arc<AccountSlot>) {
+        if let Some(carry_out) = self.0.effects.get() {
+            carry_out(slot);
+        }
+    }
+
     /// An account has committed events of these types, the last of this number.
     pub(crate) fn ring(&self, slot: &Arc<AccountSlot>, sequence: i64, types: EventTypes) {
-        let roster = self.0.roster.load();
-        for recipient in roster.of_organisation(slot.account().organisation_id) {
+        let (roster, account) = (self.0.roster.load(), slot.account());
+        for recipient in roster.of_organisation(account.organisation_id) {
             let subscriber = recipient.get();
-            if subscriber.is_active() && subscriber.events().meets(types) {
+            if subscriber.is_active() && subscriber.events().meets(types) && subscriber.hears(&account) {
                 self.summon(recipient, slot, sequence);
             }
         }
@@ -147,6 +172,12 @@ impl Couriers {
         wanting.any(|recipient| recipient.get().is_active())
     }
 
+    /// Whether the account's tenant has a plugin.
+    pub(crate) fn has_plugins(&self, slot: &AccountSlot) -> bool {
+        let roster = self.0.roster.load();
+        roster.of_organisation(slot.account().organisation_id).any(|one| one.scribe().is_some())
+    }
+
     /// Finds who has something to bring, with the accounts' short numbers.
     pub(crate) async fn work(&self, work: CourierWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         self.0.store.courier_work(work).await
@@ -155,7 +186,8 @@ impl Couriers {
     /// Wakes the courier of this subscriber and account, starting it if need be.
     pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountSlot>) {
         let recipient = self.0.roster.load().find(subscriber).cloned();
-        if let Some(recipient) = recipient.filter(|recipient| recipient.get().is_active()) {
+        let wants = |one: &Subscriber| one.is_active() && one.hears(&slot.account());
+        if let Some(recipient) = recipient.filter(|recipient| wants(&recipient.get())) {
             self.summon(&recipient, slot, 0);
         }
     }
@@ -266,6 +298,13 @@ impl Couriers {
         if desks.get(&key).is_some_and(|found| Arc::ptr_eq(found, desk)) {
             desks.remove(&key);
         }
+        if matches!(subscriber, SubscriberId::Hook(_))
+            && !desks.keys().any(|(other, _)| other == subscriber)
+            && let Some(recipient) = self.0.roster.load().find(*subscriber)
+            && let Some(scribe) = recipient.scribe()
+        {
+            scribe.forget();
+        }
         true
     }
 
@@ -313,7 +352,9 @@ impl std::fmt::Debug for Couriers {
 }
 
 /// The subscription of a subscriber that is one.
-const fn subscription_of(subscriber: &Subscriber) -> &Arc<kabar_core::domain::subscription::Subscription> {
-    let Subscriber::Webhook(subscription) = subscriber;
-    subscription
+fn subscription_of(subscriber: &Subscriber) -> Option<Arc<Subscription>> {
+    match subscriber {
+        Subscriber::Webhook(subscription) => Some(subscription.clone()),
+        Subscriber::Hook(_) => None,
+    }
 }

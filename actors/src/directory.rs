@@ -181,7 +181,8 @@ impl Directory {
     }
 
     /// An account by the number of its row.
-    pub(crate) fn account_of_row(&self, number: i64) -> Option<Arc<AccountSlot>> {
+    #[must_use]
+    pub fn account_of_row(&self, number: i64) -> Option<Arc<AccountSlot>> {
         self.snapshot().accounts_by_row.get(&number).cloned()
     }
 
@@ -233,6 +234,11 @@ impl Directory {
     #[must_use]
     pub fn organisation(&self, id: OrganisationId) -> Option<Arc<Organisation>> {
         self.snapshot().organisations.get(&id).map(|entry| entry.get())
+    }
+
+    /// One tenant, with its budgets.
+    pub(crate) fn entry(&self, id: OrganisationId) -> Option<Arc<OrganisationEntry>> {
+        self.snapshot().organisations.get(&id).cloned()
     }
 
     /// A tenant's keys that were not revoked, newest first.

@@ -9,6 +9,7 @@ mod accounts;
 mod cluster;
 mod couriers;
 mod directory;
+mod effects;
 mod housekeeping;
 mod idempotency;
 mod pages;
@@ -22,7 +23,10 @@ pub use accounts::{
     Accounts, AccountsOptions, AccountsParts, EventStream, Place, ResidentReport, StreamFrame, Unavailable,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
-pub use couriers::{Couriers, NewSubscription, Replayed, ReplayedLog, SubscriptionPatch};
+pub use couriers::{
+    Couriers, NewPlugin, NewSubscription, PluginPatch, PluginRefusal, ReplayFrom, Replayed, ReplayedLog,
+    ReplayedRuns, SubscriptionPatch,
+};
 pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,

@@ -375,6 +375,7 @@ const fn weight(command: &Command) -> usize {
         Command::Ingest(items) => items.len(),
         Command::BeginSends { ids, .. } => ids.len(),
         Command::RecordSends(ended) => ended.len(),
+        Command::CarryOut(orders) => orders.len(),
         Command::Send(_)
         | Command::MarkRead { .. }
         | Command::PatchConversation(_)

@@ -66,6 +66,7 @@ impl Accounts {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_couriers().await;
+                let _unavailable = self.resume_effects().await;
             }
         }
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kabar_core::domain::account::Account;
+use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, LogRead};
+use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
 use kabar_core::shared_memory::PagePlace;
 use kabar_core::store::StoreError;
@@ -143,6 +146,24 @@ impl Accounts {
         })?;
         self.count(resident, &asked);
         Ok(asked)
+    }
+
+    /// A tenant's event by its id, with the account whose log it is of.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn find_event(
+        &self,
+        organisation: OrganisationId,
+        id: EventId,
+    ) -> Result<Option<(Arc<Account>, Arc<Event>)>, Unavailable> {
+        for account in self.0.directory.accounts_of(organisation) {
+            let found = self.0.store.find_event(account.number, id).await;
+            if let Some(event) = found.map_err(|error| Unavailable::of(&error, "event not read"))? {
+                return Ok(Some((account, Arc::new(event))));
+            }
+        }
+        Ok(None)
     }
 
     fn count(&self, resident: &Resident, asked: &Asked) {

@@ -150,6 +150,9 @@ impl Accounts {
             let couriers = ground.couriers.clone();
             ground.tasks.spawn(async move { couriers.take_up_all(CourierWork::OfAccount(number)).await });
         }
+        if ground.couriers.has_plugins(slot) {
+            self.carry_out(slot);
+        }
         ground.metrics.activations.inc();
         ground.metrics.residents.inc();
         Ok(resident)

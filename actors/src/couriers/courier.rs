@@ -27,6 +27,7 @@ use tokio::task::AbortHandle;
 use super::flight::{self, Ended};
 use super::lanes::{Lanes, Load};
 use super::recipient::Recipient;
+use super::scribe::{Job, Written};
 use super::{Couriers, Desk};
 use crate::slot::AccountSlot;
 
@@ -59,6 +60,8 @@ pub(super) enum CourierMessage {
     Record,
     /// These outcomes are recorded, but for those that somebody else has recorded before.
     Recorded(Vec<Delivery>, HashSet<DeliveryId>),
+    /// What became of runs of a hook.
+    Written(Box<Written>),
 }
 
 /// See the module.
@@ -111,6 +114,7 @@ impl Actor for CourierActor {
             CourierMessage::Ended(ended) => courier.take_back(*ended, &myself),
             CourierMessage::Record => courier.record(&myself),
             CourierMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
+            CourierMessage::Written(written) => courier.resume(*written),
         }
         courier.work(&myself).await;
         Ok(())
@@ -191,9 +195,15 @@ impl Courier {
         myself: &ActorRef<CourierMessage>,
     ) -> Result<(), StoreError> {
         self.fill(subscriber).await?;
+        if let Some(scribe) = self.recipient.scribe()
+            && self.lanes.open() > 0
+        {
+            scribe.prepare(&self.couriers).await?;
+        }
+        let flights_max = self.recipient.scribe().map_or(FLIGHTS_MAX, |scribe| scribe.width());
         let now = self.now();
         let mut departing = Vec::new();
-        while self.lanes.away() < FLIGHTS_MAX
+        while self.lanes.away() < flights_max
             && self.lanes.next_at().is_some_and(|at| at <= now)
             && self.recipient.breaker().take(now)
         {
@@ -218,9 +228,10 @@ impl Courier {
         for Load { delivery, event } in departing {
             let same = |event: &&Arc<Event>| event.sequence == delivery.sequence;
             let event = event.or_else(|| events.iter().find(same).cloned());
-            flight::begin(&self.couriers, subscriber.clone(), &self.slot, delivery, event, myself.clone());
+            let load = Load { delivery, event };
+            flight::begin(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
         }
-        if self.lanes.away() < FLIGHTS_MAX {
+        if self.lanes.away() < flights_max {
             let breaker = self.recipient.breaker().until();
             let due = self.lanes.next_at().map(|at| breaker.map_or(at, |until| at.max(until)));
             if let Some(at) = due {
@@ -231,8 +242,14 @@ impl Courier {
     }
 
     fn take_back(&mut self, ended: Ended, myself: &ActorRef<CourierMessage>) {
+        if let Some(scribe) = self.recipient.scribe() {
+            // The lane waits: what comes next must see what this one leaves.
+            let job = Job { ended, slot: self.slot.clone(), courier: myself.clone() };
+            return scribe.submit(&self.couriers, &self.recipient, job);
+        }
         let contact = ended.delivery.contact_id;
-        let Some(delivery) = flight::settle(&self.couriers, &self.recipient, ended) else {
+        let settled = flight::settle(&self.couriers, &self.recipient, ended);
+        let Some(delivery) = settled.map(|settled| settled.delivery) else {
             // Not tried to the end, because the server stops.
             return self.lanes.end(contact);
         };
@@ -284,6 +301,25 @@ impl Courier {
         }
         self.recording = false;
         self.record(myself);
+    }
+
+    /// Goes on where runs of a hook have come to an end.
+    fn resume(&mut self, written: Written) {
+        let Written { recorded, lost, again } = written;
+        for delivery in recorded {
+            if delivery.is_open() {
+                self.lanes.back(delivery);
+            } else {
+                self.lanes.end(delivery.contact_id);
+            }
+        }
+        for delivery in lost {
+            self.lanes.end(delivery.contact_id);
+            self.reload();
+        }
+        for load in again {
+            self.lanes.again(load);
+        }
     }
 
     /// Notes what is left to do, and leaves when that has been nothing for a while.

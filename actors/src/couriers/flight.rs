@@ -11,15 +11,19 @@ use futures_util::FutureExt as _;
 use kabar_core::cause::cause;
 use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::kv::KvReads;
+use kabar_core::domain::run::HookReport;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::ulid;
 use kabar_core::ports::{Parcel, Receipt};
+use kabar_core::store::RunRecord;
 use ractor::ActorRef;
 use rand::RngExt as _;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Couriers;
 use super::courier::CourierMessage;
+use super::lanes::Load;
 use super::recipient::Recipient;
 use crate::slot::AccountSlot;
 
@@ -31,6 +35,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// An attempt that has ended.
 pub(super) struct Ended {
     pub(super) delivery: Delivery,
+    pub(super) event: Option<Arc<Event>>,
     at: Timestamp,
     took: Duration,
     /// `None` when the server stops: the restarted one tries again.
@@ -38,25 +43,26 @@ pub(super) struct Ended {
     /// Whether the subscriber was asked at all.
     asked: bool,
     /// Shutdown waits until the outcome is recorded.
-    _unrecorded: TaskTrackerToken,
+    unrecorded: TaskTrackerToken,
 }
 
 /// Makes the attempt beside the courier, and tells it how it ended.
 pub(super) fn begin(
     couriers: &Couriers,
-    subscriber: Subscriber,
+    recipient: &Recipient,
     slot: &Arc<AccountSlot>,
-    delivery: Delivery,
-    event: Option<Arc<Event>>,
+    load: Load,
     courier: ActorRef<CourierMessage>,
 ) {
     let shared = couriers.0.clone();
-    let account = slot.account();
+    let (account, subscriber) = (slot.account(), recipient.get());
+    let kv = recipient.scribe().and_then(|scribe| scribe.seen()).unwrap_or_default();
+    let Load { delivery, event } = load;
     couriers.0.tasks.spawn(async move {
         let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
-        let receipt = if let Some(event) = event {
+        let receipt = if let Some(event) = event.clone() {
             let attempt = delivery.attempt_count.saturating_add(1);
-            let parcel = Parcel { subscriber, account, event, delivery_id: delivery.id, attempt };
+            let parcel = Parcel { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
             let attempt = async { shared.sink.deliver(parcel).await };
             let hurried = async {
                 shared.stopping.cancelled().await;
@@ -70,7 +76,7 @@ pub(super) fn begin(
             Some(forgotten())
         };
         let token = shared.tasks.token();
-        let ended = Ended { delivery, at, took: began.elapsed(), receipt, asked, _unrecorded: token };
+        let ended = Ended { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
         // A courier that is gone leaves the row open, and its successor tries again.
         let _gone = courier.cast(CourierMessage::Ended(Box::new(ended)));
     });
@@ -78,30 +84,56 @@ pub(super) fn begin(
 
 fn broken() -> Receipt {
     let error = Some("the attempt broke down inside this server".into());
-    Receipt { outcome: Outcome::Retry { after: None }, status_code: None, error }
+    Receipt { outcome: Outcome::Retry { after: None }, status_code: None, error, report: None }
 }
 
 fn forgotten() -> Receipt {
     let error = Some("the event is not kept any longer".into());
-    Receipt { outcome: Outcome::Rejected, status_code: None, error }
+    Receipt { outcome: Outcome::Rejected, status_code: None, error, report: None }
+}
+
+/// An attempt that counts.
+pub(super) struct Settled {
+    /// The delivery as the attempt leaves it.
+    pub(super) delivery: Delivery,
+    /// What a hook did besides.
+    pub(super) report: Option<Box<HookReport>>,
+    /// Shutdown waits until the outcome is recorded.
+    _unrecorded: TaskTrackerToken,
+}
+
+impl Settled {
+    /// What is written down of a run.
+    pub(super) fn record(&self, now: Timestamp) -> RunRecord {
+        let report = self.report.as_deref();
+        let done = report.filter(|_| self.delivery.status == DeliveryStatus::Delivered);
+        RunRecord {
+            delivery: self.delivery.clone(),
+            version_id: report.map(|report| report.version_id),
+            usage: report.map(|report| report.usage).unwrap_or_default(),
+            logs: report.map(|report| report.logs.clone()).unwrap_or_default(),
+            effects: done.map(|report| report.effects.clone()).unwrap_or_default(),
+            log_bits: ulid(now.millis(), rand::random()),
+        }
+    }
 }
 
 /// The delivery as the attempt leaves it; `None` when it does not count.
-pub(super) fn settle(couriers: &Couriers, recipient: &Recipient, ended: Ended) -> Option<Delivery> {
-    let Ended { mut delivery, at, took, receipt, asked, _unrecorded } = ended;
+pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: Ended) -> Option<Settled> {
+    let Ended { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
     let now = couriers.0.clock.now();
     let Some(receipt) = receipt else {
         recipient.breaker().give_back(now);
         return None;
     };
-    if !asked {
+    if asked {
+        let failed = matches!(receipt.outcome, Outcome::Retry { .. });
+        let mut breaker = recipient.breaker();
+        let turn = if failed { breaker.note_failure(now) } else { breaker.note_well(now) };
+        drop(breaker);
+        couriers.note_turn(recipient.id(), turn, now);
+    } else {
         recipient.breaker().give_back(now);
-    } else if matches!(receipt.outcome, Outcome::Retry { .. }) {
-        if recipient.breaker().note_failure(now) {
-            tracing::warn!(subscriber = %recipient.id(), "subscriber fails too often; trying it less");
-        }
-    } else if recipient.breaker().note_well() {
-        couriers.look_all(recipient.id());
     }
     let attempt = Attempt {
         at,
@@ -120,7 +152,13 @@ pub(super) fn settle(couriers: &Couriers, recipient: &Recipient, ended: Ended) -
     if receipt.outcome == Outcome::Gone {
         recipient.note_gone();
     }
-    Some(delivery)
+    // What a run that failed wanted changed is nobody's business.
+    let mut report = receipt.report;
+    if let Some(report) = report.as_deref_mut().filter(|_| delivery.status != DeliveryStatus::Delivered) {
+        report.writes.clear();
+        report.reads = KvReads::default();
+    }
+    Some(Settled { delivery, report, _unrecorded: unrecorded })
 }
 
 /// Records until it is durable or the server stops, and tells the courier.

@@ -118,6 +118,14 @@ impl Lanes {
         self.change(contact, |lane| lane.away = None);
     }
 
+    /// One that was away has not been tried after all, and may go at once.
+    pub(super) fn again(&mut self, load: Load) {
+        self.change(load.delivery.contact_id, |lane| {
+            lane.away = None;
+            lane.waiting.insert(load.delivery.sequence, load);
+        });
+    }
+
     /// One that was away is to be tried again. What waits behind it need not be at hand until then.
     pub(super) fn back(&mut self, delivery: Delivery) {
         self.change(delivery.contact_id, |lane| {

@@ -1,23 +1,36 @@
-//! A subscriber as its couriers share it: its row, and its breaker.
+//! A subscriber as its couriers share it: its row, its breaker, and of a hook who records its runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use kabar_core::domain::breaker::Breaker;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::time::Timestamp;
+
+use super::gate::Gate;
+use super::scribe::Scribe;
 
 /// See the module. There is one per subscriber for as long as it is known here.
 pub(super) struct Recipient {
     row: ArcSwap<Subscriber>,
-    breaker: Mutex<Breaker>,
+    breaker: Mutex<Gate>,
     /// It has said that it wants nothing any more, and that is not written down yet.
     gone: AtomicBool,
+    scribe: Option<Arc<Scribe>>,
 }
 
 impl Recipient {
-    pub(super) fn new(row: Subscriber) -> Self {
-        Self { row: ArcSwap::from_pointee(row), breaker: Mutex::default(), gone: AtomicBool::new(false) }
+    pub(super) fn new(row: Subscriber, now: Timestamp) -> Self {
+        let scribe = match &row {
+            Subscriber::Webhook(_) => None,
+            Subscriber::Hook(plugin) => Some(Arc::new(Scribe::new(plugin.id))),
+        };
+        Self {
+            breaker: Mutex::new(Gate::of(&row, now)),
+            row: ArcSwap::from_pointee(row),
+            gone: AtomicBool::new(false),
+            scribe,
+        }
     }
 
     pub(super) fn get(&self) -> Subscriber {
@@ -28,14 +41,20 @@ impl Recipient {
         self.row.load().id()
     }
 
-    pub(super) fn set(&self, row: Subscriber) {
+    pub(super) fn set(&self, row: Subscriber, now: Timestamp) {
+        self.breaker().follow(&row, now);
         self.row.store(Arc::new(row));
     }
 
     /// Its breaker; to be held for a moment.
-    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+    pub(super) fn breaker(&self) -> MutexGuard<'_, Gate> {
         // Nobody panics half-way through a change of it.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who records its runs, if it is a hook.
+    pub(super) const fn scribe(&self) -> Option<&Arc<Scribe>> {
+        self.scribe.as_ref()
     }
 
     pub(super) fn note_gone(&self) {

@@ -76,7 +76,7 @@ impl Couriers {
         claim: Option<Claim<Delivery>>,
     ) -> Result<Option<Delivery>, Unavailable> {
         let Some(found) = self.delivery(organisation, id).await? else { return Ok(None) };
-        if self.subscription(organisation, found.subscription_id).is_none() {
+        if !self.knows(organisation, found.subscriber) {
             return Ok(None);
         }
         let mut replayed = found;
@@ -114,22 +114,22 @@ impl Couriers {
     /// Has couriers read the rows that have been opened.
     async fn bring_again(
         &self,
-        opened: impl IntoIterator<Item = (SubscriptionId, i64)>,
+        opened: impl IntoIterator<Item = (SubscriberId, i64)>,
     ) -> Result<(), Unavailable> {
         let pairs: BTreeSet<_> = opened.into_iter().collect();
-        for (subscription, account) in &pairs {
-            self.reload(SubscriberId::Webhook(*subscription), *account);
+        for (subscriber, account) in &pairs {
+            self.reload(*subscriber, *account);
         }
         if self.0.cluster.is_shared() && !pairs.is_empty() {
             // Their couriers may be on other nodes, which look at what has changed.
-            let ids: BTreeSet<_> = pairs.iter().map(|(subscription, _)| *subscription).collect();
+            let ids: BTreeSet<_> = pairs.iter().filter_map(|(subscriber, _)| subscriber.webhook()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
             self.0.store.touch_subscriptions(&ids).await.map_err(|error| unread(&error))?;
         }
         Ok(())
     }
 
-    fn reload(&self, subscriber: SubscriberId, account: i64) {
+    pub(super) fn reload(&self, subscriber: SubscriberId, account: i64) {
         let Some(slot) = self.0.directory.account_of_row(account) else { return };
         let working = self.desks().get(&(subscriber, account)).and_then(|desk| desk.courier.get().cloned());
         if let Some(courier) = working {
@@ -183,7 +183,7 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
         let written = store.replay_deliveries(&deliveries, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
-        self.bring_again((!deliveries.is_empty()).then_some((id, account.number))).await?;
+        self.bring_again((!deliveries.is_empty()).then_some((subscriber.id(), account.number))).await?;
         Ok(Some(replayed))
     }
 }

@@ -13,6 +13,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventTypes;
+use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::{
     SIGNING_SECRETS_MAX, SigningSecret, Subscription, SubscriptionStatus,
@@ -63,26 +64,28 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn of(rows: Vec<Subscription>) -> Self {
+    pub(super) fn of(subscriptions: Vec<Subscription>, plugins: Vec<Plugin>, now: Timestamp) -> Self {
         let mut roster = Self::default();
-        for row in rows {
-            roster.put(row);
+        for row in subscriptions {
+            roster.put(Subscriber::Webhook(Arc::new(row)), now);
+        }
+        for row in plugins {
+            roster.put(Subscriber::Hook(Arc::new(row)), now);
         }
         roster
     }
 
-    fn put(&mut self, row: Subscription) {
-        let subscriber = Subscriber::Webhook(Arc::new(row));
+    pub(super) fn put(&mut self, subscriber: Subscriber, now: Timestamp) {
         if let Some(recipient) = self.find(subscriber.id()) {
-            recipient.set(subscriber);
+            recipient.set(subscriber, now);
         } else {
             let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
             self.organisations.insert(id, organisation);
-            self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber)));
+            self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber, now)));
         }
     }
 
-    fn drop(&mut self, id: SubscriberId) -> Option<Arc<Recipient>> {
+    pub(super) fn drop(&mut self, id: SubscriberId) -> Option<Arc<Recipient>> {
         let organisation = self.organisations.remove(&id)?;
         self.recipients.remove(&(organisation, id))
     }
@@ -101,6 +104,17 @@ impl Roster {
     }
 }
 
+/// A subscriber that was deleted, as its couriers meet it.
+fn stopped(subscriber: &Subscriber) -> Subscriber {
+    match subscriber {
+        Subscriber::Webhook(row) => Subscriber::Webhook(Arc::new(Subscription {
+            status: SubscriptionStatus::Disabled,
+            ..Subscription::clone(row)
+        })),
+        Subscriber::Hook(row) => Subscriber::Hook(Arc::new(Plugin { enabled: false, ..Plugin::clone(row) })),
+    }
+}
+
 fn unwritten(error: &StoreError) -> Unavailable {
     Unavailable::of(error, "subscription not written")
 }
@@ -116,7 +130,7 @@ fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
 }
 
 impl Couriers {
-    fn publish(&self, change: impl FnOnce(&mut Roster)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Roster)) {
         let mut next = Roster::clone(&self.0.roster.load());
         change(&mut next);
         self.0.roster.store(Arc::new(next));
@@ -126,7 +140,7 @@ impl Couriers {
     #[must_use]
     pub fn subscriptions_of(&self, organisation: OrganisationId) -> Vec<Arc<Subscription>> {
         let roster = self.0.roster.load();
-        let rows = roster.of_organisation(organisation).map(|one| subscription_of(&one.get()).clone());
+        let rows = roster.of_organisation(organisation).filter_map(|one| subscription_of(&one.get()));
         let mut rows: Vec<_> = rows.collect();
         rows.reverse();
         rows
@@ -141,7 +155,16 @@ impl Couriers {
     ) -> Option<Arc<Subscription>> {
         let roster = self.0.roster.load();
         let found = roster.find(SubscriberId::Webhook(id))?.get();
-        (found.organisation_id() == organisation).then(|| subscription_of(&found).clone())
+        subscription_of(&found).filter(|found| found.organisation_id == organisation)
+    }
+
+    /// Whether this is a subscriber of the tenant's.
+    pub(super) fn knows(&self, organisation: OrganisationId, id: SubscriberId) -> bool {
+        self.0.roster.load().find(id).is_some_and(|found| found.get().organisation_id() == organisation)
+    }
+
+    fn put(&self, next: &mut Roster, row: &Subscription) {
+        next.put(Subscriber::Webhook(Arc::new(row.clone())), self.0.clock.now());
     }
 
     /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
@@ -176,7 +199,7 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&subscription, now));
         let inserted = self.0.store.insert_subscription(&subscription, answer.as_ref()).await;
         inserted.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put(Subscription::clone(&subscription)));
+        self.publish(|next| self.put(next, &subscription));
         let id = SubscriberId::Webhook(subscription.id);
         // What was committed between the cursor and this moment has rung for nobody.
         self.take_up_all(CourierWork::Of(id)).await;
@@ -212,7 +235,7 @@ impl Couriers {
     async fn rewrite(&self, mut row: Subscription) -> Result<Arc<Subscription>, Unavailable> {
         row.updated_at = self.0.clock.now().max(row.updated_at);
         self.0.store.update_subscription(&row).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put(row.clone()));
+        self.publish(|next| self.put(next, &row));
         let id = SubscriberId::Webhook(row.id);
         self.look_all(id);
         if row.status == SubscriptionStatus::Active {
@@ -252,7 +275,7 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&row, now));
         let written = self.0.store.insert_signing_secret(id, &secret, until, answer.as_ref()).await;
         written.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put(Subscription::clone(&row)));
+        self.publish(|next| self.put(next, &row));
         Ok(Some(row))
     }
 
@@ -276,12 +299,10 @@ impl Couriers {
     }
 
     /// Takes a subscriber off the roster; its couriers find it stopped, and leave.
-    fn retire(&self, id: SubscriberId) {
+    pub(super) fn retire(&self, id: SubscriberId) {
         self.publish(|next| {
             if let Some(recipient) = next.drop(id) {
-                let row = Subscription::clone(subscription_of(&recipient.get()));
-                let stopped = Subscription { status: SubscriptionStatus::Disabled, ..row };
-                recipient.set(Subscriber::Webhook(Arc::new(stopped)));
+                recipient.set(stopped(&recipient.get()), self.0.clock.now());
             }
         });
         self.look_all(id);
@@ -292,15 +313,28 @@ impl Couriers {
     pub(crate) async fn follow(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
         let _turn = self.0.writing.lock().await;
         let (changed, deleted) = self.0.store.subscription_changes(after).await?;
-        let ids: Vec<_> = changed.iter().map(|row| SubscriberId::Webhook(row.id)).collect();
+        let mut ids: Vec<_> = changed.iter().map(|row| SubscriberId::Webhook(row.id)).collect();
         if !changed.is_empty() {
-            self.publish(|next| changed.into_iter().for_each(|row| next.put(row)));
+            self.publish(|next| changed.iter().for_each(|row| self.put(next, row)));
+        }
+        let (plugins, uninstalled) = self.0.store.plugin_changes(after).await?;
+        ids.extend(plugins.iter().map(|row| SubscriberId::Hook(row.id)));
+        if !plugins.is_empty() {
+            let now = self.0.clock.now();
+            self.publish(|next| {
+                for row in plugins {
+                    next.put(Subscriber::Hook(Arc::new(row)), now);
+                }
+            });
         }
         for id in &ids {
             self.tell(*id, || CourierMessage::Reload);
         }
         for id in deleted {
             self.retire(SubscriberId::Webhook(id));
+        }
+        for id in uninstalled {
+            self.retire(SubscriberId::Hook(id));
         }
         Ok(ids)
     }
@@ -315,14 +349,14 @@ impl Couriers {
                 DeliveryStatus::Pending | DeliveryStatus::Failed => {}
             }
         }
-        let known = subscription_of(&recipient.get()).clone();
+        let Some(known) = subscription_of(&recipient.get()) else { return };
         let gone = recipient.take_gone();
         if deaths == 0 && !gone && (!taken || known.dead_in_row == 0) {
             return;
         }
         let _turn = self.0.writing.lock().await;
         let noted = self.0.store.note_deaths(known.id, taken, deaths).await;
-        let row = Subscription::clone(subscription_of(&recipient.get()));
+        let row = Subscription::clone(&subscription_of(&recipient.get()).unwrap_or_else(|| known.clone()));
         match noted {
             Ok(Some((status, dead_in_row))) => {
                 let mut row = Subscription { status, dead_in_row, ..row };
@@ -338,7 +372,7 @@ impl Couriers {
                 }
                 self.publish(|next| {
                     if next.find(SubscriberId::Webhook(row.id)).is_some() {
-                        next.put(row.clone());
+                        self.put(next, &row);
                     }
                 });
                 self.look_all(SubscriberId::Webhook(row.id));

@@ -88,7 +88,7 @@ impl Ground {
     }
 
     /// Brings events to this sink.
-    pub(crate) async fn open_with(options: AccountsOptions, webhooks: Arc<dyn Sink>) -> Self {
+    pub(crate) async fn open_with(options: AccountsOptions, sink: Arc<dyn Sink>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
@@ -126,7 +126,7 @@ impl Ground {
             // Nobody listens there; nothing is sent in these tests.
             graph: GraphClient::new("http://127.0.0.1:9", "v23.0").unwrap(),
             render: Arc::new(Plain(renders.clone())),
-            webhooks,
+            sink,
             options,
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();

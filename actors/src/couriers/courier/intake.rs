@@ -51,10 +51,8 @@ impl Courier {
                 continue;
             };
             if self.loaded_to < place.cursor {
-                let Subscriber::Webhook(subscription) = subscriber;
-                let rows =
-                    self.couriers.0.store.open_deliveries(subscription.id, number, self.loaded_to, room);
-                let rows = rows.await?;
+                let store = &self.couriers.0.store;
+                let rows = store.open_deliveries(subscriber.id(), number, self.loaded_to, room).await?;
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
                 for delivery in rows {
@@ -112,11 +110,10 @@ pub(in crate::couriers) fn owed(
     event: &Event,
     now: Timestamp,
 ) -> Delivery {
-    let Subscriber::Webhook(subscription) = subscriber;
     Delivery {
         id: DeliveryId::from_bits(ids.next_bits(now.millis())),
-        subscription_id: subscription.id,
-        organisation_id: subscription.organisation_id,
+        subscriber: subscriber.id(),
+        organisation_id: subscriber.organisation_id(),
         account,
         sequence: event.sequence,
         event_id: event.id,

@@ -2,6 +2,7 @@
 
 use kabar_core::domain::delivery::{Attempt, Ladder, Outcome};
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
 use proptest::prelude::*;
 
@@ -15,7 +16,7 @@ fn load(sequence: i64, contact: u128) -> Load {
     let id = u128::try_from(sequence).unwrap();
     let delivery = Delivery {
         id: DeliveryId::from_bits(id),
-        subscription_id: SubscriptionId::from_bits(1),
+        subscriber: SubscriberId::Webhook(SubscriptionId::from_bits(1)),
         organisation_id: OrganisationId::from_bits(1),
         account: 1,
         sequence,

@@ -99,7 +99,7 @@ impl Script {
     }
 
     fn note(&self, parcel: &Parcel) -> Call {
-        let Subscriber::Webhook(subscription) = &parcel.subscriber;
+        let Subscriber::Webhook(subscription) = &parcel.subscriber else { panic!("no webhook") };
         let mut calls = self.calls.lock().unwrap();
         let mut call = Call {
             subscription: subscription.id,
@@ -136,7 +136,7 @@ impl Sink for Script {
             }
             let Turn::Answer(outcome) = turn else { panic!("as the script says") };
             self.taken.fetch_add(usize::from(outcome == Outcome::Delivered), Ordering::AcqRel);
-            Receipt { outcome, status_code: None, error: None }
+            Receipt { outcome, status_code: None, error: None, report: None }
         })
     }
 }
@@ -237,7 +237,12 @@ impl Stage {
     }
 
     pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
-        self.ground.store.open_deliveries(id, self.account(), 0, 10_000).await.unwrap().len()
+        self.ground
+            .store
+            .open_deliveries(SubscriberId::Webhook(id), self.account(), 0, 10_000)
+            .await
+            .unwrap()
+            .len()
     }
 
     pub(super) async fn place(&self, id: SubscriptionId) -> CourierPlace {

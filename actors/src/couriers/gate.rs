@@ -1,0 +1,86 @@
+//! Whether there is any use in trying a subscriber now: a webhook's breaker, or a hook's rate of failures.
+//!
+//! It decides nothing of its own: the laws are the domain's.
+
+use kabar_core::domain::breaker::Breaker;
+use kabar_core::domain::failure_rate::{FailureRate, Turn};
+use kabar_core::domain::plugin::PluginState;
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::time::Timestamp;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) enum Gate {
+    /// Of a webhook.
+    Webhook(Breaker),
+    /// Of a hook.
+    Hook(FailureRate),
+}
+
+impl Gate {
+    pub(super) fn of(subscriber: &Subscriber, now: Timestamp) -> Self {
+        match subscriber {
+            Subscriber::Webhook(_) => Self::Webhook(Breaker::default()),
+            Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
+                PluginState::Paused => FailureRate::paused(plugin.standing.since, now),
+                PluginState::Active | PluginState::Disabled => FailureRate::default(),
+            }),
+        }
+    }
+
+    /// Learns of a change of the subscriber's row: what was paused may be well again by somebody's word.
+    pub(super) fn follow(&mut self, subscriber: &Subscriber, now: Timestamp) {
+        if let (Self::Hook(rate), Subscriber::Hook(plugin)) = (&*self, subscriber) {
+            let paused = plugin.standing.state == PluginState::Paused;
+            if paused == rate.is_closed() {
+                *self = Self::of(subscriber, now);
+            }
+        }
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        match self {
+            Self::Webhook(breaker) => breaker.is_closed(),
+            Self::Hook(rate) => rate.is_closed(),
+        }
+    }
+
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Webhook(breaker) => breaker.until(),
+            Self::Hook(rate) => rate.until(),
+        }
+    }
+
+    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+        match self {
+            Self::Webhook(breaker) => breaker.take(now),
+            Self::Hook(rate) => rate.take(now),
+        }
+    }
+
+    pub(super) fn give_back(&mut self, now: Timestamp) {
+        match self {
+            Self::Webhook(breaker) => breaker.give_back(now),
+            Self::Hook(rate) => rate.give_back(now),
+        }
+    }
+
+    pub(super) fn note_well(&mut self, now: Timestamp) -> Turn {
+        match self {
+            Self::Webhook(breaker) => turned(breaker.note_well(), Turn::Recovered),
+            Self::Hook(rate) => rate.note_well(now),
+        }
+    }
+
+    pub(super) fn note_failure(&mut self, now: Timestamp) -> Turn {
+        match self {
+            Self::Webhook(breaker) => turned(breaker.note_failure(now), Turn::Paused),
+            Self::Hook(rate) => rate.note_failure(now),
+        }
+    }
+}
+
+const fn turned(has: bool, turn: Turn) -> Turn {
+    if has { turn } else { Turn::None }
+}

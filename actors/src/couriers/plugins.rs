@@ -1,0 +1,340 @@
+//! Plugins of tenants: who they are, and the changes of them.
+//!
+//! Invariants: a change is durable before it is visible, and visible before it is acknowledged; writers
+//! take turns. A plugin begins with the events after its first activation, and of a number that it did
+//! not hear before with the events after it began to.
+
+mod runs;
+mod standing;
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::event::EventTypes;
+use kabar_core::domain::plugin::{
+    Capabilities, ENTRIES_MAX, Entries, PLUGINS_MAX, Plugin, PluginVersion, Standing,
+};
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::ids::{IdSource as _, OrganisationId, PluginId, PluginVersionId};
+use kabar_core::store::{CourierWork, StoreError};
+
+use super::Couriers;
+use crate::accounts::Unavailable;
+
+pub use runs::{ReplayFrom, ReplayedRuns};
+
+/// A plugin to be made; everything is checked already.
+#[derive(Debug, Clone)]
+pub struct NewPlugin {
+    /// For a human.
+    pub name: Arc<str>,
+    /// For a human.
+    pub description: Option<Arc<str>>,
+    /// At least one type.
+    pub events: EventTypes,
+    /// Of which numbers; `None`: of all.
+    pub accounts: Option<Arc<[PhoneNumberId]>>,
+    /// What its components may read.
+    pub config: Entries<Arc<str>>,
+    /// What its components may read and nobody else.
+    pub secrets: Entries<Secret>,
+    /// Whom its components may call.
+    pub allowed_hosts: Arc<[Arc<str>]>,
+    /// What its components may import; `None`: everything.
+    pub capabilities: Option<Capabilities>,
+    /// Whether it is to run.
+    pub enabled: bool,
+}
+
+/// Changes of a plugin; `None` leaves a field alone.
+#[derive(Debug, Clone, Default)]
+pub struct PluginPatch {
+    /// New name.
+    pub name: Option<Arc<str>>,
+    /// New description, or none.
+    pub description: Option<Option<Arc<str>>>,
+    /// New types; events that are not taken in yet go by them.
+    pub events: Option<EventTypes>,
+    /// New numbers, or all.
+    pub accounts: Option<Option<Arc<[PhoneNumberId]>>>,
+    /// Replaces everything.
+    pub config: Option<Entries<Arc<str>>>,
+    /// Sets or removes each one.
+    pub secrets: Entries<Option<Secret>>,
+    /// Replaces everything.
+    pub allowed_hosts: Option<Arc<[Arc<str>]>>,
+    /// New capabilities, or all.
+    pub capabilities: Option<Option<Capabilities>>,
+    /// Run, or stop. `true` also lets a plugin that was paused or disabled for its failures go on.
+    pub enabled: Option<bool>,
+}
+
+/// Why a plugin was not made or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginRefusal {
+    /// The tenant has as many as it may have.
+    TooMany,
+    /// It would have more secrets than it may have.
+    TooManySecrets,
+    /// There is no such version of it.
+    NoVersion,
+}
+
+fn unwritten(error: &StoreError) -> Unavailable {
+    Unavailable::of(error, "plugin not written")
+}
+
+fn unread(error: &StoreError) -> Unavailable {
+    Unavailable::of(error, "plugins not read")
+}
+
+fn plugin_of(subscriber: &Subscriber) -> Option<Arc<Plugin>> {
+    match subscriber {
+        Subscriber::Hook(plugin) => Some(plugin.clone()),
+        Subscriber::Webhook(_) => None,
+    }
+}
+
+impl PluginPatch {
+    fn apply(self, row: &mut Plugin) {
+        row.name = self.name.unwrap_or_else(|| row.name.clone());
+        row.description = self.description.unwrap_or_else(|| row.description.clone());
+        row.events = self.events.unwrap_or(row.events);
+        row.accounts = self.accounts.unwrap_or_else(|| row.accounts.clone());
+        row.config = self.config.map_or_else(|| row.config.clone(), Arc::new);
+        row.allowed_hosts = self.allowed_hosts.unwrap_or_else(|| row.allowed_hosts.clone());
+        row.capabilities = self.capabilities.unwrap_or(row.capabilities);
+        row.enabled = self.enabled.unwrap_or(row.enabled);
+        let mut secrets = Entries::clone(&row.secrets);
+        for (key, value) in self.secrets {
+            match value {
+                Some(value) => secrets.insert(key, value),
+                None => secrets.remove(&key),
+            };
+        }
+        row.secrets = Arc::new(secrets);
+    }
+}
+
+impl Couriers {
+    /// A tenant's plugins, newest first.
+    #[must_use]
+    pub fn plugins_of(&self, organisation: OrganisationId) -> Vec<Arc<Plugin>> {
+        let roster = self.0.roster.load();
+        let mut rows: Vec<_> =
+            roster.of_organisation(organisation).filter_map(|one| plugin_of(&one.get())).collect();
+        rows.reverse();
+        rows
+    }
+
+    /// Every tenant's plugins, newest first.
+    #[must_use]
+    pub fn all_plugins(&self) -> Vec<Arc<Plugin>> {
+        let mut rows: Vec<_> = self.0.roster.load().all().filter_map(|one| plugin_of(&one.get())).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        rows
+    }
+
+    /// A tenant's plugin.
+    #[must_use]
+    pub fn plugin(&self, organisation: OrganisationId, id: PluginId) -> Option<Arc<Plugin>> {
+        self.plugin_of_anybody(id).filter(|found| found.organisation_id == organisation)
+    }
+
+    /// Whoever's plugin.
+    #[must_use]
+    pub fn plugin_of_anybody(&self, id: PluginId) -> Option<Arc<Plugin>> {
+        self.0.roster.load().find(SubscriberId::Hook(id)).and_then(|found| plugin_of(&found.get()))
+    }
+
+    /// Makes a plugin, which waits for a version.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn create_plugin(
+        &self,
+        organisation_id: OrganisationId,
+        new: NewPlugin,
+    ) -> Result<Result<Arc<Plugin>, PluginRefusal>, Unavailable> {
+        let mut ids = self.0.writing.lock().await;
+        if self.plugins_of(organisation_id).len() >= PLUGINS_MAX {
+            return Ok(Err(PluginRefusal::TooMany));
+        }
+        let now = self.0.clock.now();
+        let plugin = Plugin {
+            id: PluginId::from_bits(ids.next_bits(now.millis())),
+            organisation_id,
+            name: new.name,
+            description: new.description,
+            events: new.events,
+            accounts: new.accounts,
+            config: Arc::new(new.config),
+            secrets: Arc::new(new.secrets),
+            allowed_hosts: new.allowed_hosts,
+            capabilities: new.capabilities,
+            enabled: new.enabled,
+            standing: Standing::active(now),
+            active_version: None,
+            previous_version: None,
+            created_at: now,
+            updated_at: now,
+        };
+        self.0.store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
+        let plugin = Arc::new(plugin);
+        self.publish(|next| next.put(Subscriber::Hook(plugin.clone()), now));
+        Ok(Ok(plugin))
+    }
+
+    /// Changes a plugin; `None` when the tenant has none of this id.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn patch_plugin(
+        &self,
+        organisation: OrganisationId,
+        id: PluginId,
+        patch: PluginPatch,
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(found) = self.plugin(organisation, id) else { return Ok(None) };
+        let mut row = Plugin::clone(&found);
+        if patch.enabled == Some(true) {
+            row.recover(self.0.clock.now());
+        }
+        patch.apply(&mut row);
+        if row.secrets.len() > ENTRIES_MAX {
+            return Ok(Some(Err(PluginRefusal::TooManySecrets)));
+        }
+        let newly_heard =
+            if found.active_version.is_some() { self.newly_heard(&found, &row) } else { Vec::new() };
+        self.rewrite_plugin(row, &newly_heard).await.map(|row| Some(Ok(row)))
+    }
+
+    /// Numbers (of rows) of the tenant's accounts that it hears now, and did not before.
+    fn newly_heard(&self, before: &Plugin, after: &Plugin) -> Vec<i64> {
+        let accounts = self.0.directory.accounts_of(after.organisation_id);
+        let new = accounts.iter().filter(|account| {
+            after.hears(&account.phone_number_id) && !before.hears(&account.phone_number_id)
+        });
+        new.map(|account| account.number).collect()
+    }
+
+    async fn rewrite_plugin(&self, mut row: Plugin, newly_heard: &[i64]) -> Result<Arc<Plugin>, Unavailable> {
+        let now = self.0.clock.now();
+        row.updated_at = now.max(row.updated_at);
+        self.0.store.update_plugin(&row, newly_heard).await.map_err(|error| unwritten(&error))?;
+        let row = Arc::new(row);
+        self.publish(|next| next.put(Subscriber::Hook(row.clone()), now));
+        let id = SubscriberId::Hook(row.id);
+        self.look_all(id);
+        if row.runs() {
+            self.take_up_all(CourierWork::Of(id)).await;
+        }
+        Ok(row)
+    }
+
+    /// Deletes a plugin; `false` when the tenant has none of this id.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn delete_plugin(
+        &self,
+        organisation: OrganisationId,
+        id: PluginId,
+    ) -> Result<bool, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        if self.plugin(organisation, id).is_none() {
+            return Ok(false);
+        }
+        let deleted = self.0.store.delete_plugin(id, self.0.clock.now()).await;
+        deleted.map_err(|error| unwritten(&error))?;
+        self.retire(SubscriberId::Hook(id));
+        Ok(true)
+    }
+
+    /// Keeps a version of a plugin; `false` when the plugin is gone. The oldest beyond what is kept goes.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn add_plugin_version(
+        &self,
+        organisation: OrganisationId,
+        version: &PluginVersion,
+        wasm: &bytes::Bytes,
+    ) -> Result<bool, Unavailable> {
+        let written = self.0.store.insert_plugin_version(version, wasm).await;
+        written.map_err(|error| unwritten(&error))?;
+        let _turn = self.0.writing.lock().await;
+        let Some(plugin) = self.plugin(organisation, version.plugin_id) else { return Ok(false) };
+        let spared: Vec<PluginVersionId> = [Some(version.id), plugin.active_version, plugin.previous_version]
+            .into_iter()
+            .flatten()
+            .collect();
+        let trimmed = self.0.store.trim_plugin_versions(plugin.id, &spared).await;
+        trimmed.map_err(|error| unwritten(&error))?;
+        Ok(true)
+    }
+
+    /// A fresh id of a version.
+    pub async fn next_version_id(&self) -> PluginVersionId {
+        let now = self.0.clock.now();
+        PluginVersionId::from_bits(self.0.writing.lock().await.next_bits(now.millis()))
+    }
+
+    /// A plugin's versions, newest first.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn plugin_versions(&self, plugin: PluginId) -> Result<Vec<PluginVersion>, Unavailable> {
+        self.0.store.plugin_versions(plugin).await.map_err(|error| unread(&error))
+    }
+
+    /// A plugin's version.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn plugin_version(
+        &self,
+        plugin: PluginId,
+        id: PluginVersionId,
+    ) -> Result<Option<PluginVersion>, Unavailable> {
+        self.0.store.plugin_version(plugin, id).await.map_err(|error| unread(&error))
+    }
+
+    /// Makes a version the one that runs. Runs under way finish on the one that they began with; `None` when
+    /// the tenant has no such plugin.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn activate_plugin(
+        &self,
+        organisation: OrganisationId,
+        id: PluginId,
+        version: PluginVersionId,
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(found) = self.plugin(organisation, id) else { return Ok(None) };
+        if self.plugin_version(id, version).await?.is_none() {
+            return Ok(Some(Err(PluginRefusal::NoVersion)));
+        }
+        let mut row = Plugin::clone(&found);
+        row.activate(version, self.0.clock.now());
+        let heard = if found.active_version.is_none() {
+            let accounts = self.0.directory.accounts_of(organisation);
+            let heard = accounts.iter().filter(|account| row.hears(&account.phone_number_id));
+            heard.map(|account| account.number).collect()
+        } else {
+            Vec::new()
+        };
+        self.rewrite_plugin(row, &heard).await.map(|row| Some(Ok(row)))
+    }
+
+    /// What a plugin keeps, for a run that is not recorded.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn plugin_kv(&self, plugin: PluginId) -> Result<kabar_core::domain::kv::Kv, Unavailable> {
+        let kept = self.0.store.plugin_kv(plugin).await.map_err(|error| unread(&error))?;
+        Ok(kept.map(|(kv, _)| kv).unwrap_or_default())
+    }
+}

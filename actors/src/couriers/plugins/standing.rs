@@ -1,0 +1,84 @@
+//! How plugins fare: paused while they fail, disabled when that does not end, or by the operator.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::failure_rate::Turn;
+use kabar_core::domain::plugin::{Plugin, Standing};
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::PluginId;
+
+use super::{plugin_of, unwritten};
+use crate::accounts::Unavailable;
+use crate::couriers::Couriers;
+
+impl Couriers {
+    /// An outcome has changed whether a subscriber is tried.
+    pub(in crate::couriers) fn note_turn(&self, id: SubscriberId, turn: Turn, now: Timestamp) {
+        let standing = match turn {
+            Turn::None => return,
+            Turn::Paused => {
+                tracing::warn!(subscriber = %id, "subscriber fails too often; trying it less");
+                Standing::paused(now)
+            }
+            Turn::Recovered => Standing::active(now),
+            Turn::GivenUp => {
+                tracing::warn!(subscriber = %id, "plugin disabled: it was paused for too long");
+                Standing::given_up(now)
+            }
+        };
+        match id {
+            SubscriberId::Webhook(_) => {}
+            SubscriberId::Hook(plugin) => {
+                let couriers = self.clone();
+                self.0.tasks.spawn(async move { couriers.stand(plugin, standing).await });
+            }
+        }
+        if turn == Turn::Recovered {
+            self.look_all(id);
+        }
+    }
+
+    /// Writes down how a plugin fares, unless the operator has said so already.
+    async fn stand(&self, id: PluginId, standing: Standing) {
+        if let Err(error) = self.set_standing(id, standing).await {
+            tracing::error!(plugin = %id, error = cause(&error), "standing of a plugin not written");
+        }
+    }
+
+    async fn set_standing(
+        &self,
+        id: PluginId,
+        standing: Standing,
+    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
+        let _turn = self.0.writing.lock().await;
+        let Some(found) = self.plugin_of_anybody(id) else { return Ok(None) };
+        if found.standing.by_operator && !standing.by_operator {
+            return Ok(Some(found));
+        }
+        self.0.store.set_plugin_standing(id, &standing).await.map_err(|error| unwritten(&error))?;
+        let subscriber = SubscriberId::Hook(id);
+        let row = Arc::new(Plugin { standing, ..Plugin::clone(&found) });
+        let now = self.0.clock.now();
+        self.publish(|next| {
+            if next.find(subscriber).is_some_and(|one| plugin_of(&one.get()).is_some()) {
+                next.put(Subscriber::Hook(row.clone()), now);
+            }
+        });
+        self.look_all(subscriber);
+        Ok(Some(row))
+    }
+
+    /// Disables whoever's plugin for the operator; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn disable_plugin(
+        &self,
+        id: PluginId,
+        reason: Option<Arc<str>>,
+    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
+        self.set_standing(id, Standing::forbidden(self.0.clock.now(), reason)).await
+    }
+}

@@ -1,0 +1,340 @@
+//! Who records a hook's runs: with what they changed of the plugin's keys and values, and with the
+//! effects that they ask for.
+//!
+//! Invariants: one batch of a plugin is under way at a time, and holds whatever has ended meanwhile; a run
+//! is recorded only if all that it read stands still, else it is given back to be made again, and the
+//! attempt does not count; nobody sees a change before it is durable. What the plugin keeps is in memory
+//! while somebody brings it events.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::delivery::Delivery;
+use kabar_core::domain::kv::{Kv, KvChanges};
+use kabar_core::ids::{PluginId, ulid};
+use kabar_core::store::{RunBatch, RunRecord, StoreError};
+use ractor::ActorRef;
+
+use super::Couriers;
+use super::courier::CourierMessage;
+use super::flight::{self, Ended, Settled};
+use super::lanes::Load;
+use super::recipient::Recipient;
+use crate::slot::AccountSlot;
+
+/// Runs of one batch.
+const BATCH_MAX: usize = 256;
+/// Runs of a plugin that may be under way in one courier when none of them was given back lately.
+pub(super) const WIDTH_MAX: usize = 32;
+/// Pause before the store is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// A run that has ended and is not recorded yet.
+pub(super) struct Job {
+    pub(super) ended: Ended,
+    pub(super) slot: Arc<AccountSlot>,
+    pub(super) courier: ActorRef<CourierMessage>,
+}
+
+/// What became of a courier's runs.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Recorded.
+    pub(super) recorded: Vec<Delivery>,
+    /// Recorded by somebody else, or gone.
+    pub(super) lost: Vec<Delivery>,
+    /// To be made again.
+    pub(super) again: Vec<Load>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    jobs: Vec<Job>,
+    busy: bool,
+}
+
+/// See the module.
+pub(super) struct Scribe {
+    plugin: PluginId,
+    /// What the plugin keeps, and its revision; `None` until it is read.
+    kept: Mutex<Option<(Kv, i64)>>,
+    inbox: Mutex<Inbox>,
+    width: AtomicUsize,
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody panics half-way through a change of it.
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A run whose outcome is settled, on its way into the store.
+struct Entry {
+    record: RunRecord,
+    settled: Settled,
+    slot: Arc<AccountSlot>,
+    courier: ActorRef<CourierMessage>,
+}
+
+impl Entry {
+    fn touches_kv(&self) -> bool {
+        self.settled
+            .report
+            .as_ref()
+            .is_some_and(|report| !report.reads.is_empty() || !report.writes.is_empty())
+    }
+}
+
+impl Scribe {
+    pub(super) fn new(plugin: PluginId) -> Self {
+        let width = AtomicUsize::new(WIDTH_MAX);
+        Self { plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
+    }
+
+    /// Runs that a courier may have under way.
+    pub(super) fn width(&self) -> usize {
+        self.width.load(Ordering::Relaxed)
+    }
+
+    /// What the plugin keeps, if it has been read.
+    pub(super) fn seen(&self) -> Option<Kv> {
+        lock(&self.kept).as_ref().map(|(kv, _)| kv.clone())
+    }
+
+    /// Reads what the plugin keeps, unless that is known.
+    pub(super) async fn prepare(&self, couriers: &Couriers) -> Result<(), StoreError> {
+        if lock(&self.kept).is_none() {
+            self.load(couriers).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what the plugin keeps: nobody brings it anything.
+    pub(super) fn forget(&self) {
+        *lock(&self.kept) = None;
+    }
+
+    async fn load(&self, couriers: &Couriers) -> Result<(), StoreError> {
+        let kept = couriers.0.store.plugin_kv(self.plugin).await?;
+        // Of a plugin that is gone nothing is ever recorded.
+        *lock(&self.kept) = Some(kept.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes a run over.
+    pub(super) fn submit(self: &Arc<Self>, couriers: &Couriers, recipient: &Arc<Recipient>, job: Job) {
+        let mut inbox = lock(&self.inbox);
+        inbox.jobs.push(job);
+        if take_once(&mut inbox.busy) {
+            let (scribe, couriers, recipient) = (self.clone(), couriers.clone(), recipient.clone());
+            drop(inbox);
+            couriers.0.tasks.clone().spawn(async move { scribe.work(&couriers, &recipient).await });
+        }
+    }
+
+    async fn work(&self, couriers: &Couriers, recipient: &Arc<Recipient>) {
+        loop {
+            let jobs = {
+                let mut inbox = lock(&self.inbox);
+                if inbox.jobs.is_empty() {
+                    inbox.busy = false;
+                    return;
+                }
+                let most = inbox.jobs.len().min(BATCH_MAX);
+                inbox.jobs.drain(..most).collect()
+            };
+            self.record(couriers, recipient, jobs).await;
+        }
+    }
+
+    /// Records what can be recorded, and tells the couriers.
+    async fn record(&self, couriers: &Couriers, recipient: &Arc<Recipient>, jobs: Vec<Job>) {
+        let mut tidings = Tidings::default();
+        let mut entries = Vec::with_capacity(jobs.len());
+        let mut conflicts = 0;
+        for job in jobs {
+            let Job { ended, slot, courier } = job;
+            let (before, event) = (ended.delivery.clone(), ended.event.clone());
+            let Some(settled) = flight::settle(couriers, recipient, ended) else {
+                // Not tried to the end, because the server stops.
+                tidings.of(&courier, |written| written.lost.push(before));
+                continue;
+            };
+            let record = settled.record(couriers.0.clock.now());
+            entries.push((Load { delivery: before, event }, Entry { record, settled, slot, courier }));
+        }
+        let mut waiting = entries;
+        let mut alone = false;
+        while !waiting.is_empty() {
+            let rest = if alone { waiting.split_off(1) } else { Vec::new() };
+            let whole = waiting.len();
+            let (batch, refused) = self.validated(waiting);
+            conflicts += refused.len();
+            for (load, entry) in refused {
+                couriers.0.metrics.hook_conflicts.inc();
+                tidings.of(&entry.courier, |written| written.again.push(load));
+            }
+            waiting = rest;
+            let Some(batch) = batch else { continue };
+            match self.commit(couriers, &batch).await {
+                Some(Passed::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
+                    tidings.done(couriers, entry);
+                }),
+                Some(Passed::Not) if whole > 1 => {
+                    // One of them stands in the way of the others: each for itself, on what is there now.
+                    alone = true;
+                    waiting.splice(0..0, batch.entries);
+                }
+                Some(Passed::Not) => {
+                    for (_, entry) in batch.entries {
+                        tidings
+                            .of(&entry.courier, |written| written.lost.push(entry.record.delivery.clone()));
+                    }
+                }
+                Some(Passed::Moved) => waiting.splice(0..0, batch.entries).for_each(drop),
+                // The server stops.
+                None => return,
+            }
+        }
+        self.adapt(conflicts);
+        tidings.tell();
+    }
+
+    /// Where runs get into each other's way, fewer go at a time.
+    fn adapt(&self, conflicts: usize) {
+        let width = self.width();
+        let next = if conflicts > 0 { width / 2 } else { width.saturating_add(1) };
+        self.width.store(next.clamp(1, WIDTH_MAX), Ordering::Relaxed);
+    }
+
+    /// Those runs that may be recorded together, one after another, and those that are to be made again.
+    fn validated(&self, entries: Vec<(Load, Entry)>) -> (Option<Batch>, Vec<(Load, Entry)>) {
+        let (mut kv, revision) = lock(&self.kept).clone().unwrap_or_default();
+        let (mut fit, mut refused, mut changed, mut touched) =
+            (Vec::new(), Vec::new(), BTreeSet::new(), false);
+        for (load, entry) in entries {
+            if !entry.touches_kv() {
+                fit.push((load, entry));
+                continue;
+            }
+            let report = entry.settled.report.as_deref();
+            let taken = report.and_then(|report| kv.take(&report.seen, &report.reads, &report.writes));
+            match taken {
+                None => refused.push((load, entry)),
+                Some(keys) => {
+                    touched = true;
+                    changed.extend(keys);
+                    fit.push((load, entry));
+                }
+            }
+        }
+        if fit.is_empty() {
+            return (None, refused);
+        }
+        let changes = changed.into_iter().map(|key| {
+            let value = kv.map().get(&key).cloned();
+            (key, value)
+        });
+        (
+            Some(Batch {
+                entries: fit,
+                changes: changes.collect(),
+                kv,
+                revision: touched.then_some(revision),
+            }),
+            refused,
+        )
+    }
+
+    /// Writes a batch until it is durable or refused; `None` when the server stops before that.
+    async fn commit(&self, couriers: &Couriers, batch: &Batch) -> Option<Passed> {
+        let token = format!("{:032x}", ulid(couriers.0.clock.now().millis(), rand::random()));
+        let runs: Vec<RunRecord> = batch.entries.iter().map(|(_, entry)| entry.record.clone()).collect();
+        let wanted = RunBatch {
+            plugin: self.plugin,
+            token: &token,
+            kv_revision: batch.revision,
+            kv: batch.changes.clone(),
+            runs: &runs,
+        };
+        loop {
+            let written = match couriers.0.store.record_runs(&wanted).await {
+                Ok(Some(revision)) if batch.revision.is_some() => {
+                    *lock(&self.kept) = Some((batch.kv.clone(), revision));
+                    Ok(Passed::Whole)
+                }
+                Ok(Some(_)) => Ok(Passed::Whole),
+                Ok(None) => {
+                    let before = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
+                    self.load(couriers).await.map(|()| {
+                        let now = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
+                        let moved = batch.revision.is_some() && before != now && batch.entries.len() == 1;
+                        if moved { Passed::Moved } else { Passed::Not }
+                    })
+                }
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(passed) => return Some(passed),
+                Err(error) => {
+                    tracing::error!(plugin = %self.plugin, error = cause(&error), "runs not recorded");
+                    let again = couriers.0.clock.now().plus(STORE_RETRY);
+                    tokio::select! {
+                        () = couriers.0.clock.wait_until(again) => {}
+                        () = couriers.0.stopping.cancelled() => return None,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a batch was written.
+enum Passed {
+    /// All of it.
+    Whole,
+    /// Nothing of it.
+    Not,
+    /// Nothing of it: another node has changed what the plugin keeps. On that it may pass.
+    Moved,
+}
+
+struct Batch {
+    entries: Vec<(Load, Entry)>,
+    /// As the batch leaves it.
+    kv: Kv,
+    changes: KvChanges,
+    revision: Option<i64>,
+}
+
+/// What the couriers are to be told, each all at once.
+#[derive(Default)]
+struct Tidings(HashMap<ractor::ActorId, (ActorRef<CourierMessage>, Written)>);
+
+impl Tidings {
+    fn of(&mut self, courier: &ActorRef<CourierMessage>, note: impl FnOnce(&mut Written)) {
+        let place = self.0.entry(courier.get_id()).or_insert_with(|| (courier.clone(), Written::default()));
+        note(&mut place.1);
+    }
+
+    fn done(&mut self, couriers: &Couriers, entry: Entry) {
+        if !entry.record.effects.is_empty() {
+            couriers.carry_out(&entry.slot);
+        }
+        self.of(&entry.courier, |written| written.recorded.push(entry.record.delivery));
+    }
+
+    fn tell(self) {
+        for (courier, written) in self.0.into_values() {
+            // A courier that is gone has left the rows, and its successor reads them.
+            let _gone = courier.cast(CourierMessage::Written(Box::new(written)));
+        }
+    }
+}
+
+/// Sets a flag; `true` when it was not set.
+fn take_once(flag: &mut bool) -> bool {
+    !std::mem::replace(flag, true)
+}

@@ -1,0 +1,155 @@
+//! Carries out what hooks ask for.
+//!
+//! Invariants: of an account one look is under way at a time, and effects are carried out in the order of the
+//! log; what waits is in the store, so a crash loses nothing; the account itself sees to it that nothing is
+//! carried out twice. An effect costs a token of its tenant's write budget, as the same call by API would.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::command::{Command, ConversationPatch, Deed, Order};
+use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
+use kabar_core::store::StoreError;
+
+use crate::accounts::{Accounts, Unavailable};
+use crate::directory::{BudgetClass, OrganisationEntry};
+use crate::slot::AccountSlot;
+
+/// Effects of one command.
+const BATCH: usize = 100;
+/// Pause before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Accounts that are looked at, and whether they are to be looked at once more.
+#[derive(Debug, Default)]
+pub(crate) struct Looks(Mutex<HashMap<i64, bool>>);
+
+impl Looks {
+    /// `true` when nobody looks at this account; who does is told to look once more.
+    fn begin(&self, account: i64) -> bool {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.insert(account, true).is_none()
+    }
+
+    /// Before a look: whatever comes from now on wants another one.
+    fn note(&self, account: i64) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.insert(account, false);
+    }
+
+    /// After a look that found nothing; `true` when that was the last one.
+    fn end(&self, account: i64) -> bool {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = looks.get(&account).is_none_or(|again| !again);
+        if done {
+            looks.remove(&account);
+        }
+        done
+    }
+
+    /// Gives up.
+    fn abandon(&self, account: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
+    }
+}
+
+impl Accounts {
+    /// Looks for effects that wait in an account, and carries them out.
+    pub(crate) fn carry_out(&self, slot: &Arc<AccountSlot>) {
+        let account = slot.account().number;
+        if !self.ground().looks.begin(account) || self.ground().stopping.is_cancelled() {
+            return;
+        }
+        let (accounts, slot) = (self.clone(), slot.clone());
+        self.ground().tasks.spawn(async move {
+            let looks = &accounts.ground().looks;
+            loop {
+                looks.note(account);
+                match accounts.carry_out_some(&slot).await {
+                    Ok(0) if looks.end(account) => return,
+                    Ok(_) => {}
+                    // Whoever serves the account looks by itself.
+                    Err(Unavailable::Elsewhere) => return looks.abandon(account),
+                    Err(error) => {
+                        tracing::warn!(account = %slot.account().id, error = cause(&error), "effects held up");
+                        let again = accounts.ground().clock.now().plus(RETRY);
+                        tokio::select! {
+                            () = accounts.ground().clock.wait_until(again) => {}
+                            () = accounts.ground().stopping.cancelled() => return looks.abandon(account),
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    async fn carry_out_some(&self, slot: &Arc<AccountSlot>) -> Result<usize, Unavailable> {
+        let ground = self.ground();
+        let account = slot.account();
+        let waiting = ground.store.pending_effects(account.number, BATCH).await;
+        let waiting = waiting.map_err(|error| unread(&error))?;
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        let organisation = ground.directory.entry(account.organisation_id).ok_or(Unavailable::Storage)?;
+        let count = waiting.len();
+        let mut orders = Vec::with_capacity(count);
+        for row in waiting {
+            orders.push(self.order(&organisation, row).await);
+        }
+        let refused = orders.iter().filter(|order| order.deed.is_err()).count();
+        let done = self.execute(slot, Command::CarryOut(orders), None).await?;
+        if let Err(refusal) = done {
+            // Each effect has its own refusals; the command has none.
+            tracing::error!(account = %account.id, error = cause(&refusal), "effects refused");
+        }
+        ground.metrics.hook_effects.inc_by(u64::try_from(count - refused).unwrap_or(0));
+        Ok(count)
+    }
+
+    /// What an effect asks of the account.
+    async fn order(&self, organisation: &OrganisationEntry, row: EffectRow) -> Order {
+        let ground = self.ground();
+        let tenant = organisation.get();
+        if tenant.suspended {
+            return Order { id: row.id, deed: Err(EffectRefusal::Suspended) };
+        }
+        let quote = organisation.take(BudgetClass::Write, ground.clock.now()).await;
+        if quote.retry_after_s.is_some() {
+            return Order { id: row.id, deed: Err(EffectRefusal::OverBudget) };
+        }
+        let deed = match row.effect {
+            Effect::Send(outgoing) => Ok(Deed::Send(outgoing)),
+            Effect::MarkRead { wamid } => Ok(Deed::MarkRead(wamid)),
+            Effect::UpdateConversation { id, status, assigned_to } => {
+                let assignee = match assigned_to {
+                    None => Ok(None),
+                    Some(None) => Ok(Some(None)),
+                    Some(Some(user)) => {
+                        let user = ground.directory.user(tenant.id, user);
+                        user.map(|user| Some(Some(user))).ok_or(EffectRefusal::NoUser)
+                    }
+                };
+                assignee.map(|assignee| Deed::Patch(ConversationPatch { id, status, assignee }))
+            }
+        };
+        Order { id: row.id, deed }
+    }
+
+    /// Carries out what was left since before the last stop, and what a node that has died left.
+    pub(crate) async fn resume_effects(&self) -> Result<(), Unavailable> {
+        let waiting = self.ground().store.unserved_with_effects().await;
+        for account in waiting.map_err(|error| unread(&error))? {
+            if let Some(slot) = self.ground().directory.account_of_row(account) {
+                self.carry_out(&slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unread(error: &StoreError) -> Unavailable {
+    Unavailable::of(error, "effects not read")
+}
