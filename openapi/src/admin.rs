@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod actors;
 pub mod api_keys;
 pub mod organisations;
+pub mod plugins;
 pub mod users;
 
 use std::sync::Arc;
@@ -24,10 +25,11 @@ pub use accounts::AccountsAdmin;
 pub use actors::ActorsAdmin;
 pub use api_keys::ApiKeysAdmin;
 pub use organisations::OrganisationsAdmin;
+pub use plugins::PluginsAdmin;
 pub use users::UsersAdmin;
 
 /// All of the operator's operations.
-pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin);
+pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin);
 
 /// The operator's operations over these facades.
 #[must_use]
@@ -38,6 +40,7 @@ pub fn api(app: &Arc<App>) -> AdminApi {
         UsersAdmin(app.clone()),
         AccountsAdmin(app.clone()),
         ActorsAdmin(app.clone()),
+        PluginsAdmin(app.clone()),
     )
 }
 
@@ -61,7 +64,7 @@ mod tests {
     fn every_operation_lies_behind_the_operators_door() {
         let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
-        assert_eq!((paths.len(), operations), (8, 11));
+        assert_eq!((paths.len(), operations), (10, 13));
         for path in &paths {
             assert_eq!(Door::of(&path.path), Door::Operator, "{}", path.path);
         }

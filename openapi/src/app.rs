@@ -12,6 +12,7 @@ use kabar_core::domain::page::Position;
 use kabar_core::forward::Forwarder;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::OutboundClient;
+use kabar_core::ports::Workshop;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ pub struct App {
     pub outbound: OutboundClient,
     /// Tenants, keys, users, accounts.
     pub directory: Directory,
+    /// Compiles plugins, and tries them out.
+    pub workshop: Arc<dyn Workshop>,
     /// Remembered answers.
     pub idempotency: Idempotency,
     /// Time.
@@ -70,12 +73,14 @@ pub struct BodyLimits {
     pub json_bytes: usize,
     /// Of WhatsApp's webhooks.
     pub ingress_bytes: usize,
+    /// Of uploaded components.
+    pub component_bytes: usize,
 }
 
 impl Default for BodyLimits {
     /// The contract's figures (section 13).
     fn default() -> Self {
-        Self { json_bytes: 256 * 1024, ingress_bytes: 3 * 1024 * 1024 }
+        Self { json_bytes: 256 * 1024, ingress_bytes: 3 * 1024 * 1024, component_bytes: 32 * 1024 * 1024 }
     }
 }
 

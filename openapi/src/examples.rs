@@ -6,18 +6,24 @@ use std::sync::Arc;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
-use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::effect::{Effect, EffectId, EffectRow, EffectStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::kv::{Kv, KvReads, KvWrite};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::plugin::{Plugin, PluginVersion, Standing};
+use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, Usage};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId,
-    SigningSecretId, SubscriptionId, UserId, ulid,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
+    PluginVersionId, RunLogId, SigningSecretId, SubscriptionId, UserId, ulid,
 };
+use kabar_core::ports::Receipt;
 
 /// 2026-06-19T11:00:00.000Z.
 const NOON_MS: i64 = 1_781_866_800_000;
@@ -144,7 +150,7 @@ pub(crate) fn delivery() -> Delivery {
     let attempt = Attempt { at: at(2_160), status_code: Some(204), duration_ms: 38, error: None };
     Delivery {
         id: DeliveryId::from_bits(bits(2_155)),
-        subscription_id: subscription().id,
+        subscriber: SubscriberId::Webhook(subscription().id),
         organisation_id: organisation().id,
         account: account().number,
         sequence: event().sequence,
@@ -199,4 +205,114 @@ pub(crate) fn message() -> Message {
         created_at: at(0),
         updated_at: at(2_150),
     }
+}
+
+pub(crate) fn plugin() -> Plugin {
+    Plugin {
+        id: PluginId::from_bits(bits(-3_000)),
+        organisation_id: organisation().id,
+        name: "Fallback template".into(),
+        description: Some("Sends a template when a message fails".into()),
+        events: [EventType::MessageStatus].into_iter().collect(),
+        accounts: None,
+        config: Arc::new([("TEMPLATE".into(), "delivery_failed".into())].into()),
+        secrets: Arc::new([("CRM_TOKEN".into(), Secret::new("c2VjcmV0"))].into()),
+        allowed_hosts: ["crm.example.com".into()].into(),
+        capabilities: None,
+        enabled: true,
+        standing: Standing::active(at(-3_000)),
+        active_version: Some(plugin_version().id),
+        previous_version: None,
+        created_at: at(-3_000),
+        updated_at: at(-2_000),
+    }
+}
+
+pub(crate) fn plugin_version() -> PluginVersion {
+    PluginVersion {
+        id: PluginVersionId::from_bits(bits(-2_500)),
+        plugin_id: PluginId::from_bits(bits(-3_000)),
+        sha256: [0x5d; 32],
+        size: 61_440,
+        imports: vec!["kabar:hooks/log@1.0.0".into(), "kabar:hooks/messages@1.0.0".into()],
+        exports: vec!["kabar:hooks/handler@1.0.0".into()],
+        compile_ms: 84,
+        created_at: at(-2_500),
+    }
+}
+
+pub(crate) fn run() -> Run {
+    let attempt = Attempt { at: at(2_155), status_code: None, duration_ms: 1, error: None };
+    Run {
+        delivery: Delivery {
+            id: DeliveryId::from_bits(bits(2_152)),
+            subscriber: SubscriberId::Hook(plugin().id),
+            organisation_id: organisation().id,
+            account: 1,
+            sequence: event().sequence,
+            event_id: event().id,
+            event_type: event().kind.event_type(),
+            contact_id: contact().id,
+            status: DeliveryStatus::Delivered,
+            attempts: vec![attempt],
+            attempt_count: 1,
+            tries: 1,
+            next_attempt_at: None,
+            created_at: at(2_152),
+            updated_at: at(2_158),
+        },
+        version_id: Some(plugin_version().id),
+        usage: Some(usage()),
+    }
+}
+
+fn usage() -> Usage {
+    Usage { cpu_us: 180, wall_us: 240, host_calls: 3, memory_peak_bytes: 1_114_112 }
+}
+
+pub(crate) fn effect() -> EffectRow {
+    EffectRow {
+        id: EffectId { run: run().id(), ordinal: 0 },
+        effect: assignment(),
+        status: EffectStatus::Done,
+        message_id: None,
+        error_code: None,
+        error_message: None,
+    }
+}
+
+fn assignment() -> Effect {
+    let assigned_to = Some(Some(user().id));
+    Effect::UpdateConversation { id: conversation().id, status: None, assigned_to }
+}
+
+fn line() -> LogLine {
+    LogLine { at: at(2_156), level: LogLevel::Info, text: "assigned to the front desk".into() }
+}
+
+pub(crate) fn run_log() -> RunLog {
+    RunLog {
+        id: RunLogId::from_bits(bits(2_158)),
+        run_id: run().id(),
+        attempt: 1,
+        version_id: plugin_version().id,
+        at: at(2_158),
+        lines: vec![line()],
+    }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    let report = HookReport {
+        version_id: plugin_version().id,
+        broke: false,
+        seen: Kv::default(),
+        reads: KvReads::default(),
+        writes: vec![KvWrite::Add("failed".into(), 1)],
+        effects: vec![assignment()],
+        calls: Vec::new(),
+        logs: vec![line()],
+        logs_cut: false,
+        usage: usage(),
+    };
+    Receipt { outcome: Outcome::Delivered, status_code: None, error: None, report: Some(Box::new(report)) }
 }

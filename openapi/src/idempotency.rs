@@ -6,6 +6,7 @@
 
 mod fingerprint;
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ use poem::http::header::{HeaderName, HeaderValue};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::types::{ToJSON, Type};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::access::Tenant;
 use crate::app::App;
@@ -129,17 +131,53 @@ async fn begin(app: &App, tenant: &Tenant, call: &Call, body: &Value) -> Result<
     match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
         Begun::First(permit) => Ok(Begin::Run(Some(permit))),
         Begun::Replay(recorded) => Ok(Begin::Told(marked(replay(&recorded)?, true))),
-        Begun::Reused => Err(ApiError::new(
-            ErrorCode::IdempotencyKeyReuse,
-            "this Idempotency-Key belongs to another request; use a new one for this request",
-        )
-        .at(IDEMPOTENCY_KEY)),
-        Begun::InProgress => Err(ApiError::new(
-            ErrorCode::IdempotencyInProgress,
-            "the first request of this Idempotency-Key is still running; try again later",
-        )
-        .at(IDEMPOTENCY_KEY)),
+        Begun::Reused => Err(reused()),
+        Begun::InProgress => Err(in_progress()),
     }
+}
+
+/// The same for what no account carries out: `make` does it, and says what was made. The answer is
+/// remembered after it; a crash between the two makes the call be carried out again.
+pub(crate) async fn once_beside<T: ToJSON>(
+    app: &App,
+    tenant: &Tenant,
+    call: &Call,
+    body: &Value,
+    status: StatusCode,
+    make: impl Future<Output = Result<T, ApiError>>,
+) -> Result<Response, ApiError> {
+    let permit = match begin(app, tenant, call, body).await? {
+        Begin::Run(Some(permit)) => permit,
+        Begin::Run(None) => {
+            return Ok(envelope::open(status, OpenEnvelope::single(&make.await?.to_json())));
+        }
+        Begin::Told(response) => return Ok(response),
+    };
+    match make.await {
+        Ok(made) => {
+            let open = OpenEnvelope::single(&made.to_json())?;
+            let text = String::from_utf8_lossy(open.head()).into();
+            permit.record(RecordedAnswer { status: status.as_u16(), body: text }).await?;
+            Ok(marked(envelope::open(status, Ok(open)), false))
+        }
+        Err(refusal) => Ok(marked(refused(permit, refusal).await?, false)),
+    }
+}
+
+/// What stands for a body that is not JSON.
+pub(crate) fn digest_of(body: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    crate::wire::hex_of(&digest)
+}
+
+fn reused() -> ApiError {
+    let message = "this Idempotency-Key belongs to another request; use a new one for this request";
+    ApiError::new(ErrorCode::IdempotencyKeyReuse, message).at(IDEMPOTENCY_KEY)
+}
+
+fn in_progress() -> ApiError {
+    let message = "the first request of this Idempotency-Key is still running; try again later";
+    ApiError::new(ErrorCode::IdempotencyInProgress, message).at(IDEMPOTENCY_KEY)
 }
 
 async fn first(

@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod me;
 pub mod messages;
 pub mod params;
+pub mod plugins;
 pub mod poll;
 mod prefer;
 mod render;

@@ -16,6 +16,10 @@ use crate::front_door::FrontDoor;
 use crate::health::HealthApi;
 use crate::me::MeApi;
 use crate::messages::MessagesApi;
+use crate::plugins::PluginsApi;
+use crate::plugins::rehearsal::RehearsalApi;
+use crate::plugins::runs::RunsApi;
+use crate::plugins::versions::VersionsApi;
 use crate::spec::Document;
 use crate::users::UsersApi;
 use crate::webhook_deliveries::WebhookDeliveriesApi;
@@ -30,6 +34,7 @@ pub(crate) type Operations = (
     EventsApi,
     WebhookSubscriptionsApi,
     WebhookDeliveriesApi,
+    (PluginsApi, VersionsApi, RunsApi, RehearsalApi),
     AccountsApi,
     MeApi,
     UsersApi,
@@ -55,6 +60,7 @@ fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
         EventsApi(app.clone()),
         WebhookSubscriptionsApi(app.clone()),
         WebhookDeliveriesApi(app.clone()),
+        (PluginsApi(app.clone()), VersionsApi(app.clone()), RunsApi(app.clone()), RehearsalApi(app.clone())),
         AccountsApi(app.clone()),
         MeApi,
         UsersApi(app.clone()),

@@ -17,6 +17,9 @@ pub enum Tag {
     /// Events brought to an address of yours by signed requests, in order per conversation, at least
     /// once.
     Webhooks,
+    /// Components of yours that run beside your data: they get events, and send, assign and keep what they
+    /// need, without an endpoint of your own.
+    Plugins,
     /// What the key opens: the organization, its connected numbers and its users.
     Accounts,
     /// The server itself.

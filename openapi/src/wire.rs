@@ -10,16 +10,19 @@ use std::sync::Arc;
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
+use kabar_core::domain::effect::EffectStatus;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::message::{Direction, MessageKind};
 use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::plugin::{Capability, PluginState};
+use kabar_core::domain::run::LogLevel;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::SubscriptionStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId,
-    SigningSecretId, SubscriptionId, UserId,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
+    PluginVersionId, RunId, SigningSecretId, SubscriptionId, UserId,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -158,7 +161,10 @@ shown_ids!(
     EventId,
     SubscriptionId,
     SigningSecretId,
-    DeliveryId
+    DeliveryId,
+    PluginId,
+    PluginVersionId,
+    RunId
 );
 
 macro_rules! shown_words {
@@ -185,6 +191,10 @@ shown_words! {
     EventType: EventType::ALL;
     SubscriptionStatus: SubscriptionStatus::ALL;
     DeliveryStatus: DeliveryStatus::ALL;
+    PluginState: PluginState::ALL;
+    Capability: Capability::ALL;
+    EffectStatus: EffectStatus::ALL;
+    LogLevel: LogLevel::ALL;
 }
 
 macro_rules! nouns {
@@ -228,6 +238,16 @@ nouns! {
     WebhookDeliveryNoun = "webhook_delivery";
     /// `object` of a resident account.
     ActorNoun = "actor";
+    /// `object` of a plugin.
+    PluginNoun = "plugin";
+    /// `object` of a version of a plugin.
+    PluginVersionNoun = "plugin_version";
+    /// `object` of a run of a plugin.
+    PluginRunNoun = "plugin_run";
+    /// `object` of the log of a run.
+    PluginLogNoun = "plugin_log";
+    /// `object` of what a test showed.
+    PluginTestNoun = "plugin_test";
 }
 
 /// A JSON object that is kept as text and passed through untouched.
@@ -283,6 +303,16 @@ impl ParseFromJSON for FreeObject {
     fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("answers are not read"))
     }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex_of(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

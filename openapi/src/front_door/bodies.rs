@@ -9,6 +9,7 @@ use poem::{Body, Request};
 
 use crate::app::BodyLimits;
 use crate::error::ApiError;
+use crate::plugins::is_upload;
 use crate::whatsapp::INGRESS;
 
 /// Reads the body into memory, if the method has one.
@@ -17,7 +18,14 @@ pub(super) async fn read(request: &mut Request, limits: BodyLimits) -> Result<()
     if request.method() == Method::GET {
         return Ok(());
     }
-    let bytes_max = if request.uri().path() == INGRESS { limits.ingress_bytes } else { limits.json_bytes };
+    let path = request.uri().path();
+    let bytes_max = if path == INGRESS {
+        limits.ingress_bytes
+    } else if is_upload(path) {
+        limits.component_bytes
+    } else {
+        limits.json_bytes
+    };
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max)) {
@@ -38,9 +46,9 @@ mod tests {
     use super::*;
     use crate::error::ErrorCode;
 
-    async fn outcome(bytes: usize, announced: bool) -> Result<(), ErrorCode> {
-        let limits = BodyLimits { json_bytes: 8, ingress_bytes: 16 };
-        let builder = Request::builder().method(Method::POST).uri_str("/v1/x");
+    async fn outcome_at(path: &str, bytes: usize, announced: bool) -> Result<(), ErrorCode> {
+        let limits = BodyLimits { json_bytes: 8, ingress_bytes: 16, component_bytes: 32 };
+        let builder = Request::builder().method(Method::POST).uri_str(path);
         let builder = if announced { builder.header(CONTENT_LENGTH, bytes) } else { builder };
         let mut request = builder.body(vec![b'x'; bytes]);
         read(&mut request, limits).await.map_err(|error| error.code())
@@ -49,8 +57,11 @@ mod tests {
     #[tokio::test]
     async fn bodies_end_at_the_limit_announced_or_not() {
         for announced in [true, false] {
-            assert_eq!(outcome(8, announced).await, Ok(()));
-            assert_eq!(outcome(9, announced).await, Err(ErrorCode::PayloadTooLarge));
+            for (path, bytes_max) in [("/v1/x", 8), (INGRESS, 16), ("/v1/plugins/plg_1/versions", 32)] {
+                assert_eq!(outcome_at(path, bytes_max, announced).await, Ok(()));
+                let beyond = outcome_at(path, bytes_max + 1, announced).await;
+                assert_eq!(beyond, Err(ErrorCode::PayloadTooLarge));
+            }
         }
     }
 }

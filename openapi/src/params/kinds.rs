@@ -14,7 +14,8 @@ use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Bound;
 use kabar_core::ids::{
-    ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, SubscriptionId,
+    ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, PluginId, RunId,
+    SubscriptionId,
 };
 use poem_openapi::registry::MetaSchema;
 
@@ -255,6 +256,8 @@ ids! {
     ApiKeyId = "key", "key_id";
     SubscriptionId = "wbs", "subscription_id";
     DeliveryId = "wbd", "delivery_id";
+    PluginId = "plg", "plugin_id";
+    RunId = "run", "run_id";
 }
 
 /// The contract's pattern of an id (section 1).

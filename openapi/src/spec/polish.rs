@@ -20,12 +20,13 @@ Self-hosted WhatsApp Business messaging. One connected number is an *account*, n
 documented are ignored; those that are may be given once and never empty.";
 
 /// Chapters in the order in which they are best read.
-const CHAPTERS: [&str; 9] = [
+const CHAPTERS: [&str; 10] = [
     "Conversations",
     "Messages",
     "Contacts",
     "Events",
     "Webhooks",
+    "Plugins",
     "Accounts",
     "Server",
     "WhatsApp",

@@ -100,7 +100,7 @@ impl WebhookDeliveryBody {
         Self {
             id: Shown(row.id),
             object: Shown(WebhookDeliveryNoun),
-            subscription_id: Shown(row.subscription_id),
+            subscription_id: Shown(row.subscriber.webhook().unwrap_or(SubscriptionId::from_bits(0))),
             event_id: Shown(row.event_id),
             event_type: Shown(row.event_type),
             status: Shown(row.status),

@@ -1,0 +1,113 @@
+//! The operator's operations on plugins, across tenants.
+
+use std::sync::Arc;
+
+use kabar_core::domain::page::Limit;
+use kabar_core::domain::plugin::Plugin;
+use kabar_core::ids::{OrganisationId, PluginId};
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+
+use crate::access::Operator;
+use crate::app::App;
+use crate::body::{Fields, JsonBody};
+use crate::envelope::{Data, Listed};
+use crate::error::{Fails, code_list};
+use crate::params::{CursorText, Path, QueryParam};
+use crate::plugins::body::PluginBody;
+use crate::plugins::no_plugin;
+use crate::roster::Place;
+use crate::tags::Tag;
+use crate::wire::Shown;
+
+code_list! {
+    /// What a list of plugins can be refused with.
+    AdminPluginListFails = [InvalidLimit, InvalidCursor];
+    /// What disabling a plugin can be refused with.
+    AdminPluginDisableFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable,
+    ];
+}
+
+/// A plugin and whose it is. What its tenant told it (`config`) is the tenant's own.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "OperatorPlugin", example)]
+pub struct AdminPluginBody {
+    /// The tenant.
+    pub organization_id: Shown<OrganisationId>,
+    /// The plugin as its tenant sees it, without `config`.
+    pub plugin: PluginBody,
+}
+
+impl AdminPluginBody {
+    fn of(row: &Plugin) -> Self {
+        let bare = Plugin { config: Arc::default(), ..row.clone() };
+        Self { organization_id: Shown(row.organisation_id), plugin: PluginBody::of(&bare) }
+    }
+}
+
+impl Example for AdminPluginBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::plugin())
+    }
+}
+
+/// Why a plugin is disabled.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct DisablePlugin {
+    /// What its tenant reads.
+    #[oai(validator(min_length = 1, max_length = 500))]
+    pub reason: Option<String>,
+}
+
+impl Example for DisablePlugin {
+    fn example() -> Self {
+        Self { reason: Some("It calls a host that asked us to stop.".to_owned()) }
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct PluginsAdmin(pub Arc<App>);
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "Tag::Operator")]
+impl PluginsAdmin {
+    /// List every tenant's plugins
+    ///
+    /// The latest made first.
+    #[oai(path = "/admin/v1/plugins", method = "get", operation_id = "listAllPlugins")]
+    async fn list(
+        &self,
+        _operator: Operator,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<AdminPluginBody>, Fails<AdminPluginListFails>> {
+        let place = Place::read(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
+        let rows = self.0.accounts.couriers().all_plugins();
+        Ok(place.answer(rows, |row| row.id.bits(), |row| AdminPluginBody::of(row)))
+    }
+
+    /// Disable a plugin
+    ///
+    /// It runs no more, whatever its tenant does; its events wait in the log. Runs under way finish.
+    #[oai(path = "/admin/v1/plugins/:plugin_id/disable", method = "post", operation_id = "disablePlugin")]
+    async fn disable(
+        &self,
+        _operator: Operator,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: JsonBody<DisablePlugin>,
+    ) -> Result<Data<AdminPluginBody>, Fails<AdminPluginDisableFails>> {
+        let fields = Fields::of_body(&body.value)?;
+        let reason = fields.optional_text("reason", &(1..=500))?.map(Arc::from);
+        let disabled = self.0.accounts.couriers().disable_plugin(plugin_id.0, reason).await?;
+        let disabled = disabled.ok_or_else(no_plugin)?;
+        tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
+        Ok(Data(AdminPluginBody::of(&disabled)))
+    }
+}

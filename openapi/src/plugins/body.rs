@@ -1,0 +1,159 @@
+//! A plugin and its versions on the wire; secrets have no member to leave by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::plugin::Capability;
+use kabar_core::domain::plugin::{Plugin, PluginState, PluginVersion};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{PluginId, PluginVersionId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::wire::{FreeObject, PluginNoun, PluginVersionNoun, Shown};
+
+/// A component of yours that gets events.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Plugin", example)]
+pub struct PluginBody {
+    /// `plg_…`.
+    pub id: Shown<PluginId>,
+    /// Always `plugin`.
+    pub object: Shown<PluginNoun>,
+    /// What you call it.
+    pub name: Shown<Arc<str>>,
+    /// What it is for.
+    pub description: Option<Shown<Arc<str>>>,
+    /// Types of events that it gets.
+    pub events: Vec<Shown<EventType>>,
+    /// Numbers whose events it gets, by WhatsApp's ids of them; null: all of the organization's.
+    pub accounts: Option<Vec<Shown<PhoneNumberId>>>,
+    /// Texts that its component may read.
+    pub config: FreeObject,
+    /// Names of its secrets; the secrets themselves are never shown.
+    pub secrets: Vec<Shown<Arc<str>>>,
+    /// Hosts that its component may call.
+    pub allowed_hosts: Vec<Shown<Arc<str>>>,
+    /// What its component may import; null: everything.
+    pub capabilities: Option<Vec<Shown<Capability>>>,
+    /// Whether you want it to run.
+    pub enabled: bool,
+    /// `paused` is tried with one run each minute; `disabled` is not tried at all.
+    pub status: Shown<PluginState>,
+    /// Why it is not `active`.
+    pub status_reason: Option<Shown<Arc<str>>>,
+    /// Since when it has this status.
+    pub status_since: Shown<Timestamp>,
+    /// The version that runs; null until one is activated.
+    pub active_version_id: Option<Shown<PluginVersionId>>,
+    /// The version that ran before: activate it to go back.
+    pub previous_version_id: Option<Shown<PluginVersionId>>,
+    /// When it was made.
+    pub created_at: Shown<Timestamp>,
+    /// When it was last changed.
+    pub updated_at: Shown<Timestamp>,
+}
+
+impl PluginBody {
+    /// What a plugin shows of itself.
+    #[must_use]
+    pub fn of(row: &Plugin) -> Self {
+        let config: BTreeMap<&str, &str> = row.config.iter().map(|(key, value)| (&**key, &**value)).collect();
+        // Texts only, which serde always writes.
+        let config = serde_json::to_string(&config).unwrap_or_default();
+        Self {
+            id: Shown(row.id),
+            object: Shown(PluginNoun),
+            name: Shown(row.name.clone()),
+            description: row.description.clone().map(Shown),
+            events: row.events.iter().map(Shown).collect(),
+            accounts: row.accounts.as_ref().map(|named| named.iter().cloned().map(Shown).collect()),
+            config: FreeObject(config.into()),
+            secrets: row.secrets.keys().cloned().map(Shown).collect(),
+            allowed_hosts: row.allowed_hosts.iter().cloned().map(Shown).collect(),
+            capabilities: row.capabilities.map(|some| some.iter().map(Shown).collect()),
+            enabled: row.enabled,
+            status: Shown(row.standing.state),
+            status_reason: row.standing.reason.clone().map(Shown),
+            status_since: Shown(row.standing.since),
+            active_version_id: row.active_version.map(Shown),
+            previous_version_id: row.previous_version.map(Shown),
+            created_at: Shown(row.created_at),
+            updated_at: Shown(row.updated_at),
+        }
+    }
+}
+
+impl Example for PluginBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::plugin())
+    }
+}
+
+/// A component that was uploaded for a plugin.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginVersion", example)]
+pub struct PluginVersionBody {
+    /// `plv_…`.
+    pub id: Shown<PluginVersionId>,
+    /// Always `plugin_version`.
+    pub object: Shown<PluginVersionNoun>,
+    /// The plugin.
+    pub plugin_id: Shown<PluginId>,
+    /// SHA-256 of the component, in hexadecimal.
+    pub sha256: String,
+    /// Bytes of the component.
+    pub size: u64,
+    /// What it imports.
+    pub imports: Vec<Shown<Arc<str>>>,
+    /// What it exports.
+    pub exports: Vec<Shown<Arc<str>>>,
+    /// How long it took to compile.
+    pub compile_ms: u64,
+    /// When it was uploaded.
+    pub created_at: Shown<Timestamp>,
+}
+
+impl PluginVersionBody {
+    /// What a version shows of itself.
+    #[must_use]
+    pub fn of(row: &PluginVersion) -> Self {
+        Self {
+            id: Shown(row.id),
+            object: Shown(PluginVersionNoun),
+            plugin_id: Shown(row.plugin_id),
+            sha256: crate::wire::hex_of(&row.sha256),
+            size: row.size,
+            imports: row.imports.iter().cloned().map(Shown).collect(),
+            exports: row.exports.iter().cloned().map(Shown).collect(),
+            compile_ms: row.compile_ms,
+            created_at: Shown(row.created_at),
+        }
+    }
+}
+
+impl Example for PluginVersionBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::plugin_version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_named_and_not_shown() {
+        let row = crate::examples::plugin();
+        let json = PluginBody::of(&row).to_json().unwrap();
+        assert_eq!(json["secrets"], serde_json::json!(["CRM_TOKEN"]));
+        assert_eq!(json["config"]["TEMPLATE"], "delivery_failed");
+        let (_, secret) = row.secrets.iter().next().unwrap();
+        assert!(!json.to_string().contains(secret.reveal()));
+        assert!(!format!("{row:?}").contains(secret.reveal()));
+    }
+}

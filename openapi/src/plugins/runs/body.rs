@@ -1,0 +1,291 @@
+//! Runs, their effects and their logs on the wire.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use kabar_actors::ReplayedRuns;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::delivery::{Attempt, DeliveryStatus};
+use kabar_core::domain::effect::{EffectRow, EffectStatus};
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::run::{LogLevel, LogLine, Run, RunLog, Usage, parse_run_word, run_word};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{EventId, MessageId, PluginVersionId, RunId};
+use poem_openapi::Object;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::Example;
+
+use super::RUN_STATUSES;
+use crate::app::App;
+use crate::params::Param;
+use crate::wire::{PluginLogNoun, PluginRunNoun, Show, Shown};
+
+/// How a run stands, in the contract's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunStatus(pub DeliveryStatus);
+
+fn words() -> MetaSchema {
+    let words = RUN_STATUSES.iter().map(|status| run_word(*status).into()).collect();
+    MetaSchema { enum_items: words, ..MetaSchema::new("string") }
+}
+
+impl Show for RunStatus {
+    fn text(&self) -> impl Display + '_ {
+        run_word(self.0)
+    }
+
+    fn schema() -> MetaSchema {
+        words()
+    }
+}
+
+impl Param for RunStatus {
+    const EXPECTED: &'static str = "pending, succeeded, failed or dead";
+
+    fn read(text: &str) -> Option<Self> {
+        parse_run_word(text).map(Self)
+    }
+
+    fn schema() -> MetaSchema {
+        words()
+    }
+}
+
+/// What became of an event that a plugin got.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginRun", example)]
+pub struct RunBody {
+    /// `run_…`; the same for every attempt.
+    pub id: Shown<RunId>,
+    /// Always `plugin_run`.
+    pub object: Shown<PluginRunNoun>,
+    /// The version that ran last; null until one did.
+    pub version_id: Option<Shown<PluginVersionId>>,
+    /// The event.
+    pub event_id: Shown<EventId>,
+    /// Its type.
+    pub event_type: Shown<EventType>,
+    /// The number whose event it is, by WhatsApp's id of it; null when it is not connected any more.
+    pub phone_number_id: Option<Shown<PhoneNumberId>>,
+    /// The event's number in its account's log.
+    pub sequence: i64,
+    /// How it stands.
+    pub status: Shown<RunStatus>,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// How long the last attempt took, waiting for its turn included.
+    pub duration_ms: Option<u32>,
+    /// Why the last attempt failed.
+    pub error: Option<Shown<Arc<str>>>,
+    /// The last attempts, oldest first.
+    pub attempts: Vec<RunAttemptBody>,
+    /// What the last attempt used.
+    pub usage: Option<UsageBody>,
+    /// What it asked for when it succeeded.
+    pub effects: Vec<EffectBody>,
+    /// Not before; null when there is no further attempt.
+    pub next_attempt_at: Option<Shown<Timestamp>>,
+    /// When the event was taken in for the plugin.
+    pub created_at: Shown<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Shown<Timestamp>,
+}
+
+/// One attempt at a run.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginRunAttempt")]
+pub struct RunAttemptBody {
+    /// When it began.
+    pub at: Shown<Timestamp>,
+    /// How long it took, waiting for its turn included.
+    pub duration_ms: u32,
+    /// Why it failed.
+    pub error: Option<Shown<Arc<str>>>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginUsage")]
+pub struct UsageBody {
+    /// What computing is counted in: microseconds of processor time.
+    pub fuel: u64,
+    /// Processor time, in microseconds.
+    pub cpu_us: u64,
+    /// Time from its beginning to its end, waits for other hosts included, in microseconds.
+    pub wall_us: u64,
+    /// Calls to the host.
+    pub host_calls: u64,
+    /// The most memory that it held, in bytes.
+    pub memory_peak_bytes: u64,
+}
+
+/// Something that a run asked for.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginEffect")]
+pub struct EffectBody {
+    /// `messages.send`, `messages.mark_read` or `conversations.update`.
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// How it stands; `refused` as the API would have refused it.
+    pub status: Shown<EffectStatus>,
+    /// The message that a send made.
+    pub message_id: Option<Shown<MessageId>>,
+    /// Why it was refused.
+    pub error: Option<EffectErrorBody>,
+}
+
+/// Why an effect was refused.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginEffectError")]
+pub struct EffectErrorBody {
+    /// The code of the API's refusal.
+    pub code: Shown<Arc<str>>,
+    /// For people.
+    pub message: Shown<Arc<str>>,
+}
+
+impl UsageBody {
+    pub(crate) const fn of(usage: Usage) -> Self {
+        Self {
+            fuel: usage.cpu_us,
+            cpu_us: usage.cpu_us,
+            wall_us: usage.wall_us,
+            host_calls: usage.host_calls,
+            memory_peak_bytes: usage.memory_peak_bytes,
+        }
+    }
+}
+
+impl EffectBody {
+    fn of(row: &EffectRow) -> Self {
+        let error = row.error_code.clone().zip(row.error_message.clone());
+        Self {
+            kind: row.effect.as_str().to_owned(),
+            status: Shown(row.status),
+            message_id: row.message_id.map(Shown),
+            error: error
+                .map(|(code, message)| EffectErrorBody { code: Shown(code), message: Shown(message) }),
+        }
+    }
+}
+
+impl RunBody {
+    /// A run with those of the effects that are its own.
+    pub(crate) fn of(app: &App, run: &Run, effects: &[EffectRow]) -> Self {
+        let slot = app.directory.account_of_row(run.delivery.account);
+        Self::shown(run, slot.map(|slot| slot.account().phone_number_id.clone()), effects)
+    }
+
+    fn shown(run: &Run, phone_number_id: Option<PhoneNumberId>, effects: &[EffectRow]) -> Self {
+        let owed = &run.delivery;
+        let last = owed.attempts.last();
+        let attempt = |one: &Attempt| RunAttemptBody {
+            at: Shown(one.at),
+            duration_ms: one.duration_ms,
+            error: one.error.clone().map(Shown),
+        };
+        Self {
+            id: Shown(run.id()),
+            object: Shown(PluginRunNoun),
+            version_id: run.version_id.map(Shown),
+            event_id: Shown(owed.event_id),
+            event_type: Shown(owed.event_type),
+            phone_number_id: phone_number_id.map(Shown),
+            sequence: owed.sequence,
+            status: Shown(RunStatus(owed.status)),
+            attempt: owed.attempt_count,
+            duration_ms: last.map(|one| one.duration_ms),
+            error: last.and_then(|one| one.error.clone()).map(Shown),
+            attempts: owed.attempts.iter().map(attempt).collect(),
+            usage: run.usage.map(UsageBody::of),
+            effects: effects.iter().filter(|one| one.id.run == run.id()).map(EffectBody::of).collect(),
+            next_attempt_at: owed.next_attempt_at.map(Shown),
+            created_at: Shown(owed.created_at),
+            updated_at: Shown(owed.updated_at),
+        }
+    }
+}
+
+impl Example for RunBody {
+    fn example() -> Self {
+        let number = crate::examples::account().phone_number_id;
+        Self::shown(&crate::examples::run(), Some(number), &[crate::examples::effect()])
+    }
+}
+
+/// What a component wrote during one attempt.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginLog", example)]
+pub struct RunLogBody {
+    /// Always `plugin_log`.
+    pub object: Shown<PluginLogNoun>,
+    /// The run.
+    pub run_id: Shown<RunId>,
+    /// Which attempt at it, from 1.
+    pub attempt: u32,
+    /// The version that ran.
+    pub version_id: Shown<PluginVersionId>,
+    /// In their order.
+    pub lines: Vec<LogLineBody>,
+    /// When the attempt was recorded.
+    pub created_at: Shown<Timestamp>,
+}
+
+/// One line.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginLogLine")]
+pub struct LogLineBody {
+    /// When, by the run's own clock.
+    pub at: Shown<Timestamp>,
+    /// How important.
+    pub level: Shown<LogLevel>,
+    /// What.
+    pub message: Shown<Arc<str>>,
+}
+
+impl LogLineBody {
+    pub(crate) fn of(line: &LogLine) -> Self {
+        Self { at: Shown(line.at), level: Shown(line.level), message: Shown(line.text.clone()) }
+    }
+}
+
+impl RunLogBody {
+    pub(crate) fn of(row: &RunLog) -> Self {
+        Self {
+            object: Shown(PluginLogNoun),
+            run_id: Shown(row.run_id),
+            attempt: row.attempt,
+            version_id: Shown(row.version_id),
+            lines: row.lines.iter().map(LogLineBody::of).collect(),
+            created_at: Shown(row.at),
+        }
+    }
+}
+
+impl Example for RunLogBody {
+    fn example() -> Self {
+        Self::of(&crate::examples::run_log())
+    }
+}
+
+/// What became of a replay.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginReplay", example)]
+pub struct ReplayedBody {
+    /// So many events are brought again.
+    pub enqueued: u64,
+    /// There were more, which stay as they are.
+    pub capped: bool,
+}
+
+impl ReplayedBody {
+    pub(super) fn of(replayed: ReplayedRuns) -> Self {
+        Self { enqueued: u64::try_from(replayed.enqueued).unwrap_or(u64::MAX), capped: replayed.capped }
+    }
+}
+
+impl Example for ReplayedBody {
+    fn example() -> Self {
+        Self { enqueued: 412, capped: false }
+    }
+}

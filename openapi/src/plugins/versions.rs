@@ -1,0 +1,171 @@
+//! Operations on the versions of a plugin: uploading, listing, activating.
+
+use std::sync::Arc;
+
+use kabar_core::domain::page::Limit;
+use kabar_core::domain::plugin::PluginVersion;
+use kabar_core::ids::{PluginId, PluginVersionId};
+use kabar_core::ports::NotInspected;
+use poem::http::StatusCode;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use serde_json::Value;
+
+use super::body::{PluginBody, PluginVersionBody};
+use super::upload::Component;
+use super::{no_plugin, plugin, refusal};
+use crate::access::Tenant;
+use crate::app::App;
+use crate::body::{Fields, JsonBody};
+use crate::envelope::Listed;
+use crate::error::{ApiError, ErrorCode, Fails, code_list};
+use crate::idempotency::{Call, Once, once_beside};
+use crate::params::{CursorText, Path, QueryParam};
+use crate::roster::Place;
+use crate::tags::Tag;
+
+code_list! {
+    /// What an upload can be refused with.
+    UploadFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, PayloadTooLarge,
+        UnsupportedMediaType, IdempotencyKeyReuse, InvalidPlugin, StorageUnavailable, Overloaded,
+    ];
+    /// What a list of versions can be refused with.
+    VersionListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
+    /// What an activation can be refused with.
+    ActivateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+}
+
+/// Which version is to run.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct ActivateVersion {
+    /// The version (`plv_…`).
+    #[oai(validator(pattern = "^plv_[0-9A-HJKMNP-TV-Z]{26}$"))]
+    pub version_id: String,
+}
+
+impl Example for ActivateVersion {
+    fn example() -> Self {
+        Self { version_id: crate::examples::plugin_version().id.to_string() }
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct VersionsApi(pub Arc<App>);
+
+impl VersionsApi {
+    async fn take(
+        &self,
+        tenant: &Tenant,
+        id: PluginId,
+        wasm: bytes::Bytes,
+    ) -> Result<PluginVersionBody, ApiError> {
+        let plugin = plugin(&self.0, tenant, id)?;
+        let inspected = self.0.workshop.inspect(plugin.clone(), wasm.clone()).await;
+        let inspected = inspected.map_err(|error| match error {
+            NotInspected::Invalid(why) => ApiError::new(ErrorCode::InvalidPlugin, why.to_string()),
+            NotInspected::Failed(why) => {
+                tracing::error!(plugin_id = %id, error = %why, "component not compiled");
+                ApiError::new(
+                    ErrorCode::Overloaded,
+                    "the component could not be compiled now; try again shortly",
+                )
+            }
+        })?;
+        let couriers = self.0.accounts.couriers();
+        let version = PluginVersion {
+            id: couriers.next_version_id().await,
+            plugin_id: plugin.id,
+            sha256: inspected.sha256,
+            size: inspected.size,
+            imports: inspected.imports,
+            exports: inspected.exports,
+            compile_ms: inspected.compile_ms,
+            created_at: self.0.clock.now(),
+        };
+        self.0.workshop.keep(version.id, inspected.artefact).await;
+        if !couriers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
+            return Err(no_plugin());
+        }
+        Ok(PluginVersionBody::of(&version))
+    }
+}
+
+#[OpenApi(tag = "Tag::Plugins")]
+impl VersionsApi {
+    /// Upload a version
+    ///
+    /// The component is validated and compiled, its imports are checked against what the plugin is granted,
+    /// and it is tried on a sample event with nothing performed. What is wrong with it is told in the
+    /// message of 422 `invalid_plugin`. A version does not run before it is activated; the last ten are
+    /// kept.
+    #[oai(path = "/v1/plugins/:plugin_id/versions", method = "post", operation_id = "uploadPluginVersion")]
+    async fn upload(
+        &self,
+        tenant: Tenant,
+        call: Call,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: Component,
+    ) -> Result<Once<PluginVersionBody, 201>, Fails<UploadFails>> {
+        let make = self.take(&tenant, plugin_id.0, body.0.clone());
+        let print = Value::String(crate::idempotency::digest_of(&body.0));
+        Ok(once_beside(&self.0, &tenant, &call, &print, StatusCode::CREATED, make).await?.into())
+    }
+
+    /// List versions
+    ///
+    /// The latest first.
+    #[oai(path = "/v1/plugins/:plugin_id/versions", method = "get", operation_id = "listPluginVersions")]
+    async fn list(
+        &self,
+        tenant: Tenant,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<Limit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<Listed<PluginVersionBody>, Fails<VersionListFails>> {
+        let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+        let scope = format!("plugin_versions/{}", plugin.id);
+        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.accounts.couriers().plugin_versions(plugin.id).await?;
+        Ok(place.answer(rows, |row| row.id.bits(), PluginVersionBody::of))
+    }
+
+    /// Activate a version
+    ///
+    /// From now on it runs; runs under way finish on the version that they began with. The version that ran
+    /// before is `previous_version_id`: activate it to roll back. A plugin that was paused or disabled
+    /// for its failures goes on. The first activation begins with the events after it.
+    #[oai(path = "/v1/plugins/:plugin_id/activate", method = "post", operation_id = "activatePluginVersion")]
+    async fn activate(
+        &self,
+        tenant: Tenant,
+        call: Call,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: JsonBody<ActivateVersion>,
+    ) -> Result<Once<PluginBody, 200>, Fails<ActivateFails>> {
+        let organisation = tenant.key.organisation_id;
+        let make = async {
+            plugin(&self.0, &tenant, plugin_id.0)?;
+            let fields = Fields::of_body(&body.value)?;
+            let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
+                PluginVersionId::parse(text).ok()
+            })?;
+            let couriers = self.0.accounts.couriers();
+            let activated = couriers.activate_plugin(organisation, plugin_id.0, version).await?;
+            let activated = activated.ok_or_else(no_plugin)?.map_err(refusal)?;
+            Ok(PluginBody::of(&activated))
+        };
+        let done = once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make);
+        Ok(Box::pin(done).await?.into())
+    }
+}
