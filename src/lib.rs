@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cli;
 pub mod dev;
+mod hooks;
 pub mod logs;
 pub mod server;
 pub mod simulate;

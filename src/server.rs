@@ -28,6 +28,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::hooks::{Guarded, Hooks, Sinks};
+
 /// What is served with; in production all of it comes from the settings.
 #[derive(Debug, Clone)]
 pub struct Secrets {
@@ -55,6 +57,20 @@ pub struct Server {
     tasks: TaskTracker,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
+}
+
+fn accounts_options(settings: &Settings) -> AccountsOptions {
+    AccountsOptions {
+        resident_conversations: settings.limits.resident_conversations,
+        queued_commands: settings.limits.queued_commands,
+        waiting_polls: settings.limits.waiting_polls,
+        event_streams: settings.limits.event_streams,
+        tenant_event_streams: settings.limits.tenant_event_streams,
+        tenant_subscriptions: settings.limits.tenant_subscriptions,
+        event_retention: settings.events.retention,
+        idle: settings.limits.idle,
+        settle: settings.whatsapp.settle,
+    }
 }
 
 impl Server {
@@ -85,6 +101,9 @@ impl Server {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let outbound = outbound(settings, &tasks, &stopping)?;
         let render = Arc::new(Renderer::new(cursor_key.clone()));
+        let fetch = Arc::new(Guarded(outbound.clone()));
+        let hooks = Arc::new(Hooks::start(settings, store.clone(), clock.clone(), fetch)?);
+        let webhooks = Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountsParts {
             store: store.clone(),
             directory: directory.clone(),
@@ -93,19 +112,9 @@ impl Server {
             clock: clock.clone(),
             metrics: metrics.clone(),
             graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
-            render: render.clone(),
-            webhooks: Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render)),
-            options: AccountsOptions {
-                resident_conversations: settings.limits.resident_conversations,
-                queued_commands: settings.limits.queued_commands,
-                waiting_polls: settings.limits.waiting_polls,
-                event_streams: settings.limits.event_streams,
-                tenant_event_streams: settings.limits.tenant_event_streams,
-                tenant_subscriptions: settings.limits.tenant_subscriptions,
-                event_retention: settings.events.retention,
-                idle: settings.limits.idle,
-                settle: settings.whatsapp.settle,
-            },
+            render,
+            sink: Arc::new(Sinks { webhooks, hooks: hooks.clone() }),
+            options: accounts_options(settings),
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
         let app = App {
@@ -113,6 +122,7 @@ impl Server {
             forwarder: Forwarder::new()?,
             outbound,
             directory: directory.clone(),
+            workshop: hooks,
             idempotency: Idempotency::new(store.clone(), clock.clone()),
             clock: clock.clone(),
             cursor_key,
@@ -124,6 +134,7 @@ impl Server {
             limits: BodyLimits {
                 json_bytes: settings.limits.body_bytes,
                 ingress_bytes: settings.limits.ingress_bytes,
+                component_bytes: settings.hooks.component_bytes,
             },
             store: store.clone(),
             memory: memory.clone(),

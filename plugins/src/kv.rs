@@ -64,6 +64,12 @@ pub fn number_of(value: &[u8]) -> Option<i64> {
 }
 
 impl KvSnapshot {
+    /// These entries, whose keys and values have so many bytes in all.
+    #[must_use]
+    pub const fn of(entries: OrdMap<Arc<str>, Arc<[u8]>>, bytes: usize) -> Self {
+        Self { entries, bytes }
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Arc<[u8]>> {

@@ -6,10 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kabar_core::domain::message::Outgoing;
+use kabar_core::ids::OrganisationId;
 
 /// A call of a hook to a host that it may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
+    /// For whom.
+    pub organisation_id: OrganisationId,
     /// Upper-case.
     pub method: Arc<str>,
     /// Absolute; its host is one of the plugin's allowed ones. Everything else about it is for who

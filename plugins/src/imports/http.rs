@@ -98,6 +98,7 @@ impl Guest {
         }
         let asked = request.timeout_ms.map_or(limits.http_timeout, |ms| Duration::from_millis(ms.into()));
         Ok(FetchRequest {
+            organisation_id: self.invocation.organisation_id,
             method: method.into(),
             url: request.url.into(),
             headers,

@@ -1,0 +1,220 @@
+//! Hooks, as the rest of the house meets them: the host behind the couriers' port and the operations'.
+//!
+//! Invariants: a version is loaded once, however many ask; what it was compiled to is kept on disk and
+//! trusted only with this server's seal, and compiled anew from the component when it is not there. A
+//! version that cannot be loaded fails its runs, and nobody else's.
+
+mod cache;
+mod fetch;
+mod outcome;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kabar_core::clock::Clock;
+use kabar_core::config::Settings;
+use kabar_core::domain::account::Account;
+use kabar_core::domain::event::{Event, EventType};
+use kabar_core::domain::plugin::Plugin;
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::ids::PluginVersionId;
+use kabar_core::ports::{Inspected, NotASample, NotInspected, Parcel, Receipt, Sink, Workshop};
+use kabar_core::store::Store;
+use kabar_openapi::send::MessageDrafts;
+use kabar_plugins::{
+    AllowedHosts, Capabilities, Capability, CompileError, Fetch, Host, HostOptions, Invocation, KvSnapshot,
+    Limits, Outbound, Upload, Version, sample,
+};
+
+use crate::cli::COMPILER_ARGUMENTS;
+use cache::Cache;
+pub(crate) use fetch::Guarded;
+
+/// See the module.
+pub(crate) struct Hooks {
+    host: Host,
+    store: Store,
+    clock: Arc<Clock>,
+    limits: Limits,
+    cache: Cache,
+}
+
+impl Hooks {
+    /// Starts the host.
+    pub(crate) fn start(
+        settings: &Settings,
+        store: Store,
+        clock: Arc<Clock>,
+        fetch: Arc<dyn Fetch>,
+    ) -> anyhow::Result<Self> {
+        let wanted = &settings.hooks;
+        let options = HostOptions {
+            threads: wanted.threads,
+            runs_max: wanted.concurrent_runs,
+            component_bytes_max: wanted.component_bytes,
+            compiler: compiler(),
+            ..HostOptions::new(store.secrets().artefact_key)
+        };
+        let limits = Limits {
+            cpu: wanted.cpu,
+            wall: wanted.wall,
+            memory_bytes: wanted.memory_bytes,
+            ..Limits::default()
+        };
+        let host = Host::new(options, fetch, Arc::new(MessageDrafts))?;
+        Ok(Self { host, store, clock, limits, cache: Cache::open(settings) })
+    }
+
+    /// A version that is ready to run.
+    async fn version(&self, plugin: &Arc<Plugin>, id: PluginVersionId) -> Result<Arc<Version>, Arc<str>> {
+        let load = async {
+            if let Some(artefact) = self.cache.read(id).await
+                && let Ok(version) = self.host.load(&artefact)
+            {
+                return Ok(version);
+            }
+            let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;
+            let wasm = wasm
+                .ok_or_else(|| Arc::<str>::from("the version is not kept any more; activate another one"))?;
+            let compiled = self.host.compile(upload(plugin, wasm, &self.clock)?).await;
+            let compiled = compiled.map_err(|error| Arc::<str>::from(error.to_string()))?;
+            self.cache.write(id, &compiled.artefact).await;
+            self.host.load(&compiled.artefact).map_err(|error| error.to_string().into())
+        };
+        self.cache.loaded(id, Box::pin(load)).await
+    }
+
+    async fn run(
+        &self,
+        plugin: &Arc<Plugin>,
+        id: PluginVersionId,
+        parcel: Parcel,
+        outbound: Outbound,
+    ) -> Receipt {
+        let version = match self.version(plugin, id).await {
+            Ok(version) => version,
+            Err(why) => return outcome::not_started(&why),
+        };
+        let Ok(allowed_hosts) = AllowedHosts::parse(plugin.allowed_hosts.iter()) else {
+            return outcome::not_started("a host of allowed_hosts cannot be read");
+        };
+        let seen = parcel.kv;
+        let invocation = Invocation {
+            organisation_id: plugin.organisation_id,
+            plugin: plugin.id.to_string().into(),
+            account: parcel.account,
+            event: parcel.event,
+            attempt: parcel.attempt,
+            config: plugin.config.clone(),
+            secrets: plugin.secrets.clone(),
+            allowed_hosts: Arc::new(allowed_hosts),
+            kv: KvSnapshot::of(seen.map().clone(), seen.bytes()),
+            limits: self.limits,
+            now: self.clock.now(),
+            seed: rand::random(),
+            outbound,
+        };
+        outcome::receipt(id, seen, self.host.run(&version, invocation).await)
+    }
+}
+
+/// In a process of its own where this program can be started once more for it.
+fn compiler() -> kabar_plugins::Compiler {
+    match std::env::current_exe() {
+        Ok(path) if path.file_stem().is_some_and(|name| name == "kabar") => {
+            kabar_plugins::Compiler::Program {
+                path,
+                arguments: COMPILER_ARGUMENTS.map(str::to_owned).to_vec(),
+            }
+        }
+        Ok(_) | Err(_) => kabar_plugins::Compiler::Here,
+    }
+}
+
+fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> Result<Upload, Arc<str>> {
+    let hosts =
+        AllowedHosts::parse(plugin.allowed_hosts.iter()).map_err(|error| Arc::from(error.to_string()))?;
+    let granted: Capabilities =
+        plugin.granted().iter().filter_map(|one| Capability::parse(one.as_str())).collect();
+    Ok(Upload {
+        organisation_id: plugin.organisation_id,
+        wasm,
+        granted,
+        config: plugin.config.clone(),
+        secrets: plugin.secrets.clone(),
+        allowed_hosts: Arc::new(hosts),
+        trial: plugin.events.iter().next().unwrap_or(EventType::MessageStatus),
+        now: clock.now(),
+    })
+}
+
+impl Sink for Hooks {
+    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        Box::pin(async move {
+            let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
+                return outcome::not_started("this is no hook");
+            };
+            match plugin.active_version {
+                Some(id) => self.run(&plugin, id, parcel, Outbound::Performed).await,
+                None => outcome::not_started("no version is active"),
+            }
+        })
+    }
+}
+
+impl Workshop for Hooks {
+    fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
+        Box::pin(async move {
+            let upload = upload(&plugin, wasm, &self.clock).map_err(NotInspected::Failed)?;
+            let compiled = self.host.compile(upload).await.map_err(|error| match error {
+                CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
+                CompileError::Failed(why) => NotInspected::Failed(why),
+            })?;
+            Ok(Inspected {
+                sha256: compiled.sha256,
+                size: u64::try_from(compiled.size).unwrap_or(u64::MAX),
+                imports: compiled.imports,
+                exports: compiled.exports,
+                compile_ms: compiled.compile_ms,
+                artefact: compiled.artefact,
+            })
+        })
+    }
+
+    fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.cache.write(version, &artefact).await })
+    }
+
+    fn rehearse(&self, version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        Box::pin(async move {
+            let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
+                return outcome::not_started("this is no hook");
+            };
+            self.run(&plugin, version, parcel, Outbound::Captured).await
+        })
+    }
+
+    fn sample(&self, json: &serde_json::Value) -> Result<(Arc<Account>, Arc<Event>), NotASample> {
+        let read =
+            sample::read(json).map_err(|error| NotASample { path: error.path, wanted: error.wanted })?;
+        Ok((read.account, read.event))
+    }
+}
+
+/// Brings events to whoever wants them, each kind by its own way.
+pub(crate) struct Sinks {
+    /// Webhooks.
+    pub(crate) webhooks: Arc<dyn Sink>,
+    /// Hooks.
+    pub(crate) hooks: Arc<dyn Sink>,
+}
+
+impl Sink for Sinks {
+    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+        match parcel.subscriber {
+            Subscriber::Webhook(_) => self.webhooks.deliver(parcel),
+            Subscriber::Hook(_) => self.hooks.deliver(parcel),
+        }
+    }
+}

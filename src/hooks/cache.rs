@@ -1,0 +1,91 @@
+//! Versions that are ready to run, and on disk what they were compiled to.
+//!
+//! Invariants: a version is made ready once, however many ask; the disk is a help and no promise: what
+//! cannot be read or written there is made again. Only the host decides whether an artefact is trusted.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use kabar_core::config::Settings;
+use kabar_core::ids::PluginVersionId;
+use kabar_plugins::Version;
+use tokio::sync::OnceCell;
+
+/// Versions that stay ready; the one that was not used for longest goes first.
+const READY_MAX: usize = 2000;
+
+type Cell = Arc<OnceCell<Arc<Version>>>;
+
+#[derive(Default)]
+struct Ready {
+    cells: HashMap<PluginVersionId, (Cell, u64)>,
+    uses: u64,
+}
+
+/// See the module.
+pub(super) struct Cache {
+    folder: Option<PathBuf>,
+    ready: Mutex<Ready>,
+}
+
+impl Cache {
+    /// In the folder that the settings name, or else beside an embedded database, or else nowhere.
+    pub(super) fn open(settings: &Settings) -> Self {
+        let beside = || {
+            let file = settings.database_url.path()?;
+            let mut name = file.as_os_str().to_owned();
+            name.push(".hooks");
+            Some(PathBuf::from(name))
+        };
+        Self { folder: settings.hooks.cache_folder.clone().or_else(beside), ready: Mutex::default() }
+    }
+
+    fn cell(&self, id: PluginVersionId) -> Cell {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.uses += 1;
+        let now = ready.uses;
+        if ready.cells.len() >= READY_MAX && !ready.cells.contains_key(&id) {
+            let oldest = ready.cells.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
+            oldest.map(|oldest| ready.cells.remove(&oldest));
+        }
+        let (cell, used) = ready.cells.entry(id).or_default();
+        *used = now;
+        cell.clone()
+    }
+
+    /// The version, which `load` makes ready if it is not.
+    pub(super) async fn loaded(
+        &self,
+        id: PluginVersionId,
+        load: impl Future<Output = Result<Arc<Version>, Arc<str>>>,
+    ) -> Result<Arc<Version>, Arc<str>> {
+        self.cell(id).get_or_try_init(|| load).await.cloned()
+    }
+
+    fn file(&self, id: PluginVersionId) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("{id}.artefact")))
+    }
+
+    /// What a version was compiled to, if it is there.
+    pub(super) async fn read(&self, id: PluginVersionId) -> Option<Bytes> {
+        tokio::fs::read(self.file(id)?).await.ok().map(Bytes::from)
+    }
+
+    /// Keeps what a version was compiled to.
+    pub(super) async fn write(&self, id: PluginVersionId, artefact: &Bytes) {
+        let (Some(folder), Some(file)) = (&self.folder, self.file(id)) else { return };
+        let whole = async {
+            tokio::fs::create_dir_all(folder).await?;
+            // Renamed into place, so that nobody reads half of it.
+            let part = file.with_extension("part");
+            tokio::fs::write(&part, artefact).await?;
+            tokio::fs::rename(&part, &file).await
+        };
+        if let Err(error) = whole.await {
+            tracing::warn!(version = %id, %error, "a compiled component is not kept on disk");
+        }
+    }
+}

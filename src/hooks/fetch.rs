@@ -1,0 +1,63 @@
+//! What hooks fetch goes through the house's guarded client.
+
+use futures_util::future::BoxFuture;
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use kabar_core::outbound::{OutboundClient, OutboundError, OutboundRequest};
+use kabar_plugins::{Fetch, FetchAnswer, FetchError, FetchRequest};
+
+/// See the module.
+pub(crate) struct Guarded(pub(crate) OutboundClient);
+
+fn refused(why: &str) -> FetchError {
+    FetchError::Refused(why.into())
+}
+
+/// The request as the client takes it.
+fn outbound(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundRequest, FetchError> {
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for (name, value) in &request.headers {
+        let name = HeaderName::try_from(&**name).map_err(|error| refused(&error.to_string()))?;
+        let value = HeaderValue::try_from(&**value).map_err(|error| refused(&error.to_string()))?;
+        headers.append(name, value);
+    }
+    let target = client.target(&request.url).map_err(|error| refused(&error.to_string()))?;
+    Ok(OutboundRequest {
+        tenant: request.organisation_id,
+        method: Method::try_from(&*request.method).map_err(|error| refused(&error.to_string()))?,
+        target,
+        headers,
+        body: request.body.clone(),
+        timeout: request.timeout,
+        answer_bytes_max: request.answer_bytes_max,
+        // The header that names plugin, event and call lets the other side see a repetition.
+        repeatable: true,
+    })
+}
+
+impl Fetch for Guarded {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
+        Box::pin(async move {
+            let answer = self.0.send(outbound(&self.0, &request)?).await.map_err(|error| match error {
+                OutboundError::Refused(why) => refused(&why.to_string()),
+                OutboundError::Late(_) => FetchError::TimedOut,
+                OutboundError::Method
+                | OutboundError::Unresolved(_)
+                | OutboundError::Unreached(_)
+                | OutboundError::Untrusted(_)
+                | OutboundError::Broken(_) => FetchError::Failed(error.to_string().into()),
+            })?;
+            if answer.truncated {
+                return Err(FetchError::TooLarge);
+            }
+            let header = |(name, value): (&HeaderName, &HeaderValue)| {
+                (name.as_str().into(), String::from_utf8_lossy(value.as_bytes()).into())
+            };
+            Ok(FetchAnswer {
+                status: answer.status.as_u16(),
+                headers: answer.headers.iter().map(header).collect(),
+                body: answer.body,
+            })
+        })
+    }
+}
