@@ -1,7 +1,9 @@
-//! `kabar plugin`: from an idea to a hook that works. None of it needs a server.
+//! `kabar plugin`: from an idea to a hook that works, which needs no server, and from there to one that
+//! runs on a server.
 
 mod build;
 mod new;
+mod remote;
 mod trial;
 
 use clap::{Args, Subcommand};
@@ -25,6 +27,14 @@ enum PluginCommand {
     /// Run a hook on an event, here and now: shows what it says and what it wants done, and does none of it.
     /// Exits 0 if the hook succeeded, else 1.
     Test(trial::TestArgs),
+    /// Upload a component to a server and let it run there.
+    Deploy(remote::DeployArgs),
+    /// What a hook on a server wrote, oldest first.
+    Logs(remote::LogsArgs),
+    /// What became of the events that a hook on a server got, newest first.
+    Runs(remote::RunsArgs),
+    /// Let the version of a hook run again that ran before.
+    Rollback(remote::RollbackArgs),
     /// Compile a component from standard input to standard output, for the server.
     #[command(hide = true)]
     Compile,
@@ -39,6 +49,10 @@ pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
         PluginCommand::New(args) => new::run(&args),
         PluginCommand::Build(args) => build::run(&args),
         PluginCommand::Test(args) => trial::run(args).await,
+        PluginCommand::Deploy(args) => remote::deploy(args).await,
+        PluginCommand::Logs(args) => remote::logs(args).await,
+        PluginCommand::Runs(args) => remote::runs(args).await,
+        PluginCommand::Rollback(args) => remote::rollback(args).await,
         PluginCommand::Compile => {
             Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
         }

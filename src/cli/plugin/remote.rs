@@ -1,0 +1,277 @@
+//! `kabar plugin deploy|logs|runs|rollback`: thin clients of the API, with an organisation's key.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Map, Value, json};
+
+/// Where the server is, and whose plugins are meant.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// Address of the server.
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    url: String,
+    /// API key of the organisation.
+    #[arg(long, env = "KABAR_API_KEY", hide_env_values = true, value_name = "KEY")]
+    key: String,
+}
+
+/// Upload a component and let it run.
+#[derive(Debug, Args)]
+pub(super) struct DeployArgs {
+    #[command(flatten)]
+    remote: Remote,
+    /// The component, as `kabar plugin build` leaves it.
+    component: PathBuf,
+    /// Name of the plugin, which is made if there is none of this name; the component's file name unless
+    /// you say otherwise.
+    #[arg(long)]
+    name: Option<String>,
+    /// Types of events that it gets, separated by commas.
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    events: Option<Vec<String>>,
+    /// A setting, e.g. `--config-entry TEMPLATE=sorry`. Given once or more, they replace all.
+    #[arg(long = "config-entry", value_name = "KEY=VALUE", value_parser = pair)]
+    config: Vec<(String, String)>,
+    /// A secret; others stay.
+    #[arg(long = "secret", value_name = "KEY=VALUE", value_parser = pair)]
+    secrets: Vec<(String, String)>,
+    /// A host that it may call. Given once or more, they replace all.
+    #[arg(long = "allow-host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Upload only; activate it later.
+    #[arg(long)]
+    no_activate: bool,
+}
+
+/// What a plugin wrote, oldest first.
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    remote: Remote,
+    /// Name or id (`plg_…`) of the plugin.
+    plugin: String,
+    /// Only of this run (`run_…`).
+    #[arg(long)]
+    run: Option<String>,
+    /// Attempts to look back at, 1 to 100.
+    #[arg(long, default_value_t = 25)]
+    limit: u8,
+}
+
+/// What became of a plugin's events, newest first.
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    #[command(flatten)]
+    remote: Remote,
+    /// Name or id (`plg_…`) of the plugin.
+    plugin: String,
+    /// Only pending, succeeded, failed or dead ones.
+    #[arg(long)]
+    status: Option<String>,
+    /// Runs to show, 1 to 100.
+    #[arg(long, default_value_t = 25)]
+    limit: u8,
+}
+
+/// Let the version run again that ran before.
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    #[command(flatten)]
+    remote: Remote,
+    /// Name or id (`plg_…`) of the plugin.
+    plugin: String,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("-")
+}
+
+impl Remote {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/v1/{path}", self.url.trim_end_matches('/'));
+        Client::new().request(method, url).bearer_auth(&self.key)
+    }
+
+    /// The whole answer.
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        let answer = request.send().await.with_context(|| format!("no answer from {}", self.url))?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if !status.is_success() {
+            let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
+            bail!("{status}: {message}");
+        }
+        Ok(answer)
+    }
+
+    async fn data(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        Ok(self.answer(request).await?.get("data").cloned().unwrap_or_default())
+    }
+
+    /// The plugin of this name or id.
+    async fn find(&self, named: &str) -> anyhow::Result<Option<Value>> {
+        let mut cursor = None::<String>;
+        loop {
+            let mut request = self.request(Method::GET, "plugins").query(&[("limit", "100")]);
+            if let Some(cursor) = &cursor {
+                request = request.query(&[("cursor", cursor)]);
+            }
+            let page = self.answer(request).await?;
+            let rows = page.get("data").and_then(Value::as_array).into_iter().flatten();
+            let found: Vec<&Value> =
+                rows.filter(|row| word(row, "id") == named || word(row, "name") == named).collect();
+            match (found.as_slice(), page.get("next_cursor").and_then(Value::as_str)) {
+                ([one], _) => return Ok(Some((*one).clone())),
+                ([_, _, ..], _) => bail!("several plugins are called {named}; name one by its id"),
+                ([], Some(next)) => cursor = Some(next.to_owned()),
+                ([], None) => return Ok(None),
+            }
+        }
+    }
+
+    async fn existing(&self, named: &str) -> anyhow::Result<Value> {
+        self.find(named).await?.with_context(|| format!("there is no plugin {named}"))
+    }
+
+    async fn activate(&self, plugin: &str, version: &str) -> anyhow::Result<Value> {
+        let path = format!("plugins/{plugin}/activate");
+        self.data(self.request(Method::POST, &path).json(&json!({"version_id": version}))).await
+    }
+}
+
+/// What the arguments say of the plugin itself.
+fn told(args: &DeployArgs) -> Map<String, Value> {
+    let texts = |pairs: &[(String, String)]| -> Value {
+        pairs
+            .iter()
+            .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+            .collect::<Map<_, _>>()
+            .into()
+    };
+    let mut told = Map::new();
+    if let Some(events) = &args.events {
+        told.insert("events".to_owned(), json!(events));
+    }
+    for (key, pairs) in [("config", &args.config), ("secrets", &args.secrets)] {
+        if !pairs.is_empty() {
+            told.insert(key.to_owned(), texts(pairs));
+        }
+    }
+    if !args.hosts.is_empty() {
+        told.insert("allowed_hosts".to_owned(), json!(args.hosts));
+    }
+    told
+}
+
+/// Runs `kabar plugin deploy`.
+///
+/// # Errors
+/// When the component cannot be read, or the server cannot be reached or refuses.
+pub(super) async fn deploy(args: DeployArgs) -> anyhow::Result<()> {
+    let file = &args.component;
+    let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
+    let name = args.name.clone().unwrap_or_else(|| stem.to_owned());
+    let remote = &args.remote;
+    let mut body = told(&args);
+    let plugin = match remote.find(&name).await? {
+        Some(known) if body.is_empty() => known,
+        Some(known) => {
+            let path = format!("plugins/{}", word(&known, "id"));
+            remote.data(remote.request(Method::PATCH, &path).json(&body)).await?
+        }
+        None => {
+            body.insert("name".to_owned(), name.clone().into());
+            remote.data(remote.request(Method::POST, "plugins").json(&body)).await?
+        }
+    };
+    let id = word(&plugin, "id");
+    let path = format!("plugins/{id}/versions");
+    let upload = remote.request(Method::POST, &path).header("Content-Type", "application/wasm").body(wasm);
+    let version = remote.data(upload).await?;
+    let version_id = word(&version, "id");
+    let compiled = version.get("compile_ms").and_then(Value::as_u64).unwrap_or(0);
+    print(&format!("{name} ({id}): {version_id} uploaded, compiled in {compiled} ms"))?;
+    if args.no_activate {
+        return Ok(());
+    }
+    remote.activate(id, version_id).await?;
+    print(&format!("{name} runs {version_id}; see `kabar plugin runs {id}` and `kabar plugin logs {id}`"))
+}
+
+/// Runs `kabar plugin logs`.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub(super) async fn logs(args: LogsArgs) -> anyhow::Result<()> {
+    let remote = &args.remote;
+    let plugin = remote.existing(&args.plugin).await?;
+    let path = format!("plugins/{}/logs", word(&plugin, "id"));
+    let mut request = remote.request(Method::GET, &path).query(&[("limit", args.limit)]);
+    if let Some(run) = &args.run {
+        request = request.query(&[("run_id", run)]);
+    }
+    let page = remote.data(request).await?;
+    for row in page.as_array().into_iter().flatten().rev() {
+        for line in row.get("lines").and_then(Value::as_array).into_iter().flatten() {
+            let (at, level, message) = (word(line, "at"), word(line, "level"), word(line, "message"));
+            print(&format!("{at} {level:5} {} {message}", word(row, "run_id")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `kabar plugin runs`.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub(super) async fn runs(args: RunsArgs) -> anyhow::Result<()> {
+    let remote = &args.remote;
+    let plugin = remote.existing(&args.plugin).await?;
+    let path = format!("plugins/{}/runs", word(&plugin, "id"));
+    let mut request = remote.request(Method::GET, &path).query(&[("limit", args.limit)]);
+    if let Some(status) = &args.status {
+        request = request.query(&[("status", status)]);
+    }
+    let (state, reason) = (word(&plugin, "status"), word(&plugin, "status_reason"));
+    if state != "active" {
+        print(&format!("the plugin is {state}: {reason}"))?;
+    }
+    for run in remote.data(request).await?.as_array().into_iter().flatten() {
+        let attempt = run.get("attempt").and_then(Value::as_u64).unwrap_or(0);
+        let took = run.get("duration_ms").and_then(Value::as_u64).unwrap_or(0);
+        let (at, id, status) = (word(run, "updated_at"), word(run, "id"), word(run, "status"));
+        let (event, error) = (word(run, "event_type"), word(run, "error"));
+        print(&format!("{at} {id} {status:9} {event} attempt {attempt}, {took} ms, {error}"))?;
+    }
+    Ok(())
+}
+
+/// Runs `kabar plugin rollback`.
+///
+/// # Errors
+/// When no version ran before, or the server cannot be reached or refuses.
+pub(super) async fn rollback(args: RollbackArgs) -> anyhow::Result<()> {
+    let remote = &args.remote;
+    let plugin = remote.existing(&args.plugin).await?;
+    let id = word(&plugin, "id");
+    let Some(previous) = plugin.get("previous_version_id").and_then(Value::as_str) else {
+        bail!("no version of {} ran before", args.plugin);
+    };
+    remote.activate(id, previous).await?;
+    print(&format!("{} runs {previous} again", word(&plugin, "name")))
+}
