@@ -18,6 +18,8 @@ mod events;
 mod full_disk;
 mod guests;
 mod harness;
+mod hook_crashes;
+mod hooks;
 mod horizon;
 mod hostile;
 mod house;

@@ -98,6 +98,11 @@ impl Client {
         patiently(self.attempt(method, path, headers, body)).await.expect("an answer")
     }
 
+    /// A POST of bytes of this kind.
+    pub(crate) async fn upload(&self, path: &str, kind: &str, body: Vec<u8>) -> Answer {
+        self.bytes("POST", path, &[("Content-Type", kind)], body).await
+    }
+
     /// A GET whose body has no end: the answer's head, and its body as it comes.
     pub(crate) async fn open(&self, path: &str, headers: Headers<'_>) -> reqwest::Response {
         let mut request = self.http.get(format!("{}{path}", self.base));

@@ -1,0 +1,8 @@
+//! Plugins through the door: their whole life, and what they can and cannot do to others.
+
+pub(crate) mod guests;
+mod life;
+mod limits;
+mod stage;
+mod standing;
+mod tenancy;
