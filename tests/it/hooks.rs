@@ -1,5 +1,6 @@
 //! Plugins through the door: their whole life, and what they can and cannot do to others.
 
+mod command_line;
 pub(crate) mod guests;
 mod life;
 mod limits;

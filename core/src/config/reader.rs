@@ -25,6 +25,9 @@ pub(super) struct Reader {
     problems: Vec<Problem>,
 }
 
+/// No setting: `KABAR_API_KEY` is what the commands that call a server read.
+const OF_CLIENTS: &str = "api_key";
+
 impl Reader {
     /// Reads the sources; fails only when one of them cannot be read at all.
     pub(super) fn open(mode: Mode, sources: &Sources) -> Result<Self, Problem> {
@@ -39,10 +42,11 @@ impl Reader {
         let mut given = Vec::new();
         let mut values = BTreeMap::new();
         let in_file = flat(file.collect().map_err(|error| unreadable(path, error))?);
-        let in_environment = environment.collect().map_err(|_not_shown_it_quotes_the_value| Problem {
+        let mut in_environment = environment.collect().map_err(|_not_shown_it_quotes_the_value| Problem {
             key: String::new(),
             reason: "an environment variable that begins with KABAR_ is not valid UTF-8".to_owned(),
         })?;
+        in_environment.remove(OF_CLIENTS);
         given.extend(in_file.keys().map(|key| (key.clone(), format!("in {}", path.display()))));
         given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable(key)))));
         given.extend(sources.flags.keys().map(|key| (key.clone(), "as a flag".to_owned())));

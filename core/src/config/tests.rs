@@ -93,7 +93,9 @@ fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
 
 #[test]
 fn an_empty_variable_is_an_absent_one() {
-    let settings = Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", "")])).unwrap();
+    let settings =
+        Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", ""), ("KABAR_API_KEY", "kdv_1")]))
+            .unwrap();
     assert_eq!(settings.operator_token, None);
 }
 

@@ -33,9 +33,9 @@ pub(super) struct DeployArgs {
     /// Types of events that it gets, separated by commas.
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     events: Option<Vec<String>>,
-    /// A setting, e.g. `--config-entry TEMPLATE=sorry`. Given once or more, they replace all.
-    #[arg(long = "config-entry", value_name = "KEY=VALUE", value_parser = pair)]
-    config: Vec<(String, String)>,
+    /// A setting, e.g. `--setting template=sorry`. Given once or more, they replace all.
+    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = pair)]
+    entries: Vec<(String, String)>,
     /// A secret; others stay.
     #[arg(long = "secret", value_name = "KEY=VALUE", value_parser = pair)]
     secrets: Vec<(String, String)>,
@@ -166,7 +166,7 @@ fn told(args: &DeployArgs) -> Map<String, Value> {
     if let Some(events) = &args.events {
         told.insert("events".to_owned(), json!(events));
     }
-    for (key, pairs) in [("config", &args.config), ("secrets", &args.secrets)] {
+    for (key, pairs) in [("config", &args.entries), ("secrets", &args.secrets)] {
         if !pairs.is_empty() {
             told.insert(key.to_owned(), texts(pairs));
         }
