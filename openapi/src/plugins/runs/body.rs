@@ -184,6 +184,8 @@ impl RunBody {
             duration_ms: one.duration_ms,
             error: one.error.clone().map(Shown),
         };
+        // They are read after it: what it did meanwhile is not shown of a run that has not run yet.
+        let own = |one: &&EffectRow| one.id.run == run.id() && owed.attempt_count > 0;
         Self {
             id: Shown(run.id()),
             object: Shown(PluginRunNoun),
@@ -198,7 +200,7 @@ impl RunBody {
             error: last.and_then(|one| one.error.clone()).map(Shown),
             attempts: owed.attempts.iter().map(attempt).collect(),
             usage: run.usage.map(UsageBody::of),
-            effects: effects.iter().filter(|one| one.id.run == run.id()).map(EffectBody::of).collect(),
+            effects: effects.iter().filter(own).map(EffectBody::of).collect(),
             next_attempt_at: owed.next_attempt_at.map(Shown),
             created_at: Shown(owed.created_at),
             updated_at: Shown(owed.updated_at),
