@@ -8,6 +8,7 @@
 mod baseline;
 mod child;
 mod histogram;
+mod hook_runs;
 mod hooks;
 mod ingress;
 mod load;
@@ -52,6 +53,8 @@ enum Scene {
     Webhooks,
     /// Hooks: one run, many runs, many hooks.
     Hooks,
+    /// Events to hooks: runs with their commits, and how soon they begin.
+    HookRuns,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -148,6 +151,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Hooks) {
         hooks::play(&mut bench).await?;
+    }
+    if wanted(Scene::HookRuns) {
+        hook_runs::play(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;

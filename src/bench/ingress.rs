@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::wire;
 
 const CONVERSATIONS: u32 = 500;
-const BATCH: usize = 50;
+pub(super) const BATCH: usize = 50;
 /// WhatsApp batches on few connections. With 32 of them 1600 statuses would wait at any time, and
 /// at the promised 10 000 a second the acknowledgement would take 160 ms by arithmetic alone.
 const BATCH_CONNECTIONS: usize = 4;
@@ -56,7 +56,11 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// An account with as many messages that WhatsApp has taken.
-async fn messages(seeder: &Seeder, n: u32, count: usize) -> anyhow::Result<(Seat, Vec<(MessageId, String)>)> {
+pub(super) async fn messages(
+    seeder: &Seeder,
+    n: u32,
+    count: usize,
+) -> anyhow::Result<(Seat, Vec<(MessageId, String)>)> {
     let mut seat = seeder.seat(n).await?;
     let conversations = seeder.conversations(&mut seat, 0, CONVERSATIONS, true).await?;
     let mut taken = Vec::with_capacity(count);
@@ -68,7 +72,7 @@ async fn messages(seeder: &Seeder, n: u32, count: usize) -> anyhow::Result<(Seat
 }
 
 /// Every message is first delivered, then read: each status is new, and so must be written.
-fn webhooks(seat: &Seat, taken: &[(MessageId, String)], batch: usize) -> Vec<Bytes> {
+pub(super) fn webhooks(seat: &Seat, taken: &[(MessageId, String)], batch: usize) -> Vec<Bytes> {
     let now = Clock::system().now().millis() / 1000;
     let of =
         |status: &'static str| taken.chunks(batch).map(move |messages| webhook(seat, messages, status, now));

@@ -68,6 +68,11 @@ pub(super) struct Stage {
     pub(super) graph: String,
     /// Further settings of its servers.
     pub(super) settings: Vec<(&'static str, &'static str)>,
+    pub(super) tenant: Tenant,
+}
+
+/// An organisation and its key.
+pub(super) struct Tenant {
     organisation: OrganisationId,
     authorization: String,
 }
@@ -77,35 +82,37 @@ impl Stage {
     pub(super) async fn set(folder: &Path, services: &Services) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("kabar-bench-").tempdir_in(folder)?;
         let url = services.database(folder.path()).await?;
-        let nobody = OrganisationId::from_bits(0);
+        let tenant = Tenant { organisation: OrganisationId::from_bits(0), authorization: String::new() };
         let redis = services.redis.clone();
         let graph = "http://127.0.0.1:9".to_owned();
-        let mut stage = Self {
-            folder,
-            url,
-            redis,
-            graph,
-            settings: Vec::new(),
-            organisation: nobody,
-            authorization: String::new(),
-        };
+        let mut stage = Self { folder, url, redis, graph, settings: Vec::new(), tenant };
         let server = stage.server().await?;
-        let tenant = format!(
-            r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
-        );
-        let organisation = operate(&server, "/admin/v1/organizations", &tenant).await?;
-        let id = text(&organisation, "id")?;
-        let key = operate(&server, &format!("/admin/v1/organizations/{id}/api_keys"), r#"{"label":"bench"}"#)
-            .await?;
-        stage.organisation = OrganisationId::parse(&id)?;
-        stage.authorization = format!("Authorization: Bearer {}", text(&key, "key")?);
+        stage.tenant = stage.another(&server).await?;
         server.end().await?;
         Ok(stage)
     }
 
+    /// Makes one more tenant.
+    pub(super) async fn another(&self, server: &Child) -> anyhow::Result<Tenant> {
+        let tenant = format!(
+            r#"{{"name":"Bench","tier":"enterprise","write_per_minute":{PER_MINUTE},"read_per_minute":{PER_MINUTE}}}"#
+        );
+        let organisation = operate(server, "/admin/v1/organizations", &tenant).await?;
+        let id = text(&organisation, "id")?;
+        let key = operate(server, &format!("/admin/v1/organizations/{id}/api_keys"), r#"{"label":"bench"}"#)
+            .await?;
+        let authorization = format!("Authorization: Bearer {}", text(&key, "key")?);
+        Ok(Tenant { organisation: OrganisationId::parse(&id)?, authorization })
+    }
+
     /// The store under the stage; no server may run meanwhile.
     pub(super) async fn seeder(&self) -> anyhow::Result<Seeder> {
-        Seeder::open(&self.url, self.organisation).await
+        self.seeder_of(&self.tenant).await
+    }
+
+    /// The same for another tenant.
+    pub(super) async fn seeder_of(&self, tenant: &Tenant) -> anyhow::Result<Seeder> {
+        Seeder::open(&self.url, tenant.organisation).await
     }
 
     /// Starts the server.
@@ -124,17 +131,17 @@ impl Stage {
 
     /// A request with the tenant's key.
     pub(super) fn get(&self, path: &str, headers: &[&str]) -> Bytes {
-        wire::request("GET", path, &[&[self.authorization.as_str()], headers].concat(), b"")
+        self.tenant.get(path, headers)
     }
 
     /// A change with the tenant's key.
     pub(super) fn patch(&self, path: &str, body: &str) -> Bytes {
-        wire::request("PATCH", path, &[&self.authorization], body.as_bytes())
+        self.tenant.patch(path, body)
     }
 
     /// A POST with the tenant's key.
     pub(super) fn post(&self, path: &str, body: &str) -> Bytes {
-        wire::request("POST", path, &[&self.authorization], body.as_bytes())
+        self.tenant.post(path, body)
     }
 
     /// A webhook as WhatsApp would sign it.
@@ -142,6 +149,42 @@ impl Stage {
         let signature = signature::sign(&Secret::new(APP_SECRET), body.as_bytes());
         let header = format!("{}: {signature}", signature::HEADER);
         wire::request("POST", "/webhooks/whatsapp", &[&header], body.as_bytes())
+    }
+}
+
+impl Tenant {
+    /// A request with its key.
+    pub(super) fn get(&self, path: &str, headers: &[&str]) -> Bytes {
+        wire::request("GET", path, &[&[self.authorization.as_str()], headers].concat(), b"")
+    }
+
+    /// A change with its key.
+    pub(super) fn patch(&self, path: &str, body: &str) -> Bytes {
+        wire::request("PATCH", path, &[&self.authorization], body.as_bytes())
+    }
+
+    /// A POST with its key.
+    pub(super) fn post(&self, path: &str, body: &str) -> Bytes {
+        wire::request("POST", path, &[&self.authorization], body.as_bytes())
+    }
+
+    /// A POST of a component with its key.
+    pub(super) fn upload(&self, path: &str, component: &[u8]) -> Bytes {
+        wire::request_of("application/wasm", "POST", path, &[&self.authorization], component)
+    }
+
+    /// Asks, and answers what a success says.
+    pub(super) async fn ask(&self, server: &Child, request: &[u8]) -> anyhow::Result<Value> {
+        let (status, _, body) = wire::once(server.address, request).await?;
+        if !matches!(status, 200..=299) {
+            bail!("a call was answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// What a GET answers.
+    pub(super) async fn read(&self, server: &Child, path: &str) -> anyhow::Result<Value> {
+        self.ask(server, &self.get(path, &[])).await
     }
 }
 

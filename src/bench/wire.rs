@@ -96,15 +96,22 @@ pub(super) async fn once(
     tokio::time::timeout(PATIENCE, talk).await.context("no answer within a minute")?
 }
 
-/// The bytes of a request. Header lines are given whole, without line ends.
+/// The bytes of a request, whose body is JSON. Header lines are given whole, without line ends.
 pub(super) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Bytes {
+    request_of("application/json", method, path, headers, body)
+}
+
+/// The same with another kind of body.
+pub(super) fn request_of(kind: &str, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Bytes {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: kabar-bench\r\n");
     for header in headers {
         text.push_str(header);
         text.push_str("\r\n");
     }
     if !body.is_empty() {
-        text.push_str("Content-Type: application/json\r\nContent-Length: ");
+        text.push_str("Content-Type: ");
+        text.push_str(kind);
+        text.push_str("\r\nContent-Length: ");
         text.push_str(&body.len().to_string());
         text.push_str("\r\n");
     }
