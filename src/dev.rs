@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::domain::account::Secret;
+use kabar_openapi::{Showcase, ShowcaseKeys};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     let clock = Arc::new(Clock::system());
     let server = Server::start(settings, secrets.clone(), &graph, listener, clock).await?;
     sandbox.furnish(&server.directory).await?;
+    show(&secrets, &sandbox);
     simulator.add_number(Sandbox::number()?);
     welcome::print(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
     welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);
@@ -62,13 +64,25 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     stopped
 }
 
-/// Settings win over what was made.
+/// Lets the docs page fill in the sandbox's keys, now that they are made.
+fn show(secrets: &Secrets, sandbox: &Sandbox) {
+    let Some(showcase) = &secrets.showcase else { return };
+    // Nobody else sets it.
+    let _first = showcase.set(ShowcaseKeys {
+        api_key: Secret::new(sandbox.api_key()),
+        operator_token: secrets.operator_token.clone(),
+    });
+}
+
+/// Settings win over what was made. Keys are shown to this machine only: whoever lets `dev` listen to
+/// others has to type them.
 fn secrets(settings: &Settings, sandbox: &Sandbox) -> Secrets {
     let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
     Secrets {
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
         app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
         verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
+        showcase: settings.listen.ip().is_loopback().then(Showcase::default),
     }
 }
 

@@ -76,6 +76,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         operator_token: settings.operator_token.clone().context("operator_token")?,
         app_secret: settings.whatsapp.app_secret.clone().context("whatsapp.app_secret")?,
         verify_token: settings.whatsapp.verify_token.clone().context("whatsapp.verify_token")?,
+        showcase: None,
     };
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
     let listener = TcpListener::bind(settings.listen).await;

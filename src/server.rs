@@ -22,7 +22,7 @@ use kabar_core::outbound::{OutboundClient, SystemResolver};
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_core::webhook::Webhooks;
-use kabar_openapi::{App, BodyLimits, Renderer, WhatsAppKeys};
+use kabar_openapi::{App, BodyLimits, Renderer, Showcase, WhatsAppKeys};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,8 @@ pub struct Secrets {
     pub app_secret: Secret,
     /// Answer to WhatsApp's handshake.
     pub verify_token: Secret,
+    /// What the docs page fills in; only in `kabar dev`.
+    pub showcase: Option<Showcase>,
 }
 
 /// A server that runs.
@@ -139,6 +141,7 @@ impl Server {
             store: store.clone(),
             memory: memory.clone(),
             metrics: metrics.clone(),
+            showcase: secrets.showcase,
             allowed_origins: settings.cors.allowed_origins.clone(),
             stopping: stopping.clone(),
         };

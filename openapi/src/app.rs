@@ -2,7 +2,7 @@
 //!
 //! Holds no state of its own; the composition root makes it once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kabar_actors::{AccountSlot, Accounts, Caller, Directory, Idempotency};
 use kabar_core::clock::Clock;
@@ -51,10 +51,24 @@ pub struct App {
     pub whatsapp: WhatsAppKeys,
     /// Largest bodies.
     pub limits: BodyLimits,
+    /// Only in `kabar dev`.
+    pub showcase: Option<Showcase>,
     /// Origins whose pages may call the API from a browser.
     pub allowed_origins: Vec<String>,
     /// Cancelled when the server is about to stop: it is then not ready.
     pub stopping: CancellationToken,
+}
+
+/// What the docs page fills in: the keys of `kabar dev`'s sandbox, once they are made.
+pub type Showcase = Arc<OnceLock<ShowcaseKeys>>;
+
+/// Keys that were made to be shown.
+#[derive(Debug)]
+pub struct ShowcaseKeys {
+    /// Of the sandbox's organization.
+    pub api_key: Secret,
+    /// The operator's.
+    pub operator_token: Secret,
 }
 
 /// What proves that a webhook is WhatsApp's.

@@ -42,6 +42,9 @@ use crate::poll::respond;
 use crate::prefer::{PREFER, Wait};
 pub(crate) use seal::Streamed;
 
+/// Longest path and query; RFC 9110 (4.1) asks for at least 8000 octets.
+const TARGET_BYTES: usize = 8192;
+
 /// The whole HTTP surface.
 pub(crate) struct FrontDoor {
     app: Arc<App>,
@@ -85,7 +88,7 @@ impl FrontDoor {
         operations: BoxEndpoint<'static>,
         document: &crate::spec::Document,
     ) -> Self {
-        let pages = Pages::new(document);
+        let pages = Pages::new(document, app.showcase.clone());
         let methods = MethodTable::new(document.methods(), pages.paths());
         let cors = Cors::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
@@ -129,6 +132,12 @@ impl FrontDoor {
                 }
                 request.set_data(Tenant(caller));
             }
+        }
+        if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
+            return Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "shorten the request's path and query: 8 KiB at most",
+            ));
         }
         if let Some(page) = self.pages.answer(&request, visit.encoding).await {
             return Ok(page);

@@ -35,6 +35,6 @@ pub mod webhook_subscriptions;
 pub mod whatsapp;
 pub mod wire;
 
-pub use app::{App, BodyLimits, WhatsAppKeys};
+pub use app::{App, BodyLimits, Showcase, ShowcaseKeys, WhatsAppKeys};
 pub use render::Renderer;
 pub use routes::{document, json, service, yaml};

@@ -9,9 +9,12 @@ mod doors;
 mod examples;
 mod polish;
 mod schemas;
+mod send_examples;
+mod send_union;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod words;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -57,13 +60,13 @@ impl Document {
         serde_norway::to_string(&self.value).unwrap_or_default()
     }
 
-    /// Swagger UI with the document in it, as one page that loads nothing.
-    pub(crate) fn swagger_ui(&self) -> String {
-        let bare = OpenApiService::new((), TITLE, "");
-        // A text `</script>` in the document would end the script; JSON may escape the slash.
-        let ours = format!("let spec = {};", self.json.trim_end().replace("</", "<\\/"));
-        let page = bare.swagger_ui_html().replacen(&format!("let spec = {};", bare.spec()), &ours, 1);
-        page.replacen("<title>Swagger UI</title>", "<title>kabar API</title>", 1)
+    /// Swagger UI's page up to the body: its script and its style, nothing that is loaded.
+    #[expect(clippy::unused_self, reason = "the page is the document's, whoever writes its head")]
+    pub(crate) fn swagger_ui_head(&self) -> String {
+        let page = OpenApiService::new((), TITLE, "").swagger_ui_html();
+        let head = page.rsplit_once("<div id=\"ui\"></div>").map_or(page.as_str(), |(head, _script)| head);
+        let head = head.trim_start().replacen("<title>Swagger UI</title>", "<title>kabar API</title>", 1);
+        format!("<!doctype html>\n{head}")
     }
 
     /// Every path and method.

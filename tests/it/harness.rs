@@ -171,6 +171,7 @@ impl TestServer {
             operator_token: Secret::new(OPERATOR_TOKEN),
             app_secret: Secret::new(APP_SECRET),
             verify_token: Secret::new(VERIFY_TOKEN),
+            showcase: None,
         };
         let graph = self.simulator.base_url();
         let started = Server::start(&self.settings, secrets, &graph, listener, self.clock.clone());

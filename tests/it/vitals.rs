@@ -117,14 +117,26 @@ async fn every_documented_operation_exists_and_asks_for_its_key() {
 }
 
 #[tokio::test]
-async fn the_docs_page_is_served_from_the_binary() {
+async fn pages_are_served_from_the_binary() {
     let server = TestServer::start().await;
-    let page = server.anyone.get("/docs").await.is(200);
-    assert!(page.must("Content-Type").starts_with("text/html"));
-    let html = String::from_utf8(page.body.to_vec()).unwrap();
-    for elsewhere in ["src=\"http", "src=\"//", "href=\"http", "href=\"//", "unpkg", "jsdelivr", "cdnjs"] {
-        assert!(!html.contains(elsewhere), "the page loads from elsewhere: {elsewhere}");
+    let start = server.anyone.get("/").await.is(200);
+    let start = String::from_utf8(start.body.to_vec()).unwrap();
+    let linked: Vec<&str> =
+        start.split("href=\"/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(linked.len() > 10, "{linked:?}");
+    for path in linked {
+        server.anyone.get(&format!("/{path}")).await.is(200);
     }
+    for path in ["/", "/docs", "/guides/polling"] {
+        let page = server.anyone.get(path).await.is(200);
+        assert!(page.must("Content-Type").starts_with("text/html"));
+        let html = String::from_utf8(page.body.to_vec()).unwrap();
+        for elsewhere in ["src=\"http", "src=\"//", "href=\"//", "unpkg", "jsdelivr", "cdnjs"] {
+            assert!(!html.contains(elsewhere), "{path} loads from elsewhere: {elsewhere}");
+        }
+    }
+    // Only `kabar dev` has keys to show.
+    server.anyone.get("/docs/sandbox").await.refused(404, "route_not_found");
     let yaml = server.anyone.get("/v1/openapi.yaml").await.is(200);
     assert!(yaml.body.starts_with(b"openapi:"));
 }

@@ -93,7 +93,7 @@ pub struct Bound {
 
 impl Bound {
     /// Reads RFC 3339 of any offset and precision. A blank where the offset's sign belongs is a
-    /// plus that a client forgot to escape.
+    /// plus that a client forgot to escape; an offset may lack its colon, as `strftime` writes it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mended;
@@ -105,7 +105,12 @@ impl Bound {
             }
             _ => text,
         };
-        let at = DateTime::parse_from_rfc3339(text).ok()?;
+        let at = match text.split_at_checked(text.len().saturating_sub(2)) {
+            Some((time, minutes)) if lacks_colon(time, minutes) => {
+                DateTime::parse_from_rfc3339(&format!("{time}:{minutes}")).ok()?
+            }
+            _ => DateTime::parse_from_rfc3339(text).ok()?,
+        };
         let ms = at.timestamp_millis();
         // A time before 1970 is before every row there is: the epoch says the same.
         Some(Self {
@@ -125,6 +130,13 @@ impl Bound {
     pub const fn strictly_before(self) -> Timestamp {
         if self.between { self.floor.next() } else { self.floor }
     }
+}
+
+/// Whether this ends with an offset of four digits, such as `+0700`.
+fn lacks_colon(time: &str, minutes: &str) -> bool {
+    let Some((clock, hours)) = time.rsplit_once(['+', '-']) else { return false };
+    let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    clock.contains(['T', 't', ' ']) && two_digits(hours) && two_digits(minutes)
 }
 
 #[cfg(test)]
@@ -148,6 +160,9 @@ mod tests {
             "2026-06-19T18:00:00+07:00",
             "2026-06-19T18:00:00 07:00",
             "2026-06-19 18:00:00 07:00",
+            "2026-06-19T18:00:00.000+0700",
+            "2026-06-19T18:00:00 0700",
+            "2026-06-19T04:00:00-0700",
             "2026-06-19T04:00:00-07:00",
         ] {
             let bound = Bound::parse(text).unwrap_or_else(|| panic!("{text}"));

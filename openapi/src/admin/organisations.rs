@@ -78,6 +78,8 @@ impl OrganisationsAdmin {
     }
 
     /// Get an organization
+    ///
+    /// Its tier, its budgets, and whether it is suspended.
     #[oai(path = "/admin/v1/organizations/:org_id", method = "get", operation_id = "getOrganization")]
     async fn get(
         &self,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use kabar_core::domain::contact::{ContactPatch, NewContact};
 use poem_openapi::Object;
-use poem_openapi::types::{Any, Example};
-use serde_json::{Map, Value, json};
+use poem_openapi::types::Example;
+use serde_json::Value;
 
 use crate::body::{FieldError, Fields};
+use crate::wire::FreeObject;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const METADATA_KEYS: usize = 64;
@@ -28,7 +29,7 @@ pub struct CreateContact {
     #[oai(validator(max_length = 254))]
     pub email: Option<String>,
     /// Fields of the business's own: at most 64 keys, at most 16 KiB.
-    pub metadata: Option<Any<Map<String, Value>>>,
+    pub metadata: Option<FreeObject>,
 }
 
 /// Changes of a contact. What is absent stays as it is; null clears.
@@ -42,11 +43,11 @@ pub struct UpdateContact {
     #[oai(validator(max_length = 254))]
     pub email: Option<String>,
     /// Replaces all of the business's own fields: at most 64 keys, at most 16 KiB.
-    pub metadata: Option<Any<Map<String, Value>>>,
+    pub metadata: Option<FreeObject>,
 }
 
-fn customer_number() -> Any<Map<String, Value>> {
-    Any(Map::from_iter([("customer_number".to_owned(), json!("K-1042"))]))
+fn customer_number() -> FreeObject {
+    FreeObject(r#"{"customer_number":"K-1042"}"#.into())
 }
 
 impl Example for CreateContact {
@@ -100,6 +101,8 @@ fn read_metadata(fields: &Fields<'_>, value: &Value) -> Result<Arc<str>, FieldEr
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, json};
+
     use super::*;
     use crate::body::Fault;
 

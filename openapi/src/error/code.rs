@@ -50,7 +50,7 @@ macro_rules! codes {
 
 codes! {
     InvalidRequest = "invalid_request", BAD_REQUEST, "invalid_request_error",
-        "the body cannot be read as a JSON object";
+        "the request cannot be read: its body is not a JSON object, or its target is too long";
     MissingRequiredField = "missing_required_field", BAD_REQUEST, "invalid_request_error",
         "a field that must be given is absent or null";
     InvalidFieldValue = "invalid_field_value", BAD_REQUEST, "invalid_request_error",

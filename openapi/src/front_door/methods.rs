@@ -37,9 +37,9 @@ pub(crate) struct MethodTable(Vec<Template>);
 
 impl MethodTable {
     /// Of operations, and of pages that only take GET.
-    pub(crate) fn new(
+    pub(crate) fn new<'a>(
         operations: impl IntoIterator<Item = PathMethod>,
-        pages: impl Iterator<Item = &'static str>,
+        pages: impl Iterator<Item = &'a str>,
     ) -> Self {
         let pages = pages.map(|path| (path.to_owned(), "GET".to_owned()));
         let mut templates: Vec<Template> = Vec::new();

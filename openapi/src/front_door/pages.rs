@@ -1,20 +1,25 @@
-//! Pages that never change while the server runs: the document, Swagger UI, the way there.
+//! Pages that never change while the server runs: the start page, the document, Swagger UI, the guides.
 //!
-//! Everything comes from the binary. The policy on the docs page lets it load nothing from
-//! elsewhere, whatever its script asks for.
+//! Everything comes from the binary. The policy on the pages lets them load nothing from elsewhere,
+//! whatever their scripts ask for. In `kabar dev`, and nowhere else, Swagger UI asks this server for the
+//! sandbox's keys and fills them in; they are told to this machine's own names only.
+
+mod guides;
 
 use bytes::Bytes;
 use kabar_core::domain::etag;
 use poem::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
-    LOCATION, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderValue,
+    IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::http::{Method, StatusCode};
 use poem::{Request, Response};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use super::encoding::Encoding;
+use crate::app::Showcase;
 use crate::spec::Document;
 
 /// A proxy or browser asks again, with the tag, and is told 304.
@@ -27,7 +32,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 struct Page {
-    path: &'static str,
+    path: String,
     content_type: &'static str,
     body: Bytes,
     tag: String,
@@ -35,7 +40,7 @@ struct Page {
 }
 
 impl Page {
-    fn new(path: &'static str, content_type: &'static str, body: String) -> Self {
+    fn new(path: impl Into<String>, content_type: &'static str, body: String) -> Self {
         use std::fmt::Write as _;
         let mut tag = String::from("W/\"");
         for byte in Sha256::digest(&body).into_iter().take(12) {
@@ -43,7 +48,7 @@ impl Page {
             let _infallible = write!(tag, "{byte:02x}");
         }
         tag.push('"');
-        Self { path, content_type, body: body.into(), tag, compressed: Default::default() }
+        Self { path: path.into(), content_type, body: body.into(), tag, compressed: Default::default() }
     }
 
     async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Response {
@@ -72,23 +77,35 @@ impl Page {
 }
 
 /// See the module.
-pub(super) struct Pages(Vec<Page>);
+pub(super) struct Pages {
+    pages: Vec<Page>,
+    showcase: Option<Showcase>,
+}
 
-const HOME: &str = "/";
-const DOCS: &str = "/docs";
+const HTML: &str = "text/html; charset=utf-8";
+/// Carried by each page, so that no browser asks for it.
+const ICON: &str = include_str!("pages/icon.html");
+const STYLE: &str = include_str!("pages/style.css");
+/// Where Swagger UI asks for the sandbox's keys.
+const SANDBOX: &str = "/docs/sandbox";
 
 impl Pages {
-    pub(super) fn new(document: &Document) -> Self {
-        Self(vec![
+    pub(super) fn new(document: &Document, showcase: Option<Showcase>) -> Self {
+        let docs = docs(document, showcase.is_some());
+        let mut pages = vec![
+            Page::new("/", HTML, start(showcase.is_some())),
             Page::new("/v1/openapi.json", "application/json", document.json().to_owned()),
             Page::new("/v1/openapi.yaml", "application/yaml", document.yaml()),
-            Page::new(DOCS, "text/html; charset=utf-8", document.swagger_ui()),
-        ])
+            Page::new("/docs", HTML, docs),
+        ];
+        pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, guide_page(guide))));
+        Self { pages, showcase }
     }
 
     /// Where the pages are.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|page| page.path).chain([HOME])
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        let sandbox = self.showcase.as_ref().map(|_| SANDBOX);
+        self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
     }
 
     /// The page at the request's path, if there is one and it is asked for with GET.
@@ -97,10 +114,63 @@ impl Pages {
             return None;
         }
         let path = request.uri().path();
-        if path == HOME {
-            return Some(Response::builder().status(StatusCode::FOUND).header(LOCATION, DOCS).finish());
+        if let Some(showcase) = self.showcase.as_ref().filter(|_| path == SANDBOX) {
+            return Some(sandbox(showcase, request));
         }
-        let page = self.0.iter().find(|page| page.path == path)?;
+        let page = self.pages.iter().find(|page| page.path == path)?;
         Some(page.answer(request, encoding).await)
     }
+}
+
+/// The sandbox's keys. A page of another name that leads to this machine is told nothing.
+fn sandbox(showcase: &Showcase, request: &Request) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+    match showcase.get().filter(|_| ours) {
+        Some(keys) => Response::builder()
+            .header(CONTENT_TYPE, "application/json")
+            .header(CACHE_CONTROL, "no-store")
+            .body(
+                json!({"api_key": keys.api_key.reveal(), "operator_token": keys.operator_token.reveal()})
+                    .to_string(),
+            ),
+        None => Response::builder().status(StatusCode::NO_CONTENT).finish(),
+    }
+}
+
+fn docs(document: &Document, filled: bool) -> String {
+    let sandbox = if filled { include_str!("pages/sandbox.js").trim_end() } else { "" };
+    // A text `</script>` in the document would end the script; JSON may escape the slash.
+    let spec = document.json().trim_end().replace("</", "<\\/");
+    let ours = include_str!("pages/docs.html").replacen("{sandbox}", sandbox, 1);
+    document.swagger_ui_head().replacen("</title>", &format!("</title>\n{ICON}"), 1)
+        + &ours.replacen("{spec}", &spec, 1)
+}
+
+fn start(filled: bool) -> String {
+    let cards = |operators: bool| {
+        let ours = guides::ALL.iter().filter(|guide| guide.operators == operators);
+        let cards = ours.map(|guide| {
+            let (path, title, says) = (guide.path(), guide.title, guide.says);
+            format!("<a class=\"card\" href=\"{path}\"><b>{title}</b><span>{says}</span></a>")
+        });
+        cards.collect::<Vec<_>>().join("\n")
+    };
+    let filled = if filled { "; the sandbox's key is filled in" } else { "" };
+    include_str!("pages/start.html")
+        .replacen("{icon}", ICON, 1)
+        .replacen("{style}", STYLE, 1)
+        .replacen("{version}", env!("CARGO_PKG_VERSION"), 1)
+        .replacen("{filled}", filled, 1)
+        .replacen("{guides}", &cards(false), 1)
+        .replacen("{operator_guides}", &cards(true), 1)
+}
+
+fn guide_page(guide: &guides::Guide) -> String {
+    include_str!("pages/guide.html")
+        .replacen("{title}", guide.title, 1)
+        .replacen("{icon}", ICON, 1)
+        .replacen("{style}", STYLE, 1)
+        .replacen("{text}", &guide.html(), 1)
 }

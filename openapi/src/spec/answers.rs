@@ -51,12 +51,14 @@ fn failures(door: Door, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<Err
 
 const fn of_door(door: Door) -> &'static [ErrorCode] {
     use ErrorCode::{
-        ExpiredApiKey, InternalError, InvalidApiKey, MissingApiKey, OrganizationSuspended, RateLimitExceeded,
+        ExpiredApiKey, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
+        RateLimitExceeded,
     };
     match door {
-        Door::Open => &[InternalError],
-        Door::Operator => &[MissingApiKey, InvalidApiKey, InternalError],
+        Door::Open => &[InvalidRequest, InternalError],
+        Door::Operator => &[InvalidRequest, MissingApiKey, InvalidApiKey, InternalError],
         Door::Tenant => &[
+            InvalidRequest,
             MissingApiKey,
             InvalidApiKey,
             ExpiredApiKey,
@@ -70,17 +72,17 @@ const fn of_door(door: Door) -> &'static [ErrorCode] {
 fn failure(codes: &[ErrorCode]) -> Value {
     let spelt: Vec<_> =
         codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.meaning())).collect();
-    let example = codes.first().map(|code| {
-        json!({"error": {
-            "type": code.kind(),
-            "code": code.as_str(),
-            "message": code.meaning(),
-            "request_id": EXAMPLE_REQUEST_ID,
-        }})
-    });
+    let example = |code: &ErrorCode| {
+        let name = code.as_str();
+        (name.to_owned(), json!({"$ref": format!("#/components/examples/{name}")}))
+    };
+    let examples: Map<_, _> = codes.iter().map(example).collect();
     json!({
         "description": spelt.join("\n\n"),
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
+        "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/Error"},
+            "examples": examples,
+        }},
     })
 }
 
@@ -114,7 +116,7 @@ fn add_headers(door: Door, status: &str, response: &mut Map<String, Value>) {
     }
 }
 
-/// Adds the headers that the responses refer to.
+/// Adds the headers and examples that the responses refer to, and the words of errors.
 pub(super) fn add_components(root: &mut Map<String, Value>) {
     let whole = json!({"type": "integer", "format": "int64", "minimum": 0});
     let text = json!({"type": "string"});
@@ -127,7 +129,40 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
         "RetryAfter": header("Seconds after which to try again.", &whole),
         "Authenticate": header("Always `Bearer`.", &text),
     });
+    let paths = root.get("paths").map(Value::to_string).unwrap_or_default();
+    let used = |code: &ErrorCode| paths.contains(&format!("#/components/examples/{}\"", code.as_str()));
+    let examples = ErrorCode::ALL.iter().copied().filter(used).map(example).collect();
     if let Some(components) = root.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("headers".to_owned(), headers);
+        components.insert("examples".to_owned(), examples);
+        // Open lists: a strict client should not fail over a word that it does not know yet.
+        for (word, all) in [("type", error_types()), ("code", error_codes())] {
+            let path = format!("/ErrorDetail/properties/{word}");
+            let found = components.get_mut("schemas").and_then(|schemas| schemas.pointer_mut(&path));
+            if let Some(word) = found.and_then(Value::as_object_mut) {
+                word.insert("x-extensible-enum".to_owned(), all.into());
+            }
+        }
     }
+}
+
+fn example(code: ErrorCode) -> (String, Value) {
+    let error = json!({
+        "type": code.kind(),
+        "code": code.as_str(),
+        "message": code.meaning(),
+        "request_id": EXAMPLE_REQUEST_ID,
+    });
+    (code.as_str().to_owned(), json!({"summary": code.meaning(), "value": {"error": error}}))
+}
+
+fn error_codes() -> Vec<&'static str> {
+    ErrorCode::ALL.iter().map(|code| code.as_str()).collect()
+}
+
+fn error_types() -> Vec<&'static str> {
+    let mut types: Vec<_> = ErrorCode::ALL.iter().map(|code| code.kind()).collect();
+    types.sort_unstable();
+    types.dedup();
+    types
 }

@@ -55,6 +55,7 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
     );
 }
 
+/// Without examples: Swagger UI would send them, and a key that everybody sends is nobody's.
 fn parameters() -> Value {
     json!({
         "IfNoneMatch": {
@@ -62,9 +63,9 @@ fn parameters() -> Value {
             "in": "header",
             "required": false,
             "description": "The `ETag` of the answer that you have; a list of tags, or `*` (RFC 9110, 13.1.2). \
-                            While the answer would be the same it is 304, which costs nothing.",
+                            While the answer would be the same it is 304, which costs nothing. For example \
+                            `W/\"2026-06-19T11:00:00.000Z:2:1:0:9f2c61d3a07b\"`.",
             "schema": {"type": "string"},
-            "example": "W/\"2026-06-19T11:00:00.000Z:2:1:0:9f2c61d3a07b\"",
         },
         "Prefer": {
             "name": "Prefer",
@@ -76,7 +77,6 @@ fn parameters() -> Value {
                             once, without `Preference-Applied`. A request that asks to wait costs one read token, \
                             whatever it answers. Other preferences, and waits out of range, are ignored.",
             "schema": {"type": "string"},
-            "example": "wait=30",
         },
         "LastEventId": {
             "name": "Last-Event-ID",
@@ -92,9 +92,9 @@ fn parameters() -> Value {
             "in": "header",
             "required": false,
             "description": "A key of your own for this request, best a random one. The same key with the same request \
-                            within 24 hours is told the first answer again.",
+                            within 24 hours is told the first answer again. For example \
+                            `6f1e0c52-9c1b-4c39-8a54-3f6f5b1f2a77`.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-            "example": "6f1e0c52-9c1b-4c39-8a54-3f6f5b1f2a77",
         },
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{answers, doors, examples, schemas, webhooks};
+use super::{answers, doors, examples, schemas, send_union, webhooks, words};
 
 const DESCRIPTION: &str = "\
 Self-hosted WhatsApp Business messaging. One connected number is an *account*, named in paths by WhatsApp's \
@@ -51,12 +51,20 @@ pub(super) fn polished(raw: Value) -> Value {
         answers::complete(path, operation);
     });
     schemas::complete(root);
+    words::complete(root);
+    send_union::complete(root);
+    schemas::drop_unused(root);
     examples::complete(root);
     doors::add_components(root);
     answers::add_components(root);
     webhooks::complete(root);
     tidy(&mut document);
     document
+}
+
+/// The named schemas.
+pub(super) fn schemas_of(root: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    root.get_mut("components")?.get_mut("schemas")?.as_object_mut()
 }
 
 fn complete_info(info: &mut Map<String, Value>) {

@@ -4,9 +4,11 @@
 //! there is nothing (contract, section 1); only an error's `param` is really left out. In a request
 //! null and absent mean the same, but where a PATCH clears a field.
 
+mod nullable;
+
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The one member of an answer that is left out when there is nothing to say.
 const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
@@ -15,19 +17,49 @@ const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
 pub(super) fn complete(root: &mut Map<String, Value>) {
     let asked = reached(root, "requestBody");
     let answered = reached(root, "responses");
-    let Some(schemas) = root.get_mut("components").and_then(|components| components.get_mut("schemas"))
-    else {
-        return;
-    };
-    for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
+    let Some(schemas) = super::polish::schemas_of(root) else { return };
+    let whole = |name: &String| answered.contains(name) && !asked.contains(name);
+    for (name, schema) in schemas.iter_mut() {
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("title");
-            let whole = answered.contains(name) && !asked.contains(name);
-            if let Some(example) = schema.get_mut("example").filter(|_| !whole) {
+            if let Some(example) = schema.get_mut("example").filter(|_| !whole(name)) {
                 drop_nulls(example);
             }
-            complete_object(name, schema, whole);
+            complete_object(name, schema, whole(name));
         }
+    }
+    let all = schemas.clone();
+    for (name, schema) in schemas.iter_mut() {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for property in properties.into_iter().flat_map(Map::values_mut) {
+            nullable::write_out(property, &all, whole(name));
+        }
+    }
+}
+
+/// Drops the schemas that nothing refers to.
+pub(super) fn drop_unused(root: &mut Map<String, Value>) {
+    loop {
+        let mut used = BTreeSet::new();
+        root.values().for_each(|part| references(part, &mut used));
+        let Some(schemas) = super::polish::schemas_of(root) else { return };
+        let before = schemas.len();
+        schemas.retain(|name, _| used.contains(name));
+        if schemas.len() == before {
+            return;
+        }
+    }
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            let reference = members.get("$ref").and_then(Value::as_str);
+            found.extend(reference.and_then(|path| path.rsplit('/').next()).map(str::to_owned));
+            members.values().for_each(|part| references(part, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|part| references(part, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -51,7 +83,7 @@ fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
             merge_reference(property);
         }
         if !required.contains(key) && (name, key.as_str()) != LEFT_OUT {
-            make_nullable(property);
+            nullable::mark(property);
         }
     }
     if whole {
@@ -70,18 +102,6 @@ fn names(list: Option<&Value>) -> impl Iterator<Item = String> + '_ {
 fn merge_reference(property: &mut Map<String, Value>) {
     if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut) {
         parts.retain(|part| part.get("$ref").is_some());
-    }
-}
-
-/// In 3.0 a reference cannot be nullable by itself.
-fn make_nullable(property: &mut Value) {
-    if property.get("$ref").is_some() {
-        *property = json!({"allOf": [property.take()]});
-    }
-    let Some(members) = property.as_object_mut() else { return };
-    members.insert("nullable".to_owned(), true.into());
-    if let Some(words) = members.get_mut("enum").and_then(Value::as_array_mut) {
-        words.push(Value::Null);
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
         "summary": "An event",
         "description": DESCRIPTION,
         "tags": ["Webhooks"],
+        "operationId": "receiveEvent",
+        "security": [],
         "parameters": parameters,
         "requestBody": {"required": true, "content": {"application/json": event}},
         "responses": {

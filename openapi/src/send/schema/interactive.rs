@@ -3,9 +3,9 @@
 //! One action object for all types; what a type does not use stays away.
 
 use poem_openapi::{Enum, Object};
-use serde_json::Value;
 
 use super::SendMedium;
+use crate::wire::FreeObject;
 
 /// The type of an interactive message; it decides what `action` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -79,7 +79,7 @@ pub struct InteractiveAction {
     /// For `cta_url`, `flow` and others: WhatsApp's name of the action.
     pub name: Option<String>,
     /// For `cta_url`: `display_text` (at most 20 characters) and `url`. For others: WhatsApp's own.
-    pub parameters: Option<Value>,
+    pub parameters: Option<FreeObject>,
 }
 
 /// A reply button.

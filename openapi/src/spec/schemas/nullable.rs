@@ -1,0 +1,43 @@
+//! How a schema that may be null is written in 3.0: `nullable` widens the `type` beside it, and nothing
+//! else. A reference or an `enum` in the same schema still refuses null.
+//!
+//! So an answer's object that may be null is written out where it stands, which validators and
+//! generators agree on. In a request, where null only means "absent", a reference may stay.
+
+use serde_json::{Map, Value, json};
+
+/// Lets a property be null. What has no type may be already.
+pub(super) fn mark(property: &mut Value) {
+    let Some(members) = property.as_object_mut() else { return };
+    if let Some(reference) = members.remove("$ref") {
+        members.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+    }
+    if !members.contains_key("type") && !members.contains_key("allOf") {
+        return;
+    }
+    members.insert("nullable".to_owned(), true.into());
+    if let Some(words) = members.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+}
+
+/// Writes a marked reference so that null fits; `schemas` are complete.
+pub(super) fn write_out(property: &mut Value, schemas: &Map<String, Value>, answered: bool) {
+    if property.get("nullable") != Some(&Value::Bool(true)) {
+        return;
+    }
+    let reference = property.pointer("/allOf/0/$ref").and_then(Value::as_str);
+    let target = reference.and_then(|path| schemas.get(path.rsplit('/').next()?)).and_then(Value::as_object);
+    let Some((target, members)) = target.zip(property.as_object_mut()) else { return };
+    if !answered && !target.contains_key("enum") {
+        members.insert("type".to_owned(), "object".into());
+        return;
+    }
+    members.remove("allOf");
+    for (key, part) in target.iter().filter(|(key, _)| *key != "example") {
+        members.entry(key.clone()).or_insert_with(|| part.clone());
+    }
+    if let Some(words) = members.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+}

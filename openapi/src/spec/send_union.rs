@@ -1,0 +1,97 @@
+//! The body of `sendMessage` as a union: one schema per type, and one for marking as read.
+//!
+//! The code describes the body as one plain object with a member per type. A union says more: which
+//! member goes with which `type`, and that it must be there. `type` alone tells the members apart; only
+//! marking as read has none, which is why the union cannot name it as its discriminator.
+
+use serde_json::{Map, Value, json};
+
+use super::send_examples;
+
+/// The plain object, whose name the union takes.
+const BODY: &str = "SendMessageBody";
+/// Where it is sent.
+const POST: &str = "/~1v1~1{phone_number_id}~1messages/post";
+/// The words of `type`.
+const TYPES: &str = "SendType";
+/// What a message of any type has besides the type's object.
+const SHARED: [&str; 3] = ["messaging_product", "recipient_type", "to"];
+
+/// Splits the plain object.
+pub(super) fn complete(root: &mut Map<String, Value>) {
+    let Some(schemas) = super::polish::schemas_of(root) else { return };
+    let Some(plain) = schemas.get(BODY).cloned() else { return };
+    let types = schemas.get(TYPES).and_then(|schema| schema.get("enum")).and_then(Value::as_array).cloned();
+    let mut one_of = Vec::new();
+    for word in types.iter().flatten().filter_map(Value::as_str) {
+        let name = format!("Send{}Message", capital(word));
+        schemas.insert(name.clone(), message(&plain, word));
+        one_of.push(json!({"$ref": format!("#/components/schemas/{name}")}));
+    }
+    schemas.insert("MarkAsRead".to_owned(), mark_as_read(&plain));
+    one_of.push(json!({"$ref": "#/components/schemas/MarkAsRead"}));
+    let union = json!({
+        "description": plain.get("description"),
+        "oneOf": one_of,
+        "example": plain.get("example"),
+    });
+    schemas.insert(BODY.to_owned(), union);
+    let media = root
+        .get_mut("paths")
+        .and_then(|paths| paths.pointer_mut(POST))
+        .and_then(|post| post.pointer_mut("/requestBody/content/application~1json"))
+        .and_then(Value::as_object_mut);
+    let Some(media) = media else { return };
+    let bodies = send_examples::bodies()
+        .map(|(name, summary, body)| (name.to_owned(), json!({"summary": summary, "value": body})));
+    media.insert("examples".to_owned(), Value::Object(bodies.into_iter().collect()));
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+fn message(plain: &Value, word: &str) -> Value {
+    let mut properties = Map::new();
+    for key in SHARED {
+        properties.insert(key.to_owned(), member(plain, key, key != "recipient_type"));
+    }
+    properties
+        .insert("type".to_owned(), json!({"type": "string", "description": "What to send.", "enum": [word]}));
+    properties.insert(word.to_owned(), member(plain, word, true));
+    properties.insert("context".to_owned(), member(plain, "context", false));
+    json!({
+        "type": "object",
+        "description": format!("Sends a message of type `{word}`."),
+        "required": ["messaging_product", "to", "type", word],
+        "properties": properties,
+    })
+}
+
+fn mark_as_read(plain: &Value) -> Value {
+    let keys = ["messaging_product", "status", "message_id"];
+    let properties: Map<_, _> =
+        keys.iter().map(|key| ((*key).to_owned(), member(plain, key, true))).collect();
+    json!({
+        "type": "object",
+        "description": "Marks an inbound message, and the earlier unread ones of its conversation, as read.",
+        "required": keys,
+        "properties": properties,
+    })
+}
+
+/// A member of the plain object; one that must be there cannot be null.
+fn member(plain: &Value, key: &str, must: bool) -> Value {
+    let mut member = plain.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default();
+    if let Some(members) = member.as_object_mut().filter(|_| must) {
+        members.remove("nullable");
+        if members.contains_key("allOf") {
+            members.remove("type");
+        }
+        if let Some(words) = members.get_mut("enum").and_then(Value::as_array_mut) {
+            words.retain(|word| !word.is_null());
+        }
+    }
+    member
+}

@@ -1,0 +1,57 @@
+//! Enumerations get one name each, wherever they stand.
+//!
+//! Generators make one type of a named enumeration, and one per place of the others; some make two of
+//! the same name. What may also be null stays where it is: in 3.0 a reference cannot be null.
+
+use serde_json::{Map, Value, json};
+
+/// A name, what it is, and the property whose words it stands for.
+const NAMED: [(&str, &str, &str, &str); 7] = [
+    ("ConversationStatus", "Where a conversation stands.", "Conversation", "status"),
+    ("MessageStatus", "Where a message stands.", "Message", "status"),
+    ("MessageDirection", "Which way a message went.", "Message", "direction"),
+    ("MessageType", "What a message is; names the form of its payload.", "Message", "type"),
+    ("AccountStatus", "Whether a connected number works.", "Account", "status"),
+    ("Tier", "What an organization may use.", "Organization", "tier"),
+    ("DeliveryStatus", "How a delivery to a webhook stands.", "WebhookDelivery", "status"),
+];
+
+/// Names the known enumerations, and refers to them from everywhere else.
+pub(super) fn complete(root: &mut Map<String, Value>) {
+    for (name, description, owner, property) in NAMED {
+        let path = format!("/components/schemas/{owner}/properties/{property}/enum");
+        let words = Value::Object(std::mem::take(root));
+        let found = words.pointer(&path).cloned();
+        if let Value::Object(whole) = words {
+            *root = whole;
+        }
+        let Some(words) = found else { continue };
+        for (key, part) in root.iter_mut() {
+            refer(key, part, name, &words);
+        }
+        let schema = json!({"type": "string", "description": description, "enum": words});
+        if let Some(schemas) = super::polish::schemas_of(root) {
+            schemas.insert(name.to_owned(), schema);
+        }
+    }
+}
+
+/// Puts a reference in the place of every schema below with just these words.
+fn refer(key: &str, value: &mut Value, name: &str, words: &Value) {
+    match value {
+        Value::Object(members) if is_plain(members, words) && key != name => {
+            let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+            *value = match members.remove("description") {
+                Some(description) => json!({"description": description, "allOf": [reference]}),
+                None => reference,
+            };
+        }
+        Value::Object(members) => members.iter_mut().for_each(|(key, part)| refer(key, part, name, words)),
+        Value::Array(elements) => elements.iter_mut().for_each(|part| refer("", part, name, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_plain(members: &Map<String, Value>, words: &Value) -> bool {
+    members.get("enum") == Some(words) && members.get("type").is_some_and(|kind| kind == "string")
+}
