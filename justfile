@@ -43,6 +43,11 @@ guests:
     cargo build --locked
     bash tests/guests.sh
 
+# What users of the API meet: linters, generated clients, fuzzer, Swagger UI, snippets. `just clients lint go`.
+clients *args:
+    cargo build --locked
+    tests/clients/run {{args}}
+
 # Every figure of docs/benchmarks.md.
 bench *args:
     cargo run --release --locked -- bench {{args}}

@@ -35,7 +35,7 @@ impl Payload for Component {
     fn schema_ref() -> MetaSchemaRef {
         let schema = MetaSchema {
             description: Some("A WebAssembly component of the world `kabar:hooks/status-hook`."),
-            format: Some("byte"),
+            format: Some("binary"),
             ..MetaSchema::new("string")
         };
         MetaSchemaRef::Inline(Box::new(schema))

@@ -83,7 +83,8 @@ fn references_lead_somewhere_and_nothing_foreign_is_left() {
         "format" => {
             if let Some(format) = member.as_str() {
                 assert!(
-                    ["int32", "int64", "double", "float", "date-time", "byte", "uri"].contains(&format),
+                    ["int32", "int64", "double", "float", "date-time", "byte", "binary", "uri"]
+                        .contains(&format),
                     "{format}"
                 );
             }
