@@ -46,7 +46,7 @@ pub(crate) use tenant::Tenant;
 pub(crate) use wire::{Webhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
 
 /// Far above what anything here takes; only a test that would fail reaches it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Opens the operator API.
 pub(crate) const OPERATOR_TOKEN: &str = "kop_operator_of_the_tests";
 /// Signs the webhooks.

@@ -103,6 +103,22 @@ fn no_path_of_a_developers_machine() {
     hold(rule, &[("docs/a.md", &sample)], &[("docs/a.md", "see /var/lib/kabar")]);
 }
 
+/// What a compiler leaves in a component (the files that panics name) is published with it.
+#[test]
+fn no_built_component_tells_where_it_was_built() {
+    fn tells(component: &[u8]) -> bool {
+        let places = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/"), "/registry/src/"];
+        places.iter().any(|place| component.windows(place.len()).any(|part| part == place.as_bytes()))
+    }
+    assert!(tells(concat!("at /ho", "me/kabar/hook.rs").as_bytes()));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/examples/built");
+    let components: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!components.is_empty());
+    for path in components {
+        assert!(!tells(&std::fs::read(&path).unwrap()), "{}", path.display());
+    }
+}
+
 /// Files named after nothing in particular collect everything.
 #[test]
 fn files_are_named_after_what_they_own() {
