@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod fairness;
+mod nodes;
 mod outcomes;
 mod refusals;
 mod replays;

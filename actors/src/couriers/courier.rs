@@ -79,6 +79,8 @@ pub(super) struct Courier {
     place: Option<CourierPlace>,
     /// Open rows up to this number of the log are in the lanes.
     loaded_to: i64,
+    /// The window is being filled; once full it is left alone until a page fits.
+    filling: bool,
     /// Ended for good, not recorded yet: their rows look open still.
     unrecorded: HashSet<DeliveryId>,
     ended: Vec<Delivery>,
@@ -145,6 +147,7 @@ impl Courier {
             ids: MonotonicIds::new(StdRng::from_rng(&mut rand::rng())),
             place: None,
             loaded_to: 0,
+            filling: true,
             unrecorded: HashSet::new(),
             ended: Vec::new(),
             recording: false,

@@ -27,12 +27,16 @@ const PROBES: usize = 16;
 const PAGE: usize = 256;
 
 impl Courier {
-    /// How many more may be in memory.
-    fn room(&self) -> usize {
+    /// How many more may be read into memory now: a page at a time, since each reading costs a commit.
+    fn room(&mut self) -> usize {
         if !self.recipient.breaker().is_closed() {
             return PROBES.saturating_sub(self.lanes.open());
         }
         let window = WINDOW.saturating_sub(self.lanes.moving());
+        self.filling = window > 0 && (self.filling || window >= PAGE);
+        if !self.filling {
+            return 0;
+        }
         window.min(OPEN_MAX.saturating_sub(self.lanes.open())).min(PAGE)
     }
 

@@ -1,0 +1,95 @@
+//! Several nodes on one PostgreSQL: whoever serves an account brings its events, wherever tenants speak.
+
+use serde_json::{Value, json};
+
+use super::{deliveries, set_status, subscribe, subscription, until_deliveries, until_status};
+use crate::harness::{Receiver, Tenant, TestServer, database, from, patiently, text};
+
+async fn nodes() -> [TestServer; 2] {
+    let url = database::postgres().await;
+    let one = node(&url, None).await;
+    let two = node(&url, Some(one.simulator.clone())).await;
+    [one, two]
+}
+
+async fn node(url: &str, simulator: Option<kabar::simulate::Simulator>) -> TestServer {
+    TestServer::shaped(|options| {
+        options.node = true;
+        options.simulator = simulator;
+        options.set("KABAR_DATABASE_URL", url);
+        options.set("KABAR_CLUSTER__LEASE_SECONDS", "2");
+        options.set("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true");
+    })
+    .await
+}
+
+/// The tenant at this node, once the node has heard of its key.
+async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
+    let there = node.here(tenant);
+    patiently(async { while there.api.get("/v1/me").await.status != 200 {} }).await;
+    there
+}
+
+/// Returns once a node knows this subscription.
+async fn until_known(tenant: &Tenant, id: &str) {
+    let path = format!("/v1/webhook_subscriptions/{id}");
+    patiently(async { while tenant.api.get(&path).await.status != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
+    let [one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    here.hears(&from(0), "before").await;
+    let receiver = Receiver::start().await;
+    let (id, secret) = subscribe(&there, &receiver).await;
+    here.hears(&from(0), "one").await;
+    let calls = receiver.until(1).await;
+    assert_eq!((calls[0].said().as_str(), calls[0].signers(&[&secret]).1.len()), ("one", 1));
+    let row = until_deliveries(&there, "status=delivered", 1).await.remove(0);
+    assert_eq!(deliveries(&here, "").await, [row.clone()]);
+    // A replay, a replay of the log and a pause, each at the node that does not serve the account.
+    let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
+    there.api.post(&path, &json!({})).await.is(200);
+    assert_eq!(receiver.until(2).await[1].attempt(), 2);
+    until_known(&here, &id).await;
+    let body = json!({"phone_number_id": here.id, "from_sequence": 0});
+    let path = format!("/v1/webhook_subscriptions/{id}/replay");
+    assert_eq!(there.api.post(&path, &body).await.is(200).data()["enqueued"], 2);
+    let said: Vec<String> = receiver.until(4).await[2..].iter().map(crate::harness::Call::said).collect();
+    assert_eq!(said, ["before", "one"]);
+    set_status(&there, &id, "paused").await;
+    until_status(&here, &id, "paused").await;
+    here.hears(&from(0), "two").await;
+    set_status(&there, &id, "active").await;
+    assert_eq!(receiver.until(5).await[4].said(), "two");
+    there.api.delete(&format!("/v1/webhook_subscriptions/{id}")).await.is(204);
+    let gone = |answer: &crate::harness::Answer| answer.status == 404;
+    let path = format!("/v1/webhook_subscriptions/{id}");
+    patiently(async { while !gone(&here.api.get(&path).await) {} }).await;
+}
+
+#[tokio::test]
+async fn the_node_that_takes_over_brings_what_was_left() {
+    let [mut one, two] = nodes().await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let receiver = Receiver::start().await;
+    let (id, _) = subscribe(&here, &receiver).await;
+    here.hears(&from(0), "one").await;
+    receiver.until(1).await;
+    until_deliveries(&here, "status=delivered", 1).await;
+    set_status(&here, &id, "paused").await;
+    here.hears(&from(0), "two").await;
+    here.hears(&from(1), "three").await;
+    one.stop().await;
+    let known: Value = until_status(&there, &id, "paused").await;
+    assert_eq!(known, subscription(&there, &id).await);
+    set_status(&there, &id, "active").await;
+    there.hears(&from(0), "four").await;
+    receiver.until(4).await;
+    until_deliveries(&there, "status=delivered", 4).await;
+    assert_eq!(receiver.conversations()[&format!("+{}", from(0))], ["one", "two", "four"]);
+    assert_eq!(receiver.count(), 4, "each once, since nobody died");
+}
