@@ -6,10 +6,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/debug/kabar}")
-kept=$PWD/${CARGO_TARGET_DIR:-target}/guests
+mkdir -p "${CARGO_TARGET_DIR:-target}/guests"
+kept=$(realpath "${CARGO_TARGET_DIR:-target}/guests")
 toolchain=$PWD/plugins/examples/rust-toolchain
 export KABAR_GUEST_TOOLCHAIN=$kept/toolchain
-mkdir -p "$kept"
 version=$(find plugins/wit plugins/sdk plugins/sdk-c plugins/examples src/cli/plugin -type f -not -name '*.wasm' |
     LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)
 room=$(mktemp -d)

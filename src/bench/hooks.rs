@@ -30,18 +30,26 @@ const TENANTS: u32 = 1000;
 /// Runs of the first row.
 const ALONE: u32 = 20_000;
 
+/// Computes for ever where it is told to.
+const BURNER: &[u8] = include_bytes!("../../plugins/fixtures/burner.wasm");
+/// Runs of the burner under way or waiting, all the time.
+const BURNING: u32 = 16;
+/// Time between two runs of the hook beside it.
+const PACE: Duration = Duration::from_millis(2);
+
 /// Plays the scene.
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(HostOptions::new([7; 32]), Arc::new(NoNetwork), Arc::new(MessageDrafts))?);
-    let version = version(&host, 0).await?;
+    let version = version(&host, GUEST, 0).await?;
     alone(bench, &host, &version).await?;
     together(bench, &host, &version).await?;
+    beside(bench, &host, &version).await?;
     crowd(bench, &host).await
 }
 
 /// A guest that differs from the others in a custom section: another component, with code of its own.
-async fn version(host: &Host, tenant: u32) -> anyhow::Result<Arc<Version>> {
-    let mut wasm = GUEST.to_vec();
+async fn version(host: &Host, guest: &[u8], tenant: u32) -> anyhow::Result<Arc<Version>> {
+    let mut wasm = guest.to_vec();
     // Section 0 of 6 bytes: a name of one byte, and the tenant.
     wasm.extend([0, 6, 1, b't']);
     wasm.extend(tenant.to_le_bytes());
@@ -143,12 +151,64 @@ async fn together(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -
     Ok(())
 }
 
+/// One tenant's hook, as its caller sees it, alone and then beside another tenant that burns all it gets.
+async fn beside(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -> anyhow::Result<()> {
+    let quiet = paced(bench, "a small Rust hook, 500 a second", host, version).await?;
+    let burner = self::version(host, BURNER, 0).await?;
+    let mut burning = JoinSet::new();
+    for _ in 0..BURNING {
+        let (host, burner) = (host.clone(), burner.clone());
+        let config = Arc::new([("burn".into(), "".into())].into());
+        let invocation = Invocation { config, ..invocation(TENANTS + 1) };
+        burning.spawn(async move {
+            loop {
+                host.run(&burner, invocation.clone()).await;
+            }
+        });
+    }
+    let loud = paced(bench, "the same beside a tenant that burns", host, version).await?;
+    burning.shutdown().await;
+    let name = "another tenant's hook while one burns its budget: p99, to that alone";
+    bench.figures.push(Figure::new(name, loud.as_secs_f64() / quiet.as_secs_f64(), "", Goal::AtMost(1.1)));
+    Ok(())
+}
+
+/// Runs at a pace; answers the p99.
+async fn paced(
+    bench: &mut Bench,
+    name: &str,
+    host: &Host,
+    version: &Arc<Version>,
+) -> anyhow::Result<Duration> {
+    writeln!(std::io::stderr(), "measuring: {name}")?;
+    let mut latencies = Histogram::new();
+    let mut beat = tokio::time::interval(PACE);
+    let began = Instant::now();
+    while began.elapsed() < bench.duration {
+        beat.tick().await;
+        let asked = Instant::now();
+        once(host, version, invocation(1)).await?;
+        latencies.record(asked.elapsed());
+    }
+    bench.rows.push(Row {
+        name: name.to_owned(),
+        per_second: f64::from(latencies.total()) / began.elapsed().as_secs_f64(),
+        ratio: None,
+        cpu_micros: 0.0,
+        generator_cpu_micros: 0.0,
+        p50_ms: millis(latencies.quantile(500)),
+        p99_ms: millis(latencies.quantile(990)),
+        longest_ms: millis(latencies.longest()),
+    });
+    Ok(latencies.quantile(990))
+}
+
 /// A plugin each, no two of the same code, all loaded and run once.
 async fn crowd(bench: &mut Bench, host: &Host) -> anyhow::Result<()> {
     writeln!(std::io::stderr(), "compiling {TENANTS} hooks")?;
     let mut held = Vec::new();
     for tenant in 1..=TENANTS {
-        let version = version(host, tenant).await?;
+        let version = version(host, GUEST, tenant).await?;
         once(host, &version, invocation(tenant)).await?;
         held.push(version);
     }

@@ -6,6 +6,14 @@ use futures_util::stream::FuturesUnordered;
 use super::*;
 use crate::{Fault, Outcome};
 
+/// What `kabar bench` burns with is what its source says. After a change of either:
+/// `wasm-tools parse burner.wat`, then `kabar plugin build burner.core.wasm --output burner.wasm`.
+#[test]
+fn the_burner_is_made_of_its_source() {
+    let core = wat::parse_str(include_str!("../../fixtures/burner.wat")).unwrap();
+    assert!(wrap(&core).unwrap() == include_bytes!("../../fixtures/burner.wasm"));
+}
+
 const LOOP: &str = "(loop $l (br $l)) (unreachable)";
 
 #[tokio::test]
