@@ -83,6 +83,7 @@ async fn the_node_that_takes_over_brings_what_was_left() {
     set_status(&here, &id, "paused").await;
     here.hears(&from(0), "two").await;
     here.hears(&from(1), "three").await;
+    until_known(&there, &id).await;
     one.stop().await;
     let known: Value = until_status(&there, &id, "paused").await;
     assert_eq!(known, subscription(&there, &id).await);
