@@ -10,6 +10,8 @@ use crate::body::FieldError;
 use crate::error::ApiError;
 
 const WASM: &str = "application/wasm";
+/// The same, as the document has it: most generators know no other type for bytes.
+const BYTES: &str = "application/octet-stream";
 
 /// Whether a path is the one to which components are uploaded.
 pub(crate) fn is_upload(path: &str) -> bool {
@@ -22,11 +24,12 @@ pub(crate) fn is_upload(path: &str) -> bool {
 pub(super) struct Component(pub(super) Bytes);
 
 fn is_wasm(content_type: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(WASM)
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(WASM) || essence.eq_ignore_ascii_case(BYTES)
 }
 
 impl Payload for Component {
-    const CONTENT_TYPE: &'static str = WASM;
+    const CONTENT_TYPE: &'static str = BYTES;
 
     fn check_content_type(content_type: &str) -> bool {
         is_wasm(content_type)
@@ -34,7 +37,9 @@ impl Payload for Component {
 
     fn schema_ref() -> MetaSchemaRef {
         let schema = MetaSchema {
-            description: Some("A WebAssembly component of the world `kabar:hooks/status-hook`."),
+            description: Some(
+                "A WebAssembly component of the world `kabar:hooks/status-hook`; `application/wasm` is taken, too.",
+            ),
             format: Some("binary"),
             ..MetaSchema::new("string")
         };

@@ -47,7 +47,7 @@ assert [row.id for row in delta] == [again.conversation_id]
 print("ok delta")
 
 seen = messages.get_message_with_http_info(NUMBER, again.id)
-message, tag = seen.data.data, seen.headers["ETag"]
+message, tag = seen.data.data, seen.headers["etag"]
 while message.status not in (kabar.MessageStatus.DELIVERED, kabar.MessageStatus.READ):
     assert message.status != kabar.MessageStatus.FAILED, message.error
     # The raw answer, because 304 has no message to show.
@@ -59,7 +59,7 @@ print("ok status")
 
 seen = conversations.get_conversation_with_http_info(NUMBER, again.conversation_id)
 raw = conversations.get_conversation_without_preload_content(
-    NUMBER, again.conversation_id, if_none_match=seen.headers["ETag"]
+    NUMBER, again.conversation_id, if_none_match=seen.headers["etag"]
 )
 assert raw.status == 304 and raw.data == b""
 print("ok unchanged")

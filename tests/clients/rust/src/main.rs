@@ -38,12 +38,12 @@ impl Inbox {
             .try_into()?;
         self.sends.set(self.sends.get() + 1);
         let key = format!("rust-{}-{}", std::process::id(), self.sends.get());
-        let call = self.client.send_message().phone_number_id(&self.number).idempotency_key(key);
+        let call = self.client.send_message().phone_number_id(self.number.as_str()).idempotency_key(key);
         Ok(call.body(SendMessageBody::from(body)).send().await?.into_inner().data)
     }
 
-    async fn page(&self, limit: i32, cursor: Option<String>) -> Outcome<ConversationPage> {
-        let mut call = self.client.list_conversations().phone_number_id(&self.number).limit(limit);
+    async fn page(&self, limit: u32, cursor: Option<String>) -> Outcome<ConversationPage> {
+        let mut call = self.client.list_conversations().phone_number_id(self.number.as_str()).limit(limit);
         if let Some(cursor) = cursor {
             call = call.cursor(cursor);
         }
@@ -51,17 +51,17 @@ impl Inbox {
     }
 
     async fn since(&self, instant: DateTime<Utc>) -> Outcome<ConversationPage> {
-        let call = self.client.list_conversations().phone_number_id(&self.number).updated_since(instant);
+        let call = self.client.list_conversations().phone_number_id(self.number.as_str()).updated_since(instant);
         Ok(call.send().await?.into_inner())
     }
 
     /// Follows a message until it has arrived.
     async fn awaited(&self, id: &str) -> Outcome<Message> {
-        let first = self.client.get_message().phone_number_id(&self.number).message_id(id).send().await?;
+        let first = self.client.get_message().phone_number_id(self.number.as_str()).message_id(id).send().await?;
         let (mut known, mut message) = (tag(first.headers())?, first.into_inner().data);
         while !matches!(message.status, MessageStatus::Delivered | MessageStatus::Read) {
             assert_ne!(message.status, MessageStatus::Failed);
-            let call = self.client.get_message().phone_number_id(&self.number).message_id(id);
+            let call = self.client.get_message().phone_number_id(self.number.as_str()).message_id(id);
             match call.if_none_match(&known).prefer("wait=20").send().await {
                 Ok(changed) => (known, message) = (tag(changed.headers())?, changed.into_inner().data),
                 Err(Error::UnexpectedResponse(answer)) if answer.status() == 304 => {}
@@ -112,7 +112,7 @@ async fn main() -> Outcome<()> {
     println!("ok status");
 
     let get = || {
-        let call = inbox.client.get_conversation().phone_number_id(&inbox.number);
+        let call = inbox.client.get_conversation().phone_number_id(inbox.number.as_str());
         call.conversation_id(again.conversation_id.as_str())
     };
     let known = tag(get().send().await?.headers())?;
@@ -122,7 +122,7 @@ async fn main() -> Outcome<()> {
     }
     println!("ok unchanged");
 
-    let unknown = inbox.client.get_message().phone_number_id(&inbox.number);
+    let unknown = inbox.client.get_message().phone_number_id(inbox.number.as_str());
     match unknown.message_id("msg_00000000000000000000000000").send().await {
         Err(Error::ErrorResponse(refusal)) => {
             assert_eq!((refusal.status().as_u16(), refusal.error.code.as_str()), (404, "resource_not_found"));
