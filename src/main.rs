@@ -2,9 +2,11 @@
 //!
 //! Exit codes: 0 done or stopped in order, 1 failed, 2 the command line or the settings are wrong.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -79,13 +81,25 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         showcase: None,
     };
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
-    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listen(settings.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let server = Server::start(settings, secrets, &graph, listener, Arc::new(Clock::system())).await?;
     tracing::info!(listen = %settings.listen, database = %settings.database_url, "kabar serves");
     stop.cancelled().await;
     tracing::info!("stopping");
     server.stop().await
+}
+
+/// Listens. A server that was killed may leave a child behind that was just being started, and holds the
+/// address until it has begun; so an address that is taken is tried again for two seconds.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    for _ in 0..20 {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => tokio::time::sleep(LISTEN_RETRY).await,
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address).await
 }
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
@@ -99,6 +113,9 @@ async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
 }
+
+/// Pause before a taken address is tried again.
+const LISTEN_RETRY: Duration = Duration::from_millis(100);
 
 /// Linux's number of the signal that a write beyond the process's file size limit raises.
 const SIGXFSZ: i32 = 25;
