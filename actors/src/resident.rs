@@ -41,8 +41,10 @@ pub(crate) struct Resident {
     pub(crate) misses: AtomicU64,
     /// Commits since activation.
     pub(crate) cycles: AtomicU64,
-    /// When it was loaded.
+    /// When it was first loaded.
     pub(crate) activated_at: Timestamp,
+    /// Milliseconds of the last loading: the first, or one after a failed commit.
+    loaded_at_ms: AtomicI64,
 }
 
 impl std::fmt::Debug for Resident {
@@ -68,6 +70,7 @@ impl Resident {
             misses: AtomicU64::new(0),
             cycles: AtomicU64::new(0),
             activated_at: now,
+            loaded_at_ms: AtomicI64::new(now.millis()),
         }
     }
 
@@ -117,6 +120,17 @@ impl Resident {
     /// To be taken *before* the view is looked at, so that no publication is missed.
     pub(crate) fn publications(&self) -> watch::Receiver<u64> {
         self.published.subscribe()
+    }
+
+    /// When the account was last loaded. Before that its rows may have been out of reach, and with them
+    /// whatever WhatsApp had to report.
+    pub(crate) fn loaded_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.loaded_at_ms.load(Ordering::SeqCst))
+    }
+
+    /// The account was loaded again.
+    pub(crate) fn note_load(&self, now: Timestamp) {
+        self.loaded_at_ms.store(now.millis(), Ordering::SeqCst);
     }
 
     pub(crate) fn touch(&self, now: Timestamp) {

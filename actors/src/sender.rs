@@ -72,6 +72,8 @@ struct SenderState {
     backlog: Backlog,
     /// Memory does not follow the store: read it before anything is sent.
     stale: bool,
+    /// The loading of the account that memory rests on.
+    loaded_at: Timestamp,
     /// When the store may be asked for what did not fit into memory.
     refill_at: Timestamp,
     /// Nothing is begun before, because the store did not take it.
@@ -126,6 +128,7 @@ impl SenderState {
             resident,
             backlog: Backlog::new(CONVERSATIONS_MAX),
             stale: true,
+            loaded_at: Timestamp::EPOCH,
             refill_at: Timestamp::EPOCH,
             begin_at: Timestamp::EPOCH,
             calls: 0,
@@ -178,7 +181,9 @@ impl SenderState {
     async fn read(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
         let ground = self.accounts.ground();
         let (now, settle) = (ground.clock.now(), ground.options.settle);
-        let settling = Settling { taken_up_at: self.resident.activated_at, settle };
+        let loaded_at = self.resident.loaded_at();
+        let settling = Settling { taken_up_at: loaded_at, settle };
+        self.stale |= loaded_at != self.loaded_at;
         let short = self.backlog.is_truncated() && self.backlog.ready() == 0;
         if self.stale || short && self.refill_at <= now {
             let mut queue = ground.store.queue(number, Timestamp::LAST, CONVERSATIONS_MAX + 1).await?;
@@ -190,6 +195,7 @@ impl SenderState {
             }
             self.backlog.reload(&queue, truncated, settling, now);
             self.stale = false;
+            self.loaded_at = loaded_at;
             self.refill_at = now.plus(REFILL_EVERY).max(next_due.unwrap_or(now));
         }
         if self.backlog.is_truncated() {
@@ -217,7 +223,7 @@ impl SenderState {
         } else {
             let settle_by = now.plus(self.accounts.ground().options.settle);
             let ids = departed.iter().map(|(_, message)| *message).collect();
-            let command = Command::BeginSends { ids, settle_by };
+            let command = Command::BeginSends { ids, settle_by, loaded_at: self.loaded_at };
             if let Ok(Ok(Reply::Sends(messages))) = self.accounts.execute(&self.slot, command, None).await {
                 messages
             } else {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{Each, Rule, Trigger, Verdict};
+use kabar::simulate::{Each, Mischief, Rule, Trigger, Verdict};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::harness::{Tenant, TestServer, from, patiently, text};
+use crate::harness::database::WriteLock;
+use crate::harness::{Tenant, TestServer, Webhook, from, manual_clock, patiently, status_of, text};
 
 fn phone(nth: usize) -> Phone {
     Phone::parse(&from(nth)).unwrap()
@@ -136,4 +137,51 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     server.clock.advance(Duration::from_secs(51));
     let row = resident(&server, &tenant).await;
     assert_eq!(row["messages_per_second"], row["messages_per_second_max"]);
+}
+
+#[tokio::test]
+async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
+    const OVER: Duration = Duration::from_secs(700);
+    // Its time is over before the database is back, or after.
+    for over_meanwhile in [true, false] {
+        let server = TestServer::shaped(|options| {
+            options.clock = manual_clock();
+            options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "600");
+        })
+        .await;
+        let tenant = server.tenant().await;
+        server.set_pace(&tenant, 1000).await;
+        server.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+        let id = text(&tenant.sends(&from(1)).await["id"]);
+        patiently(server.simulator.counts().wait_for(|counts| counts.accepted == 1)).await.unwrap();
+        server.simulator.set_mischief(Mischief::default());
+        let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.now());
+        echo["biz_opaque_callback_data"] = id.as_str().into();
+        let echo = Webhook::default().statuses(&tenant.id, &[echo]);
+
+        let lock = WriteLock::take(&server.database_url()).await;
+        echo.post(&tenant.api).await.refused(503, "storage_unavailable");
+        if over_meanwhile {
+            server.clock.advance(OVER);
+            echo.post(&tenant.api).await.refused(503, "storage_unavailable");
+        }
+        lock.release().await;
+        if !over_meanwhile {
+            server.clock.advance(OVER);
+        }
+        // Whatever was due has had its turn once a later message is out.
+        let later = text(&tenant.sends(&from(2)).await["id"]);
+        patiently(async {
+            while tenant.message(&later).await["status"] != "sent" {
+                server.clock.advance(Duration::from_millis(100));
+            }
+        })
+        .await;
+        assert_eq!(server.simulator.sends_to(&phone(1)), 1, "{over_meanwhile}: WhatsApp has it");
+        echo.post(&tenant.api).await.is(200);
+        assert_eq!(tenant.message(&id).await["status"], "sent");
+        server.clock.advance(OVER);
+        tenant.sent(&from(3)).await;
+        assert_eq!(server.simulator.sends_to(&phone(1)), 1, "{over_meanwhile}");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
-use kabar_core::domain::command::{Command, Needs};
+use kabar_core::domain::command::{Command, Needs, Reply};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
@@ -169,12 +169,16 @@ impl Ledger {
             }
         };
         let at = self.next_instant().await;
-        let view = self.parts.resident.view();
+        let (view, loaded_at) = (self.parts.resident.view(), self.parts.resident.loaded_at());
         let mut draft = Draft::new(view.account.clone(), facts, at, &mut *self.ids);
         let mut records = Vec::new();
         let mut decided = Vec::with_capacity(batch.len());
         for work in batch {
-            let result = decide(&mut draft, &work.command);
+            let result = if is_outdated(&work.command, loaded_at) {
+                Ok(Reply::Sends(Vec::new()))
+            } else {
+                decide(&mut draft, &work.command)
+            };
             records.extend(work.claim.as_ref().map(|claim| claim.record(&result, at)));
             decided.push((work, result));
         }
@@ -229,6 +233,7 @@ impl Ledger {
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
         self.parts.epoch = activation.epoch;
+        self.parts.resident.note_load(self.ground().clock.now());
         self.parts.slot.set_account(activation.account.clone());
         self.parts.resident.publish(view_of(&activation));
         self.index_threads();
@@ -367,6 +372,12 @@ fn moves_of(changes: &Changes) -> Vec<Move> {
         not_before: message.next_attempt_at.filter(|_| message.status == MessageStatus::Pending),
     };
     outbound.map(moved).collect()
+}
+
+/// Whether a sender asks that has not heard of the last loading: what it takes for due may be waiting
+/// for an echo that found nobody at home.
+fn is_outdated(command: &Command, loaded_at: Timestamp) -> bool {
+    matches!(command, Command::BeginSends { loaded_at: known, .. } if *known != loaded_at)
 }
 
 /// Items of a command.

@@ -99,7 +99,7 @@ fn outcome_of(ground: &Ground, message: &Message, called: GraphOutcome) -> SendO
             ground.metrics.sends_unknown.inc();
             let code = error.provider_code;
             tracing::warn!(message = %message.id, code, "answer lost; waiting for WhatsApp's echo");
-            SendOutcome::Retry { at: ground.clock.now().plus(ground.options.settle) }
+            SendOutcome::Unknown { settle: ground.options.settle }
         }
     }
 }

@@ -22,8 +22,9 @@ pub(crate) struct Move {
     pub(crate) not_before: Option<Timestamp>,
 }
 
-/// When a message that an earlier owner may have sent is tried again at the earliest: its echo,
-/// which may have found nobody at home, gets the same time as any other.
+/// When a message that may have been sent before the account was loaded, by an earlier owner or before
+/// an outage, is tried again at the earliest: its echo, which may have found nobody at home, gets the
+/// same time as any other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settling {
     pub(super) taken_up_at: Timestamp,

@@ -44,6 +44,9 @@ pub enum Command {
         ids: Vec<MessageId>,
         /// How long an unknown outcome may wait for WhatsApp's echo.
         settle_by: Timestamp,
+        /// Which loading of the account the sender's picture rests on: after a later one what it saw
+        /// as due may have to settle anew.
+        loaded_at: Timestamp,
     },
     /// Record how calls to WhatsApp ended, each for one message.
     RecordSends(Vec<(MessageId, SendOutcome)>),

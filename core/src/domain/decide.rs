@@ -34,7 +34,7 @@ pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, Refusal
         Command::PatchConversation(patch) => conversations::patch(draft, patch),
         Command::CreateContact(contact) => contacts::create(draft, contact),
         Command::PatchContact { id, patch } => contacts::patch(draft, *id, patch),
-        Command::BeginSends { ids, settle_by } => Ok(statuses::begin_sends(draft, ids, *settle_by)),
+        Command::BeginSends { ids, settle_by, .. } => Ok(statuses::begin_sends(draft, ids, *settle_by)),
         Command::RecordSends(ended) => {
             for (id, outcome) in ended {
                 statuses::record_send(draft, *id, outcome);

@@ -1,6 +1,7 @@
 //! A message, in or out, and what may be asked of WhatsApp about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::phone::Phone;
 use super::status::{MessageStatus, StatusHistory};
@@ -170,6 +171,12 @@ pub enum SendOutcome {
     Retry {
         /// Not before.
         at: Timestamp,
+    },
+    /// Perhaps taken: to be tried again when WhatsApp has not reported it for so long, counted from
+    /// the commit that records this. A report that came while nothing could be written comes again.
+    Unknown {
+        /// How long the report may take.
+        settle: Duration,
     },
     /// Not taken because the account sends too fast: to be tried again at this instant, and the
     /// attempt does not count.

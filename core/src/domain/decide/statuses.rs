@@ -98,6 +98,10 @@ pub(super) fn record_send(draft: &mut Draft<'_>, id: MessageId, outcome: &SendOu
             fail(&mut message, error, draft.now)
         }
         SendOutcome::Retry { at } => return put_off(draft, message, *at),
+        SendOutcome::Unknown { settle } => {
+            let until = draft.now.plus(*settle);
+            return put_off(draft, message, until);
+        }
         SendOutcome::Throttled { at } => {
             message.attempts = message.attempts.saturating_sub(1);
             return put_off(draft, message, *at);

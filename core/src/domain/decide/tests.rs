@@ -261,7 +261,7 @@ fn an_attempt_counts_before_it_is_made_and_nobody_sees_it() {
     let (first, second) = (send(&mut world), send(&mut world));
     let before = world.message(first).clone();
     let settle_by = world.now.plus(Duration::from_mins(1));
-    let begin = |ids| Command::BeginSends { ids, settle_by };
+    let begin = |ids| Command::BeginSends { ids, settle_by, loaded_at: Timestamp::EPOCH };
     let (reply, changes) = world.run(&begin(vec![first]));
     assert!(changes.events.is_empty() && changes.conversations.is_empty());
     assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1));
@@ -284,7 +284,8 @@ fn an_attempt_that_came_too_fast_does_not_count() {
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
     let settle_by = world.now.plus(Duration::from_mins(1));
-    world.run(&Command::BeginSends { ids: vec![id], settle_by }).0.unwrap();
+    let loaded_at = Timestamp::EPOCH;
+    world.run(&Command::BeginSends { ids: vec![id], settle_by, loaded_at }).0.unwrap();
     let at = world.now.plus(Duration::from_secs(1));
     let (_, changes) = world.run(&Command::RecordSends(vec![(id, SendOutcome::Throttled { at })]));
     assert!(changes.events.is_empty() && changes.conversations.is_empty());
@@ -305,6 +306,10 @@ fn refusals_retries_and_a_refused_token() {
         (world.message(id).status, world.message(id).next_attempt_at),
         (MessageStatus::Pending, Some(at))
     );
+    // Whoever waits for an echo waits from the commit on, not from the call.
+    let settle = Duration::from_mins(1);
+    world.run(&Command::RecordSends(vec![(id, SendOutcome::Unknown { settle })])).0.unwrap();
+    assert_eq!(world.message(id).next_attempt_at, Some(world.now.plus(settle)));
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
     world.run(&Command::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();
