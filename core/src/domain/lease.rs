@@ -23,8 +23,10 @@ const HELD: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A lease that nobody draws on goes back after this time.
 const IDLE: Duration = Duration::from_secs(1);
-/// The most tokens of one lease.
-const BATCH_MAX: u64 = 64;
+/// The most tokens of one lease, unless the budget earns more within [`BATCH_TIME`].
+const BATCH_MAX: u32 = 64;
+/// What a large budget earns in this time is little to it, and spares its node a visit every few requests.
+const BATCH_TIME: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -222,8 +224,7 @@ impl Lease {
         let share = u64::from((self.capacity / nodes.max(1)).max(1)) * UNITS_PER_TOKEN;
         let has_peers = nodes > 1 && (self.visited_at.is_some() || self.alone);
         let lately = u64::try_from(self.spent).unwrap_or(0).saturating_mul(2);
-        let batch_max = u64::from(self.capacity / 32).clamp(1, BATCH_MAX);
-        let want = if waiting == 0 { 0 } else { waiting.max(lately).clamp(1, batch_max) };
+        let want = if waiting == 0 { 0 } else { waiting.max(lately).clamp(1, batch_max(self.capacity)) };
         self.seq = self.seq.saturating_add(1);
         self.held = 0;
         self.visiting = true;
@@ -270,6 +271,13 @@ impl Lease {
         self.visiting = false;
         self.alone = false;
     }
+}
+
+/// The most tokens of one lease of a budget.
+fn batch_max(capacity: u32) -> u64 {
+    let earned = u128::from(capacity) * BATCH_TIME.as_millis() / Duration::from_mins(1).as_millis();
+    let most = u32::try_from(earned).unwrap_or(u32::MAX).max(BATCH_MAX);
+    u64::from((capacity / 32).clamp(1, most))
 }
 
 #[cfg(test)]
@@ -351,9 +359,10 @@ mod tests {
 
     #[test]
     fn a_large_wish_is_a_small_part_of_the_budget() {
-        for (capacity, want) in [(1, 1), (60, 1), (600, 18), (6000, 64), (u32::MAX, 64)] {
+        let wants = [(1, 1), (60, 1), (600, 18), (6000, 64), (384_000, 64), (6_000_000, 1000)];
+        for (capacity, want) in wants {
             assert_eq!(
-                Lease::full(capacity, at(0)).report(capacity, 1, 1000, at(0)).want,
+                Lease::full(capacity, at(0)).report(capacity, 1, 100_000, at(0)).want,
                 want,
                 "{capacity}"
             );
