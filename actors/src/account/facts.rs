@@ -12,13 +12,21 @@ use kabar_core::ids::{ConversationId, MessageId};
 
 use crate::view::Threads;
 
-/// Recently changed messages that the actor keeps: statuses of a message come soon after it.
+/// Recently changed messages of one generation: statuses of a message come soon after it.
 const RECENT_MESSAGES_MAX: usize = 1024;
 
 /// The writer's own indices, not shared with readers.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     by_phone: HashMap<Phone, ConversationId>,
+    young: Recent,
+    /// The generation before, which goes when the young one is full.
+    old: Recent,
+}
+
+/// Messages as the last commits left them. What is missing is fetched.
+#[derive(Debug, Default)]
+struct Recent {
     messages: HashMap<MessageId, Arc<Message>>,
     by_wamid: HashMap<Arc<str>, MessageId>,
 }
@@ -32,16 +40,24 @@ impl Index {
         self.by_phone.remove(&thread.contact.phone);
     }
 
-    /// Keeps a message as the last commit left it. Emptied when full: what is missing is fetched.
+    /// Keeps a message as the last commit left it.
     pub(super) fn put_message(&mut self, message: &Arc<Message>) {
-        if self.messages.len() >= RECENT_MESSAGES_MAX {
-            self.messages.clear();
-            self.by_wamid.clear();
+        if self.young.messages.len() >= RECENT_MESSAGES_MAX {
+            self.old = std::mem::take(&mut self.young);
         }
         if let Some(wamid) = &message.wamid {
-            self.by_wamid.insert(wamid.clone(), message.id);
+            self.young.by_wamid.insert(wamid.clone(), message.id);
         }
-        self.messages.insert(message.id, message.clone());
+        self.young.messages.insert(message.id, message.clone());
+    }
+
+    /// A message that was put not long ago, as it was put last.
+    fn message(&self, id: MessageId) -> Option<&Arc<Message>> {
+        self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
+    }
+
+    fn message_of(&self, wamid: &str) -> Option<&Arc<Message>> {
+        self.message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
 
     /// Takes out of `needs` what memory knows.
@@ -56,11 +72,10 @@ impl Index {
         });
         // Statuses that waited for a message were applied when it got WhatsApp's id, so a message
         // known under that id needs no look for them.
-        needs.wamids.retain(|wamid| {
-            let message = self.by_wamid.get(wamid).and_then(|id| self.messages.get(id));
-            known.message(message.filter(|_| !needs.unread.contains(wamid)))
-        });
-        needs.messages.retain(|id| known.message(self.messages.get(id)));
+        needs
+            .wamids
+            .retain(|wamid| known.message(self.message_of(wamid).filter(|_| !needs.unread.contains(wamid))));
+        needs.messages.retain(|id| known.message(self.message(*id)));
         known
     }
 }
