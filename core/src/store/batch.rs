@@ -1,4 +1,5 @@
-//! One transaction for many jobs: the fence first, then one statement per table that has rows.
+//! One transaction for many jobs: the fence first, then one statement per table that has rows; on
+//! PostgreSQL the fence and all tables in one statement, because each would be a round trip.
 //!
 //! Invariant: a commit that the fence did not let through leaves no row behind, and its neighbours
 //! are none the worse. Tables without rows cost no statement.
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::account::{self, AccountRow, FenceRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
-use super::dialect::Bulk;
+use super::dialect::{Bulk, Dialect};
 use super::effect::{self, SettledRow};
 use super::engine::{Arg, Row, Sql, WriteConnection};
 use super::event::{self, EventRow};
@@ -48,6 +49,13 @@ pub(super) enum Outcome {
     Fenced,
 }
 
+impl Outcome {
+    /// Whether it was left out.
+    pub(super) const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced)
+    }
+}
+
 /// Rows of all commits of a batch, by table.
 #[derive(Default)]
 struct Rows<'a> {
@@ -63,6 +71,12 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    fn of(commits: impl IntoIterator<Item = &'a CycleCommit>) -> Self {
+        let mut rows = Self::default();
+        commits.into_iter().for_each(|commit| rows.add(commit));
+        rows
+    }
+
     fn add(&mut self, commit: &'a CycleCommit) {
         let number = commit.account_number;
         let changes = &commit.changes;
@@ -73,45 +87,83 @@ impl<'a> Rows<'a> {
         self.unparked.extend(changes.unparked.iter().map(|wamid| UnparkedRow { account: number, wamid }));
         self.parked.extend(changes.parked.iter().map(|row| ParkedRow::of(number, commit.at, row)));
         self.events.extend(commit.events.iter().map(|row| EventRow::of(number, row)));
-        self.records.extend(commit.records.iter().map(RecordRow::from));
-        self.effects.extend(changes.effects.iter().map(SettledRow::from));
+        self.records.extend(commit.records.iter().map(|row| RecordRow::of(number, row)));
+        self.effects.extend(changes.effects.iter().map(|row| SettledRow::of(number, row)));
     }
 
-    async fn write(&self, writer: &mut WriteConnection) -> Result<(), sqlx::Error> {
-        bulk(writer, &contact::UPSERT, &self.contacts).await?;
-        bulk(writer, &conversation::UPSERT, &self.conversations).await?;
-        bulk(writer, &message::UPSERT, &self.messages).await?;
-        bulk(writer, &parked::DELETE, &self.unparked).await?;
-        bulk(writer, &parked::INSERT, &self.parked).await?;
-        bulk(writer, &event::INSERT, &self.events).await?;
-        bulk(writer, &idempotency::UPSERT, &self.records).await?;
-        bulk(writer, &effect::SETTLE, &self.effects).await?;
-        bulk(writer, &account::UPDATE, &self.accounts).await
+    /// The statements of the tables that have rows, and their rows. The accounts' own rows are not
+    /// among them: the fence writes to these too.
+    fn statements(&self) -> Result<Vec<(&'static Bulk, String)>, sqlx::Error> {
+        let each = [
+            bulk(&contact::UPSERT, &self.contacts),
+            bulk(&conversation::UPSERT, &self.conversations),
+            bulk(&message::UPSERT, &self.messages),
+            bulk(&parked::DELETE, &self.unparked),
+            bulk(&parked::INSERT, &self.parked),
+            bulk(&event::INSERT, &self.events),
+            bulk(&idempotency::UPSERT, &self.records),
+            bulk(&effect::SETTLE, &self.effects),
+        ];
+        each.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    async fn write_accounts(&self, writer: &mut WriteConnection) -> Result<(), sqlx::Error> {
+        match bulk(&account::UPDATE, &self.accounts)? {
+            Some((statement, rows)) => writer.run_bulk(statement, rows).await.map(drop),
+            None => Ok(()),
+        }
     }
 }
 
-async fn bulk<T: Serialize + Sync>(
-    writer: &mut WriteConnection,
-    statement: &Bulk,
+fn bulk<T: Serialize>(
+    statement: &'static Bulk,
     rows: &[T],
-) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    writer.run_bulk(statement, array(rows)?).await.map(drop)
+) -> Result<Option<(&'static Bulk, String)>, sqlx::Error> {
+    Ok(if rows.is_empty() { None } else { Some((statement, array(rows)?)) })
 }
 
-/// Numbers of the accounts whose commits may go on.
-async fn fence(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result<HashSet<i64>, sqlx::Error> {
+/// Writes the commits; gives the numbers of the accounts whose commits the fence let through.
+async fn write(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result<HashSet<i64>, sqlx::Error> {
     if commits.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
-    let passed = writer.run_bulk(&account::FENCE, array(&rows)?).await?;
-    account::numbers_of(&passed).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
+    let fence: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
+    let fence = array(&fence)?;
+    if writer.dialect() == Dialect::Postgres {
+        let (statements, rows): (Vec<_>, Vec<_>) =
+            Rows::of(commits.iter().copied()).statements()?.into_iter().unzip();
+        let passed = numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
+        Rows::of(passing(commits, &passed)).write_accounts(writer).await?;
+        return Ok(passed);
+    }
+    let passed = numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
+    let rows = Rows::of(passing(commits, &passed));
+    for (statement, rows) in rows.statements()? {
+        writer.run_bulk(statement, rows).await?;
+    }
+    rows.write_accounts(writer).await?;
+    Ok(passed)
 }
 
-/// Writes the jobs into the transaction that is open. No account may occur twice. Commits go
+fn passing<'a>(commits: &[&'a CycleCommit], passed: &HashSet<i64>) -> impl Iterator<Item = &'a CycleCommit> {
+    commits.iter().copied().filter(|commit| passed.contains(&commit.account_number))
+}
+
+fn numbers(rows: &[Row]) -> Result<HashSet<i64>, sqlx::Error> {
+    account::numbers_of(rows).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
+}
+
+/// Whether these jobs are commits that [`apply`] writes with a single statement, which needs no
+/// transaction around it.
+pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&Work]) -> bool {
+    let alone = |work: &&Work| match work {
+        Work::Commit(commit) => commit.changes.account.is_none(),
+        Work::Statement { .. } | Work::Script { .. } => false,
+    };
+    dialect == Dialect::Postgres && jobs.iter().all(alone)
+}
+
+/// Writes the jobs into the transaction that is open, or with one statement. No account may occur twice. Commits go
 /// first, so that an activation queued behind its predecessor's commit reads it.
 pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
     let commits: Vec<&CycleCommit> = jobs
@@ -121,13 +173,7 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
             Work::Statement { .. } | Work::Script { .. } => None,
         })
         .collect();
-    let passed = fence(writer, &commits).await?;
-    let mut rows = Rows::default();
-    for commit in commits.iter().filter(|commit| passed.contains(&commit.account_number)) {
-        rows.add(commit);
-    }
-    rows.write(writer).await?;
-
+    let passed = write(writer, &commits).await?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for work in jobs {
         outcomes.push(match work {

@@ -39,6 +39,11 @@ impl Dialect {
     /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
     /// keeps the text of nested values as it is.
     pub(super) fn bulk(self, bulk: &Bulk) -> String {
+        bulk.text.replace("{rows}", &self.rows(bulk, 1))
+    }
+
+    /// The rows of the JSON array in this argument, as a table called `r`.
+    fn rows(self, bulk: &Bulk, argument: usize) -> String {
         let columns = bulk.columns.iter().map(|(name, kind)| match (self, kind) {
             (Self::Sqlite, Kind::Int | Kind::Text) => format!("value->>'{name}' AS {name}"),
             (Self::Sqlite, Kind::Json) => format!("value->'{name}' AS {name}"),
@@ -47,11 +52,10 @@ impl Dialect {
             (Self::Postgres, Kind::Json) => format!("{name} json"),
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let rows = match self {
-            Self::Sqlite => format!("(SELECT {columns} FROM jsonb_each($1)) AS r"),
-            Self::Postgres => format!("json_to_recordset($1::json) AS r({columns})"),
-        };
-        bulk.text.replace("{rows}", &rows)
+        match self {
+            Self::Sqlite => format!("(SELECT {columns} FROM jsonb_each(${argument})) AS r"),
+            Self::Postgres => format!("json_to_recordset(${argument}::json) AS r({columns})"),
+        }
     }
 
     /// The condition that a text is one of the JSON array of texts in this argument.
@@ -82,6 +86,23 @@ impl Dialect {
     }
 }
 
+/// All of these statements as one, in the words of PostgreSQL, which alone can write to several tables
+/// with one statement.
+///
+/// The first returns the numbers of the accounts whose rows may be written, and so does the whole; of the
+/// others only rows of these accounts are taken. Each takes its rows from an argument of its own, in this
+/// order. None sees what the others write, and no row may be written twice.
+pub(super) fn at_once(fence: &Bulk, others: &[&Bulk]) -> String {
+    let dialect = Dialect::Postgres;
+    let mut sql = format!("WITH passed AS ({})", dialect.bulk(fence));
+    for (argument, bulk) in (2..).zip(others) {
+        let rows = dialect.rows(bulk, argument);
+        let rows = format!("(SELECT r.* FROM {rows} WHERE r.account IN (SELECT number FROM passed)) AS r");
+        sql = format!("{sql}, w{argument} AS ({})", bulk.text.replace("{rows}", &rows));
+    }
+    format!("{sql} SELECT number FROM passed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +122,22 @@ mod tests {
             Dialect::Postgres.bulk(&bulk),
             "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
              json_to_recordset($1::json) AS r(a bigint, b json) WHERE true"
+        );
+    }
+
+    #[test]
+    fn statements_that_hang_on_a_fence_become_one() {
+        let fence = Bulk { text: "UPDATE f FROM {rows} RETURNING number", columns: &[("n", Kind::Int)] };
+        let bulk = Bulk {
+            text: "INSERT INTO t (a) SELECT r.account FROM {rows} WHERE true",
+            columns: &[("account", Kind::Int)],
+        };
+        assert_eq!(
+            at_once(&fence, &[&bulk]),
+            "WITH passed AS (UPDATE f FROM json_to_recordset($1::json) AS r(n bigint) RETURNING number), \
+             w2 AS (INSERT INTO t (a) SELECT r.account FROM \
+             (SELECT r.* FROM json_to_recordset($2::json) AS r(account bigint) \
+             WHERE r.account IN (SELECT number FROM passed)) AS r WHERE true) SELECT number FROM passed"
         );
     }
 }

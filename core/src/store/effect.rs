@@ -49,6 +49,7 @@ UPDATE hook_effects SET status = r.status, message_id = r.message_id, error_code
     error_message = r.error_message FROM {rows} \
 WHERE hook_effects.run_id = r.run_id AND hook_effects.ordinal = r.ordinal",
     columns: &[
+        ("account", Kind::Int),
         ("run_id", Kind::Text),
         ("ordinal", Kind::Int),
         ("status", Kind::Text),
@@ -79,6 +80,7 @@ impl NewEffectRow {
 /// A row to settle.
 #[derive(Debug, Serialize)]
 pub(super) struct SettledRow {
+    account: i64,
     run_id: String,
     ordinal: u32,
     status: &'static str,
@@ -87,10 +89,12 @@ pub(super) struct SettledRow {
     error_message: Option<String>,
 }
 
-impl From<&SettledEffect> for SettledRow {
-    fn from(one: &SettledEffect) -> Self {
+impl SettledRow {
+    /// The row of an effect that this account has carried out or refused.
+    pub(super) fn of(account: i64, one: &SettledEffect) -> Self {
         let status = if one.refusal.is_some() { EffectStatus::Refused } else { EffectStatus::Done };
         Self {
+            account,
             run_id: one.id.run.to_string(),
             ordinal: one.id.ordinal,
             status: status.as_str(),

@@ -3,6 +3,8 @@
 //! Invariant: everything that runs here is counted; whatever comes out of a row is checked, so that
 //! a bad row is an error and never a panic. It knows no table: statements belong to the nouns.
 
+mod arg;
+mod checkpoints;
 mod postgres;
 mod presence;
 mod sqlite;
@@ -12,67 +14,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
+pub(super) use self::arg::Arg;
+use self::checkpoints::Checkpoints;
 pub use self::presence::{Presence, Stay};
 use super::StoreError;
-use super::dialect::{Bulk, Dialect};
+use super::dialect::{Bulk, Dialect, at_once};
 
 /// More than there are combinations of filters, so that no page is ever prepared twice.
 const STATEMENTS_CACHED: usize = 256;
 
 /// A statement: fixed, or composed of fixed fragments.
 pub(super) type Sql = Cow<'static, str>;
-
-/// A bound value.
-#[derive(Debug, Clone)]
-pub(super) enum Arg {
-    /// An integer, or null.
-    Int(Option<i64>),
-    /// A text, or null.
-    Text(Option<String>),
-    /// Bytes.
-    Bytes(Bytes),
-}
-
-impl From<Bytes> for Arg {
-    fn from(value: Bytes) -> Self {
-        Self::Bytes(value)
-    }
-}
-
-impl From<i64> for Arg {
-    fn from(value: i64) -> Self {
-        Self::Int(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Arg {
-    fn from(value: Option<i64>) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<String> for Arg {
-    fn from(value: String) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl From<&str> for Arg {
-    fn from(value: &str) -> Self {
-        Self::Text(Some(value.to_owned()))
-    }
-}
-
-impl From<Option<&str>> for Arg {
-    fn from(value: Option<&str>) -> Self {
-        Self::Text(value.map(str::to_owned))
-    }
-}
 
 /// One row of an answer.
 pub(super) enum Row {
@@ -232,7 +188,9 @@ impl Engine {
     /// Opens the connection that writes. There must be one at a time.
     pub(super) async fn writer(&self) -> Result<WriteConnection, sqlx::Error> {
         let connection = match &self.database {
-            Database::Sqlite(database) => Connection::Sqlite(database.writer().await?),
+            Database::Sqlite(database) => {
+                Connection::Sqlite(database.writer().await?, database.checkpoints.clone())
+            }
             Database::Postgres(database) => Connection::Postgres(database.writer().await?),
         };
         Ok(WriteConnection { connection, executed: self.executed.clone() })
@@ -297,7 +255,7 @@ pub(super) struct WriteConnection {
 }
 
 enum Connection {
-    Sqlite(sqlx::SqliteConnection),
+    Sqlite(sqlx::SqliteConnection, Checkpoints),
     Postgres(sqlx::PgConnection),
 }
 
@@ -306,25 +264,42 @@ impl WriteConnection {
     pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         Ok(match &mut self.connection {
-            Connection::Sqlite(it) => rows(sqlite::run(it, sql.into(), args).await?, Row::Sqlite),
+            Connection::Sqlite(it, _) => rows(sqlite::run(it, sql.into(), args).await?, Row::Sqlite),
             Connection::Postgres(it) => rows(postgres::run(it, sql.into(), args).await?, Row::Postgres),
         })
     }
 
+    /// Whose SQL it speaks.
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self.connection {
+            Connection::Sqlite(..) => Dialect::Sqlite,
+            Connection::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// Runs one statement over the rows of a JSON array.
     pub(super) async fn run_bulk(&mut self, bulk: &Bulk, array: String) -> Result<Vec<Row>, sqlx::Error> {
-        let dialect = match self.connection {
-            Connection::Sqlite(_) => Dialect::Sqlite,
-            Connection::Postgres(_) => Dialect::Postgres,
-        };
-        self.run(dialect.bulk(bulk), vec![array.into()]).await
+        self.run(self.dialect().bulk(bulk), vec![array.into()]).await
+    }
+
+    /// Runs a fence and what hangs on it as one statement, each over the rows of its own JSON array; see
+    /// [`at_once`].
+    pub(super) async fn run_fenced(
+        &mut self,
+        fence: &Bulk,
+        others: &[&Bulk],
+        passing: String,
+        arrays: Vec<String>,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let args = std::iter::once(passing).chain(arrays).map(Arg::from).collect();
+        self.run(at_once(fence, others), args).await
     }
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let sql = match self.connection {
             // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
-            Connection::Sqlite(_) => "BEGIN IMMEDIATE",
+            Connection::Sqlite(..) => "BEGIN IMMEDIATE",
             Connection::Postgres(_) => "BEGIN",
         };
         self.run(sql, Vec::new()).await.map(drop)
@@ -332,7 +307,11 @@ impl WriteConnection {
 
     /// Ends the transaction; on return it is on the disk.
     pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        self.run("COMMIT", Vec::new()).await.map(drop)
+        self.run("COMMIT", Vec::new()).await?;
+        if let Connection::Sqlite(_, checkpoints) = &self.connection {
+            checkpoints.note_commit();
+        }
+        Ok(())
     }
 
     /// Undoes the transaction. An error means that the connection is of no more use.
@@ -343,7 +322,7 @@ impl WriteConnection {
     /// Closes in good order.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self.connection {
-            Connection::Sqlite(connection) => sqlite::close(connection).await,
+            Connection::Sqlite(connection, _) => sqlite::close(connection).await,
             Connection::Postgres(connection) => postgres::close(connection).await,
         }
     }
@@ -372,4 +351,9 @@ pub(super) fn is_deadlock(error: &sqlx::Error) -> bool {
 /// Whether the connection is gone, as opposed to a database that answers with an error.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     postgres::is_lost(error)
+}
+
+/// Whether the database was waited for in vain: to ask again would be to wait again.
+pub(super) fn is_silence(error: &sqlx::Error) -> bool {
+    postgres::is_silence(error)
 }

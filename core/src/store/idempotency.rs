@@ -23,6 +23,7 @@ FROM {rows} WHERE true \
 ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
     status = excluded.status, body = excluded.body, created_at = excluded.created_at",
     columns: &[
+        ("account", Kind::Int),
         ("organisation_id", Kind::Text),
         ("key", Kind::Text),
         ("fingerprint", Kind::Text),
@@ -35,6 +36,8 @@ ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerpr
 /// A row of `idempotency_records`.
 #[derive(Debug, Serialize)]
 pub(super) struct RecordRow<'a> {
+    /// Whose commit it comes with; 0 when it comes with none. The table does not keep it.
+    account: i64,
     organisation_id: String,
     key: &'a str,
     fingerprint: String,
@@ -43,9 +46,11 @@ pub(super) struct RecordRow<'a> {
     created_at: i64,
 }
 
-impl<'a> From<&'a IdempotencyRecord> for RecordRow<'a> {
-    fn from(record: &'a IdempotencyRecord) -> Self {
+impl<'a> RecordRow<'a> {
+    /// The row of a record that comes with a commit of this account.
+    pub(super) fn of(account: i64, record: &'a IdempotencyRecord) -> Self {
         Self {
+            account,
             organisation_id: record.organisation_id.to_string(),
             key: &record.key,
             fingerprint: hex::encode(record.fingerprint),
@@ -73,7 +78,7 @@ fn read(row: &Row, organisation_id: OrganisationId) -> Result<IdempotencyRecord,
 impl Store {
     /// The statement that remembers an answer, for a script that writes more than that.
     pub(super) fn remember(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<Arg>), StoreError> {
-        let rows = array(&[RecordRow::from(record)])?;
+        let rows = array(&[RecordRow::of(0, record)])?;
         Ok((self.engine.dialect().bulk(&UPSERT).into(), vec![rows.into()]))
     }
 

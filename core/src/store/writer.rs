@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Outcome, Work};
-use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_deadlock, is_lost, refuses};
+use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_deadlock, is_lost, is_silence, refuses};
 use super::{CycleCommit, StoreError};
 
 /// Jobs that may wait; further callers wait for room.
@@ -168,6 +168,9 @@ impl Task {
 
     /// Writes the jobs in one transaction, or nothing.
     async fn transaction(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+        if batch::is_one_statement(self.engine.dialect(), jobs) {
+            return self.one_statement(jobs).await;
+        }
         let mut connection = match self.begun().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -183,8 +186,7 @@ impl Task {
             }
             Err(error) => {
                 let undone = !is_lost(&error) && connection.rollback().await.is_ok();
-                // A refusal is for the caller to log, who knows what the rows were.
-                let well = refuses(&error) || is_deadlock(&error);
+                let well = is_well_after(&error);
                 if !well {
                     self.failed(&error);
                 }
@@ -192,6 +194,52 @@ impl Task {
                 self.connection = (undone && well).then_some(connection);
                 Err(error)
             }
+        }
+    }
+
+    /// Writes commits with one statement, which is its own transaction.
+    ///
+    /// A connection that breaks may have died long ago, so they are written once more on a fresh one;
+    /// that the first attempt was written after all is seen by the fence, which then lets none through.
+    async fn one_statement(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+        let mut lost = None;
+        loop {
+            let written = match self.connected().await {
+                Ok(mut connection) => {
+                    let written = batch::apply(&mut connection, jobs).await;
+                    if written.as_ref().map_or_else(is_well_after, |_| true) {
+                        self.connection = Some(connection);
+                    }
+                    written
+                }
+                Err(error) => Err(error),
+            };
+            let fault = match (written, lost.take()) {
+                (Ok(outcomes), Some(first)) if outcomes.iter().all(Outcome::is_fenced) => first,
+                (Ok(outcomes), _) => {
+                    self.failing.store(false, Ordering::Relaxed);
+                    return Ok(outcomes);
+                }
+                (Err(error), None) if is_lost(&error) && !is_silence(&error) => {
+                    lost = Some(error);
+                    continue;
+                }
+                (Err(error), None) => error,
+                // Whatever it was: the first attempt may have been written.
+                (Err(_), Some(first)) => first,
+            };
+            if !is_well_after(&fault) {
+                self.failed(&fault);
+            }
+            return Err(fault);
+        }
+    }
+
+    /// The last connection, or, when there is none, a fresh one.
+    async fn connected(&mut self) -> Result<WriteConnection, sqlx::Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.engine.writer().await,
         }
     }
 
@@ -213,6 +261,12 @@ impl Task {
         self.failing.store(true, Ordering::Relaxed);
         tracing::error!(%error, "a write failed");
     }
+}
+
+/// Whether the connection can be used again. A refusal is for the caller to log, who knows what the rows
+/// were.
+fn is_well_after(error: &sqlx::Error) -> bool {
+    refuses(error) || is_deadlock(error)
 }
 
 /// Writes the jobs into the transaction that is open, and ends it.

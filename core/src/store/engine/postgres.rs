@@ -261,7 +261,7 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server was waited for in vain: to ask again would be to wait again.
-fn is_silence(error: &sqlx::Error) -> bool {
+pub(super) fn is_silence(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
+use super::checkpoints::{Checkpoints, LOG_PAGES};
 use super::{Arg, STATEMENTS_CACHED, Sql, unusable};
 use crate::store::StoreError;
 
@@ -25,6 +26,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlit
 pub(super) struct Database {
     readers: SqlitePool,
     writing: SqliteConnectOptions,
+    pub(super) checkpoints: Checkpoints,
 }
 
 impl Database {
@@ -44,17 +46,18 @@ impl Database {
             .create_if_missing(false)
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
-        // A checkpoint each 16 MiB of log; the log is cut back to 64 MiB after a burst.
+        // The log is cut back to 64 MiB after a burst.
         let writing = shared
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "4096")
+            .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .pragma("journal_size_limit", "67108864");
         let mut first = writing.connect().await?;
         MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
         first.close().await?;
+        let checkpoints = Checkpoints::start(writing.clone().pragma("cache_size", "-256"));
         let readers = SqlitePoolOptions::new()
             .max_connections(readers.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -63,7 +66,7 @@ impl Database {
             // A ping before each statement would double what the statement costs.
             .test_before_acquire(false)
             .connect_lazy_with(shared.read_only(true).pragma("cache_size", "-16384"));
-        Ok(Self { readers, writing })
+        Ok(Self { readers, writing, checkpoints })
     }
 
     /// Reads with one statement.
@@ -98,8 +101,9 @@ impl Database {
         }
     }
 
-    /// Closes the readers.
+    /// Closes all but the connection that writes.
     pub(super) async fn close(&self) {
+        self.checkpoints.close().await;
         self.readers.close().await;
     }
 }

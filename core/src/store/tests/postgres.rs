@@ -23,6 +23,9 @@ async fn cut(guard: &Guard, other: &mut PgConnection) -> i64 {
     sqlx::query_scalar(sql).bind(name).fetch_one(other).await.unwrap()
 }
 
+/// How many wait for the contacts.
+const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'contacts'::regclass";
+
 #[tokio::test]
 async fn connections_that_died_while_idle_fail_nobody() {
     let (store, guard, mut other) = named().await;
@@ -48,8 +51,7 @@ async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through
     let contact = contact(1);
     let commit = owner.cycle(Writes::default().contact(&contact).0);
     let cutting = async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'contacts'::regclass";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() == 0 {
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut other).await.unwrap() == 0 {
             tokio::task::yield_now().await;
         }
         cut(&guard, &mut other).await
@@ -65,6 +67,28 @@ async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through
     refused.unwrap();
     assert!(!store.writer.is_failing());
     store.commit(commit).await.unwrap();
+    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_broke_is_written_once() {
+    let (store, guard, mut other) = named().await;
+    let mut owner = Owner::of(&store, 1).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let contact = contact(1);
+    let commit = owner.cycle(Writes::default().contact(&contact).0);
+    let cutting = async {
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut other).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(cut(&guard, &mut other).await >= 1);
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    let (written, ()) = tokio::join!(store.commit(commit), cutting);
+    written.unwrap();
+    assert!(!store.writer.is_failing());
+    let now = store.activate(owner.number, NODE, 10).await.unwrap().unwrap();
+    assert_eq!((now.revision, now.sequence), (owner.revision, owner.sequence));
     assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
 }
 

@@ -95,6 +95,27 @@ async fn the_file_is_its_owners_and_survives_a_crash() {
 }
 
 #[tokio::test]
+async fn the_log_is_moved_into_the_file_while_the_store_is_open() {
+    let guard = Guard::sqlite();
+    let store = guard.open().await;
+    let mut owner = Owner::of(&store, 1).await;
+    for n in 1..=20 {
+        let large = Contact { metadata: "x".repeat(1 << 20).into(), ..contact(n) };
+        store.commit(owner.cycle(Writes::default().contact(&large).0)).await.unwrap();
+    }
+    let options: sqlx::sqlite::SqliteConnectOptions = guard.url().parse().unwrap();
+    let mut other = options.connect().await.unwrap();
+    let look = "PRAGMA wal_checkpoint(NOOP)";
+    let (mut moved, mut log) = (0, 0);
+    while moved == 0 {
+        (_, log, moved) = sqlx::query_as::<_, (i64, i64, i64)>(look).fetch_one(&mut other).await.unwrap();
+    }
+    assert!(log > 4096, "no commit of so few has moved it: {log}");
+    other.close().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_opened_says_so() {
     let folder = TempDir::new().unwrap();
     let place = folder.path().display();
