@@ -6,6 +6,7 @@
 
 mod cycle;
 mod facts;
+mod matters;
 
 use kabar_core::domain::command::{Command, Refusal, Reply};
 use ractor::{Actor, ActorProcessingErr, ActorRef};

@@ -105,6 +105,8 @@ pub struct Activation {
     pub complete: bool,
     /// Whether messages wait to be sent.
     pub has_pending: bool,
+    /// Whether statuses wait for their messages.
+    pub has_parked: bool,
 }
 
 /// One account's commit.

@@ -10,13 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
-use kabar_core::domain::command::{Command, Needs, Reply};
+use kabar_core::domain::command::{Needs, Reply};
 use kabar_core::domain::decide::decide;
 use kabar_core::domain::draft::{Changes, Draft, Facts};
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::log::NewestEvents;
-use kabar_core::domain::message::{Direction, Message};
-use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
 use kabar_core::store::{Activation, CycleCommit, IdempotencyRecord, StoreError};
@@ -24,10 +22,11 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::facts::Index;
+use super::matters::{is_outdated, moves_of, weight};
 use super::{Verdict, Work};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::resident::Resident;
-use crate::sender::{Move, SenderMessage, SenderSeat};
+use crate::sender::{SenderMessage, SenderSeat};
 use crate::slot::AccountSlot;
 use crate::view::{AccountView, Threads};
 
@@ -44,6 +43,7 @@ pub(crate) struct LedgerParts {
     pub(crate) resident: Arc<Resident>,
     pub(crate) epoch: i64,
     pub(crate) has_pending: bool,
+    pub(crate) has_parked: bool,
 }
 
 /// Threads as the first view of an activation shows them.
@@ -217,6 +217,9 @@ impl Ledger {
         }
         let view = self.parts.resident.view();
         let known = self.index.take_known(&view.threads, &mut needs);
+        if !self.parts.has_parked {
+            needs.parked.clear();
+        }
         let mut facts = if needs.is_empty() {
             Facts::default()
         } else {
@@ -233,6 +236,7 @@ impl Ledger {
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
         self.parts.epoch = activation.epoch;
+        self.parts.has_parked = activation.has_parked;
         self.parts.resident.note_load(self.ground().clock.now());
         self.parts.slot.set_account(activation.account.clone());
         self.parts.resident.publish(view_of(&activation));
@@ -290,6 +294,7 @@ impl Ledger {
             self.note_failure(&error);
             return Err(error);
         }
+        self.parts.has_parked |= !changes.parked.is_empty();
         self.publish(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
             self.ground().couriers.ring(&self.parts.slot, sequence, types);
@@ -360,38 +365,5 @@ impl Ledger {
             let moved = self.fenced;
             work.answer(if moved { Verdict::Moved } else { Verdict::Failed(Unavailable::Storage) });
         }
-    }
-}
-
-/// What a commit did to outbound messages, as the sender hears it.
-fn moves_of(changes: &Changes) -> Vec<Move> {
-    let outbound = changes.messages.values().filter(|message| message.direction == Direction::Outbound);
-    let moved = |message: &Arc<Message>| Move {
-        conversation: message.conversation_id,
-        message: message.id,
-        not_before: message.next_attempt_at.filter(|_| message.status == MessageStatus::Pending),
-    };
-    outbound.map(moved).collect()
-}
-
-/// Whether a sender asks that has not heard of the last loading: what it takes for due may be waiting
-/// for an echo that found nobody at home.
-fn is_outdated(command: &Command, loaded_at: Timestamp) -> bool {
-    matches!(command, Command::BeginSends { loaded_at: known, .. } if *known != loaded_at)
-}
-
-/// Items of a command.
-const fn weight(command: &Command) -> usize {
-    match command {
-        Command::Ingest(items) => items.len(),
-        Command::BeginSends { ids, .. } => ids.len(),
-        Command::RecordSends(ended) => ended.len(),
-        Command::CarryOut(orders) => orders.len(),
-        Command::Send(_)
-        | Command::MarkRead { .. }
-        | Command::PatchConversation(_)
-        | Command::CreateContact(_)
-        | Command::PatchContact { .. }
-        | Command::Configure(_) => 1,
     }
 }

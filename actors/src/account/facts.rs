@@ -72,6 +72,7 @@ impl Index {
         });
         // Statuses that waited for a message were applied when it got WhatsApp's id, so a message
         // known under that id needs no look for them.
+        needs.parked.retain(|wamid| self.message_of(wamid).is_none());
         needs
             .wamids
             .retain(|wamid| known.message(self.message_of(wamid).filter(|_| !needs.unread.contains(wamid))));

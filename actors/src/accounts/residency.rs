@@ -135,6 +135,7 @@ impl Accounts {
             resident: resident.clone(),
             epoch: activation.epoch,
             has_pending: activation.has_pending,
+            has_parked: activation.has_parked,
         };
         let spawned = Actor::spawn_linked(None, AccountActor, parts, ground.supervisor.get_cell()).await;
         let (door, _joined) = spawned.map_err(|error| {

@@ -132,8 +132,10 @@ pub enum Refusal {
 /// What must be known before a set of commands can be decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Messages by WhatsApp's id, and the statuses parked for them.
+    /// Messages by WhatsApp's id.
     pub wamids: BTreeSet<Arc<str>>,
+    /// Statuses parked for messages of these ids of WhatsApp's.
+    pub parked: BTreeSet<Arc<str>>,
     /// Messages by id.
     pub messages: BTreeSet<MessageId>,
     /// Contacts by number, with their threads.
@@ -180,7 +182,7 @@ impl Needs {
                 for (id, outcome) in ended {
                     self.messages.insert(*id);
                     if let SendOutcome::Accepted { wamid } = outcome {
-                        self.wamids.insert(wamid.clone());
+                        self.parked.insert(wamid.clone());
                     }
                 }
             }
@@ -214,6 +216,7 @@ impl Needs {
             }
             Inbound::Status(report) => {
                 self.wamids.insert(report.wamid.clone());
+                self.parked.insert(report.wamid.clone());
                 self.messages.extend(report.echo);
             }
         }

@@ -211,6 +211,8 @@ impl Store {
 
         let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' LIMIT 1";
         let has_pending = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
+        let sql = "SELECT wamid FROM parked_statuses WHERE account = $1 LIMIT 1";
+        let has_parked = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
         snapshot.end().await?;
         Ok(Some(Activation {
             account,
@@ -221,6 +223,7 @@ impl Store {
             conversations,
             complete,
             has_pending,
+            has_parked,
         }))
     }
 }

@@ -32,7 +32,9 @@ impl Wanted {
 /// The account's rows that have any of the wanted values, some perhaps twice; `None` if nothing is
 /// wanted. `head` selects them, and calls their table `alias`.
 ///
-/// A union, because an OR of two lists makes SQLite walk through the whole account.
+/// A union, because an OR of two lists makes SQLite walk through the whole account. On PostgreSQL each
+/// value is looked up by itself: compared with a list, every row of the account would be read whenever
+/// the planner takes the account for small, as it does until somebody has counted its rows.
 fn any_of(
     dialect: Dialect,
     head: &str,
@@ -45,8 +47,15 @@ fn any_of(
     for Wanted { condition, values } in wanted {
         if !values.is_empty() {
             args.push(array(values)?.into());
-            let listed = dialect.is_one_of(args.len());
-            selects.push(format!("{head} WHERE {alias}account = $1 AND {alias}{condition} {listed}"));
+            let argument = args.len();
+            let rows = format!("{head} WHERE {alias}account = $1 AND {alias}{condition}");
+            selects.push(match dialect {
+                Dialect::Sqlite => format!("{rows} {}", dialect.is_one_of(argument)),
+                Dialect::Postgres => format!(
+                    "SELECT f.* FROM json_array_elements_text(${argument}::json) AS w(wanted) \
+                     CROSS JOIN LATERAL ({rows} = w.wanted OFFSET 0) AS f"
+                ),
+            });
         }
     }
     Ok((!selects.is_empty()).then(|| (selects.join(" UNION ALL "), args)))
@@ -77,7 +86,7 @@ pub(super) fn parked_statement(
     account: i64,
     needs: &Needs,
 ) -> Result<Option<Statement>, StoreError> {
-    any_of(dialect, parked::SELECT, "", account, &[Wanted::by("wamid", &needs.wamids)])
+    any_of(dialect, parked::SELECT, "", account, &[Wanted::by("wamid", &needs.parked)])
 }
 
 pub(super) fn contacts_statement(

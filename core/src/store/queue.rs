@@ -28,13 +28,20 @@ pub(super) fn queue_statement() -> String {
     )
 }
 
-/// What is next of each of these conversations.
+/// What is next of each of these conversations. On PostgreSQL each is looked up by itself, as in
+/// [`facts`](super::facts).
 pub(super) fn next_of_statement(dialect: Dialect) -> String {
-    let listed = dialect.is_one_of(2);
-    format!(
-        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
-         AND conversation_id {listed} AND {IS_NEXT_OF_ITS_CONVERSATION}"
-    )
+    let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending'");
+    match dialect {
+        Dialect::Sqlite => {
+            let listed = dialect.is_one_of(2);
+            format!("{waiting} AND conversation_id {listed} AND {IS_NEXT_OF_ITS_CONVERSATION}")
+        }
+        Dialect::Postgres => format!(
+            "SELECT f.* FROM json_array_elements_text($2::json) AS w(wanted) \
+             CROSS JOIN LATERAL ({waiting} AND conversation_id = w.wanted ORDER BY id LIMIT 1) AS f"
+        ),
+    }
 }
 
 /// When the next message may be sent. The bound, which always holds, shows the planner the index

@@ -93,7 +93,7 @@ async fn statuses_wait_for_their_message() {
     let again = vec![report("w.1", MessageStatus::Sent, 99)];
     store.commit(owner.cycle(Changes { parked: again, ..Changes::default() })).await.unwrap();
 
-    let needs = Needs { wamids: [text("w.1"), text("w.2"), text("w.3")].into(), ..Needs::default() };
+    let needs = Needs { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..Needs::default() };
     let facts = store.facts(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
     assert_eq!(parked(facts.clone(), "w.2"), std::slice::from_ref(&other));
@@ -104,6 +104,7 @@ async fn statuses_wait_for_their_message() {
     let facts = store.facts(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), []);
     assert_eq!(parked(facts, "w.2"), [other]);
+    assert!(store.activate(owner.number, NODE, 9).await.unwrap().unwrap().has_parked);
 }
 
 #[tokio::test]

@@ -224,6 +224,7 @@ async fn the_main_plans_are_these() {
 async fn facts_are_found_through_indices() {
     let (store, _guard) = sqlite().await;
     let needs = Needs {
+        parked: [text("w")].into(),
         wamids: [text("w")].into(),
         messages: [MessageId::from_bits(1)].into(),
         phones: [phone(1)].into(),
