@@ -12,19 +12,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use kabar_actors::Directory;
 use kabar_core::clock::Clock;
-use kabar_core::config::Settings;
+use kabar_core::config::{HookLimits, Settings};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::{Event, EventType};
+use kabar_core::domain::organisation::Tier;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::Subscriber;
-use kabar_core::ids::PluginVersionId;
+use kabar_core::ids::{OrganisationId, PluginVersionId};
 use kabar_core::ports::{Inspected, NotASample, NotInspected, Parcel, Receipt, Sink, Workshop};
 use kabar_core::store::Store;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::{
-    AllowedHosts, Capabilities, Capability, CompileError, Fetch, Host, HostOptions, Invocation, KvSnapshot,
-    Limits, Outbound, Upload, Version, sample,
+    CompileError, Fetch, Host, HostOptions, Invocation, Limits, Outbound, Upload, Version, sample,
 };
 
 use crate::cli::COMPILER_ARGUMENTS;
@@ -36,7 +37,9 @@ pub(crate) struct Hooks {
     host: Host,
     store: Store,
     clock: Arc<Clock>,
-    limits: Limits,
+    directory: Directory,
+    /// What a run may use, by the tier of its tenant.
+    limits: [(Tier, Limits); Tier::ALL.len()],
     cache: Cache,
 }
 
@@ -45,6 +48,7 @@ impl Hooks {
     pub(crate) fn start(
         settings: &Settings,
         store: Store,
+        directory: Directory,
         clock: Arc<Clock>,
         fetch: Arc<dyn Fetch>,
     ) -> anyhow::Result<Self> {
@@ -56,14 +60,12 @@ impl Hooks {
             compiler: compiler(),
             ..HostOptions::new(store.secrets().artefact_key)
         };
-        let limits = Limits {
-            cpu: wanted.cpu,
-            wall: wanted.wall,
-            memory_bytes: wanted.memory_bytes,
-            ..Limits::default()
-        };
+        let limits = Tier::ALL.map(|tier| {
+            let HookLimits { cpu, wall, memory_bytes, log_bytes } = wanted.limits_of(tier);
+            (tier, Limits { cpu, wall, memory_bytes, log_bytes, ..Limits::default() })
+        });
         let host = Host::new(options, fetch, Arc::new(MessageDrafts))?;
-        Ok(Self { host, store, clock, limits, cache: Cache::open(settings) })
+        Ok(Self { host, store, directory, clock, limits, cache: Cache::open(settings) })
     }
 
     /// A version that is ready to run.
@@ -77,12 +79,21 @@ impl Hooks {
             let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;
             let wasm = wasm
                 .ok_or_else(|| Arc::<str>::from("the version is not kept any more; activate another one"))?;
-            let compiled = self.host.compile(upload(plugin, wasm, &self.clock)?).await;
+            let compiled = self.host.compile(upload(plugin, wasm, &self.clock)).await;
             let compiled = compiled.map_err(|error| Arc::<str>::from(error.to_string()))?;
             self.cache.write(id, &compiled.artefact).await;
             self.host.load(&compiled.artefact).map_err(|error| error.to_string().into())
         };
         self.cache.loaded(id, Box::pin(load)).await
+    }
+
+    fn limits_of(&self, organisation: OrganisationId) -> Limits {
+        // One that was removed meanwhile runs nothing for long.
+        let tier = self.directory.organisation(organisation).map_or(Tier::Free, |known| known.tier);
+        self.limits
+            .iter()
+            .find(|(known, _)| *known == tier)
+            .map_or_else(Limits::default, |(_, limits)| *limits)
     }
 
     async fn run(
@@ -96,9 +107,6 @@ impl Hooks {
             Ok(version) => version,
             Err(why) => return outcome::not_started(&why),
         };
-        let Ok(allowed_hosts) = AllowedHosts::parse(plugin.allowed_hosts.iter()) else {
-            return outcome::not_started("a host of allowed_hosts cannot be read");
-        };
         let seen = parcel.kv;
         let invocation = Invocation {
             organisation_id: plugin.organisation_id,
@@ -108,9 +116,9 @@ impl Hooks {
             attempt: parcel.attempt,
             config: plugin.config.clone(),
             secrets: plugin.secrets.clone(),
-            allowed_hosts: Arc::new(allowed_hosts),
-            kv: KvSnapshot::of(seen.map().clone(), seen.bytes()),
-            limits: self.limits,
+            allowed_hosts: plugin.allowed_hosts.clone(),
+            kv: seen.clone(),
+            limits: self.limits_of(plugin.organisation_id),
             now: self.clock.now(),
             seed: rand::random(),
             outbound,
@@ -132,21 +140,17 @@ fn compiler() -> kabar_plugins::Compiler {
     }
 }
 
-fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> Result<Upload, Arc<str>> {
-    let hosts =
-        AllowedHosts::parse(plugin.allowed_hosts.iter()).map_err(|error| Arc::from(error.to_string()))?;
-    let granted: Capabilities =
-        plugin.granted().iter().filter_map(|one| Capability::parse(one.as_str())).collect();
-    Ok(Upload {
+fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> Upload {
+    Upload {
         organisation_id: plugin.organisation_id,
         wasm,
-        granted,
+        granted: plugin.granted(),
         config: plugin.config.clone(),
         secrets: plugin.secrets.clone(),
-        allowed_hosts: Arc::new(hosts),
+        allowed_hosts: plugin.allowed_hosts.clone(),
         trial: plugin.events.iter().next().unwrap_or(EventType::MessageStatus),
         now: clock.now(),
-    })
+    }
 }
 
 impl Sink for Hooks {
@@ -166,11 +170,11 @@ impl Sink for Hooks {
 impl Workshop for Hooks {
     fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
         Box::pin(async move {
-            let upload = upload(&plugin, wasm, &self.clock).map_err(NotInspected::Failed)?;
-            let compiled = self.host.compile(upload).await.map_err(|error| match error {
-                CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
-                CompileError::Failed(why) => NotInspected::Failed(why),
-            })?;
+            let compiled =
+                self.host.compile(upload(&plugin, wasm, &self.clock)).await.map_err(|error| match error {
+                    CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
+                    CompileError::Failed(why) => NotInspected::Failed(why),
+                })?;
             Ok(Inspected {
                 sha256: compiled.sha256,
                 size: u64::try_from(compiled.size).unwrap_or(u64::MAX),

@@ -104,7 +104,7 @@ impl Server {
         let outbound = outbound(settings, &tasks, &stopping)?;
         let render = Arc::new(Renderer::new(cursor_key.clone()));
         let fetch = Arc::new(Guarded(outbound.clone()));
-        let hooks = Arc::new(Hooks::start(settings, store.clone(), clock.clone(), fetch)?);
+        let hooks = Arc::new(Hooks::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
         let webhooks = Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountsParts {
             store: store.clone(),

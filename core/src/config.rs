@@ -6,6 +6,7 @@
 //! the file's key and the environment's name; a secret is never part of a report.
 //! It opens nothing and makes no secrets: `kabar dev` makes those that are absent.
 
+mod hooks;
 mod keys;
 mod masked;
 mod reader;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use crate::domain::account::Secret;
 
+pub use hooks::{HookExceptions, HookLimits, Hooks};
 pub use values::{DatabaseUrl, LogFormat, RedisUrl};
 
 /// How the server is run; it decides defaults and what must be given.
@@ -159,25 +161,6 @@ pub struct Events {
     pub retention: Duration,
 }
 
-/// Plugins: what a run may use, and what all of them together may.
-#[derive(Debug, Clone)]
-pub struct Hooks {
-    /// Computing time of a run.
-    pub cpu: Duration,
-    /// Time of a run, waits for other hosts included.
-    pub wall: Duration,
-    /// Memory of a run.
-    pub memory_bytes: usize,
-    /// Threads that run them.
-    pub threads: usize,
-    /// Runs under way at once.
-    pub concurrent_runs: usize,
-    /// Largest component.
-    pub component_bytes: usize,
-    /// Where what they were compiled to is kept; `None`: beside an embedded database, else nowhere.
-    pub cache_folder: Option<PathBuf>,
-}
-
 /// Bounds of memory, queues and bodies.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -290,27 +273,6 @@ impl Cluster {
         let address = from.optional("cluster.address", values::base_url);
         let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
         Some(Self { address, lease: lease? })
-    }
-}
-
-impl Hooks {
-    fn read(from: &mut reader::Reader) -> Option<Self> {
-        let cpu = from.count("hooks.cpu_ms", 1..=10_000).map(Duration::from_millis);
-        let wall = from.count("hooks.wall_ms", 1..=60_000).map(Duration::from_millis);
-        let memory_mib = from.count("hooks.memory_mib", 1..=128);
-        let threads = from.count("hooks.threads", 2..=256);
-        let concurrent_runs = from.count("hooks.concurrent_runs", 1..=1_000);
-        let component_bytes = from.count("hooks.component_bytes", 65_536..=134_217_728);
-        let cache_folder = from.optional("hooks.cache_folder", |text| Ok(PathBuf::from(text)));
-        Some(Self {
-            cpu: cpu?,
-            wall: wall?,
-            memory_bytes: usize::try_from(memory_mib? << 20).ok()?,
-            threads: usize::try_from(threads?).ok()?,
-            concurrent_runs: usize::try_from(concurrent_runs?).ok()?,
-            component_bytes: usize::try_from(component_bytes?).ok()?,
-            cache_folder,
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each noun has a room of its own, and the same noun has the same file name on every floor above.
 
 pub mod account;
+pub mod allowed_hosts;
 pub mod breaker;
 pub mod budget;
 pub mod command;

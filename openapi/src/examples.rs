@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::allowed_hosts::HostPattern;
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
@@ -217,7 +218,7 @@ pub(crate) fn plugin() -> Plugin {
         accounts: None,
         config: Arc::new([("TEMPLATE".into(), "delivery_failed".into())].into()),
         secrets: Arc::new([("CRM_TOKEN".into(), Secret::new("c2VjcmV0"))].into()),
-        allowed_hosts: ["crm.example.com".into()].into(),
+        allowed_hosts: HostPattern::parse("crm.example.com").into_iter().collect(),
         capabilities: None,
         enabled: true,
         standing: Standing::active(at(-3_000)),

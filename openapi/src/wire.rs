@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
+use kabar_core::domain::allowed_hosts::HostPattern;
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::effect::EffectStatus;
@@ -94,6 +95,16 @@ fn text() -> MetaSchema {
 impl Show for Arc<str> {
     fn text(&self) -> impl Display + '_ {
         &**self
+    }
+
+    fn schema() -> MetaSchema {
+        text()
+    }
+}
+
+impl Show for HostPattern {
+    fn text(&self) -> impl Display + '_ {
+        self.as_str()
     }
 
     fn schema() -> MetaSchema {

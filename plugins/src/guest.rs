@@ -13,7 +13,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::invocation::{Invocation, MEMORY_BYTES_MAX};
-use crate::kv::overlay::Overlay;
+use crate::kv::Overlay;
 use crate::logbook::Logbook;
 use crate::ports::{Drafts, Fetch};
 use crate::report::{Effect, HttpCall};

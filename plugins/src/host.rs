@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::kv::{Kv, KvReads};
+use kabar_core::domain::plugin::Capabilities;
+use kabar_core::domain::run::Usage;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Runtime;
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Linker;
 
-use crate::allowed_hosts::AllowedHosts;
-use crate::capability::Capabilities;
-use crate::compile::{NICENESS, compile};
+use crate::compile::compile;
 use crate::guest::Guest;
 use crate::inspect;
 use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
 use crate::invocation::{Invocation, Limits, Outbound};
-use crate::kv::{KvReads, KvSnapshot};
 use crate::meter::Meter;
 use crate::ports::{Drafts, Fetch};
 use crate::pulse::Pulse;
-use crate::report::{Fault, Outcome, RunReport, Usage};
+use crate::report::{Fault, Outcome, RunReport};
+use crate::threads::Threads;
 use crate::turns::Turns;
 use crate::version::{Compiled, NotLoaded, Version};
 use crate::{engine, run, sample, seal};
@@ -108,7 +108,7 @@ pub struct Upload {
     /// Secrets, for the trial.
     pub secrets: Arc<BTreeMap<Arc<str>, Secret>>,
     /// Allowed hosts, for the trial, which calls none of them.
-    pub allowed_hosts: Arc<AllowedHosts>,
+    pub allowed_hosts: AllowedHosts,
     /// The type of the sample event that it is tried on.
     pub trial: EventType,
     /// What the guest's clocks say in the trial.
@@ -127,8 +127,7 @@ pub struct Host {
     compilations: Arc<Turns>,
     /// Versions that somebody holds, by the seals of their artefacts.
     loaded: Mutex<HashMap<[u8; 32], Weak<Version>>>,
-    /// Taken when the host is dropped.
-    runtime: Option<Runtime>,
+    threads: Threads,
 }
 
 impl Host {
@@ -141,19 +140,6 @@ impl Host {
         let no_thread = |error: std::io::Error| NoHost(error.to_string().into());
         let engine = engine::running(options.runs_max).map_err(no_host)?;
         let threads = options.threads.max(2);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("hook")
-            // Whoever has just come is looked for after each slice, not after the usual 61.
-            .global_queue_interval(1)
-            .event_interval(8)
-            .enable_all()
-            .on_thread_start(|| {
-                // Linux keeps a priority for each thread; without it hooks run all the same.
-                let _unchanged = rustix::process::nice(NICENESS);
-            })
-            .build()
-            .map_err(no_thread)?;
         Ok(Self {
             linker: engine::linker(&engine).map_err(no_host)?,
             pulse: Pulse::start(engine).map_err(no_thread)?,
@@ -161,7 +147,7 @@ impl Host {
             bench: Turns::new(threads - 1, usize::MAX),
             compilations: Turns::new(COMPILATIONS_MAX, 1),
             loaded: Mutex::default(),
-            runtime: Some(runtime),
+            threads: Threads::start(threads).map_err(no_thread)?,
             options,
             fetch,
             drafts,
@@ -245,34 +231,22 @@ impl Host {
     pub async fn run(&self, version: &Arc<Version>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.seat(organisation_id, &plugin).await;
-        let Some(runtime) = &self.runtime else { return broken("the host has stopped") };
         let beating = self.pulse.beat();
         let meter = Meter::new(organisation_id, plugin, self.bench.clone());
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
-        let task = runtime.spawn(async move {
+        let metered = meter.clone();
+        let run = async move {
             // Declared first, so that it goes last, also when the run is stopped: a seat is free only
             // once its instance is.
             let held = (beating, seat);
-            let report = run::execute(&version, invocation, fetch, drafts, meter).await;
+            let report = run::execute(&version, invocation, fetch, drafts, metered).await;
             drop(held);
             report
-        });
-        match AbortOnDropHandle::new(task).await {
-            Ok(report) => report,
-            Err(error) => {
-                tracing::error!(%error, "a run broke its host");
-                broken("the host failed; the event will be tried again")
-            }
-        }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // Dropped within a runtime, it must not wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        };
+        self.threads.run(run, &meter).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a run broke its host");
+            broken("the host failed; the event will be tried again")
+        })
     }
 }
 
@@ -293,7 +267,7 @@ fn trial(upload: &Upload, sha256: &[u8; 32]) -> Invocation {
         config: upload.config.clone(),
         secrets: upload.secrets.clone(),
         allowed_hosts: upload.allowed_hosts.clone(),
-        kv: KvSnapshot::default(),
+        kv: Kv::default(),
         limits: Limits { cpu: TRIAL, wall: TRIAL, ..Limits::default() },
         now: upload.now,
         seed: *sha256,

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use kabar_core::domain::plugin::{Capabilities, Capability};
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::capability::{Capabilities, Capability};
 use crate::engine::INSTANCES_MAX;
 use crate::invalid::InvalidPlugin;
 use crate::{HANDLER, WIT_VERSION};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::capability::Capability;
+use kabar_core::domain::plugin::Capability;
 
 /// What is wrong with an upload. Uploading the same again finds the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

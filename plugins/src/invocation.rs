@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kabar_core::domain::account::{Account, Secret};
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::Event;
+use kabar_core::domain::kv::{Kv, QUOTA_BYTES};
+use kabar_core::domain::run::LOG_BYTES_MAX;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
-
-use crate::allowed_hosts::AllowedHosts;
-use crate::kv::KvSnapshot;
 
 /// One event for one hook.
 #[derive(Debug, Clone)]
@@ -31,9 +31,9 @@ pub struct Invocation {
     /// Secrets; never in a log, unless the hook itself puts them there.
     pub secrets: Arc<BTreeMap<Arc<str>, Secret>>,
     /// Whom it may call.
-    pub allowed_hosts: Arc<AllowedHosts>,
+    pub allowed_hosts: AllowedHosts,
     /// Its map as it is now.
-    pub kv: KvSnapshot,
+    pub kv: Kv,
     /// What it may use.
     pub limits: Limits,
     /// What the guest's clocks say at its start; they go on from there.
@@ -89,8 +89,8 @@ impl Default for Limits {
             cpu: Duration::from_millis(50),
             wall: Duration::from_secs(2),
             memory_bytes: 64 << 20,
-            log_bytes: 64 << 10,
-            kv_bytes: 1 << 20,
+            log_bytes: LOG_BYTES_MAX,
+            kv_bytes: QUOTA_BYTES,
             http_calls: 8,
             http_timeout: Duration::from_secs(5),
             http_bytes: 1 << 20,

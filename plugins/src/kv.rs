@@ -1,216 +1,240 @@
-//! The durable map of a plugin as one run sees it: a picture taken before, what was looked at, and
-//! what is to change.
+//! A plugin's map as a run changes it: the picture that it was given, with its own changes on top.
 //!
-//! Invariant: a run whose [`KvReads`] still find what they found would do the same again, so its
-//! writes may be applied to a newer map than it saw. [`KvWrite::Add`] is no look: additions of runs
-//! beside each other all count.
+//! Invariant: a run whose reads [stand](Kv::stands) would do the same again, so its writes may be applied to
+//! a newer map than it saw. An addition is no look: additions of runs beside each other all count.
 
-pub(crate) mod overlay;
-mod reads;
-
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
-pub use reads::KvReads;
+use kabar_core::domain::kv::{Kv, KvReads, KvWrite, counter};
 
 /// Bytes of a key.
-pub const KEY_BYTES_MAX: usize = 512;
+const KEY_BYTES_MAX: usize = 512;
+/// Keys that one list shows.
+const LIST_MAX: usize = 1000;
 
-/// A plugin's map at one moment. Cheap to clone; changing a clone leaves the original alone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KvSnapshot {
-    entries: OrdMap<Arc<str>, Arc<[u8]>>,
-    bytes: usize,
+/// Why nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KvRefused {
+    Quota,
+    Key,
+    NotANumber,
 }
 
-/// One change of a plugin's map.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KvWrite {
-    /// The key has this value from now on.
-    Put {
-        /// 1 to [`KEY_BYTES_MAX`] bytes.
-        key: Arc<str>,
-        /// What to keep.
-        value: Arc<[u8]>,
-    },
-    /// The key is gone.
-    Delete {
-        /// Which one.
-        key: Arc<str>,
-    },
-    /// The decimal number under the key grows by `by`; an absent one counts as 0.
-    Add {
-        /// Which one.
-        key: Arc<str>,
-        /// May be negative.
-        by: i64,
-    },
+/// The map of one run.
+pub(crate) struct Overlay {
+    current: Kv,
+    bytes_max: usize,
+    reads: KvReads,
+    writes: Vec<KvWrite>,
+    /// Where in `writes` a key's change is.
+    places: HashMap<Arc<str>, usize>,
 }
 
-/// A value that was to be added to is no decimal number.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the value of {key:?} is not a decimal number")]
-pub struct NotANumber {
-    /// Whose value it is.
-    pub key: Arc<str>,
-}
-
-/// Reads a value as [`KvWrite::Add`] keeps it: the decimal digits of an `i64`.
-#[must_use]
-pub fn number_of(value: &[u8]) -> Option<i64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-impl KvSnapshot {
-    /// These entries, whose keys and values have so many bytes in all.
-    #[must_use]
-    pub const fn of(entries: OrdMap<Arc<str>, Arc<[u8]>>, bytes: usize) -> Self {
-        Self { entries, bytes }
-    }
-
-    /// The value of a key.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Arc<[u8]>> {
-        self.entries.get(key)
-    }
-
-    /// Bytes of all keys and values: what the quota counts.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// How many keys there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is no key.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Keys and values, in the order of keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<[u8]>)> {
-        self.entries.iter()
-    }
-
-    /// Keys that begin with `prefix`, in order.
-    pub fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
-        let from =
-            self.entries.range::<_, str>((Bound::Included(prefix), Bound::Unbounded)).map(|(key, _)| key);
-        from.take_while(move |key| key.starts_with(prefix))
-    }
-
-    /// Sets a key.
-    pub fn put(&mut self, key: Arc<str>, value: Arc<[u8]>) {
-        let (key_bytes, added) = (key.len(), key.len() + value.len());
-        let old = self.entries.insert(key, value).map_or(0, |old| key_bytes + old.len());
-        self.bytes = (self.bytes + added).saturating_sub(old);
-    }
-
-    /// Removes a key.
-    pub fn delete(&mut self, key: &str) {
-        if let Some(old) = self.entries.remove(key) {
-            self.bytes = self.bytes.saturating_sub(key.len() + old.len());
+impl Overlay {
+    pub(crate) fn new(given: Kv, bytes_max: usize) -> Self {
+        Self {
+            current: given,
+            bytes_max,
+            reads: KvReads::default(),
+            writes: Vec::new(),
+            places: HashMap::new(),
         }
     }
 
-    /// Adds to the number under a key and answers the sum, which stops at the ends of `i64`.
-    ///
-    /// # Errors
-    /// [`NotANumber`] when the key has another value; nothing has changed.
-    pub fn add(&mut self, key: Arc<str>, by: i64) -> Result<i64, NotANumber> {
-        let before = match self.entries.get(&key) {
-            Some(value) => number_of(value).ok_or_else(|| NotANumber { key: key.clone() })?,
-            None => 0,
-        };
-        let sum = before.saturating_add(by);
-        self.put(key, sum.to_string().into_bytes().into());
-        Ok(sum)
+    fn own(&self, key: &str) -> Option<&KvWrite> {
+        self.writes.get(*self.places.get(key)?)
     }
 
-    /// Makes one change.
-    ///
-    /// # Errors
-    /// [`NotANumber`] as [`KvSnapshot::add`]; nothing has changed.
-    pub fn apply(&mut self, write: &KvWrite) -> Result<(), NotANumber> {
-        match write {
-            KvWrite::Put { key, value } => self.put(key.clone(), value.clone()),
-            KvWrite::Delete { key } => self.delete(key),
-            KvWrite::Add { key, by } => {
-                self.add(key.clone(), *by)?;
-            }
+    fn note(&mut self, write: KvWrite) {
+        let known = self.places.get(write.key()).and_then(|place| self.writes.get_mut(*place));
+        if let Some(known) = known {
+            *known = write;
+        } else {
+            self.places.insert(write.key().clone(), self.writes.len());
+            self.writes.push(write);
         }
+    }
+
+    fn look(&mut self, key: &str) {
+        if !self.reads.keys.contains(key) {
+            self.reads.keys.insert(key.into());
+        }
+    }
+
+    pub(crate) fn get(&mut self, key: &str) -> Option<Arc<[u8]>> {
+        // What no map can hold need not be kept as looked at.
+        valid(key).ok()?;
+        match self.own(key) {
+            Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {}
+            Some(KvWrite::Add(..)) | None => self.look(key),
+        }
+        self.current.get(key).cloned()
+    }
+
+    pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<(), KvRefused> {
+        let key = valid(key)?;
+        let old = self.current.get(&key).map_or(0, |old| key.len() + old.len());
+        if (self.current.bytes() + key.len() + value.len()).saturating_sub(old) > self.bytes_max {
+            return Err(KvRefused::Quota);
+        }
+        let value: Arc<[u8]> = value.into();
+        self.current.put(key.clone(), value.clone());
+        self.note(KvWrite::Put(key, value));
         Ok(())
     }
-}
 
-impl FromIterator<(Arc<str>, Arc<[u8]>)> for KvSnapshot {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<[u8]>)>>(rows: I) -> Self {
-        let mut all = Self::default();
-        rows.into_iter().for_each(|(key, value)| all.put(key, value));
-        all
-    }
-}
-
-impl KvWrite {
-    /// Which key changes.
-    #[must_use]
-    pub const fn key(&self) -> &Arc<str> {
-        match self {
-            Self::Put { key, .. } | Self::Delete { key } | Self::Add { key, .. } => key,
+    pub(crate) fn delete(&mut self, key: &str) {
+        if let Ok(key) = valid(key) {
+            self.current.delete(&key);
+            self.note(KvWrite::Delete(key));
         }
     }
+
+    pub(crate) fn add(&mut self, key: &str, by: i64) -> Result<(), KvRefused> {
+        let key = valid(key)?;
+        if self.current.get(&key).is_some_and(|value| counter(value).is_none()) {
+            // Whoever hears that it is no number has looked.
+            self.look(&key);
+            return Err(KvRefused::NotANumber);
+        }
+        let mut sum = self.current.clone();
+        let Some(total) = sum.add(key.clone(), by) else { return Err(KvRefused::NotANumber) };
+        if sum.bytes() > self.bytes_max && sum.bytes() > self.current.bytes() {
+            return Err(KvRefused::Quota);
+        }
+        self.current = sum;
+        let write = match self.own(&key) {
+            // What the run itself put there is known, so the sum is.
+            Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {
+                KvWrite::Put(key, total.to_string().into_bytes().into())
+            }
+            Some(KvWrite::Add(_, before)) => KvWrite::Add(key, before.saturating_add(by)),
+            None => KvWrite::Add(key, by),
+        };
+        self.note(write);
+        Ok(())
+    }
+
+    pub(crate) fn keys(&mut self, prefix: &str, limit: u32) -> Vec<Arc<str>> {
+        if prefix.len() > KEY_BYTES_MAX {
+            return Vec::new();
+        }
+        self.reads.prefixes.insert(prefix.into());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(LIST_MAX);
+        self.current.keys(prefix).take(limit).cloned().collect()
+    }
+
+    pub(crate) fn into_parts(self) -> (KvReads, Vec<KvWrite>) {
+        (self.reads, self.writes)
+    }
+}
+
+fn valid(key: &str) -> Result<Arc<str>, KvRefused> {
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key.into()) } else { Err(KvRefused::Key) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn value(text: &str) -> Arc<[u8]> {
-        text.as_bytes().into()
+    fn snapshot(rows: &[(&str, &str)]) -> Kv {
+        rows.iter().map(|(key, value)| (Arc::from(*key), Arc::from(value.as_bytes()))).collect()
     }
 
     #[test]
-    fn the_quota_counts_what_is_there() {
-        let mut kv = KvSnapshot::default();
-        kv.put("a".into(), value("12345"));
-        kv.put("a".into(), value("1"));
-        kv.put("bb".into(), value("22"));
-        assert_eq!((kv.bytes(), kv.len()), (2 + 4, 2));
-        let before = kv.clone();
-        kv.delete("a");
-        kv.delete("nothing");
-        assert_eq!((kv.bytes(), before.bytes()), (4, 6));
-        let again: KvSnapshot = before.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        assert_eq!(again, before);
+    fn own_changes_hide_the_map() {
+        let mut kv = Overlay::new(snapshot(&[("a", "1"), ("b", "2")]), 100);
+        kv.put("a", b"3").unwrap();
+        assert_eq!(kv.get("a").unwrap().as_ref(), b"3");
+        kv.delete("b");
+        assert_eq!(kv.get("b"), None);
+        assert!(kv.reads.is_empty(), "what it wrote itself it did not read");
+        kv.add("c", 2).unwrap();
+        assert!(kv.reads.is_empty(), "adding is no look");
+        assert_eq!(kv.get("c").unwrap().as_ref(), b"2");
+        assert!(kv.reads.keys.contains("c"), "asking for the sum is");
+        assert_eq!(kv.keys("", 10).len(), 2);
     }
 
     #[test]
-    fn prefixes_find_their_keys_in_order() {
-        let rows = ["b", "a/2", "a/1", "a", "a0"].map(|key| (Arc::from(key), value("x")));
-        let kv: KvSnapshot = rows.into_iter().collect();
-        let keys = |prefix: &str| kv.keys(prefix).map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(keys("a/"), ["a/1", "a/2"]);
-        assert_eq!(keys(""), ["a", "a/1", "a/2", "a0", "b"]);
-        assert!(keys("c").is_empty());
+    fn limits_refuse_and_change_nothing() {
+        let mut kv = Overlay::new(snapshot(&[("a", "x")]), 10);
+        assert_eq!(kv.put("b", &[0; 9]), Err(KvRefused::Quota));
+        assert_eq!(kv.put("", b""), Err(KvRefused::Key));
+        assert_eq!(kv.put(&"k".repeat(513), b""), Err(KvRefused::Key));
+        assert_eq!(kv.add("a", 1), Err(KvRefused::NotANumber));
+        assert!(kv.reads.keys.contains("a"));
+        assert_eq!(kv.add("long-key-here", 1), Err(KvRefused::Quota));
+        assert_eq!(kv.get(&"k".repeat(513)), None);
+        assert!(kv.keys(&"k".repeat(513), 10).is_empty());
+        let (reads, writes) = kv.into_parts();
+        assert_eq!((reads.keys.len(), reads.prefixes.len(), writes.len()), (1, 0, 0));
     }
 
-    #[test]
-    fn numbers_are_added_to() {
-        let mut kv = KvSnapshot::default();
-        let add = |by| KvWrite::Add { key: "n".into(), by };
-        kv.apply(&add(3)).unwrap();
-        kv.apply(&add(-5)).unwrap();
-        assert_eq!(kv.get("n").unwrap().as_ref(), b"-2");
-        kv.apply(&KvWrite::Put { key: "n".into(), value: value("two") }).unwrap();
-        assert_eq!(kv.apply(&add(1)), Err(NotANumber { key: "n".into() }));
-        kv.apply(&KvWrite::Delete { key: "n".into() }).unwrap();
-        assert_eq!(kv.add("n".into(), i64::MAX).and_then(|_| kv.add("n".into(), 1)), Ok(i64::MAX));
+    #[derive(Debug, Clone)]
+    enum Step {
+        Get(usize),
+        Put(usize, u8),
+        Delete(usize),
+        Add(usize, i8),
+        Keys,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize).prop_map(Step::Get),
+            (0..3_usize, any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+            (0..3_usize).prop_map(Step::Delete),
+            (0..3_usize, any::<i8>()).prop_map(|(key, by)| Step::Add(key, by)),
+            Just(Step::Keys),
+        ]
+    }
+
+    /// What a run sees and leaves behind.
+    fn play(given: &Kv, steps: &[Step]) -> (Vec<String>, KvReads, Vec<KvWrite>) {
+        const KEYS: [&str; 3] = ["a", "b", "c"];
+        let mut kv = Overlay::new(given.clone(), 1000);
+        let mut seen = Vec::new();
+        for step in steps {
+            match step {
+                Step::Get(key) => seen.push(format!("{:?}", kv.get(KEYS[*key]))),
+                Step::Put(key, value) => kv.put(KEYS[*key], value.to_string().as_bytes()).unwrap(),
+                Step::Delete(key) => kv.delete(KEYS[*key]),
+                Step::Add(key, by) => kv.add(KEYS[*key], i64::from(*by)).unwrap(),
+                Step::Keys => seen.push(format!("{:?}", kv.keys("", 10))),
+            }
+        }
+        let (reads, writes) = kv.into_parts();
+        (seen, reads, writes)
+    }
+
+    proptest! {
+        /// Writes applied to a map in which the reads hold leave what the run would leave there.
+        #[test]
+        fn writes_may_be_applied_where_the_reads_hold(
+            steps in proptest::collection::vec(step(), 0..12),
+            then in proptest::collection::vec(any::<u8>(), 0..3),
+            now in proptest::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let map = |values: &[u8]| -> Kv {
+                values.iter().zip(["a", "b", "c"])
+                    .map(|(value, key)| (Arc::from(key), Arc::from(value.to_string().as_bytes())))
+                    .collect()
+            };
+            let (then, now) = (map(&then), map(&now));
+            let (seen, reads, writes) = play(&then, &steps);
+            if now.stands(&then, &reads) {
+                let again = play(&now, &steps);
+                prop_assert_eq!(&seen, &again.0);
+                prop_assert_eq!(&writes, &again.2);
+                let mut applied = now.clone();
+                writes.iter().try_for_each(|write| applied.write(write)).unwrap();
+                let mut replayed = now;
+                again.2.iter().try_for_each(|write| replayed.write(write)).unwrap();
+                prop_assert_eq!(applied, replayed);
+            }
+        }
     }
 }

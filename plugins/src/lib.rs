@@ -18,9 +18,8 @@
 //! # Committing a run
 //!
 //! Of a report whose outcome [succeeded](Outcome::succeeded) the caller commits `kv_writes` and
-//! `effects` if `kv_reads` [hold](KvReads::hold) for the map as it is by then; otherwise it runs the
-//! event again on the newer map, which is no attempt. Applying writes is [`KvSnapshot::apply`]; an
-//! addition to what has become no number is a failed run.
+//! `effects` if `kv_reads` [stand](kabar_core::domain::kv::Kv::stands) in the map as it is by then;
+//! otherwise it runs the event again on the newer map, which is no attempt.
 //!
 //! Effects are valid when they are asked for ([`Drafts`]); whether they can be carried out (24-hour
 //! window, an unknown conversation) shows only when they are.
@@ -37,9 +36,7 @@
 //! - A full pool is a wait, never an error.
 //! - The host knows no store, no actors and no HTTP surface; [`Fetch`] and [`Drafts`] are all it asks for.
 
-mod allowed_hosts;
 mod bindings;
-mod capability;
 mod compile;
 mod engine;
 mod guest;
@@ -57,6 +54,7 @@ mod report;
 mod run;
 pub mod sample;
 mod seal;
+mod threads;
 mod turns;
 mod verdict;
 mod version;
@@ -67,15 +65,12 @@ pub mod wrap;
 #[cfg(test)]
 mod tests;
 
-pub use allowed_hosts::{AllowedHosts, NotAHost};
-pub use capability::{Capabilities, Capability};
 pub use compile::compile_stdin;
 pub use host::{Compiler, Host, HostOptions, NoHost, Upload};
 pub use invalid::{CompileError, InvalidPlugin, NotTrusted};
 pub use invocation::{Invocation, Limits, MEMORY_BYTES_MAX, Outbound};
-pub use kv::{KEY_BYTES_MAX, KvReads, KvSnapshot, KvWrite, NotANumber, number_of};
 pub use ports::{DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest, NoNetwork};
-pub use report::{Effect, Fault, HttpCall, Level, LogLine, Outcome, RunReport, Usage};
+pub use report::{Effect, Fault, HttpCall, Outcome, RunReport};
 pub use version::{Compiled, Version};
 
 /// Version of `kabar:hooks` that this host has.

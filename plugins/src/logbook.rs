@@ -4,9 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use kabar_core::domain::run::{LogLevel, LogLine};
 use kabar_core::domain::time::Timestamp;
-
-use crate::report::{Level, LogLine};
 
 /// What a line costs beside its text, so that empty ones come to an end too.
 const LINE_BYTES: usize = 32;
@@ -34,7 +33,7 @@ impl Logbook {
     }
 
     /// Keeps a line, or as much of it as there is room for.
-    pub(crate) fn write(&self, level: Level, text: &str) {
+    pub(crate) fn write(&self, level: LogLevel, text: &str) {
         let mut pages = self.pages();
         if pages.cut {
             return;
@@ -65,15 +64,15 @@ mod tests {
     #[test]
     fn a_flood_ends_at_the_limit() {
         let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
-        log.write(Level::Info, "first");
-        log.write(Level::Warn, &"ä".repeat(100));
-        (0..1000).for_each(|_| log.write(Level::Error, ""));
+        log.write(LogLevel::Info, "first");
+        log.write(LogLevel::Warn, &"ä".repeat(100));
+        (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
         let (lines, cut) = log.take();
         assert!(cut);
         let texts: Vec<usize> = lines.iter().map(|line| line.text.len()).collect();
         assert_eq!(texts, [5, 30], "cut between characters");
         let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
-        (0..1000).for_each(|_| log.write(Level::Error, ""));
+        (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
         assert_eq!(log.take().0.len(), 3);
     }
 }

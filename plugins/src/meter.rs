@@ -7,6 +7,9 @@
 //! there is one fewer than threads: so however many hooks compute for long, a thread is left for those
 //! that are short. A bench seat is held for a few slices, then given to the next tenant in turn; it is
 //! given back whenever the run waits for something else.
+//!
+//! Who sits on the bench computes in time that nobody else wants ([`Place::Bench`]). Where there is too
+//! little of that the run goes back to the front and shares: it is late then, and not forgotten.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +26,18 @@ use crate::turns::{Seat, Turns};
 const SHORT: Duration = Duration::from_millis(2);
 /// What it may compute on a bench seat that somebody else waits for.
 const SITTING: Duration = Duration::from_millis(5);
+
+/// What it may miss of the time in which it could have computed, before it no longer gives way to all.
+const STARVED: Duration = Duration::from_millis(200);
+
+/// Where a run is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the threads of short runs.
+    Front,
+    /// On threads that get what others leave.
+    Bench,
+}
 
 /// Computing time of this thread.
 fn thread_cpu() -> Duration {
@@ -46,6 +61,12 @@ pub(crate) struct Meter {
     poll_began: AtomicU64,
     /// Whether the run is pending for the sake of others, not of its own accord.
     yields: AtomicBool,
+    /// Whether it has computed for longer than short runs do.
+    long: AtomicBool,
+    /// Whether it is polled on the bench.
+    benched: AtomicBool,
+    /// Time in which it could have computed and did not get to.
+    starved: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -68,6 +89,9 @@ impl Meter {
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
             yields: AtomicBool::new(false),
+            long: AtomicBool::new(false),
+            benched: AtomicBool::new(false),
+            starved: AtomicU64::new(0),
             held: Mutex::default(),
         })
     }
@@ -87,10 +111,35 @@ impl Meter {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Time spent waiting for turns, the wait under way included.
+    /// Time spent waiting for turns and for a processor, the wait under way included.
     pub(crate) fn waited(&self) -> Duration {
         let held = self.held();
-        held.waited + held.waits_since.map_or(Duration::ZERO, |since| since.elapsed())
+        let turn = held.waits_since.map_or(Duration::ZERO, |since| since.elapsed());
+        held.waited + turn + self.starved()
+    }
+
+    fn starved(&self) -> Duration {
+        Duration::from_nanos(self.starved.load(Ordering::Relaxed))
+    }
+
+    fn starve(&self, time: Duration) {
+        self.starved.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    /// Where it should be polled.
+    pub(crate) fn place(&self) -> Place {
+        let long = self.long.load(Ordering::Relaxed);
+        if long && self.starved() < STARVED { Place::Bench } else { Place::Front }
+    }
+
+    /// Says where it is polled from now on.
+    pub(crate) fn settle(&self, place: Place) {
+        self.benched.store(place == Place::Bench, Ordering::Relaxed);
+    }
+
+    /// Whether it should be polled elsewhere.
+    fn is_misplaced(&self) -> bool {
+        (self.place() == Place::Bench) != self.benched.load(Ordering::Relaxed)
     }
 
     /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
@@ -99,27 +148,44 @@ impl Meter {
         if used < SHORT {
             return None;
         }
+        self.long.store(true, Ordering::Relaxed);
         {
             let mut held = self.held();
             let sat = used.saturating_sub(held.since);
-            if held.seat.is_some() && (sat < SITTING || !self.bench.is_wanted()) {
+            let stays = held.seat.is_some() && (sat < SITTING || !self.bench.is_wanted());
+            if stays && !self.is_misplaced() {
                 return None;
             }
-            held.seat = None;
+            if !stays {
+                held.seat = None;
+            }
             held.waits_since = Some(Instant::now());
         }
         self.yields.store(true, Ordering::Relaxed);
         let meter = self.clone();
         Some(Box::pin(async move {
-            let seat = meter.bench.seat(meter.organisation, &meter.plugin).await;
+            if meter.held().seat.is_none() {
+                let seat = meter.bench.seat(meter.organisation, &meter.plugin).await;
+                let used = meter.used();
+                let mut held = meter.held();
+                held.seat = Some(seat);
+                held.since = used;
+            }
+            let seated = Instant::now();
+            meter.hop().await;
             meter.yields.store(false, Ordering::Relaxed);
-            let used = meter.used();
+            meter.starve(seated.elapsed());
             let mut held = meter.held();
-            held.seat = Some(seat);
-            held.since = used;
-            let waited = held.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            let waited = held.waits_since.take().map_or(Duration::ZERO, |since| seated - since);
             held.waited += waited;
         }))
+    }
+
+    /// Pending once if the run should be polled elsewhere, which whoever polls it sees to.
+    async fn hop(&self) {
+        if self.is_misplaced() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -139,11 +205,12 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let began = nanos(thread_cpu());
+        let (began, clock) = (nanos(thread_cpu()), Instant::now());
         self.meter.poll_began.store(began, Ordering::Relaxed);
         let polled = self.run.as_mut().poll(context);
         let took = nanos(thread_cpu()).saturating_sub(began);
         self.meter.spent.fetch_add(took, Ordering::Relaxed);
+        self.meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)));
         if polled.is_ready() || !self.meter.yields.load(Ordering::Relaxed) {
             self.meter.held().seat = None;
         }
@@ -176,6 +243,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1));
+        let run = async {
+            assert_eq!(meter.place(), Place::Front);
+            compute(SHORT);
+            meter.turn().unwrap().await;
+            assert_eq!(meter.place(), Place::Bench);
+            meter.settle(Place::Bench);
+            assert!(meter.turn().is_none(), "it is where it belongs");
+            meter.starve(STARVED);
+            meter.turn().unwrap().await;
+            assert_eq!(meter.place(), Place::Front);
+            meter.settle(Place::Front);
+            assert!(meter.turn().is_none() && meter.held().seat.is_some());
+        };
+        Metered::new(run, meter.clone()).await;
+        assert!(meter.waited() >= STARVED, "that does not count against it");
+    }
+
+    #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
         let bench = Turns::new(1, 1);
         let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), bench.clone());
@@ -183,6 +270,7 @@ mod tests {
             assert!(meter.turn().is_none(), "nothing computed yet");
             compute(SHORT);
             meter.turn().unwrap().await;
+            meter.settle(meter.place());
             assert!(meter.held().seat.is_some() && meter.turn().is_none());
             tokio::task::yield_now().await;
             assert!(meter.held().seat.is_none(), "a run that waits keeps no seat");

@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use kabar_core::domain::conversation::ConversationStatus;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::kv::{KvReads, KvWrite};
+use kabar_core::domain::run::{LogLine, Usage};
 use kabar_core::ids::{ConversationId, UserId};
 
-use crate::kv::{KvReads, KvWrite};
 use crate::ports::Drafted;
 
 /// What became of a run.
@@ -116,65 +115,6 @@ pub struct HttpCall {
     pub body: Option<Bytes>,
     /// HTTP's status, or why there is none.
     pub answer: Result<u16, Arc<str>>,
-}
-
-/// How loud a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// For who looks closely.
-    Debug,
-    /// In the course of things.
-    Info,
-    /// Odd.
-    Warn,
-    /// Wrong; also what the guest wrote to its standard error.
-    Error,
-}
-
-impl Level {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
-
-    /// One word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.as_str() == text)
-    }
-}
-
-/// A line that a hook wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// When, by the run's own clock.
-    pub at: Timestamp,
-    /// How loud.
-    pub level: Level,
-    /// Without a line's end.
-    pub text: Arc<str>,
-}
-
-/// What a run used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Computing time of the guest, and of the host on its behalf.
-    pub cpu: Duration,
-    /// From start to end, waits for others included, waits for its turn left out.
-    pub wall: Duration,
-    /// The most memory that it held.
-    pub memory_bytes_peak: usize,
-    /// Calls to the host.
-    pub host_calls: u32,
 }
 
 impl Outcome {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kabar_core::domain::kv::KvReads;
+use kabar_core::domain::run::Usage;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::kabar::hooks::types::HookError;
 use crate::guest::{Guest, Stop};
 use crate::invocation::{Invocation, Limits};
-use crate::kv::KvReads;
 use crate::meter::{Meter, Metered};
 use crate::ports::{Drafts, Fetch};
-use crate::report::{Fault, Outcome, RunReport, Usage};
+use crate::report::{Fault, Outcome, RunReport};
 use crate::verdict;
 use crate::version::Version;
 use crate::wire;
@@ -66,7 +67,7 @@ pub(crate) async fn execute(
         Some(Err((Stage::Start, error))) => not_started(verdict::of(&error, store.data())),
     };
     let wall = started.elapsed().saturating_sub(meter.waited());
-    report(outcome, store, Usage { cpu: meter.spent(), wall, ..Usage::default() })
+    report(outcome, store, Usage { cpu_us: micros(meter.spent()), wall_us: micros(wall), ..Usage::default() })
 }
 
 enum Stage {
@@ -83,6 +84,10 @@ fn not_started(outcome: Outcome) -> Outcome {
             other
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn cut(reason: &str) -> Arc<str> {
@@ -107,8 +112,8 @@ async fn within<F: Future>(limits: &Limits, started: Instant, meter: &Meter, run
 
 fn report(outcome: Outcome, mut store: Store<Guest>, usage: Usage) -> RunReport {
     let usage = Usage {
-        memory_bytes_peak: store.data().memory.bytes_peak,
-        host_calls: store.data().host_calls,
+        memory_peak_bytes: u64::try_from(store.data().memory.bytes_peak).unwrap_or(u64::MAX),
+        host_calls: store.data().host_calls.into(),
         ..usage
     };
     let guest = store.data_mut();

@@ -11,17 +11,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::kv::Kv;
 use kabar_core::domain::message::{MessageKind, Outgoing};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 
 use crate::wrap::wrap;
 use crate::{
-    AllowedHosts, Capabilities, DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest,
-    Host, HostOptions, Invocation, KvSnapshot, Limits, NoNetwork, Outbound, RunReport, Upload, Version,
-    sample,
+    DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest, Host, HostOptions,
+    Invocation, Limits, NoNetwork, Outbound, RunReport, Upload, Version, sample,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_866_800_000);
@@ -67,7 +69,7 @@ fn upload(wasm: impl Into<Bytes>) -> Upload {
         granted: Capabilities::all(),
         config: Arc::default(),
         secrets: Arc::default(),
-        allowed_hosts: Arc::default(),
+        allowed_hosts: AllowedHosts::default(),
         trial: EventType::MessageStatus,
         now: NOW,
     }
@@ -83,8 +85,8 @@ fn invocation() -> Invocation {
         attempt: 1,
         config: Arc::new(BTreeMap::from([("room".into(), "ops".into())])),
         secrets: Arc::default(),
-        allowed_hosts: Arc::new(AllowedHosts::parse(["chat.example"]).unwrap()),
-        kv: KvSnapshot::default(),
+        allowed_hosts: AllowedHosts::parse(["chat.example"]).unwrap(),
+        kv: Kv::default(),
         limits: Limits::default(),
         now: NOW,
         seed: [7; 32],

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kabar_core::domain::run::LogLevel;
 use kabar_core::domain::time::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -19,7 +20,6 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
 use crate::guest::Guest;
 use crate::logbook::Logbook;
-use crate::report::Level;
 
 /// Bytes of an unfinished line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
@@ -36,8 +36,8 @@ pub(crate) fn context(guest: &mut Guest) -> WasiCtx {
     }
     builder
         .arg("hook")
-        .stdout(Lines { log: guest.log.clone(), level: Level::Info, open: Vec::new() })
-        .stderr(Lines { log: guest.log.clone(), level: Level::Error, open: Vec::new() })
+        .stdout(Lines { log: guest.log.clone(), level: LogLevel::Info, open: Vec::new() })
+        .stderr(Lines { log: guest.log.clone(), level: LogLevel::Error, open: Vec::new() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -81,7 +81,7 @@ impl HostMonotonicClock for Clock {
 /// Cuts what is written into lines of the log.
 struct Lines {
     log: Logbook,
-    level: Level,
+    level: LogLevel,
     open: Vec<u8>,
 }
 

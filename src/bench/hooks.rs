@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::kv::Kv;
+use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use kabar_openapi::send::MessageDrafts;
-use kabar_plugins::{
-    AllowedHosts, Capabilities, Host, HostOptions, Invocation, KvSnapshot, Limits, NoNetwork, Outbound,
-    Upload, Version, sample,
-};
+use kabar_plugins::{Host, HostOptions, Invocation, Limits, NoNetwork, Outbound, Upload, Version, sample};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -59,7 +59,7 @@ async fn version(host: &Host, guest: &[u8], tenant: u32) -> anyhow::Result<Arc<V
         granted: Capabilities::all(),
         config: Arc::default(),
         secrets: Arc::default(),
-        allowed_hosts: Arc::default(),
+        allowed_hosts: AllowedHosts::default(),
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };
@@ -76,8 +76,8 @@ fn invocation(tenant: u32) -> Invocation {
         attempt: 1,
         config: Arc::new([("template".into(), "sorry".into())].into()),
         secrets: Arc::default(),
-        allowed_hosts: Arc::new(AllowedHosts::default()),
-        kv: KvSnapshot::default(),
+        allowed_hosts: AllowedHosts::default(),
+        kv: Kv::default(),
         limits: Limits::default(),
         now: Timestamp::EPOCH,
         seed: [1; 32],
@@ -91,7 +91,7 @@ async fn once(host: &Host, version: &Arc<Version>, invocation: Invocation) -> an
     if !report.outcome.succeeded() || report.effects.len() != 1 {
         bail!("the hook did not send its template: {}", report.outcome);
     }
-    Ok(report.usage.wall)
+    Ok(Duration::from_micros(report.usage.wall_us))
 }
 
 async fn alone(bench: &mut Bench, host: &Host, version: &Arc<Version>) -> anyhow::Result<()> {

@@ -5,13 +5,13 @@ use std::process::Output;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use kabar_openapi::send::MessageDrafts;
-use kabar_plugins::{
-    Capabilities, CompileError, Compiler, Host, HostOptions, InvalidPlugin, NoNetwork, Upload,
-};
+use kabar_plugins::{CompileError, Compiler, Host, HostOptions, InvalidPlugin, NoNetwork, Upload};
 use tokio::process::Command;
 
 use crate::harness::patiently;
@@ -91,7 +91,7 @@ async fn another_process_compiles_uploads() {
         granted: Capabilities::all(),
         config: Arc::new([("template".into(), "sorry".into())].into()),
         secrets: Arc::default(),
-        allowed_hosts: Arc::default(),
+        allowed_hosts: AllowedHosts::default(),
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };

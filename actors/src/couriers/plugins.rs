@@ -10,6 +10,7 @@ mod standing;
 use std::sync::Arc;
 
 use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::{
     Capabilities, ENTRIES_MAX, Entries, PLUGINS_MAX, Plugin, PluginVersion, Standing,
@@ -39,7 +40,7 @@ pub struct NewPlugin {
     /// What its components may read and nobody else.
     pub secrets: Entries<Secret>,
     /// Whom its components may call.
-    pub allowed_hosts: Arc<[Arc<str>]>,
+    pub allowed_hosts: AllowedHosts,
     /// What its components may import; `None`: everything.
     pub capabilities: Option<Capabilities>,
     /// Whether it is to run.
@@ -62,7 +63,7 @@ pub struct PluginPatch {
     /// Sets or removes each one.
     pub secrets: Entries<Option<Secret>>,
     /// Replaces everything.
-    pub allowed_hosts: Option<Arc<[Arc<str>]>>,
+    pub allowed_hosts: Option<AllowedHosts>,
     /// New capabilities, or all.
     pub capabilities: Option<Option<Capabilities>>,
     /// Run, or stop. `true` also lets a plugin that was paused or disabled for its failures go on.

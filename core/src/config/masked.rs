@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
-use super::Settings;
 use super::keys::SETTINGS;
+use super::{HookExceptions, Hooks, Settings};
 use crate::domain::account::Secret;
+use crate::domain::organisation::Tier;
 
 /// What stands behind a key.
 enum Shown {
@@ -57,9 +58,6 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
         "events.retention_days" => Shown::Bare((settings.events.retention.as_secs() / 86_400).to_string()),
-        "hooks.cpu_ms" => Shown::Bare(hooks.cpu.as_millis().to_string()),
-        "hooks.wall_ms" => Shown::Bare(hooks.wall.as_millis().to_string()),
-        "hooks.memory_mib" => Shown::Bare((hooks.memory_bytes >> 20).to_string()),
         "hooks.threads" => Shown::Bare(hooks.threads.to_string()),
         "hooks.concurrent_runs" => Shown::Bare(hooks.concurrent_runs.to_string()),
         "hooks.component_bytes" => Shown::Bare(hooks.component_bytes.to_string()),
@@ -82,9 +80,35 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "cors.allowed_origins" => Shown::List(settings.cors.allowed_origins.clone()),
         "log.format" => Shown::Text(settings.log.format.as_str().to_owned()),
         "log.level" => Shown::Text(settings.log.level.clone()),
-        // A test compares with the table of keys; nothing is left.
-        _ => Shown::Absent,
+        _ => hook_limit(hooks, key),
     }
+}
+
+/// A limit of runs: of all, or of a tier, where it may be absent.
+fn hook_limit(hooks: &Hooks, key: &str) -> Shown {
+    let all = HookExceptions {
+        cpu: Some(hooks.limits.cpu),
+        wall: Some(hooks.limits.wall),
+        memory_bytes: Some(hooks.limits.memory_bytes),
+        log_bytes: Some(hooks.limits.log_bytes),
+    };
+    let name = key.strip_prefix("hooks.").unwrap_or(key);
+    let (limits, name) = match name.split_once('.') {
+        None => (Some(&all), name),
+        Some((tier, name)) => {
+            let place = Tier::ALL.iter().position(|known| known.as_str() == tier);
+            (place.and_then(|place| hooks.tiers.get(place)), name)
+        }
+    };
+    let figure = limits.and_then(|limits| match name {
+        "cpu_ms" => limits.cpu.map(|time| time.as_millis().to_string()),
+        "wall_ms" => limits.wall.map(|time| time.as_millis().to_string()),
+        "memory_mib" => limits.memory_bytes.map(|bytes| (bytes >> 20).to_string()),
+        "log_kib" => limits.log_bytes.map(|bytes| (bytes >> 10).to_string()),
+        // A test compares with the table of keys; nothing is left.
+        _ => None,
+    });
+    figure.map_or(Shown::Absent, Shown::Bare)
 }
 
 fn secret(value: Option<&Secret>) -> Shown {

@@ -127,12 +127,12 @@ impl Reader {
 
     /// A whole number within a range.
     pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.parsed(key, |text| {
-            let number = text.parse().ok().filter(|number| range.contains(number));
-            number.ok_or_else(|| {
-                format!("must be a whole number from {} to {}, got {text:?}", range.start(), range.end())
-            })
-        })
+        self.parsed(key, |text| whole_number(text, &range))
+    }
+
+    /// The same where it may be absent.
+    pub(super) fn optional_count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.optional(key, |text| whole_number(text, &range))
     }
 
     /// On or off.
@@ -170,6 +170,13 @@ impl Reader {
     fn problem(&mut self, key: &str, reason: String) {
         self.problems.push(Problem { key: key.to_owned(), reason });
     }
+}
+
+fn whole_number(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        format!("must be a whole number from {} to {}, got {text:?}", range.start(), range.end())
+    })
 }
 
 fn text_of(value: &Value) -> Option<String> {

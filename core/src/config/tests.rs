@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::keys::{SETTINGS, variable};
 use super::*;
+use crate::domain::organisation::Tier;
 
 const SECRETS: [(&str, &str); 4] = [
     ("KABAR_OPERATOR_TOKEN", "operator-token-0123"),
@@ -113,6 +114,23 @@ fn unknown_keys_are_named_where_they_stand() {
 }
 
 #[test]
+fn what_is_said_of_a_tier_holds_for_it_alone() {
+    let given = [
+        ("KABAR_HOOKS__CPU_MS", "40"),
+        ("KABAR_HOOKS__PRO__CPU_MS", "80"),
+        ("KABAR_HOOKS__FREE__LOG_KIB", "8"),
+    ];
+    let settings = Settings::load(Mode::Dev, &environment(&given)).unwrap();
+    let of = |tier| {
+        let limits = settings.hooks.limits_of(tier);
+        (limits.cpu.as_millis(), limits.wall.as_millis(), limits.memory_bytes >> 20, limits.log_bytes >> 10)
+    };
+    assert_eq!(Tier::ALL.map(of), [(40, 2000, 64, 8), (80, 2000, 64, 64), (40, 2000, 64, 64)]);
+    let shown = settings.masked();
+    assert!(shown.contains("cpu_ms = 80") && shown.contains("log_kib = 8"), "{shown}");
+}
+
+#[test]
 fn invalid_values_are_all_reported_at_once() {
     let cases = [
         ("listen", "8080"),
@@ -132,6 +150,19 @@ fn invalid_values_are_all_reported_at_once() {
         ("hooks.cpu_ms", "0"),
         ("hooks.wall_ms", "x"),
         ("hooks.memory_mib", "129"),
+        ("hooks.log_kib", "0"),
+        ("hooks.free.cpu_ms", "0"),
+        ("hooks.free.wall_ms", "60001"),
+        ("hooks.free.memory_mib", "x"),
+        ("hooks.free.log_kib", "1025"),
+        ("hooks.pro.cpu_ms", "0"),
+        ("hooks.pro.wall_ms", "60001"),
+        ("hooks.pro.memory_mib", "x"),
+        ("hooks.pro.log_kib", "1025"),
+        ("hooks.enterprise.cpu_ms", "0"),
+        ("hooks.enterprise.wall_ms", "60001"),
+        ("hooks.enterprise.memory_mib", "x"),
+        ("hooks.enterprise.log_kib", "1025"),
         ("hooks.threads", "1"),
         ("hooks.concurrent_runs", "0"),
         ("hooks.component_bytes", "1"),

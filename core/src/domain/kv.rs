@@ -46,8 +46,18 @@ pub enum KvWrite {
     Add(Arc<str>, i64),
 }
 
-/// A plugin's keys and values, measured.
-#[derive(Debug, Clone, Default)]
+impl KvWrite {
+    /// Which key changes.
+    #[must_use]
+    pub const fn key(&self) -> &Arc<str> {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) | Self::Add(key, _) => key,
+        }
+    }
+}
+
+/// A plugin's keys and values, measured. Cheap to clone; changing a clone leaves the original alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kv {
     map: KvMap,
     bytes: usize,
@@ -72,16 +82,53 @@ impl FromIterator<(Arc<str>, Arc<[u8]>)> for Kv {
 }
 
 impl Kv {
-    /// As a run sees it.
+    /// All of them.
     #[must_use]
     pub const fn map(&self) -> &KvMap {
         &self.map
     }
 
-    /// Bytes of all keys and values.
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Arc<[u8]>> {
+        self.map.get(key)
+    }
+
+    /// Keys that begin with `prefix`, in order.
+    pub fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        self.map
+            .range::<_, str>((Bound::Included(prefix), Bound::Unbounded))
+            .map(|(key, _)| key)
+            .take_while(move |key| key.starts_with(prefix))
+    }
+
+    /// Bytes of all keys and values: what the quota counts.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, key: Arc<str>, value: Arc<[u8]>) {
+        let (key_bytes, added) = (key.len(), size(&key, &value));
+        let removed = self.map.insert(key, value).map_or(0, |old| key_bytes.saturating_add(old.len()));
+        self.bytes = self.bytes.saturating_add(added).saturating_sub(removed);
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, key: &str) {
+        if let Some(old) = self.map.remove(key) {
+            self.bytes = self.bytes.saturating_sub(size(key, &old));
+        }
+    }
+
+    /// Adds to the counter under a key, which is 0 when it is not there; gives the sum, which stops at the
+    /// ends of `i64`. `None` when the key has a value that is no counter: nothing has changed then.
+    pub fn add(&mut self, key: Arc<str>, by: i64) -> Option<i64> {
+        let before = self.map.get(&key).map_or(Some(0), |value| counter(value))?;
+        let sum = before.saturating_add(by);
+        self.put(key, sum.to_string().into_bytes().into());
+        Some(sum)
     }
 
     /// Takes a run's writes, if all that it read of `seen` stands here still and nothing exceeds the
@@ -99,49 +146,30 @@ impl Kv {
             return None;
         }
         *self = next;
-        let key = |write: &KvWrite| match write {
-            KvWrite::Put(key, _) | KvWrite::Delete(key) | KvWrite::Add(key, _) => key.clone(),
-        };
-        Some(writes.iter().map(key).collect())
+        Some(writes.iter().map(|write| write.key().clone()).collect())
     }
 
-    fn stands(&self, seen: &Self, reads: &KvReads) -> bool {
+    /// Whether all that a run read of `seen` stands here still, so that it would do the same again.
+    #[must_use]
+    pub fn stands(&self, seen: &Self, reads: &KvReads) -> bool {
         if self.map.ptr_eq(&seen.map) {
             return true;
         }
         let keys = reads.keys.iter().all(|key| self.map.get(key) == seen.map.get(key));
-        keys && reads.prefixes.iter().all(|prefix| below(&self.map, prefix).eq(below(&seen.map, prefix)))
+        keys && reads.prefixes.iter().all(|prefix| self.keys(prefix).eq(seen.keys(prefix)))
     }
 
-    fn write(&mut self, write: &KvWrite) -> Option<()> {
+    /// Makes one change. `None` when it adds to what is no counter: nothing has changed then.
+    pub fn write(&mut self, write: &KvWrite) -> Option<()> {
         match write {
-            KvWrite::Put(key, value) => self.put(key, value.clone()),
-            KvWrite::Delete(key) => {
-                if let Some(old) = self.map.remove(key) {
-                    self.bytes -= size(key, &old);
-                }
-            }
+            KvWrite::Put(key, value) => self.put(key.clone(), value.clone()),
+            KvWrite::Delete(key) => self.delete(key),
             KvWrite::Add(key, amount) => {
-                let now = self.map.get(key).map_or(Some(0), |value| counter(value))?;
-                self.put(key, now.saturating_add(*amount).to_string().into_bytes().into());
+                self.add(key.clone(), *amount)?;
             }
         }
         Some(())
     }
-
-    fn put(&mut self, key: &Arc<str>, value: Arc<[u8]>) {
-        self.bytes += size(key, &value);
-        if let Some(old) = self.map.insert(key.clone(), value) {
-            self.bytes -= size(key, &old);
-        }
-    }
-}
-
-/// The keys that begin so, in order.
-fn below<'a>(map: &'a KvMap, prefix: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
-    map.range::<_, str>((Bound::Included(prefix), Bound::Unbounded))
-        .map(|(key, _)| key)
-        .take_while(move |key| key.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::kv::{Kv, KvReads, KvWrite};
 use super::time::Timestamp;
 use crate::ids::{DeliveryId, PluginVersionId, RunId, RunLogId};
 
-/// Bytes of the log of one attempt (contract, section 10).
+/// Bytes of the log of one attempt (contract, section 10), unless the operator has set others.
 pub const LOG_BYTES_MAX: usize = 64 * 1024;
 
 impl From<DeliveryId> for RunId {

@@ -15,6 +15,7 @@ use super::engine::{Arg, Fields, Sql};
 use super::row::{Place, array};
 use super::{Store, StoreError};
 use crate::domain::account::{PhoneNumberId, Secret};
+use crate::domain::allowed_hosts::{AllowedHosts, HostPattern};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginState, Standing};
 use crate::domain::time::Timestamp;
@@ -72,7 +73,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
         secrets: Arc::new(
             secrets.into_iter().map(|(key, value)| (key.into(), Secret::new(&value))).collect(),
         ),
-        allowed_hosts: hosts.into_iter().map(Arc::from).collect(),
+        allowed_hosts: at.checked("allowed_hosts", AllowedHosts::parse(hosts).ok())?,
         capabilities,
         enabled: at.flag("enabled", fields.int()?)?,
         standing: Standing {
@@ -111,7 +112,7 @@ fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
     // Its components read them, so they must be kept.
     let secrets: BTreeMap<&str, &str> =
         one.secrets.iter().map(|(key, value)| (&**key, value.reveal())).collect();
-    let hosts: Vec<&str> = one.allowed_hosts.iter().map(|host| &**host).collect();
+    let hosts: Vec<&str> = one.allowed_hosts.iter().map(HostPattern::as_str).collect();
     let version = |id: Option<PluginVersionId>| id.map(|id| id.to_string());
     Ok(vec![
         one.id.to_string().into(),

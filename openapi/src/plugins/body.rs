@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::allowed_hosts::HostPattern;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::plugin::Capability;
-use kabar_core::domain::plugin::{Plugin, PluginState, PluginVersion};
+use kabar_core::domain::plugin::{Capability, Plugin, PluginState, PluginVersion};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{PluginId, PluginVersionId};
 use poem_openapi::Object;
@@ -35,7 +35,7 @@ pub struct PluginBody {
     /// Names of its secrets; the secrets themselves are never shown.
     pub secrets: Vec<Shown<Arc<str>>>,
     /// Hosts that its component may call.
-    pub allowed_hosts: Vec<Shown<Arc<str>>>,
+    pub allowed_hosts: Vec<Shown<HostPattern>>,
     /// What its component may import; null: everything.
     pub capabilities: Option<Vec<Shown<Capability>>>,
     /// Whether you want it to run.

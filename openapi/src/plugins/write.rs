@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use kabar_actors::{NewPlugin, PluginPatch};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::allowed_hosts::{AllowedHosts, HostPattern};
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::plugin::{
-    ACCOUNTS_MAX, Capabilities, Capability, DESCRIPTION_CHARS, Entries, HOSTS_MAX, NAME_CHARS, is_host,
+    ACCOUNTS_MAX, Capabilities, Capability, DESCRIPTION_CHARS, Entries, HOSTS_MAX, NAME_CHARS,
 };
 use kabar_core::ids::OrganisationId;
 use poem_openapi::Object;
@@ -157,14 +158,11 @@ fn accounts(
     Ok(Some(named.into()))
 }
 
-fn hosts(fields: &Fields<'_>) -> Result<Option<Arc<[Arc<str>]>>, FieldError> {
+fn hosts(fields: &Fields<'_>) -> Result<Option<AllowedHosts>, FieldError> {
     let expected =
         format!("a list of at most {HOSTS_MAX} hosts such as api.example.com, *.example.com or host:8443");
-    let parse = |text: &str| {
-        let lower = text.to_ascii_lowercase();
-        is_host(&lower).then(|| Arc::<str>::from(lower))
-    };
-    Ok(listed(fields, "allowed_hosts", HOSTS_MAX, &expected, parse)?.map(Into::into))
+    let read = listed(fields, "allowed_hosts", HOSTS_MAX, &expected, HostPattern::parse)?;
+    Ok(read.map(|some| some.into_iter().collect()))
 }
 
 fn capabilities(fields: &Fields<'_>) -> Result<Option<Capabilities>, FieldError> {
@@ -256,7 +254,8 @@ mod tests {
         }
         let of =
             |hosts_given: Value| hosts(&Fields::of_body(&json!({"allowed_hosts": hosts_given})).unwrap());
-        assert_eq!(of(json!(["API.example.com"])).unwrap().unwrap()[0].as_ref(), "api.example.com");
+        let hosts = of(json!(["API.example.com"])).unwrap().unwrap();
+        assert_eq!(hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>(), ["api.example.com"]);
         assert!(of(json!(["https://api.example.com"])).is_err());
         let of = |some: Value| capabilities(&Fields::of_body(&json!({"capabilities": some})).unwrap());
         assert_eq!(of(json!([])).unwrap().unwrap().iter().count(), 0);

@@ -2,7 +2,7 @@
 
 use crate::bindings::kabar::hooks::kv::{Host, KvError};
 use crate::guest::Guest;
-use crate::kv::overlay::KvRefused;
+use crate::kv::KvRefused;
 
 impl From<KvRefused> for KvError {
     fn from(refused: KvRefused) -> Self {

@@ -1,7 +1,9 @@
 //! What a run wants done comes back as data, and only if it succeeded.
 
+use kabar_core::domain::kv::KvWrite;
+
 use super::*;
-use crate::{Effect, KvWrite, Outcome};
+use crate::{Effect, Outcome};
 
 const KV: &str = r#"
     (import "kabar:hooks/kv@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))
@@ -20,16 +22,16 @@ const RETRY: &str = "(i32.store8 (i32.const 128) (i32.const 1)) (i32.store8 (i32
 async fn the_map_is_read_and_written_as_data() {
     let host = host();
     let version = version(&host, component(KV, &format!("{GET} {SET} {ADD} (i32.const 64)"))).await;
-    let mut kv = KvSnapshot::default();
+    let mut kv = Kv::default();
     kv.put("key".into(), b"old".as_slice().into());
     let report = host.run(&version, Invocation { kv: kv.clone(), ..invocation() }).await;
     assert_eq!(report.outcome, Outcome::Succeeded);
-    let put = KvWrite::Put { key: "key".into(), value: b"value".as_slice().into() };
-    assert_eq!(report.kv_writes, [put, KvWrite::Add { key: "value".into(), by: 3 }]);
+    let put = KvWrite::Put("key".into(), b"value".as_slice().into());
+    assert_eq!(report.kv_writes, [put, KvWrite::Add("value".into(), 3)]);
     assert_eq!(report.kv_reads.keys.len(), 1);
-    assert!(report.kv_reads.hold(&kv, &kv) && !report.kv_reads.hold(&kv, &KvSnapshot::default()));
+    assert!(kv.stands(&kv, &report.kv_reads) && !Kv::default().stands(&kv, &report.kv_reads));
     assert_eq!(report.usage.host_calls, 3);
-    assert_eq!(report.usage.memory_bytes_peak, 4 << 16);
+    assert_eq!(report.usage.memory_peak_bytes, 4 << 16);
 }
 
 #[tokio::test]

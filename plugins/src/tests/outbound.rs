@@ -49,7 +49,7 @@ async fn an_allowed_host_is_called_with_the_events_key() {
 
 #[tokio::test]
 async fn no_other_host_is_called() {
-    let (report, requests) = called(1, |invocation| invocation.allowed_hosts = Arc::default()).await;
+    let (report, requests) = called(1, |invocation| invocation.allowed_hosts = AllowedHosts::default()).await;
     assert!(requests.is_empty() && report.http_calls.is_empty());
 }
 

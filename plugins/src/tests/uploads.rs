@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kabar_core::domain::plugin::Capability;
+
 use super::*;
 use crate::{CompileError, Compiler, InvalidPlugin, NotTrusted};
 
@@ -84,7 +86,7 @@ async fn what_is_not_granted_is_refused_by_name() {
     let random = r#"(import "kabar:hooks/random@1.0.0" "number" (func $n (result i64)))"#;
     let wasm = component(random, "(drop (call $n)) (i32.const 64)");
     let narrowed =
-        Upload { granted: Capabilities::all().without(crate::Capability::Random), ..upload(wasm.clone()) };
+        Upload { granted: Capabilities::all().without(Capability::Random), ..upload(wasm.clone()) };
     let error = host.compile(narrowed).await.unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -11,13 +11,15 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::kv::{Kv, KvWrite};
+use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::sample::{self, Sample};
 use kabar_plugins::wrap::wrap;
 use kabar_plugins::{
-    AllowedHosts, Capabilities, Compiled, Effect, Host, HostOptions, Invocation, KvSnapshot, KvWrite, Limits,
-    NoNetwork, Outbound, RunReport, Upload,
+    Compiled, Effect, Host, HostOptions, Invocation, Limits, NoNetwork, Outbound, RunReport, Upload,
 };
 
 /// Arguments of `kabar plugin test`.
@@ -76,8 +78,8 @@ fn invocation(args: TestArgs, sample: Sample, allowed_hosts: AllowedHosts) -> In
         attempt: 1,
         config: Arc::new(map(args.setting)),
         secrets: Arc::new(secrets.collect()),
-        allowed_hosts: Arc::new(allowed_hosts),
-        kv: entries.collect::<KvSnapshot>(),
+        allowed_hosts,
+        kv: entries.collect::<Kv>(),
         limits: Limits { cpu: Duration::from_millis(args.cpu_ms), ..Limits::default() },
         now: Clock::system().now(),
         seed: rand::random(),
@@ -109,6 +111,11 @@ pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
     if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }
 }
 
+/// Microseconds in milliseconds.
+fn millis(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64() * 1e3
+}
+
 fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "outcome  {}", report.outcome)?;
@@ -137,11 +144,11 @@ fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Er
     }
     for write in &report.kv_writes {
         match write {
-            KvWrite::Put { key, value } => {
+            KvWrite::Put(key, value) => {
                 writeln!(out, "kv       set {key} {}", String::from_utf8_lossy(value))?;
             }
-            KvWrite::Delete { key } => writeln!(out, "kv       delete {key}")?,
-            KvWrite::Add { key, by } => writeln!(out, "kv       add {key} {by}")?,
+            KvWrite::Delete(key) => writeln!(out, "kv       delete {key}")?,
+            KvWrite::Add(key, by) => writeln!(out, "kv       add {key} {by}")?,
         }
     }
     for call in &report.http_calls {
@@ -152,9 +159,9 @@ fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Er
     writeln!(
         out,
         "used     {:.2} ms of computing, {:.2} ms in all, {} KiB of memory, {} calls to the host",
-        usage.cpu.as_secs_f64() * 1e3,
-        usage.wall.as_secs_f64() * 1e3,
-        usage.memory_bytes_peak >> 10,
+        millis(usage.cpu_us),
+        millis(usage.wall_us),
+        usage.memory_peak_bytes >> 10,
         usage.host_calls
     )?;
     let interface = |import: &Arc<str>| {

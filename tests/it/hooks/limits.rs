@@ -103,6 +103,27 @@ async fn refused_effects_are_shown_on_the_run() {
 }
 
 #[tokio::test]
+async fn the_tier_decides_what_a_run_may_use() {
+    let server = TestServer::shaped(|options| options.set("KABAR_HOOKS__PRO__LOG_KIB", "1")).await;
+    let line = "x".repeat(2000);
+    for (tier, cut) in [("pro", true), ("free", false)] {
+        let tenant = server.tenant_of(&json!({"name": "T", "tier": tier})).await;
+        let plugin = Plugin::make(&tenant, json!({})).await;
+        plugin.deploy(&Guest::says(&line)).await;
+        let tried =
+            plugin.post("/test", &json!({"event": {"type": "message.received"}})).await.is(200).data();
+        assert_eq!(tried["logs_truncated"], cut, "{tier}");
+        // Another tier from now on.
+        let path = format!("/admin/v1/organizations/{}", tenant.organisation);
+        let other = if cut { "free" } else { "pro" };
+        server.operator.patch(&path, &json!({"tier": other})).await.is(200);
+        let tried =
+            plugin.post("/test", &json!({"event": {"type": "message.received"}})).await.is(200).data();
+        assert_eq!(tried["logs_truncated"], !cut, "{other}");
+    }
+}
+
+#[tokio::test]
 async fn one_that_burns_its_time_holds_up_nobody_else() {
     let (server, hostile) = stage().await;
     let innocent = server.tenant().await;

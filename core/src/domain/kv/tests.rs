@@ -31,8 +31,43 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn the_quota_counts_what_is_there() {
+    let mut kv = Kv::default();
+    kv.put("a".into(), value(123));
+    kv.put("a".into(), value(1));
+    kv.put("bb".into(), value(22));
+    assert_eq!((kv.bytes(), kv.map().len()), (2 + 4, 2));
+    let before = kv.clone();
+    kv.delete("a");
+    kv.delete("nothing");
+    assert_eq!((kv.bytes(), before.bytes()), (4, 6));
+    let again: Kv = before.map().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    assert_eq!(again, before);
+}
+
+#[test]
+fn prefixes_find_their_keys_in_order() {
+    let kv: Kv = ["b", "a/2", "a/1", "a", "a0"].map(|key| (Arc::from(key), value(1))).into_iter().collect();
+    let keys = |prefix: &str| kv.keys(prefix).map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(keys("a/"), ["a/1", "a/2"]);
+    assert_eq!(keys(""), ["a", "a/1", "a/2", "a0", "b"]);
+    assert!(keys("c").is_empty());
+}
+
+#[test]
+fn counters_stop_at_the_ends_and_leave_what_is_none() {
+    let mut kv = Kv::default();
+    assert_eq!((kv.add("n".into(), 3), kv.add("n".into(), -5)), (Some(3), Some(-2)));
+    kv.put("n".into(), b"two".as_slice().into());
+    let before = kv.clone();
+    assert_eq!((kv.add("n".into(), 1), &kv), (None, &before));
+    kv.delete("n");
+    assert_eq!((kv.add("n".into(), i64::MAX), kv.add("n".into(), 1)), (Some(i64::MAX), Some(i64::MAX)));
+}
+
 /// A run whose writes depend on all that it has read: a digest of it goes into every value put.
-fn run(seen: &KvMap, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
+fn run(seen: &Kv, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
     let (mut reads, mut writes, mut digest) = (KvReads::default(), Vec::new(), 0_u8);
     for step in steps {
         match step {
@@ -45,7 +80,7 @@ fn run(seen: &KvMap, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
             }
             Step::List(p) => {
                 let prefix: Arc<str> = format!("{p}/").into();
-                for name in below(seen, &prefix) {
+                for name in seen.keys(&prefix) {
                     digest = name.bytes().fold(digest, |a, b| a.wrapping_mul(31).wrapping_add(b));
                 }
                 reads.prefixes.insert(prefix);
@@ -70,9 +105,9 @@ proptest! {
             let seen = kv.clone();
             let mut refused = Vec::new();
             for steps in waiting {
-                let (reads, writes) = run(seen.map(), steps);
+                let (reads, writes) = run(&seen, steps);
                 if kv.take(&seen, &reads, &writes).is_some() {
-                    let (_, alone) = run(&serial.map().clone(), steps);
+                    let (_, alone) = run(&serial, steps);
                     prop_assert!(serial.take(&serial.clone(), &KvReads::default(), &alone).is_some());
                 } else {
                     refused.push(steps);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::domain::allowed_hosts::AllowedHosts;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus, Ladder, Outcome};
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectStatus, SettledEffect};
 use crate::domain::event::{EventType, EventTypes};
@@ -41,7 +42,7 @@ fn plugin(n: u128) -> Plugin {
         accounts: (n == 2).then(|| [PhoneNumberId::parse("123456").unwrap()].into()),
         config: Arc::new([(text("GREETING"), text("hello\n"))].into()),
         secrets: Arc::new([(text("TOKEN"), Secret::new("s3cret"))].into()),
-        allowed_hosts: [text("hooks.example.com")].into(),
+        allowed_hosts: AllowedHosts::parse(["hooks.example.com"]).unwrap(),
         capabilities: (n == 2).then(|| [Capability::Log, Capability::Kv].into_iter().collect()),
         enabled: true,
         standing: Standing::active(at(3)),

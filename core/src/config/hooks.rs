@@ -1,0 +1,121 @@
+//! Settings of plugins, and the exceptions for tenants of a tier.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::Reader;
+use crate::domain::organisation::Tier;
+
+/// Plugins: what a run may use, and what all of them together may.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// What a run may use.
+    pub limits: HookLimits,
+    /// What is otherwise for tenants of a tier, in the order of [`Tier::ALL`].
+    pub tiers: [HookExceptions; Tier::ALL.len()],
+    /// Threads that run them.
+    pub threads: usize,
+    /// Runs under way at once.
+    pub concurrent_runs: usize,
+    /// Largest component.
+    pub component_bytes: usize,
+    /// Where what they were compiled to is kept; `None`: beside an embedded database, else nowhere.
+    pub cache_folder: Option<PathBuf>,
+}
+
+/// What one run of a plugin may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookLimits {
+    /// Computing time.
+    pub cpu: Duration,
+    /// Time, waits for other hosts included.
+    pub wall: Duration,
+    /// Memory.
+    pub memory_bytes: usize,
+    /// Lines of log that are kept.
+    pub log_bytes: usize,
+}
+
+/// Limits of a tier that are not those of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HookExceptions {
+    /// As [`HookLimits::cpu`].
+    pub cpu: Option<Duration>,
+    /// As [`HookLimits::wall`].
+    pub wall: Option<Duration>,
+    /// As [`HookLimits::memory_bytes`].
+    pub memory_bytes: Option<usize>,
+    /// As [`HookLimits::log_bytes`].
+    pub log_bytes: Option<usize>,
+}
+
+impl Hooks {
+    pub(super) fn read(from: &mut Reader) -> Option<Self> {
+        // They have defaults, so none of them is absent.
+        let common = HookExceptions::read(
+            from,
+            ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib"],
+        );
+        let tiers = Tier::ALL.map(|tier| HookExceptions::read(from, HookExceptions::keys(tier)));
+        let threads = from.count("hooks.threads", 2..=256);
+        let concurrent_runs = from.count("hooks.concurrent_runs", 1..=1_000);
+        let component_bytes = from.count("hooks.component_bytes", 65_536..=134_217_728);
+        let cache_folder = from.optional("hooks.cache_folder", |text| Ok(PathBuf::from(text)));
+        Some(Self {
+            limits: HookLimits {
+                cpu: common.cpu?,
+                wall: common.wall?,
+                memory_bytes: common.memory_bytes?,
+                log_bytes: common.log_bytes?,
+            },
+            tiers,
+            threads: usize::try_from(threads?).ok()?,
+            concurrent_runs: usize::try_from(concurrent_runs?).ok()?,
+            component_bytes: usize::try_from(component_bytes?).ok()?,
+            cache_folder,
+        })
+    }
+
+    /// What a run of a tenant of this tier may use.
+    #[must_use]
+    pub fn limits_of(&self, tier: Tier) -> HookLimits {
+        let place = Tier::ALL.iter().position(|known| *known == tier);
+        let other = place.and_then(|place| self.tiers.get(place)).copied().unwrap_or_default();
+        HookLimits {
+            cpu: other.cpu.unwrap_or(self.limits.cpu),
+            wall: other.wall.unwrap_or(self.limits.wall),
+            memory_bytes: other.memory_bytes.unwrap_or(self.limits.memory_bytes),
+            log_bytes: other.log_bytes.unwrap_or(self.limits.log_bytes),
+        }
+    }
+}
+
+impl HookExceptions {
+    /// The names of its settings, in the order of its members.
+    const fn keys(tier: Tier) -> [&'static str; 4] {
+        match tier {
+            Tier::Free => {
+                ["hooks.free.cpu_ms", "hooks.free.wall_ms", "hooks.free.memory_mib", "hooks.free.log_kib"]
+            }
+            Tier::Pro => {
+                ["hooks.pro.cpu_ms", "hooks.pro.wall_ms", "hooks.pro.memory_mib", "hooks.pro.log_kib"]
+            }
+            Tier::Enterprise => [
+                "hooks.enterprise.cpu_ms",
+                "hooks.enterprise.wall_ms",
+                "hooks.enterprise.memory_mib",
+                "hooks.enterprise.log_kib",
+            ],
+        }
+    }
+
+    fn read(from: &mut Reader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
+        let bytes = |count: u64, shift: u32| usize::try_from(count << shift).unwrap_or(usize::MAX);
+        Self {
+            cpu: from.optional_count(cpu, 1..=10_000).map(Duration::from_millis),
+            wall: from.optional_count(wall, 1..=60_000).map(Duration::from_millis),
+            memory_bytes: from.optional_count(memory, 1..=128).map(|mib| bytes(mib, 20)),
+            log_bytes: from.optional_count(log, 1..=1_024).map(|kib| bytes(kib, 10)),
+        }
+    }
+}

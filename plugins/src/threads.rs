@@ -1,0 +1,140 @@
+//! The threads that run hooks: those at the front for whoever has just begun, and those on the bench for
+//! who computes for long.
+//!
+//! Invariant: a thread of the bench computes only while nobody else wants the processor, be it a short
+//! hook, the API or another program. That is the scheduler's affair (`SCHED_IDLE`): between threads of
+//! one policy a thread that wakes up waits for the other's slice to end, whatever their priorities.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::compile::NICENESS;
+use crate::meter::{Meter, Place};
+
+/// See the module.
+pub(crate) struct Threads {
+    front: Option<Runtime>,
+    bench: Option<Runtime>,
+}
+
+/// How far a run came in one place.
+enum Leg<F: Future> {
+    Ended(F::Output),
+    Moves(Pin<Box<F>>),
+}
+
+impl Threads {
+    /// Starts so many at the front, and one fewer on the bench.
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
+        let runtime = |threads: usize, name: &str| {
+            let mut builder = Builder::new_multi_thread();
+            // Whoever has just come is looked for after each slice, not after the usual 61.
+            builder.worker_threads(threads.max(1)).thread_name(name).global_queue_interval(1);
+            builder.event_interval(8).enable_all();
+            builder
+        };
+        // Linux keeps a priority for each thread; without it hooks run all the same.
+        let front = runtime(threads, "hook").on_thread_start(give_way).build()?;
+        let bench =
+            runtime(threads.saturating_sub(1), "hook-bench").on_thread_start(give_way_to_all).build()?;
+        Ok(Self { front: Some(front), bench: Some(bench) })
+    }
+
+    /// Runs to the end, each part where it belongs. Dropping the future stops the run.
+    pub(crate) async fn run<F>(&self, run: F, meter: &Arc<Meter>) -> Result<F::Output, JoinError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
+        let mut run = Box::pin(run);
+        loop {
+            let place = meter.place();
+            meter.settle(place);
+            let leg = leg(run, meter.clone(), place);
+            let runtime = match place {
+                Place::Front => &self.front,
+                Place::Bench => &self.bench,
+            };
+            let Some(runtime) = runtime else { return std::future::pending().await };
+            match AbortOnDropHandle::new(runtime.spawn(leg)).await? {
+                Leg::Ended(output) => return Ok(output),
+                Leg::Moves(rest) => run = rest,
+            }
+        }
+    }
+}
+
+/// Polls a run until it ends or belongs elsewhere.
+async fn leg<F: Future>(run: Pin<Box<F>>, meter: Arc<Meter>, place: Place) -> Leg<F> {
+    let mut run = Some(run);
+    poll_fn(|context| match run.as_mut().map(|run| run.as_mut().poll(context)) {
+        Some(Poll::Ready(output)) => Poll::Ready(Leg::Ended(output)),
+        Some(Poll::Pending) if meter.place() != place => run.take().map_or(Poll::Pending, |run| {
+            // The next leg polls it at once, so that no call to wake it is lost.
+            Poll::Ready(Leg::Moves(run))
+        }),
+        Some(Poll::Pending) | None => Poll::Pending,
+    })
+    .await
+}
+
+fn give_way() {
+    let _unchanged = rustix::process::nice(NICENESS);
+}
+
+fn give_way_to_all() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::debug!(%error, "hooks that compute for long do not give way to everybody");
+        give_way();
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Dropped within a runtime, they must not be waited for.
+        for runtime in [self.front.take(), self.bench.take()].into_iter().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kabar_core::ids::OrganisationId;
+
+    use super::*;
+    use crate::meter::Metered;
+    use crate::turns::Turns;
+
+    #[tokio::test]
+    async fn a_run_that_computes_for_long_goes_on_on_the_bench() {
+        let threads = Threads::start(2).unwrap();
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1));
+        let (own, name) = (meter.clone(), || std::thread::current().name().unwrap_or_default().to_owned());
+        let run = Metered::new(
+            async move {
+                let first = name();
+                while own.used() < Duration::from_millis(3) {
+                    std::hint::black_box(0);
+                }
+                own.turn().unwrap().await;
+                [first, name()]
+            },
+            meter.clone(),
+        );
+        assert_eq!(threads.run(run, &meter).await.unwrap(), ["hook", "hook-bench"]);
+    }
+}
