@@ -64,6 +64,8 @@ pub(crate) enum AccountMessage {
     Execute(Box<Work>),
     /// Commit what is queued.
     Cycle,
+    /// A commit failed a while ago: find out what has become of it, unless that is known by now.
+    LookAgain,
     /// Finish what is queued, and stop. Sent when nothing can be queued any more.
     Retire,
 }
@@ -98,12 +100,17 @@ impl Actor for AccountActor {
                     myself.cast(AccountMessage::Cycle)?;
                 }
             }
-            AccountMessage::Cycle => {
+            AccountMessage::Cycle | AccountMessage::LookAgain => {
+                if matches!(message, AccountMessage::LookAgain) {
+                    ledger.looks();
+                }
                 let again = Box::pin(ledger.cycle()).await;
                 if ledger.is_fenced() {
                     myself.stop(Some("another owner took the account".into()));
                 } else if again {
                     myself.cast(AccountMessage::Cycle)?;
+                } else if ledger.is_in_doubt() {
+                    ledger.look_again(myself);
                 }
             }
             AccountMessage::Retire => {

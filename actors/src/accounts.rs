@@ -312,6 +312,19 @@ impl Accounts {
         Err(Unavailable::Overloaded)
     }
 
+    /// Returns once memory shows what is durable of the account: to be called before a write of the past is
+    /// confirmed, whose commit may have been one that seemed to fail.
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub async fn settle(&self, slot: &Arc<AccountSlot>) -> Result<(), Unavailable> {
+        if slot.resident().is_some_and(|resident| resident.is_in_doubt()) {
+            // Behind whatever is on its way, and after a look at the store if one is due.
+            self.execute(slot, Command::Ingest(Vec::new()), None).await.map(drop)?;
+        }
+        Ok(())
+    }
+
     /// A place in the account's queue; `None` when the resident was retired meanwhile.
     fn permit(&self, resident: &Resident) -> Result<Option<OwnedSemaphorePermit>, Unavailable> {
         match resident.permits.clone().try_acquire_owned() {

@@ -95,6 +95,11 @@ impl Resident {
         self.commits.fetch_or(1, Ordering::SeqCst);
     }
 
+    /// Whether the database may be ahead of the picture.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        !self.commits.load(Ordering::SeqCst).is_multiple_of(2)
+    }
+
     /// A number while the database is exactly at this revision; the same number later means that it has
     /// been there all the time. `None` while a commit is under way, or beyond.
     pub(crate) fn quiet_at(&self, revision: i64) -> Option<u64> {

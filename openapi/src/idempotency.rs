@@ -80,7 +80,13 @@ pub(crate) async fn once(
             Ok(form.answer(&slot.account(), &outcome))
         }
         Begin::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
-        Begin::Told(response) => Ok(response),
+        Begin::Told(response) => {
+            // What is confirmed now must be seen by whoever asks next.
+            if let Ok((slot, _)) = &command {
+                app.accounts.settle(slot).await?;
+            }
+            Ok(response)
+        }
     }
 }
 

@@ -3,40 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::database;
+use crate::harness::nodes::{heard_of, node, nodes};
 use crate::harness::{Answer, Stream, Tenant, TestServer, Webhook, from, patiently, text, text_from};
-
-/// So many nodes on a database of their own; all share the first one's WhatsApp.
-async fn nodes<const N: usize>() -> [TestServer; N] {
-    let url = database::postgres().await;
-    let mut nodes: Vec<TestServer> = Vec::new();
-    for _ in 0..N {
-        let simulator = nodes.first().map(|first| first.simulator.clone());
-        nodes.push(node(&url, simulator).await);
-    }
-    nodes.try_into().unwrap_or_else(|_| unreachable!())
-}
-
-async fn node(url: &str, simulator: Option<kabar::simulate::Simulator>) -> TestServer {
-    TestServer::shaped(|options| {
-        options.node = true;
-        options.simulator = simulator;
-        options.set("KABAR_DATABASE_URL", url);
-        options.set("KABAR_CLUSTER__LEASE_SECONDS", "2");
-    })
-    .await
-}
-
-/// The tenant at this node, once the node has heard of its key.
-async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
-    let there = node.here(tenant);
-    patiently(async {
-        while there.api.get("/v1/me").await.status != 200 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    there
-}
 
 /// What the operator sees of the account at this node; `None` when it is not served there.
 async fn resident_at(node: &TestServer, tenant: &Tenant) -> Option<Value> {
@@ -50,7 +18,7 @@ fn same_page(a: &Answer, b: &Answer) {
 
 #[tokio::test]
 async fn any_node_takes_any_request_and_one_serves_the_account() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     let rows = here.inbox(3).await;
@@ -83,7 +51,7 @@ async fn any_node_takes_any_request_and_one_serves_the_account() {
 
 #[tokio::test]
 async fn a_long_poll_at_one_node_is_answered_by_a_write_at_another() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     here.inbox(1).await;
@@ -105,7 +73,7 @@ async fn a_long_poll_at_one_node_is_answered_by_a_write_at_another() {
 
 #[tokio::test]
 async fn a_webhook_reaches_every_account_whoever_serves_it() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(&[]).await;
     let first = one.tenant().await;
     let second = one.second_account(&first).await;
     heard_of(&two, &first).await;
@@ -133,7 +101,7 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
 
 #[tokio::test]
 async fn changes_of_the_directory_reach_every_node() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     let keys = format!("/admin/v1/organizations/{}/api_keys", here.organisation);
@@ -169,7 +137,7 @@ async fn changes_of_the_directory_reach_every_node() {
 
 #[tokio::test]
 async fn a_node_that_stops_hands_its_accounts_over_at_once() {
-    let [mut one, two] = nodes().await;
+    let [mut one, two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     let rows = here.inbox(2).await;
@@ -195,7 +163,7 @@ async fn a_node_that_stops_hands_its_accounts_over_at_once() {
 
 #[tokio::test]
 async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     here.inbox(1).await;
@@ -233,7 +201,7 @@ async fn a_server_alone_keeps_others_off_and_nodes_keep_it_off() {
         tenant.hears(&from(1), "halo").await;
         alone.stop().await;
     };
-    let (mut second, ()) = patiently(Box::pin(async { tokio::join!(node(&url, None), leave) })).await;
+    let (mut second, ()) = patiently(Box::pin(async { tokio::join!(node(&url, None, &[]), leave) })).await;
     assert_eq!(second.here(&tenant).get("conversations").await.rows().len(), 1);
 
     // What a node leaves that ends without a word keeps its accounts until its lease ends, no longer.
@@ -247,7 +215,7 @@ async fn a_server_alone_keeps_others_off_and_nodes_keep_it_off() {
 
 #[tokio::test]
 async fn a_stream_comes_through_any_node_and_ends_with_either() {
-    let [one, mut two] = nodes().await;
+    let [one, mut two] = nodes(&[]).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     here.inbox(1).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Child, Client, OPERATOR_TOKEN, PATIENCE, TestServer, Webhook, database, from, text, text_from,
+    Business, Child, Client, OPERATOR_TOKEN, PATIENCE, TestServer, Webhook, database, from, text, text_from,
 };
 
 #[tokio::test]
@@ -59,51 +59,9 @@ async fn a_message_pending_at_the_stop_is_sent_after_the_start() {
     assert_eq!(server.simulator.sends_to(&phone), 1);
 }
 
-/// A process of its own, its tenant, and what it has acknowledged.
-pub(crate) struct Business {
-    pub(crate) key: String,
-    pub(crate) id: String,
-}
-
-impl Business {
-    pub(crate) async fn open(process: &Client) -> Self {
-        let operator = process.with_token(OPERATOR_TOKEN);
-        let body = json!({"name": "O", "tier": "enterprise", "write_per_minute": 1_000_000, "read_per_minute": 1_000_000});
-        let organisation = text(&operator.post("/admin/v1/organizations", &body).await.is(201).data()["id"]);
-        let of = |tail: &str| format!("/admin/v1/organizations/{organisation}/{tail}");
-        let key = text(&operator.post(&of("api_keys"), &json!({"label": "k"})).await.is(201).data()["key"]);
-        let id = "100200300400999".to_owned();
-        let body = json!({"phone_number_id": id, "phone_number": "+12025550999", "access_token": "EAAG"});
-        operator.post(&of("accounts"), &body).await.is(201);
-        Self { key, id }
-    }
-
-    pub(crate) async fn rows(&self, process: &Client, tail: &str) -> Vec<Value> {
-        let client = process.with_token(&self.key);
-        let mut rows = Vec::new();
-        let mut path = format!("/v1/{}/{tail}", self.id);
-        loop {
-            let page = client.get(&path).await;
-            rows.extend(page.rows());
-            let Some(cursor) = page.cursor() else { return rows };
-            path = format!("/v1/{}/{tail}&cursor={cursor}", self.id);
-        }
-    }
-}
-
 /// The log as its readers find it after a crash: gapless, and one event for each row that was made.
 async fn log_agrees(process: &Client, business: &Business, messages: &[Value], contacts: &[Value]) {
-    let client = process.with_token(&business.key);
-    let (mut events, mut after) = (Vec::new(), 0);
-    loop {
-        let path = format!("/v1/{}/events?limit=100&after={after}", business.id);
-        let part = client.get(&path).await.envelope();
-        events.extend(part["data"].as_array().unwrap().clone());
-        after = part["last_sequence"].as_i64().unwrap();
-        if part["has_more"] == false {
-            break;
-        }
-    }
+    let (events, after) = business.log(process).await;
     let numbers: Vec<i64> = events.iter().map(|event| event["sequence"].as_i64().unwrap()).collect();
     assert_eq!(numbers, (1..=after).collect::<Vec<_>>());
     let actors = process.with_token(OPERATOR_TOKEN).get("/admin/v1/actors").await.rows();

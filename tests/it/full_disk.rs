@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::durability::Business;
-use crate::harness::{Child, database};
+use crate::harness::{Business, Child, database};
 
 #[tokio::test]
 async fn writes_to_a_full_disk_are_503_polls_go_on_and_it_recovers_by_itself() {

@@ -5,9 +5,12 @@
 //! waiting is for an event and within [`PATIENCE`], never for a time.
 
 mod answer;
+mod business;
 mod child;
 mod client;
 pub(crate) mod database;
+pub(crate) mod lives;
+pub(crate) mod nodes;
 pub(crate) mod postgres;
 mod receiver;
 pub(crate) mod redis;
@@ -15,6 +18,7 @@ mod shape;
 mod stream;
 mod tenant;
 mod wire;
+pub(crate) mod wire_tap;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -37,6 +41,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use answer::{Answer, keys_of};
+pub(crate) use business::Business;
 pub(crate) use child::Child;
 pub(crate) use client::{Client, Raw};
 pub(crate) use receiver::{Call, Receiver, Turn};

@@ -4,6 +4,7 @@ mod command_line;
 pub(crate) mod guests;
 mod life;
 mod limits;
+mod nodes;
 mod stage;
 mod standing;
 mod tenancy;

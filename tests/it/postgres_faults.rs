@@ -11,7 +11,8 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::wire_tap::WireTap;
+use crate::harness::{Answer, Receiver, Tenant, TestServer, Webhook, from, patiently, text, text_from};
 use load::{Load, come_again};
 
 const WRITERS: usize = 4;
@@ -19,10 +20,14 @@ const LISTS: [&str; 3] = ["conversations?limit=100", "conversations?status=open&
 
 /// A server alone on this database, whose sends are reported at once.
 async fn alone(database: &Postgres) -> TestServer {
-    let url = database.url();
+    alone_at(&database.url()).await
+}
+
+async fn alone_at(url: &str) -> TestServer {
     TestServer::shaped(|options| {
         options.status_delay = StatusDelays::NONE;
-        options.set("KABAR_DATABASE_URL", &url);
+        options.set("KABAR_DATABASE_URL", url);
+        options.set("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true");
         // An attempt that PostgreSQL kept although it did not say so waits for this time, and the echo of
         // one that was made must come within it: longer than any fault here, shorter than our patience.
         options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "20");
@@ -87,6 +92,61 @@ async fn connections_cut_again_and_again_cost_no_write() {
     load.more(|progress| progress.written, 60).await;
     ready(&server).await;
     load.end(&server).await;
+}
+
+/// Whoever is told that the outcome is unknown asks again, and finds what was written the first time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_was_lost_is_there_once() {
+    let database = Postgres::fresh().await;
+    let wire = WireTap::to(database.port()).await;
+    let server = alone_at(&Postgres::url_at(wire.port())).await;
+    let tenant = server.tenant().await;
+    let rows = tenant.inbox(1).await;
+    let conversation = format!("conversations/{}", text(&rows[0]["id"]));
+    let receiver = Receiver::start().await;
+    let wanted = json!({"url": receiver.url(), "events": ["message.created"]});
+    tenant.api.post("/v1/webhook_subscriptions", &wanted).await.is(201);
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let (path, template) = (tenant.path("messages"), Tenant::template(&from(1)));
+    for (status, round) in [("resolved", 1_usize), ("open", 2), ("resolved", 3)] {
+        let key = format!("lost-{round}");
+        let key = [("Idempotency-Key", key.as_str())];
+        let mut lost = async |ask: &mut (dyn Future<Output = Answer> + Unpin), there: String| {
+            wire.lose_answers();
+            let seen = async {
+                let seen = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
+                while !seen().fetch_one(&mut other).await.unwrap() {}
+                wire.cut();
+            };
+            let (answer, ()) = tokio::join!(ask, patiently(seen));
+            if answer.status != 200 {
+                come_again(&answer);
+            }
+        };
+        let sent = format!("SELECT count(*) >= {round} FROM messages WHERE direction = 'outbound'");
+        lost(&mut Box::pin(tenant.api.post_with(&path, &key, &template)), sent).await;
+        let sent = until(200, async || tenant.api.post_with(&path, &key, &template).await).await.data();
+        assert_eq!(tenant.all("messages?direction=outbound").await.len(), round, "each once");
+        // No further write of this account's is needed for it to be sent and told.
+        tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
+        let told = receiver.until(round).await.pop().unwrap();
+        assert_eq!(told.event()["data"]["message"]["id"], sent["id"]);
+        let change = json!({"status": status});
+        let changed = format!(
+            "SELECT bool_and(status = '{status}') FROM conversations WHERE id = '{}'",
+            text(&rows[0]["id"])
+        );
+        lost(&mut Box::pin(tenant.patch(&conversation, &change)), changed).await;
+        let now = until(200, async || tenant.patch(&conversation, &change).await).await.data();
+        assert_eq!((&now["status"], tenant.get(&conversation).await.data()), (&json!(status), now.clone()));
+    }
+    assert_eq!(server.simulator.sends().len(), 3);
+    let events = tenant.get("events?limit=100").await.envelope();
+    let events = events["data"].as_array().unwrap();
+    let numbers: Vec<i64> = events.iter().map(|event| event["sequence"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len().try_into().unwrap()).collect::<Vec<i64>>());
+    let closed = events.iter().filter(|event| event["type"] == "conversation.closed").count();
+    assert_eq!(closed, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,25 +5,17 @@
 //! WhatsApp took has its echo, though it may come while nobody is at home, and is posted again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kabar::simulate::{
-    Counts, Gate, Mischief, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays, WebhookRetry,
-};
-use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar::simulate::{Counts, Gate, Mischief, Simulator};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::DropGuard;
 
-use crate::durability::Business;
-use crate::harness::{APP_SECRET, Child, Tenant, database, from, patiently, text};
+use crate::harness::lives::{Lives, beside, patient_whatsapp};
+use crate::harness::{Child, Tenant, from, patiently, text};
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
 const STAGES: usize = 3;
@@ -49,59 +41,24 @@ enum Moment {
 }
 
 struct Stage {
-    folder: TempDir,
-    database_url: String,
-    address: SocketAddr,
+    lives: Lives,
     simulator: Simulator,
-    business: Business,
     acknowledged: Vec<String>,
-    _stop: DropGuard,
+    _whatsapp: DropGuard,
 }
 
 impl Stage {
     async fn set() -> (Self, Child) {
-        let folder = tempfile::tempdir().unwrap();
         let address = Child::lasting_address();
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let webhooks = format!("http://{address}/webhooks/whatsapp");
-        let mut options = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
-        options.status_delay = StatusDelays::NONE;
-        options.mischief = calm();
-        let (first, longest) = (Duration::from_millis(10), Duration::from_millis(50));
-        options.webhook_retry = WebhookRetry { first, longest, attempts: 100_000 };
-        options.numbers = vec![SimulatedNumber {
-            phone_number_id: PhoneNumberId::parse("100200300400999").unwrap(),
-            phone: Phone::parse("+12025550999").unwrap(),
-            waba_id: "102290129340398".into(),
-        }];
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let simulator = Simulator::start(listener, options, &tasks, stop.clone()).unwrap();
-        let database_url = database::chosen(folder.path()).await;
-        let mut stage = Self {
-            folder,
-            database_url,
-            address,
-            simulator,
-            business: Business { key: String::new(), id: String::new() },
-            acknowledged: Vec::new(),
-            _stop: stop.drop_guard(),
-        };
-        let child = stage.again().await;
-        stage.business = Business::open(&child.anyone).await;
-        (stage, child)
-    }
-
-    /// Starts the server, for the first time or once more.
-    async fn again(&self) -> Child {
-        let settings = [("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
-        let (folder, graph) = (self.folder.path(), self.simulator.base_url());
-        Child::start_at(self.address, folder, &self.database_url, &graph, &settings).await
+        let (simulator, whatsapp) = patient_whatsapp(address, calm()).await;
+        let settings = &[("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
+        let (lives, child) = Lives::begin(address, &simulator.base_url(), settings).await;
+        (Self { lives, simulator, acknowledged: Vec::new(), _whatsapp: whatsapp }, child)
     }
 
     async fn accept(&mut self, child: &Child, to: &str) {
-        let client = child.anyone.with_token(&self.business.key);
-        let path = format!("/v1/{}/messages", self.business.id);
-        let sent = client.post(&path, &Tenant::template(to)).await.is(200).data();
+        let path = format!("/v1/{}/messages", self.lives.business.id);
+        let sent = self.lives.client(child).post(&path, &Tenant::template(to)).await.is(200).data();
         self.acknowledged.push(text(&sent["id"]));
     }
 
@@ -147,8 +104,8 @@ impl Stage {
 
     /// Everything that was acknowledged is there, and each recipient got each message once, in order.
     async fn assert_kept(&self, child: &Child) {
-        let client = child.anyone.with_token(&self.business.key);
-        let pending = format!("/v1/{}/messages?status=pending&limit=1", self.business.id);
+        let client = self.lives.client(child);
+        let pending = format!("/v1/{}/messages?status=pending&limit=1", self.lives.business.id);
         patiently(async {
             let mut page = client.get(&pending).await;
             while !page.rows().is_empty() {
@@ -158,7 +115,7 @@ impl Stage {
             }
         })
         .await;
-        let rows = self.business.rows(&child.anyone, "messages?direction=outbound&limit=100").await;
+        let rows = self.lives.business.rows(&child.anyone, "messages?direction=outbound&limit=100").await;
         let known: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
         for id in &self.acknowledged {
             assert!(known.contains(id.as_str()), "{id} was acknowledged and is lost");
@@ -209,7 +166,7 @@ async fn kill_at_every_step(nth: usize, done: Arc<AtomicUsize>) {
         };
         stage.live_and_die(child, round, moment).await;
         done.fetch_add(1, Ordering::Relaxed);
-        child = stage.again().await;
+        child = stage.lives.again().await;
     }
     stage.assert_kept(&child).await;
 }
@@ -217,10 +174,6 @@ async fn kill_at_every_step(nth: usize, done: Arc<AtomicUsize>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_killed_at_every_step_sends_every_message_once() {
     let done = Arc::<AtomicUsize>::default();
-    let mut stages = JoinSet::new();
-    for nth in 0..STAGES {
-        stages.spawn(kill_at_every_step(nth, done.clone()));
-    }
-    stages.join_all().await;
+    beside(STAGES, |nth| kill_at_every_step(nth, done.clone())).await;
     assert!(done.load(Ordering::Relaxed) >= 200);
 }

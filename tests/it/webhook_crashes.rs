@@ -5,17 +5,14 @@
 //! conversation's events in another order than they happened, or take one for another.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kabar_core::clock::Clock;
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::task::JoinSet;
 
-use crate::durability::Business;
-use crate::harness::{Call, Child, Receiver, Turn, Webhook, database, from, patiently, text, text_from};
+use crate::harness::lives::{Environment, Lives, beside};
+use crate::harness::{Call, Child, Receiver, Turn, Webhook, from, patiently, text, text_from};
 
 /// Servers that are killed at the same time, each with its own database and receiver.
 const STAGES: usize = 3;
@@ -41,41 +38,23 @@ enum Moment {
     Later(u32),
 }
 
+/// The log says little of what is refused on purpose.
+const SETTINGS: Environment =
+    &[("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true"), ("KABAR_LOG__LEVEL", "info,kabar_actors=error")];
+
 struct Stage {
-    folder: TempDir,
-    database_url: String,
-    address: SocketAddr,
+    lives: Lives,
     receiver: Receiver,
-    business: Business,
     clock: Clock,
 }
 
 impl Stage {
     async fn set() -> (Self, Child) {
-        let folder = tempfile::tempdir().unwrap();
-        let database_url = database::chosen(folder.path()).await;
-        let mut stage = Self {
-            folder,
-            database_url,
-            address: Child::lasting_address(),
-            receiver: Receiver::start().await,
-            business: Business { key: String::new(), id: String::new() },
-            clock: Clock::system(),
-        };
-        let child = stage.again().await;
-        stage.business = Business::open(&child.anyone).await;
+        let (lives, child) = Lives::begin(Child::lasting_address(), "http://127.0.0.1:9", SETTINGS).await;
+        let stage = Self { lives, receiver: Receiver::start().await, clock: Clock::system() };
         let body = json!({"url": stage.receiver.url(), "events": ["message.received"]});
-        let api = child.anyone.with_token(&stage.business.key);
-        api.post("/v1/webhook_subscriptions", &body).await.is(201);
+        stage.lives.client(&child).post("/v1/webhook_subscriptions", &body).await.is(201);
         (stage, child)
-    }
-
-    /// Starts the server, for the first time or once more.
-    async fn again(&self) -> Child {
-        let settings =
-            [("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true"), ("KABAR_LOG__LEVEL", "info,kabar_actors=error")];
-        Child::start_at(self.address, self.folder.path(), &self.database_url, "http://127.0.0.1:9", &settings)
-            .await
     }
 
     /// One life of the process: contacts write, and it dies at this moment of telling the receiver.
@@ -96,7 +75,7 @@ impl Stage {
             .flat_map(|nth| (0..AUTHORS).map(move |author| (nth, author)))
             .map(|(nth, author)| text_from(&from(author), at, &format!("{life:03}.{nth}")))
             .collect();
-        Webhook::default().messages(&self.business.id, &texts).post(&child.anyone).await.is(200);
+        Webhook::default().messages(&self.lives.business.id, &texts).post(&child.anyone).await.is(200);
         match moment {
             Moment::Acknowledged => {}
             // Each of the others has one on its way, which hangs, or one of a life before.
@@ -115,7 +94,7 @@ impl Stage {
     /// Every event is brought in the end, each conversation's first in the order in which it happened, and
     /// what is brought twice is the same both times.
     async fn assert_told(&self, child: &Child) {
-        let api = child.anyone.with_token(&self.business.key);
+        let api = self.lives.client(child);
         patiently(async {
             for status in ["pending", "failed"] {
                 let path = format!("/v1/webhook_deliveries?limit=1&status={status}");
@@ -144,27 +123,10 @@ impl Stage {
             assert_eq!(*told, said, "{author}");
         }
         // The log has them, and no others.
-        let listed = self.business.rows_of_log(child, "message.received").await;
+        let (mut listed, _) = self.lives.business.log(&child.anyone).await;
+        listed.retain(|event| event["type"] == "message.received");
         let ids: Vec<String> = events.values().map(|call| call.header("X-Kirim-Event-Id")).collect();
         assert_eq!(ids, listed.iter().map(|event| text(&event["id"])).collect::<Vec<_>>());
-    }
-}
-
-impl Business {
-    async fn rows_of_log(&self, child: &Child, kind: &str) -> Vec<serde_json::Value> {
-        let api = child.anyone.with_token(&self.key);
-        let (mut events, mut after) = (Vec::new(), 0);
-        loop {
-            let part = api
-                .get(&format!("/v1/{}/events?limit=100&types={kind}&after={after}", self.id))
-                .await
-                .envelope();
-            events.extend(part["data"].as_array().unwrap().clone());
-            after = part["last_sequence"].as_i64().unwrap();
-            if part["has_more"] == false {
-                return events;
-            }
-        }
     }
 }
 
@@ -180,7 +142,7 @@ async fn kill_in_the_middle(nth: usize, done: Arc<AtomicUsize>) {
         };
         stage.live_and_die(child, life, moment).await;
         done.fetch_add(1, Ordering::Relaxed);
-        child = stage.again().await;
+        child = stage.lives.again().await;
     }
     stage.assert_told(&child).await;
 }
@@ -188,10 +150,6 @@ async fn kill_in_the_middle(nth: usize, done: Arc<AtomicUsize>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_killed_in_the_middle_tells_everything_at_least_once_and_in_order() {
     let done = Arc::<AtomicUsize>::default();
-    let mut stages = JoinSet::new();
-    for nth in 0..STAGES {
-        stages.spawn(kill_in_the_middle(nth, done.clone()));
-    }
-    stages.join_all().await;
+    beside(STAGES, |nth| kill_in_the_middle(nth, done.clone())).await;
     assert!(done.load(Ordering::Relaxed) >= 200);
 }

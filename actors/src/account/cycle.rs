@@ -2,7 +2,8 @@
 //!
 //! A cycle is: take what is queued; fetch what it needs; decide, purely; commit in one transaction;
 //! publish the view; answer everybody. Invariants: nobody is answered before the commit is durable
-//! and published; after a failed commit the ledger is loaded afresh before it commits again.
+//! and published; after a failed commit, which may have been written all the same, the ledger is loaded
+//! afresh: at once, or as soon as the store can be reached, and in any case before it commits again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
 use kabar_core::store::{Activation, CycleCommit, IdempotencyRecord, StoreError};
+use ractor::ActorRef;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::facts::Index;
 use super::matters::{is_outdated, moves_of, weight};
-use super::{Verdict, Work};
+use super::{AccountMessage, Verdict, Work};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::resident::Resident;
 use crate::sender::{SenderMessage, SenderSeat};
@@ -35,6 +37,8 @@ const ITEMS_MAX: usize = 1000;
 /// The longest that a commit waits for the account clock; behind a clock that was set back by more,
 /// the account clock runs ahead instead, one millisecond a commit.
 const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Pause before a store that could not be reached is asked again.
+const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 /// What a ledger is opened with.
 pub(crate) struct LedgerParts {
@@ -61,6 +65,8 @@ pub(crate) struct Ledger {
     ids: Box<dyn IdSource>,
     /// The last commit's fate is unknown, or it failed: load before committing again.
     reload: bool,
+    /// A look at the store is due in a while.
+    looks_again: bool,
     fenced: bool,
     sender: SenderSeat,
 }
@@ -74,6 +80,7 @@ impl Ledger {
             index: Index::default(),
             ids: Box::new(MonotonicIds::new(seed)),
             reload: false,
+            looks_again: false,
             fenced: false,
             sender,
             parts,
@@ -134,6 +141,7 @@ impl Ledger {
     pub(super) async fn cycle(&mut self) -> bool {
         let batch = self.take_batch();
         if batch.is_empty() {
+            self.recover().await;
             return false;
         }
         let (began, commands) = (Instant::now(), batch.len());
@@ -147,6 +155,7 @@ impl Ledger {
             // brings that row fails.
             self.carry_out(vec![spoilt]).await;
         }
+        self.recover().await;
         self.ground().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
         tracing::debug!(
             account = %self.parts.slot.account().id,
@@ -156,6 +165,40 @@ impl Ledger {
             "cycle"
         );
         !self.queue.is_empty()
+    }
+
+    /// Whether memory may be behind the store, because a commit failed.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.reload && !self.fenced
+    }
+
+    /// Finds out what has become of a commit that failed: whoever reads or sends must not wait for the next
+    /// command to learn of it.
+    async fn recover(&mut self) {
+        if self.is_in_doubt()
+            && let Err(error) = self.load().await
+        {
+            self.note_failure(&error);
+        }
+    }
+
+    /// Has the actor look again after a while, unless it will anyway.
+    pub(super) fn look_again(&mut self, myself: ActorRef<AccountMessage>) {
+        if std::mem::replace(&mut self.looks_again, true) {
+            return;
+        }
+        let stopping = self.ground().stopping.clone();
+        self.ground().tasks.spawn(async move {
+            // Not by the clock: it is the store that is spared, not a promise that is kept.
+            if tokio::time::timeout(LOAD_RETRY, stopping.cancelled()).await.is_err() {
+                let _gone = myself.cast(AccountMessage::LookAgain);
+            }
+        });
+    }
+
+    /// It is time to look again.
+    pub(super) const fn looks(&mut self) {
+        self.looks_again = false;
     }
 
     /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
@@ -235,6 +278,7 @@ impl Ledger {
         let activation = self.ground().store.activate(number, node, most).await?;
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
+        let known = self.parts.resident.view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;
         self.parts.resident.note_load(self.ground().clock.now());
@@ -242,9 +286,13 @@ impl Ledger {
         self.parts.resident.publish(view_of(&activation));
         self.index_threads();
         self.reload = false;
-        // A commit that seemed to fail may have been written: the sender has not heard of it.
+        // A commit that seemed to fail may have been written: nobody has heard of it.
         if activation.has_pending {
             self.sender.ring(SenderMessage::Reload).await;
+        }
+        if activation.sequence > known {
+            let couriers = &self.ground().couriers;
+            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all());
         }
         Ok(())
     }

@@ -78,7 +78,16 @@ impl Postgres {
 
     /// The address of kabar's database.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://kabar@127.0.0.1:{}/kabar", self.port)
+        Self::url_at(self.port)
+    }
+
+    /// The same by way of another port.
+    pub(crate) fn url_at(port: u16) -> String {
+        format!("postgres://kabar@127.0.0.1:{port}/kabar")
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     fn superuser_url(&self) -> String {

@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::load::come_again;
-use crate::durability::Business;
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::{APP_SECRET, Answer, Child, Tenant, TestServer, from, patiently, text};
+use crate::harness::{APP_SECRET, Answer, Business, Child, Tenant, TestServer, from, patiently, text};
 
 const LEASE_SECONDS: &str = "2";
 

@@ -3,42 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{deliveries, set_status, subscribe, subscription, until_deliveries, until_status};
-use crate::harness::{Receiver, Tenant, TestServer, database, from, patiently, text};
+use crate::harness::nodes::{heard_of, nodes, until_known};
+use crate::harness::{Receiver, from, patiently, text};
 
-async fn nodes() -> [TestServer; 2] {
-    let url = database::postgres().await;
-    let one = node(&url, None).await;
-    let two = node(&url, Some(one.simulator.clone())).await;
-    [one, two]
-}
-
-async fn node(url: &str, simulator: Option<kabar::simulate::Simulator>) -> TestServer {
-    TestServer::shaped(|options| {
-        options.node = true;
-        options.simulator = simulator;
-        options.set("KABAR_DATABASE_URL", url);
-        options.set("KABAR_CLUSTER__LEASE_SECONDS", "2");
-        options.set("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true");
-    })
-    .await
-}
-
-/// The tenant at this node, once the node has heard of its key.
-async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
-    let there = node.here(tenant);
-    patiently(async { while there.api.get("/v1/me").await.status != 200 {} }).await;
-    there
-}
-
-/// Returns once a node knows this subscription.
-async fn until_known(tenant: &Tenant, id: &str) {
-    let path = format!("/v1/webhook_subscriptions/{id}");
-    patiently(async { while tenant.api.get(&path).await.status != 200 {} }).await;
-}
+const LOOPBACK: &[(&str, &str)] = &[("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
 
 #[tokio::test]
 async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
-    let [one, two] = nodes().await;
+    let [one, two] = nodes(LOOPBACK).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     here.hears(&from(0), "before").await;
@@ -53,7 +25,7 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
     let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
     there.api.post(&path, &json!({})).await.is(200);
     assert_eq!(receiver.until(2).await[1].attempt(), 2);
-    until_known(&here, &id).await;
+    until_known(&here, &format!("/v1/webhook_subscriptions/{id}")).await;
     let body = json!({"phone_number_id": here.id, "from_sequence": 0});
     let path = format!("/v1/webhook_subscriptions/{id}/replay");
     assert_eq!(there.api.post(&path, &body).await.is(200).data()["enqueued"], 2);
@@ -72,7 +44,7 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
 
 #[tokio::test]
 async fn the_node_that_takes_over_brings_what_was_left() {
-    let [mut one, two] = nodes().await;
+    let [mut one, two] = nodes(LOOPBACK).await;
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     let receiver = Receiver::start().await;
@@ -83,7 +55,7 @@ async fn the_node_that_takes_over_brings_what_was_left() {
     set_status(&here, &id, "paused").await;
     here.hears(&from(0), "two").await;
     here.hears(&from(1), "three").await;
-    until_known(&there, &id).await;
+    until_known(&there, &format!("/v1/webhook_subscriptions/{id}")).await;
     one.stop().await;
     let known: Value = until_status(&there, &id, "paused").await;
     assert_eq!(known, subscription(&there, &id).await);
