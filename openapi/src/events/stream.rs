@@ -8,18 +8,21 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use kabar_actors::{EventStream, StreamFrame};
 use kabar_core::domain::account::Account;
-use kabar_core::domain::event::Event;
+use kabar_core::domain::event::{Event, EventType};
 use kabar_core::domain::page::Limit;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
-use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{Example, Type as _};
+use poem_openapi::{ApiResponse, Object};
 
+use super::body::bytes_of;
 use crate::envelope::{bare, responses};
 use crate::error::ApiError;
 use crate::front_door::Streamed;
 use crate::params::{Param as _, Sequence};
+use crate::wire::Shown;
 
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -74,6 +77,31 @@ fn silence(last_sequence: i64) -> Bytes {
     format!(": nothing new\nid: {last_sequence}\n\n").into()
 }
 
+/// One event of a stream, as its lines are read.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub(super) struct StreamedEvent {
+    /// The event's number in the log: send it as `Last-Event-ID` when you come again.
+    #[oai(validator(pattern = "^[0-9]+$"))]
+    id: String,
+    /// The event's type.
+    event: Shown<EventType>,
+    /// The event as JSON, in one line.
+    data: String,
+}
+
+impl Example for StreamedEvent {
+    fn example() -> Self {
+        let event = crate::examples::event();
+        let data = bytes_of(&crate::examples::account(), &event);
+        Self {
+            id: event.sequence.to_string(),
+            event: Shown(event.kind.event_type()),
+            data: String::from_utf8_lossy(&data).into_owned(),
+        }
+    }
+}
+
 /// An open stream as an answer.
 pub struct StreamedEvents(Response);
 
@@ -106,14 +134,6 @@ impl IntoResponse for StreamedEvents {
 
 impl ApiResponse for StreamedEvents {
     fn meta() -> MetaResponses {
-        let frames = MetaSchema {
-            description: Some("Frames of `id`, `event` and `data`; `data` is an Event as JSON."),
-            example: Some(
-                "id: 1042\nevent: message.status\ndata: {\"id\":\"evt_01J0QF3Z5W8V9T4KXN2M6PBRHC\",…}\n\n"
-                    .into(),
-            ),
-            ..MetaSchema::new("string")
-        };
         let text = |name: &str, description: &str| MetaHeader {
             name: name.to_owned(),
             description: Some(description.to_owned()),
@@ -122,10 +142,8 @@ impl ApiResponse for StreamedEvents {
             schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
         };
         responses([MetaResponse {
-            content: vec![MetaMediaType {
-                content_type: EVENT_STREAM,
-                schema: MetaSchemaRef::Inline(Box::new(frames)),
-            }],
+            // OpenAPI 3.0 has no word for "one of many": tools take the schema for that of each event.
+            content: vec![MetaMediaType { content_type: EVENT_STREAM, schema: StreamedEvent::schema_ref() }],
             headers: vec![
                 text("Cache-Control", "Always `no-cache`."),
                 text("X-Accel-Buffering", "Always `no`: proxies hand on what comes as it comes."),
@@ -134,13 +152,14 @@ impl ApiResponse for StreamedEvents {
         }])
     }
 
-    fn register(_registry: &mut Registry) {}
+    fn register(registry: &mut Registry) {
+        StreamedEvent::register(registry);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::body::bytes_of;
     use crate::examples;
 
     async fn read(lines: &[&str]) -> Option<Option<i64>> {

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
@@ -65,6 +66,29 @@ func awaited(id string) kabar.Message {
 	return message
 }
 
+// upload makes a plugin of a component, lets it run, and takes it away.
+func upload(path string) {
+	component, err := os.ReadFile(path)
+	must(err == nil, "component", err)
+	file, err := os.Open(path)
+	must(err == nil, "component", err)
+	defer file.Close()
+	body := kabar.NewCreatePlugin("go")
+	body.SetConfig(map[string]string{"template": "sorry"})
+	made, _, err := client.PluginsAPI.CreatePlugin(ctx).CreatePlugin(*body).Execute()
+	must(err == nil, "plugin", err)
+	plugin := made.Data.Id
+	uploaded, _, err := client.PluginsAPI.UploadPluginVersion(ctx, plugin).Body(file).Execute()
+	must(err == nil, "upload", err)
+	version := uploaded.Data
+	must(version.Sha256 == fmt.Sprintf("%x", sha256.Sum256(component)), "digest", version.Sha256)
+	activate := kabar.NewActivateVersion(version.Id)
+	active, _, err := client.PluginsAPI.ActivatePluginVersion(ctx, plugin).ActivateVersion(*activate).Execute()
+	must(err == nil && active.Data.GetActiveVersionId() == version.Id, "activate", err)
+	_, err = client.PluginsAPI.DeletePlugin(ctx, plugin).Execute()
+	must(err == nil, "delete", err)
+}
+
 func main() {
 	configuration := kabar.NewConfiguration()
 	configuration.Servers = kabar.ServerConfigurations{{URL: os.Getenv("KABAR_URL")}}
@@ -117,4 +141,7 @@ func main() {
 	must(ok && detail.Error.Code == "resource_not_found", "code", refusal)
 	must(detail.Error.RequestId == answer.Header.Get("X-Request-Id"), "request id")
 	fmt.Println("ok error")
+
+	upload(os.Getenv("KABAR_COMPONENT"))
+	fmt.Println("ok upload")
 }

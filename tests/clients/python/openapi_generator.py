@@ -1,7 +1,9 @@
 """The loop of an integrator, with the client that openapi-generator makes."""
 
+import hashlib
 import os
 import uuid
+from pathlib import Path
 
 import kabar_client as kabar
 
@@ -12,6 +14,7 @@ configuration = kabar.Configuration(host=os.environ["KABAR_URL"], access_token=o
 client = kabar.ApiClient(configuration)
 conversations = kabar.ConversationsApi(client)
 messages = kabar.MessagesApi(client)
+plugins = kabar.PluginsApi(client)
 
 
 def send(to):
@@ -71,3 +74,12 @@ except kabar.ApiException as refusal:
     assert (refusal.status, error.code, error.type) == (404, "resource_not_found", "not_found"), error
     assert error.request_id == refusal.headers["X-Request-Id"]
     print("ok error")
+
+component = Path(os.environ["KABAR_COMPONENT"]).read_bytes()
+plugin = plugins.create_plugin(kabar.CreatePlugin(name="openapi-generator", config={"template": "sorry"})).data
+version = plugins.upload_plugin_version(plugin.id, component).data
+assert (version.size, version.sha256) == (len(component), hashlib.sha256(component).hexdigest()), version
+active = plugins.activate_plugin_version(plugin.id, kabar.ActivateVersion(version_id=version.id)).data
+assert (active.active_version_id, active.status) == (version.id, kabar.PluginStatus.ACTIVE), active
+plugins.delete_plugin(plugin.id)
+print("ok upload")

@@ -1,12 +1,22 @@
 """The loop of an integrator, with the client that openapi-python-client makes."""
 
+import hashlib
+import io
 import os
 import uuid
+from pathlib import Path
 
 from kabar_python_client import AuthenticatedClient
 from kabar_python_client import models as kabar
 from kabar_python_client.api.conversations import get_conversation, list_conversations
 from kabar_python_client.api.messages import get_message, send_message
+from kabar_python_client.api.plugins import (
+    activate_plugin_version,
+    create_plugin,
+    delete_plugin,
+    upload_plugin_version,
+)
+from kabar_python_client.types import File
 
 NUMBER = os.environ["KABAR_NUMBER"]
 RECIPIENTS = os.environ["KABAR_RECIPIENTS"].split(",")
@@ -71,3 +81,13 @@ error = refusal.parsed.error
 assert (refusal.status_code, error.code, error.type_) == (404, "resource_not_found", "not_found"), error
 assert error.request_id == refusal.headers["X-Request-Id"]
 print("ok error")
+
+component = Path(os.environ["KABAR_COMPONENT"]).read_bytes()
+named = kabar.CreatePlugin(name="openapi-python-client", config={"template": "sorry"})
+plugin = create_plugin.sync(client=client, body=named).data
+version = upload_plugin_version.sync(plugin.id, client=client, body=File(payload=io.BytesIO(component))).data
+assert (version.size, version.sha256) == (len(component), hashlib.sha256(component).hexdigest()), version
+active = activate_plugin_version.sync(plugin.id, client=client, body=kabar.ActivateVersion(version_id=version.id)).data
+assert (active.active_version_id, active.status) == (version.id, kabar.PluginStatus.ACTIVE), active
+assert delete_plugin.sync_detailed(plugin.id, client=client).status_code == 204
+print("ok upload")

@@ -1,12 +1,22 @@
 // The loop of an integrator, with the client that hey-api makes.
 
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { client } from "./generated/hey-api/client.gen";
-import { getConversation, getMessage, listConversations, sendMessage } from "./generated/hey-api/sdk.gen";
+import {
+  activatePluginVersion,
+  createPlugin,
+  deletePlugin,
+  getConversation,
+  getMessage,
+  listConversations,
+  sendMessage,
+  uploadPluginVersion,
+} from "./generated/hey-api/sdk.gen";
 import type { Message } from "./generated/hey-api/types.gen";
 
-const { KABAR_URL, KABAR_KEY, KABAR_NUMBER, KABAR_RECIPIENTS } = process.env as Record<string, string>;
+const { KABAR_URL, KABAR_KEY, KABAR_NUMBER, KABAR_RECIPIENTS, KABAR_COMPONENT } = process.env as Record<string, string>;
 const recipients = KABAR_RECIPIENTS!.split(",");
 client.setConfig({ baseUrl: KABAR_URL as "/", auth: () => KABAR_KEY });
 const number = { phone_number_id: KABAR_NUMBER! };
@@ -78,3 +88,16 @@ assert.equal(refusal.response!.status, 404);
 assert.equal(refusal.error?.error.code, "resource_not_found");
 assert.equal(refusal.error?.error.request_id, refusal.response!.headers.get("X-Request-Id"));
 console.log("ok error");
+
+const component = await readFile(KABAR_COMPONENT!);
+const made = await createPlugin({ body: { name: "hey-api", config: { template: "sorry" } } });
+assert(made.data, JSON.stringify(made.error));
+const plugin = { plugin_id: made.data.data.id };
+const uploaded = await uploadPluginVersion({ path: plugin, body: new Blob([component]) });
+assert(uploaded.data, JSON.stringify(uploaded.error));
+const version = uploaded.data.data;
+assert.equal(version.sha256, createHash("sha256").update(component).digest("hex"));
+const active = await activatePluginVersion({ path: plugin, body: { version_id: version.id } });
+assert.equal(active.data?.data.active_version_id, version.id);
+assert.equal((await deletePlugin({ path: plugin })).response!.status, 204);
+console.log("ok upload");

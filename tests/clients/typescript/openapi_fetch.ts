@@ -1,13 +1,14 @@
 // The loop of an integrator, with openapi-fetch on the types that openapi-typescript makes.
 
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./generated/openapi-typescript/schema";
 
 type Message = components["schemas"]["Message"];
 
-const { KABAR_URL, KABAR_KEY, KABAR_NUMBER, KABAR_RECIPIENTS } = process.env as Record<string, string>;
+const { KABAR_URL, KABAR_KEY, KABAR_NUMBER, KABAR_RECIPIENTS, KABAR_COMPONENT } = process.env as Record<string, string>;
 const recipients = KABAR_RECIPIENTS!.split(",");
 const client = createClient<paths>({ baseUrl: KABAR_URL, headers: { Authorization: `Bearer ${KABAR_KEY}` } });
 const number = { phone_number_id: KABAR_NUMBER! };
@@ -81,3 +82,26 @@ assert.equal(refusal.response.status, 404);
 assert.equal(refusal.error?.error.code, "resource_not_found");
 assert.equal(refusal.error?.error.request_id, refusal.response.headers.get("X-Request-Id"));
 console.log("ok error");
+
+const component = await readFile(KABAR_COMPONENT!);
+const made = await client.POST("/v1/plugins", { body: { name: "openapi-fetch", config: { template: "sorry" } } });
+assert(made.data, JSON.stringify(made.error));
+const plugin = { plugin_id: made.data.data.id };
+const uploaded = await client.POST("/v1/plugins/{plugin_id}/versions", {
+  params: { path: plugin },
+  // The types call bytes a string; what is sent are the bytes.
+  body: component as unknown as string,
+  bodySerializer: (bytes) => bytes,
+  headers: { "Content-Type": "application/octet-stream" },
+});
+assert(uploaded.data, JSON.stringify(uploaded.error));
+const version = uploaded.data.data;
+assert.equal(version.sha256, createHash("sha256").update(component).digest("hex"));
+const active = await client.POST("/v1/plugins/{plugin_id}/activate", {
+  params: { path: plugin },
+  body: { version_id: version.id },
+});
+assert.equal(active.data?.data.active_version_id, version.id);
+const gone = await client.DELETE("/v1/plugins/{plugin_id}", { params: { path: plugin } });
+assert.equal(gone.response.status, 204);
+console.log("ok upload");

@@ -9,8 +9,8 @@ mod kabar {
 
 use chrono::{DateTime, Utc};
 use kabar::types::{
-    ConversationPage, Message, MessageStatus, SendMessageBody, SendTemplate, SendTemplateMessage,
-    TemplateLanguage,
+    ActivateVersion, ConversationPage, CreatePlugin, Message, MessageStatus, SendMessageBody, SendTemplate,
+    SendTemplateMessage, TemplateLanguage,
 };
 use kabar::{Client, Error};
 
@@ -70,6 +70,22 @@ impl Inbox {
         }
         Ok(message)
     }
+}
+
+/// Makes a plugin of a component, lets it run, and takes it away.
+async fn upload(client: &Client, component: Vec<u8>) -> Outcome<()> {
+    let named: CreatePlugin = CreatePlugin::builder().name("rust").try_into()?;
+    let plugin = client.create_plugin().body(named).send().await?.into_inner().data.id;
+    let size = component.len();
+    let call = client.upload_plugin_version().plugin_id(plugin.as_str()).body(component);
+    let version = call.send().await?.into_inner().data;
+    assert_eq!(u64::try_from(version.size)?, u64::try_from(size)?);
+    let which: ActivateVersion = ActivateVersion::builder().version_id(version.id.as_str()).try_into()?;
+    let active = client.activate_plugin_version().plugin_id(plugin.as_str()).body(which).send().await?;
+    let active = active.into_inner().data.active_version_id;
+    assert_eq!(active.map(|id| id.to_string()), Some(version.id.to_string()));
+    client.delete_plugin().plugin_id(plugin.as_str()).send().await?;
+    Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -132,5 +148,8 @@ async fn main() -> Outcome<()> {
         other => return Err(format!("no refusal: {other:?}").into()),
     }
     println!("ok error");
+
+    upload(&inbox.client, std::fs::read(var("KABAR_COMPONENT")?)?).await?;
+    println!("ok upload");
     Ok(())
 }
