@@ -20,6 +20,7 @@ mod sends;
 mod size;
 mod stage;
 mod stand_in;
+mod waits;
 mod webhooks;
 mod wire;
 
@@ -51,6 +52,8 @@ enum Scene {
     Hot,
     /// Events brought to webhooks: soon, many, and none.
     Webhooks,
+    /// Polls that wait, and streams of events.
+    Waits,
     /// Hooks: one run, many runs, many hooks.
     Hooks,
     /// Events to hooks: runs with their commits, and how soon they begin.
@@ -148,6 +151,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Webhooks) {
         webhooks::play(&mut bench).await?;
+    }
+    if wanted(Scene::Waits) {
+        waits::play(&mut bench).await?;
     }
     if wanted(Scene::Hooks) {
         hooks::play(&mut bench).await?;

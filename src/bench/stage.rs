@@ -129,6 +129,15 @@ impl Stage {
         Child::server(self.folder.path(), &settings).await
     }
 
+    /// The number of the last event of the account that is in memory.
+    pub(super) async fn last_sequence(&self, server: &Child) -> anyhow::Result<i64> {
+        let authorization = format!("Authorization: Bearer {OPERATOR_TOKEN}");
+        let request = wire::request("GET", "/admin/v1/actors", &[&authorization], b"");
+        let (_, _, body) = wire::once(server.address, &request).await?;
+        let answer: Value = serde_json::from_slice(&body)?;
+        answer.pointer("/data/0/sequence").and_then(Value::as_i64).context("no account is in memory")
+    }
+
     /// A request with the tenant's key.
     pub(super) fn get(&self, path: &str, headers: &[&str]) -> Bytes {
         self.tenant.get(path, headers)
