@@ -1,8 +1,8 @@
 //! The host: what it is made with, and its three operations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -86,6 +86,9 @@ impl HostOptions {
 /// Compilations under way at once, one of a tenant.
 const COMPILATIONS_MAX: usize = 2;
 
+/// Plugins that are known to compute for long; some 100 bytes each. Others begin at the front.
+const LONG_MAX: usize = 10_000;
+
 /// A first run may be slow: caches are cold, and nobody waits for it.
 const TRIAL: Duration = Duration::from_secs(2);
 
@@ -125,6 +128,8 @@ pub struct Host {
     runs: Arc<Turns>,
     bench: Arc<Turns>,
     compilations: Arc<Turns>,
+    /// Plugins whose last run computed for long.
+    long: Mutex<HashSet<Arc<str>>>,
     /// Versions that somebody holds, by the seals of their artefacts.
     loaded: Mutex<HashMap<[u8; 32], Weak<Version>>>,
     threads: Threads,
@@ -146,6 +151,7 @@ impl Host {
             runs: Turns::new(options.runs_max, options.runs_per_plugin_max),
             bench: Turns::new(threads - 1, usize::MAX),
             compilations: Turns::new(COMPILATIONS_MAX, 1),
+            long: Mutex::default(),
             loaded: Mutex::default(),
             threads: Threads::start(threads).map_err(no_thread)?,
             options,
@@ -232,7 +238,8 @@ impl Host {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.seat(organisation_id, &plugin).await;
         let beating = self.pulse.beat();
-        let meter = Meter::new(organisation_id, plugin, self.bench.clone());
+        let long = self.long().contains(&plugin);
+        let meter = Meter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {
@@ -243,10 +250,26 @@ impl Host {
             drop(held);
             report
         };
-        self.threads.run(run, &meter).await.unwrap_or_else(|error| {
+        let report = self.threads.run(run, &meter).await;
+        self.remember(plugin, meter.was_long());
+        report.unwrap_or_else(|error| {
             tracing::error!(%error, "a run broke its host");
             broken("the host failed; the event will be tried again")
         })
+    }
+
+    fn long(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.long.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a plugin's next run is expected to be.
+    fn remember(&self, plugin: Arc<str>, long: bool) {
+        let mut known = self.long();
+        if !long {
+            known.remove(&plugin);
+        } else if known.len() < LONG_MAX {
+            known.insert(plugin);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! that are short. A bench seat is held for a few slices, then given to the next tenant in turn; it is
 //! given back whenever the run waits for something else.
 //!
+//! A run of a plugin whose last one was long is polled by the bench's threads from its beginning.
 //! Who sits on the bench computes in time that nobody else wants ([`Place::Bench`]). Where there is too
 //! little of that the run goes back to the front and shares: it is late then, and not forgotten.
 
@@ -61,7 +62,7 @@ pub(crate) struct Meter {
     poll_began: AtomicU64,
     /// Whether the run is pending for the sake of others, not of its own accord.
     yields: AtomicBool,
-    /// Whether it has computed for longer than short runs do.
+    /// Whether it has computed for longer than short runs do, or is expected to.
     long: AtomicBool,
     /// Whether it is polled on the bench.
     benched: AtomicBool,
@@ -81,7 +82,13 @@ struct Held {
 }
 
 impl Meter {
-    pub(crate) fn new(organisation: OrganisationId, plugin: Arc<str>, bench: Arc<Turns>) -> Arc<Self> {
+    /// Of a run that is expected to compute for long, or not to.
+    pub(crate) fn new(
+        organisation: OrganisationId,
+        plugin: Arc<str>,
+        bench: Arc<Turns>,
+        long: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             organisation,
             plugin,
@@ -89,7 +96,7 @@ impl Meter {
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
             yields: AtomicBool::new(false),
-            long: AtomicBool::new(false),
+            long: AtomicBool::new(long),
             benched: AtomicBool::new(false),
             starved: AtomicU64::new(0),
             held: Mutex::default(),
@@ -124,6 +131,11 @@ impl Meter {
 
     fn starve(&self, time: Duration) {
         self.starved.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    /// Whether it has computed for longer than short runs do.
+    pub(crate) fn was_long(&self) -> bool {
+        self.spent() >= SHORT
     }
 
     /// Where it should be polled.
@@ -231,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_computing_counts() {
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1));
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1), false);
         let run = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -244,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1));
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1), false);
         let run = async {
             assert_eq!(meter.place(), Place::Front);
             compute(SHORT);
@@ -265,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
         let bench = Turns::new(1, 1);
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), bench.clone());
+        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), bench.clone(), false);
         let run = async {
             assert!(meter.turn().is_none(), "nothing computed yet");
             compute(SHORT);

@@ -95,7 +95,9 @@ async fn held_polls(
         );
         let changing = async {
             await_waiting(server, POLLS).await?;
-            waiting_bytes = waiting_bytes.max(server.resident_bytes()?);
+            if nth == 0 {
+                waiting_bytes = server.resident_bytes()?;
+            }
             let (cpu, begun) = (server.cpu()?, Instant::now());
             let (code, _, body) = wire::once(server.address, &change).await?;
             if code != 200 {

@@ -26,7 +26,7 @@ pub(super) const FENCE: Bulk = Bulk {
     text: "\
 UPDATE accounts SET revision = accounts.revision + 1, sequence = r.sequence, last_commit_at = r.at \
 FROM {rows} \
-WHERE accounts.number = r.number AND accounts.epoch = r.epoch AND accounts.revision = r.revision \
+WHERE {same accounts.number = r.number} AND accounts.epoch = r.epoch AND accounts.revision = r.revision \
 RETURNING accounts.number",
     columns: &[
         ("number", Kind::Int),
@@ -42,7 +42,7 @@ pub(super) const UPDATE: Bulk = Bulk {
     text: "\
 UPDATE accounts SET name = r.name, status = r.status, access_token = r.access_token, \
     app_secret = r.app_secret, messages_per_second = r.messages_per_second \
-FROM {rows} WHERE accounts.number = r.number",
+FROM {rows} WHERE {same accounts.number = r.number}",
     columns: &[
         ("number", Kind::Int),
         ("name", Kind::Text),

@@ -76,7 +76,7 @@ pub(super) const RECORD: Bulk = Bulk {
 UPDATE webhook_deliveries SET status = r.status, attempts = r.attempts, attempt_count = r.attempt_count, \
     tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at \
 FROM {rows} \
-WHERE webhook_deliveries.id = r.id AND webhook_deliveries.attempt_count = r.attempt_count - 1 \
+WHERE {same webhook_deliveries.id = r.id} AND webhook_deliveries.attempt_count = r.attempt_count - 1 \
 RETURNING webhook_deliveries.id",
     columns: &[
         ("id", Kind::Text),

@@ -26,7 +26,8 @@ pub(super) enum Kind {
 /// A statement over the rows of one JSON array, its only argument.
 #[derive(Debug)]
 pub(super) struct Bulk {
-    /// The text; `{rows}` stands for the rows, a table called `r`.
+    /// The text; `{rows}` stands for the rows, a table called `r`. `{same t.a = r.b}` is that condition, by
+    /// which few rows of `t` are looked up.
     pub(super) text: &'static str,
     /// The columns that the text takes from `r`: keys of each object of the array.
     pub(super) columns: &'static [(&'static str, Kind)],
@@ -39,7 +40,39 @@ impl Dialect {
     /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
     /// keeps the text of nested values as it is.
     pub(super) fn bulk(self, bulk: &Bulk) -> String {
-        bulk.text.replace("{rows}", &self.rows(bulk, 1))
+        self.with_rows(bulk, &self.rows(bulk, 1), 1)
+    }
+
+    /// The text with these rows, which are those of the JSON array in this argument.
+    fn with_rows(self, bulk: &Bulk, rows: &str, argument: usize) -> String {
+        let mut text = String::new();
+        let mut rest = bulk.text;
+        while let Some((before, from)) = rest.split_once("{same ")
+            && let Some((condition, after)) = from.split_once('}')
+        {
+            text = text + before + &self.same(bulk, condition, argument);
+            rest = after;
+        }
+        (text + rest).replace("{rows}", rows)
+    }
+
+    /// A condition by which rows are looked up.
+    ///
+    /// PostgreSQL cannot know how many rows the array holds, and so would rather read a table whole than
+    /// look rows up in it one by one. It takes an array of values for short.
+    fn same(self, bulk: &Bulk, condition: &str, argument: usize) -> String {
+        let sides = condition.split_once(" = r.");
+        match (self, sides) {
+            (Self::Postgres, Some((column, name))) => {
+                let number = bulk.columns.iter().any(|known| *known == (name, Kind::Int));
+                let kind = if number { "bigint" } else { "text" };
+                format!(
+                    "{condition} AND {column} = ANY (ARRAY(SELECT wanted.{name} \
+                     FROM json_to_recordset(${argument}::json) AS wanted({name} {kind})))"
+                )
+            }
+            (Self::Sqlite, _) | (Self::Postgres, None) => condition.to_owned(),
+        }
     }
 
     /// The rows of the JSON array in this argument, as a table called `r`.
@@ -98,7 +131,7 @@ pub(super) fn at_once(fence: &Bulk, others: &[&Bulk]) -> String {
     for (argument, bulk) in (2..).zip(others) {
         let rows = dialect.rows(bulk, argument);
         let rows = format!("(SELECT r.* FROM {rows} WHERE r.account IN (SELECT number FROM passed)) AS r");
-        sql = format!("{sql}, w{argument} AS ({})", bulk.text.replace("{rows}", &rows));
+        sql = format!("{sql}, w{argument} AS ({})", dialect.with_rows(bulk, &rows, argument));
     }
     format!("{sql} SELECT number FROM passed")
 }
@@ -123,6 +156,19 @@ mod tests {
             "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
              json_to_recordset($1::json) AS r(a bigint, b json) WHERE true"
         );
+    }
+
+    #[test]
+    fn rows_are_looked_up_and_not_compared_with_a_whole_table() {
+        let bulk = Bulk {
+            text: "UPDATE t SET b = r.b FROM {rows} WHERE {same t.a = r.a} AND t.c = r.c",
+            columns: &[("a", Kind::Int), ("b", Kind::Text), ("c", Kind::Int)],
+        };
+        assert!(Dialect::Sqlite.bulk(&bulk).ends_with(" AS r WHERE t.a = r.a AND t.c = r.c"));
+        assert!(Dialect::Postgres.bulk(&bulk).ends_with(
+            " WHERE t.a = r.a AND t.a = ANY (ARRAY(SELECT wanted.a \
+             FROM json_to_recordset($1::json) AS wanted(a bigint))) AND t.c = r.c"
+        ));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) const SETTLE: Bulk = Bulk {
     text: "\
 UPDATE hook_effects SET status = r.status, message_id = r.message_id, error_code = r.error_code, \
     error_message = r.error_message FROM {rows} \
-WHERE hook_effects.run_id = r.run_id AND hook_effects.ordinal = r.ordinal",
+WHERE {same hook_effects.run_id = r.run_id} AND hook_effects.ordinal = r.ordinal",
     columns: &[
         ("account", Kind::Int),
         ("run_id", Kind::Text),

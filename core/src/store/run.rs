@@ -56,7 +56,7 @@ pub(super) const GATE: Bulk = Bulk {
     text: "\
 UPDATE plugin_heads SET gate = $3, kv_revision = kv_revision + $5 \
 WHERE plugin_id = $2 AND ($4 < 0 OR kv_revision = $4) AND $6 = (SELECT COUNT(*) FROM {rows} \
-    JOIN hook_runs h ON h.id = r.id AND h.attempt_count = r.attempt_count - 1) \
+    JOIN hook_runs h ON {same h.id = r.id} AND h.attempt_count = r.attempt_count - 1) \
 RETURNING kv_revision",
     columns: &[("id", Kind::Text), ("attempt_count", Kind::Int)],
 };
@@ -68,7 +68,7 @@ UPDATE hook_runs SET status = r.status, attempts = r.attempts, attempt_count = r
     tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at, \
     version_id = COALESCE(r.version_id, hook_runs.version_id), cpu_us = r.cpu_us, wall_us = r.wall_us, \
     host_calls = r.host_calls, memory_bytes = r.memory_bytes \
-FROM {rows} WHERE hook_runs.id = r.id \
+FROM {rows} WHERE {same hook_runs.id = r.id} \
 AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     columns: &[
         ("id", Kind::Text),
