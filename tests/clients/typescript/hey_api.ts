@@ -93,7 +93,7 @@ const component = await readFile(KABAR_COMPONENT!);
 const made = await createPlugin({ body: { name: "hey-api", config: { template: "sorry" } } });
 assert(made.data, JSON.stringify(made.error));
 const plugin = { plugin_id: made.data.data.id };
-const uploaded = await uploadPluginVersion({ path: plugin, body: new Blob([component]) });
+const uploaded = await uploadPluginVersion({ path: plugin, body: new Blob([new Uint8Array(component)]) });
 assert(uploaded.data, JSON.stringify(uploaded.error));
 const version = uploaded.data.data;
 assert.equal(version.sha256, createHash("sha256").update(component).digest("hex"));
