@@ -12,6 +12,7 @@ mod hook_runs;
 mod hooks;
 mod ingress;
 mod load;
+mod millis;
 mod paced;
 mod polls;
 mod report;

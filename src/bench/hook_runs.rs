@@ -8,7 +8,6 @@
 //! Burning is compared with a neighbour that has as many events and a hook that does nothing, so that it
 //! is the burning that is measured, and not that there is a neighbour.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use super::Bench;
 use super::child::Child;
 use super::histogram::Histogram;
 use super::ingress::{BATCH, messages, webhooks};
+use super::millis::Millis;
 use super::paced::Paced;
 use super::report::{Figure, Goal, millis};
 use super::seed::Seat;
@@ -175,32 +175,6 @@ fn moved(bench: &mut Bench, what: &str, p99: Vec<f64>) {
     );
 }
 
-/// Times in whole milliseconds, as differences of two that were cut.
-#[derive(Default)]
-struct Millis(BTreeMap<u64, u64>);
-
-impl Millis {
-    fn record(&mut self, millis: u64) {
-        *self.0.entry(millis).or_default() += 1;
-    }
-
-    /// Milliseconds under which so many of a thousand are, as if those of one millisecond were spread
-    /// evenly over it.
-    fn quantile(&self, per_mille: u64) -> f64 {
-        let count = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        let wanted = count(self.0.values().sum()) * count(per_mille) / 1000.0;
-        let mut below = 0.0;
-        for (millis, here) in &self.0 {
-            let here = count(*here);
-            if below + here >= wanted {
-                return count(*millis) + (wanted - below) / here;
-            }
-            below += here;
-        }
-        0.0
-    }
-}
-
 struct Scene<'a> {
     stage: &'a Stage,
     server: &'a Child,
@@ -316,16 +290,6 @@ fn float(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_lie_within_their_millisecond() {
-        let mut times = Millis::default();
-        assert!(times.quantile(990).abs() < f64::EPSILON);
-        (0..50).for_each(|_| times.record(1));
-        (0..50).for_each(|_| times.record(3));
-        let near = |per_mille, wanted: f64| (times.quantile(per_mille) - wanted).abs() < 1e-9;
-        assert!(near(250, 1.5) && near(500, 2.0) && near(750, 3.5) && near(1000, 4.0));
-    }
 
     #[test]
     fn the_guests_are_components() {

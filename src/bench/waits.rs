@@ -65,7 +65,7 @@ impl Poll {
         if answer.status != 200 {
             bail!("expected 200, got {}", answer.excerpt());
         }
-        self.tag = answer.header("etag").context("no ETag")?.to_owned();
+        answer.header("etag").context("no ETag")?.clone_into(&mut self.tag);
         Ok(())
     }
 }

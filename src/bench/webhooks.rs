@@ -2,8 +2,8 @@
 //! what subscriptions cost while nothing happens.
 //!
 //! The receiver is as cheap as it can be, and in the bench's own process. Latency is counted from the
-//! event's `created_at`, which the commit takes before its fsync, in whole milliseconds: at most a
-//! millisecond and the commit itself are charged too much.
+//! event's `created_at`, which the commit takes before its fsync, in whole milliseconds between which
+//! quantiles are interpolated: at most a millisecond and the commit itself are charged too much.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kabar_core::clock::Clock;
 use kabar_core::domain::time::Bound;
@@ -26,10 +26,10 @@ use tokio_util::task::TaskTracker;
 
 use super::Bench;
 use super::child::Child;
-use super::histogram::Histogram;
 use super::load::{Drain, LONGEST, Load};
+use super::millis::Millis;
 use super::paced::Paced;
-use super::report::{Figure, Goal, millis};
+use super::report::{Figure, Goal};
 use super::seed::Seat;
 use super::sends::{Origin, inbound};
 use super::stage::Stage;
@@ -48,26 +48,38 @@ const QUIET: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(1);
 const MEGABYTE: f64 = 1e6;
 
-/// A receiver that takes everything.
+/// What a receiver does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Takes everything.
+    Takes,
+    /// Answers 500.
+    Fails,
+    /// Does not answer.
+    Hangs,
+}
+
+/// A receiver of webhooks.
 struct Receiver {
     url: String,
     taken: Arc<AtomicU64>,
-    latencies: Arc<Mutex<Histogram>>,
+    latencies: Arc<Mutex<Millis>>,
 }
 
 impl Receiver {
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(manner: Manner) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        let (taken, latencies) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(Histogram::new())));
+        let (taken, latencies) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Millis>>::default());
         let clock = Arc::new(Clock::system());
         let tasks = TaskTracker::new();
         let (count, times, connections) = (taken.clone(), latencies.clone(), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _peer)) = listener.accept().await {
                 let (count, times, clock) = (count.clone(), times.clone(), clock.clone());
-                let answer =
-                    service_fn(move |request| take(request, count.clone(), times.clone(), clock.clone()));
+                let answer = service_fn(move |request| {
+                    take(request, manner, count.clone(), times.clone(), clock.clone())
+                });
                 let serving =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
                 // A server that goes away is no event here.
@@ -92,18 +104,25 @@ impl Receiver {
 
 async fn take(
     request: Request<hyper::body::Incoming>,
+    manner: Manner,
     taken: Arc<AtomicU64>,
-    latencies: Arc<Mutex<Histogram>>,
+    latencies: Arc<Mutex<Millis>>,
     clock: Arc<Clock>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if let Some(at) = committed_at(&body) {
         let took = clock.now().millis().saturating_sub(at);
-        latencies.lock().await.record(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+        latencies.lock().await.record(u64::try_from(took).unwrap_or(0));
     }
     taken.fetch_add(1, Ordering::Relaxed);
-    Ok(Response::new(Full::default()))
+    let mut answer = Response::new(Full::default());
+    match manner {
+        Manner::Takes => {}
+        Manner::Fails => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+        Manner::Hangs => std::future::pending().await,
+    }
+    Ok(answer)
 }
 
 /// The event's `created_at`, which is the first one in it.
@@ -114,9 +133,20 @@ fn committed_at(body: &[u8]) -> Option<i64> {
     Some(Bound::parse(text)?.strictly_before().millis())
 }
 
-/// All three.
+/// All of them.
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
-    latency(bench).await?;
+    let alone = latency(bench, &[]).await?;
+    let name = format!("webhooks, {PER_SECOND} events/s");
+    for (per_mille, label, goal) in [(500, "p50", 5.0), (990, "p99", 50.0)] {
+        let (name, value) = (format!("{name}: committed to received, {label}"), alone.quantile(per_mille));
+        bench.figures.push(Figure::new(&name, value, "ms", Goal::AtMost(goal)));
+    }
+    let beside = latency(bench, &[Manner::Hangs, Manner::Fails]).await?;
+    let name = format!("{name}, beside one that hangs and one that fails: p99");
+    let (before, after) = (alone.quantile(990), beside.quantile(990));
+    bench.figures.push(Figure::new(&name, after, "ms", Goal::None));
+    let moved = (after / before.max(0.001) - 1.0) * 100.0;
+    bench.figures.push(Figure::new(&format!("{name} moved by"), moved, "%", Goal::AtMost(10.0)));
     throughput(bench).await?;
     idle(bench).await
 }
@@ -144,12 +174,18 @@ async fn subscribe(stage: &Stage, server: &Child, url: &str) -> anyhow::Result<S
     Ok(format!("/v1/webhook_subscriptions/{id}"))
 }
 
-async fn latency(bench: &mut Bench) -> anyhow::Result<()> {
+/// From commit to a receiver that takes everything, while others of these manners are subscribed too.
+async fn latency(bench: &Bench, others: &[Manner]) -> anyhow::Result<Millis> {
     let (stage, seat) = set(bench).await?;
-    let (server, receiver) = (stage.server().await?, Receiver::start().await?);
+    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes).await?);
     subscribe(&stage, &server, &receiver.url).await?;
-    let name = format!("webhooks, {PER_SECOND} events/s");
-    writeln!(std::io::stderr(), "measuring: {name}")?;
+    let mut bad = Vec::new();
+    for manner in others {
+        let other = Receiver::start(*manner).await?;
+        subscribe(&stage, &server, &other.url).await?;
+        bad.push(other);
+    }
+    writeln!(std::io::stderr(), "measuring: webhooks, {PER_SECOND} events/s, beside {others:?}")?;
     let answered = Arc::<AtomicU64>::default();
     let paced = Paced {
         address: server.address,
@@ -160,22 +196,13 @@ async fn latency(bench: &mut Bench) -> anyhow::Result<()> {
     };
     paced.run(inbound(&seat)).await?;
     receiver.until(answered.load(Ordering::Relaxed)).await?;
-    let latencies = receiver.latencies.lock().await;
-    for (per_mille, label, goal) in [(500, "p50", 5.0), (990, "p99", 50.0)] {
-        let value = millis(latencies.quantile(per_mille));
-        bench.figures.push(Figure::new(
-            &format!("{name}: committed to received, {label}"),
-            value,
-            "ms",
-            Goal::AtMost(goal),
-        ));
-    }
-    server.end().await
+    server.end().await?;
+    Ok(std::mem::take(&mut *receiver.latencies.lock().await))
 }
 
 async fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
     let (stage, seat) = set(bench).await?;
-    let (server, receiver) = (stage.server().await?, Receiver::start().await?);
+    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes).await?);
     let path = subscribe(&stage, &server, &receiver.url).await?;
     change(&stage, &server, &path, r#"{"status":"paused"}"#).await?;
     let events = usize::try_from(bench.duration.as_secs())? * BACKLOG;

@@ -64,7 +64,7 @@ impl Dialect {
         let sides = condition.split_once(" = r.");
         match (self, sides) {
             (Self::Postgres, Some((column, name))) => {
-                let number = bulk.columns.iter().any(|known| *known == (name, Kind::Int));
+                let number = bulk.columns.contains(&(name, Kind::Int));
                 let kind = if number { "bigint" } else { "text" };
                 format!(
                     "{condition} AND {column} = ANY (ARRAY(SELECT wanted.{name} \

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use kabar_core::domain::run::LogLevel;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SourceMap};
 
 use super::*;
+use crate::wrap::WIT;
 use crate::{Fault, Outcome};
 
 const RANDOM: &str = r#"(import "kabar:hooks/random@1.0.0" "number" (func $number (result i64)))"#;
@@ -116,6 +119,56 @@ async fn a_sleeper_is_woken_by_the_end() {
     assert_eq!(text, "the hook took longer than 200 ms, waits for other hosts included");
     assert!(report.usage.cpu_us < 50_000, "waiting is not computing");
     assert_eq!(report.http_calls.len(), 1, "the call has happened, and is told");
+}
+
+/// A guest that sleeps by WASI, as the usual languages do.
+fn sleeping(nanos: u64) -> Bytes {
+    let parts = r#"
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
+    let body = format!("(call $block (call $after (i64.const {nanos}))) (i32.const 64)");
+    let mut core = wat::parse_str(module(parts, &body)).unwrap();
+    let mut resolve = Resolve::default();
+    let io = "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }";
+    let clocks = "package wasi:clocks@0.2.0; interface monotonic-clock { use wasi:io/poll@0.2.0.{pollable}; \
+                  subscribe-duration: func(when: u64) -> pollable; }";
+    let sleeper = "package tests:sleeper; world sleeper { import wasi:clocks/monotonic-clock@0.2.0; \
+                   include kabar:hooks/status-hook@1.0.0; }";
+    for texts in [vec![io], vec![clocks], WIT.map(|(_, text)| text).to_vec(), vec![sleeper]] {
+        let mut sources = SourceMap::new();
+        texts.iter().enumerate().for_each(|(nth, text)| sources.push_str(&format!("{nth}.wit"), *text));
+        resolve.push_group(sources.parse().map_err(|(_, error)| error).unwrap()).unwrap();
+    }
+    let packages: Vec<_> = resolve.packages.iter().map(|(id, _)| id).collect();
+    let world = resolve.select_world(&packages[3..], Some("sleeper")).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&core).unwrap().encode().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_sleeper_by_its_own_clock_is_woken_by_the_end_and_holds_up_nobody() {
+    let host = host();
+    let quick = version(&host, component("", "(i32.const 64)")).await;
+    let naps = version(&host, sleeping(1_000_000)).await;
+    assert_eq!(host.run(&naps, invocation()).await.outcome, Outcome::Succeeded);
+    let sleeps = version(&host, sleeping(3_600_000_000_000)).await;
+    let limits = Limits { wall: Duration::from_millis(200), ..Limits::default() };
+    let asleep = (0..3).map(|_| host.run(&sleeps, Invocation { limits, ..invocation() }));
+    let awake = async {
+        for _ in 0..20 {
+            let next = Invocation { organisation_id: tenant(7), plugin: "plg_quick".into(), ..invocation() };
+            assert_eq!(host.run(&quick, next).await.outcome, Outcome::Succeeded);
+        }
+    };
+    let (reports, ()) = tokio::join!(futures_util::future::join_all(asleep), awake);
+    for report in reports {
+        let (fault, text) = fault(&report);
+        assert_eq!(
+            (fault, text),
+            (Fault::Wall, "the hook took longer than 200 ms, waits for other hosts included")
+        );
+        assert!(report.usage.cpu_us < 50_000, "sleeping is not computing");
+    }
 }
 
 #[tokio::test]
