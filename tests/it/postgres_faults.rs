@@ -108,35 +108,35 @@ async fn a_commit_whose_answer_was_lost_is_there_once() {
     tenant.api.post("/v1/webhook_subscriptions", &wanted).await.is(201);
     let mut other = PgConnection::connect(&database.url()).await.unwrap();
     let (path, template) = (tenant.path("messages"), Tenant::template(&from(1)));
-    for (status, round) in [("resolved", 1_usize), ("open", 2), ("resolved", 3)] {
+    let (closed, reopened) = (("resolved", "conversation.closed"), ("open", "conversation.updated"));
+    for ((status, event), round) in [closed, reopened, closed].into_iter().zip(1_usize..) {
         let key = format!("lost-{round}");
-        let key = [("Idempotency-Key", key.as_str())];
-        let mut lost = async |ask: &mut (dyn Future<Output = Answer> + Unpin), there: String| {
-            wire.lose_answers();
-            let seen = async {
-                let seen = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
-                while !seen().fetch_one(&mut other).await.unwrap() {}
-                wire.cut();
+        let mut lost =
+            async |ask: &mut (dyn Future<Output = Answer> + Unpin), words: &[&str], there: String| {
+                wire.lose_answer_to(words);
+                let seen = async {
+                    let seen = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
+                    while !seen().fetch_one(&mut other).await.unwrap() {}
+                    wire.cut();
+                };
+                let (answer, ()) = tokio::join!(ask, patiently(seen));
+                if answer.status != 200 {
+                    come_again(&answer);
+                }
             };
-            let (answer, ()) = tokio::join!(ask, patiently(seen));
-            if answer.status != 200 {
-                come_again(&answer);
-            }
-        };
-        let sent = format!("SELECT count(*) >= {round} FROM messages WHERE direction = 'outbound'");
-        lost(&mut Box::pin(tenant.api.post_with(&path, &key, &template)), sent).await;
-        let sent = until(200, async || tenant.api.post_with(&path, &key, &template).await).await.data();
+        let there = format!("SELECT count(*) >= {round} FROM messages WHERE direction = 'outbound'");
+        let send = async || tenant.api.post_with(&path, &[("Idempotency-Key", &key)], &template).await;
+        lost(&mut Box::pin(send()), &[&key, "message.created"], there).await;
+        let sent = until(200, send).await.data();
         assert_eq!(tenant.all("messages?direction=outbound").await.len(), round, "each once");
         // No further write of this account's is needed for it to be sent and told.
         tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
         let told = receiver.until(round).await.pop().unwrap();
         assert_eq!(told.event()["data"]["message"]["id"], sent["id"]);
         let change = json!({"status": status});
-        let changed = format!(
-            "SELECT bool_and(status = '{status}') FROM conversations WHERE id = '{}'",
-            text(&rows[0]["id"])
-        );
-        lost(&mut Box::pin(tenant.patch(&conversation, &change)), changed).await;
+        let id = text(&rows[0]["id"]);
+        let there = format!("SELECT bool_and(status = '{status}') FROM conversations WHERE id = '{id}'");
+        lost(&mut Box::pin(tenant.patch(&conversation, &change)), &[event], there).await;
         let now = until(200, async || tenant.patch(&conversation, &change).await).await.data();
         assert_eq!((&now["status"], tenant.get(&conversation).await.data()), (&json!(status), now.clone()));
     }

@@ -5,6 +5,8 @@
 //! and published; after a failed commit, which may have been written all the same, the ledger is loaded
 //! afresh: at once, or as soon as the store can be reached, and in any case before it commits again.
 
+mod doubt;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,13 +21,12 @@ use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
 use kabar_core::store::{Activation, CycleCommit, IdempotencyRecord, StoreError};
-use ractor::ActorRef;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::facts::Index;
 use super::matters::{is_outdated, moves_of, weight};
-use super::{AccountMessage, Verdict, Work};
+use super::{Verdict, Work};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::resident::Resident;
 use crate::sender::{SenderMessage, SenderSeat};
@@ -37,8 +38,6 @@ const ITEMS_MAX: usize = 1000;
 /// The longest that a commit waits for the account clock; behind a clock that was set back by more,
 /// the account clock runs ahead instead, one millisecond a commit.
 const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Pause before a store that could not be reached is asked again.
-const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 /// What a ledger is opened with.
 pub(crate) struct LedgerParts {
@@ -167,40 +166,6 @@ impl Ledger {
         !self.queue.is_empty()
     }
 
-    /// Whether memory may be behind the store, because a commit failed.
-    pub(super) const fn is_in_doubt(&self) -> bool {
-        self.reload && !self.fenced
-    }
-
-    /// Finds out what has become of a commit that failed: whoever reads or sends must not wait for the next
-    /// command to learn of it.
-    async fn recover(&mut self) {
-        if self.is_in_doubt()
-            && let Err(error) = self.load().await
-        {
-            self.note_failure(&error);
-        }
-    }
-
-    /// Has the actor look again after a while, unless it will anyway.
-    pub(super) fn look_again(&mut self, myself: ActorRef<AccountMessage>) {
-        if std::mem::replace(&mut self.looks_again, true) {
-            return;
-        }
-        let stopping = self.ground().stopping.clone();
-        self.ground().tasks.spawn(async move {
-            // Not by the clock: it is the store that is spared, not a promise that is kept.
-            if tokio::time::timeout(LOAD_RETRY, stopping.cancelled()).await.is_err() {
-                let _gone = myself.cast(AccountMessage::LookAgain);
-            }
-        });
-    }
-
-    /// It is time to look again.
-    pub(super) const fn looks(&mut self) {
-        self.looks_again = false;
-    }
-
     /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
     /// command by command.
     async fn carry_out(&mut self, batch: Vec<Work>) -> Vec<Work> {
@@ -270,31 +235,6 @@ impl Ledger {
         };
         known.tell(&mut facts);
         Ok(facts)
-    }
-
-    async fn load(&mut self) -> Result<(), StoreError> {
-        let number = self.parts.slot.account().number;
-        let (node, most) = (self.ground().cluster.node(), self.ground().options.resident_conversations);
-        let activation = self.ground().store.activate(number, node, most).await?;
-        let activation =
-            activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
-        let known = self.parts.resident.view().sequence;
-        self.parts.epoch = activation.epoch;
-        self.parts.has_parked = activation.has_parked;
-        self.parts.resident.note_load(self.ground().clock.now());
-        self.parts.slot.set_account(activation.account.clone());
-        self.parts.resident.publish(view_of(&activation));
-        self.index_threads();
-        self.reload = false;
-        // A commit that seemed to fail may have been written: nobody has heard of it.
-        if activation.has_pending {
-            self.sender.ring(SenderMessage::Reload).await;
-        }
-        if activation.sequence > known {
-            let couriers = &self.ground().couriers;
-            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all());
-        }
-        Ok(())
     }
 
     /// The instant of the next commit: now, but later than the commit before it.

@@ -1,7 +1,7 @@
-//! A wire between kabar and PostgreSQL, on which the answers to commits can be lost.
+//! A wire between kabar and PostgreSQL, on which the answer to one statement can be lost.
 //!
-//! A commit is one statement. Its connection is known by the statement's text; what is asked before that
-//! statement is carried out (its plan, on a new connection) is still answered.
+//! The statement is known by words among the values that are bound to it. What is asked before it is
+//! carried out (its plan, on a new connection), and whatever others ask, is answered.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,19 +12,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// How the text of a commit begins.
-const COMMIT: &[u8] = b"WITH passed AS";
 /// The message that carries a statement out begins with this (PostgreSQL's protocol, "Bind").
 const BIND: u8 = b'B';
-/// Bytes carried at a time.
-const PART: usize = 65_536;
+/// Bytes carried at a time: more than any statement here.
+const PART: usize = 1 << 20;
 
 #[derive(Default)]
 struct State {
-    /// Answers are read and go nowhere.
-    deaf: AtomicBool,
+    /// Whoever says all of these hears nothing any more; nobody while there are none.
+    words: Mutex<Vec<String>>,
     /// Ends the connections there are.
     cut: Mutex<CancellationToken>,
+}
+
+impl State {
+    fn is_meant(&self, part: &[u8]) -> bool {
+        let words = self.words.lock().unwrap();
+        let said = |word: &String| part.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        part.first() == Some(&BIND) && !words.is_empty() && words.iter().all(said)
+    }
 }
 
 /// See the module. It ends with this value.
@@ -57,24 +63,22 @@ impl WireTap {
         self.address.port()
     }
 
-    /// Commits still arrive, and nobody learns of it.
-    pub(crate) fn lose_answers(&self) {
-        self.state.deaf.store(true, Ordering::SeqCst);
+    /// A statement with all of these words still arrives, and nobody learns of it.
+    pub(crate) fn lose_answer_to(&self, words: &[&str]) {
+        *self.state.words.lock().unwrap() = words.iter().map(ToString::to_string).collect();
     }
 
     /// Ends every connection; those that come are whole again.
     pub(crate) fn cut(&self) {
-        let old = std::mem::take(&mut *self.state.cut.lock().unwrap());
-        self.state.deaf.store(false, Ordering::SeqCst);
-        old.cancel();
+        self.lose_answer_to(&[]);
+        std::mem::take(&mut *self.state.cut.lock().unwrap()).cancel();
     }
 }
 
 async fn carry(near: TcpStream, port: u16, state: &State) -> std::io::Result<()> {
     let far = TcpStream::connect(("127.0.0.1", port)).await?;
     let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
-    // Whether this connection commits, and whether what it is answered is lost.
-    let (mut commits, lost) = (false, AtomicBool::new(false));
+    let lost = AtomicBool::new(false);
     let there = async {
         let mut part = vec![0; PART];
         loop {
@@ -82,8 +86,7 @@ async fn carry(near: TcpStream, port: u16, state: &State) -> std::io::Result<()>
             if read == 0 {
                 return Ok(());
             }
-            commits |= part[..read].windows(COMMIT.len()).any(|words| words == COMMIT);
-            if commits && part[0] == BIND && state.deaf.load(Ordering::SeqCst) {
+            if state.is_meant(&part[..read]) {
                 lost.store(true, Ordering::SeqCst);
             }
             takes.write_all(&part[..read]).await?;

@@ -1,0 +1,79 @@
+//! After a commit that failed: it may have been written all the same, and memory must learn of it.
+//!
+//! Invariant: whoever reads, sends or brings events need not wait for the next command to learn what is
+//! durable; the store is asked at once, and again until it answers.
+
+use std::time::Duration;
+
+use kabar_core::domain::event::EventTypes;
+use kabar_core::store::StoreError;
+use ractor::ActorRef;
+
+use super::{Ledger, view_of};
+use crate::account::AccountMessage;
+use crate::sender::SenderMessage;
+
+/// Pause before a store that could not be reached is asked again.
+const LOAD_RETRY: Duration = Duration::from_secs(1);
+
+impl Ledger {
+    /// Whether memory may be behind the store, because a commit failed.
+    pub(in crate::account) const fn is_in_doubt(&self) -> bool {
+        self.reload && !self.fenced
+    }
+
+    /// Finds out what has become of a commit that failed, unless the store could not be reached just now.
+    pub(super) async fn recover(&mut self) {
+        if self.is_in_doubt()
+            && !self.looks_again
+            && let Err(error) = self.load().await
+        {
+            self.note_failure(&error);
+        }
+    }
+
+    /// Has the actor look again after a while, unless it will anyway.
+    pub(in crate::account) fn look_again(&mut self, myself: ActorRef<AccountMessage>) {
+        if std::mem::replace(&mut self.looks_again, true) {
+            return;
+        }
+        let stopping = self.ground().stopping.clone();
+        self.ground().tasks.spawn(async move {
+            // Not by the clock: it is the store that is spared, not a promise that is kept.
+            if tokio::time::timeout(LOAD_RETRY, stopping.cancelled()).await.is_err() {
+                let _gone = myself.cast(AccountMessage::LookAgain);
+            }
+        });
+    }
+
+    /// It is time to look again.
+    pub(in crate::account) const fn looks(&mut self) {
+        self.looks_again = false;
+    }
+
+    /// Loads the account afresh.
+    pub(super) async fn load(&mut self) -> Result<(), StoreError> {
+        let number = self.parts.slot.account().number;
+        let (node, most) = (self.ground().cluster.node(), self.ground().options.resident_conversations);
+        let activation = self.ground().store.activate(number, node, most).await?;
+        let activation =
+            activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
+        let known = self.parts.resident.view().sequence;
+        self.parts.epoch = activation.epoch;
+        self.parts.has_parked = activation.has_parked;
+        self.parts.resident.note_load(self.ground().clock.now());
+        self.parts.slot.set_account(activation.account.clone());
+        self.parts.resident.publish(view_of(&activation));
+        self.index_threads();
+        self.reload = false;
+        // A commit that seemed to fail may have been written: nobody has heard of it.
+        if activation.has_pending {
+            self.sender.ring(SenderMessage::Reload).await;
+        }
+        if activation.sequence > known {
+            let couriers = &self.ground().couriers;
+            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all());
+        }
+        Ok(())
+    }
+}
