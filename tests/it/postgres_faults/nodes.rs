@@ -3,31 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use kabar::simulate::{Gate, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
-use kabar_core::domain::account::{PhoneNumberId, Secret};
-use kabar_core::domain::phone::Phone;
+use kabar::simulate::{Gate, Mischief};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::load::come_again;
+use crate::harness::lives::patient_whatsapp;
+use crate::harness::nodes::node;
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::{APP_SECRET, Answer, Business, Child, Tenant, TestServer, from, patiently, text};
+use crate::harness::{Answer, Business, Child, Tenant, TestServer, from, patiently, text};
 
 const LEASE_SECONDS: &str = "2";
-
-async fn node(database: &Postgres) -> TestServer {
-    let url = database.url();
-    TestServer::shaped(|options| {
-        options.node = true;
-        options.set("KABAR_DATABASE_URL", &url);
-        options.set("KABAR_CLUSTER__LEASE_SECONDS", LEASE_SECONDS);
-    })
-    .await
-}
 
 /// The answer once it is 200; until then the node asks to come again.
 async fn read(tenant: &Tenant, tail: &str) -> Answer {
@@ -65,7 +51,7 @@ async fn refused(tenant: &Tenant, tail: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_database_is_away_serves_no_longer_than_its_lease() {
     let mut database = Postgres::fresh().await;
-    let server = node(&database).await;
+    let server = node(&database.url(), None, &[]).await;
     let tenant = server.tenant().await;
     tenant.inbox(2).await;
     let page = tenant.get("conversations").await;
@@ -114,7 +100,7 @@ async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, rounds: &Ato
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_whose_database_comes_and_goes_never_show_a_stale_page() {
     let mut database = Postgres::fresh().await;
-    let (one, two) = (node(&database).await, node(&database).await);
+    let (one, two) = (node(&database.url(), None, &[]).await, node(&database.url(), None, &[]).await);
     let here = one.tenant().await;
     let there = heard_of(&two, &here).await;
     let rows = here.inbox(1).await;
@@ -165,31 +151,12 @@ async fn process(database: &Postgres, folder: &std::path::Path, at: SocketAddr, 
     Child::start_at(at, folder, &database.url(), graph, &settings).await
 }
 
-/// A WhatsApp that posts to this address, and reports at once.
-async fn whatsapp(at: SocketAddr, tasks: &TaskTracker, stop: &CancellationToken) -> Simulator {
-    let mut options =
-        SimulatorOptions::new(&format!("http://{at}/webhooks/whatsapp"), Secret::new(APP_SECRET));
-    options.status_delay = StatusDelays::NONE;
-    options.webhook_retry.first = Duration::from_millis(10);
-    options.webhook_retry.longest = Duration::from_millis(50);
-    options.webhook_retry.attempts = 100_000;
-    options.numbers = vec![SimulatedNumber {
-        phone_number_id: PhoneNumberId::parse("100200300400999").unwrap(),
-        phone: Phone::parse("+12025550999").unwrap(),
-        waba_id: "102290129340398".into(),
-    }];
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Simulator::start(listener, options, tasks, stop.clone()).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let database = Postgres::fresh().await;
     let folder = tempfile::tempdir().unwrap();
     let (dying, surviving) = (Child::lasting_address(), Child::lasting_address());
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let _stop = stop.clone().drop_guard();
-    let simulator = whatsapp(surviving, &tasks, &stop).await;
+    let (simulator, _whatsapp) = patient_whatsapp(surviving, Mischief::default()).await;
     let graph = simulator.base_url();
     let one = process(&database, folder.path(), dying, &graph).await;
     let two = process(&database, folder.path(), surviving, &graph).await;

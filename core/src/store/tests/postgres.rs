@@ -42,6 +42,13 @@ async fn connections_that_died_while_idle_fail_nobody() {
     store.close().await;
 }
 
+/// Returns once a write waits for a lock.
+async fn until_waiting(other: &mut PgConnection) {
+    while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut *other).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through() {
     let (store, guard, mut other) = named().await;
@@ -51,9 +58,7 @@ async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through
     let contact = contact(1);
     let commit = owner.cycle(Writes::default().contact(&contact).0);
     let cutting = async {
-        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut other).await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until_waiting(&mut other).await;
         cut(&guard, &mut other).await
     };
     let (failed, _) = tokio::join!(store.commit(commit.clone()), cutting);
@@ -78,9 +83,7 @@ async fn a_write_whose_connection_broke_is_written_once() {
     let contact = contact(1);
     let commit = owner.cycle(Writes::default().contact(&contact).0);
     let cutting = async {
-        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut other).await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until_waiting(&mut other).await;
         assert!(cut(&guard, &mut other).await >= 1);
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     };
