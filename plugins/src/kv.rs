@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kabar_core::domain::kv::{Kv, KvReads, KvWrite, counter};
+use kabar_core::domain::kv::{Kv, KvReads, KvWrite};
 
 /// Bytes of a key.
 const KEY_BYTES_MAX: usize = 512;
@@ -93,13 +93,12 @@ impl Overlay {
 
     pub(crate) fn add(&mut self, key: &str, by: i64) -> Result<(), KvRefused> {
         let key = valid(key)?;
-        if self.current.get(&key).is_some_and(|value| counter(value).is_none()) {
+        let mut sum = self.current.clone();
+        let Some(total) = sum.add(key.clone(), by) else {
             // Whoever hears that it is no number has looked.
             self.look(&key);
             return Err(KvRefused::NotANumber);
-        }
-        let mut sum = self.current.clone();
-        let Some(total) = sum.add(key.clone(), by) else { return Err(KvRefused::NotANumber) };
+        };
         if sum.bytes() > self.bytes_max && sum.bytes() > self.current.bytes() {
             return Err(KvRefused::Quota);
         }
