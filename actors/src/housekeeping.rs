@@ -7,10 +7,12 @@ use kabar_core::store::PurgeAges;
 
 use crate::accounts::Accounts;
 
-/// Pause while there is nothing to forget.
+/// From the start of one look for old rows to that of the next, once nothing is left; what grew old
+/// meanwhile is never overlooked for longer.
 const ROUND_EVERY: Duration = Duration::from_mins(10);
-/// Pause between two steps, so that other writers go first.
-const STEP_EVERY: Duration = Duration::from_millis(50);
+/// Pause between two steps, so that other writers go first; it spares the database, so the machine's
+/// time counts.
+const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 impl Accounts {
     /// Purges until shutdown.
@@ -18,18 +20,20 @@ impl Accounts {
         let ground = self.ground();
         let ages = PurgeAges { events: ground.options.event_retention, ..PurgeAges::default() };
         loop {
-            let removed = ground.store.purge(ground.clock.now(), &ages).await;
-            let pause = match removed {
-                Ok(0) => ROUND_EVERY,
-                Ok(_) => STEP_EVERY,
-                Err(error) => {
-                    tracing::warn!(error = cause(&error), "old rows not purged");
-                    ROUND_EVERY
+            let began = ground.clock.now();
+            let removed = ground.store.purge(began, &ages).await;
+            let pause = async {
+                match removed {
+                    Ok(1..) => tokio::time::sleep(STEP_PAUSE).await,
+                    Ok(0) => ground.clock.wait_until(began.plus(ROUND_EVERY)).await,
+                    Err(error) => {
+                        tracing::warn!(error = cause(&error), "old rows not purged");
+                        ground.clock.wait_until(began.plus(ROUND_EVERY)).await;
+                    }
                 }
             };
-            tokio::select! {
-                () = ground.clock.wait_until(ground.clock.now().plus(pause)) => {}
-                () = ground.stopping.cancelled() => return,
+            if ground.stopping.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }

@@ -176,12 +176,13 @@ impl Accounts {
 
     /// Drops idle accounts and expired pages, until shutdown.
     pub(super) async fn sweep(&self) {
+        let mut began = self.0.clock.now();
         loop {
-            let next = self.0.clock.now().plus(SWEEP_EVERY);
             tokio::select! {
-                () = self.0.clock.wait_until(next) => {}
+                () = self.0.clock.wait_until(began.plus(SWEEP_EVERY)) => {}
                 () = self.0.stopping.cancelled() => return,
             }
+            began = self.0.clock.now();
             let mut resident = 0_i64;
             for slot in self.0.directory.slots() {
                 if let Some(found) = slot.resident() {
