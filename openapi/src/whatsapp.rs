@@ -45,6 +45,20 @@ code_list! {
 #[derive(Debug, Clone)]
 pub struct WhatsAppApi(pub Arc<App>);
 
+/// What a webhook has for one account.
+struct Share {
+    slot: Arc<AccountSlot>,
+    group: AccountGroup,
+}
+
+/// What has become of it.
+enum Outcome {
+    /// It is durable.
+    Taken,
+    /// The node at this address serves the account.
+    Away(Arc<str>, Share),
+}
+
 #[OpenApi(tag = "Tag::WhatsApp")]
 impl WhatsAppApi {
     /// Prove that this is your server
@@ -152,36 +166,59 @@ impl WhatsAppApi {
                 tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;
             };
-            Some(async move { (self.ingest(&slot, group).await, slot) })
+            Some(self.ingest(Share { slot, group }))
         });
-        let mut away: BTreeMap<Arc<str>, Vec<Arc<AccountSlot>>> = BTreeMap::new();
-        for (outcome, slot) in join_all(commands).await {
-            match outcome {
-                Ok(Place::Here) => {}
-                Ok(Place::There(address)) if meant.is_none() => away.entry(address).or_default().push(slot),
-                Ok(Place::There(_)) => return Err(Unavailable::Elsewhere.into()),
-                Err(refused) => return Err(refused),
+        let mut away: BTreeMap<Arc<str>, Vec<Share>> = BTreeMap::new();
+        for outcome in join_all(commands).await {
+            match outcome? {
+                Outcome::Taken => {}
+                Outcome::Away(address, share) if meant.is_none() => {
+                    away.entry(address).or_default().push(share);
+                }
+                Outcome::Away(..) => return Err(Unavailable::Elsewhere.into()),
             }
         }
-        let passed = away.iter().map(|(address, slots)| hand_on(&self.0, body, address, slots));
+        let passed = away.into_iter().map(|(address, shares)| self.pass_on(body, address, shares));
         join_all(passed).await.into_iter().collect()
     }
 
+    /// Has the node at `address` take in what it serves; where that node is no more, looks once who has
+    /// come after it.
+    async fn pass_on(&self, body: &SignedBody, address: Arc<str>, shares: Vec<Share>) -> Result<(), ApiError> {
+        if hand_on(&self.0, body, &address, shares.iter().map(|share| &share.slot)).await {
+            return Ok(());
+        }
+        for share in shares {
+            let taken = match self.ingest(share).await? {
+                Outcome::Taken => true,
+                Outcome::Away(next, share) => {
+                    next != address && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
+                }
+            };
+            if !taken {
+                self.0.metrics.forward_failures.inc();
+                return Err(Unavailable::Elsewhere.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Has an account take its items in, or says which node serves it.
-    async fn ingest(&self, slot: &Arc<AccountSlot>, group: AccountGroup) -> Result<Place, ApiError> {
+    async fn ingest(&self, share: Share) -> Result<Outcome, ApiError> {
+        let Share { slot, group } = share;
         if self.0.accounts.is_clustered()
-            && let Place::There(address) = self.0.accounts.place(slot).await?
+            && let Place::There(address) = self.0.accounts.place(&slot).await?
         {
-            return Ok(Place::There(address));
+            return Ok(Outcome::Away(address, Share { slot, group }));
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
-        let taken = self.0.accounts.execute(slot, Command::Ingest(group.items), None).await;
+        let taken = self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await;
         // Either is a 503, so that WhatsApp tries again; a crash too.
         taken.map_err(|unavailable| match ApiError::from(unavailable) {
             told if told.retry_after_s().is_some() => told,
             _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
         })??;
-        Ok(Place::Here)
+        Ok(Outcome::Taken)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Invariants: only who has a valid key, or the operator's token, has a request handed on; the node that
 //! serves the account takes it off the budget and answers, and its answer passes unchanged; a request
-//! that was handed on once is never handed on again: a node that cannot serve it says so (421), and the
-//! one that asked it looks anew.
+//! that was handed on once is never handed on again: a node that cannot serve it says so (421) or is not
+//! there, and the one that asked it looks anew.
 
 use std::sync::Arc;
 
@@ -45,7 +45,8 @@ impl FrontDoor {
             slot.forget_elsewhere();
             return Ok(Some(Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()));
         }
-        let body = if request.method() == Method::GET {
+        let reads = request.method() == Method::GET;
+        let body = if reads {
             // Has no meaning, and is not read.
             Bytes::new()
         } else {
@@ -58,21 +59,26 @@ impl FrontDoor {
         let method = if visit.head_only { Method::HEAD } else { request.method().clone() };
         let onward = Onward { method, target, headers, body: body.clone() };
         for _ in 0..NODES_MAX {
-            match self.app.forwarder.send(&address, onward.clone()).await {
-                Ok(answer) if answer.status == StatusCode::MISDIRECTED_REQUEST => {}
+            let is_there = match self.app.forwarder.send(&address, onward.clone()).await {
+                Ok(answer) if answer.status == StatusCode::MISDIRECTED_REQUEST => true,
                 Ok(answer) => {
                     self.app.metrics.forwards.inc();
                     return Ok(Some(passed_on(answer, self.app.stopping.clone())));
                 }
                 Err(error) => {
-                    self.app.metrics.forward_failures.inc();
                     tracing::warn!(%address, error = cause(&error), "request not handed on");
-                    slot.forget_elsewhere();
-                    return Err(unreached(&error));
+                    if matches!(error, ForwardError::Unanswered(_)) && !reads {
+                        self.app.metrics.forward_failures.inc();
+                        slot.forget_elsewhere();
+                        return Err(unanswered());
+                    }
+                    false
                 }
-            }
+            };
             slot.forget_elsewhere();
             match self.app.accounts.place(&slot).await? {
+                // It died a moment ago, and its lease is not over.
+                Place::There(next) if !is_there && next == address => break,
                 Place::There(next) => address = next,
                 Place::Here => {
                     request.set_body(Body::from_bytes(body));
@@ -129,15 +135,9 @@ fn moving() -> ApiError {
     ApiError::from(kabar_actors::Unavailable::Elsewhere)
 }
 
-/// What a client is told of a node that did not answer.
-fn unreached(error: &ForwardError) -> ApiError {
-    match error {
-        ForwardError::Unreached(_) => moving(),
-        // It may have been carried out; with an Idempotency-Key it can be sent again all the same.
-        ForwardError::Unanswered(_) => {
-            ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
-        }
-    }
+/// It may have been carried out; with an Idempotency-Key it can be sent again all the same.
+fn unanswered() -> ApiError {
+    ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Webhooks whose accounts other nodes serve.
 //!
 //! Invariant: a webhook is handed on as it came, signed by whoever signed it, with the accounts that are
-//! meant; anything but 200 from there is a 503 here, so that WhatsApp sends it again.
+//! meant; it is taken there only if the answer is 200.
 
 use std::sync::Arc;
 
-use kabar_actors::{AccountSlot, Unavailable};
+use kabar_actors::AccountSlot;
 use kabar_core::cause::cause;
 use kabar_core::forward::Onward;
 use kabar_core::meta::signature;
@@ -15,17 +15,18 @@ use poem::http::{Method, StatusCode};
 use super::INGRESS;
 use super::signed::SignedBody;
 use crate::app::App;
-use crate::error::ApiError;
 use crate::front_door::elsewhere::FORWARDED;
 
-/// Hands a webhook to the node at `address`, for these accounts.
-pub(super) async fn hand_on(
+/// Hands a webhook to the node at `address`, for these accounts; says whether it was taken there. If not,
+/// where they are served is to be found out anew.
+pub(super) async fn hand_on<'a>(
     app: &App,
     body: &SignedBody,
     address: &str,
-    slots: &[Arc<AccountSlot>],
-) -> Result<(), ApiError> {
-    let names: Vec<String> = slots.iter().map(|slot| slot.account().phone_number_id.to_string()).collect();
+    slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,
+) -> bool {
+    let names: Vec<String> =
+        slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
     let onward = Onward {
         method: Method::POST,
         target: INGRESS,
@@ -35,16 +36,15 @@ pub(super) async fn hand_on(
     match app.forwarder.send(address, onward).await {
         Ok(answer) if answer.status == StatusCode::OK => {
             app.metrics.forwards.inc();
-            return Ok(());
+            return true;
         }
         Ok(answer) => tracing::warn!(%address, status = answer.status.as_u16(), "webhook not taken there"),
         Err(error) => tracing::warn!(%address, error = cause(&error), "webhook not handed on"),
     }
-    app.metrics.forward_failures.inc();
     for slot in slots {
         slot.forget_elsewhere();
     }
-    Err(Unavailable::Elsewhere.into())
+    false
 }
 
 fn headers(signature: Option<&str>, names: &str) -> HeaderMap {
