@@ -8,6 +8,8 @@
 mod baseline;
 mod child;
 mod histogram;
+mod hook_guests;
+mod hook_neighbours;
 mod hook_runs;
 mod hooks;
 mod ingress;
@@ -15,6 +17,7 @@ mod load;
 mod millis;
 mod paced;
 mod polls;
+mod receiver;
 mod report;
 mod seed;
 mod sends;
@@ -59,6 +62,8 @@ enum Scene {
     Hooks,
     /// Events to hooks: runs with their commits, and how soon they begin.
     HookRuns,
+    /// A hook beside another tenant's that computes all the time.
+    HookNeighbours,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -161,6 +166,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::HookRuns) {
         hook_runs::play(&mut bench).await?;
+    }
+    if wanted(Scene::HookNeighbours) {
+        hook_neighbours::play(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;

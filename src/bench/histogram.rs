@@ -18,6 +18,12 @@ pub(super) struct Histogram {
     longest: Duration,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Histogram {
     pub(super) fn new() -> Self {
         let buckets = usize::try_from(SUB_BUCKETS * (DOUBLINGS + 1)).unwrap_or(0);

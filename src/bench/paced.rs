@@ -27,7 +27,14 @@ pub(super) struct Paced {
 }
 
 /// Makes the nth request.
-type Make = dyn Fn(u64) -> Bytes + Send + Sync;
+pub(super) type Make = dyn Fn(u64) -> Bytes + Send + Sync;
+
+/// These requests, in order; not to be asked for more.
+pub(super) fn nth(requests: Vec<Bytes>) -> Arc<Make> {
+    Arc::new(move |nth| {
+        usize::try_from(nth).ok().and_then(|nth| requests.get(nth)).cloned().unwrap_or_default()
+    })
+}
 
 impl Paced {
     /// Makes the requests on a thread of its own; every answer must have status 200.

@@ -5,30 +5,23 @@
 //! event's `created_at`, which the commit takes before its fsync, in whole milliseconds between which
 //! quantiles are interpolated: at most a millisecond and the commit itself are charged too much.
 
-use std::convert::Infallible;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use kabar_core::clock::Clock;
 use kabar_core::domain::time::Bound;
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
 
 use super::Bench;
 use super::child::Child;
 use super::load::{Drain, LONGEST, Load};
 use super::millis::Millis;
 use super::paced::Paced;
+use super::receiver::{Look, Manner, Receiver};
 use super::report::{Figure, Goal};
 use super::seed::Seat;
 use super::sends::{Origin, inbound};
@@ -44,86 +37,7 @@ const IDLE_ACCOUNTS: u32 = 100;
 const IDLE_SUBSCRIPTIONS: usize = 1_000;
 /// How long nothing happens while statements are counted.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long the last ones may take.
-const PATIENCE: Duration = Duration::from_mins(1);
 const MEGABYTE: f64 = 1e6;
-
-/// What a receiver does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Takes everything.
-    Takes,
-    /// Answers 500.
-    Fails,
-    /// Does not answer.
-    Hangs,
-}
-
-/// A receiver of webhooks.
-struct Receiver {
-    url: String,
-    taken: Arc<AtomicU64>,
-    latencies: Arc<Mutex<Millis>>,
-}
-
-impl Receiver {
-    async fn start(manner: Manner) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/", listener.local_addr()?);
-        let (taken, latencies) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Millis>>::default());
-        let clock = Arc::new(Clock::system());
-        let tasks = TaskTracker::new();
-        let (count, times, connections) = (taken.clone(), latencies.clone(), tasks.clone());
-        tasks.spawn(async move {
-            while let Ok((stream, _peer)) = listener.accept().await {
-                let (count, times, clock) = (count.clone(), times.clone(), clock.clone());
-                let answer = service_fn(move |request| {
-                    take(request, manner, count.clone(), times.clone(), clock.clone())
-                });
-                let serving =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                // A server that goes away is no event here.
-                connections.spawn(async move { serving.await.ok() });
-            }
-        });
-        Ok(Self { url, taken, latencies })
-    }
-
-    /// Returns when so many have been taken.
-    async fn until(&self, events: u64) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        while self.taken.load(Ordering::Relaxed) < events {
-            if begun.elapsed() > PATIENCE {
-                bail!("{} of {events} events came", self.taken.load(Ordering::Relaxed));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
-    }
-}
-
-async fn take(
-    request: Request<hyper::body::Incoming>,
-    manner: Manner,
-    taken: Arc<AtomicU64>,
-    latencies: Arc<Mutex<Millis>>,
-    clock: Arc<Clock>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body =
-        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    if let Some(at) = committed_at(&body) {
-        let took = clock.now().millis().saturating_sub(at);
-        latencies.lock().await.record(u64::try_from(took).unwrap_or(0));
-    }
-    taken.fetch_add(1, Ordering::Relaxed);
-    let mut answer = Response::new(Full::default());
-    match manner {
-        Manner::Takes => {}
-        Manner::Fails => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-        Manner::Hangs => std::future::pending().await,
-    }
-    Ok(answer)
-}
 
 /// The event's `created_at`, which is the first one in it.
 fn committed_at(body: &[u8]) -> Option<i64> {
@@ -131,6 +45,19 @@ fn committed_at(body: &[u8]) -> Option<i64> {
     let (_, rest) = body.split_once(r#""created_at":""#)?;
     let (text, _) = rest.split_once('"')?;
     Some(Bound::parse(text)?.strictly_before().millis())
+}
+
+/// Notes how long ago each event was committed.
+fn timed() -> (Arc<Mutex<Millis>>, Arc<Look>) {
+    let (times, clock) = (Arc::<Mutex<Millis>>::default(), Clock::system());
+    let noted = times.clone();
+    let look = move |body: &[u8]| {
+        if let Some(at) = committed_at(body) {
+            let took = clock.now().millis().saturating_sub(at);
+            noted.lock().unwrap_or_else(PoisonError::into_inner).record(u64::try_from(took).unwrap_or(0));
+        }
+    };
+    (times, Arc::new(look))
 }
 
 /// All of them.
@@ -182,11 +109,12 @@ async fn subscribe(stage: &Stage, server: &Child, url: &str) -> anyhow::Result<S
 /// From commit to a receiver that takes everything, while others of these manners are subscribed too.
 async fn latency(bench: &Bench, others: &[Manner]) -> anyhow::Result<Millis> {
     let (stage, seat) = set(bench).await?;
-    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes).await?);
+    let (times, look) = timed();
+    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes, look).await?);
     subscribe(&stage, &server, &receiver.url).await?;
     let mut bad = Vec::new();
     for manner in others {
-        let other = Receiver::start(*manner).await?;
+        let other = Receiver::start(*manner, Arc::new(|_| ())).await?;
         subscribe(&stage, &server, &other.url).await?;
         bad.push(other);
     }
@@ -202,12 +130,13 @@ async fn latency(bench: &Bench, others: &[Manner]) -> anyhow::Result<Millis> {
     paced.run(inbound(&seat)).await?;
     receiver.until(answered.load(Ordering::Relaxed)).await?;
     server.end().await?;
-    Ok(std::mem::take(&mut *receiver.latencies.lock().await))
+    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *times))
 }
 
 async fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
     let (stage, seat) = set(bench).await?;
-    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes).await?);
+    let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes, Arc::new(|_| ())).await?);
     let path = subscribe(&stage, &server, &receiver.url).await?;
     change(&stage, &server, &path, r#"{"status":"paused"}"#).await?;
     let events = usize::try_from(bench.duration.as_secs())? * BACKLOG;

@@ -136,7 +136,8 @@ async fn one_that_burns_its_time_holds_up_nobody_else() {
         innocent.hears(&from(n), "hi").await;
     }
     calm.until("succeeded", 30).await;
-    let burnt = burning.until("failed", 10).await;
+    // It gives way to everything else on the machine, and gets on all the same.
+    let burnt = burning.until("failed", 2).await;
     let error = burnt.iter().find_map(|run| run["error"].as_str()).unwrap();
     assert!(error.starts_with("cpu_limit"), "{error}");
 }
