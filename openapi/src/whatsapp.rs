@@ -184,7 +184,12 @@ impl WhatsAppApi {
 
     /// Has the node at `address` take in what it serves; where that node is no more, looks once who has
     /// come after it.
-    async fn pass_on(&self, body: &SignedBody, address: Arc<str>, shares: Vec<Share>) -> Result<(), ApiError> {
+    async fn pass_on(
+        &self,
+        body: &SignedBody,
+        address: Arc<str>,
+        shares: Vec<Share>,
+    ) -> Result<(), ApiError> {
         if hand_on(&self.0, body, &address, shares.iter().map(|share| &share.slot)).await {
             return Ok(());
         }

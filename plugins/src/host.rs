@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
 use crate::compile::compile;
+use crate::courtesy::Courtesy;
 use crate::guest::Guest;
 use crate::inspect;
 use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
@@ -127,6 +128,7 @@ pub struct Host {
     pulse: Pulse,
     runs: Arc<Turns>,
     bench: Arc<Turns>,
+    courtesy: Arc<Courtesy>,
     compilations: Arc<Turns>,
     /// Plugins whose last run computed for long.
     long: Mutex<HashSet<Arc<str>>>,
@@ -150,6 +152,7 @@ impl Host {
             pulse: Pulse::start(engine).map_err(no_thread)?,
             runs: Turns::new(options.runs_max, options.runs_per_plugin_max),
             bench: Turns::new(threads - 1, usize::MAX),
+            courtesy: Arc::new(Courtesy::new()),
             compilations: Turns::new(COMPILATIONS_MAX, 1),
             long: Mutex::default(),
             loaded: Mutex::default(),
@@ -239,7 +242,8 @@ impl Host {
         let seat = self.runs.seat(organisation_id, &plugin).await;
         let beating = self.pulse.beat();
         let long = self.long().contains(&plugin);
-        let meter = Meter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
+        let meter =
+            Meter::new(organisation_id, plugin.clone(), self.bench.clone(), self.courtesy.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {

@@ -38,6 +38,7 @@
 
 mod bindings;
 mod compile;
+mod courtesy;
 mod engine;
 mod guest;
 mod host;

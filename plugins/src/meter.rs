@@ -9,6 +9,7 @@
 //! given back whenever the run waits for something else.
 //!
 //! A run of a plugin whose last one was long is polled by the bench's threads from its beginning.
+//! Between its slices the bench rests ([`Courtesy`]); rests count neither as computing nor against the run's time.
 //! Who sits on the bench computes in time that nobody else wants ([`Place::Bench`]). Where there is too
 //! little of that the run goes back to the front and shares: it is late then, and not forgotten.
 
@@ -21,12 +22,16 @@ use std::time::{Duration, Instant};
 use kabar_core::ids::OrganisationId;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::courtesy::Courtesy;
 use crate::turns::{Seat, Turns};
 
 /// What a run may compute without a bench seat.
 const SHORT: Duration = Duration::from_millis(2);
 /// What it may compute on a bench seat that somebody else waits for.
 const SITTING: Duration = Duration::from_millis(5);
+
+/// Shorter rests are put off: a thread needs about as long to fall asleep and wake up.
+const REST_MIN: Duration = Duration::from_micros(100);
 
 /// What it may miss of the time in which it could have computed, before it no longer gives way to all.
 const STARVED: Duration = Duration::from_millis(200);
@@ -42,7 +47,11 @@ pub(crate) enum Place {
 
 /// Computing time of this thread.
 fn thread_cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
+    cpu_time(ClockId::ThreadCPUTime)
+}
+
+pub(crate) fn cpu_time(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
@@ -68,6 +77,9 @@ pub(crate) struct Meter {
     benched: AtomicBool,
     /// Time in which it could have computed and did not get to.
     starved: AtomicU64,
+    courtesy: Arc<Courtesy>,
+    /// Time that it rested for others' sake.
+    rested: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -78,6 +90,10 @@ struct Held {
     since: Duration,
     /// Time spent waiting for seats that have been taken.
     waited: Duration,
+    /// What had been computed when rest was last reckoned.
+    reckoned: Duration,
+    /// Rest that is due.
+    due: Duration,
     waits_since: Option<Instant>,
 }
 
@@ -87,6 +103,7 @@ impl Meter {
         organisation: OrganisationId,
         plugin: Arc<str>,
         bench: Arc<Turns>,
+        courtesy: Arc<Courtesy>,
         long: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -99,8 +116,17 @@ impl Meter {
             long: AtomicBool::new(long),
             benched: AtomicBool::new(false),
             starved: AtomicU64::new(0),
+            courtesy,
+            rested: AtomicU64::new(0),
             held: Mutex::default(),
         })
+    }
+
+    /// Of a run of which nothing is known, on a host of its own.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Arc<Self> {
+        let (bench, courtesy) = (Turns::new(1, 1), Arc::new(Courtesy::new()));
+        Self::new(OrganisationId::from_bits(1), "p".into(), bench, courtesy, false)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -118,11 +144,37 @@ impl Meter {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Time spent waiting for turns and for a processor, the wait under way included.
+    /// Time spent waiting for turns and for a processor, and resting; the wait under way included.
     pub(crate) fn waited(&self) -> Duration {
         let held = self.held();
         let turn = held.waits_since.map_or(Duration::ZERO, |since| since.elapsed());
-        held.waited + turn + self.starved()
+        held.waited + turn + self.starved() + self.rested()
+    }
+
+    fn rested(&self) -> Duration {
+        Duration::from_nanos(self.rested.load(Ordering::Relaxed))
+    }
+
+    /// Rests on the bench for as long as is due; blocks the thread, because it is the thread that is in the
+    /// way.
+    pub(crate) fn rest(&self) {
+        if !self.benched.load(Ordering::Relaxed) {
+            return;
+        }
+        let used = self.used();
+        let due = {
+            let mut held = self.held();
+            let computed = used.saturating_sub(held.reckoned);
+            held.reckoned = used;
+            held.due += self.courtesy.rest(computed);
+            if held.due < REST_MIN {
+                return;
+            }
+            std::mem::take(&mut held.due)
+        };
+        let began = Instant::now();
+        std::thread::sleep(due);
+        self.rested.fetch_add(nanos(began.elapsed()), Ordering::Relaxed);
     }
 
     fn starved(&self) -> Duration {
@@ -217,12 +269,13 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let (began, clock) = (nanos(thread_cpu()), Instant::now());
+        let (began, clock, rested) = (nanos(thread_cpu()), Instant::now(), self.meter.rested());
         self.meter.poll_began.store(began, Ordering::Relaxed);
         let polled = self.run.as_mut().poll(context);
         let took = nanos(thread_cpu()).saturating_sub(began);
         self.meter.spent.fetch_add(took, Ordering::Relaxed);
-        self.meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)));
+        let rested = self.meter.rested().saturating_sub(rested);
+        self.meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)).saturating_sub(rested));
         if polled.is_ready() || !self.meter.yields.load(Ordering::Relaxed) {
             self.meter.held().seat = None;
         }
@@ -243,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_computing_counts() {
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1), false);
+        let meter = Meter::alone();
         let run = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -255,8 +308,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
+        let meter = Meter::alone();
+        meter.courtesy.pretend(1.0);
+        let own = meter.clone();
+        let run = async move {
+            compute(Duration::from_millis(1));
+            own.rest();
+            assert_eq!(own.rested(), Duration::ZERO, "at the front nobody rests");
+            own.settle(Place::Bench);
+            own.rest();
+        };
+        Metered::new(run, meter.clone()).await;
+        let rested = meter.rested();
+        assert!(rested >= Duration::from_millis(3) && meter.waited() >= rested, "{rested:?}");
+        assert!(meter.spent() < Duration::from_millis(3), "{:?}", meter.spent());
+    }
+
+    #[tokio::test]
     async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1), false);
+        let meter = Meter::alone();
         let run = async {
             assert_eq!(meter.place(), Place::Front);
             compute(SHORT);
@@ -277,7 +348,13 @@ mod tests {
     #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
         let bench = Turns::new(1, 1);
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), bench.clone(), false);
+        let meter = Meter::new(
+            OrganisationId::from_bits(1),
+            "p".into(),
+            bench.clone(),
+            Arc::new(Courtesy::new()),
+            false,
+        );
         let run = async {
             assert!(meter.turn().is_none(), "nothing computed yet");
             compute(SHORT);

@@ -47,6 +47,7 @@ pub(crate) async fn execute(
         if pulse.used() >= limits.cpu {
             return Err(Stop::Cpu.into());
         }
+        pulse.rest();
         Ok(pulse
             .turn()
             .map_or(UpdateDeadline::Continue(SLICE), |turn| UpdateDeadline::YieldCustom(SLICE, turn)))

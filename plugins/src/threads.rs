@@ -113,16 +113,13 @@ impl Drop for Threads {
 mod tests {
     use std::time::Duration;
 
-    use kabar_core::ids::OrganisationId;
-
     use super::*;
     use crate::meter::Metered;
-    use crate::turns::Turns;
 
     #[tokio::test]
     async fn a_run_that_computes_for_long_goes_on_on_the_bench() {
         let threads = Threads::start(2).unwrap();
-        let meter = Meter::new(OrganisationId::from_bits(1), "p".into(), Turns::new(1, 1), false);
+        let meter = Meter::alone();
         let (own, name) = (meter.clone(), || std::thread::current().name().unwrap_or_default().to_owned());
         let run = Metered::new(
             async move {

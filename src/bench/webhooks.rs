@@ -6,8 +6,8 @@
 //! quantiles are interpolated: at most a millisecond and the commit itself are charged too much.
 
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};

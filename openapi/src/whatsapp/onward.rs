@@ -25,8 +25,7 @@ pub(super) async fn hand_on<'a>(
     address: &str,
     slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,
 ) -> bool {
-    let names: Vec<String> =
-        slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
+    let names: Vec<String> = slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
     let onward = Onward {
         method: Method::POST,
         target: INGRESS,
