@@ -3,7 +3,8 @@
 //! A thread that gives way to everybody is still in the way: on Linux 6.18 a thread that wakes up may wait
 //! behind others of its own kind, or a scheduler's tick, while a processor is busy with such a thread
 //! alone. So the bench computes in short slices and rests between them, the longer the more of the machine
-//! the rest of this process is using. While nobody else computes it does not rest.
+//! others are using: the rest of this process, or a database beside it. While nobody else computes it does
+//! not rest.
 //!
 //! Measured by `kabar bench --only hook-neighbours`: without rests, in slices of a millisecond, a hook that
 //! burns moved another tenant's 99th percentile by a fifth to a quarter.
@@ -15,11 +16,11 @@ use rustix::time::ClockId;
 
 use crate::meter::cpu_time;
 
-/// How often the others' use is looked at: long enough to tell a busy process from one that wakes up.
-const WINDOW: Duration = Duration::from_millis(20);
+/// How often the others' use is looked at. Linux counts that of the machine in hundredths of a second.
+const WINDOW: Duration = Duration::from_millis(200);
 
-/// Rest for each part of computing, where others use the whole machine. The bench gets three quarters of
-/// its time beside a server that uses a tenth of the machine, and one quarter beside one that uses all.
+/// Rest for each part of computing, where others use the whole machine. So the bench gets three quarters of
+/// its time where others use a tenth of the machine, two fifths where they use half, a quarter where all.
 const REST_PER_USE: f64 = 3.0;
 
 /// What the bench owes the others; of one host.
@@ -32,10 +33,43 @@ struct Window {
     since: Instant,
     /// Computing time of the process at its beginning.
     process: Duration,
+    /// What the machine had done at its beginning, where that is told.
+    machine: Option<Machine>,
     /// Computing time of the bench since then.
     bench: Duration,
     /// What others used of the machine in the window before, from 0 to 1.
     others: f64,
+}
+
+/// Time of all processors since the machine started, in parts of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Machine {
+    busy: u64,
+    total: u64,
+}
+
+impl Machine {
+    /// `None` where it is not Linux.
+    fn now() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// Of the first line: user, nice, system, idle, waiting for disks, and what interrupts and other
+    /// machines take.
+    fn parse(text: &str) -> Option<Self> {
+        let fields = text.lines().next()?.strip_prefix("cpu ")?;
+        let times: Vec<u64> = fields.split_whitespace().take(8).map_while(|time| time.parse().ok()).collect();
+        let [_, _, _, idle, disks, ..] = times.as_slice() else { return None };
+        let total: u64 = times.iter().sum();
+        Some(Self { busy: total - idle - disks, total })
+    }
+
+    /// How much of it was busy since then, from 0 to 1.
+    fn use_since(self, before: Self) -> f64 {
+        let float = |time: u64| u32::try_from(time).map_or(f64::MAX, f64::from);
+        let total = self.total.saturating_sub(before.total).max(1);
+        float(self.busy.saturating_sub(before.busy)) / float(total)
+    }
 }
 
 impl Courtesy {
@@ -44,7 +78,13 @@ impl Courtesy {
         let process = cpu_time(ClockId::ProcessCPUTime);
         Self {
             processors: u32::try_from(processors).map_or(1.0, f64::from),
-            window: Mutex::new(Window { since: Instant::now(), process, bench: Duration::ZERO, others: 0.0 }),
+            window: Mutex::new(Window {
+                since: Instant::now(),
+                process,
+                machine: Machine::now(),
+                bench: Duration::ZERO,
+                others: 0.0,
+            }),
         }
     }
 
@@ -58,7 +98,8 @@ impl Courtesy {
         window.bench += computed;
         let wall = window.since.elapsed();
         if wall >= WINDOW {
-            window.turn(Instant::now(), cpu_time(ClockId::ProcessCPUTime), self.processors);
+            let process = cpu_time(ClockId::ProcessCPUTime);
+            window.turn(Instant::now(), process, Machine::now(), self.processors);
         }
         window.due(computed)
     }
@@ -77,12 +118,17 @@ impl Window {
         computed.mul_f64(self.others * REST_PER_USE)
     }
 
-    /// Ends it, and begins the next one.
-    fn turn(&mut self, now: Instant, process: Duration, processors: f64) {
-        let others = process.saturating_sub(self.process).saturating_sub(self.bench);
-        let machine = now.saturating_duration_since(self.since).as_secs_f64() * processors;
-        let others = if machine > 0.0 { (others.as_secs_f64() / machine).min(1.0) } else { self.others };
-        *self = Self { since: now, process, bench: Duration::ZERO, others };
+    /// Ends it, and begins the next one. Of the two ways to see what others used the larger counts: in a
+    /// container the machine may be larger than what this process may use of it.
+    fn turn(&mut self, now: Instant, process: Duration, machine: Option<Machine>, processors: f64) {
+        let available = now.saturating_duration_since(self.since).as_secs_f64() * processors;
+        if available > 0.0 {
+            let bench = self.bench.as_secs_f64() / available;
+            let own = process.saturating_sub(self.process).as_secs_f64() / available;
+            let all = machine.zip(self.machine).map_or(0.0, |(now, before)| now.use_since(before));
+            self.others = (own.max(all) - bench).clamp(0.0, 1.0);
+        }
+        *self = Self { since: now, process, machine, bench: Duration::ZERO, others: self.others };
     }
 }
 
@@ -94,20 +140,31 @@ mod tests {
     fn what_others_use_is_what_the_bench_does_not() {
         let since = Instant::now();
         let at = Duration::from_millis;
-        let mut window = Window { since, process: at(1000), bench: at(15), others: 0.0 };
+        let mut window = Window { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
+        let near = |window: &Window, others: f64| (window.others - others).abs() < 1e-9;
         // In 20 ms of two processors, 23 ms of the process of which the bench had 15.
-        window.turn(since + at(20), at(1023), 2.0);
-        assert!((window.others - 0.2).abs() < 1e-9, "{}", window.others);
-        // Next, the bench alone.
-        window.bench = at(20);
-        window.turn(since + at(40), at(1043), 2.0);
-        assert!(window.others.abs() < 1e-9, "{}", window.others);
-        // Clocks of threads and of the process differ a little; more than everything is everything.
+        window.turn(since + at(20), at(1023), None, 2.0);
+        assert!(near(&window, 0.2), "{}", window.others);
+        // Next, the bench alone. The clocks of threads and of the process differ a little.
         window.bench = at(21);
-        window.turn(since + at(60), at(1063), 2.0);
-        assert!(window.others.abs() < 1e-9, "{}", window.others);
-        window.turn(since + at(80), at(2063), 2.0);
-        assert!((window.others - 1.0).abs() < 1e-9, "{}", window.others);
+        window.turn(since + at(40), at(1043), Some(Machine { busy: 500, total: 9000 }), 2.0);
+        assert!(near(&window, 0.0), "{}", window.others);
+        // The bench had a quarter of the machine, others half of it, most of that in other processes.
+        window.bench = at(100);
+        window.turn(since + at(240), at(1193), Some(Machine { busy: 530, total: 9040 }), 2.0);
+        assert!(near(&window, 0.5), "{}", window.others);
+        // Everything is the most there is.
+        window.turn(since + at(260), at(9000), None, 2.0);
+        assert!(near(&window, 1.0), "{}", window.others);
+    }
+
+    #[test]
+    fn the_machines_time_is_read() {
+        let text = "cpu  100 20 30 800 40 5 4 1 7 0\ncpu0 50 10 15 400 20 2 2 0 3 0\nintr 1 2\n";
+        assert_eq!(Machine::parse(text), Some(Machine { busy: 160, total: 1000 }));
+        for other in ["", "cpu", "cpu 1 2 3", "cpux 1 2 3 4 5 6 7 8"] {
+            assert_eq!(Machine::parse(other), None, "{other}");
+        }
     }
 
     #[test]
