@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{deliveries, set_status, stage, subscribe, until_deliveries, until_status};
+use super::{deliveries, set_status, stage, subscribe, until_attempts, until_deliveries, until_status};
 use crate::harness::{Receiver, Tenant, Turn, from, keys_of, text};
 
 async fn replay_log(tenant: &Tenant, id: &str, from: i64, to: Option<i64>) -> crate::harness::Answer {
@@ -35,6 +35,8 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
         assert_eq!(calls[0].header(header), calls[1].header(header));
     }
     assert_eq!(calls[1].signers(&[&secret]).0 - calls[0].signers(&[&secret]).0, 60);
+    // A replay that is asked for while an attempt is under way is that attempt.
+    until_attempts(&tenant, 2).await;
     // With a key it is sent again once.
     let key = [("Idempotency-Key", "again")];
     for replayed in ["false", "true"] {
