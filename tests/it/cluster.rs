@@ -178,7 +178,17 @@ async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
         }
     })
     .await;
-    same_page(&here.get("contacts").await, &there.get("contacts").await);
+    // The other one has lost its lease too, and may find out only now.
+    let (mine, theirs) = patiently(async {
+        loop {
+            let pages = (here.get("contacts").await, there.get("contacts").await);
+            if (pages.0.status, pages.1.status) == (200, 200) {
+                return pages;
+            }
+        }
+    })
+    .await;
+    same_page(&mine, &theirs);
 }
 
 #[tokio::test]
