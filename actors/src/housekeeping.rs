@@ -22,14 +22,13 @@ impl Accounts {
         loop {
             let began = ground.clock.now();
             let removed = ground.store.purge(began, &ages).await;
+            if let Err(error) = &removed {
+                tracing::warn!(error = cause(error), "old rows not purged");
+            }
             let pause = async {
                 match removed {
                     Ok(1..) => tokio::time::sleep(STEP_PAUSE).await,
-                    Ok(0) => ground.clock.wait_until(began.plus(ROUND_EVERY)).await,
-                    Err(error) => {
-                        tracing::warn!(error = cause(&error), "old rows not purged");
-                        ground.clock.wait_until(began.plus(ROUND_EVERY)).await;
-                    }
+                    Ok(0) | Err(_) => ground.clock.wait_until(began.plus(ROUND_EVERY)).await,
                 }
             };
             if ground.stopping.run_until_cancelled(pause).await.is_none() {

@@ -99,20 +99,7 @@ fn invocation() -> Invocation {
 /// `parts` are imports and further fields; texts may lie from 1024 on, and memory is given out from
 /// 64 KiB on.
 fn module(parts: &str, body: &str) -> String {
-    let imports_first = parts;
-    format!(
-        r#"(module
-            {imports_first}
-            (memory (export "memory") 4)
-            (global $free (mut i32) (i32.const 65536))
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                (local $at i32)
-                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
-                (global.set $free (i32.add (local.get $at) (local.get 3)))
-                (local.get $at))
-            (func $handle (export "kabar:hooks/handler@1.0.0#handle") (param $event i32) (result i32)
-                {body}))"#
-    )
+    include_str!("../fixtures/guest.wat.in").replace("{parts}", parts).replace("{body}", body)
 }
 
 /// That guest as a component.

@@ -46,18 +46,8 @@ pub(super) fn calls(url: &str) -> String {
 }
 
 fn component(parts: &str) -> anyhow::Result<Vec<u8>> {
-    let module = format!(
-        r#"(module {parts}
-            (memory (export "memory") 4)
-            (global $free (mut i32) (i32.const 65536))
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                (local $at i32)
-                (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
-                (global.set $free (i32.add (local.get $at) (local.get 3)))
-                (local.get $at))
-            (func (export "kabar:hooks/handler@1.0.0#handle") (param $event i32) (result i32)
-                (call $work (local.get $event)) (i32.const 64)))"#
-    );
+    let module = include_str!("../../plugins/fixtures/guest.wat.in").replace("{parts}", parts);
+    let module = module.replace("{body}", "(call $work (local.get $event)) (i32.const 64)");
     Ok(kabar_plugins::wrap::wrap(&wat::parse_str(module)?)?)
 }
 

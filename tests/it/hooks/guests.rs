@@ -160,19 +160,8 @@ impl Guest {
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
         let Self { parts, body } = self;
-        let module = format!(
-            r#"(module
-                {parts}
-                (memory (export "memory") 4)
-                (global $free (mut i32) (i32.const 65536))
-                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                    (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
-                    (global.set $free (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at))
-                (func $handle (export "kabar:hooks/handler@1.0.0#handle") (param $event i32) (result i32)
-                    {body}))"#
-        );
+        let module = include_str!("../../../plugins/fixtures/guest.wat.in");
+        let module = module.replace("{parts}", parts).replace("{body}", body);
         kabar_plugins::wrap::wrap(&wat::parse_str(&module).unwrap()).unwrap()
     }
 }
