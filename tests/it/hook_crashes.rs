@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kabar::simulate::{Mischief, Simulator};
+use kabar::simulate::Simulator;
 use kabar_core::clock::Clock;
 use serde_json::json;
 use tokio_util::sync::DropGuard;
@@ -35,7 +35,7 @@ struct Stage {
 impl Stage {
     async fn set() -> (Self, Child) {
         let address = Child::lasting_address();
-        let (simulator, whatsapp) = patient_whatsapp(address, Mischief::default()).await;
+        let (simulator, whatsapp) = patient_whatsapp(address).await;
         let settings = &[("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
         let (lives, child) = Lives::begin(address, &simulator.base_url(), settings).await;
         let (plugin, clock) = (String::new(), Clock::system());

@@ -14,7 +14,7 @@ use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
-use crate::harness::lives::{Lives, beside, patient_whatsapp};
+use crate::harness::lives::{Lives, beside, calm, patient_whatsapp};
 use crate::harness::{Child, Tenant, from, patiently, text};
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
@@ -50,7 +50,7 @@ struct Stage {
 impl Stage {
     async fn set() -> (Self, Child) {
         let address = Child::lasting_address();
-        let (simulator, whatsapp) = patient_whatsapp(address, calm()).await;
+        let (simulator, whatsapp) = patient_whatsapp(address).await;
         let settings = &[("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
         let (lives, child) = Lives::begin(address, &simulator.base_url(), settings).await;
         (Self { lives, simulator, acknowledged: Vec::new(), _whatsapp: whatsapp }, child)
@@ -148,10 +148,6 @@ impl<'a> Row<'a> {
     fn of(row: &'a Value) -> Self {
         Self { id: row["id"].as_str().unwrap(), status: row["status"].as_str().unwrap() }
     }
-}
-
-fn calm() -> Mischief {
-    Mischief { batch_items_max: 50, ..Mischief::default() }
 }
 
 async fn kill_at_every_step(nth: usize, done: Arc<AtomicUsize>) {

@@ -49,14 +49,20 @@ impl Lives {
     }
 }
 
+/// A WhatsApp that does no mischief, and tells what has piled up many at a time: told one by one, the news of
+/// what it took could come later than a server waits for it, and the message would rightly be sent again.
+pub(crate) fn calm() -> Mischief {
+    Mischief { batch_items_max: 50, ..Mischief::default() }
+}
+
 /// A WhatsApp that has the tenant's number, and posts what it has to tell until somebody is at home. It ends
 /// with the guard.
-pub(crate) async fn patient_whatsapp(server: SocketAddr, mischief: Mischief) -> (Simulator, DropGuard) {
+pub(crate) async fn patient_whatsapp(server: SocketAddr) -> (Simulator, DropGuard) {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let webhooks = format!("http://{server}/webhooks/whatsapp");
     let mut options = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
     options.status_delay = StatusDelays::NONE;
-    options.mischief = mischief;
+    options.mischief = calm();
     let (first, longest) = (Duration::from_millis(10), Duration::from_millis(50));
     options.webhook_retry = WebhookRetry { first, longest, attempts: 100_000 };
     options.numbers = vec![SimulatedNumber {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kabar::simulate::{Gate, Mischief};
+use kabar::simulate::Gate;
 use serde_json::json;
 
 use super::load::come_again;
@@ -156,7 +156,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let database = Postgres::fresh().await;
     let folder = tempfile::tempdir().unwrap();
     let (dying, surviving) = (Child::lasting_address(), Child::lasting_address());
-    let (simulator, _whatsapp) = patient_whatsapp(surviving, Mischief::default()).await;
+    let (simulator, _whatsapp) = patient_whatsapp(surviving).await;
     let graph = simulator.base_url();
     let one = process(&database, folder.path(), dying, &graph).await;
     let two = process(&database, folder.path(), surviving, &graph).await;
