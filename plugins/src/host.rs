@@ -18,12 +18,11 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
 use crate::compile::compile;
-use crate::courtesy::Courtesy;
 use crate::guest::Guest;
 use crate::inspect;
 use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
 use crate::invocation::{Invocation, Limits, Outbound};
-use crate::meter::Meter;
+use crate::meter::{Bench, Meter};
 use crate::ports::{Drafts, Fetch};
 use crate::pulse::Pulse;
 use crate::report::{Fault, Outcome, RunReport};
@@ -125,10 +124,8 @@ pub struct Host {
     fetch: Arc<dyn Fetch>,
     drafts: Arc<dyn Drafts>,
     linker: Linker<Guest>,
-    pulse: Pulse,
     runs: Arc<Turns>,
-    bench: Arc<Turns>,
-    courtesy: Arc<Courtesy>,
+    bench: Arc<Bench>,
     compilations: Arc<Turns>,
     /// Plugins whose last run computed for long.
     long: Mutex<HashSet<Arc<str>>>,
@@ -147,12 +144,12 @@ impl Host {
         let no_thread = |error: std::io::Error| NoHost(error.to_string().into());
         let engine = engine::running(options.runs_max).map_err(no_host)?;
         let threads = options.threads.max(2);
+        let linker = engine::linker(&engine).map_err(no_host)?;
+        let pulse = Pulse::start(engine).map_err(no_thread)?;
         Ok(Self {
-            linker: engine::linker(&engine).map_err(no_host)?,
-            pulse: Pulse::start(engine).map_err(no_thread)?,
+            linker,
             runs: Turns::new(options.runs_max, options.runs_per_plugin_max),
-            bench: Turns::new(threads - 1, usize::MAX),
-            courtesy: Arc::new(Courtesy::new()),
+            bench: Arc::new(Bench::new(threads - 1, pulse)),
             compilations: Turns::new(COMPILATIONS_MAX, 1),
             long: Mutex::default(),
             loaded: Mutex::default(),
@@ -240,16 +237,14 @@ impl Host {
     pub async fn run(&self, version: &Arc<Version>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.seat(organisation_id, &plugin).await;
-        let beating = self.pulse.beat();
         let long = self.long().contains(&plugin);
-        let meter =
-            Meter::new(organisation_id, plugin.clone(), self.bench.clone(), self.courtesy.clone(), long);
+        let meter = Meter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {
             // Declared first, so that it goes last, also when the run is stopped: a seat is free only
             // once its instance is.
-            let held = (beating, seat);
+            let held = seat;
             let report = run::execute(&version, invocation, fetch, drafts, metered).await;
             drop(held);
             report

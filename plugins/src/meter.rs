@@ -23,6 +23,7 @@ use kabar_core::ids::OrganisationId;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::courtesy::Courtesy;
+use crate::pulse::Pulse;
 use crate::turns::{Seat, Turns};
 
 /// What a run may compute without a bench seat.
@@ -60,11 +61,24 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What those who compute for long share; of one host.
+pub(crate) struct Bench {
+    seats: Arc<Turns>,
+    courtesy: Courtesy,
+    pulse: Pulse,
+}
+
+impl Bench {
+    pub(crate) fn new(seats: usize, pulse: Pulse) -> Self {
+        Self { seats: Turns::new(seats, usize::MAX), courtesy: Courtesy::new(), pulse }
+    }
+}
+
 /// What is known of one run.
 pub(crate) struct Meter {
     organisation: OrganisationId,
     plugin: Arc<str>,
-    bench: Arc<Turns>,
+    bench: Arc<Bench>,
     /// Computing time of polls that have ended.
     spent: AtomicU64,
     /// The thread's time when the poll under way began.
@@ -77,7 +91,6 @@ pub(crate) struct Meter {
     benched: AtomicBool,
     /// Time in which it could have computed and did not get to.
     starved: AtomicU64,
-    courtesy: Arc<Courtesy>,
     /// Time that it rested for others' sake.
     rested: AtomicU64,
     held: Mutex<Held>,
@@ -102,8 +115,7 @@ impl Meter {
     pub(crate) fn new(
         organisation: OrganisationId,
         plugin: Arc<str>,
-        bench: Arc<Turns>,
-        courtesy: Arc<Courtesy>,
+        bench: Arc<Bench>,
         long: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -116,7 +128,6 @@ impl Meter {
             long: AtomicBool::new(long),
             benched: AtomicBool::new(false),
             starved: AtomicU64::new(0),
-            courtesy,
             rested: AtomicU64::new(0),
             held: Mutex::default(),
         })
@@ -125,8 +136,8 @@ impl Meter {
     /// Of a run of which nothing is known, on a host of its own.
     #[cfg(test)]
     pub(crate) fn alone() -> Arc<Self> {
-        let (bench, courtesy) = (Turns::new(1, 1), Arc::new(Courtesy::new()));
-        Self::new(OrganisationId::from_bits(1), "p".into(), bench, courtesy, false)
+        let bench = Arc::new(Bench::new(1, Pulse::default()));
+        Self::new(OrganisationId::from_bits(1), "p".into(), bench, false)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -166,14 +177,14 @@ impl Meter {
             let mut held = self.held();
             let computed = used.saturating_sub(held.reckoned);
             held.reckoned = used;
-            held.due += self.courtesy.rest(computed);
+            held.due += self.bench.courtesy.rest(computed);
             if held.due < REST_MIN {
                 return;
             }
             std::mem::take(&mut held.due)
         };
         let began = Instant::now();
-        std::thread::sleep(due);
+        self.bench.pulse.except(|| std::thread::sleep(due));
         self.rested.fetch_add(nanos(began.elapsed()), Ordering::Relaxed);
     }
 
@@ -216,7 +227,7 @@ impl Meter {
         {
             let mut held = self.held();
             let sat = used.saturating_sub(held.since);
-            let stays = held.seat.is_some() && (sat < SITTING || !self.bench.is_wanted());
+            let stays = held.seat.is_some() && (sat < SITTING || !self.bench.seats.is_wanted());
             if stays && !self.is_misplaced() {
                 return None;
             }
@@ -229,7 +240,7 @@ impl Meter {
         let meter = self.clone();
         Some(Box::pin(async move {
             if meter.held().seat.is_none() {
-                let seat = meter.bench.seat(meter.organisation, &meter.plugin).await;
+                let seat = meter.bench.seats.seat(meter.organisation, &meter.plugin).await;
                 let used = meter.used();
                 let mut held = meter.held();
                 held.seat = Some(seat);
@@ -271,7 +282,8 @@ impl<F: Future> Future for Metered<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let (began, clock, rested) = (nanos(thread_cpu()), Instant::now(), self.meter.rested());
         self.meter.poll_began.store(began, Ordering::Relaxed);
-        let polled = self.run.as_mut().poll(context);
+        let meter = self.meter.clone();
+        let polled = meter.bench.pulse.during(|| self.run.as_mut().poll(context));
         let took = nanos(thread_cpu()).saturating_sub(began);
         self.meter.spent.fetch_add(took, Ordering::Relaxed);
         let rested = self.meter.rested().saturating_sub(rested);
@@ -310,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
         let meter = Meter::alone();
-        meter.courtesy.pretend(1.0);
+        meter.bench.courtesy.pretend(1.0);
         let own = meter.clone();
         let run = async move {
             compute(Duration::from_millis(1));
@@ -347,14 +359,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
-        let bench = Turns::new(1, 1);
-        let meter = Meter::new(
-            OrganisationId::from_bits(1),
-            "p".into(),
-            bench.clone(),
-            Arc::new(Courtesy::new()),
-            false,
-        );
+        let meter = Meter::alone();
         let run = async {
             assert!(meter.turn().is_none(), "nothing computed yet");
             compute(SHORT);

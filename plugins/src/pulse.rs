@@ -1,5 +1,5 @@
-//! The beat that cuts guests' computing into slices: a thread that moves the engine's epoch on
-//! while something runs, and sleeps while nothing does.
+//! The beat that cuts guests' computing into slices: a thread that moves the engine's epoch on while a guest
+//! computes, and sleeps while none does, whatever runs are under way: each beat wakes a processor up.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 /// Time between two beats: how long at most a thread that wakes up may have to wait for a guest's slice to
-/// end. Four thousand of them take about a hundredth of a processor, while something runs.
+/// end. Four thousand of them a second take a twentieth of a processor (46 ms, beside a hook that burns).
 const BEAT: Duration = Duration::from_micros(250);
 
 #[derive(Default)]
 struct State {
-    running: usize,
+    computing: usize,
     stopped: bool,
 }
 
@@ -22,23 +22,19 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The beat of one engine. Ends when dropped.
-pub(crate) struct Pulse {
-    shared: Arc<Shared>,
-}
-
-/// While one of these is there, the epoch moves.
-pub(crate) struct Beating(Arc<Shared>);
+/// The beat of one engine; the default one is of none. Ends when dropped.
+#[derive(Default)]
+pub(crate) struct Pulse(Arc<Shared>);
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to run; `false` when it is over.
+    /// Waits for somebody to compute; `false` when it is over.
     fn wait(&self) -> bool {
         let mut state = self.state();
-        while state.running == 0 && !state.stopped {
+        while state.computing == 0 && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.stopped
@@ -51,38 +47,69 @@ impl Pulse {
     /// # Errors
     /// When there is no thread to be had.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let beating = shared.clone();
+        let pulse = Self::default();
+        let shared = pulse.0.clone();
         std::thread::Builder::new().name("hook-pulse".to_owned()).spawn(move || {
-            while beating.wait() {
+            while shared.wait() {
                 std::thread::sleep(BEAT);
                 engine.increment_epoch();
             }
         })?;
-        Ok(Self { shared })
+        Ok(pulse)
     }
 
-    /// Keeps it beating.
-    pub(crate) fn beat(&self) -> Beating {
-        let mut state = self.shared.state();
-        state.running += 1;
-        if state.running == 1 {
-            self.shared.changed.notify_one();
+    /// Runs this while the epoch moves.
+    pub(crate) fn during<T>(&self, computing: impl FnOnce() -> T) -> T {
+        self.change(1);
+        let _ends = Ends(self, -1);
+        computing()
+    }
+
+    /// Runs this, within [`Pulse::during`], while the epoch need not move on the caller's account.
+    pub(crate) fn except<T>(&self, resting: impl FnOnce() -> T) -> T {
+        self.change(-1);
+        let _ends = Ends(self, 1);
+        resting()
+    }
+
+    fn change(&self, by: isize) {
+        let mut state = self.0.state();
+        state.computing = state.computing.saturating_add_signed(by);
+        if by > 0 && state.computing == 1 {
+            self.0.changed.notify_one();
         }
-        Beating(self.shared.clone())
     }
 }
 
-impl Drop for Beating {
+/// Undoes a change, panic or not.
+struct Ends<'a>(&'a Pulse, isize);
+
+impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.running = state.running.saturating_sub(1);
+        let Self(pulse, by) = self;
+        pulse.change(*by);
     }
 }
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        self.shared.state().stopped = true;
-        self.shared.changed.notify_one();
+        self.0.state().stopped = true;
+        self.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_beats_while_somebody_computes() {
+        let pulse = Pulse::default();
+        let computing = || pulse.0.state().computing;
+        let inner = pulse.during(|| {
+            let rests = pulse.except(computing);
+            (computing(), rests, pulse.during(computing))
+        });
+        assert_eq!((inner, computing()), ((1, 0, 2), 0));
     }
 }
