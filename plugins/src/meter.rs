@@ -279,17 +279,17 @@ impl<F: Future> Metered<F> {
 impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let (began, clock, rested) = (nanos(thread_cpu()), Instant::now(), self.meter.rested());
-        self.meter.poll_began.store(began, Ordering::Relaxed);
-        let meter = self.meter.clone();
-        let polled = meter.bench.pulse.during(|| self.run.as_mut().poll(context));
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { run, meter } = self.get_mut();
+        let (began, clock, rested) = (nanos(thread_cpu()), Instant::now(), meter.rested());
+        meter.poll_began.store(began, Ordering::Relaxed);
+        let polled = meter.bench.pulse.during(|| run.as_mut().poll(context));
         let took = nanos(thread_cpu()).saturating_sub(began);
-        self.meter.spent.fetch_add(took, Ordering::Relaxed);
-        let rested = self.meter.rested().saturating_sub(rested);
-        self.meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)).saturating_sub(rested));
-        if polled.is_ready() || !self.meter.yields.load(Ordering::Relaxed) {
-            self.meter.held().seat = None;
+        meter.spent.fetch_add(took, Ordering::Relaxed);
+        let rested = meter.rested().saturating_sub(rested);
+        meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)).saturating_sub(rested));
+        if polled.is_ready() || !meter.yields.load(Ordering::Relaxed) {
+            meter.held().seat = None;
         }
         polled
     }

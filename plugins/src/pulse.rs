@@ -60,16 +60,18 @@ impl Pulse {
 
     /// Runs this while the epoch moves.
     pub(crate) fn during<T>(&self, computing: impl FnOnce() -> T) -> T {
-        self.change(1);
-        let _ends = Ends(self, -1);
-        computing()
+        self.with(1, computing)
     }
 
     /// Runs this, within [`Pulse::during`], while the epoch need not move on the caller's account.
     pub(crate) fn except<T>(&self, resting: impl FnOnce() -> T) -> T {
-        self.change(-1);
-        let _ends = Ends(self, 1);
-        resting()
+        self.with(-1, resting)
+    }
+
+    fn with<T>(&self, by: isize, work: impl FnOnce() -> T) -> T {
+        self.change(by);
+        let _ends = Ends(self, -by);
+        work()
     }
 
     fn change(&self, by: isize) {
