@@ -198,6 +198,18 @@ impl TestServer {
         self.running.as_ref().expect("the server runs")
     }
 
+    /// SQL statements run while this is done; the least of three rounds, because what the server does by
+    /// itself, like the purge, may fall into one, but not into each.
+    pub(crate) async fn statements_of(&self, mut what: impl AsyncFnMut()) -> u64 {
+        let mut least = u64::MAX;
+        for _ in 0..3 {
+            let before = self.server().store.statements_executed();
+            what().await;
+            least = least.min(self.server().store.statements_executed() - before);
+        }
+        least
+    }
+
     /// Stops in order.
     pub(crate) async fn stop(&mut self) {
         let server = self.running.take().expect("the server runs");

@@ -90,32 +90,32 @@ async fn silence_is_broken_every_15_seconds_and_keeps_the_position_young() {
 async fn many_listen_and_a_wake_up_costs_one_read_for_all() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
+    tenant.inbox(1).await;
+    let mut last = 3;
+    let mut heard_by = async |streams: &mut [Stream]| {
+        tenant.hears(&from(0), "for all").await;
+        last += 1;
+        for stream in streams.iter_mut() {
+            assert_eq!(stream.event().await.id, Some(last));
+        }
+        streaming(&server, i64::try_from(streams.len()).unwrap()).await;
+    };
+    let alone = server.statements_of(async || heard_by(&mut []).await).await;
     let mut streams = Vec::new();
     for _ in 0..20 {
         streams.push(Stream::open(&tenant, "events/stream", &[]).await);
     }
-    tenant.inbox(1).await;
-    for stream in &mut streams {
-        stream.events(3).await;
-    }
-    streaming(&server, 20).await;
-    let before = server.server().store.statements_executed();
-    tenant.hears(&from(0), "for all").await;
-    let alone = server.server().store.statements_executed() - before;
-    for stream in &mut streams {
-        assert_eq!(stream.event().await.id, Some(4));
-    }
-    streaming(&server, 20).await;
-    let all = server.server().store.statements_executed() - before;
+    let all = server.statements_of(async || heard_by(&mut streams).await).await;
     assert!(all <= alone + 1, "{alone} {all}");
     // Nobody asks the database while there is nothing new.
-    let quiet = server.server().store.statements_executed();
-    for _ in 0..4 {
-        server.clock.advance(Duration::from_secs(15));
-        for stream in &mut streams {
-            assert!(stream.frame().await.unwrap().comment.is_some());
+    let quiet = async || {
+        for _ in 0..4 {
+            server.clock.advance(Duration::from_secs(15));
+            for stream in &mut streams {
+                assert!(stream.frame().await.unwrap().comment.is_some());
+            }
+            streaming(&server, 20).await;
         }
-        streaming(&server, 20).await;
-    }
-    assert_eq!(server.server().store.statements_executed(), quiet);
+    };
+    assert_eq!(server.statements_of(quiet).await, 0);
 }

@@ -180,6 +180,22 @@ impl Ground {
         }
     }
 
+    /// Fails when this costs a statement whenever it is done. What the server does by itself, like the
+    /// purge, may fall into one of the rounds, but not into each.
+    pub(crate) async fn costs_no_statement(&self, mut what: impl AsyncFnMut()) {
+        let mut costs = Vec::new();
+        while costs.len() < 5 {
+            let before = self.store.statements_executed();
+            what().await;
+            let cost = self.store.statements_executed() - before;
+            if cost == 0 {
+                return;
+            }
+            costs.push(cost);
+        }
+        panic!("statements of each round: {costs:?}");
+    }
+
     /// Whether the metrics say this.
     pub(crate) fn says(&self, line: &str) -> bool {
         self.metrics.encode().contains(line)

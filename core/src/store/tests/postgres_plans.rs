@@ -68,7 +68,11 @@ INSERT INTO hook_logs SELECT 'rlg_' || lpad((m * 100000 + n)::text, 26, '0'), 'p
 INSERT INTO hook_effects SELECT 'run_' || lpad((100000 + n)::text, 26, '0'), m, account, n, '{}',
     CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'done' END, NULL, NULL, NULL, at FROM threads, generate_series(1, 2) m;
 INSERT INTO nodes VALUES ('nod_1', 'http://a', 1);
-ANALYZE";
+DO $$ DECLARE named text; BEGIN
+    FOR named IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+        EXECUTE format('ANALYZE %I', named);
+    END LOOP;
+END $$";
 
 async fn filled() -> (PgConnection, Guard) {
     let guard = Guard::postgres().await;
