@@ -1,5 +1,6 @@
 //! The log as server-sent events: complete, resumable, and alive.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::{live, log, streaming};
@@ -91,19 +92,20 @@ async fn many_listen_and_a_wake_up_costs_one_read_for_all() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     tenant.inbox(1).await;
-    let mut last = 3;
-    let mut heard_by = async |streams: &mut [Stream]| {
+    let last = Cell::new(3);
+    let heard_by = async |streams: &mut [Stream]| {
         tenant.hears(&from(0), "for all").await;
-        last += 1;
+        last.set(last.get() + 1);
         for stream in streams.iter_mut() {
-            assert_eq!(stream.event().await.id, Some(last));
+            assert_eq!(stream.event().await.id, Some(last.get()));
         }
         streaming(&server, i64::try_from(streams.len()).unwrap()).await;
     };
     let alone = server.statements_of(async || heard_by(&mut []).await).await;
     let mut streams = Vec::new();
+    let tail = format!("events/stream?after={}", last.get());
     for _ in 0..20 {
-        streams.push(Stream::open(&tenant, "events/stream", &[]).await);
+        streams.push(Stream::open(&tenant, &tail, &[]).await);
     }
     let all = server.statements_of(async || heard_by(&mut streams).await).await;
     assert!(all <= alone + 1, "{alone} {all}");
