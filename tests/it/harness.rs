@@ -198,6 +198,14 @@ impl TestServer {
         self.running.as_ref().expect("the server runs")
     }
 
+    /// The value of a metric, by its name and, if it has any, its labels.
+    pub(crate) async fn metric(&self, name: &str) -> i64 {
+        let answer = self.anyone.get("/metrics").await.is(200);
+        let body = String::from_utf8(answer.body.to_vec()).unwrap();
+        let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {body}")).parse().unwrap()
+    }
+
     /// SQL statements run while this is done; the least of three rounds, because what the server does by
     /// itself, like the purge, may fall into one, but not into each.
     pub(crate) async fn statements_of(&self, mut what: impl AsyncFnMut()) -> u64 {

@@ -9,12 +9,6 @@ use tokio::net::TcpSocket;
 use super::streaming;
 use crate::harness::{Stream, TestServer, from, manual_clock, patiently, text, text_from};
 
-async fn metric(server: &TestServer, name: &str) -> i64 {
-    let text = String::from_utf8(server.anyone.get("/metrics").await.body.to_vec()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-}
-
 #[tokio::test]
 async fn streams_end_when_the_server_stops() {
     let mut server = TestServer::manual().await;
@@ -76,13 +70,13 @@ async fn streams_are_counted_for_each_tenant_and_for_all() {
     first.get("events").await.is(200);
     let _three = Stream::open(&second, "events/stream", &[]).await;
     third.get("events/stream").await.refused(503, "overloaded");
-    assert_eq!(metric(&server, "kabar_event_streams").await, 3);
+    assert_eq!(server.metric("kabar_event_streams").await, 3);
     drop(one);
-    patiently(async { while metric(&server, "kabar_event_streams").await != 2 {} }).await;
+    patiently(async { while server.metric("kabar_event_streams").await != 2 {} }).await;
     let mut again = Stream::open(&third, "events/stream", &[]).await;
     third.hears(&from(0), "hello").await;
     assert_eq!(again.events(3).await.len(), 3);
-    assert!(metric(&server, "kabar_streamed_events_total").await >= 3);
+    assert!(server.metric("kabar_streamed_events_total").await >= 3);
 }
 
 #[tokio::test]
@@ -106,14 +100,14 @@ async fn a_client_that_does_not_read_is_dropped() {
         tenant.key
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    patiently(async { while metric(&server, "kabar_event_streams").await != 1 {} }).await;
+    patiently(async { while server.metric("kabar_event_streams").await != 1 {} }).await;
     patiently(async {
-        while metric(&server, "kabar_slow_readers_total").await != 1 {
+        while server.metric("kabar_slow_readers_total").await != 1 {
             server.clock.advance(Duration::from_secs(10));
         }
     })
     .await;
-    patiently(async { while metric(&server, "kabar_event_streams").await != 0 {} }).await;
+    patiently(async { while server.metric("kabar_event_streams").await != 0 {} }).await;
     let mut heard = Vec::new();
     let _reset = patiently(stream.read_to_end(&mut heard)).await;
     assert!(heard.len() < 100 * LARGE, "it was cut off: {}", heard.len());

@@ -63,14 +63,6 @@ async fn in_time(server: &TestServer, step: Duration, mut so: impl AsyncFnMut() 
     .await;
 }
 
-/// The value of a metric without labels, or with the given ones.
-async fn metric(server: &TestServer, name: &str) -> i64 {
-    let answer = server.anyone.get("/metrics").await.is(200);
-    let body = String::from_utf8(answer.body.to_vec()).unwrap();
-    let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {body}")).parse().unwrap()
-}
-
 #[tokio::test]
 async fn errors_that_last_are_told_by_word_and_number_and_not_tried_again() {
     let server = TestServer::shaped(|options| {
@@ -173,7 +165,7 @@ async fn a_refused_token_stops_the_account_until_the_operator_gives_a_new_one() 
         }
         let mut counts = server.simulator.counts();
         patiently(counts.wait_for(|counts| counts.received == 1)).await.unwrap();
-        assert_eq!(metric(&server, "kabar_accounts{status=\"degraded\"}").await, 0);
+        assert_eq!(server.metric("kabar_accounts{status=\"degraded\"}").await, 0);
         server.simulator.set_gate(Gate::Open);
 
         let failed = tenant.message_when(&ids[0], |message| message["status"] == "failed").await;
@@ -183,8 +175,8 @@ async fn a_refused_token_stops_the_account_until_the_operator_gives_a_new_one() 
         );
         assert_eq!(account(&tenant).await["status"], "degraded");
         assert!(tenant.api.get("/v1/accounts").await.rows().is_empty(), "it is not connected");
-        assert_eq!(metric(&server, "kabar_accounts{status=\"degraded\"}").await, 1);
-        assert_eq!(metric(&server, "kabar_accounts{status=\"connected\"}").await, 0);
+        assert_eq!(server.metric("kabar_accounts{status=\"degraded\"}").await, 1);
+        assert_eq!(server.metric("kabar_accounts{status=\"connected\"}").await, 0);
         let refused = tenant.post("messages", &Tenant::template(&from(2))).await;
         refused.refused(422, "account_not_connected");
         // What customers write still arrives.
@@ -203,7 +195,7 @@ async fn a_refused_token_stops_the_account_until_the_operator_gives_a_new_one() 
         let order: Vec<_> = server.simulator.sends().into_iter().filter_map(|send| send.opaque).collect();
         assert_eq!(order, ids[1..]);
         assert_eq!(account(&tenant).await["status"], "connected");
-        assert_eq!(metric(&server, "kabar_accounts{status=\"degraded\"}").await, 0);
+        assert_eq!(server.metric("kabar_accounts{status=\"degraded\"}").await, 0);
         tenant.sent(&from(2)).await;
     }
 }
@@ -218,6 +210,6 @@ async fn a_degraded_account_is_still_degraded_after_a_restart() {
     tenant.message_when(&id, |message| message["status"] == "failed").await;
     server.restart().await;
     assert_eq!(account(&tenant).await["status"], "degraded");
-    assert_eq!(metric(&server, "kabar_accounts{status=\"degraded\"}").await, 1);
+    assert_eq!(server.metric("kabar_accounts{status=\"degraded\"}").await, 1);
     tenant.post("messages", &Tenant::template(&from(1))).await.refused(422, "account_not_connected");
 }
