@@ -86,7 +86,7 @@ impl FrontDoor {
     pub(crate) fn new(
         app: Arc<App>,
         operations: BoxEndpoint<'static>,
-        document: &crate::spec::Document,
+        document: &'static crate::spec::Document,
     ) -> Self {
         let pages = Pages::new(document, app.showcase.clone());
         let methods = MethodTable::new(document.methods(), pages.paths());

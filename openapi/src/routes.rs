@@ -1,6 +1,6 @@
 //! All operations, put together behind the front door.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response};
@@ -43,13 +43,16 @@ pub(crate) type Operations = (
     AdminApi,
 );
 
+/// Made once: it says the same of every server of this build.
+static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::of::<Operations>);
+
 /// The whole HTTP surface, ready to be served.
 ///
 /// It never returns an error: what goes wrong is an answer with the contract's envelope.
 #[must_use]
 pub fn service(app: App) -> impl Endpoint<Output = Response> + 'static {
     let app = Arc::new(app);
-    FrontDoor::new(app.clone(), operations(&app), &Document::of::<Operations>())
+    FrontDoor::new(app.clone(), operations(&app), &DOCUMENT)
 }
 
 fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
@@ -74,17 +77,17 @@ fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> serde_json::Value {
-    Document::of::<Operations>().value().clone()
+    DOCUMENT.value().clone()
 }
 
 /// The OpenAPI document as JSON, as it is committed.
 #[must_use]
 pub fn json() -> String {
-    Document::of::<Operations>().json().to_owned()
+    DOCUMENT.json().to_owned()
 }
 
 /// The OpenAPI document as YAML.
 #[must_use]
 pub fn yaml() -> String {
-    Document::of::<Operations>().yaml()
+    DOCUMENT.yaml()
 }

@@ -6,6 +6,8 @@
 
 mod guides;
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use kabar_core::domain::etag;
 use poem::http::header::{
@@ -78,7 +80,7 @@ impl Page {
 
 /// See the module.
 pub(super) struct Pages {
-    pages: Vec<Page>,
+    pages: &'static [Page],
     showcase: Option<Showcase>,
 }
 
@@ -90,16 +92,13 @@ const STYLE: &str = include_str!("pages/style.css");
 const SANDBOX: &str = "/docs/sandbox";
 
 impl Pages {
-    pub(super) fn new(document: &Document, showcase: Option<Showcase>) -> Self {
-        let docs = docs(document, showcase.is_some());
-        let mut pages = vec![
-            Page::new("/", HTML, start(showcase.is_some())),
-            Page::new("/v1/openapi.json", "application/json", document.json().to_owned()),
-            Page::new("/v1/openapi.yaml", "application/yaml", document.yaml()),
-            Page::new("/docs", HTML, docs),
-        ];
-        pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, guide_page(guide))));
-        Self { pages, showcase }
+    /// The pages are made for the first server of a process, and shared by the others.
+    pub(super) fn new(document: &'static Document, showcase: Option<Showcase>) -> Self {
+        static PLAIN: OnceLock<Vec<Page>> = OnceLock::new();
+        static FILLED: OnceLock<Vec<Page>> = OnceLock::new();
+        let filled = showcase.is_some();
+        let made = if filled { &FILLED } else { &PLAIN };
+        Self { pages: made.get_or_init(|| make(document, filled)), showcase }
     }
 
     /// Where the pages are.
@@ -120,6 +119,17 @@ impl Pages {
         let page = self.pages.iter().find(|page| page.path == path)?;
         Some(page.answer(request, encoding).await)
     }
+}
+
+fn make(document: &Document, filled: bool) -> Vec<Page> {
+    let mut pages = vec![
+        Page::new("/", HTML, start(filled)),
+        Page::new("/v1/openapi.json", "application/json", document.json().to_owned()),
+        Page::new("/v1/openapi.yaml", "application/yaml", document.yaml()),
+        Page::new("/docs", HTML, docs(document, filled)),
+    ];
+    pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, guide_page(guide))));
+    pages
 }
 
 /// The sandbox's keys. A page of another name that leads to this machine is told nothing.
