@@ -16,7 +16,7 @@ mod pages;
 mod seal;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -33,13 +33,14 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 
 use self::cors::Cors;
 use self::encoding::Encoding;
-use self::methods::MethodTable;
+use self::methods::{MethodTable, PathMethod};
 use self::pages::Pages;
 use crate::access::{Door, Operator, Tenant};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::poll::respond;
 use crate::prefer::{PREFER, Wait};
+use crate::spec::Document;
 pub(crate) use seal::Streamed;
 
 /// Longest path and query; RFC 9110 (4.1) asks for at least 8000 octets.
@@ -86,10 +87,11 @@ impl FrontDoor {
     pub(crate) fn new(
         app: Arc<App>,
         operations: BoxEndpoint<'static>,
-        document: &'static crate::spec::Document,
+        documented: impl IntoIterator<Item = PathMethod>,
+        document: &'static LazyLock<Document>,
     ) -> Self {
         let pages = Pages::new(document, app.showcase.clone());
-        let methods = MethodTable::new(document.methods(), pages.paths());
+        let methods = MethodTable::new(documented, pages.paths());
         let cors = Cors::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
     }

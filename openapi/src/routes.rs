@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response};
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi as _, OpenApiService};
 
 use crate::accounts::AccountsApi;
 use crate::admin::{self, AdminApi};
@@ -43,7 +43,7 @@ pub(crate) type Operations = (
     AdminApi,
 );
 
-/// Made once: it says the same of every server of this build.
+/// Made when it is first looked at: it says the same of every server of this build.
 static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::of::<Operations>);
 
 /// The whole HTTP surface, ready to be served.
@@ -52,7 +52,15 @@ static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::of::<Operations>);
 #[must_use]
 pub fn service(app: App) -> impl Endpoint<Output = Response> + 'static {
     let app = Arc::new(app);
-    FrontDoor::new(app.clone(), operations(&app), &DOCUMENT)
+    FrontDoor::new(app.clone(), operations(&app), methods(), &DOCUMENT)
+}
+
+/// Every documented path with each of its methods, in capitals.
+pub(crate) fn methods() -> impl Iterator<Item = (String, String)> {
+    Operations::meta().into_iter().flat_map(|api| api.paths).flat_map(|path| {
+        let methods = path.operations.into_iter().map(|operation| operation.method.to_string());
+        methods.map(move |method| (path.path.clone(), method))
+    })
 }
 
 fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {

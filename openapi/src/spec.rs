@@ -68,13 +68,6 @@ impl Document {
         let head = head.trim_start().replacen("<title>Swagger UI</title>", "<title>kabar API</title>", 1);
         format!("<!doctype html>\n{head}")
     }
-
-    /// Every path and method.
-    pub(crate) fn methods(&self) -> Vec<(String, String)> {
-        let paths = self.value.get("paths").and_then(Value::as_object);
-        let items = paths.into_iter().flatten().filter_map(|(path, item)| Some((path, item.as_object()?)));
-        items.flat_map(|(path, item)| item.keys().map(|verb| (path.clone(), verb.to_uppercase()))).collect()
-    }
 }
 
 /// The operations' documentation without the operations, which would need a running server.

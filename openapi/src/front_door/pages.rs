@@ -6,7 +6,7 @@
 
 mod guides;
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use bytes::Bytes;
 use kabar_core::domain::etag;
@@ -33,16 +33,49 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// A page is made when it is first asked for: nobody who only serves waits for it at the start.
 struct Page {
     path: String,
     content_type: &'static str,
+    make: Box<dyn Fn() -> String + Send + Sync>,
+    made: OnceLock<Made>,
+}
+
+struct Made {
     body: Bytes,
     tag: String,
     compressed: [OnceCell<Option<(HeaderValue, Bytes)>>; Encoding::ALL.len()],
 }
 
 impl Page {
-    fn new(path: impl Into<String>, content_type: &'static str, body: String) -> Self {
+    fn new(
+        path: impl Into<String>,
+        content_type: &'static str,
+        make: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { path: path.into(), content_type, make: Box::new(make), made: OnceLock::new() }
+    }
+
+    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Response {
+        let made = self.made.get_or_init(|| Made::of((self.make)()));
+        let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
+        let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &made.tag)));
+        let response = Response::builder().header(ETAG, &made.tag).header(CACHE_CONTROL, REVALIDATE);
+        if unchanged {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        let response =
+            response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
+        match made.compressed(encoding).await {
+            Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
+            None => response.body(made.body.clone()),
+        }
+    }
+}
+
+impl Made {
+    fn of(body: String) -> Self {
         use std::fmt::Write as _;
         let mut tag = String::from("W/\"");
         for byte in Sha256::digest(&body).into_iter().take(12) {
@@ -50,23 +83,7 @@ impl Page {
             let _infallible = write!(tag, "{byte:02x}");
         }
         tag.push('"');
-        Self { path: path.into(), content_type, body: body.into(), tag, compressed: Default::default() }
-    }
-
-    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Response {
-        let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
-        let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &self.tag)));
-        let response = Response::builder().header(ETAG, &self.tag).header(CACHE_CONTROL, REVALIDATE);
-        if unchanged {
-            return response.status(StatusCode::NOT_MODIFIED).finish();
-        }
-        let response =
-            response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-        let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
-        match self.compressed(encoding).await {
-            Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
-            None => response.body(self.body.clone()),
-        }
+        Self { body: body.into(), tag, compressed: Default::default() }
     }
 
     /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
@@ -80,7 +97,7 @@ impl Page {
 
 /// See the module.
 pub(super) struct Pages {
-    pages: &'static [Page],
+    pages: Vec<Page>,
     showcase: Option<Showcase>,
 }
 
@@ -92,13 +109,16 @@ const STYLE: &str = include_str!("pages/style.css");
 const SANDBOX: &str = "/docs/sandbox";
 
 impl Pages {
-    /// The pages are made for the first server of a process, and shared by the others.
-    pub(super) fn new(document: &'static Document, showcase: Option<Showcase>) -> Self {
-        static PLAIN: OnceLock<Vec<Page>> = OnceLock::new();
-        static FILLED: OnceLock<Vec<Page>> = OnceLock::new();
+    pub(super) fn new(document: &'static LazyLock<Document>, showcase: Option<Showcase>) -> Self {
         let filled = showcase.is_some();
-        let made = if filled { &FILLED } else { &PLAIN };
-        Self { pages: made.get_or_init(|| make(document, filled)), showcase }
+        let mut pages = vec![
+            Page::new("/", HTML, move || start(filled)),
+            Page::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
+            Page::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
+            Page::new("/docs", HTML, move || docs(document, filled)),
+        ];
+        pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, || guide_page(guide))));
+        Self { pages, showcase }
     }
 
     /// Where the pages are.
@@ -119,17 +139,6 @@ impl Pages {
         let page = self.pages.iter().find(|page| page.path == path)?;
         Some(page.answer(request, encoding).await)
     }
-}
-
-fn make(document: &Document, filled: bool) -> Vec<Page> {
-    let mut pages = vec![
-        Page::new("/", HTML, start(filled)),
-        Page::new("/v1/openapi.json", "application/json", document.json().to_owned()),
-        Page::new("/v1/openapi.yaml", "application/yaml", document.yaml()),
-        Page::new("/docs", HTML, docs(document, filled)),
-    ];
-    pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, guide_page(guide))));
-    pages
 }
 
 /// The sandbox's keys. A page of another name that leads to this machine is told nothing.
