@@ -141,7 +141,7 @@ impl FrontDoor {
                 "shorten the request's path and query: 8 KiB at most",
             ));
         }
-        if let Some(page) = self.pages.answer(&request, visit.encoding).await {
+        if let Some(page) = self.pages.answer(&request, visit.encoding).await? {
             return Ok(page);
         }
         bodies::read(&mut request, self.app.limits).await?;

@@ -6,9 +6,10 @@
 
 mod guides;
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use kabar_core::cause::cause;
 use kabar_core::domain::etag;
 use poem::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderValue,
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 
 use super::encoding::Encoding;
 use crate::app::Showcase;
+use crate::error::ApiError;
 use crate::spec::Document;
 
 /// A proxy or browser asks again, with the tag, and is told 304.
@@ -33,12 +35,13 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// A page is made when it is first asked for: nobody who only serves waits for it at the start.
+/// A page is made when it is first asked for: nobody who only serves waits for it at the start. The
+/// docs page takes tens of milliseconds, so no poll waits beside it either.
 struct Page {
     path: String,
     content_type: &'static str,
-    make: Box<dyn Fn() -> String + Send + Sync>,
-    made: OnceLock<Made>,
+    make: Arc<dyn Fn() -> String + Send + Sync>,
+    made: OnceCell<Made>,
 }
 
 struct Made {
@@ -53,24 +56,36 @@ impl Page {
         content_type: &'static str,
         make: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        Self { path: path.into(), content_type, make: Box::new(make), made: OnceLock::new() }
+        Self { path: path.into(), content_type, make: Arc::new(make), made: OnceCell::new() }
     }
 
-    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Response {
-        let made = self.made.get_or_init(|| Made::of((self.make)()));
+    async fn made(&self) -> Result<&Made, ApiError> {
+        let making = || {
+            let make = self.make.clone();
+            tokio::task::spawn_blocking(move || Made::of(make()))
+        };
+        let made = self.made.get_or_try_init(making).await;
+        made.map_err(|error| {
+            tracing::error!(path = self.path, error = cause(&error), "page not made");
+            ApiError::internal()
+        })
+    }
+
+    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Result<Response, ApiError> {
+        let made = self.made().await?;
         let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
         let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &made.tag)));
         let response = Response::builder().header(ETAG, &made.tag).header(CACHE_CONTROL, REVALIDATE);
         if unchanged {
-            return response.status(StatusCode::NOT_MODIFIED).finish();
+            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
         }
         let response =
             response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
-        match made.compressed(encoding).await {
+        Ok(match made.compressed(encoding).await {
             Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
             None => response.body(made.body.clone()),
-        }
+        })
     }
 }
 
@@ -128,16 +143,20 @@ impl Pages {
     }
 
     /// The page at the request's path, if there is one and it is asked for with GET.
-    pub(super) async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Option<Response> {
+    pub(super) async fn answer(
+        &self,
+        request: &Request,
+        encoding: Option<Encoding>,
+    ) -> Result<Option<Response>, ApiError> {
         if request.method() != Method::GET {
-            return None;
+            return Ok(None);
         }
         let path = request.uri().path();
         if let Some(showcase) = self.showcase.as_ref().filter(|_| path == SANDBOX) {
-            return Some(sandbox(showcase, request));
+            return Ok(Some(sandbox(showcase, request)));
         }
-        let page = self.pages.iter().find(|page| page.path == path)?;
-        Some(page.answer(request, encoding).await)
+        let Some(page) = self.pages.iter().find(|page| page.path == path) else { return Ok(None) };
+        page.answer(request, encoding).await.map(Some)
     }
 }
 
