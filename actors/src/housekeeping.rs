@@ -22,8 +22,10 @@ impl Accounts {
         loop {
             let began = ground.clock.now();
             let removed = ground.store.purge(began, &ages).await;
-            if let Err(error) = &removed {
-                tracing::warn!(error = cause(error), "old rows not purged");
+            match &removed {
+                Ok(0) => drop(ground.metrics.purge_rounds.inc()),
+                Ok(1..) => {}
+                Err(error) => tracing::warn!(error = cause(error), "old rows not purged"),
             }
             let pause = async {
                 match removed {

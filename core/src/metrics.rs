@@ -78,6 +78,7 @@ metrics! {
         deliveries_retried = "deliveries_retried", "Attempts that failed and will be repeated";
         deliveries_dead = "deliveries_dead", "Deliveries given up";
         database_statements = "database_statements", "SQL statements run, reads and writes";
+        purge_rounds = "purge_rounds", "Looks for rows that are too old that found nothing more";
         hook_conflicts = "hook_conflicts", "Runs of hooks made again because what they read of their keys and values had changed";
         hook_effects = "hook_effects", "Effects of hooks handed to their accounts";
         courier_crashes = "courier_crashes", "Couriers that died and were started again";

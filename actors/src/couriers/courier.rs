@@ -44,7 +44,7 @@ const RECORDS_ENOUGH: usize = 128;
 /// Pause before the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// A courier with nothing to do leaves after this time.
-const LINGER: Duration = Duration::from_secs(30);
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 
 /// What a courier may be told.
 pub(super) enum CourierMessage {

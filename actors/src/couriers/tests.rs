@@ -117,7 +117,7 @@ async fn who_has_nothing_to_do_leaves_and_costs_no_statement() {
             tokio::task::yield_now().await;
         }
     };
-    stage.ground.costs_no_statement(minute).await;
+    assert_eq!(stage.ground.statements_of(minute).await, 0);
     stage.ground.ingest(0, 2).await;
     stage.until_taken(2).await;
 }

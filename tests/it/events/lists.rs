@@ -60,18 +60,17 @@ async fn an_unchanged_part_is_304_and_the_end_of_the_log_costs_no_sql() {
     for tail in ["events?after=6", "events", "events?after=2&limit=2", "events?types=message.received"] {
         let answer = tenant.get(tail).await;
         let tag = answer.etag();
-        assert!(tenant.get_if(tail, &tag).await.is(304).body.is_empty());
-        tenant.get(&format!("{tail}&ignored=1").replace("events&", "events?")).await.is(200);
         if tail == "events?after=6" {
-            let mut rounds = 0..;
             let free = async || {
-                let round = rounds.next().unwrap();
-                tenant.get_if(tail, &tag).await.is(304);
-                for more in ["", "&limit=3", "&types=message.sent"] {
-                    tenant.get(&format!("{tail}{more}&ignored={round}")).await.is(200);
+                assert!(tenant.get_if(tail, &tag).await.is(304).body.is_empty());
+                for more in ["&ignored=1", "&limit=3", "&types=message.sent"] {
+                    tenant.get(&format!("{tail}{more}")).await.is(200);
                 }
             };
             assert_eq!(server.statements_of(free).await, 0, "{tail}");
+        } else {
+            assert!(tenant.get_if(tail, &tag).await.is(304).body.is_empty());
+            tenant.get(&format!("{tail}&ignored=1").replace("events&", "events?")).await.is(200);
         }
         tenant.hears(&from(0), "news").await;
         // A full page in the middle of the log is not changed by its growth.

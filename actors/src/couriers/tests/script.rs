@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::accounts::AccountsOptions;
 use crate::accounts::tests::fixture::Ground;
+use crate::couriers::courier::LINGER;
 use crate::couriers::{Couriers, NewSubscription, SubscriptionPatch};
 
 /// What the sink does with a call.
@@ -227,13 +228,20 @@ impl Stage {
         self.ground.clock.advance(next.since(self.ground.clock.now()).unwrap_or_default());
     }
 
-    /// Lets time pass until every courier has left.
+    /// Lets time pass until every courier has left, and less than the purge takes to look again.
     pub(super) async fn until_nobody_works(&self) {
-        patiently(async || {
-            self.ground.clock.advance(Duration::from_secs(1));
-            self.couriers().desks().is_empty()
-        })
-        .await;
+        for _ in 0..15 {
+            self.ground.clock.advance(LINGER);
+            let left = async {
+                while !self.couriers().desks().is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            if tokio::time::timeout(Duration::from_secs(2), left).await.is_ok() {
+                return;
+            }
+        }
+        panic!("a courier stays");
     }
 
     pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
