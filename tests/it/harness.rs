@@ -60,6 +60,9 @@ pub(crate) const APP_SECRET: &str = "app_secret_of_the_tests";
 pub(crate) const VERIFY_TOKEN: &str = "verify_token_of_the_tests";
 /// Where a manual clock begins: 2026-06-19T11:00:00.000Z.
 pub(crate) const NOON: i64 = 1_781_866_800;
+/// How long a page may be served after it was made, unless a commit ends it: so much must pass before what
+/// happened without a commit, as the purge does, is surely seen.
+pub(crate) const PAGE_LIFE: Duration = Duration::from_secs(8);
 
 /// Waits for an event, with a bound.
 pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Part, log, part, sequence};
-use crate::harness::{Answer, Stream, Tenant, TestServer, from, manual_clock, patiently};
+use crate::harness::{Answer, PAGE_LIFE, Stream, Tenant, TestServer, from, manual_clock, patiently};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -16,8 +16,7 @@ async fn expired(tenant: &Tenant, tail: &str) -> Answer {
                 return answer;
             }
             assert_eq!(answer.status, 200, "{answer:?}");
-            // Pages are served for 8 s.
-            tenant.clock.advance(Duration::from_secs(8));
+            tenant.clock.advance(PAGE_LIFE);
         }
     })
     .await
