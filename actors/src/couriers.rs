@@ -192,18 +192,27 @@ impl Couriers {
         }
     }
 
-    /// Wakes or starts the couriers that have something to bring; what cannot be read is logged.
+    /// Wakes or starts the couriers that have something to bring, of accounts that are served here; what
+    /// cannot be read is logged.
     pub(crate) async fn take_up_all(&self, work: CourierWork) {
         match self.work(work).await {
             Ok(found) => {
                 for (subscriber, account) in found {
-                    if let Some(slot) = self.0.directory.account_of_row(account) {
+                    if let Some(slot) = self.0.directory.account_of_row(account)
+                        && self.serves(&slot)
+                    {
                         self.take_up(subscriber, &slot);
                     }
                 }
             }
             Err(error) => tracing::error!(error = cause(&error), "couriers not taken up"),
         }
+    }
+
+    /// Whether couriers of this account may work here. Where there are other nodes only those of an account
+    /// in memory may: whoever serves it else sees what has changed in the directory, and goes by that.
+    fn serves(&self, slot: &AccountSlot) -> bool {
+        !self.0.cluster.is_shared() || slot.resident().is_some()
     }
 
     fn desks(&self) -> std::sync::MutexGuard<'_, Desks> {

@@ -75,38 +75,42 @@ impl Accounts {
     pub(super) async fn follow_directory(&self) {
         let ground = self.ground();
         let mut behind = false;
+        // The directory's revision up to which subscribers were followed, when they are behind it.
+        let mut owed = None;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
                 () = ground.stopping.cancelled() => return,
             }
             match ground.directory.refresh().await {
-                Ok(None) => behind = false,
-                Ok(Some(after)) => {
+                Ok(changed) => {
                     behind = false;
-                    self.follow_subscribers(after).await;
+                    owed = owed.or(changed);
                 }
                 Err(error) => {
                     if !behind {
                         tracing::error!(error = cause(&error), "directory not refreshed; trying on");
                     }
                     behind = true;
+                    continue;
                 }
+            }
+            // What cannot be followed now is said in the log, and followed in the next round.
+            if let Some(after) = owed
+                && self.follow_subscribers(after).await.is_ok()
+            {
+                owed = None;
             }
         }
     }
 
     /// Takes over what other nodes have changed of subscribers.
-    async fn follow_subscribers(&self, after: i64) {
-        match self.ground().couriers.follow(after).await {
-            Ok(changed) => {
-                for subscriber in changed {
-                    // Said in the log; what is not taken up now is when the account is next loaded.
-                    let _unavailable = self.bring(CourierWork::Of(subscriber)).await;
-                }
-            }
-            Err(error) => tracing::error!(error = cause(&error), "subscribers not refreshed"),
+    async fn follow_subscribers(&self, after: i64) -> Result<(), Unavailable> {
+        let changed = self.ground().couriers.follow(after).await;
+        for subscriber in changed.map_err(|error| Unavailable::of(&error, "subscribers not refreshed"))? {
+            self.bring(CourierWork::Of(subscriber)).await?;
         }
+        Ok(())
     }
 
     /// Has couriers bring what was left since before the last stop, and what a node that has died left.

@@ -83,6 +83,9 @@ pub(super) struct Courier {
     filling: bool,
     /// Ended for good, not recorded yet: their rows look open still.
     unrecorded: HashSet<DeliveryId>,
+    /// Read as open while an outcome was not recorded yet, or not known here to be: read again after that,
+    /// because somebody may have opened them since.
+    doubtful: HashSet<DeliveryId>,
     ended: Vec<Delivery>,
     recording: bool,
     alarm: Option<(Timestamp, AbortHandle)>,
@@ -149,6 +152,7 @@ impl Courier {
             loaded_to: 0,
             filling: true,
             unrecorded: HashSet::new(),
+            doubtful: HashSet::new(),
             ended: Vec::new(),
             recording: false,
             alarm: None,
@@ -293,7 +297,7 @@ impl Courier {
         for delivery in ended {
             self.unrecorded.remove(&delivery.id);
             let ours = recorded.contains(&delivery.id);
-            if !ours {
+            if self.doubtful.remove(&delivery.id) || !ours {
                 self.reload();
             }
             if delivery.is_open() && ours {
@@ -310,6 +314,9 @@ impl Courier {
     fn resume(&mut self, written: Written) {
         let Written { recorded, lost, again } = written;
         for delivery in recorded {
+            if self.doubtful.remove(&delivery.id) {
+                self.reload();
+            }
             if delivery.is_open() {
                 self.lanes.back(delivery);
             } else {
@@ -317,6 +324,7 @@ impl Courier {
             }
         }
         for delivery in lost {
+            self.doubtful.remove(&delivery.id);
             self.lanes.end(delivery.contact_id);
             self.reload();
         }

@@ -92,16 +92,18 @@ impl Lanes {
         changed
     }
 
-    /// Adds a delivery, or takes over its newer row; not if it is away.
-    pub(super) fn put(&mut self, load: Load) {
+    /// Adds a delivery, or takes over its newer row; not if it is away, which is told with `false`.
+    pub(super) fn put(&mut self, load: Load) -> bool {
         let sequence = load.delivery.sequence;
         self.change(load.delivery.contact_id, |lane| {
-            if lane.away != Some(sequence) {
-                let before = lane.waiting.remove(&sequence).and_then(|before| before.event);
-                let event = load.event.or(before);
-                lane.waiting.insert(sequence, Load { delivery: load.delivery, event });
+            if lane.away == Some(sequence) {
+                return false;
             }
-        });
+            let before = lane.waiting.remove(&sequence).and_then(|before| before.event);
+            let event = load.event.or(before);
+            lane.waiting.insert(sequence, Load { delivery: load.delivery, event });
+            true
+        })
     }
 
     /// Sends the next one on its way, if one is due.

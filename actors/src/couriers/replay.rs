@@ -136,7 +136,7 @@ impl Couriers {
             let _gone = courier.cast(CourierMessage::Reload);
         }
         // One that is just leaving, or not here, is started.
-        if !self.0.cluster.is_shared() || slot.resident().is_some() {
+        if self.serves(&slot) {
             self.take_up(subscriber, &slot);
         }
     }

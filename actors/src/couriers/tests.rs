@@ -182,6 +182,24 @@ async fn deliveries_are_given_up_at_the_end_of_the_ladder() {
 }
 
 #[tokio::test]
+async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Rejected));
+    // The outcome is in the store, and its courier does not hear of that before the roster may change.
+    let roster = stage.couriers().0.writing.lock().await;
+    stage.ground.ingest(0, 1).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Dead, 1).await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    let id = stage.list(subscription.id).await[0].id;
+    assert!(stage.couriers().replay(stage.ground.organisation, id, None).await.unwrap().is_some());
+    stage.until_heard().await;
+    drop(roster);
+    stage.until_taken(1).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
+}
+
+#[tokio::test]
 async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;

@@ -45,10 +45,8 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
     }
     receiver.until(3).await;
     let done = |row: &Value| row["attempts"].as_array().unwrap().len() == 3;
-    patiently(async {
-        while !deliveries(&tenant, "status=delivered").await.first().is_some_and(done) {}
-    })
-    .await;
+    patiently(async { while !deliveries(&tenant, "status=delivered").await.first().is_some_and(done) {} })
+        .await;
     assert_eq!(receiver.count(), 3);
 }
 

@@ -60,8 +60,9 @@ impl Courier {
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
                 for delivery in rows {
-                    if !self.unrecorded.contains(&delivery.id) {
-                        self.lanes.put(Load { delivery, event: None });
+                    let id = delivery.id;
+                    if self.unrecorded.contains(&id) || !self.lanes.put(Load { delivery, event: None }) {
+                        self.doubtful.insert(id);
                     }
                 }
                 continue;

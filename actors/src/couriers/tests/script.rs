@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::accounts::AccountsOptions;
 use crate::accounts::tests::fixture::Ground;
 use crate::couriers::courier::LINGER;
-use crate::couriers::{Couriers, NewSubscription, SubscriptionPatch};
+use crate::couriers::{Couriers, Desk, NewSubscription, SubscriptionPatch};
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
@@ -242,6 +242,12 @@ impl Stage {
             }
         }
         panic!("a courier stays");
+    }
+
+    /// Waits until every courier has listened to its bell.
+    pub(super) async fn until_heard(&self) {
+        let rung = |desk: &Arc<Desk>| desk.rung.load(Ordering::Acquire);
+        patiently(async || !self.couriers().desks().values().any(rung)).await;
     }
 
     pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
