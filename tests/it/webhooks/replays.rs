@@ -127,6 +127,8 @@ async fn a_long_part_is_sent_in_steps() {
     }
     set_status(&tenant, &id, "active").await;
     receiver.until(1100).await;
+    // Else a replay could be asked for while an attempt is under way, and be it.
+    until_deliveries(&tenant, "status=pending", 0).await;
     let first = replay_log(&tenant, &id, 1, None).await.is(200).data();
     assert_eq!((&first["enqueued"], &first["capped"]), (&json!(1000), &json!(true)));
     let next = first["last_sequence"].as_i64().unwrap() + 1;
