@@ -210,11 +210,11 @@ impl TestServer {
     }
 
     /// SQL statements run while this is done. The purge, which looks around at the start, has done so; it
-    /// does again ten minutes later.
+    /// does again ten minutes later. What was sent before is recorded, and its sender has looked for more.
     pub(crate) async fn statements_of(&self, mut what: impl AsyncFnMut()) -> u64 {
         let (store, metrics) = (&self.server().store, &self.server().metrics);
         patiently(async {
-            while metrics.purge_rounds.get() == 0 {
+            while metrics.purge_rounds.get() == 0 || self.metric("kabar_sending_conversations").await > 0 {
                 tokio::task::yield_now().await;
             }
         })
