@@ -206,24 +206,13 @@ impl Couriers {
         if row.secrets.len() > ENTRIES_MAX {
             return Ok(Some(Err(PluginRefusal::TooManySecrets)));
         }
-        let newly_heard =
-            if found.active_version.is_some() { self.newly_heard(&found, &row) } else { Vec::new() };
-        self.rewrite_plugin(row, &newly_heard).await.map(|row| Some(Ok(row)))
+        self.rewrite_plugin(&found, row).await.map(|row| Some(Ok(row)))
     }
 
-    /// Numbers (of rows) of the tenant's accounts that it hears now, and did not before.
-    fn newly_heard(&self, before: &Plugin, after: &Plugin) -> Vec<i64> {
-        let accounts = self.0.directory.accounts_of(after.organisation_id);
-        let new = accounts.iter().filter(|account| {
-            after.hears(&account.phone_number_id) && !before.hears(&account.phone_number_id)
-        });
-        new.map(|account| account.number).collect()
-    }
-
-    async fn rewrite_plugin(&self, mut row: Plugin, newly_heard: &[i64]) -> Result<Arc<Plugin>, Unavailable> {
+    async fn rewrite_plugin(&self, before: &Plugin, mut row: Plugin) -> Result<Arc<Plugin>, Unavailable> {
         let now = self.0.clock.now();
         row.updated_at = now.max(row.updated_at);
-        self.0.store.update_plugin(&row, newly_heard).await.map_err(|error| unwritten(&error))?;
+        self.0.store.update_plugin(before, &row).await.map_err(|error| unwritten(&error))?;
         let row = Arc::new(row);
         self.publish(|next| next.put(Subscriber::Hook(row.clone()), now));
         let id = SubscriberId::Hook(row.id);
@@ -320,14 +309,7 @@ impl Couriers {
         }
         let mut row = Plugin::clone(&found);
         row.activate(version, self.0.clock.now());
-        let heard = if found.active_version.is_none() {
-            let accounts = self.0.directory.accounts_of(organisation);
-            let heard = accounts.iter().filter(|account| row.hears(&account.phone_number_id));
-            heard.map(|account| account.number).collect()
-        } else {
-            Vec::new()
-        };
-        self.rewrite_plugin(row, &heard).await.map(|row| Some(Ok(row)))
+        self.rewrite_plugin(&found, row).await.map(|row| Some(Ok(row)))
     }
 
     /// What a plugin keeps, for a run that is not recorded.

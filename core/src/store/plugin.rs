@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::dialect::Dialect;
 use super::engine::{Arg, Fields, Sql};
 use super::row::{Place, array};
 use super::{Store, StoreError};
@@ -101,11 +102,14 @@ fn text_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
+/// The JSON array of these numbers.
+fn named(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
+    array(&accounts.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>())
+}
+
 /// The values of [`COLUMNS`], in their order.
 fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
     let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
-    let accounts: Option<Vec<&str>> =
-        one.accounts.as_ref().map(|named| named.iter().map(PhoneNumberId::as_str).collect());
     let capabilities: Option<Vec<&str>> =
         one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
     let config: BTreeMap<&str, &str> = one.config.iter().map(|(key, value)| (&**key, &**value)).collect();
@@ -120,7 +124,7 @@ fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
         one.name.as_ref().into(),
         one.description.as_deref().into(),
         array(&events)?.into(),
-        accounts.map(|named| array(&named)).transpose()?.as_deref().into(),
+        one.accounts.as_deref().map(named).transpose()?.as_deref().into(),
         text_of(&config)?.into(),
         text_of(&secrets)?.into(),
         array(&hosts)?.into(),
@@ -137,12 +141,32 @@ fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
     ])
 }
 
-/// Puts a plugin at the present end of the logs of accounts that it did not hear before.
-fn begin_at_the_end(one: &Plugin, newly_heard: &[i64]) -> Result<(Sql, Vec<Arg>), StoreError> {
-    let sql = "INSERT INTO courier_cursors (subscriber, account, cursor) \
-               SELECT $1, number, sequence FROM accounts WHERE number IN (SELECT value FROM heard) \
-               ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor";
-    Ok((sql.into(), vec![one.id.to_string().into(), array(newly_heard)?.into()]))
+/// Puts a plugin at the present end of the logs of accounts that it did not hear before; `None` when
+/// there can be none. The store says which accounts there are: another node may just have added one.
+fn begin_at_the_end(
+    dialect: Dialect,
+    before: &Plugin,
+    one: &Plugin,
+) -> Result<Option<(Sql, Vec<Arg>)>, StoreError> {
+    let ran = before.active_version.is_some();
+    if one.active_version.is_none() || ran && (before.accounts.is_none() || before.accounts == one.accounts) {
+        return Ok(None);
+    }
+    let mut args = vec![Arg::from(one.id.to_string()), one.organisation_id.to_string().into()];
+    let mut heard = String::new();
+    let listed = [("AND", &one.accounts), ("AND NOT", &before.accounts)];
+    for (word, accounts) in listed.into_iter().take(if ran { 2 } else { 1 }) {
+        if let Some(accounts) = accounts {
+            args.push(named(accounts)?.into());
+            heard = format!("{heard} {word} phone_number_id {}", dialect.is_one_of(args.len()));
+        }
+    }
+    let sql = format!(
+        "INSERT INTO courier_cursors (subscriber, account, cursor) \
+         SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2{heard} \
+         ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor"
+    );
+    Ok(Some((sql.into(), args)))
 }
 
 impl Store {
@@ -186,23 +210,19 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Writes all of a plugin's row. It begins at the present end of the logs of `newly_heard`.
+    /// Writes all of a plugin's row, of which `before` is known. It begins at the present end of the logs of
+    /// accounts that it did not hear then.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn update_plugin(&self, one: &Plugin, newly_heard: &[i64]) -> Result<(), StoreError> {
+    pub async fn update_plugin(&self, before: &Plugin, one: &Plugin) -> Result<(), StoreError> {
         let sql = "UPDATE plugins SET name = $3, description = $4, events = $5, accounts = $6, config = $7, \
                    secrets = $8, allowed_hosts = $9, capabilities = $10, enabled = $11, state = $12, \
                    state_since = $13, state_reason = $14, by_operator = $15, active_version = $16, \
                    previous_version = $17, created_at = $18, updated_at = $19 \
                    WHERE id = $1 AND organisation_id = $2 AND deleted_at IS NULL";
         let mut script = vec![(Sql::from(sql), values(one)?)];
-        if !newly_heard.is_empty() {
-            let (sql, args) = begin_at_the_end(one, newly_heard)?;
-            let heard = self.engine.dialect().numbers(2);
-            let sql = sql.replace("IN (SELECT value FROM heard)", &heard);
-            script.push((sql.into(), args));
-        }
+        script.extend(begin_at_the_end(self.engine.dialect(), before, one)?);
         self.writer.write_all(script).await.map(drop)
     }
 

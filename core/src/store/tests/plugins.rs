@@ -17,7 +17,7 @@ use crate::domain::plugin::{Capability, Plugin, PluginState, PluginVersion, Stan
 use crate::domain::run::{LogLevel, LogLine, Usage};
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
-use crate::store::{CourierPlace, CourierWork, Intake, PurgeAges, RunBatch, RunRecord};
+use crate::store::{CourierWork, Intake, PurgeAges, RunBatch, RunRecord};
 
 const PLUGIN: PluginId = PluginId::from_bits(1);
 const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
@@ -176,11 +176,8 @@ async fn plugins_are_kept_as_they_are() {
     two.secrets = Arc::default();
     two.enabled = false;
     two.previous_version = Some(VERSION);
-    let owner = Owner::of(&store, 1).await;
-    store.update_plugin(&two, &[owner.number]).await.unwrap();
+    store.update_plugin(&plugin(2), &two).await.unwrap();
     assert_eq!(store.plugins().await.unwrap()[1], two);
-    let place = store.courier_place(SubscriberId::Hook(two.id), owner.number).await.unwrap();
-    assert_eq!(place, Some(CourierPlace { cursor: 0, head: 0 }));
 
     store.set_plugin_standing(two.id, &Standing::forbidden(at(9), None)).await.unwrap();
     store.set_plugin_standing(two.id, &Standing::active(at(10))).await.unwrap();
@@ -189,6 +186,48 @@ async fn plugins_are_kept_as_they_are() {
     store.delete_plugin(one.id, at(11)).await.unwrap();
     assert_eq!(store.plugins().await.unwrap().len(), 1);
     assert!(store.plugin_kv(one.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_plugin_begins_where_the_logs_end_that_it_did_not_hear_before() {
+    let (store, _guard) = store().await;
+    let mut owners = Vec::new();
+    for n in 1..=3 {
+        let mut owner = Owner::of(&store, n).await;
+        thread(&store, &mut owner, n).await;
+        owners.push(owner);
+    }
+    let hears = |accounts: Option<&[u32]>, active_version| Plugin {
+        accounts: accounts.map(|some| some.iter().map(|n| account(*n).phone_number_id).collect()),
+        active_version,
+        ..plugin(1)
+    };
+    let cursors = async || {
+        let mut found = Vec::new();
+        for owner in &owners {
+            found.push(store.courier_place(HOOK, owner.number).await.unwrap().unwrap().cursor);
+        }
+        found
+    };
+    let (at_first, at_rest) = (hears(Some(&[1]), None), hears(Some(&[2]), None));
+    store.insert_plugin(&at_first).await.unwrap();
+    store.update_plugin(&at_first, &at_rest).await.unwrap();
+    assert_eq!(cursors().await, [0, 0, 0], "it does not run");
+    let running = hears(Some(&[1]), Some(VERSION));
+    store.update_plugin(&at_rest, &running).await.unwrap();
+    assert_eq!(cursors().await, [1, 0, 0]);
+    store.update_plugin(&running, &Plugin { enabled: false, ..running.clone() }).await.unwrap();
+    let two = hears(Some(&[1, 2]), Some(VERSION));
+    store.update_plugin(&running, &two).await.unwrap();
+    assert_eq!(cursors().await, [1, 1, 0]);
+    let mut first = Owner::again(&store, owners[0].number).await;
+    thread(&store, &mut first, 4).await;
+    let all = hears(None, Some(VERSION));
+    store.update_plugin(&two, &all).await.unwrap();
+    assert_eq!(cursors().await, [1, 1, 1], "what it heard before is not passed over");
+    store.update_plugin(&all, &running).await.unwrap();
+    store.update_plugin(&running, &all).await.unwrap();
+    assert_eq!(cursors().await, [1, 1, 1]);
 }
 
 #[tokio::test]
