@@ -254,8 +254,8 @@ impl Accounts {
         let keeper = accounts.clone();
         tasks.spawn(async move { keeper.keep_place().await });
         if accounts.is_clustered() {
-            let follower = accounts.clone();
-            tasks.spawn(async move { follower.follow_directory().await });
+            let (follower, known) = (accounts.clone(), accounts.0.directory.known());
+            tasks.spawn(async move { follower.follow_directory(known).await });
         }
         accounts.resume_sending().await?;
         accounts.resume_couriers().await?;

@@ -120,7 +120,7 @@ struct Shared {
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
-    /// Revision of the directory up to which other nodes' changes are known.
+    /// See [`Directory::known`].
     known: AtomicI64,
 }
 

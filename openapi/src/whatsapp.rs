@@ -138,30 +138,35 @@ impl WhatsAppApi {
         }
     }
 
-    /// Whether an account takes what this secret signed: the operator has not taken it off, and the
-    /// secret may speak for it.
-    fn takes(&self, slot: &AccountSlot, signer: &Secret) -> bool {
+    /// The account of this number, if it takes what this secret signed: the operator has not taken it
+    /// off, and the secret may speak for it.
+    fn taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountSlot>> {
+        let slot = self.0.directory.account_of_number(number)?;
         let account = slot.account();
         let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
             || account.app_secret.as_ref() == Some(signer);
-        vouched && account.status != AccountStatus::Disconnected
+        (vouched && account.status != AccountStatus::Disconnected).then_some(slot)
     }
 
     async fn take_in(
         &self,
         body: &SignedBody,
-        groups: Vec<AccountGroup>,
+        mut groups: Vec<AccountGroup>,
         signer: &Secret,
     ) -> Result<(), ApiError> {
         let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
+        groups.retain(|group| {
+            meant.as_ref().is_none_or(|meant| meant.contains(&group.phone_number_id.as_str()))
+        });
+        let is_for = |group: &AccountGroup| self.taker(group.phone_number_id.as_str(), signer).is_some();
+        if self.0.accounts.is_clustered() && !groups.iter().all(is_for) {
+            // It may have been connected at another node a moment ago; what is skipped never comes again.
+            self.0.directory.catch_up().await?;
+        }
         let commands = groups.into_iter().filter_map(|group| {
             let number = group.phone_number_id.as_str();
-            if meant.as_ref().is_some_and(|meant| !meant.contains(&number)) {
-                return None;
-            }
             let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
-            let slot = self.0.directory.account_of_number(number);
-            let Some(slot) = slot.filter(|slot| self.takes(slot, signer)) else {
+            let Some(slot) = self.taker(number, signer) else {
                 self.0.metrics.webhook_skipped.inc_by(items);
                 tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;

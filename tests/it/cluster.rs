@@ -100,6 +100,21 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
 }
 
 #[tokio::test]
+async fn a_webhook_for_a_number_connected_a_moment_ago_is_not_lost_at_another_node() {
+    let [one, two] = nodes(&[]).await;
+    let first = one.tenant().await;
+    for nth in 0..5 {
+        let fresh = one.second_account(&first).await;
+        let message = text_from(&from(nth), one.clock.now(), "halo");
+        Webhook::default().messages(&fresh.id, &[message]).post(&two.anyone).await.is(200);
+        assert_eq!(fresh.get("conversations").await.rows().len(), 1);
+    }
+    // Whoever knows of no change meanwhile skips what is for nobody.
+    let nobody = text_from(&from(0), one.clock.now(), "halo");
+    Webhook::default().messages("999999999999999", &[nobody]).post(&two.anyone).await.is(200);
+}
+
+#[tokio::test]
 async fn changes_of_the_directory_reach_every_node() {
     let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;

@@ -71,22 +71,18 @@ impl Accounts {
         }
     }
 
-    /// Follows what other nodes change in the directory, until shutdown.
-    pub(super) async fn follow_directory(&self) {
+    /// Follows what other nodes change in the directory, until shutdown; subscribers are known up to
+    /// revision `followed` of it.
+    pub(super) async fn follow_directory(&self, mut followed: i64) {
         let ground = self.ground();
         let mut behind = false;
-        // The directory's revision up to which subscribers were followed, when they are behind it.
-        let mut owed = None;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
                 () = ground.stopping.cancelled() => return,
             }
             match ground.directory.refresh().await {
-                Ok(changed) => {
-                    behind = false;
-                    owed = owed.or(changed);
-                }
+                Ok(()) => behind = false,
                 Err(error) => {
                     if !behind {
                         tracing::error!(error = cause(&error), "directory not refreshed; trying on");
@@ -95,11 +91,11 @@ impl Accounts {
                     continue;
                 }
             }
-            // What cannot be followed now is said in the log, and followed in the next round.
-            if let Some(after) = owed
-                && self.follow_subscribers(after).await.is_ok()
-            {
-                owed = None;
+            // Others refresh too. What cannot be followed now is said in the log, and followed in the next
+            // round.
+            let known = ground.directory.known();
+            if known != followed && self.follow_subscribers(followed).await.is_ok() {
+                followed = known;
             }
         }
     }

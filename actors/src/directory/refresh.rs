@@ -10,6 +10,7 @@ use kabar_core::domain::account::Account;
 use kabar_core::store::StoreError;
 
 use super::{Directory, Snapshot};
+use crate::accounts::Unavailable;
 
 impl Snapshot {
     fn follow(&mut self, account: Account) {
@@ -22,15 +23,27 @@ impl Snapshot {
 }
 
 impl Directory {
-    /// Takes over what other nodes have changed since the last time; returns the revision after which
-    /// there were changes.
+    /// Revision of the directory up to which other nodes' changes are known.
+    pub(crate) fn known(&self) -> i64 {
+        self.0.known.load(Ordering::Relaxed)
+    }
+
+    /// Takes over at once what other nodes have changed: for who must not miss it.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`].
+    pub async fn catch_up(&self) -> Result<(), Unavailable> {
+        self.refresh().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
+    }
+
+    /// Takes over what other nodes have changed since the last time.
     ///
     /// # Errors
     /// See [`StoreError`]; nothing was taken over then.
-    pub(crate) async fn refresh(&self) -> Result<Option<i64>, StoreError> {
-        let known = self.0.known.load(Ordering::Relaxed);
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        let known = self.known();
         if self.0.store.directory_revision().await? == known {
-            return Ok(None);
+            return Ok(());
         }
         // Before the rows are read, so that nothing older comes after a change that was made here.
         let _turn = self.0.writing.lock().await;
@@ -50,6 +63,6 @@ impl Directory {
             changes.rows.accounts.into_iter().for_each(|account| next.follow(account));
         });
         self.0.known.store(changes.revision, Ordering::Relaxed);
-        Ok(Some(known))
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Several nodes on one PostgreSQL, and one WhatsApp for all of them.
 
 use kabar::simulate::Simulator;
+use serde_json::Value;
 
 use super::{Options, Tenant, TestServer, database, patiently};
 
@@ -29,10 +30,19 @@ pub(crate) async fn node(url: &str, simulator: Option<Simulator>, settings: &[(&
     TestServer::shaped(shape).await
 }
 
-/// The tenant at this node, once the node has heard of its key.
+/// The tenant at this node, once the node has heard of its key and of its number.
 pub(crate) async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
     let there = node.here(tenant);
-    until_known(&there, "/v1/me").await;
+    patiently(async {
+        loop {
+            let accounts = there.api.get("/v1/accounts?limit=100").await;
+            let known = |row: &Value| row["phone_number_id"] == tenant.id.as_str();
+            if accounts.status == 200 && accounts.rows().iter().any(known) {
+                return;
+            }
+        }
+    })
+    .await;
     there
 }
 

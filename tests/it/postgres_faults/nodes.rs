@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::load::come_again;
 use crate::harness::lives::patient_whatsapp;
-use crate::harness::nodes::node;
+use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::{Answer, Business, Child, Tenant, TestServer, from, patiently, text};
+use crate::harness::{Answer, Business, Child, Tenant, from, patiently, text};
 
 const LEASE_SECONDS: &str = "2";
 
@@ -27,12 +27,6 @@ async fn read(tenant: &Tenant, tail: &str) -> Answer {
         }
     })
     .await
-}
-
-async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
-    let there = node.here(tenant);
-    patiently(async { while there.api.get("/v1/me").await.status != 200 {} }).await;
-    there
 }
 
 /// Waits until the node refuses this poll.
