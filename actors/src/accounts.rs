@@ -4,6 +4,7 @@
 //! Invariants: an account has at most one resident at a time; a command that was not answered may
 //! have been carried out, one that was refused was not; nothing waits without a bound.
 
+mod following;
 mod places;
 mod polls;
 mod residency;
@@ -168,6 +169,7 @@ pub(crate) struct Ground {
     pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
     waiting: AtomicUsize,
     streams: streams::Seats,
+    following: following::Following,
 }
 
 /// See the module. Cheap to clone.
@@ -210,6 +212,8 @@ impl Accounts {
         stopping: CancellationToken,
     ) -> Result<Self, Unavailable> {
         let supervisor = Supervisor::start(parts.metrics.clone()).await?;
+        // Read first: what changes meanwhile is read again.
+        let following = following::Following::from(parts.directory.known());
         let couriers = Couriers::open(CouriersParts {
             store: parts.store.clone(),
             directory: parts.directory.clone(),
@@ -240,6 +244,7 @@ impl Accounts {
             stopping,
             waiting: AtomicUsize::new(0),
             streams: streams::Seats::default(),
+            following,
         }));
         let weak = Arc::downgrade(&accounts.0);
         accounts.0.couriers.open_effects(Box::new(move |slot| {
@@ -254,8 +259,8 @@ impl Accounts {
         let keeper = accounts.clone();
         tasks.spawn(async move { keeper.keep_place().await });
         if accounts.is_clustered() {
-            let (follower, known) = (accounts.clone(), accounts.0.directory.known());
-            tasks.spawn(async move { follower.follow_directory(known).await });
+            let follower = accounts.clone();
+            tasks.spawn(async move { follower.keep_following().await });
         }
         accounts.resume_sending().await?;
         accounts.resume_couriers().await?;

@@ -135,6 +135,9 @@ impl FrontDoor {
                 request.set_data(Tenant(caller));
             }
         }
+        if is_of_the_directory(request.uri().path()) {
+            self.app.accounts.catch_up().await?;
+        }
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
             return Err(ApiError::new(
                 ErrorCode::InvalidRequest,
@@ -179,6 +182,20 @@ impl FrontDoor {
             }
         }
     }
+}
+
+/// Whether a path leads to what every node keeps in memory: what is made or changed at one node is there in
+/// the next request, whichever node gets that.
+fn is_of_the_directory(path: &str) -> bool {
+    const ROOTS: [&str; 6] = [
+        "/admin/v1/accounts",
+        "/admin/v1/organizations",
+        "/admin/v1/plugins",
+        "/v1/plugins",
+        "/v1/webhook_deliveries",
+        "/v1/webhook_subscriptions",
+    ];
+    ROOTS.iter().any(|root| path.starts_with(root))
 }
 
 /// The account of a path that polls go to.

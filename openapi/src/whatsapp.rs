@@ -159,9 +159,9 @@ impl WhatsAppApi {
             meant.as_ref().is_none_or(|meant| meant.contains(&group.phone_number_id.as_str()))
         });
         let is_for = |group: &AccountGroup| self.taker(group.phone_number_id.as_str(), signer).is_some();
-        if self.0.accounts.is_clustered() && !groups.iter().all(is_for) {
+        if !groups.iter().all(is_for) {
             // It may have been connected at another node a moment ago; what is skipped never comes again.
-            self.0.directory.catch_up().await?;
+            self.0.accounts.catch_up().await?;
         }
         let commands = groups.into_iter().filter_map(|group| {
             let number = group.phone_number_id.as_str();

@@ -115,6 +115,36 @@ async fn a_webhook_for_a_number_connected_a_moment_ago_is_not_lost_at_another_no
 }
 
 #[tokio::test]
+async fn what_is_made_or_changed_at_one_node_is_there_in_the_next_request_at_another() {
+    let [one, two] = nodes(&[]).await;
+    let organisation = one.organisation(&json!({"name": "Warung"})).await;
+    let path = format!("/admin/v1/organizations/{organisation}");
+    two.operator.patch(&path, &json!({"name": "Toko"})).await.is(200);
+    one.operator.patch(&path, &json!({"tier": "pro"})).await.is(200);
+    let row = two.operator.get(&path).await.is(200).data();
+    assert_eq!((&row["name"], &row["tier"]), (&json!("Toko"), &json!("pro")));
+
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let subscription = json!({"url": "https://example.com/", "events": ["message.received"]});
+    let plugin = json!({"name": "test", "events": ["message.received"]});
+    for (root, body, first, second) in [
+        ("/v1/webhook_subscriptions", subscription, ("description", "x"), ("status", "paused")),
+        ("/v1/plugins", plugin, ("description", "x"), ("name", "other")),
+    ] {
+        let made = here.api.post(root, &body).await.is(201).data();
+        let path = format!("{root}/{}", text(&made["id"]));
+        for (tenant, (key, value)) in [(&there, first), (&here, second)] {
+            tenant.api.patch(&path, &json!({key: value})).await.is(200);
+        }
+        let row = there.api.get(&path).await.is(200).data();
+        assert_eq!((&row[first.0], &row[second.0]), (&json!(first.1), &json!(second.1)), "{root}");
+        there.api.delete(&path).await.is(204);
+        here.api.get(&path).await.refused(404, "resource_not_found");
+    }
+}
+
+#[tokio::test]
 async fn changes_of_the_directory_reach_every_node() {
     let [one, two] = nodes(&[]).await;
     let here = one.tenant().await;

@@ -4,18 +4,12 @@
 //! Invariant: after a loss nothing is served from what was in memory before it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kabar_core::cause::cause;
 use kabar_core::store::CourierWork;
 
 use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
 use crate::slot::AccountSlot;
-
-/// How often a node looks for changes that others made to tenants, keys and accounts. A revoked key
-/// must fail everywhere within a second.
-const REFRESH_EVERY: Duration = Duration::from_millis(300);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,50 +65,12 @@ impl Accounts {
         }
     }
 
-    /// Follows what other nodes change in the directory, until shutdown; subscribers are known up to
-    /// revision `followed` of it.
-    pub(super) async fn follow_directory(&self, mut followed: i64) {
-        let ground = self.ground();
-        let mut behind = false;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(REFRESH_EVERY) => {}
-                () = ground.stopping.cancelled() => return,
-            }
-            match ground.directory.refresh().await {
-                Ok(()) => behind = false,
-                Err(error) => {
-                    if !behind {
-                        tracing::error!(error = cause(&error), "directory not refreshed; trying on");
-                    }
-                    behind = true;
-                    continue;
-                }
-            }
-            // Others refresh too. What cannot be followed now is said in the log, and followed in the next
-            // round.
-            let known = ground.directory.known();
-            if known != followed && self.follow_subscribers(followed).await.is_ok() {
-                followed = known;
-            }
-        }
-    }
-
-    /// Takes over what other nodes have changed of subscribers.
-    async fn follow_subscribers(&self, after: i64) -> Result<(), Unavailable> {
-        let changed = self.ground().couriers.follow(after).await;
-        for subscriber in changed.map_err(|error| Unavailable::of(&error, "subscribers not refreshed"))? {
-            self.bring(CourierWork::Of(subscriber)).await?;
-        }
-        Ok(())
-    }
-
     /// Has couriers bring what was left since before the last stop, and what a node that has died left.
     pub(super) async fn resume_couriers(&self) -> Result<(), Unavailable> {
         self.bring(CourierWork::Unserved).await
     }
 
-    async fn bring(&self, work: CourierWork) -> Result<(), Unavailable> {
+    pub(super) async fn bring(&self, work: CourierWork) -> Result<(), Unavailable> {
         let found = self.ground().couriers.work(work).await;
         for (subscriber, account) in
             found.map_err(|error| Unavailable::of(&error, "couriers not taken up"))?

@@ -10,7 +10,6 @@ use kabar_core::domain::account::Account;
 use kabar_core::store::StoreError;
 
 use super::{Directory, Snapshot};
-use crate::accounts::Unavailable;
 
 impl Snapshot {
     fn follow(&mut self, account: Account) {
@@ -26,14 +25,6 @@ impl Directory {
     /// Revision of the directory up to which other nodes' changes are known.
     pub(crate) fn known(&self) -> i64 {
         self.0.known.load(Ordering::Relaxed)
-    }
-
-    /// Takes over at once what other nodes have changed: for who must not miss it.
-    ///
-    /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn catch_up(&self) -> Result<(), Unavailable> {
-        self.refresh().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
     }
 
     /// Takes over what other nodes have changed since the last time.

@@ -22,7 +22,8 @@ pub(crate) async fn node(url: &str, simulator: Option<Simulator>, settings: &[(&
         options.node = true;
         options.simulator = simulator;
         options.set("KABAR_DATABASE_URL", url);
-        options.set("KABAR_CLUSTER__LEASE_SECONDS", "2");
+        // Long enough not to be lost on a busy machine, short enough to be waited for.
+        options.set("KABAR_CLUSTER__LEASE_SECONDS", "5");
         for (variable, value) in settings {
             options.set(variable, value);
         }
