@@ -69,6 +69,12 @@ pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, event).await.expect("within patience")
 }
 
+/// Lets others have the processor before one looks again for what comes of itself, such as the end of a
+/// lease or a directory that follows: whoever looks all the time may be what it waits for.
+pub(crate) async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
 /// What a stage may be given instead of its defaults.
 pub(crate) struct Options {
     /// The server's time and the simulator's.

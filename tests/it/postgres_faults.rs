@@ -12,7 +12,9 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::wire_tap::WireTap;
-use crate::harness::{Answer, Receiver, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{
+    Answer, Receiver, Tenant, TestServer, Webhook, a_moment, from, patiently, text, text_from,
+};
 use load::{Load, come_again};
 
 const WRITERS: usize = 4;
@@ -116,18 +118,16 @@ async fn a_commit_whose_answer_was_lost_is_there_once() {
                 wire.lose_answer_to(words);
                 let seen = async {
                     let seen = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
-                    while !seen().fetch_one(&mut other).await.unwrap() {}
+                    while !seen().fetch_one(&mut other).await.unwrap() {
+                        a_moment().await;
+                    }
                     wire.cut();
                 };
-                let (answer, ()) = tokio::join!(ask, patiently(seen));
-                if answer.status != 200 {
-                    come_again(&answer);
-                }
+                tokio::join!(ask, patiently(seen)).0
             };
         let there = format!("SELECT count(*) >= {round} FROM messages WHERE direction = 'outbound'");
         let send = async || tenant.api.post_with(&path, &[("Idempotency-Key", &key)], &template).await;
-        lost(&mut Box::pin(send()), &[&key, "message.created"], there).await;
-        let sent = until(200, send).await.data();
+        let sent = lost(&mut Box::pin(until(200, send)), &[&key, "message.created"], there).await.data();
         assert_eq!(tenant.all("messages?direction=outbound").await.len(), round, "each once");
         // No further write of this account's is needed for it to be sent and told.
         tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
@@ -136,8 +136,8 @@ async fn a_commit_whose_answer_was_lost_is_there_once() {
         let change = json!({"status": status});
         let id = text(&rows[0]["id"]);
         let there = format!("SELECT bool_and(status = '{status}') FROM conversations WHERE id = '{id}'");
-        lost(&mut Box::pin(tenant.patch(&conversation, &change)), &[event], there).await;
-        let now = until(200, async || tenant.patch(&conversation, &change).await).await.data();
+        let patch = async || tenant.patch(&conversation, &change).await;
+        let now = lost(&mut Box::pin(until(200, patch)), &[event], there).await.data();
         assert_eq!((&now["status"], tenant.get(&conversation).await.data()), (&json!(status), now.clone()));
     }
     assert_eq!(server.simulator.sends().len(), 3);
@@ -221,6 +221,7 @@ async fn until(status: u16, call: impl AsyncFn() -> Answer) -> Answer {
                 return answer;
             }
             come_again(&answer);
+            a_moment().await;
         }
     })
     .await

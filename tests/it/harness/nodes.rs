@@ -3,7 +3,7 @@
 use kabar::simulate::Simulator;
 use serde_json::Value;
 
-use super::{Options, Tenant, TestServer, database, patiently};
+use super::{Options, Tenant, TestServer, a_moment, database, patiently};
 
 /// So many nodes on a database of their own, with further settings by the names of the environment.
 pub(crate) async fn nodes<const N: usize>(settings: &[(&str, &str)]) -> [TestServer; N] {
@@ -41,6 +41,7 @@ pub(crate) async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
             if accounts.status == 200 && accounts.rows().iter().any(known) {
                 return;
             }
+            a_moment().await;
         }
     })
     .await;

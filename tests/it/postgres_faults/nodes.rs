@@ -11,7 +11,7 @@ use super::load::come_again;
 use crate::harness::lives::patient_whatsapp;
 use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::{Answer, Business, Child, Tenant, from, patiently, text};
+use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently, text};
 
 const LEASE_SECONDS: &str = "2";
 
@@ -24,6 +24,7 @@ async fn read(tenant: &Tenant, tail: &str) -> Answer {
                 return answer;
             }
             come_again(&answer);
+            a_moment().await;
         }
     })
     .await
@@ -37,6 +38,7 @@ async fn refused(tenant: &Tenant, tail: &str) {
             if answer.status != 200 {
                 return come_again(&answer);
             }
+            a_moment().await;
         }
     })
     .await;
@@ -80,6 +82,7 @@ async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, rounds: &Ato
                     return;
                 }
                 come_again(&written);
+                a_moment().await;
             }
         })
         .await;
@@ -103,7 +106,7 @@ async fn nodes_whose_database_comes_and_goes_never_show_a_stale_page() {
     let more = async || {
         let goal = rounds.load(Ordering::Acquire) + 8;
         while rounds.load(Ordering::Acquire) < goal {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     let faults = async {
@@ -159,7 +162,12 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let messages = format!("/v1/{}/messages", business.id);
     // The first to be asked serves the account.
     here.get(&messages).await.is(200);
-    patiently(async { while there.get(&messages).await.status != 200 {} }).await;
+    patiently(async {
+        while there.get(&messages).await.status != 200 {
+            a_moment().await;
+        }
+    })
+    .await;
 
     // Of these some are called and unanswered when it dies, and some are not called yet.
     simulator.set_gate(Gate::Held);
@@ -175,6 +183,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
                     return sent;
                 }
                 come_again(&sent);
+                a_moment().await;
             }
         })
         .await;
@@ -194,6 +203,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
             } else if page.rows().is_empty() {
                 return;
             }
+            a_moment().await;
         }
     })
     .await;
