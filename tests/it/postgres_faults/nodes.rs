@@ -13,7 +13,7 @@ use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently, text};
 
-const LEASE_SECONDS: &str = "2";
+const LEASE_SECONDS: &str = "5";
 
 /// The answer once it is 200; until then the node asks to come again.
 async fn read(tenant: &Tenant, tail: &str) -> Answer {
@@ -174,7 +174,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let mut acknowledged = Vec::new();
     for nth in 0..60 {
         let node = if nth % 2 == 0 { &here } else { &there };
-        // A lease of two seconds can be lost on a busy machine; the key makes asking again harmless.
+        // A lease can be lost on a busy machine; the key makes asking again harmless.
         let (body, key) = (Tenant::template(&from(nth % 40)), format!("send {nth}"));
         let sent = patiently(async {
             loop {
