@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Answer, NOON, TestServer, from, patiently};
+use crate::harness::{Answer, NOON, TestServer, a_moment, from, patiently};
 
 /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
 fn quote(answer: &Answer) -> (i64, i64, i64) {
@@ -140,7 +140,7 @@ async fn a_request_that_asks_to_wait_costs_one_whatever_it_answers() {
         let waiting = || server.server().metrics.waiting_polls.get() > 0;
         patiently(async {
             while !waiting() {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::database;
 use crate::harness::nodes::{heard_of, node, nodes};
 use crate::harness::{Answer, Stream, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{a_moment, database};
 
 /// What the operator sees of the account at this node; `None` when it is not served there.
 async fn resident_at(node: &TestServer, tenant: &Tenant) -> Option<Value> {
@@ -61,7 +61,7 @@ async fn a_long_poll_at_one_node_is_answered_by_a_write_at_another() {
     let write = async {
         patiently(async {
             while resident_at(&one, &here).await.unwrap()["waiting_polls"] != 1 {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;
@@ -82,7 +82,7 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
     patiently(async {
         // Until that node knows the number; it is then the one that serves it.
         while there.get("conversations").await.status != 200 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -155,7 +155,7 @@ async fn changes_of_the_directory_reach_every_node() {
     here.api.get("/v1/me").await.refused(401, "invalid_api_key");
     patiently(async {
         while there.api.get("/v1/me").await.status != 401 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -163,7 +163,7 @@ async fn changes_of_the_directory_reach_every_node() {
     one.operator.patch(&path, &json!({"name": "Renamed"})).await.is(200);
     patiently(async {
         while two.operator.get(&path).await.data()["name"] != "Renamed" {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -174,7 +174,7 @@ async fn changes_of_the_directory_reach_every_node() {
     let api = one.anyone.with_token(&key);
     patiently(async {
         while api.get("/v1/accounts?status=all").await.rows()[0]["status"] != "disconnected" {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -210,6 +210,7 @@ async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
             if sent.status == 201 {
                 return sent;
             }
+            a_moment().await;
         }
     });
     write.await;
@@ -220,6 +221,7 @@ async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
             if rows.status == 200 && rows.rows().len() == 2 {
                 return;
             }
+            a_moment().await;
         }
     })
     .await;
@@ -230,6 +232,7 @@ async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
             if (pages.0.status, pages.1.status) == (200, 200) {
                 return pages;
             }
+            a_moment().await;
         }
     })
     .await;
@@ -279,7 +282,12 @@ async fn a_stream_comes_through_any_node_and_ends_with_either() {
     let mut one = one;
     one.stop().await;
     while stream.frame().await.is_some() {}
-    patiently(async { while there.get("events").await.status != 200 {} }).await;
+    patiently(async {
+        while there.get("events").await.status != 200 {
+            a_moment().await;
+        }
+    })
+    .await;
     let mut stream = Stream::open(&there, "events/stream", &[("Last-Event-ID", "5")]).await;
     there.hears(&from(0), "after the move").await;
     assert_eq!(stream.event().await.id, Some(6));

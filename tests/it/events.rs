@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Tenant, TestServer, check_object, from, is_id, is_timestamp, keys_of, patiently, text,
+    Answer, Tenant, TestServer, a_moment, check_object, from, is_id, is_timestamp, keys_of, patiently, text,
 };
 
 /// Every type of the contract.
@@ -86,6 +86,7 @@ async fn streaming(server: &TestServer, streams: i64) {
             if count == streams {
                 return;
             }
+            a_moment().await;
         }
     })
     .await;

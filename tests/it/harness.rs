@@ -69,8 +69,8 @@ pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, event).await.expect("within patience")
 }
 
-/// Lets others have the processor before one looks again for what comes of itself, such as the end of a
-/// lease or a directory that follows: whoever looks all the time may be what it waits for.
+/// A pause before one looks again for what comes of itself. It promises nothing and nothing counts on how
+/// long it is: on two processors, looking without a pause kept PostgreSQL from both of them for seconds.
 pub(crate) async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
@@ -221,7 +221,7 @@ impl TestServer {
         let (store, metrics) = (&self.server().store, &self.server().metrics);
         patiently(async {
             while metrics.purge_rounds.get() == 0 || self.metric("kabar_sending_conversations").await > 0 {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::DropGuard;
 
 use crate::harness::lives::{Lives, beside, patient_whatsapp};
-use crate::harness::{Child, Client, Tenant, Webhook, from, patiently, text, text_from};
+use crate::harness::{Child, Client, Tenant, Webhook, a_moment, from, patiently, text, text_from};
 use crate::hooks::guests::Guest;
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
@@ -79,7 +79,7 @@ impl Stage {
         };
         patiently(async {
             while unfinished("pending").await || unfinished("failed").await {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;
@@ -92,7 +92,7 @@ impl Stage {
                 if rows.len() >= self.taken && sent(&rows) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;

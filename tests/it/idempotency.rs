@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, from, text};
+use crate::harness::{Answer, Tenant, TestServer, a_moment, from, text};
 
 const KEY: &str = "order-4711";
 
@@ -120,6 +120,7 @@ async fn tenant_retries(tenant: &Tenant, letter: &Value) -> Answer {
             if answer.status != 429 {
                 return answer;
             }
+            a_moment().await;
         }
     })
     .await

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, from, patiently, text};
+use crate::harness::{Answer, Tenant, TestServer, a_moment, from, patiently, text};
 
 /// Returns once so many polls wait.
 async fn waiting(server: &TestServer, polls: i64) {
@@ -18,6 +18,7 @@ async fn waiting(server: &TestServer, polls: i64) {
             if count == polls {
                 return;
             }
+            a_moment().await;
         }
     })
     .await;

@@ -45,6 +45,7 @@ async fn ready(server: &TestServer) {
                 return;
             }
             come_again(&answer);
+            a_moment().await;
         }
     })
     .await;
@@ -203,6 +204,7 @@ async fn a_silent_database_keeps_nobody_waiting_for_ever() {
                 409 => return drop(made.refused(409, "contact_already_exists")),
                 _ => come_again(&made),
             }
+            a_moment().await;
         }
     })
     .await;

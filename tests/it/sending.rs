@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::harness::database::WriteLock;
-use crate::harness::{Tenant, TestServer, Webhook, from, manual_clock, patiently, status_of, text};
+use crate::harness::{Tenant, TestServer, Webhook, a_moment, from, manual_clock, patiently, status_of, text};
 
 fn phone(nth: usize) -> Phone {
     Phone::parse(&from(nth)).unwrap()
@@ -43,7 +43,12 @@ async fn under_load_a_send_costs_less_than_half_a_statement() {
     let (before, sent) = (server.server().store.statements_executed(), server.simulator.sends().len());
     server.set_pace(&tenant, 1000).await;
     // Looking at what is in memory costs no statement.
-    patiently(async { while resident(&server, &tenant).await["sending"] != 0 {} }).await;
+    patiently(async {
+        while resident(&server, &tenant).await["sending"] != 0 {
+            a_moment().await;
+        }
+    })
+    .await;
     let statements = server.server().store.statements_executed() - before;
     let sends = u64::try_from(MESSAGES - sent).unwrap();
     assert!(statements * 2 <= sends, "{statements} statements for {sends} sends");
@@ -98,7 +103,12 @@ async fn a_recipient_with_too_many_messages_is_delayed_alone() {
     }
     assert_eq!(server.simulator.sends_to(&phone(1)), 0);
     // Of the others, an outcome may be known to readers a moment before its sender knows that.
-    patiently(async { while resident(&server, &tenant).await["sending"] != 1 {} }).await;
+    patiently(async {
+        while resident(&server, &tenant).await["sending"] != 1 {
+            a_moment().await;
+        }
+    })
+    .await;
     assert_eq!(resident(&server, &tenant).await["messages_per_second"], 1000);
     patiently(async {
         while server.simulator.sends_to(&phone(1)) < 3 {

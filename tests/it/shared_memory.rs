@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::redis::Redis;
-use crate::harness::{Answer, NOON, Tenant, TestServer, database, from, manual_clock, patiently};
+use crate::harness::{Answer, NOON, Tenant, TestServer, a_moment, database, from, manual_clock, patiently};
 
 /// A server by the manual clock on this Redis.
 async fn server_on(redis: &Redis) -> TestServer {
@@ -27,7 +27,7 @@ async fn standing(server: &TestServer) -> String {
 async fn until(server: &TestServer, status: &str) {
     patiently(async {
         while standing(server).await != status {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -187,7 +187,7 @@ async fn nodes_together_keep_to_one_budget() {
     patiently(async {
         // What is not known costs nothing.
         while two.api.get("/v1/me").await.status == 401 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -217,7 +217,7 @@ async fn a_page_read_once_serves_the_next_owner_and_no_change_is_missed() {
     let single = tenant.get(&one).await.is(200);
     patiently(async {
         while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().lines().count() < 2 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;
@@ -254,7 +254,7 @@ async fn a_page_lives_eight_seconds_in_all() {
     tenant.get("messages").await.is(200);
     patiently(async {
         while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().is_empty() {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;

@@ -12,7 +12,7 @@ use kabar_core::clock::Clock;
 use serde_json::json;
 
 use crate::harness::lives::{Environment, Lives, beside};
-use crate::harness::{Call, Child, Receiver, Turn, Webhook, from, patiently, text, text_from};
+use crate::harness::{Call, Child, Receiver, Turn, Webhook, a_moment, from, patiently, text, text_from};
 
 /// Servers that are killed at the same time, each with its own database and receiver.
 const STAGES: usize = 3;
@@ -98,7 +98,9 @@ impl Stage {
         patiently(async {
             for status in ["pending", "failed"] {
                 let path = format!("/v1/webhook_deliveries?limit=1&status={status}");
-                while !api.get(&path).await.rows().is_empty() {}
+                while !api.get(&path).await.rows().is_empty() {
+                    a_moment().await;
+                }
             }
         })
         .await;

@@ -12,7 +12,7 @@ mod wire;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Receiver, Tenant, TestServer, manual_clock, patiently, text};
+use crate::harness::{Receiver, Tenant, TestServer, a_moment, manual_clock, patiently, text};
 
 /// Every key of a delivery, no more and no less.
 const DELIVERY_KEYS: [&str; 9] = [
@@ -57,6 +57,7 @@ async fn until_status(tenant: &Tenant, id: &str, status: &str) -> Value {
             if found["status"] == status {
                 return found;
             }
+            a_moment().await;
         }
     })
     .await
@@ -80,6 +81,7 @@ async fn until_deliveries(tenant: &Tenant, filters: &str, count: usize) -> Vec<V
             if rows.len() == count {
                 return rows;
             }
+            a_moment().await;
         }
     })
     .await
@@ -94,6 +96,7 @@ async fn until_attempts(tenant: &Tenant, count: usize) -> Value {
             if let Some(row) = rows.into_iter().find(|row| attempts(row).len() == count) {
                 return row;
             }
+            a_moment().await;
         }
     })
     .await

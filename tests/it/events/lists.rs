@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Part, live, log, part};
-use crate::harness::{TestServer, from, manual_clock, patiently, text};
+use crate::harness::{TestServer, a_moment, from, manual_clock, patiently, text};
 
 #[tokio::test]
 async fn positions_and_cursors_walk_the_log_once() {
@@ -91,6 +91,7 @@ async fn at_the_end_of_the_log_a_poll_waits_for_what_it_wants() {
                 if actors["data"][0]["waiting_polls"] == count {
                     return;
                 }
+                a_moment().await;
             }
         })
         .await;

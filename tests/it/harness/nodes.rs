@@ -52,7 +52,7 @@ pub(crate) async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
 pub(crate) async fn until_known(tenant: &Tenant, path: &str) {
     patiently(async {
         while tenant.api.get(path).await.status != 200 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::patiently;
+use super::{a_moment, patiently};
 
 /// The address of the Redis that this run is about.
 pub(crate) fn chosen() -> Option<String> {
@@ -63,7 +63,7 @@ impl Redis {
         self.process = Some(process);
         patiently(async {
             while self.ask(&["PING"]).await.trim() != "PONG" {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await;

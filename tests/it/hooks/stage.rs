@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::guests::Guest;
-use crate::harness::{Answer, Client, Tenant, TestServer, from, patiently, text};
+use crate::harness::{Answer, Client, Tenant, TestServer, a_moment, from, patiently, text};
 
 /// A plugin of a tenant's.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Plugin {
                 if wanted(&rows) {
                     return rows;
                 }
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await
@@ -93,7 +93,7 @@ impl Plugin {
                 if wanted(&row) {
                     return row;
                 }
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         })
         .await

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::guests::Guest;
 use super::stage::{Plugin, stage};
-use crate::harness::{from, patiently, text};
+use crate::harness::{a_moment, from, patiently, text};
 
 #[tokio::test]
 async fn a_run_is_retried_by_the_ladder_and_then_dead() {
@@ -47,7 +47,7 @@ async fn what_fails_half_the_time_is_paused_probed_and_goes_on() {
     server.clock.advance(Duration::from_mins(1));
     patiently(async {
         while attempts().await != 21 {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     })
     .await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{Answer, Tenant, TestServer, Webhook, a_moment, from, patiently, text, text_from};
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,6 +79,7 @@ impl Writer {
             }
             come_again(&answer);
             self.progress.send_modify(|progress| progress.refused += 1);
+            a_moment().await;
         }
     }
 
@@ -133,6 +134,7 @@ async fn poll(tenant: Tenant, list: &'static str, progress: watch::Sender<Progre
             page = answer.is(200);
         }
         progress.send_modify(|progress| progress.polled += 1);
+        a_moment().await;
     }
 }
 

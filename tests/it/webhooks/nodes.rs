@@ -6,7 +6,7 @@ use super::{
     deliveries, set_status, subscribe, subscription, until_attempts, until_deliveries, until_status,
 };
 use crate::harness::nodes::{heard_of, nodes, until_known};
-use crate::harness::{Receiver, from, patiently, text};
+use crate::harness::{Receiver, a_moment, from, patiently, text};
 
 const LOOPBACK: &[(&str, &str)] = &[("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
 
@@ -44,7 +44,12 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
     there.api.delete(&format!("/v1/webhook_subscriptions/{id}")).await.is(204);
     let gone = |answer: &crate::harness::Answer| answer.status == 404;
     let path = format!("/v1/webhook_subscriptions/{id}");
-    patiently(async { while !gone(&here.api.get(&path).await) {} }).await;
+    patiently(async {
+        while !gone(&here.api.get(&path).await) {
+            a_moment().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

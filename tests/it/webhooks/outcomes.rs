@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     attempts, deliveries, pause, set_status, stage, subscribe, until_attempts, until_deliveries, until_status,
 };
-use crate::harness::{Receiver, Turn, from, text};
+use crate::harness::{Receiver, Turn, a_moment, from, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -153,6 +153,7 @@ async fn until_failed(tenant: &crate::harness::Tenant, tries: usize) -> Value {
             if let Some(row) = rows.into_iter().find(|row| attempts(row).len() == tries) {
                 return row;
             }
+            a_moment().await;
         }
     })
     .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{deliveries, set_status, stage, subscribe, until_attempts, until_deliveries, until_status};
-use crate::harness::{Answer, PAGE_LIFE, Receiver, Tenant, Turn, from, keys_of, patiently, text};
+use crate::harness::{Answer, PAGE_LIFE, Receiver, Tenant, Turn, a_moment, from, keys_of, patiently, text};
 
 async fn replay_log(tenant: &Tenant, id: &str, from: i64, to: Option<i64>) -> Answer {
     let body = json!({"phone_number_id": tenant.id, "from_sequence": from, "to_sequence": to});
@@ -45,8 +45,12 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
     }
     receiver.until(3).await;
     let done = |row: &Value| row["attempts"].as_array().unwrap().len() == 3;
-    patiently(async { while !deliveries(&tenant, "status=delivered").await.first().is_some_and(done) {} })
-        .await;
+    patiently(async {
+        while !deliveries(&tenant, "status=delivered").await.first().is_some_and(done) {
+            a_moment().await;
+        }
+    })
+    .await;
     assert_eq!(receiver.count(), 3);
 }
 
