@@ -151,22 +151,25 @@ impl WhatsAppApi {
     async fn take_in(
         &self,
         body: &SignedBody,
-        mut groups: Vec<AccountGroup>,
+        groups: Vec<AccountGroup>,
         signer: &Secret,
     ) -> Result<(), ApiError> {
         let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
-        groups.retain(|group| {
-            meant.as_ref().is_none_or(|meant| meant.contains(&group.phone_number_id.as_str()))
-        });
-        let is_for = |group: &AccountGroup| self.taker(group.phone_number_id.as_str(), signer).is_some();
-        if !groups.iter().all(is_for) {
+        let is_meant = |number: &str| meant.as_ref().is_none_or(|meant| meant.contains(&number));
+        let groups = groups.into_iter().filter(|group| is_meant(group.phone_number_id.as_str()));
+        let find = |group: &AccountGroup| self.taker(group.phone_number_id.as_str(), signer);
+        let mut groups: Vec<_> = groups.map(|group| (find(&group), group)).collect();
+        if groups.iter().any(|(slot, _)| slot.is_none()) {
             // It may have been connected at another node a moment ago; what is skipped never comes again.
             self.0.accounts.catch_up().await?;
+            for (slot, group) in groups.iter_mut().filter(|(slot, _)| slot.is_none()) {
+                *slot = find(group);
+            }
         }
-        let commands = groups.into_iter().filter_map(|group| {
-            let number = group.phone_number_id.as_str();
-            let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
-            let Some(slot) = self.taker(number, signer) else {
+        let commands = groups.into_iter().filter_map(|(slot, group)| {
+            let Some(slot) = slot else {
+                let number = group.phone_number_id.as_str();
+                let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
                 self.0.metrics.webhook_skipped.inc_by(items);
                 tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;
