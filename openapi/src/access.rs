@@ -32,16 +32,19 @@ const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
 impl Door {
     /// The door of a path.
     pub(crate) fn of(path: &str) -> Self {
-        let below =
-            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if below("/admin") {
+        if is_below(path, "/admin") {
             Self::Operator
-        } else if below("/v1") && !OPEN.contains(&path) {
+        } else if is_below(path, "/v1") && !OPEN.contains(&path) {
             Self::Tenant
         } else {
             Self::Open
         }
     }
+}
+
+/// Whether a path is this one, or leads further down from it.
+pub(crate) fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a secret was shown. Digests are compared, which have one length, and in constant time; an

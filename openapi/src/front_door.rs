@@ -35,7 +35,7 @@ use self::cors::Cors;
 use self::encoding::Encoding;
 use self::methods::{MethodTable, PathMethod};
 use self::pages::Pages;
-use crate::access::{Door, Operator, Tenant};
+use crate::access::{Door, Operator, Tenant, is_below};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::poll::respond;
@@ -195,7 +195,7 @@ fn is_of_the_directory(path: &str) -> bool {
         "/v1/webhook_deliveries",
         "/v1/webhook_subscriptions",
     ];
-    ROOTS.iter().any(|root| path.starts_with(root))
+    ROOTS.iter().any(|root| is_below(path, root))
 }
 
 /// The account of a path that polls go to.
