@@ -45,7 +45,7 @@ pub use streams::{EventStream, StreamFrame};
 /// Owners that a command follows, one after another, before it is given up.
 const OWNERS_MAX: usize = 4;
 
-/// Why a question or command was not served. Each but the last may be asked again.
+/// Why a question or command was not served. Each but `Refused` and `Expired` may be asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The store cannot be read or written.
@@ -54,6 +54,9 @@ pub enum Unavailable {
     /// Too much waits for this account already.
     #[error("too many commands wait for this account")]
     Overloaded,
+    /// The database refuses the command's rows for their own sake: a defect. Nothing was written.
+    #[error("the database refuses the command")]
+    Refused,
     /// Another node serves the account.
     #[error("another node serves the account")]
     Elsewhere,

@@ -18,8 +18,8 @@ pub(crate) struct Resident {
     view: ArcSwap<AccountView>,
     /// The actor's address; set before anybody can find the resident.
     door: OnceLock<ActorRef<AccountMessage>>,
-    /// Rises when a commit begins and when it is published: odd while the database may be ahead of the
-    /// view.
+    /// Rises when a commit begins, and when it is published or refused: odd while the database may be ahead of
+    /// the view.
     commits: AtomicU64,
     /// Counts publications; long polls wait on it.
     published: watch::Sender<u64>,
@@ -95,6 +95,17 @@ impl Resident {
         self.commits.fetch_or(1, Ordering::SeqCst);
     }
 
+    /// Ends a commit that the database refused: nothing was written, and the picture stands.
+    pub(crate) fn end_refused_commit(&self) {
+        self.advance_commits();
+    }
+
+    /// Moves to the next even number, from an odd one as from an even one.
+    fn advance_commits(&self) {
+        let next = |commits: u64| Some((commits | 1).wrapping_add(1));
+        let _always = self.commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+    }
+
     /// Whether the database may be ahead of the picture.
     pub(crate) fn is_in_doubt(&self) -> bool {
         !self.commits.load(Ordering::SeqCst).is_multiple_of(2)
@@ -111,9 +122,7 @@ impl Resident {
     /// Replaces the picture by the one that the database holds, and wakes long polls.
     pub(crate) fn publish(&self, view: AccountView) {
         self.view.store(Arc::new(view));
-        // To the next even number, from an odd one as from an even one.
-        let next = |commits: u64| Some((commits | 1).wrapping_add(1));
-        let _always = self.commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        self.advance_commits();
         self.wake_waiters();
     }
 

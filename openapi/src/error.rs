@@ -176,7 +176,7 @@ impl From<Unavailable> for ApiError {
             Unavailable::Elsewhere => {
                 Self::new(ErrorCode::Overloaded, "the account is moving to another node; try again shortly")
             }
-            Unavailable::Crashed => Self::internal(),
+            Unavailable::Crashed | Unavailable::Refused => Self::internal(),
             Unavailable::Expired { oldest } => Self::new(
                 ErrorCode::PositionExpired,
                 format!(

@@ -33,6 +33,26 @@ async fn a_contact_is_made_normalised_and_found_again() {
 }
 
 #[tokio::test]
+async fn a_number_that_wrote_in_first_is_a_contact_already() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    let number = from(1);
+    tenant.hears(&number, "hello").await;
+    let contact = tenant.conversation_with(&number).await["contact"].clone();
+    let body = json!({"phone_number": contact["phone_number"], "name": "Other"});
+    let refused = async || {
+        tenant.post("contacts", &body).await.refused(409, "contact_already_exists");
+    };
+    assert_eq!(server.statements_of(refused).await, 1, "the contact is looked up, the account is not loaded");
+    assert_eq!(server.metric("kabar_cycle_failures_total").await, 0);
+    // Nor does one that shares a commit with the number's next message.
+    let (answer, _wamid) = tokio::join!(tenant.post("contacts", &body), tenant.hears(&number, "again"));
+    answer.refused(409, "contact_already_exists");
+    assert_eq!(tenant.conversation_with(&number).await["contact"], contact);
+    assert_eq!(server.metric("kabar_cycle_failures_total").await, 0);
+}
+
+#[tokio::test]
 async fn a_patch_replaces_what_it_names_and_clears_with_null() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;

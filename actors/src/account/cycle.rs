@@ -3,8 +3,10 @@
 //! A cycle is: take what is queued; fetch what it needs; decide, purely; commit in one transaction;
 //! publish the view; answer everybody. Invariants: nobody is answered before the commit is durable
 //! and published; after a failed commit, which may have been written all the same, the ledger is loaded
-//! afresh: at once, or as soon as the store can be reached, and in any case before it commits again.
+//! afresh: at once, or as soon as the store can be reached, and in any case before it commits again. A commit
+//! that the database refuses was not written: it fails its command, and memory stands.
 
+mod decision;
 mod doubt;
 
 use std::collections::VecDeque;
@@ -13,9 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
-use kabar_core::domain::command::{Needs, Reply};
-use kabar_core::domain::decide::decide;
-use kabar_core::domain::draft::{Changes, Draft, Facts};
+use kabar_core::domain::draft::Changes;
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
@@ -25,13 +25,14 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::facts::Index;
-use super::matters::{is_outdated, moves_of, weight};
+use super::matters::{moves_of, weight};
 use super::{Verdict, Work};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::resident::Resident;
 use crate::sender::{SenderMessage, SenderSeat};
 use crate::slot::AccountSlot;
 use crate::view::{AccountView, Threads};
+use decision::{BatchError, Decision};
 
 /// Items (webhook items, or commands of one item) of one commit: about 25 ms of work on SQLite.
 const ITEMS_MAX: usize = 1000;
@@ -169,37 +170,32 @@ impl Ledger {
     /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
     /// command by command.
     async fn carry_out(&mut self, batch: Vec<Work>) -> Vec<Work> {
-        let facts = match self.prepare(&batch).await {
-            Ok(facts) => facts,
-            Err(error) => {
+        if self.reload
+            && let Err(error) = self.load().await
+        {
+            self.fail(batch, &error);
+            return Vec::new();
+        }
+        let Decision { view, at, results, changes } = match self.decide_batch(&batch).await {
+            Ok(decision) => decision,
+            Err(BatchError::Store(error)) => {
                 self.fail(batch, &error);
                 return Vec::new();
             }
+            Err(error) => return self.refuse(batch, &error),
         };
-        let at = self.next_instant().await;
-        let (view, loaded_at) = (self.parts.resident.view(), self.parts.resident.loaded_at());
-        let mut draft = Draft::new(view.account.clone(), facts, at, &mut *self.ids);
-        let mut records = Vec::new();
-        let mut decided = Vec::with_capacity(batch.len());
-        for work in batch {
-            let result = if is_outdated(&work.command, loaded_at) {
-                Ok(Reply::Sends(Vec::new()))
-            } else {
-                decide(&mut draft, &work.command)
-            };
-            records.extend(work.claim.as_ref().map(|claim| claim.record(&result, at)));
-            decided.push((work, result));
-        }
-        let changes = draft.finish();
+        let claims = batch.iter().zip(&results);
+        let records: Vec<_> =
+            claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.record(result, at))).collect();
         let committed = if changes.is_empty() && records.is_empty() {
             Ok(())
         } else {
             self.commit(&view, at, changes, records).await
         };
-        if matches!(committed, Err(StoreError::Refused(_))) && decided.len() > 1 {
-            return decided.into_iter().map(|(work, _)| work).collect();
+        if let Err(error @ StoreError::Refused(_)) = committed {
+            return self.refuse(batch, &error);
         }
-        for (work, result) in decided {
+        for (work, result) in batch.into_iter().zip(results) {
             work.answer(match &committed {
                 Ok(()) => Verdict::Decided(result),
                 Err(StoreError::Fenced | StoreError::Elsewhere(_)) => Verdict::Moved,
@@ -212,29 +208,6 @@ impl Ledger {
             self.queue.drain(..).for_each(|work| work.answer(Verdict::Moved));
         }
         Vec::new()
-    }
-
-    /// Loads afresh if need be, and fetches what the commands need.
-    async fn prepare(&mut self, batch: &[Work]) -> Result<Facts, StoreError> {
-        if self.reload {
-            self.load().await?;
-        }
-        let mut needs = Needs::default();
-        for work in batch {
-            needs.add(&work.command);
-        }
-        let view = self.parts.resident.view();
-        let known = self.index.take_known(&view.threads, &mut needs);
-        if !self.parts.has_parked {
-            needs.parked.clear();
-        }
-        let mut facts = if needs.is_empty() {
-            Facts::default()
-        } else {
-            self.ground().store.facts(view.account.number, &needs).await?
-        };
-        known.tell(&mut facts);
-        Ok(facts)
     }
 
     /// The instant of the next commit: now, but later than the commit before it.
@@ -278,9 +251,16 @@ impl Ledger {
             records,
         };
         self.parts.resident.begin_commit();
-        if let Err(error) = self.ground().store.commit(commit).await {
-            self.note_failure(&error);
-            return Err(error);
+        match self.ground().store.commit(commit).await {
+            Ok(()) => {}
+            Err(error @ StoreError::Refused(_)) => {
+                self.parts.resident.end_refused_commit();
+                return Err(error);
+            }
+            Err(error) => {
+                self.note_failure(&error);
+                return Err(error);
+            }
         }
         self.parts.has_parked |= !changes.parked.is_empty();
         self.publish(view, &changes, (sequence, newest), at);

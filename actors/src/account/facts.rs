@@ -1,12 +1,15 @@
-//! What a cycle's commands need to know: resident rows from memory, the rest by SQL.
+//! The needs of a batch that memory answers; the rest is read by SQL.
+//!
+//! Invariant: a need is answered whole or stays. A resident conversation, say, answers for the conversation of a
+//! number and says nothing of the contact's own row, which a rule then finds not loaded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kabar_core::domain::command::Needs;
 use kabar_core::domain::conversation::Conversation;
-use kabar_core::domain::draft::Facts;
+use kabar_core::domain::facts::Facts;
 use kabar_core::domain::message::Message;
+use kabar_core::domain::need::Needs;
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::{ConversationId, MessageId};
 
@@ -60,50 +63,24 @@ impl Index {
         self.message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
 
-    /// Takes out of `needs` what memory knows.
-    pub(super) fn take_known(&self, threads: &Threads, needs: &mut Needs) -> Known {
-        let mut known = Known::default();
-        needs.conversations.retain(|id| known.thread(threads.get(*id)));
-        // A thread shows all that the rules want of its contact, but for a missing name, which the
-        // contact's own row must be read to fill in.
+    /// Moves what memory knows from `needs` to `facts`.
+    pub(super) fn answer_known(&self, threads: &Threads, needs: &mut Needs, facts: &mut Facts) {
+        needs.conversations.retain(|id| is_unanswered(threads.get(*id), |row| facts.put_conversation(row)));
         needs.phones.retain(|phone| {
             let thread = self.by_phone.get(phone).and_then(|id| threads.get(*id));
-            known.thread(thread.filter(|thread| thread.contact.name.is_some()))
+            is_unanswered(thread, |row| facts.put_conversation(row))
         });
         // Statuses that waited for a message were applied when it got WhatsApp's id, so a message
-        // known under that id needs no look for them.
-        needs.parked.retain(|wamid| self.message_of(wamid).is_none());
+        // known under that id has none.
         needs
-            .wamids
-            .retain(|wamid| known.message(self.message_of(wamid).filter(|_| !needs.unread.contains(wamid))));
-        needs.messages.retain(|id| known.message(self.message(*id)));
-        known
+            .parked
+            .retain(|wamid| is_unanswered(self.message_of(wamid), |_| facts.put_absent_parked(wamid)));
+        needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| facts.put_message(row)));
+        needs.messages.retain(|id| is_unanswered(self.message(*id), |row| facts.put_message(row)));
     }
 }
 
-/// What memory knows of a cycle's needs.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    threads: Vec<Arc<Conversation>>,
-    messages: Vec<Arc<Message>>,
-}
-
-impl Known {
-    /// Keeps a thread; `true` when there is none, and it is still needed.
-    fn thread(&mut self, thread: Option<&Arc<Conversation>>) -> bool {
-        self.threads.extend(thread.cloned());
-        thread.is_none()
-    }
-
-    /// Keeps a message; `true` when there is none, and it is still needed.
-    fn message(&mut self, message: Option<&Arc<Message>>) -> bool {
-        self.messages.extend(message.cloned());
-        message.is_none()
-    }
-
-    /// Adds all of it to the facts.
-    pub(super) fn tell(self, facts: &mut Facts) {
-        self.threads.into_iter().for_each(|thread| facts.put_conversation(thread));
-        self.messages.into_iter().for_each(|message| facts.put_message(message));
-    }
+/// Puts a row that memory has; `true` when it has none, so that the need stays.
+fn is_unanswered<T>(row: Option<&Arc<T>>, put: impl FnOnce(Arc<T>)) -> bool {
+    row.cloned().map(put).is_none()
 }

@@ -1,5 +1,6 @@
 //! The facade over a real store: reads after writes, caches, long polls, crashes, retirement.
 
+mod batches;
 mod crowd;
 pub(crate) mod fixture;
 mod laws;

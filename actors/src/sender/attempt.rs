@@ -153,6 +153,7 @@ pub(super) async fn record(
                 Unavailable::Storage
                 | Unavailable::Overloaded
                 | Unavailable::Crashed
+                | Unavailable::Refused
                 | Unavailable::Expired { .. },
             ) => {
                 let again = ground.clock.now().plus(STORE_RETRY);

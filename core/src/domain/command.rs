@@ -1,6 +1,5 @@
-//! What an account may be asked to do, what it needs to know for it, and what it answers.
+//! What an account may be asked to do, and what it answers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::account::{Account, AccountPatch};
@@ -9,9 +8,8 @@ use super::conversation::{Conversation, ConversationStatus};
 use super::effect::{EffectId, EffectRefusal};
 use super::message::{Inbound, Message, Outgoing, SendOutcome};
 use super::organisation::User;
-use super::phone::Phone;
 use super::time::Timestamp;
-use crate::ids::{ContactId, ConversationId, MessageId, RunId};
+use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One thing that an account is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,98 +125,4 @@ pub enum Refusal {
     /// The number is a contact already.
     #[error("the number is a contact already")]
     ContactExists(ContactId),
-}
-
-/// What must be known before a set of commands can be decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Messages by WhatsApp's id.
-    pub wamids: BTreeSet<Arc<str>>,
-    /// Statuses parked for messages of these ids of WhatsApp's.
-    pub parked: BTreeSet<Arc<str>>,
-    /// Messages by id.
-    pub messages: BTreeSet<MessageId>,
-    /// Contacts by number, with their threads.
-    pub phones: BTreeSet<Phone>,
-    /// Contacts by id, with their threads.
-    pub contacts: BTreeSet<ContactId>,
-    /// Threads by id.
-    pub conversations: BTreeSet<ConversationId>,
-    /// Messages (by WhatsApp's id) whose threads' unread messages are wanted.
-    pub unread: BTreeSet<Arc<str>>,
-    /// Runs of hooks whose effects that wait are wanted.
-    pub runs: BTreeSet<RunId>,
-}
-
-impl Needs {
-    /// Whether nothing is needed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Adds what this command needs.
-    pub fn add(&mut self, command: &Command) {
-        match command {
-            Command::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
-            Command::Send(outgoing) => {
-                self.phones.insert(outgoing.to.clone());
-            }
-            Command::MarkRead { wamid } => {
-                self.wamids.insert(wamid.clone());
-                self.unread.insert(wamid.clone());
-            }
-            Command::PatchConversation(patch) => {
-                self.conversations.insert(patch.id);
-            }
-            Command::CreateContact(contact) => {
-                self.phones.insert(contact.phone.clone());
-            }
-            Command::PatchContact { id, .. } => {
-                self.contacts.insert(*id);
-            }
-            Command::BeginSends { ids, .. } => self.messages.extend(ids),
-            Command::RecordSends(ended) => {
-                for (id, outcome) in ended {
-                    self.messages.insert(*id);
-                    if let SendOutcome::Accepted { wamid } = outcome {
-                        self.parked.insert(wamid.clone());
-                    }
-                }
-            }
-            Command::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
-            Command::Configure(_) => {}
-        }
-    }
-
-    fn add_order(&mut self, order: &Order) {
-        self.runs.insert(order.id.run);
-        match &order.deed {
-            Ok(Deed::Send(outgoing)) => {
-                self.phones.insert(outgoing.to.clone());
-            }
-            Ok(Deed::MarkRead(wamid)) => {
-                self.wamids.insert(wamid.clone());
-                self.unread.insert(wamid.clone());
-            }
-            Ok(Deed::Patch(patch)) => {
-                self.conversations.insert(patch.id);
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn add_inbound(&mut self, item: &Inbound) {
-        match item {
-            Inbound::Message(message) => {
-                self.wamids.insert(message.wamid.clone());
-                self.phones.insert(message.from.clone());
-            }
-            Inbound::Status(report) => {
-                self.wamids.insert(report.wamid.clone());
-                self.parked.insert(report.wamid.clone());
-                self.messages.extend(report.echo);
-            }
-        }
-    }
 }

@@ -1,8 +1,9 @@
-//! What is known of an account while commands are decided, and what they have changed so far.
+//! One commit in the making: the facts that commands are decided on, and what they have changed so far.
 //!
-//! Invariant: every row that a reader sees changed carries the draft's instant as `updated_at`.
+//! Invariants: every row that a reader sees changed carries the draft's instant as `updated_at`; a draft in
+//! which a rule lacked a row never becomes a commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::account::Account;
@@ -10,104 +11,11 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::{EffectId, SettledEffect};
 use super::event::EventKind;
+use super::facts::Facts;
 use super::message::{Message, StatusReport};
-use super::phone::Phone;
+use super::need::{Needs, NotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
-
-/// Rows that were fetched, or are resident. What is not here does not exist, if it was needed.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    contacts: HashMap<ContactId, Arc<Contact>>,
-    contact_by_phone: HashMap<Phone, ContactId>,
-    conversations: HashMap<ConversationId, Arc<Conversation>>,
-    conversation_by_phone: HashMap<Phone, ConversationId>,
-    messages: HashMap<MessageId, Arc<Message>>,
-    message_by_wamid: HashMap<Arc<str>, MessageId>,
-    unread: BTreeMap<ConversationId, BTreeSet<MessageId>>,
-    parked: HashMap<Arc<str>, Vec<StatusReport>>,
-    effects: HashSet<EffectId>,
-}
-
-impl Facts {
-    /// Adds, or replaces, a contact.
-    pub fn put_contact(&mut self, contact: Arc<Contact>) {
-        self.contact_by_phone.insert(contact.phone.clone(), contact.id);
-        self.contacts.insert(contact.id, contact);
-    }
-
-    /// Adds, or replaces, a thread.
-    pub fn put_conversation(&mut self, conversation: Arc<Conversation>) {
-        self.conversation_by_phone.insert(conversation.contact.phone.clone(), conversation.id);
-        self.conversations.insert(conversation.id, conversation);
-    }
-
-    /// Adds, or replaces, a message.
-    pub fn put_message(&mut self, message: Arc<Message>) {
-        if let Some(wamid) = &message.wamid {
-            self.message_by_wamid.insert(wamid.clone(), message.id);
-        }
-        self.messages.insert(message.id, message);
-    }
-
-    /// Adds an unread inbound message of a thread.
-    pub fn put_unread(&mut self, message: Arc<Message>) {
-        self.unread.entry(message.conversation_id).or_default().insert(message.id);
-        self.put_message(message);
-    }
-
-    /// Adds a status that waits for its message.
-    pub fn put_parked(&mut self, report: StatusReport) {
-        self.parked.entry(report.wamid.clone()).or_default().push(report);
-    }
-
-    /// Adds an effect that waits to be carried out.
-    pub fn put_effect(&mut self, id: EffectId) {
-        self.effects.insert(id);
-    }
-
-    /// A contact by id.
-    #[must_use]
-    pub fn contact(&self, id: ContactId) -> Option<&Arc<Contact>> {
-        self.contacts.get(&id)
-    }
-
-    /// A contact by number.
-    #[must_use]
-    pub fn contact_of(&self, phone: &Phone) -> Option<&Arc<Contact>> {
-        self.contacts.get(self.contact_by_phone.get(phone)?)
-    }
-
-    /// A thread by id.
-    #[must_use]
-    pub fn conversation(&self, id: ConversationId) -> Option<&Arc<Conversation>> {
-        self.conversations.get(&id)
-    }
-
-    /// The thread with a number.
-    #[must_use]
-    pub fn conversation_with(&self, phone: &Phone) -> Option<&Arc<Conversation>> {
-        self.conversations.get(self.conversation_by_phone.get(phone)?)
-    }
-
-    /// A message by id.
-    #[must_use]
-    pub fn message(&self, id: MessageId) -> Option<&Arc<Message>> {
-        self.messages.get(&id)
-    }
-
-    /// A message by WhatsApp's id.
-    #[must_use]
-    pub fn message_of(&self, wamid: &str) -> Option<&Arc<Message>> {
-        self.messages.get(self.message_by_wamid.get(wamid)?)
-    }
-
-    /// Unread inbound messages of a thread up to and including `last`, oldest first.
-    #[must_use]
-    pub fn unread_up_to(&self, id: ConversationId, last: MessageId) -> Vec<MessageId> {
-        self.unread.get(&id).map(|ids| ids.range(..=last).copied().collect()).unwrap_or_default()
-    }
-}
 
 /// One commit in the making.
 pub struct Draft<'a> {
@@ -118,6 +26,7 @@ pub struct Draft<'a> {
     facts: Facts,
     ids: &'a mut dyn IdSource,
     changes: Changes,
+    missing: Needs,
 }
 
 /// What a commit writes.
@@ -161,7 +70,7 @@ impl Changes {
 impl<'a> Draft<'a> {
     /// Begins a commit at this instant.
     pub fn new(account: Arc<Account>, facts: Facts, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
-        Self { now, account, facts, ids, changes: Changes::default() }
+        Self { now, account, facts, ids, changes: Changes::default(), missing: Needs::default() }
     }
 
     /// What is known.
@@ -171,9 +80,24 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends the draft.
-    #[must_use]
-    pub fn finish(self) -> Changes {
-        self.changes
+    ///
+    /// # Errors
+    /// The [`Needs`] of rules that lacked rows. All commands must be decided again, on a new draft, once these
+    /// are loaded.
+    pub fn finish(self) -> Result<Changes, Box<Needs>> {
+        if self.missing.is_empty() { Ok(self.changes) } else { Err(Box::new(self.missing)) }
+    }
+
+    /// Records that a rule lacked a row.
+    pub(super) fn note_missing(&mut self, missing: NotLoaded) {
+        self.missing.insert(missing.0);
+    }
+
+    /// Draws the id of a new conversation, which has no unread messages yet.
+    pub(super) fn next_conversation_id(&mut self) -> ConversationId {
+        let id = ConversationId::from_bits(self.next_bits());
+        self.facts.put_absent_unread(id);
+        id
     }
 
     /// 128 bits of a new id, later than every id of this account so far.
@@ -206,29 +130,17 @@ impl<'a> Draft<'a> {
 
     /// Writes a message, stamped with the draft's instant.
     pub fn write_message(&mut self, mut message: Message) -> Arc<Message> {
-        use super::status::MessageStatus::{Read, Received};
         message.updated_at = self.now;
-        let message = Arc::new(message);
-        match message.status {
-            Received => self.facts.put_unread(message.clone()),
-            Read => {
-                if let Some(ids) = self.facts.unread.get_mut(&message.conversation_id) {
-                    ids.remove(&message.id);
-                }
-                self.facts.put_message(message.clone());
-            }
-            super::status::MessageStatus::Pending
-            | super::status::MessageStatus::Sent
-            | super::status::MessageStatus::Failed
-            | super::status::MessageStatus::Delivered => self.facts.put_message(message.clone()),
-        }
-        self.changes.messages.insert(message.id, message.clone());
-        message
+        self.keep_message(message)
     }
 
     /// Writes what only the sender sees of a message (attempts, and when the next one may be made),
     /// which is no change to anybody else.
     pub fn note_attempt(&mut self, message: Message) -> Arc<Message> {
+        self.keep_message(message)
+    }
+
+    fn keep_message(&mut self, message: Message) -> Arc<Message> {
         let message = Arc::new(message);
         self.facts.put_message(message.clone());
         self.changes.messages.insert(message.id, message.clone());
@@ -243,28 +155,38 @@ impl<'a> Draft<'a> {
     }
 
     /// Keeps a status for a message not known yet, unless the same one waits already.
-    pub fn park(&mut self, report: StatusReport) {
-        let waiting = self.facts.parked.entry(report.wamid.clone()).or_default();
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub fn park(&mut self, report: StatusReport) -> Result<(), NotLoaded> {
+        let waiting = self.facts.parked_mut(&report.wamid)?;
         if !waiting.iter().any(|known| known.status == report.status) {
             waiting.push(report.clone());
             self.changes.parked.push(report);
         }
+        Ok(())
     }
 
     /// Takes the statuses that wait for a message, oldest first.
-    pub fn take_parked(&mut self, wamid: &Arc<str>) -> Vec<StatusReport> {
-        let mut reports = self.facts.parked.remove(wamid).unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub fn take_parked(&mut self, wamid: &Arc<str>) -> Result<Vec<StatusReport>, NotLoaded> {
+        let mut reports = std::mem::take(self.facts.parked_mut(wamid)?);
         if !reports.is_empty() {
             reports.sort_by_key(|report| report.at);
             self.changes.parked.retain(|report| report.wamid != *wamid);
             self.changes.unparked.push(wamid.clone());
         }
-        reports
+        Ok(reports)
     }
 
     /// Takes an effect that waits, so that it waits no more; `false` when it does not.
-    pub fn take_effect(&mut self, id: EffectId) -> bool {
-        self.facts.effects.remove(&id)
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub fn take_effect(&mut self, id: EffectId) -> Result<bool, NotLoaded> {
+        self.facts.remove_effect(id)
     }
 
     /// Notes what became of an effect.

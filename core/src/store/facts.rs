@@ -1,6 +1,6 @@
 //! What commands need to know, fetched with one statement per kind.
 //!
-//! Invariant: everything in `Needs` that exists is in the answer; kinds that are not needed cost no
+//! Invariant: every key of `Needs` is in the answer, present or absent; kinds that are not needed cost no
 //! statement.
 
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use super::dialect::Dialect;
 use super::engine::{Arg, Row};
 use super::row::array;
 use super::{Store, StoreError, contact, conversation, message, parked};
-use crate::domain::command::Needs;
-use crate::domain::draft::Facts;
 use crate::domain::effect::EffectStatus;
+use crate::domain::facts::Facts;
+use crate::domain::need::Needs;
 use crate::ids::{ContactId, ConversationId};
 
 /// A statement and its values.
@@ -67,18 +67,18 @@ pub(super) fn messages_statement(
     needs: &Needs,
 ) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    // A message whose thread's unread messages are wanted is itself wanted.
-    let wamids = Wanted::by("wamid", needs.wamids.union(&needs.unread));
-    any_of(dialect, &head, "", account, &[wamids, Wanted::by("id", &needs.messages)])
+    let wanted = [Wanted::by("wamid", &needs.wamids), Wanted::by("id", &needs.messages)];
+    any_of(dialect, &head, "", account, &wanted)
 }
 
 pub(super) fn unread_statement(
     dialect: Dialect,
     account: i64,
-    threads: &BTreeSet<ConversationId>,
+    needs: &Needs,
 ) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    any_of(dialect, &head, "", account, &[Wanted::by("status = 'received' AND conversation_id", threads)])
+    let wanted = [Wanted::by("status = 'received' AND conversation_id", &needs.unread)];
+    any_of(dialect, &head, "", account, &wanted)
 }
 
 pub(super) fn parked_statement(
@@ -95,7 +95,8 @@ pub(super) fn contacts_statement(
     needs: &Needs,
 ) -> Result<Option<Statement>, StoreError> {
     let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
-    let wanted = [Wanted::by("phone", &needs.phones), Wanted::by("id", &needs.contacts)];
+    let phones = Wanted::by("phone", needs.phones.union(&needs.contact_phones));
+    let wanted = [phones, Wanted::by("id", &needs.contacts)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
@@ -110,32 +111,31 @@ pub(super) fn conversations_statement(
 }
 
 impl Store {
-    /// Everything that these needs name and that exists.
+    /// Loads the keys of these needs. Each is in the answer, present or absent.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn facts(&self, account_number: i64, needs: &Needs) -> Result<Facts, StoreError> {
         let dialect = self.engine.dialect();
-        let mut facts = Facts::default();
-        let mut unread = BTreeSet::new();
-        let rows = self.fetch_wanted(messages_statement(dialect, account_number, needs)?).await?;
-        for message in message::read_all(&rows)? {
-            if message.wamid.as_ref().is_some_and(|wamid| needs.unread.contains(wamid)) {
-                unread.insert(message.conversation_id);
+        let mut facts = Facts::all_absent(needs);
+        for statement in [
+            messages_statement(dialect, account_number, needs)?,
+            unread_statement(dialect, account_number, needs)?,
+        ] {
+            for message in message::read_all(&self.fetch_wanted(statement).await?)? {
+                facts.put_message(message);
             }
-            facts.put_message(message);
-        }
-        let rows = self.fetch_wanted(unread_statement(dialect, account_number, &unread)?).await?;
-        for message in message::read_all(&rows)? {
-            facts.put_unread(message);
         }
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
             facts.put_parked(parked::read(row)?);
         }
-        let mut contacts = needs.contacts.clone();
+        let mut with_conversation = BTreeSet::new();
         let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
         for contact in contact::read_all(&rows)? {
-            contacts.insert(contact.id);
+            if needs.contacts.contains(&contact.id) || needs.phones.contains(&contact.phone) {
+                facts.put_absent_conversation(&contact.phone);
+                with_conversation.insert(contact.id);
+            }
             facts.put_contact(contact);
         }
         for effect in self.effects_of(&needs.runs).await? {
@@ -143,8 +143,8 @@ impl Store {
                 facts.put_effect(effect.id);
             }
         }
-        let threads = &needs.conversations | &unread;
-        let statement = conversations_statement(dialect, account_number, &threads, &contacts)?;
+        let statement =
+            conversations_statement(dialect, account_number, &needs.conversations, &with_conversation)?;
         for conversation in conversation::read_all(&self.fetch_wanted(statement).await?)? {
             facts.put_conversation(conversation);
         }

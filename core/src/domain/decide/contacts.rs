@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use super::DecideError;
 use crate::domain::command::{Refusal, Reply};
 use crate::domain::contact::{Contact, ContactPatch, NewContact};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
+use crate::domain::need::NotLoaded;
 use crate::domain::phone::Phone;
 use crate::ids::ContactId;
 
 /// Metadata of a contact for which none was given.
 const NO_METADATA: &str = "{}";
 
-pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<Reply, Refusal> {
-    if let Some(known) = draft.facts().contact_of(&new.phone) {
-        return Err(Refusal::ContactExists(known.id));
+pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<Reply, DecideError> {
+    if let Some(known) = draft.facts().contact_of(&new.phone)? {
+        return Err(Refusal::ContactExists(known.id).into());
     }
     let contact = insert(draft, new);
     Ok(Reply::Contact(contact))
@@ -36,23 +38,33 @@ fn insert(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
 }
 
 /// The contact with this number, made if need be.
-pub(super) fn find_or_insert(draft: &mut Draft<'_>, phone: &Phone, name: Option<&Arc<str>>) -> Arc<Contact> {
-    match draft.facts().contact_of(phone) {
-        Some(known) => known.clone(),
-        None => insert(
-            draft,
-            &NewContact { phone: phone.clone(), name: name.cloned(), email: None, metadata: None },
-        ),
+pub(super) fn find_or_insert(
+    draft: &mut Draft<'_>,
+    phone: &Phone,
+    name: Option<&Arc<str>>,
+) -> Result<Arc<Contact>, NotLoaded> {
+    if let Some(known) = draft.facts().contact_of(phone)? {
+        return Ok(known.clone());
     }
+    let new = NewContact { phone: phone.clone(), name: name.cloned(), email: None, metadata: None };
+    Ok(insert(draft, &new))
 }
 
-pub(super) fn patch(draft: &mut Draft<'_>, id: ContactId, patch: &ContactPatch) -> Result<Reply, Refusal> {
-    let known = draft.facts().contact(id).ok_or(Refusal::NoContact)?.clone();
-    Ok(Reply::Contact(change(draft, &known, patch)))
+pub(super) fn patch(
+    draft: &mut Draft<'_>,
+    id: ContactId,
+    patch: &ContactPatch,
+) -> Result<Reply, DecideError> {
+    let known = draft.facts().contact(id)?.ok_or(Refusal::NoContact)?.clone();
+    Ok(Reply::Contact(change(draft, &known, patch)?))
 }
 
 /// Applies a patch; writes nothing when nothing changes.
-pub(super) fn change(draft: &mut Draft<'_>, known: &Arc<Contact>, patch: &ContactPatch) -> Arc<Contact> {
+pub(super) fn change(
+    draft: &mut Draft<'_>,
+    known: &Arc<Contact>,
+    patch: &ContactPatch,
+) -> Result<Arc<Contact>, NotLoaded> {
     let mut contact = (**known).clone();
     if let Some(name) = &patch.name {
         contact.name.clone_from(name);
@@ -64,16 +76,16 @@ pub(super) fn change(draft: &mut Draft<'_>, known: &Arc<Contact>, patch: &Contac
         contact.metadata = metadata.clone();
     }
     if contact == **known {
-        return known.clone();
+        return Ok(known.clone());
     }
     let renamed = contact.name != known.name;
     let contact = draft.write_contact(contact);
     draft.emit(EventKind::ContactUpdated((*contact).clone()));
-    if renamed && let Some(thread) = draft.facts().conversation_with(&contact.phone) {
+    if renamed && let Some(thread) = draft.facts().conversation_with(&contact.phone)? {
         let mut thread = (**thread).clone();
         thread.contact = (&*contact).into();
         let thread = draft.write_conversation(thread);
         draft.emit(EventKind::ConversationUpdated((*thread).clone()));
     }
-    contact
+    Ok(contact)
 }

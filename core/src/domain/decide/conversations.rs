@@ -1,14 +1,14 @@
 //! Rules of threads.
 
+use super::DecideError;
 use crate::domain::command::{ConversationPatch, Refusal, Reply};
 use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
-use crate::ids::ConversationId;
 
-pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<Reply, Refusal> {
-    let known = draft.facts().conversation(patch.id).ok_or(Refusal::NoConversation)?.clone();
+pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<Reply, DecideError> {
+    let known = draft.facts().conversation(patch.id)?.ok_or(Refusal::NoConversation)?.clone();
     let mut thread = (*known).clone();
     if let Some(status) = patch.status {
         thread.status = status;
@@ -38,7 +38,7 @@ pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<
 /// A thread that begins now; not written yet.
 pub(super) fn begin(draft: &mut Draft<'_>, contact: ContactRef) -> Conversation {
     Conversation {
-        id: ConversationId::from_bits(draft.next_bits()),
+        id: draft.next_conversation_id(),
         status: ConversationStatus::Open,
         contact,
         assignee: None,

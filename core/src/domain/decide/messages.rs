@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{contacts, conversations};
+use super::{DecideError, contacts, conversations};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::{Refusal, Reply};
 use crate::domain::contact::{ContactPatch, ContactRef};
@@ -11,6 +11,7 @@ use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, InboundMessage, Message, Outgoing};
+use crate::domain::need::NotLoaded;
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::ids::MessageId;
@@ -21,29 +22,33 @@ const WINDOW: Duration = Duration::from_hours(24);
 
 /// The thread with a number, and whether it is new; the contact is made, or its missing name
 /// filled in, on the way.
-fn thread_with(draft: &mut Draft<'_>, phone: &Phone, name: Option<&Arc<str>>) -> (Conversation, bool) {
-    // A resident thread shows all that is needed of a named contact, which then is not fetched.
-    if let Some(thread) = draft.facts().conversation_with(phone)
+fn thread_with(
+    draft: &mut Draft<'_>,
+    phone: &Phone,
+    name: Option<&Arc<str>>,
+) -> Result<(Conversation, bool), NotLoaded> {
+    // A conversation shows all that is needed of a named contact, whose own row is then not looked at.
+    if let Some(thread) = draft.facts().conversation_with(phone)?
         && (thread.contact.name.is_some() || name.is_none())
     {
-        return ((**thread).clone(), false);
+        return Ok(((**thread).clone(), false));
     }
-    let mut contact = contacts::find_or_insert(draft, phone, name);
+    let mut contact = contacts::find_or_insert(draft, phone, name)?;
     if contact.name.is_none() && name.is_some() {
         let named = ContactPatch { name: Some(name.cloned()), ..ContactPatch::default() };
-        contact = contacts::change(draft, &contact, &named);
+        contact = contacts::change(draft, &contact, &named)?;
     }
-    match draft.facts().conversation_with(phone) {
+    Ok(match draft.facts().conversation_with(phone)? {
         Some(thread) => ((**thread).clone(), false),
         None => (conversations::begin(draft, ContactRef::from(&*contact)), true),
-    }
+    })
 }
 
-pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) {
-    if draft.facts().message_of(&inbound.wamid).is_some() {
-        return;
+pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), NotLoaded> {
+    if draft.facts().message_of(&inbound.wamid)?.is_some() {
+        return Ok(());
     }
-    let (mut thread, new) = thread_with(draft, &inbound.from, inbound.profile_name.as_ref());
+    let (mut thread, new) = thread_with(draft, &inbound.from, inbound.profile_name.as_ref())?;
     // WhatsApp's clock may run ahead of ours; the inbox does not hold messages of the future.
     let at = inbound.at.min(draft.now);
     let reopened = thread.status == ConversationStatus::Resolved;
@@ -85,18 +90,19 @@ pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) {
     if reopened {
         draft.emit(EventKind::ConversationUpdated((*thread).clone()));
     }
+    Ok(())
 }
 
-pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, Refusal> {
+pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, DecideError> {
     if draft.account.status != AccountStatus::Connected {
-        return Err(Refusal::AccountNotConnected(draft.account.status));
+        return Err(Refusal::AccountNotConnected(draft.account.status).into());
     }
-    let opened_at = draft.facts().conversation_with(&outgoing.to).and_then(|thread| thread.last_inbound_at);
+    let opened_at = draft.facts().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
     let open = opened_at.is_some_and(|at| at.plus(WINDOW) > draft.now);
     if outgoing.needs_window() && !open {
-        return Err(Refusal::OutsideWindow);
+        return Err(Refusal::OutsideWindow.into());
     }
-    let (mut thread, new) = thread_with(draft, &outgoing.to, None);
+    let (mut thread, new) = thread_with(draft, &outgoing.to, None)?;
     thread.last_message_at = Some(draft.now);
     let thread = draft.write_conversation(thread);
     let mut history = StatusHistory::default();
@@ -129,16 +135,16 @@ pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, 
     Ok(Reply::Message(message))
 }
 
-pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Reply, Refusal> {
-    let named = draft.facts().message_of(wamid).filter(|message| message.direction == Direction::Inbound);
+pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Reply, DecideError> {
+    let named = draft.facts().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
     let named = named.ok_or(Refusal::NoMessage)?.clone();
-    let unread = draft.facts().unread_up_to(named.conversation_id, named.id);
+    let unread = draft.facts().unread_up_to(named.conversation_id, named.id)?;
     if unread.is_empty() {
         return Ok(Reply::Message(named));
     }
     let mut read = 0_u32;
     for id in unread {
-        let Some(message) = draft.facts().message(id) else { continue };
+        let Some(message) = draft.facts().message(id)? else { continue };
         let mut message = (**message).clone();
         message.status = MessageStatus::Read;
         message.history.keep_own(MessageStatus::Read, draft.now);
@@ -150,13 +156,13 @@ pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Reply
         });
         read = read.saturating_add(1);
     }
-    if let Some(thread) = draft.facts().conversation(named.conversation_id) {
+    if let Some(thread) = draft.facts().conversation(named.conversation_id)? {
         let mut thread = (**thread).clone();
         thread.unread_count = thread.unread_count.saturating_sub(read);
         let thread = draft.write_conversation(thread);
         draft.emit(EventKind::ConversationUpdated((*thread).clone()));
     }
     draft.tell_read(wamid.clone());
-    let named = draft.facts().message(named.id).cloned().unwrap_or(named);
+    let named = draft.facts().message(named.id)?.cloned().unwrap_or(named);
     Ok(Reply::Message(named))
 }

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
+use super::for_each;
 use crate::domain::account::AccountStatus;
 use crate::domain::command::Reply;
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport};
+use crate::domain::need::NotLoaded;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
 
-pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) {
+pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(), NotLoaded> {
     let facts = draft.facts();
-    let echoed = report.echo.and_then(|id| facts.message(id));
-    let known = facts.message_of(&report.wamid).or(echoed).cloned();
-    match known {
+    let known = match (facts.message_of(&report.wamid)?, report.echo) {
+        (None, Some(echo)) => facts.message(echo)?,
+        (known, _) => known,
+    };
+    match known.cloned() {
         Some(message) if message.direction == Direction::Outbound => apply(draft, &message, report),
         // Nobody reports statuses of what a contact wrote.
-        Some(_) => {}
+        Some(_) => Ok(()),
         None => draft.park(report.clone()),
     }
 }
 
-fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) {
+fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> Result<(), NotLoaded> {
     let mut message = (**known).clone();
     if message.wamid.is_none() {
         message.wamid = Some(report.wamid.clone());
@@ -31,18 +35,22 @@ fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) {
     message.history.keep_reported(report.status, report.at);
     let moved = step(&mut message, report.status, report.error.clone());
     if message == **known {
-        return;
+        return Ok(());
     }
     let message = draft.write_message(message);
     if moved {
         announce(draft, &message, known.status, report.at);
     }
-    let waiting = draft.take_parked(&report.wamid);
-    let mut latest = message;
-    for parked in waiting {
-        apply(draft, &latest, &parked);
-        latest = draft.facts().message(latest.id).cloned().unwrap_or(latest);
+    apply_parked(draft, &message, &report.wamid)
+}
+
+/// Applies the statuses that waited for a message until it got this id of WhatsApp's.
+fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>) -> Result<(), NotLoaded> {
+    for parked in draft.take_parked(wamid)? {
+        let latest = draft.facts().message(message.id)?.unwrap_or(message).clone();
+        apply(draft, &latest, &parked)?;
     }
+    Ok(())
 }
 
 /// Moves the current status up the ladder, if it yields.
@@ -65,26 +73,43 @@ fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, o
 
 /// An attempt counts before it is made: a crash in the middle of it must not look as if nothing had
 /// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
-pub(super) fn begin_sends(draft: &mut Draft<'_>, ids: &[MessageId], settle_by: Timestamp) -> Reply {
-    let waiting = ids.iter().filter_map(|id| draft.facts().message(*id).cloned());
-    // Whoever comes second, with an older picture, finds the message begun and not due.
-    let now = draft.now;
-    let due = |message: &Arc<Message>| {
-        message.status == MessageStatus::Pending && message.next_attempt_at <= Some(now)
-    };
-    let waiting: Vec<_> = waiting.filter(due).collect();
-    let begun = waiting.iter().map(|message| {
-        let mut message = (**message).clone();
-        message.attempts = message.attempts.saturating_add(1);
-        message.next_attempt_at = Some(settle_by);
-        draft.note_attempt(message)
-    });
-    Reply::Sends(begun.collect())
+pub(super) fn begin_sends(
+    draft: &mut Draft<'_>,
+    ids: &[MessageId],
+    settle_by: Timestamp,
+) -> Result<Reply, NotLoaded> {
+    let mut begun = Vec::new();
+    for_each(draft, ids, |draft, id| {
+        begun.extend(begin_send(draft, *id, settle_by)?);
+        Ok(())
+    })?;
+    Ok(Reply::Sends(begun))
+}
+
+/// Begins an attempt, unless the message does not wait or is not due: a sender with an older picture finds it
+/// begun by another.
+fn begin_send(
+    draft: &mut Draft<'_>,
+    id: MessageId,
+    settle_by: Timestamp,
+) -> Result<Option<Arc<Message>>, NotLoaded> {
+    let Some(known) = draft.facts().message(id)? else { return Ok(None) };
+    if known.status != MessageStatus::Pending || known.next_attempt_at > Some(draft.now) {
+        return Ok(None);
+    }
+    let mut message = (**known).clone();
+    message.attempts = message.attempts.saturating_add(1);
+    message.next_attempt_at = Some(settle_by);
+    Ok(Some(draft.note_attempt(message)))
 }
 
 /// Takes note of how a call ended. A message that is gone has no use for it.
-pub(super) fn record_send(draft: &mut Draft<'_>, id: MessageId, outcome: &SendOutcome) {
-    let Some(known) = draft.facts().message(id).cloned() else { return };
+pub(super) fn record_send(
+    draft: &mut Draft<'_>,
+    id: MessageId,
+    outcome: &SendOutcome,
+) -> Result<(), NotLoaded> {
+    let Some(known) = draft.facts().message(id)?.cloned() else { return Ok(()) };
     let mut message = (*known).clone();
     let moved = match outcome {
         SendOutcome::Accepted { wamid } => {
@@ -97,25 +122,32 @@ pub(super) fn record_send(draft: &mut Draft<'_>, id: MessageId, outcome: &SendOu
             degrade(draft);
             fail(&mut message, error, draft.now)
         }
-        SendOutcome::Retry { at } => return put_off(draft, message, *at),
+        SendOutcome::Retry { at } => {
+            put_off(draft, message, *at);
+            return Ok(());
+        }
         SendOutcome::Unknown { settle } => {
             let until = draft.now.plus(*settle);
-            return put_off(draft, message, until);
+            put_off(draft, message, until);
+            return Ok(());
         }
         SendOutcome::Throttled { at } => {
             message.attempts = message.attempts.saturating_sub(1);
-            return put_off(draft, message, *at);
+            put_off(draft, message, *at);
+            return Ok(());
         }
     };
     let message = if message == *known { known.clone() } else { draft.write_message(message) };
     if moved {
         announce(draft, &message, known.status, draft.now);
     }
-    if let SendOutcome::Accepted { wamid } = outcome {
-        for parked in draft.take_parked(wamid) {
-            let latest = draft.facts().message(id).cloned().unwrap_or_else(|| message.clone());
-            apply(draft, &latest, &parked);
-        }
+    match outcome {
+        SendOutcome::Accepted { wamid } => apply_parked(draft, &message, wamid),
+        SendOutcome::Refused(_)
+        | SendOutcome::TokenRefused(_)
+        | SendOutcome::Retry { .. }
+        | SendOutcome::Unknown { .. }
+        | SendOutcome::Throttled { .. } => Ok(()),
     }
 }
 

@@ -1,159 +1,21 @@
 //! Rules, by example and by law: duplicates, disorder, windows, reading, renames.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod loading;
+mod world;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::decide;
-use crate::domain::account::{Account, AccountPatch, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::account::{AccountPatch, AccountStatus};
 use crate::domain::command::{Command, ConversationPatch, Refusal, Reply};
 use crate::domain::contact::{ContactPatch, NewContact};
-use crate::domain::conversation::{Conversation, ConversationStatus};
-use crate::domain::draft::{Changes, Draft, Facts};
-use crate::domain::message::{
-    Inbound, InboundMessage, Message, MessageError, MessageKind, Outgoing, SendOutcome, StatusReport,
-};
-use crate::domain::phone::Phone;
+use crate::domain::conversation::ConversationStatus;
+use crate::domain::message::{Inbound, Message, MessageError, MessageKind, SendOutcome};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
-use crate::ids::{AccountId, ConversationId, IdSource, MessageId, OrganisationId, ulid};
-
-/// Ids that count up.
-struct Counting(u128);
-
-impl IdSource for Counting {
-    fn next_bits(&mut self, at_ms: i64) -> u128 {
-        self.0 += 1;
-        ulid(at_ms, self.0)
-    }
-}
-
-/// An account in memory: every command is one commit, a millisecond after the one before.
-struct World {
-    account: Arc<Account>,
-    now: Timestamp,
-    ids: Counting,
-    facts: Facts,
-    events: Vec<String>,
-    threads: BTreeMap<ConversationId, Arc<Conversation>>,
-    messages: BTreeMap<MessageId, Arc<Message>>,
-}
-
-const START_MS: i64 = 1_780_000_000_000;
-
-impl World {
-    fn new() -> Self {
-        let account = Account {
-            id: AccountId::from_bits(1),
-            number: 1,
-            organisation_id: OrganisationId::from_bits(1),
-            phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
-            phone: phone("+15550100922"),
-            name: None,
-            status: AccountStatus::Connected,
-            access_token: Secret::new("t"),
-            app_secret: None,
-            messages_per_second: 80,
-            sandbox: true,
-            created_at: Timestamp::EPOCH,
-        };
-        Self {
-            account: Arc::new(account),
-            now: Timestamp::from_millis(START_MS),
-            ids: Counting(0),
-            facts: Facts::default(),
-            events: Vec::new(),
-            threads: BTreeMap::new(),
-            messages: BTreeMap::new(),
-        }
-    }
-
-    fn run(&mut self, command: &Command) -> (Result<Reply, Refusal>, Changes) {
-        self.now = self.now.next();
-        let mut draft = Draft::new(self.account.clone(), self.facts.clone(), self.now, &mut self.ids);
-        let result = decide(&mut draft, command);
-        self.account = draft.account.clone();
-        let facts = draft.facts().clone();
-        let changes = draft.finish();
-        assert!(result.is_ok() || changes.is_empty(), "a refused command changes nothing");
-        for row in changes.conversations.values() {
-            assert_eq!(row.updated_at, self.now);
-            assert!(row.last_message_at <= Some(row.updated_at));
-        }
-        let quiet = matches!(command, Command::BeginSends { .. } | Command::RecordSends(_));
-        assert!(quiet || changes.messages.values().all(|row| row.updated_at == self.now));
-        assert!(changes.contacts.values().all(|row| row.updated_at == self.now));
-        self.facts = facts;
-        self.threads.extend(changes.conversations.clone());
-        self.messages.extend(changes.messages.clone());
-        self.events.extend(changes.events.iter().map(|event| event.as_str().to_owned()));
-        (result, changes)
-    }
-
-    fn ingest(&mut self, items: Vec<Inbound>) -> Changes {
-        let (result, changes) = self.run(&Command::Ingest(items));
-        assert_eq!(result, Ok(Reply::Ingested));
-        changes
-    }
-
-    fn thread(&self) -> &Conversation {
-        assert_eq!(self.threads.len(), 1);
-        self.threads.values().next().unwrap()
-    }
-
-    fn message(&self, id: MessageId) -> &Message {
-        &self.messages[&id]
-    }
-}
-
-fn phone(text: &str) -> Phone {
-    Phone::parse(text).unwrap()
-}
-
-fn text(wamid: &str, at_ms: i64) -> InboundMessage {
-    InboundMessage {
-        wamid: wamid.into(),
-        from: phone("+6281200000001"),
-        profile_name: Some("Rani".into()),
-        at: Timestamp::from_millis(at_ms),
-        kind: MessageKind::Text,
-        content: "hi".into(),
-        payload: r#"{"body":"hi"}"#.into(),
-        context: None,
-    }
-}
-
-fn inbound(wamid: &str) -> Inbound {
-    Inbound::Message(text(wamid, START_MS))
-}
-
-fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> Inbound {
-    let failed = status == MessageStatus::Failed;
-    Inbound::Status(StatusReport {
-        wamid: wamid.into(),
-        echo: None,
-        status,
-        at: Timestamp::from_millis(at_ms),
-        error: failed.then(|| MessageError {
-            code: "whatsapp_error".into(),
-            message: "no".into(),
-            provider_code: Some(1),
-        }),
-    })
-}
-
-fn outgoing(kind: MessageKind) -> Outgoing {
-    Outgoing { to: phone("+6281200000001"), kind, content: "yo".into(), payload: "{}".into(), context: None }
-}
-
-fn send(world: &mut World) -> MessageId {
-    match world.run(&Command::Send(outgoing(MessageKind::Text))).0 {
-        Ok(Reply::Message(message)) => message.id,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::ids::MessageId;
+use world::{START_MS, World, inbound, outgoing, phone, report, send, text};
 
 #[test]
 fn an_inbound_message_makes_contact_and_thread_once() {

@@ -3,9 +3,10 @@
 use rand::SeedableRng as _;
 
 use super::*;
-use crate::domain::command::Needs;
-use crate::domain::draft::{Draft, Facts};
+use crate::domain::draft::Draft;
+use crate::domain::facts::Facts;
 use crate::domain::message::{MessageError, StatusReport};
+use crate::domain::need::{Need, Needs, NotLoaded};
 use crate::ids::MonotonicIds;
 use crate::store::{IdempotencyRecord, PurgeAges};
 
@@ -16,7 +17,12 @@ fn report(wamid: &str, status: MessageStatus, ms: i64) -> StatusReport {
 /// The statuses that wait for a message.
 fn parked(facts: Facts, wamid: &str) -> Vec<StatusReport> {
     let mut ids = MonotonicIds::new(rand::rngs::StdRng::seed_from_u64(1));
-    Draft::new(Arc::new(account(1)), facts, at(1), &mut ids).take_parked(&text(wamid))
+    Draft::new(Arc::new(account(1)), facts, at(1), &mut ids).take_parked(&text(wamid)).unwrap()
+}
+
+/// A row that was looked for.
+fn row<T: Clone>(found: Result<Option<&Arc<T>>, NotLoaded>) -> Option<T> {
+    found.unwrap().map(|row| (**row).clone())
 }
 
 #[tokio::test]
@@ -41,38 +47,52 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let mut needs = Needs { messages: [pending.id].into(), ..Needs::default() };
     let facts = store.facts(number, &needs).await.unwrap();
     assert_eq!(store.statements_executed(), nothing + 1);
-    assert_eq!(facts.message(pending.id).map(|row| &**row), Some(&pending));
-    assert!(facts.conversation(conversation.id).is_none());
+    assert_eq!(row(facts.message(pending.id)), Some(pending.clone()));
+    assert_eq!(facts.conversation(conversation.id).unwrap_err().0, Need::Conversation(conversation.id));
 
     needs.wamids.extend([text("wamid.3"), text("wamid.404")]);
     let facts = store.facts(number, &needs).await.unwrap();
-    assert!(facts.message(pending.id).is_some());
-    assert_eq!(facts.message_of("wamid.3").map(|row| row.id), Some(inbound(3, &conversation).id));
-    assert!(facts.message_of("wamid.404").is_none() && facts.message_of("wamid.4").is_none());
+    assert_eq!(row(facts.message(pending.id)), Some(pending.clone()));
+    assert_eq!(row(facts.message_of(&text("wamid.3"))), Some(inbound(3, &conversation)));
+    assert_eq!(facts.message_of(&text("wamid.404")), Ok(None), "looked for, and absent");
+    assert!(facts.message_of(&text("wamid.4")).is_err(), "not looked for");
 
-    let unread =
-        Needs { wamids: [text("wamid.5")].into(), unread: [text("wamid.5")].into(), ..Needs::default() };
-    let facts = store.facts(number, &unread).await.unwrap();
-    assert!(facts.conversation(conversation.id).is_some() && facts.conversation(far.id).is_none());
     let last = inbound(5, &conversation).id;
+    assert!(facts.unread_up_to(conversation.id, last).is_err(), "one of them is known, not all");
+    let unread = Needs { unread: [conversation.id].into(), ..Needs::default() };
+    let facts = store.facts(number, &unread).await.unwrap();
     let ids: Vec<MessageId> = (3..=5).map(|n| inbound(n, &conversation).id).collect();
-    assert_eq!(facts.unread_up_to(conversation.id, last), ids);
+    assert_eq!(facts.unread_up_to(conversation.id, last), Ok(ids));
+    assert!(facts.unread_up_to(far.id, last).is_err());
 
     for needs in [
         Needs { phones: [contact.phone.clone(), phone(404)].into(), ..Needs::default() },
-        Needs { contacts: [contact.id].into(), ..Needs::default() },
+        Needs { contacts: [contact.id].into(), contact_phones: [phone(404)].into(), ..Needs::default() },
     ] {
         let facts = store.facts(number, &needs).await.unwrap();
-        assert_eq!(facts.contact_of(&contact.phone).map(|row| &**row), Some(&contact));
-        assert_eq!(facts.conversation_with(&contact.phone).map(|row| &**row), Some(&conversation));
-        assert!(facts.contact(other.id).is_none() && facts.contact_of(&phone(404)).is_none());
+        assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
+        assert_eq!(row(facts.conversation_with(&contact.phone)), Some(conversation.clone()));
+        assert!(facts.contact(other.id).is_err() && facts.contact_of(&phone(404)) == Ok(None));
     }
+    let needs = Needs { contact_phones: [contact.phone.clone()].into(), ..Needs::default() };
+    let before = store.statements_executed();
+    let facts = store.facts(number, &needs).await.unwrap();
+    assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
+    assert!(facts.conversation_with(&contact.phone).is_err(), "not looked for");
+    assert_eq!(store.statements_executed(), before + 1);
     let needs = Needs { conversations: [far.id].into(), ..Needs::default() };
     let facts = store.facts(number, &needs).await.unwrap();
-    assert_eq!(facts.conversation(far.id).map(|row| &**row), Some(&far));
-    let needs = Needs { messages: [pending.id].into(), phones: [contact.phone].into(), ..Needs::default() };
+    assert_eq!(row(facts.conversation(far.id)), Some(far));
+    let needs = Needs {
+        messages: [pending.id].into(),
+        phones: [contact.phone.clone()].into(),
+        contacts: [contact.id].into(),
+        ..Needs::default()
+    };
     let foreign = store.facts(number + 1, &needs).await.unwrap();
-    assert!(foreign.message(pending.id).is_none() && foreign.contact(contact.id).is_none());
+    assert_eq!(foreign.message(pending.id), Ok(None));
+    assert_eq!((foreign.contact(contact.id), foreign.contact_of(&contact.phone)), (Ok(None), Ok(None)));
+    assert_eq!(foreign.conversation_with(&contact.phone), Ok(None));
 }
 
 #[tokio::test]

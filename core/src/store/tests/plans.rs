@@ -1,9 +1,9 @@
 //! SQLite: every page is a walk along an index, no table is scanned, and nothing is sorted.
 
 use super::*;
-use crate::domain::command::Needs;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
+use crate::domain::need::Needs;
 use crate::domain::page::{
     ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, Limit, MessageQuery, Position,
     RunLogQuery, RunQuery,
@@ -230,13 +230,14 @@ async fn facts_are_found_through_indices() {
         phones: [phone(1)].into(),
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
-        unread: [text("w")].into(),
+        contact_phones: [phone(2)].into(),
+        unread: [ConversationId::from_bits(1)].into(),
         ..Needs::default()
     };
     let mut plans = String::new();
     for statement in [
         facts::messages_statement(Dialect::Sqlite, 1, &needs),
-        facts::unread_statement(Dialect::Sqlite, 1, &needs.conversations),
+        facts::unread_statement(Dialect::Sqlite, 1, &needs),
         facts::parked_statement(Dialect::Sqlite, 1, &needs),
         facts::contacts_statement(Dialect::Sqlite, 1, &needs),
         facts::conversations_statement(Dialect::Sqlite, 1, &needs.conversations, &needs.contacts),

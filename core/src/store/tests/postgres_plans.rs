@@ -10,7 +10,7 @@ use super::plans::{
     contact_query, conversation_query, delivery_query, message_query, run_log_query, run_query,
 };
 use super::*;
-use crate::domain::command::Needs;
+use crate::domain::need::Needs;
 use crate::store::dialect::Dialect;
 use crate::store::engine::Arg;
 use crate::store::{
@@ -273,13 +273,14 @@ fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
         phones: [phone(1)].into(),
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
-        unread: [text("w")].into(),
+        contact_phones: [phone(2)].into(),
+        unread: [ConversationId::from_bits(1)].into(),
         ..Needs::default()
     };
     let engine = Dialect::Postgres;
     [
         facts::messages_statement(engine, account, &needs),
-        facts::unread_statement(engine, account, &needs.conversations),
+        facts::unread_statement(engine, account, &needs),
         facts::parked_statement(engine, account, &needs),
         facts::contacts_statement(engine, account, &needs),
         facts::conversations_statement(engine, account, &needs.conversations, &needs.contacts),

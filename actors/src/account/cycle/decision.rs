@@ -1,0 +1,141 @@
+//! Deciding a batch of commands: load what they need, decide, and load what the rules found missing.
+//!
+//! Invariant: a batch is decided on rows that were all looked for. A need that was not foreseen costs a further
+//! round, never a wrong answer.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::command::{Refusal, Reply};
+use kabar_core::domain::decide::{DecideError, decide};
+use kabar_core::domain::draft::{Changes, Draft};
+use kabar_core::domain::facts::Facts;
+use kabar_core::domain::need::Needs;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::store::StoreError;
+
+use super::Ledger;
+use crate::account::matters::is_outdated;
+use crate::account::{Verdict, Work};
+use crate::accounts::Unavailable;
+use crate::view::AccountView;
+
+/// Rounds in which one batch may be decided. Each loads keys that the one before lacked; the deepest chain of
+/// today's rules is three long (message, its conversation's unread messages, the contact).
+const ROUNDS_MAX: usize = 8;
+
+/// The results of a batch, and the changes to commit before they may be told.
+pub(super) struct Decision {
+    /// The view that was decided on.
+    pub(super) view: Arc<AccountView>,
+    /// The instant of the commit.
+    pub(super) at: Timestamp,
+    /// One for each command, in order.
+    pub(super) results: Vec<Result<Reply, Refusal>>,
+    /// The changes of all commands together.
+    pub(super) changes: Changes,
+}
+
+/// Why a batch was not decided.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The store is well, but what one of the commands needs cannot be read.
+    #[error("the rows of a command cannot be read")]
+    Unreadable(#[source] StoreError),
+    /// A defect of the rules.
+    #[error("rows are missing still after {ROUNDS_MAX} rounds")]
+    TooManyRounds,
+}
+
+impl From<StoreError> for BatchError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(_) | StoreError::Corrupt(_) => Self::Unreadable(error),
+            StoreError::Unavailable(_) | StoreError::Fenced | StoreError::Elsewhere(_) => Self::Store(error),
+        }
+    }
+}
+
+impl Ledger {
+    /// Decides a batch on one draft.
+    pub(super) async fn decide_batch(&mut self, batch: &[Work]) -> Result<Decision, BatchError> {
+        let view = self.parts.resident.view();
+        let mut needs = Needs::default();
+        for work in batch {
+            needs.add(&work.command);
+        }
+        let mut facts = Facts::default();
+        for _ in 0..ROUNDS_MAX {
+            self.load_facts(&view, needs, &mut facts).await?;
+            let at = self.next_instant().await;
+            match self.decide_on(&facts, &view, at, batch) {
+                Ok(decision) => return Ok(decision),
+                Err(missing) => needs = *missing,
+            }
+        }
+        Err(BatchError::TooManyRounds)
+    }
+
+    /// Adds rows to the facts: from memory where it has them, from the store where it has not.
+    async fn load_facts(
+        &self,
+        view: &AccountView,
+        mut needs: Needs,
+        facts: &mut Facts,
+    ) -> Result<(), StoreError> {
+        self.index.answer_known(&view.threads, &mut needs, facts);
+        if !self.parts.has_parked {
+            for wamid in std::mem::take(&mut needs.parked) {
+                facts.put_absent_parked(&wamid);
+            }
+        }
+        if !needs.is_empty() {
+            facts.merge(self.ground().store.facts(view.account.number, &needs).await?);
+        }
+        Ok(())
+    }
+
+    /// Decides a batch, or gives the needs that its rules lack.
+    fn decide_on(
+        &mut self,
+        facts: &Facts,
+        view: &Arc<AccountView>,
+        at: Timestamp,
+        batch: &[Work],
+    ) -> Result<Decision, Box<Needs>> {
+        let loaded_at = self.parts.resident.loaded_at();
+        let mut draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
+        let mut results = Vec::with_capacity(batch.len());
+        for work in batch {
+            if is_outdated(&work.command, loaded_at) {
+                results.push(Ok(Reply::Sends(Vec::new())));
+                continue;
+            }
+            match decide(&mut draft, &work.command) {
+                Ok(reply) => results.push(Ok(reply)),
+                Err(DecideError::Refused(refusal)) => results.push(Err(refusal)),
+                // The draft knows, and does not finish. The others are looked at for what they lack.
+                Err(DecideError::NotLoaded(_)) => {}
+            }
+        }
+        Ok(Decision { view: view.clone(), at, results, changes: draft.finish()? })
+    }
+
+    /// Fails a command for whose own sake the store or the rules gave up. Nothing was written, so memory stands.
+    /// The commands of a larger batch come back, to be tried one by one.
+    pub(super) fn refuse(&self, batch: Vec<Work>, error: &(dyn std::error::Error + 'static)) -> Vec<Work> {
+        if batch.len() > 1 {
+            return batch;
+        }
+        self.ground().metrics.cycle_failures.inc();
+        let account = self.parts.slot.account().id;
+        tracing::error!(%account, error = cause(error), "command refused by the store");
+        for work in batch {
+            work.answer(Verdict::Failed(Unavailable::Refused));
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,107 @@
+//! Commands that share a commit: each is decided on all of its rows, and one that the database refuses fails
+//! alone.
+
+use std::time::Duration;
+
+use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::contact::NewContact;
+use kabar_core::domain::message::{MessageKind, Outgoing, SendOutcome};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::status::MessageStatus;
+use tokio::task::JoinHandle;
+
+use super::Stuck;
+use super::fixture::{Ground, every_thread, inbound, text_of};
+use crate::accounts::{AccountsOptions, Unavailable};
+
+type Answer = Result<Result<Reply, Refusal>, Unavailable>;
+
+/// Has the account carry these commands out in one commit, in this order.
+async fn run_together(ground: &Ground, commands: impl IntoIterator<Item = Command>) -> Vec<Answer> {
+    let stuck = Stuck::in_the_actor_of(ground).await;
+    let mut running: Vec<JoinHandle<Answer>> = Vec::new();
+    for command in commands {
+        let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
+        running.push(ground.tasks.spawn(async move { accounts.execute(&slot, command, None).await }));
+        while ground.accounts.residents()[0].mailbox_depth <= running.len() {
+            tokio::task::yield_now().await;
+        }
+    }
+    stuck.let_go().await;
+    let answers = futures_util::future::join_all(running).await;
+    answers.into_iter().map(|answer| answer.unwrap()).collect()
+}
+
+fn new_contact(phone: &str) -> Command {
+    let phone = Phone::parse(phone).unwrap();
+    Command::CreateContact(NewContact { phone, name: None, email: None, metadata: None })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(1, 1).await;
+    ground.ingest(1, 2).await;
+    let before = ground.accounts.residents()[0].revision;
+    let read = Command::MarkRead { wamid: "wamid.1.3".into() };
+    let answers = run_together(&ground, [Command::Ingest(vec![inbound(1, 3)]), read]).await;
+    assert_eq!(
+        ground.accounts.residents()[0].revision,
+        before + 2,
+        "one commit of both, after the stuck one"
+    );
+    let Ok(Ok(Reply::Message(message))) = &answers[1] else { panic!("{answers:?}") };
+    assert_eq!(message.status, MessageStatus::Read);
+    let threads = text_of(&ground.ask(&every_thread()).await);
+    assert!(threads.contains(":0;"), "nothing is unread: {threads}");
+}
+
+#[tokio::test]
+async fn a_resident_number_is_a_contact_already_for_one_statement() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(1, 1).await;
+    let refused = async || {
+        let answer = ground.accounts.execute(&ground.slot, new_contact("+6281200000001"), None).await;
+        assert!(matches!(answer, Ok(Err(Refusal::ContactExists(_)))), "{answer:?}");
+    };
+    assert_eq!(ground.statements_of(refused).await, 1, "the contact's row");
+    let known = async || ground.ingest(1, 1).await;
+    assert_eq!(ground.statements_of(known).await, 0, "memory knows the message and the conversation");
+    assert!(ground.says("kabar_cycle_failures_total 0"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    ground.ingest(1, 1).await;
+    let to = Phone::parse("+6281200000001").unwrap();
+    let (content, payload) = ("hi".into(), "{}".into());
+    let outgoing = Outgoing { to, kind: MessageKind::Text, content, payload, context: None };
+    let Reply::Message(sent) = ground.run(Command::Send(outgoing)).await else { panic!("no message") };
+    // Nothing listens at WhatsApp's address: the attempt is begun and recorded, and the next one is not due.
+    while ground.accounts.residents()[0].revision < 4 {
+        tokio::task::yield_now().await;
+    }
+    ground.clock.advance(Duration::from_millis(10));
+    let resident = ground.slot.resident().unwrap();
+    let loaded_at = resident.loaded_at();
+
+    // A message's id of WhatsApp's, given to a second message.
+    let twice = SendOutcome::Accepted { wamid: "wamid.1.1".into() };
+    let refused = Command::RecordSends(vec![(sent.id, twice)]);
+    let neighbours = [Command::Ingest(vec![inbound(2, 1)]), Command::Ingest(vec![inbound(3, 1)])];
+    let [first, last] = neighbours;
+    let answers = run_together(&ground, [first, refused.clone(), last]).await;
+    let ingested = Ok(Ok(Reply::Ingested));
+    assert_eq!(answers, [ingested.clone(), Err(Unavailable::Refused), ingested]);
+    let alone = ground.accounts.execute(&ground.slot, refused, None).await;
+    assert_eq!(alone, Err(Unavailable::Refused));
+
+    assert!(ground.says("kabar_cycle_failures_total 2"), "one for each command that failed");
+    assert_eq!(resident.loaded_at(), loaded_at, "memory stands");
+    assert!(!resident.is_in_doubt() && resident.quiet_at(resident.view().revision).is_some());
+    ground.ingest(1, 2).await;
+    assert!(std::sync::Arc::ptr_eq(&resident, &ground.slot.resident().unwrap()));
+    let threads = text_of(&ground.ask(&every_thread()).await);
+    assert_eq!(threads.matches(';').count(), 4, "{threads}");
+}

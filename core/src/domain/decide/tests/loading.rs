@@ -1,0 +1,275 @@
+//! Laws of loading: which rows are at hand before a batch is decided changes how often it is decided, and nothing
+//! else.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::world::{Decided, START_MS, World, inbound, outgoing, phone, text};
+use crate::domain::command::{Command, ConversationPatch, Deed, Order, Refusal, Reply};
+use crate::domain::contact::{ContactPatch, NewContact};
+use crate::domain::conversation::ConversationStatus;
+use crate::domain::effect::{EffectId, EffectRefusal};
+use crate::domain::facts::Facts;
+use crate::domain::message::{
+    Direction, Inbound, InboundMessage, MessageKind, Outgoing, SendOutcome, StatusReport,
+};
+use crate::domain::need::{Need, Needs};
+use crate::domain::phone::Phone;
+use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
+use crate::ids::{ContactId, ConversationId, MessageId, RunId};
+
+/// The wamid of the account's nth outbound message.
+fn outbound_wamid(nth: usize) -> Arc<str> {
+    format!("out.{nth}").into()
+}
+
+fn contact_phone(nth: usize) -> Phone {
+    phone(&format!("+628120000000{nth}"))
+}
+
+/// A command whose rows are named by their places, of which each world has its own.
+#[derive(Debug, Clone)]
+enum Operation {
+    Receive { wamids: Vec<usize>, phone: usize, named: bool },
+    Report { nth: usize, status: MessageStatus, echo: bool },
+    Send { phone: usize },
+    MarkRead { wamid: usize },
+    PatchConversation { nth: usize, status: ConversationStatus },
+    CreateContact { phone: usize, named: bool },
+    PatchContact { nth: usize, named: bool },
+    BeginSends,
+    RecordSend { nth: usize, accepted: bool },
+    CarryOut { run: usize, wamid: usize, phone: usize },
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let statuses = proptest::sample::select(&[
+        MessageStatus::Sent,
+        MessageStatus::Delivered,
+        MessageStatus::Read,
+        MessageStatus::Failed,
+    ]);
+    let states = proptest::sample::select(&[ConversationStatus::Open, ConversationStatus::Resolved]);
+    prop_oneof![
+        (proptest::collection::vec(0_usize..6, 1..3), 0_usize..3, any::<bool>())
+            .prop_map(|(wamids, phone, named)| Operation::Receive { wamids, phone, named }),
+        (0_usize..3, statuses, any::<bool>()).prop_map(|(nth, status, echo)| Operation::Report {
+            nth,
+            status,
+            echo
+        }),
+        (0_usize..3).prop_map(|phone| Operation::Send { phone }),
+        (0_usize..6).prop_map(|wamid| Operation::MarkRead { wamid }),
+        (0_usize..3, states).prop_map(|(nth, status)| Operation::PatchConversation { nth, status }),
+        (0_usize..3, any::<bool>()).prop_map(|(phone, named)| Operation::CreateContact { phone, named }),
+        (0_usize..3, any::<bool>()).prop_map(|(nth, named)| Operation::PatchContact { nth, named }),
+        Just(Operation::BeginSends),
+        (0_usize..3, any::<bool>()).prop_map(|(nth, accepted)| Operation::RecordSend { nth, accepted }),
+        (0_usize..2, 0_usize..6, 0_usize..3).prop_map(|(run, wamid, phone)| Operation::CarryOut {
+            run,
+            wamid,
+            phone
+        }),
+    ]
+}
+
+impl World {
+    fn outbound(&self, nth: usize) -> MessageId {
+        let outbound = self.messages.values().filter(|message| message.direction == Direction::Outbound);
+        outbound.map(|message| message.id).nth(nth).unwrap_or(MessageId::from_bits(1))
+    }
+
+    fn command(&self, operation: &Operation) -> Command {
+        let name = |named: &bool| named.then(|| Arc::<str>::from("Rani"));
+        let inbound = |wamid: &usize| Arc::<str>::from(format!("in.{wamid}"));
+        let template =
+            |phone: &usize| Outgoing { to: contact_phone(*phone), ..outgoing(MessageKind::Template) };
+        match operation {
+            Operation::Receive { wamids, phone, named } => {
+                let message = |wamid| InboundMessage {
+                    wamid: inbound(wamid),
+                    from: contact_phone(*phone),
+                    profile_name: name(named),
+                    ..text("", START_MS)
+                };
+                Command::Ingest(wamids.iter().map(|wamid| Inbound::Message(message(wamid))).collect())
+            }
+            Operation::Report { nth, status, echo } => Command::Ingest(vec![Inbound::Status(StatusReport {
+                wamid: outbound_wamid(*nth),
+                echo: echo.then(|| self.outbound(*nth)),
+                status: *status,
+                at: Timestamp::from_millis(START_MS),
+                error: None,
+            })]),
+            Operation::Send { phone } => Command::Send(template(phone)),
+            Operation::MarkRead { wamid } => Command::MarkRead { wamid: inbound(wamid) },
+            Operation::PatchConversation { nth, status } => {
+                let id = self.threads.keys().nth(*nth).copied().unwrap_or(ConversationId::from_bits(1));
+                Command::PatchConversation(ConversationPatch { id, status: Some(*status), assignee: None })
+            }
+            Operation::CreateContact { phone, named } => Command::CreateContact(NewContact {
+                phone: contact_phone(*phone),
+                name: name(named),
+                email: None,
+                metadata: None,
+            }),
+            Operation::PatchContact { nth, named } => {
+                let id = self.contacts.keys().nth(*nth).copied().unwrap_or(ContactId::from_bits(1));
+                let patch = ContactPatch { name: Some(name(named)), ..ContactPatch::default() };
+                Command::PatchContact { id, patch }
+            }
+            Operation::BeginSends => Command::BeginSends {
+                ids: (0..3).map(|nth| self.outbound(nth)).collect(),
+                settle_by: self.now.next().next(),
+                loaded_at: Timestamp::EPOCH,
+            },
+            Operation::RecordSend { nth, accepted } => {
+                let (wamid, at) = (outbound_wamid(*nth), self.now);
+                let outcome =
+                    if *accepted { SendOutcome::Accepted { wamid } } else { SendOutcome::Retry { at } };
+                Command::RecordSends(vec![(self.outbound(*nth), outcome)])
+            }
+            Operation::CarryOut { run, wamid, phone } => Command::CarryOut(vec![
+                order(*run, 0, Ok(Deed::MarkRead(inbound(wamid)))),
+                order(*run, 1, Ok(Deed::Send(template(phone)))),
+                order(*run, 2, Err(EffectRefusal::NoUser)),
+            ]),
+        }
+    }
+
+    /// Every key that exists or that a command names.
+    fn everything(&self, commands: &[Command]) -> Needs {
+        let mut needs = Needs::default();
+        for command in commands {
+            needs.add(command);
+        }
+        needs.contacts.extend(self.contacts.keys());
+        needs.conversations.extend(self.threads.keys());
+        needs.unread.extend(self.threads.keys());
+        needs.messages.extend(self.messages.keys());
+        for nth in 0..3 {
+            needs.insert(Need::ConversationOfPhone(contact_phone(nth)));
+            needs.insert(Need::ParkedStatuses(outbound_wamid(nth)));
+        }
+        for nth in 0..6 {
+            needs.insert(Need::MessageOfWamid(format!("in.{nth}").into()));
+        }
+        needs
+    }
+
+    /// What memory may hold of the rows, by lot, and what the commands are known to need ahead.
+    fn hinted(&self, commands: &[Command], lot: u64) -> Facts {
+        let mut needs = Needs::default();
+        for command in commands {
+            needs.add(command);
+        }
+        let mut facts = Facts::default();
+        let drawn = |nth: usize| (lot >> (nth % 64)) & 1 == 1;
+        for (_, thread) in self.threads.values().enumerate().filter(|(nth, _)| drawn(*nth)) {
+            facts.put_conversation(thread.clone());
+            needs.conversations.remove(&thread.id);
+            needs.phones.remove(&thread.contact.phone);
+        }
+        for (_, message) in self.messages.values().enumerate().filter(|(nth, _)| drawn(nth + 3)) {
+            facts.put_message(message.clone());
+            needs.messages.remove(&message.id);
+            if let Some(wamid) = &message.wamid {
+                needs.wamids.remove(wamid);
+            }
+        }
+        facts.merge(self.load(&needs));
+        facts
+    }
+}
+
+fn order(run: usize, ordinal: u32, deed: Result<Deed, EffectRefusal>) -> Order {
+    Order { id: EffectId { run: RunId::from_bits(u128::try_from(run).unwrap() + 1), ordinal }, deed }
+}
+
+/// Results and changes, without how often the batch was decided.
+fn outcome(decided: &Decided) -> String {
+    format!("{:#?}\n{:#?}", decided.results, decided.changes)
+}
+
+proptest! {
+    /// A batch ends the same whether all rows were at hand, or none, or those that memory and hints gave.
+    #[test]
+    fn rows_loaded_late_decide_as_rows_loaded_before(
+        batches in proptest::collection::vec(
+            (proptest::collection::vec(operation(), 1..6), any::<u64>()),
+            1..8,
+        ),
+    ) {
+        let mut world = World::new();
+        for (run, ordinal) in (0..2).flat_map(|run| (0..3).map(move |ordinal| (run, ordinal))) {
+            world.effects.insert(order(run, ordinal, Err(EffectRefusal::NoUser)).id);
+        }
+        for (batch, lot) in batches {
+            let commands: Vec<Command> = batch.iter().map(|one| world.command(one)).collect();
+            let whole = world.decide(&commands, world.load(&world.everything(&commands)));
+            prop_assert_eq!(whole.rounds, 1, "all rows were at hand");
+            let bare = world.decide(&commands, Facts::default());
+            let hinted = world.decide(&commands, world.hinted(&commands, lot));
+            prop_assert_eq!(outcome(&bare), outcome(&whole));
+            prop_assert_eq!(outcome(&hinted), outcome(&whole));
+            world.commit(&whole);
+        }
+    }
+}
+
+/// Decides a batch on hinted facts, with every conversation and message in memory, and writes it.
+fn run_batch(world: &mut World, commands: &[Command]) -> Decided {
+    let decided = world.decide(commands, world.hinted(commands, u64::MAX));
+    world.commit(&decided);
+    decided
+}
+
+#[test]
+fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a"), inbound("b")]);
+    let read = Command::MarkRead { wamid: "c".into() };
+    let decided = run_batch(&mut world, &[Command::Ingest(vec![inbound("c")]), read]);
+    assert!(
+        matches!(&decided.results[1], Ok(Reply::Message(message)) if message.status == MessageStatus::Read)
+    );
+    assert!(world.messages.values().all(|message| message.status == MessageStatus::Read));
+    assert_eq!((world.messages.len(), world.thread().unread_count), (3, 0));
+}
+
+#[test]
+fn a_conversation_that_begins_in_the_commit_is_read_in_it() {
+    let mut world = World::new();
+    let read = Command::MarkRead { wamid: "a".into() };
+    let decided = run_batch(&mut world, &[Command::Ingest(vec![inbound("a")]), read]);
+    assert_eq!((decided.rounds, world.thread().unread_count), (1, 0), "nothing that is new is looked for");
+}
+
+#[test]
+fn a_number_that_wrote_in_first_is_a_contact_already() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = world.thread().contact.id;
+    let new = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
+    let commands = [Command::Ingest(vec![inbound("b")]), Command::CreateContact(new)];
+    let decided = run_batch(&mut world, &commands);
+    assert_eq!(decided.results, [Ok(Reply::Ingested), Err(Refusal::ContactExists(id))]);
+}
+
+#[test]
+fn a_resident_conversation_says_nothing_of_its_contacts_row() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let mut facts = Facts::default();
+    facts.put_conversation(Arc::new(world.thread().clone()));
+    let number = phone("+6281200000001");
+    assert!(facts.conversation_with(&number).unwrap().is_some());
+    assert_eq!(facts.contact_of(&number).unwrap_err().0, Need::ContactOfPhone(number.clone()));
+    let needs = Needs { contact_phones: [number.clone()].into(), ..Needs::default() };
+    facts.merge(World::new().load(&needs));
+    assert_eq!(facts.contact_of(&number), Ok(None), "looked for, and absent");
+    facts.merge(world.load(&needs));
+    assert!(facts.contact_of(&number).unwrap().is_some());
+}

@@ -1,0 +1,241 @@
+//! An account in memory: its rows, which are loaded in rounds as an account's writer loads them from the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::command::{Command, Refusal, Reply};
+use crate::domain::contact::Contact;
+use crate::domain::conversation::Conversation;
+use crate::domain::decide::{DecideError, decide};
+use crate::domain::draft::{Changes, Draft};
+use crate::domain::effect::EffectId;
+use crate::domain::facts::Facts;
+use crate::domain::message::{
+    Inbound, InboundMessage, Message, MessageError, MessageKind, Outgoing, StatusReport,
+};
+use crate::domain::need::Needs;
+use crate::domain::phone::Phone;
+use crate::domain::status::MessageStatus;
+use crate::domain::time::Timestamp;
+use crate::ids::{AccountId, ContactId, ConversationId, IdSource, MessageId, OrganisationId, ulid};
+
+/// Ids that count up.
+#[derive(Clone, Copy)]
+struct Counting(u128);
+
+impl IdSource for Counting {
+    fn next_bits(&mut self, at_ms: i64) -> u128 {
+        self.0 += 1;
+        ulid(at_ms, self.0)
+    }
+}
+
+/// What a batch brought about.
+#[derive(Debug, Clone)]
+pub(super) struct Decided {
+    pub(super) results: Vec<Result<Reply, Refusal>>,
+    pub(super) changes: Changes,
+    /// How often it was decided.
+    pub(super) rounds: usize,
+    account: Arc<Account>,
+    ids: u128,
+}
+
+/// See the module. Every batch is one commit, a millisecond after the one before.
+pub(super) struct World {
+    pub(super) account: Arc<Account>,
+    pub(super) now: Timestamp,
+    pub(super) events: Vec<String>,
+    pub(super) contacts: BTreeMap<ContactId, Arc<Contact>>,
+    pub(super) threads: BTreeMap<ConversationId, Arc<Conversation>>,
+    pub(super) messages: BTreeMap<MessageId, Arc<Message>>,
+    pub(super) parked: Vec<StatusReport>,
+    pub(super) effects: BTreeSet<EffectId>,
+    ids: u128,
+}
+
+pub(super) const START_MS: i64 = 1_780_000_000_000;
+
+impl World {
+    pub(super) fn new() -> Self {
+        let account = Account {
+            id: AccountId::from_bits(1),
+            number: 1,
+            organisation_id: OrganisationId::from_bits(1),
+            phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
+            phone: phone("+15550100922"),
+            name: None,
+            status: AccountStatus::Connected,
+            access_token: Secret::new("t"),
+            app_secret: None,
+            messages_per_second: 80,
+            sandbox: true,
+            created_at: Timestamp::EPOCH,
+        };
+        Self {
+            account: Arc::new(account),
+            now: Timestamp::from_millis(START_MS),
+            events: Vec::new(),
+            contacts: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            parked: Vec::new(),
+            effects: BTreeSet::new(),
+            ids: 0,
+        }
+    }
+
+    /// The rows that these needs name.
+    pub(super) fn load(&self, needs: &Needs) -> Facts {
+        let mut facts = Facts::all_absent(needs);
+        for message in self.messages.values() {
+            let unread = message.status == MessageStatus::Received;
+            if needs.messages.contains(&message.id)
+                || message.wamid.as_ref().is_some_and(|wamid| needs.wamids.contains(wamid))
+                || (unread && needs.unread.contains(&message.conversation_id))
+            {
+                facts.put_message(message.clone());
+            }
+        }
+        let mut phones = needs.phones.clone();
+        for contact in self.contacts.values() {
+            if needs.contacts.contains(&contact.id) {
+                phones.insert(contact.phone.clone());
+                facts.put_absent_conversation(&contact.phone);
+            }
+            if phones.contains(&contact.phone) || needs.contact_phones.contains(&contact.phone) {
+                facts.put_contact(contact.clone());
+            }
+        }
+        for thread in self.threads.values() {
+            if needs.conversations.contains(&thread.id) || phones.contains(&thread.contact.phone) {
+                facts.put_conversation(thread.clone());
+            }
+        }
+        self.parked.iter().for_each(|report| facts.put_parked(report.clone()));
+        self.effects.iter().for_each(|id| facts.put_effect(*id));
+        facts
+    }
+
+    /// Decides a batch as an account's writer does: on these facts, and in further rounds on what the rules lack.
+    pub(super) fn decide(&self, commands: &[Command], mut facts: Facts) -> Decided {
+        for rounds in 1.. {
+            assert!(rounds < 9, "rules that go on asking: {commands:?}");
+            let mut ids = Counting(self.ids);
+            let mut draft = Draft::new(self.account.clone(), facts.clone(), self.now.next(), &mut ids);
+            let mut results = Vec::new();
+            for command in commands {
+                match decide(&mut draft, command) {
+                    Ok(reply) => results.push(Ok(reply)),
+                    Err(DecideError::Refused(refusal)) => results.push(Err(refusal)),
+                    Err(DecideError::NotLoaded(_)) => {}
+                }
+            }
+            let account = draft.account.clone();
+            match draft.finish() {
+                Ok(changes) => {
+                    assert_eq!(results.len(), commands.len());
+                    return Decided { results, changes, rounds, account, ids: ids.0 };
+                }
+                Err(missing) => facts.merge(self.load(&missing)),
+            }
+        }
+        unreachable!("rounds have no end")
+    }
+
+    /// Writes what was decided.
+    pub(super) fn commit(&mut self, decided: &Decided) {
+        let changes = &decided.changes;
+        self.now = self.now.next();
+        self.ids = decided.ids;
+        self.account = decided.account.clone();
+        for row in changes.conversations.values() {
+            assert_eq!(row.updated_at, self.now);
+            assert!(row.last_message_at <= Some(row.updated_at));
+        }
+        assert!(changes.contacts.values().all(|row| row.updated_at == self.now));
+        self.contacts.extend(changes.contacts.clone());
+        self.threads.extend(changes.conversations.clone());
+        self.messages.extend(changes.messages.clone());
+        self.parked.retain(|report| !changes.unparked.contains(&report.wamid));
+        self.parked.extend(changes.parked.clone());
+        for settled in &changes.effects {
+            assert!(self.effects.remove(&settled.id), "carried out twice");
+        }
+        self.events.extend(changes.events.iter().map(|event| event.as_str().to_owned()));
+    }
+
+    /// Decides one command, none of whose rows is loaded before the rules ask for it, and writes it.
+    pub(super) fn run(&mut self, command: &Command) -> (Result<Reply, Refusal>, Changes) {
+        let mut decided = self.decide(std::slice::from_ref(command), Facts::default());
+        self.commit(&decided);
+        let (result, changes) = (decided.results.remove(0), decided.changes);
+        assert!(result.is_ok() || changes.is_empty(), "a refused command changes nothing");
+        let quiet = matches!(command, Command::BeginSends { .. } | Command::RecordSends(_));
+        assert!(quiet || changes.messages.values().all(|row| row.updated_at == self.now));
+        (result, changes)
+    }
+
+    pub(super) fn ingest(&mut self, items: Vec<Inbound>) -> Changes {
+        let (result, changes) = self.run(&Command::Ingest(items));
+        assert_eq!(result, Ok(Reply::Ingested));
+        changes
+    }
+
+    pub(super) fn thread(&self) -> &Conversation {
+        assert_eq!(self.threads.len(), 1);
+        self.threads.values().next().unwrap()
+    }
+
+    pub(super) fn message(&self, id: MessageId) -> &Message {
+        &self.messages[&id]
+    }
+}
+
+pub(super) fn phone(text: &str) -> Phone {
+    Phone::parse(text).unwrap()
+}
+
+pub(super) fn text(wamid: &str, at_ms: i64) -> InboundMessage {
+    InboundMessage {
+        wamid: wamid.into(),
+        from: phone("+6281200000001"),
+        profile_name: Some("Rani".into()),
+        at: Timestamp::from_millis(at_ms),
+        kind: MessageKind::Text,
+        content: "hi".into(),
+        payload: r#"{"body":"hi"}"#.into(),
+        context: None,
+    }
+}
+
+pub(super) fn inbound(wamid: &str) -> Inbound {
+    Inbound::Message(text(wamid, START_MS))
+}
+
+pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> Inbound {
+    let failed = status == MessageStatus::Failed;
+    Inbound::Status(StatusReport {
+        wamid: wamid.into(),
+        echo: None,
+        status,
+        at: Timestamp::from_millis(at_ms),
+        error: failed.then(|| MessageError {
+            code: "whatsapp_error".into(),
+            message: "no".into(),
+            provider_code: Some(1),
+        }),
+    })
+}
+
+pub(super) fn outgoing(kind: MessageKind) -> Outgoing {
+    Outgoing { to: phone("+6281200000001"), kind, content: "yo".into(), payload: "{}".into(), context: None }
+}
+
+pub(super) fn send(world: &mut World) -> MessageId {
+    match world.run(&Command::Send(outgoing(MessageKind::Text))).0 {
+        Ok(Reply::Message(message)) => message.id,
+        other => panic!("{other:?}"),
+    }
+}
