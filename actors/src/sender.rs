@@ -169,6 +169,10 @@ impl SenderState {
             let departed = self.backlog.depart(usize::try_from(leave.messages).unwrap_or(0));
             if !departed.is_empty() {
                 self.begin(departed, now, myself).await;
+                if self.backlog.has_unread() && !self.accounts.ground().stopping.is_cancelled() {
+                    // What was not begun after all is read again, though nothing else may wake the sender.
+                    let _just_here = myself.cast(SenderMessage::Look);
+                }
             }
             for at in [leave.next_at, self.backlog.next_at()].into_iter().flatten() {
                 self.look_again_at(at, myself);

@@ -229,6 +229,11 @@ impl Backlog {
         self.unread.insert(conversation);
     }
 
+    /// Whether the next message of some conversation must be read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// The conversations whose next message must be read; to be given to [`Backlog::learn`] with it.
     pub(super) fn unread(&self) -> Vec<ConversationId> {
         self.unread.iter().copied().collect()

@@ -4,6 +4,7 @@
 //! its predecessor at the same queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kabar_core::cause::cause;
 use ractor::{Actor, ActorRef, MessagingErr};
@@ -39,6 +40,9 @@ impl SenderSeat {
     /// Tells the sender something, starting it, or its successor, if need be.
     pub(crate) async fn ring(&mut self, message: SenderMessage) {
         let Some(message) = self.tell(message).filter(|_| !self.stopped) else { return };
+        // Commits tell the sender only while something is to be sent; until it has read the queue that is assumed,
+        // because what is committed meanwhile may concern what it reads.
+        self.resident.sending.fetch_max(1, Ordering::AcqRel);
         let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
         let supervisor = self.accounts.ground().supervisor.get_cell();
         match Actor::spawn_linked(None, Sender, parts, supervisor).await {
@@ -48,7 +52,10 @@ impl SenderSeat {
                 self.sender = Some(sender);
             }
             // The rows stay; the next ring tries again.
-            Err(error) => tracing::error!(error = cause(&error), "sender not started"),
+            Err(error) => {
+                self.resident.sending.store(0, Ordering::Release);
+                tracing::error!(error = cause(&error), "sender not started");
+            }
         }
     }
 
