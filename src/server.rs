@@ -95,6 +95,7 @@ impl Server {
         let place = ClusterOptions {
             address: settings.cluster.address.as_deref().map(Arc::from),
             lease: settings.cluster.lease,
+            alone_lease: settings.cluster.alone_lease,
         };
         let cluster = Cluster::enter(store.clone(), place, &clock).await?;
         let memory = shared_memory(settings, &store, &clock, &metrics)?;

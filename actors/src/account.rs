@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::accounts::Unavailable;
 use crate::idempotency::Claim;
-pub(crate) use cycle::{Ledger, LedgerParts, view_of};
+pub(crate) use cycle::{Ledger, LedgerParts, note_lost_commits, view_of};
 
 /// How a command ended, as the one who asked learns it.
 pub(crate) enum Outcome {
@@ -106,7 +106,7 @@ impl Actor for AccountActor {
                 }
                 let again = Box::pin(ledger.cycle()).await;
                 if ledger.is_fenced() {
-                    myself.stop(Some("another owner took the account".into()));
+                    ledger.release();
                 } else if again {
                     myself.cast(AccountMessage::Cycle)?;
                 } else if ledger.is_in_doubt() {

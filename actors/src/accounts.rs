@@ -74,7 +74,7 @@ pub enum Unavailable {
 impl Unavailable {
     /// Logs a store's error where it ends, and keeps what a caller may know of it.
     pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
-        if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced) {
+        if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced | StoreError::LeaseLost) {
             return Self::Elsewhere;
         }
         tracing::error!(error = cause(error), "{what}");
@@ -288,8 +288,17 @@ impl Accounts {
         claim: Option<Claim>,
     ) -> Result<Result<Reply, Refusal>, Unavailable> {
         let (mut command, mut claim) = (command, claim);
+        let mut repeated = false;
         for _ in 0..OWNERS_MAX {
             let resident = self.reside(slot).await?;
+            // Read once the account is owned again: what the owner in between has carried out under the key is
+            // seen, and what comes later is fenced.
+            if repeated
+                && let Some(claim) = &claim
+                && claim.is_recorded().await?
+            {
+                return Err(Unavailable::Elsewhere);
+            }
             let Some(permit) = self.permit(&resident)? else { continue };
             let (answer, answered) = oneshot::channel();
             let work = Box::new(Work { command, claim, answer, permit });
@@ -315,6 +324,7 @@ impl Accounts {
                     return Err(Unavailable::Crashed);
                 }
             }
+            repeated = true;
             slot.evict(&resident);
         }
         Err(Unavailable::Overloaded)

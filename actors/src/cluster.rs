@@ -1,33 +1,42 @@
 //! This server's place on its database: alone, or as one node of several.
 //!
-//! Invariants: a server that is alone keeps every other one off the database, and so goes on serving
-//! from memory while the database is away. A node serves an account only while its lease runs: it
-//! counts the lease from before it asked for it, and stops serving a tenth before the end, so the
-//! database lets nobody take over what this node still answers for. What is lost is let go of before
-//! anything is served again.
+//! Invariants: a server serves an account only under the lease that it was loaded under, and only while
+//! that runs ([`lease`]). A lease is counted from before the database was asked for it, and is given up a
+//! tenth before its end, so the database lets no other server take over what this one still answers
+//! for. A server that is alone has a longer lease, within which it goes on serving from memory while the
+//! database is away. What is lost is let go of before anything is served again, under a fresh node id.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+pub(crate) mod lease;
+mod peers;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::ids::{NodeId, ulid};
-use kabar_core::store::{Presence, Renewed, Stay, Store, StoreError};
+use kabar_core::process_identity::{current_process, has_ended};
+use kabar_core::store::{NodeEntry, NodePeer, Presence, Renewed, Stay, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use lease::{NodeLease, now_ms};
+use peers::PeerTable;
 
 /// How often a server that is alone makes sure that it still is.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Renewals of a lease in its time: three may be lost before it ends.
 const RENEWALS: u32 = 4;
-/// How long a starting server waits for another one to go. PostgreSQL notices within this time that the
-/// machine of the other has died.
-const ENTRY_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a starting server waits for another one to go, beyond the lease that may keep it off. PostgreSQL
+/// notices within this time that the machine of the other has died.
+const ENTRY_TIME: Duration = Duration::from_secs(20);
 /// The same for a file: the system lets go of its lock when the other process ends.
-const ENTRY_PATIENCE_FILE: Duration = Duration::from_secs(2);
+const ENTRY_TIME_FILE: Duration = Duration::from_secs(2);
 /// Pause between two looks at whether the other one has gone.
 const ENTRY_EVERY: Duration = Duration::from_millis(100);
-/// A standing that does not end.
-const FOR_GOOD: u64 = u64::MAX;
+/// The shortest pause before a lease is looked at again.
+const LOOK_MIN: Duration = Duration::from_millis(50);
 
 /// How a server stands among others.
 #[derive(Debug, Clone)]
@@ -36,16 +45,22 @@ pub struct ClusterOptions {
     pub address: Option<Arc<str>>,
     /// How long the others wait before they take over from a node that has fallen silent.
     pub lease: Duration,
+    /// How long a server that is alone answers from memory while PostgreSQL cannot be reached, and a
+    /// server that comes in its place waits.
+    pub alone_lease: Duration,
 }
 
 /// Why a server could not take its place.
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
-    /// Somebody else has the database, and would not go.
+    /// Another server has the database, and would not go.
     #[error(
         "another kabar works on this database; to run several on one PostgreSQL, set cluster.address on each"
     )]
     Taken,
+    /// Another node runs under the same address.
+    #[error("another node runs under this cluster.address; give each node an address of its own")]
+    AddressTaken,
     /// A file cannot be shared.
     #[error("several nodes need PostgreSQL; remove cluster.address")]
     NotShared,
@@ -66,11 +81,11 @@ pub(crate) enum Standing {
 struct State {
     store: Store,
     options: ClusterOptions,
-    node: Mutex<NodeId>,
-    /// Milliseconds after `began` at which this server stops serving; zero: it does not serve.
-    serves_until_ms: AtomicU64,
+    /// Of this generation.
+    lease: ArcSwap<NodeLease>,
+    peers: PeerTable,
     nodes: AtomicU32,
-    began: Instant,
+    /// Held while the place is taken, looked at or given up.
     seat: tokio::sync::Mutex<Seat>,
 }
 
@@ -101,7 +116,8 @@ fn fresh_id(clock: &Clock) -> NodeId {
 }
 
 impl Cluster {
-    /// Takes the place; waits a while for one who is about to go.
+    /// Takes the place; waits a while for a server that is about to go, and for the end of the lease of one
+    /// that went without a word.
     ///
     /// # Errors
     /// [`EntryError`].
@@ -112,14 +128,14 @@ impl Cluster {
         let state = State {
             store,
             options,
-            node: Mutex::new(fresh_id(clock)),
-            serves_until_ms: AtomicU64::new(0),
+            lease: ArcSwap::from_pointee(NodeLease::new(fresh_id(clock))),
+            peers: PeerTable::default(),
             nodes: AtomicU32::new(1),
-            began: Instant::now(),
             seat: tokio::sync::Mutex::default(),
         };
         let cluster = Self(Arc::new(state));
-        let patience = if cluster.0.store.is_shared() { ENTRY_PATIENCE } else { ENTRY_PATIENCE_FILE };
+        let longest = cluster.entry_time();
+        let began = now_ms();
         let mut waiting = false;
         let mut occupied = false;
         loop {
@@ -127,14 +143,24 @@ impl Cluster {
             if occupied && cluster.begin(clock).await? {
                 return Ok(cluster);
             }
-            if cluster.0.began.elapsed() > patience {
-                return Err(EntryError::Taken);
+            if Duration::from_millis(now_ms().saturating_sub(began)) > longest {
+                let shared = occupied && cluster.is_shared();
+                return Err(if shared { EntryError::AddressTaken } else { EntryError::Taken });
             }
             if !waiting {
-                tracing::warn!(patience_s = patience.as_secs(), "another kabar has the database; waiting");
+                tracing::warn!(at_most_s = longest.as_secs(), "another kabar has the database; waiting");
             }
             waiting = true;
             tokio::time::sleep(ENTRY_EVERY).await;
+        }
+    }
+
+    fn entry_time(&self) -> Duration {
+        let options = &self.0.options;
+        if self.0.store.is_shared() {
+            ENTRY_TIME.saturating_add(options.lease.max(options.alone_lease))
+        } else {
+            ENTRY_TIME_FILE
         }
     }
 
@@ -153,22 +179,32 @@ impl Cluster {
     /// Whether this server answers for its accounts at this moment.
     #[must_use]
     pub fn serves(&self) -> bool {
-        let until = self.0.serves_until_ms.load(Ordering::Acquire);
-        until == FOR_GOOD || self.now_ms() < until
+        self.0.lease.load().is_running()
+    }
+
+    /// The lease under which an account may be loaded now; `None` while none is running.
+    pub(crate) fn lease_to_load(&self) -> Option<Arc<NodeLease>> {
+        let lease = self.0.lease.load_full();
+        lease.is_running().then_some(lease)
     }
 
     pub(crate) fn node(&self) -> NodeId {
-        *self.0.node.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lease.load().node()
+    }
+
+    /// A token that is cancelled when this node is gone: what it owned can be taken.
+    pub(crate) fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
+        self.0.peers.gone(peer, self.0.options.lease)
     }
 
     /// How long to wait before the next [`Cluster::look`].
     pub(crate) fn look_every(&self) -> Duration {
-        if self.is_shared() { self.0.options.lease / RENEWALS } else { CHECK_EVERY }
-    }
-
-    /// Milliseconds since this server began.
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(FOR_GOOD)
+        if !self.is_shared() {
+            return CHECK_EVERY;
+        }
+        let every = self.0.options.lease / RENEWALS;
+        // Not later than a peer's lease may be over.
+        self.0.peers.next_end().map_or(every, |end| every.min(end.max(LOOK_MIN)))
     }
 
     /// Takes the place.
@@ -182,34 +218,53 @@ impl Cluster {
         Ok(if again { Occupied::Again } else { Occupied::Anew })
     }
 
-    /// Starts serving, under a fresh id; `false` while this server would be alone, and a node that died
-    /// or lost the database may serve still.
+    /// Starts serving, under a fresh id and a lease of its own; `false` while the lease of another server is
+    /// in the way: of any for a server that is alone, else of one that is alone or has the same address.
     async fn begin(&self, clock: &Clock) -> Result<bool, StoreError> {
-        let node = fresh_id(clock);
-        let asked_at = self.now_ms();
-        match &self.0.options.address {
-            Some(address) => self.0.store.join(node, address, self.0.options.lease).await?,
-            None if self.0.store.has_nodes().await? => return Ok(false),
-            None => {}
+        let next = NodeLease::new(fresh_id(clock));
+        if self.0.store.is_shared() {
+            let address = self.0.options.address.as_deref().unwrap_or_default();
+            let asked_at = now_ms();
+            let process = current_process();
+            match self.0.store.join(next.node(), address, &process, self.lease_length()).await? {
+                NodeEntry::Entered => next.extend(asked_at, self.serving_time()),
+                NodeEntry::Blocked { process, id } => {
+                    if has_ended(&process) {
+                        tracing::info!(node = %id, "removing a node whose process has ended on this machine");
+                        self.0.store.leave(id).await?;
+                    }
+                    return Ok(false);
+                }
+            }
+        } else {
+            next.extend_without_end();
         }
-        *self.0.node.lock().unwrap_or_else(PoisonError::into_inner) = node;
-        self.serve_from(asked_at);
+        self.0.lease.swap(Arc::new(next)).end();
         Ok(true)
     }
 
-    fn serve_from(&self, asked_at_ms: u64) {
-        let lease = self.0.options.lease.saturating_sub(self.0.options.lease / 10);
-        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(FOR_GOOD);
-        let until = if self.is_shared() { asked_at_ms.saturating_add(lease_ms) } else { FOR_GOOD };
-        self.0.serves_until_ms.store(until, Ordering::Release);
+    fn lease_length(&self) -> Duration {
+        if self.is_shared() { self.0.options.lease } else { self.0.options.alone_lease }
+    }
+
+    /// How long a lease is served under: it is given up a tenth before the database lets others take over.
+    fn serving_time(&self) -> Duration {
+        let lease = self.lease_length();
+        lease.saturating_sub(lease / 10)
     }
 
     fn stop_serving(&self) {
-        self.0.serves_until_ms.store(0, Ordering::Release);
+        self.0.lease.load().end();
     }
 
-    /// Makes sure that this server still has its place, and as a node that its lease goes on.
+    /// Makes sure that this server still has its place, and that its lease goes on.
     pub(crate) async fn look(&self) -> Standing {
+        let standing = self.renew().await;
+        self.0.peers.expire();
+        standing
+    }
+
+    async fn renew(&self) -> Standing {
         if !self.is_present().await {
             match self.occupy().await {
                 Ok(Occupied::Again) => tracing::info!("back on the database"),
@@ -225,23 +280,28 @@ impl Cluster {
                     self.stop_serving();
                     return Standing::Lost;
                 }
-                // Alone it goes on from memory; as a node, until its lease ends.
+                // It goes on from memory until its lease ends.
                 Err(_away) => return Standing::Kept,
             }
         }
-        if !self.is_shared() {
-            return if self.serves() { Standing::Kept } else { Standing::Lost };
+        let lease = self.0.lease.load_full();
+        if lease.is_ended() {
+            return Standing::Lost;
         }
-        let asked_at = self.now_ms();
-        match self.0.store.renew(self.node(), self.0.options.lease).await {
-            Ok(Some(Renewed { nodes, .. })) => {
-                self.0.nodes.store(nodes, Ordering::Relaxed);
-                self.serve_from(asked_at);
+        if !self.0.store.is_shared() {
+            return Standing::Kept;
+        }
+        let asked_at = now_ms();
+        match self.0.store.renew(lease.node(), self.lease_length()).await {
+            Ok(Some(Renewed { peers, .. })) => {
+                self.0.nodes.store(u32::try_from(peers.len() + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
+                self.0.peers.replace(peers, asked_at);
+                lease.extend(asked_at, self.serving_time());
                 Standing::Kept
             }
             Ok(None) => {
                 tracing::error!("this node was taken for dead; letting go of its accounts");
-                self.stop_serving();
+                lease.end();
                 Standing::Lost
             }
             Err(error) => {
@@ -278,10 +338,10 @@ impl Cluster {
         }
     }
 
-    /// Lets the others take over at once. To be called when nothing is served any more.
+    /// Lets the others take over at once. To be called when nothing is served under the lease any more.
     pub async fn leave(&self) {
         self.stop_serving();
-        if self.is_shared()
+        if self.0.store.is_shared()
             && let Err(error) = self.0.store.leave(self.node()).await
         {
             tracing::warn!(error = cause(&error), "the others will notice only by the lease's end");

@@ -233,7 +233,7 @@ impl Couriers {
             }
             return;
         }
-        if self.0.stopping.is_cancelled() || !self.0.cluster.serves() {
+        if self.0.stopping.is_cancelled() || !self.0.cluster.serves() || !self.serves(slot) {
             return;
         }
         let desk = Arc::new(Desk {

@@ -81,6 +81,16 @@ impl<T> std::fmt::Debug for Claim<T> {
 }
 
 impl<T> Claim<T> {
+    /// Whether an answer is remembered under the key by now.
+    pub(crate) async fn is_recorded(&self) -> Result<bool, Unavailable> {
+        let Gate { registry, organisation_id, key, .. } = &*self.gate;
+        let not_before = registry.clock.now().minus(REMEMBERED);
+        let known = registry.store.idempotency_record(*organisation_id, key, not_before).await;
+        known
+            .map(|known| known.is_some())
+            .map_err(|error| Unavailable::of(&error, "idempotency record not read"))
+    }
+
     /// The record to commit. The gate stays shut until the claim is dropped.
     pub(crate) fn record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
         self.gate.record((self.render)(result), at)

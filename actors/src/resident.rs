@@ -11,10 +11,13 @@ use ractor::ActorRef;
 use tokio::sync::{Semaphore, watch};
 
 use crate::account::AccountMessage;
+use crate::cluster::lease::NodeLease;
 use crate::view::AccountView;
 
 /// See the module.
 pub(crate) struct Resident {
+    /// Of the generation that loaded it.
+    lease: Arc<NodeLease>,
     view: ArcSwap<AccountView>,
     /// The actor's address; set before anybody can find the resident.
     door: OnceLock<ActorRef<AccountMessage>>,
@@ -54,8 +57,9 @@ impl std::fmt::Debug for Resident {
 }
 
 impl Resident {
-    pub(crate) fn new(view: AccountView, queued_max: usize, now: Timestamp) -> Self {
+    pub(crate) fn new(lease: Arc<NodeLease>, view: AccountView, queued_max: usize, now: Timestamp) -> Self {
         Self {
+            lease,
             view: ArcSwap::from_pointee(view),
             door: OnceLock::new(),
             commits: AtomicU64::new(0),
@@ -72,6 +76,11 @@ impl Resident {
             activated_at: now,
             loaded_at_ms: AtomicI64::new(now.millis()),
         }
+    }
+
+    /// The lease under which it was loaded, and without which it is not served.
+    pub(crate) const fn lease(&self) -> &Arc<NodeLease> {
+        &self.lease
     }
 
     /// Gives the resident its actor.

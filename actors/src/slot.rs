@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::pace::Pace;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
 use crate::resident::Resident;
@@ -21,7 +22,9 @@ pub struct AccountSlot {
     account: ArcSwap<Account>,
     resident: ArcSwapOption<Resident>,
     /// The node that was last seen to serve it, and when.
-    elsewhere: ArcSwapOption<(Arc<str>, Timestamp)>,
+    elsewhere: ArcSwapOption<(NodePeer, Timestamp)>,
+    /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
+    floor: Lock<CommitFloor>,
     /// How fast it sends. Outlives its actors, because WhatsApp does not know them.
     pace: Lock<Pace>,
     /// Held while the account is being loaded, so that it is loaded once.
@@ -34,6 +37,7 @@ impl AccountSlot {
             account: ArcSwap::new(account),
             resident: ArcSwapOption::empty(),
             elsewhere: ArcSwapOption::empty(),
+            floor: Lock::new(CommitFloor::NONE),
             pace: Lock::default(),
             activating: Mutex::new(()),
         }
@@ -55,19 +59,37 @@ impl AccountSlot {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The account in memory, if the lease under which it was loaded is running: what outlived its
+    /// generation cannot be served.
     pub(crate) fn resident(&self) -> Option<Arc<Resident>> {
+        self.loaded().filter(|resident| resident.lease().is_running())
+    }
+
+    /// The account in memory, under whatever lease; to be let go of, never to be served from.
+    pub(crate) fn loaded(&self) -> Option<Arc<Resident>> {
         self.resident.load_full()
     }
 
-    /// The address of the node that served it a moment ago.
-    pub(crate) fn elsewhere(&self, now: Timestamp) -> Option<Arc<str>> {
-        let seen = self.elsewhere.load();
-        let (address, at) = &**seen.as_ref()?;
-        (now < at.plus(REMEMBERED)).then(|| address.clone())
+    /// The newest commit that was seen here.
+    pub(crate) fn floor(&self) -> CommitFloor {
+        *self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_elsewhere(&self, address: Arc<str>, now: Timestamp) {
-        self.elsewhere.store(Some(Arc::new((address, now))));
+    /// A commit was seen.
+    pub(crate) fn raise_floor(&self, seen: CommitFloor) {
+        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
+        *floor = floor.max(seen);
+    }
+
+    /// The node that served it a moment ago.
+    pub(crate) fn elsewhere(&self, now: Timestamp) -> Option<NodePeer> {
+        let seen = self.elsewhere.load();
+        let (peer, at) = &**seen.as_ref()?;
+        (now < at.plus(REMEMBERED)).then(|| peer.clone())
+    }
+
+    pub(crate) fn set_elsewhere(&self, peer: NodePeer, now: Timestamp) {
+        self.elsewhere.store(Some(Arc::new((peer, now))));
     }
 
     /// Forgets which node serves it: that one says that it does not.

@@ -138,6 +138,9 @@ pub struct Cluster {
     pub address: Option<String>,
     /// How long they wait before they take over from a node that has fallen silent.
     pub lease: Duration,
+    /// How long a server without an address answers from memory while PostgreSQL cannot be reached, and one that
+    /// comes in its place waits.
+    pub alone_lease: Duration,
 }
 
 /// What only `kabar dev` reads.
@@ -272,7 +275,8 @@ impl Cluster {
     fn read(from: &mut reader::Reader) -> Option<Self> {
         let address = from.optional("cluster.address", values::base_url);
         let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
-        Some(Self { address, lease: lease? })
+        let alone_lease = from.count("cluster.alone_lease_seconds", 5..=3_600).map(Duration::from_secs);
+        Some(Self { address, lease: lease?, alone_lease: alone_lease? })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of actors, of the HTTP surface, or of plugins. `domain` is pure; `store` knows
 //! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.
 
+pub mod boot_clock;
 pub mod cause;
 pub mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod meta;
 pub mod metrics;
 pub mod outbound;
 pub mod ports;
+pub mod process_identity;
 pub mod shared_memory;
 pub mod store;
 pub mod webhook;

@@ -40,7 +40,7 @@ use std::time::Duration;
 
 pub use self::courier::{CourierPlace, CourierWork, Intake};
 pub use self::engine::{Presence, Stay};
-pub use self::node::Renewed;
+pub use self::node::{NodeEntry, NodePeer, Renewed};
 pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
 pub use self::run::{ReopenedRuns, RunBatch, RunRecord};
@@ -72,9 +72,12 @@ pub enum StoreError {
     /// Somebody else committed for this account: the caller's picture is old, and it must reload.
     #[error("another writer owns the account")]
     Fenced,
-    /// Another node, which is reached at this address, serves the account: ask there.
+    /// Another node serves the account: ask there.
     #[error("another node serves the account")]
-    Elsewhere(Arc<str>),
+    Elsewhere(NodePeer),
+    /// This node's row is gone, so that it may own nothing: what it has in memory belongs to others.
+    #[error("this node's lease is over")]
+    LeaseLost,
     /// A row that this server did not write so: a defect, or a file that was tampered with.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
@@ -97,6 +100,8 @@ pub struct Activation {
     pub sequence: i64,
     /// The fence under which the new owner commits.
     pub epoch: i64,
+    /// What had been seen before, where the database has lost some of it.
+    pub lost_commits: Option<CommitFloor>,
     /// Instant of the last commit.
     pub last_commit_at: Timestamp,
     /// The newest conversations by (`updated_at`, id), at most as many as asked for, newest first.
@@ -107,6 +112,35 @@ pub struct Activation {
     pub has_pending: bool,
     /// Whether statuses wait for their messages.
     pub has_parked: bool,
+}
+
+/// The newest commit of an account that this process has seen acknowledged.
+///
+/// A failover of PostgreSQL to a standby that lagged behind loses commits. Numbers that were given out are
+/// not given out again: an account that is loaded afresh begins above this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitFloor {
+    /// Its revision.
+    pub revision: i64,
+    /// Number of the last event that it wrote.
+    pub sequence: i64,
+    /// Its instant.
+    pub at: Timestamp,
+}
+
+impl CommitFloor {
+    /// Below every commit.
+    pub const NONE: Self = Self { revision: 0, sequence: 0, at: Timestamp::EPOCH };
+
+    /// The higher of two in every part.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            revision: self.revision.max(other.revision),
+            sequence: self.sequence.max(other.sequence),
+            at: self.at.max(other.at),
+        }
+    }
 }
 
 /// One account's commit.

@@ -3,8 +3,9 @@
 
 CREATE TABLE nodes (
     id         ctext  NOT NULL PRIMARY KEY,
-    address    ctext  NOT NULL UNIQUE, -- where other nodes reach it
-    expires_at BIGINT NOT NULL         -- by the database's clock
+    address    ctext  NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
+    expires_at BIGINT NOT NULL,        -- by the database's clock
+    process    ctext  NOT NULL DEFAULT '' -- identity of the process on its machine
 );
 
 ALTER TABLE accounts ADD COLUMN owner ctext;

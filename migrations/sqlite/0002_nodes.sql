@@ -3,8 +3,9 @@
 
 CREATE TABLE nodes (
     id         TEXT    NOT NULL PRIMARY KEY,
-    address    TEXT    NOT NULL UNIQUE, -- where other nodes reach it
-    expires_at INTEGER NOT NULL         -- by the database's clock
+    address    TEXT    NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
+    expires_at INTEGER NOT NULL,        -- by the database's clock
+    process    TEXT    NOT NULL DEFAULT '' -- identity of the process on its machine
 ) STRICT;
 
 ALTER TABLE accounts ADD COLUMN owner TEXT;

@@ -17,8 +17,10 @@ use kabar_actors::{AccountSlot, Place, Unavailable};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::{AccountStatus, Secret};
 use kabar_core::domain::command::Command;
+use kabar_core::ids::NodeId;
 use kabar_core::meta::signature;
 use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
+use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
 
 use self::challenge::Challenge;
@@ -55,8 +57,8 @@ struct Share {
 enum Outcome {
     /// It is durable.
     Taken,
-    /// The node at this address serves the account.
-    Away(Arc<str>, Share),
+    /// This node serves the account.
+    Away(NodePeer, Share),
 }
 
 #[OpenApi(tag = "Tag::WhatsApp")]
@@ -176,36 +178,31 @@ impl WhatsAppApi {
             };
             Some(self.ingest(Share { slot, group }))
         });
-        let mut away: BTreeMap<Arc<str>, Vec<Share>> = BTreeMap::new();
+        let mut away: BTreeMap<NodeId, (NodePeer, Vec<Share>)> = BTreeMap::new();
         for outcome in join_all(commands).await {
             match outcome? {
                 Outcome::Taken => {}
-                Outcome::Away(address, share) if meant.is_none() => {
-                    away.entry(address).or_default().push(share);
+                Outcome::Away(peer, share) if meant.is_none() => {
+                    away.entry(peer.id).or_insert_with(|| (peer, Vec::new())).1.push(share);
                 }
                 Outcome::Away(..) => return Err(Unavailable::Elsewhere.into()),
             }
         }
-        let passed = away.into_iter().map(|(address, shares)| self.pass_on(body, address, shares));
+        let passed = away.into_values().map(|(peer, shares)| self.pass_on(body, peer, shares));
         join_all(passed).await.into_iter().collect()
     }
 
-    /// Has the node at `address` take in what it serves; where that node is no more, looks once who has
+    /// Has this node take in what it serves; where that node is no more, looks once who has
     /// come after it.
-    async fn pass_on(
-        &self,
-        body: &SignedBody,
-        address: Arc<str>,
-        shares: Vec<Share>,
-    ) -> Result<(), ApiError> {
-        if hand_on(&self.0, body, &address, shares.iter().map(|share| &share.slot)).await {
+    async fn pass_on(&self, body: &SignedBody, peer: NodePeer, shares: Vec<Share>) -> Result<(), ApiError> {
+        if hand_on(&self.0, body, &peer, shares.iter().map(|share| &share.slot)).await {
             return Ok(());
         }
         for share in shares {
             let taken = match self.ingest(share).await? {
                 Outcome::Taken => true,
                 Outcome::Away(next, share) => {
-                    next != address && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
+                    next != peer && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
                 }
             };
             if !taken {
@@ -220,9 +217,9 @@ impl WhatsAppApi {
     async fn ingest(&self, share: Share) -> Result<Outcome, ApiError> {
         let Share { slot, group } = share;
         if self.0.accounts.is_clustered()
-            && let Place::There(address) = self.0.accounts.place(&slot).await?
+            && let Place::There(peer) = self.0.accounts.place(&slot).await?
         {
-            return Ok(Outcome::Away(address, Share { slot, group }));
+            return Ok(Outcome::Away(peer, Share { slot, group }));
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
         let taken = self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await;

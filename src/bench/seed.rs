@@ -18,12 +18,17 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
-use kabar_core::store::{CycleCommit, InsertedAccount, Store, StoreOptions};
+use kabar_core::store::{CommitFloor, CycleCommit, InsertedAccount, NodeEntry, Store, StoreOptions};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 /// Seeding begins this long ago: well inside the 24-hour window, and no instant is in the future.
 const AGE: Duration = Duration::from_hours(4);
+
+/// Owns what is seeded, as a server that is alone would.
+const NODE: NodeId = NodeId::from_bits(1);
+/// The longest that filling a database may take.
+const SEEDING_MAX: Duration = Duration::from_hours(1);
 
 /// Makes accounts and rows in one open store.
 pub(super) struct Seeder {
@@ -42,10 +47,22 @@ pub(super) struct Seat {
 
 impl Seeder {
     pub(super) async fn open(url: &str, organisation: OrganisationId) -> anyhow::Result<Self> {
-        Ok(Self { store: Store::open(url, StoreOptions::default()).await?, organisation })
+        let store = Store::open(url, StoreOptions::default()).await?;
+        if store.is_shared() && store.join(NODE, "", "", SEEDING_MAX).await? != NodeEntry::Entered {
+            bail!("another server works on this database");
+        }
+        Ok(Self { store, organisation })
     }
 
     pub(super) async fn close(self) {
+        if self.store.is_shared() {
+            // Left behind it would keep the server off until its time is over.
+            let _logged = self
+                .store
+                .leave(NODE)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "seeder not removed"));
+        }
         self.store.close().await;
     }
 
@@ -78,7 +95,7 @@ impl Seeder {
         };
         let taken = self
             .store
-            .activate(account.number, NodeId::from_bits(1), 1)
+            .activate(account.number, NODE, 1, CommitFloor::NONE)
             .await?
             .context("the account is gone")?;
         Ok(Seat { epoch: taken.epoch, revision: taken.revision, at: begun, ids, account })
@@ -240,7 +257,7 @@ mod tests {
         assert_eq!(taken.len(), 45);
 
         let activation =
-            seeder.store.activate(seat.account.number, NodeId::from_bits(1), 100).await.unwrap().unwrap();
+            seeder.store.activate(seat.account.number, NODE, 100, CommitFloor::NONE).await.unwrap().unwrap();
         assert!(activation.complete && !activation.has_pending);
         assert_eq!((activation.revision, activation.conversations.len()), (3, 32));
         for conversation in &activation.conversations {

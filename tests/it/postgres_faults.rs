@@ -5,6 +5,7 @@
 
 pub(crate) mod load;
 mod nodes;
+mod pauses;
 
 use kabar::simulate::StatusDelays;
 use serde_json::json;

@@ -20,7 +20,7 @@ use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
-use kabar_core::store::{Activation, CycleCommit, IdempotencyRecord, StoreError};
+use kabar_core::store::{Activation, CommitFloor, CycleCommit, IdempotencyRecord, StoreError};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -55,6 +55,19 @@ pub(crate) fn view_of(activation: &Activation) -> AccountView {
     let threads = Threads::load(activation.conversations.clone(), activation.complete);
     let at = activation.last_commit_at;
     AccountView::first(activation.account.clone(), activation.revision, activation.sequence, at, threads)
+}
+
+/// Says so in the log when the database had lost commits that were acknowledged.
+pub(crate) fn note_lost_commits(activation: &Activation) {
+    if activation.lost_commits.is_some() {
+        let (account, revision, sequence) = (activation.account.id, activation.revision, activation.sequence);
+        tracing::error!(
+            %account,
+            revision,
+            sequence,
+            "the database has lost commits that were acknowledged; numbers go on above them"
+        );
+    }
 }
 
 /// See the module.
@@ -107,14 +120,26 @@ impl Ledger {
         }
     }
 
-    /// Queues a command; `true` when a cycle must be posted for it.
+    /// Queues a command; `true` when a cycle must be posted for it. What comes to an actor that does not own
+    /// the account any more is sent to the new owner at once.
     pub(super) fn queue(&mut self, work: Work) -> bool {
+        if self.fenced {
+            work.answer(Verdict::Moved);
+            return false;
+        }
         self.queue.push_back(work);
         self.queue.len() == 1
     }
 
     pub(super) const fn is_fenced(&self) -> bool {
         self.fenced
+    }
+
+    /// Takes the account out of memory: another one owns it. What is queued behind is answered first.
+    pub(super) fn release(&self) {
+        if !self.parts.resident.is_retired() {
+            Accounts::release(&self.parts.slot, &self.parts.resident);
+        }
     }
 
     /// Stops what works for this owner; `true` when nothing is queued and nothing is on its way.
@@ -198,7 +223,7 @@ impl Ledger {
         for (work, result) in batch.into_iter().zip(results) {
             work.answer(match &committed {
                 Ok(()) => Verdict::Decided(result),
-                Err(StoreError::Fenced | StoreError::Elsewhere(_)) => Verdict::Moved,
+                Err(StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost) => Verdict::Moved,
                 Err(StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt(_)) => {
                     Verdict::Failed(Unavailable::Storage)
                 }
@@ -297,6 +322,8 @@ impl Ledger {
         if let Some(account) = &changes.account {
             self.parts.slot.set_account(account.clone());
         }
+        let (revision, sequence) = (view.revision + 1, log_end.0);
+        self.parts.slot.raise_floor(CommitFloor { revision, sequence, at });
         let next = view.next(changes, log_end, at, threads);
         next.forget_messages(changes);
         self.parts.resident.publish(next);
@@ -324,7 +351,7 @@ impl Ledger {
         let account = self.parts.slot.account().id;
         tracing::error!(%account, error = cause(error), "cycle failed");
         self.reload = true;
-        self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_));
+        self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost);
     }
 
     fn fail(&mut self, batch: Vec<Work>, error: &StoreError) {

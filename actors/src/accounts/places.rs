@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use kabar_core::store::CourierWork;
+use kabar_core::store::{CourierWork, NodePeer};
+use tokio_util::sync::CancellationToken;
 
 use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
@@ -16,8 +17,8 @@ use crate::slot::AccountSlot;
 pub enum Place {
     /// This server.
     Here,
-    /// The node at this address.
-    There(Arc<str>),
+    /// This node.
+    There(NodePeer),
 }
 
 impl Accounts {
@@ -26,17 +27,30 @@ impl Accounts {
     /// # Errors
     /// [`Unavailable`] when it cannot be found out, or the account cannot be loaded.
     pub async fn place(&self, slot: &Arc<AccountSlot>) -> Result<Place, Unavailable> {
-        if let Some(address) = slot.elsewhere(self.ground().clock.now()) {
-            return Ok(Place::There(address));
+        if let Some(peer) = slot.elsewhere(self.ground().clock.now()) {
+            return Ok(Place::There(peer));
         }
         match self.reside(slot).await {
             Ok(_resident) => Ok(Place::Here),
             Err(Unavailable::Elsewhere) => {
-                let address = slot.elsewhere(self.ground().clock.now());
-                address.map(Place::There).ok_or(Unavailable::Elsewhere)
+                let peer = slot.elsewhere(self.ground().clock.now());
+                // A server that was alone takes no requests of others.
+                let peer = peer.filter(|peer| !peer.address.is_empty());
+                peer.map(Place::There).ok_or(Unavailable::Elsewhere)
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// Returns when this node is gone: its lease is over, and another one may answer for what it owned.
+    pub async fn until_gone(&self, peer: &NodePeer) {
+        self.peer_gone(peer).cancelled().await;
+    }
+
+    /// A token that is cancelled when this node is gone.
+    #[must_use]
+    pub fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
+        self.ground().cluster.peer_gone(peer)
     }
 
     /// Looks after this server's place, until shutdown.
@@ -92,7 +106,7 @@ impl Accounts {
     fn let_go(&self) {
         self.ground().couriers.let_go();
         for slot in self.ground().directory.slots() {
-            if let Some(resident) = slot.resident() {
+            if let Some(resident) = slot.loaded() {
                 Self::release(&slot, &resident);
             }
         }

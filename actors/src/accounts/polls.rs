@@ -71,9 +71,6 @@ impl Accounts {
     /// No SQL, no actor, no rendering, no waiting.
     #[must_use]
     pub fn repeat(&self, slot: &AccountSlot, path: &str) -> Option<Asked> {
-        if !self.0.cluster.serves() {
-            return None;
-        }
         let resident = slot.resident()?;
         let now = self.0.clock.now();
         let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;
@@ -123,6 +120,8 @@ impl Accounts {
             tokio::select! {
                 // An error means that the resident is gone: look for its successor.
                 _published = published.changed() => {}
+                // Another node may have changed what was read: look where the account is now.
+                () = resident.lease().stopped_running() => {}
                 () = self.0.clock.wait_until(deadline) => return Ok(asked),
                 () = self.0.stopping.cancelled() => return Ok(asked),
             }

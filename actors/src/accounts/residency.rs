@@ -12,11 +12,11 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::metrics::Metrics;
-use kabar_core::store::{CourierWork, StoreError};
+use kabar_core::store::{CommitFloor, CourierWork, StoreError};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{Accounts, ResidentReport, Unavailable};
-use crate::account::{AccountActor, AccountMessage, LedgerParts, view_of};
+use crate::account::{AccountActor, AccountMessage, LedgerParts, note_lost_commits, view_of};
 use crate::resident::Resident;
 use crate::slot::AccountSlot;
 
@@ -103,32 +103,40 @@ impl Actor for Supervisor {
 impl Accounts {
     /// The account's resident, loaded if need be.
     pub(super) async fn reside(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
-        if !self.0.cluster.serves() {
-            return Err(Unavailable::Storage);
-        }
         if let Some(resident) = slot.resident() {
             return Ok(resident);
         }
         let _one_at_a_time = slot.activating.lock().await;
-        match slot.resident() {
-            Some(resident) => Ok(resident),
-            None => Box::pin(self.activate(slot)).await,
+        if let Some(resident) = slot.resident() {
+            return Ok(resident);
         }
+        Box::pin(self.activate(slot)).await?;
+        // Loading may have taken longer than the lease.
+        slot.resident().ok_or(Unavailable::Storage)
     }
 
-    async fn activate(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
+    /// Loads the account and puts it into its slot, which gives it out while its lease runs.
+    async fn activate(&self, slot: &Arc<AccountSlot>) -> Result<(), Unavailable> {
         let ground = &self.0;
         let number = slot.account().number;
-        let node = ground.cluster.node();
-        let loaded = ground.store.activate(number, node, ground.options.resident_conversations).await;
-        if let Err(StoreError::Elsewhere(address)) = &loaded {
-            slot.set_elsewhere(address.clone(), ground.clock.now());
+        let lease = ground.cluster.lease_to_load().ok_or(Unavailable::Storage)?;
+        if let Some(outlived) = slot.loaded() {
+            Self::release(slot, &outlived);
+        }
+        let most = ground.options.resident_conversations;
+        let loaded = ground.store.activate(number, lease.node(), most, slot.floor()).await;
+        if let Err(StoreError::Elsewhere(owner)) = &loaded {
+            slot.set_elsewhere(owner.clone(), ground.clock.now());
         }
         let activation = loaded.map_err(|error| Unavailable::of(&error, "account not loaded"))?;
         let activation = activation.ok_or(Unavailable::Storage)?;
+        note_lost_commits(&activation);
+        let (revision, sequence) = (activation.revision, activation.sequence);
+        slot.raise_floor(CommitFloor { revision, sequence, at: activation.last_commit_at });
         slot.set_account(activation.account.clone());
         let queued = ground.options.queued_commands;
-        let resident = Arc::new(Resident::new(view_of(&activation), queued, ground.clock.now()));
+        // Loaded under this lease, and served under no other, however long the loading took.
+        let resident = Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.now()));
         let parts = LedgerParts {
             accounts: self.clone(),
             slot: slot.clone(),
@@ -146,7 +154,7 @@ impl Accounts {
         // Without a supervisor the process is on its way down.
         let _stopping = ground.supervisor.cast(watch);
         resident.open_door(door);
-        slot.settle(resident.clone());
+        slot.settle(resident);
         if ground.couriers.is_wanted(slot) {
             let couriers = ground.couriers.clone();
             ground.tasks.spawn(async move { couriers.take_up_all(CourierWork::OfAccount(number)).await });
@@ -156,7 +164,7 @@ impl Accounts {
         }
         ground.metrics.activations.inc();
         ground.metrics.residents.inc();
-        Ok(resident)
+        Ok(())
     }
 
     /// Takes up what waits to be sent since before the last stop.
@@ -212,7 +220,7 @@ impl Accounts {
     }
 
     /// Takes an account out of memory. What was queued is finished; what comes now finds a successor.
-    pub(super) fn release(slot: &AccountSlot, resident: &Arc<Resident>) {
+    pub(crate) fn release(slot: &AccountSlot, resident: &Arc<Resident>) {
         resident.retire();
         resident.permits.close();
         slot.evict(resident);

@@ -173,6 +173,7 @@ impl EventStream {
         tokio::select! {
             // An error means that the resident is gone: look for its successor.
             _published = published.changed() => Ok(None),
+            () = resident.lease().stopped_running() => Ok(None),
             () = ground.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
             () = ground.stopping.cancelled() => Ok(None),
         }

@@ -53,6 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::same("whatsapp.settle_seconds", "60"),
     Setting::of("cluster.address", None, None),
     Setting::same("cluster.lease_seconds", "6"),
+    Setting::same("cluster.alone_lease_seconds", "60"),
     Setting::same("dev.traffic_per_minute", "12"),
     Setting::of("outbound.allow_loopback", Some("true"), Some("false")),
     Setting::same("events.retention_days", "30"),

@@ -54,6 +54,7 @@ fn shown(settings: &Settings, key: &str) -> Shown {
         "whatsapp.version" => Shown::Text(settings.whatsapp.version.clone()),
         "whatsapp.settle_seconds" => Shown::Bare(settings.whatsapp.settle.as_secs().to_string()),
         "cluster.address" => settings.cluster.address.clone().map_or(Shown::Absent, Shown::Text),
+        "cluster.alone_lease_seconds" => Shown::Bare(settings.cluster.alone_lease.as_secs().to_string()),
         "cluster.lease_seconds" => Shown::Bare(settings.cluster.lease.as_secs().to_string()),
         "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),

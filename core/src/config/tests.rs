@@ -144,6 +144,7 @@ fn invalid_values_are_all_reported_at_once() {
         ("whatsapp.settle_seconds", "0"),
         ("cluster.address", "10.0.0.5:8080"),
         ("cluster.lease_seconds", "1"),
+        ("cluster.alone_lease_seconds", "4"),
         ("dev.traffic_per_minute", "-1"),
         ("outbound.allow_loopback", "maybe"),
         ("events.retention_days", "0"),

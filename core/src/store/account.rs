@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::dialect::{Bulk, Kind};
 use super::engine::{Fields, Row};
 use super::row::{Place, Text};
-use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, conversation};
+use super::{Activation, CommitFloor, CycleCommit, InsertedAccount, Store, StoreError, conversation};
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::ids::{AccountId, NodeId, OrganisationId};
 
@@ -171,21 +171,23 @@ impl Store {
     }
 
     /// Makes `node` the account's owner, and loads what it starts from: at most `resident_max`
-    /// conversations. `None` when there is no such account.
+    /// conversations. `None` when there is no such account. Its numbers begin at `floor` if the database
+    /// has lost commits that this process had seen.
     ///
     /// The epoch moves through the queue of writes: what a former owner queued before is done by
     /// then, and what it queues later is fenced.
     ///
     /// # Errors
-    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::Fenced`] when yet another
-    /// owner came in between; see [`StoreError`].
+    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::LeaseLost`] when `node` has no
+    /// row any more; [`StoreError::Fenced`] when yet another owner came in between; see [`StoreError`].
     pub async fn activate(
         &self,
         account_number: i64,
         node: NodeId,
         resident_max: usize,
+        floor: CommitFloor,
     ) -> Result<Option<Activation>, StoreError> {
-        let Some(own_epoch) = self.take_over(account_number, node).await? else { return Ok(None) };
+        let Some(taken) = self.take_over(account_number, node, floor).await? else { return Ok(None) };
 
         let mut snapshot = self.engine.snapshot().await?;
         let sql = format!(
@@ -196,7 +198,7 @@ impl Store {
         let mut fields = row.fields(TABLE);
         let account = Arc::new(read(&mut fields)?);
         let (revision, sequence, epoch) = (fields.int()?, fields.int()?, fields.int()?);
-        if epoch != own_epoch {
+        if epoch != taken.epoch {
             return Err(StoreError::Fenced);
         }
         let id = account.id.to_string();
@@ -219,6 +221,7 @@ impl Store {
             revision,
             sequence,
             epoch,
+            lost_commits: taken.had_lost_commits.then_some(floor),
             last_commit_at,
             conversations,
             complete,

@@ -2,14 +2,16 @@
 //!
 //! Invariants: a node is alive as long as its row is there; a row that was removed never comes back,
 //! so a node that finds its row gone has lost everything it owned; an account changes hands only
-//! from an owner without a row, in the statement that raises its epoch. A file has one server:
-//! there `nodes` stays empty.
+//! from an owner without a row to one with a row, in the statement that raises its epoch. A server
+//! that is alone on PostgreSQL has a row too, with an empty address, beside which there is no other.
+//! A file has one server: there `nodes` stays empty.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::engine::{Presence, Row, Stay};
-use super::{Store, StoreError};
+use super::{CommitFloor, Store, StoreError};
 use crate::ids::NodeId;
 
 const TABLE: &str = "nodes";
@@ -20,13 +22,44 @@ const TAKE_OVER_TRIES: usize = 3;
 /// PostgreSQL's clock in milliseconds; it goes on within a statement that waits.
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// A node as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodePeer {
+    /// Its id, which it has until it loses its row.
+    pub id: NodeId,
+    /// Where it is reached; empty: it is alone, and takes nothing from others.
+    pub address: Arc<str>,
+}
+
 /// What a node learns when it says that it is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
-    /// Nodes alive, this one included.
-    pub nodes: u32,
-    /// Number of the last change of the directory.
-    pub directory_revision: i64,
+    /// The other nodes, and how long the lease of each runs at least from the database's answer on.
+    pub peers: Vec<(NodePeer, Duration)>,
+    /// The database's clock, in milliseconds since the Unix epoch.
+    pub database_ms: i64,
+}
+
+/// What came of asking for a row among the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeEntry {
+    /// The row is there.
+    Entered,
+    /// A row is in the way whose lease runs: the server that is alone, or one of the same address.
+    Blocked {
+        /// Identity of the process that wrote it; see [`crate::process_identity`].
+        process: String,
+        /// Its node.
+        id: NodeId,
+    },
+}
+
+/// An account that has a new owner.
+pub(super) struct TakenOver {
+    /// The new owner's fence.
+    pub(super) epoch: i64,
+    /// The account's numbers lay below the floor.
+    pub(super) had_lost_commits: bool,
 }
 
 impl Store {
@@ -47,16 +80,39 @@ impl Store {
         self.engine.enter(alone, last).await
     }
 
-    /// Makes a node known, in the place of one that had the same address.
+    /// Makes a node known; an empty address is that of a server that is alone. Nothing is written while a
+    /// row is in the way: for a server that is alone any other row, else that of a server that is alone or
+    /// one of the same address.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn join(&self, node: NodeId, address: &str, lease: Duration) -> Result<(), StoreError> {
-        // A process that reaches this point listens at the address, so nobody else does any more.
-        self.engine.fetch("DELETE FROM nodes WHERE address = $1", vec![address.into()]).await?;
-        let sql = format!("INSERT INTO nodes (id, address, expires_at) VALUES ($1, $2, {NOW} + $3)");
-        let args = vec![node.to_string().into(), address.into(), ms(lease).into()];
-        self.engine.fetch(sql, args).await.map(drop)
+    pub async fn join(
+        &self,
+        node: NodeId,
+        address: &str,
+        process: &str,
+        lease: Duration,
+    ) -> Result<NodeEntry, StoreError> {
+        self.remove_expired_nodes().await?;
+        let in_the_way = "$2 = '' OR address = '' OR address = $2";
+        let sql = format!(
+            "INSERT INTO nodes (id, address, process, expires_at) SELECT $1, $2, $3, {NOW} + $4 \
+             WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE {in_the_way}) \
+             ON CONFLICT (address) DO NOTHING RETURNING id"
+        );
+        let args = vec![node.to_string().into(), address.into(), process.into(), ms(lease).into()];
+        if !self.engine.fetch(sql, args).await?.is_empty() {
+            return Ok(NodeEntry::Entered);
+        }
+        let sql = "SELECT id, process FROM nodes WHERE $1 = '' OR address = '' OR address = $1 LIMIT 1";
+        let rows = self.engine.fetch(sql, vec![address.into()]).await?;
+        // Gone in between: the caller asks again.
+        let Some(row) = rows.first() else {
+            return Ok(NodeEntry::Blocked { process: String::new(), id: node });
+        };
+        let mut fields = row.fields(TABLE);
+        let id = node_id(&fields.text()?)?;
+        Ok(NodeEntry::Blocked { process: fields.text()?, id })
     }
 
     /// Says that a node is alive for another `lease`, and removes those whose time is over; `None` when
@@ -70,33 +126,29 @@ impl Store {
         if self.engine.fetch(sql, args).await?.is_empty() {
             return Ok(None);
         }
-        self.bury().await?;
-        let sql = "SELECT count(*), (SELECT revision FROM directory_counter WHERE id = 1) FROM nodes";
-        let rows = self.engine.fetch(sql, Vec::new()).await?;
-        let mut fields = rows.first().ok_or_else(|| StoreError::Corrupt("nodes".into()))?.fields(TABLE);
-        let nodes = u32::try_from(fields.int()?).unwrap_or(u32::MAX);
-        Ok(Some(Renewed { nodes, directory_revision: fields.int()? }))
+        self.remove_expired_nodes().await?;
+        let sql = format!("SELECT id, address, expires_at, {NOW} FROM nodes");
+        let mut renewed = Renewed { peers: Vec::new(), database_ms: 0 };
+        for row in self.engine.fetch(sql, Vec::new()).await? {
+            let mut fields = row.fields(TABLE);
+            let peer = NodePeer { id: node_id(&fields.text()?)?, address: fields.text()?.into() };
+            let expires_at = fields.int()?;
+            renewed.database_ms = fields.int()?;
+            let left = u64::try_from(expires_at.saturating_sub(renewed.database_ms)).unwrap_or(0);
+            if peer.id != node {
+                renewed.peers.push((peer, Duration::from_millis(left)));
+            }
+        }
+        Ok(Some(renewed))
     }
 
     /// Removes the nodes whose time is over.
-    async fn bury(&self) -> Result<(), StoreError> {
+    async fn remove_expired_nodes(&self) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
         self.engine.fetch(sql, Vec::new()).await.map(drop)
     }
 
-    /// Whether some node may still serve accounts; those whose time is over are removed.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn has_nodes(&self) -> Result<bool, StoreError> {
-        if !self.is_shared() {
-            return Ok(false);
-        }
-        self.bury().await?;
-        Ok(!self.engine.fetch("SELECT 1 FROM nodes LIMIT 1", Vec::new()).await?.is_empty())
-    }
-
-    /// Gives up everything that a node owns.
+    /// Removes a node: it gives up everything that it owns, or is known to have ended.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -104,18 +156,37 @@ impl Store {
         self.engine.fetch("DELETE FROM nodes WHERE id = $1", vec![node.to_string().into()]).await.map(drop)
     }
 
-    /// Raises an account's epoch for its new owner; `None` when there is no such account.
+    /// The other node that owns an account; `None` when there is none.
     ///
     /// # Errors
-    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::Fenced`] when other owners
-    /// come in between again and again.
+    /// See [`StoreError`].
+    pub async fn find_owner(
+        &self,
+        account_number: i64,
+        node: NodeId,
+    ) -> Result<Option<NodePeer>, StoreError> {
+        let sql = "SELECT n.id, n.address FROM accounts a JOIN nodes n ON n.id = a.owner \
+                   WHERE a.number = $1 AND n.id <> $2";
+        let rows = self.engine.fetch(sql, vec![account_number.into(), node.to_string().into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut fields = row.fields(TABLE);
+        Ok(Some(NodePeer { id: node_id(&fields.text()?)?, address: fields.text()?.into() }))
+    }
+
+    /// Raises an account's epoch for its new owner, and its numbers to `floor`; `None` when there is no
+    /// such account.
+    ///
+    /// # Errors
+    /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::LeaseLost`] when the new owner
+    /// has no row any more; [`StoreError::Fenced`] when other owners come in between again and again.
     pub(super) async fn take_over(
         &self,
         account_number: i64,
         node: NodeId,
-    ) -> Result<Option<i64>, StoreError> {
+        floor: CommitFloor,
+    ) -> Result<Option<TakenOver>, StoreError> {
         for _ in 0..TAKE_OVER_TRIES {
-            match self.take_over_once(account_number, &node.to_string()).await {
+            match self.take_over_once(account_number, node, floor).await {
                 // Perhaps by this node's own attempt before, whose answer was lost on the way.
                 Err(StoreError::Fenced) => {}
                 done => return done,
@@ -124,25 +195,64 @@ impl Store {
         Err(StoreError::Fenced)
     }
 
-    async fn take_over_once(&self, account_number: i64, node: &str) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT a.epoch, n.address FROM accounts a \
-                   LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1";
-        let args = vec![account_number.into(), node.into()];
+    async fn take_over_once(
+        &self,
+        account_number: i64,
+        node: NodeId,
+        floor: CommitFloor,
+    ) -> Result<Option<TakenOver>, StoreError> {
+        let own = node.to_string();
+        // A file has no rows of nodes: its only server may always own.
+        let (is_over, is_member) = match self.engine.dialect() {
+            Dialect::Postgres => {
+                (format!("n.expires_at <= {NOW}"), "EXISTS (SELECT 1 FROM nodes WHERE id = $2)")
+            }
+            Dialect::Sqlite => ("1 = 0".to_owned(), "1 = 1"),
+        };
+        let sql = format!(
+            "SELECT a.epoch, {}, {}, {}, n.id, n.address FROM accounts a \
+             LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1",
+            flag("a.revision < $3 OR a.sequence < $4"),
+            flag(&is_over),
+            flag(is_member),
+        );
+        let args =
+            vec![account_number.into(), own.as_str().into(), floor.revision.into(), floor.sequence.into()];
         let rows = self.engine.fetch(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.fields("accounts");
-        let seen = fields.int()?;
-        if let Some(address) = fields.opt_text()? {
-            return Err(StoreError::Elsewhere(address.into()));
+        let (seen, had_lost_commits) = (fields.int()?, fields.int()? != 0);
+        let (is_over, is_member_now) = (fields.int()? != 0, fields.int()? != 0);
+        if !is_member_now {
+            return Err(StoreError::LeaseLost);
         }
-        // Whoever was seen to own it has no row any more, and never will; the epoch tells whether
-        // somebody else has come since.
-        let sql = "UPDATE accounts SET epoch = epoch + 1, owner = $2 WHERE number = $1 AND epoch = $3 \
-                   RETURNING epoch";
-        let args = vec![account_number.into(), node.into(), seen.into()];
+        if let Some(id) = fields.opt_text()? {
+            if !is_over {
+                let owner = NodePeer { id: node_id(&id)?, address: fields.text()?.into() };
+                return Err(StoreError::Elsewhere(owner));
+            }
+            self.remove_expired_nodes().await?;
+        }
+        // The owner that was seen has no row any more, and never will; the epoch tells whether
+        // another one has come since.
+        let sql = format!(
+            "UPDATE accounts SET epoch = epoch + 1, owner = $2, revision = {}, sequence = {}, last_commit_at = {} \
+             WHERE number = $1 AND epoch = $3 AND {is_member} RETURNING epoch",
+            at_least("revision", 4),
+            at_least("sequence", 5),
+            at_least("last_commit_at", 6),
+        );
+        let args = vec![
+            account_number.into(),
+            own.into(),
+            seen.into(),
+            floor.revision.into(),
+            floor.sequence.into(),
+            floor.at.millis().into(),
+        ];
         let rows = self.writer.write(sql, args).await?;
         let row = rows.first().ok_or(StoreError::Fenced)?;
-        row.fields("accounts").int().map(Some)
+        Ok(Some(TakenOver { epoch: row.fields("accounts").int()?, had_lost_commits }))
     }
 
     /// Numbers of the accounts that have messages waiting to be sent and that no other node serves.
@@ -174,4 +284,18 @@ impl Store {
 
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A condition as a column of 0 and 1.
+fn flag(condition: &str) -> String {
+    format!("CAST(CASE WHEN {condition} THEN 1 ELSE 0 END AS BIGINT)")
+}
+
+/// A column's value, or the argument if that is higher.
+fn at_least(column: &str, argument: usize) -> String {
+    format!("CASE WHEN {column} < ${argument} THEN ${argument} ELSE {column} END")
+}
+
+fn node_id(text: &str) -> Result<NodeId, StoreError> {
+    NodeId::parse(text).map_err(|_unreadable| StoreError::Corrupt(format!("nodes.id {text:?}")))
 }

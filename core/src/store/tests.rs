@@ -17,11 +17,14 @@ mod postgres_plans;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use super::{Activation, CycleCommit, InsertedAccount, Store, StoreError, StoreOptions};
+use super::{
+    Activation, CommitFloor, CycleCommit, InsertedAccount, NodeEntry, Store, StoreError, StoreOptions,
+};
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::domain::contact::{Contact, ContactRef};
 use crate::domain::conversation::{Conversation, ConversationStatus};
@@ -74,8 +77,14 @@ impl Guard {
         }
     }
 
+    /// A store whose only server is [`NODE`].
     async fn open(&self) -> Store {
-        Store::open(&self.url(), StoreOptions::default()).await.unwrap()
+        let store = Store::open(&self.url(), StoreOptions::default()).await.unwrap();
+        if store.is_shared() {
+            // In vain where it has joined before.
+            store.join(NODE, "", "", Duration::from_hours(1)).await.unwrap();
+        }
+        store
     }
 }
 
@@ -122,7 +131,7 @@ impl Owner {
     /// Takes an account over.
     async fn again(store: &Store, number: i64) -> Self {
         let Activation { epoch, revision, sequence, last_commit_at, .. } =
-            store.activate(number, NODE, 10).await.unwrap().unwrap();
+            store.activate(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
         Self { number, epoch, revision, sequence, now: last_commit_at.millis().max(1000) }
     }
 

@@ -22,12 +22,13 @@ use super::{FrontDoor, Visit, admission, bodies};
 use crate::access::Door;
 use crate::error::{ApiError, ErrorCode};
 use crate::events::EVENT_STREAM;
+use crate::idempotency::IDEMPOTENCY_KEY;
 
 /// Marks a request that another node has handed on; of a webhook it names the accounts that are meant.
 pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
 
 /// Nodes that are asked for one request: one may just have given the account up.
-const NODES_MAX: usize = 2;
+const NODES_MAX: usize = 3;
 
 impl FrontDoor {
     /// What the node answers that serves this request's account; `None` when that is this one.
@@ -40,12 +41,14 @@ impl FrontDoor {
             return Ok(None);
         }
         let Some(slot) = self.account_of(request, visit.door) else { return Ok(None) };
-        let Place::There(mut address) = self.app.accounts.place(&slot).await? else { return Ok(None) };
+        let Place::There(mut peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
             return Ok(Some(Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()));
         }
         let reads = request.method() == Method::GET;
+        // Its answer commits with its write, so a repetition finds it.
+        let is_keyed = request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY);
         let body = if reads {
             // Has no meaning, and is not read.
             Bytes::new()
@@ -59,15 +62,30 @@ impl FrontDoor {
         let method = if visit.head_only { Method::HEAD } else { request.method().clone() };
         let onward = Onward { method, target, headers, body: body.clone() };
         for _ in 0..NODES_MAX {
-            let is_there = match self.app.forwarder.send(&address, onward.clone()).await {
-                Ok(answer) if answer.status == StatusCode::MISDIRECTED_REQUEST => true,
-                Ok(answer) => {
-                    self.app.metrics.forwards.inc();
-                    return Ok(Some(passed_on(answer, self.app.stopping.clone())));
+            // A node that says nothing is not waited for beyond its lease.
+            let sent = tokio::select! {
+                sent = self.app.forwarder.send(&peer.address, onward.clone()) => Some(sent),
+                () = self.app.accounts.until_gone(&peer) => None,
+            };
+            let is_there = match sent {
+                None => {
+                    tracing::warn!(address = %peer.address, "the node fell silent, and its lease is over");
+                    if !reads && !is_keyed {
+                        self.app.metrics.forward_failures.inc();
+                        slot.forget_elsewhere();
+                        return Err(unanswered());
+                    }
+                    true
                 }
-                Err(error) => {
-                    tracing::warn!(%address, error = cause(&error), "request not handed on");
-                    if matches!(error, ForwardError::Unanswered(_)) && !reads {
+                Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => true,
+                Some(Ok(answer)) => {
+                    self.app.metrics.forwards.inc();
+                    let gone = self.app.accounts.peer_gone(&peer);
+                    return Ok(Some(passed_on(answer, self.app.stopping.clone(), gone)));
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(address = %peer.address, error = cause(&error), "request not handed on");
+                    if matches!(error, ForwardError::Unanswered(_)) && !reads && !is_keyed {
                         self.app.metrics.forward_failures.inc();
                         slot.forget_elsewhere();
                         return Err(unanswered());
@@ -78,8 +96,8 @@ impl FrontDoor {
             slot.forget_elsewhere();
             match self.app.accounts.place(&slot).await? {
                 // It died a moment ago, and its lease is not over.
-                Place::There(next) if !is_there && next == address => break,
-                Place::There(next) => address = next,
+                Place::There(next) if !is_there && next == peer => break,
+                Place::There(next) => peer = next,
                 Place::Here => {
                     request.set_body(Body::from_bytes(body));
                     return Ok(None);
@@ -118,7 +136,8 @@ fn named_account(path: &str, door: Door) -> Option<&str> {
     PhoneNumberId::is_valid(number).then_some(number)
 }
 
-fn passed_on(answer: Forwarded, stopping: CancellationToken) -> Response {
+fn passed_on(answer: Forwarded, stopping: CancellationToken, gone: CancellationToken) -> Response {
+    let answer = Forwarded { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
     let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
     let body = if endless {
         // Nobody else would end it when this server stops.

@@ -9,6 +9,7 @@ use kabar_actors::AccountSlot;
 use kabar_core::cause::cause;
 use kabar_core::forward::Onward;
 use kabar_core::meta::signature;
+use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use poem::http::{Method, StatusCode};
 
@@ -17,12 +18,12 @@ use super::signed::SignedBody;
 use crate::app::App;
 use crate::front_door::elsewhere::FORWARDED;
 
-/// Hands a webhook to the node at `address`, for these accounts; says whether it was taken there. If not,
+/// Hands a webhook to this node, for these accounts; says whether it was taken there. If not,
 /// where they are served is to be found out anew.
 pub(super) async fn hand_on<'a>(
     app: &App,
     body: &SignedBody,
-    address: &str,
+    peer: &NodePeer,
     slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,
 ) -> bool {
     let names: Vec<String> = slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
@@ -32,13 +33,22 @@ pub(super) async fn hand_on<'a>(
         headers: headers(body.signature.as_deref(), &names.join(",")),
         body: body.bytes.clone(),
     };
-    match app.forwarder.send(address, onward).await {
-        Ok(answer) if answer.status == StatusCode::OK => {
+    let address = &peer.address;
+    // A node that says nothing is not waited for beyond its lease.
+    let sent = tokio::select! {
+        sent = app.forwarder.send(address, onward) => Some(sent),
+        () = app.accounts.until_gone(peer) => None,
+    };
+    match sent {
+        None => tracing::warn!(%address, "the node fell silent, and its lease is over"),
+        Some(Ok(answer)) if answer.status == StatusCode::OK => {
             app.metrics.forwards.inc();
             return true;
         }
-        Ok(answer) => tracing::warn!(%address, status = answer.status.as_u16(), "webhook not taken there"),
-        Err(error) => tracing::warn!(%address, error = cause(&error), "webhook not handed on"),
+        Some(Ok(answer)) => {
+            tracing::warn!(%address, status = answer.status.as_u16(), "webhook not taken there");
+        }
+        Some(Err(error)) => tracing::warn!(%address, error = cause(&error), "webhook not handed on"),
     }
     for slot in slots {
         slot.forget_elsewhere();

@@ -98,6 +98,22 @@ impl Child {
         assert!(set.await.unwrap().success());
     }
 
+    /// Stops it in the middle of whatever it does (SIGSTOP).
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().expect("it runs");
+        let sent = std::process::Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Ends it at once (SIGKILL).
     pub(crate) async fn kill(mut self) {
         patiently(self.process.kill()).await.unwrap();

@@ -54,7 +54,10 @@ impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(_) | StoreError::Corrupt(_) => Self::Unreadable(error),
-            StoreError::Unavailable(_) | StoreError::Fenced | StoreError::Elsewhere(_) => Self::Store(error),
+            StoreError::Unavailable(_)
+            | StoreError::Fenced
+            | StoreError::Elsewhere(_)
+            | StoreError::LeaseLost => Self::Store(error),
         }
     }
 }

@@ -9,7 +9,7 @@ use kabar_core::domain::event::EventTypes;
 use kabar_core::store::StoreError;
 use ractor::ActorRef;
 
-use super::{Ledger, view_of};
+use super::{Ledger, note_lost_commits, view_of};
 use crate::account::AccountMessage;
 use crate::sender::SenderMessage;
 
@@ -54,10 +54,12 @@ impl Ledger {
     /// Loads the account afresh.
     pub(super) async fn load(&mut self) -> Result<(), StoreError> {
         let number = self.parts.slot.account().number;
-        let (node, most) = (self.ground().cluster.node(), self.ground().options.resident_conversations);
-        let activation = self.ground().store.activate(number, node, most).await?;
+        // Under the lease of this generation: a later one loads for itself.
+        let (node, most) = (self.parts.resident.lease().node(), self.ground().options.resident_conversations);
+        let activation = self.ground().store.activate(number, node, most, self.parts.slot.floor()).await?;
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
+        note_lost_commits(&activation);
         let known = self.parts.resident.view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;

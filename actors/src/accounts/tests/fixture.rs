@@ -114,7 +114,11 @@ impl Ground {
         let AccountConnection::Connected(slot) = connected else { panic!("{connected:?}") };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let renders = Arc::new(AtomicU64::new(0));
-        let alone = ClusterOptions { address: None, lease: Duration::from_secs(6) };
+        let alone = ClusterOptions {
+            address: None,
+            lease: Duration::from_secs(6),
+            alone_lease: Duration::from_mins(1),
+        };
         let cluster = Cluster::enter(store.clone(), alone, &clock).await.unwrap();
         let parts = AccountsParts {
             store: store.clone(),

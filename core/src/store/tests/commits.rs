@@ -67,7 +67,7 @@ async fn a_stale_owner_leaves_nothing_behind() {
         assert!(matches!(stale, Err(StoreError::Fenced)));
         fine.unwrap();
     }
-    let after = store.activate(number, NODE, 10).await.unwrap().unwrap();
+    let after = store.activate(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((after.revision, after.sequence), (1, 1));
     assert_eq!(after.last_commit_at, at(1001));
     assert_eq!(store.message(number, message.id).await.unwrap().as_deref(), Some(&message));
@@ -104,7 +104,7 @@ async fn a_bad_commit_fails_alone() {
     for (n, (owner, conversation)) in owners.iter().enumerate() {
         let id = inbound(3, conversation).id;
         assert_eq!(store.message(owner.number, id).await.unwrap().is_some(), n != 1);
-        let now = store.activate(owner.number, NODE, 9).await.unwrap().unwrap();
+        let now = store.activate(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!(now.revision, if n == 1 { 2 } else { 3 });
     }
     store.ping().await.unwrap();
@@ -133,9 +133,9 @@ async fn a_caller_that_gave_up_has_committed_all_the_same() {
 async fn an_owner_starts_from_the_newest_conversations() {
     let (store, _guard) = store().await;
     store.insert_user(&user()).await.unwrap();
-    assert!(store.activate(404, NODE, 9).await.unwrap().is_none());
+    assert!(store.activate(404, NODE, 9, CommitFloor::NONE).await.unwrap().is_none());
     let mut owner = Owner::of(&store, 1).await;
-    let fresh = store.activate(owner.number, NODE, 0).await.unwrap().unwrap();
+    let fresh = store.activate(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
     assert!(fresh.complete && fresh.conversations.is_empty() && !fresh.has_pending);
     assert_eq!((fresh.revision, fresh.sequence, fresh.last_commit_at), (0, 0, Timestamp::EPOCH));
     owner.epoch = fresh.epoch;
@@ -154,7 +154,7 @@ async fn an_owner_starts_from_the_newest_conversations() {
     store.commit(owner.cycle(writes.0)).await.unwrap();
     all.reverse();
     for max in [0, 1, 5, 6, 7] {
-        let got = store.activate(owner.number, NODE, max).await.unwrap().unwrap();
+        let got = store.activate(owner.number, NODE, max, CommitFloor::NONE).await.unwrap().unwrap();
         let rows: Vec<Conversation> = got.conversations.iter().map(|row| (**row).clone()).collect();
         assert_eq!(rows, all[..max.min(6)]);
         assert_eq!(got.complete, max >= 6, "{max}");
@@ -163,14 +163,14 @@ async fn an_owner_starts_from_the_newest_conversations() {
     let pending = message(1, &all[5]);
     let mut owner = Owner::again(&store, owner.number).await;
     store.commit(owner.cycle(Writes::default().message(&pending).0)).await.unwrap();
-    assert!(store.activate(owner.number, NODE, 1).await.unwrap().unwrap().has_pending);
+    assert!(store.activate(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap().has_pending);
 }
 
 #[tokio::test]
 async fn the_accounts_own_row_changes_with_a_commit() {
     let (store, _guard) = store().await;
     let mut owner = Owner::of(&store, 1).await;
-    let before = store.activate(owner.number, NODE, 0).await.unwrap().unwrap();
+    let before = store.activate(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
     owner.epoch = before.epoch;
     let degraded = Account {
         status: AccountStatus::Degraded,
@@ -209,7 +209,7 @@ async fn many_accounts_at_once_keep_gapless_logs() {
         let events = store.events(number, 0, 999).await.unwrap();
         let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
         assert_eq!(sequences, (1..=i64::from(COMMITS)).collect::<Vec<i64>>());
-        let now = store.activate(number, NODE, 9).await.unwrap().unwrap();
+        let now = store.activate(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
         let all = MessageQuery { limit: Limit::new(100).unwrap(), ..MessageQuery::default() };
         assert_eq!(store.messages(number, &all).await.unwrap().rows.len(), 30);
@@ -235,7 +235,7 @@ async fn foreign_rows_are_errors_that_name_their_place() {
     let errors = [
         store.contact(number, contact.id).await.err(),
         store.conversation(number, conversation.id).await.err(),
-        store.activate(number, NODE, 9).await.err(),
+        store.activate(number, NODE, 9, CommitFloor::NONE).await.err(),
     ];
     for error in errors {
         assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");

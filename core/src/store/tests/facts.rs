@@ -124,7 +124,7 @@ async fn statuses_wait_for_their_message() {
     let facts = store.facts(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), []);
     assert_eq!(parked(facts, "w.2"), [other]);
-    assert!(store.activate(owner.number, NODE, 9).await.unwrap().unwrap().has_parked);
+    assert!(store.activate(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap().has_parked);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ async fn connections_that_died_while_idle_fail_nobody() {
     assert!(cut(&guard, &mut other).await >= 1);
     assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
     assert!(cut(&guard, &mut other).await >= 1);
-    let again = store.activate(owner.number, NODE, 10).await.unwrap().unwrap();
+    let again = store.activate(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((again.revision, again.sequence), (owner.revision, owner.sequence));
     store.close().await;
 }
@@ -90,7 +90,7 @@ async fn a_write_whose_connection_broke_is_written_once() {
     let (written, ()) = tokio::join!(store.commit(commit), cutting);
     written.unwrap();
     assert!(!store.writer.is_failing());
-    let now = store.activate(owner.number, NODE, 10).await.unwrap().unwrap();
+    let now = store.activate(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((now.revision, now.sequence), (owner.revision, owner.sequence));
     assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
 }
@@ -99,6 +99,7 @@ async fn a_write_whose_connection_broke_is_written_once() {
 async fn a_lock_held_too_long_is_an_unavailable_database() {
     let guard = Guard::postgres().await;
     let patience = std::time::Duration::from_millis(50);
+    let _node = guard.open().await;
     let store = Store::open_within(&guard.url(), StoreOptions::default(), patience).await.unwrap();
     let mut owner = Owner::of(&store, 1).await;
     let mut other = PgConnection::connect(&guard.url()).await.unwrap();
@@ -221,24 +222,65 @@ async fn an_account_changes_hands_only_when_its_owner_is_gone() {
     let guard = Guard::postgres().await;
     let store = guard.open().await;
     let number = Owner::of(&store, 1).await.number;
+    store.leave(NODE).await.unwrap();
     let (a, b) = (NodeId::from_bits(10), NodeId::from_bits(11));
-    let lease = std::time::Duration::from_mins(1);
-    store.join(a, "http://a", lease).await.unwrap();
-    store.join(b, "http://b", lease).await.unwrap();
-    store.activate(number, a, 1).await.unwrap().unwrap();
-    let refused = store.activate(number, b, 1).await;
-    assert!(matches!(&refused, Err(StoreError::Elsewhere(at)) if &**at == "http://a"), "{refused:?}");
-    assert_eq!(store.renew(a, lease).await.unwrap().unwrap().nodes, 2);
-    // Its time is over; the next one who renews removes it, and it never comes back.
-    store.renew(a, std::time::Duration::ZERO).await.unwrap();
-    store.renew(b, lease).await.unwrap();
+    let (lease, floor) = (Duration::from_mins(1), CommitFloor::NONE);
+    let joins = |node, address| store.join(node, address, "process", lease);
+    for (node, address) in [(a, "http://a"), (b, "http://b")] {
+        assert_eq!(joins(node, address).await.unwrap(), NodeEntry::Entered);
+    }
+    store.activate(number, a, 1, floor).await.unwrap().unwrap();
+    let refused = store.activate(number, b, 1, floor).await;
+    assert!(matches!(&refused, Err(StoreError::Elsewhere(peer)) if peer.id == a), "{refused:?}");
+    let seen = store.find_owner(number, b).await.unwrap().unwrap();
+    assert_eq!((seen.id, &*seen.address), (a, "http://a"));
+    let renewed = store.renew(a, lease).await.unwrap().unwrap();
+    assert_eq!(renewed.peers.iter().map(|(peer, _)| peer.id).collect::<Vec<_>>(), [b]);
+    // Its time is over: the next request for the account takes it, and the row never comes back.
+    store.renew(a, Duration::ZERO).await.unwrap();
+    store.activate(number, b, 1, floor).await.unwrap().unwrap();
     assert_eq!(store.renew(a, lease).await.unwrap(), None);
-    store.activate(number, b, 1).await.unwrap().unwrap();
-    // Whoever listens at an address now is who is meant by it.
-    store.join(a, "http://b", lease).await.unwrap();
-    assert_eq!(store.renew(b, lease).await.unwrap(), None);
-    store.leave(a).await.unwrap();
-    assert_eq!(store.renew(a, lease).await.unwrap(), None);
+    // What has no row owns nothing, whatever it believes.
+    store.leave(b).await.unwrap();
+    let lost = store.activate(number, a, 1, floor).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    assert_eq!(store.find_owner(number, a).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_row_whose_lease_runs_is_in_the_way_of_its_address_and_of_being_alone() {
+    let store = Guard::postgres().await.open().await;
+    let (a, b) = (NodeId::from_bits(10), NodeId::from_bits(11));
+    let lease = Duration::from_mins(1);
+    let blocked = |id, process: &str| NodeEntry::Blocked { process: process.to_owned(), id };
+    // The server that is alone.
+    assert_eq!(store.join(a, "http://a", "pa", lease).await.unwrap(), blocked(NODE, ""));
+    store.leave(NODE).await.unwrap();
+    assert_eq!(store.join(a, "http://a", "pa", lease).await.unwrap(), NodeEntry::Entered);
+    assert_eq!(store.join(b, "http://a", "pb", lease).await.unwrap(), blocked(a, "pa"));
+    assert_eq!(store.join(NODE, "", "pn", lease).await.unwrap(), blocked(a, "pa"));
+    assert!(store.renew(a, Duration::ZERO).await.unwrap().is_some(), "it was not removed");
+    assert_eq!(store.join(b, "http://a", "pb", lease).await.unwrap(), NodeEntry::Entered);
+}
+
+#[tokio::test]
+async fn numbers_that_were_given_out_are_not_given_out_again() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    thread(&store, &mut owner, 1).await;
+    let seen = CommitFloor { revision: owner.revision, sequence: owner.sequence, at: at(owner.now) };
+    let again = store.activate(owner.number, NODE, 1, seen).await.unwrap().unwrap();
+    assert_eq!(again.lost_commits, None);
+    let floor =
+        CommitFloor { revision: seen.revision + 2, sequence: seen.sequence + 5, at: at(owner.now + 9) };
+    let again = store.activate(owner.number, NODE, 1, floor).await.unwrap().unwrap();
+    assert_eq!(again.lost_commits, Some(floor));
+    assert_eq!(
+        (again.revision, again.sequence, again.last_commit_at),
+        (floor.revision, floor.sequence, floor.at)
+    );
+    let last = store.activate(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap();
+    assert_eq!(last.lost_commits, None);
 }
 
 #[tokio::test]

@@ -1,0 +1,112 @@
+//! The other nodes, as the last renewal of this node's lease has shown them.
+//!
+//! Invariant: a node is gone once its row was missing, or its lease was over by the last that was heard
+//! of it; what waits for an answer of it is told so, and costs nothing until then.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kabar_core::ids::NodeId;
+use kabar_core::store::NodePeer;
+use tokio_util::sync::CancellationToken;
+
+use super::lease::now_ms;
+
+struct LivePeer {
+    /// When its lease is over if it is not renewed; milliseconds of the leases' clock.
+    until_ms: u64,
+    /// When it was first heard of.
+    known_since_ms: u64,
+    gone: CancellationToken,
+}
+
+/// The live nodes; see the module.
+#[derive(Default)]
+pub(super) struct PeerTable(Mutex<HashMap<NodeId, LivePeer>>);
+
+impl PeerTable {
+    fn peers(&self) -> MutexGuard<'_, HashMap<NodeId, LivePeer>> {
+        // Nothing panics half-way through a change of it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what a renewal has shown that was asked for at this time. A node that was heard of since
+    /// then stays.
+    pub(super) fn replace(&self, shown: Vec<(NodePeer, Duration)>, asked_at_ms: u64) {
+        let mut peers = self.peers();
+        let mut next = HashMap::with_capacity(shown.len());
+        for (peer, left) in shown {
+            let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let now = now_ms();
+            let known = peers.remove(&peer.id).map(|known| (known.known_since_ms, known.gone));
+            let (known_since_ms, gone) = known.unwrap_or_else(|| (now, CancellationToken::new()));
+            next.insert(peer.id, LivePeer { until_ms: now.saturating_add(left), known_since_ms, gone });
+        }
+        for (id, other) in peers.drain() {
+            if other.known_since_ms > asked_at_ms {
+                next.insert(id, other);
+            } else {
+                other.gone.cancel();
+            }
+        }
+        *peers = next;
+    }
+
+    /// Tells of the nodes whose leases are over.
+    pub(super) fn expire(&self) {
+        let now = now_ms();
+        self.peers().retain(|_, known| {
+            let lives = known.until_ms > now;
+            if !lives {
+                known.gone.cancel();
+            }
+            lives
+        });
+    }
+
+    /// How long until the next of their leases may be over.
+    pub(super) fn next_end(&self) -> Option<Duration> {
+        let first = self.peers().values().map(|known| known.until_ms).min()?;
+        Some(Duration::from_millis(first.saturating_sub(now_ms())))
+    }
+
+    /// A token that is cancelled when this node is gone. Of a node that was not heard of yet it is
+    /// made here, and the lease it may have is counted as `lease` from now on.
+    pub(super) fn gone(&self, peer: &NodePeer, lease: Duration) -> CancellationToken {
+        let mut peers = self.peers();
+        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let fresh = || LivePeer {
+            until_ms: now_ms().saturating_add(lease),
+            known_since_ms: now_ms(),
+            gone: CancellationToken::new(),
+        };
+        peers.entry(peer.id).or_insert_with(fresh).gone.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(id: u128) -> NodePeer {
+        NodePeer { id: NodeId::from_bits(id), address: "http://a".into() }
+    }
+
+    #[test]
+    fn a_peer_is_gone_when_its_row_is_or_its_lease_is_over() {
+        let (table, lease) = (PeerTable::default(), Duration::from_mins(1));
+        table.replace(vec![(peer(1), lease), (peer(2), lease)], now_ms());
+        let tokens = [1, 2, 3].map(|id| table.gone(&peer(id), Duration::ZERO));
+        table.expire();
+        assert_eq!(tokens.each_ref().map(CancellationToken::is_cancelled), [false, false, true]);
+        table.replace(vec![(peer(2), lease)], 0);
+        assert!(!tokens[0].is_cancelled(), "heard of since it was asked");
+        table.replace(vec![(peer(2), lease)], now_ms());
+        assert_eq!(tokens.each_ref().map(CancellationToken::is_cancelled), [true, false, true]);
+        assert!(table.next_end().is_some_and(|left| left > Duration::ZERO));
+        table.replace(vec![(peer(2), Duration::ZERO)], now_ms());
+        table.expire();
+        assert!(tokens[1].is_cancelled() && table.next_end().is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! A node that is paused (SIGSTOP) for longer than its lease, in the middle of its work.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::load::come_again;
+use crate::harness::postgres::Postgres;
+use crate::harness::{Answer, Child, Client, OPERATOR_TOKEN, a_moment, patiently, text};
+
+const LEASE_SECONDS: &str = "2";
+const ACCOUNTS: u64 = 60;
+
+async fn start_node(database: &Postgres, folder: &std::path::Path, at: SocketAddr) -> Child {
+    let address = format!("http://{at}");
+    let settings =
+        [("KABAR_CLUSTER__ADDRESS", address.as_str()), ("KABAR_CLUSTER__LEASE_SECONDS", LEASE_SECONDS)];
+    Child::start_at(at, folder, &database.url(), "http://127.0.0.1:9", &settings).await
+}
+
+/// Connects the numbers to a tenant; gives its key and their ids.
+async fn connect_accounts(process: &Client) -> (String, Vec<String>) {
+    let operator = process.with_token(OPERATOR_TOKEN);
+    let tier = json!({"name": "O", "tier": "enterprise", "write_per_minute": 1_000_000, "read_per_minute": 1_000_000});
+    let organisation = text(&operator.post("/admin/v1/organizations", &tier).await.is(201).data()["id"]);
+    let below = |tail: &str| format!("/admin/v1/organizations/{organisation}/{tail}");
+    let key = operator.post(&below("api_keys"), &json!({"label": "k"})).await.is(201).data();
+    let mut ids = Vec::new();
+    for nth in 0..ACCOUNTS {
+        let id = format!("{}", 100_200_300_500_000 + nth);
+        let phone = format!("+1202555{nth:04}");
+        let body = json!({"phone_number_id": id, "phone_number": phone, "access_token": "EAAG"});
+        operator.post(&below("accounts"), &body).await.is(201);
+        ids.push(id);
+    }
+    (text(&key["key"]), ids)
+}
+
+/// The answer once it is one of these; until then the node asks to come again.
+async fn answered(statuses: &[u16], call: impl AsyncFn() -> Answer) -> Answer {
+    patiently(async {
+        loop {
+            let answer = call().await;
+            if statuses.contains(&answer.status) {
+                return answer;
+            }
+            come_again(&answer);
+            a_moment().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_paused_node_was_loading_is_never_served_stale() {
+    let database = Postgres::fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let one = start_node(&database, folder.path(), Child::lasting_address()).await;
+    let two = start_node(&database, folder.path(), Child::lasting_address()).await;
+    let (key, ids) = connect_accounts(&one.anyone).await;
+    let (here, there) = (one.anyone.with_token(&key), two.anyone.with_token(&key));
+    patiently(async {
+        loop {
+            let known = there.get("/v1/accounts?limit=100").await;
+            if known.status == 200 && known.rows().len() == ids.len() {
+                return;
+            }
+            a_moment().await;
+        }
+    })
+    .await;
+
+    // It loads them all, and is stopped in the middle of that.
+    let loading = join_all(ids.iter().map(|id| {
+        let (here, path) = (here.clone(), format!("/v1/{id}/contacts"));
+        async move { here.get(&path).await }
+    }));
+    let pausing = async {
+        patiently(async {
+            while one
+                .anyone
+                .get("/metrics")
+                .await
+                .body
+                .windows(40)
+                .all(|part| !part.starts_with(b"kabar_account_activations_total ") || part[32] == b'0')
+            {
+                a_moment().await;
+            }
+        })
+        .await;
+        one.pause();
+        // The other one answers for all of them once the lease is over; what it had handed on does not hang.
+        let writes = ids.iter().map(|id| {
+            let (there, path) = (there.clone(), format!("/v1/{id}/contacts"));
+            let contact = json!({"phone_number": "+6281200000001"});
+            async move { answered(&[201, 409], async || there.post(&path, &contact).await).await }
+        });
+        join_all(writes).await;
+        one.resume();
+    };
+    tokio::join!(loading, pausing);
+    for _ in 0..5 {
+        for id in &ids {
+            let path = format!("/v1/{id}/contacts");
+            let page = answered(&[200], async || here.get(&path).await).await;
+            assert_eq!(page.rows().len(), 1, "{id}");
+        }
+    }
+}
