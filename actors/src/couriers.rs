@@ -113,7 +113,7 @@ impl Couriers {
         let rows = rows.map_err(|error| Unavailable::of(&error, "subscriptions not read"))?;
         let plugins = parts.store.plugins().await;
         let plugins = plugins.map_err(|error| Unavailable::of(&error, "plugins not read"))?;
-        let roster = Roster::of(rows, plugins, parts.clock.now());
+        let roster = Roster::of(rows, plugins, &parts.clock.read());
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             directory: parts.directory,
@@ -273,9 +273,8 @@ impl Couriers {
         }
         self.0.metrics.courier_crashes.inc();
         tracing::error!(subscriber = %key.0, account = %slot.account().id, "courier died; starting it again");
-        let again = self.0.clock.now().plus(RESTART_AFTER);
         tokio::select! {
-            () = self.0.clock.wait_until(again) => {}
+            () = self.0.clock.wait(RESTART_AFTER) => {}
             () = self.0.stopping.cancelled() => return,
         }
         if self.remove(&key, &desk) {

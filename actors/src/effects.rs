@@ -74,9 +74,8 @@ impl Accounts {
                     Err(Unavailable::Elsewhere) => return looks.abandon(account),
                     Err(error) => {
                         tracing::warn!(account = %slot.account().id, error = cause(&error), "effects held up");
-                        let again = accounts.ground().clock.now().plus(RETRY);
-                        tokio::select! {
-                            () = accounts.ground().clock.wait_until(again) => {}
+                                                tokio::select! {
+                            () = accounts.ground().clock.wait(RETRY) => {}
                             () = accounts.ground().stopping.cancelled() => return looks.abandon(account),
                         }
                     }

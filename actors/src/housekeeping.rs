@@ -20,8 +20,8 @@ impl Accounts {
         let ground = self.ground();
         let ages = PurgeAges { events: ground.options.event_retention, ..PurgeAges::default() };
         loop {
-            let began = ground.clock.now();
-            let removed = ground.store.purge(began, &ages).await;
+            let began = ground.clock.read();
+            let removed = ground.store.purge(began.wall, &ages).await;
             match &removed {
                 Ok(0) => drop(ground.metrics.purge_rounds.inc()),
                 Ok(1..) => {}
@@ -30,7 +30,7 @@ impl Accounts {
             let pause = async {
                 match removed {
                     Ok(1..) => tokio::time::sleep(STEP_PAUSE).await,
-                    Ok(0) | Err(_) => ground.clock.wait_until(began.plus(ROUND_EVERY)).await,
+                    Ok(0) | Err(_) => ground.clock.wait_until(began.monotonic.plus(ROUND_EVERY)).await,
                 }
             };
             if ground.stopping.run_until_cancelled(pause).await.is_none() {

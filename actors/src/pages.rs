@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use tokio::sync::OnceCell;
 
 use crate::question::{Asked, Question, Rendered};
@@ -21,11 +21,11 @@ const CELLS_MAX: usize = 256;
 #[derive(Debug)]
 struct Filled {
     page: Option<Arc<Rendered>>,
-    expires_at: Timestamp,
+    expires_at: MonotonicInstant,
 }
 
 impl Filled {
-    fn asked(&self, hit: bool, now: Timestamp) -> Asked {
+    fn asked(&self, hit: bool, now: MonotonicInstant) -> Asked {
         let ttl_s = self.expires_at.since(now).map_or(0, |left| left.as_secs());
         Asked { page: self.page.clone(), hit, ttl_s }
     }
@@ -38,7 +38,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn is_stale(&self, now: Timestamp) -> bool {
+    fn is_stale(&self, now: MonotonicInstant) -> bool {
         self.dropped.load(Ordering::Acquire)
             || self.filled.get().is_some_and(|filled| filled.expires_at <= now)
     }
@@ -59,7 +59,7 @@ impl Cells {
         self.by_path.clear();
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    fn expire(&mut self, now: MonotonicInstant) {
         self.by_question.retain(|_, cell| !cell.is_stale(now));
         self.by_path.retain(|_, cell| !cell.is_stale(now));
     }
@@ -75,7 +75,7 @@ impl PageCache {
     }
 
     /// The page that was last given for this very path and query, if it may still be served.
-    pub(crate) fn repeat(&self, path: &str, now: Timestamp) -> Option<Asked> {
+    pub(crate) fn repeat(&self, path: &str, now: MonotonicInstant) -> Option<Asked> {
         let cell = self.cells().by_path.get(path).cloned()?;
         if cell.is_stale(now) {
             return None;
@@ -83,7 +83,7 @@ impl PageCache {
         cell.filled.get().map(|filled| filled.asked(true, now))
     }
 
-    fn cell(&self, question: &Question, path: Option<&str>, now: Timestamp) -> Arc<Cell> {
+    fn cell(&self, question: &Question, path: Option<&str>, now: MonotonicInstant) -> Arc<Cell> {
         let mut cells = self.cells();
         if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
             cells.expire(now);
@@ -109,7 +109,7 @@ impl PageCache {
         &self,
         question: &Question,
         path: Option<&str>,
-        now: Timestamp,
+        now: MonotonicInstant,
         fill: impl FnOnce() -> F,
     ) -> Result<Asked, E>
     where
@@ -135,7 +135,7 @@ impl PageCache {
     }
 
     /// Frees what may not be served any more.
-    pub(crate) fn expire(&self, now: Timestamp) {
+    pub(crate) fn expire(&self, now: MonotonicInstant) {
         self.cells().expire(now);
     }
 }
@@ -161,10 +161,10 @@ mod tests {
         Question::Message(MessageId::from_bits(n))
     }
 
-    async fn ask(cache: &PageCache, n: u128, now: i64, text: &'static str) -> Asked {
+    async fn ask(cache: &PageCache, n: u128, now: u64, text: &'static str) -> Asked {
         let path = format!("/{n}");
         let filled = cache
-            .ask(&question(n), Some(&path), Timestamp::from_millis(now), || async {
+            .ask(&question(n), Some(&path), MonotonicInstant::from_millis(now), || async {
                 Ok::<_, std::convert::Infallible>((Some(page(text)), Duration::from_secs(8)))
             })
             .await;
@@ -184,8 +184,8 @@ mod tests {
         assert!(!ask(&cache, 1, 0, "a").await.hit);
         let hit = ask(&cache, 1, 7_999, "b").await;
         assert!(hit.hit && text(&hit) == b"a" && hit.ttl_s == 0);
-        assert!(cache.repeat("/1", Timestamp::from_millis(7_999)).is_some());
-        assert!(cache.repeat("/1", Timestamp::from_millis(8_000)).is_none());
+        assert!(cache.repeat("/1", MonotonicInstant::from_millis(7_999)).is_some());
+        assert!(cache.repeat("/1", MonotonicInstant::from_millis(8_000)).is_none());
         let miss = ask(&cache, 1, 8_000, "b").await;
         assert!(!miss.hit && text(&miss) == b"b");
     }
@@ -200,7 +200,7 @@ mod tests {
             let cache = cache.clone();
             async move {
                 cache
-                    .ask(&question(1), Some("/1"), Timestamp::EPOCH, || async move {
+                    .ask(&question(1), Some("/1"), MonotonicInstant::START, || async move {
                         let _ = started.send(());
                         let _ = released.await;
                         Ok::<_, ()>((Some(page("old")), Duration::from_secs(8)))
@@ -215,7 +215,7 @@ mod tests {
         };
         let (late, ()) = tokio::join!(slow, change);
         assert_eq!(text(&late.unwrap()), b"old");
-        assert!(cache.repeat("/1", Timestamp::EPOCH).is_none());
+        assert!(cache.repeat("/1", MonotonicInstant::START).is_none());
         assert_eq!(text(&ask(&cache, 1, 0, "new").await), b"new");
     }
 
@@ -229,15 +229,16 @@ mod tests {
             Ok::<_, ()>((Some(page("a")), Duration::from_secs(8)))
         };
         let q = question(1);
-        let asks = (0..20).map(|_| cache.ask(&q, None, Timestamp::EPOCH, fill));
+        let asks = (0..20).map(|_| cache.ask(&q, None, MonotonicInstant::START, fill));
         for asked in futures_util::future::join_all(asks).await {
             assert_eq!(text(&asked.unwrap()), b"a");
         }
         assert_eq!(count.load(Ordering::Relaxed), 1);
 
         let q = question(2);
-        let failed =
-            cache.ask(&q, None, Timestamp::EPOCH, || async { Err::<(Option<Arc<Rendered>>, _), _>("away") });
+        let failed = cache.ask(&q, None, MonotonicInstant::START, || async {
+            Err::<(Option<Arc<Rendered>>, _), _>("away")
+        });
         assert_eq!(failed.await.unwrap_err(), "away");
         assert_eq!(text(&ask(&cache, 2, 0, "b").await), b"b");
     }
@@ -251,7 +252,7 @@ mod tests {
         }
         for n in 0..5_000 {
             cache.forget(std::iter::once(question(n)));
-            assert!(cache.repeat(&format!("/{n}"), Timestamp::EPOCH).is_none());
+            assert!(cache.repeat(&format!("/{n}"), MonotonicInstant::START).is_none());
         }
     }
 }

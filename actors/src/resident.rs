@@ -2,11 +2,11 @@
 //!
 //! Invariant: reads go to the view and never to the actor's mailbox.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, watch};
 
@@ -31,7 +31,7 @@ pub(crate) struct Resident {
     /// Set while every permit is held, so nothing is queued: whoever finds no permit looks anew.
     retired: AtomicBool,
     /// Milliseconds of the last question or command.
-    last_used_ms: AtomicI64,
+    last_used_ms: AtomicU64,
     /// Long polls that wait on this account.
     pub(crate) waiting: AtomicUsize,
     /// Streams of events that wait on this account.
@@ -45,9 +45,9 @@ pub(crate) struct Resident {
     /// Commits since activation.
     pub(crate) cycles: AtomicU64,
     /// When it was first loaded.
-    pub(crate) activated_at: Timestamp,
+    pub(crate) activated_at: MonotonicInstant,
     /// Milliseconds of the last loading: the first, or one after a failed commit.
-    loaded_at_ms: AtomicI64,
+    loaded_at_ms: AtomicU64,
 }
 
 impl std::fmt::Debug for Resident {
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Resident {
 }
 
 impl Resident {
-    pub(crate) fn new(lease: Arc<NodeLease>, view: AccountView, queued_max: usize, now: Timestamp) -> Self {
+    pub(crate) fn new(lease: Arc<NodeLease>, view: AccountView, queued_max: usize, now: MonotonicInstant) -> Self {
         Self {
             lease,
             view: ArcSwap::from_pointee(view),
@@ -66,7 +66,7 @@ impl Resident {
             published: watch::Sender::new(0),
             permits: Arc::new(Semaphore::new(queued_max)),
             retired: AtomicBool::new(false),
-            last_used_ms: AtomicI64::new(now.millis()),
+            last_used_ms: AtomicU64::new(now.millis()),
             waiting: AtomicUsize::new(0),
             streaming: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
@@ -74,7 +74,7 @@ impl Resident {
             misses: AtomicU64::new(0),
             cycles: AtomicU64::new(0),
             activated_at: now,
-            loaded_at_ms: AtomicI64::new(now.millis()),
+            loaded_at_ms: AtomicU64::new(now.millis()),
         }
     }
 
@@ -147,21 +147,21 @@ impl Resident {
 
     /// When the account was last loaded. Before that its rows may have been out of reach, and with them
     /// whatever WhatsApp had to report.
-    pub(crate) fn loaded_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.loaded_at_ms.load(Ordering::SeqCst))
+    pub(crate) fn loaded_at(&self) -> MonotonicInstant {
+        MonotonicInstant::from_millis(self.loaded_at_ms.load(Ordering::SeqCst))
     }
 
     /// The account was loaded again.
-    pub(crate) fn note_load(&self, now: Timestamp) {
+    pub(crate) fn note_load(&self, now: MonotonicInstant) {
         self.loaded_at_ms.store(now.millis(), Ordering::SeqCst);
     }
 
-    pub(crate) fn touch(&self, now: Timestamp) {
+    pub(crate) fn touch(&self, now: MonotonicInstant) {
         self.last_used_ms.store(now.millis(), Ordering::Relaxed);
     }
 
-    pub(crate) fn last_used(&self) -> Timestamp {
-        Timestamp::from_millis(self.last_used_ms.load(Ordering::Relaxed))
+    pub(crate) fn last_used(&self) -> MonotonicInstant {
+        MonotonicInstant::from_millis(self.last_used_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn retire(&self) {

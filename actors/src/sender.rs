@@ -9,6 +9,7 @@
 
 mod attempt;
 mod backlog;
+mod schedule;
 mod seat;
 
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::account::AccountStatus;
 use kabar_core::domain::command::{Command, Reply};
-use kabar_core::domain::message::Message;
+use kabar_core::domain::due_time::DueTime;
+use kabar_core::domain::message::{Message, Waiting};
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{ConversationId, MessageId};
+use kabar_core::ids::ConversationId;
 use kabar_core::store::StoreError;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
@@ -28,8 +31,9 @@ use crate::accounts::Accounts;
 use crate::resident::Resident;
 use crate::slot::AccountSlot;
 use attempt::Ended;
+use backlog::Backlog;
 pub(crate) use backlog::Move;
-use backlog::{Backlog, Settling};
+use schedule::SendSchedule;
 pub(crate) use seat::SenderSeat;
 
 /// Calls of one account at a time: as many as leave in a second, within these bounds.
@@ -73,18 +77,18 @@ struct SenderState {
     /// Memory does not follow the store: read it before anything is sent.
     stale: bool,
     /// The loading of the account that memory rests on.
-    loaded_at: Timestamp,
+    loaded_at: MonotonicInstant,
     /// When the store may be asked for what did not fit into memory.
-    refill_at: Timestamp,
+    refill_at: MonotonicInstant,
     /// Nothing is begun before, because the store did not take it.
-    begin_at: Timestamp,
+    begin_at: MonotonicInstant,
     /// Calls under way.
     calls: usize,
     /// Ended, to be recorded.
     ended: Vec<Ended>,
     recording: bool,
     /// When the sender will look again by itself.
-    alarm: Option<Timestamp>,
+    alarm: Option<MonotonicInstant>,
 }
 
 impl Actor for Sender {
@@ -128,9 +132,9 @@ impl SenderState {
             resident,
             backlog: Backlog::new(CONVERSATIONS_MAX),
             stale: true,
-            loaded_at: Timestamp::EPOCH,
-            refill_at: Timestamp::EPOCH,
-            begin_at: Timestamp::EPOCH,
+            loaded_at: MonotonicInstant::START,
+            refill_at: MonotonicInstant::START,
+            begin_at: MonotonicInstant::START,
             calls: 0,
             ended: Vec::new(),
             recording: false,
@@ -138,14 +142,24 @@ impl SenderState {
         }
     }
 
-    fn now(&self) -> Timestamp {
-        self.accounts.ground().clock.now()
+    fn now(&self) -> MonotonicInstant {
+        self.accounts.ground().clock.monotonic_now()
+    }
+
+    /// What turns due times of rows into instants of this process, now.
+    fn schedule(&self) -> SendSchedule {
+        let ground = self.accounts.ground();
+        SendSchedule {
+            reading: ground.clock.read(),
+            settle: ground.options.settle,
+            loaded_at: self.resident.loaded_at(),
+        }
     }
 
     fn follow(&mut self, moves: Vec<Move>) {
-        let now = self.now();
+        let schedule = self.schedule();
         for moved in moves {
-            self.backlog.follow(moved, now);
+            self.backlog.follow(moved, &schedule);
         }
     }
 
@@ -184,20 +198,23 @@ impl SenderState {
     /// Reads what memory does not know of the queue, if there is any of it.
     async fn read(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
         let ground = self.accounts.ground();
-        let (now, settle) = (ground.clock.now(), ground.options.settle);
-        let loaded_at = self.resident.loaded_at();
-        let settling = Settling { taken_up_at: loaded_at, settle };
+        let schedule = self.schedule();
+        let (now, loaded_at) = (schedule.reading.monotonic, schedule.loaded_at);
         self.stale |= loaded_at != self.loaded_at;
         let short = self.backlog.is_truncated() && self.backlog.ready() == 0;
         if self.stale || short && self.refill_at <= now {
-            let mut queue = ground.store.queue(number, Timestamp::LAST, CONVERSATIONS_MAX + 1).await?;
+            let mut queue =
+                ground.store.queue(number, Timestamp::LAST, Timestamp::LAST, CONVERSATIONS_MAX + 1).await?;
             let truncated = queue.len() > CONVERSATIONS_MAX;
             let mut next_due = None;
             if truncated {
-                queue = ground.store.queue(number, now, CONVERSATIONS_MAX).await?;
-                next_due = ground.store.next_due(number).await?;
+                let wall = schedule.reading.wall;
+                let beyond = wall.plus(schedule.wait_max());
+                queue = ground.store.queue(number, wall, beyond, CONVERSATIONS_MAX).await?;
+                let due = ground.store.next_due(number).await?;
+                next_due = due.map(|due| now.plus(due.wait(wall, schedule.wait_max())));
             }
-            self.backlog.reload(&queue, truncated, settling, now);
+            self.backlog.reload(&queue, truncated, &schedule);
             self.stale = false;
             self.loaded_at = loaded_at;
             self.refill_at = now.plus(REFILL_EVERY).max(next_due.unwrap_or(now));
@@ -208,7 +225,7 @@ impl SenderState {
         let unread = self.backlog.unread();
         if !unread.is_empty() {
             let next = self.accounts.ground().store.next_of(number, &unread).await?;
-            self.backlog.learn(&unread, &next, settling, now);
+            self.backlog.learn(&unread, &next, &schedule);
         }
         Ok(())
     }
@@ -216,18 +233,21 @@ impl SenderState {
     /// Makes the attempts durable, then the calls.
     async fn begin(
         &mut self,
-        departed: Vec<(ConversationId, MessageId)>,
-        now: Timestamp,
+        departed: Vec<Waiting>,
+        now: MonotonicInstant,
         myself: &ActorRef<SenderMessage>,
     ) {
+        let settle = self.accounts.ground().options.settle;
+        // Counted from before the attempts are durable: another owner counts from later.
+        let settles_at = now.plus(settle);
         // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
         let _under_way = self.accounts.ground().tasks.token();
         let begun = if self.accounts.ground().stopping.is_cancelled() {
             Vec::new()
         } else {
-            let settle_by = now.plus(self.accounts.ground().options.settle);
-            let ids = departed.iter().map(|(_, message)| *message).collect();
-            let command = Command::BeginSends { ids, settle_by, loaded_at: self.loaded_at };
+            let settle_by = DueTime::after(self.accounts.ground().clock.now(), settle);
+            let command =
+                Command::BeginSends { seen: departed.clone(), settle_by, loaded_at: self.loaded_at };
             if let Ok(Ok(Reply::Sends(messages))) = self.accounts.execute(&self.slot, command, None).await {
                 messages
             } else {
@@ -240,13 +260,13 @@ impl SenderState {
         let mut uncalled = departed.into_iter().peekable();
         // In the order in which they departed, but for those that need not or must not be sent.
         for message in begun {
-            while let Some((conversation, _)) = uncalled.next_if(|(_, id)| *id != message.id) {
-                self.backlog.doubt(conversation);
+            while let Some(unbegun) = uncalled.next_if(|one| one.id != message.id) {
+                self.backlog.doubt(unbegun.conversation_id);
             }
             uncalled.next();
-            self.call(message, myself);
+            self.call(message, settles_at, myself);
         }
-        uncalled.for_each(|(conversation, _)| self.backlog.doubt(conversation));
+        uncalled.for_each(|one| self.backlog.doubt(one.conversation_id));
     }
 
     fn pause(&mut self, myself: &ActorRef<SenderMessage>) {
@@ -254,11 +274,16 @@ impl SenderState {
         self.look_again_at(self.begin_at, myself);
     }
 
-    fn call(&mut self, message: Arc<Message>, myself: &ActorRef<SenderMessage>) {
+    fn call(
+        &mut self,
+        message: Arc<Message>,
+        settles_at: MonotonicInstant,
+        myself: &ActorRef<SenderMessage>,
+    ) {
         self.calls += 1;
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
         self.accounts.ground().tasks.spawn(async move {
-            let ended = Box::new(attempt::make(&accounts, &slot, &message).await);
+            let ended = Box::new(attempt::make(&accounts, &slot, &message, settles_at).await);
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
                 myself.cast(SenderMessage::Ended(ended))
             {
@@ -273,7 +298,7 @@ impl SenderState {
         let ground = self.accounts.ground();
         if let Some(too_fast) = ended.too_fast {
             let account = self.slot.account();
-            let (pace, now) = (account.messages_per_second, ground.clock.now());
+            let (pace, now) = (account.messages_per_second, ground.clock.monotonic_now());
             let mut slowed = self.slot.pace();
             if slowed.slow_down(pace, ended.begun_at, too_fast.pause, now) {
                 ground.metrics.slow_downs.inc();
@@ -320,9 +345,9 @@ impl SenderState {
         self.record(myself);
     }
 
-    fn look_again_at(&mut self, at: Timestamp, myself: &ActorRef<SenderMessage>) {
+    fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<SenderMessage>) {
         let ground = self.accounts.ground();
-        if self.alarm.is_some_and(|set| set <= at && set > ground.clock.now()) {
+        if self.alarm.is_some_and(|set| set <= at && set > ground.clock.monotonic_now()) {
             return;
         }
         self.alarm = Some(at);

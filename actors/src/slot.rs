@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::pace::Pace;
-use kabar_core::domain::time::Timestamp;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
@@ -22,7 +22,7 @@ pub struct AccountSlot {
     account: ArcSwap<Account>,
     resident: ArcSwapOption<Resident>,
     /// The node that was last seen to serve it, and when.
-    elsewhere: ArcSwapOption<(NodePeer, Timestamp)>,
+    elsewhere: ArcSwapOption<(NodePeer, MonotonicInstant)>,
     /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
     floor: Lock<CommitFloor>,
     /// How fast it sends. Outlives its actors, because WhatsApp does not know them.
@@ -82,13 +82,13 @@ impl AccountSlot {
     }
 
     /// The node that served it a moment ago.
-    pub(crate) fn elsewhere(&self, now: Timestamp) -> Option<NodePeer> {
+    pub(crate) fn elsewhere(&self, now: MonotonicInstant) -> Option<NodePeer> {
         let seen = self.elsewhere.load();
         let (peer, at) = &**seen.as_ref()?;
         (now < at.plus(REMEMBERED)).then(|| peer.clone())
     }
 
-    pub(crate) fn set_elsewhere(&self, peer: NodePeer, now: Timestamp) {
+    pub(crate) fn set_elsewhere(&self, peer: NodePeer, now: MonotonicInstant) {
         self.elsewhere.store(Some(Arc::new((peer, now))));
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::draft::Changes;
 use kabar_core::domain::log::NewestEvents;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 
 use crate::pages::PageCache;
@@ -127,7 +128,7 @@ impl AccountView {
     }
 
     /// Frees pages whose time is over.
-    pub(crate) fn expire_pages(&self, now: Timestamp) {
+    pub(crate) fn expire_pages(&self, now: MonotonicInstant) {
         for pages in [
             &self.conversation_pages,
             &self.message_pages,

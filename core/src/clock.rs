@@ -1,85 +1,213 @@
-//! Where the time comes from. The only room that may read the machine's clock.
+//! Where the time comes from. The only room that may read the machine's clocks.
 //!
-//! Invariant: one process never sees time go backwards; a step of the machine's clock is not seen
-//! until the process restarts.
+//! A process has two clocks. *Wall time* ([`Clock::now`]) is the machine's clock, read anew each time: it follows
+//! every step, forwards and backwards. *Process time* ([`Clock::monotonic_now`]) goes on while the process is
+//! stopped or the machine sleeps, and is never set. All waits are by process time.
+//!
+//! Invariant: process time never goes backwards.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::time::Timestamp;
 
 /// The longest wait that a manual clock steps over by itself.
 const MANUAL_STEP: Duration = Duration::from_millis(5);
+/// Tokio's timers stand still while the machine sleeps, process time does not: a wait looks at the clock again
+/// at least this often.
+const RECHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// A source of time; handed to everything that asks for it, so that tests own the time.
 #[derive(Debug)]
 pub enum Clock {
-    /// The machine's time at start, moved on by its monotonic clock.
-    System {
-        /// Wall-clock time at start.
-        started_at: Timestamp,
-        /// Monotonic time at start.
-        origin: Instant,
-    },
+    /// The machine's clocks.
+    System(ClockSources),
     /// Time that moves only when told to.
-    Manual(watch::Sender<Timestamp>),
+    Manual(watch::Sender<ManualTime>),
+}
+
+/// The two clocks that a system clock reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockSources {
+    /// Reads the wall clock.
+    pub wall: fn() -> Timestamp,
+    /// Reads the process clock.
+    pub monotonic: fn() -> MonotonicInstant,
+}
+
+/// What both clocks show at one moment: what turns persisted times into waits of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockReading {
+    /// Wall time.
+    pub wall: Timestamp,
+    /// Process time.
+    pub monotonic: MonotonicInstant,
+}
+
+/// What a manual clock shows.
+#[derive(Debug, Clone, Copy)]
+pub struct ManualTime {
+    wall: Timestamp,
+    monotonic: MonotonicInstant,
+}
+
+impl ManualTime {
+    fn advance(&mut self, by: Duration) {
+        self.wall = self.wall.plus(by);
+        self.monotonic = self.monotonic.plus(by);
+    }
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clocks.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-    pub fn system() -> Self {
-        Self::System {
-            started_at: Timestamp::from_millis(chrono::Utc::now().timestamp_millis()),
-            origin: Instant::now(),
-        }
+    pub const fn system() -> Self {
+        Self::System(ClockSources { wall: machine_wall_time, monotonic: machine_process_time })
     }
 
     /// A clock that stands at `start` until it is advanced.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(watch::Sender::new(start))
+        // Far from the wall time, so that a mixture of the two shows.
+        let monotonic = MonotonicInstant::from_millis(1_000_000);
+        Self::Manual(watch::Sender::new(ManualTime { wall: start, monotonic }))
     }
 
-    /// The current instant.
+    /// The current wall time. It may be before the one read last, because the machine's clock can be set back.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System { started_at, origin } => started_at.plus(origin.elapsed()),
-            Self::Manual(now) => *now.borrow(),
+            Self::System(sources) => (sources.wall)(),
+            Self::Manual(time) => time.borrow().wall,
         }
     }
 
-    /// Moves a manual clock on; the system's clock does not listen.
-    pub fn advance(&self, by: Duration) {
-        if let Self::Manual(now) = self {
-            now.send_modify(|at| *at = at.plus(by));
-        }
-    }
-
-    /// Returns when `now()` has reached `at`. A manual clock steps over waits of a few milliseconds by
-    /// itself, because a commit that waits for the next millisecond must not wait for a test.
-    pub async fn wait_until(&self, at: Timestamp) {
+    /// The current instant of process time.
+    #[must_use]
+    pub fn monotonic_now(&self) -> MonotonicInstant {
         match self {
-            Self::System { .. } => {
-                while let Some(left) = at.since(self.now()) {
-                    tokio::time::sleep(left).await;
+            Self::System(sources) => (sources.monotonic)(),
+            Self::Manual(time) => time.borrow().monotonic,
+        }
+    }
+
+    /// Both times.
+    #[must_use]
+    pub fn read(&self) -> ClockReading {
+        ClockReading { wall: self.now(), monotonic: self.monotonic_now() }
+    }
+
+    /// Moves both times of a manual clock on; the system's clock does not listen.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(time) = self {
+            time.send_modify(|time| time.advance(by));
+        }
+    }
+
+    /// Sets the wall time of a manual clock, as an operator sets a machine's clock. Process time stays.
+    pub fn set_wall(&self, to: Timestamp) {
+        if let Self::Manual(time) = self {
+            time.send_modify(|time| time.wall = to);
+        }
+    }
+
+    /// Returns when `monotonic_now()` has reached `at`. A manual clock steps over waits of a few milliseconds by
+    /// itself, because a commit that waits for the next millisecond must not wait for a test.
+    pub async fn wait_until(&self, at: MonotonicInstant) {
+        match self {
+            Self::System(sources) => {
+                while let Some(left) = at.since((sources.monotonic)()) {
+                    tokio::time::sleep(left.min(RECHECK_EVERY)).await;
                 }
             }
-            Self::Manual(now) => {
-                now.send_if_modified(|now| {
-                    let step = at.since(*now).is_some_and(|left| left <= MANUAL_STEP);
-                    if step {
-                        *now = at;
-                    }
-                    step
+            Self::Manual(time) => {
+                time.send_if_modified(|time| {
+                    let step = at.since(time.monotonic).filter(|left| *left <= MANUAL_STEP);
+                    time.advance(step.unwrap_or_default());
+                    step.is_some()
                 });
-                let mut moved = now.subscribe();
+                let mut moved = time.subscribe();
                 // The sender lives in `self`, so the wait cannot fail.
-                let _reached = moved.wait_for(|now| *now >= at).await;
+                let _reached = moved.wait_for(|time| time.monotonic >= at).await;
             }
         }
+    }
+
+    /// Waits for so long.
+    pub async fn wait(&self, time: Duration) {
+        self.wait_until(self.monotonic_now().plus(time)).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn machine_wall_time() -> Timestamp {
+    Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
+}
+
+/// Milliseconds since the machine was started. On Linux its sleep counts.
+fn machine_process_time() -> MonotonicInstant {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let read = rustix::time::clock_gettime(clock);
+    let ms = read.tv_sec.saturating_mul(1000).saturating_add(read.tv_nsec / 1_000_000);
+    MonotonicInstant::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    use super::*;
+
+    static WALL_MS: AtomicI64 = AtomicI64::new(0);
+    static PROCESS_MS: AtomicU64 = AtomicU64::new(0);
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[tokio::test]
+    async fn a_system_clock_follows_steps_of_the_machine_both_ways_and_its_waits_do_not() {
+        let clock = Clock::System(ClockSources {
+            wall: || Timestamp::from_millis(WALL_MS.load(Ordering::SeqCst)),
+            monotonic: || MonotonicInstant::from_millis(PROCESS_MS.load(Ordering::SeqCst)),
+        });
+        for wall_ms in [10 * HOUR_MS, 11 * HOUR_MS, 9 * HOUR_MS] {
+            WALL_MS.store(wall_ms, Ordering::SeqCst);
+            assert_eq!(clock.now(), Timestamp::from_millis(wall_ms));
+        }
+        PROCESS_MS.store(7_000, Ordering::SeqCst);
+        let until = clock.monotonic_now().plus(Duration::from_millis(1));
+        let waiting = clock.wait_until(until);
+        tokio::pin!(waiting);
+        WALL_MS.store(20 * HOUR_MS, Ordering::SeqCst);
+        assert!(futures_util::poll!(&mut waiting).is_pending(), "wall time ends no wait");
+        PROCESS_MS.store(7_001, Ordering::SeqCst);
+        WALL_MS.store(HOUR_MS, Ordering::SeqCst);
+        waiting.await;
+    }
+
+    #[test]
+    fn the_machines_clocks_are_read_anew() {
+        let clock = Clock::system();
+        assert!(clock.now() > Timestamp::from_seconds(1_700_000_000));
+        let earlier = clock.monotonic_now();
+        assert!(earlier > MonotonicInstant::START && clock.monotonic_now() >= earlier);
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_moves_both_times_and_sets_one() {
+        let start = Timestamp::from_seconds(1_000_000);
+        let clock = Clock::manual(start);
+        let began = clock.monotonic_now();
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(clock.now(), start.plus(Duration::from_secs(2)));
+        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2)));
+        clock.set_wall(start.minus(Duration::from_hours(1)));
+        assert_eq!(clock.now(), start.minus(Duration::from_hours(1)));
+        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2)));
+        clock.wait(MANUAL_STEP).await;
+        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2) + MANUAL_STEP));
     }
 }

@@ -72,6 +72,7 @@ metrics! {
         shared_page_hits = "shared_page_hits", "Pages that another node had read from the database, or this one before";
         shared_page_misses = "shared_page_misses", "Pages looked for in Redis that were not there";
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
+        sends_skipped = "sends_skipped", "Calls to WhatsApp not made because their attempt was begun too long before";
         sends_throttled = "sends_throttled", "Calls that WhatsApp refused because the account was too fast";
         slow_downs = "send_slow_downs", "Times that an account's pace was halved";
         deliveries_taken = "deliveries_taken", "Attempts at bringing an event to a subscriber that succeeded";

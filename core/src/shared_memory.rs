@@ -166,13 +166,13 @@ impl SharedMemory {
 
     /// Gives idle leases back, until the node stops.
     async fn sweep(&self) {
-        let mut began = self.0.clock.now();
+        let mut began = self.0.clock.monotonic_now();
         loop {
             tokio::select! {
                 () = self.0.clock.wait_until(began.plus(SWEEP_EVERY)) => {}
                 () = self.0.closing.cancelled() => return,
             }
-            began = self.0.clock.now();
+            began = self.0.clock.monotonic_now();
             let lent = std::mem::take(&mut *self.lent());
             for budget in lent.iter().filter_map(Weak::upgrade) {
                 budget.return_idle().await;

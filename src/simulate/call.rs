@@ -137,7 +137,7 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
     }
     if late {
-        world.clock.wait_until(world.clock.now().plus(mischief.answer_delay)).await;
+        world.clock.wait(mischief.answer_delay).await;
     }
     if dropped {
         return Answer::BrokenOff;

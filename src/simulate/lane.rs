@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::meta::signature;
 use reqwest::StatusCode;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,7 +32,7 @@ const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An item on its way.
 pub(super) struct Item {
-    pub(super) due: Timestamp,
+    pub(super) due: MonotonicInstant,
     /// Later items have greater numbers.
     pub(super) number: u64,
     pub(super) piece: Piece,
@@ -151,7 +151,7 @@ impl Lane {
                 self.held.push(Reverse(item));
             }
             let due = self.held.peek().map(|Reverse(item)| item.due);
-            if due.is_some_and(|due| due <= self.clock.now()) {
+            if due.is_some_and(|due| due <= self.clock.monotonic_now()) {
                 let stop = self.stop.clone();
                 let stopped = stop.run_until_cancelled(self.post_due()).await.is_none();
                 if stopped {
@@ -166,14 +166,14 @@ impl Lane {
                     Some(item) => self.held.push(Reverse(item)),
                     None => return,
                 },
-                () = self.clock.wait_until(due.unwrap_or(Timestamp::EPOCH)), if due.is_some() => {}
+                () = self.clock.wait_until(due.unwrap_or(MonotonicInstant::START)), if due.is_some() => {}
             }
         }
     }
 
     /// Posts what is due, as one webhook.
     async fn post_due(&mut self) {
-        let now = self.clock.now();
+        let now = self.clock.monotonic_now();
         let items_max = self.mischief.borrow().batch_items_max.max(1);
         let mut items = Vec::new();
         while items.len() < items_max

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -20,18 +20,18 @@ use super::world::World;
 #[derive(Debug)]
 pub(super) struct Player {
     steps: VecDeque<Step>,
-    since: Timestamp,
+    since: MonotonicInstant,
     sends_before: u64,
 }
 
 impl Player {
-    pub(super) fn new(script: Option<Script>, now: Timestamp) -> Self {
+    pub(super) fn new(script: Option<Script>, now: MonotonicInstant) -> Self {
         let steps = script.map(|script| script.steps.into()).unwrap_or_default();
         Self { steps, since: now, sends_before: 0 }
     }
 
     /// The next step, if it is due with so many sends accepted.
-    fn take_due(&mut self, now: Timestamp, sends: u64) -> Option<Step> {
+    fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<Step> {
         let (since, sends_before) = match self.steps.front()?.when {
             When::AtOnce => (self.since, self.sends_before),
             When::After(span) => (self.since.plus(span), sends),
@@ -54,7 +54,7 @@ impl Player {
 }
 
 enum Awaited {
-    Instant(Timestamp),
+    Instant(MonotonicInstant),
     Sends,
 }
 
@@ -89,7 +89,7 @@ impl World {
         let mut player = self.player();
         loop {
             let sends = self.counts.borrow().accepted;
-            let Some(step) = player.take_due(self.clock.now(), sends) else { return };
+            let Some(step) = player.take_due(self.clock.monotonic_now(), sends) else { return };
             let ends = step.end;
             self.take(step);
             if ends {
@@ -161,7 +161,7 @@ mod tests {
     fn steps_count_from_the_step_before() {
         let text = "[[step]]\n[[step]]\nafter = \"2s\"\n[[step]]\nafter_sends = 3\n[[step]]\nafter_sends = 3\n\
                     [[step]]\nafter = \"1s\"";
-        let at = Timestamp::from_millis;
+        let at = MonotonicInstant::from_millis;
         let mut player = Player::new(Some(Script::parse(text, Path::new(".")).unwrap()), at(1000));
         let mut taken = |now, sends| player.take_due(at(now), sends).is_some();
         assert!(taken(1000, 0));

@@ -53,7 +53,7 @@ pub(super) async fn run(world: Arc<World>, stop: CancellationToken) {
 async fn write(world: &World) {
     let mut rate = world.traffic.subscribe();
     let mut script = Script::new(world.seed);
-    let mut base = world.clock.now();
+    let mut base = world.clock.monotonic_now();
     let mut offset_us = 0;
     loop {
         let per_minute = *rate.borrow_and_update();
@@ -61,7 +61,7 @@ async fn write(world: &World) {
             if rate.changed().await.is_err() {
                 return;
             }
-            (base, offset_us) = (world.clock.now(), 0);
+            (base, offset_us) = (world.clock.monotonic_now(), 0);
             continue;
         }
         let due = base.plus(Duration::from_micros(offset_us));
@@ -72,17 +72,20 @@ async fn write(world: &World) {
                 if changed.is_err() {
                     return;
                 }
-                (base, offset_us) = (world.clock.now(), 0);
+                (base, offset_us) = (world.clock.monotonic_now(), 0);
                 continue;
             }
             () = world.clock.wait_until(due) => {}
         }
         if let Some((number, customer, utterance)) = script.line(&world.numbers()) {
-            world.write(&number, &customer.phone, &customer.name, &utterance, due);
+            // The instant at which it was due, by the wall clock of today.
+            let now = world.clock.read();
+            let at = now.wall.minus(now.monotonic.since(due).unwrap_or_default());
+            world.write(&number, &customer.phone, &customer.name, &utterance, at);
         }
         offset_us += script.gap_us(per_minute);
-        if world.clock.now().since(base.plus(Duration::from_micros(offset_us))) > Some(BEHIND_MAX) {
-            (base, offset_us) = (world.clock.now(), 0);
+        if world.clock.monotonic_now().since(base.plus(Duration::from_micros(offset_us))) > Some(BEHIND_MAX) {
+            (base, offset_us) = (world.clock.monotonic_now(), 0);
         }
         // Catching up must not keep others from running.
         tokio::task::yield_now().await;

@@ -85,7 +85,7 @@ impl World {
         };
         Self {
             ended: CancellationToken::new(),
-            player: Mutex::new(Player::new(options.script, options.clock.now())),
+            player: Mutex::new(Player::new(options.script, options.clock.monotonic_now())),
             manner: Mutex::new(manner),
             raw: lanes.raw,
             clock: options.clock,
@@ -267,9 +267,10 @@ impl World {
         let lane = self.lane_of(customer).ok_or(NoRoom)?;
         let Ok(places) = lane.try_reserve_many(pieces.len()) else { return Err(NoRoom) };
         before();
-        let mut done = done;
+        let (mut done, now) = (done, self.clock.read());
         for (place, (due, piece)) in places.zip(pieces) {
             let number = self.items.fetch_add(1, Ordering::Relaxed);
+            let due = now.monotonic.plus(due.since(now.wall).unwrap_or_default());
             place.send(Item { due, number, piece, done: done.take() });
         }
         Ok(())

@@ -7,6 +7,7 @@ mod backup;
 mod bad_days;
 mod binary;
 mod budgets;
+mod clocks;
 mod cluster;
 mod contacts;
 mod conventions;

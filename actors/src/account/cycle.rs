@@ -238,15 +238,12 @@ impl Ledger {
     /// The instant of the next commit: now, but later than the commit before it.
     async fn next_instant(&self) -> Timestamp {
         let earliest = self.parts.resident.view().committed_at.next();
-        let now = self.ground().clock.now();
-        match earliest.since(now) {
-            None => now,
-            Some(left) if left <= CLOCK_WAIT_MAX => {
-                self.ground().clock.wait_until(earliest).await;
-                self.ground().clock.now().max(earliest)
-            }
-            Some(_) => earliest,
+        let clock = &self.ground().clock;
+        // By process time: a wall clock that is set back meanwhile must not hold the commit up.
+        if let Some(left) = earliest.since(clock.now()).filter(|left| *left <= CLOCK_WAIT_MAX) {
+            clock.wait(left).await;
         }
+        clock.now().max(earliest)
     }
 
     async fn commit(
@@ -333,7 +330,7 @@ impl Ledger {
 
     async fn ring_sender(&mut self, changes: &Changes) {
         let moves = moves_of(changes);
-        if moves.iter().any(|moved| moved.not_before.is_some()) {
+        if moves.iter().any(|moved| moved.waiting.is_some()) {
             self.sender.ring(SenderMessage::Follow(moves)).await;
         } else if !moves.is_empty() && self.parts.resident.sending.load(Ordering::Acquire) > 0 {
             let _nobody_waits = self.sender.tell(SenderMessage::Follow(moves));

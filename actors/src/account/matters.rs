@@ -5,8 +5,7 @@ use std::sync::Arc;
 use kabar_core::domain::command::Command;
 use kabar_core::domain::draft::Changes;
 use kabar_core::domain::message::{Direction, Message};
-use kabar_core::domain::status::MessageStatus;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 
 use crate::sender::Move;
 
@@ -16,14 +15,14 @@ pub(super) fn moves_of(changes: &Changes) -> Vec<Move> {
     let moved = |message: &Arc<Message>| Move {
         conversation: message.conversation_id,
         message: message.id,
-        not_before: message.next_attempt_at.filter(|_| message.status == MessageStatus::Pending),
+        waiting: message.waiting(),
     };
     outbound.map(moved).collect()
 }
 
 /// Whether a sender asks that has not heard of the last loading: what it takes for due may be waiting
 /// for an echo that found nobody at home.
-pub(super) fn is_outdated(command: &Command, loaded_at: Timestamp) -> bool {
+pub(super) fn is_outdated(command: &Command, loaded_at: MonotonicInstant) -> bool {
     matches!(command, Command::BeginSends { loaded_at: known, .. } if *known != loaded_at)
 }
 
@@ -31,7 +30,7 @@ pub(super) fn is_outdated(command: &Command, loaded_at: Timestamp) -> bool {
 pub(super) const fn weight(command: &Command) -> usize {
     match command {
         Command::Ingest(items) => items.len(),
-        Command::BeginSends { ids, .. } => ids.len(),
+        Command::BeginSends { seen, .. } => seen.len(),
         Command::RecordSends(ended) => ended.len(),
         Command::CarryOut(orders) => orders.len(),
         Command::Send(_)

@@ -27,13 +27,13 @@ impl Accounts {
     /// # Errors
     /// [`Unavailable`] when it cannot be found out, or the account cannot be loaded.
     pub async fn place(&self, slot: &Arc<AccountSlot>) -> Result<Place, Unavailable> {
-        if let Some(peer) = slot.elsewhere(self.ground().clock.now()) {
+        if let Some(peer) = slot.elsewhere(self.ground().clock.monotonic_now()) {
             return Ok(Place::There(peer));
         }
         match self.reside(slot).await {
             Ok(_resident) => Ok(Place::Here),
             Err(Unavailable::Elsewhere) => {
-                let peer = slot.elsewhere(self.ground().clock.now());
+                let peer = slot.elsewhere(self.ground().clock.monotonic_now());
                 // A server that was alone takes no requests of others.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
                 peer.map(Place::There).ok_or(Unavailable::Elsewhere)

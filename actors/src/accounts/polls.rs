@@ -72,7 +72,7 @@ impl Accounts {
     #[must_use]
     pub fn repeat(&self, slot: &AccountSlot, path: &str) -> Option<Asked> {
         let resident = slot.resident()?;
-        let now = self.0.clock.now();
+        let now = self.0.clock.monotonic_now();
         let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;
         resident.touch(now);
         self.count(&resident, &asked);
@@ -105,7 +105,7 @@ impl Accounts {
         wait: Duration,
         done: &(dyn Fn(&Asked) -> bool + Sync),
     ) -> Result<Asked, Unavailable> {
-        let deadline = self.0.clock.now().plus(wait);
+        let deadline = self.0.clock.monotonic_now().plus(wait);
         let seat = Waiting::begin(&self.0.waiting, self.0.options.waiting_polls);
         let _shown = seat.as_ref().map(|_| Shown::begin(&self.0.metrics));
         loop {
@@ -134,7 +134,7 @@ impl Accounts {
         question: &Question,
         path: Option<&str>,
     ) -> Result<Asked, Unavailable> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.monotonic_now();
         resident.touch(now);
         let view = resident.view();
         let asked =

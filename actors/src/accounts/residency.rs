@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::{CommitFloor, CourierWork, StoreError};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -126,7 +126,7 @@ impl Accounts {
         let most = ground.options.resident_conversations;
         let loaded = ground.store.activate(number, lease.node(), most, slot.floor()).await;
         if let Err(StoreError::Elsewhere(owner)) = &loaded {
-            slot.set_elsewhere(owner.clone(), ground.clock.now());
+            slot.set_elsewhere(owner.clone(), ground.clock.monotonic_now());
         }
         let activation = loaded.map_err(|error| Unavailable::of(&error, "account not loaded"))?;
         let activation = activation.ok_or(Unavailable::Storage)?;
@@ -136,7 +136,7 @@ impl Accounts {
         slot.set_account(activation.account.clone());
         let queued = ground.options.queued_commands;
         // Loaded under this lease, and served under no other, however long the loading took.
-        let resident = Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.now()));
+        let resident = Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
         let parts = LedgerParts {
             accounts: self.clone(),
             slot: slot.clone(),
@@ -184,17 +184,17 @@ impl Accounts {
 
     /// Drops idle accounts and expired pages, until shutdown.
     pub(super) async fn sweep(&self) {
-        let mut began = self.0.clock.now();
+        let mut began = self.0.clock.monotonic_now();
         loop {
             tokio::select! {
                 () = self.0.clock.wait_until(began.plus(SWEEP_EVERY)) => {}
                 () = self.0.stopping.cancelled() => return,
             }
-            began = self.0.clock.now();
+            began = self.0.clock.monotonic_now();
             let mut resident = 0_i64;
             for slot in self.0.directory.slots() {
                 if let Some(found) = slot.resident() {
-                    found.view().expire_pages(self.0.clock.now());
+                    found.view().expire_pages(self.0.clock.monotonic_now());
                     if !self.retire_if_idle(&slot, &found) {
                         resident += 1;
                     }
@@ -205,7 +205,7 @@ impl Accounts {
     }
 
     fn retire_if_idle(&self, slot: &AccountSlot, resident: &Arc<Resident>) -> bool {
-        let now = self.0.clock.now();
+        let now = self.0.clock.monotonic_now();
         let busy = [&resident.waiting, &resident.streaming, &resident.sending];
         let busy = busy.iter().any(|count| count.load(Ordering::Acquire) > 0);
         if busy || resident.last_used().plus(self.0.options.idle) > now {
@@ -240,14 +240,14 @@ impl Accounts {
     /// The accounts in memory, for the operator.
     #[must_use]
     pub fn residents(&self) -> Vec<ResidentReport> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.monotonic_now();
         let slots = self.0.directory.slots().into_iter();
         slots.filter_map(|slot| Some(self.report(&slot, &*slot.resident()?, now))).collect()
     }
 
     /// Brings the gauges of sending up to now; they are not kept up while nobody looks.
     pub fn refresh_gauges(&self) {
-        let now = self.0.clock.now();
+        let now = self.0.clock.monotonic_now();
         let (mut pace, mut slowed, mut sending) = (0_i64, 0_i64, 0_i64);
         for slot in self.0.directory.slots() {
             if let Some(resident) = slot.resident() {
@@ -265,7 +265,7 @@ impl Accounts {
         self.0.couriers.refresh_gauges();
     }
 
-    fn report(&self, slot: &AccountSlot, resident: &Resident, now: Timestamp) -> ResidentReport {
+    fn report(&self, slot: &AccountSlot, resident: &Resident, now: MonotonicInstant) -> ResidentReport {
         let view = resident.view();
         let resident_s = now.since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
         let (hits, misses) = (resident.hits.load(Ordering::Relaxed), resident.misses.load(Ordering::Relaxed));

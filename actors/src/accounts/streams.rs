@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kabar_core::domain::log::EventQuery;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::OrganisationId;
 use kabar_core::metrics::Metrics;
 
@@ -133,7 +133,7 @@ impl EventStream {
     /// What comes next; `None` at the end: the server stops, the caller may not listen any more, or
     /// the log cannot be read on. Whoever opens a stream at the last position misses nothing.
     pub async fn next(&mut self) -> Option<StreamFrame> {
-        let until = self.accounts.ground().clock.now().plus(SILENCE_MAX);
+        let until = self.accounts.ground().clock.monotonic_now().plus(SILENCE_MAX);
         loop {
             let ground = self.accounts.ground();
             if ground.stopping.is_cancelled() || !ground.directory.admits(&self.caller) {
@@ -151,7 +151,7 @@ impl EventStream {
     }
 
     /// Looks once at what lies behind the position, and waits if that is nothing.
-    async fn look(&mut self, until: Timestamp) -> Result<Option<StreamFrame>, Unavailable> {
+    async fn look(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, Unavailable> {
         let Self { accounts, slot, query, .. } = self;
         let ground = accounts.ground();
         let resident = accounts.reside(slot).await?;

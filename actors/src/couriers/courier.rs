@@ -15,8 +15,8 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::event::Event;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::subscriber::Subscriber;
-use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{DeliveryId, MonotonicIds};
 use kabar_core::store::{CourierPlace, StoreError};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -51,7 +51,7 @@ pub(super) enum CourierMessage {
     /// There may be something to do.
     Look,
     /// It is that late.
-    Alarm(Timestamp),
+    Alarm(MonotonicInstant),
     /// Rows were changed by somebody else: read them again.
     Reload,
     /// An attempt has ended.
@@ -88,9 +88,9 @@ pub(super) struct Courier {
     doubtful: HashSet<DeliveryId>,
     ended: Vec<Delivery>,
     recording: bool,
-    alarm: Option<(Timestamp, AbortHandle)>,
-    not_before: Timestamp,
-    idle_since: Option<Timestamp>,
+    alarm: Option<(MonotonicInstant, AbortHandle)>,
+    not_before: MonotonicInstant,
+    idle_since: Option<MonotonicInstant>,
 }
 
 impl Actor for CourierActor {
@@ -156,13 +156,13 @@ impl Courier {
             ended: Vec::new(),
             recording: false,
             alarm: None,
-            not_before: Timestamp::EPOCH,
+            not_before: MonotonicInstant::START,
             idle_since: None,
         }
     }
 
-    fn now(&self) -> Timestamp {
-        self.couriers.0.clock.now()
+    fn now(&self) -> MonotonicInstant {
+        self.couriers.0.clock.monotonic_now()
     }
 
     const fn reload(&mut self) {
@@ -226,16 +226,16 @@ impl Courier {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 for load in departing {
-                    self.lanes.back(load.delivery);
+                    self.lanes.back(load.delivery, load.not_before);
                 }
                 self.recipient.breaker().give_back(now);
                 return Err(error);
             }
         };
-        for Load { delivery, event } in departing {
-            let same = |event: &&Arc<Event>| event.sequence == delivery.sequence;
-            let event = event.or_else(|| events.iter().find(same).cloned());
-            let load = Load { delivery, event };
+        for mut load in departing {
+            let sequence = load.delivery.sequence;
+            let same = |event: &&Arc<Event>| event.sequence == sequence;
+            load.event = load.event.or_else(|| events.iter().find(same).cloned());
             flight::begin(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
         }
         if self.lanes.away() < flights_max {
@@ -301,13 +301,19 @@ impl Courier {
                 self.reload();
             }
             if delivery.is_open() && ours {
-                self.lanes.back(delivery);
+                self.put_back(delivery);
             } else if delivery.is_open() {
                 self.lanes.end(delivery.contact_id);
             }
         }
         self.recording = false;
         self.record(myself);
+    }
+
+    /// Lets a delivery wait for its next attempt.
+    fn put_back(&mut self, delivery: Delivery) {
+        let Load { delivery, not_before, .. } = Load::new(delivery, None, &self.couriers.0.clock.read());
+        self.lanes.back(delivery, not_before);
     }
 
     /// Goes on where runs of a hook have come to an end.
@@ -318,7 +324,7 @@ impl Courier {
                 self.reload();
             }
             if delivery.is_open() {
-                self.lanes.back(delivery);
+                self.put_back(delivery);
             } else {
                 self.lanes.end(delivery.contact_id);
             }
@@ -334,7 +340,7 @@ impl Courier {
     }
 
     /// Notes what is left to do, and leaves when that has been nothing for a while.
-    fn rest(&mut self, now: Timestamp, myself: &ActorRef<CourierMessage>) {
+    fn rest(&mut self, now: MonotonicInstant, myself: &ActorRef<CourierMessage>) {
         let head = self.desk.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
         let open = i64::try_from(self.lanes.open()).unwrap_or(i64::MAX);
@@ -359,7 +365,7 @@ impl Courier {
         }
     }
 
-    fn look_again_at(&mut self, at: Timestamp, myself: &ActorRef<CourierMessage>) {
+    fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<CourierMessage>) {
         if self.alarm.as_ref().is_some_and(|(set, _)| *set <= at) {
             return;
         }

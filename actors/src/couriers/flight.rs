@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use kabar_core::cause::cause;
+use kabar_core::clock::ClockReading;
 use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
 use kabar_core::domain::event::Event;
 use kabar_core::domain::kv::KvReads;
@@ -57,7 +58,7 @@ pub(super) fn begin(
     let shared = couriers.0.clone();
     let (account, subscriber) = (slot.account(), recipient.get());
     let kv = recipient.scribe().and_then(|scribe| scribe.seen()).unwrap_or_default();
-    let Load { delivery, event } = load;
+    let Load { delivery, event, .. } = load;
     couriers.0.tasks.spawn(async move {
         let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
         let receipt = if let Some(event) = event.clone() {
@@ -121,19 +122,19 @@ impl Settled {
 /// The delivery as the attempt leaves it; `None` when it does not count.
 pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: Ended) -> Option<Settled> {
     let Ended { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
-    let now = couriers.0.clock.now();
+    let ClockReading { wall: now, monotonic } = couriers.0.clock.read();
     let Some(receipt) = receipt else {
-        recipient.breaker().give_back(now);
+        recipient.breaker().give_back(monotonic);
         return None;
     };
     if asked {
         let failed = matches!(receipt.outcome, Outcome::Retry { .. });
         let mut breaker = recipient.breaker();
-        let turn = if failed { breaker.note_failure(now) } else { breaker.note_well(now) };
+        let turn = if failed { breaker.note_failure(monotonic) } else { breaker.note_well(monotonic) };
         drop(breaker);
         couriers.note_turn(recipient.id(), turn, now);
     } else {
-        recipient.breaker().give_back(now);
+        recipient.breaker().give_back(monotonic);
     }
     let attempt = Attempt {
         at,
@@ -175,9 +176,8 @@ pub(super) fn record(
                 Ok(recorded) => break recorded,
                 Err(error) => {
                     tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
-                    let again = couriers.0.clock.now().plus(STORE_RETRY);
                     tokio::select! {
-                        () = couriers.0.clock.wait_until(again) => {}
+                        () = couriers.0.clock.wait(STORE_RETRY) => {}
                         () = couriers.0.stopping.cancelled() => return,
                     }
                 }

@@ -2,11 +2,12 @@
 //!
 //! It decides nothing of its own: the laws are the domain's.
 
+use kabar_core::clock::ClockReading;
 use kabar_core::domain::breaker::Breaker;
 use kabar_core::domain::failure_rate::{FailureRate, Turn};
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::plugin::PluginState;
 use kabar_core::domain::subscriber::Subscriber;
-use kabar_core::domain::time::Timestamp;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -18,18 +19,21 @@ pub(super) enum Gate {
 }
 
 impl Gate {
-    pub(super) fn of(subscriber: &Subscriber, now: Timestamp) -> Self {
+    pub(super) fn of(subscriber: &Subscriber, now: &ClockReading) -> Self {
         match subscriber {
             Subscriber::Webhook(_) => Self::Webhook(Breaker::default()),
             Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
-                PluginState::Paused => FailureRate::paused(plugin.standing.since, now),
+                PluginState::Paused => {
+                    let paused_for = now.wall.since(plugin.standing.since).unwrap_or_default();
+                    FailureRate::paused(paused_for, now.monotonic)
+                }
                 PluginState::Active | PluginState::Disabled => FailureRate::default(),
             }),
         }
     }
 
     /// Learns of a change of the subscriber's row: what was paused may be well again by somebody's word.
-    pub(super) fn follow(&mut self, subscriber: &Subscriber, now: Timestamp) {
+    pub(super) fn follow(&mut self, subscriber: &Subscriber, now: &ClockReading) {
         if let (Self::Hook(rate), Subscriber::Hook(plugin)) = (&*self, subscriber) {
             let paused = plugin.standing.state == PluginState::Paused;
             if paused == rate.is_closed() {
@@ -45,35 +49,35 @@ impl Gate {
         }
     }
 
-    pub(super) fn until(&self) -> Option<Timestamp> {
+    pub(super) fn until(&self) -> Option<MonotonicInstant> {
         match self {
             Self::Webhook(breaker) => breaker.until(),
             Self::Hook(rate) => rate.until(),
         }
     }
 
-    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+    pub(super) fn take(&mut self, now: MonotonicInstant) -> bool {
         match self {
             Self::Webhook(breaker) => breaker.take(now),
             Self::Hook(rate) => rate.take(now),
         }
     }
 
-    pub(super) fn give_back(&mut self, now: Timestamp) {
+    pub(super) fn give_back(&mut self, now: MonotonicInstant) {
         match self {
             Self::Webhook(breaker) => breaker.give_back(now),
             Self::Hook(rate) => rate.give_back(now),
         }
     }
 
-    pub(super) fn note_well(&mut self, now: Timestamp) -> Turn {
+    pub(super) fn note_well(&mut self, now: MonotonicInstant) -> Turn {
         match self {
             Self::Webhook(breaker) => turned(breaker.note_well(), Turn::Recovered),
             Self::Hook(rate) => rate.note_well(now),
         }
     }
 
-    pub(super) fn note_failure(&mut self, now: Timestamp) -> Turn {
+    pub(super) fn note_failure(&mut self, now: MonotonicInstant) -> Turn {
         match self {
             Self::Webhook(breaker) => turned(breaker.note_failure(now), Turn::Paused),
             Self::Hook(rate) => rate.note_failure(now),

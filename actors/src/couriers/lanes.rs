@@ -6,16 +6,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use kabar_core::clock::ClockReading;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::ContactId;
 
 /// A delivery and, while it is at hand, its event.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     pub(super) delivery: Delivery,
+    /// When its next attempt may be made.
+    pub(super) not_before: MonotonicInstant,
     pub(super) event: Option<Arc<Event>>,
+}
+
+impl Load {
+    /// A delivery as its row says, at the moment of a reading of this process's clocks.
+    pub(super) fn new(delivery: Delivery, event: Option<Arc<Event>>, reading: &ClockReading) -> Self {
+        let wait = delivery.wait(reading.wall).unwrap_or_default();
+        Self { not_before: reading.monotonic.plus(wait), delivery, event }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -27,9 +38,9 @@ struct Lane {
 
 impl Lane {
     /// When it may move on; `None` while something of it is away, or nothing waits.
-    fn due(&self) -> Option<(Timestamp, i64)> {
+    fn due(&self) -> Option<(MonotonicInstant, i64)> {
         let (sequence, first) = self.waiting.first_key_value().filter(|_| self.away.is_none())?;
-        Some((first.delivery.next_attempt_at?, *sequence))
+        first.delivery.is_open().then_some((first.not_before, *sequence))
     }
 
     /// How many wait for a further attempt of the oldest.
@@ -44,7 +55,7 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     of: HashMap<ContactId, Lane>,
-    due: BTreeSet<(Timestamp, i64, ContactId)>,
+    due: BTreeSet<(MonotonicInstant, i64, ContactId)>,
     waiting: usize,
     held: usize,
     away: usize,
@@ -67,7 +78,7 @@ impl Lanes {
     }
 
     /// When the next one may go.
-    pub(super) fn next_at(&self) -> Option<Timestamp> {
+    pub(super) fn next_at(&self) -> Option<MonotonicInstant> {
         self.due.first().map(|(at, ..)| *at)
     }
 
@@ -99,15 +110,21 @@ impl Lanes {
             if lane.away == Some(sequence) {
                 return false;
             }
-            let before = lane.waiting.remove(&sequence).and_then(|before| before.event);
-            let event = load.event.or(before);
-            lane.waiting.insert(sequence, Load { delivery: load.delivery, event });
+            let Load { delivery, mut not_before, mut event } = load;
+            if let Some(before) = lane.waiting.remove(&sequence) {
+                event = event.or(before.event);
+                // The same wait is not measured anew.
+                if before.delivery == delivery {
+                    not_before = before.not_before;
+                }
+            }
+            lane.waiting.insert(sequence, Load { delivery, not_before, event });
             true
         })
     }
 
     /// Sends the next one on its way, if one is due.
-    pub(super) fn depart(&mut self, now: Timestamp) -> Option<Load> {
+    pub(super) fn depart(&mut self, now: MonotonicInstant) -> Option<Load> {
         let (_, sequence, contact) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
         self.change(contact, |lane| {
             lane.away = Some(sequence);
@@ -129,11 +146,11 @@ impl Lanes {
     }
 
     /// One that was away is to be tried again. What waits behind it need not be at hand until then.
-    pub(super) fn back(&mut self, delivery: Delivery) {
+    pub(super) fn back(&mut self, delivery: Delivery, not_before: MonotonicInstant) {
         self.change(delivery.contact_id, |lane| {
             lane.away = None;
             lane.waiting.values_mut().for_each(|behind| behind.event = None);
-            lane.waiting.insert(delivery.sequence, Load { delivery, event: None });
+            lane.waiting.insert(delivery.sequence, Load { delivery, not_before, event: None });
         });
     }
 

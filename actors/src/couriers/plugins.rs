@@ -182,7 +182,8 @@ impl Couriers {
         };
         self.0.store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
         let plugin = Arc::new(plugin);
-        self.publish(|next| next.put(Subscriber::Hook(plugin.clone()), now));
+        let reading = self.0.clock.read();
+        self.publish(|next| next.put(Subscriber::Hook(plugin.clone()), &reading));
         Ok(Ok(plugin))
     }
 
@@ -214,7 +215,8 @@ impl Couriers {
         row.updated_at = now.max(row.updated_at);
         self.0.store.update_plugin(before, &row).await.map_err(|error| unwritten(&error))?;
         let row = Arc::new(row);
-        self.publish(|next| next.put(Subscriber::Hook(row.clone()), now));
+        let reading = self.0.clock.read();
+        self.publish(|next| next.put(Subscriber::Hook(row.clone()), &reading));
         let id = SubscriberId::Hook(row.id);
         self.look_all(id);
         if row.runs() {

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use kabar_core::clock::ClockReading;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
-use kabar_core::domain::time::Timestamp;
 
 use super::gate::Gate;
 use super::scribe::Scribe;
@@ -20,7 +20,7 @@ pub(super) struct Recipient {
 }
 
 impl Recipient {
-    pub(super) fn new(row: Subscriber, now: Timestamp) -> Self {
+    pub(super) fn new(row: Subscriber, now: &ClockReading) -> Self {
         let scribe = match &row {
             Subscriber::Webhook(_) => None,
             Subscriber::Hook(plugin) => Some(Arc::new(Scribe::new(plugin.id))),
@@ -41,7 +41,7 @@ impl Recipient {
         self.row.load().id()
     }
 
-    pub(super) fn set(&self, row: Subscriber, now: Timestamp) {
+    pub(super) fn set(&self, row: Subscriber, now: &ClockReading) {
         self.breaker().follow(&row, now);
         self.row.store(Arc::new(row));
     }

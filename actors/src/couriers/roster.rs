@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use imbl::{HashMap, OrdMap};
 use kabar_core::cause::cause;
+use kabar_core::clock::ClockReading;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventTypes;
@@ -64,7 +65,7 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn of(subscriptions: Vec<Subscription>, plugins: Vec<Plugin>, now: Timestamp) -> Self {
+    pub(super) fn of(subscriptions: Vec<Subscription>, plugins: Vec<Plugin>, now: &ClockReading) -> Self {
         let mut roster = Self::default();
         for row in subscriptions {
             roster.put(Subscriber::Webhook(Arc::new(row)), now);
@@ -75,7 +76,7 @@ impl Roster {
         roster
     }
 
-    pub(super) fn put(&mut self, subscriber: Subscriber, now: Timestamp) {
+    pub(super) fn put(&mut self, subscriber: Subscriber, now: &ClockReading) {
         if let Some(recipient) = self.find(subscriber.id()) {
             recipient.set(subscriber, now);
         } else {
@@ -164,7 +165,7 @@ impl Couriers {
     }
 
     fn put(&self, next: &mut Roster, row: &Subscription) {
-        next.put(Subscriber::Webhook(Arc::new(row.clone())), self.0.clock.now());
+        next.put(Subscriber::Webhook(Arc::new(row.clone())), &self.0.clock.read());
     }
 
     /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
@@ -270,7 +271,7 @@ impl Couriers {
             older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
         }
         row.secrets.push(secret.clone());
-        row.updated_at = now;
+        row.updated_at = now.max(row.updated_at);
         let row = Arc::new(row);
         let answer = claim.as_ref().map(|claim| claim.record(&row, now));
         let written = self.0.store.insert_signing_secret(id, &secret, until, answer.as_ref()).await;
@@ -302,7 +303,7 @@ impl Couriers {
     pub(super) fn retire(&self, id: SubscriberId) {
         self.publish(|next| {
             if let Some(recipient) = next.drop(id) {
-                recipient.set(stopped(&recipient.get()), self.0.clock.now());
+                recipient.set(stopped(&recipient.get()), &self.0.clock.read());
             }
         });
         self.look_all(id);
@@ -320,10 +321,10 @@ impl Couriers {
         let (plugins, uninstalled) = self.0.store.plugin_changes(after).await?;
         ids.extend(plugins.iter().map(|row| SubscriberId::Hook(row.id)));
         if !plugins.is_empty() {
-            let now = self.0.clock.now();
+            let now = self.0.clock.read();
             self.publish(|next| {
                 for row in plugins {
-                    next.put(Subscriber::Hook(Arc::new(row)), now);
+                    next.put(Subscriber::Hook(Arc::new(row)), &now);
                 }
             });
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::kv::{Kv, KvChanges};
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{PluginId, ulid};
 use kabar_core::store::{RunBatch, RunRecord, StoreError};
 use ractor::ActorRef;
@@ -157,13 +158,18 @@ impl Scribe {
         for job in jobs {
             let Job { ended, slot, courier } = job;
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
+            // Perhaps to be made again, which is no attempt: at once.
+            let not_before = MonotonicInstant::START;
             let Some(settled) = flight::settle(couriers, recipient, ended) else {
                 // Not tried to the end, because the server stops.
                 tidings.of(&courier, |written| written.lost.push(before));
                 continue;
             };
             let record = settled.record(couriers.0.clock.now());
-            entries.push((Load { delivery: before, event }, Entry { record, settled, slot, courier }));
+            entries.push((
+                Load { delivery: before, not_before, event },
+                Entry { record, settled, slot, courier },
+            ));
         }
         let mut waiting = entries;
         let mut alone = false;
@@ -280,9 +286,8 @@ impl Scribe {
                 Ok(passed) => return Some(passed),
                 Err(error) => {
                     tracing::error!(plugin = %self.plugin, error = cause(&error), "runs not recorded");
-                    let again = couriers.0.clock.now().plus(STORE_RETRY);
                     tokio::select! {
-                        () = couriers.0.clock.wait_until(again) => {}
+                        () = couriers.0.clock.wait(STORE_RETRY) => {}
                         () = couriers.0.stopping.cancelled() => return None,
                     }
                 }

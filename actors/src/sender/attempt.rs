@@ -1,28 +1,30 @@
 //! One call to WhatsApp for one pending message, and the record of how calls ended.
 //!
 //! Invariant: only WhatsApp's own word that it did not take the message lets it be tried again at
-//! once; everything else waits for the echo, counted from the end of the call.
+//! once; everything else waits for the echo, counted from the end of the call. No call is made, or goes on, once the
+//! time to settle of its durable attempt is over: another owner may be sending the message then.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use kabar_core::cause::cause;
+use kabar_core::clock::Clock;
 use kabar_core::domain::command::Command;
 use kabar_core::domain::message::{Message, MessageError, SendOutcome};
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
-use kabar_core::meta::errors::{Class, class_of};
-use kabar_core::meta::graph::GraphOutcome;
+use kabar_core::meta::errors::{Class, class_of, message_error};
+use kabar_core::meta::graph::{GraphOutcome, TOTAL_TIMEOUT};
 use rand::RngExt as _;
 use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, backoff};
 use crate::accounts::{Accounts, Ground, Unavailable};
 use crate::slot::AccountSlot;
 
-/// Calls for one message before it is given up: with the backoff below, about 17 minutes.
-const ATTEMPTS_MAX: u32 = 10;
-/// The longest pause between two calls.
-const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// What WhatsApp found too fast is tried again after this time; how fast then, the pace says.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 /// How long calls under way may still be answered once the server stops.
@@ -41,25 +43,46 @@ pub(super) struct TooFast {
 pub(crate) struct Ended {
     pub(super) conversation: ConversationId,
     pub(super) id: MessageId,
-    pub(super) begun_at: Timestamp,
-    /// `None` when the server stops: the restarted one waits for the echo.
+    pub(super) begun_at: MonotonicInstant,
+    /// `None` when there is nothing to record: the call was not made, or the server stops. The message waits
+    /// until it has settled.
     pub(super) outcome: Option<SendOutcome>,
     pub(super) too_fast: Option<TooFast>,
     /// Shutdown waits until the outcome is recorded.
     _unrecorded: TaskTrackerToken,
 }
 
-/// Calls, and says what is to be recorded.
-pub(super) async fn make(accounts: &Accounts, slot: &Arc<AccountSlot>, message: &Message) -> Ended {
+/// Calls, and says what is to be recorded. `settles_at` is when the durable attempt has settled.
+pub(super) async fn make(
+    accounts: &Accounts,
+    slot: &Arc<AccountSlot>,
+    message: &Message,
+    settles_at: MonotonicInstant,
+) -> Ended {
     let ground = accounts.ground();
     let account = slot.account();
-    let begun_at = ground.clock.now();
+    let begun_at = ground.clock.monotonic_now();
+    let ended = |outcome, too_fast| Ended {
+        conversation: message.conversation_id,
+        id: message.id,
+        begun_at,
+        outcome,
+        too_fast,
+        _unrecorded: ground.tasks.token(),
+    };
+    if !leaves_time(begun_at, settles_at, ground.options.settle) {
+        ground.metrics.sends_skipped.inc();
+        tracing::warn!(message = %message.id, "call not made: its attempt was begun too long ago");
+        return ended(None, None);
+    }
     let hurried = async {
         ground.stopping.cancelled().await;
         tokio::time::sleep(LAST_ANSWERS).await;
     };
     let called = tokio::select! {
-        called = ground.graph.send(&account, message) => Some(called),
+        called = before(&ground.clock, settles_at, ground.graph.send(&account, message)) => {
+            Some(called.unwrap_or_else(broken_off))
+        }
         () = hurried => None,
     };
     let too_fast = match &called {
@@ -69,13 +92,32 @@ pub(super) async fn make(accounts: &Accounts, slot: &Arc<AccountSlot>, message: 
         Some(GraphOutcome::Accepted { .. } | GraphOutcome::Refused(_) | GraphOutcome::Unknown { .. })
         | None => None,
     };
-    Ended {
-        conversation: message.conversation_id,
-        id: message.id,
-        begun_at,
-        outcome: called.map(|called| outcome_of(ground, message, called)),
-        too_fast,
-        _unrecorded: ground.tasks.token(),
+    ended(called.map(|called| outcome_of(ground, message, called)), too_fast)
+}
+
+/// Whether a call that begins at `now` has ended, by its own time limit, when its attempt has settled. Where the
+/// time to settle is short the call gets half of it at least.
+fn leaves_time(now: MonotonicInstant, settles_at: MonotonicInstant, settle: Duration) -> bool {
+    settles_at.since(now).is_some_and(|left| left >= TOTAL_TIMEOUT.min(settle / 2))
+}
+
+/// Works on a call until `end`. The clock is looked at before each step of the call, so that a process that was
+/// stopped while it connected does not go on with the request afterwards.
+async fn before<T>(clock: &Clock, end: MonotonicInstant, call: impl Future<Output = T>) -> Option<T> {
+    let (mut call, mut ended) = (pin!(call), pin!(clock.wait_until(end)));
+    poll_fn(|context| {
+        if clock.monotonic_now() >= end || ended.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        call.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// The outcome of a call that was given up: parts of it may have left.
+fn broken_off() -> GraphOutcome {
+    GraphOutcome::Unknown {
+        error: message_error(None, "the call to WhatsApp was not answered while it counted"),
     }
 }
 
@@ -109,28 +151,21 @@ fn retry(ground: &Ground, message: &Message, error: MessageError, asked: Option<
     let class = class_of(&error);
     let pause = match class {
         Class::AccountRate => THROTTLED_PAUSE,
-        // "4^X seconds" (Meta, "Pair rate limits").
-        Class::PairRate => backoff(4, message.attempts),
+        Class::PairRate => backoff(PAIR_RATE_BASE, message.attempts),
         Class::Transient | Class::TokenRefused | Class::Permanent => backoff(2, message.attempts),
     };
-    let jittered = pause.mul_f64(rand::rng().random_range(0.8..1.2));
-    let at = ground.clock.now().plus(jittered.max(asked.unwrap_or_default()));
+    let jittered = pause.mul_f64(rand::rng().random_range(0.8..JITTER_MAX));
+    let wait = jittered.max(asked.unwrap_or_default());
     if class == Class::AccountRate {
         ground.metrics.sends_throttled.inc();
-        return SendOutcome::Throttled { at };
+        return SendOutcome::Throttled { wait };
     }
     if message.attempts >= ATTEMPTS_MAX {
         ground.metrics.sends_refused.inc();
         return SendOutcome::Refused(error);
     }
     ground.metrics.sends_retried.inc();
-    SendOutcome::Retry { at }
-}
-
-/// 1 s after the first attempt, and so many times as long after each further one.
-fn backoff(times: u64, attempts: u32) -> Duration {
-    let pause = times.saturating_pow(attempts.saturating_sub(1));
-    Duration::from_secs(pause).min(BACKOFF_MAX)
+    SendOutcome::Retry { wait }
 }
 
 /// Records until it is durable or the server stops.
@@ -156,9 +191,8 @@ pub(super) async fn record(
                 | Unavailable::Refused
                 | Unavailable::Expired { .. },
             ) => {
-                let again = ground.clock.now().plus(STORE_RETRY);
                 tokio::select! {
-                    () = ground.clock.wait_until(again) => {}
+                    () = ground.clock.wait(STORE_RETRY) => {}
                     () = ground.stopping.cancelled() => return,
                 }
             }
@@ -168,15 +202,67 @@ pub(super) async fn record(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use kabar_core::domain::command::Reply;
+    use kabar_core::domain::message::{MessageKind, Outgoing};
+    use kabar_core::domain::phone::Phone;
+    use kabar_core::domain::time::Timestamp;
+
     use super::*;
+    use crate::accounts::AccountsOptions;
+    use crate::accounts::tests::fixture::Ground;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn pauses_grow_to_their_bound() {
-        let seconds = |times, attempts| backoff(times, attempts).as_secs();
-        assert_eq!(
-            [0, 1, 2, 3, 9, 10, 1000].map(|attempts| seconds(2, attempts)),
-            [1, 1, 2, 4, 256, 300, 300]
-        );
-        assert_eq!([1, 2, 3, 5, 6].map(|attempts| seconds(4, attempts)), [1, 4, 16, 256, 300]);
+    fn a_call_is_made_only_if_it_ends_before_its_attempt_has_settled() {
+        let begun = MonotonicInstant::from_millis(1_000_000);
+        for (settle, latest) in [(60, 30), (3_600, 3_570), (20, 10), (1, 0)] {
+            let (settle, latest) = (settle * SECOND, latest * SECOND);
+            let leaves = |now| leaves_time(now, begun.plus(settle), settle);
+            assert!(leaves(begun) && leaves(begun.plus(latest)), "{settle:?}");
+            assert!(!leaves(begun.plus(latest + SECOND)) && !leaves(begun.plus(2 * settle)), "{settle:?}");
+        }
+    }
+
+    /// As a process that was stopped between the durable attempt and its call.
+    #[tokio::test]
+    async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
+        let ground = Ground::open(AccountsOptions::default()).await;
+        let settle = AccountsOptions::default().settle;
+        let Reply::Message(message) = ground.run(Command::Send(template())).await else { unreachable!() };
+        let settles_at = ground.clock.monotonic_now().plus(settle);
+        let made = make(&ground.accounts, &ground.slot, &message, settles_at).await;
+        assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
+        ground.clock.advance(settle.mul_f64(0.8));
+        let skipped = make(&ground.accounts, &ground.slot, &message, settles_at).await;
+        assert!(skipped.outcome.is_none() && ground.says("kabar_sends_skipped_total 1"));
+    }
+
+    fn template() -> Outgoing {
+        Outgoing {
+            to: Phone::parse("+628120000001").unwrap(),
+            kind: MessageKind::Template,
+            content: "hello".into(),
+            payload: "{}".into(),
+            context: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_no_step_after_its_end() {
+        let clock = Clock::manual(Timestamp::from_seconds(1_000_000));
+        let end = clock.monotonic_now().plus(SECOND);
+        assert_eq!(before(&clock, end, async { 1 }).await, Some(1));
+        let steps = AtomicU32::new(0);
+        let call = async {
+            steps.fetch_add(1, Ordering::Relaxed);
+            // As a process that is stopped while it connects, and goes on when everything is over.
+            clock.advance(2 * SECOND);
+            tokio::task::yield_now().await;
+            steps.fetch_add(1, Ordering::Relaxed);
+        };
+        assert_eq!((before(&clock, end, call).await, steps.load(Ordering::Relaxed)), (None, 1));
     }
 }

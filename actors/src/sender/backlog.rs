@@ -7,37 +7,20 @@
 //! store later. It does no I/O: it says what must be read.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
 
 use kabar_core::domain::message::Waiting;
-use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
+
+use super::schedule::SendSchedule;
 
 /// What a commit did to an outbound message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
-    /// When it may be sent; `None` when it does not wait any more.
-    pub(crate) not_before: Option<Timestamp>,
-}
-
-/// When a message that may have been sent before the account was loaded, by an earlier owner or before
-/// an outage, is tried again at the earliest: its echo, which may have found nobody at home, gets the
-/// same time as any other.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settling {
-    pub(super) taken_up_at: Timestamp,
-    pub(super) settle: Duration,
-}
-
-impl Settling {
-    fn not_before(self, waiting: &Waiting) -> Timestamp {
-        if waiting.attempts == 0 {
-            return waiting.next_attempt_at;
-        }
-        waiting.next_attempt_at.max(self.taken_up_at.plus(self.settle))
-    }
+    /// Where it stands in the queue; `None` when it does not wait any more.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +35,10 @@ enum Standing {
 
 #[derive(Debug)]
 struct Head {
-    id: MessageId,
+    /// As memory saw it last.
+    waiting: Waiting,
     standing: Standing,
-    not_before: Timestamp,
+    not_before: MonotonicInstant,
     /// Does not wait any more, though its call is still under way.
     over: bool,
     /// There may be later messages of the conversation in the store.
@@ -66,7 +50,7 @@ struct Head {
 pub(super) struct Backlog {
     heads: HashMap<ConversationId, Head>,
     ready: VecDeque<ConversationId>,
-    later: BTreeSet<(Timestamp, ConversationId)>,
+    later: BTreeSet<(MonotonicInstant, ConversationId)>,
     /// Conversations whose next message must be read from the store.
     unread: BTreeSet<ConversationId>,
     away: usize,
@@ -110,37 +94,46 @@ impl Backlog {
     }
 
     /// When the next message that waits for its time may go.
-    pub(super) fn next_at(&self) -> Option<Timestamp> {
+    pub(super) fn next_at(&self) -> Option<MonotonicInstant> {
         self.later.first().map(|(at, _)| *at)
     }
 
     /// Follows a commit.
-    pub(super) fn follow(&mut self, moved: Move, now: Timestamp) {
-        let Move { conversation, message, not_before } = moved;
+    pub(super) fn follow(&mut self, moved: Move, schedule: &SendSchedule) {
+        let Move { conversation, message, waiting } = moved;
+        let placed = waiting.map(|waiting| (waiting, schedule.after_commit(&waiting)));
+        let now = schedule.reading.monotonic;
         match self.heads.get_mut(&conversation) {
-            Some(head) if head.id == message => self.move_head(conversation, not_before, now),
-            Some(head) => head.more |= message > head.id && not_before.is_some(),
+            Some(head) if head.waiting.id == message => self.move_head(conversation, placed, now),
+            Some(head) => head.more |= message > head.waiting.id && waiting.is_some(),
             // What is next of it is about to be read, and this message with it.
             None if self.unread.contains(&conversation) || self.truncated => {}
             None => {
-                if let Some(at) = not_before {
-                    self.insert(conversation, message, at, false, now);
+                if let Some((waiting, at)) = placed {
+                    self.insert(waiting, at, false, now);
                 }
             }
         }
     }
 
-    fn move_head(&mut self, conversation: ConversationId, not_before: Option<Timestamp>, now: Timestamp) {
+    fn move_head(
+        &mut self,
+        conversation: ConversationId,
+        placed: Option<(Waiting, MonotonicInstant)>,
+        now: MonotonicInstant,
+    ) {
         let Some(head) = self.heads.get_mut(&conversation) else { return };
-        head.over = not_before.is_none();
-        let (standing, id, more) = (head.standing, head.id, head.more);
+        head.over = placed.is_none();
+        let (standing, more) = (head.standing, head.more);
         if standing == Standing::Away {
-            head.not_before = not_before.unwrap_or(head.not_before);
+            if let Some((waiting, at)) = placed {
+                (head.waiting, head.not_before) = (waiting, at);
+            }
             return;
         }
         self.take_out(conversation);
-        match not_before {
-            Some(at) => self.insert(conversation, id, at, more, now),
+        match placed {
+            Some((waiting, at)) => self.insert(waiting, at, more, now),
             None if more => {
                 self.unread.insert(conversation);
             }
@@ -148,25 +141,19 @@ impl Backlog {
         }
     }
 
-    fn insert(
-        &mut self,
-        conversation: ConversationId,
-        id: MessageId,
-        at: Timestamp,
-        more: bool,
-        now: Timestamp,
-    ) {
+    fn insert(&mut self, waiting: Waiting, at: MonotonicInstant, more: bool, now: MonotonicInstant) {
         if self.len() >= self.room {
             self.truncated = true;
             return;
         }
+        let conversation = waiting.conversation_id;
         let standing = if at > now { Standing::Later } else { Standing::Ready };
         if standing == Standing::Ready {
             self.ready.push_back(conversation);
         } else {
             self.later.insert((at, conversation));
         }
-        let head = Head { id, standing, not_before: at, over: false, more };
+        let head = Head { waiting, standing, not_before: at, over: false, more };
         self.heads.insert(conversation, head);
     }
 
@@ -183,7 +170,7 @@ impl Backlog {
     }
 
     /// Lets those whose time has come stand in line.
-    pub(super) fn wake(&mut self, now: Timestamp) {
+    pub(super) fn wake(&mut self, now: MonotonicInstant) {
         while let Some((at, conversation)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, conversation));
             if let Some(head) = self.heads.get_mut(&conversation) {
@@ -194,7 +181,7 @@ impl Backlog {
     }
 
     /// The messages of the next so many turns. Each is away until [`Backlog::back`].
-    pub(super) fn depart(&mut self, turns: usize) -> Vec<(ConversationId, MessageId)> {
+    pub(super) fn depart(&mut self, turns: usize) -> Vec<Waiting> {
         let mut departed = Vec::new();
         while departed.len() < turns
             && let Some(conversation) = self.ready.pop_front()
@@ -202,22 +189,22 @@ impl Backlog {
             if let Some(head) = self.heads.get_mut(&conversation) {
                 head.standing = Standing::Away;
                 self.away += 1;
-                departed.push((conversation, head.id));
+                departed.push(head.waiting);
             }
         }
         departed
     }
 
     /// A message's call has ended and is recorded: it is over, or waits again.
-    pub(super) fn back(&mut self, conversation: ConversationId, now: Timestamp) {
+    pub(super) fn back(&mut self, conversation: ConversationId, now: MonotonicInstant) {
         let Some(head) = self.heads.get(&conversation) else { return };
         if head.standing != Standing::Away {
             return;
         }
-        let (id, at, over, more) = (head.id, head.not_before, head.over, head.more);
+        let (waiting, at, over, more) = (head.waiting, head.not_before, head.over, head.more);
         self.take_out(conversation);
         if !over {
-            self.insert(conversation, id, at, more, now);
+            self.insert(waiting, at, more, now);
         } else if more {
             self.unread.insert(conversation);
         }
@@ -240,37 +227,41 @@ impl Backlog {
     }
 
     /// What was read of these conversations; of one that is missing nothing waits.
-    pub(super) fn learn(
-        &mut self,
-        asked: &[ConversationId],
-        read: &[Waiting],
-        settling: Settling,
-        now: Timestamp,
-    ) {
+    pub(super) fn learn(&mut self, asked: &[ConversationId], read: &[Waiting], schedule: &SendSchedule) {
         for conversation in asked {
             self.unread.remove(conversation);
         }
         for waiting in read {
-            let at = settling.not_before(waiting);
-            self.insert(waiting.conversation_id, waiting.id, at, true, now);
+            self.insert(*waiting, schedule.after_load(waiting), true, schedule.reading.monotonic);
         }
     }
 
-    /// The store's whole queue, or as much of it as was read; what is away stays away.
-    pub(super) fn reload(&mut self, read: &[Waiting], truncated: bool, settling: Settling, now: Timestamp) {
-        self.heads.retain(|_, head| {
-            head.more = true;
-            head.standing == Standing::Away
-        });
+    /// The store's whole queue, or as much of it as was read; what is away stays away. A message that memory has
+    /// seen in the same place keeps its instant: its wait is not measured anew.
+    pub(super) fn reload(&mut self, read: &[Waiting], truncated: bool, schedule: &SendSchedule) {
+        let before = std::mem::take(&mut self.heads);
         self.ready.clear();
         self.later.clear();
         self.unread.clear();
         self.truncated = truncated;
+        let (away, stood): (HashMap<_, _>, HashMap<_, _>) =
+            before.into_iter().partition(|(_, head)| head.standing == Standing::Away);
+        self.heads = away;
+        self.heads.values_mut().for_each(|head| head.more = true);
+        let floor = schedule.loaded_at.plus(schedule.settle);
         for waiting in read {
-            if !self.heads.contains_key(&waiting.conversation_id) {
-                let at = settling.not_before(waiting);
-                self.insert(waiting.conversation_id, waiting.id, at, true, now);
+            let conversation = &waiting.conversation_id;
+            if self.heads.contains_key(conversation) {
+                continue;
             }
+            let known = stood.get(conversation).filter(|head| head.waiting == *waiting);
+            let at = known.map_or_else(
+                || schedule.after_load(waiting),
+                |head| {
+                    if waiting.attempts == 0 { head.not_before } else { head.not_before.max(floor) }
+                },
+            );
+            self.insert(*waiting, at, true, schedule.reading.monotonic);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::time::Timestamp;
+use super::monotonic::MonotonicInstant;
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 10;
@@ -38,7 +38,7 @@ pub struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 struct Shut {
-    until: Timestamp,
+    until: MonotonicInstant,
     pause: Duration,
     probing: bool,
 }
@@ -62,12 +62,12 @@ impl Breaker {
 
     /// When to ask again; `None` while it is closed.
     #[must_use]
-    pub fn until(&self) -> Option<Timestamp> {
+    pub fn until(&self) -> Option<MonotonicInstant> {
         self.shut.map(|shut| shut.until)
     }
 
     /// Lets one attempt go, or not.
-    pub fn take(&mut self, now: Timestamp) -> bool {
+    pub fn take(&mut self, now: MonotonicInstant) -> bool {
         let Some(shut) = &mut self.shut else { return true };
         if now < shut.until {
             return false;
@@ -78,7 +78,7 @@ impl Breaker {
     }
 
     /// An attempt was not made after all.
-    pub fn give_back(&mut self, now: Timestamp) {
+    pub fn give_back(&mut self, now: MonotonicInstant) {
         if let Some(shut) = &mut self.shut
             && shut.probing
         {
@@ -94,7 +94,7 @@ impl Breaker {
     }
 
     /// The subscriber could not take it; `true` when that opens the breaker.
-    pub fn note_failure(&mut self, now: Timestamp) -> bool {
+    pub fn note_failure(&mut self, now: MonotonicInstant) -> bool {
         self.failures = self.failures.saturating_add(1);
         match &mut self.shut {
             Some(shut) if shut.probing => {
@@ -119,11 +119,11 @@ mod tests {
 
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_seconds(seconds)
+    fn at(seconds: u64) -> MonotonicInstant {
+        MonotonicInstant::from_millis(seconds * 1000)
     }
 
-    fn opened(now: i64) -> Breaker {
+    fn opened(now: u64) -> Breaker {
         let mut breaker = Breaker::default();
         for n in 1..=FAILURES {
             assert!(breaker.take(at(now)));
@@ -159,7 +159,7 @@ mod tests {
     proptest! {
         /// However it is used, while it is open fewer than two attempts go in any five seconds.
         #[test]
-        fn what_is_down_is_not_hammered(steps in proptest::collection::vec(0_i64..4, 1..200)) {
+        fn what_is_down_is_not_hammered(steps in proptest::collection::vec(0_u64..4, 1..200)) {
             let (mut breaker, mut now, mut last) = (opened(0), 0, 0);
             for step in steps {
                 now += step;

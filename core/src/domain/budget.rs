@@ -4,7 +4,12 @@
 //! units, so that one millisecond adds exactly `C` units, and nothing is ever rounded but what a
 //! client reads off the headers.
 
+use std::time::Duration;
+
 use super::time::Timestamp;
+
+/// A last refill that lies further in the future than this is of a clock that was set back since.
+const STEP_MIN: Duration = Duration::from_mins(1);
 
 /// Units of one token.
 pub(crate) const UNITS_PER_TOKEN: u64 = 60_000;
@@ -79,8 +84,12 @@ impl Bucket {
         (u64::from(self.capacity) * UNITS_PER_TOKEN).saturating_sub(self.reserved)
     }
 
-    /// Adds what time has earned. A changed capacity is adopted on the way.
+    /// Adds what time has earned. A changed capacity is adopted on the way. When the clock was set back, what is
+    /// in the bucket stays, and earning goes on from `now`.
     pub(crate) fn refill(&mut self, capacity: u32, now: Timestamp) {
+        if self.at.since(now) > Some(STEP_MIN) {
+            self.at = now;
+        }
         let passed_ms = now.since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
         // Time earned under the old capacity is paid at the old rate, the new ceiling then applies.
         self.units = self.units.saturating_add(passed_ms.saturating_mul(u64::from(self.capacity)));
@@ -124,7 +133,6 @@ impl Bucket {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     proptest! {
         /// Over any stretch of time the bucket lets through at most its capacity plus what that
@@ -164,6 +172,19 @@ mod tests {
             bucket.give_back();
             prop_assert_eq!(bucket, Bucket::full(capacity, now));
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_no_refill() {
+        let now = Timestamp::from_seconds(1_000_000);
+        let mut bucket = Bucket::full(60, now);
+        for _ in 0..60 {
+            bucket.take(60, now);
+        }
+        let earlier = now.minus(Duration::from_hours(1));
+        let refused = bucket.take(60, earlier);
+        assert_eq!((refused.retry_after_s, refused.reset_at_s), (Some(1), earlier.millis() / 1000 + 60));
+        assert_eq!(bucket.take(60, earlier.plus(Duration::from_secs(1))).retry_after_s, None);
     }
 
     #[test]

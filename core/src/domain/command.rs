@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::account::{Account, AccountPatch};
 use super::contact::{Contact, ContactPatch, NewContact};
 use super::conversation::{Conversation, ConversationStatus};
+use super::due_time::DueTime;
 use super::effect::{EffectId, EffectRefusal};
-use super::message::{Inbound, Message, Outgoing, SendOutcome};
+use super::message::{Inbound, Message, Outgoing, SendOutcome, Waiting};
+use super::monotonic::MonotonicInstant;
 use super::organisation::User;
-use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One thing that an account is asked to do.
@@ -34,17 +35,18 @@ pub enum Command {
         /// How.
         patch: ContactPatch,
     },
-    /// Record, before the calls are made, that these messages are about to be sent: those that wait
-    /// and are due. Until `settle_by` nobody sends them again, unless their call is recorded to have
-    /// ended.
+    /// Record, before the calls are made, that these messages are about to be sent: those that still wait
+    /// as the sender saw them. Until `settle_by` nobody sends them again, unless their call is recorded to
+    /// have ended.
     BeginSends {
-        /// Pending messages.
-        ids: Vec<MessageId>,
+        /// Pending messages that are due, as the sender saw them. It alone knows what is due: that is
+        /// measured in its process's time.
+        seen: Vec<Waiting>,
         /// How long an unknown outcome may wait for WhatsApp's echo.
-        settle_by: Timestamp,
+        settle_by: DueTime,
         /// Which loading of the account the sender's picture rests on: after a later one what it saw
         /// as due may have to settle anew.
-        loaded_at: Timestamp,
+        loaded_at: MonotonicInstant,
     },
     /// Record how calls to WhatsApp ended, each for one message.
     RecordSends(Vec<(MessageId, SendOutcome)>),

@@ -52,7 +52,7 @@ fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, DecideError>
         Command::PatchConversation(patch) => conversations::patch(draft, patch)?,
         Command::CreateContact(contact) => contacts::create(draft, contact)?,
         Command::PatchContact { id, patch } => contacts::patch(draft, *id, patch)?,
-        Command::BeginSends { ids, settle_by, .. } => statuses::begin_sends(draft, ids, *settle_by)?,
+        Command::BeginSends { seen, settle_by, .. } => statuses::begin_sends(draft, seen, *settle_by)?,
         Command::RecordSends(ended) => {
             for_each(draft, ended, |draft, (id, outcome)| statuses::record_send(draft, *id, outcome))?;
             Reply::Recorded

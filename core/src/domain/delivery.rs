@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::due_time::DueTime;
 use super::event::EventType;
 use super::subscriber::SubscriberId;
 use super::time::Timestamp;
@@ -91,8 +92,8 @@ pub struct Delivery {
     pub attempt_count: u32,
     /// Attempts since it was made or last replayed: how far down the ladder it is.
     pub tries: u32,
-    /// Not before; `None` when there is no further one.
-    pub next_attempt_at: Option<Timestamp>,
+    /// Not before; `None` when there is no further one. Written together with `updated_at`.
+    pub next_attempt_at: Option<DueTime>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it changed last.
@@ -180,12 +181,22 @@ impl Delivery {
         self.next_attempt_at.is_some()
     }
 
+    /// How long a process whose wall time is `now` has to wait before the next attempt; `None` when there is
+    /// none. Never longer than the pause that was decided when the row was last written, because both instants
+    /// of the row are of one clock.
+    #[must_use]
+    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
+        let due = self.next_attempt_at?;
+        let pause = due.to_row().since(self.updated_at).unwrap_or_default();
+        Some(due.wait(now, pause))
+    }
+
     /// Begins the ladder afresh at `now`.
-    pub const fn reopen(&mut self, now: Timestamp) {
+    pub fn reopen(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Pending;
         self.tries = 0;
-        self.next_attempt_at = Some(now);
-        self.updated_at = now;
+        self.updated_at = now.max(self.updated_at);
+        self.next_attempt_at = Some(DueTime::after(self.updated_at, Duration::ZERO));
     }
 
     /// Takes down how an attempt ended at `now`.
@@ -202,14 +213,15 @@ impl Delivery {
         self.attempts.drain(..forgotten);
         self.attempt_count = self.attempt_count.saturating_add(1);
         self.tries = self.tries.saturating_add(1);
-        self.updated_at = now;
+        // The wall clock may have been set back since.
+        self.updated_at = now.max(self.updated_at);
         (self.status, self.next_attempt_at) = match outcome {
             Outcome::Delivered => (DeliveryStatus::Delivered, None),
             Outcome::Rejected | Outcome::Gone => (DeliveryStatus::Dead, None),
             Outcome::Retry { after } => match ladder.pause(self.tries, chance) {
                 Some(pause) => {
                     let asked = after.unwrap_or_default().min(ASKED_MAX);
-                    (DeliveryStatus::Failed, Some(now.plus(pause.max(asked))))
+                    (DeliveryStatus::Failed, Some(DueTime::after(self.updated_at, pause.max(asked))))
                 }
                 None => (DeliveryStatus::Dead, None),
             },
@@ -241,7 +253,7 @@ mod tests {
             attempts: Vec::new(),
             attempt_count: 0,
             tries: 0,
-            next_attempt_at: Some(Timestamp::EPOCH),
+            next_attempt_at: Some(DueTime::AT_ONCE),
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         }
@@ -256,8 +268,8 @@ mod tests {
         let (mut one, mut now, mut pauses) = (delivery(), Timestamp::EPOCH, Vec::new());
         while one.is_open() {
             one.settle(attempt(now), Outcome::Retry { after: asked }, ladder, chance, now);
-            pauses.extend(one.next_attempt_at.map(|next| next.since(now).unwrap_or_default()));
-            now = one.next_attempt_at.unwrap_or(now);
+            pauses.extend(one.wait(now));
+            now = one.next_attempt_at.map_or(now, DueTime::to_row);
         }
         assert_eq!(one.status, DeliveryStatus::Dead);
         assert_eq!((one.tries, one.attempt_count), (ladder.attempts(), ladder.attempts()));
@@ -282,6 +294,21 @@ mod tests {
         assert!(pauses(Ladder::WEBHOOK, 0.5, Some(20 * SECOND)).contains(&(600 * SECOND)));
     }
 
+    #[test]
+    fn a_wait_is_never_longer_than_the_pause_that_was_decided() {
+        let (mut one, written_at) = (delivery(), Timestamp::from_seconds(1_000_000));
+        one.settle(attempt(written_at), Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, written_at);
+        assert_eq!(one.wait(written_at.plus(3 * SECOND)), Some(7 * SECOND));
+        assert_eq!(one.wait(written_at.plus(HOUR)), Some(Duration::ZERO));
+        assert_eq!(one.wait(written_at.minus(HOUR)), Some(10 * SECOND), "the clock was set back");
+        // Settled again by a clock that was set back: the row's instants stay in order.
+        let earlier = written_at.minus(HOUR);
+        one.settle(attempt(earlier), Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, earlier);
+        assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(30 * SECOND)));
+        one.reopen(earlier);
+        assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(Duration::ZERO)));
+    }
+
     proptest! {
         #[test]
         fn chance_moves_a_pause_by_a_fifth_at_most(tries in 1_u32..8, chance in 0.0_f64..=1.0) {
@@ -304,7 +331,7 @@ mod tests {
                 one.settle(attempt(now), outcome, Ladder::WEBHOOK, 0.5, now);
                 let open = matches!(one.status, DeliveryStatus::Pending | DeliveryStatus::Failed);
                 prop_assert_eq!(one.is_open(), open);
-                prop_assert!(one.next_attempt_at.is_none_or(|next| next > now));
+                prop_assert!(one.wait(now).is_none_or(|wait| !wait.is_zero()));
                 prop_assert!(one.attempts.len() == (n + 1).min(ATTEMPTS_KEPT));
                 prop_assert_eq!(one.attempts.last().unwrap().at, now);
                 if !open {

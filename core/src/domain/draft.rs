@@ -19,8 +19,10 @@ use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
 
 /// One commit in the making.
 pub struct Draft<'a> {
-    /// The instant of the commit.
+    /// The instant of the commit, by the account clock.
     pub now: Timestamp,
+    /// Wall time at the commit: compared with what WhatsApp's clock says, and the start of persisted waits.
+    pub wall_now: Timestamp,
     /// The account as the commands so far leave it.
     pub account: Arc<Account>,
     facts: Facts,
@@ -68,9 +70,17 @@ impl Changes {
 }
 
 impl<'a> Draft<'a> {
-    /// Begins a commit at this instant.
+    /// Begins a commit at this instant of the account clock. The wall clock is taken to show the same.
     pub fn new(account: Arc<Account>, facts: Facts, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
-        Self { now, account, facts, ids, changes: Changes::default(), missing: Needs::default() }
+        let (changes, missing) = (Changes::default(), Needs::default());
+        Self { now, wall_now: now, account, facts, ids, changes, missing }
+    }
+
+    /// Sets the wall time, which an account clock may be ahead of.
+    #[must_use]
+    pub const fn with_wall_time(mut self, wall_now: Timestamp) -> Self {
+        self.wall_now = wall_now;
+        self
     }
 
     /// What is known.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::time::Timestamp;
+use super::monotonic::MonotonicInstant;
 
 /// Over which the runs are counted.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -35,15 +35,17 @@ pub enum Turn {
 
 #[derive(Debug, Clone, Copy)]
 struct Slice {
-    begin: Timestamp,
+    begin: MonotonicInstant,
     runs: u32,
     failed: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Pause {
-    since: Timestamp,
-    until: Timestamp,
+    since: MonotonicInstant,
+    /// How long it had been paused at `since`, by its row.
+    before: Duration,
+    until: MonotonicInstant,
     probing: bool,
 }
 
@@ -55,11 +57,11 @@ pub struct FailureRate {
 }
 
 impl FailureRate {
-    /// Of a hook that has been paused since then; a restarted server goes on probing.
+    /// Of a hook that has been paused for this time; a restarted server goes on probing.
     #[must_use]
-    pub fn paused(since: Timestamp, now: Timestamp) -> Self {
-        let until = since.plus(PROBE_EVERY).max(now);
-        Self { slices: VecDeque::new(), pause: Some(Pause { since, until, probing: false }) }
+    pub fn paused(before: Duration, now: MonotonicInstant) -> Self {
+        let until = now.plus(PROBE_EVERY.saturating_sub(before));
+        Self { slices: VecDeque::new(), pause: Some(Pause { since: now, before, until, probing: false }) }
     }
 
     /// Whether everything may be tried.
@@ -70,12 +72,12 @@ impl FailureRate {
 
     /// When to ask again; `None` while everything may be tried.
     #[must_use]
-    pub fn until(&self) -> Option<Timestamp> {
+    pub fn until(&self) -> Option<MonotonicInstant> {
         self.pause.map(|pause| pause.until)
     }
 
     /// Lets one run go, or not.
-    pub fn take(&mut self, now: Timestamp) -> bool {
+    pub fn take(&mut self, now: MonotonicInstant) -> bool {
         let Some(pause) = &mut self.pause else { return true };
         if now < pause.until {
             return false;
@@ -87,7 +89,7 @@ impl FailureRate {
     }
 
     /// A run was not made after all.
-    pub fn give_back(&mut self, now: Timestamp) {
+    pub fn give_back(&mut self, now: MonotonicInstant) {
         if let Some(pause) = &mut self.pause
             && pause.probing
         {
@@ -97,7 +99,7 @@ impl FailureRate {
     }
 
     /// A run succeeded, or the hook answered that it will never take the event.
-    pub fn note_well(&mut self, now: Timestamp) -> Turn {
+    pub fn note_well(&mut self, now: MonotonicInstant) -> Turn {
         if self.pause.is_some_and(|pause| pause.probing) {
             *self = Self::default();
             return Turn::Recovered;
@@ -107,7 +109,7 @@ impl FailureRate {
     }
 
     /// A run failed.
-    pub fn note_failure(&mut self, now: Timestamp) -> Turn {
+    pub fn note_failure(&mut self, now: MonotonicInstant) -> Turn {
         let Some(pause) = &mut self.pause else {
             self.count(now, true);
             let (runs, failed) = self.slices.iter().fold((0_u32, 0_u32), |(runs, failed), one| {
@@ -117,7 +119,8 @@ impl FailureRate {
                 return Turn::None;
             }
             self.slices.clear();
-            self.pause = Some(Pause { since: now, until: now.plus(PROBE_EVERY), probing: false });
+            let until = now.plus(PROBE_EVERY);
+            self.pause = Some(Pause { since: now, before: Duration::ZERO, until, probing: false });
             return Turn::Paused;
         };
         if !pause.probing {
@@ -126,10 +129,11 @@ impl FailureRate {
         }
         pause.probing = false;
         pause.until = now.plus(PROBE_EVERY);
-        if pause.since.plus(PAUSED_MAX) <= now { Turn::GivenUp } else { Turn::None }
+        let paused_for = pause.before.saturating_add(now.since(pause.since).unwrap_or_default());
+        if paused_for >= PAUSED_MAX { Turn::GivenUp } else { Turn::None }
     }
 
-    fn count(&mut self, now: Timestamp, failed: bool) {
+    fn count(&mut self, now: MonotonicInstant, failed: bool) {
         if self.pause.is_some() {
             return;
         }
@@ -152,8 +156,8 @@ mod tests {
 
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_seconds(seconds)
+    fn at(seconds: u64) -> MonotonicInstant {
+        MonotonicInstant::from_millis(seconds * 1000)
     }
 
     fn paused() -> FailureRate {
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn after_a_day_it_is_given_up() {
-        let (mut rate, mut now, mut probes) = (FailureRate::paused(at(0), at(5)), 5, 0);
+        let (mut rate, mut now, mut probes) = (FailureRate::paused(Duration::from_secs(5), at(5)), 5, 0);
         let turn = loop {
             if rate.take(at(now)) {
                 probes += 1;
@@ -212,7 +216,7 @@ mod tests {
     proptest! {
         /// While it is paused fewer than two runs go in any minute.
         #[test]
-        fn what_is_paused_is_not_hammered(steps in proptest::collection::vec(0_i64..40, 1..200)) {
+        fn what_is_paused_is_not_hammered(steps in proptest::collection::vec(0_u64..40, 1..200)) {
             let (mut rate, mut now, mut last) = (paused(), 19, 19);
             for step in steps {
                 now += step;

@@ -114,7 +114,7 @@ impl Lease {
 
     fn arrive(&mut self, capacity: u32, now: Timestamp) {
         self.capacity = capacity;
-        self.used_at = self.used_at.max(now);
+        self.used_at = now;
     }
 
     /// Decides without the pool: lets pass what is held, refuses what was refused a moment ago. `None`:
@@ -127,9 +127,10 @@ impl Lease {
         self.bucket.refill(capacity, now);
         self.trim();
         if self.bucket.has_token() {
-            return (self.held > 0 && now < self.until).then(|| self.spend(capacity, now));
+            let is_held = self.held > 0 && is_before(now, self.until);
+            return is_held.then(|| self.spend(capacity, now));
         }
-        let fresh = self.visited_at.is_some_and(|at| now < at.plus(LOOK_AGAIN));
+        let fresh = self.visited_at.is_some_and(|at| is_before(now, at.plus(LOOK_AGAIN)));
         fresh.then(|| self.bucket.take(capacity, now))
     }
 
@@ -196,7 +197,7 @@ impl Lease {
     /// Whether there is something that nobody has drawn on for a while.
     #[must_use]
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        self.held > 0 && self.used_at.plus(IDLE) <= now
+        self.held > 0 && !is_before(now, self.used_at.plus(IDLE))
     }
 
     /// Whether there is something to give back.
@@ -271,6 +272,11 @@ impl Lease {
         self.visiting = false;
         self.alone = false;
     }
+}
+
+/// Whether `now` is before `end`. By more than any of the spans here it is of a clock that was set back.
+fn is_before(now: Timestamp, end: Timestamp) -> bool {
+    end.since(now).is_some_and(|left| left <= HELD * 2)
 }
 
 /// The most tokens of one lease of a budget.

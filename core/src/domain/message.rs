@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::due_time::DueTime;
 use super::phone::Phone;
 use super::status::{MessageStatus, StatusHistory};
 use super::time::Timestamp;
@@ -112,7 +113,7 @@ pub struct Message {
     /// Calls to WhatsApp begun for it so far.
     pub attempts: u32,
     /// Not to be sent before; `None` when it does not wait to be sent.
-    pub next_attempt_at: Option<Timestamp>,
+    pub next_attempt_at: Option<DueTime>,
     /// Account clock.
     pub created_at: Timestamp,
     /// Account clock.
@@ -129,7 +130,17 @@ pub struct Waiting {
     /// Calls begun for it so far.
     pub attempts: u32,
     /// Not to be sent before.
-    pub next_attempt_at: Timestamp,
+    pub next_attempt_at: DueTime,
+}
+
+impl Message {
+    /// Where it stands in the send queue; `None` when it is not in it.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        let next_attempt_at = self.next_attempt_at.filter(|_| self.status == MessageStatus::Pending)?;
+        let (id, conversation_id, attempts) = (self.id, self.conversation_id, self.attempts);
+        Some(Waiting { id, conversation_id, attempts, next_attempt_at })
+    }
 }
 
 /// A send, validated, as the account must make it.
@@ -167,10 +178,11 @@ pub enum SendOutcome {
     Refused(MessageError),
     /// Refused for good, because the account's token no longer opens it.
     TokenRefused(MessageError),
-    /// To be tried again at this instant, unless WhatsApp reports before that it has the message.
+    /// To be tried again after this time, counted from the commit that records this, unless WhatsApp reports
+    /// before that it has the message.
     Retry {
-        /// Not before.
-        at: Timestamp,
+        /// Not before it is over.
+        wait: Duration,
     },
     /// Perhaps taken: to be tried again when WhatsApp has not reported it for so long, counted from
     /// the commit that records this. A report that came while nothing could be written comes again.
@@ -178,11 +190,11 @@ pub enum SendOutcome {
         /// How long the report may take.
         settle: Duration,
     },
-    /// Not taken because the account sends too fast: to be tried again at this instant, and the
+    /// Not taken because the account sends too fast: to be tried again after this time, and the
     /// attempt does not count.
     Throttled {
-        /// Not before.
-        at: Timestamp,
+        /// Not before it is over.
+        wait: Duration,
     },
 }
 

@@ -123,7 +123,7 @@ impl Needs {
             Command::PatchContact { id, .. } => {
                 self.contacts.insert(*id);
             }
-            Command::BeginSends { ids, .. } => self.messages.extend(ids),
+            Command::BeginSends { seen, .. } => self.messages.extend(seen.iter().map(|one| one.id)),
             Command::RecordSends(ended) => {
                 for (id, outcome) in ended {
                     self.messages.insert(*id);

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::time::Timestamp;
+use super::monotonic::MonotonicInstant;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Portions of a second: a sender at its pace wakes so often and no more.
@@ -24,27 +24,27 @@ pub struct Leave {
     /// So many now.
     pub messages: u32,
     /// When to ask for the rest; `None` when there is no rest.
-    pub next_at: Option<Timestamp>,
+    pub next_at: Option<MonotonicInstant>,
 }
 
 /// What has left in the last second, and how far the account is slowed down.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
-    sent: VecDeque<(Timestamp, u32)>,
+    sent: VecDeque<(MonotonicInstant, u32)>,
     slowed: Option<Slowed>,
-    closed_until: Option<Timestamp>,
+    closed_until: Option<MonotonicInstant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slowed {
     to: u32,
-    at: Timestamp,
+    at: MonotonicInstant,
 }
 
 impl Pace {
     /// Messages a second that may leave now, of the `configured` ones; at least 1.
     #[must_use]
-    pub fn current(&self, configured: u32, now: Timestamp) -> u32 {
+    pub fn current(&self, configured: u32, now: MonotonicInstant) -> u32 {
         let configured = configured.max(1);
         let Some(Slowed { to, at }) = self.slowed else { return configured };
         let steps = now.since(at).map_or(0, |quiet| quiet.as_millis() / STEP_TIME.as_millis());
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// Lets up to `wanted` messages leave.
-    pub fn take(&mut self, wanted: u32, configured: u32, now: Timestamp) -> Leave {
+    pub fn take(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> Leave {
         if wanted == 0 {
             return Leave { messages: 0, next_at: None };
         }
@@ -86,9 +86,9 @@ impl Pace {
     pub fn slow_down(
         &mut self,
         configured: u32,
-        begun_at: Timestamp,
+        begun_at: MonotonicInstant,
         pause: Option<Duration>,
-        now: Timestamp,
+        now: MonotonicInstant,
     ) -> bool {
         self.closed_until = self.closed_until.max(pause.map(|pause| now.plus(pause)));
         if self.slowed.is_some_and(|slowed| begun_at <= slowed.at) {
@@ -100,7 +100,7 @@ impl Pace {
     }
 
     /// When so many messages more will make at most `most` within `time`.
-    fn room_at(&self, time: Duration, most: u32, messages: u32, now: Timestamp) -> Timestamp {
+    fn room_at(&self, time: Duration, most: u32, messages: u32, now: MonotonicInstant) -> MonotonicInstant {
         let mut within: u32 = messages;
         // Latest first: the one that makes it too many is the one that must be over.
         for (at, sent) in self.sent.iter().rev() {
@@ -119,12 +119,12 @@ mod tests {
 
     use super::*;
 
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_millis(ms)
+    fn at(ms: u64) -> MonotonicInstant {
+        MonotonicInstant::from_millis(ms)
     }
 
     /// What leaves when somebody wants so many, again after each of these pauses.
-    fn walk(pace: &mut Pace, configured: u32, asks: &[(i64, u32)]) -> Vec<(i64, u32)> {
+    fn walk(pace: &mut Pace, configured: u32, asks: &[(u64, u32)]) -> Vec<(u64, u32)> {
         let mut now = 1_000_000;
         let mut left = Vec::new();
         for (pause, wanted) in asks {
@@ -134,8 +134,8 @@ mod tests {
         left
     }
 
-    fn most_within(left: &[(i64, u32)], ms: i64) -> u32 {
-        let from = |start: i64| {
+    fn most_within(left: &[(u64, u32)], ms: u64) -> u32 {
+        let from = |start: u64| {
             let inside = left.iter().filter(move |(at, _)| (start..start + ms).contains(at));
             inside.map(|(_, messages)| messages).sum()
         };
@@ -146,7 +146,7 @@ mod tests {
         #[test]
         fn no_second_holds_more_than_the_pace_and_no_portion_more_than_its_share(
             configured in 1_u32..=1000,
-            asks in proptest::collection::vec((0_i64..120, 0_u32..200), 1..120),
+            asks in proptest::collection::vec((0_u64..120, 0_u32..200), 1..120),
         ) {
             let left = walk(&mut Pace::default(), configured, &asks);
             prop_assert!(most_within(&left, 1000) <= configured);
@@ -171,7 +171,7 @@ mod tests {
         #[test]
         fn the_pace_stays_within_its_bounds_and_comes_back(
             configured in 1_u32..=1000,
-            refusals in proptest::collection::vec((0_i64..3_000, 0_i64..3_000), 1..30),
+            refusals in proptest::collection::vec((0_u64..3_000, 0_u64..3_000), 1..30),
         ) {
             let (mut pace, mut now) = (Pace::default(), 10_000);
             for (pause, took) in refusals {

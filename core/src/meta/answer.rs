@@ -8,12 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::errors;
-use super::graph::GraphOutcome;
+use super::graph::{GraphOutcome, RETRY_AFTER_MAX};
 use super::translate::read_wamid;
 use crate::domain::message::MessageError;
-
-/// A server that asks for more patience than this is asked again nevertheless.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// An answer as far as it was read.
 #[derive(Debug)]

@@ -18,7 +18,10 @@ use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time of a call, from its connection to the end of the answer.
+pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A server that asks for more patience than this is asked again nevertheless.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Meta's answers have a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 

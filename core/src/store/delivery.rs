@@ -12,6 +12,7 @@ use super::engine::{Arg, Fields, Row};
 use super::row::{Place, array, millis};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use crate::domain::due_time::DueTime;
 use crate::domain::event::EventType;
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, Page};
 use crate::domain::subscriber::SubscriberId;
@@ -131,7 +132,7 @@ impl From<&Delivery> for DeliveryRow {
             attempts: one.attempts.iter().map(attempt).collect(),
             attempt_count: one.attempt_count,
             tries: one.tries,
-            next_attempt_at: millis(one.next_attempt_at),
+            next_attempt_at: millis(one.next_attempt_at.map(DueTime::to_row)),
             created_at: one.created_at.millis(),
             updated_at: one.updated_at.millis(),
         }
@@ -163,7 +164,7 @@ pub(super) fn read(fields: &mut Fields<'_>, table: &'static str) -> Result<Deliv
         },
         attempt_count: at.count("attempt_count", fields.int()?)?,
         tries: at.count("tries", fields.int()?)?,
-        next_attempt_at: at.opt_time("next_attempt_at", fields.opt_int()?)?,
+        next_attempt_at: at.opt_due_time("next_attempt_at", fields.opt_int()?)?,
         created_at: at.time("created_at", fields.int()?)?,
         updated_at: at.time("updated_at", fields.int()?)?,
     })
@@ -286,7 +287,7 @@ impl Store {
         let listed = self.engine.dialect().is_one_of(1);
         let sql = format!(
             "UPDATE webhook_deliveries SET status = 'pending', tries = 0, next_attempt_at = $2, \
-             updated_at = $2 WHERE id {listed} RETURNING id, subscription_id, account"
+             updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END WHERE id {listed} RETURNING id, subscription_id, account"
         );
         let mut script = vec![(sql.into(), vec![array(&names)?.into(), now.millis().into()])];
         script.extend(answer.map(|record| self.remember(record)).transpose()?);

@@ -12,6 +12,7 @@ use super::dialect::{Bulk, Kind};
 use super::engine::{Arg, Row};
 use super::row::{Place, Text, millis};
 use super::{Store, StoreError};
+use crate::domain::due_time::DueTime;
 use crate::domain::message::{Direction, Message, MessageError, MessageKind};
 use crate::domain::page::{MessageQuery, Page};
 use crate::domain::status::{MessageStatus, Sighting};
@@ -116,7 +117,7 @@ impl<'a> MessageRow<'a> {
             provider_code: error.and_then(|error| error.provider_code),
             history: message.history.iter().map(seen).collect(),
             attempts: message.attempts.into(),
-            next_attempt_at: millis(message.next_attempt_at),
+            next_attempt_at: millis(message.next_attempt_at.map(DueTime::to_row)),
             created_at: message.created_at.millis(),
             updated_at: message.updated_at.millis(),
         }
@@ -185,7 +186,7 @@ impl<'a> MessageRow<'a> {
             error,
             history: self.history.into_iter().map(sighting).collect::<Result<_, StoreError>>()?,
             attempts: at.count("attempts", self.attempts)?,
-            next_attempt_at: at.opt_time("next_attempt_at", self.next_attempt_at)?,
+            next_attempt_at: at.opt_due_time("next_attempt_at", self.next_attempt_at)?,
             created_at: at.time("created_at", self.created_at)?,
             updated_at: at.time("updated_at", self.updated_at)?,
         })

@@ -8,6 +8,7 @@ use super::engine::{Arg, Row};
 use super::message::TABLE;
 use super::row::{Place, array};
 use super::{Store, StoreError};
+use crate::domain::due_time::DueTime;
 use crate::domain::message::Waiting;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId};
@@ -19,12 +20,14 @@ const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS
     WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
     AND older.status = 'pending' AND older.id < messages.id)";
 
-/// The oldest messages that may be sent. The sum keeps the planner on the index that is in
+/// The oldest messages that may be sent: those due by $2, and those due after $3, which no schedule asks for and
+/// only another clock can have written. The sum keeps the planner on the index that is in
 /// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
 pub(super) fn queue_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
-         AND next_attempt_at + 0 <= $2 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY id LIMIT $3"
+         AND (next_attempt_at + 0 <= $2 OR next_attempt_at + 0 > $3) AND {IS_NEXT_OF_ITS_CONVERSATION} \
+         ORDER BY id LIMIT $4"
     )
 }
 
@@ -61,13 +64,13 @@ fn read(row: &Row) -> Result<Waiting, StoreError> {
         id: at.checked("id", MessageId::parse(&id).ok())?,
         conversation_id: at.checked("conversation_id", ConversationId::parse(&fields.text()?).ok())?,
         attempts: at.count("attempts", fields.int()?)?,
-        next_attempt_at: at.time("next_attempt_at", fields.int()?)?,
+        next_attempt_at: DueTime::from_row(at.time("next_attempt_at", fields.int()?)?),
     })
 }
 
 impl Store {
-    /// Of each conversation the message that is next, if it may be sent by `due_by`; oldest first, at
-    /// most `limit`.
+    /// Of each conversation the message that is next, if it is due by `due_by` or, by another clock, after
+    /// `beyond`; oldest first, at most `limit`.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -75,10 +78,11 @@ impl Store {
         &self,
         account_number: i64,
         due_by: Timestamp,
+        beyond: Timestamp,
         limit: usize,
     ) -> Result<Vec<Waiting>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let args = vec![account_number.into(), due_by.millis().into(), limit.into()];
+        let args = vec![account_number.into(), due_by.millis().into(), beyond.millis().into(), limit.into()];
         self.engine.fetch(queue_statement(), args).await?.iter().map(read).collect()
     }
 
@@ -102,9 +106,9 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn next_due(&self, account_number: i64) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn next_due(&self, account_number: i64) -> Result<Option<DueTime>, StoreError> {
         let rows = self.engine.fetch(next_due_statement(), vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        Place { table: TABLE, id: "" }.opt_time("next_attempt_at", row.fields(TABLE).opt_int()?)
+        Place { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.fields(TABLE).opt_int()?)
     }
 }

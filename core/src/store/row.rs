@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::StoreError;
+use crate::domain::due_time::DueTime;
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 
@@ -42,6 +43,11 @@ impl Place<'_> {
     /// An instant, where there is one.
     pub(super) fn opt_time(self, column: &str, ms: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
         ms.map(|ms| self.time(column, ms)).transpose()
+    }
+
+    /// A due time, where there is one.
+    pub(super) fn opt_due_time(self, column: &str, ms: Option<i64>) -> Result<Option<DueTime>, StoreError> {
+        Ok(self.opt_time(column, ms)?.map(DueTime::from_row))
     }
 
     /// A count.

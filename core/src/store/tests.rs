@@ -29,6 +29,7 @@ use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::domain::contact::{Contact, ContactRef};
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Changes;
+use crate::domain::due_time::DueTime;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::message::{Direction, Message, MessageKind};
 use crate::domain::organisation::User;
@@ -104,6 +105,10 @@ const NODE: NodeId = NodeId::from_bits(1);
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
+}
+
+fn due_at(ms: i64) -> DueTime {
+    DueTime::from_row(at(ms))
 }
 
 fn text(text: &str) -> Arc<str> {
@@ -246,7 +251,7 @@ fn message(n: u32, conversation: &Conversation) -> Message {
         error: None,
         history,
         attempts: 0,
-        next_attempt_at: Some(at(n.into())),
+        next_attempt_at: Some(due_at(n.into())),
         created_at: at(n.into()),
         updated_at: at(n.into()),
     }

@@ -105,7 +105,7 @@ impl WebhookDeliveryBody {
             event_type: Shown(row.event_type),
             status: Shown(row.status),
             attempts: row.attempts.iter().map(AttemptBody::of).collect(),
-            next_attempt_at: row.next_attempt_at.map(Shown),
+            next_attempt_at: row.next_attempt_at.map(|due| Shown(due.to_row())),
             created_at: Shown(row.created_at),
         }
     }

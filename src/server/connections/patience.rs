@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a client does not read is kept for [`STALL_MAX`] at most. Without this a client
 //! that opens a stream, or asks for a large page, and reads nothing would hold its buffers for as
-//! long as its machine is alive. Time is the server's clock.
+//! long as its machine is alive. Time is the server's process time.
 
 use std::io;
 use std::pin::Pin;
@@ -50,8 +50,8 @@ impl Patient {
         }
         let clock = &self.readers.clock;
         let wait = self.stalled.get_or_insert_with(|| {
-            let (clock, until) = (clock.clone(), clock.now().plus(STALL_MAX));
-            Box::pin(async move { clock.wait_until(until).await })
+            let clock = clock.clone();
+            Box::pin(async move { clock.wait(STALL_MAX).await })
         });
         if wait.as_mut().poll(cx).is_pending() {
             return Poll::Pending;

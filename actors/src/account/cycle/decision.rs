@@ -110,7 +110,9 @@ impl Ledger {
         batch: &[Work],
     ) -> Result<Decision, Box<Needs>> {
         let loaded_at = self.parts.resident.loaded_at();
-        let mut draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
+        let wall_now = self.parts.accounts.ground().clock.now();
+        let draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
+        let mut draft = draft.with_wall_time(wall_now);
         let mut results = Vec::with_capacity(batch.len());
         for work in batch {
             if is_outdated(&work.command, loaded_at) {

@@ -63,7 +63,7 @@ impl Ledger {
         let known = self.parts.resident.view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;
-        self.parts.resident.note_load(self.ground().clock.now());
+        self.parts.resident.note_load(self.ground().clock.monotonic_now());
         self.parts.slot.set_account(activation.account.clone());
         self.parts.resident.publish(view_of(&activation));
         self.index_threads();

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
+use kabar_core::domain::due_time::DueTime;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::domain::time::Timestamp;
@@ -59,9 +61,11 @@ impl Courier {
                 let rows = store.open_deliveries(subscriber.id(), number, self.loaded_to, room).await?;
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
+                let reading = self.couriers.0.clock.read();
                 for delivery in rows {
                     let id = delivery.id;
-                    if self.unrecorded.contains(&id) || !self.lanes.put(Load { delivery, event: None }) {
+                    let load = Load::new(delivery, None, &reading);
+                    if self.unrecorded.contains(&id) || !self.lanes.put(load) {
                         self.doubtful.insert(id);
                     }
                 }
@@ -88,7 +92,8 @@ impl Courier {
         let events = store.events_of(account, between, subscriber.events(), room).await?;
         let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
         let to = last.unwrap_or(place.head);
-        let now = self.couriers.0.clock.now();
+        let reading = self.couriers.0.clock.read();
+        let now = reading.wall;
         let deliveries: Vec<Delivery> =
             events.iter().map(|event| owed(&mut self.ids, subscriber, account, event, now)).collect();
         let intake =
@@ -101,7 +106,7 @@ impl Courier {
         self.place = Some(CourierPlace { cursor: to, head: place.head });
         self.loaded_to = to;
         for (delivery, event) in deliveries.into_iter().zip(events) {
-            self.lanes.put(Load { delivery, event: Some(Arc::new(event)) });
+            self.lanes.put(Load::new(delivery, Some(Arc::new(event)), &reading));
         }
         Ok(())
     }
@@ -128,7 +133,7 @@ pub(in crate::couriers) fn owed(
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(now),
+        next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
     }

@@ -1,15 +1,26 @@
 //! Lanes under any use: order, turns, and counts that agree with what is there.
 
 use kabar_core::domain::delivery::{Attempt, Ladder, Outcome};
+use kabar_core::domain::due_time::DueTime;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::subscriber::SubscriberId;
+use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
 use proptest::prelude::*;
 
 use super::*;
 
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millis(ms)
+fn at(ms: u64) -> MonotonicInstant {
+    MonotonicInstant::from_millis(ms)
+}
+
+/// The clocks, which show the same.
+fn reading(ms: u64) -> ClockReading {
+    ClockReading { wall: wall(ms), monotonic: at(ms) }
+}
+
+fn wall(ms: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(ms).unwrap())
 }
 
 fn load(sequence: i64, contact: u128) -> Load {
@@ -27,17 +38,22 @@ fn load(sequence: i64, contact: u128) -> Load {
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(at(0)),
-        created_at: at(0),
-        updated_at: at(0),
+        next_attempt_at: Some(DueTime::AT_ONCE),
+        created_at: wall(0),
+        updated_at: wall(0),
     };
-    Load { delivery, event: None }
+    Load::new(delivery, None, &reading(0))
 }
 
-fn failed(mut delivery: Delivery, now: i64) -> Delivery {
-    let attempt = Attempt { at: at(now), status_code: None, duration_ms: 0, error: None };
-    delivery.settle(attempt, Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, at(now));
+fn failed(mut delivery: Delivery, now: u64) -> Delivery {
+    let attempt = Attempt { at: wall(now), status_code: None, duration_ms: 0, error: None };
+    delivery.settle(attempt, Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, wall(now));
     delivery
+}
+
+fn put_back(lanes: &mut Lanes, delivery: Delivery, now: u64) {
+    let load = Load::new(delivery, None, &reading(now));
+    lanes.back(load.delivery, load.not_before);
 }
 
 #[test]
@@ -49,7 +65,7 @@ fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
     let first = lanes.depart(at(0)).unwrap().delivery;
     let other = lanes.depart(at(0)).unwrap().delivery;
     assert_eq!((first.sequence, other.sequence, lanes.depart(at(0)).is_none()), (1, 3, true));
-    lanes.back(failed(first, 5));
+    put_back(&mut lanes, failed(first, 5), 5);
     assert_eq!((lanes.open(), lanes.away(), lanes.moving()), (3, 1, 1), "two wait for one attempt");
     assert_eq!(lanes.next_at(), Some(at(10_005)));
     lanes.end(other.contact_id);
@@ -63,11 +79,27 @@ fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
     assert_eq!((lanes.open(), lanes.next_at()), (0, None));
 }
 
+#[test]
+fn a_lane_goes_on_by_process_time_when_the_wall_clock_is_set() {
+    let mut lanes = Lanes::default();
+    lanes.put(load(1, 7));
+    let first = failed(lanes.depart(at(0)).unwrap().delivery, 5);
+    put_back(&mut lanes, first.clone(), 5);
+    // Read again from its row after the clock was set back by an hour: the wait goes on.
+    let set_back = ClockReading { wall: Timestamp::EPOCH, monotonic: at(4_000) };
+    lanes.put(Load::new(first.clone(), None, &set_back));
+    assert_eq!(lanes.next_at(), Some(at(10_005)));
+    // A process that has not seen it before waits as long as was decided, and no longer.
+    let mut others = Lanes::default();
+    others.put(Load::new(first, None, &ClockReading { wall: Timestamp::EPOCH, monotonic: at(70_000) }));
+    assert_eq!(others.next_at(), Some(at(80_000)));
+}
+
 proptest! {
     #[test]
     fn each_contact_is_served_in_order_one_at_a_time(
         contacts in proptest::collection::vec(0_u128..4, 1..40),
-        turns in proptest::collection::vec((0_u8..4, 0_i64..40_000), 0..200),
+        turns in proptest::collection::vec((0_u8..4, 0_u64..40_000), 0..200),
     ) {
         let (mut lanes, mut now) = (Lanes::default(), 0);
         let mut expected: HashMap<ContactId, Vec<i64>> = HashMap::new();
@@ -87,7 +119,7 @@ proptest! {
                 0 | 1 => away.extend(lanes.depart(at(now)).map(|load| load.delivery)),
                 2 => if let Some(delivery) = away.pop() {
                     let delivery = failed(delivery, now);
-                    if delivery.is_open() { lanes.back(delivery) } else { finish(&mut lanes, delivery) }
+                    if delivery.is_open() { put_back(&mut lanes, delivery, now) } else { finish(&mut lanes, delivery) }
                 },
                 _ => if let Some(delivery) = away.pop() { finish(&mut lanes, delivery) },
             }
@@ -98,7 +130,7 @@ proptest! {
             prop_assert!(lanes.moving() <= lanes.open());
         }
         away.drain(..).for_each(|delivery| finish(&mut lanes, delivery));
-        while let Some(load) = lanes.depart(Timestamp::LAST) {
+        while let Some(load) = lanes.depart(at(u64::MAX)) {
             finish(&mut lanes, load.delivery);
         }
         prop_assert_eq!((lanes.open(), lanes.moving(), lanes.next_at()), (0, 0, None));

@@ -60,10 +60,10 @@ impl Couriers {
         self.0.store.set_plugin_standing(id, &standing).await.map_err(|error| unwritten(&error))?;
         let subscriber = SubscriberId::Hook(id);
         let row = Arc::new(Plugin { standing, ..Plugin::clone(&found) });
-        let now = self.0.clock.now();
+        let now = self.0.clock.read();
         self.publish(|next| {
             if next.find(subscriber).is_some_and(|one| plugin_of(&one.get()).is_some()) {
-                next.put(Subscriber::Hook(row.clone()), now);
+                next.put(Subscriber::Hook(row.clone()), &now);
             }
         });
         self.look_all(subscriber);

@@ -225,7 +225,7 @@ impl Stage {
         patiently(async || self.list(id).await.iter().any(failed)).await;
         let rows = self.list(id).await;
         let next = rows.iter().find(|row| failed(row)).and_then(|row| row.next_attempt_at).unwrap();
-        self.ground.clock.advance(next.since(self.ground.clock.now()).unwrap_or_default());
+        self.ground.clock.advance(next.wait(self.ground.clock.now(), Duration::MAX));
     }
 
     /// Lets time pass until every courier has left, and less than the purge takes to look again.

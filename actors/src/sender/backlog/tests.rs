@@ -1,15 +1,28 @@
 //! The order of the backlog, by example and by law: against a model that has everything in memory.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
+use kabar_core::clock::ClockReading;
+use kabar_core::domain::due_time::DueTime;
+use kabar_core::domain::time::Timestamp;
+
 use super::*;
 
-const SETTLING: Settling = Settling { taken_up_at: Timestamp::EPOCH, settle: Duration::from_mins(1) };
+fn at(ms: u64) -> MonotonicInstant {
+    MonotonicInstant::from_millis(ms)
+}
 
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millis(ms)
+/// The schedule of an account that was loaded at the beginning, and whose attempts settle at once.
+fn now(ms: u64) -> SendSchedule {
+    loaded(0, Duration::ZERO, ms)
+}
+
+fn loaded(at_ms: u64, settle: Duration, now_ms: u64) -> SendSchedule {
+    let wall = Timestamp::from_millis(i64::try_from(now_ms).unwrap());
+    SendSchedule { reading: ClockReading { wall, monotonic: at(now_ms) }, settle, loaded_at: at(at_ms) }
 }
 
 fn thread(n: u128) -> ConversationId {
@@ -21,19 +34,24 @@ fn message(n: u128) -> MessageId {
 }
 
 fn fresh(conversation: u128, id: u128) -> Move {
-    Move { conversation: thread(conversation), message: message(id), not_before: Some(at(0)) }
+    Move {
+        conversation: thread(conversation),
+        message: message(id),
+        waiting: Some(waiting(conversation, id, 0, 0)),
+    }
 }
 
 fn done(conversation: u128, id: u128) -> Move {
-    Move { not_before: None, ..fresh(conversation, id) }
+    Move { waiting: None, ..fresh(conversation, id) }
 }
 
 fn waiting(conversation: u128, id: u128, attempts: u32, ms: i64) -> Waiting {
-    Waiting { id: message(id), conversation_id: thread(conversation), attempts, next_attempt_at: at(ms) }
+    let next_attempt_at = DueTime::from_row(Timestamp::from_millis(ms));
+    Waiting { id: message(id), conversation_id: thread(conversation), attempts, next_attempt_at }
 }
 
-fn ids(departed: &[(ConversationId, MessageId)]) -> Vec<u128> {
-    departed.iter().map(|(_, id)| id.bits()).collect()
+fn ids(departed: &[Waiting]) -> Vec<u128> {
+    departed.iter().map(|one| one.id.bits()).collect()
 }
 
 #[test]
@@ -41,15 +59,15 @@ fn conversations_take_turns() {
     let mut backlog = Backlog::new(100);
     // One with ten thousand messages, all older than the other's one.
     for id in 0..10_000 {
-        backlog.follow(fresh(1, id), at(1));
+        backlog.follow(fresh(1, id), &now(1));
     }
-    backlog.follow(fresh(2, 10_000), at(1));
+    backlog.follow(fresh(2, 10_000), &now(1));
     assert_eq!((backlog.len(), backlog.ready()), (2, 2));
     assert_eq!(ids(&backlog.depart(1)), [0]);
-    backlog.follow(done(1, 0), at(2));
+    backlog.follow(done(1, 0), &now(2));
     backlog.back(thread(1), at(2));
     assert_eq!(backlog.unread(), [thread(1)], "the rest is in the store");
-    backlog.learn(&[thread(1)], &[waiting(1, 1, 0, 0)], SETTLING, at(2));
+    backlog.learn(&[thread(1)], &[waiting(1, 1, 0, 0)], &now(2));
     assert_eq!(ids(&backlog.depart(9)), [10_000, 1], "it stands in line behind the other");
     assert!(backlog.depart(9).is_empty(), "one of a conversation at a time");
 }
@@ -57,12 +75,12 @@ fn conversations_take_turns() {
 #[test]
 fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() {
     let mut backlog = Backlog::new(100);
-    backlog.follow(fresh(1, 1), at(1));
-    backlog.follow(fresh(1, 2), at(1));
+    backlog.follow(fresh(1, 1), &now(1));
+    backlog.follow(fresh(1, 2), &now(1));
     backlog.depart(1);
-    backlog.follow(Move { not_before: Some(at(500)), ..fresh(1, 1) }, at(1));
+    backlog.follow(Move { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(1));
     backlog.back(thread(1), at(2));
-    backlog.follow(fresh(2, 3), at(2));
+    backlog.follow(fresh(2, 3), &now(2));
     backlog.wake(at(499));
     assert_eq!(ids(&backlog.depart(9)), [3]);
     assert_eq!(backlog.next_at(), Some(at(500)));
@@ -75,15 +93,15 @@ fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() 
 fn an_echo_settles_whatever_the_message_is_doing() {
     let mut backlog = Backlog::new(100);
     for conversation in 1..=3 {
-        backlog.follow(fresh(conversation, conversation), at(1));
-        backlog.follow(fresh(conversation, 10 + conversation), at(1));
+        backlog.follow(fresh(conversation, conversation), &now(1));
+        backlog.follow(fresh(conversation, 10 + conversation), &now(1));
     }
     backlog.depart(2);
-    backlog.follow(Move { not_before: Some(at(500)), ..fresh(1, 1) }, at(2));
+    backlog.follow(Move { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(2));
     backlog.back(thread(1), at(2));
     // The first waits, the second is away, the third is ready.
     for conversation in 1..=3 {
-        backlog.follow(done(conversation, conversation), at(3));
+        backlog.follow(done(conversation, conversation), &now(3));
     }
     assert_eq!((backlog.away(), backlog.ready(), backlog.next_at()), (1, 0, None));
     assert_eq!(backlog.unread(), [thread(1), thread(3)]);
@@ -94,9 +112,9 @@ fn an_echo_settles_whatever_the_message_is_doing() {
 #[test]
 fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
     let mut backlog = Backlog::new(100);
-    let settling = Settling { taken_up_at: at(1_000), settle: Duration::from_secs(5) };
-    let queue = [waiting(1, 1, 0, 10), waiting(2, 2, 1, 10), waiting(3, 3, 1, 9_000)];
-    backlog.reload(&queue, false, settling, at(1_000));
+    let schedule = loaded(1_000, Duration::from_secs(5), 1_000);
+    let queue = [waiting(1, 1, 0, 10), waiting(2, 2, 1, 10), waiting(3, 3, 3, 9_000)];
+    backlog.reload(&queue, false, &schedule);
     assert_eq!(ids(&backlog.depart(9)), [1]);
     assert_eq!(backlog.next_at(), Some(at(6_000)));
     backlog.wake(at(6_000));
@@ -108,17 +126,30 @@ fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
 fn beyond_its_room_it_asks_for_the_rest() {
     let mut backlog = Backlog::new(2);
     for n in 1..=3 {
-        backlog.follow(fresh(n, n), at(1));
+        backlog.follow(fresh(n, n), &now(1));
     }
     assert!(backlog.is_truncated());
     assert_eq!(ids(&backlog.depart(9)), [1, 2]);
-    backlog.follow(done(1, 1), at(2));
+    backlog.follow(done(1, 1), &now(2));
     backlog.back(thread(1), at(2));
     // Whoever is not known may have older messages in the store.
-    backlog.follow(fresh(4, 4), at(3));
+    backlog.follow(fresh(4, 4), &now(3));
     assert_eq!(backlog.ready(), 0);
-    backlog.reload(&[waiting(2, 2, 1, 60_000), waiting(3, 3, 0, 0)], false, SETTLING, at(3));
+    backlog.reload(&[waiting(2, 2, 1, 60_000), waiting(3, 3, 0, 0)], false, &now(3));
     assert_eq!(ids(&backlog.depart(9)), [3], "what is away stays away");
+}
+
+#[test]
+fn a_wait_in_memory_does_not_begin_anew_when_the_queue_is_read_again() {
+    let mut backlog = Backlog::new(100);
+    // Due an hour away, by a clock that is ahead: no retry waits for more than its schedule.
+    let far = waiting(1, 1, 1, 3_600_000);
+    backlog.reload(&[far], false, &now(1_000));
+    assert_eq!(backlog.next_at(), Some(at(2_200)));
+    backlog.reload(&[far], false, &now(2_000));
+    assert_eq!(backlog.next_at(), Some(at(2_200)));
+    backlog.reload(&[waiting(1, 1, 2, 3_600_000)], false, &now(2_000));
+    assert_eq!(backlog.next_at(), Some(at(6_800)), "another attempt has its own wait");
 }
 
 /// What may happen to the account and its sender.
@@ -152,16 +183,16 @@ fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<Waiting> {
     next
 }
 
-fn refresh(backlog: &mut Backlog, rows: &Rows, now: Timestamp) {
+fn refresh(backlog: &mut Backlog, rows: &Rows, schedule: &SendSchedule) {
     if backlog.is_truncated() && backlog.ready() == 0 {
         let all = queue(rows, |_| true);
         let truncated = all.len() > backlog.room;
-        backlog.reload(&all[..all.len().min(backlog.room)], truncated, SETTLING, now);
+        backlog.reload(&all[..all.len().min(backlog.room)], truncated, schedule);
     }
     let unread = backlog.unread();
     let asked = queue(rows, |conversation| unread.contains(&thread(conversation)));
-    backlog.learn(&unread, &asked, SETTLING, now);
-    backlog.wake(now);
+    backlog.learn(&unread, &asked, schedule);
+    backlog.wake(schedule.reading.monotonic);
 }
 
 proptest! {
@@ -175,17 +206,18 @@ proptest! {
         let (mut backlog, mut rows, mut away) = (Backlog::new(room), Rows::new(), Vec::new());
         let drain = (0..400).map(|n| if n % 2 == 0 { Step::Depart { turns: 3 } } else { Step::End { nth: 0, again: false } });
         for (n, step) in steps.into_iter().chain(drain).enumerate() {
-            let now = at(1_000 + i64::try_from(n).unwrap());
+            let schedule = now(1_000 + u64::try_from(n).unwrap());
+            let now = schedule.reading.monotonic;
             match step {
                 Step::Accept { conversation } => {
                     let id = 100 + u128::try_from(n).unwrap();
                     rows.entry(conversation).or_default().push(id);
-                    backlog.follow(fresh(conversation, id), now);
+                    backlog.follow(fresh(conversation, id), &schedule);
                 }
                 Step::Depart { turns } => {
-                    refresh(&mut backlog, &rows, now);
-                    for (conversation, id) in backlog.depart(turns) {
-                        let conversation = conversation.bits();
+                    refresh(&mut backlog, &rows, &schedule);
+                    for Waiting { id, conversation_id, .. } in backlog.depart(turns) {
+                        let conversation = conversation_id.bits();
                         prop_assert!(!away.contains(&conversation), "two of one conversation");
                         match rows.get(&conversation).and_then(|ids| ids.first()) {
                             Some(first) => prop_assert_eq!(*first, id.bits(), "out of order"),
@@ -198,10 +230,10 @@ proptest! {
                     let conversation = away.remove(nth);
                     let ids = rows.get_mut(&conversation).unwrap();
                     match ids.first().copied() {
-                        Some(id) if again => backlog.follow(fresh(conversation, id), now),
+                        Some(id) if again => backlog.follow(fresh(conversation, id), &schedule),
                         Some(id) => {
                             ids.remove(0);
-                            backlog.follow(done(conversation, id), now);
+                            backlog.follow(done(conversation, id), &schedule);
                         }
                         None => {}
                     }
@@ -213,13 +245,13 @@ proptest! {
                 Step::Echo { conversation } => {
                     if let Some(ids) = rows.get_mut(&conversation) && !ids.is_empty() {
                         let id = ids.remove(0);
-                        backlog.follow(done(conversation, id), now);
+                        backlog.follow(done(conversation, id), &schedule);
                     }
                 }
                 Step::Reload => {
                     let all = queue(&rows, |_| true);
                     let truncated = all.len() > room;
-                    backlog.reload(&all[..all.len().min(room)], truncated, SETTLING, now);
+                    backlog.reload(&all[..all.len().min(room)], truncated, &schedule);
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::domain::command::{Refusal, Reply};
 use crate::domain::contact::{ContactPatch, ContactRef};
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
+use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, InboundMessage, Message, Outgoing};
 use crate::domain::need::NotLoaded;
@@ -98,7 +99,7 @@ pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, 
         return Err(Refusal::AccountNotConnected(draft.account.status).into());
     }
     let opened_at = draft.facts().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
-    let open = opened_at.is_some_and(|at| at.plus(WINDOW) > draft.now);
+    let open = opened_at.is_some_and(|at| at.plus(WINDOW) > draft.wall_now);
     if outgoing.needs_window() && !open {
         return Err(Refusal::OutsideWindow.into());
     }
@@ -123,7 +124,7 @@ pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, 
         error: None,
         history,
         attempts: 0,
-        next_attempt_at: Some(draft.now),
+        next_attempt_at: Some(DueTime::AT_ONCE),
         created_at: draft.now,
         updated_at: draft.now,
     };

@@ -1,13 +1,15 @@
 //! Rules of statuses: what WhatsApp reports about messages that we sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::for_each;
 use crate::domain::account::AccountStatus;
 use crate::domain::command::Reply;
 use crate::domain::draft::Draft;
+use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
-use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport};
+use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport, Waiting};
 use crate::domain::need::NotLoaded;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
@@ -75,26 +77,26 @@ fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, o
 /// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
 pub(super) fn begin_sends(
     draft: &mut Draft<'_>,
-    ids: &[MessageId],
-    settle_by: Timestamp,
+    seen: &[Waiting],
+    settle_by: DueTime,
 ) -> Result<Reply, NotLoaded> {
     let mut begun = Vec::new();
-    for_each(draft, ids, |draft, id| {
-        begun.extend(begin_send(draft, *id, settle_by)?);
+    for_each(draft, seen, |draft, seen| {
+        begun.extend(begin_send(draft, seen, settle_by)?);
         Ok(())
     })?;
     Ok(Reply::Sends(begun))
 }
 
-/// Begins an attempt, unless the message does not wait or is not due: a sender with an older picture finds it
-/// begun by another.
+/// Begins an attempt, unless the row is no longer what the sender saw. Compared as values and not with a clock: an
+/// attempt that another sender has begun, or put off, since changes at least one of them.
 fn begin_send(
     draft: &mut Draft<'_>,
-    id: MessageId,
-    settle_by: Timestamp,
+    seen: &Waiting,
+    settle_by: DueTime,
 ) -> Result<Option<Arc<Message>>, NotLoaded> {
-    let Some(known) = draft.facts().message(id)? else { return Ok(None) };
-    if known.status != MessageStatus::Pending || known.next_attempt_at > Some(draft.now) {
+    let Some(known) = draft.facts().message(seen.id)? else { return Ok(None) };
+    if known.waiting() != Some(*seen) {
         return Ok(None);
     }
     let mut message = (**known).clone();
@@ -122,18 +124,13 @@ pub(super) fn record_send(
             degrade(draft);
             fail(&mut message, error, draft.now)
         }
-        SendOutcome::Retry { at } => {
-            put_off(draft, message, *at);
+        SendOutcome::Retry { wait } | SendOutcome::Unknown { settle: wait } => {
+            put_off(draft, message, *wait);
             return Ok(());
         }
-        SendOutcome::Unknown { settle } => {
-            let until = draft.now.plus(*settle);
-            put_off(draft, message, until);
-            return Ok(());
-        }
-        SendOutcome::Throttled { at } => {
+        SendOutcome::Throttled { wait } => {
             message.attempts = message.attempts.saturating_sub(1);
-            put_off(draft, message, *at);
+            put_off(draft, message, *wait);
             return Ok(());
         }
     };
@@ -152,9 +149,9 @@ pub(super) fn record_send(
 }
 
 /// Lets a message wait, unless WhatsApp has told meanwhile what became of it.
-fn put_off(draft: &mut Draft<'_>, mut message: Message, until: Timestamp) {
+fn put_off(draft: &mut Draft<'_>, mut message: Message, wait: Duration) {
     if message.status == MessageStatus::Pending {
-        message.next_attempt_at = Some(until);
+        message.next_attempt_at = Some(DueTime::after(draft.wall_now, wait));
         draft.note_attempt(message);
     }
 }

@@ -1,6 +1,7 @@
 //! Rules, by example and by law: duplicates, disorder, windows, reading, renames.
 
 mod loading;
+mod sends;
 mod world;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::domain::account::{AccountPatch, AccountStatus};
 use crate::domain::command::{Command, ConversationPatch, Refusal, Reply};
 use crate::domain::contact::{ContactPatch, NewContact};
 use crate::domain::conversation::ConversationStatus;
+use crate::domain::due_time::DueTime;
 use crate::domain::message::{Inbound, Message, MessageError, MessageKind, SendOutcome};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
@@ -117,61 +119,20 @@ fn an_echo_settles_a_send_whose_answer_was_lost() {
 }
 
 #[test]
-fn an_attempt_counts_before_it_is_made_and_nobody_sees_it() {
-    let mut world = World::new();
-    world.ingest(vec![inbound("a")]);
-    let (first, second) = (send(&mut world), send(&mut world));
-    let before = world.message(first).clone();
-    let settle_by = world.now.plus(Duration::from_mins(1));
-    let begin = |ids| Command::BeginSends { ids, settle_by, loaded_at: Timestamp::EPOCH };
-    let (reply, changes) = world.run(&begin(vec![first]));
-    assert!(changes.events.is_empty() && changes.conversations.is_empty());
-    assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1));
-    let expected = Message { attempts: 1, next_attempt_at: Some(settle_by), ..before };
-    assert_eq!(*world.message(first), expected);
-    // Nobody who has an older picture begins it once more.
-    assert_eq!(world.run(&begin(vec![first])).0, Ok(Reply::Sends(Vec::new())));
-    world.now = settle_by;
-    assert!(matches!(world.run(&begin(vec![first])).0, Ok(Reply::Sends(begun)) if begun[0].attempts == 2));
-    // What is settled meanwhile is not begun again.
-    let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    world.run(&Command::RecordSends(vec![(first, accepted)])).0.unwrap();
-    let (reply, _) = world.run(&begin(vec![first, second]));
-    assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1 && begun[0].id == second));
-}
-
-#[test]
-fn an_attempt_that_came_too_fast_does_not_count() {
-    let mut world = World::new();
-    world.ingest(vec![inbound("a")]);
-    let id = send(&mut world);
-    let settle_by = world.now.plus(Duration::from_mins(1));
-    let loaded_at = Timestamp::EPOCH;
-    world.run(&Command::BeginSends { ids: vec![id], settle_by, loaded_at }).0.unwrap();
-    let at = world.now.plus(Duration::from_secs(1));
-    let (_, changes) = world.run(&Command::RecordSends(vec![(id, SendOutcome::Throttled { at })]));
-    assert!(changes.events.is_empty() && changes.conversations.is_empty());
-    assert_eq!((world.message(id).attempts, world.message(id).next_attempt_at), (0, Some(at)));
-    let gone = MessageId::from_bits(1);
-    let nothing = world.run(&Command::RecordSends(vec![(gone, SendOutcome::Retry { at })]));
-    assert!(nothing.0 == Ok(Reply::Recorded) && nothing.1.is_empty());
-}
-
-#[test]
 fn refusals_retries_and_a_refused_token() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
-    let at = world.now.plus(Duration::from_secs(2));
-    world.run(&Command::RecordSends(vec![(id, SendOutcome::Retry { at })])).0.unwrap();
+    let wait = Duration::from_secs(2);
+    world.run(&Command::RecordSends(vec![(id, SendOutcome::Retry { wait })])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).next_attempt_at),
-        (MessageStatus::Pending, Some(at))
+        (MessageStatus::Pending, Some(DueTime::after(world.now, wait)))
     );
     // Whoever waits for an echo waits from the commit on, not from the call.
     let settle = Duration::from_mins(1);
     world.run(&Command::RecordSends(vec![(id, SendOutcome::Unknown { settle })])).0.unwrap();
-    assert_eq!(world.message(id).next_attempt_at, Some(world.now.plus(settle)));
+    assert_eq!(world.message(id).next_attempt_at, Some(DueTime::after(world.now, settle)));
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
     world.run(&Command::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();

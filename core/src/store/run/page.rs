@@ -3,7 +3,10 @@
 //! Invariant: a run that is replayed keeps its id, its event and its attempts, and begins its ladder
 //! afresh; so whatever it asks for again is known by its name.
 
+use std::time::Duration;
+
 use crate::domain::delivery::{Delivery, DeliveryStatus};
+use crate::domain::due_time::DueTime;
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::page::{Page, RunQuery};
 use crate::domain::plugin::Plugin;
@@ -102,7 +105,7 @@ fn owed(
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(now),
+        next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
     })
@@ -135,7 +138,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reopen_run(&self, plugin: PluginId, id: RunId, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE hook_runs SET status = 'pending', tries = 0, next_attempt_at = $3, updated_at = $3 \
+        let sql = "UPDATE hook_runs SET status = 'pending', tries = 0, next_attempt_at = $3, \
+                   updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
                    WHERE id = $1 AND plugin_id = $2";
         let args = vec![id.to_string().into(), plugin.to_string().into(), now.millis().into()];
         self.writer.write(sql, args).await.map(drop)

@@ -48,7 +48,7 @@ fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(at(made_at)),
+        next_attempt_at: Some(due_at(made_at)),
         created_at: at(made_at),
         updated_at: at(made_at),
     }
@@ -238,7 +238,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     let open_again = open(&store, &owner).await;
     assert_eq!(open_again.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0].id, rows[1].id]);
     for row in &open_again {
-        assert_eq!((row.status, row.next_attempt_at), (DeliveryStatus::Pending, Some(at(9_000))));
+        assert_eq!((row.status, row.next_attempt_at), (DeliveryStatus::Pending, Some(due_at(9_000))));
         assert_eq!((row.tries, row.attempt_count, row.attempts.len()), (0, 1, 1));
     }
     assert_eq!(store.oldest_deliveries(&filter, 2).await.unwrap(), (vec![rows[2].id], false));
@@ -255,14 +255,14 @@ async fn a_replay_of_events_makes_what_is_missing_and_opens_the_rest() {
     // New ids for all of them; those that are there keep theirs.
     let fresh = [1, 2, 3].map(|n| Delivery {
         id: DeliveryId::from_bits(10 + u128::try_from(n).unwrap()),
-        next_attempt_at: Some(at(9_000)),
+        next_attempt_at: Some(due_at(9_000)),
         ..delivery(n.try_into().unwrap(), &owner, n)
     });
     store.replay_deliveries(&fresh, None).await.unwrap();
     let now_open = open(&store, &owner).await;
     let ids: Vec<_> = now_open.iter().map(|row| (row.sequence, row.id, row.attempt_count)).collect();
     assert_eq!(ids, [(1, fresh[0].id, 0), (2, rows[1].id, 1), (3, rows[2].id, 0)]);
-    assert!(now_open.iter().all(|row| row.tries == 0 && row.next_attempt_at == Some(at(9_000))));
+    assert!(now_open.iter().all(|row| row.tries == 0 && row.next_attempt_at == Some(due_at(9_000))));
     store.delete_subscription(SubscriptionId::from_bits(1), at(9_001)).await.unwrap();
     store.replay_deliveries(&fresh, None).await.unwrap();
     assert!(open(&store, &owner).await.is_empty(), "a deleted subscription is owed nothing");

@@ -140,26 +140,27 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     let mut conversations = Vec::new();
     for (n, due) in [(1, 50), (2, 500), (3, 40), (4, 60)] {
         let (_, conversation, first) = thread(&store, &mut owner, n).await;
-        writes = writes.message(&Message { next_attempt_at: Some(at(due)), ..first });
+        writes = writes.message(&Message { next_attempt_at: Some(due_at(due)), ..first });
         conversations.push(conversation);
     }
     // A later message of a conversation waits for the earlier one, though it is due.
-    writes = writes.message(&Message { next_attempt_at: Some(at(1)), ..message(5, &conversations[1]) });
+    writes = writes.message(&Message { next_attempt_at: Some(due_at(1)), ..message(5, &conversations[1]) });
     store.commit(owner.cycle(writes.0)).await.unwrap();
 
     let number = owner.number;
     let due = async |by, limit| -> Vec<i64> {
-        let rows = store.queue(number, at(by), limit).await.unwrap();
+        let rows = store.queue(number, at(by), at(450), limit).await.unwrap();
         rows.iter().map(|row| i64::try_from(row.id.bits() >> 80).unwrap()).collect()
     };
-    assert!(due(39, 10).await.is_empty());
-    assert_eq!(due(60, 10).await, [1, 3, 4]);
-    assert_eq!(due(60, 2).await, [1, 3]);
+    assert_eq!(due(39, 10).await, [2], "due after all that a schedule asks for");
+    assert_eq!(due(60, 10).await, [1, 2, 3, 4]);
+    assert_eq!(due(60, 2).await, [1, 2]);
     assert_eq!(due(500, 10).await, [1, 2, 3, 4]);
-    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(at(40)));
+    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(due_at(40)));
     let named: Vec<_> = conversations.iter().map(|conversation| conversation.id).collect();
     let next = store.next_of(number, &named[1..3]).await.unwrap();
-    let mut next: Vec<_> = next.iter().map(|row| (row.next_attempt_at, row.conversation_id)).collect();
+    let mut next: Vec<_> =
+        next.iter().map(|row| (row.next_attempt_at.to_row(), row.conversation_id)).collect();
     next.sort();
     assert_eq!(next, [(at(40), named[2]), (at(500), named[1])], "the oldest of each, due or not");
     assert!(store.next_of(idle.number, &named).await.unwrap().is_empty());
@@ -167,7 +168,7 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
     let second = Message { status: MessageStatus::Sent, next_attempt_at: None, ..second };
     store.commit(owner.cycle(Writes::default().message(&second).0)).await.unwrap();
     assert_eq!(due(39, 10).await, [5], "its turn has come");
-    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(at(1)));
+    assert_eq!(store.next_due(owner.number).await.unwrap(), Some(due_at(1)));
     assert_eq!(store.next_due(idle.number).await.unwrap(), None);
     assert_eq!(store.unserved_with_pending(NODE).await.unwrap(), [owner.number]);
 }

@@ -104,7 +104,7 @@ fn full() -> (Contact, Conversation, Message) {
         }),
         history,
         attempts: 3,
-        next_attempt_at: Some(at(11)),
+        next_attempt_at: Some(due_at(11)),
         ..message(2, &conversation)
     };
     (contact, conversation, message)

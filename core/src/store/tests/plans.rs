@@ -210,7 +210,7 @@ async fn the_main_plans_are_these() {
     for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
         note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
     }
-    let backlog = (queue::queue_statement(), vec![1.into(), 1.into(), 1.into()]);
+    let backlog = (queue::queue_statement(), vec![1.into(), 1.into(), 2.into(), 1.into()]);
     note("the backlog", &plan(&store, backlog).await);
     let next = (queue::next_of_statement(Dialect::Sqlite), vec![1.into(), "[]".into()]);
     note("the next of some conversations", &plan(&store, next).await);

@@ -81,7 +81,7 @@ fn owed(n: u128, owner: &Owner, sequence: i64) -> Delivery {
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(at(made_at)),
+        next_attempt_at: Some(due_at(made_at)),
         created_at: at(made_at),
         updated_at: at(made_at),
     }

@@ -172,7 +172,7 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
         }
         let now = || Arg::from(2_000_000);
         for (what, sql, args) in [
-            ("the backlog", queue::queue_statement(), vec![account.into(), now(), 10_000.into()]),
+            ("the backlog", queue::queue_statement(), vec![account.into(), now(), now(), 10_000.into()]),
             (
                 "the next of some",
                 queue::next_of_statement(Dialect::Postgres),

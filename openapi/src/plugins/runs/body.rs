@@ -201,7 +201,7 @@ impl RunBody {
             attempts: owed.attempts.iter().map(attempt).collect(),
             usage: run.usage.map(UsageBody::of),
             effects: effects.iter().filter(own).map(EffectBody::of).collect(),
-            next_attempt_at: owed.next_attempt_at.map(Shown),
+            next_attempt_at: owed.next_attempt_at.map(|due| Shown(due.to_row())),
             created_at: Shown(owed.created_at),
             updated_at: Shown(owed.updated_at),
         }

@@ -2,6 +2,7 @@
 //! else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -9,11 +10,13 @@ use super::world::{Decided, START_MS, World, inbound, outgoing, phone, text};
 use crate::domain::command::{Command, ConversationPatch, Deed, Order, Refusal, Reply};
 use crate::domain::contact::{ContactPatch, NewContact};
 use crate::domain::conversation::ConversationStatus;
+use crate::domain::due_time::DueTime;
 use crate::domain::effect::{EffectId, EffectRefusal};
 use crate::domain::facts::Facts;
 use crate::domain::message::{
-    Direction, Inbound, InboundMessage, MessageKind, Outgoing, SendOutcome, StatusReport,
+    Direction, Inbound, InboundMessage, MessageKind, Outgoing, SendOutcome, StatusReport, Waiting,
 };
+use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::need::{Need, Needs};
 use crate::domain::phone::Phone;
 use crate::domain::status::MessageStatus;
@@ -81,6 +84,17 @@ impl World {
         outbound.map(|message| message.id).nth(nth).unwrap_or(MessageId::from_bits(1))
     }
 
+    /// The account's nth outbound message as a sender saw it, or one that is not there.
+    fn seen(&self, nth: usize) -> Waiting {
+        let id = self.outbound(nth);
+        self.messages.get(&id).and_then(|message| message.waiting()).unwrap_or(Waiting {
+            id,
+            conversation_id: ConversationId::from_bits(1),
+            attempts: 0,
+            next_attempt_at: DueTime::AT_ONCE,
+        })
+    }
+
     fn command(&self, operation: &Operation) -> Command {
         let name = |named: &bool| named.then(|| Arc::<str>::from("Rani"));
         let inbound = |wamid: &usize| Arc::<str>::from(format!("in.{wamid}"));
@@ -121,14 +135,14 @@ impl World {
                 Command::PatchContact { id, patch }
             }
             Operation::BeginSends => Command::BeginSends {
-                ids: (0..3).map(|nth| self.outbound(nth)).collect(),
-                settle_by: self.now.next().next(),
-                loaded_at: Timestamp::EPOCH,
+                seen: (0..3).map(|nth| self.seen(nth)).collect(),
+                settle_by: DueTime::from_row(self.now),
+                loaded_at: MonotonicInstant::START,
             },
             Operation::RecordSend { nth, accepted } => {
-                let (wamid, at) = (outbound_wamid(*nth), self.now);
+                let (wamid, wait) = (outbound_wamid(*nth), Duration::from_secs(1));
                 let outcome =
-                    if *accepted { SendOutcome::Accepted { wamid } } else { SendOutcome::Retry { at } };
+                    if *accepted { SendOutcome::Accepted { wamid } } else { SendOutcome::Retry { wait } };
                 Command::RecordSends(vec![(self.outbound(*nth), outcome)])
             }
             Operation::CarryOut { run, wamid, phone } => Command::CarryOut(vec![

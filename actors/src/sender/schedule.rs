@@ -1,0 +1,108 @@
+//! The send schedule: from the due time of a pending row to an instant of this process.
+//!
+//! Invariants: a message that was never tried is due at once, whatever any clock shows; a wait that was persisted by
+//! another process, or before the wall clock was set, is never longer than the schedule could have asked for; a
+//! message that may have been sent before the account was loaded waits for its echo from then on.
+
+use std::time::Duration;
+
+use kabar_core::clock::ClockReading;
+use kabar_core::domain::due_time::DueTime;
+use kabar_core::domain::message::Waiting;
+use kabar_core::domain::monotonic::MonotonicInstant;
+use kabar_core::meta::graph::RETRY_AFTER_MAX;
+
+/// Calls for one message before it is given up: with the backoff below, about 17 minutes.
+pub(super) const ATTEMPTS_MAX: u32 = 10;
+/// The longest pause between two calls.
+const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// "4^X seconds" (Meta, "Pair rate limits").
+pub(super) const PAIR_RATE_BASE: u64 = 4;
+/// A pause is up to so many times as long, by chance.
+pub(super) const JITTER_MAX: f64 = 1.2;
+
+/// 1 s after the first attempt, and so many times as long after each further one.
+pub(super) fn backoff(times: u64, attempts: u32) -> Duration {
+    let pause = times.saturating_pow(attempts.saturating_sub(1));
+    Duration::from_secs(pause).min(BACKOFF_MAX)
+}
+
+/// Turns due times into instants of this process, at the moment of a reading of its clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SendSchedule {
+    /// The clocks.
+    pub(super) reading: ClockReading,
+    /// How long WhatsApp's echo may take.
+    pub(super) settle: Duration,
+    /// When the account was loaded. Before that an echo may have found nobody at home.
+    pub(super) loaded_at: MonotonicInstant,
+}
+
+impl SendSchedule {
+    /// When a message may be sent that a commit of this process has just put into the queue.
+    pub(super) fn after_commit(&self, waiting: &Waiting) -> MonotonicInstant {
+        self.instant_of(waiting.next_attempt_at, self.wait_max())
+    }
+
+    /// When a message may be sent that was read from the store. Its writer is not known.
+    pub(super) fn after_load(&self, waiting: &Waiting) -> MonotonicInstant {
+        let backoff_max = backoff(PAIR_RATE_BASE, waiting.attempts).mul_f64(JITTER_MAX);
+        let at = self.instant_of(waiting.next_attempt_at, backoff_max.max(self.settle));
+        if waiting.attempts == 0 { at } else { at.max(self.loaded_at.plus(self.settle)) }
+    }
+
+    /// The longest wait that any outcome can ask for.
+    pub(super) fn wait_max(&self) -> Duration {
+        RETRY_AFTER_MAX.max(self.settle)
+    }
+
+    fn instant_of(&self, due: DueTime, wait_max: Duration) -> MonotonicInstant {
+        self.reading.monotonic.plus(due.wait(self.reading.wall, wait_max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kabar_core::domain::time::Timestamp;
+    use kabar_core::ids::{ConversationId, MessageId};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn pauses_grow_to_their_bound() {
+        let seconds = |times, attempts| backoff(times, attempts).as_secs();
+        assert_eq!(
+            [0, 1, 2, 3, 9, 10, 1000].map(|attempts| seconds(2, attempts)),
+            [1, 1, 2, 4, 256, 300, 300]
+        );
+        assert_eq!([1, 2, 3, 5, 6].map(|attempts| seconds(4, attempts)), [1, 4, 16, 256, 300]);
+    }
+
+    #[test]
+    fn no_clock_of_another_process_delays_a_send_beyond_its_schedule() {
+        let (wall, monotonic) = (Timestamp::from_seconds(1_000_000), MonotonicInstant::from_millis(50_000));
+        let reading = ClockReading { wall, monotonic };
+        let schedule = SendSchedule { reading, settle: 20 * SECOND, loaded_at: monotonic };
+        let (id, conversation_id) = (MessageId::from_bits(1), ConversationId::from_bits(1));
+        let waiting = |attempts, next_attempt_at| Waiting { id, conversation_id, attempts, next_attempt_at };
+        assert_eq!(schedule.after_load(&waiting(0, DueTime::AT_ONCE)), monotonic);
+        for skew in [40 * SECOND, 3_600 * SECOND] {
+            let ahead = DueTime::after(wall.plus(skew), 4 * SECOND);
+            assert_eq!(schedule.after_load(&waiting(2, ahead)), monotonic.plus(20 * SECOND));
+            assert_eq!(
+                schedule.after_load(&waiting(5, ahead)),
+                monotonic.plus(ahead.wait(wall, 307_200 * SECOND / 1000))
+            );
+            let behind = DueTime::after(wall.minus(skew), 4 * SECOND);
+            assert_eq!(
+                schedule.after_load(&waiting(2, behind)),
+                monotonic.plus(20 * SECOND),
+                "its echo may come"
+            );
+        }
+        let asked = DueTime::after(wall, 600 * SECOND);
+        assert_eq!(schedule.after_commit(&waiting(1, asked)), monotonic.plus(600 * SECOND));
+    }
+}
