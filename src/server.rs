@@ -58,6 +58,7 @@ pub struct Server {
     cluster: Cluster,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    closing: CancellationToken,
     serving: JoinHandle<()>,
 }
 
@@ -101,7 +102,8 @@ impl Server {
         let memory = shared_memory(settings, &store, &clock, &metrics)?;
         let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let (tasks, stopping, closing) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let outbound = outbound(settings, &tasks, &stopping)?;
         let render = Arc::new(Renderer::new(cursor_key.clone()));
         let fetch = Arc::new(Guarded(outbound.clone()));
@@ -149,23 +151,29 @@ impl Server {
         let surface = kabar_openapi::service(app);
         let readers = connections::Readers { clock, metrics: metrics.clone() };
         let serving =
-            tasks.spawn(connections::serve(listener, surface, readers, stopping.clone(), tasks.clone()));
-        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, serving })
+            tasks.spawn(connections::serve(listener, surface, readers, closing.clone(), tasks.clone()));
+        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, serving })
     }
 
-    /// Stops: no new connections, long polls answered at once, requests and commits finished,
-    /// database closed.
+    /// Stops: long polls are answered at once, accounts handed to the other nodes if there are any, then no new
+    /// connections are taken, requests and commits finished, and the database is closed.
     ///
     /// # Errors
     /// When the listening task had died.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
+        if self.accounts.hand_over().await {
+            tracing::info!("the other nodes have the accounts; finishing requests");
+        }
+        self.closing.cancel();
         let served = self.serving.await;
+        self.cluster.end_renewal();
         self.tasks.close();
         self.tasks.wait().await;
         self.accounts.stop().await;
         self.memory.close().await;
         self.cluster.leave().await;
+        self.cluster.exit().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")
     }

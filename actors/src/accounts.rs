@@ -167,6 +167,8 @@ pub(crate) struct Ground {
     pub(crate) couriers: Couriers,
     pub(crate) looks: Looks,
     pub(crate) tasks: TaskTracker,
+    /// Calls to WhatsApp whose outcomes are not recorded yet.
+    pub(crate) calls: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) options: AccountsOptions,
     pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
@@ -244,6 +246,7 @@ impl Accounts {
             options: parts.options,
             supervisor,
             tasks: tasks.clone(),
+            calls: TaskTracker::new(),
             stopping,
             waiting: AtomicUsize::new(0),
             streams: streams::Seats::default(),

@@ -6,21 +6,24 @@
 //! for. A server that is alone has a longer lease, within which it goes on serving from memory while the
 //! database is away. What is lost is let go of before anything is served again, under a fresh node id.
 
+mod entry;
 pub(crate) mod lease;
 mod peers;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
+use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, ulid};
 use kabar_core::process_identity::{current_process, has_ended};
 use kabar_core::store::{NodeEntry, NodePeer, Presence, Renewed, Stay, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+pub use entry::{ClusterOptions, EntryError};
 use lease::{NodeLease, now_ms};
 use peers::PeerTable;
 
@@ -38,37 +41,6 @@ const ENTRY_EVERY: Duration = Duration::from_millis(100);
 /// The shortest pause before a lease is looked at again.
 const LOOK_MIN: Duration = Duration::from_millis(50);
 
-/// How a server stands among others.
-#[derive(Debug, Clone)]
-pub struct ClusterOptions {
-    /// Where other nodes reach this one, e.g. `http://10.0.0.5:8080`; `None`: it is alone.
-    pub address: Option<Arc<str>>,
-    /// How long the others wait before they take over from a node that has fallen silent.
-    pub lease: Duration,
-    /// How long a server that is alone answers from memory while PostgreSQL cannot be reached, and a
-    /// server that comes in its place waits.
-    pub alone_lease: Duration,
-}
-
-/// Why a server could not take its place.
-#[derive(Debug, thiserror::Error)]
-pub enum EntryError {
-    /// Another server has the database, and would not go.
-    #[error(
-        "another kabar works on this database; to run several on one PostgreSQL, set cluster.address on each"
-    )]
-    Taken,
-    /// Another node runs under the same address.
-    #[error("another node runs under this cluster.address; give each node an address of its own")]
-    AddressTaken,
-    /// A file cannot be shared.
-    #[error("several nodes need PostgreSQL; remove cluster.address")]
-    NotShared,
-    /// The database does not answer.
-    #[error("the database does not answer")]
-    Storage(#[from] StoreError),
-}
-
 /// What a look at the database has shown.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -85,6 +57,14 @@ struct State {
     lease: ArcSwap<NodeLease>,
     peers: PeerTable,
     nodes: AtomicU32,
+    /// The database's clock when it last answered, and the leases' clock then; both in milliseconds.
+    database_clock: Mutex<Option<(i64, u64)>>,
+    /// Accounts are being handed over: none is loaded any more.
+    leaving: AtomicBool,
+    /// Cancelled once the others may take over.
+    left: CancellationToken,
+    /// Cancelled when the lease need not go on.
+    renewal_ended: CancellationToken,
     /// Held while the place is taken, looked at or given up.
     seat: tokio::sync::Mutex<Seat>,
 }
@@ -131,6 +111,10 @@ impl Cluster {
             lease: ArcSwap::from_pointee(NodeLease::new(fresh_id(clock))),
             peers: PeerTable::default(),
             nodes: AtomicU32::new(1),
+            database_clock: Mutex::default(),
+            leaving: AtomicBool::new(false),
+            left: CancellationToken::new(),
+            renewal_ended: CancellationToken::new(),
             seat: tokio::sync::Mutex::default(),
         };
         let cluster = Self(Arc::new(state));
@@ -176,20 +160,34 @@ impl Cluster {
         self.0.nodes.load(Ordering::Relaxed)
     }
 
+    /// How many seconds the wall clock `now` is ahead of the database's; `None` before that is known.
+    pub(crate) fn clock_skew_s(&self, now: Timestamp) -> Option<i64> {
+        let (database_ms, then) = (*self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let since = i64::try_from(now_ms().saturating_sub(then)).unwrap_or(i64::MAX);
+        let ahead = now.millis().saturating_sub(database_ms.saturating_add(since));
+        Some(ahead.saturating_add(500).div_euclid(1000))
+    }
+
     /// Whether this server answers for its accounts at this moment.
     #[must_use]
     pub fn serves(&self) -> bool {
         self.0.lease.load().is_running()
     }
 
-    /// The lease under which an account may be loaded now; `None` while none is running.
+    /// The lease under which an account may be loaded now; `None` while none is running, and once accounts
+    /// are handed over.
     pub(crate) fn lease_to_load(&self) -> Option<Arc<NodeLease>> {
         let lease = self.0.lease.load_full();
-        lease.is_running().then_some(lease)
+        (lease.is_running() && !self.is_leaving()).then_some(lease)
     }
 
     pub(crate) fn node(&self) -> NodeId {
         self.0.lease.load().node()
+    }
+
+    /// Another node that takes requests.
+    pub(crate) fn any_peer(&self) -> Option<NodePeer> {
+        self.0.peers.any()
     }
 
     /// A token that is cancelled when this node is gone: what it owned can be taken.
@@ -259,7 +257,7 @@ impl Cluster {
 
     /// Makes sure that this server still has its place, and that its lease goes on.
     pub(crate) async fn look(&self) -> Standing {
-        let standing = self.renew().await;
+        let standing = if self.0.left.is_cancelled() { Standing::Kept } else { self.renew().await };
         self.0.peers.expire();
         standing
     }
@@ -293,7 +291,9 @@ impl Cluster {
         }
         let asked_at = now_ms();
         match self.0.store.renew(lease.node(), self.lease_length()).await {
-            Ok(Some(Renewed { peers, .. })) => {
+            Ok(Some(Renewed { peers, database_ms })) => {
+                *self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((database_ms, now_ms()));
                 self.0.nodes.store(u32::try_from(peers.len() + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
                 self.0.peers.replace(peers, asked_at);
                 lease.extend(asked_at, self.serving_time());
@@ -338,14 +338,45 @@ impl Cluster {
         }
     }
 
+    /// No account is loaded from now on: they are about to be handed over.
+    pub(crate) fn begin_leaving(&self) {
+        self.0.leaving.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire)
+    }
+
+    /// Returns once the others may take over what was served here, or will learn of it by the lease's end.
+    pub(crate) async fn left(&self) {
+        self.0.left.cancelled().await;
+    }
+
+    /// The lease need not go on any more.
+    pub fn end_renewal(&self) {
+        self.0.renewal_ended.cancel();
+    }
+
+    /// Returns when the lease need not go on any more.
+    pub(crate) async fn renewal_ended(&self) {
+        self.0.renewal_ended.cancelled().await;
+    }
+
     /// Lets the others take over at once. To be called when nothing is served under the lease any more.
     pub async fn leave(&self) {
+        self.begin_leaving();
         self.stop_serving();
         if self.0.store.is_shared()
+            && !self.0.left.is_cancelled()
             && let Err(error) = self.0.store.leave(self.node()).await
         {
             tracing::warn!(error = cause(&error), "the others will notice only by the lease's end");
         }
+        self.0.left.cancel();
+    }
+
+    /// Gives up the place on the database. To be called last.
+    pub async fn exit(&self) {
         self.0.seat.lock().await.held = None;
     }
 }

@@ -57,7 +57,12 @@ impl std::fmt::Debug for Resident {
 }
 
 impl Resident {
-    pub(crate) fn new(lease: Arc<NodeLease>, view: AccountView, queued_max: usize, now: MonotonicInstant) -> Self {
+    pub(crate) fn new(
+        lease: Arc<NodeLease>,
+        view: AccountView,
+        queued_max: usize,
+        now: MonotonicInstant,
+    ) -> Self {
         Self {
             lease,
             view: ArcSwap::from_pointee(view),

@@ -30,7 +30,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use crate::accounts::Accounts;
 use crate::resident::Resident;
 use crate::slot::AccountSlot;
-use attempt::Ended;
+use attempt::{Ended, Unrecorded};
 use backlog::Backlog;
 pub(crate) use backlog::Move;
 use schedule::SendSchedule;
@@ -282,8 +282,9 @@ impl SenderState {
     ) {
         self.calls += 1;
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
+        let unrecorded = Unrecorded::begin(self.accounts.ground());
         self.accounts.ground().tasks.spawn(async move {
-            let ended = Box::new(attempt::make(&accounts, &slot, &message, settles_at).await);
+            let ended = Box::new(attempt::make(&accounts, &slot, &message, settles_at, unrecorded).await);
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
                 myself.cast(SenderMessage::Ended(ended))
             {

@@ -1,5 +1,5 @@
-//! The clock by which leases are counted: it goes on while the process is stopped and while the machine
-//! sleeps, and no step of the wall clock moves it.
+//! The clock by which leases and waits are counted: it goes on while the process is stopped and, on Linux,
+//! while the machine sleeps, and no step of the wall clock moves it.
 
 use std::time::Duration;
 
@@ -8,7 +8,11 @@ use rustix::time::{ClockId, clock_gettime};
 /// Time since an origin that stays the same until the machine starts again.
 #[must_use]
 pub fn since_boot() -> Duration {
-    let at = clock_gettime(ClockId::Boottime);
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let at = clock_gettime(clock);
     let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(at.tv_nsec).unwrap_or(0))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::boot_clock::since_boot;
 use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::time::Timestamp;
 
@@ -146,15 +147,9 @@ fn machine_wall_time() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-/// Milliseconds since the machine was started. On Linux its sleep counts.
+/// Milliseconds of the clock by which leases are counted too.
 fn machine_process_time() -> MonotonicInstant {
-    #[cfg(target_os = "linux")]
-    let clock = rustix::time::ClockId::Boottime;
-    #[cfg(not(target_os = "linux"))]
-    let clock = rustix::time::ClockId::Monotonic;
-    let read = rustix::time::clock_gettime(clock);
-    let ms = read.tv_sec.saturating_mul(1000).saturating_add(read.tv_nsec / 1_000_000);
-    MonotonicInstant::from_millis(u64::try_from(ms).unwrap_or(0))
+    MonotonicInstant::from_millis(u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -86,11 +86,13 @@ metrics! {
     }
     gauges {
         residents = "resident_accounts", "Accounts in memory";
+        database_clock_skew = "database_clock_skew_seconds", "Wall clock of this node minus that of PostgreSQL, in whole seconds";
         nodes = "nodes", "Nodes of this database that are alive, this one included";
         waiting_polls = "waiting_polls", "Long polls that wait";
         event_streams = "event_streams", "Streams of events that are open";
         send_pace = "send_pace", "Messages a second that the accounts in memory may send now, together";
         slowed_accounts = "slowed_accounts", "Accounts in memory that WhatsApp has slowed down";
+        calls_under_way = "sends_under_way", "Calls to WhatsApp whose outcomes are not recorded yet";
         sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";
         redis_up = "redis_up", "1 while Redis answers; 0 while it is away, and without Redis";
         couriers = "couriers", "Couriers at work, one per subscriber and account that has something to bring";

@@ -33,6 +33,8 @@ pub struct ApiError {
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
     retry_after_s: Option<u32>,
+    /// The account is served by another node, and nothing was carried out here.
+    account_moved: bool,
 }
 
 /// A refusal without the request's id, as the envelope and the idempotency records hold it.
@@ -51,7 +53,7 @@ impl ApiError {
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
-        Self { code, message: message.into(), param: None, retry_after_s }
+        Self { code, message: message.into(), param: None, retry_after_s, account_moved: false }
     }
 
     /// Names the field at fault.
@@ -120,6 +122,12 @@ impl ApiError {
         self.param.as_deref()
     }
 
+    /// Whether another node serves the account, and nothing was carried out here: it can be asked there.
+    #[must_use]
+    pub(crate) const fn account_moved(&self) -> bool {
+        self.account_moved
+    }
+
     /// Seconds after which to try again.
     #[must_use]
     pub const fn retry_after_s(&self) -> Option<u32> {
@@ -174,7 +182,8 @@ impl From<Unavailable> for ApiError {
                 Self::new(ErrorCode::Overloaded, "too much waits for this account; try again shortly")
             }
             Unavailable::Elsewhere => {
-                Self::new(ErrorCode::Overloaded, "the account is moving to another node; try again shortly")
+                let message = "the account is moving to another node; try again shortly";
+                Self { account_moved: true, ..Self::new(ErrorCode::Overloaded, message) }
             }
             Unavailable::Crashed | Unavailable::Refused => Self::internal(),
             Unavailable::Expired { oldest } => Self::new(

@@ -117,6 +117,9 @@ impl FrontDoor {
         if let Some(preflight) = Cors::preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
+        if visit.door == Door::Tenant {
+            self.app.accounts.ensure_fresh_directory().await?;
+        }
         if let Some(answer) = self.elsewhere(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
@@ -148,7 +151,8 @@ impl FrontDoor {
             return Ok(page);
         }
         bodies::read(&mut request, self.app.limits).await?;
-        Ok(self.operate(request).await)
+        let kept = self.keep_for_move(&mut request, visit).await;
+        self.operate_or_follow(request, kept, visit).await
     }
 
     /// The fast lane: a poll that was asked in these very words before, and whose page still stands.

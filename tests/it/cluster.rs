@@ -1,5 +1,7 @@
 //! Several nodes on one PostgreSQL: any of them takes any request, and none gives a stale answer.
 
+mod stops;
+
 use serde_json::{Value, json};
 
 use crate::harness::nodes::{heard_of, node, nodes};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kabar_core::cause::cause;
@@ -12,9 +13,14 @@ use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::store::{CourierWork, StoreError};
 
 use super::{Accounts, Unavailable};
+use crate::cluster::lease::now_ms;
 
 /// How often a node looks for changes that others made. A revoked key must fail everywhere within a second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
+
+/// How old what is known of other nodes' changes may be where a key is let in (contract, section 3: a revoked key
+/// fails on every node within 1 s).
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// How far it has come.
 pub(crate) struct Following {
@@ -22,12 +28,21 @@ pub(crate) struct Following {
     subscribers: tokio::sync::Mutex<i64>,
     /// Subscribers that have changed, and whose couriers were not looked after since.
     changed: std::sync::Mutex<BTreeSet<SubscriberId>>,
+    /// Until when the directory is fresh; milliseconds of the leases' clock.
+    fresh_until_ms: AtomicU64,
+    /// Held by the request that asks for what is new.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Following {
     /// From the revision that subscribers were read at.
     pub(super) fn from(revision: i64) -> Self {
-        Self { subscribers: tokio::sync::Mutex::new(revision), changed: std::sync::Mutex::default() }
+        Self {
+            subscribers: tokio::sync::Mutex::new(revision),
+            changed: std::sync::Mutex::default(),
+            fresh_until_ms: AtomicU64::new(0),
+            asking: tokio::sync::Mutex::default(),
+        }
     }
 
     fn changed(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
@@ -49,14 +64,35 @@ impl Accounts {
         self.follow().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
     }
 
-    /// Follows until shutdown, and looks after couriers.
+    /// Returns when what is known of keys is at most [`FRESH_FOR`] old: at once where there are no other nodes, and
+    /// as a rule elsewhere, since other nodes' changes are followed more often than that.
+    ///
+    /// # Errors
+    /// [`Unavailable::Storage`] when that cannot be found out in time: a key that may have been revoked is let in
+    /// by no node that is cut off from the database.
+    pub async fn ensure_fresh_directory(&self) -> Result<(), Unavailable> {
+        if !self.is_clustered() || self.is_directory_fresh() {
+            return Ok(());
+        }
+        let ask = async {
+            let _one_at_a_time = self.ground().following.asking.lock().await;
+            if self.is_directory_fresh() { Ok(()) } else { self.catch_up().await }
+        };
+        tokio::time::timeout(FRESH_FOR, ask).await.unwrap_or(Err(Unavailable::Storage))
+    }
+
+    fn is_directory_fresh(&self) -> bool {
+        now_ms() < self.ground().following.fresh_until_ms.load(Ordering::Acquire)
+    }
+
+    /// Follows until the lease need not go on, and looks after couriers.
     pub(super) async fn keep_following(&self) {
         let ground = self.ground();
         let mut behind = false;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
-                () = ground.stopping.cancelled() => return,
+                () = ground.cluster.renewal_ended() => return,
             }
             match self.follow().await {
                 Ok(()) => {
@@ -75,7 +111,9 @@ impl Accounts {
 
     async fn follow(&self) -> Result<(), StoreError> {
         let ground = self.ground();
+        let fresh_until = now_ms().saturating_add(u64::try_from(FRESH_FOR.as_millis()).unwrap_or(u64::MAX));
         ground.directory.refresh().await?;
+        ground.following.fresh_until_ms.fetch_max(fresh_until, Ordering::AcqRel);
         let mut followed = ground.following.subscribers.lock().await;
         let known = ground.directory.known();
         if known != *followed {

@@ -4,13 +4,19 @@
 //! Invariant: after a loss nothing is served from what was in memory before it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use kabar_core::store::{CourierWork, NodePeer};
 use tokio_util::sync::CancellationToken;
 
+use super::residency::STOP_TIME;
 use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
 use crate::slot::AccountSlot;
+
+/// How long calls to WhatsApp may take to end before accounts are handed over.
+const CALLS_TIME: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,9 @@ impl Accounts {
         if let Some(peer) = slot.elsewhere(self.ground().clock.monotonic_now()) {
             return Ok(Place::There(peer));
         }
+        if self.ground().cluster.is_leaving() && slot.resident().is_none() {
+            return self.place_after_leaving(slot).await;
+        }
         match self.reside(slot).await {
             Ok(_resident) => Ok(Place::Here),
             Err(Unavailable::Elsewhere) => {
@@ -40,6 +49,52 @@ impl Accounts {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// Where an account is served that this node has handed over: at its new owner, or, while it has none, at
+    /// any other node, which then takes it.
+    async fn place_after_leaving(&self, slot: &AccountSlot) -> Result<Place, Unavailable> {
+        let ground = self.ground();
+        ground.cluster.left().await;
+        let owner = ground.store.find_owner(slot.account().number, ground.cluster.node()).await;
+        let owner = owner.map_err(|error| Unavailable::of(&error, "owner not read"))?;
+        let peer = owner.filter(|peer| !peer.address.is_empty()).or_else(|| ground.cluster.any_peer());
+        peer.map(Place::There).ok_or(Unavailable::Elsewhere)
+    }
+
+    /// Gives every account to the other nodes, so that a node that stops is missed by none of its clients; `false`
+    /// where no other node is there. Until they are given up accounts are served here, and nothing new is sent; calls
+    /// to WhatsApp that are under way have [`CALLS_TIME`] to end, after which their messages wait for their echoes
+    /// at the next owner. To be called once `stopping` is cancelled.
+    pub async fn hand_over(&self) -> bool {
+        let ground = self.ground();
+        if !ground.cluster.is_shared() {
+            return false;
+        }
+        // A node may have come since the last look.
+        let _kept_or_lost = ground.cluster.look().await;
+        if ground.cluster.any_peer().is_none() {
+            return false;
+        }
+        ground.calls.close();
+        if tokio::time::timeout(CALLS_TIME, ground.calls.wait()).await.is_err() {
+            tracing::info!("calls to WhatsApp are under way; the next owners wait for their echoes");
+        }
+        ground.cluster.begin_leaving();
+        let mut actors = Vec::new();
+        for slot in ground.directory.slots() {
+            if let Some(resident) = slot.loaded() {
+                actors.extend(resident.door().cloned());
+                Self::release(&slot, &resident);
+            }
+        }
+        let stopped = join_all(actors.iter().map(|actor| actor.wait(Some(STOP_TIME)))).await;
+        let late = stopped.iter().filter(|stopped| stopped.is_err()).count();
+        if late > 0 {
+            tracing::warn!(late, "accounts given up with commits under way");
+        }
+        ground.cluster.leave().await;
+        true
     }
 
     /// Returns when this node is gone: its lease is over, and another one may answer for what it owned.
@@ -53,13 +108,13 @@ impl Accounts {
         self.ground().cluster.peer_gone(peer)
     }
 
-    /// Looks after this server's place, until shutdown.
+    /// Looks after this server's place, until the lease need not go on.
     pub(super) async fn keep_place(&self) {
         let ground = self.ground();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(ground.cluster.look_every()) => {}
-                () = ground.stopping.cancelled() => return,
+                () = ground.cluster.renewal_ended() => return,
             }
             if ground.cluster.look().await == Standing::Lost {
                 self.let_go();
@@ -67,10 +122,13 @@ impl Accounts {
                     continue;
                 }
             }
+            if let Some(skew_s) = ground.cluster.clock_skew_s(ground.clock.now()) {
+                ground.metrics.database_clock_skew.set(skew_s);
+            }
             ground.metrics.nodes.set(i64::from(ground.cluster.nodes()));
             ground.memory.set_nodes(ground.cluster.nodes());
             // Of a node that has died, the messages that wait are taken up without being asked for.
-            if ground.cluster.is_shared() && ground.cluster.serves() {
+            if ground.cluster.is_shared() && ground.cluster.serves() && !ground.stopping.is_cancelled() {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_couriers().await;

@@ -24,7 +24,7 @@ use crate::slot::AccountSlot;
 const SWEEP_EVERY: Duration = Duration::from_secs(8);
 
 /// How long actors may take to finish their last commit.
-const STOP_TIME: Duration = Duration::from_secs(10);
+pub(super) const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// What the supervisor may be told.
 pub(crate) enum SupervisorMessage {
@@ -106,6 +106,11 @@ impl Accounts {
         if let Some(resident) = slot.resident() {
             return Ok(resident);
         }
+        if self.0.cluster.is_leaving() {
+            // Nobody can take it before.
+            self.0.cluster.left().await;
+            return Err(Unavailable::Elsewhere);
+        }
         let _one_at_a_time = slot.activating.lock().await;
         if let Some(resident) = slot.resident() {
             return Ok(resident);
@@ -136,7 +141,8 @@ impl Accounts {
         slot.set_account(activation.account.clone());
         let queued = ground.options.queued_commands;
         // Loaded under this lease, and served under no other, however long the loading took.
-        let resident = Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
+        let resident =
+            Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
         let parts = LedgerParts {
             accounts: self.clone(),
             slot: slot.clone(),
@@ -262,6 +268,7 @@ impl Accounts {
         self.0.metrics.send_pace.set(pace);
         self.0.metrics.slowed_accounts.set(slowed);
         self.0.metrics.sending.set(sending);
+        self.0.metrics.calls_under_way.set(i64::try_from(self.0.calls.len()).unwrap_or(i64::MAX));
         self.0.couriers.refresh_gauges();
     }
 

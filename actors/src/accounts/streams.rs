@@ -140,6 +140,8 @@ impl EventStream {
                 return None;
             }
             match self.look(until).await {
+                // A key that was revoked at another node gets nothing either.
+                Ok(Some(StreamFrame::Events(_))) if !self.is_still_admitted().await => return None,
                 Ok(Some(frame)) => return Some(frame),
                 Ok(None) => {}
                 Err(ended) => {
@@ -148,6 +150,11 @@ impl EventStream {
                 }
             }
         }
+    }
+
+    async fn is_still_admitted(&self) -> bool {
+        let is_fresh = self.accounts.ensure_fresh_directory().await.is_ok();
+        is_fresh && self.accounts.ground().directory.admits(&self.caller)
     }
 
     /// Looks once at what lies behind the position, and waits if that is nothing.

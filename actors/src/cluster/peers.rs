@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::lease::now_ms;
 
 struct LivePeer {
+    peer: NodePeer,
     /// When its lease is over if it is not renewed; milliseconds of the leases' clock.
     until_ms: u64,
     /// When it was first heard of.
@@ -41,7 +42,7 @@ impl PeerTable {
             let now = now_ms();
             let known = peers.remove(&peer.id).map(|known| (known.known_since_ms, known.gone));
             let (known_since_ms, gone) = known.unwrap_or_else(|| (now, CancellationToken::new()));
-            next.insert(peer.id, LivePeer { until_ms: now.saturating_add(left), known_since_ms, gone });
+            next.insert(peer.id, LivePeer { peer, until_ms: now.saturating_add(left), known_since_ms, gone });
         }
         for (id, other) in peers.drain() {
             if other.known_since_ms > asked_at_ms {
@@ -71,12 +72,18 @@ impl PeerTable {
         Some(Duration::from_millis(first.saturating_sub(now_ms())))
     }
 
+    /// One of them that takes requests.
+    pub(super) fn any(&self) -> Option<NodePeer> {
+        self.peers().values().map(|known| &known.peer).find(|peer| !peer.address.is_empty()).cloned()
+    }
+
     /// A token that is cancelled when this node is gone. Of a node that was not heard of yet it is
     /// made here, and the lease it may have is counted as `lease` from now on.
     pub(super) fn gone(&self, peer: &NodePeer, lease: Duration) -> CancellationToken {
         let mut peers = self.peers();
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         let fresh = || LivePeer {
+            peer: peer.clone(),
             until_ms: now_ms().saturating_add(lease),
             known_since_ms: now_ms(),
             gone: CancellationToken::new(),

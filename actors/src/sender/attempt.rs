@@ -48,8 +48,21 @@ pub(crate) struct Ended {
     /// until it has settled.
     pub(super) outcome: Option<SendOutcome>,
     pub(super) too_fast: Option<TooFast>,
-    /// Shutdown waits until the outcome is recorded.
-    _unrecorded: TaskTrackerToken,
+    _unrecorded: Unrecorded,
+}
+
+/// A call that is under way, or whose outcome is not recorded yet. A node that stops waits for it a while before
+/// it hands its accounts over, and shutdown in any case.
+pub(crate) struct Unrecorded {
+    _call: TaskTrackerToken,
+    _task: TaskTrackerToken,
+}
+
+impl Unrecorded {
+    /// One more call.
+    pub(super) fn begin(ground: &Ground) -> Self {
+        Self { _call: ground.calls.token(), _task: ground.tasks.token() }
+    }
 }
 
 /// Calls, and says what is to be recorded. `settles_at` is when the durable attempt has settled.
@@ -58,17 +71,18 @@ pub(super) async fn make(
     slot: &Arc<AccountSlot>,
     message: &Message,
     settles_at: MonotonicInstant,
+    unrecorded: Unrecorded,
 ) -> Ended {
     let ground = accounts.ground();
     let account = slot.account();
     let begun_at = ground.clock.monotonic_now();
-    let ended = |outcome, too_fast| Ended {
+    let ended = move |outcome, too_fast| Ended {
         conversation: message.conversation_id,
         id: message.id,
         begun_at,
         outcome,
         too_fast,
-        _unrecorded: ground.tasks.token(),
+        _unrecorded: unrecorded,
     };
     if !leaves_time(begun_at, settles_at, ground.options.settle) {
         ground.metrics.sends_skipped.inc();
@@ -231,12 +245,13 @@ mod tests {
     async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
         let ground = Ground::open(AccountsOptions::default()).await;
         let settle = AccountsOptions::default().settle;
+        let unrecorded = || Unrecorded::begin(ground.accounts.ground());
         let Reply::Message(message) = ground.run(Command::Send(template())).await else { unreachable!() };
         let settles_at = ground.clock.monotonic_now().plus(settle);
-        let made = make(&ground.accounts, &ground.slot, &message, settles_at).await;
+        let made = make(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
         assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
         ground.clock.advance(settle.mul_f64(0.8));
-        let skipped = make(&ground.accounts, &ground.slot, &message, settles_at).await;
+        let skipped = make(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
         assert!(skipped.outcome.is_none() && ground.says("kabar_sends_skipped_total 1"));
     }
 

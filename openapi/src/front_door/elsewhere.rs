@@ -3,7 +3,8 @@
 //! Invariants: only who has a valid key, or the operator's token, has a request handed on; the node that
 //! serves the account takes it off the budget and answers, and its answer passes unchanged; a request
 //! that was handed on once is never handed on again: a node that cannot serve it says so (421) or is not
-//! there, and the one that asked it looks anew.
+//! there, and the one that asked it looks anew. An account that moves away while a request about it is on its
+//! way, or its body still arrives, is followed to its new owner.
 
 use std::sync::Arc;
 
@@ -13,13 +14,14 @@ use kabar_actors::{AccountSlot, Place};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::forward::{ForwardError, Forwarded, Onward};
+use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderValue};
-use poem::http::{Method, StatusCode};
+use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::{FrontDoor, Visit, admission, bodies};
-use crate::access::Door;
+use crate::access::{Door, Operator, Tenant};
 use crate::error::{ApiError, ErrorCode};
 use crate::events::EVENT_STREAM;
 use crate::idempotency::IDEMPOTENCY_KEY;
@@ -29,6 +31,55 @@ pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
 
 /// Nodes that are asked for one request: one may just have given the account up.
 const NODES_MAX: usize = 3;
+
+/// A request about an account, as it can be asked of any node, or here once more.
+pub(super) struct AccountRequest {
+    slot: Arc<AccountSlot>,
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Bytes,
+    head_only: bool,
+}
+
+impl AccountRequest {
+    /// Whether another node has handed it on.
+    fn is_forwarded(&self) -> bool {
+        self.headers.contains_key(FORWARDED)
+    }
+
+    /// Whether it may be asked of a second node though a first one may have carried it out: a GET changes nothing,
+    /// and the answer to a POST with a key commits with its write, so a repetition finds it.
+    fn is_repeatable(&self) -> bool {
+        let is_keyed = self.method == Method::POST && self.headers.contains_key(IDEMPOTENCY_KEY);
+        self.method == Method::GET || is_keyed
+    }
+
+    fn to_onward(&self) -> Onward<'_> {
+        let mut headers = self.headers.clone();
+        headers.insert(FORWARDED, HeaderValue::from_static("1"));
+        let method = if self.head_only { Method::HEAD } else { self.method.clone() };
+        Onward { method, target: &self.target, headers, body: self.body.clone() }
+    }
+
+    fn to_request(&self) -> Request {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri_str(&self.target)
+            .body(Body::from_bytes(self.body.clone()));
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// Whether an operation found its account gone from this node, before anything was carried out.
+fn has_moved(response: &Response) -> bool {
+    response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
+}
+
+fn misdirected() -> Response {
+    Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
+}
 
 impl FrontDoor {
     /// What the node answers that serves this request's account; `None` when that is this one.
@@ -41,43 +92,75 @@ impl FrontDoor {
             return Ok(None);
         }
         let Some(slot) = self.account_of(request, visit.door) else { return Ok(None) };
-        let Place::There(mut peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
+        let Place::There(peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
-            return Ok(Some(Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()));
+            return Ok(Some(misdirected()));
         }
-        let reads = request.method() == Method::GET;
-        // Its answer commits with its write, so a repetition finds it.
-        let is_keyed = request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY);
-        let body = if reads {
-            // Has no meaning, and is not read.
-            Bytes::new()
-        } else {
-            bodies::read(request, self.app.limits).await?;
-            request.take_body().into_bytes().await.unwrap_or_default()
-        };
-        let mut headers = request.headers().clone();
-        headers.insert(FORWARDED, HeaderValue::from_static("1"));
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let method = if visit.head_only { Method::HEAD } else { request.method().clone() };
-        let onward = Onward { method, target, headers, body: body.clone() };
+        bodies::read(request, self.app.limits).await?;
+        let kept = keep(slot, request, visit).await;
+        self.ask_others(&kept, peer).await
+    }
+
+    /// A copy of a request whose account may move to another node while it is carried out; its body was read.
+    pub(super) async fn keep_for_move(&self, request: &mut Request, visit: &Visit) -> Option<AccountRequest> {
+        if !self.app.accounts.is_clustered() {
+            return None;
+        }
+        let slot = self.account_of(request, visit.door)?;
+        Some(keep(slot, request, visit).await)
+    }
+
+    /// Carries a request out here. Where its account has moved to another node before anything was carried out,
+    /// it is asked there.
+    pub(super) async fn operate_or_follow(
+        &self,
+        request: Request,
+        kept: Option<AccountRequest>,
+        visit: &mut Visit,
+    ) -> Result<Response, ApiError> {
+        let mut response = self.operate(request).await;
+        let Some(kept) = kept else { return Ok(response) };
+        for _ in 0..NODES_MAX {
+            if !has_moved(&response) {
+                break;
+            }
+            if kept.is_forwarded() {
+                visit.foreign = true;
+                return Ok(misdirected());
+            }
+            if let Place::There(peer) = self.app.accounts.place(&kept.slot).await?
+                && let Some(answer) = self.ask_others(&kept, peer).await?
+            {
+                visit.foreign = true;
+                return Ok(answer);
+            }
+            let mut again = kept.to_request();
+            match (visit.door, &visit.admitted) {
+                (Door::Tenant, Some(admitted)) => again.set_data(Tenant(admitted.caller.clone())),
+                (Door::Operator, _) => again.set_data(Operator { _let_in: () }),
+                (Door::Tenant, None) | (Door::Open, _) => {}
+            }
+            response = self.operate(again).await;
+        }
+        Ok(response)
+    }
+
+    /// What the node answers that serves the account, this peer first; `None` when that is this one by now.
+    async fn ask_others(
+        &self,
+        kept: &AccountRequest,
+        mut peer: NodePeer,
+    ) -> Result<Option<Response>, ApiError> {
+        let slot = &kept.slot;
         for _ in 0..NODES_MAX {
             // A node that says nothing is not waited for beyond its lease.
             let sent = tokio::select! {
-                sent = self.app.forwarder.send(&peer.address, onward.clone()) => Some(sent),
+                sent = self.app.forwarder.send(&peer.address, kept.to_onward()) => Some(sent),
                 () = self.app.accounts.until_gone(&peer) => None,
             };
-            let is_there = match sent {
-                None => {
-                    tracing::warn!(address = %peer.address, "the node fell silent, and its lease is over");
-                    if !reads && !is_keyed {
-                        self.app.metrics.forward_failures.inc();
-                        slot.forget_elsewhere();
-                        return Err(unanswered());
-                    }
-                    true
-                }
-                Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => true,
+            let (is_there, may_be_done) = match sent {
+                Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => (true, false),
                 Some(Ok(answer)) => {
                     self.app.metrics.forwards.inc();
                     let gone = self.app.accounts.peer_gone(&peer);
@@ -85,23 +168,23 @@ impl FrontDoor {
                 }
                 Some(Err(error)) => {
                     tracing::warn!(address = %peer.address, error = cause(&error), "request not handed on");
-                    if matches!(error, ForwardError::Unanswered(_)) && !reads && !is_keyed {
-                        self.app.metrics.forward_failures.inc();
-                        slot.forget_elsewhere();
-                        return Err(unanswered());
-                    }
-                    false
+                    (false, matches!(error, ForwardError::Unanswered(_)))
+                }
+                None => {
+                    tracing::warn!(address = %peer.address, "the node fell silent, and its lease is over");
+                    (true, true)
                 }
             };
             slot.forget_elsewhere();
-            match self.app.accounts.place(&slot).await? {
+            if may_be_done && !kept.is_repeatable() {
+                self.app.metrics.forward_failures.inc();
+                return Err(unanswered());
+            }
+            match self.app.accounts.place(slot).await? {
                 // It died a moment ago, and its lease is not over.
                 Place::There(next) if !is_there && next == peer => break,
                 Place::There(next) => peer = next,
-                Place::Here => {
-                    request.set_body(Body::from_bytes(body));
-                    return Ok(None);
-                }
+                Place::Here => return Ok(None),
             }
         }
         self.app.metrics.forward_failures.inc();
@@ -123,6 +206,26 @@ impl FrontDoor {
                 self.app.directory.account(caller.key.organisation_id, number)
             }
         }
+    }
+}
+
+/// Copies a request whose body was read.
+async fn keep(slot: Arc<AccountSlot>, request: &mut Request, visit: &Visit) -> AccountRequest {
+    // A GET's body has no meaning, and is not read.
+    let body = if request.method() == Method::GET {
+        Bytes::new()
+    } else {
+        let body = request.take_body().into_bytes().await.unwrap_or_default();
+        request.set_body(Body::from_bytes(body.clone()));
+        body
+    };
+    AccountRequest {
+        slot,
+        method: request.method().clone(),
+        target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+        headers: request.headers().clone(),
+        body,
+        head_only: visit.head_only,
     }
 }
 

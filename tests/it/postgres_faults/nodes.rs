@@ -11,6 +11,7 @@ use super::load::come_again;
 use crate::harness::lives::patient_whatsapp;
 use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
+use crate::harness::wire_tap::WireTap;
 use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently, text};
 
 const LEASE_SECONDS: &str = "5";
@@ -218,4 +219,27 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let rows = business.rows(&two.anyone, "messages?direction=outbound&limit=100").await;
     assert_eq!(rows.len(), acknowledged.len());
     assert_eq!(two.terminate().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_opens_no_node_that_is_cut_off_from_the_database() {
+    let database = Postgres::fresh().await;
+    let wire = WireTap::to(database.port()).await;
+    // So long that only what is asked of the directory can end it.
+    let settings = [("KABAR_CLUSTER__LEASE_SECONDS", "300")];
+    let one = node(&Postgres::url_at(wire.port()), None, &settings).await;
+    let two = node(&database.url(), None, &settings).await;
+    let here = one.tenant().await;
+    heard_of(&two, &here).await;
+    here.inbox(1).await;
+    here.get("conversations").await.is(200);
+    wire.cut();
+    drop(wire);
+    let keys = format!("/admin/v1/organizations/{}/api_keys", here.organisation);
+    let id = text(&two.operator.get(&keys).await.rows()[0]["id"]);
+    two.operator.delete(&format!("/admin/v1/api_keys/{id}")).await.is(204);
+    refused(&here, "conversations").await;
+    for _ in 0..20 {
+        come_again(&here.get("conversations").await);
+    }
 }
