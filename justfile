@@ -33,6 +33,10 @@ test:
 some *args:
     tests/services run cargo test {{args}}
 
+# Tests with everything that is awaited delayed by seed: `just delay-test run 3600`, `just delay-test seed 7 sending::`.
+delay-test *args="run":
+    tests/services run tests/delays {{args}}
+
 # The first minute of a newcomer, on the debug binary.
 smoke:
     cargo build --locked

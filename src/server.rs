@@ -76,6 +76,14 @@ fn accounts_options(settings: &Settings) -> AccountsOptions {
     }
 }
 
+fn cluster_options(settings: &Settings) -> ClusterOptions {
+    ClusterOptions {
+        address: settings.cluster.address.as_deref().map(Arc::from),
+        lease: settings.cluster.lease,
+        alone_lease: settings.cluster.alone_lease,
+    }
+}
+
 impl Server {
     /// Starts serving on this listener.
     ///
@@ -88,17 +96,16 @@ impl Server {
         listener: TcpListener,
         clock: Arc<Clock>,
     ) -> anyhow::Result<Self> {
+        #[cfg(debug_assertions)]
+        if let Some(delays) = settings.test_delays {
+            kabar_core::surroundings::delay_by_seed(delays);
+        }
         let url = &settings.database_url;
         let store = Store::open(&url.reveal(), StoreOptions { readers: settings.limits.database_readers })
             .await
             .with_context(|| format!("cannot open {url}"))?;
         let metrics = Arc::new(Metrics::default());
-        let place = ClusterOptions {
-            address: settings.cluster.address.as_deref().map(Arc::from),
-            lease: settings.cluster.lease,
-            alone_lease: settings.cluster.alone_lease,
-        };
-        let cluster = Cluster::enter(store.clone(), place, &clock).await?;
+        let cluster = Cluster::enter(store.clone(), cluster_options(settings), &clock).await?;
         let memory = shared_memory(settings, &store, &clock, &metrics)?;
         let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);

@@ -9,6 +9,7 @@ mod facts;
 mod matters;
 
 use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -94,6 +95,7 @@ impl Actor for AccountActor {
         message: AccountMessage,
         ledger: &mut Ledger,
     ) -> Result<(), ActorProcessingErr> {
+        surroundings::receive_message().await;
         match message {
             AccountMessage::Execute(work) => {
                 if ledger.queue(*work) {

@@ -24,6 +24,7 @@ use kabar_core::metrics::Metrics;
 use kabar_core::ports::Sink;
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreError};
+use kabar_core::surroundings::{AwaitKind, wait_for};
 use ractor::{ActorRef, MessagingErr};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -307,7 +308,7 @@ impl Accounts {
             let work = Box::new(Work { command, claim, answer, permit });
             let door = resident.door().ok_or(Unavailable::Crashed)?;
             match door.cast(AccountMessage::Execute(work)) {
-                Ok(()) => match answered.await {
+                Ok(()) => match wait_for(AwaitKind::Message, answered).await {
                     Ok(Outcome::Decided(result)) => return Ok(result),
                     Ok(Outcome::Failed(why)) => return Err(why),
                     Ok(Outcome::Moved(again, claimed)) => (command, claim) = (again, claimed),

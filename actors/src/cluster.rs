@@ -24,6 +24,7 @@ use kabar_core::store::{NodeEntry, NodePeer, Presence, Renewed, Stay, Store, Sto
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{ClusterOptions, EntryError};
+use kabar_core::surroundings;
 use lease::{NodeLease, now_ms};
 use peers::PeerTable;
 
@@ -135,7 +136,7 @@ impl Cluster {
                 tracing::warn!(at_most_s = longest.as_secs(), "another kabar has the database; waiting");
             }
             waiting = true;
-            tokio::time::sleep(ENTRY_EVERY).await;
+            surroundings::sleep(ENTRY_EVERY).await;
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::store::PurgeAges;
+use kabar_core::surroundings;
 
 use crate::accounts::Accounts;
 
@@ -29,7 +30,7 @@ impl Accounts {
             }
             let pause = async {
                 match removed {
-                    Ok(1..) => tokio::time::sleep(STEP_PAUSE).await,
+                    Ok(1..) => surroundings::sleep(STEP_PAUSE).await,
                     Ok(0) | Err(_) => ground.clock.wait_until(began.monotonic.plus(ROUND_EVERY)).await,
                 }
             };

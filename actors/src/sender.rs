@@ -25,6 +25,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 use kabar_core::store::StoreError;
+use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
 use crate::accounts::Accounts;
@@ -110,6 +111,7 @@ impl Actor for Sender {
         message: SenderMessage,
         state: &mut SenderState,
     ) -> Result<(), ActorProcessingErr> {
+        surroundings::receive_message().await;
         match message {
             SenderMessage::Look => {}
             SenderMessage::Reload => state.stale = true,

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::boot_clock::since_boot;
 use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::time::Timestamp;
+use crate::surroundings::{AwaitKind, wait_for};
 
 /// The longest wait that a manual clock steps over by itself.
 const MANUAL_STEP: Duration = Duration::from_millis(5);
@@ -117,6 +118,10 @@ impl Clock {
     /// Returns when `monotonic_now()` has reached `at`. A manual clock steps over waits of a few milliseconds by
     /// itself, because a commit that waits for the next millisecond must not wait for a test.
     pub async fn wait_until(&self, at: MonotonicInstant) {
+        wait_for(AwaitKind::Alarm, self.reach(at)).await;
+    }
+
+    async fn reach(&self, at: MonotonicInstant) {
         match self {
             Self::System(sources) => {
                 while let Some(left) = at.since((sources.monotonic)()) {

@@ -113,6 +113,9 @@ pub struct Settings {
     pub cors: Cors,
     /// Logs.
     pub log: Log,
+    /// Which awaits of a debug build are delayed. Of tests; not a setting.
+    #[cfg(debug_assertions)]
+    pub test_delays: Option<crate::surroundings::Delays>,
 }
 
 /// Meta's Cloud API and its webhooks.
@@ -250,6 +253,8 @@ impl Settings {
             limits: limits?,
             cors: Cors { allowed_origins: allowed_origins? },
             log: Log { format: format?, level: level? },
+            #[cfg(debug_assertions)]
+            test_delays: from.test_delays(),
         })
     }
 

@@ -16,6 +16,8 @@ use http::header::{
 use http::{Method, StatusCode};
 use reqwest::{Client, redirect};
 
+use crate::surroundings::{AwaitKind, wait_for};
+
 /// Nodes are near each other.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest silence: a long poll of a minute, and the time that its answer takes.
@@ -88,7 +90,7 @@ impl Forwarder {
         onward.headers.remove(CONTENT_LENGTH);
         let url = format!("{}{}", address.trim_end_matches('/'), onward.target);
         let request = self.http.request(onward.method, url).headers(onward.headers).body(onward.body);
-        let answer = request.send().await.map_err(|error| {
+        let answer = wait_for(AwaitKind::ForwardedCall, request.send()).await.map_err(|error| {
             if error.is_connect() { ForwardError::Unreached(error) } else { ForwardError::Unanswered(error) }
         })?;
         let status = answer.status();

@@ -18,4 +18,5 @@ pub mod ports;
 pub mod process_identity;
 pub mod shared_memory;
 pub mod store;
+pub mod surroundings;
 pub mod webhook;

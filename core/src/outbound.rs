@@ -34,6 +34,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::OrganisationId;
+use crate::surroundings::{AwaitKind, wait_for};
 use gate::Gate;
 use lookup::Lookups;
 pub use lookup::{Resolver, SystemResolver};
@@ -159,7 +160,8 @@ impl OutboundClient {
     pub async fn send(&self, request: OutboundRequest) -> Result<OutboundAnswer, OutboundError> {
         let limit = request.timeout;
         let attempt = Box::pin(self.attempt(request));
-        tokio::time::timeout(limit, attempt).await.unwrap_or(Err(OutboundError::Late(limit)))
+        let ended = wait_for(AwaitKind::OutboundCall, tokio::time::timeout(limit, attempt)).await;
+        ended.unwrap_or(Err(OutboundError::Late(limit)))
     }
 
     /// Drops connections that have lain idle too long, until it is cancelled.

@@ -9,6 +9,7 @@ mod business;
 mod child;
 mod client;
 pub(crate) mod database;
+mod delays;
 pub(crate) mod lives;
 pub(crate) mod nodes;
 pub(crate) mod postgres;
@@ -156,6 +157,9 @@ impl TestServer {
         {
             options.set("KABAR_REDIS_URL", &url);
         }
+        if let Some(delays) = delays::chosen() {
+            options.set(delays::VARIABLE, &delays);
+        }
         let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
         let settings = Settings::load(Mode::Serve, &sources).unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -213,6 +217,14 @@ impl TestServer {
         let body = String::from_utf8(answer.body.to_vec()).unwrap();
         let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {body}")).parse().unwrap()
+    }
+
+    /// Moves a standing clock on, unless a call to WhatsApp is under way: that counts only for the time to
+    /// settle, which a test's clock can run through while the call takes a moment of the machine's.
+    pub(crate) async fn advance_between_calls(&self, step: Duration) {
+        if self.metric("kabar_sends_under_way").await == 0 {
+            self.clock.advance(step);
+        }
     }
 
     /// SQL statements run while this is done. The purge, which looks around at the start, has done so; it

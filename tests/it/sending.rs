@@ -136,7 +136,7 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     let mut counted_as_slow = false;
     patiently(async {
         while server.simulator.counts().borrow().accepted < wanted {
-            server.clock.advance(Duration::from_millis(50));
+            server.advance_between_calls(Duration::from_millis(50)).await;
             let pace = resident(&server, &tenant).await["messages_per_second"].as_u64().unwrap();
             if pace < slowest {
                 slowest = pace;

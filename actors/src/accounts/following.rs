@@ -11,6 +11,7 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::store::{CourierWork, StoreError};
+use kabar_core::surroundings;
 
 use super::{Accounts, Unavailable};
 use crate::cluster::lease::now_ms;
@@ -91,7 +92,7 @@ impl Accounts {
         let mut behind = false;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+                () = surroundings::sleep(FOLLOW_EVERY) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
             match self.follow().await {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kabar_core::store::{CourierWork, NodePeer};
+use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
 
 use super::residency::STOP_TIME;
@@ -113,7 +114,7 @@ impl Accounts {
         let ground = self.ground();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(ground.cluster.look_every()) => {}
+                () = surroundings::sleep(ground.cluster.look_every()) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
             if ground.cluster.look().await == Standing::Lost {

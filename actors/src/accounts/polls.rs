@@ -12,6 +12,7 @@ use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
 use kabar_core::shared_memory::PagePlace;
 use kabar_core::store::StoreError;
+use kabar_core::surroundings::{AwaitKind, wait_for};
 
 use super::{Accounts, Unavailable};
 use crate::question::{Answer, Asked, Question, Rendered};
@@ -119,7 +120,7 @@ impl Accounts {
             }
             tokio::select! {
                 // An error means that the resident is gone: look for its successor.
-                _published = published.changed() => {}
+                _published = wait_for(AwaitKind::Publication, published.changed()) => {}
                 // Another node may have changed what was read: look where the account is now.
                 () = resident.lease().stopped_running() => {}
                 () = self.0.clock.wait_until(deadline) => return Ok(asked),

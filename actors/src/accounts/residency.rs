@@ -13,6 +13,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::metrics::Metrics;
 use kabar_core::store::{CommitFloor, CourierWork, StoreError};
+use kabar_core::surroundings;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{Accounts, ResidentReport, Unavailable};
@@ -77,6 +78,7 @@ impl Actor for Supervisor {
         SupervisorMessage::Watch(id, slot, resident): SupervisorMessage,
         watched: &mut Watched,
     ) -> Result<(), ActorProcessingErr> {
+        surroundings::receive_message().await;
         watched.insert(id, (slot, resident));
         Ok(())
     }
@@ -87,6 +89,7 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         watched: &mut Watched,
     ) -> Result<(), ActorProcessingErr> {
+        surroundings::receive_message().await;
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
                 self.0.crashes.inc();

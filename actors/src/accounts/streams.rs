@@ -13,6 +13,7 @@ use kabar_core::domain::log::EventQuery;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::OrganisationId;
 use kabar_core::metrics::Metrics;
+use kabar_core::surroundings::{AwaitKind, wait_for};
 
 use super::polls::Waiting;
 use super::{Accounts, Unavailable};
@@ -179,7 +180,7 @@ impl EventStream {
         }
         tokio::select! {
             // An error means that the resident is gone: look for its successor.
-            _published = published.changed() => Ok(None),
+            _published = wait_for(AwaitKind::Publication, published.changed()) => Ok(None),
             () = resident.lease().stopped_running() => Ok(None),
             () = ground.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
             () = ground.stopping.cancelled() => Ok(None),

@@ -19,6 +19,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{DeliveryId, MonotonicIds};
 use kabar_core::store::{CourierPlace, StoreError};
+use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -112,6 +113,7 @@ impl Actor for CourierActor {
         message: CourierMessage,
         courier: &mut Courier,
     ) -> Result<(), ActorProcessingErr> {
+        surroundings::receive_message().await;
         match message {
             CourierMessage::Look => courier.desk.rung.store(false, Ordering::Release),
             CourierMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),

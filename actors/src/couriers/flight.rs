@@ -18,6 +18,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ulid;
 use kabar_core::ports::{Parcel, Receipt};
 use kabar_core::store::RunRecord;
+use kabar_core::surroundings::{self, AwaitKind, wait_for};
 use ractor::ActorRef;
 use rand::RngExt as _;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -64,10 +65,10 @@ pub(super) fn begin(
         let receipt = if let Some(event) = event.clone() {
             let attempt = delivery.attempt_count.saturating_add(1);
             let parcel = Parcel { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
-            let attempt = async { shared.sink.deliver(parcel).await };
+            let attempt = wait_for(AwaitKind::Delivery, async { shared.sink.deliver(parcel).await });
             let hurried = async {
                 shared.stopping.cancelled().await;
-                tokio::time::sleep(LAST_ANSWERS).await;
+                surroundings::sleep(LAST_ANSWERS).await;
             };
             tokio::select! {
                 ended = AssertUnwindSafe(attempt).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken())),

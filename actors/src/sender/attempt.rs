@@ -17,6 +17,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
 use kabar_core::meta::errors::{Class, class_of, message_error};
 use kabar_core::meta::graph::{GraphOutcome, TOTAL_TIMEOUT};
+use kabar_core::surroundings;
 use rand::RngExt as _;
 use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -91,7 +92,7 @@ pub(super) async fn make(
     }
     let hurried = async {
         ground.stopping.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
+        surroundings::sleep(LAST_ANSWERS).await;
     };
     let called = tokio::select! {
         called = before(&ground.clock, settles_at, ground.graph.send(&account, message)) => {

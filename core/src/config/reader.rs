@@ -12,6 +12,8 @@ use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKin
 use super::keys::{SETTINGS, setting, variable};
 use super::{Mode, Problem, Sources};
 use crate::domain::account::Secret;
+#[cfg(debug_assertions)]
+use crate::surroundings::Delays;
 
 /// Read when no flag names another file.
 const DEFAULT_FILE: &str = "kabar.toml";
@@ -23,8 +25,13 @@ pub(super) struct Reader {
     /// Keys as each source spells them, with the source's name.
     given: Vec<(String, String)>,
     problems: Vec<Problem>,
+    #[cfg(debug_assertions)]
+    test_delays: Option<Value>,
 }
 
+/// No setting: only debug builds read `KABAR_TEST_DELAYS`, from the environment.
+#[cfg(debug_assertions)]
+const OF_TESTS: &str = "test_delays";
 /// No setting: `KABAR_API_KEY` is what the commands that call a server read.
 const OF_CLIENTS: &str = "api_key";
 
@@ -47,6 +54,8 @@ impl Reader {
             reason: "an environment variable that begins with KABAR_ is not valid UTF-8".to_owned(),
         })?;
         in_environment.remove(OF_CLIENTS);
+        #[cfg(debug_assertions)]
+        let test_delays = in_environment.remove(OF_TESTS);
         given.extend(in_file.keys().map(|key| (key.clone(), format!("in {}", path.display()))));
         given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable(key)))));
         given.extend(sources.flags.keys().map(|key| (key.clone(), "as a flag".to_owned())));
@@ -56,7 +65,21 @@ impl Reader {
         values.extend(in_file);
         values.extend(in_environment);
         values.extend(sources.flags.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))));
-        Ok(Self { mode, values, given, problems: Vec::new() })
+        Ok(Self {
+            mode,
+            values,
+            given,
+            problems: Vec::new(),
+            #[cfg(debug_assertions)]
+            test_delays,
+        })
+    }
+
+    /// Which awaits are delayed; see [`crate::surroundings`].
+    #[cfg(debug_assertions)]
+    pub(super) fn test_delays(&mut self) -> Option<Delays> {
+        let text = self.test_delays.take()?.into_string().ok()?;
+        text.parse().map_err(|reason| self.problem(OF_TESTS, reason)).ok()
     }
 
     /// Everything that was found wrong.

@@ -16,6 +16,7 @@ use super::answer::{Answer, Refusal};
 use super::errors;
 use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
+use crate::surroundings::{AwaitKind, wait_for};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time of a call, from its connection to the end of the answer.
@@ -135,8 +136,11 @@ impl GraphClient {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
         // The token is the key to Meta's API.
         let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
-        let response = request.send().await.map_err(|error| lost(&error.without_url()))?;
-        Ok(read(response).await)
+        wait_for(AwaitKind::GraphCall, async {
+            let response = request.send().await.map_err(|error| lost(&error.without_url()))?;
+            Ok(read(response).await)
+        })
+        .await
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cause::cause;
 use crate::metrics::Metrics;
+use crate::surroundings::{self, AwaitKind, wait_for};
 
 /// How long a command may take. On one network Redis answers in less than a millisecond.
 const COMMAND_TIME: Duration = Duration::from_millis(100);
@@ -94,7 +95,8 @@ impl Link {
     ) -> Result<T, Failure> {
         let Some(mut connected) = self.current.borrow().clone() else { return Err(Failure::Away) };
         self.metrics.redis_commands.inc();
-        let answered = tokio::time::timeout(COMMAND_TIME, command(&mut connected.connection)).await;
+        let answering = tokio::time::timeout(COMMAND_TIME, command(&mut connected.connection));
+        let answered = wait_for(AwaitKind::RedisCommand, answering).await;
         let error = match answered {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error,
@@ -156,7 +158,7 @@ impl Link {
                 told = true;
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = surroundings::sleep(pause) => {}
                 () = closing.cancelled() => return,
             }
             pause = pause.saturating_mul(2).min(PAUSES.1);
@@ -169,7 +171,7 @@ impl Link {
         loop {
             tokio::select! {
                 _opened = changes.wait_for(Option::is_none) => return,
-                () = tokio::time::sleep(PING_EVERY) => {}
+                () = surroundings::sleep(PING_EVERY) => {}
             }
             let ping =
                 self.call(async |connection| redis::cmd("PING").query_async::<String>(connection).await);

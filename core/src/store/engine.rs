@@ -23,6 +23,7 @@ use self::checkpoints::Checkpoints;
 pub use self::presence::{Presence, Stay};
 use super::StoreError;
 use super::dialect::{Bulk, Dialect, at_once};
+use crate::surroundings::{AwaitKind, wait_for};
 
 /// More than there are combinations of filters, so that no page is ever prepared twice.
 const STATEMENTS_CACHED: usize = 256;
@@ -154,19 +155,26 @@ impl Engine {
     /// Reads with one statement.
     pub(super) async fn fetch(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
-        Ok(match &self.database {
-            Database::Sqlite(database) => rows(database.fetch(sql.into(), args).await?, Row::Sqlite),
-            Database::Postgres(database) => rows(database.fetch(sql.into(), args).await?, Row::Postgres),
+        let sql = sql.into();
+        wait_for(AwaitKind::Read, async {
+            Ok(match &self.database {
+                Database::Sqlite(database) => rows(database.fetch(sql, args).await?, Row::Sqlite),
+                Database::Postgres(database) => rows(database.fetch(sql, args).await?, Row::Postgres),
+            })
         })
+        .await
     }
 
     /// Begins several reads that must see the same commits.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
-        let reads = match &self.database {
-            Database::Sqlite(database) => Reads::Sqlite(database.snapshot().await?),
-            Database::Postgres(database) => Reads::Postgres(database.snapshot().await?),
-        };
+        let reads = wait_for(AwaitKind::Read, async {
+            Ok::<_, StoreError>(match &self.database {
+                Database::Sqlite(database) => Reads::Sqlite(database.snapshot().await?),
+                Database::Postgres(database) => Reads::Postgres(database.snapshot().await?),
+            })
+        });
+        let reads = reads.await?;
         Ok(Snapshot { reads, executed: self.executed.clone() })
     }
 
@@ -176,13 +184,16 @@ impl Engine {
         alone: bool,
         last: Option<&Stay>,
     ) -> Result<Option<Presence>, StoreError> {
-        Ok(match &self.database {
-            Database::Sqlite(database) => database.enter()?.map(Presence::sqlite),
-            Database::Postgres(database) => {
-                let last = last.and_then(Stay::postgres);
-                database.enter(alone, last).await?.map(Presence::postgres)
-            }
+        wait_for(AwaitKind::Read, async {
+            Ok(match &self.database {
+                Database::Sqlite(database) => database.enter()?.map(Presence::sqlite),
+                Database::Postgres(database) => {
+                    let last = last.and_then(Stay::postgres);
+                    database.enter(alone, last).await?.map(Presence::postgres)
+                }
+            })
         })
+        .await
     }
 
     /// Opens the connection that writes. There must be one at a time.
@@ -232,10 +243,14 @@ impl Snapshot {
         args: Vec<Arg>,
     ) -> Result<Vec<Row>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
-        Ok(match &mut self.reads {
-            Reads::Sqlite(reads) => rows(sqlite::run(reads, sql.into(), args).await?, Row::Sqlite),
-            Reads::Postgres(reads) => rows(reads.fetch(sql.into(), args).await?, Row::Postgres),
+        let sql = sql.into();
+        wait_for(AwaitKind::Read, async {
+            Ok(match &mut self.reads {
+                Reads::Sqlite(reads) => rows(sqlite::run(reads, sql, args).await?, Row::Sqlite),
+                Reads::Postgres(reads) => rows(reads.fetch(sql, args).await?, Row::Postgres),
+            })
         })
+        .await
     }
 
     /// Ends them in good order, which keeps their connection for others.
@@ -263,10 +278,14 @@ impl WriteConnection {
     /// Runs one statement.
     pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
         self.executed.fetch_add(1, Ordering::Relaxed);
-        Ok(match &mut self.connection {
-            Connection::Sqlite(it, _) => rows(sqlite::run(it, sql.into(), args).await?, Row::Sqlite),
-            Connection::Postgres(it) => rows(postgres::run(it, sql.into(), args).await?, Row::Postgres),
+        let sql = sql.into();
+        wait_for(AwaitKind::Transaction, async {
+            Ok(match &mut self.connection {
+                Connection::Sqlite(it, _) => rows(sqlite::run(it, sql, args).await?, Row::Sqlite),
+                Connection::Postgres(it) => rows(postgres::run(it, sql, args).await?, Row::Postgres),
+            })
         })
+        .await
     }
 
     /// Whose SQL it speaks.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::batch::{self, Outcome, Work};
 use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_deadlock, is_lost, is_silence, refuses};
 use super::{CycleCommit, StoreError};
+use crate::surroundings::{AwaitKind, wait_for};
 
 /// Jobs that may wait; further callers wait for room.
 const QUEUE_JOBS: usize = 4096;
@@ -81,10 +82,13 @@ impl Writer {
     async fn queue(&self, work: Work) -> Result<Vec<Row>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
-        if self.jobs.send(Job { work, reply }).await.is_err() {
-            return Err(closed());
-        }
-        answer.await.unwrap_or_else(|_gone| Err(closed()))
+        wait_for(AwaitKind::Transaction, async {
+            if self.jobs.send(Job { work, reply }).await.is_err() {
+                return Err(closed());
+            }
+            answer.await.unwrap_or_else(|_gone| Err(closed()))
+        })
+        .await
     }
 
     /// Takes no more jobs, finishes those that wait, and closes the connection.

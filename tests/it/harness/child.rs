@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
-use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, patiently};
+use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently};
 
 /// A running `kabar serve`. It dies with this value.
 pub(crate) struct Child {
@@ -50,6 +50,7 @@ impl Child {
             .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
             .env("KABAR_WHATSAPP__BASE_URL", graph)
             .env("KABAR_LOG__LEVEL", "info")
+            .envs(delays::chosen().map(|delays| (delays::VARIABLE, delays)))
             .envs(settings.iter().copied())
             .current_dir(folder)
             .stdout(Stdio::piped())

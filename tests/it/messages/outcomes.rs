@@ -51,14 +51,12 @@ fn only(to: &str, times: Option<u32>, verdict: Verdict) -> Rule {
     Rule { to: Phone::parse(to), trigger: Trigger::Always, times, verdict }
 }
 
-/// Moves the time on until something is so, and not while a call is under way, which counts only for so long.
+/// Moves the time on until something is so.
 async fn in_time(server: &TestServer, step: Duration, mut so: impl AsyncFnMut() -> bool) {
     patiently(async {
         while !so().await {
             // What became due gets its turn.
-            if server.metric("kabar_sends_under_way").await == 0 {
-                server.clock.advance(step);
-            }
+            server.advance_between_calls(step).await;
         }
     })
     .await;
@@ -116,11 +114,12 @@ async fn errors_that_pass_are_tried_again_until_the_message_is_out_once() {
     })
     .await;
     for ((tenant, to, verdict), id) in sent.iter().zip(&ids) {
-        let message = tenant.message_when(id, |message| message["status"] == "sent").await;
+        // It may have been delivered already.
+        let message = tenant.message_when(id, |message| message["status"] != "pending").await;
         assert_eq!(message["error"], Value::Null, "{verdict:?}");
         let statuses: Vec<&Value> =
             message["status_history"].as_array().unwrap().iter().map(|seen| &seen["status"]).collect();
-        assert_eq!(statuses, ["pending", "sent"], "{verdict:?}");
+        assert_eq!(statuses[..2], ["pending", "sent"], "{verdict:?}");
         assert_eq!(server.simulator.sends_to(&Phone::parse(to).unwrap()), 1, "{verdict:?}");
     }
     let counts = *server.simulator.counts().borrow();

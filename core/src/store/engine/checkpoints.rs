@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::sqlite::run;
+use crate::surroundings;
 
 /// 64 MiB in pages of 4 KiB: at a longer log a commit moves the rest of it itself.
 pub(super) const LOG_PAGES: i64 = 16_384;
@@ -69,7 +70,7 @@ async fn watch(options: SqliteConnectOptions, written: Arc<Notify>, stop: Cancel
             pause = RETRY;
             written.notify_one();
         }
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if stop.run_until_cancelled(surroundings::sleep(pause)).await.is_none() {
             break;
         }
     }

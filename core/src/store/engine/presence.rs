@@ -5,6 +5,7 @@
 
 use super::{postgres, sqlite};
 use crate::store::StoreError;
+use crate::surroundings::{AwaitKind, wait_for};
 
 /// A server's place on a database; others stay away as long as it lasts.
 pub struct Presence(Place);
@@ -49,7 +50,7 @@ impl Presence {
                 lock.check();
                 Ok(())
             }
-            Place::Postgres(lock) => Ok(lock.check().await?),
+            Place::Postgres(lock) => Ok(wait_for(AwaitKind::Read, lock.check()).await?),
         }
     }
 
