@@ -59,8 +59,26 @@ struct Desk {
     head: AtomicI64,
     /// Something may have come since the courier last looked.
     rung: AtomicBool,
+    /// What the courier knows of log and rows may be out of date, and not by `head` alone.
+    reread: AtomicBool,
     /// Events that it still has to bring or to look at.
     waiting: AtomicI64,
+}
+
+impl Desk {
+    /// Wakes the courier: for events up to `head`, or to read anew what there is. Only under the lock of the desks.
+    fn ring(&self, head: Option<i64>) {
+        match head {
+            Some(head) => drop(self.head.fetch_max(head, Ordering::AcqRel)),
+            None => self.reread.store(true, Ordering::Release),
+        }
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Some(courier) = self.courier.get()
+        {
+            // One that is gone is noticed, and started again.
+            let _gone = courier.cast(CourierMessage::Look);
+        }
+    }
 }
 
 type Desks = HashMap<(SubscriberId, i64), Arc<Desk>>;
@@ -160,7 +178,7 @@ impl Couriers {
         for recipient in roster.of_organisation(account.organisation_id) {
             let subscriber = recipient.get();
             if subscriber.is_active() && subscriber.events().meets(types) && subscriber.hears(&account) {
-                self.summon(recipient, slot, sequence);
+                self.summon(recipient, slot, Some(sequence));
             }
         }
     }
@@ -183,12 +201,13 @@ impl Couriers {
         self.0.store.courier_work(work).await
     }
 
-    /// Wakes the courier of this subscriber and account, starting it if need be.
+    /// Wakes the courier of this subscriber and account, starting it if need be. It reads log and rows again:
+    /// it has not been told of events that were committed while the subscriber did not want them.
     pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountSlot>) {
         let recipient = self.0.roster.load().find(subscriber).cloned();
         let wants = |one: &Subscriber| one.is_active() && one.hears(&slot.account());
         if let Some(recipient) = recipient.filter(|recipient| wants(&recipient.get())) {
-            self.summon(&recipient, slot, 0);
+            self.summon(&recipient, slot, None);
         }
     }
 
@@ -220,26 +239,21 @@ impl Couriers {
         self.0.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn summon(&self, recipient: &Arc<Recipient>, slot: &Arc<AccountSlot>, head: i64) {
+    /// Wakes or starts a courier: for events up to `head`, or to read anew what there is.
+    fn summon(&self, recipient: &Arc<Recipient>, slot: &Arc<AccountSlot>, head: Option<i64>) {
         let key = (recipient.id(), slot.account().number);
         let mut desks = self.desks();
         if let Some(desk) = desks.get(&key) {
-            desk.head.fetch_max(head, Ordering::AcqRel);
-            if !desk.rung.swap(true, Ordering::AcqRel)
-                && let Some(courier) = desk.courier.get()
-            {
-                // One that is gone is noticed, and started again.
-                let _gone = courier.cast(CourierMessage::Look);
-            }
-            return;
+            return desk.ring(head);
         }
         if self.0.stopping.is_cancelled() || !self.0.cluster.serves() || !self.serves(slot) {
             return;
         }
         let desk = Arc::new(Desk {
             courier: OnceLock::new(),
-            head: AtomicI64::new(head),
+            head: AtomicI64::new(head.unwrap_or(0)),
             rung: AtomicBool::new(true),
+            reread: AtomicBool::new(false),
             waiting: AtomicI64::new(0),
         });
         desks.insert(key, desk.clone());
@@ -316,18 +330,11 @@ impl Couriers {
         true
     }
 
-    /// Tells a subscriber's couriers something.
-    fn tell(&self, subscriber: SubscriberId, message: impl Fn() -> CourierMessage) {
-        for ((_, _), desk) in self.desks().iter().filter(|((of, _), _)| *of == subscriber) {
-            if let Some(courier) = desk.courier.get() {
-                let _gone = courier.cast(message());
-            }
-        }
-    }
-
-    /// A subscriber can be tried again.
+    /// Has a subscriber's couriers go by its row as it is now.
     fn look_all(&self, subscriber: SubscriberId) {
-        self.tell(subscriber, || CourierMessage::Look);
+        for desk in self.desks().iter().filter(|((of, _), _)| *of == subscriber).map(|(_, desk)| desk) {
+            desk.ring(None);
+        }
     }
 
     /// Ends every courier: this server does not serve their accounts any more.

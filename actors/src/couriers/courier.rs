@@ -53,8 +53,6 @@ pub(super) enum CourierMessage {
     Look,
     /// It is that late.
     Alarm(MonotonicInstant),
-    /// Rows were changed by somebody else: read them again.
-    Reload,
     /// An attempt has ended.
     Ended(Box<Ended>),
     /// What has ended has waited long enough to be recorded.
@@ -115,9 +113,8 @@ impl Actor for CourierActor {
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match message {
-            CourierMessage::Look => courier.desk.rung.store(false, Ordering::Release),
+            CourierMessage::Look => courier.listen(),
             CourierMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
-            CourierMessage::Reload => courier.reload(),
             CourierMessage::Ended(ended) => courier.take_back(*ended, &myself),
             CourierMessage::Record => courier.record(&myself),
             CourierMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
@@ -165,6 +162,14 @@ impl Courier {
 
     fn now(&self) -> MonotonicInstant {
         self.couriers.0.clock.monotonic_now()
+    }
+
+    /// Takes note of why it was woken, before it acts on it.
+    fn listen(&mut self) {
+        self.desk.rung.store(false, Ordering::Release);
+        if self.desk.reread.swap(false, Ordering::AcqRel) {
+            self.reload();
+        }
     }
 
     const fn reload(&mut self) {

@@ -11,7 +11,7 @@ use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{CourierPlace, StoreError};
 
 use super::Couriers;
-use super::courier::{CourierMessage, owed};
+use super::courier::owed;
 use crate::accounts::Unavailable;
 use crate::idempotency::Claim;
 use crate::slot::AccountSlot;
@@ -118,7 +118,7 @@ impl Couriers {
     ) -> Result<(), Unavailable> {
         let pairs: BTreeSet<_> = opened.into_iter().collect();
         for (subscriber, account) in &pairs {
-            self.reload(*subscriber, *account);
+            self.reread(*subscriber, *account);
         }
         if self.0.cluster.is_shared() && !pairs.is_empty() {
             // Their couriers may be on other nodes, which look at what has changed.
@@ -129,19 +129,18 @@ impl Couriers {
         Ok(())
     }
 
-    pub(super) fn reload(&self, subscriber: SubscriberId, account: i64) {
-        let Some(slot) = self.0.directory.account_of_row(account) else { return };
-        let working = self.desks().get(&(subscriber, account)).and_then(|desk| desk.courier.get().cloned());
-        if let Some(courier) = working {
-            let _gone = courier.cast(CourierMessage::Reload);
-        }
-        // One that is just leaving, or not here, is started.
-        if self.serves(&slot) {
+    /// Has the courier of this subscriber and account read its rows again, if it may work here.
+    pub(super) fn reread(&self, subscriber: SubscriberId, account: i64) {
+        if let Some(slot) = self.0.directory.account_of_row(account)
+            && self.serves(&slot)
+        {
             self.take_up(subscriber, &slot);
         }
     }
-    /// Brings the events of a part of an account's log again (from 0: from the oldest that is kept), those that were never owed (because they are
-    /// older than the subscription) included, as far as they are of its types; at most 1 000 of them.
+
+    /// Brings the events of a part of an account's log again (from 0: from the oldest that is kept), those that
+    /// were never owed (because they are older than the subscription) included, as far as they are of its types;
+    /// at most 1 000 of them.
     /// `None` when the tenant has no such subscription.
     ///
     /// # Errors

@@ -24,7 +24,6 @@ use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId}
 use kabar_core::store::{CourierWork, StoreError};
 use rand::RngExt as _;
 
-use super::courier::CourierMessage;
 use super::recipient::Recipient;
 use super::{Couriers, subscription_of};
 use crate::accounts::Unavailable;
@@ -329,7 +328,7 @@ impl Couriers {
             });
         }
         for id in &ids {
-            self.tell(*id, || CourierMessage::Reload);
+            self.look_all(*id);
         }
         for id in deleted {
             self.retire(SubscriberId::Webhook(id));
@@ -368,15 +367,15 @@ impl Couriers {
                     tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
                     return;
                 }
-                if status != known.status {
-                    tracing::warn!(subscription = %known.id, status = status.as_str(), "subscription stopped");
-                }
                 self.publish(|next| {
                     if next.find(SubscriberId::Webhook(row.id)).is_some() {
                         self.put(next, &row);
                     }
                 });
-                self.look_all(SubscriberId::Webhook(row.id));
+                if status != known.status {
+                    tracing::warn!(subscription = %known.id, status = status.as_str(), "subscription stopped");
+                    self.look_all(SubscriberId::Webhook(row.id));
+                }
             }
             Ok(None) => {}
             Err(error) => tracing::error!(error = cause(&error), "health of a subscription not noted"),

@@ -2,6 +2,7 @@
 
 mod script;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use kabar_core::domain::command::Command;
 use kabar_core::domain::delivery::{DeliveryStatus, Outcome};
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
-use kabar_core::domain::subscription::{DEAD_IN_ROW_MAX, SubscriptionStatus};
+use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::subscription::{DEAD_IN_ROW_MAX, Subscription, SubscriptionStatus};
 use kabar_core::store::CourierWork;
 
 use super::SubscriptionPatch;
@@ -242,6 +244,23 @@ async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
     assert!(!stage.couriers().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap());
     stage.ground.ingest(0, 4).await;
     assert!(stage.couriers().desks().is_empty());
+}
+
+#[tokio::test]
+async fn what_came_in_a_pause_that_a_courier_did_not_notice_is_brought() {
+    let stage = Stage::open().await;
+    let subscription = stage.subscribe().await;
+    stage.sink.plays(|_| Turn::Answer(Outcome::Delivered));
+    stage.ground.ingest(0, 1).await;
+    stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
+    stage.until_heard().await;
+    // The pause holds already, and the courier has not been told.
+    let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&subscription) };
+    let now = stage.ground.clock.read();
+    stage.couriers().publish(|next| next.put(Subscriber::Webhook(Arc::new(paused)), &now));
+    stage.ground.ingest(0, 2).await;
+    stage.set(subscription.id, SubscriptionStatus::Active).await;
+    stage.until_taken(2).await;
 }
 
 #[tokio::test]

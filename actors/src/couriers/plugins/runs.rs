@@ -149,7 +149,7 @@ impl Couriers {
 
     /// Has a courier, here or elsewhere, read the runs that have been opened.
     async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), Unavailable> {
-        self.reload(SubscriberId::Hook(plugin), account);
+        self.reread(SubscriberId::Hook(plugin), account);
         if self.0.cluster.is_shared() {
             self.0.store.touch_plugin(plugin).await.map_err(|error| unwritten(&error))?;
         }
