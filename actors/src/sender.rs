@@ -243,7 +243,7 @@ impl SenderState {
         // Counted from before the attempts are durable: another owner counts from later.
         let settles_at = now.plus(settle);
         // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
-        let _under_way = self.accounts.ground().tasks.token();
+        let _under_way = Unrecorded::begin(self.accounts.ground());
         let begun = if self.accounts.ground().stopping.is_cancelled() {
             Vec::new()
         } else {

@@ -23,6 +23,9 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// fails on every node within 1 s).
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
+/// How long a request waits for news of other nodes' changes, where they are late: as long as a statement may take.
+const ASK_TIME: Duration = Duration::from_secs(3);
+
 /// How far it has come.
 pub(crate) struct Following {
     /// Subscribers are known up to this revision of the directory.
@@ -65,25 +68,27 @@ impl Accounts {
         self.follow().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
     }
 
-    /// Returns when what is known of keys is at most [`FRESH_FOR`] old: at once where there are no other nodes, and
-    /// as a rule elsewhere, since other nodes' changes are followed more often than that.
+    /// Returns when what is known of keys was asked for at most [`FRESH_FOR`] before this call: at once where there
+    /// are no other nodes, and as a rule elsewhere, since other nodes' changes are followed more often than that.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when that cannot be found out in time: a key that may have been revoked is let in
-    /// by no node that is cut off from the database.
+    /// [`Unavailable::Storage`] when that cannot be found out within [`ASK_TIME`]: a key that may have been revoked
+    /// is let in by no node that is cut off from the database.
     pub async fn ensure_fresh_directory(&self) -> Result<(), Unavailable> {
-        if !self.is_clustered() || self.is_directory_fresh() {
+        let called_at_ms = now_ms();
+        if !self.is_clustered() || self.is_directory_fresh_at(called_at_ms) {
             return Ok(());
         }
         let ask = async {
             let _one_at_a_time = self.ground().following.asking.lock().await;
-            if self.is_directory_fresh() { Ok(()) } else { self.catch_up().await }
+            // However long an answer took: it counts from when it was asked for.
+            if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
-        tokio::time::timeout(FRESH_FOR, ask).await.unwrap_or(Err(Unavailable::Storage))
+        tokio::time::timeout(ASK_TIME, ask).await.unwrap_or(Err(Unavailable::Storage))
     }
 
-    fn is_directory_fresh(&self) -> bool {
-        now_ms() < self.ground().following.fresh_until_ms.load(Ordering::Acquire)
+    fn is_directory_fresh_at(&self, at_ms: u64) -> bool {
+        at_ms < self.ground().following.fresh_until_ms.load(Ordering::Acquire)
     }
 
     /// Follows until the lease need not go on, and looks after couriers.

@@ -52,7 +52,7 @@ pub(crate) struct Ended {
     _unrecorded: Unrecorded,
 }
 
-/// A call that is under way, or whose outcome is not recorded yet. A node that stops waits for it a while before
+/// A call that is about to be made, is under way, or whose outcome is not recorded yet. A node that stops waits for it a while before
 /// it hands its accounts over, and shutdown in any case.
 pub(crate) struct Unrecorded {
     _call: TaskTrackerToken,
