@@ -15,6 +15,7 @@ pub mod meta;
 pub mod metrics;
 pub mod outbound;
 pub mod ports;
+mod postgres_url;
 pub mod process_identity;
 pub mod shared_memory;
 pub mod store;

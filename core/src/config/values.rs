@@ -11,6 +11,7 @@ use reqwest::Url;
 
 use super::Mode;
 use crate::domain::account::Secret;
+use crate::postgres_url::PostgresUrl;
 
 const OPERATOR_TOKEN_CHARS_MIN: usize = 16;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -26,13 +27,17 @@ pub enum DatabaseUrl {
 
 impl DatabaseUrl {
     /// Reads `sqlite://<path>`, whose path is taken as it is written, without percent decoding, or
-    /// `postgres://<user>:<password>@<host>:<port>/<database>`.
+    /// `postgres://<user>:<password>@<host>:<port>/<database>`, where several hosts may stand, with commas
+    /// between them.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         const FORMS: &str = "must be sqlite://<path> or postgres://<user>:<password>@<host>/<database>";
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let url = Url::parse(text).map_err(|error| format!("{FORMS}: {error}"))?;
-            if url.fragment().is_some() {
-                return Err(format!("{FORMS}; write a # in the password as %23"));
+            let list = PostgresUrl::parse(text).map_err(|reason| format!("{FORMS}: {reason}"))?;
+            for single in list.single_urls() {
+                let url = Url::parse(&single).map_err(|error| format!("{FORMS}: {error}"))?;
+                if url.fragment().is_some() {
+                    return Err(format!("{FORMS}; write a # in the password as %23"));
+                }
             }
             return Ok(Self::Postgres(Secret::new(text)));
         }
@@ -70,12 +75,8 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
             Self::Postgres(url) => {
-                let Ok(mut url) = Url::parse(url.reveal()) else { return f.write_str("postgres://***") };
-                url.set_query(None);
-                if url.password().is_some() && url.set_password(Some("***")).is_err() {
-                    return f.write_str("postgres://***");
-                }
-                fmt::Display::fmt(&url, f)
+                let masked = PostgresUrl::parse(url.reveal()).map(|list| list.masked());
+                f.write_str(masked.as_deref().unwrap_or("postgres://***"))
             }
         }
     }

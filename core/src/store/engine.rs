@@ -121,7 +121,7 @@ pub(super) struct Engine {
 
 #[derive(Clone)]
 enum Database {
-    Sqlite(sqlite::Database),
+    Sqlite(Box<sqlite::Database>),
     Postgres(postgres::Database),
 }
 
@@ -130,7 +130,7 @@ impl Engine {
     /// statement waits for a lock that somebody else holds.
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
         let database = if url.starts_with("sqlite:") {
-            Database::Sqlite(sqlite::Database::open(url, readers, patience).await?)
+            Database::Sqlite(Box::new(sqlite::Database::open(url, readers, patience).await?))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Database::Postgres(postgres::Database::open(url, readers, patience).await?)
         } else {
@@ -271,7 +271,7 @@ pub(super) struct WriteConnection {
 
 enum Connection {
     Sqlite(sqlx::SqliteConnection, Checkpoints),
-    Postgres(sqlx::PgConnection),
+    Postgres(postgres::PrimaryConnection),
 }
 
 impl WriteConnection {
@@ -282,7 +282,7 @@ impl WriteConnection {
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
                 Connection::Sqlite(it, _) => rows(sqlite::run(it, sql, args).await?, Row::Sqlite),
-                Connection::Postgres(it) => rows(postgres::run(it, sql, args).await?, Row::Postgres),
+                Connection::Postgres(it) => rows(it.run(sql, args).await?, Row::Postgres),
             })
         })
         .await
@@ -342,7 +342,7 @@ impl WriteConnection {
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self.connection {
             Connection::Sqlite(connection, _) => sqlite::close(connection).await,
-            Connection::Postgres(connection) => postgres::close(connection).await,
+            Connection::Postgres(connection) => connection.close().await,
         }
     }
 }

@@ -1,0 +1,88 @@
+//! The connection that holds a server's place, and what is left of it when it is lost.
+//!
+//! Invariant: a place lasts only while its connection leads to the current primary: a lock at a primary
+//! that was replaced excludes no other server.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use super::primary_connection::PrimaryConnection;
+use super::primary_tracker::PrimaryTracker;
+use super::{LOCK_CLASS, answered};
+
+/// The connection that holds a server's place.
+pub(in crate::store::engine) struct Lock {
+    connection: PrimaryConnection,
+    pub(in crate::store::engine) stay: Stay,
+}
+
+impl Lock {
+    /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
+    /// `last` is the stay of this server whose connection was lost.
+    pub(super) async fn take(
+        tracker: &PrimaryTracker,
+        alone: bool,
+        last: Option<&Stay>,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let mut connection = tracker.connect(noticed_when_gone).await?;
+        if let Some(last) = last {
+            last.end(connection.raw()).await?;
+        }
+        let function = if alone { "pg_try_advisory_lock" } else { "pg_try_advisory_lock_shared" };
+        let sql = format!("SELECT {function}({LOCK_CLASS}, hashtext(current_schema()))");
+        let ask = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection.raw());
+        let taken: bool = answered(ask).await?;
+        if !taken {
+            return Ok(None);
+        }
+        let stay = Stay::begin(connection.raw()).await?;
+        Ok(Some(Self { connection, stay }))
+    }
+
+    /// Asks whether the connection is alive, and with it the lock.
+    pub(in crate::store::engine) async fn check(&mut self) -> Result<(), sqlx::Error> {
+        self.connection.check().await
+    }
+}
+
+/// The server notices within seconds that this machine has gone without a word.
+fn noticed_when_gone(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+    ])
+}
+
+/// One holding of the lock. Stays are numbered, so that who loses the lock and gets it back can tell
+/// whether somebody else had it in between.
+#[derive(Debug, Clone)]
+pub(in crate::store::engine) struct Stay {
+    number: i64,
+    backend: i32,
+    backend_since: String,
+}
+
+impl Stay {
+    async fn begin(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let sql = "INSERT INTO probes (id, written) VALUES (2, 1) \
+                   ON CONFLICT (id) DO UPDATE SET written = probes.written + 1 \
+                   RETURNING written, pg_backend_pid(), (SELECT backend_start::text \
+                   FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+        let (number, backend, backend_since) = answered(sqlx::query_as(sql).fetch_one(connection)).await?;
+        Ok(Self { number, backend, backend_since })
+    }
+
+    /// Ends its session if the server has not noticed yet that the connection is gone.
+    async fn end(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity \
+                   WHERE pid = $1 AND backend_start::text = $2";
+        let ended = sqlx::query(sql).bind(self.backend).bind(&self.backend_since);
+        answered(ended.fetch_all(connection)).await.map(drop)
+    }
+
+    /// Whether nobody was there between that stay and this one.
+    pub(in crate::store::engine) const fn follows(&self, last: &Self) -> bool {
+        self.number == last.number + 1
+    }
+}

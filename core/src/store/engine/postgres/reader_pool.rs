@@ -1,0 +1,168 @@
+//! The pool of connections that read.
+//!
+//! Invariants: no more connections than permits; a connection is pooled only between statements, and
+//! used only while its server is the current primary; when one was found dead, those that lay idle go with
+//! it; one that was given back unasked, because its caller went away, is pooled again once the server has
+//! answered what was asked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use super::primary_connection::PrimaryConnection;
+use super::primary_tracker::PrimaryTracker;
+use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, within};
+
+/// A connection that was idle longer is asked whether it is alive before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// A connection that was idle longer is closed when another one comes back.
+const IDLE_MAX: Duration = Duration::from_mins(10);
+/// A connection is replaced after so long: the server's memory for it grows.
+const AGE_MAX: Duration = Duration::from_mins(30);
+
+/// Pool of connections that read. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct ReaderPool(Arc<PoolShared>);
+
+struct PoolShared {
+    tracker: PrimaryTracker,
+    permits: Arc<Semaphore>,
+    /// The one that was used last stands last.
+    idle: Mutex<Vec<IdleReader>>,
+    returning: TaskTracker,
+}
+
+struct IdleReader {
+    connection: PrimaryConnection,
+    opened: Instant,
+    since: Instant,
+}
+
+impl ReaderPool {
+    pub(super) fn new(tracker: PrimaryTracker, readers_max: u32) -> Self {
+        Self(Arc::new(PoolShared {
+            tracker,
+            permits: Arc::new(Semaphore::new(usize::try_from(readers_max).unwrap_or(1))),
+            idle: Mutex::default(),
+            returning: TaskTracker::new(),
+        }))
+    }
+
+    /// Takes a connection, an idle one or a fresh one.
+    pub(super) async fn acquire(&self) -> Result<PooledReader, sqlx::Error> {
+        let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.0.permits.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_late| sqlx::Error::PoolTimedOut)?;
+        let permit = permit.map_err(|_closed| sqlx::Error::PoolClosed)?;
+        let (connection, opened) = within(CONNECT_TIMEOUT, Box::pin(self.take_connection())).await?;
+        Ok(PooledReader { lent: Some(LentReader { connection, opened, permit }), pool: self.clone() })
+    }
+
+    async fn take_connection(&self) -> Result<(PrimaryConnection, Instant), sqlx::Error> {
+        loop {
+            // After a loss this asks the hosts, and so sorts out what leads to another server.
+            self.0.tracker.current_primary().await?;
+            let Some(mut reader) = self.take_idle() else { break };
+            if reader.since.elapsed() < TRUSTED_IDLE || reader.connection.ping().await.is_ok() {
+                return Ok((reader.connection, reader.opened));
+            }
+            self.forget_idle();
+        }
+        Ok((self.0.tracker.connect(std::convert::identity).await?, Instant::now()))
+    }
+
+    fn take_idle(&self) -> Option<IdleReader> {
+        let mut idle = self.idle();
+        idle.retain(|reader| reader.connection.is_current() && reader.opened.elapsed() < AGE_MAX);
+        idle.pop()
+    }
+
+    /// Closes the connections that lie idle: what ended one has mostly ended all.
+    fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleReader>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_back(&self, lent: LentReader) {
+        let LentReader { connection, opened, permit } = lent;
+        if connection.is_current() && !self.0.permits.is_closed() {
+            let mut idle = self.idle();
+            idle.retain(|reader| reader.since.elapsed() < IDLE_MAX);
+            idle.push(IdleReader { connection, opened, since: Instant::now() });
+        }
+        drop(permit);
+    }
+
+    /// Lends no more, and closes what is idle.
+    pub(super) async fn close(&self) {
+        self.0.permits.close();
+        self.0.returning.close();
+        // A server that does not answer is not waited for.
+        let _silent = tokio::time::timeout(ANSWER_TIMEOUT, async {
+            self.0.returning.wait().await;
+            let idle = std::mem::take(&mut *self.idle());
+            for reader in idle {
+                let _gone = reader.connection.close().await;
+            }
+        })
+        .await;
+    }
+}
+
+struct LentReader {
+    connection: PrimaryConnection,
+    opened: Instant,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A connection on loan.
+pub(super) struct PooledReader {
+    lent: Option<LentReader>,
+    pool: ReaderPool,
+}
+
+impl PooledReader {
+    /// The connection.
+    pub(super) fn connection(&mut self) -> Result<&mut PrimaryConnection, sqlx::Error> {
+        self.lent.as_mut().map(|lent| &mut lent.connection).ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Gives it back; nothing must be under way on it.
+    pub(super) fn release(mut self) {
+        if let Some(lent) = self.lent.take() {
+            self.pool.put_back(lent);
+        }
+    }
+
+    /// Closes it without a word, and frees its place in the pool.
+    pub(super) fn discard(mut self) {
+        drop(self.lent.take());
+    }
+
+    /// The same for one that was found dead.
+    pub(super) fn discard_dead(self) {
+        self.pool.forget_idle();
+        self.discard();
+    }
+}
+
+impl Drop for PooledReader {
+    fn drop(&mut self) {
+        // Its caller went away in mid-statement. Without a runtime the connection just closes.
+        let (Some(mut lent), Ok(runtime)) = (self.lent.take(), Handle::try_current()) else { return };
+        let pool = self.pool.clone();
+        self.pool.0.returning.spawn_on(
+            async move {
+                if lent.connection.ping().await.is_ok() {
+                    pool.put_back(lent);
+                }
+            },
+            &runtime,
+        );
+    }
+}
