@@ -1,8 +1,9 @@
 //! PostgreSQL stops, falls silent, is full or loses connections, in the middle of load.
 //!
 //! A server alone goes on answering polls from memory; everybody else is told to come again, and loses
-//! nothing. Redundant PostgreSQL servers are not tried here.
+//! nothing. What happens when a standby takes the place of the primary is tried in `failover`.
 
+mod failover;
 pub(crate) mod load;
 mod nodes;
 mod pauses;

@@ -1,4 +1,5 @@
-//! A PostgreSQL server of a test's own, to be stopped, paused and started again.
+//! A PostgreSQL server of a test's own, to be stopped, paused and started again, and its standby, to be
+//! promoted.
 //!
 //! kabar's role and database are made as docs/operations.md says, so kabar is no superuser here.
 //!
@@ -13,10 +14,10 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
-use super::patiently;
+use super::{a_moment, patiently};
 
-/// What the server says once it takes connections.
-const READY: &str = "database system is ready to accept connections";
+/// What the server says once it takes connections; those of a standby are read-only ones.
+const READY: &str = "database system is ready to accept ";
 
 /// How a server is told to end; the signals of PostgreSQL's manual, "Shutting Down the Server".
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,44 @@ impl Postgres {
         copy
     }
 
+    /// A standby of this server, whose every commit waits for it from now on.
+    pub(crate) async fn synchronous_standby(&self) -> Self {
+        self.synchronous_standby_at(super::Child::lasting_address().port()).await
+    }
+
+    /// The same at this port, whose last server is gone.
+    pub(crate) async fn synchronous_standby_at(&self, port: u16) -> Self {
+        let name = format!("standby_{port}");
+        let mut standby = Self::without_files(self.max_connections).await;
+        standby.port = port;
+        let mut backup = as_owner(&program("pg_basebackup"));
+        let source = format!("{}?application_name={name}", self.superuser_url());
+        backup.arg("--pgdata").arg(standby.folder.join("db")).arg("--dbname").arg(source);
+        backup.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        said(&mut backup).await;
+        standby.start().await;
+        let mut superuser = self.connect().await;
+        let names = sqlx::AssertSqlSafe(format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
+        sqlx::raw_sql(names).execute(&mut superuser).await.unwrap();
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut superuser).await.unwrap();
+        let sql = "SELECT count(*) FROM pg_stat_replication \
+                   WHERE application_name = $1 AND sync_state = 'sync' AND state = 'streaming'";
+        patiently(async {
+            let following = || sqlx::query_scalar::<_, i64>(sql).bind(&name);
+            while following().fetch_one(&mut superuser).await.unwrap() == 0 {
+                a_moment().await;
+            }
+        })
+        .await;
+        standby
+    }
+
+    /// Makes a standby a primary, and waits until it is one.
+    pub(crate) async fn promote(&self) {
+        let promoted = sqlx::query_scalar("SELECT pg_promote()");
+        assert!(promoted.fetch_one(&mut self.connect().await).await.unwrap_or(false));
+    }
+
     async fn without_files(max_connections: u16) -> Self {
         let folder = said(as_owner("mktemp").args(["-d", "/tmp/kabar-postgres.XXXXXX"])).await;
         let port = super::Child::lasting_address().port();
@@ -84,6 +123,12 @@ impl Postgres {
     /// The same by way of another port.
     pub(crate) fn url_at(port: u16) -> String {
         format!("postgres://kabar@127.0.0.1:{port}/kabar")
+    }
+
+    /// The address of kabar's database on the servers at these ports, of which one is the primary.
+    pub(crate) fn url_of_any(ports: [u16; 2]) -> String {
+        let [first, second] = ports;
+        format!("postgres://kabar@127.0.0.1:{first},127.0.0.1:{second}/kabar?target_session_attrs=read-write")
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -135,26 +180,36 @@ impl Postgres {
     /// Ends it and waits for that.
     pub(crate) async fn stop(&mut self, how: Shutdown) {
         let mut process = self.running.take().expect("it runs");
-        let signal = match how {
+        let how = match how {
             Shutdown::Fast => "INT",
             Shutdown::Immediate => "QUIT",
         };
-        kill(signal, &[process.id().expect("it runs")]);
+        signal(how, &[process.id().expect("it runs")]);
+        patiently(process.wait()).await.unwrap();
+    }
+
+    /// Ends all its processes in the middle of what they do (SIGKILL), for good.
+    pub(crate) async fn kill(mut self) {
+        let mut process = self.running.take().expect("it runs");
+        let pid = process.id().expect("it runs");
+        let children = children_of(pid);
+        signal("KILL", &[pid]);
+        signal("KILL", &children);
         patiently(process.wait()).await.unwrap();
     }
 
     /// Stops all its processes where they are: connections stay open, and nothing is answered.
     pub(crate) fn pause(&self) {
         // The first one starts the others: without it there come no more.
-        kill("STOP", &[self.pid()]);
-        kill("STOP", &children_of(self.pid()));
+        signal("STOP", &[self.pid()]);
+        signal("STOP", &children_of(self.pid()));
     }
 
     /// Lets them go on.
     pub(crate) fn resume(&self) {
         let mut all = children_of(self.pid());
         all.push(self.pid());
-        kill("CONT", &all);
+        signal("CONT", &all);
     }
 
     fn pid(&self) -> u32 {
@@ -166,8 +221,8 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(pid) = self.running.as_ref().and_then(Process::id) {
             let children = children_of(pid);
-            kill("KILL", &[pid]);
-            kill("KILL", &children);
+            signal("KILL", &[pid]);
+            signal("KILL", &children);
         }
         // What is left in a folder of temporary files harms nobody.
         let _left = std::fs::remove_dir_all(&self.folder);
@@ -223,11 +278,11 @@ fn children_of(pid: u32) -> Vec<u32> {
 }
 
 /// Signals processes; one that is gone already needs no telling.
-fn kill(signal: &str, pids: &[u32]) {
+fn signal(name: &str, pids: &[u32]) {
     for pid in pids {
         let pid = pid.to_string();
         let sent = std::process::Command::new("sh")
-            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid])
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid])
             .stderr(Stdio::null())
             .status();
         let _gone = sent.unwrap();

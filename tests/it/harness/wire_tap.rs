@@ -1,10 +1,11 @@
-//! A wire between kabar and PostgreSQL, on which the answer to one statement can be lost.
+//! A wire between kabar and PostgreSQL, on which the answer to one statement can be lost, and which can
+//! lead to another server, as a name that moves does.
 //!
 //! The statement is known by words among the values that are bound to it. What is asked before it is
 //! carried out (its plan, on a new connection), and whatever others ask, is answered.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +20,8 @@ const PART: usize = 1 << 20;
 
 #[derive(Default)]
 struct State {
+    /// Where connections that come now lead.
+    port: AtomicU16,
     /// Whoever says all of these hears nothing any more; nobody while there are none.
     words: Mutex<Vec<String>>,
     /// Ends the connections there are.
@@ -45,7 +48,8 @@ impl WireTap {
     pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, end) = (Arc::<State>::default(), CancellationToken::new());
+        let state = Arc::new(State { port: AtomicU16::new(port), ..State::default() });
+        let end = CancellationToken::new();
         let (shared, over) = (state.clone(), end.clone());
         let tasks = TaskTracker::new();
         let connections = tasks.clone();
@@ -53,7 +57,7 @@ impl WireTap {
             while let Ok((near, _peer)) = listener.accept().await {
                 let cut = shared.cut.lock().unwrap().clone();
                 let state = shared.clone();
-                connections.spawn(async move { cut.run_until_cancelled(carry(near, port, &state)).await });
+                connections.spawn(async move { cut.run_until_cancelled(carry(near, &state)).await });
             }
         }));
         Self { address, state, _end: end.drop_guard() }
@@ -61,6 +65,11 @@ impl WireTap {
 
     pub(crate) const fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Connections that come from now on lead to the server at this port; those there are stay.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.state.port.store(port, Ordering::SeqCst);
     }
 
     /// A statement with all of these words still arrives, and nobody learns of it.
@@ -75,8 +84,8 @@ impl WireTap {
     }
 }
 
-async fn carry(near: TcpStream, port: u16, state: &State) -> std::io::Result<()> {
-    let far = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn carry(near: TcpStream, state: &State) -> std::io::Result<()> {
+    let far = TcpStream::connect(("127.0.0.1", state.port.load(Ordering::SeqCst))).await?;
     let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
     let lost = AtomicBool::new(false);
     let there = async {

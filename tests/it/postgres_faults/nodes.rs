@@ -17,7 +17,7 @@ use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently,
 const LEASE_SECONDS: &str = "5";
 
 /// The answer once it is 200; until then the node asks to come again.
-async fn read(tenant: &Tenant, tail: &str) -> Answer {
+pub(super) async fn read(tenant: &Tenant, tail: &str) -> Answer {
     patiently(async {
         loop {
             let answer = tenant.get(tail).await;
@@ -69,7 +69,7 @@ async fn a_node_whose_database_is_away_serves_no_longer_than_its_lease() {
 }
 
 /// Writes at one node what it then reads at the other, again and again.
-async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, rounds: &AtomicUsize) {
+pub(super) async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, rounds: &AtomicUsize) {
     for round in 0.. {
         if over.load(Ordering::Acquire) {
             return;
