@@ -12,7 +12,12 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     // The HTTP library announces each listener; the welcome and `kabar serves` say it already.
     let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level))
         .with_context(|| format!("log.level {:?}", log.level))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written (full disk, closed pipe) is lost. By default its loss is reported on standard
+    // error too, which panics in the task that logged: the store's writer died so.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),

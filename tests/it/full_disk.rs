@@ -38,3 +38,19 @@ async fn writes_to_a_full_disk_are_503_polls_go_on_and_it_recovers_by_itself() {
     child.anyone.get("/readyz").await.is(200);
     assert_eq!(child.terminate().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database::sqlite(folder.path());
+    let child = Child::start_without_log(folder.path(), &url, "http://127.0.0.1:9").await;
+    // What the operator does is logged.
+    let business = Business::open(&child.anyone).await;
+    let client = child.anyone.with_token(&business.key);
+    client
+        .post(&format!("/v1/{}/contacts", business.id), &json!({"phone_number": "+6281200000001"}))
+        .await
+        .is(201);
+    child.anyone.get("/readyz").await.is(200);
+    assert_eq!(child.terminate().await.code(), Some(0));
+}

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
-use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently};
+use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, a_moment, delays, patiently};
 
 /// A running `kabar serve`. It dies with this value.
 pub(crate) struct Child {
@@ -25,6 +25,25 @@ impl Child {
         Self::start_at(address, folder, database_url, graph, &[]).await
     }
 
+    /// The same with a log on a full disk.
+    pub(crate) async fn start_without_log(folder: &Path, database_url: &str, graph: &str) -> Self {
+        let address = Self::lasting_address();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut process = serve_command(address, folder, database_url, graph)
+            .stdout(Stdio::null())
+            .stderr(full)
+            .spawn()
+            .unwrap();
+        patiently(async {
+            while tokio::net::TcpStream::connect(address).await.is_err() {
+                assert!(process.try_wait().unwrap().is_none(), "it ended early");
+                a_moment().await;
+            }
+        })
+        .await;
+        Self { process, anyone: Client::new(&format!("http://{address}")) }
+    }
+
     /// An address to start at again and again: of ports that the system gives to nobody.
     pub(crate) fn lasting_address() -> SocketAddr {
         let mut ports = std::iter::repeat_with(|| rand::random_range(10_000_u16..20_000));
@@ -40,22 +59,10 @@ impl Child {
         graph: &str,
         settings: &[(&str, &str)],
     ) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_kabar"))
-            .arg("serve")
-            .env_clear()
-            .env("KABAR_LISTEN", address.to_string())
-            .env("KABAR_DATABASE_URL", database_url)
-            .env("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN)
-            .env("KABAR_WHATSAPP__APP_SECRET", APP_SECRET)
-            .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
-            .env("KABAR_WHATSAPP__BASE_URL", graph)
-            .env("KABAR_LOG__LEVEL", "info")
-            .envs(delays::chosen().map(|delays| (delays::VARIABLE, delays)))
+        let mut process = serve_command(address, folder, database_url, graph)
             .envs(settings.iter().copied())
-            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         // The log says when it serves; it is read on, so that the pipes never fill.
@@ -127,4 +134,22 @@ impl Child {
         assert!(asked.await.unwrap().success());
         patiently(self.process.wait()).await.unwrap()
     }
+}
+
+fn serve_command(address: SocketAddr, folder: &Path, database_url: &str, graph: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    command
+        .arg("serve")
+        .env_clear()
+        .env("KABAR_LISTEN", address.to_string())
+        .env("KABAR_DATABASE_URL", database_url)
+        .env("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN)
+        .env("KABAR_WHATSAPP__APP_SECRET", APP_SECRET)
+        .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
+        .env("KABAR_WHATSAPP__BASE_URL", graph)
+        .env("KABAR_LOG__LEVEL", "info")
+        .envs(delays::chosen().map(|delays| (delays::VARIABLE, delays)))
+        .current_dir(folder)
+        .kill_on_drop(true);
+    command
 }
