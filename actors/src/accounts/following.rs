@@ -60,10 +60,11 @@ impl Accounts {
     /// nothing has changed, and none where there are no other nodes.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`Unavailable::Storage`]; also on a server without a cluster whose lease is over, because another server may
+    /// have taken its place.
     pub async fn catch_up(&self) -> Result<(), Unavailable> {
         if !self.is_clustered() {
-            return Ok(());
+            return self.ensure_lease();
         }
         self.follow().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
     }
@@ -76,7 +77,10 @@ impl Accounts {
     /// is let in by no node that is cut off from the database.
     pub async fn ensure_fresh_directory(&self) -> Result<(), Unavailable> {
         let called_at_ms = now_ms();
-        if !self.is_clustered() || self.is_directory_fresh_at(called_at_ms) {
+        if !self.is_clustered() {
+            return self.ensure_lease();
+        }
+        if self.is_directory_fresh_at(called_at_ms) {
             return Ok(());
         }
         let ask = async {
@@ -85,6 +89,10 @@ impl Accounts {
             if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
         tokio::time::timeout(ASK_TIME, ask).await.unwrap_or(Err(Unavailable::Storage))
+    }
+
+    fn ensure_lease(&self) -> Result<(), Unavailable> {
+        if self.ground().cluster.serves() { Ok(()) } else { Err(Unavailable::Storage) }
     }
 
     fn is_directory_fresh_at(&self, at_ms: u64) -> bool {

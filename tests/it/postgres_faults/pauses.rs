@@ -109,3 +109,42 @@ async fn what_a_paused_node_was_loading_is_never_served_stale() {
         }
     }
 }
+
+/// A server without a cluster that was paused until another one took its place lets no revoked key in, and shows no
+/// subscription that the other one has removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_lone_server_knows_nothing_of_keys_and_subscriptions_after_its_lease() {
+    let database = Postgres::fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("KABAR_CLUSTER__ALONE_LEASE_SECONDS", "5")];
+    let start = async || {
+        let at = Child::lasting_address();
+        Child::start_at(at, folder.path(), &database.url(), "http://127.0.0.1:9", &settings).await
+    };
+    let one = start().await;
+    let (key, _) = connect_accounts(&one.anyone).await;
+    let subscription = json!({"url": "https://example.org/hook", "events": ["message.created"]});
+    let path = "/v1/webhook_subscriptions";
+    let made = one.anyone.with_token(&key).post(path, &subscription).await.is(201).data();
+    let path = format!("{path}/{}", text(&made["id"]));
+    one.anyone.with_token(&key).get(&path).await.is(200);
+    one.pause();
+
+    // Its session ends as it would if its machine were cut off; its lease goes on.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+    sqlx::query(end).execute(&mut database.connect().await).await.unwrap();
+    let two = start().await;
+    two.anyone.with_token(&key).delete(&path).await;
+    two.anyone.with_token(&key).get(&path).await.is(404);
+    // It is asked before it goes on, so that it has looked at nothing else yet.
+    let old = one.anyone.with_token(&key);
+    let asked = async {
+        let answer = old.get(&path).await;
+        assert_ne!(answer.status, 200, "it shows what is not there any more");
+    };
+    let resumed = async {
+        a_moment().await;
+        one.resume();
+    };
+    tokio::join!(asked, resumed);
+}
