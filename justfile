@@ -52,6 +52,11 @@ clients *args:
     cargo build --locked
     tests/clients/run {{args}}
 
+# Clients and faults by seed, every answer held against a model: `just check-history run --seed 7 --seconds 600`.
+check-history *args="run":
+    cargo build --release --workspace --locked --bins
+    target/release/kabar-checker {{args}}
+
 # Every figure of docs/benchmarks.md.
 bench *args:
     cargo run --release --locked -- bench {{args}}
