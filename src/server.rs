@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kabar_actors::{
     Accounts, AccountsOptions, AccountsParts, Cluster, ClusterOptions, Directory, Idempotency,
+    IdempotencyParts,
 };
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
@@ -129,13 +130,20 @@ impl Server {
             options: accounts_options(settings),
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
+        let idempotency = Idempotency::new(IdempotencyParts {
+            store: store.clone(),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        });
         let app = App {
             accounts: accounts.clone(),
             forwarder: Forwarder::new()?,
             outbound,
             directory: directory.clone(),
             workshop: hooks,
-            idempotency: Idempotency::new(store.clone(), clock.clone()),
+            idempotency,
             clock: clock.clone(),
             cursor_key,
             operator_token: secrets.operator_token,
@@ -143,11 +151,7 @@ impl Server {
                 verify_token: Some(secrets.verify_token),
                 app_secret: Some(secrets.app_secret),
             },
-            limits: BodyLimits {
-                json_bytes: settings.limits.body_bytes,
-                ingress_bytes: settings.limits.ingress_bytes,
-                component_bytes: settings.hooks.component_bytes,
-            },
+            limits: body_limits(settings),
             store: store.clone(),
             memory: memory.clone(),
             metrics: metrics.clone(),
@@ -183,6 +187,14 @@ impl Server {
         self.cluster.exit().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")
+    }
+}
+
+fn body_limits(settings: &Settings) -> BodyLimits {
+    BodyLimits {
+        json_bytes: settings.limits.body_bytes,
+        ingress_bytes: settings.limits.ingress_bytes,
+        component_bytes: settings.hooks.component_bytes,
     }
 }
 

@@ -49,13 +49,23 @@ pub(crate) struct Work {
 impl Work {
     /// Answers the one who asked, who may have gone away: that does not undo what is durable.
     pub(crate) fn answer(self, verdict: Verdict) {
-        // The place is free before the answer is out, so that an answered caller finds it free.
+        // The place is free, and the key the caller's alone, before the answer is out.
         drop(self.permit);
-        let _gone = self.answer.send(match verdict {
-            Verdict::Decided(result) => Outcome::Decided(result),
-            Verdict::Failed(why) => Outcome::Failed(why),
+        if let (Verdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
+            claim.note_answered();
+        }
+        let outcome = match verdict {
             Verdict::Moved => Outcome::Moved(self.command, self.claim),
-        });
+            Verdict::Decided(result) => {
+                drop(self.claim);
+                Outcome::Decided(result)
+            }
+            Verdict::Failed(why) => {
+                drop(self.claim);
+                Outcome::Failed(why)
+            }
+        };
+        let _gone = self.answer.send(outcome);
     }
 }
 

@@ -1,25 +1,36 @@
 //! One key, one outcome: at most one call per (organisation, key) runs at a time, and its answer is
 //! remembered for 24 hours in the transaction of its write.
 //!
-//! It knows nothing of HTTP but a status number; bodies are opaque text.
+//! Within a process a gate in memory lets one call in. Among several nodes the call is claimed in the database
+//! too, before it is run. Invariant: an answer is written only while the claim stands (the store refuses it
+//! otherwise), so a node that lost its lease writes nothing under a key that another one has taken. A claim is
+//! released when its call ends without an answer, whatever became of the client. It knows nothing of HTTP but
+//! a status number; bodies are opaque text.
+
+mod claims;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kabar_core::clock::Clock;
 use kabar_core::domain::command::{Refusal, Reply};
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::OrganisationId;
-use kabar_core::store::{IdempotencyRecord, Store};
+use kabar_core::ids::{NodeId, OrganisationId};
+use kabar_core::store::{IdempotencyRecord, KeyState, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::accounts::Unavailable;
+use crate::cluster::Cluster;
 
-/// How long an answer is remembered (contract, section 3).
-const REMEMBERED: Duration = Duration::from_hours(24);
 /// How long a second call waits for the first (contract, section 3).
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks at a key that another node has claimed.
+const CLAIM_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// An answer as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +51,10 @@ pub(crate) struct Gate {
     organisation_id: OrganisationId,
     key: Arc<str>,
     fingerprint: [u8; 32],
+    /// The node under whose id the key is claimed in the database; `None`: this server is alone.
+    claimed_by: Option<NodeId>,
+    /// The answer is durable, so the claim has ended.
+    answered: AtomicBool,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -52,18 +67,48 @@ impl Gate {
             status: answer.status,
             body: answer.body,
             created_at: at,
+            claimed_by: self.claimed_by,
         }
+    }
+
+    fn note_answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// The gate's place, when there is a claim in the database that has to be released first.
+    fn take_claim(&mut self) -> Option<(GatePlace, NodeId)> {
+        let place = GatePlace {
+            registry: self.registry.clone(),
+            id: (self.organisation_id, self.key.clone()),
+            permit: Some(self.place.take()?),
+        };
+        let node = self.claimed_by.filter(|_node| !self.answered.load(Ordering::Acquire))?;
+        Some((place, node))
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let mut gates = self.registry.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.place.take());
-        let id = (self.organisation_id, self.key.clone());
+        if let Some((place, node)) = self.take_claim() {
+            place.release_later(node);
+        }
+    }
+}
+
+/// A place in the map of gates, given back when this is dropped.
+struct GatePlace {
+    registry: Idempotency,
+    id: (OrganisationId, Arc<str>),
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for GatePlace {
+    fn drop(&mut self) {
+        let mut gates = self.registry.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.permit.take());
         // The map is the only owner left: nobody waits.
-        if gates.get(&id).is_some_and(|gate| Arc::strong_count(gate) == 1) {
-            gates.remove(&id);
+        if gates.get(&self.id).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            gates.remove(&self.id);
         }
     }
 }
@@ -83,28 +128,59 @@ impl<T> std::fmt::Debug for Claim<T> {
 impl<T> Claim<T> {
     /// Whether an answer is remembered under the key by now.
     pub(crate) async fn is_recorded(&self) -> Result<bool, Unavailable> {
-        let Gate { registry, organisation_id, key, .. } = &*self.gate;
-        let not_before = registry.clock.now().minus(REMEMBERED);
-        let known = registry.store.idempotency_record(*organisation_id, key, not_before).await;
-        known
-            .map(|known| known.is_some())
-            .map_err(|error| Unavailable::of(&error, "idempotency record not read"))
+        Ok(matches!(self.gate.read_state().await?, KeyState::Answered(_)))
+    }
+
+    /// Whether the key belongs to another call by now, or that cannot be found out: an earlier commit of this
+    /// call's own, whose outcome was unknown, counts as another one.
+    pub(crate) async fn is_lost(&self) -> bool {
+        match self.gate.read_state().await {
+            Ok(KeyState::Free) => false,
+            Ok(KeyState::Claimed(node)) => self.gate.claimed_by != Some(node),
+            Ok(KeyState::Answered(_)) | Err(_) => true,
+        }
     }
 
     /// The record to commit. The gate stays shut until the claim is dropped.
     pub(crate) fn record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
         self.gate.record((self.render)(result), at)
     }
+
+    /// Notes that the record is durable, which saves releasing the key in the database.
+    pub(crate) fn note_answered(&self) {
+        self.gate.note_answered();
+    }
 }
 
 type Gates = Mutex<HashMap<(OrganisationId, Arc<str>), Arc<Semaphore>>>;
 
-/// See the module.
-#[derive(Clone)]
-pub struct Idempotency {
+struct Registry {
     store: Store,
+    cluster: Cluster,
     clock: Arc<Clock>,
-    gates: Arc<Gates>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    gates: Gates,
+    /// Some claim could not be released, and a task looks after it.
+    sweeping: AtomicBool,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Idempotency(Arc<Registry>);
+
+/// What [`Idempotency::new`] needs.
+pub struct IdempotencyParts {
+    /// The durable side.
+    pub store: Store,
+    /// This server's place.
+    pub cluster: Cluster,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Claims are released in tasks of this tracker.
+    pub tasks: TaskTracker,
+    /// Ends the attempts to release what cannot be released.
+    pub stopping: CancellationToken,
 }
 
 /// What a call with a key may do.
@@ -132,39 +208,69 @@ impl std::fmt::Debug for Permit {
 impl Idempotency {
     /// Over this store.
     #[must_use]
-    pub fn new(store: Store, clock: Arc<Clock>) -> Self {
-        Self { store, clock, gates: Arc::default() }
+    pub fn new(parts: IdempotencyParts) -> Self {
+        Self(Arc::new(Registry {
+            store: parts.store,
+            cluster: parts.cluster,
+            clock: parts.clock,
+            tasks: parts.tasks,
+            stopping: parts.stopping,
+            gates: Gates::default(),
+            sweeping: AtomicBool::new(false),
+        }))
     }
 
     fn gate(&self, id: &(OrganisationId, Arc<str>)) -> Arc<Semaphore> {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.entry(id.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 
-    /// Begins a call. Waits up to 30 s while the same key's first call runs.
+    /// Begins a call. Waits up to 30 s while the same key's first call runs, here or at another node.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when the records cannot be read.
+    /// [`Unavailable::Storage`] when the records cannot be read, or the key cannot be claimed.
     pub async fn begin(
         &self,
         organisation_id: OrganisationId,
         key: &str,
         fingerprint: [u8; 32],
     ) -> Result<Begun, Unavailable> {
+        let until = Instant::now() + PATIENCE;
         let id = (organisation_id, Arc::<str>::from(key));
         let gate = self.gate(&id);
-        let waited = tokio::time::timeout(PATIENCE, gate.acquire_owned()).await;
-        let Ok(Ok(place)) = waited else { return Ok(Begun::InProgress) };
-        let gate =
-            Gate { registry: self.clone(), organisation_id, key: id.1, fingerprint, place: Some(place) };
-        let not_before = self.clock.now().minus(REMEMBERED);
-        let known = self.store.idempotency_record(organisation_id, key, not_before).await;
-        let known = known.map_err(|error| Unavailable::of(&error, "idempotency record not read"))?;
-        Ok(match known {
-            None => Begun::First(Permit(Arc::new(gate))),
-            Some(record) if record.fingerprint != fingerprint => Begun::Reused,
-            Some(record) => Begun::Replay(RecordedAnswer { status: record.status, body: record.body }),
-        })
+        let waited = tokio::time::timeout_at(until, gate.acquire_owned()).await;
+        let Ok(Ok(permit)) = waited else { return Ok(Begun::InProgress) };
+        let gate = Gate {
+            registry: self.clone(),
+            organisation_id,
+            key: id.1,
+            fingerprint,
+            claimed_by: self.0.cluster.is_shared().then(|| self.0.cluster.node()),
+            answered: AtomicBool::new(false),
+            place: Some(permit),
+        };
+        let gate = Arc::new(gate);
+        loop {
+            match gate.clone().enter().await? {
+                KeyState::Free => return Ok(Begun::First(Permit(gate))),
+                KeyState::Answered(record) => {
+                    // There is no claim of this call's to release.
+                    gate.note_answered();
+                    return Ok(if record.fingerprint == fingerprint {
+                        Begun::Replay(RecordedAnswer { status: record.status, body: record.body })
+                    } else {
+                        Begun::Reused
+                    });
+                }
+                KeyState::Claimed(_) if Instant::now() + CLAIM_LOOK_EVERY < until => {
+                    tokio::time::sleep(CLAIM_LOOK_EVERY).await;
+                }
+                KeyState::Claimed(_) => {
+                    gate.note_answered();
+                    return Ok(Begun::InProgress);
+                }
+            }
+        }
     }
 }
 
@@ -180,8 +286,23 @@ impl Permit {
     /// # Errors
     /// [`Unavailable::Storage`] when it cannot be written.
     pub async fn record(self, answer: RecordedAnswer) -> Result<(), Unavailable> {
-        let record = self.0.record(answer, self.0.registry.clock.now());
-        let written = self.0.registry.store.insert_idempotency_record(record).await;
+        let registry = &self.0.registry.0;
+        let record = self.0.record(answer, registry.clock.now());
+        let written = registry.store.insert_idempotency_record(record).await;
+        if written.is_ok() {
+            self.0.note_answered();
+        }
+        self.end().await;
         written.map_err(|error| Unavailable::of(&error, "idempotency record not written"))
+    }
+
+    /// Ends a call. One that has no answer to remember frees its key, at every node, before this returns; a
+    /// command that is still on its way with the key keeps it, and frees it when it ends.
+    pub async fn end(self) {
+        if let Some(mut gate) = Arc::into_inner(self.0)
+            && let Some((place, node)) = gate.take_claim()
+        {
+            place.release(node).await;
+        }
     }
 }

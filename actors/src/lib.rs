@@ -31,6 +31,6 @@ pub use directory::{
     AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
     OrganisationEntry, OrganisationPatch,
 };
-pub use idempotency::{Begun, Claim, Idempotency, Permit, RecordedAnswer, RenderAnswer};
+pub use idempotency::{Begun, Claim, Idempotency, IdempotencyParts, Permit, RecordedAnswer, RenderAnswer};
 pub use question::{Answer, Asked, Compressed, Question, Reach, Render, Rendered};
 pub use slot::AccountSlot;

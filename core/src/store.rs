@@ -52,7 +52,7 @@ use crate::domain::draft::Changes;
 use crate::domain::event::Event;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
-use crate::ids::OrganisationId;
+use crate::ids::{NodeId, OrganisationId};
 
 /// How long a statement waits for a lock that another process holds. A command may meet it three
 /// times (its commit, the one before it, the reload between), and WhatsApp gives up on a webhook
@@ -179,6 +179,25 @@ pub struct IdempotencyRecord {
     pub body: Arc<str>,
     /// When it was given.
     pub created_at: Timestamp,
+    /// The node that claimed the key before it ran the call; `None`: a server that was alone, which claims
+    /// nothing.
+    pub claimed_by: Option<NodeId>,
+}
+
+impl IdempotencyRecord {
+    /// How long an answer is kept (contract, section 3).
+    pub const KEPT: Duration = Duration::from_hours(24);
+}
+
+/// The state of an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyState {
+    /// No call has it.
+    Free,
+    /// This node runs its call, or did so when it died.
+    Claimed(NodeId),
+    /// Its call has ended with this answer.
+    Answered(IdempotencyRecord),
 }
 
 /// Everything that authentication and routing need, read once at start.

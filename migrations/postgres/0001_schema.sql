@@ -172,10 +172,12 @@ CREATE TABLE idempotency_records (
     organisation_id ctext  NOT NULL,
     key             ctext  NOT NULL,
     fingerprint     ctext  NOT NULL, -- hex
-    status          BIGINT NOT NULL,
+    status          BIGINT NOT NULL, -- of the answer; 0: claimed by a node whose call has no answer yet
     body            ctext  NOT NULL,
     created_at      BIGINT NOT NULL,
+    claimed_by      ctext,           -- the node that ran the call; null: a server that was alone
     PRIMARY KEY (organisation_id, key)
 );
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
+CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;

@@ -169,13 +169,15 @@ CREATE TABLE idempotency_records (
     organisation_id TEXT    NOT NULL,
     key             TEXT    NOT NULL,
     fingerprint     TEXT    NOT NULL, -- hex
-    status          INTEGER NOT NULL,
+    status          INTEGER NOT NULL, -- of the answer; 0: claimed by a node whose call has no answer yet
     body            TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
+    claimed_by      TEXT,             -- the node that ran the call; null: a server that was alone
     PRIMARY KEY (organisation_id, key)
 ) STRICT;
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
+CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
 
 -- What the planner should think of the data, as ANALYZE would write it for a large server: rows in
 -- the index, then rows that share its first column, its first two, and so on. Without it the

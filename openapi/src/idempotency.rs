@@ -113,12 +113,19 @@ where
         return Ok(form.answer(&couriers.to_the_end(work(None)?).await??));
     };
     let done = match work(Some(permit.claim(Box::new(move |made: &T| form.record(made))))) {
-        Ok(work) => couriers.to_the_end(work).await?,
-        Err(refusal) => Err(refusal),
+        Ok(work) => couriers.to_the_end(work).await,
+        Err(refusal) => Ok(Err(refusal)),
     };
     let response = match done {
-        Ok(made) => form.answer(&made),
-        Err(refusal) => refused(permit, refusal).await?,
+        Ok(Ok(made)) => {
+            permit.end().await;
+            form.answer(&made)
+        }
+        Ok(Err(refusal)) => refused(permit, refusal).await?,
+        Err(why) => {
+            permit.end().await;
+            return Err(why.into());
+        }
     };
     Ok(marked(response, false))
 }
@@ -198,9 +205,9 @@ async fn first(
             let shown = account.clone();
             let claim = permit.claim(Box::new(move |outcome| form.record(&shown, outcome)));
             // Kept until the answer is there, so that a second call waits for this one.
-            let outcome = app.accounts.execute(&slot, command, Some(claim)).await?;
-            drop(permit);
-            Ok(form.answer(&account, &outcome))
+            let outcome = app.accounts.execute(&slot, command, Some(claim)).await;
+            permit.end().await;
+            Ok(form.answer(&account, &outcome?))
         }
         Err(refusal) => refused(permit, refusal).await,
     }
@@ -210,6 +217,8 @@ async fn first(
 async fn refused(permit: Permit, refusal: ApiError) -> Result<Response, ApiError> {
     if refusal.code().status().is_client_error() {
         permit.record(recorded_refusal(&refusal)).await?;
+    } else {
+        permit.end().await;
     }
     Ok(refusal.into_response())
 }

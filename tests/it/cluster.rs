@@ -146,6 +146,61 @@ async fn what_is_made_or_changed_at_one_node_is_there_in_the_next_request_at_ano
     }
 }
 
+/// One of the answers is the first call's, and each other one is a replay of it or, where the call is another
+/// one, refused.
+fn one_call(answers: &[Answer]) {
+    let first = |answer: &&Answer| answer.header("Idempotent-Replayed") == Some("false");
+    assert_eq!(answers.iter().filter(first).count(), 1, "{answers:?}");
+    let made = answers.iter().find(first).unwrap();
+    for answer in answers {
+        match answer.header("Idempotent-Replayed") {
+            Some(_) => assert_eq!((answer.status, answer.data()), (made.status, made.data())),
+            None => drop(answer.refused(422, "idempotency_key_reuse")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_runs_one_call_whichever_nodes_are_asked() {
+    let [one, two] = nodes(&[]).await;
+    let here = one.tenant().await;
+    // A second number of the same tenant, which the other node serves.
+    let there = heard_of(&two, &one.second_account(&here).await).await;
+    here.inbox(1).await;
+    there.inbox(1).await;
+    assert!(resident_at(&one, &here).await.is_some() && resident_at(&two, &there).await.is_some());
+    let subscription = json!({"url": "https://example.com/", "events": ["message.received"]});
+    let plugin = json!({"name": "test", "events": ["message.received"]});
+    for round in 0..25 {
+        let key = format!("round {round}");
+        let headers = [("Idempotency-Key", key.as_str())];
+        // On two accounts: two different calls.
+        let template = Tenant::template(&from(round));
+        let (path, other) = (here.path("messages"), there.path("messages"));
+        let (a, b, c) = tokio::join!(
+            here.api.post_with(&path, &headers, &template),
+            there.api.post_with(&other, &headers, &template),
+            there.api.post_with(&path, &headers, &template),
+        );
+        one_call(&[a, b, c]);
+        let sent = here.get("messages?direction=outbound").await.rows().len()
+            + there.get("messages?direction=outbound").await.rows().len();
+        assert_eq!(sent, round + 1, "one message a round");
+        // On paths without an account: the same call at both.
+        for (root, body) in [("/v1/webhook_subscriptions", &subscription), ("/v1/plugins", &plugin)] {
+            let key = format!("{root} {round}");
+            let headers = [("Idempotency-Key", key.as_str())];
+            let (a, b) = tokio::join!(
+                here.api.post_with(root, &headers, body),
+                there.api.post_with(root, &headers, body),
+            );
+            one_call(&[a.is(201), b.is(201)]);
+            let rows = here.api.get(&format!("{root}?limit=100")).await.is(200).rows();
+            assert_eq!(rows.len(), round + 1, "one of {root} a round");
+        }
+    }
+}
+
 #[tokio::test]
 async fn changes_of_the_directory_reach_every_node() {
     let [one, two] = nodes(&[]).await;

@@ -207,7 +207,7 @@ impl Ledger {
                 self.fail(batch, &error);
                 return Vec::new();
             }
-            Err(error) => return self.refuse(batch, &error),
+            Err(error) => return self.refuse(batch, error).await,
         };
         let claims = batch.iter().zip(&results);
         let records: Vec<_> =
@@ -218,7 +218,7 @@ impl Ledger {
             self.commit(&view, at, changes, records).await
         };
         if let Err(error @ StoreError::Refused(_)) = committed {
-            return self.refuse(batch, &error);
+            return self.refuse(batch, error).await;
         }
         for (work, result) in batch.into_iter().zip(results) {
             work.answer(match &committed {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use kabar_core::domain::command::{Command, Refusal, Reply};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::page::{ConversationQuery, Limit};
+use kabar_core::store::IdempotencyRecord;
 
 use crate::accounts::{AccountsOptions, Unavailable};
 use crate::idempotency::{Begun, RecordedAnswer};
@@ -233,6 +234,32 @@ async fn a_key_runs_once_and_is_replayed() {
     assert!(matches!(begin(2).await, Ok(Begun::Reused)));
     ground.clock.advance(Duration::from_hours(25));
     assert!(matches!(begin(2).await, Ok(Begun::First(_))));
+}
+
+#[tokio::test]
+async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_again() {
+    let ground = Ground::open(AccountsOptions::default()).await;
+    let begin = || ground.idempotency.begin(ground.organisation, "key", [1; 32]);
+    let Ok(Begun::First(permit)) = begin().await else { panic!() };
+    // As when an earlier commit of the same call, whose outcome was unknown, is written after all.
+    let written = IdempotencyRecord {
+        organisation_id: ground.organisation,
+        key: "key".into(),
+        fingerprint: [1; 32],
+        status: 201,
+        body: "{}".into(),
+        created_at: ground.clock.now(),
+        claimed_by: None,
+    };
+    ground.store.insert_idempotency_record(written).await.unwrap();
+    let claim = permit.claim(Box::new(|_| RecordedAnswer { status: 200, body: "{}".into() }));
+    let command = Command::Ingest(vec![inbound(0, 1)]);
+    let executed = ground.accounts.execute(&ground.slot, command, Some(claim)).await;
+    assert_eq!(executed, Err(Unavailable::Storage));
+    permit.end().await;
+    assert_eq!(text_of(&ground.ask(&every_thread()).await).matches(';').count(), 0);
+    let told = begin().await;
+    assert!(matches!(&told, Ok(Begun::Replay(answer)) if answer.status == 201), "{told:?}");
 }
 
 #[tokio::test]

@@ -84,7 +84,11 @@ impl Couriers {
         replayed.reopen(now);
         let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
         let reopened = self.0.store.reopen(&[id], now, answer.as_ref()).await;
-        self.bring_again(reopened.map_err(|error| unread(&error))?).await?;
+        let reopened = reopened.map_err(|error| unread(&error))?;
+        if let Some(claim) = &claim {
+            claim.note_answered();
+        }
+        self.bring_again(reopened).await?;
         Ok(Some(replayed))
     }
 
@@ -107,7 +111,11 @@ impl Couriers {
         let (replayed, now) = (Replayed { enqueued: ids.len(), capped }, self.0.clock.now());
         let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
         let reopened = self.0.store.reopen(&ids, now, answer.as_ref()).await;
-        self.bring_again(reopened.map_err(|error| unread(&error))?).await?;
+        let reopened = reopened.map_err(|error| unread(&error))?;
+        if let Some(claim) = &claim {
+            claim.note_answered();
+        }
+        self.bring_again(reopened).await?;
         Ok(Some(replayed))
     }
 
@@ -182,6 +190,9 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
         let written = store.replay_deliveries(&deliveries, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
+        if let Some(claim) = &claim {
+            claim.note_answered();
+        }
         self.bring_again((!deliveries.is_empty()).then_some((subscriber.id(), account.number))).await?;
         Ok(Some(replayed))
     }

@@ -199,6 +199,9 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&subscription, now));
         let inserted = self.0.store.insert_subscription(&subscription, answer.as_ref()).await;
         inserted.map_err(|error| unwritten(&error))?;
+        if let Some(claim) = &claim {
+            claim.note_answered();
+        }
         self.publish(|next| self.put(next, &subscription));
         let id = SubscriberId::Webhook(subscription.id);
         // What was committed between the cursor and this moment has rung for nobody.
@@ -275,6 +278,9 @@ impl Couriers {
         let answer = claim.as_ref().map(|claim| claim.record(&row, now));
         let written = self.0.store.insert_signing_secret(id, &secret, until, answer.as_ref()).await;
         written.map_err(|error| unwritten(&error))?;
+        if let Some(claim) = &claim {
+            claim.note_answered();
+        }
         self.publish(|next| self.put(next, &row));
         Ok(Some(row))
     }

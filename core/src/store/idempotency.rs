@@ -1,27 +1,36 @@
-//! Answers remembered under an `Idempotency-Key`: their row, and every statement about them.
+//! `Idempotency-Key`s: their rows, which hold a claim or an answer, and every statement about them.
 //!
-//! Invariant: one per organisation and key, the newest. Whether it is still in force is the
-//! reader's question, so an expired record that waits to be purged is never replayed.
+//! Invariants: one row per organisation and key, the newest. An answer is written only over the claim
+//! under which its call ran, over no row, or over a row that is no longer kept; otherwise the database
+//! refuses the whole transaction. Whether an answer is still in force is the reader's question, so an
+//! expired record that waits to be purged is never replayed.
 
 use serde::Serialize;
 
 use super::dialect::{Bulk, Kind};
 use super::engine::{Arg, Row, Sql};
+use super::node::NOW;
 use super::row::{Place, array};
-use super::{IdempotencyRecord, Store, StoreError};
+use super::{IdempotencyRecord, KeyState, Store, StoreError};
 use crate::domain::time::Timestamp;
-use crate::ids::OrganisationId;
+use crate::ids::{NodeId, OrganisationId};
 
 const TABLE: &str = "idempotency_records";
 
-/// Writes all rows of an array.
+/// Claims that one call of [`Store::claimed_keys`] returns at most.
+const CLAIMS_MAX: i64 = 1000;
+
+/// Writes the answers of an array. Where the key belongs to another call, the status becomes null, which
+/// the table refuses. 86 400 000 is [`IdempotencyRecord::KEPT`] in milliseconds.
 pub(super) const UPSERT: Bulk = Bulk {
     text: "\
-INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at) \
-SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at \
+INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
+SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at, r.claimed_by \
 FROM {rows} WHERE true \
 ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-    status = excluded.status, body = excluded.body, created_at = excluded.created_at",
+    status = CASE WHEN (idempotency_records.status = 0 AND idempotency_records.claimed_by = excluded.claimed_by) \
+        OR idempotency_records.created_at < excluded.created_at - 86400000 THEN excluded.status END, \
+    body = excluded.body, created_at = excluded.created_at, claimed_by = excluded.claimed_by",
     columns: &[
         ("account", Kind::Int),
         ("organisation_id", Kind::Text),
@@ -30,6 +39,7 @@ ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerpr
         ("status", Kind::Int),
         ("body", Kind::Text),
         ("created_at", Kind::Int),
+        ("claimed_by", Kind::Text),
     ],
 };
 
@@ -44,6 +54,7 @@ pub(super) struct RecordRow<'a> {
     status: u16,
     body: &'a str,
     created_at: i64,
+    claimed_by: Option<String>,
 }
 
 impl<'a> RecordRow<'a> {
@@ -57,22 +68,33 @@ impl<'a> RecordRow<'a> {
             status: record.status,
             body: &record.body,
             created_at: record.created_at.millis(),
+            claimed_by: record.claimed_by.map(|node| node.to_string()),
         }
     }
 }
 
-fn read(row: &Row, organisation_id: OrganisationId) -> Result<IdempotencyRecord, StoreError> {
+fn read(row: &Row, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
     let mut fields = row.fields(TABLE);
     let key = fields.text()?;
     let at = Place { table: TABLE, id: &key };
-    Ok(IdempotencyRecord {
-        organisation_id,
-        fingerprint: at.digest("fingerprint", &fields.text()?)?,
-        status: at.checked("status", u16::try_from(fields.int()?).ok())?,
-        body: fields.text()?.into(),
-        created_at: at.time("created_at", fields.int()?)?,
-        key: key.as_str().into(),
-    })
+    let fingerprint = at.digest("fingerprint", &fields.text()?)?;
+    let status = at.checked("status", u16::try_from(fields.int()?).ok())?;
+    let body = fields.text()?;
+    let created_at = at.time("created_at", fields.int()?)?;
+    let claimed_by = fields.opt_text()?.map(|id| at.checked("claimed_by", NodeId::parse(&id).ok()));
+    let claimed_by = claimed_by.transpose()?;
+    match (status, claimed_by) {
+        (0, Some(node)) => Ok(KeyState::Claimed(node)),
+        _ => Ok(KeyState::Answered(IdempotencyRecord {
+            organisation_id,
+            fingerprint,
+            status,
+            body: body.into(),
+            created_at,
+            claimed_by,
+            key: key.as_str().into(),
+        })),
+    }
 }
 
 impl Store {
@@ -82,29 +104,116 @@ impl Store {
         Ok((self.engine.dialect().bulk(&UPSERT).into(), vec![rows.into()]))
     }
 
-    /// The answer remembered under a key, unless it was given before `not_before`.
+    /// The state of a key. A row from before `not_before` does not count.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn idempotency_record(
+    pub async fn idempotency_key(
         &self,
         organisation_id: OrganisationId,
         key: &str,
         not_before: Timestamp,
-    ) -> Result<Option<IdempotencyRecord>, StoreError> {
-        let sql = "SELECT key, fingerprint, status, body, created_at FROM idempotency_records \
+    ) -> Result<KeyState, StoreError> {
+        let sql = "SELECT key, fingerprint, status, body, created_at, claimed_by FROM idempotency_records \
                    WHERE organisation_id = $1 AND key = $2 AND created_at >= $3";
         let args = vec![organisation_id.to_string().into(), key.into(), not_before.millis().into()];
         let rows = self.engine.fetch(sql, args).await?;
-        rows.first().map(|row| read(row, organisation_id)).transpose()
+        rows.first().map_or(Ok(KeyState::Free), |row| read(row, organisation_id))
+    }
+
+    /// Claims a key for a node, before its call is run. `true` when the key was free: without a row, with a row
+    /// from before `not_before`, claimed by a node whose lease has ended, or claimed by this node.
+    ///
+    /// A node has at most one call per key under way; it sees to that itself. The claim of a node whose lease
+    /// seems to have ended can be taken although the node lives: what it then writes is refused.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_idempotency_key(
+        &self,
+        organisation_id: OrganisationId,
+        key: &str,
+        node: NodeId,
+        (at, not_before): (Timestamp, Timestamp),
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "INSERT INTO idempotency_records \
+                 (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
+             VALUES ($1, $2, $3, 0, '', $4, $5) \
+             ON CONFLICT (organisation_id, key) DO UPDATE SET status = 0, body = '', \
+                 created_at = excluded.created_at, claimed_by = excluded.claimed_by \
+             WHERE idempotency_records.created_at < $6 \
+                 OR (idempotency_records.status = 0 AND (idempotency_records.claimed_by = excluded.claimed_by \
+                     OR NOT EXISTS (SELECT 1 FROM nodes n \
+                         WHERE n.id = idempotency_records.claimed_by AND n.expires_at > {NOW}))) \
+             RETURNING 1"
+        );
+        let args = vec![
+            organisation_id.to_string().into(),
+            key.into(),
+            hex::encode([0; 32]).into(),
+            at.millis().into(),
+            node.to_string().into(),
+            not_before.millis().into(),
+        ];
+        Ok(!self.engine.fetch(sql, args).await?.is_empty())
+    }
+
+    /// Frees a key that this node claimed and whose call ended without an answer to remember. Does nothing when
+    /// there is an answer, or another node's claim.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn release_idempotency_key(
+        &self,
+        organisation_id: OrganisationId,
+        key: &str,
+        node: NodeId,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM idempotency_records \
+                   WHERE organisation_id = $1 AND key = $2 AND status = 0 AND claimed_by = $3";
+        let args = vec![organisation_id.to_string().into(), key.into(), node.to_string().into()];
+        self.engine.fetch(sql, args).await.map(drop)
+    }
+
+    /// Keys that a node has claimed and not answered, at most 1000 of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claimed_idempotency_keys(
+        &self,
+        node: NodeId,
+    ) -> Result<Vec<(OrganisationId, String)>, StoreError> {
+        let sql = "SELECT key, organisation_id FROM idempotency_records \
+                   WHERE status = 0 AND claimed_by = $1 LIMIT $2";
+        let rows = self.engine.fetch(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
+        let read = |row: &Row| {
+            let mut fields = row.fields(TABLE);
+            let key = fields.text()?;
+            let at = Place { table: TABLE, id: &key };
+            let organisation = OrganisationId::parse(&fields.text()?).ok();
+            Ok((at.checked("organisation_id", organisation)?, key))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Remembers an answer that came with no write of an account.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError::Refused`] when the key belongs to another call by now; see [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
         let (sql, args) = self.remember(&record)?;
         self.writer.write(sql, args).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_keeps_answers_as_long_as_the_readers_do() {
+        let kept = IdempotencyRecord::KEPT.as_millis();
+        assert!(UPSERT.text.contains(&format!("excluded.created_at - {kept} ")));
     }
 }

@@ -20,7 +20,7 @@ const TABLE: &str = "nodes";
 const TAKE_OVER_TRIES: usize = 3;
 
 /// PostgreSQL's clock in milliseconds; it goes on within a statement that waits.
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// A node as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

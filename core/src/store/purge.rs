@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::engine::Row;
-use super::{Store, StoreError};
+use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
 
 /// Rows of each kind that one step removes at most.
@@ -19,7 +19,7 @@ const UPLOAD_TIME: Duration = Duration::from_hours(24);
 /// How long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeAges {
-    /// Answers under an `Idempotency-Key`.
+    /// Answers under an `Idempotency-Key`, and claims of keys that were never released.
     pub idempotency_records: Duration,
     /// Statuses of messages that never appeared.
     pub parked_statuses: Duration,
@@ -35,7 +35,7 @@ impl Default for PurgeAges {
     fn default() -> Self {
         const DAY: Duration = Duration::from_hours(24);
         Self {
-            idempotency_records: DAY,
+            idempotency_records: IdempotencyRecord::KEPT,
             parked_statuses: 8 * DAY,
             events: 30 * DAY,
             deliveries: 30 * DAY,

@@ -21,18 +21,21 @@ async fn use_node(tenant: &Tenant, author: usize, over: &AtomicBool) -> usize {
         let webhook = Webhook::default().messages(&tenant.id, &[message]);
         webhook.post(&tenant.api).await.is(200);
         tenant.get("conversations").await.is(200);
-        tenant.post("messages", &Tenant::template(&from(author))).await.is(200);
+        let key = format!("message {answers} of {}", tenant.clock.now().millis());
+        let (path, headers) = (tenant.path("messages"), [("Idempotency-Key", key.as_str())]);
+        let sent = tenant.api.post_with(&path, &headers, &Tenant::template(&from(author))).await.is(200);
+        assert_eq!(sent.header("Idempotent-Replayed"), Some("false"));
         answers += 3;
     }
     answers
 }
 
-/// Half of a request to send a message.
-async fn begin_upload(node: &TestServer, tenant: &Tenant) -> (TcpStream, String) {
+/// Half of a request to send a message, under a key.
+async fn begin_upload(node: &TestServer, tenant: &Tenant, key: &str) -> (TcpStream, String) {
     let body = Tenant::template(&from(77)).to_string();
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: kabar\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+         Idempotency-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         tenant.path("messages"),
         tenant.key,
         body.len()
@@ -51,13 +54,14 @@ async fn a_node_that_stops_is_missed_by_nobody_though_whatsapp_is_silent_and_an_
     tenant.inbox(1).await;
     // Calls to WhatsApp hang.
     one.simulator.set_gate(Gate::Held);
-    for _ in 0..STOPS {
+    for stop in 0..STOPS {
         if resident_at(&one, &tenant).await.is_none() {
             std::mem::swap(&mut one, &mut two);
         }
         let (here, there) = (heard_of(&one, &tenant).await, heard_of(&two, &tenant).await);
         here.post("messages", &Tenant::template(&from(5))).await.is(200);
-        let (mut upload, rest) = begin_upload(&one, &here).await;
+        let key = format!("upload {stop}");
+        let (mut upload, rest) = begin_upload(&one, &here, &key).await;
         let over = AtomicBool::new(false);
         let finish_upload = async {
             // The other one serves the account by now, and the rest of the body arrives here.
@@ -72,6 +76,10 @@ async fn a_node_that_stops_is_missed_by_nobody_though_whatsapp_is_silent_and_an_
             patiently(upload.read_to_end(&mut answer)).await.unwrap();
             let answer = String::from_utf8_lossy(&answer);
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            // The key went along, and is known at the node that took the request over.
+            let (path, headers) = (there.path("messages"), [("Idempotency-Key", key.as_str())]);
+            let again = there.api.post_with(&path, &headers, &Tenant::template(&from(77))).await.is(200);
+            assert_eq!(again.header("Idempotent-Replayed"), Some("true"));
         };
         let stopping = async {
             tokio::join!(one.stop(), finish_upload);

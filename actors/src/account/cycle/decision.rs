@@ -130,15 +130,29 @@ impl Ledger {
     }
 
     /// Fails a command for whose own sake the store or the rules gave up. Nothing was written, so memory stands.
-    /// The commands of a larger batch come back, to be tried one by one.
-    pub(super) fn refuse(&self, batch: Vec<Work>, error: &(dyn std::error::Error + 'static)) -> Vec<Work> {
+    /// The commands of a larger batch come back, to be tried one by one. A command whose key belongs to another
+    /// call by now may be sent again, and is then told that call's answer.
+    pub(super) async fn refuse<E: std::error::Error + Sync + 'static>(
+        &self,
+        batch: Vec<Work>,
+        error: E,
+    ) -> Vec<Work> {
         if batch.len() > 1 {
             return batch;
         }
-        self.ground().metrics.cycle_failures.inc();
         let account = self.parts.slot.account().id;
-        tracing::error!(%account, error = cause(error), "command refused by the store");
         for work in batch {
+            let lost_key = match &work.claim {
+                Some(claim) => claim.is_lost().await,
+                None => false,
+            };
+            if lost_key {
+                tracing::info!(%account, "command refused: its idempotency key belongs to another call");
+                work.answer(Verdict::Failed(Unavailable::Storage));
+                continue;
+            }
+            self.ground().metrics.cycle_failures.inc();
+            tracing::error!(%account, error = cause(&error), "command refused by the store");
             work.answer(Verdict::Failed(Unavailable::Refused));
         }
         Vec::new()

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::{Accounts, AccountsOptions, AccountsParts};
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::directory::{AccountConnection, Directory, NewAccount, NewOrganisation};
-use crate::idempotency::Idempotency;
+use crate::idempotency::{Idempotency, IdempotencyParts};
 use crate::question::{Answer, Asked, Question, Render, Rendered};
 use crate::slot::AccountSlot;
 
@@ -124,7 +124,7 @@ impl Ground {
             store: store.clone(),
             directory,
             memory,
-            cluster,
+            cluster: cluster.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             // Nobody listens there; nothing is sent in these tests.
@@ -134,7 +134,13 @@ impl Ground {
             options,
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
-        let idempotency = Idempotency::new(store.clone(), clock.clone());
+        let idempotency = Idempotency::new(IdempotencyParts {
+            store: store.clone(),
+            cluster,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+        });
         Self {
             accounts,
             idempotency,

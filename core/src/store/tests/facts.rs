@@ -192,6 +192,7 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
         status: 200,
         body: text("{}"),
         created_at,
+        claimed_by: None,
     };
     commit.records = vec![record("old", born), record("new", born.next())];
     store.commit(commit).await.unwrap();

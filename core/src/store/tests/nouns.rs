@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::message::MessageError;
 use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier};
 use crate::ids::ApiKeyId;
-use crate::store::IdempotencyRecord;
+use crate::store::{IdempotencyRecord, KeyState};
 
 fn organisation(n: u128) -> Organisation {
     Organisation {
@@ -199,18 +199,22 @@ async fn events_tell_what_was_at_their_time() {
     assert_eq!(store.events(owner.number + 1, 0, 100).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn idempotency_records_are_found_while_they_are_in_force() {
-    let (store, _guard) = store().await;
-    let mut owner = Owner::of(&store, 1).await;
-    let record = |key: &str, status, ms| IdempotencyRecord {
+fn record(key: &str, status: u16, ms: i64) -> IdempotencyRecord {
+    IdempotencyRecord {
         organisation_id: OrganisationId::from_bits(1),
         key: text(key),
         fingerprint: [7; 32],
         status,
         body: text(r#"{"data":{"content":"\u0000"}}"#),
         created_at: at(ms),
-    };
+        claimed_by: None,
+    }
+}
+
+#[tokio::test]
+async fn idempotency_records_are_found_while_they_are_in_force() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
     let (with_commit, alone) = (record("a", 200, 10), record("b", 404, 10));
     let mut commit = owner.cycle(Changes::default());
     commit.records.push(with_commit.clone());
@@ -220,16 +224,36 @@ async fn idempotency_records_are_found_while_they_are_in_force() {
     let org = OrganisationId::from_bits(1);
     let find = |org, key: &'static str, ms| {
         let store = store.clone();
-        async move { store.idempotency_record(org, key, at(ms)).await.unwrap() }
+        async move { store.idempotency_key(org, key, at(ms)).await.unwrap() }
     };
-    assert_eq!(find(org, "a", 10).await, Some(with_commit));
-    assert_eq!(find(org, "b", 0).await, Some(alone));
-    assert_eq!(find(org, "a", 11).await, None);
-    assert_eq!(find(org, "c", 0).await, None);
-    assert_eq!(find(OrganisationId::from_bits(2), "a", 0).await, None);
+    assert_eq!(find(org, "a", 10).await, KeyState::Answered(with_commit));
+    assert_eq!(find(org, "b", 0).await, KeyState::Answered(alone));
+    assert_eq!(find(org, "a", 11).await, KeyState::Free);
+    assert_eq!(find(org, "c", 0).await, KeyState::Free);
+    assert_eq!(find(OrganisationId::from_bits(2), "a", 0).await, KeyState::Free);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_kept_is_never_overwritten_and_neither_is_its_write_repeated() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let org = OrganisationId::from_bits(1);
+    let first = record("a", 200, 10);
+    store.insert_idempotency_record(first.clone()).await.unwrap();
+    let kept = i64::try_from(IdempotencyRecord::KEPT.as_millis()).unwrap();
+    let again = store.insert_idempotency_record(record("a", 422, 10 + kept)).await;
+    assert!(matches!(again, Err(StoreError::Refused(_))), "{again:?}");
+    // A commit under the same key leaves nothing behind, its neighbour's does.
+    let mut refused = owner.cycle(Writes::default().contact(&contact(1)).0);
+    refused.records.push(record("a", 200, 11));
+    let result = store.commit(refused).await;
+    assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
+    assert_eq!(store.contact(owner.number, contact(1).id).await.unwrap(), None);
+    assert_eq!(store.idempotency_key(org, "a", at(0)).await.unwrap(), KeyState::Answered(first));
     // A key that was used long ago is free again.
-    store.insert_idempotency_record(record("a", 422, 99)).await.unwrap();
-    assert_eq!(find(org, "a", 11).await, Some(record("a", 422, 99)));
+    let late = record("a", 422, 11 + kept);
+    store.insert_idempotency_record(late.clone()).await.unwrap();
+    assert_eq!(store.idempotency_key(org, "a", at(11)).await.unwrap(), KeyState::Answered(late));
 }
 
 #[tokio::test]

@@ -284,6 +284,58 @@ async fn numbers_that_were_given_out_are_not_given_out_again() {
 }
 
 #[tokio::test]
+async fn a_key_has_one_call_over_all_nodes_and_the_call_of_a_dead_node_cannot_end() {
+    use crate::store::{IdempotencyRecord, KeyState};
+    let store = Guard::postgres().await.open().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (a, b, org) = (NodeId::from_bits(10), NodeId::from_bits(11), OrganisationId::from_bits(1));
+    let lease = std::time::Duration::from_mins(1);
+    store.leave(NODE).await.unwrap();
+    for (node, address) in [(a, "http://a"), (b, "http://b")] {
+        assert_eq!(store.join(node, address, "process", lease).await.unwrap(), NodeEntry::Entered);
+    }
+    let claim = async |node| store.claim_idempotency_key(org, "k", node, (at(10), at(0))).await.unwrap();
+    let state = async || store.idempotency_key(org, "k", at(0)).await.unwrap();
+    let record = |node| IdempotencyRecord {
+        organisation_id: org,
+        key: text("k"),
+        fingerprint: [7; 32],
+        status: 200,
+        body: text("{}"),
+        created_at: at(11),
+        claimed_by: Some(node),
+    };
+    assert!(claim(a).await && !claim(b).await);
+    assert_eq!(state().await, KeyState::Claimed(a));
+    assert_eq!(store.claimed_idempotency_keys(a).await.unwrap(), [(org, "k".to_owned())]);
+    // Only who claimed it releases it.
+    store.release_idempotency_key(org, "k", b).await.unwrap();
+    assert_eq!(state().await, KeyState::Claimed(a));
+    store.release_idempotency_key(org, "k", a).await.unwrap();
+    assert_eq!(state().await, KeyState::Free);
+    // A node whose lease has ended loses the key, and what it then writes under it is refused whole.
+    assert!(claim(a).await);
+    store.renew(a, std::time::Duration::ZERO).await.unwrap();
+    assert!(claim(b).await);
+    let mut late = owner.cycle(Writes::default().contact(&contact(1)).0);
+    late.records.push(record(a));
+    let refused = store.commit(late).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!(store.contact(owner.number, contact(1).id).await.unwrap(), None);
+    store.insert_idempotency_record(record(b)).await.unwrap();
+    assert_eq!(state().await, KeyState::Answered(record(b)));
+    // An answer is never claimed, nor released, and the late node is still refused.
+    assert!(!claim(a).await && !claim(b).await);
+    store.release_idempotency_key(org, "k", b).await.unwrap();
+    let refused = store.insert_idempotency_record(record(a)).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!(state().await, KeyState::Answered(record(b)));
+    // It is free again when it is not kept any more.
+    assert!(store.claim_idempotency_key(org, "k", a, (at(13), at(12))).await.unwrap());
+    assert!(store.claimed_idempotency_keys(b).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn changes_of_the_directory_are_numbered() {
     let store = Guard::postgres().await.open().await;
     let before = store.directory_revision().await.unwrap();

@@ -1,0 +1,141 @@
+//! Claims of keys in the database, which keep other nodes from running the same call.
+//!
+//! Invariant: a claim of this node either belongs to a call that holds the key's gate, or is being released.
+//! Releasing is tried again until it succeeds or this server stops; then the end of the lease frees the key.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::NodeId;
+use kabar_core::store::{IdempotencyRecord, KeyState};
+use tokio::task::JoinHandle;
+
+use super::{Gate, GatePlace, Idempotency};
+use crate::accounts::Unavailable;
+
+/// Pause before claims that could not be released are looked for. It is longer than the database works on one
+/// statement, so that a claim whose answer was lost has been written by then, or never will be.
+const SWEEP_AFTER: Duration = Duration::from_secs(5);
+
+fn not_before(now: Timestamp) -> Timestamp {
+    now.minus(IdempotencyRecord::KEPT)
+}
+
+impl Gate {
+    /// Looks whether the call may be run: [`KeyState::Free`] when nothing is in the way, and, among several
+    /// nodes, the key is claimed for this one.
+    ///
+    /// A caller that goes away does not cut the claim off: otherwise it could be released before it is written.
+    pub(super) async fn enter(self: Arc<Self>) -> Result<KeyState, Unavailable> {
+        let Some(node) = self.claimed_by else { return self.look_alone().await };
+        let tasks = self.registry.0.tasks.clone();
+        tasks.spawn(async move { self.claim(node).await }).await.unwrap_or(Err(Unavailable::Crashed))
+    }
+
+    /// The state of the key in the database.
+    pub(super) async fn read_state(&self) -> Result<KeyState, Unavailable> {
+        let since = not_before(self.registry.0.clock.now());
+        let state = self.registry.0.store.idempotency_key(self.organisation_id, &self.key, since).await;
+        state.map_err(|error| Unavailable::of(&error, "idempotency record not read"))
+    }
+
+    async fn claim(&self, node: NodeId) -> Result<KeyState, Unavailable> {
+        let (store, now) = (&self.registry.0.store, self.registry.0.clock.now());
+        let instants = (now, not_before(now));
+        let claimed = store.claim_idempotency_key(self.organisation_id, &self.key, node, instants).await;
+        match claimed {
+            Ok(true) => return Ok(KeyState::Free),
+            Ok(false) => {}
+            Err(error) => {
+                // It may be written all the same, and later than the gate releases it.
+                self.registry.sweep_later();
+                return Err(Unavailable::of(&error, "idempotency key not claimed"));
+            }
+        }
+        match self.read_state().await? {
+            // It became free a moment ago, and is not claimed yet.
+            KeyState::Free => Ok(KeyState::Claimed(node)),
+            other @ (KeyState::Claimed(_) | KeyState::Answered(_)) => Ok(other),
+        }
+    }
+
+    /// The state of the key, as a server that is alone finds it. A claim is a former node's: it is removed.
+    async fn look_alone(&self) -> Result<KeyState, Unavailable> {
+        let state = self.read_state().await?;
+        if let KeyState::Claimed(former) = state {
+            let store = &self.registry.0.store;
+            let released = store.release_idempotency_key(self.organisation_id, &self.key, former).await;
+            released.map_err(|error| Unavailable::of(&error, "idempotency key not released"))?;
+            return Ok(KeyState::Free);
+        }
+        Ok(state)
+    }
+}
+
+impl Idempotency {
+    /// Releases what this node has claimed and no call here runs; `false` when something is left.
+    async fn sweep_claims(&self) -> bool {
+        let node = self.0.cluster.node();
+        let left = match self.0.store.claimed_idempotency_keys(node).await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::debug!(error = cause(&error), "claimed idempotency keys not read");
+                return false;
+            }
+        };
+        let mut done = true;
+        for (organisation, key) in left {
+            let id = (organisation, Arc::<str>::from(key));
+            // A call that holds the gate releases the key itself.
+            let Ok(permit) = self.gate(&id).try_acquire_owned() else { continue };
+            let place = GatePlace { registry: self.clone(), id, permit: Some(permit) };
+            done &= self.0.store.release_idempotency_key(organisation, &place.id.1, node).await.is_ok();
+        }
+        done
+    }
+
+    /// Looks for claims without a call until none is left.
+    fn sweep_later(&self) {
+        if self.0.sweeping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let keys = self.clone();
+        self.0.tasks.spawn(async move {
+            loop {
+                let pause = keys.0.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_AFTER));
+                if pause.await.is_none() {
+                    return;
+                }
+                // What fails from here on starts another task.
+                keys.0.sweeping.store(false, Ordering::Release);
+                if keys.sweep_claims().await || keys.0.sweeping.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl GatePlace {
+    /// Releases the key in the database, and gives the place back after that.
+    pub(super) async fn release(self, node: NodeId) {
+        // A caller that goes away does not cut it off.
+        let _ended = self.release_later(node).await;
+    }
+
+    /// The same in a task.
+    pub(super) fn release_later(self, node: NodeId) -> JoinHandle<()> {
+        let tasks = self.registry.0.tasks.clone();
+        tasks.spawn(async move {
+            let registry = &self.registry;
+            let released = registry.0.store.release_idempotency_key(self.id.0, &self.id.1, node).await;
+            if let Err(error) = released {
+                tracing::warn!(error = cause(&error), "idempotency key not released yet");
+                registry.sweep_later();
+            }
+        })
+    }
+}
