@@ -47,6 +47,7 @@ CREATE TABLE webhook_deliveries (
     attempts        ctext  NOT NULL, -- [[at, status code, milliseconds, error], …]
     attempt_count   BIGINT NOT NULL,
     tries           BIGINT NOT NULL, -- attempts since it was made or last replayed
+    replays         BIGINT NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at BIGINT,          -- null exactly when it is delivered or dead
     created_at      BIGINT NOT NULL, -- equals the time inside the id
     updated_at      BIGINT NOT NULL

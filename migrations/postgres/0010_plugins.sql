@@ -75,6 +75,7 @@ CREATE TABLE hook_runs (
     attempts        ctext  NOT NULL, -- [[at, null, milliseconds, error], …]
     attempt_count   BIGINT NOT NULL,
     tries           BIGINT NOT NULL, -- attempts since it was made or last replayed
+    replays         BIGINT NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at BIGINT,          -- null exactly when it is delivered or dead
     version_id      ctext,            -- what ran last, and what that used
     cpu_us          BIGINT,

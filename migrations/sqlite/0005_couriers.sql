@@ -47,6 +47,7 @@ CREATE TABLE webhook_deliveries (
     attempts        TEXT    NOT NULL, -- [[at, status code, milliseconds, error], …]
     attempt_count   INTEGER NOT NULL,
     tries           INTEGER NOT NULL, -- attempts since it was made or last replayed
+    replays         INTEGER NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at INTEGER,          -- null exactly when it is delivered or dead
     created_at      INTEGER NOT NULL, -- equals the time inside the id
     updated_at      INTEGER NOT NULL

@@ -75,6 +75,7 @@ CREATE TABLE hook_runs (
     attempts        TEXT    NOT NULL, -- [[at, null, milliseconds, error], …]
     attempt_count   INTEGER NOT NULL,
     tries           INTEGER NOT NULL, -- attempts since it was made or last replayed
+    replays         INTEGER NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at INTEGER,          -- null exactly when it is delivered or dead
     version_id      TEXT,             -- what ran last, and what that used
     cpu_us          INTEGER,

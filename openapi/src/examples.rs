@@ -165,6 +165,7 @@ pub(crate) fn delivery() -> Delivery {
         next_attempt_at: None,
         created_at: at(2_155),
         updated_at: at(2_200),
+        replays: 0,
     }
 }
 
@@ -261,6 +262,7 @@ pub(crate) fn run() -> Run {
             next_attempt_at: None,
             created_at: at(2_152),
             updated_at: at(2_158),
+            replays: 0,
         },
         version_id: Some(plugin_version().id),
         usage: Some(usage()),

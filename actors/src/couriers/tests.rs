@@ -10,7 +10,8 @@ use kabar_core::domain::command::Command;
 use kabar_core::domain::delivery::{DeliveryStatus, Outcome};
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
-use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::domain::run::Run;
+use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::{DEAD_IN_ROW_MAX, Subscription, SubscriptionStatus};
 use kabar_core::store::CourierWork;
 
@@ -97,7 +98,11 @@ async fn one_that_hangs_does_not_hold_another_up() {
     let stage = Stage::open().await;
     let (slow, fast) = (stage.subscribe().await, stage.subscribe().await);
     stage.sink.plays(move |call| {
-        if call.subscription == slow.id { Turn::Hang } else { Turn::Answer(Outcome::Delivered) }
+        if call.subscriber == SubscriberId::Webhook(slow.id) {
+            Turn::Hang
+        } else {
+            Turn::Answer(Outcome::Delivered)
+        }
     });
     for n in 1..=100 {
         stage.ground.ingest(n, 1).await;
@@ -199,6 +204,52 @@ async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
     drop(roster);
     stage.until_taken(1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
+}
+
+#[tokio::test]
+async fn what_is_replayed_during_an_attempt_is_brought_once_more_whatever_became_of_it() {
+    for outcome in [Outcome::Delivered, Outcome::Rejected, RETRY] {
+        let stage = Stage::open().await;
+        let subscription = stage.subscribe().await;
+        stage.sink.plays(|_| Turn::Hang);
+        stage.ground.ingest(0, 1).await;
+        stage.sink.until_hanging(1).await;
+        let id = stage.list(subscription.id).await[0].id;
+        for _ in 0..2 {
+            stage.couriers().replay(stage.ground.organisation, id, None).await.unwrap().unwrap();
+        }
+        stage.sink.ends_first_attempt(outcome);
+        patiently(async || stage.list(subscription.id).await[0].attempt_count == 2).await;
+        // It stands before what the contact writes next, so nothing more of it is to come.
+        stage.ground.ingest(0, 2).await;
+        stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 2).await;
+        let attempts: Vec<_> = stage.sink.calls().iter().map(|call| (call.sequence, call.attempt)).collect();
+        let [first, second, third] = attempts[..] else { panic!("{outcome:?}: {attempts:?}") };
+        assert!(first.0 == second.0 && second.0 < third.0, "{outcome:?}: {attempts:?}");
+        assert_eq!([first.1, second.1, third.1], [1, 2, 1], "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_became_of_it() {
+    for outcome in [Outcome::Delivered, Outcome::Rejected, RETRY] {
+        let stage = Stage::open().await;
+        let plugin = stage.install_plugin().await;
+        stage.sink.plays(|_| Turn::Hang);
+        stage.ground.ingest(0, 1).await;
+        stage.sink.until_hanging(1).await;
+        let run = stage.runs(plugin.id).await[0].id();
+        for _ in 0..2 {
+            stage.couriers().replay_run(&plugin, run).await.unwrap().unwrap();
+        }
+        stage.sink.ends_first_attempt(outcome);
+        patiently(async || stage.runs(plugin.id).await[0].delivery.attempt_count == 2).await;
+        stage.ground.ingest(0, 2).await;
+        let done = |run: &Run| run.delivery.status == DeliveryStatus::Delivered;
+        patiently(async || stage.runs(plugin.id).await.iter().filter(|run| done(run)).count() == 2).await;
+        let attempts: Vec<_> = stage.sink.calls().iter().map(|call| call.attempt).collect();
+        assert_eq!(attempts, [1, 2, 1], "{outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,8 @@ pub struct Delivery {
     pub created_at: Timestamp,
     /// When it changed last.
     pub updated_at: Timestamp,
+    /// How often it was replayed. An attempt decides only about the replay for which it was begun.
+    pub replays: u32,
 }
 
 /// What an attempt has shown.
@@ -195,6 +197,7 @@ impl Delivery {
     pub fn reopen(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Pending;
         self.tries = 0;
+        self.replays = self.replays.saturating_add(1);
         self.updated_at = now.max(self.updated_at);
         self.next_attempt_at = Some(DueTime::after(self.updated_at, Duration::ZERO));
     }
@@ -256,6 +259,7 @@ mod tests {
             next_attempt_at: Some(DueTime::AT_ONCE),
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
+            replays: 0,
         }
     }
 

@@ -6,6 +6,8 @@
 //! account one takes in each event, and neither skips one. An outcome is recorded only by whoever
 //! knows of every attempt before it.
 
+use std::collections::HashMap;
+
 use super::delivery::{self, DeliveryRow};
 use super::engine::{Arg, Row};
 use super::row::array;
@@ -162,8 +164,8 @@ impl Store {
         delivery::read_all(&self.engine.fetch(sql, args).await?)
     }
 
-    /// Records how attempts ended, and returns the ids of those recorded: the others have been
-    /// recorded by somebody else, or are gone.
+    /// Records how attempts ended, and returns the ids of those that stand as recorded. The rows of the others
+    /// were recorded by another courier, were replayed during the attempt and are due, or are gone.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -171,7 +173,9 @@ impl Store {
         let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
         let sql = self.engine.dialect().bulk(&delivery::RECORD);
         let recorded = self.writer.write(sql, vec![array(&rows)?.into()]).await?;
-        recorded.iter().map(delivery::id_of).collect()
+        let recorded = recorded.iter().map(delivery::id_and_replays).collect::<Result<HashMap<_, _>, _>>()?;
+        let stands = |one: &&Delivery| recorded.get(&one.id) == Some(&one.replays);
+        Ok(deliveries.iter().filter(stands).map(|one| one.id).collect())
     }
 
     /// Subscribers and accounts that have open deliveries, or a log that reaches beyond the cursor.

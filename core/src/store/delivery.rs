@@ -23,7 +23,7 @@ use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, ulid};
 const TABLE: &str = "webhook_deliveries";
 
 pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
-     contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at";
+     contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 
 /// Appends all rows of an array, if the subscriber's cursor has just been moved there.
 pub(super) const INSERT: Bulk = Bulk {
@@ -67,18 +67,25 @@ SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.even
 FROM {rows} WHERE EXISTS (SELECT 1 FROM webhook_subscriptions s \
     WHERE s.id = r.subscription_id AND s.deleted_at IS NULL) \
 ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \
-    next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at",
+    next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at, \
+    replays = webhook_deliveries.replays + 1",
     columns: INSERT.columns,
 };
 
-/// Writes how attempts ended, each unless another attempt was recorded since the one before it.
+/// Writes how attempts ended, each unless another attempt was recorded since the one before it. A row that
+/// was replayed during the attempt gets the attempt, and stays due.
 pub(super) const RECORD: Bulk = Bulk {
     text: "\
-UPDATE webhook_deliveries SET status = r.status, attempts = r.attempts, attempt_count = r.attempt_count, \
-    tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at \
+UPDATE webhook_deliveries SET attempts = r.attempts, attempt_count = r.attempt_count, \
+    status = CASE WHEN webhook_deliveries.replays = r.replays THEN r.status ELSE webhook_deliveries.status END, \
+    tries = CASE WHEN webhook_deliveries.replays = r.replays THEN r.tries ELSE webhook_deliveries.tries END, \
+    next_attempt_at = CASE WHEN webhook_deliveries.replays = r.replays THEN r.next_attempt_at \
+        ELSE webhook_deliveries.next_attempt_at END, \
+    updated_at = CASE WHEN webhook_deliveries.replays = r.replays OR webhook_deliveries.updated_at < r.updated_at \
+        THEN r.updated_at ELSE webhook_deliveries.updated_at END \
 FROM {rows} \
 WHERE {same webhook_deliveries.id = r.id} AND webhook_deliveries.attempt_count = r.attempt_count - 1 \
-RETURNING webhook_deliveries.id",
+RETURNING webhook_deliveries.id, webhook_deliveries.replays",
     columns: &[
         ("id", Kind::Text),
         ("status", Kind::Text),
@@ -87,6 +94,7 @@ RETURNING webhook_deliveries.id",
         ("tries", Kind::Int),
         ("next_attempt_at", Kind::Int),
         ("updated_at", Kind::Int),
+        ("replays", Kind::Int),
     ],
 };
 
@@ -111,6 +119,7 @@ pub(super) struct DeliveryRow {
     next_attempt_at: Option<i64>,
     created_at: i64,
     updated_at: i64,
+    replays: u32,
 }
 
 impl From<&Delivery> for DeliveryRow {
@@ -135,6 +144,7 @@ impl From<&Delivery> for DeliveryRow {
             next_attempt_at: millis(one.next_attempt_at.map(DueTime::to_row)),
             created_at: one.created_at.millis(),
             updated_at: one.updated_at.millis(),
+            replays: one.replays,
         }
     }
 }
@@ -167,12 +177,21 @@ pub(super) fn read(fields: &mut Fields<'_>, table: &'static str) -> Result<Deliv
         next_attempt_at: at.opt_due_time("next_attempt_at", fields.opt_int()?)?,
         created_at: at.time("created_at", fields.int()?)?,
         updated_at: at.time("updated_at", fields.int()?)?,
+        replays: at.count("replays", fields.int()?)?,
     })
 }
 
 /// Deliveries of rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Delivery>, StoreError> {
     rows.iter().map(|row| read(&mut row.fields(TABLE), TABLE)).collect()
+}
+
+/// Id and replays of a row that begins with them.
+pub(super) fn id_and_replays(row: &Row) -> Result<(DeliveryId, u32), StoreError> {
+    let mut fields = row.fields(TABLE);
+    let id = fields.text()?;
+    let at = Place { table: TABLE, id: &id };
+    Ok((at.checked("id", DeliveryId::parse(&id).ok())?, at.count("replays", fields.int()?)?))
 }
 
 /// The id of a row that begins with it.
@@ -286,7 +305,7 @@ impl Store {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let listed = self.engine.dialect().is_one_of(1);
         let sql = format!(
-            "UPDATE webhook_deliveries SET status = 'pending', tries = 0, next_attempt_at = $2, \
+            "UPDATE webhook_deliveries SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $2, \
              updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END WHERE id {listed} RETURNING id, subscription_id, account"
         );
         let mut script = vec![(sql.into(), vec![array(&names)?.into(), now.millis().into()])];

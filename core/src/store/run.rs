@@ -30,7 +30,7 @@ const TABLE: &str = "hook_runs";
 
 /// The delivery's columns.
 const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id, event_type, contact_id, \
-     status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at";
+     status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 /// What only runs have.
 const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
 
@@ -61,11 +61,17 @@ RETURNING kv_revision",
     columns: &[("id", Kind::Text), ("attempt_count", Kind::Int)],
 };
 
-/// Writes how attempts ended, if the gate has let their batch through.
+/// Writes how attempts ended, if the gate has let their batch through. A run that was replayed during the
+/// attempt gets the attempt, and stays due.
 pub(super) const RECORD: Bulk = Bulk {
     text: "\
-UPDATE hook_runs SET status = r.status, attempts = r.attempts, attempt_count = r.attempt_count, \
-    tries = r.tries, next_attempt_at = r.next_attempt_at, updated_at = r.updated_at, \
+UPDATE hook_runs SET attempts = r.attempts, attempt_count = r.attempt_count, \
+    status = CASE WHEN hook_runs.replays = r.replays THEN r.status ELSE hook_runs.status END, \
+    tries = CASE WHEN hook_runs.replays = r.replays THEN r.tries ELSE hook_runs.tries END, \
+    next_attempt_at = CASE WHEN hook_runs.replays = r.replays THEN r.next_attempt_at \
+        ELSE hook_runs.next_attempt_at END, \
+    updated_at = CASE WHEN hook_runs.replays = r.replays OR hook_runs.updated_at < r.updated_at \
+        THEN r.updated_at ELSE hook_runs.updated_at END, \
     version_id = COALESCE(r.version_id, hook_runs.version_id), cpu_us = r.cpu_us, wall_us = r.wall_us, \
     host_calls = r.host_calls, memory_bytes = r.memory_bytes \
 FROM {rows} WHERE {same hook_runs.id = r.id} \
@@ -78,6 +84,7 @@ AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
         ("tries", Kind::Int),
         ("next_attempt_at", Kind::Int),
         ("updated_at", Kind::Int),
+        ("replays", Kind::Int),
         ("version_id", Kind::Text),
         ("cpu_us", Kind::Int),
         ("wall_us", Kind::Int),

@@ -14,6 +14,7 @@ mod plans;
 mod plugins;
 mod postgres;
 mod postgres_plans;
+mod replays;
 mod sqlite;
 
 use std::sync::Arc;

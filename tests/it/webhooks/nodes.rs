@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    deliveries, set_status, subscribe, subscription, until_attempts, until_deliveries, until_status,
+    attempts, deliveries, set_status, subscribe, subscription, until_attempts, until_deliveries, until_status,
 };
 use crate::harness::nodes::{heard_of, nodes, until_known};
-use crate::harness::{Receiver, a_moment, from, patiently, text};
+use crate::harness::{Receiver, Turn, a_moment, from, patiently, text};
 
 const LOOPBACK: &[(&str, &str)] = &[("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
 
@@ -27,7 +27,7 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
     let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
     there.api.post(&path, &json!({})).await.is(200);
     assert_eq!(receiver.until(2).await[1].attempt(), 2);
-    // Else the next replay could be asked for while this one is under way, and be it.
+    // Else the next replay could be asked for while this one is under way, and make a further attempt.
     until_attempts(&there, 2).await;
     until_known(&here, &format!("/v1/webhook_subscriptions/{id}")).await;
     let body = json!({"phone_number_id": here.id, "from_sequence": 0});
@@ -50,6 +50,54 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replay_at_one_node_outlasts_the_attempt_that_is_under_way_at_another() {
+    let [one, two] = nodes(LOOPBACK).await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let receiver = Receiver::start().await;
+    subscribe(&here, &receiver).await;
+    for round in 0..3 {
+        receiver.plays(|_| Turn::Hang);
+        here.hears(&from(round), "hello").await;
+        receiver.until(2 * round + 1).await;
+        let row = deliveries(&there, "status=pending").await.remove(0);
+        let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
+        there.api.post(&path, &json!({})).await.is(200);
+        receiver.plays(|_| Turn::status(200));
+        let calls = receiver.until(2 * round + 2).await;
+        assert_eq!((calls[2 * round].attempt(), calls[2 * round + 1].attempt()), (1, 2));
+        let done = until_deliveries(&here, "status=delivered", round + 1).await.remove(0);
+        assert_eq!((&done["id"], attempts(&done).len()), (&row["id"], 2));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_node_that_hands_over_does_not_end_a_replay_at_its_successor() {
+    let [mut one, two] = nodes(LOOPBACK).await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    let receiver = Receiver::start().await;
+    let (id, _) = subscribe(&here, &receiver).await;
+    receiver.plays(|_| Turn::Hang);
+    here.hears(&from(0), "hello").await;
+    receiver.until(1).await;
+    // While the attempt is under way it is asked for again, and its node hands the account over. Being
+    // paused, the subscription shows what has become of the replay.
+    set_status(&there, &id, "paused").await;
+    until_status(&here, &id, "paused").await;
+    let row = deliveries(&there, "status=pending").await.remove(0);
+    let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
+    there.api.post(&path, &json!({})).await.is(200);
+    receiver.plays(|_| Turn::status(200));
+    one.stop().await;
+    until_deliveries(&there, "status=pending", 1).await;
+    assert_eq!(receiver.count(), 1);
+    set_status(&there, &id, "active").await;
+    receiver.until(2).await;
+    until_deliveries(&there, "status=delivered", 1).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,6 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
         assert_eq!(calls[0].header(header), calls[1].header(header));
     }
     assert_eq!(calls[1].signers(&[&secret]).0 - calls[0].signers(&[&secret]).0, 60);
-    // A replay that is asked for while an attempt is under way is that attempt.
     until_attempts(&tenant, 2).await;
     // With a key it is sent again once.
     let key = [("Idempotency-Key", "again")];
@@ -52,6 +51,40 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
     })
     .await;
     assert_eq!(receiver.count(), 3);
+}
+
+#[tokio::test]
+async fn a_replay_during_an_attempt_is_a_further_attempt_whatever_became_of_that_one() {
+    let (_server, tenant) = stage().await;
+    let receiver = Receiver::start().await;
+    let (id, _) = subscribe(&tenant, &receiver).await;
+    for (author, status) in [200, 400, 500].into_iter().enumerate() {
+        let before = receiver.count();
+        receiver.plays(|_| Turn::Hang);
+        tenant.hears(&from(author), "one").await;
+        receiver.until(before + 1).await;
+        // Asked for in every way while the attempt is under way.
+        let row = deliveries(&tenant, "status=pending").await.remove(0);
+        let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
+        tenant.api.post(&path, &json!({})).await.is(200);
+        let body = json!({"subscription_id": id, "status": "pending"});
+        let bulk = tenant.api.post("/v1/webhook_deliveries/bulk_replay", &body).await.is(200).data();
+        assert_eq!(bulk["enqueued"], 1);
+        let last = *numbers(&tenant).await.last().unwrap();
+        assert_eq!(replay_log(&tenant, &id, last, None).await.is(200).data()["enqueued"], 1);
+        receiver.plays(move |call| {
+            Turn::status(if call.said() == "one" && call.attempt() == 1 { status } else { 200 })
+        });
+        receiver.until(before + 2).await;
+        // It is once more, because what the contact writes next comes after that.
+        tenant.hears(&from(author), "two").await;
+        let calls = receiver.until(before + 3).await;
+        let said: Vec<_> = calls[before..].iter().map(|call| (call.said(), call.attempt())).collect();
+        assert_eq!(said, [("one".into(), 1), ("one".into(), 2), ("two".into(), 1)], "{status}");
+        let done = until_deliveries(&tenant, "status=delivered", 2 * (author + 1)).await.remove(1);
+        assert_eq!((&done["id"], done["attempts"].as_array().unwrap().len()), (&row["id"], 2));
+        assert_eq!(done["attempts"][0]["status_code"], status, "the attempt is kept");
+    }
 }
 
 #[tokio::test]
@@ -131,7 +164,7 @@ async fn a_long_part_is_sent_in_steps() {
     }
     set_status(&tenant, &id, "active").await;
     receiver.until(1100).await;
-    // Else a replay could be asked for while an attempt is under way, and be it.
+    // Else a replay could be asked for while an attempt is under way, and make a further one.
     until_deliveries(&tenant, "status=pending", 0).await;
     let first = replay_log(&tenant, &id, 1, None).await.is(200).data();
     assert_eq!((&first["enqueued"], &first["capped"]), (&json!(1000), &json!(true)));

@@ -136,5 +136,6 @@ pub(in crate::couriers) fn owed(
         next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
+        replays: 0,
     }
 }

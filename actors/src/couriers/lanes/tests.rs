@@ -41,6 +41,7 @@ fn load(sequence: i64, contact: u128) -> Load {
         next_attempt_at: Some(DueTime::AT_ONCE),
         created_at: wall(0),
         updated_at: wall(0),
+        replays: 0,
     };
     Load::new(delivery, None, &reading(0))
 }

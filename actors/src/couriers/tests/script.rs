@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus, Outcome};
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
-use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit, RunQuery};
+use kabar_core::domain::plugin::{Entries, Plugin, PluginVersion};
+use kabar_core::domain::run::Run;
+use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
-use kabar_core::ids::{ContactId, DeliveryId, EventId, SubscriptionId};
+use kabar_core::ids::{ContactId, DeliveryId, EventId, PluginId, SubscriptionId};
 use kabar_core::ports::{Parcel, Receipt, Sink};
 use kabar_core::store::CourierPlace;
 use tokio::sync::watch;
@@ -19,7 +22,7 @@ use tokio::sync::watch;
 use crate::accounts::AccountsOptions;
 use crate::accounts::tests::fixture::Ground;
 use crate::couriers::courier::LINGER;
-use crate::couriers::{Couriers, Desk, NewSubscription, SubscriptionPatch};
+use crate::couriers::{Couriers, Desk, NewPlugin, NewSubscription, SubscriptionPatch};
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +36,7 @@ pub(super) enum Turn {
 /// A call, as the sink saw it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
-    pub(super) subscription: SubscriptionId,
+    pub(super) subscriber: SubscriberId,
     pub(super) delivery: DeliveryId,
     pub(super) event: EventId,
     pub(super) sequence: i64,
@@ -94,16 +97,25 @@ impl Script {
         self.released.send_modify(|times| *times += 1);
     }
 
+    /// Lets go of what hangs: the first attempt of all ends so, and every other one well.
+    pub(super) fn ends_first_attempt(&self, outcome: Outcome) {
+        let first = self.calls().first().map(|call| (call.sequence, call.attempt));
+        self.plays(move |call| {
+            let is_first = Some((call.sequence, call.attempt)) == first;
+            Turn::Answer(if is_first { outcome } else { Outcome::Delivered })
+        });
+        self.let_go();
+    }
+
     fn turn(&self, call: &Call) -> Turn {
         let play = self.play.lock().unwrap().clone();
         play(call)
     }
 
     fn note(&self, parcel: &Parcel) -> Call {
-        let Subscriber::Webhook(subscription) = &parcel.subscriber else { panic!("no webhook") };
         let mut calls = self.calls.lock().unwrap();
         let mut call = Call {
-            subscription: subscription.id,
+            subscriber: parcel.subscriber.id(),
             delivery: parcel.delivery_id,
             event: parcel.event.id,
             sequence: parcel.event.sequence,
@@ -179,6 +191,49 @@ impl Stage {
             description: None,
         };
         self.couriers().create_subscription(self.ground.organisation, new, None).await.unwrap().unwrap()
+    }
+
+    /// A plugin that wants inbound messages, and a version of it that runs.
+    pub(super) async fn install_plugin(&self) -> Arc<Plugin> {
+        let new = NewPlugin {
+            name: "p".into(),
+            description: None,
+            events: [EventType::MessageReceived].into_iter().collect(),
+            accounts: None,
+            config: Entries::default(),
+            secrets: Entries::default(),
+            allowed_hosts: AllowedHosts::default(),
+            capabilities: None,
+            enabled: true,
+        };
+        let (couriers, organisation) = (self.couriers(), self.ground.organisation);
+        let plugin = couriers.create_plugin(organisation, new).await.unwrap().unwrap();
+        let version = PluginVersion {
+            id: couriers.next_version_id().await,
+            plugin_id: plugin.id,
+            sha256: [0; 32],
+            size: 1,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            compile_ms: 1,
+            created_at: self.ground.clock.now(),
+        };
+        let wasm = bytes::Bytes::from_static(b"w");
+        assert!(couriers.add_plugin_version(organisation, &version, &wasm).await.unwrap());
+        couriers.activate_plugin(organisation, plugin.id, version.id).await.unwrap().unwrap().unwrap()
+    }
+
+    /// A plugin's runs, newest first.
+    pub(super) async fn runs(&self, plugin_id: PluginId) -> Vec<Run> {
+        let query = RunQuery {
+            plugin_id,
+            status: None,
+            created_after: None,
+            created_before: None,
+            limit: Limit::new(100).unwrap(),
+            after: None,
+        };
+        self.couriers().runs(&query).await.unwrap().0.rows
     }
 
     pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {

@@ -32,7 +32,8 @@ SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.even
     r.created_at, r.updated_at \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2) \
 ON CONFLICT (plugin_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \
-    next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at",
+    next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at, \
+    replays = hook_runs.replays + 1",
     columns: delivery::INSERT.columns,
 };
 
@@ -108,6 +109,7 @@ fn owed(
         next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
+        replays: 0,
     })
 }
 
@@ -138,7 +140,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reopen_run(&self, plugin: PluginId, id: RunId, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE hook_runs SET status = 'pending', tries = 0, next_attempt_at = $3, \
+        let sql = "UPDATE hook_runs SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $3, \
                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
                    WHERE id = $1 AND plugin_id = $2";
         let args = vec![id.to_string().into(), plugin.to_string().into(), now.millis().into()];

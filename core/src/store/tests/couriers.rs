@@ -33,7 +33,7 @@ fn subscription(n: u128) -> Subscription {
     }
 }
 
-fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
+pub(super) fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
     let made_at = 5_000 + i64::try_from(n).unwrap();
     Delivery {
         id: DeliveryId::from_bits(ulid(made_at, n)),
@@ -51,21 +51,22 @@ fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
         next_attempt_at: Some(due_at(made_at)),
         created_at: at(made_at),
         updated_at: at(made_at),
+        replays: 0,
     }
 }
 
-fn tried(mut one: Delivery, outcome: Outcome) -> Delivery {
+pub(super) fn tried(mut one: Delivery, outcome: Outcome) -> Delivery {
     let error = (outcome != Outcome::Delivered).then(|| text("\"no\""));
     let attempt = Attempt { at: at(6_000), status_code: Some(503), duration_ms: 12, error };
     one.settle(attempt, outcome, Ladder::WEBHOOK, 0.5, at(6_012));
     one
 }
 
-const RETRY: Outcome = Outcome::Retry { after: None };
+pub(super) const RETRY: Outcome = Outcome::Retry { after: None };
 const SUBSCRIBER: SubscriberId = SubscriberId::Webhook(SubscriptionId::from_bits(1));
 
 /// An account with a log of `events`, and a subscription that was there before it.
-async fn logged(store: &Store, events: u32) -> Owner {
+pub(super) async fn logged(store: &Store, events: u32) -> Owner {
     store.insert_subscription(&subscription(1), None).await.unwrap();
     let mut owner = Owner::of(store, 1).await;
     for n in 1..=events {
@@ -74,12 +75,12 @@ async fn logged(store: &Store, events: u32) -> Owner {
     owner
 }
 
-async fn take_in(store: &Store, owner: &Owner, (from, to): (i64, i64), rows: &[Delivery]) -> bool {
+pub(super) async fn take_in(store: &Store, owner: &Owner, (from, to): (i64, i64), rows: &[Delivery]) -> bool {
     let intake = Intake { subscriber: SUBSCRIBER, account: owner.number, from, to, deliveries: rows };
     store.take_in(intake).await.unwrap()
 }
 
-async fn open(store: &Store, owner: &Owner) -> Vec<Delivery> {
+pub(super) async fn open(store: &Store, owner: &Owner) -> Vec<Delivery> {
     store.open_deliveries(SUBSCRIBER, owner.number, 0, 100).await.unwrap()
 }
 

@@ -19,11 +19,11 @@ use crate::domain::subscriber::SubscriberId;
 use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
 use crate::store::{CourierWork, Intake, PurgeAges, RunBatch, RunRecord};
 
-const PLUGIN: PluginId = PluginId::from_bits(1);
-const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
+pub(super) const PLUGIN: PluginId = PluginId::from_bits(1);
+pub(super) const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
 const VERSION: PluginVersionId = PluginVersionId::from_bits(7);
 
-struct Counting(u128);
+pub(super) struct Counting(pub(super) u128);
 
 impl IdSource for Counting {
     fn next_bits(&mut self, at_ms: i64) -> u128 {
@@ -32,7 +32,7 @@ impl IdSource for Counting {
     }
 }
 
-fn plugin(n: u128) -> Plugin {
+pub(super) fn plugin(n: u128) -> Plugin {
     Plugin {
         id: PluginId::from_bits(n),
         organisation_id: OrganisationId::from_bits(1),
@@ -84,6 +84,7 @@ fn owed(n: u128, owner: &Owner, sequence: i64) -> Delivery {
         next_attempt_at: Some(due_at(made_at)),
         created_at: at(made_at),
         updated_at: at(made_at),
+        replays: 0,
     }
 }
 
@@ -97,7 +98,7 @@ fn send() -> Effect {
     })
 }
 
-fn record(mut delivery: Delivery, outcome: Outcome) -> RunRecord {
+pub(super) fn record(mut delivery: Delivery, outcome: Outcome) -> RunRecord {
     let done = outcome == Outcome::Delivered;
     let error = (!done).then(|| text("no"));
     let attempt = Attempt { at: at(6_000), status_code: None, duration_ms: 1, error };
@@ -122,7 +123,7 @@ fn assign() -> Effect {
 }
 
 /// A plugin and an account with a log, whose first events it is owed.
-async fn stage(store: &Store, rows: u32) -> (Owner, Vec<Delivery>) {
+pub(super) async fn stage(store: &Store, rows: u32) -> (Owner, Vec<Delivery>) {
     store.insert_plugin(&plugin(1)).await.unwrap();
     let mut owner = Owner::of(store, 1).await;
     for n in 1..=rows {
@@ -135,7 +136,7 @@ async fn stage(store: &Store, rows: u32) -> (Owner, Vec<Delivery>) {
     (owner, deliveries)
 }
 
-async fn write(
+pub(super) async fn write(
     store: &Store,
     token: &str,
     revision: Option<i64>,

@@ -58,10 +58,10 @@ INSERT INTO parked_statuses SELECT account, 'wamid.p' || n, 'sent', NULL, at, NU
 INSERT INTO idempotency_records SELECT 'org_' || account, 'k' || n, '00', 200, '{}', at FROM threads;
 INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26, '0'), 'wbs_' || lpad(m::text, 26, '0'),
     'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
-    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, CASE WHEN n % 67 = 0 THEN at END, at, at
+    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0, CASE WHEN n % 67 = 0 THEN at END, at, at
     FROM threads, generate_series(1, 2) m;
 INSERT INTO hook_runs SELECT 'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'), 'org_1', account, n,
-    'evt_' || m || n, 'message.created', contact, CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1,
+    'evt_' || m || n, 'message.created', contact, CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0,
     CASE WHEN n % 67 = 0 THEN at END, 'plv_1', 1, 1, 1, 1, at, at FROM threads, generate_series(1, 2) m;
 INSERT INTO hook_logs SELECT 'rlg_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'),
     'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plv_1', 1, '[]', at FROM threads, generate_series(1, 2) m;
