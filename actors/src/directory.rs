@@ -29,6 +29,10 @@ use crate::slot::AccountSlot;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
 
+/// How often a change of a row is decided when other nodes write the row meanwhile. Each time one of them has
+/// succeeded.
+pub(crate) const DECISIONS_MAX: usize = 16;
+
 /// Whoever holds a valid key.
 #[derive(Debug)]
 pub struct Caller {

@@ -29,6 +29,7 @@ pub mod pace;
 pub mod page;
 pub mod phone;
 pub mod plugin;
+pub mod row_version;
 pub mod run;
 pub mod status;
 pub mod subscriber;

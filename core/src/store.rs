@@ -45,6 +45,7 @@ pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
 pub use self::run::{ReopenedRuns, RunBatch, RunRecord};
 pub use self::secrets::ServerSecrets;
+pub use self::subscription::NotedDeaths;
 
 use crate::domain::account::Account;
 use crate::domain::conversation::Conversation;

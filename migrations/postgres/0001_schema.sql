@@ -26,7 +26,8 @@ CREATE TABLE organisations (
     read_per_minute  BIGINT NOT NULL,
     sandbox          BIGINT NOT NULL,
     suspended        BIGINT NOT NULL,
-    created_at       BIGINT NOT NULL
+    created_at       BIGINT NOT NULL,
+    row_version      BIGINT NOT NULL  -- how often it was written: a change is written only over the row that was read
 );
 
 CREATE TABLE api_keys (

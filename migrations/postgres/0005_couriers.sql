@@ -11,6 +11,7 @@ CREATE TABLE webhook_subscriptions (
     dead_in_row     BIGINT NOT NULL,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
+    row_version     BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at      BIGINT           -- kept, so that other nodes learn of it
 );
 

@@ -20,6 +20,7 @@ CREATE TABLE plugins (
     previous_version ctext,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL,
+    row_version      BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at       BIGINT           -- kept, so that other nodes learn of it
 );
 

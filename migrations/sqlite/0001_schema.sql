@@ -23,7 +23,8 @@ CREATE TABLE organisations (
     read_per_minute  INTEGER NOT NULL,
     sandbox          INTEGER NOT NULL,
     suspended        INTEGER NOT NULL,
-    created_at       INTEGER NOT NULL
+    created_at       INTEGER NOT NULL,
+    row_version      INTEGER NOT NULL  -- how often it was written: a change is written only over the row that was read
 ) STRICT;
 
 CREATE TABLE api_keys (

@@ -11,6 +11,7 @@ CREATE TABLE webhook_subscriptions (
     dead_in_row     INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
+    row_version     INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at      INTEGER           -- kept, so that other nodes learn of it
 ) STRICT;
 

@@ -20,6 +20,7 @@ CREATE TABLE plugins (
     previous_version TEXT,
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL,
+    row_version      INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at       INTEGER           -- kept, so that other nodes learn of it
 ) STRICT;
 

@@ -15,6 +15,7 @@ use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Plugin, PluginVersion, Standing};
+use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, Usage};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::subscriber::SubscriberId;
@@ -71,6 +72,7 @@ pub(crate) fn organisation() -> Organisation {
         sandbox: false,
         suspended: false,
         created_at: at(-10_000),
+        row_version: RowVersion::FIRST,
     }
 }
 
@@ -144,6 +146,7 @@ pub(crate) fn subscription() -> Subscription {
         secrets: vec![signing_secret()],
         created_at: at(-7_000),
         updated_at: at(-7_000),
+        row_version: RowVersion::FIRST,
     }
 }
 
@@ -227,6 +230,7 @@ pub(crate) fn plugin() -> Plugin {
         previous_version: None,
         created_at: at(-3_000),
         updated_at: at(-2_000),
+        row_version: RowVersion::FIRST,
     }
 }
 

@@ -162,6 +162,38 @@ fn nouns_are_spelt_as_in_the_architecture() {
     );
 }
 
+/// Any node may change these rows. A statement that changes one without its version could be undone by a
+/// change that was decided on the row before.
+#[test]
+fn rows_that_any_node_may_change_are_written_with_their_version() {
+    const TABLES: [&str; 3] = ["organisations", "webhook_subscriptions", "plugins"];
+    fn rule(file: &Source) -> Complaints {
+        if !file.is_rust() || !file.is_in("core/src/store") || file.is_in("core/src/store/tests") {
+            return Vec::new();
+        }
+        let starts = TABLES.iter().flat_map(|table| {
+            let start = format!("UPDATE {table} SET ");
+            file.text.match_indices(&start).map(|(at, _)| at).collect::<Vec<_>>()
+        });
+        let unversioned = starts.filter_map(|at| {
+            let statement = file.text[at..].split('"').next().unwrap_or_default();
+            // One that deletes the row, or touches it, changes nothing that a change is decided on.
+            let is_sound = statement.contains("row_version") || statement.contains("SET deleted_at");
+            (!is_sound).then(|| format!("{}: {statement}", file.path))
+        });
+        unversioned.collect()
+    }
+    hold(
+        rule,
+        &[("core/src/store/a.rs", "\"UPDATE plugins SET name = $2 WHERE id = $1\"")],
+        &[
+            ("core/src/store/a.rs", "\"UPDATE plugins SET name = $2, row_version = row_version + 1\""),
+            ("core/src/store/a.rs", "\"UPDATE plugins SET deleted_at = $2\""),
+            ("core/src/store/a.rs", "\"UPDATE plugin_heads SET gate = $2\""),
+        ],
+    );
+}
+
 /// Both dialects move together: a migration exists for each engine under the same name.
 #[test]
 fn migrations_have_twins() {

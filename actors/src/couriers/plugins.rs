@@ -15,12 +15,14 @@ use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::{
     Capabilities, ENTRIES_MAX, Entries, PLUGINS_MAX, Plugin, PluginVersion, Standing,
 };
+use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId, PluginVersionId};
 use kabar_core::store::{CourierWork, StoreError};
 
 use super::Couriers;
 use crate::accounts::Unavailable;
+use crate::directory::DECISIONS_MAX;
 
 pub use runs::{ReplayFrom, ReplayedRuns};
 
@@ -179,6 +181,7 @@ impl Couriers {
             previous_version: None,
             created_at: now,
             updated_at: now,
+            row_version: RowVersion::FIRST,
         };
         self.0.store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
         let plugin = Arc::new(plugin);
@@ -190,30 +193,57 @@ impl Couriers {
     /// Changes a plugin; `None` when the tenant has none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
     pub async fn patch_plugin(
         &self,
         organisation: OrganisationId,
         id: PluginId,
         patch: PluginPatch,
     ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+        let decide = |row: &mut Plugin| {
+            if patch.enabled == Some(true) {
+                row.recover(self.0.clock.now());
+            }
+            patch.clone().apply(row);
+            if row.secrets.len() > ENTRIES_MAX { Err(PluginRefusal::TooManySecrets) } else { Ok(()) }
+        };
         let _turn = self.0.writing.lock().await;
-        let Some(found) = self.plugin(organisation, id) else { return Ok(None) };
-        let mut row = Plugin::clone(&found);
-        if patch.enabled == Some(true) {
-            row.recover(self.0.clock.now());
-        }
-        patch.apply(&mut row);
-        if row.secrets.len() > ENTRIES_MAX {
-            return Ok(Some(Err(PluginRefusal::TooManySecrets)));
-        }
-        self.rewrite_plugin(&found, row).await.map(|row| Some(Ok(row)))
+        self.change_plugin(organisation, id, decide).await
     }
 
-    async fn rewrite_plugin(&self, before: &Plugin, mut row: Plugin) -> Result<Arc<Plugin>, Unavailable> {
+    /// Changes a plugin's row as `decide` says. Where another node has written the row meanwhile, it is read
+    /// again and decided anew, so neither change undoes the other. The caller holds the writers' turn.
+    async fn change_plugin(
+        &self,
+        organisation: OrganisationId,
+        id: PluginId,
+        decide: impl Fn(&mut Plugin) -> Result<(), PluginRefusal>,
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+        let Some(mut found) = self.plugin(organisation, id) else { return Ok(None) };
+        for _ in 0..DECISIONS_MAX {
+            let mut row = Plugin::clone(&found);
+            if let Err(refused) = decide(&mut row) {
+                return Ok(Some(Err(refused)));
+            }
+            if let Some(row) = self.rewrite_plugin(&found, row).await? {
+                return Ok(Some(Ok(row)));
+            }
+            let Some(again) = self.read_plugin(id).await? else { return Ok(None) };
+            found = again;
+        }
+        Err(Unavailable::Overloaded)
+    }
+
+    /// Writes a changed row; `None` when another node has written it since it was read.
+    async fn rewrite_plugin(
+        &self,
+        before: &Plugin,
+        mut row: Plugin,
+    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
         let now = self.0.clock.now();
         row.updated_at = now.max(row.updated_at);
-        self.0.store.update_plugin(before, &row).await.map_err(|error| unwritten(&error))?;
+        let written = self.0.store.update_plugin(before, row).await;
+        let Some(row) = written.map_err(|error| unwritten(&error))? else { return Ok(None) };
         let row = Arc::new(row);
         let reading = self.0.clock.read();
         self.publish(|next| next.put(Subscriber::Hook(row.clone()), &reading));
@@ -222,7 +252,21 @@ impl Couriers {
         if row.runs() {
             self.take_up_all(CourierWork::Of(id)).await;
         }
-        Ok(row)
+        Ok(Some(row))
+    }
+
+    /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The caller
+    /// holds the writers' turn.
+    async fn read_plugin(&self, id: PluginId) -> Result<Option<Arc<Plugin>>, Unavailable> {
+        let found = self.0.store.find_plugin(id).await.map_err(|error| unread(&error))?.map(Arc::new);
+        match &found {
+            Some(row) => {
+                let reading = self.0.clock.read();
+                self.publish(|next| next.put(Subscriber::Hook(row.clone()), &reading));
+            }
+            None => self.retire(SubscriberId::Hook(id)),
+        }
+        Ok(found)
     }
 
     /// Deletes a plugin; `false` when the tenant has none of this id.
@@ -305,13 +349,17 @@ impl Couriers {
         version: PluginVersionId,
     ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
         let _turn = self.0.writing.lock().await;
-        let Some(found) = self.plugin(organisation, id) else { return Ok(None) };
+        if self.plugin(organisation, id).is_none() {
+            return Ok(None);
+        }
         if self.plugin_version(id, version).await?.is_none() {
             return Ok(Some(Err(PluginRefusal::NoVersion)));
         }
-        let mut row = Plugin::clone(&found);
-        row.activate(version, self.0.clock.now());
-        self.rewrite_plugin(&found, row).await.map(|row| Some(Ok(row)))
+        let decide = |row: &mut Plugin| {
+            row.activate(version, self.0.clock.now());
+            Ok(())
+        };
+        self.change_plugin(organisation, id, decide).await
     }
 
     /// What a plugin keeps, for a run that is not recorded.

@@ -3,8 +3,9 @@
 //! Invariants: readers see one consistent roster; a change is durable before it is visible, and visible
 //! before it is acknowledged; writers take turns.
 
+mod changes;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,10 +16,9 @@ use kabar_core::domain::account::Secret;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::Plugin;
+use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
-use kabar_core::domain::subscription::{
-    SIGNING_SECRETS_MAX, SigningSecret, Subscription, SubscriptionStatus,
-};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId};
 use kabar_core::store::{CourierWork, StoreError};
@@ -194,6 +194,7 @@ impl Couriers {
             secrets: vec![fresh_secret(&mut *ids, now)],
             created_at: now,
             updated_at: now,
+            row_version: RowVersion::FIRST,
         };
         let subscription = Arc::new(subscription);
         let answer = claim.as_ref().map(|claim| claim.record(&subscription, now));
@@ -207,82 +208,6 @@ impl Couriers {
         // What was committed between the cursor and this moment has rung for nobody.
         self.take_up_all(CourierWork::Of(id)).await;
         Ok(Some(subscription))
-    }
-
-    /// Changes a subscription; `None` when the tenant has none of this id. One that goes on begins to
-    /// count deliveries given up afresh.
-    ///
-    /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn patch_subscription(
-        &self,
-        organisation: OrganisationId,
-        id: SubscriptionId,
-        patch: SubscriptionPatch,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
-        let _turn = self.0.writing.lock().await;
-        let Some(found) = self.subscription(organisation, id) else { return Ok(None) };
-        let mut row = Subscription::clone(&found);
-        row.url = patch.url.unwrap_or(row.url);
-        row.events = patch.events.unwrap_or(row.events);
-        row.description = patch.description.unwrap_or(row.description);
-        if let Some(status) = patch.status {
-            if status == SubscriptionStatus::Active && row.status != status {
-                row.dead_in_row = 0;
-            }
-            row.status = status;
-        }
-        self.rewrite(row).await.map(Some)
-    }
-
-    async fn rewrite(&self, mut row: Subscription) -> Result<Arc<Subscription>, Unavailable> {
-        row.updated_at = self.0.clock.now().max(row.updated_at);
-        self.0.store.update_subscription(&row).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| self.put(next, &row));
-        let id = SubscriberId::Webhook(row.id);
-        self.look_all(id);
-        if row.status == SubscriptionStatus::Active {
-            self.take_up_all(CourierWork::Of(id)).await;
-        }
-        Ok(Arc::new(row))
-    }
-
-    /// Adds a secret, which is the last one of the subscription's; the older ones expire after
-    /// `older_for`, and those that have expired go. `None` when the tenant has no such subscription, and
-    /// when it has as many secrets as it may have.
-    ///
-    /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn add_signing_secret(
-        &self,
-        organisation: OrganisationId,
-        id: SubscriptionId,
-        older_for: Duration,
-        claim: Option<Claim<Arc<Subscription>>>,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
-        let mut ids = self.0.writing.lock().await;
-        let Some(found) = self.subscription(organisation, id) else { return Ok(None) };
-        let now = self.0.clock.now();
-        let mut row = Subscription::clone(&found);
-        row.secrets.retain(|one| one.expires_at.is_none_or(|at| now < at));
-        if row.secrets.len() >= SIGNING_SECRETS_MAX {
-            return Ok(None);
-        }
-        let (secret, until) = (fresh_secret(&mut *ids, now), now.plus(older_for));
-        for older in &mut row.secrets {
-            older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
-        }
-        row.secrets.push(secret.clone());
-        row.updated_at = now.max(row.updated_at);
-        let row = Arc::new(row);
-        let answer = claim.as_ref().map(|claim| claim.record(&row, now));
-        let written = self.0.store.insert_signing_secret(id, &secret, until, answer.as_ref()).await;
-        written.map_err(|error| unwritten(&error))?;
-        if let Some(claim) = &claim {
-            claim.note_answered();
-        }
-        self.publish(|next| self.put(next, &row));
-        Ok(Some(row))
     }
 
     /// Deletes a subscription; `false` when the tenant has none of this id.
@@ -361,30 +286,24 @@ impl Couriers {
             return;
         }
         let _turn = self.0.writing.lock().await;
-        let noted = self.0.store.note_deaths(known.id, taken, deaths).await;
-        let row = Subscription::clone(&subscription_of(&recipient.get()).unwrap_or_else(|| known.clone()));
-        match noted {
-            Ok(Some((status, dead_in_row))) => {
-                let mut row = Subscription { status, dead_in_row, ..row };
-                if gone && row.status == SubscriptionStatus::Active {
-                    row.status = SubscriptionStatus::Paused;
-                    // Said in the log; the next 410 tries again.
-                    let _unavailable = self.rewrite(row).await;
-                    tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
-                    return;
-                }
-                self.publish(|next| {
-                    if next.find(SubscriberId::Webhook(row.id)).is_some() {
-                        self.put(next, &row);
-                    }
-                });
-                if status != known.status {
-                    tracing::warn!(subscription = %known.id, status = status.as_str(), "subscription stopped");
-                    self.look_all(SubscriberId::Webhook(row.id));
-                }
+        let noted = match self.0.store.note_deaths(known.id, taken, deaths).await {
+            Ok(Some(noted)) => noted,
+            Ok(None) => return,
+            Err(error) => {
+                return tracing::error!(error = cause(&error), "health of a subscription not noted");
             }
-            Ok(None) => {}
-            Err(error) => tracing::error!(error = cause(&error), "health of a subscription not noted"),
+        };
+        let Some(row) = self.noted(&known, &noted).await else { return };
+        if gone && row.status == SubscriptionStatus::Active {
+            // Said in the log; the next 410 tries again.
+            let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&row) };
+            let _unavailable = self.rewrite(paused).await;
+            tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
+            return;
+        }
+        if row.status != known.status {
+            tracing::warn!(subscription = %known.id, status = row.status.as_str(), "subscription stopped");
+            self.look_all(SubscriberId::Webhook(row.id));
         }
     }
 }

@@ -7,13 +7,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, IdSource as _, OrganisationId, UserId};
 use kabar_core::store::{InsertedAccount, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{Directory, Snapshot};
+use super::{DECISIONS_MAX, Directory, Snapshot};
 use crate::accounts::Unavailable;
 use crate::slot::AccountSlot;
 
@@ -74,6 +75,18 @@ pub enum AccountConnection {
     NoOrganisation,
 }
 
+impl OrganisationPatch {
+    /// The tenant as this leaves it.
+    fn apply(self, found: &Organisation) -> Organisation {
+        let mut row = found.clone();
+        row.name = self.name.unwrap_or(row.name);
+        row.tier = self.tier.unwrap_or(row.tier);
+        row.limits = self.limits.unwrap_or(row.limits);
+        row.suspended = self.suspended.unwrap_or(row.suspended);
+        row
+    }
+}
+
 fn unwritten(error: &StoreError) -> Unavailable {
     Unavailable::of(error, "directory not written")
 }
@@ -102,6 +115,7 @@ impl Directory {
             sandbox: new.sandbox,
             suspended: false,
             created_at: now,
+            row_version: RowVersion::FIRST,
         };
         self.0.store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
         self.publish(|next| next.put_organisation(organisation.clone(), &self.0.memory));
@@ -109,30 +123,36 @@ impl Directory {
     }
 
     /// Changes a tenant as `decide` says, which sees the row that it changes; `None` when there is
-    /// no such tenant, or what `decide` refused with.
+    /// no such tenant, or what `decide` refused with. Where another node has written the row meanwhile, it is
+    /// read again and decided anew.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
     pub async fn patch_organisation<E>(
         &self,
         id: OrganisationId,
-        decide: impl FnOnce(&Organisation) -> Result<OrganisationPatch, E>,
+        decide: impl Fn(&Organisation) -> Result<OrganisationPatch, E>,
     ) -> Result<Option<Result<Arc<Organisation>, E>>, Unavailable> {
         let _turn = self.0.writing.lock().await;
         let Some(entry) = self.snapshot().organisations.get(&id).cloned() else { return Ok(None) };
-        let mut organisation = (*entry.get()).clone();
-        let patch = match decide(&organisation) {
-            Ok(patch) => patch,
-            Err(refused) => return Ok(Some(Err(refused))),
-        };
-        organisation.name = patch.name.unwrap_or(organisation.name);
-        organisation.tier = patch.tier.unwrap_or(organisation.tier);
-        organisation.limits = patch.limits.unwrap_or(organisation.limits);
-        organisation.suspended = patch.suspended.unwrap_or(organisation.suspended);
-        self.0.store.update_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
-        let organisation = Arc::new(organisation);
-        entry.set(organisation.clone());
-        Ok(Some(Ok(organisation)))
+        for _ in 0..DECISIONS_MAX {
+            let found = entry.get();
+            let patch = match decide(&found) {
+                Ok(patch) => patch,
+                Err(refused) => return Ok(Some(Err(refused))),
+            };
+            let written = self.0.store.update_organisation(patch.apply(&found)).await;
+            if let Some(row) = written.map_err(|error| unwritten(&error))? {
+                let row = Arc::new(row);
+                entry.set(row.clone());
+                return Ok(Some(Ok(row)));
+            }
+            let again = self.0.store.find_organisation(id).await;
+            let again = again.map_err(|error| Unavailable::of(&error, "organisation not read"))?;
+            let Some(again) = again else { return Ok(None) };
+            entry.set(Arc::new(again));
+        }
+        Err(Unavailable::Overloaded)
     }
 
     /// Makes a key and returns it with its secret, which nobody can learn again; `None` when there

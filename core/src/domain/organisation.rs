@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 
@@ -73,6 +74,8 @@ pub struct Organisation {
     pub suspended: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How often the row was written.
+    pub row_version: RowVersion,
 }
 
 /// An API key, without its secret: of that only the SHA-256 is kept.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::account::{PhoneNumberId, Secret};
 use super::allowed_hosts::AllowedHosts;
 use super::event::EventTypes;
+use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
 
@@ -233,6 +234,8 @@ pub struct Plugin {
     pub created_at: Timestamp,
     /// When it changed last.
     pub updated_at: Timestamp,
+    /// How often the row was written.
+    pub row_version: RowVersion,
 }
 
 /// Without config and secrets.
@@ -323,6 +326,7 @@ mod tests {
             previous_version: None,
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
+            row_version: RowVersion::FIRST,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::account::Secret;
 use super::event::EventTypes;
+use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 
@@ -81,6 +82,8 @@ pub struct Subscription {
     pub created_at: Timestamp,
     /// When it changed last.
     pub updated_at: Timestamp,
+    /// How often the row was written.
+    pub row_version: RowVersion,
 }
 
 impl Subscription {

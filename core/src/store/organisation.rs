@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Fields, Row};
+use super::engine::{Fields, Row, Sql};
 use super::row::{Place, Text, millis};
 use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
 use crate::domain::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
+
+/// Columns of `organisations`, in the order in which they are read and written.
+const ORGANISATION: &str =
+    "id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at, row_version";
 
 fn read_organisation(row: &Row) -> Result<Organisation, StoreError> {
     const TABLE: &str = "organisations";
@@ -31,6 +35,7 @@ fn read_organisation(row: &Row) -> Result<Organisation, StoreError> {
         sandbox: at.flag("sandbox", fields.int()?)?,
         suspended: at.flag("suspended", fields.int()?)?,
         created_at: at.time("created_at", fields.int()?)?,
+        row_version: at.row_version(fields.int()?)?,
     })
 }
 
@@ -127,8 +132,8 @@ impl Store {
         let revision = self.directory_revision().await?;
         let mut changes = DirectoryChanges { revision, ..DirectoryChanges::default() };
         let since = || vec![after.into()];
-        let sql = "SELECT id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at \
-                   FROM organisations WHERE directory_revision > $1 ORDER BY id";
+        let sql =
+            format!("SELECT {ORGANISATION} FROM organisations WHERE directory_revision > $1 ORDER BY id");
         let rows = self.engine.fetch(sql, since()).await?;
         changes.rows.organisations = rows.iter().map(read_organisation).collect::<Result<_, _>>()?;
         let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
@@ -149,8 +154,7 @@ impl Store {
     }
 
     pub(super) async fn organisations(&self) -> Result<Vec<Organisation>, StoreError> {
-        let sql = "SELECT id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at \
-                   FROM organisations ORDER BY id";
+        let sql = format!("SELECT {ORGANISATION} FROM organisations ORDER BY id");
         self.engine.fetch(sql, Vec::new()).await?.iter().map(read_organisation).collect()
     }
 
@@ -165,29 +169,46 @@ impl Store {
         self.engine.fetch(sql, Vec::new()).await?.iter().map(read_user).collect()
     }
 
+    /// A tenant's row as it stands.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn find_organisation(&self, id: OrganisationId) -> Result<Option<Organisation>, StoreError> {
+        let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1");
+        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
+        rows.first().map(read_organisation).transpose()
+    }
+
     /// Adds a tenant.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_organisation(&self, organisation: &Organisation) -> Result<(), StoreError> {
-        let sql = "INSERT INTO organisations (id, name, tier, write_per_minute, read_per_minute, sandbox, \
-                   suspended, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        self.write_organisation(sql, organisation).await.map(drop)
+        let sql =
+            format!("INSERT INTO organisations ({ORGANISATION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+        self.write_organisation(sql.into(), organisation).await.map(drop)
     }
 
-    /// Writes all of a tenant's row.
+    /// Writes all of a tenant's row over the version that the change was decided on, and returns the row as
+    /// it stands then; `None`, and nothing is written, when that is another version.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn update_organisation(&self, organisation: &Organisation) -> Result<(), StoreError> {
+    pub async fn update_organisation(
+        &self,
+        decided: Organisation,
+    ) -> Result<Option<Organisation>, StoreError> {
         let sql = "UPDATE organisations SET name = $2, tier = $3, write_per_minute = $4, \
-                   read_per_minute = $5, sandbox = $6, suspended = $7, created_at = $8 WHERE id = $1";
-        self.write_organisation(sql, organisation).await.map(drop)
+                   read_per_minute = $5, sandbox = $6, suspended = $7, created_at = $8, \
+                   row_version = row_version + 1 WHERE id = $1 AND row_version = $9 RETURNING id";
+        let written = self.write_organisation(sql.into(), &decided).await?;
+        let row_version = decided.row_version.next();
+        Ok((!written.is_empty()).then_some(Organisation { row_version, ..decided }))
     }
 
     async fn write_organisation(
         &self,
-        sql: &'static str,
+        sql: Sql,
         organisation: &Organisation,
     ) -> Result<Vec<Row>, StoreError> {
         let args = vec![
@@ -199,6 +220,7 @@ impl Store {
             i64::from(organisation.sandbox).into(),
             i64::from(organisation.suspended).into(),
             organisation.created_at.millis().into(),
+            organisation.row_version.to_row().into(),
         ];
         self.writer.write(sql, args).await
     }

@@ -19,6 +19,7 @@ use crate::domain::account::{PhoneNumberId, Secret};
 use crate::domain::allowed_hosts::{AllowedHosts, HostPattern};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginState, Standing};
+use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
 
@@ -26,7 +27,7 @@ const TABLE: &str = "plugins";
 
 const COLUMNS: &str = "id, organisation_id, name, description, events, accounts, config, secrets, \
      allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
-     previous_version, created_at, updated_at";
+     previous_version, created_at, updated_at, row_version";
 
 fn json<T: DeserializeOwned>(at: Place<'_>, column: &str, text: &str) -> Result<T, StoreError> {
     at.checked(column, serde_json::from_str(text).ok())
@@ -87,6 +88,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
         previous_version: version_id(at, "previous_version", fields.opt_text()?)?,
         created_at: at.time("created_at", fields.int()?)?,
         updated_at: at.time("updated_at", fields.int()?)?,
+        row_version: at.row_version(fields.int()?)?,
     })
 }
 
@@ -138,6 +140,7 @@ fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
         version(one.previous_version).as_deref().into(),
         one.created_at.millis().into(),
         one.updated_at.millis().into(),
+        one.row_version.to_row().into(),
     ])
 }
 
@@ -180,6 +183,16 @@ impl Store {
         rows.iter().map(|row| read(&mut row.fields(TABLE))).collect()
     }
 
+    /// A plugin as it stands; `None` when it was deleted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn find_plugin(&self, id: PluginId) -> Result<Option<Plugin>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM plugins WHERE id = $1 AND deleted_at IS NULL");
+        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
+        rows.first().map(|row| read(&mut row.fields(TABLE))).transpose()
+    }
+
     /// What has changed after this revision of the directory, and what was deleted. Only for a database
     /// that nodes share.
     ///
@@ -203,36 +216,57 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_plugin(&self, one: &Plugin) -> Result<(), StoreError> {
-        let places: Vec<String> = (1..=19).map(|n| format!("${n}")).collect();
+        let places: Vec<String> = (1..=20).map(|n| format!("${n}")).collect();
         let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
         let head = "INSERT INTO plugin_heads (plugin_id, kv_revision, gate) VALUES ($1, 0, '')";
         let script = vec![(sql.into(), values(one)?), (head.into(), vec![one.id.to_string().into()])];
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Writes all of a plugin's row, of which `before` is known. It begins at the present end of the logs of
-    /// accounts that it did not hear then.
+    /// Writes all of a plugin's row over the version that the change was decided on, of which `before` is
+    /// known, and returns it as it stands then; `None`, and nothing is written, when that is another version,
+    /// or it was deleted. It begins at the present end of the logs of accounts that it did not hear before.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn update_plugin(&self, before: &Plugin, one: &Plugin) -> Result<(), StoreError> {
+    pub async fn update_plugin(
+        &self,
+        before: &Plugin,
+        decided: Plugin,
+    ) -> Result<Option<Plugin>, StoreError> {
+        // Over another version the whole script is refused.
         let sql = "UPDATE plugins SET name = $3, description = $4, events = $5, accounts = $6, config = $7, \
                    secrets = $8, allowed_hosts = $9, capabilities = $10, enabled = $11, state = $12, \
                    state_since = $13, state_reason = $14, by_operator = $15, active_version = $16, \
-                   previous_version = $17, created_at = $18, updated_at = $19 \
-                   WHERE id = $1 AND organisation_id = $2 AND deleted_at IS NULL";
-        let mut script = vec![(Sql::from(sql), values(one)?)];
-        script.extend(begin_at_the_end(self.engine.dialect(), before, one)?);
-        self.writer.write_all(script).await.map(drop)
+                   previous_version = $17, created_at = $18, updated_at = $19, \
+                   row_version = CASE WHEN row_version = $20 AND deleted_at IS NULL THEN row_version + 1 END \
+                   WHERE id = $1 AND organisation_id = $2";
+        let mut script = vec![(Sql::from(sql), values(&decided)?)];
+        script.extend(begin_at_the_end(self.engine.dialect(), before, &decided)?);
+        let version = decided.row_version;
+        match self.writer.write_all(script).await {
+            Ok(_) => Ok(Some(Plugin { row_version: version.next(), ..decided })),
+            Err(refused @ StoreError::Refused(_)) => {
+                let stands = self.find_plugin(decided.id).await?;
+                if stands.is_some_and(|row| row.row_version == version) { Err(refused) } else { Ok(None) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Writes how a plugin fares. What the operator said stands.
+    /// Writes how a plugin fares, and returns the version of its row then. What the operator said stands:
+    /// then, and when the plugin was deleted, nothing is written, and the answer is `None`.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn set_plugin_standing(&self, id: PluginId, standing: &Standing) -> Result<(), StoreError> {
-        let sql = "UPDATE plugins SET state = $2, state_since = $3, state_reason = $4, by_operator = $5 \
-                   WHERE id = $1 AND deleted_at IS NULL AND by_operator <= $5";
+    pub async fn set_plugin_standing(
+        &self,
+        id: PluginId,
+        standing: &Standing,
+    ) -> Result<Option<RowVersion>, StoreError> {
+        let sql = "UPDATE plugins SET state = $2, state_since = $3, state_reason = $4, by_operator = $5, \
+                   row_version = row_version + 1 \
+                   WHERE id = $1 AND deleted_at IS NULL AND by_operator <= $5 RETURNING id, row_version";
         let args = vec![
             id.to_string().into(),
             standing.state.as_str().into(),
@@ -240,7 +274,11 @@ impl Store {
             standing.reason.as_deref().into(),
             i64::from(standing.by_operator).into(),
         ];
-        self.writer.write(sql, args).await.map(drop)
+        let rows = self.writer.write(sql, args).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut fields = row.fields(TABLE);
+        let id = fields.text()?;
+        Place { table: TABLE, id: &id }.row_version(fields.int()?).map(Some)
     }
 
     /// Deletes a plugin, its components, what it keeps and its place in every log, and gives up what it was

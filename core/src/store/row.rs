@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::StoreError;
 use crate::domain::due_time::DueTime;
 use crate::domain::phone::Phone;
+use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
 
 /// A row's text: borrowed from the domain on its way in, owned on its way out.
@@ -53,6 +54,11 @@ impl Place<'_> {
     /// A count.
     pub(super) fn count(self, column: &str, value: i64) -> Result<u32, StoreError> {
         self.checked(column, u32::try_from(value).ok())
+    }
+
+    /// A row's version.
+    pub(super) fn row_version(self, value: i64) -> Result<RowVersion, StoreError> {
+        self.checked("row_version", (value > 0).then_some(RowVersion::from_row(value)))
     }
 
     /// A yes or no, kept as 1 or 0.

@@ -12,6 +12,7 @@ use super::row::{Place, array, millis};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
+use crate::domain::row_version::RowVersion;
 use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
 use crate::domain::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
@@ -19,7 +20,7 @@ use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 const TABLE: &str = "webhook_subscriptions";
 
 const COLUMNS: &str = "id, organisation_id, url, events, description, status, dead_in_row, created_at, \
-     updated_at";
+     updated_at, row_version";
 
 fn words_of(types: EventTypes) -> Result<String, StoreError> {
     let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
@@ -46,6 +47,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Subscription, StoreError> {
         secrets: Vec::new(),
         created_at: at.time("created_at", fields.int()?)?,
         updated_at: at.time("updated_at", fields.int()?)?,
+        row_version: at.row_version(fields.int()?)?,
     })
 }
 
@@ -78,6 +80,17 @@ fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, 
     (sql.into(), args)
 }
 
+/// A subscription after deliveries that were given up were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedDeaths {
+    /// Whether it gets events.
+    pub status: SubscriptionStatus,
+    /// Deliveries given up since the last one that was taken.
+    pub dead_in_row: u32,
+    /// Version of its row.
+    pub row_version: RowVersion,
+}
+
 impl Store {
     /// Every subscription that was not deleted, with its secrets.
     ///
@@ -88,6 +101,17 @@ impl Store {
         let rows = self.engine.fetch(sql, Vec::new()).await?;
         self.with_secrets(rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?)
             .await
+    }
+
+    /// A subscription as it stands, with its secrets; `None` when it was deleted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn find_subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = $1 AND deleted_at IS NULL");
+        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
+        let rows = rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?;
+        Ok(self.with_secrets(rows).await?.pop())
     }
 
     /// What has changed after this revision of the directory, and what was deleted. Only for a database
@@ -148,7 +172,8 @@ impl Store {
         answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, description, status, \
-                   dead_in_row, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                   dead_in_row, created_at, updated_at, row_version) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let args = vec![
             one.id.to_string().into(),
             one.organisation_id.to_string().into(),
@@ -159,6 +184,7 @@ impl Store {
             i64::from(one.dead_in_row).into(),
             one.created_at.millis().into(),
             one.updated_at.millis().into(),
+            one.row_version.to_row().into(),
         ];
         let cursors = "INSERT INTO courier_cursors (subscriber, account, cursor) \
                        SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2";
@@ -169,51 +195,72 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Writes all of a subscription's row; its secrets stay.
+    /// Writes all of a subscription's row over the version that the change was decided on, and returns it as
+    /// it stands then; `None`, and nothing is written, when that is another version, or it was deleted. Its
+    /// secrets stay.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn update_subscription(&self, one: &Subscription) -> Result<(), StoreError> {
+    pub async fn update_subscription(
+        &self,
+        decided: Subscription,
+    ) -> Result<Option<Subscription>, StoreError> {
         let sql = "UPDATE webhook_subscriptions SET url = $2, events = $3, description = $4, status = $5, \
-                   dead_in_row = $6, updated_at = $7 WHERE id = $1 AND deleted_at IS NULL";
+                   dead_in_row = $6, updated_at = $7, row_version = row_version + 1 \
+                   WHERE id = $1 AND row_version = $8 AND deleted_at IS NULL RETURNING id";
         let args = vec![
-            one.id.to_string().into(),
-            one.url.as_ref().into(),
-            words_of(one.events)?.into(),
-            one.description.as_deref().into(),
-            one.status.as_str().into(),
-            i64::from(one.dead_in_row).into(),
-            one.updated_at.millis().into(),
+            decided.id.to_string().into(),
+            decided.url.as_ref().into(),
+            words_of(decided.events)?.into(),
+            decided.description.as_deref().into(),
+            decided.status.as_str().into(),
+            i64::from(decided.dead_in_row).into(),
+            decided.updated_at.millis().into(),
+            decided.row_version.to_row().into(),
         ];
-        self.writer.write(sql, args).await.map(drop)
+        let written = self.writer.write(sql, args).await?;
+        let row_version = decided.row_version.next();
+        Ok((!written.is_empty()).then_some(Subscription { row_version, ..decided }))
     }
 
-    /// Adds a secret, and remembers the answer; the older ones expire at `older_until`, if not before, and
-    /// those that have expired go.
+    /// Adds the last secret of a subscription that was decided on, and remembers the answer; the older ones
+    /// expire at `older_until`, if not before, and those that have expired go. Returns the subscription as it
+    /// stands then; `None`, and nothing is written, when its row has another version, or it was deleted.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_signing_secret(
         &self,
-        subscription: SubscriptionId,
-        secret: &SigningSecret,
+        decided: Subscription,
         older_until: Timestamp,
         answer: Option<&IdempotencyRecord>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Subscription>, StoreError> {
+        let Some(secret) = decided.secrets.last() else { return Ok(Some(decided)) };
+        // Over another version the whole script is refused.
+        let touched = "UPDATE webhook_subscriptions SET updated_at = $2, \
+                       row_version = CASE WHEN row_version = $3 AND deleted_at IS NULL THEN row_version + 1 END \
+                       WHERE id = $1";
         let expired = "DELETE FROM webhook_secrets WHERE subscription_id = $1 AND expires_at <= $2";
         let older = "UPDATE webhook_secrets SET expires_at = $2 \
                      WHERE subscription_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
-        let touched = "UPDATE webhook_subscriptions SET updated_at = $2 WHERE id = $1";
-        let id = || Arg::from(subscription.to_string());
-        let now = || Arg::from(secret.created_at.millis());
+        let id = || Arg::from(decided.id.to_string());
+        let version = decided.row_version;
+        let changed_at = decided.updated_at.millis().into();
         let mut script = vec![
-            (expired.into(), vec![id(), now()]),
+            (touched.into(), vec![id(), changed_at, version.to_row().into()]),
+            (expired.into(), vec![id(), secret.created_at.millis().into()]),
             (older.into(), vec![id(), older_until.millis().into()]),
-            insert_secret(subscription, secret),
-            (touched.into(), vec![id(), now()]),
+            insert_secret(decided.id, secret),
         ];
         script.extend(answer.map(|record| self.remember(record)).transpose()?);
-        self.writer.write_all(script).await.map(drop)
+        match self.writer.write_all(script).await {
+            Ok(_) => Ok(Some(Subscription { row_version: version.next(), ..decided })),
+            Err(refused @ StoreError::Refused(_)) => {
+                let stands = self.find_subscription(decided.id).await?;
+                if stands.is_some_and(|row| row.row_version == version) { Err(refused) } else { Ok(None) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes a subscription, its secrets and its place in every log, and gives up what it was owed. Its
@@ -249,8 +296,7 @@ impl Store {
     }
 
     /// Counts deliveries that were given up: `deaths` more, or, when one was taken before them, so many
-    /// since. Too many disable the subscription; returns its status and the count, or `None` when
-    /// it is gone.
+    /// since. Too many disable the subscription; `None` when it is gone.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -259,11 +305,12 @@ impl Store {
         id: SubscriptionId,
         taken_before: bool,
         deaths: u32,
-    ) -> Result<Option<(SubscriptionStatus, u32)>, StoreError> {
+    ) -> Result<Option<NotedDeaths>, StoreError> {
         let sql = "UPDATE webhook_subscriptions SET \
                    dead_in_row = dead_in_row * $2 + $3, \
                    status = CASE WHEN status = 'active' AND dead_in_row * $2 + $3 >= $4 THEN 'disabled' \
-                   ELSE status END WHERE id = $1 AND deleted_at IS NULL RETURNING id, status, dead_in_row";
+                   ELSE status END, row_version = row_version + 1 \
+                   WHERE id = $1 AND deleted_at IS NULL RETURNING id, status, dead_in_row, row_version";
         let kept = i64::from(!taken_before);
         let most = i64::from(DEAD_IN_ROW_MAX);
         let args = vec![id.to_string().into(), kept.into(), i64::from(deaths).into(), most.into()];
@@ -272,7 +319,10 @@ impl Store {
         let mut fields = row.fields(TABLE);
         let id = fields.text()?;
         let at = Place { table: TABLE, id: &id };
-        let status = at.checked("status", SubscriptionStatus::parse(&fields.text()?))?;
-        Ok(Some((status, at.count("dead_in_row", fields.int()?)?)))
+        Ok(Some(NotedDeaths {
+            status: at.checked("status", SubscriptionStatus::parse(&fields.text()?))?,
+            dead_in_row: at.count("dead_in_row", fields.int()?)?,
+            row_version: at.row_version(fields.int()?)?,
+        }))
     }
 }

@@ -15,6 +15,7 @@ mod plugins;
 mod postgres;
 mod postgres_plans;
 mod replays;
+mod row_versions;
 mod sqlite;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use http::header::RETRY_AFTER;
 use super::*;
 use crate::domain::account::Secret;
 use crate::domain::event::EventTypes;
+use crate::domain::row_version::RowVersion;
 use crate::domain::subscription::{SigningSecret, SubscriptionStatus};
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 use crate::outbound::OutboundAnswer;
@@ -81,6 +82,7 @@ fn secrets_sign_until_they_expire() {
         secrets: vec![secret(1, Some(NOW)), secret(2, Some(later)), secret(3, None)],
         created_at: NOW,
         updated_at: NOW,
+        row_version: RowVersion::FIRST,
     };
     let signed = |now| signature::of(subscription.signing_at(now).map(|one| &one.secret), now, b"{}");
     assert_eq!(signed(NOW).matches(",v1=").count(), 2);

@@ -9,7 +9,7 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::PluginId;
 
-use super::{plugin_of, unwritten};
+use super::unwritten;
 use crate::accounts::Unavailable;
 use crate::couriers::Couriers;
 
@@ -57,17 +57,20 @@ impl Couriers {
         if found.standing.by_operator && !standing.by_operator {
             return Ok(Some(found));
         }
-        self.0.store.set_plugin_standing(id, &standing).await.map_err(|error| unwritten(&error))?;
-        let subscriber = SubscriberId::Hook(id);
-        let row = Arc::new(Plugin { standing, ..Plugin::clone(&found) });
-        let now = self.0.clock.read();
-        self.publish(|next| {
-            if next.find(subscriber).is_some_and(|one| plugin_of(&one.get()).is_some()) {
-                next.put(Subscriber::Hook(row.clone()), &now);
-            }
-        });
-        self.look_all(subscriber);
-        Ok(Some(row))
+        let written = self.0.store.set_plugin_standing(id, &standing).await;
+        let written = written.map_err(|error| unwritten(&error))?;
+        let row = if written == Some(found.row_version.next()) {
+            let row_version = found.row_version.next();
+            let row = Arc::new(Plugin { standing, row_version, ..Plugin::clone(&found) });
+            let now = self.0.clock.read();
+            self.publish(|next| next.put(Subscriber::Hook(row.clone()), &now));
+            Some(row)
+        } else {
+            // Another node has written the row meanwhile.
+            self.read_plugin(id).await?
+        };
+        self.look_all(SubscriberId::Hook(id));
+        Ok(row)
     }
 
     /// Disables whoever's plugin for the operator; `None` when there is none of this id.

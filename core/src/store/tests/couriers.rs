@@ -4,12 +4,13 @@ use super::*;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus, Ladder, Outcome};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
+use crate::domain::row_version::RowVersion;
 use crate::domain::subscriber::SubscriberId;
 use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
 use crate::ids::{DeliveryId, SigningSecretId, SubscriptionId};
 use crate::store::{CourierPlace, CourierWork, Intake, PurgeAges};
 
-fn secret(n: u128) -> SigningSecret {
+pub(super) fn secret(n: u128) -> SigningSecret {
     SigningSecret {
         id: SigningSecretId::from_bits(n),
         secret: Secret::new(&format!("whsec_{n}")),
@@ -18,7 +19,7 @@ fn secret(n: u128) -> SigningSecret {
     }
 }
 
-fn subscription(n: u128) -> Subscription {
+pub(super) fn subscription(n: u128) -> Subscription {
     Subscription {
         id: SubscriptionId::from_bits(n),
         organisation_id: OrganisationId::from_bits(1),
@@ -30,6 +31,7 @@ fn subscription(n: u128) -> Subscription {
         secrets: vec![secret(n * 10)],
         created_at: at(3),
         updated_at: at(3),
+        row_version: RowVersion::FIRST,
     }
 }
 
@@ -100,14 +102,18 @@ async fn subscriptions_come_back_with_their_secrets() {
     store.insert_subscription(&one, None).await.unwrap();
     store.insert_subscription(&two, None).await.unwrap();
     assert_eq!(store.subscriptions().await.unwrap(), [one.clone(), two.clone()]);
-    store.insert_signing_secret(one.id, &secret(11), at(50), None).await.unwrap();
-    store.insert_signing_secret(one.id, &secret(12), at(70), None).await.unwrap();
+    for (nth, until) in [(11, 50), (12, 70)] {
+        let secrets = vec![secret(nth)];
+        let more = Subscription { secrets, row_version: one.row_version, ..subscription(1) };
+        one.row_version =
+            store.insert_signing_secret(more, at(until), None).await.unwrap().unwrap().row_version;
+    }
     one.url = text("https://example.org/");
     one.events = EventTypes::all();
     one.description = None;
     one.status = SubscriptionStatus::Paused;
     (one.dead_in_row, one.updated_at) = (4, at(9));
-    store.update_subscription(&one).await.unwrap();
+    let mut one = store.update_subscription(one).await.unwrap().unwrap();
     // A secret that was to expire earlier still does.
     one.secrets[0].expires_at = Some(at(50));
     one.secrets.push(SigningSecret { expires_at: Some(at(70)), ..secret(11) });
@@ -126,15 +132,19 @@ async fn too_many_given_up_in_a_row_disable_a_subscription_once() {
     let (store, _guard) = store().await;
     let one = subscription(1);
     store.insert_subscription(&one, None).await.unwrap();
-    let note = |taken, deaths| store.note_deaths(one.id, taken, deaths);
+    let note = async |taken, deaths| {
+        let noted = store.note_deaths(one.id, taken, deaths).await?;
+        Ok::<_, StoreError>(noted.map(|noted| (noted.status, noted.dead_in_row)))
+    };
     let active = SubscriptionStatus::Active;
     assert_eq!(note(false, DEAD_IN_ROW_MAX - 1).await.unwrap(), Some((active, DEAD_IN_ROW_MAX - 1)));
     assert_eq!(note(true, 2).await.unwrap(), Some((active, 2)));
     assert_eq!(note(true, 0).await.unwrap(), Some((active, 0)));
     let disabled = Some((SubscriptionStatus::Disabled, DEAD_IN_ROW_MAX));
     assert_eq!(note(false, DEAD_IN_ROW_MAX).await.unwrap(), disabled);
-    let paused = Subscription { status: SubscriptionStatus::Paused, ..one.clone() };
-    store.update_subscription(&paused).await.unwrap();
+    let now = store.find_subscription(one.id).await.unwrap().unwrap();
+    let paused = Subscription { status: SubscriptionStatus::Paused, dead_in_row: 0, ..now };
+    store.update_subscription(paused).await.unwrap().unwrap();
     let stays = Some((SubscriptionStatus::Paused, DEAD_IN_ROW_MAX));
     assert_eq!(note(false, DEAD_IN_ROW_MAX).await.unwrap(), stays);
     store.delete_subscription(one.id, at(9)).await.unwrap();
@@ -290,7 +300,7 @@ async fn whoever_has_something_to_bring_is_found() {
     assert!(found(CourierWork::Unserved).await.is_empty());
     thread(&store, &mut owner, 2).await;
     let paused = Subscription { status: SubscriptionStatus::Paused, ..subscription(1) };
-    store.update_subscription(&paused).await.unwrap();
+    store.update_subscription(paused).await.unwrap().unwrap();
     let second = SubscriberId::Webhook(SubscriptionId::from_bits(2));
     assert_eq!(found(CourierWork::OfAccount(owner.number)).await, [(second, owner.number)]);
 }

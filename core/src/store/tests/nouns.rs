@@ -3,10 +3,11 @@
 use super::*;
 use crate::domain::message::MessageError;
 use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier};
+use crate::domain::row_version::RowVersion;
 use crate::ids::ApiKeyId;
 use crate::store::{IdempotencyRecord, KeyState};
 
-fn organisation(n: u128) -> Organisation {
+pub(super) fn organisation(n: u128) -> Organisation {
     Organisation {
         id: OrganisationId::from_bits(n),
         name: text("Toko \"Maju\" \\ 😀"),
@@ -15,6 +16,7 @@ fn organisation(n: u128) -> Organisation {
         sandbox: true,
         suspended: false,
         created_at: at(1),
+        row_version: RowVersion::FIRST,
     }
 }
 
@@ -38,7 +40,7 @@ async fn the_directory_holds_what_was_put_in() {
     store.insert_organisation(&organisation(2)).await.unwrap();
     org.suspended = true;
     org.tier = Tier::Free;
-    store.update_organisation(&org).await.unwrap();
+    let org = store.update_organisation(org).await.unwrap().unwrap();
     for n in 1..=3 {
         store.insert_api_key(&api_key(n)).await.unwrap();
     }

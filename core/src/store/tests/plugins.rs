@@ -14,6 +14,7 @@ use crate::domain::kv::KvChanges;
 use crate::domain::message::Outgoing;
 use crate::domain::page::{Limit, RunLogQuery, RunQuery};
 use crate::domain::plugin::{Capability, Plugin, PluginState, PluginVersion, Standing, VERSIONS_KEPT};
+use crate::domain::row_version::RowVersion;
 use crate::domain::run::{LogLevel, LogLine, Usage};
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
@@ -50,6 +51,7 @@ pub(super) fn plugin(n: u128) -> Plugin {
         previous_version: None,
         created_at: at(3),
         updated_at: at(3),
+        row_version: RowVersion::FIRST,
     }
 }
 
@@ -177,7 +179,7 @@ async fn plugins_are_kept_as_they_are() {
     two.secrets = Arc::default();
     two.enabled = false;
     two.previous_version = Some(VERSION);
-    store.update_plugin(&plugin(2), &two).await.unwrap();
+    let two = store.update_plugin(&plugin(2), two).await.unwrap().unwrap();
     assert_eq!(store.plugins().await.unwrap()[1], two);
 
     store.set_plugin_standing(two.id, &Standing::forbidden(at(9), None)).await.unwrap();
@@ -212,22 +214,23 @@ async fn a_plugin_begins_where_the_logs_end_that_it_did_not_hear_before() {
     };
     let (at_first, at_rest) = (hears(Some(&[1]), None), hears(Some(&[2]), None));
     store.insert_plugin(&at_first).await.unwrap();
-    store.update_plugin(&at_first, &at_rest).await.unwrap();
+    let change = async |before: &Plugin, after: &Plugin| {
+        let decided = Plugin { row_version: before.row_version, ..after.clone() };
+        store.update_plugin(before, decided).await.unwrap().unwrap()
+    };
+    let at_rest = change(&at_first, &at_rest).await;
     assert_eq!(cursors().await, [0, 0, 0], "it does not run");
-    let running = hears(Some(&[1]), Some(VERSION));
-    store.update_plugin(&at_rest, &running).await.unwrap();
+    let running = change(&at_rest, &hears(Some(&[1]), Some(VERSION))).await;
     assert_eq!(cursors().await, [1, 0, 0]);
-    store.update_plugin(&running, &Plugin { enabled: false, ..running.clone() }).await.unwrap();
-    let two = hears(Some(&[1, 2]), Some(VERSION));
-    store.update_plugin(&running, &two).await.unwrap();
+    let running = change(&running, &Plugin { enabled: false, ..running.clone() }).await;
+    let two = change(&running, &hears(Some(&[1, 2]), Some(VERSION))).await;
     assert_eq!(cursors().await, [1, 1, 0]);
     let mut first = Owner::again(&store, owners[0].number).await;
     thread(&store, &mut first, 4).await;
-    let all = hears(None, Some(VERSION));
-    store.update_plugin(&two, &all).await.unwrap();
+    let all = change(&two, &hears(None, Some(VERSION))).await;
     assert_eq!(cursors().await, [1, 1, 1], "what it heard before is not passed over");
-    store.update_plugin(&all, &running).await.unwrap();
-    store.update_plugin(&running, &all).await.unwrap();
+    let running = change(&all, &running).await;
+    change(&running, &all).await;
     assert_eq!(cursors().await, [1, 1, 1]);
 }
 

@@ -174,6 +174,7 @@ fn read_limit(fields: &Fields<'_>, key: &str, tier: Tier, base: u32) -> Result<u
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::row_version::RowVersion;
     use kabar_core::domain::time::Timestamp;
     use kabar_core::ids::OrganisationId;
     use serde_json::json;
@@ -190,6 +191,7 @@ mod tests {
             sandbox: false,
             suspended: false,
             created_at: Timestamp::EPOCH,
+            row_version: RowVersion::FIRST,
         }
     }
 
