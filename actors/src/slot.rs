@@ -14,7 +14,7 @@ use crate::resident::Resident;
 
 /// How long it is remembered which node serves an account. A wrong memory costs one detour: that node
 /// says that it does not.
-const REMEMBERED: Duration = Duration::from_secs(2);
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(2);
 
 /// One account that this server knows. There is one slot per account, for as long as it runs.
 #[derive(Debug)]

@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::residency::STOP_TIME;
 use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
-use crate::slot::AccountSlot;
+use crate::slot::{self, AccountSlot};
 
 /// How long calls to WhatsApp may take to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
+
+/// How long a request may be on its way between nodes.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +98,9 @@ impl Accounts {
             tracing::warn!(late, "accounts given up with commits under way");
         }
         ground.cluster.leave().await;
+        // Until the last node has forgotten that accounts were here, its requests are taken, and sent on their way:
+        // one that met a closing connection may have been carried out for all that node knows.
+        surroundings::sleep(slot::REMEMBERED + MARGIN).await;
         true
     }
 
