@@ -268,6 +268,8 @@ impl Accounts {
         if accounts.is_clustered() {
             let follower = accounts.clone();
             tasks.spawn(async move { follower.keep_following().await });
+            let successor = accounts.clone();
+            tasks.spawn(async move { successor.keep_taking_over().await });
         }
         accounts.resume_sending().await?;
         accounts.resume_couriers().await?;

@@ -134,8 +134,19 @@ impl Accounts {
             }
             ground.metrics.nodes.set(i64::from(ground.cluster.nodes()));
             ground.memory.set_nodes(ground.cluster.nodes());
-            // Of a node that has died, the messages that wait are taken up without being asked for.
-            if ground.cluster.is_shared() && ground.cluster.serves() && !ground.stopping.is_cancelled() {
+        }
+    }
+
+    /// Takes up what a node that has died has left, without being asked for it. Not a task of whoever renews the
+    /// lease: that may take as long as it takes to load all those accounts.
+    pub(super) async fn keep_taking_over(&self) {
+        let ground = self.ground();
+        loop {
+            tokio::select! {
+                () = surroundings::sleep(ground.cluster.look_every()) => {}
+                () = ground.stopping.cancelled() => return,
+            }
+            if ground.cluster.serves() {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_couriers().await;
