@@ -258,7 +258,11 @@ impl Cluster {
 
     /// Makes sure that this server still has its place, and that its lease goes on.
     pub(crate) async fn look(&self) -> Standing {
-        let standing = if self.0.left.is_cancelled() { Standing::Kept } else { self.renew().await };
+        if self.0.left.is_cancelled() {
+            // It hears no more of the others' leases, and hands requests on to them until it ends.
+            return Standing::Kept;
+        }
+        let standing = self.renew().await;
         self.0.peers.expire();
         standing
     }

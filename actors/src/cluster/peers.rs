@@ -1,7 +1,8 @@
 //! The other nodes, as the last renewal of this node's lease has shown them.
 //!
-//! Invariant: a node is gone once its row was missing, or its lease was over by the last that was heard
-//! of it; what waits for an answer of it is told so, and costs nothing until then.
+//! Invariant: a node is gone once its lease is over by the last that was heard of it; what waits for an
+//! answer of it is told so, and costs nothing until then. A node whose row is missing has left, most likely:
+//! it is asked nothing more, and what it was asked before it still answers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ struct LivePeer {
     until_ms: u64,
     /// When it was first heard of.
     known_since_ms: u64,
+    /// Its row was missing at the last renewal.
+    has_left: bool,
     gone: CancellationToken,
 }
 
@@ -42,14 +45,12 @@ impl PeerTable {
             let now = now_ms();
             let known = peers.remove(&peer.id).map(|known| (known.known_since_ms, known.gone));
             let (known_since_ms, gone) = known.unwrap_or_else(|| (now, CancellationToken::new()));
-            next.insert(peer.id, LivePeer { peer, until_ms: now.saturating_add(left), known_since_ms, gone });
+            let until_ms = now.saturating_add(left);
+            next.insert(peer.id, LivePeer { peer, until_ms, known_since_ms, has_left: false, gone });
         }
         for (id, other) in peers.drain() {
-            if other.known_since_ms > asked_at_ms {
-                next.insert(id, other);
-            } else {
-                other.gone.cancel();
-            }
+            let has_left = other.has_left || other.known_since_ms <= asked_at_ms;
+            next.insert(id, LivePeer { has_left, ..other });
         }
         *peers = next;
     }
@@ -74,7 +75,9 @@ impl PeerTable {
 
     /// One of them that takes requests.
     pub(super) fn any(&self) -> Option<NodePeer> {
-        self.peers().values().map(|known| &known.peer).find(|peer| !peer.address.is_empty()).cloned()
+        let peers = self.peers();
+        let known = peers.values().find(|known| !known.has_left && !known.peer.address.is_empty());
+        known.map(|known| known.peer.clone())
     }
 
     /// A token that is cancelled when this node is gone. Of a node that was not heard of yet it is
@@ -86,6 +89,7 @@ impl PeerTable {
             peer: peer.clone(),
             until_ms: now_ms().saturating_add(lease),
             known_since_ms: now_ms(),
+            has_left: false,
             gone: CancellationToken::new(),
         };
         peers.entry(peer.id).or_insert_with(fresh).gone.clone()
@@ -101,19 +105,26 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_gone_when_its_row_is_or_its_lease_is_over() {
+    fn a_peer_is_gone_when_its_lease_is_over_and_asked_nothing_once_its_row_is_missing() {
         let (table, lease) = (PeerTable::default(), Duration::from_mins(1));
         table.replace(vec![(peer(1), lease), (peer(2), lease)], now_ms());
         let tokens = [1, 2, 3].map(|id| table.gone(&peer(id), Duration::ZERO));
         table.expire();
         assert_eq!(tokens.each_ref().map(CancellationToken::is_cancelled), [false, false, true]);
-        table.replace(vec![(peer(2), lease)], 0);
-        assert!(!tokens[0].is_cancelled(), "heard of since it was asked");
+        table.replace(vec![], 0);
+        assert!(table.any().is_some(), "heard of since it was asked");
         table.replace(vec![(peer(2), lease)], now_ms());
-        assert_eq!(tokens.each_ref().map(CancellationToken::is_cancelled), [true, false, true]);
-        assert!(table.next_end().is_some_and(|left| left > Duration::ZERO));
-        table.replace(vec![(peer(2), Duration::ZERO)], now_ms());
         table.expire();
-        assert!(tokens[1].is_cancelled() && table.next_end().is_none());
+        assert!(!tokens[0].is_cancelled(), "it left, and still answers");
+        assert_eq!(table.any().map(|peer| peer.id), Some(NodeId::from_bits(2)));
+        assert!(table.next_end().is_some_and(|left| left > Duration::ZERO));
+        table.replace(vec![], now_ms());
+        assert!(table.any().is_none() && !tokens[1].is_cancelled());
+        let (table, short) = (PeerTable::default(), Duration::ZERO);
+        table.replace(vec![(peer(4), short)], now_ms());
+        let token = table.gone(&peer(4), lease);
+        table.replace(vec![], now_ms());
+        table.expire();
+        assert!(token.is_cancelled() && table.next_end().is_none());
     }
 }
