@@ -22,6 +22,9 @@ pub const APP_SECRET: &str = "checker-app-secret";
 /// Where Debian's package `libfaketime` puts its library.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
+/// Starts of a process until it counts as broken.
+const STARTS_MAX: u32 = 5;
+
 /// How to start a process.
 #[derive(Debug, Clone)]
 pub struct StartOptions {
@@ -108,25 +111,31 @@ impl KabarServer {
         Ok(())
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it is ready. One that ends instead, because its database was slow to answer, is
+    /// started again, as a service manager does.
     pub async fn start(&mut self, patience: Duration) -> anyhow::Result<()> {
         self.spawn()?;
         let mut client = HttpClient::new(self.address(), Duration::from_secs(2));
+        let mut starts = 1;
         let ready = async {
             loop {
                 let answer = client.send(&Ask { path: "/readyz", ..Ask::default() }).await;
                 if answer.is_some_and(|answer| answer.status == 200) {
-                    return true;
+                    return anyhow::Ok(true);
                 }
                 if self.has_ended() {
-                    return false;
+                    if starts == STARTS_MAX {
+                        return Ok(false);
+                    }
+                    starts += 1;
+                    self.spawn()?;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let ready = tokio::time::timeout(patience, ready).await;
         let ready = ready.with_context(|| format!("{} is not ready", self.options.name))?;
-        anyhow::ensure!(ready, "{} ended instead of getting ready", self.options.name);
+        anyhow::ensure!(ready?, "{} ended instead of getting ready", self.options.name);
         Ok(())
     }
 
