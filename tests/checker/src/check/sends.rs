@@ -10,6 +10,8 @@ use crate::history::{GraphCall, Micros};
 
 /// Time between the acknowledgement of an echo and a call that was on its way already.
 const ON_ITS_WAY: Micros = 500_000;
+/// Time until the outcome of a call is durable.
+const OUTCOME_TIME: Micros = 5_000_000;
 
 /// Holds calls at the Graph API against acknowledged sends.
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
@@ -47,12 +49,16 @@ fn judge(
     second: &GraphCall,
     echo: Option<Micros>,
 ) -> Option<Violation> {
+    let has_settled = first.s + index.run.settle <= second.s;
     let kind = if !first.taken {
-        // A refusal is final: nothing is sent again.
+        // A refusal is final, unless its word was lost with the process or with the database's connection.
+        if has_settled && index.is_disturbed(first.s, first.e + OUTCOME_TIME, 0) {
+            return None;
+        }
         "refused-send-repeated"
     } else if echo.is_some_and(|echo| echo + ON_ITS_WAY < second.s) {
         "sent-twice-after-echo"
-    } else if second.s < first.s + index.run.settle {
+    } else if !has_settled {
         "sent-twice-before-settle"
     } else {
         return None;

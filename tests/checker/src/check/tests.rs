@@ -213,6 +213,17 @@ fn sends_that_are_lost_or_doubled_are_flagged() {
         history.push(Entry::Call(GraphCall { taken: false, ..call("msg_3", "window 1", at) }));
     };
     flagged("refused-send-repeated", |history| refused(history, 20 * SECOND));
+    // The refusal may have been lost with the process that heard it.
+    allowed(|history| {
+        refused(history, 20 * SECOND);
+        let Some(Entry::Call(first)) =
+            history.iter().find(|entry| matches!(entry, Entry::Call(call) if call.id == "msg_3"))
+        else {
+            panic!("it was sent before")
+        };
+        let (kind, s, e) = ("kill".into(), first.e, first.e + SECOND);
+        history.push(Entry::Fault(Fault { kind, n: Some(0), s, e }));
+    });
     // Without an echo, after the time to settle, it is sent again.
     allowed(|history| {
         history.retain(|entry| !matches!(entry, Entry::Inbound(item) if item.id == "msg_2"));
