@@ -233,26 +233,45 @@ impl Store {
             }
             self.remove_expired_nodes().await?;
         }
-        // The owner that was seen has no row any more, and never will; the epoch tells whether
-        // another one has come since.
+        let epoch = self.become_owner(account_number, node, seen, floor).await?;
+        Ok(Some(TakenOver { epoch, had_lost_commits }))
+    }
+
+    /// Writes down that an account of this epoch has a new owner. An owner without a row never gets one again, and
+    /// the epoch tells whether another one has come. An owner that has a row is one, expired or not: it may have
+    /// renewed its lease since it was looked at.
+    pub(super) async fn become_owner(
+        &self,
+        account_number: i64,
+        node: NodeId,
+        seen_epoch: i64,
+        floor: CommitFloor,
+    ) -> Result<i64, StoreError> {
+        // A file has no rows of nodes: its only server may always own.
+        let may_own = match self.engine.dialect() {
+            Dialect::Postgres => {
+                "EXISTS (SELECT 1 FROM nodes WHERE id = $2) \
+                 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = accounts.owner AND n.id <> $2)"
+            }
+            Dialect::Sqlite => "1 = 1",
+        };
         let sql = format!(
             "UPDATE accounts SET epoch = epoch + 1, owner = $2, revision = {}, sequence = {}, last_commit_at = {} \
-             WHERE number = $1 AND epoch = $3 AND {is_member} RETURNING epoch",
+             WHERE number = $1 AND epoch = $3 AND {may_own} RETURNING epoch",
             at_least("revision", 4),
             at_least("sequence", 5),
             at_least("last_commit_at", 6),
         );
         let args = vec![
             account_number.into(),
-            own.into(),
-            seen.into(),
+            node.to_string().into(),
+            seen_epoch.into(),
             floor.revision.into(),
             floor.sequence.into(),
             floor.at.millis().into(),
         ];
         let rows = self.writer.write(sql, args).await?;
-        let row = rows.first().ok_or(StoreError::Fenced)?;
-        Ok(Some(TakenOver { epoch: row.fields("accounts").int()?, had_lost_commits }))
+        rows.first().ok_or(StoreError::Fenced)?.fields("accounts").int()
     }
 
     /// Numbers of the accounts that have messages waiting to be sent and that no other node serves.

@@ -229,9 +229,12 @@ async fn an_account_changes_hands_only_when_its_owner_is_gone() {
     for (node, address) in [(a, "http://a"), (b, "http://b")] {
         assert_eq!(joins(node, address).await.unwrap(), NodeEntry::Entered);
     }
-    store.activate(number, a, 1, floor).await.unwrap().unwrap();
+    let epoch = store.activate(number, a, 1, floor).await.unwrap().unwrap().epoch;
     let refused = store.activate(number, b, 1, floor).await;
     assert!(matches!(&refused, Err(StoreError::Elsewhere(peer)) if peer.id == a), "{refused:?}");
+    // It found the lease of the owner over, and the owner has renewed it since.
+    let late = store.become_owner(number, b, epoch, floor).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     let seen = store.find_owner(number, b).await.unwrap().unwrap();
     assert_eq!((seen.id, &*seen.address), (a, "http://a"));
     let renewed = store.renew(a, lease).await.unwrap().unwrap();
