@@ -19,6 +19,7 @@ use kabar_core::domain::command::{Refusal, Reply};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, OrganisationId};
 use kabar_core::store::{IdempotencyRecord, KeyState, Store};
+use kabar_core::surroundings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -263,7 +264,7 @@ impl Idempotency {
                     });
                 }
                 KeyState::Claimed(_) if Instant::now() + CLAIM_LOOK_EVERY < until => {
-                    tokio::time::sleep(CLAIM_LOOK_EVERY).await;
+                    surroundings::sleep(CLAIM_LOOK_EVERY).await;
                 }
                 KeyState::Claimed(_) => {
                     gate.note_answered();

@@ -11,6 +11,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::NodeId;
 use kabar_core::store::{IdempotencyRecord, KeyState};
+use kabar_core::surroundings;
 use tokio::task::JoinHandle;
 
 use super::{Gate, GatePlace, Idempotency};
@@ -105,7 +106,7 @@ impl Idempotency {
         let keys = self.clone();
         self.0.tasks.spawn(async move {
             loop {
-                let pause = keys.0.stopping.run_until_cancelled(tokio::time::sleep(SWEEP_AFTER));
+                let pause = keys.0.stopping.run_until_cancelled(surroundings::sleep(SWEEP_AFTER));
                 if pause.await.is_none() {
                     return;
                 }
