@@ -59,7 +59,7 @@ struct Desk {
     head: AtomicI64,
     /// Something may have come since the courier last looked.
     rung: AtomicBool,
-    /// What the courier knows of log and rows may be out of date, and not by `head` alone.
+    /// The courier must read log and rows again: they may have changed, and not by `head` alone.
     reread: AtomicBool,
     /// Events that it still has to bring or to look at.
     waiting: AtomicI64,

@@ -19,11 +19,11 @@ use crate::cluster::lease::now_ms;
 /// How often a node looks for changes that others made. A revoked key must fail everywhere within a second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 
-/// How old what is known of other nodes' changes may be where a key is let in (contract, section 3: a revoked key
-/// fails on every node within 1 s).
+/// Greatest age of the news of other nodes' changes when a key is let in (contract, section 3: a revoked key fails on
+/// every node within 1 s).
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
-/// How long a request waits for news of other nodes' changes, where they are late: as long as a statement may take.
+/// Longest wait of a request for late news of other nodes' changes: as long as a statement may take.
 const ASK_TIME: Duration = Duration::from_secs(3);
 
 /// How far it has come.

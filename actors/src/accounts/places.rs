@@ -16,10 +16,10 @@ use super::{Accounts, Unavailable};
 use crate::cluster::Standing;
 use crate::slot::{self, AccountSlot};
 
-/// How long calls to WhatsApp may take to end before accounts are handed over.
+/// Time for calls to WhatsApp to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
 
-/// How long a request may be on its way between nodes.
+/// Time that a request may be on its way between nodes.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// See the module.
@@ -137,8 +137,8 @@ impl Accounts {
         }
     }
 
-    /// Takes up what a node that has died has left, without being asked for it. Not a task of whoever renews the
-    /// lease: that may take as long as it takes to load all those accounts.
+    /// Takes up what a node that has died has left, without being asked for it. A task apart from the renewal of the
+    /// lease, because loading all those accounts may take longer than the lease.
     pub(super) async fn keep_taking_over(&self) {
         let ground = self.ground();
         loop {
