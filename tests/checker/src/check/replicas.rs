@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Violation;
 use super::index::Index;
-use crate::history::Digest;
+use crate::history::{Digest, Row};
 
 /// Holds replicas, lists of nodes and acknowledged webhooks against each other.
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
@@ -50,18 +50,26 @@ fn difference(index: &Index<'_>, one: &HashSet<Digest>, other: &HashSet<Digest>)
 
 type Lists<'a> = BTreeMap<(&'a str, &'a str), (usize, HashSet<Digest>)>;
 
+/// The rows of one list of each account that it was read of.
+fn rows_of_lists<'a>(
+    index: &Index<'a>,
+    lists: &Lists<'a>,
+    name: &str,
+) -> impl Iterator<Item = (&'a str, Vec<&'a Row>)> {
+    lists.iter().filter(move |((_, list), _)| *list == name).map(|((account, _), (_, rows))| {
+        (*account, rows.iter().filter_map(|digest| index.rows.get(digest).copied()).collect())
+    })
+}
+
 /// Every message whose webhook was answered 200, and every send that was acknowledged, is there once.
 fn lost_messages(index: &Index<'_>, lists: &Lists<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
     let mut ids: HashSet<&str> = HashSet::new();
     let mut accounts: HashSet<&str> = HashSet::new();
-    for ((account, list), (_, rows)) in lists {
-        if *list != "messages" {
-            continue;
-        }
+    for (account, rows) in rows_of_lists(index, lists, "messages") {
         accounts.insert(account);
-        for row in rows.iter().filter_map(|digest| index.rows.get(digest)) {
+        for row in rows {
             ids.insert(&row.id);
             if row.f.direction.starts_with("inbound") {
                 *counts.entry((account, &row.f.wamid)).or_default() += 1;
@@ -87,23 +95,20 @@ fn lost_messages(index: &Index<'_>, lists: &Lists<'_>) -> Vec<Violation> {
 fn wrong_unread(index: &Index<'_>, lists: &Lists<'_>) -> Vec<Violation> {
     let mut unread: HashMap<&str, i64> = HashMap::new();
     let mut accounts: HashSet<&str> = HashSet::new();
-    for ((account, list), (_, rows)) in lists {
-        if *list != "messages" {
-            continue;
-        }
+    for (account, rows) in rows_of_lists(index, lists, "messages") {
         accounts.insert(account);
-        for row in rows.iter().filter_map(|digest| index.rows.get(digest)) {
+        for row in rows {
             if row.f.direction.starts_with("inbound") && row.f.status == "received" {
                 *unread.entry(&row.f.conversation).or_default() += 1;
             }
         }
     }
     let mut violations = Vec::new();
-    for ((account, list), (_, rows)) in lists {
-        if *list != "conversations" || !accounts.contains(account) {
+    for (account, rows) in rows_of_lists(index, lists, "conversations") {
+        if !accounts.contains(account) {
             continue;
         }
-        for row in rows.iter().filter_map(|digest| index.rows.get(digest)) {
+        for row in rows {
             let counted = unread.get(row.id.as_str()).copied().unwrap_or_default();
             if row.f.unread.is_some_and(|shown| shown != counted) {
                 let detail = format!("{} shows {:?}, {counted} messages are unread", row.id, row.f.unread);
