@@ -94,7 +94,7 @@ impl Accounts {
         self.ask_of(&resident, question, path).await
     }
 
-    /// Answers a question once `done` likes the answer, or with the last answer after `wait`, at
+    /// Answers a question once `done` likes the answer, or with the newest answer after `wait`, at
     /// shutdown, or at once when too many wait already.
     ///
     /// # Errors
@@ -114,17 +114,23 @@ impl Accounts {
             let _here = Waiting::begin(&resident.waiting, usize::MAX);
             // Subscribed before the view is read: a publication between the two is not missed.
             let mut published = resident.publications();
+            let seen = *published.borrow_and_update();
             let asked = self.ask_of(&resident, question, None).await?;
             if seat.is_none() || done(&asked) {
                 return Ok(asked);
             }
-            tokio::select! {
+            let over = tokio::select! {
                 // An error means that the resident is gone: look for its successor.
-                _published = wait_for(AwaitKind::Publication, published.changed()) => {}
+                _published = wait_for(AwaitKind::Publication, published.changed()) => false,
                 // Another node may have changed what was read: look where the account is now.
-                () = resident.lease().stopped_running() => {}
-                () = self.0.clock.wait_until(deadline) => return Ok(asked),
-                () = self.0.stopping.cancelled() => return Ok(asked),
+                () = resident.lease().stopped_running() => false,
+                () = self.0.clock.wait_until(deadline) => true,
+                () = self.0.stopping.cancelled() => true,
+            };
+            if over {
+                // A change that came together with the end is told, if it can be read.
+                let changed = *published.borrow() != seen;
+                return if changed { self.ask(slot, question, None).await.or(Ok(asked)) } else { Ok(asked) };
             }
         }
     }
