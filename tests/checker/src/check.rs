@@ -47,8 +47,15 @@ impl Violation {
 
 /// Kinds that compare a span with a bound, which a busy machine exceeds without a fault of kabar. They are always
 /// reported, and fail a run only when that was asked for.
-pub const TIMED: [&str; 5] =
-    ["hang", "held-poll-not-woken", "late-send", "refused-without-cause", "signature-time-wrong"];
+pub const TIMED: [&str; 7] = [
+    "away-too-long",
+    "hang",
+    "held-poll-not-woken",
+    "late-send",
+    "refused-at-stop",
+    "refused-without-cause",
+    "signature-time-wrong",
+];
 
 /// What a check has looked at, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
@@ -90,5 +97,6 @@ pub fn check_history(entries: &[Entry]) -> Verdict {
     }
     verdict.counts.insert("polls behind another view", real_time::behind_other_views(&index));
     verdict.availability = availability::measure(&index);
+    verdict.violations.extend(verdict.availability.violations(index.run.lease));
     verdict
 }

@@ -28,6 +28,8 @@ pub enum FaultKind {
     StopSilent,
     /// PostgreSQL stands still.
     PostgresPause,
+    /// PostgreSQL's disk is slow: its processes stand still again and again, for up to 300 ms.
+    PostgresSlow,
     /// PostgreSQL ends at once and starts again.
     PostgresCrash,
     /// PostgreSQL's primary ends at once and the standby takes its place.
@@ -63,6 +65,7 @@ impl FaultKind {
             Self::Stop => "stop",
             Self::StopSilent => "stop-silent",
             Self::PostgresPause => "postgres-pause",
+            Self::PostgresSlow => "postgres-slow",
             Self::PostgresCrash => "postgres-crash",
             Self::PostgresFailover => "postgres-failover",
             Self::RedisKill => "redis-kill",
@@ -95,6 +98,8 @@ pub struct Targets {
     pub spare: bool,
     /// The lease in milliseconds.
     pub lease_ms: u64,
+    /// How many times as long as usual a fault lasts.
+    pub stretch: u64,
 }
 
 impl Targets {
@@ -107,7 +112,9 @@ impl Targets {
         match kind {
             K::Pause | K::Kill | K::Stop | K::StopSilent | K::Link | K::GraphSilent | K::GraphLossy => true,
             K::PauseLong | K::PauseLoading | K::Twin => self.cluster,
-            K::PostgresPause | K::PostgresCrash | K::RedisKill | K::RedisFreeze => self.postgres,
+            K::PostgresPause | K::PostgresSlow | K::PostgresCrash | K::RedisKill | K::RedisFreeze => {
+                self.postgres
+            }
             K::PostgresFailover => self.standby,
             K::Clock => self.clocks,
             K::DiskFull => !self.postgres,
@@ -193,6 +200,7 @@ impl Iterator for Plan {
             K::PauseLoading => (lease * 3 / 2, lease * 5 / 2),
             K::Kill | K::Stop | K::StopSilent => (0, lease * 2),
             K::PostgresPause | K::PostgresFailover => (200, 6_000),
+            K::PostgresSlow => (2_000, 6_000),
             K::PostgresCrash => (0, 2_500),
             K::RedisKill | K::RedisFreeze => (200, 4_000),
             K::Link => (300, 7_000),
@@ -202,7 +210,7 @@ impl Iterator for Plan {
             K::DiskFull => (500, 3_000),
             K::Takeover => (3_000, 6_000),
         };
-        let millis = self.between(from, to);
+        let millis = self.between(from, to) * self.targets.stretch;
         let (link, chance, gap_millis) = (self.link(node), self.rng.random(), self.between(300, 2_500));
         Some(Planned { kind, node, link, millis, chance, gap_millis })
     }
@@ -215,7 +223,7 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        Targets { nodes: 3, cluster: true, postgres: true, lease_ms: 3_000, ..Targets::default() }
+        Targets { nodes: 3, cluster: true, postgres: true, lease_ms: 3_000, stretch: 1, ..Targets::default() }
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct RunOptions {
     /// Kinds of faults; without it all that mean something in the mode.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub faults: Vec<FaultKind>,
+    /// How many times as long as usual each fault lasts.
+    #[arg(long, default_value_t = 1)]
+    pub stretch: u64,
     /// No faults at all.
     #[arg(long)]
     pub calm: bool,
@@ -159,6 +162,9 @@ impl RunOptions {
         if !faults.is_empty() {
             command.extend([" --faults ".to_owned(), faults.join(",")]);
         }
+        if self.stretch > 1 {
+            command.extend([" --stretch ".to_owned(), self.stretch.to_string()]);
+        }
         if self.delays > 0 {
             command.extend([" --delays ".to_owned(), self.delays.to_string()]);
         }
@@ -187,6 +193,7 @@ impl RunOptions {
             clocks: self.clocks,
             spare: self.mode == Mode::Spare,
             lease_ms: self.lease * 1000,
+            stretch: self.stretch,
         }
     }
 

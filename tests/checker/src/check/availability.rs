@@ -3,8 +3,12 @@
 
 use std::collections::HashMap;
 
+use super::Violation;
 use super::index::Index;
 use crate::history::Micros;
+
+/// What may pass, beside the lease, until an account whose node died is served again.
+const BESIDE_LEASE: Micros = 1_000_000;
 
 /// A successful request that took longer stood in the way of an account that was away.
 const STOOD: Micros = 500_000;
@@ -36,6 +40,24 @@ impl Availability {
     pub fn percentile(figures: &[Micros], share: f64) -> Micros {
         let nth = ((figures.len() as f64 * share).ceil() as usize).clamp(1, figures.len().max(1));
         figures.get(nth - 1).copied().unwrap_or_default()
+    }
+
+    /// What exceeds the promised bounds: none is refused because of a stop, and an account is away for the lease and
+    /// a second (99th percentile).
+    pub(super) fn violations(&self, lease: Micros) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        if self.refused_at_stop > 0 {
+            let detail = format!("{} answers of 503 in {} stops", self.refused_at_stop, self.stops);
+            violations.push(Violation::new("refused-at-stop", detail));
+        }
+        for (fault, figures) in [("kill -9", &self.after_kill), ("SIGSTOP", &self.after_pause)] {
+            let away = Self::percentile(figures, 0.99);
+            if away > lease + BESIDE_LEASE {
+                let detail = format!("{away} µs after {fault}, of {} accounts", figures.len());
+                violations.push(Violation::new("away-too-long", detail));
+            }
+        }
+        violations
     }
 }
 

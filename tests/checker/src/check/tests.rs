@@ -300,3 +300,17 @@ fn unavailability_counts_from_the_kill_to_the_last_failure_elsewhere() {
     let availability = check_history(&history).availability;
     assert_eq!(availability.after_kill, [2 * SECOND + 10_000]);
 }
+
+#[test]
+fn an_account_is_away_for_the_lease_and_a_second_and_refused_by_no_stop() {
+    let failed =
+        |s| Entry::Poll(Poll { n: 0, st: 503, b: None, ..poll(0, "contacts?limit=100", s * SECOND, "", 0) });
+    allowed(push(failed(23)));
+    flagged("away-too-long", push(failed(25)));
+    flagged("refused-at-stop", |history| {
+        each!(history, Fault, |fault: &mut Fault| if fault.kind == "kill" {
+            fault.kind = "stop".into();
+        });
+        history.push(failed(21));
+    });
+}

@@ -28,6 +28,8 @@ const READY: Duration = Duration::from_mins(1);
 const LOADERS: usize = 100;
 /// What passes after the end of a lease until the others are asked.
 const MARGIN: Duration = Duration::from_millis(300);
+/// How long a slow database works between two stalls.
+const SLOW_STEP: Duration = Duration::from_millis(40);
 /// How long a node may take to end in order.
 const STOP: Duration = Duration::from_mins(1);
 
@@ -100,8 +102,13 @@ impl Injector {
                 self.cluster.nodes[node].lock().await.limit_files(None).await;
             }
             K::Takeover => self.take_over(wait).await?,
-            K::PostgresPause | K::PostgresCrash | K::PostgresFailover | K::RedisKill | K::RedisFreeze => {
-                self.hit_servers(planned.kind, wait).await?;
+            K::PostgresPause
+            | K::PostgresSlow
+            | K::PostgresCrash
+            | K::PostgresFailover
+            | K::RedisKill
+            | K::RedisFreeze => {
+                self.hit_servers(planned).await?;
                 hit = None;
             }
         }
@@ -187,15 +194,26 @@ impl Injector {
         self.cluster.nodes[node].lock().await.set_clock(0)
     }
 
-    async fn hit_servers(&self, kind: FaultKind, wait: Duration) -> anyhow::Result<()> {
+    async fn hit_servers(&self, planned: Planned) -> anyhow::Result<()> {
+        let wait = Duration::from_millis(planned.millis);
         let mut postgres = self.cluster.postgres.lock().await;
         let mut redis = self.cluster.redis.lock().await;
         let (Some(postgres), Some(redis)) = (postgres.as_mut(), redis.as_mut()) else { return Ok(()) };
-        match kind {
+        match planned.kind {
             FaultKind::PostgresPause => {
                 postgres.freeze(true);
                 sleep(wait).await;
                 postgres.freeze(false);
+            }
+            FaultKind::PostgresSlow => {
+                let stall = Duration::from_millis(30 + planned.chance % 270);
+                let until = Instant::now() + wait;
+                while Instant::now() < until {
+                    postgres.freeze(true);
+                    sleep(stall).await;
+                    postgres.freeze(false);
+                    sleep(SLOW_STEP).await;
+                }
             }
             FaultKind::PostgresCrash => {
                 postgres.crash().await;
