@@ -25,7 +25,8 @@ use kabar_core::ports::{Inspected, NotASample, NotInspected, Parcel, Receipt, Si
 use kabar_core::store::Store;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::{
-    CompileError, Fetch, Host, HostOptions, Invocation, Limits, Outbound, Upload, Version, sample,
+    CompileError, ComponentUpload, HostOptions, HttpFetcher, Invocation, LoadedVersion, OutboundMode,
+    PluginHost, RunLimits, sample,
 };
 
 use crate::cli::COMPILER_ARGUMENTS;
@@ -34,12 +35,12 @@ pub(crate) use fetch::Guarded;
 
 /// See the module.
 pub(crate) struct Hooks {
-    host: Host,
+    host: PluginHost,
     store: Store,
     clock: Arc<Clock>,
     directory: Directory,
     /// What a run may use, by the tier of its tenant.
-    limits: [(Tier, Limits); Tier::ALL.len()],
+    limits: [(Tier, RunLimits); Tier::ALL.len()],
     cache: Cache,
 }
 
@@ -50,7 +51,7 @@ impl Hooks {
         store: Store,
         directory: Directory,
         clock: Arc<Clock>,
-        fetch: Arc<dyn Fetch>,
+        fetch: Arc<dyn HttpFetcher>,
     ) -> anyhow::Result<Self> {
         let wanted = &settings.hooks;
         let options = HostOptions {
@@ -62,14 +63,18 @@ impl Hooks {
         };
         let limits = Tier::ALL.map(|tier| {
             let HookLimits { cpu, wall, memory_bytes, log_bytes } = wanted.limits_of(tier);
-            (tier, Limits { cpu, wall, memory_bytes, log_bytes, ..Limits::default() })
+            (tier, RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() })
         });
-        let host = Host::new(options, fetch, Arc::new(MessageDrafts))?;
+        let host = PluginHost::new(options, fetch, Arc::new(MessageDrafts))?;
         Ok(Self { host, store, directory, clock, limits, cache: Cache::open(settings) })
     }
 
     /// A version that is ready to run.
-    async fn version(&self, plugin: &Arc<Plugin>, id: PluginVersionId) -> Result<Arc<Version>, Arc<str>> {
+    async fn version(
+        &self,
+        plugin: &Arc<Plugin>,
+        id: PluginVersionId,
+    ) -> Result<Arc<LoadedVersion>, Arc<str>> {
         let load = async {
             if let Some(artefact) = self.cache.read(id).await
                 && let Ok(version) = self.host.load(&artefact)
@@ -87,13 +92,13 @@ impl Hooks {
         self.cache.loaded(id, Box::pin(load)).await
     }
 
-    fn limits_of(&self, organisation: OrganisationId) -> Limits {
+    fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
         // One that was removed meanwhile runs nothing for long.
         let tier = self.directory.organisation(organisation).map_or(Tier::Free, |known| known.tier);
         self.limits
             .iter()
             .find(|(known, _)| *known == tier)
-            .map_or_else(Limits::default, |(_, limits)| *limits)
+            .map_or_else(RunLimits::default, |(_, limits)| *limits)
     }
 
     async fn run(
@@ -101,7 +106,7 @@ impl Hooks {
         plugin: &Arc<Plugin>,
         id: PluginVersionId,
         parcel: Parcel,
-        outbound: Outbound,
+        outbound: OutboundMode,
     ) -> Receipt {
         let version = match self.version(plugin, id).await {
             Ok(version) => version,
@@ -128,20 +133,20 @@ impl Hooks {
 }
 
 /// In a process of its own where this program can be started once more for it.
-fn compiler() -> kabar_plugins::Compiler {
+fn compiler() -> kabar_plugins::CompilerMode {
     match std::env::current_exe() {
         Ok(path) if path.file_stem().is_some_and(|name| name == "kabar") => {
-            kabar_plugins::Compiler::Program {
+            kabar_plugins::CompilerMode::Program {
                 path,
                 arguments: COMPILER_ARGUMENTS.map(str::to_owned).to_vec(),
             }
         }
-        Ok(_) | Err(_) => kabar_plugins::Compiler::Here,
+        Ok(_) | Err(_) => kabar_plugins::CompilerMode::Here,
     }
 }
 
-fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> Upload {
-    Upload {
+fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
+    ComponentUpload {
         organisation_id: plugin.organisation_id,
         wasm,
         granted: plugin.granted(),
@@ -160,7 +165,7 @@ impl Sink for Hooks {
                 return outcome::not_started("this is no hook");
             };
             match plugin.active_version {
-                Some(id) => self.run(&plugin, id, parcel, Outbound::Performed).await,
+                Some(id) => self.run(&plugin, id, parcel, OutboundMode::Performed).await,
                 None => outcome::not_started("no version is active"),
             }
         })
@@ -195,7 +200,7 @@ impl Workshop for Hooks {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
                 return outcome::not_started("this is no hook");
             };
-            self.run(&plugin, version, parcel, Outbound::Captured).await
+            self.run(&plugin, version, parcel, OutboundMode::Captured).await
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! How long a compilation takes is in the hand of who wrote the component, and one that has begun
 //! cannot be stopped. So it runs in a process of its own where there is a program for it
-//! ([`Compiler::Program`]), with low priority, bounded memory and a time after which it is killed.
+//! ([`CompilerMode::Program`]), with low priority, bounded memory and a time after which it is killed.
 //! Otherwise it runs on a thread and is given up when its time is over; it keeps its place until it
 //! ends, so that a hostile component holds up later uploads, and never a second thread.
 
@@ -18,9 +18,9 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use crate::engine;
-use crate::host::Compiler;
+use crate::host::CompilerMode;
 use crate::invalid::{CompileError, InvalidPlugin};
-use crate::turns::Seat;
+use crate::turns::QueuePermit;
 use crate::verdict::words;
 
 /// How much lower the priority of hooks and compilations is.
@@ -34,7 +34,7 @@ const COMPILED: u8 = b'+';
 const REFUSED: u8 = b'-';
 
 /// Reads a component, and writes a `+` and its machine code, or a `-` and why it has none. What a
-/// [`Compiler::Program`] does: nothing else may be written to that output.
+/// [`CompilerMode::Program`] does: nothing else may be written to that output.
 ///
 /// # Errors
 /// When reading or writing fails.
@@ -64,14 +64,14 @@ fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
 
 /// Compiles a component; the seat is held for as long as something is busy with it.
 pub(crate) async fn compile(
-    compiler: &Compiler,
+    compiler: &CompilerMode,
     wasm: Bytes,
     timeout: Duration,
-    seat: Seat,
+    seat: QueuePermit,
 ) -> Result<Vec<u8>, CompileError> {
     match compiler {
-        Compiler::Here => here(wasm, timeout, seat).await,
-        Compiler::Program { path, arguments } => {
+        CompilerMode::Here => here(wasm, timeout, seat).await,
+        CompilerMode::Program { path, arguments } => {
             let mut command = Command::new(path);
             command.args(arguments);
             let compiled = elsewhere(command, wasm, timeout).await;
@@ -93,7 +93,7 @@ fn too_slow(timeout: Duration) -> CompileError {
     InvalidPlugin::TooSlow { seconds: timeout.as_secs() }.into()
 }
 
-async fn here(wasm: Bytes, timeout: Duration, seat: Seat) -> Result<Vec<u8>, CompileError> {
+async fn here(wasm: Bytes, timeout: Duration, seat: QueuePermit) -> Result<Vec<u8>, CompileError> {
     let (answer, answered) = oneshot::channel();
     let thread = std::thread::Builder::new().name("hook-compiler".to_owned());
     let spawned = thread.spawn(move || {

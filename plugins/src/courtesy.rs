@@ -24,17 +24,17 @@ const WINDOW: Duration = Duration::from_millis(200);
 const REST_PER_USE: f64 = 3.0;
 
 /// What the bench owes the others; of one host.
-pub(crate) struct Courtesy {
+pub(crate) struct BackgroundThrottle {
     processors: f64,
-    window: Mutex<Window>,
+    window: Mutex<UsageWindow>,
 }
 
-struct Window {
+struct UsageWindow {
     since: Instant,
     /// Computing time of the process at its beginning.
     process: Duration,
     /// What the machine had done at its beginning, where that is told.
-    machine: Option<Machine>,
+    machine: Option<ProcessorTimes>,
     /// Computing time of the bench since then.
     bench: Duration,
     /// What others used of the machine in the window before, from 0 to 1.
@@ -43,12 +43,12 @@ struct Window {
 
 /// Time of all processors since the machine started, in parts of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Machine {
+struct ProcessorTimes {
     busy: u64,
     total: u64,
 }
 
-impl Machine {
+impl ProcessorTimes {
     /// `None` where it is not Linux.
     fn now() -> Option<Self> {
         Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
@@ -72,23 +72,23 @@ impl Machine {
     }
 }
 
-impl Courtesy {
+impl BackgroundThrottle {
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let process = cpu_time(ClockId::ProcessCPUTime);
         Self {
             processors: u32::try_from(processors).map_or(1.0, f64::from),
-            window: Mutex::new(Window {
+            window: Mutex::new(UsageWindow {
                 since: Instant::now(),
                 process,
-                machine: Machine::now(),
+                machine: ProcessorTimes::now(),
                 bench: Duration::ZERO,
                 others: 0.0,
             }),
         }
     }
 
-    fn window(&self) -> MutexGuard<'_, Window> {
+    fn window(&self) -> MutexGuard<'_, UsageWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,7 @@ impl Courtesy {
         let wall = window.since.elapsed();
         if wall >= WINDOW {
             let process = cpu_time(ClockId::ProcessCPUTime);
-            window.turn(Instant::now(), process, Machine::now(), self.processors);
+            window.turn(Instant::now(), process, ProcessorTimes::now(), self.processors);
         }
         window.due(computed)
     }
@@ -113,14 +113,14 @@ impl Courtesy {
     }
 }
 
-impl Window {
+impl UsageWindow {
     fn due(&self, computed: Duration) -> Duration {
         computed.mul_f64(self.others * REST_PER_USE)
     }
 
     /// Ends it, and begins the next one. Of the two ways to see what others used the larger counts: in a
     /// container the machine may be larger than what this process may use of it.
-    fn turn(&mut self, now: Instant, process: Duration, machine: Option<Machine>, processors: f64) {
+    fn turn(&mut self, now: Instant, process: Duration, machine: Option<ProcessorTimes>, processors: f64) {
         let available = now.saturating_duration_since(self.since).as_secs_f64() * processors;
         if available > 0.0 {
             let bench = self.bench.as_secs_f64() / available;
@@ -140,18 +140,18 @@ mod tests {
     fn what_others_use_is_what_the_bench_does_not() {
         let since = Instant::now();
         let at = Duration::from_millis;
-        let mut window = Window { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
-        let near = |window: &Window, others: f64| (window.others - others).abs() < 1e-9;
+        let mut window = UsageWindow { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
+        let near = |window: &UsageWindow, others: f64| (window.others - others).abs() < 1e-9;
         // In 20 ms of two processors, 23 ms of the process of which the bench had 15.
         window.turn(since + at(20), at(1023), None, 2.0);
         assert!(near(&window, 0.2), "{}", window.others);
         // Next, the bench alone. The clocks of threads and of the process differ a little.
         window.bench = at(21);
-        window.turn(since + at(40), at(1043), Some(Machine { busy: 500, total: 9000 }), 2.0);
+        window.turn(since + at(40), at(1043), Some(ProcessorTimes { busy: 500, total: 9000 }), 2.0);
         assert!(near(&window, 0.0), "{}", window.others);
         // The bench had a quarter of the machine, others half of it, most of that in other processes.
         window.bench = at(100);
-        window.turn(since + at(240), at(1193), Some(Machine { busy: 530, total: 9040 }), 2.0);
+        window.turn(since + at(240), at(1193), Some(ProcessorTimes { busy: 530, total: 9040 }), 2.0);
         assert!(near(&window, 0.5), "{}", window.others);
         // Everything is the most there is.
         window.turn(since + at(260), at(9000), None, 2.0);
@@ -161,15 +161,15 @@ mod tests {
     #[test]
     fn the_machines_time_is_read() {
         let text = "cpu  100 20 30 800 40 5 4 1 7 0\ncpu0 50 10 15 400 20 2 2 0 3 0\nintr 1 2\n";
-        assert_eq!(Machine::parse(text), Some(Machine { busy: 160, total: 1000 }));
+        assert_eq!(ProcessorTimes::parse(text), Some(ProcessorTimes { busy: 160, total: 1000 }));
         for other in ["", "cpu", "cpu 1 2 3", "cpux 1 2 3 4 5 6 7 8"] {
-            assert_eq!(Machine::parse(other), None, "{other}");
+            assert_eq!(ProcessorTimes::parse(other), None, "{other}");
         }
     }
 
     #[test]
     fn rest_is_in_proportion_to_both() {
-        let courtesy = Courtesy::new();
+        let courtesy = BackgroundThrottle::new();
         let computed = Duration::from_micros(200);
         courtesy.pretend(0.5);
         assert_eq!(courtesy.rest(computed), computed.mul_f64(1.5));

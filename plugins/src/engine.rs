@@ -8,7 +8,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bindings::StatusHook;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 use crate::invocation::MEMORY_BYTES_MAX;
 
 /// Core instances of one component: a Python guest has some forty.
@@ -80,9 +80,9 @@ pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
 ///
 /// # Errors
 /// When two of the parts have the same name.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    StatusHook::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    StatusHook::add_to_linker::<GuestState, HasSelf<GuestState>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }

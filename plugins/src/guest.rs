@@ -1,6 +1,6 @@
 //! What the host knows of one run while it lasts: the data of its store.
 //!
-//! Invariant: every call of a `kabar:hooks` function goes through [`Guest::charge`], so that their
+//! Invariant: every call of a `kabar:hooks` function goes through [`GuestState::charge`], so that their
 //! number is bounded whatever they cost.
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::invocation::{Invocation, MEMORY_BYTES_MAX};
-use crate::kv::Overlay;
-use crate::logbook::Logbook;
-use crate::ports::{Drafts, Fetch};
-use crate::report::{Effect, HttpCall};
+use crate::kv::KvOverlay;
+use crate::logbook::LogBuffer;
+use crate::ports::{DraftReader, HttpFetcher};
+use crate::report::{HttpCall, RequestedEffect};
 use crate::wasi;
 
 /// Handles of WASI that a guest may hold at once.
@@ -24,7 +24,7 @@ const HANDLES_MAX: usize = 1024;
 
 /// Why the host stopped a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stop {
+pub(crate) enum GuestStopReason {
     /// No computing time is left.
     #[error("no computing time is left")]
     Cpu,
@@ -34,41 +34,41 @@ pub(crate) enum Stop {
 }
 
 /// The data of a run's store.
-pub(crate) struct Guest {
+pub(crate) struct GuestState {
     pub(crate) invocation: Invocation,
-    pub(crate) fetch: Arc<dyn Fetch>,
-    pub(crate) drafts: Arc<dyn Drafts>,
-    pub(crate) kv: Overlay,
-    pub(crate) log: Logbook,
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) fetch: Arc<dyn HttpFetcher>,
+    pub(crate) drafts: Arc<dyn DraftReader>,
+    pub(crate) kv: KvOverlay,
+    pub(crate) log: LogBuffer,
+    pub(crate) effects: Vec<RequestedEffect>,
     pub(crate) http_calls: Vec<HttpCall>,
     pub(crate) random: StdRng,
     pub(crate) started: Instant,
     pub(crate) host_calls: u32,
-    pub(crate) memory: Memory,
+    pub(crate) memory: GuestMemory,
     wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
 
-impl Guest {
+impl GuestState {
     pub(crate) fn new(
         mut invocation: Invocation,
-        fetch: Arc<dyn Fetch>,
-        drafts: Arc<dyn Drafts>,
+        fetch: Arc<dyn HttpFetcher>,
+        drafts: Arc<dyn DraftReader>,
         started: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let limits = invocation.limits;
         Self {
-            kv: Overlay::new(std::mem::take(&mut invocation.kv), limits.kv_bytes),
-            log: Logbook::new(limits.log_bytes, invocation.now, started),
+            kv: KvOverlay::new(std::mem::take(&mut invocation.kv), limits.kv_bytes),
+            log: LogBuffer::new(limits.log_bytes, invocation.now, started),
             effects: Vec::new(),
             http_calls: Vec::new(),
             random: StdRng::from_seed(invocation.seed),
             started,
             host_calls: 0,
-            memory: Memory::new(limits.memory_bytes),
+            memory: GuestMemory::new(limits.memory_bytes),
             wasi: None,
             table,
             invocation,
@@ -81,7 +81,7 @@ impl Guest {
     pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
         if self.host_calls > self.invocation.limits.host_calls {
-            return Err(Stop::HostCalls.into());
+            return Err(GuestStopReason::HostCalls.into());
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Guest {
     }
 }
 
-impl WasiView for Guest {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
             self.wasi = Some(wasi::context(self));
@@ -106,7 +106,7 @@ impl WasiView for Guest {
 const TABLE_ELEMENTS_MAX: usize = 200_000;
 
 /// The memory of a run: all its memories together, and its tables.
-pub(crate) struct Memory {
+pub(crate) struct GuestMemory {
     bytes_max: usize,
     bytes: usize,
     elements: usize,
@@ -116,14 +116,14 @@ pub(crate) struct Memory {
     pub(crate) refused: bool,
 }
 
-impl Memory {
+impl GuestMemory {
     fn new(bytes_max: usize) -> Self {
         let bytes_max = bytes_max.min(MEMORY_BYTES_MAX);
         Self { bytes_max, bytes: 0, elements: 0, bytes_peak: 0, refused: false }
     }
 }
 
-impl ResourceLimiter for Memory {
+impl ResourceLimiter for GuestMemory {
     fn memory_growing(
         &mut self,
         current: usize,

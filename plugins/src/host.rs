@@ -18,17 +18,17 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
 use crate::compile::compile;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 use crate::inspect;
 use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
-use crate::invocation::{Invocation, Limits, Outbound};
-use crate::meter::{Bench, Meter};
-use crate::ports::{Drafts, Fetch};
-use crate::pulse::Pulse;
-use crate::report::{Fault, Outcome, RunReport};
-use crate::threads::Threads;
-use crate::turns::Turns;
-use crate::version::{Compiled, NotLoaded, Version};
+use crate::invocation::{Invocation, OutboundMode, RunLimits};
+use crate::meter::{BackgroundPool, CpuMeter};
+use crate::ports::{DraftReader, HttpFetcher};
+use crate::pulse::EpochTicker;
+use crate::report::{HookFault, HookOutcome, RunReport};
+use crate::threads::ThreadPools;
+use crate::turns::FairQueue;
+use crate::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
 use crate::{engine, run, sample, seal};
 
 /// What a host is made with.
@@ -48,12 +48,12 @@ pub struct HostOptions {
     /// How long one compilation may take.
     pub compile_timeout: Duration,
     /// Where compilations run.
-    pub compiler: Compiler,
+    pub compiler: CompilerMode,
 }
 
 /// Where compilations run. One of a hostile component can take minutes, and cannot be stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Compiler {
+pub enum CompilerMode {
     /// On a thread of this process. What takes too long is given up, but goes on, and holds up later
     /// compilations until it ends.
     Here,
@@ -78,7 +78,7 @@ impl HostOptions {
             runs_per_plugin_max: 8,
             component_bytes_max: 32 << 20,
             compile_timeout: Duration::from_mins(1),
-            compiler: Compiler::Here,
+            compiler: CompilerMode::Here,
         }
     }
 }
@@ -95,11 +95,11 @@ const TRIAL: Duration = Duration::from_secs(2);
 /// Why there is no host.
 #[derive(Debug, thiserror::Error)]
 #[error("the host of hooks cannot start: {0}")]
-pub struct NoHost(Arc<str>);
+pub struct HostStartError(Arc<str>);
 
 /// A component to be made a version of a plugin.
 #[derive(Debug, Clone)]
-pub struct Upload {
+pub struct ComponentUpload {
     /// The tenant, who has one compilation at a time.
     pub organisation_id: OrganisationId,
     /// The component.
@@ -119,41 +119,45 @@ pub struct Upload {
 }
 
 /// Compiles, loads and runs hooks.
-pub struct Host {
+pub struct PluginHost {
     options: HostOptions,
-    fetch: Arc<dyn Fetch>,
-    drafts: Arc<dyn Drafts>,
-    linker: Linker<Guest>,
-    runs: Arc<Turns>,
-    bench: Arc<Bench>,
-    compilations: Arc<Turns>,
+    fetch: Arc<dyn HttpFetcher>,
+    drafts: Arc<dyn DraftReader>,
+    linker: Linker<GuestState>,
+    runs: Arc<FairQueue>,
+    bench: Arc<BackgroundPool>,
+    compilations: Arc<FairQueue>,
     /// Plugins whose last run computed for long.
     long: Mutex<HashSet<Arc<str>>>,
     /// Versions that somebody holds, by the seals of their artefacts.
-    loaded: Mutex<HashMap<[u8; 32], Weak<Version>>>,
-    threads: Threads,
+    loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
+    threads: ThreadPools,
 }
 
-impl Host {
+impl PluginHost {
     /// Makes a host and starts its threads.
     ///
     /// # Errors
     /// When the machine has no room for it.
-    pub fn new(options: HostOptions, fetch: Arc<dyn Fetch>, drafts: Arc<dyn Drafts>) -> Result<Self, NoHost> {
-        let no_host = |error: wasmtime::Error| NoHost(format!("{error:#}").into());
-        let no_thread = |error: std::io::Error| NoHost(error.to_string().into());
+    pub fn new(
+        options: HostOptions,
+        fetch: Arc<dyn HttpFetcher>,
+        drafts: Arc<dyn DraftReader>,
+    ) -> Result<Self, HostStartError> {
+        let no_host = |error: wasmtime::Error| HostStartError(format!("{error:#}").into());
+        let no_thread = |error: std::io::Error| HostStartError(error.to_string().into());
         let engine = engine::running(options.runs_max).map_err(no_host)?;
         let threads = options.threads.max(2);
         let linker = engine::linker(&engine).map_err(no_host)?;
-        let pulse = Pulse::start(engine).map_err(no_thread)?;
+        let pulse = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
             linker,
-            runs: Turns::new(options.runs_max, options.runs_per_plugin_max),
-            bench: Arc::new(Bench::new(threads - 1, pulse)),
-            compilations: Turns::new(COMPILATIONS_MAX, 1),
+            runs: FairQueue::new(options.runs_max, options.runs_per_plugin_max),
+            bench: Arc::new(BackgroundPool::new(threads - 1, pulse)),
+            compilations: FairQueue::new(COMPILATIONS_MAX, 1),
             long: Mutex::default(),
             loaded: Mutex::default(),
-            threads: Threads::start(threads).map_err(no_thread)?,
+            threads: ThreadPools::start(threads).map_err(no_thread)?,
             options,
             fetch,
             drafts,
@@ -165,15 +169,15 @@ impl Host {
     ///
     /// # Errors
     /// [`CompileError::Invalid`] when it is no plugin.
-    pub async fn compile(&self, upload: Upload) -> Result<Compiled, CompileError> {
+    pub async fn compile(&self, upload: ComponentUpload) -> Result<CompiledComponent, CompileError> {
         let compiled = self.build(&upload).await?;
         let version = self.version(&compiled.artefact).map_err(|error| match error {
-            NotLoaded::Misfit(invalid) => CompileError::Invalid(invalid),
-            NotLoaded::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
+            ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
+            ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
         })?;
         let tried = self.run(&version, trial(&upload, &compiled.sha256)).await;
         match tried.outcome {
-            Outcome::Trapped(_, text) => {
+            HookOutcome::Trapped(_, text) => {
                 // A panic's message is in the log, and says more than "it crashed".
                 let said = tried.logs.iter().rev().take(3).rev().map(|line| line.text.as_ref());
                 let said: Vec<&str> = said.collect();
@@ -184,12 +188,12 @@ impl Host {
                 };
                 Err(InvalidPlugin::Trapped(told).into())
             }
-            Outcome::Succeeded | Outcome::Retry(_) | Outcome::Rejected(_) => Ok(compiled),
+            HookOutcome::Succeeded | HookOutcome::Retry(_) | HookOutcome::Rejected(_) => Ok(compiled),
         }
     }
 
-    /// All of [`Host::compile`] but the trial.
-    pub(crate) async fn build(&self, upload: &Upload) -> Result<Compiled, CompileError> {
+    /// All of [`PluginHost::compile`] but the trial.
+    pub(crate) async fn build(&self, upload: &ComponentUpload) -> Result<CompiledComponent, CompileError> {
         let (wasm, bytes_max) = (&upload.wasm, self.options.component_bytes_max);
         if wasm.is_empty() || wasm.len() > bytes_max {
             return Err(InvalidPlugin::Size { bytes: wasm.len(), bytes_max }.into());
@@ -201,7 +205,7 @@ impl Host {
         let began = Instant::now();
         let code = compile(&self.options.compiler, wasm.clone(), self.options.compile_timeout, seat).await?;
         let sha256: [u8; 32] = Sha256::digest(wasm).into();
-        Ok(Compiled {
+        Ok(CompiledComponent {
             artefact: seal::seal(&self.options.seal_key, &sha256, &code),
             sha256,
             size: wasm.len(),
@@ -211,22 +215,22 @@ impl Host {
         })
     }
 
-    /// Makes an artefact of [`Host::compile`] ready to run. Costs milliseconds for a large one; for one
+    /// Makes an artefact of [`PluginHost::compile`] ready to run. Costs milliseconds for a large one; for one
     /// that somebody holds already, next to nothing but its seal.
     ///
     /// # Errors
     /// When this server did not seal it, or another build of it did.
-    pub fn load(&self, artefact: &[u8]) -> Result<Arc<Version>, NotTrusted> {
+    pub fn load(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, NotTrusted> {
         self.version(artefact).map_err(NotTrusted::from)
     }
 
-    fn version(&self, artefact: &[u8]) -> Result<Arc<Version>, NotLoaded> {
-        let opened = seal::open(&self.options.seal_key, artefact).map_err(NotLoaded::NotTrusted)?;
+    fn version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
+        let opened = seal::open(&self.options.seal_key, artefact).map_err(ComponentLoadError::NotTrusted)?;
         let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
             return Ok(version);
         }
-        let version = Arc::new(Version::of(&opened, &self.linker)?);
+        let version = Arc::new(LoadedVersion::of(&opened, &self.linker)?);
         let mut known = loaded();
         known.retain(|_, held| held.strong_count() > 0);
         known.insert(opened.tag(), Arc::downgrade(&version));
@@ -234,11 +238,11 @@ impl Host {
     }
 
     /// Runs one event through a version, once it is its turn. Dropping the future stops the run.
-    pub async fn run(&self, version: &Arc<Version>, invocation: Invocation) -> RunReport {
+    pub async fn run(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.seat(organisation_id, &plugin).await;
         let long = self.long().contains(&plugin);
-        let meter = Meter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
+        let meter = CpuMeter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {
@@ -272,13 +276,13 @@ impl Host {
     }
 }
 
-impl std::fmt::Debug for Host {
+impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").finish_non_exhaustive()
     }
 }
 
-fn trial(upload: &Upload, sha256: &[u8; 32]) -> Invocation {
+fn trial(upload: &ComponentUpload, sha256: &[u8; 32]) -> Invocation {
     let sample = sample::event(upload.trial);
     Invocation {
         organisation_id: upload.organisation_id,
@@ -290,16 +294,16 @@ fn trial(upload: &Upload, sha256: &[u8; 32]) -> Invocation {
         secrets: upload.secrets.clone(),
         allowed_hosts: upload.allowed_hosts.clone(),
         kv: Kv::default(),
-        limits: Limits { cpu: TRIAL, wall: TRIAL, ..Limits::default() },
+        limits: RunLimits { cpu: TRIAL, wall: TRIAL, ..RunLimits::default() },
         now: upload.now,
         seed: *sha256,
-        outbound: Outbound::Captured,
+        outbound: OutboundMode::Captured,
     }
 }
 
 fn broken(why: &str) -> RunReport {
     RunReport {
-        outcome: Outcome::Trapped(Fault::Start, why.into()),
+        outcome: HookOutcome::Trapped(HookFault::Start, why.into()),
         kv_reads: KvReads::default(),
         kv_writes: Vec::new(),
         effects: Vec::new(),

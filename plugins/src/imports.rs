@@ -11,14 +11,14 @@ mod random;
 mod secrets;
 
 use crate::bindings::kabar::hooks::types;
-use crate::guest::Guest;
-use crate::report::Effect;
+use crate::guest::GuestState;
+use crate::report::RequestedEffect;
 
-impl types::Host for Guest {}
+impl types::Host for GuestState {}
 
-impl Guest {
+impl GuestState {
     /// Keeps an effect and answers its reference, unless the run has asked for too much.
-    fn keep(&mut self, effect: Effect) -> Result<String, types::Refusal> {
+    fn keep(&mut self, effect: RequestedEffect) -> Result<String, types::Refusal> {
         let max = self.invocation.limits.effects;
         if self.effects.len() >= max {
             return Err(types::Refusal {

@@ -26,18 +26,18 @@ const BODY_BYTES_MAX: usize = 512 << 10;
 
 /// What an upload imports and exports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Surface {
+pub(crate) struct ComponentInterface {
     pub(crate) imports: Vec<Arc<str>>,
     pub(crate) exports: Vec<Arc<str>>,
 }
 
 #[derive(Default)]
-struct Sizes {
+struct ComponentSizes {
     modules: u32,
     functions: u32,
 }
 
-impl Sizes {
+impl ComponentSizes {
     fn check(&self) -> Result<(), InvalidPlugin> {
         let complaint = if self.modules > MODULES_MAX {
             format!("it has more than {MODULES_MAX} modules")
@@ -69,12 +69,12 @@ fn malformed(error: wasmparser::BinaryReaderError) -> InvalidPlugin {
 /// # Errors
 /// What is wrong with it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's enum is open, and most of it is for others")]
-pub(crate) fn surface(wasm: &[u8]) -> Result<Surface, InvalidPlugin> {
+pub(crate) fn surface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> {
     if !wasm.starts_with(b"\0asm") {
         return Err(InvalidPlugin::NotWasm);
     }
-    let mut found = Surface::default();
-    let mut sizes = Sizes::default();
+    let mut found = ComponentInterface::default();
+    let mut sizes = ComponentSizes::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(malformed)? {
@@ -111,7 +111,7 @@ pub(crate) fn surface(wasm: &[u8]) -> Result<Surface, InvalidPlugin> {
     Ok(found)
 }
 
-impl Surface {
+impl ComponentInterface {
     /// Whether it fits the world and what was granted.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ fn imported(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidPlugi
 mod tests {
     use super::*;
 
-    fn look(wat: &str) -> Result<Surface, InvalidPlugin> {
+    fn look(wat: &str) -> Result<ComponentInterface, InvalidPlugin> {
         surface(&wat::parse_str(wat).unwrap())
     }
 
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(surface(&[7; 100]).unwrap_err(), InvalidPlugin::NotWasm);
         assert_eq!(look("(module)").unwrap_err(), InvalidPlugin::CoreModule);
         assert!(matches!(surface(b"\0asm\x0d\0\x01\0\x07\xff"), Err(InvalidPlugin::Malformed(_))));
-        assert_eq!(look("(component)").unwrap(), Surface::default());
+        assert_eq!(look("(component)").unwrap(), ComponentInterface::default());
     }
 
     #[test]
@@ -208,7 +208,9 @@ mod tests {
         }
         let exports = |names: &[&str]| {
             let exports = names.iter().map(|name| Arc::from(*name)).collect();
-            Surface { exports, ..Surface::default() }.check(Capabilities::all()).map_err(|e| e.to_string())
+            ComponentInterface { exports, ..ComponentInterface::default() }
+                .check(Capabilities::all())
+                .map_err(|e| e.to_string())
         };
         assert!(exports(&[]).unwrap_err().ends_with("it exports nothing"));
         assert!(exports(&["run", "wasi:cli/run@0.2.0"]).unwrap_err().contains("run, wasi:cli/run@0.2.0"));

@@ -35,18 +35,18 @@ pub struct Invocation {
     /// Its map as it is now.
     pub kv: Kv,
     /// What it may use.
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// What the guest's clocks say at its start; they go on from there.
     pub now: Timestamp,
     /// All randomness that the guest sees comes from it; keep it unguessable.
     pub seed: [u8; 32],
     /// Whether calls to other hosts are made.
-    pub outbound: Outbound,
+    pub outbound: OutboundMode,
 }
 
 /// What becomes of calls to other hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outbound {
+pub enum OutboundMode {
     /// They are made.
     Performed,
     /// They are noted, and answered with 200 and an empty JSON object.
@@ -56,7 +56,7 @@ pub enum Outbound {
 /// What one run may use. What is beyond a limit stops the run, or is refused to it with a typed
 /// error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct RunLimits {
     /// Computing time.
     pub cpu: Duration,
     /// Time in all, waits for other hosts included.
@@ -82,7 +82,7 @@ pub struct Limits {
 /// Beyond this no limit on memory can be set.
 pub const MEMORY_BYTES_MAX: usize = 128 << 20;
 
-impl Default for Limits {
+impl Default for RunLimits {
     /// Those of the contract.
     fn default() -> Self {
         Self {

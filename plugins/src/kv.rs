@@ -22,7 +22,7 @@ pub(crate) enum KvRefused {
 }
 
 /// The map of one run.
-pub(crate) struct Overlay {
+pub(crate) struct KvOverlay {
     current: Kv,
     bytes_max: usize,
     reads: KvReads,
@@ -31,7 +31,7 @@ pub(crate) struct Overlay {
     places: HashMap<Arc<str>, usize>,
 }
 
-impl Overlay {
+impl KvOverlay {
     pub(crate) fn new(given: Kv, bytes_max: usize) -> Self {
         Self {
             current: given,
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn own_changes_hide_the_map() {
-        let mut kv = Overlay::new(snapshot(&[("a", "1"), ("b", "2")]), 100);
+        let mut kv = KvOverlay::new(snapshot(&[("a", "1"), ("b", "2")]), 100);
         kv.put("a", b"3").unwrap();
         assert_eq!(kv.get("a").unwrap().as_ref(), b"3");
         kv.delete("b");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn limits_refuse_and_change_nothing() {
-        let mut kv = Overlay::new(snapshot(&[("a", "x")]), 10);
+        let mut kv = KvOverlay::new(snapshot(&[("a", "x")]), 10);
         assert_eq!(kv.put("b", &[0; 9]), Err(KvRefused::Quota));
         assert_eq!(kv.put("", b""), Err(KvRefused::Key));
         assert_eq!(kv.put(&"k".repeat(513), b""), Err(KvRefused::Key));
@@ -194,7 +194,7 @@ mod tests {
     /// What a run sees and leaves behind.
     fn play(given: &Kv, steps: &[Step]) -> (Vec<String>, KvReads, Vec<KvWrite>) {
         const KEYS: [&str; 3] = ["a", "b", "c"];
-        let mut kv = Overlay::new(given.clone(), 1000);
+        let mut kv = KvOverlay::new(given.clone(), 1000);
         let mut seen = Vec::new();
         for step in steps {
             match step {

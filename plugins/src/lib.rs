@@ -1,27 +1,27 @@
 //! The host of hooks: a function over an event, run as WebAssembly.
 //!
-//! `Host::run(version, invocation) → report`. It performs no effect but calls to allowed hosts: writes
+//! `PluginHost::run(version, invocation) → report`. It performs no effect but calls to allowed hosts: writes
 //! of the plugin's map, sends and updates come back as data in the [`RunReport`], for the caller to
 //! commit together with the run's record. So trying a hook out is the same call without the commit,
 //! and a crash repeats or loses nothing.
 //!
 //! # From an upload to a run
 //!
-//! 1. [`Host::compile`] checks a component, compiles it off the caller's threads, tries it on a sample
-//!    event, and answers a sealed artefact ([`Compiled`]) to be kept, or says what is wrong
+//! 1. [`PluginHost::compile`] checks a component, compiles it off the caller's threads, tries it on a sample
+//!    event, and answers a sealed artefact ([`CompiledComponent`]) to be kept, or says what is wrong
 //!    ([`InvalidPlugin`]).
-//! 2. [`Host::load`] turns an artefact into a [`Version`]; artefacts that this server did not seal are
+//! 2. [`PluginHost::load`] turns an artefact into a [`LoadedVersion`]; artefacts that this server did not seal are
 //!    refused. Equal artefacts share one version.
-//! 3. [`Host::run`] runs one event through it, in a fresh instance. It waits for its turn, which goes
+//! 3. [`PluginHost::run`] runs one event through it, in a fresh instance. It waits for its turn, which goes
 //!    round among tenants; how long does not count.
 //!
 //! # Committing a run
 //!
-//! Of a report whose outcome [succeeded](Outcome::succeeded) the caller commits `kv_writes` and
+//! Of a report whose outcome [succeeded](HookOutcome::succeeded) the caller commits `kv_writes` and
 //! `effects` if `kv_reads` [stand](kabar_core::domain::kv::Kv::stands) in the map as it is by then;
 //! otherwise it runs the event again on the newer map, which is no attempt.
 //!
-//! Effects are valid when they are asked for ([`Drafts`]); whether they can be carried out (24-hour
+//! Effects are valid when they are asked for ([`DraftReader`]); whether they can be carried out (24-hour
 //! window, an unknown conversation) shows only when they are.
 //!
 //! # Samples
@@ -32,9 +32,9 @@
 //! # What must stay true
 //!
 //! - A hook can use up its own budget and nobody else's. Guests run on threads of their own, of low
-//!   priority, in slices; each run is bounded by [`Limits`].
+//!   priority, in slices; each run is bounded by [`RunLimits`].
 //! - A full pool is a wait, never an error.
-//! - The host knows no store, no actors and no HTTP surface; [`Fetch`] and [`Drafts`] are all it asks for.
+//! - The host knows no store, no actors and no HTTP surface; [`HttpFetcher`] and [`DraftReader`] are all it asks for.
 
 mod bindings;
 mod compile;
@@ -67,12 +67,14 @@ pub mod wrap;
 mod tests;
 
 pub use compile::compile_stdin;
-pub use host::{Compiler, Host, HostOptions, NoHost, Upload};
+pub use host::{CompilerMode, ComponentUpload, HostOptions, HostStartError, PluginHost};
 pub use invalid::{CompileError, InvalidPlugin, NotTrusted};
-pub use invocation::{Invocation, Limits, MEMORY_BYTES_MAX, Outbound};
-pub use ports::{DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest, NoNetwork};
-pub use report::{Effect, Fault, HttpCall, Outcome, RunReport};
-pub use version::{Compiled, Version};
+pub use invocation::{Invocation, MEMORY_BYTES_MAX, OutboundMode, RunLimits};
+pub use ports::{
+    DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest, HttpFetcher, NoNetwork,
+};
+pub use report::{HookFault, HookOutcome, HttpCall, RequestedEffect, RunReport};
+pub use version::{CompiledComponent, LoadedVersion};
 
 /// Version of `kabar:hooks` that this host has.
 pub const WIT_VERSION: &str = "1.0.0";

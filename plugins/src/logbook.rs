@@ -12,9 +12,9 @@ const LINE_BYTES: usize = 32;
 
 /// The log of one run; clones write into the same.
 #[derive(Clone)]
-pub(crate) struct Logbook(Arc<Mutex<Pages>>);
+pub(crate) struct LogBuffer(Arc<Mutex<LogLines>>);
 
-struct Pages {
+struct LogLines {
     lines: Vec<LogLine>,
     bytes_left: usize,
     cut: bool,
@@ -22,13 +22,13 @@ struct Pages {
     started: Instant,
 }
 
-impl Logbook {
+impl LogBuffer {
     pub(crate) fn new(bytes_max: usize, now: Timestamp, started: Instant) -> Self {
-        let pages = Pages { lines: Vec::new(), bytes_left: bytes_max, cut: false, now, started };
+        let pages = LogLines { lines: Vec::new(), bytes_left: bytes_max, cut: false, now, started };
         Self(Arc::new(Mutex::new(pages)))
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
+    fn pages(&self) -> MutexGuard<'_, LogLines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_flood_ends_at_the_limit() {
-        let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
+        let log = LogBuffer::new(100, Timestamp::EPOCH, Instant::now());
         log.write(LogLevel::Info, "first");
         log.write(LogLevel::Warn, &"ä".repeat(100));
         (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
@@ -71,7 +71,7 @@ mod tests {
         assert!(cut);
         let texts: Vec<usize> = lines.iter().map(|line| line.text.len()).collect();
         assert_eq!(texts, [5, 30], "cut between characters");
-        let log = Logbook::new(100, Timestamp::EPOCH, Instant::now());
+        let log = LogBuffer::new(100, Timestamp::EPOCH, Instant::now());
         (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
         assert_eq!(log.take().0.len(), 3);
     }

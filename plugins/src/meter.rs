@@ -9,8 +9,8 @@
 //! given back whenever the run waits for something else.
 //!
 //! A run of a plugin whose last one was long is polled by the bench's threads from its beginning.
-//! Between its slices the bench rests ([`Courtesy`]); rests count neither as computing nor against the run's time.
-//! Who sits on the bench computes in time that nobody else wants ([`Place::Bench`]). Where there is too
+//! Between its slices the bench rests ([`BackgroundThrottle`]); rests count neither as computing nor against the run's time.
+//! Who sits on the bench computes in time that nobody else wants ([`RunPool::BackgroundPool`]). Where there is too
 //! little of that the run goes back to the front and shares: it is late then, and not forgotten.
 
 use std::pin::Pin;
@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use kabar_core::ids::OrganisationId;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::courtesy::Courtesy;
-use crate::pulse::Pulse;
-use crate::turns::{Seat, Turns};
+use crate::courtesy::BackgroundThrottle;
+use crate::pulse::EpochTicker;
+use crate::turns::{FairQueue, QueuePermit};
 
 /// What a run may compute without a bench seat.
 const SHORT: Duration = Duration::from_millis(2);
@@ -39,7 +39,7 @@ const STARVED: Duration = Duration::from_millis(200);
 
 /// Where a run is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum RunPool {
     /// On the threads of short runs.
     Front,
     /// On threads that get what others leave.
@@ -62,23 +62,23 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// What those who compute for long share; of one host.
-pub(crate) struct Bench {
-    seats: Arc<Turns>,
-    courtesy: Courtesy,
-    pulse: Pulse,
+pub(crate) struct BackgroundPool {
+    seats: Arc<FairQueue>,
+    courtesy: BackgroundThrottle,
+    pulse: EpochTicker,
 }
 
-impl Bench {
-    pub(crate) fn new(seats: usize, pulse: Pulse) -> Self {
-        Self { seats: Turns::new(seats, usize::MAX), courtesy: Courtesy::new(), pulse }
+impl BackgroundPool {
+    pub(crate) fn new(seats: usize, pulse: EpochTicker) -> Self {
+        Self { seats: FairQueue::new(seats, usize::MAX), courtesy: BackgroundThrottle::new(), pulse }
     }
 }
 
 /// What is known of one run.
-pub(crate) struct Meter {
+pub(crate) struct CpuMeter {
     organisation: OrganisationId,
     plugin: Arc<str>,
-    bench: Arc<Bench>,
+    bench: Arc<BackgroundPool>,
     /// Computing time of polls that have ended.
     spent: AtomicU64,
     /// The thread's time when the poll under way began.
@@ -93,12 +93,12 @@ pub(crate) struct Meter {
     starved: AtomicU64,
     /// Time that it rested for others' sake.
     rested: AtomicU64,
-    held: Mutex<Held>,
+    held: Mutex<MeterState>,
 }
 
 #[derive(Default)]
-struct Held {
-    seat: Option<Seat>,
+struct MeterState {
+    seat: Option<QueuePermit>,
     /// What had been computed when the seat was taken.
     since: Duration,
     /// Time spent waiting for seats that have been taken.
@@ -110,12 +110,12 @@ struct Held {
     waits_since: Option<Instant>,
 }
 
-impl Meter {
+impl CpuMeter {
     /// Of a run that is expected to compute for long, or not to.
     pub(crate) fn new(
         organisation: OrganisationId,
         plugin: Arc<str>,
-        bench: Arc<Bench>,
+        bench: Arc<BackgroundPool>,
         long: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -136,11 +136,11 @@ impl Meter {
     /// Of a run of which nothing is known, on a host of its own.
     #[cfg(test)]
     pub(crate) fn alone() -> Arc<Self> {
-        let bench = Arc::new(Bench::new(1, Pulse::default()));
+        let bench = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
         Self::new(OrganisationId::from_bits(1), "p".into(), bench, false)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, MeterState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -202,19 +202,19 @@ impl Meter {
     }
 
     /// Where it should be polled.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> RunPool {
         let long = self.long.load(Ordering::Relaxed);
-        if long && self.starved() < STARVED { Place::Bench } else { Place::Front }
+        if long && self.starved() < STARVED { RunPool::Bench } else { RunPool::Front }
     }
 
     /// Says where it is polled from now on.
-    pub(crate) fn settle(&self, place: Place) {
-        self.benched.store(place == Place::Bench, Ordering::Relaxed);
+    pub(crate) fn settle(&self, place: RunPool) {
+        self.benched.store(place == RunPool::Bench, Ordering::Relaxed);
     }
 
     /// Whether it should be polled elsewhere.
     fn is_misplaced(&self) -> bool {
-        (self.place() == Place::Bench) != self.benched.load(Ordering::Relaxed)
+        (self.place() == RunPool::Bench) != self.benched.load(Ordering::Relaxed)
     }
 
     /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
@@ -265,18 +265,18 @@ impl Meter {
 }
 
 /// A run that is metered.
-pub(crate) struct Metered<F> {
+pub(crate) struct MeteredRun<F> {
     run: Pin<Box<F>>,
-    meter: Arc<Meter>,
+    meter: Arc<CpuMeter>,
 }
 
-impl<F: Future> Metered<F> {
-    pub(crate) fn new(run: F, meter: Arc<Meter>) -> Self {
+impl<F: Future> MeteredRun<F> {
+    pub(crate) fn new(run: F, meter: Arc<CpuMeter>) -> Self {
         Self { run: Box::pin(run), meter }
     }
 }
 
-impl<F: Future> Future for Metered<F> {
+impl<F: Future> Future for MeteredRun<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -308,30 +308,30 @@ mod tests {
 
     #[tokio::test]
     async fn only_computing_counts() {
-        let meter = Meter::alone();
+        let meter = CpuMeter::alone();
         let run = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(20)).await;
             compute(Duration::from_millis(3));
         };
-        Metered::new(run, meter.clone()).await;
+        MeteredRun::new(run, meter.clone()).await;
         let spent = meter.spent();
         assert!(spent >= Duration::from_millis(6) && spent < Duration::from_millis(20), "{spent:?}");
     }
 
     #[tokio::test]
     async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
-        let meter = Meter::alone();
+        let meter = CpuMeter::alone();
         meter.bench.courtesy.pretend(1.0);
         let own = meter.clone();
         let run = async move {
             compute(Duration::from_millis(1));
             own.rest();
             assert_eq!(own.rested(), Duration::ZERO, "at the front nobody rests");
-            own.settle(Place::Bench);
+            own.settle(RunPool::Bench);
             own.rest();
         };
-        Metered::new(run, meter.clone()).await;
+        MeteredRun::new(run, meter.clone()).await;
         let rested = meter.rested();
         assert!(rested >= Duration::from_millis(3) && meter.waited() >= rested, "{rested:?}");
         assert!(meter.spent() < Duration::from_millis(3), "{:?}", meter.spent());
@@ -339,27 +339,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
-        let meter = Meter::alone();
+        let meter = CpuMeter::alone();
         let run = async {
-            assert_eq!(meter.place(), Place::Front);
+            assert_eq!(meter.place(), RunPool::Front);
             compute(SHORT);
             meter.turn().unwrap().await;
-            assert_eq!(meter.place(), Place::Bench);
-            meter.settle(Place::Bench);
+            assert_eq!(meter.place(), RunPool::Bench);
+            meter.settle(RunPool::Bench);
             assert!(meter.turn().is_none(), "it is where it belongs");
             meter.starve(STARVED);
             meter.turn().unwrap().await;
-            assert_eq!(meter.place(), Place::Front);
-            meter.settle(Place::Front);
+            assert_eq!(meter.place(), RunPool::Front);
+            meter.settle(RunPool::Front);
             assert!(meter.turn().is_none() && meter.held().seat.is_some());
         };
-        Metered::new(run, meter.clone()).await;
+        MeteredRun::new(run, meter.clone()).await;
         assert!(meter.waited() >= STARVED, "that does not count against it");
     }
 
     #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
-        let meter = Meter::alone();
+        let meter = CpuMeter::alone();
         let run = async {
             assert!(meter.turn().is_none(), "nothing computed yet");
             compute(SHORT);
@@ -370,7 +370,7 @@ mod tests {
             assert!(meter.held().seat.is_none(), "a run that waits keeps no seat");
             meter.turn().unwrap().await;
         };
-        Metered::new(run, meter.clone()).await;
+        MeteredRun::new(run, meter.clone()).await;
         assert!(meter.held().seat.is_none(), "a run that ended keeps no seat");
     }
 }

@@ -57,14 +57,14 @@ pub enum FetchError {
 }
 
 /// Calls other hosts: guarded, without redirects, in bounded time.
-pub trait Fetch: Send + Sync {
+pub trait HttpFetcher: Send + Sync {
     /// Makes one call. Runs on the host's own threads.
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>>;
 }
 
 /// What the body of a `POST …/messages` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Drafted {
+pub enum DraftedRequest {
     /// Send a message.
     Send(Outgoing),
     /// Mark an inbound message, and earlier unread ones of its thread, as read.
@@ -86,19 +86,19 @@ pub struct DraftRefused {
 }
 
 /// Reads bodies of `POST …/messages` by the rules of the API.
-pub trait Drafts: Send + Sync {
+pub trait DraftReader: Send + Sync {
     /// Reads one.
     ///
     /// # Errors
     /// What the API would answer.
-    fn read(&self, body: &str) -> Result<Drafted, DraftRefused>;
+    fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused>;
 }
 
 /// Calls nobody: every fetch is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoNetwork;
 
-impl Fetch for NoNetwork {
+impl HttpFetcher for NoNetwork {
     fn fetch(&self, _request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         let refused = FetchError::Refused("there is no network here".into());
         Box::pin(std::future::ready(Err(refused)))

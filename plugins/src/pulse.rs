@@ -11,23 +11,23 @@ use wasmtime::Engine;
 const BEAT: Duration = Duration::from_micros(250);
 
 #[derive(Default)]
-struct State {
+struct TickerState {
     computing: usize,
     stopped: bool,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct TickerShared {
+    state: Mutex<TickerState>,
     changed: Condvar,
 }
 
 /// The beat of one engine; the default one is of none. Ends when dropped.
 #[derive(Default)]
-pub(crate) struct Pulse(Arc<Shared>);
+pub(crate) struct EpochTicker(Arc<TickerShared>);
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl TickerShared {
+    fn state(&self) -> MutexGuard<'_, TickerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -41,7 +41,7 @@ impl Shared {
     }
 }
 
-impl Pulse {
+impl EpochTicker {
     /// Starts the beat of an engine.
     ///
     /// # Errors
@@ -63,14 +63,14 @@ impl Pulse {
         self.with(1, computing)
     }
 
-    /// Runs this, within [`Pulse::during`], while the epoch need not move on the caller's account.
+    /// Runs this, within [`EpochTicker::during`], while the epoch need not move on the caller's account.
     pub(crate) fn except<T>(&self, resting: impl FnOnce() -> T) -> T {
         self.with(-1, resting)
     }
 
     fn with<T>(&self, by: isize, work: impl FnOnce() -> T) -> T {
         self.change(by);
-        let _ends = Ends(self, -by);
+        let _ends = ComputingGuard(self, -by);
         work()
     }
 
@@ -84,16 +84,16 @@ impl Pulse {
 }
 
 /// Undoes a change, panic or not.
-struct Ends<'a>(&'a Pulse, isize);
+struct ComputingGuard<'a>(&'a EpochTicker, isize);
 
-impl Drop for Ends<'_> {
+impl Drop for ComputingGuard<'_> {
     fn drop(&mut self) {
         let Self(pulse, by) = self;
         pulse.change(*by);
     }
 }
 
-impl Drop for Pulse {
+impl Drop for EpochTicker {
     fn drop(&mut self) {
         self.0.state().stopped = true;
         self.0.changed.notify_one();
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_beats_while_somebody_computes() {
-        let pulse = Pulse::default();
+        let pulse = EpochTicker::default();
         let computing = || pulse.0.state().computing;
         let inner = pulse.during(|| {
             let rests = pulse.except(computing);

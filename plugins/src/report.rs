@@ -12,19 +12,19 @@ use kabar_core::domain::kv::{KvReads, KvWrite};
 use kabar_core::domain::run::{LogLine, Usage};
 use kabar_core::ids::{ConversationId, UserId};
 
-use crate::ports::Drafted;
+use crate::ports::DraftedRequest;
 
 /// What became of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunReport {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: HookOutcome,
     /// What it saw of its map.
     pub kv_reads: KvReads,
     /// What is to change in its map, at most one change of a key, in the order of first changes.
     pub kv_writes: Vec<KvWrite>,
     /// What is to be done, in order.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<RequestedEffect>,
     /// What it called.
     pub http_calls: Vec<HttpCall>,
     /// What it said, in order.
@@ -37,7 +37,7 @@ pub struct RunReport {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum HookOutcome {
     /// The hook has done its work.
     Succeeded,
     /// The hook asks to be called again later, and says why.
@@ -45,12 +45,12 @@ pub enum Outcome {
     /// The hook does not want this event, now or ever, and says why.
     Rejected(Arc<str>),
     /// The hook was stopped, or broke.
-    Trapped(Fault, Arc<str>),
+    Trapped(HookFault, Arc<str>),
 }
 
 /// How a hook failed without saying so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum HookFault {
     /// It used up its computing time.
     Cpu,
     /// It took too long, waits included.
@@ -67,7 +67,7 @@ pub enum Fault {
     Start,
 }
 
-impl Fault {
+impl HookFault {
     /// One word, for programs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -85,13 +85,13 @@ impl Fault {
 
 /// Something to be done on behalf of a hook, once its run is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum RequestedEffect {
     /// What `POST …/messages` would do with this body.
     Send {
         /// The body, as the hook wrote it.
         body: Arc<str>,
         /// What it asks for.
-        draft: Drafted,
+        draft: DraftedRequest,
     },
     /// Change a thread.
     UpdateConversation {
@@ -117,7 +117,7 @@ pub struct HttpCall {
     pub answer: Result<u16, Arc<str>>,
 }
 
-impl Outcome {
+impl HookOutcome {
     /// Whether what the run wants done is to be done.
     #[must_use]
     pub const fn succeeded(&self) -> bool {
@@ -125,7 +125,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for HookOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded => f.write_str("succeeded"),

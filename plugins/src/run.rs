@@ -8,13 +8,13 @@ use kabar_core::domain::run::Usage;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::kabar::hooks::types::HookError;
-use crate::guest::{Guest, Stop};
-use crate::invocation::{Invocation, Limits};
-use crate::meter::{Meter, Metered};
-use crate::ports::{Drafts, Fetch};
-use crate::report::{Fault, Outcome, RunReport};
+use crate::guest::{GuestState, GuestStopReason};
+use crate::invocation::{Invocation, RunLimits};
+use crate::meter::{CpuMeter, MeteredRun};
+use crate::ports::{DraftReader, HttpFetcher};
+use crate::report::{HookFault, HookOutcome, RunReport};
 use crate::verdict;
-use crate::version::Version;
+use crate::version::LoadedVersion;
 use crate::wire;
 
 /// Beats of the epoch in a slice.
@@ -28,16 +28,16 @@ const REASON_BYTES_MAX: usize = 4096;
 
 /// Runs one event through a version.
 pub(crate) async fn execute(
-    version: &Version,
+    version: &LoadedVersion,
     invocation: Invocation,
-    fetch: Arc<dyn Fetch>,
-    drafts: Arc<dyn Drafts>,
-    meter: Arc<Meter>,
+    fetch: Arc<dyn HttpFetcher>,
+    drafts: Arc<dyn DraftReader>,
+    meter: Arc<CpuMeter>,
 ) -> RunReport {
     let started = Instant::now();
     let limits = invocation.limits;
     let event = wire::event(&invocation);
-    let guest = Guest::new(invocation, fetch, drafts, started);
+    let guest = GuestState::new(invocation, fetch, drafts, started);
     let mut store = Store::new(version.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(CALL_BYTES_MAX);
@@ -45,7 +45,7 @@ pub(crate) async fn execute(
     let pulse = meter.clone();
     store.epoch_deadline_callback(move |_store| {
         if pulse.used() >= limits.cpu {
-            return Err(Stop::Cpu.into());
+            return Err(GuestStopReason::Cpu.into());
         }
         pulse.rest();
         Ok(pulse
@@ -54,36 +54,37 @@ pub(crate) async fn execute(
     });
     let call = async {
         let hook =
-            version.pre().instantiate_async(&mut store).await.map_err(|error| (Stage::Start, error))?;
+            version.pre().instantiate_async(&mut store).await.map_err(|error| (RunStage::Start, error))?;
         let handler = hook.kabar_hooks_handler();
-        handler.call_handle(&mut store, &event).await.map_err(|error| (Stage::Call, error))
+        handler.call_handle(&mut store, &event).await.map_err(|error| (RunStage::Call, error))
     };
-    let ended = within(&limits, started, &meter, Metered::new(call, meter.clone())).await;
+    let ended = within(&limits, started, &meter, MeteredRun::new(call, meter.clone())).await;
     let outcome = match ended {
         None => verdict::too_long(&limits),
-        Some(Ok(Ok(()))) => Outcome::Succeeded,
-        Some(Ok(Err(HookError::Retry(reason)))) => Outcome::Retry(cut(&reason)),
-        Some(Ok(Err(HookError::Reject(reason)))) => Outcome::Rejected(cut(&reason)),
-        Some(Err((Stage::Call, error))) => verdict::of(&error, store.data()),
-        Some(Err((Stage::Start, error))) => not_started(verdict::of(&error, store.data())),
+        Some(Ok(Ok(()))) => HookOutcome::Succeeded,
+        Some(Ok(Err(HookError::Retry(reason)))) => HookOutcome::Retry(cut(&reason)),
+        Some(Ok(Err(HookError::Reject(reason)))) => HookOutcome::Rejected(cut(&reason)),
+        Some(Err((RunStage::Call, error))) => verdict::of(&error, store.data()),
+        Some(Err((RunStage::Start, error))) => not_started(verdict::of(&error, store.data())),
     };
     let wall = started.elapsed().saturating_sub(meter.waited());
     report(outcome, store, Usage { cpu_us: micros(meter.spent()), wall_us: micros(wall), ..Usage::default() })
 }
 
-enum Stage {
+enum RunStage {
     Start,
     Call,
 }
 
-fn not_started(outcome: Outcome) -> Outcome {
+fn not_started(outcome: HookOutcome) -> HookOutcome {
     match outcome {
-        Outcome::Trapped(Fault::Crash, text) => {
-            Outcome::Trapped(Fault::Start, format!("could not be started: {text}").into())
+        HookOutcome::Trapped(HookFault::Crash, text) => {
+            HookOutcome::Trapped(HookFault::Start, format!("could not be started: {text}").into())
         }
-        other @ (Outcome::Succeeded | Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Trapped(..)) => {
-            other
-        }
+        other @ (HookOutcome::Succeeded
+        | HookOutcome::Retry(_)
+        | HookOutcome::Rejected(_)
+        | HookOutcome::Trapped(..)) => other,
     }
 }
 
@@ -97,7 +98,12 @@ fn cut(reason: &str) -> Arc<str> {
 
 /// Waits for a run's end within its time, from which waits for turns are left out; `None` when it is
 /// over.
-async fn within<F: Future>(limits: &Limits, started: Instant, meter: &Meter, run: F) -> Option<F::Output> {
+async fn within<F: Future>(
+    limits: &RunLimits,
+    started: Instant,
+    meter: &CpuMeter,
+    run: F,
+) -> Option<F::Output> {
     let mut run = std::pin::pin!(run);
     loop {
         let end = started + limits.wall + meter.waited();
@@ -111,7 +117,7 @@ async fn within<F: Future>(limits: &Limits, started: Instant, meter: &Meter, run
     }
 }
 
-fn report(outcome: Outcome, mut store: Store<Guest>, usage: Usage) -> RunReport {
+fn report(outcome: HookOutcome, mut store: Store<GuestState>, usage: Usage) -> RunReport {
     let usage = Usage {
         memory_peak_bytes: u64::try_from(store.data().memory.bytes_peak).unwrap_or(u64::MAX),
         host_calls: store.data().host_calls.into(),

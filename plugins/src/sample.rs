@@ -18,12 +18,12 @@ use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, UserId};
 use serde_json::Value;
 
-use fields::Fields;
+use fields::SampleFields;
 pub use made::event;
 
 /// An event, and whose log it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub struct SampleEvent {
     /// With the id, the number and the sandbox flag that the sample names.
     pub account: Arc<Account>,
     /// What happened.
@@ -44,8 +44,8 @@ pub struct NotAnEvent {
 ///
 /// # Errors
 /// The first member that cannot be read.
-pub fn read(json: &Value) -> Result<Sample, NotAnEvent> {
-    let fields = Fields::root(json)?;
+pub fn read(json: &Value) -> Result<SampleEvent, NotAnEvent> {
+    let fields = SampleFields::root(json)?;
     let wanted = "one of the event types, e.g. message.status";
     let kind = fields.required("type", wanted, EventType::parse)?;
     let made = event(kind);
@@ -64,10 +64,10 @@ pub fn read(json: &Value) -> Result<Sample, NotAnEvent> {
         created_at: fields.instant("created_at")?.unwrap_or(made.event.created_at),
         kind: change(&fields.object("data")?, &made.event.kind)?,
     };
-    Ok(Sample { account: Arc::new(read_account), event: Arc::new(read_event) })
+    Ok(SampleEvent { account: Arc::new(read_account), event: Arc::new(read_event) })
 }
 
-fn change(data: &Fields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
+fn change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
     Ok(match made {
         EventKind::MessageReceived(base) => EventKind::MessageReceived(message(data, base)?),
         EventKind::MessageCreated(base) => EventKind::MessageCreated(message(data, base)?),
@@ -90,7 +90,7 @@ fn change(data: &Fields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> 
 const STATUS: &str = "received, pending, sent, delivered, read or failed";
 const PHONE: &str = "a number in E.164 form";
 
-fn message(data: &Fields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
+fn message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
     let own = data.object("message")?;
     let context = own.object("context")?;
     Ok(Message {
@@ -119,14 +119,14 @@ fn message(data: &Fields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
     })
 }
 
-fn failure(message: &Fields<'_>) -> Result<Option<MessageError>, NotAnEvent> {
+fn failure(message: &SampleFields<'_>) -> Result<Option<MessageError>, NotAnEvent> {
     let own = message.object("error")?;
     let Some(code) = own.text("code")? else { return Ok(None) };
     let text = own.text("message")?.unwrap_or_else(|| code.clone());
     Ok(Some(MessageError { code, message: text, provider_code: own.number("provider_code")? }))
 }
 
-fn conversation(data: &Fields<'_>, base: &Conversation) -> Result<Conversation, NotAnEvent> {
+fn conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Conversation, NotAnEvent> {
     let own = data.object("conversation")?;
     let with = own.object("contact")?;
     let contact = ContactRef {
@@ -161,7 +161,7 @@ fn conversation(data: &Fields<'_>, base: &Conversation) -> Result<Conversation, 
     })
 }
 
-fn contact(data: &Fields<'_>, base: &Contact) -> Result<Contact, NotAnEvent> {
+fn contact(data: &SampleFields<'_>, base: &Contact) -> Result<Contact, NotAnEvent> {
     let own = data.object("contact")?;
     Ok(Contact {
         id: own.given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.id),
@@ -198,7 +198,7 @@ mod tests {
                 "error": {"code": "outside_24h_window", "message": "too late", "provider_code": 131_047},
             }},
         }));
-        let Sample { account, event } = sample.unwrap();
+        let SampleEvent { account, event } = sample.unwrap();
         assert_eq!((event.sequence, account.sandbox, account.phone_number_id.as_str()), (9, true, "123456"));
         let EventKind::MessageStatus { message, previous, .. } = &event.kind else { panic!() };
         assert_eq!((*previous, message.status), (MessageStatus::Sent, MessageStatus::Failed));

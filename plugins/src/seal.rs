@@ -35,13 +35,13 @@ pub(crate) fn seal(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> Bytes {
 }
 
 /// What was sealed. [`open`] alone makes one.
-pub(crate) struct Opened<'a> {
+pub(crate) struct VerifiedArtifact<'a> {
     sha256: [u8; 32],
     tag: [u8; 32],
     code: &'a [u8],
 }
 
-impl<'a> Opened<'a> {
+impl<'a> VerifiedArtifact<'a> {
     /// Of the component.
     pub(crate) const fn sha256(&self) -> [u8; 32] {
         self.sha256
@@ -62,12 +62,12 @@ impl<'a> Opened<'a> {
 ///
 /// # Errors
 /// When it was not sealed under this key, or was changed.
-pub(crate) fn open<'a>(key: &[u8; 32], artefact: &'a [u8]) -> Result<Opened<'a>, NotTrusted> {
+pub(crate) fn open<'a>(key: &[u8; 32], artefact: &'a [u8]) -> Result<VerifiedArtifact<'a>, NotTrusted> {
     let sealed = artefact.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<SEAL_BYTES>());
     let (tag, rest) = sealed.ok_or(NotTrusted::Seal)?;
     let (sha256, code) = rest.split_first_chunk::<SHA_BYTES>().ok_or(NotTrusted::Seal)?;
     let genuine = mac(key, rest).is_some_and(|mac| mac.verify_slice(tag).is_ok());
-    if genuine { Ok(Opened { sha256: *sha256, tag: *tag, code }) } else { Err(NotTrusted::Seal) }
+    if genuine { Ok(VerifiedArtifact { sha256: *sha256, tag: *tag, code }) } else { Err(NotTrusted::Seal) }
 }
 
 #[cfg(test)]

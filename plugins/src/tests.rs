@@ -22,8 +22,9 @@ use kabar_core::ids::OrganisationId;
 
 use crate::wrap::wrap;
 use crate::{
-    DraftRefused, Drafted, Drafts, Fetch, FetchAnswer, FetchError, FetchRequest, Host, HostOptions,
-    Invocation, Limits, NoNetwork, Outbound, RunReport, Upload, Version, sample,
+    ComponentUpload, DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest,
+    HostOptions, HttpFetcher, Invocation, LoadedVersion, NoNetwork, OutboundMode, PluginHost, RunLimits,
+    RunReport, sample,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_866_800_000);
@@ -31,8 +32,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_781_866_800_000);
 /// Takes every body for a text to one number, but for `bad`.
 struct AnyDraft;
 
-impl Drafts for AnyDraft {
-    fn read(&self, body: &str) -> Result<Drafted, DraftRefused> {
+impl DraftReader for AnyDraft {
+    fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused> {
         if body == "bad" {
             return Err(DraftRefused {
                 code: "missing_required_field".into(),
@@ -40,7 +41,7 @@ impl Drafts for AnyDraft {
                 param: Some("to".into()),
             });
         }
-        Ok(Drafted::Send(Outgoing {
+        Ok(DraftedRequest::Send(Outgoing {
             to: Phone::parse("+6281234567890").unwrap(),
             kind: MessageKind::Text,
             content: body.into(),
@@ -54,16 +55,16 @@ fn options() -> HostOptions {
     HostOptions { runs_max: 4, ..HostOptions::new([1; 32]) }
 }
 
-fn host() -> Host {
-    Host::new(options(), Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
+fn host() -> PluginHost {
+    PluginHost::new(options(), Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
 }
 
 fn tenant(n: u128) -> OrganisationId {
     OrganisationId::from_bits(n)
 }
 
-fn upload(wasm: impl Into<Bytes>) -> Upload {
-    Upload {
+fn upload(wasm: impl Into<Bytes>) -> ComponentUpload {
+    ComponentUpload {
         organisation_id: tenant(1),
         wasm: wasm.into(),
         granted: Capabilities::all(),
@@ -87,10 +88,10 @@ fn invocation() -> Invocation {
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::parse(["chat.example"]).unwrap(),
         kv: Kv::default(),
-        limits: Limits::default(),
+        limits: RunLimits::default(),
         now: NOW,
         seed: [7; 32],
-        outbound: Outbound::Performed,
+        outbound: OutboundMode::Performed,
     }
 }
 
@@ -108,12 +109,12 @@ fn component(parts: &str, body: &str) -> Bytes {
 }
 
 /// Builds and loads a guest without trying it out.
-async fn version(host: &Host, wasm: Bytes) -> Arc<Version> {
+async fn version(host: &PluginHost, wasm: Bytes) -> Arc<LoadedVersion> {
     let compiled = host.build(&upload(wasm)).await.unwrap();
     host.load(&compiled.artefact).unwrap()
 }
 
-async fn run(host: &Host, parts: &str, body: &str) -> RunReport {
+async fn run(host: &PluginHost, parts: &str, body: &str) -> RunReport {
     let version = version(host, component(parts, body)).await;
     host.run(&version, invocation()).await
 }
@@ -121,7 +122,7 @@ async fn run(host: &Host, parts: &str, body: &str) -> RunReport {
 /// Answers every call in the same way, or never.
 struct Answering(Option<Result<FetchAnswer, FetchError>>);
 
-impl Fetch for Answering {
+impl HttpFetcher for Answering {
     fn fetch(&self, _request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         match self.0.clone() {
             Some(answer) => Box::pin(std::future::ready(answer)),

@@ -19,21 +19,21 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::compile::NICENESS;
-use crate::meter::{Meter, Place};
+use crate::meter::{CpuMeter, RunPool};
 
 /// See the module.
-pub(crate) struct Threads {
+pub(crate) struct ThreadPools {
     front: Option<Runtime>,
     bench: Option<Runtime>,
 }
 
 /// How far a run came in one place.
-enum Leg<F: Future> {
+enum PoolStep<F: Future> {
     Ended(F::Output),
     Moves(Pin<Box<F>>),
 }
 
-impl Threads {
+impl ThreadPools {
     /// Starts so many at the front, and one fewer on the bench.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let runtime = |threads: usize, name: &str| {
@@ -51,7 +51,7 @@ impl Threads {
     }
 
     /// Runs to the end, each part where it belongs. Dropping the future stops the run.
-    pub(crate) async fn run<F>(&self, run: F, meter: &Arc<Meter>) -> Result<F::Output, JoinError>
+    pub(crate) async fn run<F>(&self, run: F, meter: &Arc<CpuMeter>) -> Result<F::Output, JoinError>
     where
         F: Future + Send + 'static,
         F::Output: Send,
@@ -62,26 +62,26 @@ impl Threads {
             meter.settle(place);
             let leg = leg(run, meter.clone(), place);
             let runtime = match place {
-                Place::Front => &self.front,
-                Place::Bench => &self.bench,
+                RunPool::Front => &self.front,
+                RunPool::Bench => &self.bench,
             };
             let Some(runtime) = runtime else { return std::future::pending().await };
             match AbortOnDropHandle::new(runtime.spawn(leg)).await? {
-                Leg::Ended(output) => return Ok(output),
-                Leg::Moves(rest) => run = rest,
+                PoolStep::Ended(output) => return Ok(output),
+                PoolStep::Moves(rest) => run = rest,
             }
         }
     }
 }
 
 /// Polls a run until it ends or belongs elsewhere.
-async fn leg<F: Future>(run: Pin<Box<F>>, meter: Arc<Meter>, place: Place) -> Leg<F> {
+async fn leg<F: Future>(run: Pin<Box<F>>, meter: Arc<CpuMeter>, place: RunPool) -> PoolStep<F> {
     let mut run = Some(run);
     poll_fn(|context| match run.as_mut().map(|run| run.as_mut().poll(context)) {
-        Some(Poll::Ready(output)) => Poll::Ready(Leg::Ended(output)),
+        Some(Poll::Ready(output)) => Poll::Ready(PoolStep::Ended(output)),
         Some(Poll::Pending) if meter.place() != place => run.take().map_or(Poll::Pending, |run| {
             // The next leg polls it at once, so that no call to wake it is lost.
-            Poll::Ready(Leg::Moves(run))
+            Poll::Ready(PoolStep::Moves(run))
         }),
         Some(Poll::Pending) | None => Poll::Pending,
     })
@@ -100,7 +100,7 @@ fn give_way_to_all() {
     }
 }
 
-impl Drop for Threads {
+impl Drop for ThreadPools {
     fn drop(&mut self) {
         // Dropped within a runtime, they must not be waited for.
         for runtime in [self.front.take(), self.bench.take()].into_iter().flatten() {
@@ -114,14 +114,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::meter::Metered;
+    use crate::meter::MeteredRun;
 
     #[tokio::test]
     async fn a_run_that_computes_for_long_goes_on_on_the_bench() {
-        let threads = Threads::start(2).unwrap();
-        let meter = Meter::alone();
+        let threads = ThreadPools::start(2).unwrap();
+        let meter = CpuMeter::alone();
         let (own, name) = (meter.clone(), || std::thread::current().name().unwrap_or_default().to_owned());
-        let run = Metered::new(
+        let run = MeteredRun::new(
             async move {
                 let first = name();
                 while own.used() < Duration::from_millis(3) {

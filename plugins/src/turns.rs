@@ -12,51 +12,59 @@ use kabar_core::ids::OrganisationId;
 use tokio::sync::oneshot;
 
 /// The seats, and who waits for one.
-pub(crate) struct Turns {
-    line: Mutex<Line>,
+pub(crate) struct FairQueue {
+    line: Mutex<WaitingQueue>,
     per_plugin_max: usize,
 }
 
-struct Line {
+struct WaitingQueue {
     free: usize,
     /// Tenants with waiters, longest unserved first.
     rotation: VecDeque<OrganisationId>,
-    waiting: HashMap<OrganisationId, VecDeque<Waiter>>,
+    waiting: HashMap<OrganisationId, VecDeque<QueueWaiter>>,
     seated: HashMap<Arc<str>, usize>,
 }
 
-struct Waiter {
+struct QueueWaiter {
     plugin: Arc<str>,
-    called: oneshot::Sender<Seat>,
+    called: oneshot::Sender<QueuePermit>,
 }
 
 /// A turn. Dropping it lets the next one in.
-pub(crate) struct Seat {
-    turns: Arc<Turns>,
+pub(crate) struct QueuePermit {
+    turns: Arc<FairQueue>,
     plugin: Option<Arc<str>>,
 }
 
-impl Turns {
+impl FairQueue {
     pub(crate) fn new(seats: usize, per_plugin_max: usize) -> Arc<Self> {
-        let line =
-            Line { free: seats, rotation: VecDeque::new(), waiting: HashMap::new(), seated: HashMap::new() };
+        let line = WaitingQueue {
+            free: seats,
+            rotation: VecDeque::new(),
+            waiting: HashMap::new(),
+            seated: HashMap::new(),
+        };
         Arc::new(Self { line: Mutex::new(line), per_plugin_max })
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, WaitingQueue> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a seat.
-    pub(crate) async fn seat(self: &Arc<Self>, organisation: OrganisationId, plugin: &Arc<str>) -> Seat {
+    pub(crate) async fn seat(
+        self: &Arc<Self>,
+        organisation: OrganisationId,
+        plugin: &Arc<str>,
+    ) -> QueuePermit {
         let called = {
             let mut line = self.line();
             if line.free > 0 && !line.is_full(plugin, self.per_plugin_max) {
                 line.sit(plugin);
-                return Seat { turns: self.clone(), plugin: Some(plugin.clone()) };
+                return QueuePermit { turns: self.clone(), plugin: Some(plugin.clone()) };
             }
             let (call, called) = oneshot::channel();
-            line.wait(organisation, Waiter { plugin: plugin.clone(), called: call });
+            line.wait(organisation, QueueWaiter { plugin: plugin.clone(), called: call });
             called
         };
         match called.await {
@@ -77,7 +85,7 @@ impl Turns {
         while line.free > 0 {
             let Some(next) = line.next(self.per_plugin_max) else { break };
             line.sit(&next.plugin);
-            let seat = Seat { turns: self.clone(), plugin: Some(next.plugin) };
+            let seat = QueuePermit { turns: self.clone(), plugin: Some(next.plugin) };
             // Who gave up waiting gets none; the seat must not come back through this lock.
             if let Err(mut unwanted) = next.called.send(seat)
                 && let Some(plugin) = unwanted.plugin.take()
@@ -88,7 +96,7 @@ impl Turns {
     }
 }
 
-impl Line {
+impl WaitingQueue {
     fn is_full(&self, plugin: &Arc<str>, max: usize) -> bool {
         self.seated.get(plugin).is_some_and(|seated| *seated >= max)
     }
@@ -108,7 +116,7 @@ impl Line {
         }
     }
 
-    fn wait(&mut self, organisation: OrganisationId, waiter: Waiter) {
+    fn wait(&mut self, organisation: OrganisationId, waiter: QueueWaiter) {
         let own = self.waiting.entry(organisation).or_default();
         if own.is_empty() {
             self.rotation.push_back(organisation);
@@ -117,12 +125,13 @@ impl Line {
     }
 
     /// Takes the next waiter out of the line.
-    fn next(&mut self, per_plugin_max: usize) -> Option<Waiter> {
+    fn next(&mut self, per_plugin_max: usize) -> Option<QueueWaiter> {
         for place in 0..self.rotation.len() {
             let organisation = *self.rotation.get(place)?;
             let seated = &self.seated;
-            let may =
-                |waiter: &Waiter| seated.get(&waiter.plugin).is_none_or(|seated| *seated < per_plugin_max);
+            let may = |waiter: &QueueWaiter| {
+                seated.get(&waiter.plugin).is_none_or(|seated| *seated < per_plugin_max)
+            };
             let own = self.waiting.get_mut(&organisation)?;
             let Some(first) = own.iter().position(may) else { continue };
             let waiter = own.remove(first)?;
@@ -138,7 +147,7 @@ impl Line {
     }
 }
 
-impl Drop for Seat {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         if let Some(plugin) = self.plugin.take() {
             self.turns.leave(&plugin);

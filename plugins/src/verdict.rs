@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use wasmtime::Trap;
 
-use crate::guest::{Guest, Stop};
-use crate::invocation::Limits;
-use crate::report::{Fault, Outcome};
+use crate::guest::{GuestState, GuestStopReason};
+use crate::invocation::RunLimits;
+use crate::report::{HookFault, HookOutcome};
 
 /// Bytes of a wasmtime error that are told.
 const ERROR_BYTES_MAX: usize = 1000;
 
-fn trapped(fault: Fault, text: impl Into<Arc<str>>) -> Outcome {
-    Outcome::Trapped(fault, text.into())
+fn trapped(fault: HookFault, text: impl Into<Arc<str>>) -> HookOutcome {
+    HookOutcome::Trapped(fault, text.into())
 }
 
 /// It took too long.
-pub(crate) fn too_long(limits: &Limits) -> Outcome {
+pub(crate) fn too_long(limits: &RunLimits) -> HookOutcome {
     let ms = limits.wall.as_millis();
-    trapped(Fault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
+    trapped(HookFault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
 }
 
-fn too_much_computing(limits: &Limits) -> Outcome {
+fn too_much_computing(limits: &RunLimits) -> HookOutcome {
     let ms = limits.cpu.as_millis();
-    trapped(Fault::Cpu, format!("the hook used more than {ms} ms of computing time"))
+    trapped(HookFault::Cpu, format!("the hook used more than {ms} ms of computing time"))
 }
 
 /// wasmtime's own words, cut to a bearable length.
@@ -34,19 +34,19 @@ pub(crate) fn words(error: &wasmtime::Error) -> Arc<str> {
 }
 
 /// It was stopped, or broke.
-pub(crate) fn of(error: &wasmtime::Error, guest: &Guest) -> Outcome {
+pub(crate) fn of(error: &wasmtime::Error, guest: &GuestState) -> HookOutcome {
     let limits = &guest.invocation.limits;
-    match error.downcast_ref::<Stop>() {
-        Some(Stop::Cpu) => return too_much_computing(limits),
-        Some(Stop::HostCalls) => {
+    match error.downcast_ref::<GuestStopReason>() {
+        Some(GuestStopReason::Cpu) => return too_much_computing(limits),
+        Some(GuestStopReason::HostCalls) => {
             let calls = limits.host_calls;
-            return trapped(Fault::Excess, format!("the hook called the host more than {calls} times"));
+            return trapped(HookFault::Excess, format!("the hook called the host more than {calls} times"));
         }
         None => {}
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
-        return trapped(Fault::Stack, "the hook called itself too deeply: its stack is full");
+        return trapped(HookFault::Stack, "the hook called itself too deeply: its stack is full");
     }
     if trap == Some(&Trap::Interrupt) {
         return too_much_computing(limits);
@@ -54,22 +54,22 @@ pub(crate) fn of(error: &wasmtime::Error, guest: &Guest) -> Outcome {
     // Most languages abort when they get no memory, which looks like any other crash.
     if guest.memory.refused {
         let mib = limits.memory_bytes >> 20;
-        return trapped(Fault::Memory, format!("the hook ran out of memory: it may use {mib} MiB"));
+        return trapped(HookFault::Memory, format!("the hook ran out of memory: it may use {mib} MiB"));
     }
     match trap {
         Some(Trap::UnreachableCodeReached) => {
-            trapped(Fault::Crash, "the hook crashed: it panicked, aborted or reached unreachable code")
+            trapped(HookFault::Crash, "the hook crashed: it panicked, aborted or reached unreachable code")
         }
-        Some(trap) => trapped(Fault::Crash, format!("the hook crashed: {trap}")),
+        Some(trap) => trapped(HookFault::Crash, format!("the hook crashed: {trap}")),
         None if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
-            trapped(Fault::Crash, "the hook ended its own process instead of answering")
+            trapped(HookFault::Crash, "the hook ended its own process instead of answering")
         }
         None => {
             let words = words(error);
             if words.contains("fuel allocated for hostcalls") {
-                trapped(Fault::Excess, "the hook handed the host more data at once than it may")
+                trapped(HookFault::Excess, "the hook handed the host more data at once than it may")
             } else {
-                trapped(Fault::Crash, format!("the hook failed: {words}"))
+                trapped(HookFault::Crash, format!("the hook failed: {words}"))
             }
         }
     }

@@ -7,15 +7,15 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::StatusHookPre;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 use crate::invalid::{InvalidPlugin, NotTrusted};
-use crate::seal::Opened;
+use crate::seal::VerifiedArtifact;
 use crate::verdict::words;
 
 /// A component that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compiled {
-    /// What [`crate::Host::load`] takes: machine code, sealed by this server. Good for this build of
+pub struct CompiledComponent {
+    /// What [`crate::PluginHost::load`] takes: machine code, sealed by this server. Good for this build of
     /// kabar on this kind of machine; keep the component to compile it anew.
     pub artefact: Bytes,
     /// Of the component as it was uploaded.
@@ -31,21 +31,21 @@ pub struct Compiled {
 }
 
 /// A component that is ready to run. Holding one keeps its code in memory, and nothing else.
-pub struct Version {
+pub struct LoadedVersion {
     sha256: [u8; 32],
     engine: Engine,
-    pre: StatusHookPre<Guest>,
+    pre: StatusHookPre<GuestState>,
 }
 
 /// Why code that was compiled is no version.
-pub(crate) enum NotLoaded {
+pub(crate) enum ComponentLoadError {
     /// It is not to be trusted.
     NotTrusted(NotTrusted),
     /// Its imports or exports have other types than the world's.
     Misfit(InvalidPlugin),
 }
 
-impl Version {
+impl LoadedVersion {
     /// Of the component that it was compiled from.
     #[must_use]
     pub const fn sha256(&self) -> &[u8; 32] {
@@ -56,23 +56,28 @@ impl Version {
         &self.engine
     }
 
-    pub(crate) const fn pre(&self) -> &StatusHookPre<Guest> {
+    pub(crate) const fn pre(&self) -> &StatusHookPre<GuestState> {
         &self.pre
     }
 
     /// Makes code that was sealed ready to run.
-    pub(crate) fn of(opened: &Opened<'_>, linker: &Linker<Guest>) -> Result<Self, NotLoaded> {
+    pub(crate) fn of(
+        opened: &VerifiedArtifact<'_>,
+        linker: &Linker<GuestState>,
+    ) -> Result<Self, ComponentLoadError> {
         let engine = linker.engine();
-        let foreign = |error: wasmtime::Error| NotLoaded::NotTrusted(NotTrusted::Foreign(words(&error)));
+        let foreign =
+            |error: wasmtime::Error| ComponentLoadError::NotTrusted(NotTrusted::Foreign(words(&error)));
         let component = trusted(engine, opened).map_err(foreign)?;
-        let misfit = |error: wasmtime::Error| NotLoaded::Misfit(InvalidPlugin::WrongWorld(words(&error)));
+        let misfit =
+            |error: wasmtime::Error| ComponentLoadError::Misfit(InvalidPlugin::WrongWorld(words(&error)));
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
         let pre = StatusHookPre::new(pre).map_err(misfit)?;
         Ok(Self { sha256: opened.sha256(), engine: engine.clone(), pre })
     }
 }
 
-impl std::fmt::Debug for Version {
+impl std::fmt::Debug for LoadedVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Version").finish_non_exhaustive()
     }
@@ -83,18 +88,18 @@ impl std::fmt::Debug for Version {
     reason = "loading machine code trusts it; `Opened` exists only of what this server compiled and sealed, \
               and wasmtime itself compares version, target and settings"
 )]
-fn trusted(engine: &Engine, opened: &Opened<'_>) -> wasmtime::Result<Component> {
+fn trusted(engine: &Engine, opened: &VerifiedArtifact<'_>) -> wasmtime::Result<Component> {
     // SAFETY: the bytes are what `Engine::precompile_component` answered on a server with this key:
-    // `seal::open` is the only maker of an `Opened`, and checks the MAC over all of them.
+    // `seal::open` is the only maker of an `VerifiedArtifact`, and checks the MAC over all of them.
     unsafe { Component::deserialize(engine, opened.code()) }
 }
 
-impl From<NotLoaded> for NotTrusted {
+impl From<ComponentLoadError> for NotTrusted {
     /// A misfit passed once: another build of kabar linked it.
-    fn from(not_loaded: NotLoaded) -> Self {
+    fn from(not_loaded: ComponentLoadError) -> Self {
         match not_loaded {
-            NotLoaded::NotTrusted(error) => error,
-            NotLoaded::Misfit(error) => Self::Foreign(error.to_string().into()),
+            ComponentLoadError::NotTrusted(error) => error,
+            ComponentLoadError::Misfit(error) => Self::Foreign(error.to_string().into()),
         }
     }
 }

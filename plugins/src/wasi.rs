@@ -18,8 +18,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::guest::Guest;
-use crate::logbook::Logbook;
+use crate::guest::GuestState;
+use crate::logbook::LogBuffer;
 
 /// Bytes of an unfinished line that are kept.
 const LINE_BYTES_MAX: usize = 4096;
@@ -28,16 +28,16 @@ const LINE_BYTES_MAX: usize = 4096;
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// WASI for one run.
-pub(crate) fn context(guest: &mut Guest) -> WasiCtx {
-    let clock = Clock { now: guest.invocation.now, started: guest.started };
+pub(crate) fn context(guest: &mut GuestState) -> WasiCtx {
+    let clock = GuestClock { now: guest.invocation.now, started: guest.started };
     let mut builder = WasiCtxBuilder::new();
     for (key, value) in guest.invocation.config.iter() {
         builder.env(key, value);
     }
     builder
         .arg("hook")
-        .stdout(Lines { log: guest.log.clone(), level: LogLevel::Info, open: Vec::new() })
-        .stderr(Lines { log: guest.log.clone(), level: LogLevel::Error, open: Vec::new() })
+        .stdout(LogLineWriter { log: guest.log.clone(), level: LogLevel::Info, open: Vec::new() })
+        .stderr(LogLineWriter { log: guest.log.clone(), level: LogLevel::Error, open: Vec::new() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -52,12 +52,12 @@ pub(crate) fn context(guest: &mut Guest) -> WasiCtx {
 
 /// The run's clock, which begins at the invocation's now.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+struct GuestClock {
     now: Timestamp,
     started: Instant,
 }
 
-impl HostWallClock for Clock {
+impl HostWallClock for GuestClock {
     fn resolution(&self) -> Duration {
         Duration::from_millis(1)
     }
@@ -68,7 +68,7 @@ impl HostWallClock for Clock {
     }
 }
 
-impl HostMonotonicClock for Clock {
+impl HostMonotonicClock for GuestClock {
     fn resolution(&self) -> u64 {
         1
     }
@@ -79,13 +79,13 @@ impl HostMonotonicClock for Clock {
 }
 
 /// Cuts what is written into lines of the log.
-struct Lines {
-    log: Logbook,
+struct LogLineWriter {
+    log: LogBuffer,
     level: LogLevel,
     open: Vec<u8>,
 }
 
-impl Lines {
+impl LogLineWriter {
     fn take_in(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' || self.open.len() >= LINE_BYTES_MAX {
@@ -107,7 +107,7 @@ impl Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for LogLineWriter {
     fn drop(&mut self) {
         if !self.open.is_empty() {
             self.close();
@@ -115,13 +115,13 @@ impl Drop for Lines {
     }
 }
 
-impl IsTerminal for Lines {
+impl IsTerminal for LogLineWriter {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Lines {
+impl StdoutStream for LogLineWriter {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.another())
     }
@@ -131,7 +131,7 @@ impl StdoutStream for Lines {
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for LogLineWriter {
     fn poll_write(
         mut self: Pin<&mut Self>,
         _context: &mut Context<'_>,
@@ -151,11 +151,11 @@ impl AsyncWrite for Lines {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Lines {
+impl Pollable for LogLineWriter {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Lines {
+impl OutputStream for LogLineWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.take_in(&bytes);
         Ok(())

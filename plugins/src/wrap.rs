@@ -18,10 +18,10 @@ pub const WIT: [(&str, &str); 3] = [
 /// Why a module is no component's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this module cannot be made a component of the world kabar:hooks/status-hook: {0}")]
-pub struct NotWrapped(Arc<str>);
+pub struct WrapError(Arc<str>);
 
-fn not_wrapped(error: impl std::fmt::Display) -> NotWrapped {
-    NotWrapped(format!("{error:#}").into())
+fn not_wrapped(error: impl std::fmt::Display) -> WrapError {
+    WrapError(format!("{error:#}").into())
 }
 
 /// The section in which bindings say what a module was built for; there may be text behind it.
@@ -35,7 +35,7 @@ fn says_what_for(module: &[u8]) -> bool {
 ///
 /// # Errors
 /// When it is no WebAssembly, or does not export what a hook does, in wit-component's words.
-pub fn wrap(wasm: &[u8]) -> Result<Vec<u8>, NotWrapped> {
+pub fn wrap(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
     if wasmparser::Parser::is_component(wasm) {
         return Ok(wasm.to_vec());
     }

@@ -14,7 +14,10 @@ use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use kabar_openapi::send::MessageDrafts;
-use kabar_plugins::{Host, HostOptions, Invocation, Limits, NoNetwork, Outbound, Upload, Version, sample};
+use kabar_plugins::{
+    ComponentUpload, HostOptions, Invocation, LoadedVersion, NoNetwork, OutboundMode, PluginHost, RunLimits,
+    sample,
+};
 use tokio::task::JoinSet;
 
 use super::Bench;
@@ -39,7 +42,8 @@ const PACE: Duration = Duration::from_millis(2);
 
 /// Plays the scene.
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
-    let host = Arc::new(Host::new(HostOptions::new([7; 32]), Arc::new(NoNetwork), Arc::new(MessageDrafts))?);
+    let host =
+        Arc::new(PluginHost::new(HostOptions::new([7; 32]), Arc::new(NoNetwork), Arc::new(MessageDrafts))?);
     let version = version(&host, GUEST, 0).await?;
     alone(bench, &host, &version).await?;
     together(bench, &host, &version).await?;
@@ -48,12 +52,12 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// A guest that differs from the others in a custom section: another component, with code of its own.
-async fn version(host: &Host, guest: &[u8], tenant: u32) -> anyhow::Result<Arc<Version>> {
+async fn version(host: &PluginHost, guest: &[u8], tenant: u32) -> anyhow::Result<Arc<LoadedVersion>> {
     let mut wasm = guest.to_vec();
     // Section 0 of 6 bytes: a name of one byte, and the tenant.
     wasm.extend([0, 6, 1, b't']);
     wasm.extend(tenant.to_le_bytes());
-    let upload = Upload {
+    let upload = ComponentUpload {
         organisation_id: OrganisationId::from_bits(tenant.into()),
         wasm: wasm.into(),
         granted: Capabilities::all(),
@@ -78,15 +82,19 @@ fn invocation(tenant: u32) -> Invocation {
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::default(),
         kv: Kv::default(),
-        limits: Limits::default(),
+        limits: RunLimits::default(),
         now: Timestamp::EPOCH,
         seed: [1; 32],
-        outbound: Outbound::Captured,
+        outbound: OutboundMode::Captured,
     }
 }
 
 /// One run, and how long the guest took from the making of its store to its answer.
-async fn once(host: &Host, version: &Arc<Version>, invocation: Invocation) -> anyhow::Result<Duration> {
+async fn once(
+    host: &PluginHost,
+    version: &Arc<LoadedVersion>,
+    invocation: Invocation,
+) -> anyhow::Result<Duration> {
     let report = host.run(version, invocation).await;
     if !report.outcome.succeeded() || report.effects.len() != 1 {
         bail!("the hook did not send its template: {}", report.outcome);
@@ -94,7 +102,7 @@ async fn once(host: &Host, version: &Arc<Version>, invocation: Invocation) -> an
     Ok(Duration::from_micros(report.usage.wall_us))
 }
 
-async fn alone(bench: &mut Bench, host: &Host, version: &Arc<Version>) -> anyhow::Result<()> {
+async fn alone(bench: &mut Bench, host: &PluginHost, version: &Arc<LoadedVersion>) -> anyhow::Result<()> {
     let mut inside = Histogram::new();
     for n in 0..ALONE + 1000 {
         let took = once(host, version, invocation(1)).await?;
@@ -109,7 +117,11 @@ async fn alone(bench: &mut Bench, host: &Host, version: &Arc<Version>) -> anyhow
     Ok(())
 }
 
-async fn together(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -> anyhow::Result<()> {
+async fn together(
+    bench: &mut Bench,
+    host: &Arc<PluginHost>,
+    version: &Arc<LoadedVersion>,
+) -> anyhow::Result<()> {
     let name = "runs of a small Rust hook, no commit";
     writeln!(std::io::stderr(), "measuring: {name}")?;
     let (began, cpu) = (Instant::now(), own_cpu()?);
@@ -152,7 +164,11 @@ async fn together(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -
 }
 
 /// One tenant's hook, as its caller sees it, alone and then beside another tenant that burns all it gets.
-async fn beside(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -> anyhow::Result<()> {
+async fn beside(
+    bench: &mut Bench,
+    host: &Arc<PluginHost>,
+    version: &Arc<LoadedVersion>,
+) -> anyhow::Result<()> {
     let quiet = paced(bench, "a small Rust hook, 500 a second", host, version).await?;
     let burner = self::version(host, BURNER, 0).await?;
     let mut burning = JoinSet::new();
@@ -177,8 +193,8 @@ async fn beside(bench: &mut Bench, host: &Arc<Host>, version: &Arc<Version>) -> 
 async fn paced(
     bench: &mut Bench,
     name: &str,
-    host: &Host,
-    version: &Arc<Version>,
+    host: &PluginHost,
+    version: &Arc<LoadedVersion>,
 ) -> anyhow::Result<Duration> {
     writeln!(std::io::stderr(), "measuring: {name}")?;
     let mut latencies = Histogram::new();
@@ -204,7 +220,7 @@ async fn paced(
 }
 
 /// A plugin each, no two of the same code, all loaded and run once.
-async fn crowd(bench: &mut Bench, host: &Host) -> anyhow::Result<()> {
+async fn crowd(bench: &mut Bench, host: &PluginHost) -> anyhow::Result<()> {
     writeln!(std::io::stderr(), "compiling {TENANTS} hooks")?;
     let mut held = Vec::new();
     for tenant in 1..=TENANTS {

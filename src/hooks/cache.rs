@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use kabar_core::config::Settings;
 use kabar_core::ids::PluginVersionId;
-use kabar_plugins::Version;
+use kabar_plugins::LoadedVersion;
 use tokio::sync::OnceCell;
 
 /// Versions that stay ready; the one that was not used for longest goes first.
 const READY_MAX: usize = 2000;
 
-type Cell = Arc<OnceCell<Arc<Version>>>;
+type Cell = Arc<OnceCell<Arc<LoadedVersion>>>;
 
 #[derive(Default)]
 struct Ready {
@@ -60,8 +60,8 @@ impl Cache {
     pub(super) async fn loaded(
         &self,
         id: PluginVersionId,
-        load: impl Future<Output = Result<Arc<Version>, Arc<str>>>,
-    ) -> Result<Arc<Version>, Arc<str>> {
+        load: impl Future<Output = Result<Arc<LoadedVersion>, Arc<str>>>,
+    ) -> Result<Arc<LoadedVersion>, Arc<str>> {
         self.cell(id).get_or_try_init(|| load).await.cloned()
     }
 

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use kabar_core::outbound::{OutboundClient, OutboundError, OutboundRequest};
-use kabar_plugins::{Fetch, FetchAnswer, FetchError, FetchRequest};
+use kabar_plugins::{FetchAnswer, FetchError, FetchRequest, HttpFetcher};
 
 /// See the module.
 pub(crate) struct Guarded(pub(crate) OutboundClient);
@@ -35,7 +35,7 @@ fn outbound(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundR
     })
 }
 
-impl Fetch for Guarded {
+impl HttpFetcher for Guarded {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         Box::pin(async move {
             let answer = self.0.send(outbound(&self.0, &request)?).await.map_err(|error| match error {

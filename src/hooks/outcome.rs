@@ -8,7 +8,7 @@ use kabar_core::domain::kv::Kv;
 use kabar_core::domain::run::{HookCall, HookReport};
 use kabar_core::ids::PluginVersionId;
 use kabar_core::ports::Receipt;
-use kabar_plugins::{Drafted, RunReport};
+use kabar_plugins::{DraftedRequest, RunReport};
 
 /// A run that did not begin; it is tried again.
 pub(super) fn not_started(why: &str) -> Receipt {
@@ -22,7 +22,7 @@ pub(super) fn not_started(why: &str) -> Receipt {
 
 /// A run that has ended.
 pub(super) fn receipt(version_id: PluginVersionId, seen: Kv, report: RunReport) -> Receipt {
-    use kabar_plugins::Outcome::{Rejected, Retry, Succeeded, Trapped};
+    use kabar_plugins::HookOutcome::{Rejected, Retry, Succeeded, Trapped};
     let retry = Outcome::Retry { after: None };
     let (outcome, error, broke) = match report.outcome {
         Succeeded => (Outcome::Delivered, None, false),
@@ -55,11 +55,15 @@ fn short(text: Arc<str>) -> Arc<str> {
     }
 }
 
-fn effect(effect: kabar_plugins::Effect) -> Effect {
+fn effect(effect: kabar_plugins::RequestedEffect) -> Effect {
     match effect {
-        kabar_plugins::Effect::Send { draft: Drafted::Send(outgoing), .. } => Effect::Send(outgoing),
-        kabar_plugins::Effect::Send { draft: Drafted::MarkRead { wamid }, .. } => Effect::MarkRead { wamid },
-        kabar_plugins::Effect::UpdateConversation { conversation_id, status, assigned_to } => {
+        kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::Send(outgoing), .. } => {
+            Effect::Send(outgoing)
+        }
+        kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::MarkRead { wamid }, .. } => {
+            Effect::MarkRead { wamid }
+        }
+        kabar_plugins::RequestedEffect::UpdateConversation { conversation_id, status, assigned_to } => {
             Effect::UpdateConversation { id: conversation_id, status, assigned_to }
         }
     }

@@ -11,7 +11,9 @@ use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use kabar_openapi::send::MessageDrafts;
-use kabar_plugins::{CompileError, Compiler, Host, HostOptions, InvalidPlugin, NoNetwork, Upload};
+use kabar_plugins::{
+    CompileError, CompilerMode, ComponentUpload, HostOptions, InvalidPlugin, NoNetwork, PluginHost,
+};
 use tokio::process::Command;
 
 use crate::harness::patiently;
@@ -82,10 +84,10 @@ async fn what_cannot_be_tried_is_told_why() {
 #[tokio::test]
 async fn another_process_compiles_uploads() {
     let arguments = kabar::cli::COMPILER_ARGUMENTS.map(str::to_owned).to_vec();
-    let compiler = Compiler::Program { path: env!("CARGO_BIN_EXE_kabar").into(), arguments };
+    let compiler = CompilerMode::Program { path: env!("CARGO_BIN_EXE_kabar").into(), arguments };
     let options = HostOptions { compiler, ..HostOptions::new([1; 32]) };
-    let host = Host::new(options, Arc::new(NoNetwork), Arc::new(MessageDrafts)).unwrap();
-    let upload = |wasm: Bytes| Upload {
+    let host = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(MessageDrafts)).unwrap();
+    let upload = |wasm: Bytes| ComponentUpload {
         organisation_id: OrganisationId::from_bits(1),
         wasm,
         granted: Capabilities::all(),

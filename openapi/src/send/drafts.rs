@@ -1,6 +1,6 @@
 //! What hooks ask to be sent, read by the rules of `POST …/messages`.
 
-use kabar_plugins::{DraftRefused, Drafted, Drafts};
+use kabar_plugins::{DraftReader, DraftRefused, DraftedRequest};
 
 use super::{SendBody, parse};
 use crate::body::FieldError;
@@ -17,15 +17,15 @@ fn refused(error: FieldError) -> DraftRefused {
     }
 }
 
-impl Drafts for MessageDrafts {
-    fn read(&self, body: &str) -> Result<Drafted, DraftRefused> {
+impl DraftReader for MessageDrafts {
+    fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused> {
         let json = serde_json::from_str(body).map_err(|error| {
             // serde_json tells a place, and nothing of the body.
             refused(FieldError::body(&format!("the body is not JSON: {error}")))
         })?;
         match parse(&json).map_err(refused)? {
-            SendBody::Send(outgoing) => Ok(Drafted::Send(outgoing)),
-            SendBody::MarkRead { wamid } => Ok(Drafted::MarkRead { wamid }),
+            SendBody::Send(outgoing) => Ok(DraftedRequest::Send(outgoing)),
+            SendBody::MarkRead { wamid } => Ok(DraftedRequest::MarkRead { wamid }),
         }
     }
 }
@@ -39,9 +39,11 @@ mod tests {
         let read = |body: &str| MessageDrafts.read(body);
         let text =
             r#"{"messaging_product":"whatsapp","to":"+6281234567890","type":"text","text":{"body":"hi"}}"#;
-        assert!(matches!(read(text), Ok(Drafted::Send(outgoing)) if outgoing.content.as_ref() == "hi"));
+        assert!(
+            matches!(read(text), Ok(DraftedRequest::Send(outgoing)) if outgoing.content.as_ref() == "hi")
+        );
         let seen = r#"{"messaging_product":"whatsapp","status":"read","message_id":"wamid.1"}"#;
-        assert_eq!(read(seen), Ok(Drafted::MarkRead { wamid: "wamid.1".into() }));
+        assert_eq!(read(seen), Ok(DraftedRequest::MarkRead { wamid: "wamid.1".into() }));
         let refused = read(&text.replace("\"hi\"", "\"\"")).unwrap_err();
         assert_eq!(
             (refused.code.as_ref(), refused.param.as_deref()),

@@ -1,11 +1,11 @@
 //! `clock`: what time it is.
 
 use crate::bindings::kabar::hooks::clock::Host;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.charge()?;
-        Ok(u64::try_from(Guest::now(self).millis()).unwrap_or_default())
+        Ok(u64::try_from(GuestState::now(self).millis()).unwrap_or_default())
     }
 }

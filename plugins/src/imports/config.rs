@@ -1,9 +1,9 @@
 //! `config`: the plugin's settings.
 
 use crate::bindings::kabar::hooks::config::Host;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.charge()?;
         Ok(self.invocation.config.get(key.as_str()).map(ToString::to_string))

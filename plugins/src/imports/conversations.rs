@@ -6,10 +6,10 @@ use kabar_core::ids::{ConversationId, UserId};
 use super::invalid;
 use crate::bindings::kabar::hooks::conversations::{Assignment, Changes, Host};
 use crate::bindings::kabar::hooks::types::{ConversationStatus as WitStatus, Refusal};
-use crate::guest::Guest;
-use crate::report::Effect;
+use crate::guest::GuestState;
+use crate::report::RequestedEffect;
 
-fn read(conversation_id: &str, changes: Changes) -> Result<Effect, Refusal> {
+fn read(conversation_id: &str, changes: Changes) -> Result<RequestedEffect, Refusal> {
     let conversation_id = ConversationId::parse(conversation_id)
         .map_err(|malformed| invalid("conversation_id", &malformed.to_string()))?;
     let status = changes.status.map(|status| match status {
@@ -29,10 +29,10 @@ fn read(conversation_id: &str, changes: Changes) -> Result<Effect, Refusal> {
     if status.is_none() && assigned_to.is_none() {
         return Err(invalid("changes", "nothing is to change: give a status or an assignee"));
     }
-    Ok(Effect::UpdateConversation { conversation_id, status, assigned_to })
+    Ok(RequestedEffect::UpdateConversation { conversation_id, status, assigned_to })
 }
 
-impl Host for Guest {
+impl Host for GuestState {
     fn update(
         &mut self,
         conversation_id: String,

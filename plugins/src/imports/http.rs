@@ -1,7 +1,7 @@
 //! `http`: calls to allowed hosts, the one effect that happens while a hook runs.
 //!
 //! Invariant: what leaves here names an allowed host and carries an `idempotency-key`. Scheme,
-//! addresses and redirects are for [`crate::Fetch`] to guard.
+//! addresses and redirects are for [`crate::HttpFetcher`] to guard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use http::uri::Uri;
 use http::{HeaderName, HeaderValue};
 
 use crate::bindings::kabar::hooks::http::{Host, HttpError, Request, Response};
-use crate::guest::Guest;
-use crate::invocation::Outbound;
+use crate::guest::GuestState;
+use crate::invocation::OutboundMode;
 use crate::ports::{FetchAnswer, FetchError, FetchRequest};
 use crate::report::HttpCall;
 
@@ -53,9 +53,9 @@ fn host_of(uri: &Uri) -> Option<String> {
     Some(port.map_or_else(|| authority.host().to_owned(), |port| format!("{}:{port}", authority.host())))
 }
 
-type Headers = Vec<(Arc<str>, Arc<str>)>;
+type HeaderList = Vec<(Arc<str>, Arc<str>)>;
 
-fn headers(given: &[(String, String)]) -> Result<Headers, HttpError> {
+fn headers(given: &[(String, String)]) -> Result<HeaderList, HttpError> {
     let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         return Err(wrong("at most 64 headers with 16 KiB in all"));
@@ -71,7 +71,7 @@ fn headers(given: &[(String, String)]) -> Result<Headers, HttpError> {
     given.iter().map(read).collect()
 }
 
-impl Guest {
+impl GuestState {
     fn fetch_request(&self, request: Request) -> Result<FetchRequest, HttpError> {
         let limits = &self.invocation.limits;
         let method = request.method.to_ascii_uppercase();
@@ -116,13 +116,13 @@ impl Guest {
         let unanswered = Err("no answer before the run ended".into());
         self.http_calls.push(HttpCall { method, url, body: None, answer: unanswered });
         let answer = match self.invocation.outbound {
-            Outbound::Captured => {
+            OutboundMode::Captured => {
                 if let Some(call) = self.http_calls.get_mut(place) {
                     call.body = Some(request.body);
                 }
                 Ok(FetchAnswer { status: 200, headers: Vec::new(), body: Bytes::from_static(b"{}") })
             }
-            Outbound::Performed => {
+            OutboundMode::Performed => {
                 let fetch = self.fetch.clone();
                 fetch.fetch(request).await
             }
@@ -140,7 +140,7 @@ impl Guest {
     }
 }
 
-impl Host for Guest {
+impl Host for GuestState {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
         self.charge()?;
         let calls_max = usize::try_from(self.invocation.limits.http_calls).unwrap_or(usize::MAX);

@@ -1,7 +1,7 @@
 //! `kv`: the plugin's map, as this run sees and changes it.
 
 use crate::bindings::kabar::hooks::kv::{Host, KvError};
-use crate::guest::Guest;
+use crate::guest::GuestState;
 use crate::kv::KvRefused;
 
 impl From<KvRefused> for KvError {
@@ -14,7 +14,7 @@ impl From<KvRefused> for KvError {
     }
 }
 
-impl Host for Guest {
+impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charge()?;
         Ok(self.kv.get(&key).map(|value| value.to_vec()))

@@ -3,9 +3,9 @@
 use kabar_core::domain::run::LogLevel;
 
 use crate::bindings::kabar::hooks::log::{Host, Level as WitLevel};
-use crate::guest::Guest;
+use crate::guest::GuestState;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn write(&mut self, level: WitLevel, text: String) -> wasmtime::Result<()> {
         self.charge()?;
         let level = match level {

@@ -2,13 +2,13 @@
 
 use crate::bindings::kabar::hooks::messages::Host;
 use crate::bindings::kabar::hooks::types::Refusal;
-use crate::guest::Guest;
-use crate::report::Effect;
+use crate::guest::GuestState;
+use crate::report::RequestedEffect;
 
 /// Bytes of a body; the largest that the API's rules let through has fewer.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn send(&mut self, body: String) -> wasmtime::Result<Result<String, Refusal>> {
         self.charge()?;
         if body.len() > BODY_BYTES_MAX {
@@ -20,7 +20,7 @@ impl Host for Guest {
         }
         let read = self.drafts.read(&body);
         Ok(match read {
-            Ok(draft) => self.keep(Effect::Send { body: body.into(), draft }),
+            Ok(draft) => self.keep(RequestedEffect::Send { body: body.into(), draft }),
             Err(refused) => Err(Refusal {
                 code: refused.code.to_string(),
                 message: refused.message.to_string(),

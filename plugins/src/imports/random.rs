@@ -3,12 +3,12 @@
 use rand::Rng as _;
 
 use crate::bindings::kabar::hooks::random::Host;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 
 /// Bytes that one call answers.
 const BYTES_MAX: usize = 4096;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn bytes(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         self.charge()?;
         let mut drawn = vec![0; usize::try_from(count).unwrap_or(BYTES_MAX).min(BYTES_MAX)];

@@ -1,9 +1,9 @@
 //! `secrets`: the plugin's secrets.
 
 use crate::bindings::kabar::hooks::secrets::Host;
-use crate::guest::Guest;
+use crate::guest::GuestState;
 
-impl Host for Guest {
+impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.charge()?;
         // Told to the guest, whose secret it is.

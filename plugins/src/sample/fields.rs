@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::NotAnEvent;
 
 /// An object, or the absence of one: then every member is absent.
-pub(super) struct Fields<'a> {
+pub(super) struct SampleFields<'a> {
     path: String,
     object: Option<&'a serde_json::Map<String, Value>>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> SampleFields<'a> {
     pub(super) fn root(json: &'a Value) -> Result<Self, NotAnEvent> {
         match json.as_object() {
             Some(object) => Ok(Self { path: String::new(), object: Some(object) }),

@@ -15,7 +15,7 @@ use kabar_core::ids::{
     AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid,
 };
 
-use super::Sample;
+use super::SampleEvent;
 
 /// 2026-06-19T11:00:00Z.
 const AT: Timestamp = Timestamp::from_millis(1_781_866_800_000);
@@ -26,7 +26,7 @@ fn bits(random: u128) -> u128 {
 
 /// The event of this type that a sample has where it says nothing else.
 #[must_use]
-pub fn event(kind: EventType) -> Sample {
+pub fn event(kind: EventType) -> SampleEvent {
     let change = match kind {
         EventType::MessageReceived => EventKind::MessageReceived(received()),
         EventType::MessageCreated => EventKind::MessageCreated(outbound(MessageStatus::Pending)),
@@ -48,7 +48,7 @@ pub fn event(kind: EventType) -> Sample {
         EventType::ContactUpdated => EventKind::ContactUpdated(contact()),
     };
     let event = Event { id: EventId::from_bits(bits(1)), sequence: 1, created_at: AT, kind: change };
-    Sample { account: Arc::new(account()), event: Arc::new(event) }
+    SampleEvent { account: Arc::new(account()), event: Arc::new(event) }
 }
 
 // Both are well-formed; a `Phone` has no other constructor.

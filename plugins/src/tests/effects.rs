@@ -3,7 +3,7 @@
 use kabar_core::domain::kv::KvWrite;
 
 use super::*;
-use crate::{Effect, Outcome};
+use crate::{HookOutcome, RequestedEffect};
 
 const KV: &str = r#"
     (import "kabar:hooks/kv@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))
@@ -25,7 +25,7 @@ async fn the_map_is_read_and_written_as_data() {
     let mut kv = Kv::default();
     kv.put("key".into(), b"old".as_slice().into());
     let report = host.run(&version, Invocation { kv: kv.clone(), ..invocation() }).await;
-    assert_eq!(report.outcome, Outcome::Succeeded);
+    assert_eq!(report.outcome, HookOutcome::Succeeded);
     let put = KvWrite::Put("key".into(), b"value".as_slice().into());
     assert_eq!(report.kv_writes, [put, KvWrite::Add("value".into(), 3)]);
     assert_eq!(report.kv_reads.keys.len(), 1);
@@ -37,11 +37,11 @@ async fn the_map_is_read_and_written_as_data() {
 #[tokio::test]
 async fn nothing_of_a_run_that_did_not_succeed_is_kept() {
     let report = run(&host(), KV, &format!("{SET} {RETRY}")).await;
-    assert_eq!(report.outcome, Outcome::Retry("key".into()));
+    assert_eq!(report.outcome, HookOutcome::Retry("key".into()));
     assert!(report.kv_writes.is_empty());
     let rejected = RETRY.replace("(i32.const 132) (i32.const 0)", "(i32.const 132) (i32.const 1)");
     let report = run(&host(), KV, &rejected).await;
-    assert_eq!(report.outcome, Outcome::Rejected("key".into()));
+    assert_eq!(report.outcome, HookOutcome::Rejected("key".into()));
 }
 
 #[tokio::test]
@@ -61,19 +61,19 @@ async fn sends_are_checked_at_the_call_and_kept_in_order() {
     let host = host();
     let version = version(&host, component(parts, &body)).await;
     let report = host.run(&version, invocation()).await;
-    assert_eq!(report.outcome, Outcome::Succeeded);
+    assert_eq!(report.outcome, HookOutcome::Succeeded);
     let bodies: Vec<&str> = report
         .effects
         .iter()
         .map(|effect| match effect {
-            Effect::Send { body, .. } => body.as_ref(),
-            Effect::UpdateConversation { .. } => panic!("{effect:?}"),
+            RequestedEffect::Send { body, .. } => body.as_ref(),
+            RequestedEffect::UpdateConversation { .. } => panic!("{effect:?}"),
         })
         .collect();
     assert_eq!(bodies, ["one", "two"]);
-    let few = Limits { effects: 1, ..Limits::default() };
+    let few = RunLimits { effects: 1, ..RunLimits::default() };
     let report = host.run(&version, Invocation { limits: few, ..invocation() }).await;
-    assert_eq!((report.outcome, report.effects.len()), (Outcome::Succeeded, 1));
+    assert_eq!((report.outcome, report.effects.len()), (HookOutcome::Succeeded, 1));
 }
 
 #[tokio::test]

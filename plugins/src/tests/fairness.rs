@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::*;
-use crate::{Fault, Outcome};
+use crate::{HookFault, HookOutcome};
 
 /// What `kabar bench` burns with is what its source says. After a change of either:
 /// `wasm-tools parse burner.wat`, then `kabar plugin build burner.core.wasm --output burner.wasm`.
@@ -32,7 +32,7 @@ async fn a_tenant_that_burns_its_budget_holds_up_nobody() {
     };
     let mut burns: FuturesUnordered<_> = (0..24).map(burn).collect();
     // All of them have asked before the other tenant does.
-    assert!(matches!(burns.next().await, Some(Outcome::Trapped(Fault::Cpu, _))));
+    assert!(matches!(burns.next().await, Some(HookOutcome::Trapped(HookFault::Cpu, _))));
     let mut answered = 0;
     for _ in 0..20 {
         let next = Invocation { organisation_id: tenant(7), plugin: "plg_quick".into(), ..invocation() };
@@ -43,11 +43,14 @@ async fn a_tenant_that_burns_its_budget_holds_up_nobody() {
                 Some(_) = burns.next() => answered += 1,
             }
         };
-        assert_eq!(report.outcome, Outcome::Succeeded);
+        assert_eq!(report.outcome, HookOutcome::Succeeded);
     }
     assert!(answered < 23, "the other tenant's runs did not wait for all that came before them");
     while let Some(outcome) = burns.next().await {
-        assert!(matches!(outcome, Outcome::Trapped(Fault::Cpu, _)), "each gets all of its own budget");
+        assert!(
+            matches!(outcome, HookOutcome::Trapped(HookFault::Cpu, _)),
+            "each gets all of its own budget"
+        );
     }
 }
 
@@ -60,18 +63,21 @@ async fn a_full_pool_is_a_wait() {
         host.run(&version, Invocation { organisation_id: tenant(n % 5), plugin, ..invocation() })
     });
     let reports = futures_util::future::join_all(runs).await;
-    assert!(reports.iter().all(|report| report.outcome == Outcome::Succeeded));
+    assert!(reports.iter().all(|report| report.outcome == HookOutcome::Succeeded));
 }
 
 #[tokio::test]
 async fn who_stops_waiting_stops_the_run() {
-    let host =
-        Host::new(HostOptions { runs_max: 1, ..options() }, Arc::new(Answering(None)), Arc::new(AnyDraft))
-            .unwrap();
+    let host = PluginHost::new(
+        HostOptions { runs_max: 1, ..options() },
+        Arc::new(Answering(None)),
+        Arc::new(AnyDraft),
+    )
+    .unwrap();
     let (parts, body) = (super::hostile::with_fetch(), format!("{} (i32.const 64)", super::hostile::CALL));
     let sleeping = version(&host, component(&parts, &body)).await;
     let quick = version(&host, component("", "(i32.const 64)")).await;
     let gone = tokio::time::timeout(std::time::Duration::from_millis(20), host.run(&sleeping, invocation()));
     assert!(gone.await.is_err());
-    assert_eq!(host.run(&quick, invocation()).await.outcome, Outcome::Succeeded);
+    assert_eq!(host.run(&quick, invocation()).await.outcome, HookOutcome::Succeeded);
 }

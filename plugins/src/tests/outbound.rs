@@ -4,13 +4,13 @@ use std::sync::Mutex;
 
 use super::hostile::{CALL, with_fetch};
 use super::*;
-use crate::Outcome;
+use crate::HookOutcome;
 
 /// Keeps what it was asked for.
 #[derive(Default)]
 struct Recording(Mutex<Vec<FetchRequest>>);
 
-impl Fetch for Recording {
+impl HttpFetcher for Recording {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         self.0.lock().unwrap().push(request);
         let answer = FetchAnswer { status: 204, headers: Vec::new(), body: Bytes::new() };
@@ -20,13 +20,13 @@ impl Fetch for Recording {
 
 async fn called(calls: usize, change: impl FnOnce(&mut Invocation)) -> (RunReport, Vec<FetchRequest>) {
     let recording = Arc::new(Recording::default());
-    let host = Host::new(options(), recording.clone(), Arc::new(AnyDraft)).unwrap();
+    let host = PluginHost::new(options(), recording.clone(), Arc::new(AnyDraft)).unwrap();
     let version =
         version(&host, component(&with_fetch(), &format!("{} (i32.const 64)", CALL.repeat(calls)))).await;
     let mut invocation = invocation();
     change(&mut invocation);
     let report = host.run(&version, invocation).await;
-    assert_eq!(report.outcome, Outcome::Succeeded);
+    assert_eq!(report.outcome, HookOutcome::Succeeded);
     let requests = recording.0.lock().unwrap().clone();
     (report, requests)
 }
@@ -43,7 +43,7 @@ async fn an_allowed_host_is_called_with_the_events_key() {
     assert_eq!(keys, [format!("{event}-plg_1-1"), format!("{event}-plg_1-2")]);
     assert_eq!(requests[0].headers[0].0.as_ref(), "idempotency-key");
     assert_eq!((requests[0].method.as_ref(), requests[0].url.as_ref()), ("POST", "https://chat.example/"));
-    assert_eq!(requests[0].timeout, Limits::default().http_timeout);
+    assert_eq!(requests[0].timeout, RunLimits::default().http_timeout);
     assert_eq!(requests[0].answer_bytes_max, 1 << 20);
 }
 
@@ -61,7 +61,7 @@ async fn calls_come_to_an_end() {
 
 #[tokio::test]
 async fn captured_calls_are_not_made() {
-    let (report, requests) = called(1, |invocation| invocation.outbound = Outbound::Captured).await;
+    let (report, requests) = called(1, |invocation| invocation.outbound = OutboundMode::Captured).await;
     assert!(requests.is_empty());
     let [call] = report.http_calls.as_slice() else { panic!("{:?}", report.http_calls) };
     assert_eq!((call.url.as_ref(), &call.answer), ("https://chat.example/", &Ok(200)));

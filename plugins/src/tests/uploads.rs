@@ -5,9 +5,9 @@ use std::time::Duration;
 use kabar_core::domain::plugin::Capability;
 
 use super::*;
-use crate::{CompileError, Compiler, InvalidPlugin, NotTrusted};
+use crate::{CompileError, CompilerMode, InvalidPlugin, NotTrusted};
 
-async fn refused(host: &Host, wasm: impl Into<Bytes>) -> InvalidPlugin {
+async fn refused(host: &PluginHost, wasm: impl Into<Bytes>) -> InvalidPlugin {
     match host.compile(upload(wasm)).await {
         Err(CompileError::Invalid(invalid)) => invalid,
         other @ (Ok(_) | Err(CompileError::Failed(_))) => panic!("{other:?}"),
@@ -37,7 +37,7 @@ async fn only_this_servers_artefacts_are_loaded() {
     assert_eq!(host.load(&changed).unwrap_err(), NotTrusted::Seal);
     assert_eq!(host.load(b"").unwrap_err(), NotTrusted::Seal);
     let options = HostOptions { seal_key: [2; 32], ..options() };
-    let other = Host::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
+    let other = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
     assert_eq!(other.load(&compiled.artefact).unwrap_err(), NotTrusted::Seal);
 }
 
@@ -86,7 +86,7 @@ async fn what_is_not_granted_is_refused_by_name() {
     let random = r#"(import "kabar:hooks/random@1.0.0" "number" (func $n (result i64)))"#;
     let wasm = component(random, "(drop (call $n)) (i32.const 64)");
     let narrowed =
-        Upload { granted: Capabilities::all().without(Capability::Random), ..upload(wasm.clone()) };
+        ComponentUpload { granted: Capabilities::all().without(Capability::Random), ..upload(wasm.clone()) };
     let error = host.compile(narrowed).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -131,11 +131,11 @@ fn slow_to_compile() -> Bytes {
 #[tokio::test]
 async fn what_compiles_for_minutes_is_given_up_and_holds_up_only_its_owner() {
     let options = HostOptions { compile_timeout: Duration::from_millis(200), ..options() };
-    let host = Host::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
+    let host = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
     let slow = refused(&host, slow_to_compile()).await;
     assert_eq!(slow, InvalidPlugin::TooSlow { seconds: 0 });
     // The other place is free for another tenant.
-    let other = Upload { organisation_id: tenant(2), ..upload(component("", "(i32.const 64)")) };
+    let other = ComponentUpload { organisation_id: tenant(2), ..upload(component("", "(i32.const 64)")) };
     host.build(&other).await.unwrap();
 }
 
@@ -143,12 +143,12 @@ async fn what_compiles_for_minutes_is_given_up_and_holds_up_only_its_owner() {
 async fn a_compiler_that_breaks_is_an_answer() {
     let with = |path: &str, arguments: &[&str]| {
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        let compiler = Compiler::Program { path: path.into(), arguments };
+        let compiler = CompilerMode::Program { path: path.into(), arguments };
         let options = HostOptions { compiler, compile_timeout: Duration::from_millis(500), ..options() };
-        Host::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
+        PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
     };
     let wasm = component("", "(i32.const 64)");
-    let text = |host: Host| {
+    let text = |host: PluginHost| {
         let upload = upload(wasm.clone());
         async move { host.compile(upload).await.unwrap_err().to_string() }
     };

@@ -9,24 +9,24 @@ fn organisation(n: u128) -> OrganisationId {
 }
 
 /// Asks for a seat and keeps the place in the line.
-fn ask(turns: &Arc<Turns>, tenant: u128, plugin: &str) -> BoxFuture<'static, Seat> {
+fn ask(turns: &Arc<FairQueue>, tenant: u128, plugin: &str) -> BoxFuture<'static, QueuePermit> {
     let (turns, plugin) = (turns.clone(), Arc::from(plugin));
     let mut waiting = async move { turns.seat(organisation(tenant), &plugin).await }.boxed();
     assert!((&mut waiting).now_or_never().is_none(), "nobody was to be seated at once");
     waiting
 }
 
-fn take(turns: &Arc<Turns>, tenant: u128, plugin: &str) -> Seat {
+fn take(turns: &Arc<FairQueue>, tenant: u128, plugin: &str) -> QueuePermit {
     turns.seat(organisation(tenant), &Arc::from(plugin)).now_or_never().expect("a free seat")
 }
 
-fn is_called(waiting: &mut BoxFuture<'static, Seat>) -> Option<Seat> {
+fn is_called(waiting: &mut BoxFuture<'static, QueuePermit>) -> Option<QueuePermit> {
     waiting.now_or_never()
 }
 
 #[test]
 fn tenants_take_turns_however_many_wait_for_one() {
-    let turns = Turns::new(1, 8);
+    let turns = FairQueue::new(1, 8);
     let mut seat = take(&turns, 9, "x");
     let mut loud: Vec<_> = (0..3).map(|_| ask(&turns, 1, "a")).collect();
     let mut quiet = ask(&turns, 2, "b");
@@ -41,7 +41,7 @@ fn tenants_take_turns_however_many_wait_for_one() {
 
 #[test]
 fn a_plugin_at_its_cap_holds_up_no_other() {
-    let turns = Turns::new(3, 1);
+    let turns = FairQueue::new(3, 1);
     let first = take(&turns, 1, "a");
     let mut second = ask(&turns, 1, "a");
     let other = take(&turns, 1, "b");
@@ -54,7 +54,7 @@ fn a_plugin_at_its_cap_holds_up_no_other() {
 
 #[test]
 fn who_gives_up_keeps_no_seat() {
-    let turns = Turns::new(1, 8);
+    let turns = FairQueue::new(1, 8);
     let seat = take(&turns, 1, "a");
     let gone = ask(&turns, 2, "b");
     let called_but_gone = ask(&turns, 3, "c");

@@ -16,10 +16,11 @@ use kabar_core::domain::event::EventType;
 use kabar_core::domain::kv::{Kv, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
-use kabar_plugins::sample::{self, Sample};
+use kabar_plugins::sample::{self, SampleEvent};
 use kabar_plugins::wrap::wrap;
 use kabar_plugins::{
-    Compiled, Effect, Host, HostOptions, Invocation, Limits, NoNetwork, Outbound, RunReport, Upload,
+    CompiledComponent, ComponentUpload, HostOptions, Invocation, NoNetwork, OutboundMode, PluginHost,
+    RequestedEffect, RunLimits, RunReport,
 };
 
 /// Arguments of `kabar plugin test`.
@@ -48,7 +49,7 @@ pub(super) struct TestArgs {
     cpu_ms: u64,
 }
 
-fn event(text: &str) -> anyhow::Result<Sample> {
+fn event(text: &str) -> anyhow::Result<SampleEvent> {
     if let Some(kind) = EventType::parse(text) {
         return Ok(sample::event(kind));
     }
@@ -67,7 +68,7 @@ fn map(pairs: Vec<(String, String)>) -> BTreeMap<Arc<str>, Arc<str>> {
     pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-fn invocation(args: TestArgs, sample: Sample, allowed_hosts: AllowedHosts) -> Invocation {
+fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) -> Invocation {
     let entries = args.kv.into_iter().map(|(key, value)| (key.into(), value.into_bytes().into()));
     let secrets = args.secret.into_iter().map(|(key, value)| (key.into(), Secret::new(&value)));
     Invocation {
@@ -80,10 +81,10 @@ fn invocation(args: TestArgs, sample: Sample, allowed_hosts: AllowedHosts) -> In
         secrets: Arc::new(secrets.collect()),
         allowed_hosts,
         kv: entries.collect::<Kv>(),
-        limits: Limits { cpu: Duration::from_millis(args.cpu_ms), ..Limits::default() },
+        limits: RunLimits { cpu: Duration::from_millis(args.cpu_ms), ..RunLimits::default() },
         now: Clock::system().now(),
         seed: rand::random(),
-        outbound: Outbound::Captured,
+        outbound: OutboundMode::Captured,
     }
 }
 
@@ -92,9 +93,10 @@ pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
     let sample = event(&args.event)?;
     let wasm = component(&args.plugin)?;
     let allowed_hosts = AllowedHosts::parse(&args.allow_host)?;
-    let host = Host::new(HostOptions::new(rand::random()), Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
+    let host =
+        PluginHost::new(HostOptions::new(rand::random()), Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
     let invocation = invocation(args, sample, allowed_hosts);
-    let upload = Upload {
+    let upload = ComponentUpload {
         organisation_id: invocation.organisation_id,
         wasm: wasm.into(),
         granted: Capabilities::all(),
@@ -116,7 +118,7 @@ fn millis(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64() * 1e3
 }
 
-fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Error> {
+fn shown(compiled: &CompiledComponent, report: &RunReport) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "outcome  {}", report.outcome)?;
     for line in &report.logs {
@@ -127,8 +129,8 @@ fn shown(compiled: &Compiled, report: &RunReport) -> Result<String, std::fmt::Er
     }
     for effect in &report.effects {
         match effect {
-            Effect::Send { body, .. } => writeln!(out, "send     {body}")?,
-            Effect::UpdateConversation { conversation_id, status, assigned_to } => {
+            RequestedEffect::Send { body, .. } => writeln!(out, "send     {body}")?,
+            RequestedEffect::UpdateConversation { conversation_id, status, assigned_to } => {
                 write!(out, "update   {conversation_id}")?;
                 if let Some(status) = status {
                     write!(out, " status={}", status.as_str())?;
