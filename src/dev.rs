@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::domain::account::Secret;
-use kabar_openapi::{Showcase, ShowcaseKeys};
+use kabar_openapi::{PendingSandboxKeys, SandboxKeys};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,7 +68,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
 fn show(secrets: &Secrets, sandbox: &Sandbox) {
     let Some(showcase) = &secrets.showcase else { return };
     // Nobody else sets it.
-    let _first = showcase.set(ShowcaseKeys {
+    let _first = showcase.set(SandboxKeys {
         api_key: Secret::new(sandbox.api_key()),
         operator_token: secrets.operator_token.clone(),
     });
@@ -82,7 +82,7 @@ fn secrets(settings: &Settings, sandbox: &Sandbox) -> Secrets {
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
         app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
         verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
-        showcase: settings.listen.ip().is_loopback().then(Showcase::default),
+        showcase: settings.listen.ip().is_loopback().then(PendingSandboxKeys::default),
     }
 }
 

@@ -23,7 +23,7 @@ use kabar_core::outbound::{OutboundClient, SystemResolver};
 use kabar_core::shared_memory::SharedMemory;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_core::webhook::Webhooks;
-use kabar_openapi::{App, BodyLimits, Renderer, Showcase, WhatsAppKeys};
+use kabar_openapi::{AppState, BodyLimits, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ pub struct Secrets {
     /// Answer to WhatsApp's handshake.
     pub verify_token: Secret,
     /// What the docs page fills in; only in `kabar dev`.
-    pub showcase: Option<Showcase>,
+    pub showcase: Option<PendingSandboxKeys>,
 }
 
 /// A server that runs.
@@ -113,7 +113,7 @@ impl Server {
         let (tasks, stopping, closing) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let outbound = outbound(settings, &tasks, &stopping)?;
-        let render = Arc::new(Renderer::new(cursor_key.clone()));
+        let render = Arc::new(ResponseRenderer::new(cursor_key.clone()));
         let fetch = Arc::new(Guarded(outbound.clone()));
         let hooks = Arc::new(Hooks::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
         let webhooks = Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render.clone()));
@@ -137,7 +137,7 @@ impl Server {
             tasks: tasks.clone(),
             stopping: stopping.clone(),
         });
-        let app = App {
+        let app = AppState {
             accounts: accounts.clone(),
             forwarder: Forwarder::new()?,
             outbound,

@@ -1,7 +1,7 @@
 //! Who may pass which door, and how an operation learns who passed.
 //!
 //! Invariants: which door a path lies behind is decided here alone, for the front door and for the
-//! document; an operation that asks for a [`Tenant`] or [`Operator`] cannot run without the front
+//! document; an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the front
 //! door having let one in.
 
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use crate::error::{ApiError, ErrorCode};
 
 /// What a request must show to reach a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum AccessClass {
     /// Nothing.
     Open,
     /// A tenant's API key.
@@ -29,7 +29,7 @@ pub(crate) enum Door {
 /// Paths below `/v1` that need no key (contract, sections 3 and 7).
 const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
 
-impl Door {
+impl AccessClass {
     /// The door of a path.
     pub(crate) fn of(path: &str) -> Self {
         if is_below(path, "/admin") {
@@ -56,9 +56,9 @@ pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
 
 /// The tenant that the front door let in.
 #[derive(Debug, Clone)]
-pub struct Tenant(pub(crate) Arc<Caller>);
+pub struct TenantCaller(pub(crate) Arc<Caller>);
 
-impl Deref for Tenant {
+impl Deref for TenantCaller {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
@@ -66,7 +66,7 @@ impl Deref for Tenant {
     }
 }
 
-impl<'a> FromRequest<'a> for Tenant {
+impl<'a> FromRequest<'a> for TenantCaller {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         Ok(request.data::<Self>().cloned().ok_or_else(missing_api_key)?)
     }
@@ -74,11 +74,11 @@ impl<'a> FromRequest<'a> for Tenant {
 
 /// The operator, whom the front door let in.
 #[derive(Debug, Clone, Copy)]
-pub struct Operator {
+pub struct OperatorCaller {
     pub(crate) _let_in: (),
 }
 
-impl<'a> FromRequest<'a> for Operator {
+impl<'a> FromRequest<'a> for OperatorCaller {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         Ok(request.data::<Self>().copied().ok_or_else(missing_api_key)?)
     }
@@ -96,22 +96,22 @@ mod tests {
     #[test]
     fn every_path_has_its_door() {
         let cases = [
-            ("/", Door::Open),
-            ("/docs", Door::Open),
-            ("/v1/health", Door::Open),
-            ("/v1/openapi.yaml", Door::Open),
-            ("/webhooks/whatsapp", Door::Open),
-            ("/v11", Door::Open),
-            ("/v1", Door::Tenant),
-            ("/v1/", Door::Tenant),
-            ("/v1/health/", Door::Tenant),
-            ("/v1/healthy", Door::Tenant),
-            ("/v1/nothing", Door::Tenant),
-            ("/admin/v1/organizations", Door::Operator),
-            ("/admin", Door::Operator),
+            ("/", AccessClass::Open),
+            ("/docs", AccessClass::Open),
+            ("/v1/health", AccessClass::Open),
+            ("/v1/openapi.yaml", AccessClass::Open),
+            ("/webhooks/whatsapp", AccessClass::Open),
+            ("/v11", AccessClass::Open),
+            ("/v1", AccessClass::Tenant),
+            ("/v1/", AccessClass::Tenant),
+            ("/v1/health/", AccessClass::Tenant),
+            ("/v1/healthy", AccessClass::Tenant),
+            ("/v1/nothing", AccessClass::Tenant),
+            ("/admin/v1/organizations", AccessClass::Operator),
+            ("/admin", AccessClass::Operator),
         ];
         for (path, door) in cases {
-            assert_eq!(Door::of(path), door, "{path}");
+            assert_eq!(AccessClass::of(path), door, "{path}");
         }
     }
 }

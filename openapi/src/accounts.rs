@@ -12,13 +12,13 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::MetaSchema;
 
 use self::body::AccountBody;
-use crate::access::Tenant;
-use crate::app::App;
-use crate::envelope::Listed;
-use crate::error::{Fails, code_list};
-use crate::params::{CursorText, Param, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::access::TenantCaller;
+use crate::app::AppState;
+use crate::envelope::PageResponse;
+use crate::error::{OperationError, code_list};
+use crate::params::{CursorText, ParameterKind, QueryParam};
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of accounts can be refused with.
@@ -27,10 +27,10 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct AccountsApi(pub Arc<App>);
+pub struct AccountsApi(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Accounts")]
+#[OpenApi(tag = "ApiTag::Accounts")]
 impl AccountsApi {
     /// List accounts
     ///
@@ -38,18 +38,18 @@ impl AccountsApi {
     #[oai(path = "/v1/accounts", method = "get", operation_id = "listAccounts")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// `connected`, the default: only accounts that can send; `all`: whatever their status.
         status: QueryParam<AccountFilter>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filter.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<AccountBody>, Fails<AccountListFails>> {
+    ) -> Result<PageResponse<AccountBody>, OperationError<AccountListFails>> {
         let id = tenant.key.organisation_id;
         let filter = status.0.unwrap_or_default();
         let scope = format!("accounts/{id}&status={}", filter.as_str());
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.directory.accounts_of(id).into_iter().filter(|row| filter.shows(row.status));
         Ok(place.answer(rows, |row| row.id.bits(), |row| AccountBody::of(row)))
     }
@@ -81,7 +81,7 @@ impl AccountFilter {
     }
 }
 
-impl Param for AccountFilter {
+impl ParameterKind for AccountFilter {
     const EXPECTED: &'static str = "connected or all";
 
     fn read(text: &str) -> Option<Self> {

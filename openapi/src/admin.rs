@@ -18,7 +18,7 @@ use std::sync::Arc;
 use kabar_core::domain::organisation::Organisation;
 use kabar_core::ids::OrganisationId;
 
-use crate::app::App;
+use crate::app::AppState;
 use crate::error::ApiError;
 
 pub use accounts::AccountsAdmin;
@@ -33,7 +33,7 @@ pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin
 
 /// The operator's operations over these facades.
 #[must_use]
-pub fn api(app: &Arc<App>) -> AdminApi {
+pub fn api(app: &Arc<AppState>) -> AdminApi {
     (
         OrganisationsAdmin(app.clone()),
         ApiKeysAdmin(app.clone()),
@@ -45,7 +45,7 @@ pub fn api(app: &Arc<App>) -> AdminApi {
 }
 
 /// The tenant that a path names.
-fn organisation(app: &App, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
+fn organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
     app.directory.organisation(id).ok_or_else(no_organisation)
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use poem_openapi::OpenApi;
 
     use super::AdminApi;
-    use crate::access::Door;
+    use crate::access::AccessClass;
 
     #[test]
     fn every_operation_lies_behind_the_operators_door() {
@@ -66,7 +66,7 @@ mod tests {
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
         assert_eq!((paths.len(), operations), (10, 13));
         for path in &paths {
-            assert_eq!(Door::of(&path.path), Door::Operator, "{}", path.path);
+            assert_eq!(AccessClass::of(&path.path), AccessClass::Operator, "{}", path.path);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::params::CursorText;
 
 /// Everything that the HTTP surface needs.
 #[derive(Clone)]
-pub struct App {
+pub struct AppState {
     /// Commands and questions.
     pub accounts: Accounts,
     /// The way to other nodes.
@@ -52,7 +52,7 @@ pub struct App {
     /// Largest bodies.
     pub limits: BodyLimits,
     /// Only in `kabar dev`.
-    pub showcase: Option<Showcase>,
+    pub showcase: Option<PendingSandboxKeys>,
     /// Origins whose pages may call the API from a browser.
     pub allowed_origins: Vec<String>,
     /// Cancelled when the server is about to stop: it is then not ready.
@@ -60,11 +60,11 @@ pub struct App {
 }
 
 /// What the docs page fills in: the keys of `kabar dev`'s sandbox, once they are made.
-pub type Showcase = Arc<OnceLock<ShowcaseKeys>>;
+pub type PendingSandboxKeys = Arc<OnceLock<SandboxKeys>>;
 
 /// Keys that were made to be shown.
 #[derive(Debug)]
-pub struct ShowcaseKeys {
+pub struct SandboxKeys {
     /// Of the sandbox's organization.
     pub api_key: Secret,
     /// The operator's.
@@ -98,7 +98,7 @@ impl Default for BodyLimits {
     }
 }
 
-impl App {
+impl AppState {
     /// An account of the caller's.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl App {
     }
 }
 
-impl std::fmt::Debug for App {
+impl std::fmt::Debug for AppState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("App").field("limits", &self.limits).finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a refusal names the field by its path from the body's root, members joined by dots
 //! and array places in brackets (`interactive.action.buttons[1].reply.id`); keys that nobody asks
-//! for are ignored; `null` means absent, but where a PATCH may clear a field ([`Change`]). Lengths
+//! for are ignored; `null` means absent, but where a PATCH may clear a field ([`FieldChange`]). Lengths
 //! count Unicode characters. It does not decide what a body means: the rooms that read it do.
 
 mod change;
@@ -18,18 +18,18 @@ use std::ops::RangeInclusive;
 use kabar_core::domain::phone::Phone;
 use serde_json::{Map, Value};
 
-pub use change::Change;
-pub use field_error::{Fault, FieldError};
+pub use change::FieldChange;
+pub use field_error::{FieldError, FieldErrorKind};
 pub use json_body::JsonBody;
 
 /// The members of one JSON object, and the way to it.
 #[derive(Debug, Clone)]
-pub struct Fields<'a> {
+pub struct BodyFields<'a> {
     members: &'a Map<String, Value>,
     path: String,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> BodyFields<'a> {
     /// The members of a whole body.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ impl<'a> Fields<'a> {
         &self,
         key: &str,
         chars: &RangeInclusive<usize>,
-    ) -> Result<Change<&'a str>, FieldError> {
+    ) -> Result<FieldChange<&'a str>, FieldError> {
         match self.members.get(key) {
-            None => Ok(Change::Keep),
-            Some(Value::Null) => Ok(Change::Clear),
-            Some(value) => self.read_text(key, value, chars).map(Change::Set),
+            None => Ok(FieldChange::Keep),
+            Some(Value::Null) => Ok(FieldChange::Clear),
+            Some(value) => self.read_text(key, value, chars).map(FieldChange::Set),
         }
     }
 
@@ -214,7 +214,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When it is absent or not an object.
-    pub fn object(&self, key: &str) -> Result<Fields<'a>, FieldError> {
+    pub fn object(&self, key: &str) -> Result<BodyFields<'a>, FieldError> {
         Self::of(self.required(key)?, self.path_of(key))
     }
 
@@ -222,7 +222,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When it is not an object.
-    pub fn optional_object(&self, key: &str) -> Result<Option<Fields<'a>>, FieldError> {
+    pub fn optional_object(&self, key: &str) -> Result<Option<BodyFields<'a>>, FieldError> {
         self.get(key).map(|value| Self::of(value, self.path_of(key))).transpose()
     }
 
@@ -245,8 +245,12 @@ impl<'a> Fields<'a> {
     /// So many objects, which must be there.
     ///
     /// # Errors
-    /// As [`Fields::array`], and when an element is not an object.
-    pub fn objects(&self, key: &str, count: &RangeInclusive<usize>) -> Result<Vec<Fields<'a>>, FieldError> {
+    /// As [`BodyFields::array`], and when an element is not an object.
+    pub fn objects(
+        &self,
+        key: &str,
+        count: &RangeInclusive<usize>,
+    ) -> Result<Vec<BodyFields<'a>>, FieldError> {
         self.array(key, count)?.map(|(path, value)| Self::of(value, path)).collect()
     }
 
@@ -258,7 +262,7 @@ impl<'a> Fields<'a> {
         &self,
         key: &str,
         count: &RangeInclusive<usize>,
-    ) -> Result<Vec<Fields<'a>>, FieldError> {
+    ) -> Result<Vec<BodyFields<'a>>, FieldError> {
         if self.get(key).is_none() { Ok(Vec::new()) } else { self.objects(key, count) }
     }
 }
@@ -269,7 +273,7 @@ impl<'a> Fields<'a> {
 /// `invalid_field_value` for the member `key` when its text was seen before.
 pub(crate) fn unique<'a>(
     seen: &mut HashSet<&'a str>,
-    fields: &Fields<'a>,
+    fields: &BodyFields<'a>,
     key: &str,
     text: &'a str,
 ) -> Result<(), FieldError> {

@@ -16,16 +16,16 @@ use poem_openapi::OpenApi;
 
 use self::body::ContactBody;
 use self::write::{CreateContact, UpdateContact};
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
 use crate::conversations::GetFails;
-use crate::envelope::{Data, OpenEnvelope};
-use crate::error::{ApiError, Fails, code_list};
-use crate::idempotency::{Call, Form, Once, once};
-use crate::params::{CursorText, Path, QueryParam, Search};
-use crate::poll::{Conditions, PolledOne, PolledPage, poll};
-use crate::tags::Tag;
+use crate::envelope::{DataResponse, OpenEnvelope};
+use crate::error::{ApiError, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, once};
+use crate::params::{CursorText, Path, QueryParam, SearchText};
+use crate::poll::{PollConditions, PolledOne, PolledPage, poll};
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of contacts can be refused with.
@@ -46,7 +46,7 @@ code_list! {
     ];
 }
 
-const CREATED: Form = Form { status: StatusCode::CREATED, show };
+const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show };
 
 fn show(account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
     shown(account, reply).and_then(|body| OpenEnvelope::single(&body))
@@ -66,9 +66,9 @@ fn shown(account: &Account, reply: &Reply) -> Result<ContactBody, ApiError> {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct ContactsApi(pub Arc<App>);
+pub struct ContactsApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Contacts")]
+#[OpenApi(tag = "ApiTag::Contacts")]
 impl ContactsApi {
     /// List contacts
     ///
@@ -77,19 +77,19 @@ impl ContactsApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// Only the contact with this number (E.164).
         phone: QueryParam<Phone>,
         /// Only contacts whose name, number or email address contains this, in any case.
-        search: QueryParam<Search>,
+        search: QueryParam<SearchText>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<PolledPage<ContactBody>, Fails<ContactListFails>> {
+    ) -> Result<PolledPage<ContactBody>, OperationError<ContactListFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let mut query = ContactQuery {
             phone: phone.0,
@@ -108,12 +108,12 @@ impl ContactsApi {
     #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
     async fn create(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<CreateContact>,
-    ) -> Result<Once<ContactBody, 201>, Fails<CreateFails>> {
+    ) -> Result<IdempotentResponse<ContactBody, 201>, OperationError<CreateFails>> {
         let read = || {
             let slot = self.0.account(&tenant, &phone_number_id.0)?;
             Ok((slot, Command::CreateContact(write::read_new(&body.value)?)))
@@ -127,13 +127,13 @@ impl ContactsApi {
     #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "get", operation_id = "getContact")]
     async fn get(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// The contact.
         contact_id: Path<ContactId>,
-    ) -> Result<PolledOne<ContactBody>, Fails<GetFails>> {
+    ) -> Result<PolledOne<ContactBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Contact(contact_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
@@ -150,17 +150,17 @@ impl ContactsApi {
     )]
     async fn update(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// The contact.
         contact_id: Path<ContactId>,
         body: JsonBody<UpdateContact>,
-    ) -> Result<Data<ContactBody>, Fails<UpdateFails>> {
+    ) -> Result<DataResponse<ContactBody>, OperationError<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let patch = write::read_patch(&body.value)?;
         let command = Command::PatchContact { id: contact_id.0, patch };
         let reply = self.0.accounts.execute(&slot, command, None).await??;
-        Ok(Data(shown(&slot.account(), &reply)?))
+        Ok(DataResponse(shown(&slot.account(), &reply)?))
     }
 }

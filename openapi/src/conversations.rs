@@ -16,14 +16,14 @@ use poem_openapi::OpenApi;
 
 use self::body::ConversationBody;
 use self::patch::UpdateConversation;
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::Data;
-use crate::error::{ApiError, Fails, code_list};
+use crate::envelope::DataResponse;
+use crate::error::{ApiError, OperationError, code_list};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::poll::{Conditions, PolledOne, PolledPage, poll};
-use crate::tags::Tag;
+use crate::poll::{PollConditions, PolledOne, PolledPage, poll};
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list can be refused with.
@@ -39,9 +39,9 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct ConversationsApi(pub Arc<App>);
+pub struct ConversationsApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Conversations")]
+#[OpenApi(tag = "ApiTag::Conversations")]
 impl ConversationsApi {
     /// List conversations
     ///
@@ -55,8 +55,8 @@ impl ConversationsApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// Only conversations that stand so.
@@ -69,7 +69,7 @@ impl ConversationsApi {
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<PolledPage<ConversationBody>, Fails<ListFails>> {
+    ) -> Result<PolledPage<ConversationBody>, OperationError<ListFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let mut query = ConversationQuery {
             status: status.0,
@@ -95,13 +95,13 @@ impl ConversationsApi {
     )]
     async fn get(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// The conversation.
         conversation_id: Path<ConversationId>,
-    ) -> Result<PolledOne<ConversationBody>, Fails<GetFails>> {
+    ) -> Result<PolledOne<ConversationBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Conversation(conversation_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
@@ -118,20 +118,20 @@ impl ConversationsApi {
     )]
     async fn update(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// The conversation.
         conversation_id: Path<ConversationId>,
         body: JsonBody<UpdateConversation>,
-    ) -> Result<Data<ConversationBody>, Fails<UpdateFails>> {
+    ) -> Result<DataResponse<ConversationBody>, OperationError<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let change = patch::read(&body.value)?;
         let patch = change
             .resolve(conversation_id.0, |user| self.0.directory.user(tenant.key.organisation_id, user))?;
         let outcome = self.0.accounts.execute(&slot, Command::PatchConversation(patch), None).await?;
         match outcome? {
-            Reply::Conversation(row) => Ok(Data(ConversationBody::of(&slot.account(), &row))),
+            Reply::Conversation(row) => Ok(DataResponse(ConversationBody::of(&slot.account(), &row))),
             Reply::Ingested
             | Reply::Sends(_)
             | Reply::Recorded

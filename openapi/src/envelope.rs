@@ -126,15 +126,15 @@ impl IntoResponse for ApiError {
 
 /// 200 with one thing.
 #[derive(Debug)]
-pub struct Data<T>(pub T);
+pub struct DataResponse<T>(pub T);
 
 /// 201 with the thing that was made.
 #[derive(Debug)]
-pub struct Created<T>(pub T);
+pub struct CreatedResponse<T>(pub T);
 
 /// 200 with a page.
 #[derive(Debug)]
-pub struct Listed<T> {
+pub struct PageResponse<T> {
     /// The rows.
     pub rows: Vec<T>,
     /// The next page's cursor; `None` on the last page.
@@ -143,34 +143,34 @@ pub struct Listed<T> {
 
 /// 204 without a body.
 #[derive(Debug)]
-pub struct Gone;
+pub struct NoContentResponse;
 
-impl<T: ToJSON> IntoResponse for Data<T> {
+impl<T: ToJSON> IntoResponse for DataResponse<T> {
     fn into_response(self) -> Response {
         open(StatusCode::OK, OpenEnvelope::single(&self.0.to_json()))
     }
 }
 
-impl<T: ToJSON> IntoResponse for Created<T> {
+impl<T: ToJSON> IntoResponse for CreatedResponse<T> {
     fn into_response(self) -> Response {
         open(StatusCode::CREATED, OpenEnvelope::single(&self.0.to_json()))
     }
 }
 
-impl<T: ToJSON> IntoResponse for Listed<T> {
+impl<T: ToJSON> IntoResponse for PageResponse<T> {
     fn into_response(self) -> Response {
         let rows: Vec<_> = self.rows.iter().map(ToJSON::to_json).collect();
         open(StatusCode::OK, OpenEnvelope::list(&rows, self.next_cursor.as_deref()))
     }
 }
 
-impl IntoResponse for Gone {
+impl IntoResponse for NoContentResponse {
     fn into_response(self) -> Response {
         Response::builder().status(StatusCode::NO_CONTENT).finish()
     }
 }
 
-impl<T: Type> ApiResponse for Data<T> {
+impl<T: Type> ApiResponse for DataResponse<T> {
     fn meta() -> MetaResponses {
         responses([single::<T>(200, "OK.")])
     }
@@ -179,7 +179,7 @@ impl<T: Type> ApiResponse for Data<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Created<T> {
+impl<T: Type> ApiResponse for CreatedResponse<T> {
     fn meta() -> MetaResponses {
         responses([single::<T>(201, "Made.")])
     }
@@ -188,7 +188,7 @@ impl<T: Type> ApiResponse for Created<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Listed<T> {
+impl<T: Type> ApiResponse for PageResponse<T> {
     fn meta() -> MetaResponses {
         responses([page::<T>(200, "One page.")])
     }
@@ -197,7 +197,7 @@ impl<T: Type> ApiResponse for Listed<T> {
     }
 }
 
-impl ApiResponse for Gone {
+impl ApiResponse for NoContentResponse {
     fn meta() -> MetaResponses {
         responses([bare(204, "Done; there is no body.")])
     }

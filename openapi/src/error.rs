@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use code::ErrorCode;
 pub(crate) use fails::CODES_TITLE;
-pub use fails::{ErrorBody, ErrorDetail, Fails, Failures, code_list};
+pub use fails::{DocumentedErrors, ErrorBody, ErrorDetail, OperationError, code_list};
 
-use crate::body::{Fault, FieldError};
+use crate::body::{FieldError, FieldErrorKind};
 
 /// Seconds after which a client should try again when the server cannot serve it now.
 const RETRY_AFTER_S: u32 = 1;
@@ -162,10 +162,10 @@ impl ResponseError for ApiError {
 impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> Self {
         let code = match error.code {
-            Fault::InvalidRequest => ErrorCode::InvalidRequest,
-            Fault::MissingRequiredField => ErrorCode::MissingRequiredField,
-            Fault::InvalidFieldValue => ErrorCode::InvalidFieldValue,
-            Fault::InvalidPhoneNumber => ErrorCode::InvalidPhoneNumber,
+            FieldErrorKind::InvalidRequest => ErrorCode::InvalidRequest,
+            FieldErrorKind::MissingRequiredField => ErrorCode::MissingRequiredField,
+            FieldErrorKind::InvalidFieldValue => ErrorCode::InvalidFieldValue,
+            FieldErrorKind::InvalidPhoneNumber => ErrorCode::InvalidPhoneNumber,
         };
         let refusal = Self::new(code, error.message);
         if error.param.is_empty() { refusal } else { refusal.at(error.param) }

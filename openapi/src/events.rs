@@ -21,12 +21,12 @@ pub use self::listed::PolledEvents;
 use self::stream::LastEventId;
 pub use self::stream::StreamedEvents;
 pub(crate) use self::stream::{EVENT_STREAM, frames_of};
-use crate::access::Tenant;
-use crate::app::App;
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::params::{CursorText, Path, QueryParam, Sequence};
-use crate::poll::{Conditions, poll};
-use crate::tags::Tag;
+use crate::access::TenantCaller;
+use crate::app::AppState;
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::params::{CursorText, Path, QueryParam, SequenceNumber};
+use crate::poll::{PollConditions, poll};
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a part of the log can be refused with.
@@ -40,9 +40,9 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct EventsApi(pub Arc<App>);
+pub struct EventsApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Events")]
+#[OpenApi(tag = "ApiTag::Events")]
 impl EventsApi {
     /// List events
     ///
@@ -58,12 +58,12 @@ impl EventsApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// Only events of a greater number. Without it, and with 0: from the oldest that is kept.
-        after: QueryParam<Sequence>,
+        after: QueryParam<SequenceNumber>,
         /// Only these types, separated by commas.
         types: QueryParam<EventTypes>,
         /// Events of a page, 1 to 100.
@@ -71,10 +71,10 @@ impl EventsApi {
         /// `next_cursor` of the page before; takes the place of `after`, and is bound to the same
         /// types.
         cursor: QueryParam<CursorText>,
-    ) -> Result<PolledEvents, Fails<ListFails>> {
+    ) -> Result<PolledEvents, OperationError<ListFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let mut query = EventQuery {
-            after: after.0.map_or(0, Sequence::number),
+            after: after.0.map_or(0, SequenceNumber::number),
             types: types.0.unwrap_or_else(EventTypes::all),
             limit: limit.0.unwrap_or_default(),
         };
@@ -98,19 +98,19 @@ impl EventsApi {
     #[oai(path = "/v1/:phone_number_id/events/stream", method = "get", operation_id = "streamEvents")]
     async fn stream(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         last_event_id: LastEventId,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// Only events of a greater number; `Last-Event-ID` goes before it. Without both, and with 0:
         /// from the oldest that is kept.
-        after: QueryParam<Sequence>,
+        after: QueryParam<SequenceNumber>,
         /// Only these types, separated by commas.
         types: QueryParam<EventTypes>,
-    ) -> Result<StreamedEvents, Fails<StreamFails>> {
+    ) -> Result<StreamedEvents, OperationError<StreamFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let query = EventQuery {
-            after: last_event_id.0.or(after.0).map_or(0, Sequence::number),
+            after: last_event_id.0.or(after.0).map_or(0, SequenceNumber::number),
             types: types.0.unwrap_or_else(EventTypes::all),
             limit: stream::batch(),
         };

@@ -31,45 +31,45 @@ use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
 use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response};
 
-use self::cors::Cors;
-use self::encoding::Encoding;
+use self::cors::CorsPolicy;
+use self::encoding::ContentCoding;
 use self::methods::{MethodTable, PathMethod};
-use self::pages::Pages;
-use crate::access::{Door, Operator, Tenant, is_below};
-use crate::app::App;
+use self::pages::SitePages;
+use crate::access::{AccessClass, OperatorCaller, TenantCaller, is_below};
+use crate::app::AppState;
 use crate::error::{ApiError, ErrorCode};
 use crate::poll::respond;
-use crate::prefer::{PREFER, Wait};
-use crate::spec::Document;
-pub(crate) use seal::Streamed;
+use crate::prefer::{PREFER, WaitPreference};
+use crate::spec::OpenApiDocument;
+pub(crate) use seal::StreamedBody;
 
 /// Longest path and query; RFC 9110 (4.1) asks for at least 8000 octets.
 const TARGET_BYTES: usize = 8192;
 
 /// The whole HTTP surface.
-pub(crate) struct FrontDoor {
-    app: Arc<App>,
+pub(crate) struct Gateway {
+    app: Arc<AppState>,
     operations: BoxEndpoint<'static>,
     methods: MethodTable,
-    pages: Pages,
-    cors: Cors,
+    pages: SitePages,
+    cors: CorsPolicy,
 }
 
 /// What is known of a request once its head is read.
-struct Visit {
+struct RequestContext {
     request_id: Bytes,
-    door: Door,
+    door: AccessClass,
     head_only: bool,
     waits: bool,
-    encoding: Option<Encoding>,
+    encoding: Option<ContentCoding>,
     origin: Option<HeaderValue>,
-    admitted: Option<Admitted>,
+    admitted: Option<AdmittedTenant>,
     /// Another node gave the answer: it is sealed already.
     foreign: bool,
 }
 
 /// A tenant who showed a valid key, and what is left of the budget.
-struct Admitted {
+struct AdmittedTenant {
     caller: Arc<Caller>,
     class: BudgetClass,
     quote: Quote,
@@ -83,41 +83,41 @@ fn mint(clock: &Clock) -> Bytes {
     Bytes::copy_from_slice(&id)
 }
 
-impl FrontDoor {
+impl Gateway {
     pub(crate) fn new(
-        app: Arc<App>,
+        app: Arc<AppState>,
         operations: BoxEndpoint<'static>,
         documented: impl IntoIterator<Item = PathMethod>,
-        document: &'static LazyLock<Document>,
+        document: &'static LazyLock<OpenApiDocument>,
     ) -> Self {
-        let pages = Pages::new(document, app.showcase.clone());
+        let pages = SitePages::new(document, app.showcase.clone());
         let methods = MethodTable::new(documented, pages.paths());
-        let cors = Cors::new(&app.allowed_origins);
+        let cors = CorsPolicy::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
     }
 
-    fn visit(&self, request: &mut Request) -> Visit {
+    fn visit(&self, request: &mut Request) -> RequestContext {
         let head_only = request.method() == Method::HEAD;
         if head_only {
             request.set_method(Method::GET);
         }
-        Visit {
+        RequestContext {
             request_id: mint(&self.app.clock),
-            door: Door::of(request.uri().path()),
+            door: AccessClass::of(request.uri().path()),
             head_only,
-            waits: Wait::of(request.headers()).is_some(),
-            encoding: Encoding::of(request.headers()),
+            waits: WaitPreference::of(request.headers()).is_some(),
+            encoding: ContentCoding::of(request.headers()),
             origin: self.cors.origin(request.headers()),
             admitted: None,
             foreign: false,
         }
     }
 
-    async fn pass(&self, mut request: Request, visit: &mut Visit) -> Result<Response, ApiError> {
-        if let Some(preflight) = Cors::preflight(&request, visit.origin.as_ref()) {
+    async fn pass(&self, mut request: Request, visit: &mut RequestContext) -> Result<Response, ApiError> {
+        if let Some(preflight) = CorsPolicy::preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
-        if visit.door == Door::Tenant {
+        if visit.door == AccessClass::Tenant {
             self.app.accounts.ensure_fresh_directory().await?;
         }
         if let Some(answer) = self.elsewhere(&mut request, visit).await? {
@@ -125,17 +125,17 @@ impl FrontDoor {
             return Ok(answer);
         }
         match visit.door {
-            Door::Open => {}
-            Door::Operator => {
+            AccessClass::Open => {}
+            AccessClass::Operator => {
                 admission::operator(&self.app, request.headers())?;
-                request.set_data(Operator { _let_in: () });
+                request.set_data(OperatorCaller { _let_in: () });
             }
-            Door::Tenant => {
+            AccessClass::Tenant => {
                 let caller = admission::tenant(&self.app, &request, visit).await?;
                 if let Some(response) = self.repeat(&request, &caller) {
                     return Ok(response);
                 }
-                request.set_data(Tenant(caller));
+                request.set_data(TenantCaller(caller));
             }
         }
         if is_of_the_directory(request.uri().path()) {
@@ -210,12 +210,12 @@ fn polled_account(path: &str) -> Option<&str> {
     (polled && PhoneNumberId::is_valid(number)).then_some(number)
 }
 
-impl Endpoint for FrontDoor {
+impl Endpoint for Gateway {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let mut visit = self.visit(&mut request);
-        let log = Log::of(&request);
+        let log = AccessLog::of(&request);
         let passing = AssertUnwindSafe(self.pass(request, &mut visit)).catch_unwind().await;
         let response = match passing {
             Ok(Ok(response)) => response,
@@ -235,9 +235,9 @@ impl Endpoint for FrontDoor {
 }
 
 /// A line for each request at level `debug`; nothing is kept for it unless that level is on.
-struct Log(Option<(Instant, Method, String)>);
+struct AccessLog(Option<(Instant, Method, String)>);
 
-impl Log {
+impl AccessLog {
     fn of(request: &Request) -> Self {
         // The path only: a query may hold a phone number or a name.
         let kept = || (Instant::now(), request.method().clone(), request.uri().path().to_owned());

@@ -13,10 +13,10 @@ use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchem
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use crate::app::App;
-use crate::envelope::{self, Data};
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::tags::Tag;
+use crate::app::AppState;
+use crate::envelope::{self, DataResponse};
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::tags::ApiTag;
 
 code_list! {
     /// What liveness can fail with.
@@ -27,13 +27,13 @@ code_list! {
 
 /// It works.
 #[derive(Debug, Clone, Object)]
-#[oai(example)]
-pub struct Status {
+#[oai(rename = "Status", example)]
+pub struct HealthBody {
     /// Always `ok`.
     pub status: String,
 }
 
-impl Status {
+impl HealthBody {
     /// The only one there is.
     #[must_use]
     pub fn ok() -> Self {
@@ -41,7 +41,7 @@ impl Status {
     }
 }
 
-impl Example for Status {
+impl Example for HealthBody {
     fn example() -> Self {
         Self::ok()
     }
@@ -49,17 +49,18 @@ impl Example for Status {
 
 /// Whether requests should be sent here.
 #[derive(Debug, Clone, Object)]
-#[oai(example)]
-pub struct Readiness {
+#[oai(rename = "Readiness", example)]
+pub struct ReadinessBody {
     /// Always `ready`; otherwise the answer is 503.
     pub status: String,
     /// Each thing that the server depends on.
-    pub dependencies: Vec<Dependency>,
+    pub dependencies: Vec<DependencyBody>,
 }
 
 /// One thing that the server depends on.
 #[derive(Debug, Clone, Object)]
-pub struct Dependency {
+#[oai(rename = "Dependency")]
+pub struct DependencyBody {
     /// What it is.
     pub name: String,
     /// `ok`, or `away` for what the server goes on without: Redis. When the database is away the answer
@@ -67,26 +68,26 @@ pub struct Dependency {
     pub status: String,
 }
 
-impl Dependency {
+impl DependencyBody {
     fn new(name: &str, status: &str) -> Self {
         Self { name: name.to_owned(), status: status.to_owned() }
     }
 }
 
-impl Readiness {
+impl ReadinessBody {
     fn ready(memory: MemoryState) -> Self {
         let redis = match memory {
             MemoryState::Absent => None,
             MemoryState::Up => Some("ok"),
             MemoryState::Away => Some("away"),
         };
-        let redis = redis.map(|status| Dependency::new("redis", status));
-        let dependencies = std::iter::once(Dependency::new("database", "ok")).chain(redis).collect();
+        let redis = redis.map(|status| DependencyBody::new("redis", status));
+        let dependencies = std::iter::once(DependencyBody::new("database", "ok")).chain(redis).collect();
         Self { status: "ready".to_owned(), dependencies }
     }
 }
 
-impl Example for Readiness {
+impl Example for ReadinessBody {
     fn example() -> Self {
         Self::ready(MemoryState::Up)
     }
@@ -116,17 +117,17 @@ impl ApiResponse for MetricsText {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct HealthApi(pub Arc<App>);
+pub struct HealthApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Server")]
+#[OpenApi(tag = "ApiTag::Server")]
 impl HealthApi {
     /// Is the server alive?
     ///
     /// Needs no key.
     #[oai(path = "/v1/health", method = "get", operation_id = "getHealth")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-    async fn health(&self) -> Result<Data<Status>, Fails<NeverFails>> {
-        Ok(Data(Status::ok()))
+    async fn health(&self) -> Result<DataResponse<HealthBody>, OperationError<NeverFails>> {
+        Ok(DataResponse(HealthBody::ok()))
     }
 
     /// Should requests be sent here?
@@ -134,7 +135,7 @@ impl HealthApi {
     /// Asks each thing that the server depends on. 503 when the database does not answer, and while the
     /// server is stopping; without Redis the server goes on, and says so here. Needs no key.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
-    async fn readiness(&self) -> Result<Data<Readiness>, Fails<ReadyFails>> {
+    async fn readiness(&self) -> Result<DataResponse<ReadinessBody>, OperationError<ReadyFails>> {
         if self.0.stopping.is_cancelled() {
             return Err(ApiError::new(ErrorCode::Overloaded, "the server is stopping").into());
         }
@@ -142,7 +143,7 @@ impl HealthApi {
             tracing::warn!(error = cause(&error), "not ready");
             ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer").at("database")
         })?;
-        Ok(Data(Readiness::ready(self.0.memory.state())))
+        Ok(DataResponse(ReadinessBody::ready(self.0.memory.state())))
     }
 
     /// What the server counts
@@ -150,7 +151,7 @@ impl HealthApi {
     /// For Prometheus. Names no tenant. Needs no key.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-    async fn metrics(&self) -> Result<MetricsText, Fails<NeverFails>> {
+    async fn metrics(&self) -> Result<MetricsText, OperationError<NeverFails>> {
         self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
         self.0.metrics.note_statements(self.0.store.statements_executed());
         self.0.accounts.refresh_gauges();

@@ -23,8 +23,8 @@ use poem_openapi::types::{ToJSON, Type};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::envelope::{self, OpenEnvelope, SingleOf};
 use crate::error::{ApiError, ErrorCode, ErrorParts};
 
@@ -34,13 +34,13 @@ const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
 /// One call that may have been made before.
 #[derive(Debug)]
-pub struct Call {
+pub struct IdempotentCall {
     key: Option<Box<str>>,
     method: String,
     path: String,
 }
 
-impl<'a> FromRequest<'a> for Call {
+impl<'a> FromRequest<'a> for IdempotentCall {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).into_iter();
         let key = keys.next().map(read_key).transpose()?;
@@ -61,26 +61,26 @@ fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
 }
 
 /// Turns what a command brought about into the body of its answer.
-pub(crate) type Show = fn(&Account, &Reply) -> Result<OpenEnvelope, ApiError>;
+pub(crate) type RenderReply = fn(&Account, &Reply) -> Result<OpenEnvelope, ApiError>;
 
 /// Carries a command out, at most once per key. `command` is the request as the operation read it:
 /// a refusal in it is an answer of the operation's, and remembered as such.
 pub(crate) async fn once(
-    app: &App,
-    tenant: &Tenant,
-    call: &Call,
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
     body: &Value,
     command: Result<(Arc<AccountSlot>, Command), ApiError>,
-    form: Form,
+    form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match begin(app, tenant, call, body).await? {
-        Begin::Run(None) => {
+        CallDecision::Run(None) => {
             let (slot, command) = command?;
             let outcome = app.accounts.execute(&slot, command, None).await?;
             Ok(form.answer(&slot.account(), &outcome))
         }
-        Begin::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
-        Begin::Told(response) => {
+        CallDecision::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
+        CallDecision::Told(response) => {
             // What is confirmed now must be seen by whoever asks next.
             if let Ok((slot, _)) = &command {
                 app.accounts.settle(slot).await?;
@@ -93,12 +93,12 @@ pub(crate) async fn once(
 /// Carries out a write that is no account's, at most once per key. `work` is done to its end, whoever
 /// waits for it, and remembers its answer in its own transaction when it is given a claim.
 pub(crate) async fn once_of<T, W>(
-    app: &App,
-    tenant: &Tenant,
-    call: &Call,
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
     body: &Value,
     work: impl FnOnce(Option<Claim<T>>) -> Result<W, ApiError>,
-    form: FormOf<T>,
+    form: ResponseFormat<T>,
 ) -> Result<Response, ApiError>
 where
     T: Send + 'static,
@@ -106,8 +106,8 @@ where
 {
     let couriers = app.accounts.couriers();
     let permit = match begin(app, tenant, call, body).await? {
-        Begin::Run(permit) => permit,
-        Begin::Told(response) => return Ok(response),
+        CallDecision::Run(permit) => permit,
+        CallDecision::Told(response) => return Ok(response),
     };
     let Some(permit) = permit else {
         return Ok(form.answer(&couriers.to_the_end(work(None)?).await??));
@@ -131,19 +131,24 @@ where
 }
 
 /// What is to be done with a call.
-enum Begin {
+enum CallDecision {
     /// It is carried out, under its key if it has one.
     Run(Option<Permit>),
     /// It was carried out before.
     Told(Response),
 }
 
-async fn begin(app: &App, tenant: &Tenant, call: &Call, body: &Value) -> Result<Begin, ApiError> {
-    let Some(key) = &call.key else { return Ok(Begin::Run(None)) };
+async fn begin(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+) -> Result<CallDecision, ApiError> {
+    let Some(key) = &call.key else { return Ok(CallDecision::Run(None)) };
     let fingerprint = fingerprint::of(&call.method, &call.path, body);
     match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
-        Begun::First(permit) => Ok(Begin::Run(Some(permit))),
-        Begun::Replay(recorded) => Ok(Begin::Told(marked(replay(&recorded)?, true))),
+        Begun::First(permit) => Ok(CallDecision::Run(Some(permit))),
+        Begun::Replay(recorded) => Ok(CallDecision::Told(marked(replay(&recorded)?, true))),
         Begun::Reused => Err(reused()),
         Begun::InProgress => Err(in_progress()),
     }
@@ -152,19 +157,19 @@ async fn begin(app: &App, tenant: &Tenant, call: &Call, body: &Value) -> Result<
 /// The same for what no account carries out: `make` does it, and says what was made. The answer is
 /// remembered after it; a crash between the two makes the call be carried out again.
 pub(crate) async fn once_beside<T: ToJSON>(
-    app: &App,
-    tenant: &Tenant,
-    call: &Call,
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
     body: &Value,
     status: StatusCode,
     make: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<Response, ApiError> {
     let permit = match begin(app, tenant, call, body).await? {
-        Begin::Run(Some(permit)) => permit,
-        Begin::Run(None) => {
+        CallDecision::Run(Some(permit)) => permit,
+        CallDecision::Run(None) => {
             return Ok(envelope::open(status, OpenEnvelope::single(&make.await?.to_json())));
         }
-        Begin::Told(response) => return Ok(response),
+        CallDecision::Told(response) => return Ok(response),
     };
     match make.await {
         Ok(made) => {
@@ -194,10 +199,10 @@ fn in_progress() -> ApiError {
 }
 
 async fn first(
-    app: &App,
+    app: &AppState,
     permit: Permit,
     command: Result<(Arc<AccountSlot>, Command), ApiError>,
-    form: Form,
+    form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match command {
         Ok((slot, command)) => {
@@ -224,22 +229,22 @@ async fn refused(permit: Permit, refusal: ApiError) -> Result<Response, ApiError
 }
 
 /// How the answer of an operation that is no account's looks.
-pub(crate) struct FormOf<T> {
+pub(crate) struct ResponseFormat<T> {
     /// Status when it was carried out.
     pub(crate) status: StatusCode,
     /// Body when it was carried out.
     pub(crate) show: fn(&T) -> Result<OpenEnvelope, ApiError>,
 }
 
-impl<T> Clone for FormOf<T> {
+impl<T> Clone for ResponseFormat<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for FormOf<T> {}
+impl<T> Copy for ResponseFormat<T> {}
 
-impl<T> FormOf<T> {
+impl<T> ResponseFormat<T> {
     fn answer(self, made: &T) -> Response {
         envelope::open(self.status, (self.show)(made))
     }
@@ -251,14 +256,14 @@ impl<T> FormOf<T> {
 
 /// How the answer of an operation looks.
 #[derive(Clone, Copy)]
-pub(crate) struct Form {
+pub(crate) struct ReplyFormat {
     /// Status when it was carried out.
     pub(crate) status: StatusCode,
     /// Body when it was carried out.
-    pub(crate) show: Show,
+    pub(crate) show: RenderReply,
 }
 
-impl Form {
+impl ReplyFormat {
     fn answer(self, account: &Account, outcome: &Result<Reply, Refusal>) -> Response {
         match outcome {
             Ok(reply) => envelope::open(self.status, (self.show)(account, reply)),
@@ -310,21 +315,21 @@ fn marked(mut response: Response, replayed: bool) -> Response {
 }
 
 /// The answer of an operation that takes an `Idempotency-Key`.
-pub struct Once<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
+pub struct IdempotentResponse<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
 
-impl<T, const STATUS: u16> From<Response> for Once<T, STATUS> {
+impl<T, const STATUS: u16> From<Response> for IdempotentResponse<T, STATUS> {
     fn from(response: Response) -> Self {
         Self(response, PhantomData)
     }
 }
 
-impl<T, const STATUS: u16> IntoResponse for Once<T, STATUS> {
+impl<T, const STATUS: u16> IntoResponse for IdempotentResponse<T, STATUS> {
     fn into_response(self) -> Response {
         self.0
     }
 }
 
-impl<T: Type, const STATUS: u16> ApiResponse for Once<T, STATUS> {
+impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
     fn meta() -> MetaResponses {
         let mut done = envelope::single::<T>(STATUS, "Done, and durable.");
         let words = vec!["true".into(), "false".into()];

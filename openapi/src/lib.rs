@@ -35,6 +35,6 @@ pub mod webhook_subscriptions;
 pub mod whatsapp;
 pub mod wire;
 
-pub use app::{App, BodyLimits, Showcase, ShowcaseKeys, WhatsAppKeys};
-pub use render::Renderer;
+pub use app::{AppState, BodyLimits, PendingSandboxKeys, SandboxKeys, WhatsAppKeys};
+pub use render::ResponseRenderer;
 pub use routes::{document, json, service, yaml};

@@ -17,17 +17,17 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 
 use self::body::MessageBody;
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
 use crate::conversations::{GetFails, ListFails};
 use crate::envelope::OpenEnvelope;
-use crate::error::{ApiError, Fails, code_list};
-use crate::idempotency::{Call, Form, Once, once};
+use crate::error::{ApiError, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, once};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::poll::{Conditions, PolledOne, PolledPage, poll};
+use crate::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::send::{self, SendBody, SendMessageBody};
-use crate::tags::Tag;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a send can be refused with.
@@ -38,7 +38,7 @@ code_list! {
     ];
 }
 
-const SENT: Form = Form { status: StatusCode::OK, show };
+const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show };
 
 fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
     match reply {
@@ -54,9 +54,9 @@ fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct MessagesApi(pub Arc<App>);
+pub struct MessagesApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Messages")]
+#[OpenApi(tag = "ApiTag::Messages")]
 impl MessagesApi {
     /// List messages
     ///
@@ -65,8 +65,8 @@ impl MessagesApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// Only this conversation's.
@@ -83,7 +83,7 @@ impl MessagesApi {
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<PolledPage<MessageBody>, Fails<ListFails>> {
+    ) -> Result<PolledPage<MessageBody>, OperationError<ListFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let mut query = MessageQuery {
             conversation_id: conversation_id.0,
@@ -106,13 +106,13 @@ impl MessagesApi {
     #[oai(path = "/v1/:phone_number_id/messages/:message_id", method = "get", operation_id = "getMessage")]
     async fn get(
         &self,
-        tenant: Tenant,
-        conditions: Conditions,
+        tenant: TenantCaller,
+        conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// The message (`msg_…`).
         message_id: Path<MessageId>,
-    ) -> Result<PolledOne<MessageBody>, Fails<GetFails>> {
+    ) -> Result<PolledOne<MessageBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let question = Question::Message(message_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
@@ -131,12 +131,12 @@ impl MessagesApi {
     #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]
     async fn send(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<SendMessageBody>,
-    ) -> Result<Once<MessageBody, 200>, Fails<SendFails>> {
+    ) -> Result<IdempotentResponse<MessageBody, 200>, OperationError<SendFails>> {
         let read = || {
             let slot = self.0.account(&tenant, &phone_number_id.0)?;
             Ok((slot, send::parse(&body.value)?))

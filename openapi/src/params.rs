@@ -15,10 +15,10 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::error::{ApiError, ErrorCode};
 
 pub(crate) use kinds::id_pattern;
-pub use kinds::{CursorText, Search, Sequence, Text};
+pub use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
 
 /// A kind of parameter.
-pub trait Param: Sized + Send {
+pub trait ParameterKind: Sized + Send {
     /// Continues "must be …".
     const EXPECTED: &'static str;
 
@@ -41,13 +41,13 @@ pub trait Param: Sized + Send {
 /// Longer values are not repeated.
 const ECHO_CHARS: usize = 20;
 
-fn refused<T: Param>(name: &'static str, given: Option<&str>) -> ApiError {
+fn refused<T: ParameterKind>(name: &'static str, given: Option<&str>) -> ApiError {
     let given = given.filter(|text| T::ECHOED && text.len() <= ECHO_CHARS && !text.is_empty());
     let got = given.map(|text| format!(", got {}", text.escape_debug())).unwrap_or_default();
     ApiError::new(T::CODE, format!("{name} must be {}{got}", T::EXPECTED)).at(name)
 }
 
-fn schema_of<T: Param>() -> MetaSchemaRef {
+fn schema_of<T: ParameterKind>() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(T::schema()))
 }
 
@@ -56,7 +56,7 @@ fn schema_of<T: Param>() -> MetaSchemaRef {
 #[derive(Debug, Clone)]
 pub struct Path<T>(pub T);
 
-impl<'a, T: Param> ApiExtractor<'a> for Path<T> {
+impl<'a, T: ParameterKind> ApiExtractor<'a> for Path<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     const PARAM_IS_REQUIRED: bool = true;
 
@@ -79,7 +79,7 @@ impl<'a, T: Param> ApiExtractor<'a> for Path<T> {
         options: ExtractParamOptions<NeverDefault>,
     ) -> Result<Self> {
         let segment = request.raw_path_param(options.name).unwrap_or_default();
-        let decoded = percent::decode(segment, percent::Plus::IsPlus);
+        let decoded = percent::decode(segment, percent::PlusMeaning::IsPlus);
         let value = decoded.and_then(|text| T::read(&text));
         Ok(Self(value.ok_or_else(|| refused::<T>(T::SEGMENT, None))?))
     }
@@ -89,7 +89,7 @@ impl<'a, T: Param> ApiExtractor<'a> for Path<T> {
 #[derive(Debug, Clone)]
 pub struct QueryParam<T>(pub Option<T>);
 
-impl<'a, T: Param> ApiExtractor<'a> for QueryParam<T> {
+impl<'a, T: ParameterKind> ApiExtractor<'a> for QueryParam<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     const PARAM_IS_REQUIRED: bool = false;
 
@@ -119,7 +119,7 @@ impl<'a, T: Param> ApiExtractor<'a> for QueryParam<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct NeverDefault;
 
-fn read_query<T: Param>(query: &str, name: &'static str) -> Result<Option<T>, ApiError> {
+fn read_query<T: ParameterKind>(query: &str, name: &'static str) -> Result<Option<T>, ApiError> {
     let mut values = percent::values(query, name);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -136,7 +136,7 @@ mod tests {
     use kabar_core::domain::page::Limit;
     use kabar_core::domain::time::Bound;
 
-    fn code<T: Param>(query: &str, name: &'static str) -> Option<ErrorCode> {
+    fn code<T: ParameterKind>(query: &str, name: &'static str) -> Option<ErrorCode> {
         read_query::<T>(query, name).err().map(|error| error.code())
     }
 
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(code::<Limit>("limit=100", "limit"), None);
         let told = read_query::<Limit>("limit=500", "limit").unwrap_err().to_string();
         assert_eq!(told, "invalid_limit: limit must be 1 to 100, got 500");
-        let told = read_query::<Search>(&format!("search={}", "x".repeat(201)), "search").unwrap_err();
+        let told = read_query::<SearchText>(&format!("search={}", "x".repeat(201)), "search").unwrap_err();
         assert!(!told.to_string().contains("xx"), "{told}");
     }
 

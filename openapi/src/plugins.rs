@@ -23,15 +23,15 @@ use poem_openapi::OpenApi;
 use self::body::PluginBody;
 pub(crate) use self::upload::is_upload;
 use self::write::{CreatePlugin, UpdatePlugin};
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Data, Gone, Listed};
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::idempotency::{Call, Once, once_beside};
+use crate::envelope::{DataResponse, NoContentResponse, PageResponse};
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a new plugin can be refused with.
@@ -71,16 +71,16 @@ pub(crate) fn refusal(refusal: PluginRefusal) -> ApiError {
 }
 
 /// A tenant's plugin.
-pub(crate) fn plugin(app: &App, tenant: &Tenant, id: PluginId) -> Result<Arc<Plugin>, ApiError> {
+pub(crate) fn plugin(app: &AppState, tenant: &TenantCaller, id: PluginId) -> Result<Arc<Plugin>, ApiError> {
     app.accounts.couriers().plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
 }
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct PluginsApi(pub Arc<App>);
+pub struct PluginsApi(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Plugins")]
+#[OpenApi(tag = "ApiTag::Plugins")]
 impl PluginsApi {
     /// Create a plugin
     ///
@@ -89,10 +89,10 @@ impl PluginsApi {
     #[oai(path = "/v1/plugins", method = "post", operation_id = "createPlugin")]
     async fn create(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         body: JsonBody<CreatePlugin>,
-    ) -> Result<Once<PluginBody, 201>, Fails<PluginCreateFails>> {
+    ) -> Result<IdempotentResponse<PluginBody, 201>, OperationError<PluginCreateFails>> {
         let organisation = tenant.key.organisation_id;
         let make = async {
             let new = write::read_new(&self.0, organisation, &body.value)?;
@@ -108,15 +108,15 @@ impl PluginsApi {
     #[oai(path = "/v1/plugins", method = "get", operation_id = "listPlugins")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<PluginBody>, Fails<PluginListFails>> {
+    ) -> Result<PageResponse<PluginBody>, OperationError<PluginListFails>> {
         let organisation = tenant.key.organisation_id;
         let scope = format!("plugins/{organisation}");
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.couriers().plugins_of(organisation);
         Ok(place.answer(rows, |row| row.id.bits(), |row| PluginBody::of(row)))
     }
@@ -127,11 +127,11 @@ impl PluginsApi {
     #[oai(path = "/v1/plugins/:plugin_id", method = "get", operation_id = "getPlugin")]
     async fn get(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
-    ) -> Result<Data<PluginBody>, Fails<PluginGetFails>> {
-        Ok(Data(PluginBody::of(&*plugin(&self.0, &tenant, plugin_id.0)?)))
+    ) -> Result<DataResponse<PluginBody>, OperationError<PluginGetFails>> {
+        Ok(DataResponse(PluginBody::of(&*plugin(&self.0, &tenant, plugin_id.0)?)))
     }
 
     /// Update a plugin
@@ -143,17 +143,17 @@ impl PluginsApi {
     #[oai(path = "/v1/plugins/:plugin_id", method = "patch", operation_id = "updatePlugin")]
     async fn update(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<UpdatePlugin>,
-    ) -> Result<Data<PluginBody>, Fails<PluginUpdateFails>> {
+    ) -> Result<DataResponse<PluginBody>, OperationError<PluginUpdateFails>> {
         let organisation = tenant.key.organisation_id;
         plugin(&self.0, &tenant, plugin_id.0)?;
         let patch = write::read_patch(&self.0, organisation, &body.value)?;
         let patched = self.0.accounts.couriers().patch_plugin(organisation, plugin_id.0, patch).await?;
         let patched = patched.ok_or_else(no_plugin)?.map_err(refusal)?;
-        Ok(Data(PluginBody::of(&patched)))
+        Ok(DataResponse(PluginBody::of(&patched)))
     }
 
     /// Delete a plugin
@@ -162,13 +162,13 @@ impl PluginsApi {
     #[oai(path = "/v1/plugins/:plugin_id", method = "delete", operation_id = "deletePlugin")]
     async fn delete(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
-    ) -> Result<Gone, Fails<PluginDeleteFails>> {
+    ) -> Result<NoContentResponse, OperationError<PluginDeleteFails>> {
         if !self.0.accounts.couriers().delete_plugin(tenant.key.organisation_id, plugin_id.0).await? {
             return Err(no_plugin().into());
         }
-        Ok(Gone)
+        Ok(NoContentResponse)
     }
 }

@@ -18,10 +18,10 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 
-use crate::app::App;
+use crate::app::AppState;
 use crate::envelope::{self, PageOf, SingleOf};
 use crate::error::ApiError;
-use crate::prefer::Wait;
+use crate::prefer::WaitPreference;
 
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -35,18 +35,18 @@ const REMEMBERED_PATH_BYTES: usize = 1024;
 
 /// What a request says about the answer that it has, or would wait for.
 #[derive(Debug, Clone)]
-pub struct Conditions {
+pub struct PollConditions {
     if_none_match: Vec<HeaderValue>,
-    wait: Option<Wait>,
+    wait: Option<WaitPreference>,
     path: Option<Box<str>>,
 }
 
-impl<'a> FromRequest<'a> for Conditions {
+impl<'a> FromRequest<'a> for PollConditions {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let path = request.uri().path_and_query().map(PathAndQuery::as_str);
         Ok(Self {
             if_none_match: request.headers().get_all(IF_NONE_MATCH).into_iter().cloned().collect(),
-            wait: Wait::of(request.headers()),
+            wait: WaitPreference::of(request.headers()),
             path: path.filter(|path| path.len() <= REMEMBERED_PATH_BYTES).map(Into::into),
         })
     }
@@ -66,10 +66,10 @@ fn is_nothing(page: &Rendered) -> bool {
 
 /// Answers a question. `delta` says that an empty page means "nothing new yet".
 pub(crate) async fn poll(
-    app: &App,
+    app: &AppState,
     slot: &Arc<AccountSlot>,
     question: &Question,
-    conditions: &Conditions,
+    conditions: &PollConditions,
     delta: bool,
 ) -> Result<Response, ApiError> {
     let known = || conditions.if_none_match.iter();

@@ -15,9 +15,9 @@ const WAIT_S_MAX: u64 = 60;
 
 /// Seconds that a client would wait, 1 to 60.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait(u64);
+pub(crate) struct WaitPreference(u64);
 
-impl Wait {
+impl WaitPreference {
     /// What the headers ask for.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let lines = headers.get_all(PREFER).into_iter().filter_map(|line| line.to_str().ok());
@@ -59,7 +59,7 @@ mod tests {
         for line in lines {
             headers.append("prefer", HeaderValue::from_str(line).unwrap());
         }
-        Wait::of(&headers).map(Wait::seconds)
+        WaitPreference::of(&headers).map(WaitPreference::seconds)
     }
 
     #[test]

@@ -30,11 +30,11 @@ use crate::messages::body::MessageBody;
 
 /// Renders answers as the contract shows them.
 #[derive(Debug, Clone)]
-pub struct Renderer {
+pub struct ResponseRenderer {
     cursor_key: CursorKey,
 }
 
-impl Renderer {
+impl ResponseRenderer {
     /// With the key that seals cursors.
     #[must_use]
     pub const fn new(cursor_key: CursorKey) -> Self {
@@ -55,7 +55,7 @@ impl Renderer {
     }
 }
 
-impl Renderer {
+impl ResponseRenderer {
     /// A part of the log: frames for a stream, else a list.
     fn log(&self, account: &Account, question: &Question, page: &EventPage) -> OpenEnvelope {
         if matches!(question, Question::EventFrames(_)) {
@@ -101,7 +101,7 @@ const fn place_of_id(id: u128) -> Position {
     Position { key: 0, id }
 }
 
-impl Render for Renderer {
+impl Render for ResponseRenderer {
     fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered {
         let scope = || scope_of(question, account);
         let (etag, envelope) = match answer {
@@ -144,7 +144,7 @@ impl Render for Renderer {
     }
 }
 
-impl EventForm for Renderer {
+impl EventForm for ResponseRenderer {
     fn bytes(&self, account: &Account, event: &Event) -> Bytes {
         bytes_of(account, event)
     }
@@ -174,8 +174,8 @@ mod tests {
     use poem_openapi::types::{Example, ToJSON, Type};
     use serde_json::Value;
 
-    fn renderer() -> Renderer {
-        Renderer::new(CursorKey::new([7; 32]))
+    fn renderer() -> ResponseRenderer {
+        ResponseRenderer::new(CursorKey::new([7; 32]))
     }
 
     fn render(question: &Question, answer: &Answer) -> (String, Value) {

@@ -6,20 +6,20 @@
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::page::{Limit, Page, Position};
 
-use crate::envelope::Listed;
+use crate::envelope::PageResponse;
 use crate::error::ApiError;
 use crate::params::CursorText;
 
 /// Which page of which list.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct PageRequest<'a> {
     key: &'a CursorKey,
     scope: &'a str,
     limit: Limit,
     after: Option<Position>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> PageRequest<'a> {
     /// Reads what a client asked of the list `scope`.
     ///
     /// # Errors
@@ -43,10 +43,10 @@ impl<'a> Place<'a> {
         rows: impl IntoIterator<Item = T>,
         id_of: impl Fn(&T) -> u128,
         show: impl Fn(&T) -> B,
-    ) -> Listed<B> {
+    ) -> PageResponse<B> {
         let page = page(rows, &id_of, self.limit, self.after);
         let next_cursor = next_cursor(&page, id_of, self.key, self.scope);
-        Listed { rows: page.rows.iter().map(show).collect(), next_cursor }
+        PageResponse { rows: page.rows.iter().map(show).collect(), next_cursor }
     }
 }
 

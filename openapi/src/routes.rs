@@ -8,33 +8,33 @@ use poem_openapi::{OpenApi as _, OpenApiService};
 
 use crate::accounts::AccountsApi;
 use crate::admin::{self, AdminApi};
-use crate::app::App;
+use crate::app::AppState;
 use crate::contacts::ContactsApi;
 use crate::conversations::ConversationsApi;
 use crate::events::EventsApi;
-use crate::front_door::FrontDoor;
+use crate::front_door::Gateway;
 use crate::health::HealthApi;
 use crate::me::MeApi;
 use crate::messages::MessagesApi;
 use crate::plugins::PluginsApi;
-use crate::plugins::rehearsal::RehearsalApi;
+use crate::plugins::rehearsal::DryRunApi;
 use crate::plugins::runs::RunsApi;
 use crate::plugins::versions::VersionsApi;
-use crate::spec::Document;
+use crate::spec::OpenApiDocument;
 use crate::users::UsersApi;
 use crate::webhook_deliveries::WebhookDeliveriesApi;
 use crate::webhook_subscriptions::WebhookSubscriptionsApi;
 use crate::whatsapp::WhatsAppApi;
 
 /// Every operation that is documented and routed.
-pub(crate) type Operations = (
+pub(crate) type ApiOperations = (
     ConversationsApi,
     MessagesApi,
     ContactsApi,
     EventsApi,
     WebhookSubscriptionsApi,
     WebhookDeliveriesApi,
-    (PluginsApi, VersionsApi, RunsApi, RehearsalApi),
+    (PluginsApi, VersionsApi, RunsApi, DryRunApi),
     AccountsApi,
     MeApi,
     UsersApi,
@@ -44,34 +44,34 @@ pub(crate) type Operations = (
 );
 
 /// Made when it is first looked at: it says the same of every server of this build.
-static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::of::<Operations>);
+static DOCUMENT: LazyLock<OpenApiDocument> = LazyLock::new(OpenApiDocument::of::<ApiOperations>);
 
 /// The whole HTTP surface, ready to be served.
 ///
 /// It never returns an error: what goes wrong is an answer with the contract's envelope.
 #[must_use]
-pub fn service(app: App) -> impl Endpoint<Output = Response> + 'static {
+pub fn service(app: AppState) -> impl Endpoint<Output = Response> + 'static {
     let app = Arc::new(app);
-    FrontDoor::new(app.clone(), operations(&app), methods(), &DOCUMENT)
+    Gateway::new(app.clone(), operations(&app), methods(), &DOCUMENT)
 }
 
 /// Every documented path with each of its methods, in capitals.
 pub(crate) fn methods() -> impl Iterator<Item = (String, String)> {
-    Operations::meta().into_iter().flat_map(|api| api.paths).flat_map(|path| {
+    ApiOperations::meta().into_iter().flat_map(|api| api.paths).flat_map(|path| {
         let methods = path.operations.into_iter().map(|operation| operation.method.to_string());
         methods.map(move |method| (path.path.clone(), method))
     })
 }
 
-fn operations(app: &Arc<App>) -> BoxEndpoint<'static> {
-    let operations: Operations = (
+fn operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
+    let operations: ApiOperations = (
         ConversationsApi(app.clone()),
         MessagesApi(app.clone()),
         ContactsApi(app.clone()),
         EventsApi(app.clone()),
         WebhookSubscriptionsApi(app.clone()),
         WebhookDeliveriesApi(app.clone()),
-        (PluginsApi(app.clone()), VersionsApi(app.clone()), RunsApi(app.clone()), RehearsalApi(app.clone())),
+        (PluginsApi(app.clone()), VersionsApi(app.clone()), RunsApi(app.clone()), DryRunApi(app.clone())),
         AccountsApi(app.clone()),
         MeApi,
         UsersApi(app.clone()),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use kabar_core::domain::message::{MessageKind, Outgoing};
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
 pub use drafts::MessageDrafts;
 pub use schema::SendMessageBody;
@@ -43,7 +43,7 @@ pub enum SendBody {
 }
 
 /// What the room of a family makes of its type's object.
-struct Rendered {
+struct RenderedContent {
     content: String,
     payload: Value,
 }
@@ -56,7 +56,7 @@ const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 /// # Errors
 /// The first field that is wrong, in the order in which the contract lists them.
 pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;
     if fields.get("status").is_some() {
         fields
@@ -67,11 +67,11 @@ pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
     outgoing(&fields).map(SendBody::Send)
 }
 
-fn outgoing(fields: &Fields<'_>) -> Result<Outgoing, FieldError> {
+fn outgoing(fields: &BodyFields<'_>) -> Result<Outgoing, FieldError> {
     fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
     let to = fields.phone("to")?;
     let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
-    let Rendered { content, payload } = render(kind, fields)?;
+    let RenderedContent { content, payload } = render(kind, fields)?;
     let context = match fields.optional_object("context")? {
         Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
         None => None,
@@ -82,7 +82,7 @@ fn outgoing(fields: &Fields<'_>) -> Result<Outgoing, FieldError> {
 const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \
                         contacts or reaction";
 
-fn render(kind: MessageKind, fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     match kind {
         MessageKind::Text => text::render(fields),
         MessageKind::Image

@@ -30,15 +30,15 @@ const TITLE: &str = "kabar";
 
 /// The polished document.
 #[derive(Debug, Clone)]
-pub(crate) struct Document {
+pub(crate) struct OpenApiDocument {
     value: Value,
     json: String,
 }
 
-impl Document {
+impl OpenApiDocument {
     /// The document of these operations.
     pub(crate) fn of<T: OpenApi>() -> Self {
-        let service = OpenApiService::new(Documented::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"));
+        let service = OpenApiService::new(DocumentedApi::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"));
         let raw = serde_json::from_str(&service.spec()).unwrap_or_default();
         let value = polish::polished(raw);
         let json = format!("{value:#}\n");
@@ -71,9 +71,9 @@ impl Document {
 }
 
 /// The operations' documentation without the operations, which would need a running server.
-struct Documented<T>(PhantomData<fn() -> T>);
+struct DocumentedApi<T>(PhantomData<fn() -> T>);
 
-impl<T: OpenApi> OpenApi for Documented<T> {
+impl<T: OpenApi> OpenApi for DocumentedApi<T> {
     fn meta() -> Vec<MetaApi> {
         T::meta()
     }

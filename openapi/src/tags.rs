@@ -4,7 +4,7 @@ use poem_openapi::Tags;
 
 /// A chapter of the document.
 #[derive(Debug, Clone, Copy, Tags)]
-pub enum Tag {
+pub enum ApiTag {
     /// Threads with contacts. Poll the list with `updated_since` and the last `ETag`: an answer 304
     /// costs nothing, and nothing is ever missed.
     Conversations,

@@ -10,13 +10,13 @@ use kabar_core::domain::page::Limit;
 use poem_openapi::OpenApi;
 
 use self::body::UserBody;
-use crate::access::Tenant;
-use crate::app::App;
-use crate::envelope::Listed;
-use crate::error::{Fails, code_list};
+use crate::access::TenantCaller;
+use crate::app::AppState;
+use crate::envelope::PageResponse;
+use crate::error::{OperationError, code_list};
 use crate::params::{CursorText, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of users can be refused with.
@@ -25,10 +25,10 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct UsersApi(pub Arc<App>);
+pub struct UsersApi(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Accounts")]
+#[OpenApi(tag = "ApiTag::Accounts")]
 impl UsersApi {
     /// List users
     ///
@@ -36,15 +36,15 @@ impl UsersApi {
     #[oai(path = "/v1/users", method = "get", operation_id = "listUsers")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<UserBody>, Fails<UserListFails>> {
+    ) -> Result<PageResponse<UserBody>, OperationError<UserListFails>> {
         let id = tenant.key.organisation_id;
         let scope = format!("users/{id}");
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         Ok(place.answer(self.0.directory.users_of(id), |user| user.id.bits(), |user| UserBody::of(user)))
     }
 }

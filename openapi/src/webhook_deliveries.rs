@@ -15,14 +15,14 @@ use poem_openapi::OpenApi;
 use serde_json::Value;
 
 use self::body::{BulkReplay, BulkReplayedBody, WebhookDeliveryBody};
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Data, Listed, OpenEnvelope};
-use crate::error::{ApiError, Fails, code_list};
-use crate::idempotency::{Call, FormOf, Once, once_of};
+use crate::envelope::{DataResponse, OpenEnvelope, PageResponse};
+use crate::error::{ApiError, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::tags::Tag;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of deliveries can be refused with.
@@ -43,13 +43,13 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct WebhookDeliveriesApi(pub Arc<App>);
+pub struct WebhookDeliveriesApi(pub Arc<AppState>);
 
 fn no_delivery() -> ApiError {
     ApiError::not_found("webhook delivery", "delivery_id")
 }
 
-#[OpenApi(tag = "Tag::Webhooks")]
+#[OpenApi(tag = "ApiTag::Webhooks")]
 impl WebhookDeliveriesApi {
     /// List deliveries
     ///
@@ -59,7 +59,7 @@ impl WebhookDeliveriesApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// Only this subscription's.
         subscription_id: QueryParam<SubscriptionId>,
         /// Only those that stand so.
@@ -74,7 +74,7 @@ impl WebhookDeliveriesApi {
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<WebhookDeliveryBody>, Fails<DeliveryListFails>> {
+    ) -> Result<PageResponse<WebhookDeliveryBody>, OperationError<DeliveryListFails>> {
         let filter = DeliveryFilter {
             organisation_id: tenant.key.organisation_id,
             subscription_id: subscription_id.0,
@@ -90,7 +90,7 @@ impl WebhookDeliveriesApi {
         let page = self.0.accounts.couriers().deliveries(&query).await?;
         let last = page.rows.last().filter(|_| page.has_more);
         let sealed = |row: &Delivery| self.0.cursor_key.seal(&scope, Position { key: 0, id: row.id.bits() });
-        Ok(Listed {
+        Ok(PageResponse {
             next_cursor: last.map(sealed),
             rows: page.rows.iter().map(WebhookDeliveryBody::of).collect(),
         })
@@ -102,13 +102,13 @@ impl WebhookDeliveriesApi {
     #[oai(path = "/v1/webhook_deliveries/:delivery_id", method = "get", operation_id = "getWebhookDelivery")]
     async fn get(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The delivery.
         delivery_id: Path<DeliveryId>,
-    ) -> Result<Data<WebhookDeliveryBody>, Fails<DeliveryGetFails>> {
+    ) -> Result<DataResponse<WebhookDeliveryBody>, OperationError<DeliveryGetFails>> {
         let couriers = self.0.accounts.couriers();
         let found = couriers.delivery(tenant.key.organisation_id, delivery_id.0).await?;
-        Ok(Data(WebhookDeliveryBody::of(&found.ok_or_else(no_delivery)?)))
+        Ok(DataResponse(WebhookDeliveryBody::of(&found.ok_or_else(no_delivery)?)))
     }
 
     /// Replay a delivery
@@ -123,12 +123,12 @@ impl WebhookDeliveriesApi {
     )]
     async fn replay(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The delivery.
         delivery_id: Path<DeliveryId>,
-    ) -> Result<Once<WebhookDeliveryBody, 200>, Fails<DeliveryReplayFails>> {
-        const FORM: FormOf<Delivery> = FormOf {
+    ) -> Result<IdempotentResponse<WebhookDeliveryBody, 200>, OperationError<DeliveryReplayFails>> {
+        const FORM: ResponseFormat<Delivery> = ResponseFormat {
             status: StatusCode::OK,
             show: |row| OpenEnvelope::single(&WebhookDeliveryBody::of(row)),
         };
@@ -153,11 +153,11 @@ impl WebhookDeliveriesApi {
     )]
     async fn bulk_replay(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         body: JsonBody<BulkReplay>,
-    ) -> Result<Once<BulkReplayedBody, 200>, Fails<BulkReplayFails>> {
-        const FORM: FormOf<Replayed> = FormOf {
+    ) -> Result<IdempotentResponse<BulkReplayedBody, 200>, OperationError<BulkReplayFails>> {
+        const FORM: ResponseFormat<Replayed> = ResponseFormat {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::single(&BulkReplayedBody::of(*replayed)),
         };

@@ -14,15 +14,15 @@ use self::body::{
     CreateWebhookSecret, CreateWebhookSubscription, CreatedWebhookSecretBody, CreatedWebhookSubscriptionBody,
     ReplayWebhookEvents, ReplayedEventsBody, UpdateWebhookSubscription, WebhookSubscriptionBody,
 };
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Data, Gone, Listed, OpenEnvelope};
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::idempotency::{Call, FormOf, Once, once_of};
+use crate::envelope::{DataResponse, NoContentResponse, OpenEnvelope, PageResponse};
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a new subscription can be refused with.
@@ -55,14 +55,14 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct WebhookSubscriptionsApi(pub Arc<App>);
+pub struct WebhookSubscriptionsApi(pub Arc<AppState>);
 
 fn no_subscription() -> ApiError {
     ApiError::not_found("webhook subscription", "subscription_id")
 }
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Webhooks")]
+#[OpenApi(tag = "ApiTag::Webhooks")]
 impl WebhookSubscriptionsApi {
     /// Create a webhook subscription
     ///
@@ -72,11 +72,14 @@ impl WebhookSubscriptionsApi {
     #[oai(path = "/v1/webhook_subscriptions", method = "post", operation_id = "createWebhookSubscription")]
     async fn create(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         body: JsonBody<CreateWebhookSubscription>,
-    ) -> Result<Once<CreatedWebhookSubscriptionBody, 201>, Fails<SubscriptionCreateFails>> {
-        const FORM: FormOf<write::Made> = FormOf {
+    ) -> Result<
+        IdempotentResponse<CreatedWebhookSubscriptionBody, 201>,
+        OperationError<SubscriptionCreateFails>,
+    > {
+        const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
             show: |made| OpenEnvelope::single(&CreatedWebhookSubscriptionBody::of(made)),
         };
@@ -102,15 +105,15 @@ impl WebhookSubscriptionsApi {
     #[oai(path = "/v1/webhook_subscriptions", method = "get", operation_id = "listWebhookSubscriptions")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<WebhookSubscriptionBody>, Fails<SubscriptionListFails>> {
+    ) -> Result<PageResponse<WebhookSubscriptionBody>, OperationError<SubscriptionListFails>> {
         let id = tenant.key.organisation_id;
         let scope = format!("webhook_subscriptions/{id}");
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.couriers().subscriptions_of(id);
         let now = self.0.clock.now();
         Ok(place.answer(rows, |row| row.id.bits(), |row| WebhookSubscriptionBody::of(row, now)))
@@ -126,14 +129,14 @@ impl WebhookSubscriptionsApi {
     )]
     async fn get(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
-    ) -> Result<Data<WebhookSubscriptionBody>, Fails<SubscriptionGetFails>> {
+    ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionGetFails>> {
         let couriers = self.0.accounts.couriers();
         let found = couriers.subscription(tenant.key.organisation_id, subscription_id.0);
         let found = found.ok_or_else(no_subscription)?;
-        Ok(Data(WebhookSubscriptionBody::of(&found, self.0.clock.now())))
+        Ok(DataResponse(WebhookSubscriptionBody::of(&found, self.0.clock.now())))
     }
 
     /// Update a webhook subscription
@@ -148,11 +151,11 @@ impl WebhookSubscriptionsApi {
     )]
     async fn update(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<UpdateWebhookSubscription>,
-    ) -> Result<Data<WebhookSubscriptionBody>, Fails<SubscriptionUpdateFails>> {
+    ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
         let (couriers, organisation) = (self.0.accounts.couriers(), tenant.key.organisation_id);
         // A stranger's id tells nothing about what is wrong with the body.
         couriers.subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
@@ -161,7 +164,7 @@ impl WebhookSubscriptionsApi {
         let patched =
             couriers.to_the_end(async move { own.patch_subscription(organisation, id, patch).await }).await?;
         let patched = patched.ok_or_else(no_subscription)?;
-        Ok(Data(WebhookSubscriptionBody::of(&patched, self.0.clock.now())))
+        Ok(DataResponse(WebhookSubscriptionBody::of(&patched, self.0.clock.now())))
     }
 
     /// Delete a webhook subscription
@@ -175,15 +178,15 @@ impl WebhookSubscriptionsApi {
     )]
     async fn delete(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
-    ) -> Result<Gone, Fails<SubscriptionDeleteFails>> {
+    ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
         let couriers = self.0.accounts.couriers();
         let (own, organisation, id) = (couriers.clone(), tenant.key.organisation_id, subscription_id.0);
         let deleted =
             couriers.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
-        if deleted { Ok(Gone) } else { Err(no_subscription().into()) }
+        if deleted { Ok(NoContentResponse) } else { Err(no_subscription().into()) }
     }
 
     /// Add a signing secret
@@ -197,13 +200,13 @@ impl WebhookSubscriptionsApi {
     )]
     async fn create_secret(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<CreateWebhookSecret>,
-    ) -> Result<Once<CreatedWebhookSecretBody, 201>, Fails<SecretCreateFails>> {
-        const FORM: FormOf<write::Made> = FormOf {
+    ) -> Result<IdempotentResponse<CreatedWebhookSecretBody, 201>, OperationError<SecretCreateFails>> {
+        const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
             show: |made| {
                 let newest = made.secrets.last().ok_or_else(ApiError::internal)?;
@@ -240,13 +243,13 @@ impl WebhookSubscriptionsApi {
     )]
     async fn replay(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<ReplayWebhookEvents>,
-    ) -> Result<Once<ReplayedEventsBody, 200>, Fails<LogReplayFails>> {
-        const FORM: FormOf<kabar_actors::ReplayedLog> = FormOf {
+    ) -> Result<IdempotentResponse<ReplayedEventsBody, 200>, OperationError<LogReplayFails>> {
+        const FORM: ResponseFormat<kabar_actors::ReplayedLog> = ResponseFormat {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::single(&ReplayedEventsBody::of(*replayed)),
         };

@@ -23,15 +23,15 @@ use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
 use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
 
-use self::challenge::Challenge;
+use self::challenge::HandshakeChallenge;
 use self::onward::hand_on;
 use self::signed::SignedBody;
 use crate::access::is_shown;
-use crate::app::App;
-use crate::envelope::Data;
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::params::{QueryParam, Text};
-use crate::tags::Tag;
+use crate::app::AppState;
+use crate::envelope::DataResponse;
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::params::{OpaqueText, QueryParam};
+use crate::tags::ApiTag;
 
 /// Where WhatsApp calls.
 pub(crate) const INGRESS: &str = "/webhooks/whatsapp";
@@ -45,23 +45,23 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct WhatsAppApi(pub Arc<App>);
+pub struct WhatsAppApi(pub Arc<AppState>);
 
 /// What a webhook has for one account.
-struct Share {
+struct AccountShare {
     slot: Arc<AccountSlot>,
     group: AccountGroup,
 }
 
 /// What has become of it.
-enum Outcome {
+enum ShareOutcome {
     /// It is durable.
     Taken,
     /// This node serves the account.
-    Away(NodePeer, Share),
+    Away(NodePeer, AccountShare),
 }
 
-#[OpenApi(tag = "Tag::WhatsApp")]
+#[OpenApi(tag = "ApiTag::WhatsApp")]
 impl WhatsAppApi {
     /// Prove that this is your server
     ///
@@ -72,18 +72,18 @@ impl WhatsAppApi {
         &self,
         /// Always `subscribe`.
         #[oai(name = "hub.mode")]
-        mode: QueryParam<Text>,
+        mode: QueryParam<OpaqueText>,
         /// The token agreed on.
         #[oai(name = "hub.verify_token")]
-        token: QueryParam<Text>,
+        token: QueryParam<OpaqueText>,
         /// To be repeated.
         #[oai(name = "hub.challenge")]
-        challenge: QueryParam<Text>,
-    ) -> Result<Challenge, Fails<HandshakeFails>> {
+        challenge: QueryParam<OpaqueText>,
+    ) -> Result<HandshakeChallenge, OperationError<HandshakeFails>> {
         let subscribes = mode.0.is_some_and(|mode| mode.0 == "subscribe");
         let known = token.0.is_some_and(|token| same(self.0.whatsapp.verify_token.as_ref(), &token.0));
         match challenge.0 {
-            Some(challenge) if subscribes && known => Ok(Challenge(challenge.0)),
+            Some(challenge) if subscribes && known => Ok(HandshakeChallenge(challenge.0)),
             Some(_) | None => {
                 let message = "hub.mode must be subscribe, and hub.verify_token the configured token";
                 Err(ApiError::new(ErrorCode::InvalidVerifyToken, message).into())
@@ -97,7 +97,10 @@ impl WhatsAppApi {
     /// it is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a
     /// number that is not connected are counted and skipped.
     #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
-    async fn receive(&self, body: SignedBody) -> Result<Data<super::health::Status>, Fails<WebhookFails>> {
+    async fn receive(
+        &self,
+        body: SignedBody,
+    ) -> Result<DataResponse<super::health::HealthBody>, OperationError<WebhookFails>> {
         let read = translate(&body.bytes, self.0.clock.now());
         let signer = self.signer(&body, read.as_ref().ok())?;
         let webhook = read.map_err(|malformed| {
@@ -118,7 +121,7 @@ impl WhatsAppApi {
             taken = self.take_in(&body, again.groups, &signer).await;
         }
         taken?;
-        Ok(Data(super::health::Status::ok()))
+        Ok(DataResponse(super::health::HealthBody::ok()))
     }
 }
 
@@ -190,16 +193,16 @@ impl WhatsAppApi {
                 tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;
             };
-            Some(self.ingest(Share { slot, group }))
+            Some(self.ingest(AccountShare { slot, group }))
         });
-        let mut away: BTreeMap<NodeId, (NodePeer, Vec<Share>)> = BTreeMap::new();
+        let mut away: BTreeMap<NodeId, (NodePeer, Vec<AccountShare>)> = BTreeMap::new();
         for outcome in join_all(commands).await {
             match outcome? {
-                Outcome::Taken => {}
-                Outcome::Away(peer, share) if meant.is_none() => {
+                ShareOutcome::Taken => {}
+                ShareOutcome::Away(peer, share) if meant.is_none() => {
                     away.entry(peer.id).or_insert_with(|| (peer, Vec::new())).1.push(share);
                 }
-                Outcome::Away(..) => return Err(Unavailable::Elsewhere.into()),
+                ShareOutcome::Away(..) => return Err(Unavailable::Elsewhere.into()),
             }
         }
         let passed = away.into_values().map(|(peer, shares)| self.pass_on(body, peer, shares));
@@ -208,14 +211,19 @@ impl WhatsAppApi {
 
     /// Has this node take in what it serves; where that node is no more, looks once who has
     /// come after it.
-    async fn pass_on(&self, body: &SignedBody, peer: NodePeer, shares: Vec<Share>) -> Result<(), ApiError> {
+    async fn pass_on(
+        &self,
+        body: &SignedBody,
+        peer: NodePeer,
+        shares: Vec<AccountShare>,
+    ) -> Result<(), ApiError> {
         if hand_on(&self.0, body, &peer, shares.iter().map(|share| &share.slot)).await {
             return Ok(());
         }
         for share in shares {
             let taken = match self.ingest(share).await? {
-                Outcome::Taken => true,
-                Outcome::Away(next, share) => {
+                ShareOutcome::Taken => true,
+                ShareOutcome::Away(next, share) => {
                     next != peer && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
                 }
             };
@@ -228,12 +236,12 @@ impl WhatsAppApi {
     }
 
     /// Has an account take its items in, or says which node serves it.
-    async fn ingest(&self, share: Share) -> Result<Outcome, ApiError> {
-        let Share { slot, group } = share;
+    async fn ingest(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
+        let AccountShare { slot, group } = share;
         if self.0.accounts.is_clustered()
             && let Place::There(peer) = self.0.accounts.place(&slot).await?
         {
-            return Ok(Outcome::Away(peer, Share { slot, group }));
+            return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
         let taken = self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await;
@@ -242,7 +250,7 @@ impl WhatsAppApi {
             told if told.retry_after_s().is_some() => told,
             _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
         })??;
-        Ok(Outcome::Taken)
+        Ok(ShareOutcome::Taken)
     }
 }
 

@@ -31,10 +31,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::params::{Param, id_pattern};
+use crate::params::{ParameterKind, id_pattern};
 
 /// A value that is a text on the wire.
-pub trait Show: Send + Sync {
+pub trait WireText: Send + Sync {
     /// The text.
     fn text(&self) -> impl Display + '_;
 
@@ -44,15 +44,15 @@ pub trait Show: Send + Sync {
 
 /// A value as its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown<T>(pub T);
+pub struct TextValue<T>(pub T);
 
-impl<T: Show> Serialize for Shown<T> {
+impl<T: WireText> Serialize for TextValue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0.text())
     }
 }
 
-impl<T: Show> Type for Shown<T> {
+impl<T: WireText> Type for TextValue<T> {
     const IS_REQUIRED: bool = true;
 
     type RawValueType = Self;
@@ -75,14 +75,14 @@ impl<T: Show> Type for Shown<T> {
     }
 }
 
-impl<T: Show> ToJSON for Shown<T> {
+impl<T: WireText> ToJSON for TextValue<T> {
     fn to_json(&self) -> Option<Value> {
         Some(Value::String(self.0.text().to_string()))
     }
 }
 
 /// poem-openapi asks every member of an object for it; answers are never read.
-impl<T: Show> ParseFromJSON for Shown<T> {
+impl<T: WireText> ParseFromJSON for TextValue<T> {
     fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("answers are not read"))
     }
@@ -92,7 +92,7 @@ fn text() -> MetaSchema {
     MetaSchema::new("string")
 }
 
-impl Show for Arc<str> {
+impl WireText for Arc<str> {
     fn text(&self) -> impl Display + '_ {
         &**self
     }
@@ -102,7 +102,7 @@ impl Show for Arc<str> {
     }
 }
 
-impl Show for HostPattern {
+impl WireText for HostPattern {
     fn text(&self) -> impl Display + '_ {
         self.as_str()
     }
@@ -112,7 +112,7 @@ impl Show for HostPattern {
     }
 }
 
-impl Show for Timestamp {
+impl WireText for Timestamp {
     fn text(&self) -> impl Display + '_ {
         self
     }
@@ -122,7 +122,7 @@ impl Show for Timestamp {
     }
 }
 
-impl Show for Phone {
+impl WireText for Phone {
     fn text(&self) -> impl Display + '_ {
         self
     }
@@ -136,19 +136,19 @@ impl Show for Phone {
     }
 }
 
-impl Show for PhoneNumberId {
+impl WireText for PhoneNumberId {
     fn text(&self) -> impl Display + '_ {
         self
     }
 
     fn schema() -> MetaSchema {
-        <Self as Param>::schema()
+        <Self as ParameterKind>::schema()
     }
 }
 
 macro_rules! shown_ids {
     ($($kind:ident),*) => {$(
-        impl Show for $kind {
+        impl WireText for $kind {
             fn text(&self) -> impl Display + '_ {
                 self
             }
@@ -180,7 +180,7 @@ shown_ids!(
 
 macro_rules! shown_words {
     ($($kind:ident: $all:expr;)*) => {$(
-        impl Show for $kind {
+        impl WireText for $kind {
             fn text(&self) -> impl Display + '_ {
                 self.as_str()
             }
@@ -214,7 +214,7 @@ macro_rules! nouns {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $noun;
 
-        impl Show for $noun {
+        impl WireText for $noun {
             fn text(&self) -> impl Display + '_ {
                 $word
             }
@@ -309,7 +309,7 @@ impl ToJSON for FreeObject {
     }
 }
 
-/// As for [`Shown`].
+/// As for [`TextValue`].
 impl ParseFromJSON for FreeObject {
     fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("answers are not read"))
@@ -333,8 +333,8 @@ mod tests {
     #[test]
     fn values_are_texts_and_free_objects_stay_as_they_are() {
         let json = |value: &dyn erased::Json| value.json();
-        assert_eq!(json(&Shown(Timestamp::EPOCH)), r#""1970-01-01T00:00:00.000Z""#);
-        assert_eq!(json(&Shown(Direction::Inbound)), r#""inbound""#);
+        assert_eq!(json(&TextValue(Timestamp::EPOCH)), r#""1970-01-01T00:00:00.000Z""#);
+        assert_eq!(json(&TextValue(Direction::Inbound)), r#""inbound""#);
         assert_eq!(json(&FreeObject(r#"{"b":1.50,"a":"\u00e9"}"#.into())), r#"{"b":1.50,"a":"\u00e9"}"#);
         assert_eq!(json(&FreeObject("{broken".into())), "{}");
     }

@@ -8,24 +8,24 @@ use kabar_core::ids::AccountId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{AccountNoun, Shown};
+use crate::wire::{AccountNoun, TextValue};
 
 /// A connected WhatsApp number.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Account", example)]
 pub struct AccountBody {
     /// `wba_…`.
-    pub id: Shown<AccountId>,
+    pub id: TextValue<AccountId>,
     /// Always `account`.
-    pub object: Shown<AccountNoun>,
+    pub object: TextValue<AccountNoun>,
     /// WhatsApp's id of the number; the first part of its paths.
-    pub phone_number_id: Shown<PhoneNumberId>,
+    pub phone_number_id: TextValue<PhoneNumberId>,
     /// The number, E.164.
-    pub phone_number: Shown<Phone>,
+    pub phone_number: TextValue<Phone>,
     /// What the operator calls it.
-    pub name: Option<Shown<Arc<str>>>,
+    pub name: Option<TextValue<Arc<str>>>,
     /// `connected` can send; `degraded` waits for a new token, since WhatsApp refused the last.
-    pub status: Shown<AccountStatus>,
+    pub status: TextValue<AccountStatus>,
 }
 
 impl AccountBody {
@@ -33,12 +33,12 @@ impl AccountBody {
     #[must_use]
     pub fn of(account: &Account) -> Self {
         Self {
-            id: Shown(account.id),
-            object: Shown(AccountNoun),
-            phone_number_id: Shown(account.phone_number_id.clone()),
-            phone_number: Shown(account.phone.clone()),
-            name: account.name.clone().map(Shown),
-            status: Shown(account.status),
+            id: TextValue(account.id),
+            object: TextValue(AccountNoun),
+            phone_number_id: TextValue(account.phone_number_id.clone()),
+            phone_number: TextValue(account.phone.clone()),
+            name: account.name.clone().map(TextValue),
+            status: TextValue(account.status),
         }
     }
 }

@@ -12,14 +12,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{ConnectAccount, UpdateAccount};
 use super::no_organisation;
-use crate::access::Operator;
+use crate::access::OperatorCaller;
 use crate::accounts::body::AccountBody;
-use crate::app::App;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Created, Data};
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
+use crate::envelope::{CreatedResponse, DataResponse};
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::params::Path;
-use crate::tags::Tag;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What connecting a number can be refused with.
@@ -36,9 +36,9 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct AccountsAdmin(pub Arc<App>);
+pub struct AccountsAdmin(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl AccountsAdmin {
     /// Connect a number
     ///
@@ -51,17 +51,17 @@ impl AccountsAdmin {
     )]
     async fn connect(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<ConnectAccount>,
-    ) -> Result<Created<AccountBody>, Fails<AccountConnectFails>> {
+    ) -> Result<CreatedResponse<AccountBody>, OperationError<AccountConnectFails>> {
         let new = body::read_new(&body.value)?;
         match self.0.directory.connect_account(org_id.0, new).await? {
             AccountConnection::Connected(slot) => {
                 let account = slot.account();
                 tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
-                Ok(Created(AccountBody::of(&account)))
+                Ok(CreatedResponse(AccountBody::of(&account)))
             }
             AccountConnection::AlreadyConnected => Err(already_connected().into()),
             AccountConnection::NoOrganisation => Err(no_organisation().into()),
@@ -75,11 +75,11 @@ impl AccountsAdmin {
     #[oai(path = "/admin/v1/accounts/:phone_number_id", method = "patch", operation_id = "updateAccount")]
     async fn update(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<UpdateAccount>,
-    ) -> Result<Data<AccountBody>, Fails<AccountUpdateFails>> {
+    ) -> Result<DataResponse<AccountBody>, OperationError<AccountUpdateFails>> {
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
         let patch = body::read_patch(&body.value, &slot.account())?;
@@ -87,7 +87,7 @@ impl AccountsAdmin {
         let Reply::Account(account) = reply else { return Err(ApiError::internal().into()) };
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");
-        Ok(Data(AccountBody::of(&account)))
+        Ok(DataResponse(AccountBody::of(&account)))
     }
 }
 

@@ -12,13 +12,13 @@ use kabar_core::domain::page::Limit;
 use poem_openapi::OpenApi;
 
 use self::body::ActorBody;
-use crate::access::Operator;
-use crate::app::App;
-use crate::envelope::Listed;
-use crate::error::{Fails, code_list};
+use crate::access::OperatorCaller;
+use crate::app::AppState;
+use crate::envelope::PageResponse;
+use crate::error::{OperationError, code_list};
 use crate::params::{CursorText, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of resident accounts can be refused with.
@@ -27,10 +27,10 @@ code_list! {
 
 /// The operation.
 #[derive(Debug, Clone)]
-pub struct ActorsAdmin(pub Arc<App>);
+pub struct ActorsAdmin(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl ActorsAdmin {
     /// List resident accounts
     ///
@@ -38,13 +38,13 @@ impl ActorsAdmin {
     #[oai(path = "/admin/v1/actors", method = "get", operation_id = "listActors")]
     async fn list(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<ActorBody>, Fails<ActorListFails>> {
-        let place = Place::read(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
+    ) -> Result<PageResponse<ActorBody>, OperationError<ActorListFails>> {
+        let place = PageRequest::read(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
         let mut residents = self.0.accounts.residents();
         residents.sort_by_key(|resident| Reverse(resident.account_id));
         Ok(place.answer(residents, |resident| resident.account_id.bits(), ActorBody::of))

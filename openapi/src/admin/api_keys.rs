@@ -10,14 +10,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{ApiKeyBody, CreateApiKey, CreatedApiKeyBody};
 use super::{no_organisation, organisation};
-use crate::access::Operator;
-use crate::app::App;
+use crate::access::OperatorCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Created, Gone, Listed};
-use crate::error::{ApiError, Fails, code_list};
+use crate::envelope::{CreatedResponse, NoContentResponse, PageResponse};
+use crate::error::{ApiError, OperationError, code_list};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a new key can be refused with.
@@ -33,10 +33,10 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct ApiKeysAdmin(pub Arc<App>);
+pub struct ApiKeysAdmin(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl ApiKeysAdmin {
     /// Create an API key
     ///
@@ -45,16 +45,16 @@ impl ApiKeysAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
     async fn create(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<CreateApiKey>,
-    ) -> Result<Created<CreatedApiKeyBody>, Fails<ApiKeyCreateFails>> {
+    ) -> Result<CreatedResponse<CreatedApiKeyBody>, OperationError<ApiKeyCreateFails>> {
         let new = body::read_new(&body.value, self.0.clock.now())?;
         let made = self.0.directory.create_api_key(org_id.0, new.label, new.expires_at).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
-        Ok(Created(CreatedApiKeyBody::of(&key, secret)))
+        Ok(CreatedResponse(CreatedApiKeyBody::of(&key, secret)))
     }
 
     /// List an organization's API keys
@@ -63,17 +63,17 @@ impl ApiKeysAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
     async fn list(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<ApiKeyBody>, Fails<ApiKeyListFails>> {
+    ) -> Result<PageResponse<ApiKeyBody>, OperationError<ApiKeyListFails>> {
         let id = organisation(&self.0, org_id.0)?.id;
         let scope = format!("api_keys/{id}");
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         Ok(place.answer(self.0.directory.api_keys_of(id), |key| key.id.bits(), ApiKeyBody::of))
     }
 
@@ -83,14 +83,14 @@ impl ApiKeysAdmin {
     #[oai(path = "/admin/v1/api_keys/:key_id", method = "delete", operation_id = "revokeApiKey")]
     async fn revoke(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The key (`key_…`), not its secret.
         key_id: Path<ApiKeyId>,
-    ) -> Result<Gone, Fails<ApiKeyRevokeFails>> {
+    ) -> Result<NoContentResponse, OperationError<ApiKeyRevokeFails>> {
         if !self.0.directory.revoke_api_key(key_id.0).await? {
             return Err(ApiError::not_found("API key", "key_id").into());
         }
         tracing::info!(api_key_id = %key_id.0, "operator revoked an API key");
-        Ok(Gone)
+        Ok(NoContentResponse)
     }
 }

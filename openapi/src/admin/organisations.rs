@@ -11,14 +11,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
 use super::{no_organisation, organisation};
-use crate::access::Operator;
-use crate::app::App;
+use crate::access::OperatorCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Created, Data, Listed};
-use crate::error::{Fails, code_list};
+use crate::envelope::{CreatedResponse, DataResponse, PageResponse};
+use crate::error::{OperationError, code_list};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a new organization can be refused with.
@@ -39,10 +39,10 @@ code_list! {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct OrganisationsAdmin(pub Arc<App>);
+pub struct OrganisationsAdmin(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl OrganisationsAdmin {
     /// Create an organization
     ///
@@ -51,13 +51,13 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations", method = "post", operation_id = "createOrganization")]
     async fn create(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         body: JsonBody<CreateOrganization>,
-    ) -> Result<Created<OrganizationBody>, Fails<OrganizationCreateFails>> {
+    ) -> Result<CreatedResponse<OrganizationBody>, OperationError<OrganizationCreateFails>> {
         let new = body::read_new(&body.value)?;
         let made = self.0.directory.create_organisation(new).await?;
         tracing::info!(organisation_id = %made.id, "operator made an organisation");
-        Ok(Created(OrganizationBody::of(&made)))
+        Ok(CreatedResponse(OrganizationBody::of(&made)))
     }
 
     /// List organizations
@@ -66,13 +66,13 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations", method = "get", operation_id = "listOrganizations")]
     async fn list(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<OrganizationBody>, Fails<OrganizationListFails>> {
-        let place = Place::read(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
+    ) -> Result<PageResponse<OrganizationBody>, OperationError<OrganizationListFails>> {
+        let place = PageRequest::read(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
         let rows = self.0.directory.organisations();
         Ok(place.answer(rows, |row| row.id.bits(), |row| OrganizationBody::of(row)))
     }
@@ -83,12 +83,12 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id", method = "get", operation_id = "getOrganization")]
     async fn get(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
-    ) -> Result<Data<OrganizationBody>, Fails<OrganizationGetFails>> {
+    ) -> Result<DataResponse<OrganizationBody>, OperationError<OrganizationGetFails>> {
         let found = organisation(&self.0, org_id.0)?;
-        Ok(Data(OrganizationBody::of(&found)))
+        Ok(DataResponse(OrganizationBody::of(&found)))
     }
 
     /// Update an organization
@@ -98,16 +98,16 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id", method = "patch", operation_id = "updateOrganization")]
     async fn update(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<UpdateOrganization>,
-    ) -> Result<Data<OrganizationBody>, Fails<OrganizationUpdateFails>> {
+    ) -> Result<DataResponse<OrganizationBody>, OperationError<OrganizationUpdateFails>> {
         let patch = |current: &Organisation| body::read_patch(&body.value, current);
         let updated = self.0.directory.patch_organisation(org_id.0, patch).await?;
         let updated = updated.ok_or_else(no_organisation)??;
         let suspended = updated.suspended;
         tracing::info!(organisation_id = %updated.id, suspended, "operator changed an organisation");
-        Ok(Data(OrganizationBody::of(&updated)))
+        Ok(DataResponse(OrganizationBody::of(&updated)))
     }
 }

@@ -8,17 +8,17 @@ use kabar_core::ids::{OrganisationId, PluginId};
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
-use crate::access::Operator;
-use crate::app::App;
-use crate::body::{Fields, JsonBody};
-use crate::envelope::{Data, Listed};
-use crate::error::{Fails, code_list};
+use crate::access::OperatorCaller;
+use crate::app::AppState;
+use crate::body::{BodyFields, JsonBody};
+use crate::envelope::{DataResponse, PageResponse};
+use crate::error::{OperationError, code_list};
 use crate::params::{CursorText, Path, QueryParam};
 use crate::plugins::body::PluginBody;
 use crate::plugins::no_plugin;
-use crate::roster::Place;
-use crate::tags::Tag;
-use crate::wire::Shown;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
+use crate::wire::TextValue;
 
 code_list! {
     /// What a list of plugins can be refused with.
@@ -35,7 +35,7 @@ code_list! {
 #[oai(rename = "OperatorPlugin", example)]
 pub struct AdminPluginBody {
     /// The tenant.
-    pub organization_id: Shown<OrganisationId>,
+    pub organization_id: TextValue<OrganisationId>,
     /// The plugin as its tenant sees it, without `config`.
     pub plugin: PluginBody,
 }
@@ -43,7 +43,7 @@ pub struct AdminPluginBody {
 impl AdminPluginBody {
     fn of(row: &Plugin) -> Self {
         let bare = Plugin { config: Arc::default(), ..row.clone() };
-        Self { organization_id: Shown(row.organisation_id), plugin: PluginBody::of(&bare) }
+        Self { organization_id: TextValue(row.organisation_id), plugin: PluginBody::of(&bare) }
     }
 }
 
@@ -70,10 +70,10 @@ impl Example for DisablePlugin {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct PluginsAdmin(pub Arc<App>);
+pub struct PluginsAdmin(pub Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl PluginsAdmin {
     /// List every tenant's plugins
     ///
@@ -81,13 +81,13 @@ impl PluginsAdmin {
     #[oai(path = "/admin/v1/plugins", method = "get", operation_id = "listAllPlugins")]
     async fn list(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<AdminPluginBody>, Fails<AdminPluginListFails>> {
-        let place = Place::read(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
+    ) -> Result<PageResponse<AdminPluginBody>, OperationError<AdminPluginListFails>> {
+        let place = PageRequest::read(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.couriers().all_plugins();
         Ok(place.answer(rows, |row| row.id.bits(), |row| AdminPluginBody::of(row)))
     }
@@ -98,16 +98,16 @@ impl PluginsAdmin {
     #[oai(path = "/admin/v1/plugins/:plugin_id/disable", method = "post", operation_id = "disablePlugin")]
     async fn disable(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<DisablePlugin>,
-    ) -> Result<Data<AdminPluginBody>, Fails<AdminPluginDisableFails>> {
-        let fields = Fields::of_body(&body.value)?;
+    ) -> Result<DataResponse<AdminPluginBody>, OperationError<AdminPluginDisableFails>> {
+        let fields = BodyFields::of_body(&body.value)?;
         let reason = fields.optional_text("reason", &(1..=500))?.map(Arc::from);
         let disabled = self.0.accounts.couriers().disable_plugin(plugin_id.0, reason).await?;
         let disabled = disabled.ok_or_else(no_plugin)?;
         tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
-        Ok(Data(AdminPluginBody::of(&disabled)))
+        Ok(DataResponse(AdminPluginBody::of(&disabled)))
     }
 }

@@ -9,13 +9,13 @@ use poem_openapi::OpenApi;
 
 use self::body::CreateUser;
 use super::no_organisation;
-use crate::access::Operator;
-use crate::app::App;
+use crate::access::OperatorCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::Created;
-use crate::error::{Fails, code_list};
+use crate::envelope::CreatedResponse;
+use crate::error::{OperationError, code_list};
 use crate::params::Path;
-use crate::tags::Tag;
+use crate::tags::ApiTag;
 use crate::users::body::UserBody;
 
 code_list! {
@@ -28,9 +28,9 @@ code_list! {
 
 /// The operation.
 #[derive(Debug, Clone)]
-pub struct UsersAdmin(pub Arc<App>);
+pub struct UsersAdmin(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Operator")]
+#[OpenApi(tag = "ApiTag::Operator")]
 impl UsersAdmin {
     /// Create a user
     ///
@@ -39,15 +39,15 @@ impl UsersAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id/users", method = "post", operation_id = "createUser")]
     async fn create(
         &self,
-        _operator: Operator,
+        _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<CreateUser>,
-    ) -> Result<Created<UserBody>, Fails<UserCreateFails>> {
+    ) -> Result<CreatedResponse<UserBody>, OperationError<UserCreateFails>> {
         let new = body::read_new(&body.value)?;
         let made = self.0.directory.create_user(org_id.0, new.name, new.email).await?;
         let user = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, user_id = %user.id, "operator made a user");
-        Ok(Created(UserBody::of(&user)))
+        Ok(CreatedResponse(UserBody::of(&user)))
     }
 }

@@ -4,7 +4,7 @@
 
 /// A field of a PATCH body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change<T> {
+pub enum FieldChange<T> {
     /// Not in the body: stays as it is.
     Keep,
     /// `null`: to be cleared.
@@ -13,13 +13,13 @@ pub enum Change<T> {
     Set(T),
 }
 
-impl<T> Change<T> {
+impl<T> FieldChange<T> {
     /// The same change of another value.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Change<U> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> FieldChange<U> {
         match self {
-            Self::Keep => Change::Keep,
-            Self::Clear => Change::Clear,
-            Self::Set(value) => Change::Set(f(value)),
+            Self::Keep => FieldChange::Keep,
+            Self::Clear => FieldChange::Clear,
+            Self::Set(value) => FieldChange::Set(f(value)),
         }
     }
 

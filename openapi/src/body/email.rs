@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Change, FieldError, Fields};
+use super::{BodyFields, FieldChange, FieldError};
 
 /// RFC 5321, 4.5.3.1.3, less the angle brackets.
 const CHARS: RangeInclusive<usize> = 1..=254;
 
-impl Fields<'_> {
+impl BodyFields<'_> {
     /// An email address, if there.
     ///
     /// # Errors
@@ -20,12 +20,12 @@ impl Fields<'_> {
     /// What is to become of an email address.
     ///
     /// # Errors
-    /// As [`Fields::optional_email`].
-    pub fn change_email(&self, key: &str) -> Result<Change<Arc<str>>, FieldError> {
+    /// As [`BodyFields::optional_email`].
+    pub fn change_email(&self, key: &str) -> Result<FieldChange<Arc<str>>, FieldError> {
         Ok(match self.change_text(key, &CHARS)? {
-            Change::Keep => Change::Keep,
-            Change::Clear => Change::Clear,
-            Change::Set(text) => Change::Set(self.read_email(key, text)?),
+            FieldChange::Keep => FieldChange::Keep,
+            FieldChange::Clear => FieldChange::Clear,
+            FieldChange::Set(text) => FieldChange::Set(self.read_email(key, text)?),
         })
     }
 

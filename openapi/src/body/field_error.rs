@@ -5,7 +5,7 @@
 
 /// What is wrong with a body, as one of the contract's codes of status 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum FieldErrorKind {
     /// The body as a whole cannot be read.
     InvalidRequest,
     /// A field is absent, or null.
@@ -16,7 +16,7 @@ pub enum Fault {
     InvalidPhoneNumber,
 }
 
-impl Fault {
+impl FieldErrorKind {
     /// The contract's code.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -34,7 +34,7 @@ impl Fault {
 #[error("{message}")]
 pub struct FieldError {
     /// What kind of fault.
-    pub code: Fault,
+    pub code: FieldErrorKind,
     /// The field's path; empty when the whole body is at fault.
     pub param: String,
     /// For a human; says what to do, and never repeats what was sent.
@@ -46,32 +46,32 @@ impl FieldError {
     #[must_use]
     pub fn invalid(param: String, expected: &str) -> Self {
         let message = format!("{param} must be {expected}");
-        Self { code: Fault::InvalidFieldValue, param, message }
+        Self { code: FieldErrorKind::InvalidFieldValue, param, message }
     }
 
     /// A field that may not be there, or not together with another; `why` is the whole sentence.
     #[must_use]
     pub fn refused(param: String, why: &str) -> Self {
-        Self { code: Fault::InvalidFieldValue, param, message: why.to_owned() }
+        Self { code: FieldErrorKind::InvalidFieldValue, param, message: why.to_owned() }
     }
 
     /// A field that is not a telephone number.
     #[must_use]
     pub fn phone(param: String) -> Self {
         let message = format!("{param} must be a number in E.164 form, such as +6281234567890");
-        Self { code: Fault::InvalidPhoneNumber, param, message }
+        Self { code: FieldErrorKind::InvalidPhoneNumber, param, message }
     }
 
     /// A field that is not there.
     #[must_use]
     pub fn missing(param: String) -> Self {
         let message = format!("{param} is required");
-        Self { code: Fault::MissingRequiredField, param, message }
+        Self { code: FieldErrorKind::MissingRequiredField, param, message }
     }
 
     /// A body that cannot be read at all.
     #[must_use]
     pub fn body(message: &str) -> Self {
-        Self { code: Fault::InvalidRequest, param: String::new(), message: message.to_owned() }
+        Self { code: FieldErrorKind::InvalidRequest, param: String::new(), message: message.to_owned() }
     }
 }

@@ -12,30 +12,30 @@ use poem_openapi::types::Example;
 use serde::Serialize;
 
 use crate::conversations::body::WhatsAppNumber;
-use crate::wire::{ContactNoun, FreeObject, Shown};
+use crate::wire::{ContactNoun, FreeObject, TextValue};
 
 /// Somebody who writes to, or is written to by, one connected number.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Contact", example)]
 pub struct ContactBody {
     /// `ctc_…`.
-    pub id: Shown<ContactId>,
+    pub id: TextValue<ContactId>,
     /// Always `contact`.
-    pub object: Shown<ContactNoun>,
+    pub object: TextValue<ContactNoun>,
     /// E.164; unique in the account.
-    pub phone_number: Shown<Phone>,
+    pub phone_number: TextValue<Phone>,
     /// Given by the business, or else WhatsApp's profile name.
-    pub name: Option<Shown<Arc<str>>>,
+    pub name: Option<TextValue<Arc<str>>>,
     /// The address.
-    pub email: Option<Shown<Arc<str>>>,
+    pub email: Option<TextValue<Arc<str>>>,
     /// The business's own fields; `{}` when it has none.
     pub metadata: FreeObject,
     /// The connected number that it belongs to.
     pub whatsapp_account: WhatsAppNumber,
     /// Account clock.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 impl ContactBody {
@@ -43,15 +43,15 @@ impl ContactBody {
     #[must_use]
     pub fn of(account: &Account, contact: &Contact) -> Self {
         Self {
-            id: Shown(contact.id),
-            object: Shown(ContactNoun),
-            phone_number: Shown(contact.phone.clone()),
-            name: contact.name.clone().map(Shown),
-            email: contact.email.clone().map(Shown),
+            id: TextValue(contact.id),
+            object: TextValue(ContactNoun),
+            phone_number: TextValue(contact.phone.clone()),
+            name: contact.name.clone().map(TextValue),
+            email: contact.email.clone().map(TextValue),
             metadata: FreeObject(contact.metadata.clone()),
             whatsapp_account: WhatsAppNumber::of(account),
-            created_at: Shown(contact.created_at),
-            updated_at: Shown(contact.updated_at),
+            created_at: TextValue(contact.created_at),
+            updated_at: TextValue(contact.updated_at),
         }
     }
 }

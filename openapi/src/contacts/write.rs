@@ -7,7 +7,7 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 use crate::wire::FreeObject;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
@@ -70,7 +70,7 @@ impl Example for UpdateContact {
 
 /// Reads a new contact.
 pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let phone = fields.phone("phone_number")?;
     let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
     let email = fields.optional_email("email")?;
@@ -80,7 +80,7 @@ pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
 
 /// Reads the changes of a contact.
 pub(super) fn read_patch(body: &Value) -> Result<ContactPatch, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let metadata = match body.get("metadata") {
         None => None,
         Some(Value::Null) => Some(EMPTY.into()),
@@ -93,7 +93,7 @@ pub(super) fn read_patch(body: &Value) -> Result<ContactPatch, FieldError> {
     })
 }
 
-fn read_metadata(fields: &Fields<'_>, value: &Value) -> Result<Arc<str>, FieldError> {
+fn read_metadata(fields: &BodyFields<'_>, value: &Value) -> Result<Arc<str>, FieldError> {
     let members = value.as_object().filter(|members| members.len() <= METADATA_KEYS);
     let text = members.map(|_| value.to_string()).filter(|text| text.len() <= METADATA_BYTES);
     text.map(Into::into).ok_or_else(|| fields.invalid("metadata", METADATA))
@@ -104,9 +104,9 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::body::Fault;
+    use crate::body::FieldErrorKind;
 
-    fn fault(body: &Value) -> (Fault, String) {
+    fn fault(body: &Value) -> (FieldErrorKind, String) {
         let error = read_new(body).unwrap_err();
         (error.code, error.param)
     }
@@ -115,8 +115,11 @@ mod tests {
     fn new_contacts_keep_their_limits() {
         let base = json!({"phone_number": "6281234567890"});
         assert_eq!(read_new(&base).unwrap().phone.as_str(), "+6281234567890");
-        assert_eq!(fault(&json!({})), (Fault::MissingRequiredField, "phone_number".into()));
-        assert_eq!(fault(&json!({"phone_number": "12"})), (Fault::InvalidPhoneNumber, "phone_number".into()));
+        assert_eq!(fault(&json!({})), (FieldErrorKind::MissingRequiredField, "phone_number".into()));
+        assert_eq!(
+            fault(&json!({"phone_number": "12"})),
+            (FieldErrorKind::InvalidPhoneNumber, "phone_number".into())
+        );
         let big: Map<_, _> = (0..65).map(|n| (n.to_string(), Value::Null)).collect();
         let wrong = [
             ("name", json!("")),
@@ -132,7 +135,7 @@ mod tests {
         for (key, value) in wrong {
             let mut body = base.clone();
             body[key] = value;
-            assert_eq!(fault(&body), (Fault::InvalidFieldValue, key.into()), "{key}");
+            assert_eq!(fault(&body), (FieldErrorKind::InvalidFieldValue, key.into()), "{key}");
         }
         for email in ["a@b", "o'brien+x@mail.example.com"] {
             assert!(read_new(&json!({"phone_number": "6281234567890", "email": email})).is_ok(), "{email}");

@@ -11,70 +11,71 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::wire::{ConversationNoun, Shown};
+use crate::wire::{ConversationNoun, TextValue};
 
 /// A thread with one contact.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Conversation", example)]
 pub struct ConversationBody {
     /// `cnv_…`.
-    pub id: Shown<ConversationId>,
+    pub id: TextValue<ConversationId>,
     /// Always `conversation`.
-    pub object: Shown<ConversationNoun>,
+    pub object: TextValue<ConversationNoun>,
     /// Where it stands; an inbound message reopens a resolved conversation.
-    pub status: Shown<ConversationStatus>,
+    pub status: TextValue<ConversationStatus>,
     /// Whom it is with.
     pub contact: ConversationContact,
     /// The connected number that it belongs to.
     pub whatsapp_account: WhatsAppNumber,
     /// Who works on it.
-    pub assignee: Option<Assignee>,
+    pub assignee: Option<AssigneeBody>,
     /// Inbound messages not yet marked as read.
     pub unread_count: u32,
     /// When its newest message, in or out, was stored.
-    pub last_message_at: Option<Shown<Timestamp>>,
+    pub last_message_at: Option<TextValue<Timestamp>>,
     /// When the contact last wrote; free-form messages may be sent for 24 hours from then.
-    pub last_inbound_at: Option<Shown<Timestamp>>,
+    pub last_inbound_at: Option<TextValue<Timestamp>>,
     /// Account clock.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 /// What a conversation shows of its contact.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct ConversationContact {
     /// `ctc_…`.
-    pub id: Shown<ContactId>,
+    pub id: TextValue<ContactId>,
     /// E.164.
-    pub phone_number: Shown<Phone>,
+    pub phone_number: TextValue<Phone>,
     /// Given by the business, or else WhatsApp's profile name.
-    pub name: Option<Shown<Arc<str>>>,
+    pub name: Option<TextValue<Arc<str>>>,
 }
 
 /// A connected number.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct WhatsAppNumber {
     /// E.164.
-    pub phone_number: Shown<Phone>,
+    pub phone_number: TextValue<Phone>,
 }
 
 /// Whom a conversation is assigned to.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct Assignee {
+#[oai(rename = "Assignee")]
+pub struct AssigneeBody {
     /// `usr_…`.
-    pub id: Shown<UserId>,
+    pub id: TextValue<UserId>,
     /// The name.
-    pub name: Shown<Arc<str>>,
+    pub name: TextValue<Arc<str>>,
     /// The address.
-    pub email: Option<Shown<Arc<str>>>,
+    pub email: Option<TextValue<Arc<str>>>,
 }
 
 impl WhatsAppNumber {
     /// An account's number.
     #[must_use]
     pub fn of(account: &Account) -> Self {
-        Self { phone_number: Shown(account.phone.clone()) }
+        Self { phone_number: TextValue(account.phone.clone()) }
     }
 }
 
@@ -83,25 +84,25 @@ impl ConversationBody {
     #[must_use]
     pub fn of(account: &Account, conversation: &Conversation) -> Self {
         Self {
-            id: Shown(conversation.id),
-            object: Shown(ConversationNoun),
-            status: Shown(conversation.status),
+            id: TextValue(conversation.id),
+            object: TextValue(ConversationNoun),
+            status: TextValue(conversation.status),
             contact: ConversationContact {
-                id: Shown(conversation.contact.id),
-                phone_number: Shown(conversation.contact.phone.clone()),
-                name: conversation.contact.name.clone().map(Shown),
+                id: TextValue(conversation.contact.id),
+                phone_number: TextValue(conversation.contact.phone.clone()),
+                name: conversation.contact.name.clone().map(TextValue),
             },
             whatsapp_account: WhatsAppNumber::of(account),
-            assignee: conversation.assignee.as_ref().map(|user| Assignee {
-                id: Shown(user.id),
-                name: Shown(user.name.clone()),
-                email: user.email.clone().map(Shown),
+            assignee: conversation.assignee.as_ref().map(|user| AssigneeBody {
+                id: TextValue(user.id),
+                name: TextValue(user.name.clone()),
+                email: user.email.clone().map(TextValue),
             }),
             unread_count: conversation.unread_count,
-            last_message_at: conversation.last_message_at.map(Shown),
-            last_inbound_at: conversation.last_inbound_at.map(Shown),
-            created_at: Shown(conversation.created_at),
-            updated_at: Shown(conversation.updated_at),
+            last_message_at: conversation.last_message_at.map(TextValue),
+            last_inbound_at: conversation.last_inbound_at.map(TextValue),
+            created_at: TextValue(conversation.created_at),
+            updated_at: TextValue(conversation.updated_at),
         }
     }
 }

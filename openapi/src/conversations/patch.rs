@@ -10,13 +10,13 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-use crate::body::{Change, FieldError, Fields};
+use crate::body::{BodyFields, FieldChange, FieldError};
 use crate::error::ApiError;
 
 /// Where a conversation shall stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "ConversationStatus", rename_all = "lowercase")]
-pub enum NewStatus {
+pub enum NewConversationStatus {
     /// Needs attention.
     Open,
     /// Waits for something.
@@ -30,7 +30,7 @@ pub enum NewStatus {
 #[oai(example)]
 pub struct UpdateConversation {
     /// Where it shall stand.
-    pub status: Option<NewStatus>,
+    pub status: Option<NewConversationStatus>,
     /// Who shall work on it (`usr_…`); null for nobody.
     #[oai(validator(pattern = "^usr_[0-9A-HJKMNP-TV-Z]{26}$"))]
     pub assigned_to: Option<String>,
@@ -38,37 +38,37 @@ pub struct UpdateConversation {
 
 impl Example for UpdateConversation {
     fn example() -> Self {
-        Self { status: Some(NewStatus::Resolved), assigned_to: None }
+        Self { status: Some(NewConversationStatus::Resolved), assigned_to: None }
     }
 }
 
 /// What a body asks for; the user is not looked up yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Read {
+pub(super) struct RequestedChanges {
     status: Option<ConversationStatus>,
-    assigned_to: Change<UserId>,
+    assigned_to: FieldChange<UserId>,
 }
 
 const USER_ID: &str = "the id of a user (usr_…), or null for nobody";
 
 /// Reads the body.
-pub(super) fn read(body: &Value) -> Result<Read, FieldError> {
-    let fields = Fields::of_body(body)?;
+pub(super) fn read(body: &Value) -> Result<RequestedChanges, FieldError> {
+    let fields = BodyFields::of_body(body)?;
     let status = fields.optional_word("status", "open, pending or resolved", ConversationStatus::parse)?;
     let assigned_to = match body.get("assigned_to") {
-        None => Change::Keep,
-        Some(Value::Null) => Change::Clear,
-        Some(_) => Change::Set(fields.word("assigned_to", USER_ID, |text| UserId::parse(text).ok())?),
+        None => FieldChange::Keep,
+        Some(Value::Null) => FieldChange::Clear,
+        Some(_) => FieldChange::Set(fields.word("assigned_to", USER_ID, |text| UserId::parse(text).ok())?),
     };
-    if status.is_none() && assigned_to == Change::Keep {
+    if status.is_none() && assigned_to == FieldChange::Keep {
         let mut missing = FieldError::missing("status".to_owned());
         "give status, assigned_to, or both".clone_into(&mut missing.message);
         return Err(missing);
     }
-    Ok(Read { status, assigned_to })
+    Ok(RequestedChanges { status, assigned_to })
 }
 
-impl Read {
+impl RequestedChanges {
     /// The domain's patch, with the user that the organisation has under the id.
     pub(super) fn resolve(
         self,
@@ -77,9 +77,9 @@ impl Read {
     ) -> Result<ConversationPatch, ApiError> {
         let found = |id| user(id).ok_or_else(|| ApiError::not_found("user", "assigned_to"));
         let assignee = match self.assigned_to {
-            Change::Keep => None,
-            Change::Clear => Some(None),
-            Change::Set(id) => Some(Some(found(id)?)),
+            FieldChange::Keep => None,
+            FieldChange::Clear => Some(None),
+            FieldChange::Set(id) => Some(Some(found(id)?)),
         };
         Ok(ConversationPatch { id, status: self.status, assignee })
     }
@@ -88,17 +88,17 @@ impl Read {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Fault;
+    use crate::body::FieldErrorKind;
     use serde_json::json;
 
     #[test]
     fn at_least_one_field_is_given() {
         for body in [json!({}), json!({"status": null}), json!({"unknown": 1})] {
-            assert_eq!(read(&body).unwrap_err().code, Fault::MissingRequiredField, "{body}");
+            assert_eq!(read(&body).unwrap_err().code, FieldErrorKind::MissingRequiredField, "{body}");
         }
         for body in [json!({"status": "closed"}), json!({"assigned_to": "usr_1"}), json!({"assigned_to": 7})]
         {
-            assert_eq!(read(&body).unwrap_err().code, Fault::InvalidFieldValue, "{body}");
+            assert_eq!(read(&body).unwrap_err().code, FieldErrorKind::InvalidFieldValue, "{body}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! How an operation documents its failures: it lists its codes, and no others.
 //!
-//! `Fails<S>` is an [`ApiError`] in a coat that tells the document which codes an operation can
+//! `OperationError<S>` is an [`ApiError`] in a coat that tells the document which codes an operation can
 //! give. The codes travel to the polishing pass (`spec`) as an enumeration in place of the schema;
 //! the pass puts the one error schema, a description and an example there. What the front door adds
 //! to every operation behind it (401, 403, 429, 500) is the pass's affair too.
@@ -19,7 +19,7 @@ use super::{ApiError, ErrorCode};
 pub(crate) const CODES_TITLE: &str = "x-kabar-codes";
 
 /// The codes that an operation can give beyond those of the front door.
-pub trait Failures: Send + Sync + 'static {
+pub trait DocumentedErrors: Send + Sync + 'static {
     /// In any order.
     const CODES: &'static [ErrorCode];
 }
@@ -33,7 +33,7 @@ macro_rules! code_list_impl {
         #[derive(Debug)]
         pub struct $name;
 
-        impl $crate::error::Failures for $name {
+        impl $crate::error::DocumentedErrors for $name {
             const CODES: &'static [$crate::error::ErrorCode] = &[$($crate::error::ErrorCode::$code,)*];
         }
     )*};
@@ -42,21 +42,21 @@ pub use crate::code_list_impl as code_list;
 
 /// A refusal of an operation that lists its codes in `S`.
 #[derive(Debug)]
-pub struct Fails<S>(pub ApiError, PhantomData<fn() -> S>);
+pub struct OperationError<S>(pub ApiError, PhantomData<fn() -> S>);
 
-impl<S, E: Into<ApiError>> From<E> for Fails<S> {
+impl<S, E: Into<ApiError>> From<E> for OperationError<S> {
     fn from(error: E) -> Self {
         Self(error.into(), PhantomData)
     }
 }
 
-impl<S> From<Fails<S>> for poem::Error {
-    fn from(fails: Fails<S>) -> Self {
+impl<S> From<OperationError<S>> for poem::Error {
+    fn from(fails: OperationError<S>) -> Self {
         fails.0.into()
     }
 }
 
-impl<S: Failures> ApiResponse for Fails<S> {
+impl<S: DocumentedErrors> ApiResponse for OperationError<S> {
     fn meta() -> MetaResponses {
         let mut statuses: Vec<u16> = S::CODES.iter().map(|code| code.status().as_u16()).collect();
         statuses.sort_unstable();
@@ -69,7 +69,7 @@ impl<S: Failures> ApiResponse for Fails<S> {
     }
 }
 
-fn response<S: Failures>(status: u16) -> MetaResponse {
+fn response<S: DocumentedErrors>(status: u16) -> MetaResponse {
     let codes = S::CODES.iter().filter(|code| code.status().as_u16() == status);
     let mut schema = MetaSchema::new("string");
     schema.title = Some(CODES_TITLE.to_owned());

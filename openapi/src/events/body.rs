@@ -20,15 +20,15 @@ use serde::Serialize;
 use crate::contacts::body::ContactBody;
 use crate::conversations::body::ConversationBody;
 use crate::messages::body::MessageBody;
-use crate::wire::Shown;
+use crate::wire::TextValue;
 
 /// An event; `type` names the form of `data`.
 #[derive(Debug, Clone, Serialize)]
 pub struct EventBody {
-    id: Shown<EventId>,
+    id: TextValue<EventId>,
     #[serde(rename = "type")]
-    kind: Shown<EventType>,
-    created_at: Shown<Timestamp>,
+    kind: TextValue<EventType>,
+    created_at: TextValue<Timestamp>,
     livemode: bool,
     sequence: i64,
     account: EventAccount,
@@ -39,9 +39,9 @@ pub struct EventBody {
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct EventAccount {
     /// `wba_…`.
-    pub id: Shown<AccountId>,
+    pub id: TextValue<AccountId>,
     /// WhatsApp's id of the number.
-    pub phone_number_id: Shown<PhoneNumberId>,
+    pub phone_number_id: TextValue<PhoneNumberId>,
 }
 
 /// What an event tells.
@@ -69,11 +69,11 @@ pub struct MessageStatusData {
     /// The message as it was then.
     pub message: MessageBody,
     /// Where it stood before.
-    pub previous_status: Shown<MessageStatus>,
+    pub previous_status: TextValue<MessageStatus>,
     /// Where it stands since.
-    pub status: Shown<MessageStatus>,
+    pub status: TextValue<MessageStatus>,
     /// When that happened, by WhatsApp's own time where WhatsApp reported it.
-    pub occurred_at: Shown<Timestamp>,
+    pub occurred_at: TextValue<Timestamp>,
 }
 
 /// What the events of conversations tell.
@@ -97,14 +97,14 @@ impl EventBody {
     #[must_use]
     pub fn of(account: &Account, event: &Event) -> Self {
         Self {
-            id: Shown(event.id),
-            kind: Shown(event.kind.event_type()),
-            created_at: Shown(event.created_at),
+            id: TextValue(event.id),
+            kind: TextValue(event.kind.event_type()),
+            created_at: TextValue(event.created_at),
             livemode: !account.sandbox,
             sequence: event.sequence,
             account: EventAccount {
-                id: Shown(account.id),
-                phone_number_id: Shown(account.phone_number_id.clone()),
+                id: TextValue(account.id),
+                phone_number_id: TextValue(account.phone_number_id.clone()),
             },
             data: EventData::of(account, &event.kind),
         }
@@ -122,9 +122,9 @@ impl EventData {
             EventKind::MessageStatus { message, previous, occurred_at } => {
                 Self::Status(Box::new(MessageStatusData {
                     message: MessageBody::of(message),
-                    previous_status: Shown(*previous),
-                    status: Shown(message.status),
-                    occurred_at: Shown(*occurred_at),
+                    previous_status: TextValue(*previous),
+                    status: TextValue(message.status),
+                    occurred_at: TextValue(*occurred_at),
                 }))
             }
             EventKind::ConversationCreated(conversation)
@@ -218,9 +218,12 @@ fn schema_of(one: EventType, registry: &mut Registry) -> MetaSchema {
         ..MetaSchema::new("integer")
     };
     let properties = vec![
-        ("id", described(Shown::<EventId>::schema_ref(), "`evt_…`; the same wherever the event is told.")),
+        (
+            "id",
+            described(TextValue::<EventId>::schema_ref(), "`evt_…`; the same wherever the event is told."),
+        ),
         ("type", inline(word)),
-        ("created_at", described(Shown::<Timestamp>::schema_ref(), "Account clock.")),
+        ("created_at", described(TextValue::<Timestamp>::schema_ref(), "Account clock.")),
         ("livemode", inline(livemode)),
         ("sequence", inline(sequence)),
         ("account", EventAccount::schema_ref()),

@@ -20,9 +20,9 @@ use poem_openapi::{ApiResponse, Object};
 use super::body::bytes_of;
 use crate::envelope::{bare, responses};
 use crate::error::ApiError;
-use crate::front_door::Streamed;
-use crate::params::{Param as _, Sequence};
-use crate::wire::Shown;
+use crate::front_door::StreamedBody;
+use crate::params::{ParameterKind as _, SequenceNumber};
+use crate::wire::TextValue;
 
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -40,17 +40,17 @@ pub(super) fn batch() -> Limit {
 
 /// The position that a client who was cut off sends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LastEventId(pub(super) Option<Sequence>);
+pub(super) struct LastEventId(pub(super) Option<SequenceNumber>);
 
 impl<'a> FromRequest<'a> for LastEventId {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let mut lines = request.headers().get_all(LAST_EVENT_ID).into_iter();
         // An `EventSource` that has seen no id sends none, or an empty one.
         let Some(line) = lines.next().filter(|line| !line.is_empty()) else { return Ok(Self(None)) };
-        let read = line.to_str().ok().and_then(Sequence::read).filter(|_| lines.next().is_none());
+        let read = line.to_str().ok().and_then(SequenceNumber::read).filter(|_| lines.next().is_none());
         match read {
             Some(sequence) => Ok(Self(Some(sequence))),
-            None => Err(ApiError::invalid(LAST_EVENT_ID, Sequence::EXPECTED).into()),
+            None => Err(ApiError::invalid(LAST_EVENT_ID, SequenceNumber::EXPECTED).into()),
         }
     }
 }
@@ -85,7 +85,7 @@ pub(super) struct StreamedEvent {
     #[oai(validator(pattern = "^[0-9]+$"))]
     id: String,
     /// The event's type.
-    event: Shown<EventType>,
+    event: TextValue<EventType>,
     /// The event as JSON, in one line.
     data: String,
 }
@@ -96,7 +96,7 @@ impl Example for StreamedEvent {
         let data = bytes_of(&crate::examples::account(), &event);
         Self {
             id: event.sequence.to_string(),
-            event: Shown(event.kind.event_type()),
+            event: TextValue(event.kind.event_type()),
             data: String::from_utf8_lossy(&data).into_owned(),
         }
     }
@@ -121,7 +121,7 @@ impl StreamedEvents {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
-        response.set_data(Streamed);
+        response.set_data(StreamedBody);
         Self(response)
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         }
         let (request, mut body) = builder.finish().split();
         let read = LastEventId::from_request(&request, &mut body).await;
-        read.ok().map(|id| id.0.map(Sequence::number))
+        read.ok().map(|id| id.0.map(SequenceNumber::number))
     }
 
     #[tokio::test]

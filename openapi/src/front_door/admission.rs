@@ -11,9 +11,9 @@ use poem::Request;
 use poem::http::header::AUTHORIZATION;
 use poem::http::{HeaderMap, Method};
 
-use super::{Admitted, Visit};
+use super::{AdmittedTenant, RequestContext};
 use crate::access::{is_shown, missing_api_key};
-use crate::app::App;
+use crate::app::AppState;
 use crate::error::{ApiError, ErrorCode};
 
 /// The secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
@@ -24,7 +24,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets the operator in.
-pub(super) fn operator(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let shown = bearer(headers).ok_or_else(missing_api_key)?;
     if is_shown(&app.operator_token, shown) {
         return Ok(());
@@ -33,12 +33,16 @@ pub(super) fn operator(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Lets a tenant in, and takes the request off the budget.
-pub(super) async fn tenant(app: &App, request: &Request, visit: &mut Visit) -> Result<Arc<Caller>, ApiError> {
+pub(super) async fn tenant(
+    app: &AppState,
+    request: &Request,
+    visit: &mut RequestContext,
+) -> Result<Arc<Caller>, ApiError> {
     let secret = bearer(request.headers()).ok_or_else(missing_api_key)?;
     let caller = app.directory.authenticate(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
     let quote = caller.organisation.take(class, app.clock.now()).await;
-    visit.admitted = Some(Admitted { caller: caller.clone(), class, quote });
+    visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
     if caller.organisation.get().suspended {
         let message = "this organization is suspended; ask whoever runs the server";
         return Err(ApiError::new(ErrorCode::OrganizationSuspended, message));

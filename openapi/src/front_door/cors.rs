@@ -24,9 +24,9 @@ const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The listed origins.
-pub(super) struct Cors(HashSet<HeaderValue>);
+pub(super) struct CorsPolicy(HashSet<HeaderValue>);
 
-impl Cors {
+impl CorsPolicy {
     pub(super) fn new(origins: &[String]) -> Self {
         Self(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
     }
@@ -64,25 +64,25 @@ pub(super) fn admit(headers: &mut HeaderMap, origin: HeaderValue) {
 mod tests {
     use super::*;
 
-    fn preflight(cors: &Cors, origin: &str) -> Option<Response> {
+    fn preflight(cors: &CorsPolicy, origin: &str) -> Option<Response> {
         let request = Request::builder()
             .method(Method::OPTIONS)
             .header(ORIGIN, origin)
             .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
             .finish();
-        Cors::preflight(&request, cors.origin(request.headers()).as_ref())
+        CorsPolicy::preflight(&request, cors.origin(request.headers()).as_ref())
     }
 
     #[test]
     fn only_listed_origins_pass() {
-        let cors = Cors::new(&["https://inbox.example.com".to_owned()]);
+        let cors = CorsPolicy::new(&["https://inbox.example.com".to_owned()]);
         assert!(preflight(&cors, "https://inbox.example.com").is_some());
         for origin in ["https://inbox.example.com.evil.example", "http://inbox.example.com", "null", "*"] {
             assert!(preflight(&cors, origin).is_none(), "{origin}");
         }
-        assert!(preflight(&Cors::new(&[]), "https://inbox.example.com").is_none());
+        assert!(preflight(&CorsPolicy::new(&[]), "https://inbox.example.com").is_none());
         let plain =
             Request::builder().method(Method::OPTIONS).header(ORIGIN, "https://inbox.example.com").finish();
-        assert!(Cors::preflight(&plain, cors.origin(plain.headers()).as_ref()).is_none());
+        assert!(CorsPolicy::preflight(&plain, cors.origin(plain.headers()).as_ref()).is_none());
     }
 }

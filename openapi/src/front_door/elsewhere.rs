@@ -20,8 +20,8 @@ use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use super::{FrontDoor, Visit, admission, bodies};
-use crate::access::{Door, Operator, Tenant};
+use super::{Gateway, RequestContext, admission, bodies};
+use crate::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::error::{ApiError, ErrorCode};
 use crate::events::EVENT_STREAM;
 use crate::idempotency::IDEMPOTENCY_KEY;
@@ -81,12 +81,12 @@ fn misdirected() -> Response {
     Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
 }
 
-impl FrontDoor {
+impl Gateway {
     /// What the node answers that serves this request's account; `None` when that is this one.
     pub(super) async fn elsewhere(
         &self,
         request: &mut Request,
-        visit: &Visit,
+        visit: &RequestContext,
     ) -> Result<Option<Response>, ApiError> {
         if !self.app.accounts.is_clustered() {
             return Ok(None);
@@ -103,7 +103,11 @@ impl FrontDoor {
     }
 
     /// A copy of a request whose account may move to another node while it is carried out; its body was read.
-    pub(super) async fn keep_for_move(&self, request: &mut Request, visit: &Visit) -> Option<AccountRequest> {
+    pub(super) async fn keep_for_move(
+        &self,
+        request: &mut Request,
+        visit: &RequestContext,
+    ) -> Option<AccountRequest> {
         if !self.app.accounts.is_clustered() {
             return None;
         }
@@ -117,7 +121,7 @@ impl FrontDoor {
         &self,
         request: Request,
         kept: Option<AccountRequest>,
-        visit: &mut Visit,
+        visit: &mut RequestContext,
     ) -> Result<Response, ApiError> {
         let mut response = self.operate(request).await;
         let Some(kept) = kept else { return Ok(response) };
@@ -137,9 +141,11 @@ impl FrontDoor {
             }
             let mut again = kept.to_request();
             match (visit.door, &visit.admitted) {
-                (Door::Tenant, Some(admitted)) => again.set_data(Tenant(admitted.caller.clone())),
-                (Door::Operator, _) => again.set_data(Operator { _let_in: () }),
-                (Door::Tenant, None) | (Door::Open, _) => {}
+                (AccessClass::Tenant, Some(admitted)) => {
+                    again.set_data(TenantCaller(admitted.caller.clone()))
+                }
+                (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
+                (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
             }
             response = self.operate(again).await;
         }
@@ -192,15 +198,15 @@ impl FrontDoor {
     }
 
     /// The account that a request is about, if whoever sent it may ask for it.
-    fn account_of(&self, request: &Request, door: Door) -> Option<Arc<AccountSlot>> {
+    fn account_of(&self, request: &Request, door: AccessClass) -> Option<Arc<AccountSlot>> {
         let number = named_account(request.uri().path(), door)?;
         match door {
-            Door::Open => None,
-            Door::Operator => {
+            AccessClass::Open => None,
+            AccessClass::Operator => {
                 admission::operator(&self.app, request.headers()).ok()?;
                 self.app.directory.account_of_number(number)
             }
-            Door::Tenant => {
+            AccessClass::Tenant => {
                 let secret = admission::bearer(request.headers())?;
                 let caller = self.app.directory.authenticate(secret).ok()?;
                 self.app.directory.account(caller.key.organisation_id, number)
@@ -210,7 +216,7 @@ impl FrontDoor {
 }
 
 /// Copies a request whose body was read.
-async fn keep(slot: Arc<AccountSlot>, request: &mut Request, visit: &Visit) -> AccountRequest {
+async fn keep(slot: Arc<AccountSlot>, request: &mut Request, visit: &RequestContext) -> AccountRequest {
     // A GET's body has no meaning, and is not read.
     let body = if request.method() == Method::GET {
         Bytes::new()
@@ -230,11 +236,11 @@ async fn keep(slot: Arc<AccountSlot>, request: &mut Request, visit: &Visit) -> A
 }
 
 /// The account that a path names.
-fn named_account(path: &str, door: Door) -> Option<&str> {
+fn named_account(path: &str, door: AccessClass) -> Option<&str> {
     let number = match door {
-        Door::Open => return None,
-        Door::Operator => path.strip_prefix("/admin/v1/accounts/")?,
-        Door::Tenant => path.strip_prefix("/v1/")?.split_once('/')?.0,
+        AccessClass::Open => return None,
+        AccessClass::Operator => path.strip_prefix("/admin/v1/accounts/")?,
+        AccessClass::Tenant => path.strip_prefix("/v1/")?.split_once('/')?.0,
     };
     PhoneNumberId::is_valid(number).then_some(number)
 }
@@ -269,14 +275,14 @@ mod tests {
     #[test]
     fn paths_name_their_account() {
         for (path, door, number) in [
-            ("/v1/123456/conversations", Door::Tenant, Some("123456")),
-            ("/v1/123456/events/stream", Door::Tenant, Some("123456")),
-            ("/v1/123456", Door::Tenant, None),
-            ("/v1/plugins/plg_1", Door::Tenant, None),
-            ("/v1/me", Door::Tenant, None),
-            ("/admin/v1/accounts/123456", Door::Operator, Some("123456")),
-            ("/admin/v1/actors", Door::Operator, None),
-            ("/webhooks/whatsapp", Door::Open, None),
+            ("/v1/123456/conversations", AccessClass::Tenant, Some("123456")),
+            ("/v1/123456/events/stream", AccessClass::Tenant, Some("123456")),
+            ("/v1/123456", AccessClass::Tenant, None),
+            ("/v1/plugins/plg_1", AccessClass::Tenant, None),
+            ("/v1/me", AccessClass::Tenant, None),
+            ("/admin/v1/accounts/123456", AccessClass::Operator, Some("123456")),
+            ("/admin/v1/actors", AccessClass::Operator, None),
+            ("/webhooks/whatsapp", AccessClass::Open, None),
         ] {
             assert_eq!(named_account(path, door), number, "{path}");
         }

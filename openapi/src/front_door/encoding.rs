@@ -13,13 +13,13 @@ const WORTH_BYTES: usize = 1024;
 
 /// A coding that this server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(super) enum ContentCoding {
     Gzip,
     Zstd,
     Brotli,
 }
 
-impl Encoding {
+impl ContentCoding {
     /// In the order in which this server prefers them: gzip first, because a polled page is gzipped
     /// once and sent many times; then most bytes saved per cycle.
     pub(super) const ALL: [Self; 3] = [Self::Gzip, Self::Zstd, Self::Brotli];
@@ -42,7 +42,7 @@ impl Encoding {
 
     /// The client's favourite among ours; `None` when it prefers no coding.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut weights = Weights::default();
+        let mut weights = CodingWeights::default();
         for line in headers.get_all(ACCEPT_ENCODING) {
             line.to_str().unwrap_or_default().split(',').for_each(|item| weights.add(item));
         }
@@ -64,8 +64,8 @@ impl Encoding {
     }
 }
 
-impl From<Encoding> for HeaderValue {
-    fn from(encoding: Encoding) -> Self {
+impl From<ContentCoding> for HeaderValue {
+    fn from(encoding: ContentCoding) -> Self {
         Self::from_static(encoding.as_str())
     }
 }
@@ -77,13 +77,13 @@ pub(super) const fn is_worth_it(bytes: usize) -> bool {
 
 /// Weights in thousandths, as the client gave them.
 #[derive(Debug, Default)]
-struct Weights {
+struct CodingWeights {
     named: [Option<u16>; 3],
     identity: Option<u16>,
     others: Option<u16>,
 }
 
-impl Weights {
+impl CodingWeights {
     fn add(&mut self, item: &str) {
         let mut parts = item.split(';');
         let name = parts.next().unwrap_or_default().trim();
@@ -98,13 +98,13 @@ impl Weights {
         } else if name.eq_ignore_ascii_case("identity") {
             self.identity = weight;
         } else {
-            let slots = self.named.iter_mut().zip(Encoding::ALL);
+            let slots = self.named.iter_mut().zip(ContentCoding::ALL);
             slots.filter(|(_, coding)| is_named(name, *coding)).for_each(|(slot, _)| *slot = weight);
         }
     }
 
     fn of(&self, name: &str) -> u16 {
-        let mut slots = self.named.iter().zip(Encoding::ALL);
+        let mut slots = self.named.iter().zip(ContentCoding::ALL);
         let named = slots.find(|(_, coding)| coding.as_str() == name).and_then(|(weight, _)| *weight);
         named.or(self.others).unwrap_or(0)
     }
@@ -116,9 +116,9 @@ impl Weights {
 }
 
 /// `x-gzip` is gzip (RFC 9110, 8.4.1.3).
-fn is_named(name: &str, coding: Encoding) -> bool {
+fn is_named(name: &str, coding: ContentCoding) -> bool {
     name.eq_ignore_ascii_case(coding.as_str())
-        || (coding == Encoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+        || (coding == ContentCoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
 }
 
 /// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
@@ -140,7 +140,7 @@ mod tests {
     fn chosen(line: &str) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
-        Encoding::of(&headers).map(Encoding::as_str)
+        ContentCoding::of(&headers).map(ContentCoding::as_str)
     }
 
     #[test]
@@ -167,12 +167,12 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(chosen(line), expected, "{line}");
         }
-        assert_eq!(Encoding::of(&HeaderMap::new()), None);
+        assert_eq!(ContentCoding::of(&HeaderMap::new()), None);
     }
 
     #[tokio::test]
     async fn small_bodies_stay_and_large_ones_shrink() {
-        for coding in Encoding::ALL {
+        for coding in ContentCoding::ALL {
             assert!(coding.apply(&vec![b'x'; WORTH_BYTES].into()).await.is_none());
             let (name, small) = coding.apply(&vec![b'x'; WORTH_BYTES + 1].into()).await.unwrap();
             assert_eq!(name, coding.as_str());

@@ -9,12 +9,12 @@ use poem::http::header::HeaderValue;
 /// One documented path and a method of it.
 pub(crate) type PathMethod = (String, String);
 
-struct Template {
+struct PathTemplate {
     segments: Vec<Option<String>>,
     allow: BTreeSet<String>,
 }
 
-impl Template {
+impl PathTemplate {
     fn segments(path: &str) -> Vec<Option<String>> {
         path.split('/').map(|part| (!part.starts_with('{')).then(|| part.to_owned())).collect()
     }
@@ -33,7 +33,7 @@ impl Template {
 }
 
 /// See the module.
-pub(crate) struct MethodTable(Vec<Template>);
+pub(crate) struct MethodTable(Vec<PathTemplate>);
 
 impl MethodTable {
     /// Of operations, and of pages that only take GET.
@@ -42,13 +42,13 @@ impl MethodTable {
         pages: impl Iterator<Item = &'a str>,
     ) -> Self {
         let pages = pages.map(|path| (path.to_owned(), "GET".to_owned()));
-        let mut templates: Vec<Template> = Vec::new();
+        let mut templates: Vec<PathTemplate> = Vec::new();
         for (path, method) in operations.into_iter().chain(pages) {
-            let segments = Template::segments(&path);
+            let segments = PathTemplate::segments(&path);
             let allow = if method == "GET" { vec!["HEAD".to_owned(), method] } else { vec![method] };
             match templates.iter_mut().find(|template| template.segments == segments) {
                 Some(template) => template.allow.extend(allow),
-                None => templates.push(Template { segments, allow: allow.into_iter().collect() }),
+                None => templates.push(PathTemplate { segments, allow: allow.into_iter().collect() }),
             }
         }
         Self(templates)

@@ -21,10 +21,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use super::encoding::Encoding;
-use crate::app::Showcase;
+use super::encoding::ContentCoding;
+use crate::app::PendingSandboxKeys;
 use crate::error::ApiError;
-use crate::spec::Document;
+use crate::spec::OpenApiDocument;
 
 /// A proxy or browser asks again, with the tag, and is told 304.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -37,20 +37,20 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// A page is made when it is first asked for: nobody who only serves waits for it at the start. The
 /// docs page takes tens of milliseconds, so no poll waits beside it either.
-struct Page {
+struct SitePage {
     path: String,
     content_type: &'static str,
     make: Arc<dyn Fn() -> String + Send + Sync>,
-    made: OnceCell<Made>,
+    made: OnceCell<PageContent>,
 }
 
-struct Made {
+struct PageContent {
     body: Bytes,
     tag: String,
-    compressed: [OnceCell<Option<(HeaderValue, Bytes)>>; Encoding::ALL.len()],
+    compressed: [OnceCell<Option<(HeaderValue, Bytes)>>; ContentCoding::ALL.len()],
 }
 
-impl Page {
+impl SitePage {
     fn new(
         path: impl Into<String>,
         content_type: &'static str,
@@ -59,10 +59,10 @@ impl Page {
         Self { path: path.into(), content_type, make: Arc::new(make), made: OnceCell::new() }
     }
 
-    async fn made(&self) -> Result<&Made, ApiError> {
+    async fn made(&self) -> Result<&PageContent, ApiError> {
         let making = || {
             let make = self.make.clone();
-            tokio::task::spawn_blocking(move || Made::of(make()))
+            tokio::task::spawn_blocking(move || PageContent::of(make()))
         };
         let made = self.made.get_or_try_init(making).await;
         made.map_err(|error| {
@@ -71,7 +71,7 @@ impl Page {
         })
     }
 
-    async fn answer(&self, request: &Request, encoding: Option<Encoding>) -> Result<Response, ApiError> {
+    async fn answer(&self, request: &Request, encoding: Option<ContentCoding>) -> Result<Response, ApiError> {
         let made = self.made().await?;
         let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
         let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &made.tag)));
@@ -89,7 +89,7 @@ impl Page {
     }
 }
 
-impl Made {
+impl PageContent {
     fn of(body: String) -> Self {
         use std::fmt::Write as _;
         let mut tag = String::from("W/\"");
@@ -102,18 +102,18 @@ impl Made {
     }
 
     /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
-    async fn compressed(&self, encoding: Option<Encoding>) -> Option<&(HeaderValue, Bytes)> {
+    async fn compressed(&self, encoding: Option<ContentCoding>) -> Option<&(HeaderValue, Bytes)> {
         let encoding = encoding?;
-        let mut cells = Encoding::ALL.into_iter().zip(&self.compressed);
+        let mut cells = ContentCoding::ALL.into_iter().zip(&self.compressed);
         let (_, cell) = cells.find(|(coding, _)| *coding == encoding)?;
         cell.get_or_init(|| encoding.apply(&self.body)).await.as_ref()
     }
 }
 
 /// See the module.
-pub(super) struct Pages {
-    pages: Vec<Page>,
-    showcase: Option<Showcase>,
+pub(super) struct SitePages {
+    pages: Vec<SitePage>,
+    showcase: Option<PendingSandboxKeys>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -123,16 +123,19 @@ const STYLE: &str = include_str!("pages/style.css");
 /// Where Swagger UI asks for the sandbox's keys.
 const SANDBOX: &str = "/docs/sandbox";
 
-impl Pages {
-    pub(super) fn new(document: &'static LazyLock<Document>, showcase: Option<Showcase>) -> Self {
+impl SitePages {
+    pub(super) fn new(
+        document: &'static LazyLock<OpenApiDocument>,
+        showcase: Option<PendingSandboxKeys>,
+    ) -> Self {
         let filled = showcase.is_some();
         let mut pages = vec![
-            Page::new("/", HTML, move || start(filled)),
-            Page::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
-            Page::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
-            Page::new("/docs", HTML, move || docs(document, filled)),
+            SitePage::new("/", HTML, move || start(filled)),
+            SitePage::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
+            SitePage::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
+            SitePage::new("/docs", HTML, move || docs(document, filled)),
         ];
-        pages.extend(guides::ALL.iter().map(|guide| Page::new(guide.path(), HTML, || guide_page(guide))));
+        pages.extend(guides::ALL.iter().map(|guide| SitePage::new(guide.path(), HTML, || guide_page(guide))));
         Self { pages, showcase }
     }
 
@@ -146,7 +149,7 @@ impl Pages {
     pub(super) async fn answer(
         &self,
         request: &Request,
-        encoding: Option<Encoding>,
+        encoding: Option<ContentCoding>,
     ) -> Result<Option<Response>, ApiError> {
         if request.method() != Method::GET {
             return Ok(None);
@@ -161,7 +164,7 @@ impl Pages {
 }
 
 /// The sandbox's keys. A page of another name that leads to this machine is told nothing.
-fn sandbox(showcase: &Showcase, request: &Request) -> Response {
+fn sandbox(showcase: &PendingSandboxKeys, request: &Request) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
     let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
@@ -177,7 +180,7 @@ fn sandbox(showcase: &Showcase, request: &Request) -> Response {
     }
 }
 
-fn docs(document: &Document, filled: bool) -> String {
+fn docs(document: &OpenApiDocument, filled: bool) -> String {
     let sandbox = if filled { include_str!("pages/sandbox.js").trim_end() } else { "" };
     // A text `</script>` in the document would end the script; JSON may escape the slash.
     let spec = document.json().trim_end().replace("</", "<\\/");
@@ -205,7 +208,7 @@ fn start(filled: bool) -> String {
         .replacen("{operator_guides}", &cards(true), 1)
 }
 
-fn guide_page(guide: &guides::Guide) -> String {
+fn guide_page(guide: &guides::GuidePage) -> String {
     include_str!("pages/guide.html")
         .replacen("{title}", guide.title, 1)
         .replacen("{icon}", ICON, 1)

@@ -16,10 +16,10 @@ use poem::http::{HeaderMap, StatusCode};
 use poem::{Body, Response};
 use serde::Serialize;
 
-use super::encoding::{self, Encoding};
-use super::{Admitted, Visit, cors, gzip};
-use crate::access::Door;
-use crate::app::App;
+use super::encoding::{self, ContentCoding};
+use super::{AdmittedTenant, RequestContext, cors, gzip};
+use crate::access::AccessClass;
+use crate::app::AppState;
 use crate::envelope::OpenEnvelope;
 use crate::error::{ApiError, ErrorParts};
 use crate::poll::VARIES;
@@ -34,7 +34,7 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// Marks an answer whose body has no end: it is handed on as it comes, never collected or compressed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Streamed;
+pub(crate) struct StreamedBody;
 
 #[derive(Serialize)]
 struct ErrorEnvelope<'a> {
@@ -55,8 +55,8 @@ fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
 }
 
 /// Finishes an answer.
-pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) -> Response {
-    let streamed = response.extensions_mut().remove::<Streamed>().is_some();
+pub(super) async fn seal(app: &AppState, mut visit: RequestContext, mut response: Response) -> Response {
+    let streamed = response.extensions_mut().remove::<StreamedBody>().is_some();
     let body = if streamed { Bytes::new() } else { close(&visit, &mut response).await };
     let status = response.status();
     count(app, status);
@@ -102,12 +102,12 @@ pub(super) async fn seal(app: &App, mut visit: Visit, mut response: Response) ->
 }
 
 /// The body, with the request's id where it belongs.
-async fn close(visit: &Visit, response: &mut Response) -> Bytes {
+async fn close(visit: &RequestContext, response: &mut Response) -> Bytes {
     if let Some(page) = response.extensions_mut().remove::<Arc<Rendered>>() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
-        if visit.encoding == Some(Encoding::Gzip) && encoding::is_worth_it(page.head.len()) {
-            headers.insert(CONTENT_ENCODING, Encoding::Gzip.into());
+        if visit.encoding == Some(ContentCoding::Gzip) && encoding::is_worth_it(page.head.len()) {
+            headers.insert(CONTENT_ENCODING, ContentCoding::Gzip.into());
             return gzip::close(&page, &visit.request_id);
         }
         return OpenEnvelope::of(page.head.clone()).close(&visit.request_id);
@@ -122,7 +122,7 @@ async fn close(visit: &Visit, response: &mut Response) -> Bytes {
         if let Some(seconds) = refusal.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.door != Door::Open {
+        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.door != AccessClass::Open {
             headers.insert(WWW_AUTHENTICATE, BEARER);
         }
         return error_body(&refusal, &visit.request_id);
@@ -130,7 +130,7 @@ async fn close(visit: &Visit, response: &mut Response) -> Bytes {
     response.take_body().into_bytes().await.unwrap_or_default()
 }
 
-fn count(app: &App, status: StatusCode) {
+fn count(app: &AppState, status: StatusCode) {
     let metrics = &app.metrics;
     metrics.requests.inc();
     if status == StatusCode::NOT_MODIFIED {
@@ -142,17 +142,17 @@ fn count(app: &App, status: StatusCode) {
     }
 }
 
-fn quote(headers: &mut HeaderMap, admitted: &Admitted) {
+fn quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
     headers.insert(LIMIT, admitted.quote.limit.into());
     headers.insert(REMAINING, admitted.quote.remaining.into());
     headers.insert(RESET, admitted.quote.reset_at_s.into());
 }
 
 /// What a tenant or the operator is told is nobody else's, whatever stands between.
-fn guard(headers: &mut HeaderMap, door: Door) {
+fn guard(headers: &mut HeaderMap, door: AccessClass) {
     let vary = match door {
-        Door::Open => HeaderValue::from_static("Accept-Encoding"),
-        Door::Tenant | Door::Operator => {
+        AccessClass::Open => HeaderValue::from_static("Accept-Encoding"),
+        AccessClass::Tenant | AccessClass::Operator => {
             headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
             VARIES
         }

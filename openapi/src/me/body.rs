@@ -7,7 +7,7 @@ use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{ApiKeyNoun, OrganizationNoun, Shown};
+use crate::wire::{ApiKeyNoun, OrganizationNoun, TextValue};
 
 /// The caller.
 #[derive(Debug, Clone, Object)]
@@ -25,31 +25,31 @@ pub struct MeBody {
 #[derive(Debug, Clone, Object)]
 pub struct MeOrganization {
     /// `org_…`.
-    pub id: Shown<OrganisationId>,
+    pub id: TextValue<OrganisationId>,
     /// Always `organization`.
-    pub object: Shown<OrganizationNoun>,
+    pub object: TextValue<OrganizationNoun>,
     /// The name.
-    pub name: Shown<Arc<str>>,
+    pub name: TextValue<Arc<str>>,
 }
 
 /// The caller's key, without its secret.
 #[derive(Debug, Clone, Object)]
 pub struct MeApiKey {
     /// `key_…`.
-    pub id: Shown<ApiKeyId>,
+    pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: Shown<ApiKeyNoun>,
+    pub object: TextValue<ApiKeyNoun>,
     /// What the operator calls it.
-    pub label: Shown<Arc<str>>,
+    pub label: TextValue<Arc<str>>,
     /// The last four characters of the secret.
-    pub last4: Shown<Arc<str>>,
+    pub last4: TextValue<Arc<str>>,
 }
 
 /// Capacities of the caller's two budgets.
 #[derive(Debug, Clone, Object)]
 pub struct MeRateLimits {
     /// The price tier.
-    pub tier: Shown<Tier>,
+    pub tier: TextValue<Tier>,
     /// POST, PUT, PATCH and DELETE a minute.
     pub write_per_minute: u32,
     /// GET and HEAD a minute.
@@ -62,18 +62,18 @@ impl MeBody {
     pub fn of(key: &ApiKey, organisation: &Organisation) -> Self {
         Self {
             organization: MeOrganization {
-                id: Shown(organisation.id),
-                object: Shown(OrganizationNoun),
-                name: Shown(organisation.name.clone()),
+                id: TextValue(organisation.id),
+                object: TextValue(OrganizationNoun),
+                name: TextValue(organisation.name.clone()),
             },
             api_key: MeApiKey {
-                id: Shown(key.id),
-                object: Shown(ApiKeyNoun),
-                label: Shown(key.label.clone()),
-                last4: Shown(key.last4.clone()),
+                id: TextValue(key.id),
+                object: TextValue(ApiKeyNoun),
+                label: TextValue(key.label.clone()),
+                last4: TextValue(key.last4.clone()),
             },
             rate_limits: MeRateLimits {
-                tier: Shown(organisation.tier),
+                tier: TextValue(organisation.tier),
                 write_per_minute: organisation.limits.write_per_minute,
                 read_per_minute: organisation.limits.read_per_minute,
             },

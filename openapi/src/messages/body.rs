@@ -11,37 +11,37 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::wire::{FreeObject, MessageNoun, Shown};
+use crate::wire::{FreeObject, MessageNoun, TextValue};
 
 /// A message, in or out.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Message", example)]
 pub struct MessageBody {
     /// `msg_…`.
-    pub id: Shown<MessageId>,
+    pub id: TextValue<MessageId>,
     /// Always `message`.
-    pub object: Shown<MessageNoun>,
+    pub object: TextValue<MessageNoun>,
     /// Which way it went.
-    pub direction: Shown<Direction>,
+    pub direction: TextValue<Direction>,
     /// Where it stands: outbound `pending`, `sent`, `delivered`, `read` or `failed`; inbound
     /// `received` or `read`.
-    pub status: Shown<MessageStatus>,
+    pub status: TextValue<MessageStatus>,
     /// What it is; names the form of `payload`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
-    pub kind: Shown<MessageKind>,
+    pub kind: TextValue<MessageKind>,
     /// Its thread.
-    pub conversation_id: Shown<ConversationId>,
+    pub conversation_id: TextValue<ConversationId>,
     /// The other side.
-    pub contact_id: Shown<ContactId>,
+    pub contact_id: TextValue<ContactId>,
     /// Sender, E.164.
-    pub from: Shown<Phone>,
+    pub from: TextValue<Phone>,
     /// Recipient, E.164.
-    pub to: Shown<Phone>,
+    pub to: TextValue<Phone>,
     /// WhatsApp's id of it (`wamid…`), once known.
-    pub message_id: Option<Shown<Arc<str>>>,
+    pub message_id: Option<TextValue<Arc<str>>>,
     /// Text, caption, or a one-line rendering.
-    pub content: Shown<Arc<str>>,
+    pub content: TextValue<Arc<str>>,
     /// The type's object, as WhatsApp has it.
     pub payload: FreeObject,
     /// The message that this one answers.
@@ -51,24 +51,24 @@ pub struct MessageBody {
     /// The first sighting of each status.
     pub status_history: Vec<SightingBody>,
     /// Account clock.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
     /// When WhatsApp took it.
-    pub sent_at: Option<Shown<Timestamp>>,
+    pub sent_at: Option<TextValue<Timestamp>>,
     /// When it reached the recipient.
-    pub delivered_at: Option<Shown<Timestamp>>,
+    pub delivered_at: Option<TextValue<Timestamp>>,
     /// When it was read.
-    pub read_at: Option<Shown<Timestamp>>,
+    pub read_at: Option<TextValue<Timestamp>>,
     /// When it failed.
-    pub failed_at: Option<Shown<Timestamp>>,
+    pub failed_at: Option<TextValue<Timestamp>>,
 }
 
 /// The message that another one answers.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct MessageContext {
     /// WhatsApp's id of it.
-    pub message_id: Shown<Arc<str>>,
+    pub message_id: TextValue<Arc<str>>,
 }
 
 /// Why a message failed.
@@ -76,9 +76,9 @@ pub struct MessageContext {
 pub struct MessageFailure {
     /// What went wrong, for programs, e.g. `outside_24h_window`; `whatsapp_error` when WhatsApp's
     /// number has no word here.
-    pub code: Shown<Arc<str>>,
+    pub code: TextValue<Arc<str>>,
     /// What went wrong, for people.
-    pub message: Shown<Arc<str>>,
+    pub message: TextValue<Arc<str>>,
     /// WhatsApp's number for it.
     pub provider_code: Option<i64>,
 }
@@ -88,42 +88,42 @@ pub struct MessageFailure {
 #[oai(rename = "StatusSighting")]
 pub struct SightingBody {
     /// What was seen.
-    pub status: Shown<MessageStatus>,
+    pub status: TextValue<MessageStatus>,
     /// When, by WhatsApp's own time where it reported the status.
-    pub at: Shown<Timestamp>,
+    pub at: TextValue<Timestamp>,
 }
 
 impl MessageBody {
     /// A message of any account.
     #[must_use]
     pub fn of(message: &Message) -> Self {
-        let at = |status| message.history.at(status).map(Shown);
+        let at = |status| message.history.at(status).map(TextValue);
         Self {
-            id: Shown(message.id),
-            object: Shown(MessageNoun),
-            direction: Shown(message.direction),
-            status: Shown(message.status),
-            kind: Shown(message.kind),
-            conversation_id: Shown(message.conversation_id),
-            contact_id: Shown(message.contact_id),
-            from: Shown(message.from.clone()),
-            to: Shown(message.to.clone()),
-            message_id: message.wamid.clone().map(Shown),
-            content: Shown(message.content.clone()),
+            id: TextValue(message.id),
+            object: TextValue(MessageNoun),
+            direction: TextValue(message.direction),
+            status: TextValue(message.status),
+            kind: TextValue(message.kind),
+            conversation_id: TextValue(message.conversation_id),
+            contact_id: TextValue(message.contact_id),
+            from: TextValue(message.from.clone()),
+            to: TextValue(message.to.clone()),
+            message_id: message.wamid.clone().map(TextValue),
+            content: TextValue(message.content.clone()),
             payload: FreeObject(message.payload.clone()),
-            context: message.context.clone().map(|wamid| MessageContext { message_id: Shown(wamid) }),
+            context: message.context.clone().map(|wamid| MessageContext { message_id: TextValue(wamid) }),
             error: message.error.as_ref().map(|error| MessageFailure {
-                code: Shown(error.code.clone()),
-                message: Shown(error.message.clone()),
+                code: TextValue(error.code.clone()),
+                message: TextValue(error.message.clone()),
                 provider_code: error.provider_code,
             }),
             status_history: message
                 .history
                 .iter()
-                .map(|seen| SightingBody { status: Shown(seen.status), at: Shown(seen.at) })
+                .map(|seen| SightingBody { status: TextValue(seen.status), at: TextValue(seen.at) })
                 .collect(),
-            created_at: Shown(message.created_at),
-            updated_at: Shown(message.updated_at),
+            created_at: TextValue(message.created_at),
+            updated_at: TextValue(message.updated_at),
             sent_at: at(MessageStatus::Sent),
             delivered_at: at(MessageStatus::Delivered),
             read_at: at(MessageStatus::Read),

@@ -19,7 +19,7 @@ use kabar_core::ids::{
 };
 use poem_openapi::registry::MetaSchema;
 
-use super::Param;
+use super::ParameterKind;
 use crate::error::ErrorCode;
 
 /// A cursor as it came; the list that it is for opens it.
@@ -29,7 +29,7 @@ pub struct CursorText(pub String);
 /// Longer ones are refused unread; ours have 54 characters.
 const CURSOR_CHARS: usize = 256;
 
-impl Param for CursorText {
+impl ParameterKind for CursorText {
     const EXPECTED: &'static str = "the next_cursor of a page of this very list";
     const CODE: ErrorCode = ErrorCode::InvalidCursor;
 
@@ -44,11 +44,11 @@ impl Param for CursorText {
 
 /// A text to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search(pub Arc<str>);
+pub struct SearchText(pub Arc<str>);
 
 const SEARCH_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
-impl Param for Search {
+impl ParameterKind for SearchText {
     const EXPECTED: &'static str = "a text of 1 to 200 characters";
 
     fn read(text: &str) -> Option<Self> {
@@ -64,12 +64,12 @@ impl Param for Search {
 
 /// A text that means nothing to this server by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(pub String);
+pub struct OpaqueText(pub String);
 
 /// Far beyond anything that Meta sends.
 const TEXT_CHARS: usize = 1024;
 
-impl Param for Text {
+impl ParameterKind for OpaqueText {
     const EXPECTED: &'static str = "a text of at most 1024 characters";
 
     fn read(text: &str) -> Option<Self> {
@@ -83,9 +83,9 @@ impl Param for Text {
 
 /// A number in an account's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sequence(i64);
+pub struct SequenceNumber(i64);
 
-impl Sequence {
+impl SequenceNumber {
     /// 0 or more.
     #[must_use]
     pub const fn number(self) -> i64 {
@@ -93,7 +93,7 @@ impl Sequence {
     }
 }
 
-impl Param for Sequence {
+impl ParameterKind for SequenceNumber {
     const EXPECTED: &'static str = "0 or the number of an event";
     const ECHOED: bool = true;
 
@@ -115,7 +115,7 @@ impl Param for Sequence {
 /// Longer lists repeat themselves.
 const TYPES_CHARS: usize = 1024;
 
-impl Param for EventTypes {
+impl ParameterKind for EventTypes {
     const EXPECTED: &'static str =
         "types of events, separated by commas, such as message.received,message.status";
 
@@ -136,7 +136,7 @@ impl Param for EventTypes {
     }
 }
 
-impl Param for Limit {
+impl ParameterKind for Limit {
     const EXPECTED: &'static str = "1 to 100";
     const CODE: ErrorCode = ErrorCode::InvalidLimit;
     const ECHOED: bool = true;
@@ -156,7 +156,7 @@ impl Param for Limit {
     }
 }
 
-impl Param for Bound {
+impl ParameterKind for Bound {
     const EXPECTED: &'static str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
 
     fn read(text: &str) -> Option<Self> {
@@ -168,7 +168,7 @@ impl Param for Bound {
     }
 }
 
-impl Param for Phone {
+impl ParameterKind for Phone {
     const EXPECTED: &'static str = "a number in E.164 form, such as +6281234567890";
     const CODE: ErrorCode = ErrorCode::InvalidPhoneNumber;
 
@@ -181,7 +181,7 @@ impl Param for Phone {
     }
 }
 
-impl Param for PhoneNumberId {
+impl ParameterKind for PhoneNumberId {
     const EXPECTED: &'static str = "6 to 20 digits";
     const SEGMENT: &'static str = "phone_number_id";
 
@@ -200,7 +200,7 @@ impl Param for PhoneNumberId {
 
 macro_rules! words {
     ($($kind:ident = $expected:literal;)*) => {$(
-        impl Param for $kind {
+        impl ParameterKind for $kind {
             const EXPECTED: &'static str = $expected;
 
             fn read(text: &str) -> Option<Self> {
@@ -228,7 +228,7 @@ words! {
 
 macro_rules! ids {
     ($($kind:ident = $prefix:literal, $segment:literal;)*) => {$(
-        impl Param for $kind {
+        impl ParameterKind for $kind {
             const EXPECTED: &'static str =
                 concat!($prefix, "_ and 26 characters of 0-9 and A-Z without I, L, O and U");
             const SEGMENT: &'static str = $segment;
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn documented_words_are_the_words() {
-        fn check<T: Param>(count: usize) {
+        fn check<T: ParameterKind>(count: usize) {
             let words = T::schema().enum_items;
             assert_eq!(words.len(), count);
             for word in words {
@@ -301,15 +301,15 @@ mod tests {
     #[test]
     fn positions_are_whole_numbers() {
         for text in ["", "-1", "+1", "1.0", "1e3", "9223372036854775808", " 1", "0x1"] {
-            assert!(Sequence::read(text).is_none(), "{text}");
+            assert!(SequenceNumber::read(text).is_none(), "{text}");
         }
-        assert_eq!(Sequence::read("007").map(Sequence::number), Some(7));
+        assert_eq!(SequenceNumber::read("007").map(SequenceNumber::number), Some(7));
     }
 
     #[test]
     fn searches_count_characters() {
-        assert!(Search::read(&"é".repeat(200)).is_some());
-        assert!(Search::read(&"é".repeat(201)).is_none());
-        assert!(Search::read("").is_none() && Search::read("a\0").is_none());
+        assert!(SearchText::read(&"é".repeat(200)).is_some());
+        assert!(SearchText::read(&"é".repeat(201)).is_none());
+        assert!(SearchText::read("").is_none() && SearchText::read("a\0").is_none());
     }
 }

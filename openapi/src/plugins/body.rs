@@ -12,48 +12,48 @@ use kabar_core::ids::{PluginId, PluginVersionId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{FreeObject, PluginNoun, PluginVersionNoun, Shown};
+use crate::wire::{FreeObject, PluginNoun, PluginVersionNoun, TextValue};
 
 /// A component of yours that gets events.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Plugin", example)]
 pub struct PluginBody {
     /// `plg_…`.
-    pub id: Shown<PluginId>,
+    pub id: TextValue<PluginId>,
     /// Always `plugin`.
-    pub object: Shown<PluginNoun>,
+    pub object: TextValue<PluginNoun>,
     /// What you call it.
-    pub name: Shown<Arc<str>>,
+    pub name: TextValue<Arc<str>>,
     /// What it is for.
-    pub description: Option<Shown<Arc<str>>>,
+    pub description: Option<TextValue<Arc<str>>>,
     /// Types of events that it gets.
-    pub events: Vec<Shown<EventType>>,
+    pub events: Vec<TextValue<EventType>>,
     /// Numbers whose events it gets, by WhatsApp's ids of them; null: all of the organization's.
-    pub accounts: Option<Vec<Shown<PhoneNumberId>>>,
+    pub accounts: Option<Vec<TextValue<PhoneNumberId>>>,
     /// Texts that its component may read.
     pub config: FreeObject,
     /// Names of its secrets; the secrets themselves are never shown.
-    pub secrets: Vec<Shown<Arc<str>>>,
+    pub secrets: Vec<TextValue<Arc<str>>>,
     /// Hosts that its component may call.
-    pub allowed_hosts: Vec<Shown<HostPattern>>,
+    pub allowed_hosts: Vec<TextValue<HostPattern>>,
     /// What its component may import; null: everything.
-    pub capabilities: Option<Vec<Shown<Capability>>>,
+    pub capabilities: Option<Vec<TextValue<Capability>>>,
     /// Whether you want it to run.
     pub enabled: bool,
     /// `paused` is tried with one run each minute; `disabled` is not tried at all.
-    pub status: Shown<PluginState>,
+    pub status: TextValue<PluginState>,
     /// Why it is not `active`.
-    pub status_reason: Option<Shown<Arc<str>>>,
+    pub status_reason: Option<TextValue<Arc<str>>>,
     /// Since when it has this status.
-    pub status_since: Shown<Timestamp>,
+    pub status_since: TextValue<Timestamp>,
     /// The version that runs; null until one is activated.
-    pub active_version_id: Option<Shown<PluginVersionId>>,
+    pub active_version_id: Option<TextValue<PluginVersionId>>,
     /// The version that ran before: activate it to go back.
-    pub previous_version_id: Option<Shown<PluginVersionId>>,
+    pub previous_version_id: Option<TextValue<PluginVersionId>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// When it was last changed.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 impl PluginBody {
@@ -64,24 +64,24 @@ impl PluginBody {
         // Texts only, which serde always writes.
         let config = serde_json::to_string(&config).unwrap_or_default();
         Self {
-            id: Shown(row.id),
-            object: Shown(PluginNoun),
-            name: Shown(row.name.clone()),
-            description: row.description.clone().map(Shown),
-            events: row.events.iter().map(Shown).collect(),
-            accounts: row.accounts.as_ref().map(|named| named.iter().cloned().map(Shown).collect()),
+            id: TextValue(row.id),
+            object: TextValue(PluginNoun),
+            name: TextValue(row.name.clone()),
+            description: row.description.clone().map(TextValue),
+            events: row.events.iter().map(TextValue).collect(),
+            accounts: row.accounts.as_ref().map(|named| named.iter().cloned().map(TextValue).collect()),
             config: FreeObject(config.into()),
-            secrets: row.secrets.keys().cloned().map(Shown).collect(),
-            allowed_hosts: row.allowed_hosts.iter().cloned().map(Shown).collect(),
-            capabilities: row.capabilities.map(|some| some.iter().map(Shown).collect()),
+            secrets: row.secrets.keys().cloned().map(TextValue).collect(),
+            allowed_hosts: row.allowed_hosts.iter().cloned().map(TextValue).collect(),
+            capabilities: row.capabilities.map(|some| some.iter().map(TextValue).collect()),
             enabled: row.enabled,
-            status: Shown(row.standing.state),
-            status_reason: row.standing.reason.clone().map(Shown),
-            status_since: Shown(row.standing.since),
-            active_version_id: row.active_version.map(Shown),
-            previous_version_id: row.previous_version.map(Shown),
-            created_at: Shown(row.created_at),
-            updated_at: Shown(row.updated_at),
+            status: TextValue(row.standing.state),
+            status_reason: row.standing.reason.clone().map(TextValue),
+            status_since: TextValue(row.standing.since),
+            active_version_id: row.active_version.map(TextValue),
+            previous_version_id: row.previous_version.map(TextValue),
+            created_at: TextValue(row.created_at),
+            updated_at: TextValue(row.updated_at),
         }
     }
 }
@@ -97,23 +97,23 @@ impl Example for PluginBody {
 #[oai(rename = "PluginVersion", example)]
 pub struct PluginVersionBody {
     /// `plv_…`.
-    pub id: Shown<PluginVersionId>,
+    pub id: TextValue<PluginVersionId>,
     /// Always `plugin_version`.
-    pub object: Shown<PluginVersionNoun>,
+    pub object: TextValue<PluginVersionNoun>,
     /// The plugin.
-    pub plugin_id: Shown<PluginId>,
+    pub plugin_id: TextValue<PluginId>,
     /// SHA-256 of the component, in hexadecimal.
     pub sha256: String,
     /// Bytes of the component.
     pub size: u64,
     /// What it imports.
-    pub imports: Vec<Shown<Arc<str>>>,
+    pub imports: Vec<TextValue<Arc<str>>>,
     /// What it exports.
-    pub exports: Vec<Shown<Arc<str>>>,
+    pub exports: Vec<TextValue<Arc<str>>>,
     /// How long it took to compile.
     pub compile_ms: u64,
     /// When it was uploaded.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 impl PluginVersionBody {
@@ -121,15 +121,15 @@ impl PluginVersionBody {
     #[must_use]
     pub fn of(row: &PluginVersion) -> Self {
         Self {
-            id: Shown(row.id),
-            object: Shown(PluginVersionNoun),
-            plugin_id: Shown(row.plugin_id),
+            id: TextValue(row.id),
+            object: TextValue(PluginVersionNoun),
+            plugin_id: TextValue(row.plugin_id),
             sha256: crate::wire::hex_of(&row.sha256),
             size: row.size,
-            imports: row.imports.iter().cloned().map(Shown).collect(),
-            exports: row.exports.iter().cloned().map(Shown).collect(),
+            imports: row.imports.iter().cloned().map(TextValue).collect(),
+            exports: row.exports.iter().cloned().map(TextValue).collect(),
             compile_ms: row.compile_ms,
-            created_at: Shown(row.created_at),
+            created_at: TextValue(row.created_at),
         }
     }
 }

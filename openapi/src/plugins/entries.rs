@@ -5,10 +5,13 @@ use std::sync::Arc;
 use kabar_core::domain::plugin::{ENTRIES_BYTES_MAX, ENTRIES_MAX, ENTRY_KEY_CHARS, Entries};
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
 /// Reads the object `key`; `None` where a member is null.
-pub(super) fn read(fields: &Fields<'_>, key: &str) -> Result<Option<Entries<Option<Arc<str>>>>, FieldError> {
+pub(super) fn read(
+    fields: &BodyFields<'_>,
+    key: &str,
+) -> Result<Option<Entries<Option<Arc<str>>>>, FieldError> {
     let Some(value) = fields.get(key) else { return Ok(None) };
     let expected = format!(
         "an object of at most {ENTRIES_MAX} texts and {ENTRIES_BYTES_MAX} bytes, with keys of letters, digits, \
@@ -45,7 +48,7 @@ mod tests {
 
     #[test]
     fn entries_are_texts_within_bounds() {
-        let of = |value: Value| read(&Fields::of_body(&json!({"config": value})).unwrap(), "config");
+        let of = |value: Value| read(&BodyFields::of_body(&json!({"config": value})).unwrap(), "config");
         let found = of(json!({"A.b-c_1": "x", "gone": null})).unwrap().unwrap();
         assert_eq!((found.len(), found.get("gone")), (2, Some(&None)));
         assert!(of(Value::Null).unwrap().is_none());

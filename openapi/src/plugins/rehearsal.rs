@@ -19,14 +19,14 @@ use serde_json::{Map, Value, json};
 
 use super::plugin;
 use super::runs::body::{LogLineBody, UsageBody};
-use crate::access::Tenant;
-use crate::app::App;
-use crate::body::{FieldError, Fields, JsonBody};
-use crate::error::{ApiError, Fails, code_list};
-use crate::idempotency::{Call, Once, once_beside};
+use crate::access::TenantCaller;
+use crate::app::AppState;
+use crate::body::{BodyFields, FieldError, JsonBody};
+use crate::error::{ApiError, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
 use crate::params::Path;
-use crate::tags::Tag;
-use crate::wire::{FreeObject, PluginTestNoun, Shown};
+use crate::tags::ApiTag;
+use crate::wire::{FreeObject, PluginTestNoun, TextValue};
 
 code_list! {
     /// What a test can be refused with.
@@ -64,14 +64,14 @@ impl Example for TestPlugin {
 #[oai(rename = "PluginTest", example)]
 pub struct TestBody {
     /// Always `plugin_test`.
-    pub object: Shown<PluginTestNoun>,
+    pub object: TextValue<PluginTestNoun>,
     /// The version that ran.
-    pub version_id: Shown<PluginVersionId>,
+    pub version_id: TextValue<PluginVersionId>,
     /// `succeeded`; `retry` and `rejected` as the component answered; `failed` when it broke or went over a
     /// limit.
     pub result: String,
     /// Why it did not succeed.
-    pub error: Option<Shown<Arc<str>>>,
+    pub error: Option<TextValue<Arc<str>>>,
     /// What it wrote.
     pub logs: Vec<LogLineBody>,
     /// Whether it wrote more than is kept.
@@ -104,7 +104,7 @@ pub struct CapturedWrite {
     /// `put`, `delete` or `add`.
     pub op: String,
     /// The key.
-    pub key: Shown<Arc<str>>,
+    pub key: TextValue<Arc<str>>,
     /// The value, or what is added, as far as it is text.
     pub value: Option<String>,
 }
@@ -114,9 +114,9 @@ pub struct CapturedWrite {
 #[oai(rename = "CapturedCall")]
 pub struct CapturedCall {
     /// Upper-case.
-    pub method: Shown<Arc<str>>,
+    pub method: TextValue<Arc<str>>,
     /// Where to.
-    pub url: Shown<Arc<str>>,
+    pub url: TextValue<Arc<str>>,
 }
 
 impl CapturedEffect {
@@ -150,7 +150,7 @@ impl CapturedWrite {
             KvWrite::Delete(key) => ("delete", key, None),
             KvWrite::Add(key, amount) => ("add", key, Some(amount.to_string())),
         };
-        Self { op: op.to_owned(), key: Shown(key.clone()), value }
+        Self { op: op.to_owned(), key: TextValue(key.clone()), value }
     }
 }
 
@@ -166,10 +166,10 @@ impl TestBody {
         };
         let of = |report: &HookReport| report.calls.iter().map(captured).collect();
         Self {
-            object: Shown(PluginTestNoun),
-            version_id: Shown(version),
+            object: TextValue(PluginTestNoun),
+            version_id: TextValue(version),
             result: result.to_owned(),
-            error: receipt.error.clone().map(Shown),
+            error: receipt.error.clone().map(TextValue),
             logs: report.map(|one| one.logs.iter().map(LogLineBody::of).collect()).unwrap_or_default(),
             logs_truncated: report.is_some_and(|one| one.logs_cut),
             effects: report
@@ -185,7 +185,7 @@ impl TestBody {
 }
 
 fn captured(call: &kabar_core::domain::run::HookCall) -> CapturedCall {
-    CapturedCall { method: Shown(call.method.clone()), url: Shown(call.url.clone()) }
+    CapturedCall { method: TextValue(call.method.clone()), url: TextValue(call.url.clone()) }
 }
 
 impl Example for TestBody {
@@ -196,10 +196,10 @@ impl Example for TestBody {
 
 /// The operation.
 #[derive(Debug, Clone)]
-pub struct RehearsalApi(pub Arc<App>);
+pub struct DryRunApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Plugins")]
-impl RehearsalApi {
+#[OpenApi(tag = "ApiTag::Plugins")]
+impl DryRunApi {
     /// Test a plugin
     ///
     /// Runs a version on a sample, or on an event of the log, with the plugin's own config, secrets and
@@ -208,12 +208,12 @@ impl RehearsalApi {
     #[oai(path = "/v1/plugins/:plugin_id/test", method = "post", operation_id = "testPlugin")]
     async fn test(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<TestPlugin>,
-    ) -> Result<Once<TestBody, 200>, Fails<TestFails>> {
+    ) -> Result<IdempotentResponse<TestBody, 200>, OperationError<TestFails>> {
         let make = async {
             let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
             self.rehearse(plugin, &body.value).await
@@ -222,9 +222,9 @@ impl RehearsalApi {
     }
 }
 
-impl RehearsalApi {
+impl DryRunApi {
     async fn rehearse(&self, plugin: Arc<Plugin>, body: &Value) -> Result<TestBody, ApiError> {
-        let fields = Fields::of_body(body)?;
+        let fields = BodyFields::of_body(body)?;
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
         })?;
@@ -253,7 +253,7 @@ impl RehearsalApi {
     async fn event(
         &self,
         plugin: &Plugin,
-        fields: &Fields<'_>,
+        fields: &BodyFields<'_>,
     ) -> Result<(Arc<Account>, Arc<Event>), ApiError> {
         let recorded = fields
             .optional_word("event_id", "the id of an event (evt_…)", |text| EventId::parse(text).ok())?;

@@ -18,14 +18,14 @@ use serde_json::Value;
 use self::body::{ReplayedBody, RunBody, RunLogBody, RunStatus};
 use self::replay::ReplayRuns;
 use super::plugin;
-use crate::access::Tenant;
-use crate::app::App;
+use crate::access::TenantCaller;
+use crate::app::AppState;
 use crate::body::JsonBody;
-use crate::envelope::{Data, Listed};
-use crate::error::{ApiError, Fails, code_list};
-use crate::idempotency::{Call, Once, once_beside};
+use crate::envelope::{DataResponse, PageResponse};
+use crate::error::{ApiError, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::tags::Tag;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What a list of runs or of their logs can be refused with.
@@ -49,9 +49,9 @@ fn no_run() -> ApiError {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct RunsApi(pub Arc<App>);
+pub struct RunsApi(pub Arc<AppState>);
 
-#[OpenApi(tag = "Tag::Plugins")]
+#[OpenApi(tag = "ApiTag::Plugins")]
 impl RunsApi {
     /// List runs
     ///
@@ -62,7 +62,7 @@ impl RunsApi {
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// Only runs that stand so.
@@ -75,7 +75,7 @@ impl RunsApi {
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<RunBody>, Fails<RunListFails>> {
+    ) -> Result<PageResponse<RunBody>, OperationError<RunListFails>> {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
         let mut query = RunQuery {
             plugin_id: plugin.id,
@@ -91,7 +91,7 @@ impl RunsApi {
         let (page, effects) = self.0.accounts.couriers().runs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row| row.id().bits());
         let rows = page.rows.iter().map(|run| RunBody::of(&self.0, run, &effects)).collect();
-        Ok(Listed { rows, next_cursor })
+        Ok(PageResponse { rows, next_cursor })
     }
 
     /// Get a run
@@ -100,16 +100,16 @@ impl RunsApi {
     #[oai(path = "/v1/plugins/:plugin_id/runs/:run_id", method = "get", operation_id = "getPluginRun")]
     async fn get(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// The run (`run_…`).
         run_id: Path<RunId>,
-    ) -> Result<Data<RunBody>, Fails<RunGetFails>> {
+    ) -> Result<DataResponse<RunBody>, OperationError<RunGetFails>> {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
         let found = self.0.accounts.couriers().run(plugin.id, run_id.0).await?;
         let (run, effects) = found.ok_or_else(no_run)?;
-        Ok(Data(RunBody::of(&self.0, &run, &effects)))
+        Ok(DataResponse(RunBody::of(&self.0, &run, &effects)))
     }
 
     /// List logs
@@ -119,7 +119,7 @@ impl RunsApi {
     #[oai(path = "/v1/plugins/:plugin_id/logs", method = "get", operation_id = "listPluginLogs")]
     async fn logs(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// Only logs of this run.
@@ -128,7 +128,7 @@ impl RunsApi {
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<RunLogBody>, Fails<RunListFails>> {
+    ) -> Result<PageResponse<RunLogBody>, OperationError<RunListFails>> {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
         let limit = limit.0.unwrap_or_default();
         let mut query = RunLogQuery { plugin_id: plugin.id, run_id: run_id.0, limit, after: None };
@@ -137,7 +137,7 @@ impl RunsApi {
         query.after = place.map(|place| RunLogId::from_bits(place.id));
         let page = self.0.accounts.couriers().run_logs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row: &RunLog| row.id.bits());
-        Ok(Listed { rows: page.rows.iter().map(RunLogBody::of).collect(), next_cursor })
+        Ok(PageResponse { rows: page.rows.iter().map(RunLogBody::of).collect(), next_cursor })
     }
 
     /// Replay a run
@@ -152,13 +152,13 @@ impl RunsApi {
     )]
     async fn replay_one(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// The run (`run_…`).
         run_id: Path<RunId>,
-    ) -> Result<Once<RunBody, 200>, Fails<RunReplayFails>> {
+    ) -> Result<IdempotentResponse<RunBody, 200>, OperationError<RunReplayFails>> {
         let make = async {
             let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
             let replayed = self.0.accounts.couriers().replay_run(&plugin, run_id.0).await?;
@@ -178,12 +178,12 @@ impl RunsApi {
     #[oai(path = "/v1/plugins/:plugin_id/replay", method = "post", operation_id = "replayPlugin")]
     async fn replay(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<ReplayRuns>,
-    ) -> Result<Once<ReplayedBody, 200>, Fails<ReplayFails>> {
+    ) -> Result<IdempotentResponse<ReplayedBody, 200>, OperationError<ReplayFails>> {
         let make = async {
             let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
             let wanted = replay::read(&self.0, &plugin, &body.value)?;

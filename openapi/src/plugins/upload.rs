@@ -21,14 +21,14 @@ pub(crate) fn is_upload(path: &str) -> bool {
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct Component(pub(super) Bytes);
+pub(super) struct UploadedComponent(pub(super) Bytes);
 
 fn is_wasm(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case(WASM) || essence.eq_ignore_ascii_case(BYTES)
 }
 
-impl Payload for Component {
+impl Payload for UploadedComponent {
     const CONTENT_TYPE: &'static str = BYTES;
 
     fn check_content_type(content_type: &str) -> bool {
@@ -47,7 +47,7 @@ impl Payload for Component {
     }
 }
 
-impl ParsePayload for Component {
+impl ParsePayload for UploadedComponent {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
@@ -62,7 +62,7 @@ impl ParsePayload for Component {
     }
 }
 
-impl<'a> ApiExtractor<'a> for Component {
+impl<'a> ApiExtractor<'a> for UploadedComponent {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();

@@ -12,17 +12,17 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
 use super::body::{PluginBody, PluginVersionBody};
-use super::upload::Component;
+use super::upload::UploadedComponent;
 use super::{no_plugin, plugin, refusal};
-use crate::access::Tenant;
-use crate::app::App;
-use crate::body::{Fields, JsonBody};
-use crate::envelope::Listed;
-use crate::error::{ApiError, ErrorCode, Fails, code_list};
-use crate::idempotency::{Call, Once, once_beside};
+use crate::access::TenantCaller;
+use crate::app::AppState;
+use crate::body::{BodyFields, JsonBody};
+use crate::envelope::PageResponse;
+use crate::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
 use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::Place;
-use crate::tags::Tag;
+use crate::roster::PageRequest;
+use crate::tags::ApiTag;
 
 code_list! {
     /// What an upload can be refused with.
@@ -56,12 +56,12 @@ impl Example for ActivateVersion {
 
 /// The operations.
 #[derive(Debug, Clone)]
-pub struct VersionsApi(pub Arc<App>);
+pub struct VersionsApi(pub Arc<AppState>);
 
 impl VersionsApi {
     async fn take(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantCaller,
         id: PluginId,
         wasm: bytes::Bytes,
     ) -> Result<PluginVersionBody, ApiError> {
@@ -96,7 +96,7 @@ impl VersionsApi {
     }
 }
 
-#[OpenApi(tag = "Tag::Plugins")]
+#[OpenApi(tag = "ApiTag::Plugins")]
 impl VersionsApi {
     /// Upload a version
     ///
@@ -107,12 +107,12 @@ impl VersionsApi {
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "post", operation_id = "uploadPluginVersion")]
     async fn upload(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
-        body: Component,
-    ) -> Result<Once<PluginVersionBody, 201>, Fails<UploadFails>> {
+        body: UploadedComponent,
+    ) -> Result<IdempotentResponse<PluginVersionBody, 201>, OperationError<UploadFails>> {
         let make = self.take(&tenant, plugin_id.0, body.0.clone());
         let print = Value::String(crate::idempotency::digest_of(&body.0));
         Ok(once_beside(&self.0, &tenant, &call, &print, StatusCode::CREATED, make).await?.into())
@@ -124,17 +124,17 @@ impl VersionsApi {
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "get", operation_id = "listPluginVersions")]
     async fn list(
         &self,
-        tenant: Tenant,
+        tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<Limit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
-    ) -> Result<Listed<PluginVersionBody>, Fails<VersionListFails>> {
+    ) -> Result<PageResponse<PluginVersionBody>, OperationError<VersionListFails>> {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
         let scope = format!("plugin_versions/{}", plugin.id);
-        let place = Place::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.couriers().plugin_versions(plugin.id).await?;
         Ok(place.answer(rows, |row| row.id.bits(), PluginVersionBody::of))
     }
@@ -147,16 +147,16 @@ impl VersionsApi {
     #[oai(path = "/v1/plugins/:plugin_id/activate", method = "post", operation_id = "activatePluginVersion")]
     async fn activate(
         &self,
-        tenant: Tenant,
-        call: Call,
+        tenant: TenantCaller,
+        call: IdempotentCall,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<ActivateVersion>,
-    ) -> Result<Once<PluginBody, 200>, Fails<ActivateFails>> {
+    ) -> Result<IdempotentResponse<PluginBody, 200>, OperationError<ActivateFails>> {
         let organisation = tenant.key.organisation_id;
         let make = async {
             plugin(&self.0, &tenant, plugin_id.0)?;
-            let fields = Fields::of_body(&body.value)?;
+            let fields = BodyFields::of_body(&body.value)?;
             let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
                 PluginVersionId::parse(text).ok()
             })?;

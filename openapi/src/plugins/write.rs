@@ -16,12 +16,12 @@ use poem_openapi::types::{Any, Example};
 use serde_json::Value;
 
 use super::entries;
-use crate::app::App;
-use crate::body::{Change, FieldError, Fields};
+use crate::app::AppState;
+use crate::body::{BodyFields, FieldChange, FieldError};
 use crate::error::ApiError;
 
 /// Texts by name.
-type Texts = Any<BTreeMap<String, Option<String>>>;
+type TextMap = Any<BTreeMap<String, Option<String>>>;
 
 /// A plugin to be made.
 #[derive(Debug, Clone, Object)]
@@ -38,9 +38,9 @@ pub struct CreatePlugin {
     /// Numbers whose events it gets, by WhatsApp's ids of them; all unless you name some.
     pub accounts: Option<Vec<String>>,
     /// Texts that its component may read: at most 64 and 32 KiB.
-    pub config: Option<Texts>,
+    pub config: Option<TextMap>,
     /// Texts that its component may read and nobody else: at most 64 and 32 KiB.
-    pub secrets: Option<Texts>,
+    pub secrets: Option<TextMap>,
     /// Hosts that its component may call: `name`, `*.domain`, either with a port; none unless you name
     /// some.
     pub allowed_hosts: Option<Vec<String>>,
@@ -65,9 +65,9 @@ pub struct UpdatePlugin {
     /// Numbers whose events it gets; null: all.
     pub accounts: Option<Vec<String>>,
     /// Replaces all texts that its component may read.
-    pub config: Option<Texts>,
+    pub config: Option<TextMap>,
     /// Sets each one that is given; null removes it. Others stay.
-    pub secrets: Option<Texts>,
+    pub secrets: Option<TextMap>,
     /// Replaces all hosts that its component may call.
     pub allowed_hosts: Option<Vec<String>>,
     /// Narrows down what its component may import; null: everything.
@@ -76,7 +76,7 @@ pub struct UpdatePlugin {
     pub enabled: Option<bool>,
 }
 
-fn texts(pairs: &[(&str, &str)]) -> Texts {
+fn texts(pairs: &[(&str, &str)]) -> TextMap {
     Any(pairs.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned()))).collect())
 }
 
@@ -114,7 +114,7 @@ impl Example for UpdatePlugin {
 
 /// A list of different words that `parse` understands.
 fn listed<T>(
-    fields: &Fields<'_>,
+    fields: &BodyFields<'_>,
     key: &str,
     most: usize,
     expected: &str,
@@ -131,7 +131,7 @@ fn listed<T>(
     elements.iter().map(read).collect::<Option<Vec<T>>>().map(Some).ok_or_else(refused)
 }
 
-fn events(fields: &Fields<'_>) -> Result<Option<EventTypes>, FieldError> {
+fn events(fields: &BodyFields<'_>) -> Result<Option<EventTypes>, FieldError> {
     const EXPECTED: &str = "a list of at least one type of event, each once, such as message.status";
     let read = listed(fields, "events", EventType::ALL.len(), EXPECTED, EventType::parse)?;
     match read {
@@ -142,9 +142,9 @@ fn events(fields: &Fields<'_>) -> Result<Option<EventTypes>, FieldError> {
 
 /// Numbers, each of which must be one of the tenant's.
 fn accounts(
-    app: &App,
+    app: &AppState,
     organisation: OrganisationId,
-    fields: &Fields<'_>,
+    fields: &BodyFields<'_>,
 ) -> Result<Option<Arc<[PhoneNumberId]>>, ApiError> {
     let expected = format!("a list of 1 to {ACCOUNTS_MAX} phone_number_ids, each once");
     let read = listed(fields, "accounts", ACCOUNTS_MAX, &expected, PhoneNumberId::parse)?;
@@ -158,33 +158,37 @@ fn accounts(
     Ok(Some(named.into()))
 }
 
-fn hosts(fields: &Fields<'_>) -> Result<Option<AllowedHosts>, FieldError> {
+fn hosts(fields: &BodyFields<'_>) -> Result<Option<AllowedHosts>, FieldError> {
     let expected =
         format!("a list of at most {HOSTS_MAX} hosts such as api.example.com, *.example.com or host:8443");
     let read = listed(fields, "allowed_hosts", HOSTS_MAX, &expected, HostPattern::parse)?;
     Ok(read.map(|some| some.into_iter().collect()))
 }
 
-fn capabilities(fields: &Fields<'_>) -> Result<Option<Capabilities>, FieldError> {
+fn capabilities(fields: &BodyFields<'_>) -> Result<Option<Capabilities>, FieldError> {
     let words: Vec<&str> = Capability::ALL.iter().map(|one| one.as_str()).collect();
     let expected = format!("a list of {}, each once", words.join(", "));
     let read = listed(fields, "capabilities", Capability::ALL.len(), &expected, Capability::parse)?;
     Ok(read.map(|some| some.into_iter().collect()))
 }
 
-fn config(fields: &Fields<'_>) -> Result<Option<Entries<Arc<str>>>, FieldError> {
+fn config(fields: &BodyFields<'_>) -> Result<Option<Entries<Arc<str>>>, FieldError> {
     let read = entries::read(fields, "config")?;
     Ok(read.map(|some| some.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()))
 }
 
-fn secrets(fields: &Fields<'_>) -> Result<Entries<Option<Secret>>, FieldError> {
+fn secrets(fields: &BodyFields<'_>) -> Result<Entries<Option<Secret>>, FieldError> {
     let read = entries::read(fields, "secrets")?.unwrap_or_default();
     Ok(read.into_iter().map(|(key, value)| (key, value.map(|value| Secret::new(&value)))).collect())
 }
 
 /// Reads a new plugin.
-pub(super) fn read_new(app: &App, organisation: OrganisationId, body: &Value) -> Result<NewPlugin, ApiError> {
-    let fields = Fields::of_body(body)?;
+pub(super) fn read_new(
+    app: &AppState,
+    organisation: OrganisationId,
+    body: &Value,
+) -> Result<NewPlugin, ApiError> {
+    let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
     let secrets = secrets(&fields)?;
     Ok(NewPlugin {
@@ -202,16 +206,16 @@ pub(super) fn read_new(app: &App, organisation: OrganisationId, body: &Value) ->
 
 /// Reads the changes of a plugin.
 pub(super) fn read_patch(
-    app: &App,
+    app: &AppState,
     organisation: OrganisationId,
     body: &Value,
 ) -> Result<PluginPatch, ApiError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let cleared = |key: &str| body.get(key).is_some_and(Value::is_null);
     let description = match fields.change_text("description", &DESCRIPTION_CHARS)? {
-        Change::Keep => None,
-        Change::Clear => Some(None),
-        Change::Set(text) => Some(Some(text.into())),
+        FieldChange::Keep => None,
+        FieldChange::Clear => Some(None),
+        FieldChange::Set(text) => Some(Some(text.into())),
     };
     Ok(PluginPatch {
         name: fields.optional_text("name", &NAME_CHARS)?.map(Into::into),
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn lists_hold_different_known_words() {
         let of = |body: Value| {
-            events(&Fields::of_body(&body).unwrap()).map(|some| some.map(|some| some.iter().count()))
+            events(&BodyFields::of_body(&body).unwrap()).map(|some| some.map(|some| some.iter().count()))
         };
         assert_eq!(of(json!({"events": ["message.status", "contact.created"]})), Ok(Some(2)));
         assert_eq!(of(json!({})), Ok(None));
@@ -253,11 +257,11 @@ mod tests {
             assert!(of(json!({"events": wrong})).is_err(), "{wrong}");
         }
         let of =
-            |hosts_given: Value| hosts(&Fields::of_body(&json!({"allowed_hosts": hosts_given})).unwrap());
+            |hosts_given: Value| hosts(&BodyFields::of_body(&json!({"allowed_hosts": hosts_given})).unwrap());
         let hosts = of(json!(["API.example.com"])).unwrap().unwrap();
         assert_eq!(hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>(), ["api.example.com"]);
         assert!(of(json!(["https://api.example.com"])).is_err());
-        let of = |some: Value| capabilities(&Fields::of_body(&json!({"capabilities": some})).unwrap());
+        let of = |some: Value| capabilities(&BodyFields::of_body(&json!({"capabilities": some})).unwrap());
         assert_eq!(of(json!([])).unwrap().unwrap().iter().count(), 0);
         assert!(of(json!(["files"])).is_err());
     }

@@ -1,19 +1,19 @@
 //! Contact cards. The one type whose "object" is an array; WhatsApp's wire has it so, both ways.
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, content, payload};
+use super::{RenderedContent, content, payload};
 
 /// Meta, "Contacts messages": up to 257 in one message, fewer are advised.
 const CARDS: std::ops::RangeInclusive<usize> = 1..=257;
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=1024;
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let names: Vec<&str> = fields
         .objects("contacts", &CARDS)?
         .iter()
         .map(|card| card.object("name")?.text("formatted_name", &NAME_CHARS))
         .collect::<Result<_, _>>()?;
     let content = content::one_line(&format!("👤 {}", names.join(", ")));
-    Ok(Rendered { content, payload: payload::of(fields.required("contacts")?) })
+    Ok(RenderedContent { content, payload: payload::of(fields.required("contacts")?) })
 }

@@ -7,16 +7,16 @@ mod button;
 mod cta_url;
 mod list;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, content, media, payload};
+use super::{RenderedContent, content, media, payload};
 
 const BODY_CHARS: std::ops::RangeInclusive<usize> = 1..=1024;
 const LINE_CHARS: std::ops::RangeInclusive<usize> = 1..=60;
 
 /// A type of interactive message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum InteractiveKind {
     Button,
     List,
     CtaUrl,
@@ -28,7 +28,7 @@ enum Form {
     Address,
 }
 
-impl Form {
+impl InteractiveKind {
     const ALL: [Self; 9] = [
         Self::Button,
         Self::List,
@@ -63,9 +63,9 @@ impl Form {
     }
 }
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let interactive = fields.object("interactive")?;
-    let form = interactive.word("type", Form::EXPECTED, Form::parse)?;
+    let form = interactive.word("type", InteractiveKind::EXPECTED, InteractiveKind::parse)?;
     check_header(form, &interactive)?;
     let body = body(form, &interactive)?;
     if let Some(footer) = interactive.optional_object("footer")? {
@@ -73,35 +73,35 @@ pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
     }
     let action = interactive.object("action")?;
     match form {
-        Form::Button => button::check(&action)?,
-        Form::List => list::check(&action)?,
-        Form::CtaUrl => cta_url::check(&action)?,
-        Form::Product
-        | Form::ProductList
-        | Form::Flow
-        | Form::LocationRequest
-        | Form::Catalog
-        | Form::Address => {}
+        InteractiveKind::Button => button::check(&action)?,
+        InteractiveKind::List => list::check(&action)?,
+        InteractiveKind::CtaUrl => cta_url::check(&action)?,
+        InteractiveKind::Product
+        | InteractiveKind::ProductList
+        | InteractiveKind::Flow
+        | InteractiveKind::LocationRequest
+        | InteractiveKind::Catalog
+        | InteractiveKind::Address => {}
     }
     let content = match content::filled(body) {
         Some(body) => body.to_owned(),
         None => format!("[{}]", form.as_str()),
     };
-    Ok(Rendered { content, payload: payload::of(fields.required("interactive")?) })
+    Ok(RenderedContent { content, payload: payload::of(fields.required("interactive")?) })
 }
 
 /// Only a single product may speak for itself.
-fn body<'a>(form: Form, interactive: &Fields<'a>) -> Result<Option<&'a str>, FieldError> {
-    if form == Form::Product && interactive.get("body").is_none() {
+fn body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<Option<&'a str>, FieldError> {
+    if form == InteractiveKind::Product && interactive.get("body").is_none() {
         return Ok(None);
     }
     interactive.object("body")?.text("text", &BODY_CHARS).map(Some)
 }
 
 /// A header is a text, or a medium where the type has room for one.
-fn check_header(form: Form, interactive: &Fields<'_>) -> Result<(), FieldError> {
+fn check_header(form: InteractiveKind, interactive: &BodyFields<'_>) -> Result<(), FieldError> {
     let Some(header) = interactive.optional_object("header")? else { return Ok(()) };
-    let text_only = matches!(form, Form::List | Form::ProductList);
+    let text_only = matches!(form, InteractiveKind::List | InteractiveKind::ProductList);
     let (kinds, expected): (&[&str], _) = if text_only {
         (&["text"], "text")
     } else {

@@ -1,13 +1,13 @@
 //! A place: degrees, and what the place is called.
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, content, payload};
+use super::{RenderedContent, content, payload};
 
 /// WhatsApp states no bound; its clients show some 100.
 const PLACE_CHARS: std::ops::RangeInclusive<usize> = 0..=1000;
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let location = fields.object("location")?;
     let latitude = location.number("latitude", &(-90.0..=90.0))?;
     let longitude = location.number("longitude", &(-180.0..=180.0))?;
@@ -16,5 +16,5 @@ pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
     let named: Vec<&str> = [name, address].into_iter().filter_map(content::filled).collect();
     let place = if named.is_empty() { format!("{latitude}, {longitude}") } else { named.join(", ") };
     let content = format!("📍 {}", content::one_line(&place));
-    Ok(Rendered { content, payload: payload::of(fields.required("location")?) })
+    Ok(RenderedContent { content, payload: payload::of(fields.required("location")?) })
 }

@@ -6,9 +6,9 @@
 use http::Uri;
 use kabar_core::domain::message::MessageKind;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, content, payload};
+use super::{RenderedContent, content, payload};
 
 /// Beyond what browsers and proxies agree on, a link is a mistake.
 const LINK_CHARS: std::ops::RangeInclusive<usize> = 1..=2048;
@@ -17,7 +17,7 @@ const CAPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=1024;
 /// What file systems bear.
 const FILENAME_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
-pub(super) fn render(kind: MessageKind, fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let key = kind.as_str();
     let medium = fields.object(key)?;
     check(&medium)?;
@@ -38,11 +38,11 @@ pub(super) fn render(kind: MessageKind, fields: &Fields<'_>) -> Result<Rendered,
         (None, Some(filename)) => content::one_line(filename),
         (None, None) => format!("[{key}]"),
     };
-    Ok(Rendered { content, payload: payload::of(fields.required(key)?) })
+    Ok(RenderedContent { content, payload: payload::of(fields.required(key)?) })
 }
 
 /// A medium on its own, as in a header: link or id.
-pub(super) fn check(medium: &Fields<'_>) -> Result<(), FieldError> {
+pub(super) fn check(medium: &BodyFields<'_>) -> Result<(), FieldError> {
     let link = medium.optional_text("link", &LINK_CHARS)?;
     let id = medium.optional_text("id", &ID_CHARS)?;
     match (link, id) {
@@ -68,7 +68,7 @@ pub(super) fn is_web_link(text: &str, schemes: &[&str]) -> bool {
         && uri.host().is_some_and(|host| !host.is_empty())
 }
 
-fn absent(medium: &Fields<'_>, key: &str, why: &str) -> Result<(), FieldError> {
+fn absent(medium: &BodyFields<'_>, key: &str, why: &str) -> Result<(), FieldError> {
     match medium.get(key) {
         None => Ok(()),
         Some(_) => Err(medium.refused(key, &format!("{} {why}", medium.path()))),

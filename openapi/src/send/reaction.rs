@@ -2,17 +2,17 @@
 //!
 //! It is not checked that the text is an emoji: WhatsApp's set grows with Unicode's.
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, WAMID_CHARS, content, payload};
+use super::{RenderedContent, WAMID_CHARS, content, payload};
 
 /// Families joined by zero-width joiners, with skin tones, stay below this.
 const EMOJI_CHARS: std::ops::RangeInclusive<usize> = 0..=32;
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let reaction = fields.object("reaction")?;
     reaction.text("message_id", &WAMID_CHARS)?;
     let emoji = reaction.text("emoji", &EMOJI_CHARS)?;
     let content = if emoji.is_empty() { "[reaction removed]".to_owned() } else { content::one_line(emoji) };
-    Ok(Rendered { content, payload: payload::of(fields.required("reaction")?) })
+    Ok(RenderedContent { content, payload: payload::of(fields.required("reaction")?) })
 }

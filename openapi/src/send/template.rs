@@ -5,9 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, payload};
+use super::{RenderedContent, payload};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 /// The longest code there is has 5 (`pt_BR`); room for what BCP 47 may bring.
@@ -17,7 +17,7 @@ const TYPE_CHARS: std::ops::RangeInclusive<usize> = 1..=64;
 const COMPONENTS: std::ops::RangeInclusive<usize> = 0..=32;
 const PARAMETERS: std::ops::RangeInclusive<usize> = 0..=1024;
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let template = fields.object("template")?;
     let name = template.text("name", &NAME_CHARS)?;
     let code = language(&template)?;
@@ -31,10 +31,10 @@ pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
     if let Some(slot) = payload.get_mut("language").filter(|slot| slot.is_string()) {
         *slot = json!({ "code": code });
     }
-    Ok(Rendered { content: format!("[template] {name}"), payload })
+    Ok(RenderedContent { content: format!("[template] {name}"), payload })
 }
 
-fn language<'a>(template: &Fields<'a>) -> Result<&'a str, FieldError> {
+fn language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {
     match template.required("language")? {
         Value::String(_) => template.text("language", &LANGUAGE_CHARS),
         Value::Object(_) => template.object("language")?.text("code", &LANGUAGE_CHARS),

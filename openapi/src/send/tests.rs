@@ -7,7 +7,7 @@ mod renderings;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::body::Fault;
+use crate::body::FieldErrorKind;
 
 /// A sendable body of this type.
 fn body(kind: &str, object: Value) -> Value {
@@ -23,7 +23,7 @@ fn sent(body: &Value) -> Outgoing {
     }
 }
 
-fn refused(body: &Value) -> (Fault, String) {
+fn refused(body: &Value) -> (FieldErrorKind, String) {
     let error = parse(body).expect_err(&body.to_string());
     (error.code, error.param)
 }
@@ -35,7 +35,7 @@ fn letters(count: usize) -> String {
 
 #[test]
 fn the_envelope_names_its_fields() {
-    use Fault::{InvalidFieldValue, InvalidPhoneNumber, InvalidRequest, MissingRequiredField};
+    use FieldErrorKind::{InvalidFieldValue, InvalidPhoneNumber, InvalidRequest, MissingRequiredField};
     let text = json!({"body": "hi"});
     for (change, code, param) in [
         (json!({"messaging_product": null}), MissingRequiredField, "messaging_product"),

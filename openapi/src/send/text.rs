@@ -1,12 +1,12 @@
 //! A plain text. Its content is itself; WhatsApp alone looks for links in it.
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
-use super::{Rendered, payload};
+use super::{RenderedContent, payload};
 
-pub(super) fn render(fields: &Fields<'_>) -> Result<Rendered, FieldError> {
+pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let text = fields.object("text")?;
     let body = text.text("body", &(1..=4096))?;
     text.optional_flag("preview_url")?;
-    Ok(Rendered { content: body.to_owned(), payload: payload::of(fields.required("text")?) })
+    Ok(RenderedContent { content: body.to_owned(), payload: payload::of(fields.required("text")?) })
 }

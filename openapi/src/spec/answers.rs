@@ -1,6 +1,6 @@
 //! What the front door adds to every answer, and the failures spelt out.
 //!
-//! Operations carry their error codes as a stand-in schema (see `error::Fails`); here they become
+//! Operations carry their error codes as a stand-in schema (see `error::OperationError`); here they become
 //! responses with a description, the one error schema and an example, together with the codes of the
 //! operation's door.
 
@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::access::Door;
+use crate::access::AccessClass;
 use crate::envelope::EXAMPLE_REQUEST_ID;
 use crate::error::{CODES_TITLE, ErrorCode};
 
 /// Completes the responses of one operation.
 pub(super) fn complete(path: &str, operation: &mut Map<String, Value>) {
-    let door = Door::of(path);
+    let door = AccessClass::of(path);
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, codes) in failures(door, responses) {
         responses.insert(status.to_string(), failure(&codes));
@@ -29,7 +29,7 @@ pub(super) fn complete(path: &str, operation: &mut Map<String, Value>) {
 }
 
 /// The codes of an operation and its door, by status.
-fn failures(door: Door, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
+fn failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
     let own = responses.values().filter_map(|response| {
         let schema = response.pointer("/content/application~1json/schema")?;
         schema.get("title").filter(|title| *title == CODES_TITLE)?;
@@ -49,15 +49,15 @@ fn failures(door: Door, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<Err
     by_status
 }
 
-const fn of_door(door: Door) -> &'static [ErrorCode] {
+const fn of_door(door: AccessClass) -> &'static [ErrorCode] {
     use ErrorCode::{
         ExpiredApiKey, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
         RateLimitExceeded,
     };
     match door {
-        Door::Open => &[InvalidRequest, InternalError],
-        Door::Operator => &[InvalidRequest, MissingApiKey, InvalidApiKey, InternalError],
-        Door::Tenant => &[
+        AccessClass::Open => &[InvalidRequest, InternalError],
+        AccessClass::Operator => &[InvalidRequest, MissingApiKey, InvalidApiKey, InternalError],
+        AccessClass::Tenant => &[
             InvalidRequest,
             MissingApiKey,
             InvalidApiKey,
@@ -95,9 +95,9 @@ fn plain_content_types(response: &mut Map<String, Value>) {
     response.insert("content".to_owned(), Value::Object(plain.collect()));
 }
 
-fn add_headers(door: Door, status: &str, response: &mut Map<String, Value>) {
+fn add_headers(door: AccessClass, status: &str, response: &mut Map<String, Value>) {
     let mut shared = vec![("X-Request-Id", "RequestId")];
-    if door == Door::Tenant && status != "401" {
+    if door == AccessClass::Tenant && status != "401" {
         shared.extend([
             ("X-RateLimit-Limit", "RateLimitLimit"),
             ("X-RateLimit-Remaining", "RateLimitRemaining"),
@@ -105,7 +105,7 @@ fn add_headers(door: Door, status: &str, response: &mut Map<String, Value>) {
         ]);
     }
     match status {
-        "401" if door != Door::Open => shared.push(("WWW-Authenticate", "Authenticate")),
+        "401" if door != AccessClass::Open => shared.push(("WWW-Authenticate", "Authenticate")),
         "429" | "503" => shared.push(("Retry-After", "RetryAfter")),
         _ => {}
     }

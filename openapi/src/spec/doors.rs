@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::access::Door;
+use crate::access::AccessClass;
 
 /// Adds the security and the header parameters of one operation.
 pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value>) {
-    let security = match Door::of(path) {
-        Door::Open => json!([]),
-        Door::Tenant => json!([{"apiKey": []}]),
-        Door::Operator => json!([{"operatorToken": []}]),
+    let security = match AccessClass::of(path) {
+        AccessClass::Open => json!([]),
+        AccessClass::Tenant => json!([{"apiKey": []}]),
+        AccessClass::Operator => json!([{"operatorToken": []}]),
     };
     operation.insert("security".to_owned(), security);
     let polled = operation.get("responses").is_some_and(|responses| responses.get("304").is_some());
@@ -20,7 +20,7 @@ pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value
     if path.ends_with("/events/stream") {
         shared.push("LastEventId");
     }
-    if verb == "post" && Door::of(path) == Door::Tenant {
+    if verb == "post" && AccessClass::of(path) == AccessClass::Tenant {
         shared.push("IdempotencyKey");
     }
     if shared.is_empty() {

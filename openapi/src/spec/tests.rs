@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::routes::{Operations, methods};
+use crate::routes::{ApiOperations, methods};
 
-fn document() -> Document {
-    Document::of::<Operations>()
+fn document() -> OpenApiDocument {
+    OpenApiDocument::of::<ApiOperations>()
 }
 
-fn operations(document: &Document) -> Vec<(String, Value)> {
+fn operations(document: &OpenApiDocument) -> Vec<(String, Value)> {
     let paths = document.value()["paths"].as_object().unwrap().clone();
     let operations = paths.into_iter().flat_map(|(path, item)| {
         let item = item.as_object().unwrap().clone();

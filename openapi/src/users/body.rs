@@ -7,20 +7,20 @@ use kabar_core::ids::UserId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{Shown, UserNoun};
+use crate::wire::{TextValue, UserNoun};
 
 /// A person to whom conversations can be assigned.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "User", example)]
 pub struct UserBody {
     /// `usr_…`.
-    pub id: Shown<UserId>,
+    pub id: TextValue<UserId>,
     /// Always `user`.
-    pub object: Shown<UserNoun>,
+    pub object: TextValue<UserNoun>,
     /// The name.
-    pub name: Shown<Arc<str>>,
+    pub name: TextValue<Arc<str>>,
     /// The address.
-    pub email: Option<Shown<Arc<str>>>,
+    pub email: Option<TextValue<Arc<str>>>,
 }
 
 impl UserBody {
@@ -28,10 +28,10 @@ impl UserBody {
     #[must_use]
     pub fn of(user: &User) -> Self {
         Self {
-            id: Shown(user.id),
-            object: Shown(UserNoun),
-            name: Shown(user.name.clone()),
-            email: user.email.clone().map(Shown),
+            id: TextValue(user.id),
+            object: TextValue(UserNoun),
+            name: TextValue(user.name.clone()),
+            email: user.email.clone().map(TextValue),
         }
     }
 }

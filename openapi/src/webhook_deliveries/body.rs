@@ -13,33 +13,33 @@ use poem_openapi::types::Example;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
-use crate::params::Param;
-use crate::wire::{Shown, WebhookDeliveryNoun};
+use crate::body::{BodyFields, FieldError};
+use crate::params::ParameterKind;
+use crate::wire::{TextValue, WebhookDeliveryNoun};
 
 /// One event on its way to one subscription.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookDelivery", example)]
 pub struct WebhookDeliveryBody {
     /// `wbd_…`; the same for every attempt, as in `X-Kirim-Delivery-Id`.
-    pub id: Shown<DeliveryId>,
+    pub id: TextValue<DeliveryId>,
     /// Always `webhook_delivery`.
-    pub object: Shown<WebhookDeliveryNoun>,
+    pub object: TextValue<WebhookDeliveryNoun>,
     /// To whom.
-    pub subscription_id: Shown<SubscriptionId>,
+    pub subscription_id: TextValue<SubscriptionId>,
     /// The event, as in `X-Kirim-Event-Id`.
-    pub event_id: Shown<EventId>,
+    pub event_id: TextValue<EventId>,
     /// The event's type.
-    pub event_type: Shown<EventType>,
+    pub event_type: TextValue<EventType>,
     /// `pending`: its turn will come. `failed`: tried in vain, tried again at `next_attempt_at`. `dead`:
     /// given up.
-    pub status: Shown<DeliveryStatus>,
+    pub status: TextValue<DeliveryStatus>,
     /// The last 32, the oldest first.
     pub attempts: Vec<AttemptBody>,
     /// Not before; null when there is no further attempt.
-    pub next_attempt_at: Option<Shown<Timestamp>>,
+    pub next_attempt_at: Option<TextValue<Timestamp>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 /// One attempt.
@@ -47,13 +47,13 @@ pub struct WebhookDeliveryBody {
 #[oai(rename = "WebhookAttempt", example)]
 pub struct AttemptBody {
     /// When it began.
-    pub at: Shown<Timestamp>,
+    pub at: TextValue<Timestamp>,
     /// What the receiver answered; null when it did not.
     pub status_code: Option<u16>,
     /// How long it took.
     pub duration_ms: u32,
     /// Why it failed, for people; null when it did not.
-    pub error: Option<Shown<Arc<str>>>,
+    pub error: Option<TextValue<Arc<str>>>,
 }
 
 /// Which deliveries shall be sent again.
@@ -61,15 +61,15 @@ pub struct AttemptBody {
 #[oai(example)]
 pub struct BulkReplay {
     /// Of this subscription.
-    pub subscription_id: Shown<SubscriptionId>,
+    pub subscription_id: TextValue<SubscriptionId>,
     /// Only those that stand so.
-    pub status: Option<Shown<DeliveryStatus>>,
+    pub status: Option<TextValue<DeliveryStatus>>,
     /// Only of events of this type.
-    pub event_type: Option<Shown<EventType>>,
+    pub event_type: Option<TextValue<EventType>>,
     /// Only rows made after this instant.
-    pub created_after: Option<Shown<Timestamp>>,
+    pub created_after: Option<TextValue<Timestamp>>,
     /// Only rows made before this instant.
-    pub created_before: Option<Shown<Timestamp>>,
+    pub created_before: Option<TextValue<Timestamp>>,
 }
 
 /// What became of a replay of many.
@@ -85,10 +85,10 @@ pub struct BulkReplayedBody {
 impl AttemptBody {
     fn of(attempt: &Attempt) -> Self {
         Self {
-            at: Shown(attempt.at),
+            at: TextValue(attempt.at),
             status_code: attempt.status_code,
             duration_ms: attempt.duration_ms,
-            error: attempt.error.clone().map(Shown),
+            error: attempt.error.clone().map(TextValue),
         }
     }
 }
@@ -98,15 +98,15 @@ impl WebhookDeliveryBody {
     #[must_use]
     pub fn of(row: &Delivery) -> Self {
         Self {
-            id: Shown(row.id),
-            object: Shown(WebhookDeliveryNoun),
-            subscription_id: Shown(row.subscriber.webhook().unwrap_or(SubscriptionId::from_bits(0))),
-            event_id: Shown(row.event_id),
-            event_type: Shown(row.event_type),
-            status: Shown(row.status),
+            id: TextValue(row.id),
+            object: TextValue(WebhookDeliveryNoun),
+            subscription_id: TextValue(row.subscriber.webhook().unwrap_or(SubscriptionId::from_bits(0))),
+            event_id: TextValue(row.event_id),
+            event_type: TextValue(row.event_type),
+            status: TextValue(row.status),
             attempts: row.attempts.iter().map(AttemptBody::of).collect(),
-            next_attempt_at: row.next_attempt_at.map(|due| Shown(due.to_row())),
-            created_at: Shown(row.created_at),
+            next_attempt_at: row.next_attempt_at.map(|due| TextValue(due.to_row())),
+            created_at: TextValue(row.created_at),
         }
     }
 }
@@ -141,10 +141,10 @@ impl Example for AttemptBody {
 impl Example for BulkReplay {
     fn example() -> Self {
         Self {
-            subscription_id: Shown(crate::examples::subscription().id),
-            status: Some(Shown(DeliveryStatus::Dead)),
+            subscription_id: TextValue(crate::examples::subscription().id),
+            status: Some(TextValue(DeliveryStatus::Dead)),
             event_type: None,
-            created_after: Some(Shown(crate::examples::subscription().created_at)),
+            created_after: Some(TextValue(crate::examples::subscription().created_at)),
             created_before: None,
         }
     }
@@ -161,7 +161,7 @@ pub(super) fn read_filter(
     body: &Value,
     organisation_id: OrganisationId,
 ) -> Result<DeliveryFilter, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let subscription_id = fields.word("subscription_id", SubscriptionId::EXPECTED, SubscriptionId::read)?;
     let after = fields.optional_word("created_after", Bound::EXPECTED, Bound::read)?;
     let before = fields.optional_word("created_before", Bound::EXPECTED, Bound::read)?;

@@ -12,31 +12,31 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::wire::{Shown, WebhookSecretNoun, WebhookSubscriptionNoun};
+use crate::wire::{TextValue, WebhookSecretNoun, WebhookSubscriptionNoun};
 
 /// A webhook subscription.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookSubscription", example)]
 pub struct WebhookSubscriptionBody {
     /// `wbs_…`.
-    pub id: Shown<SubscriptionId>,
+    pub id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
-    pub object: Shown<WebhookSubscriptionNoun>,
+    pub object: TextValue<WebhookSubscriptionNoun>,
     /// Where events go.
-    pub url: Shown<Arc<str>>,
+    pub url: TextValue<Arc<str>>,
     /// The types of events that go there.
-    pub events: Vec<Shown<EventType>>,
+    pub events: Vec<TextValue<EventType>>,
     /// For people.
-    pub description: Option<Shown<Arc<str>>>,
+    pub description: Option<TextValue<Arc<str>>>,
     /// `paused`: stopped by you, or because the receiver answered 410. `disabled`: 24 deliveries in a row
     /// were given up; set it `active` when the receiver is well.
-    pub status: Shown<SubscriptionStatus>,
+    pub status: TextValue<SubscriptionStatus>,
     /// Those that sign now, the oldest first.
     pub secrets: Vec<WebhookSecretBody>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// When it changed last.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 /// A secret that signs requests, without itself.
@@ -44,13 +44,13 @@ pub struct WebhookSubscriptionBody {
 #[oai(rename = "WebhookSecret", example)]
 pub struct WebhookSecretBody {
     /// `sec_…`.
-    pub id: Shown<SigningSecretId>,
+    pub id: TextValue<SigningSecretId>,
     /// Always `webhook_secret`.
-    pub object: Shown<WebhookSecretNoun>,
+    pub object: TextValue<WebhookSecretNoun>,
     /// From then on it signs no more; null while there is no newer one.
-    pub expires_at: Option<Shown<Timestamp>>,
+    pub expires_at: Option<TextValue<Timestamp>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 /// A webhook subscription that was just made, with its secret.
@@ -58,25 +58,25 @@ pub struct WebhookSecretBody {
 #[oai(rename = "CreatedWebhookSubscription", example)]
 pub struct CreatedWebhookSubscriptionBody {
     /// `wbs_…`.
-    pub id: Shown<SubscriptionId>,
+    pub id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
-    pub object: Shown<WebhookSubscriptionNoun>,
+    pub object: TextValue<WebhookSubscriptionNoun>,
     /// Where events go.
-    pub url: Shown<Arc<str>>,
+    pub url: TextValue<Arc<str>>,
     /// The types of events that go there.
-    pub events: Vec<Shown<EventType>>,
+    pub events: Vec<TextValue<EventType>>,
     /// For people.
-    pub description: Option<Shown<Arc<str>>>,
+    pub description: Option<TextValue<Arc<str>>>,
     /// `active`.
-    pub status: Shown<SubscriptionStatus>,
+    pub status: TextValue<SubscriptionStatus>,
     /// Those that sign now: one.
     pub secrets: Vec<WebhookSecretBody>,
     /// Signs the requests; shown here and never again.
     pub initial_secret: String,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// When it changed last.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 /// A secret that was just made.
@@ -84,15 +84,15 @@ pub struct CreatedWebhookSubscriptionBody {
 #[oai(rename = "CreatedWebhookSecret", example)]
 pub struct CreatedWebhookSecretBody {
     /// `sec_…`.
-    pub id: Shown<SigningSecretId>,
+    pub id: TextValue<SigningSecretId>,
     /// Always `webhook_secret`.
-    pub object: Shown<WebhookSecretNoun>,
+    pub object: TextValue<WebhookSecretNoun>,
     /// Signs the requests; shown here and never again.
     pub secret: String,
     /// Null: it is in force until there is a newer one.
-    pub expires_at: Option<Shown<Timestamp>>,
+    pub expires_at: Option<TextValue<Timestamp>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 /// A webhook subscription to be made.
@@ -104,7 +104,7 @@ pub struct CreateWebhookSubscription {
     pub url: String,
     /// The types of events that go there.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub events: Vec<Shown<EventType>>,
+    pub events: Vec<TextValue<EventType>>,
     /// For people.
     #[oai(validator(max_length = 500))]
     pub description: Option<String>,
@@ -113,7 +113,7 @@ pub struct CreateWebhookSubscription {
 /// How a webhook subscription shall stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "NewWebhookSubscriptionStatus", rename_all = "lowercase")]
-pub enum NewStatus {
+pub enum NewSubscriptionStatus {
     /// It gets its events.
     Active,
     /// Its events wait.
@@ -129,12 +129,12 @@ pub struct UpdateWebhookSubscription {
     pub url: Option<String>,
     /// The types of events that go there.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub events: Option<Vec<Shown<EventType>>>,
+    pub events: Option<Vec<TextValue<EventType>>>,
     /// For people; null clears it.
     #[oai(validator(max_length = 500))]
     pub description: Option<String>,
     /// Stop it, or let it go on.
-    pub status: Option<NewStatus>,
+    pub status: Option<NewSubscriptionStatus>,
 }
 
 /// A secret to be made.
@@ -151,7 +151,7 @@ pub struct CreateWebhookSecret {
 #[oai(example)]
 pub struct ReplayWebhookEvents {
     /// Whose log, by WhatsApp's id of the number.
-    pub phone_number_id: Shown<PhoneNumberId>,
+    pub phone_number_id: TextValue<PhoneNumberId>,
     /// The first event's number; 0 for the oldest that is kept.
     #[oai(validator(minimum(value = "0")))]
     pub from_sequence: i64,
@@ -175,10 +175,10 @@ pub struct ReplayedEventsBody {
 impl WebhookSecretBody {
     fn of(secret: &SigningSecret) -> Self {
         Self {
-            id: Shown(secret.id),
-            object: Shown(WebhookSecretNoun),
-            expires_at: secret.expires_at.map(Shown),
-            created_at: Shown(secret.created_at),
+            id: TextValue(secret.id),
+            object: TextValue(WebhookSecretNoun),
+            expires_at: secret.expires_at.map(TextValue),
+            created_at: TextValue(secret.created_at),
         }
     }
 }
@@ -190,15 +190,15 @@ impl WebhookSubscriptionBody {
         let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::of).collect();
         secrets.reverse();
         Self {
-            id: Shown(row.id),
-            object: Shown(WebhookSubscriptionNoun),
-            url: Shown(row.url.clone()),
-            events: row.events.iter().map(Shown).collect(),
-            description: row.description.clone().map(Shown),
-            status: Shown(row.status),
+            id: TextValue(row.id),
+            object: TextValue(WebhookSubscriptionNoun),
+            url: TextValue(row.url.clone()),
+            events: row.events.iter().map(TextValue).collect(),
+            description: row.description.clone().map(TextValue),
+            status: TextValue(row.status),
             secrets,
-            created_at: Shown(row.created_at),
-            updated_at: Shown(row.updated_at),
+            created_at: TextValue(row.created_at),
+            updated_at: TextValue(row.updated_at),
         }
     }
 }
@@ -278,7 +278,7 @@ impl Example for CreateWebhookSubscription {
 
 impl Example for UpdateWebhookSubscription {
     fn example() -> Self {
-        Self { url: None, events: None, description: None, status: Some(NewStatus::Active) }
+        Self { url: None, events: None, description: None, status: Some(NewSubscriptionStatus::Active) }
     }
 }
 
@@ -290,7 +290,7 @@ impl Example for CreateWebhookSecret {
 
 impl Example for ReplayWebhookEvents {
     fn example() -> Self {
-        let phone_number_id = Shown(crate::examples::account().phone_number_id);
+        let phone_number_id = TextValue(crate::examples::account().phone_number_id);
         Self { phone_number_id, from_sequence: 1001, to_sequence: Some(1042) }
     }
 }

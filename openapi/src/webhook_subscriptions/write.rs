@@ -10,7 +10,7 @@ use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
 use kabar_core::outbound::OutboundClient;
 use serde_json::Value;
 
-use crate::body::{Change, FieldError, Fields};
+use crate::body::{BodyFields, FieldChange, FieldError};
 use crate::error::{ApiError, ErrorCode};
 
 const DESCRIPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=500;
@@ -19,11 +19,11 @@ const OLDER_FOR_HOURS_DEFAULT: i64 = 24;
 const SEQUENCES: std::ops::RangeInclusive<i64> = 0..=i64::MAX;
 
 /// A subscription that was written.
-pub(super) type Made = Arc<Subscription>;
+pub(super) type WrittenSubscription = Arc<Subscription>;
 
 /// Reads a new subscription.
 pub(super) fn read_new(body: &Value, outbound: &OutboundClient) -> Result<NewSubscription, ApiError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let url = read_url(&fields, fields.required("url")?, outbound)?;
     fields.required("events")?;
     let events = read_events(&fields)?;
@@ -33,7 +33,7 @@ pub(super) fn read_new(body: &Value, outbound: &OutboundClient) -> Result<NewSub
 
 /// Reads the changes of a subscription.
 pub(super) fn read_patch(body: &Value, outbound: &OutboundClient) -> Result<SubscriptionPatch, ApiError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let url = fields.get("url").map(|value| read_url(&fields, value, outbound)).transpose()?;
     let events = fields.get("events").map(|_| read_events(&fields)).transpose()?;
     let description = fields.change_text("description", &DESCRIPTION_CHARS)?.map(Into::into);
@@ -42,10 +42,10 @@ pub(super) fn read_patch(body: &Value, outbound: &OutboundClient) -> Result<Subs
         "paused" => Some(SubscriptionStatus::Paused),
         _ => None,
     })?;
-    Ok(SubscriptionPatch { url, events, description: Change::touched(description), status })
+    Ok(SubscriptionPatch { url, events, description: FieldChange::touched(description), status })
 }
 
-fn read_url(fields: &Fields<'_>, value: &Value, outbound: &OutboundClient) -> Result<Arc<str>, ApiError> {
+fn read_url(fields: &BodyFields<'_>, value: &Value, outbound: &OutboundClient) -> Result<Arc<str>, ApiError> {
     let text = value.as_str().ok_or_else(|| fields.invalid("url", "a text"))?;
     match outbound.target(text) {
         Ok(_fit) => Ok(text.into()),
@@ -53,7 +53,7 @@ fn read_url(fields: &Fields<'_>, value: &Value, outbound: &OutboundClient) -> Re
     }
 }
 
-fn read_events(fields: &Fields<'_>) -> Result<EventTypes, FieldError> {
+fn read_events(fields: &BodyFields<'_>) -> Result<EventTypes, FieldError> {
     let expected = "a type of events, such as message.received";
     let read = |(path, value): (String, &Value)| {
         let found = value.as_str().and_then(EventType::parse);
@@ -64,22 +64,22 @@ fn read_events(fields: &Fields<'_>) -> Result<EventTypes, FieldError> {
 
 /// Reads how long older secrets stay in force.
 pub(super) fn read_older_for(body: &Value) -> Result<Duration, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let hours = fields.optional_integer("expires_in_hours", &OLDER_FOR_HOURS)?;
     Ok(Duration::from_hours(hours.unwrap_or(OLDER_FOR_HOURS_DEFAULT).unsigned_abs()))
 }
 
 /// A part of an account's log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct LogRange {
     pub(super) phone_number_id: PhoneNumberId,
     pub(super) from: i64,
     pub(super) to: Option<i64>,
 }
 
 /// Reads which part of which log.
-pub(super) fn read_part(body: &Value) -> Result<Part, FieldError> {
-    let fields = Fields::of_body(body)?;
+pub(super) fn read_part(body: &Value) -> Result<LogRange, FieldError> {
+    let fields = BodyFields::of_body(body)?;
     let phone_number_id = fields.word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?;
     fields.required("from_sequence")?;
     let from = fields.optional_integer("from_sequence", &SEQUENCES)?.unwrap_or_default();
@@ -87,7 +87,7 @@ pub(super) fn read_part(body: &Value) -> Result<Part, FieldError> {
     if to.is_some_and(|to| to < from) {
         return Err(fields.invalid("to_sequence", "from_sequence or more"));
     }
-    Ok(Part { phone_number_id, from, to })
+    Ok(LogRange { phone_number_id, from, to })
 }
 
 #[cfg(test)]

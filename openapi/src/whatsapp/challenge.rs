@@ -11,16 +11,16 @@ use crate::envelope;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Challenge(pub(super) String);
+pub struct HandshakeChallenge(pub(super) String);
 
-impl IntoResponse for Challenge {
+impl IntoResponse for HandshakeChallenge {
     fn into_response(self) -> Response {
         let response = Response::builder().header(CONTENT_TYPE, "text/plain; charset=utf-8");
         response.header(X_CONTENT_TYPE_OPTIONS, "nosniff").body(self.0)
     }
 }
 
-impl ApiResponse for Challenge {
+impl ApiResponse for HandshakeChallenge {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
         let mut text = envelope::bare(200, "The challenge, bare.");

@@ -15,13 +15,13 @@ use poem::http::{Method, StatusCode};
 
 use super::INGRESS;
 use super::signed::SignedBody;
-use crate::app::App;
+use crate::app::AppState;
 use crate::front_door::elsewhere::FORWARDED;
 
 /// Hands a webhook to this node, for these accounts; says whether it was taken there. If not,
 /// where they are served is to be found out anew.
 pub(super) async fn hand_on<'a>(
-    app: &App,
+    app: &AppState,
     body: &SignedBody,
     peer: &NodePeer,
     slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,

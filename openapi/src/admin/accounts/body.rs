@@ -8,7 +8,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=4096;
@@ -84,7 +84,7 @@ impl Example for UpdateAccount {
 
 /// Reads `POST /admin/v1/organizations/{org_id}/accounts`.
 pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     Ok(NewAccount {
         phone_number_id: fields.word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?,
         phone: fields.phone("phone_number")?,
@@ -97,7 +97,7 @@ pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {
 /// Reads `PATCH /admin/v1/accounts/{phone_number_id}` for the account as it stands. A new token
 /// ends the `degraded` that its predecessor caused.
 pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let settable = |text: &str| {
         let status = AccountStatus::parse(text)?;
         matches!(status, AccountStatus::Connected | AccountStatus::Disconnected).then_some(status)
@@ -118,7 +118,7 @@ pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch
 
 /// A token travels in a header, so a blank or a line break that was copied along would break every
 /// call to WhatsApp.
-fn read_token(fields: &Fields<'_>, token: &str) -> Result<Secret, FieldError> {
+fn read_token(fields: &BodyFields<'_>, token: &str) -> Result<Secret, FieldError> {
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(Secret::new(token))
     } else {
@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::body::Fault;
+    use crate::body::FieldErrorKind;
 
     fn new(change: &Value) -> Value {
         let mut body =
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn refusals_name_their_field() {
-        use Fault::{InvalidFieldValue, InvalidPhoneNumber, MissingRequiredField};
+        use FieldErrorKind::{InvalidFieldValue, InvalidPhoneNumber, MissingRequiredField};
         for (change, code, param) in [
             (json!({"phone_number_id": null}), MissingRequiredField, "phone_number_id"),
             (json!({"phone_number_id": "12345"}), InvalidFieldValue, "phone_number_id"),

@@ -6,16 +6,16 @@ use kabar_core::ids::AccountId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{ActorNoun, Shown};
+use crate::wire::{ActorNoun, TextValue};
 
 /// An account in memory.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Actor", example)]
 pub struct ActorBody {
     /// The account's id, `wba_…`.
-    pub id: Shown<AccountId>,
+    pub id: TextValue<AccountId>,
     /// Always `actor`.
-    pub object: Shown<ActorNoun>,
+    pub object: TextValue<ActorNoun>,
     /// WhatsApp's id of the number.
     pub phone_number_id: String,
     /// Commits so far.
@@ -26,7 +26,7 @@ pub struct ActorBody {
     pub conversations: u64,
     /// Conversations that did not change after this instant may be on disk only; null when all are
     /// in memory.
-    pub horizon: Option<Shown<Timestamp>>,
+    pub horizon: Option<TextValue<Timestamp>>,
     /// Commands that wait.
     pub mailbox_depth: u64,
     /// Commits a second since the account was loaded.
@@ -51,13 +51,13 @@ impl ActorBody {
     #[must_use]
     pub fn of(report: &ResidentReport) -> Self {
         Self {
-            id: Shown(report.account_id),
-            object: Shown(ActorNoun),
+            id: TextValue(report.account_id),
+            object: TextValue(ActorNoun),
             phone_number_id: report.phone_number_id.clone(),
             revision: report.revision,
             sequence: report.sequence,
             conversations: count(report.conversations),
-            horizon: report.horizon.map(Shown),
+            horizon: report.horizon.map(TextValue),
             mailbox_depth: count(report.mailbox_depth),
             cycles_per_second: thousandths(report.cycles_per_second),
             cache_hit_ratio: thousandths(report.cache_hit_ratio),

@@ -11,8 +11,8 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
-use crate::wire::{ApiKeyNoun, Shown};
+use crate::body::{BodyFields, FieldError};
+use crate::wire::{ApiKeyNoun, TextValue};
 
 const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
@@ -24,7 +24,7 @@ pub struct CreateApiKey {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub label: String,
     /// In the future; from then on the key answers 401 `expired_api_key`. Never, unless given.
-    pub expires_at: Option<Shown<Timestamp>>,
+    pub expires_at: Option<TextValue<Timestamp>>,
 }
 
 /// A key, without its secret.
@@ -32,17 +32,17 @@ pub struct CreateApiKey {
 #[oai(rename = "ApiKey", example)]
 pub struct ApiKeyBody {
     /// `key_…`.
-    pub id: Shown<ApiKeyId>,
+    pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: Shown<ApiKeyNoun>,
+    pub object: TextValue<ApiKeyNoun>,
     /// What it is called.
-    pub label: Shown<Arc<str>>,
+    pub label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
-    pub last4: Shown<Arc<str>>,
+    pub last4: TextValue<Arc<str>>,
     /// From then on it answers 401 `expired_api_key`.
-    pub expires_at: Option<Shown<Timestamp>>,
+    pub expires_at: Option<TextValue<Timestamp>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 /// A key that was just made, with its secret.
@@ -50,19 +50,19 @@ pub struct ApiKeyBody {
 #[oai(rename = "CreatedApiKey", example)]
 pub struct CreatedApiKeyBody {
     /// `key_…`.
-    pub id: Shown<ApiKeyId>,
+    pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: Shown<ApiKeyNoun>,
+    pub object: TextValue<ApiKeyNoun>,
     /// What it is called.
-    pub label: Shown<Arc<str>>,
+    pub label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
-    pub last4: Shown<Arc<str>>,
+    pub last4: TextValue<Arc<str>>,
     /// The secret, shown here and never again: send it as `Authorization: Bearer <key>`.
     pub key: String,
     /// From then on it answers 401 `expired_api_key`.
-    pub expires_at: Option<Shown<Timestamp>>,
+    pub expires_at: Option<TextValue<Timestamp>>,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 impl ApiKeyBody {
@@ -70,12 +70,12 @@ impl ApiKeyBody {
     #[must_use]
     pub fn of(key: &ApiKey) -> Self {
         Self {
-            id: Shown(key.id),
-            object: Shown(ApiKeyNoun),
-            label: Shown(key.label.clone()),
-            last4: Shown(key.last4.clone()),
-            expires_at: key.expires_at.map(Shown),
-            created_at: Shown(key.created_at),
+            id: TextValue(key.id),
+            object: TextValue(ApiKeyNoun),
+            label: TextValue(key.label.clone()),
+            last4: TextValue(key.last4.clone()),
+            expires_at: key.expires_at.map(TextValue),
+            created_at: TextValue(key.created_at),
         }
     }
 }
@@ -117,7 +117,7 @@ pub(super) struct NewApiKey {
 
 /// Reads `POST /admin/v1/organizations/{org_id}/api_keys`.
 pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let label = fields.text("label", &LABEL_CHARS)?.into();
     let future = |text: &str| Bound::parse(text).map(Bound::strictly_after).filter(|at| *at > now);
     let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;

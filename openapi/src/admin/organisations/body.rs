@@ -13,8 +13,8 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
-use crate::wire::{OrganizationNoun, Shown};
+use crate::body::{BodyFields, FieldError};
+use crate::wire::{OrganizationNoun, TextValue};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
@@ -27,7 +27,7 @@ pub struct CreateOrganization {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: String,
     /// `free` unless given.
-    pub tier: Option<Shown<Tier>>,
+    pub tier: Option<TextValue<Tier>>,
     /// With tier `enterprise` only: POST, PUT, PATCH and DELETE a minute; 6000 unless given.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub write_per_minute: Option<u32>,
@@ -46,7 +46,7 @@ pub struct UpdateOrganization {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// A new tier brings its own figures.
-    pub tier: Option<Shown<Tier>>,
+    pub tier: Option<TextValue<Tier>>,
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub write_per_minute: Option<u32>,
@@ -62,13 +62,13 @@ pub struct UpdateOrganization {
 #[oai(rename = "Organization", example)]
 pub struct OrganizationBody {
     /// `org_…`.
-    pub id: Shown<OrganisationId>,
+    pub id: TextValue<OrganisationId>,
     /// Always `organization`.
-    pub object: Shown<OrganizationNoun>,
+    pub object: TextValue<OrganizationNoun>,
     /// The name.
-    pub name: Shown<Arc<str>>,
+    pub name: TextValue<Arc<str>>,
     /// The price tier.
-    pub tier: Shown<Tier>,
+    pub tier: TextValue<Tier>,
     /// POST, PUT, PATCH and DELETE a minute.
     pub write_per_minute: u32,
     /// GET and HEAD a minute.
@@ -78,7 +78,7 @@ pub struct OrganizationBody {
     /// Whether its calls are refused.
     pub suspended: bool,
     /// When it was made.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 impl OrganizationBody {
@@ -86,15 +86,15 @@ impl OrganizationBody {
     #[must_use]
     pub fn of(organisation: &Organisation) -> Self {
         Self {
-            id: Shown(organisation.id),
-            object: Shown(OrganizationNoun),
-            name: Shown(organisation.name.clone()),
-            tier: Shown(organisation.tier),
+            id: TextValue(organisation.id),
+            object: TextValue(OrganizationNoun),
+            name: TextValue(organisation.name.clone()),
+            tier: TextValue(organisation.tier),
             write_per_minute: organisation.limits.write_per_minute,
             read_per_minute: organisation.limits.read_per_minute,
             sandbox: organisation.sandbox,
             suspended: organisation.suspended,
-            created_at: Shown(organisation.created_at),
+            created_at: TextValue(organisation.created_at),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Example for CreateOrganization {
         let (write_per_minute, read_per_minute, sandbox) = (None, None, None);
         Self {
             name: "Toko Melati".to_owned(),
-            tier: Some(Shown(Tier::Pro)),
+            tier: Some(TextValue(Tier::Pro)),
             write_per_minute,
             read_per_minute,
             sandbox,
@@ -115,7 +115,7 @@ impl Example for CreateOrganization {
 impl Example for UpdateOrganization {
     fn example() -> Self {
         let (name, suspended) = (None, None);
-        let tier = Some(Shown(Tier::Enterprise));
+        let tier = Some(TextValue(Tier::Enterprise));
         Self { name, tier, write_per_minute: Some(12_000), read_per_minute: Some(120_000), suspended }
     }
 }
@@ -128,7 +128,7 @@ impl Example for OrganizationBody {
 
 /// Reads `POST /admin/v1/organizations`.
 pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
     let tier = read_tier(&fields)?.unwrap_or(Tier::Free);
     let limits = read_limits(&fields, tier, tier.default_limits())?;
@@ -138,7 +138,7 @@ pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
 
 /// Reads `PATCH /admin/v1/organizations/{org_id}` for the organisation as it stands.
 pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<OrganisationPatch, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
     let tier = read_tier(&fields)?;
     let target = tier.unwrap_or(current.tier);
@@ -149,18 +149,18 @@ pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<Organis
     Ok(OrganisationPatch { name, tier, limits, suspended })
 }
 
-fn read_tier(fields: &Fields<'_>) -> Result<Option<Tier>, FieldError> {
+fn read_tier(fields: &BodyFields<'_>) -> Result<Option<Tier>, FieldError> {
     fields.optional_word("tier", "free, pro or enterprise", Tier::parse)
 }
 
-fn read_limits(fields: &Fields<'_>, tier: Tier, base: RateLimits) -> Result<RateLimits, FieldError> {
+fn read_limits(fields: &BodyFields<'_>, tier: Tier, base: RateLimits) -> Result<RateLimits, FieldError> {
     Ok(RateLimits {
         write_per_minute: read_limit(fields, "write_per_minute", tier, base.write_per_minute)?,
         read_per_minute: read_limit(fields, "read_per_minute", tier, base.read_per_minute)?,
     })
 }
 
-fn read_limit(fields: &Fields<'_>, key: &str, tier: Tier, base: u32) -> Result<u32, FieldError> {
+fn read_limit(fields: &BodyFields<'_>, key: &str, tier: Tier, base: u32) -> Result<u32, FieldError> {
     let given = fields.optional_integer(key, &PER_MINUTE)?.and_then(|n| u32::try_from(n).ok());
     match given {
         None => Ok(base),
@@ -180,7 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::body::Fault;
+    use crate::body::FieldErrorKind;
 
     fn standing(tier: Tier, limits: RateLimits) -> Organisation {
         Organisation {
@@ -225,20 +225,24 @@ mod tests {
     #[test]
     fn refusals_name_their_field() {
         for (body, code, param) in [
-            (json!({}), Fault::MissingRequiredField, "name"),
-            (json!({"name": ""}), Fault::InvalidFieldValue, "name"),
-            (json!({"name": "a".repeat(201)}), Fault::InvalidFieldValue, "name"),
-            (json!({"name": "a", "tier": "gold"}), Fault::InvalidFieldValue, "tier"),
-            (json!({"name": "a", "sandbox": "no"}), Fault::InvalidFieldValue, "sandbox"),
-            (json!({"name": "a", "write_per_minute": 61}), Fault::InvalidFieldValue, "write_per_minute"),
+            (json!({}), FieldErrorKind::MissingRequiredField, "name"),
+            (json!({"name": ""}), FieldErrorKind::InvalidFieldValue, "name"),
+            (json!({"name": "a".repeat(201)}), FieldErrorKind::InvalidFieldValue, "name"),
+            (json!({"name": "a", "tier": "gold"}), FieldErrorKind::InvalidFieldValue, "tier"),
+            (json!({"name": "a", "sandbox": "no"}), FieldErrorKind::InvalidFieldValue, "sandbox"),
+            (
+                json!({"name": "a", "write_per_minute": 61}),
+                FieldErrorKind::InvalidFieldValue,
+                "write_per_minute",
+            ),
             (
                 json!({"name": "a", "tier": "enterprise", "read_per_minute": 0}),
-                Fault::InvalidFieldValue,
+                FieldErrorKind::InvalidFieldValue,
                 "read_per_minute",
             ),
             (
                 json!({"name": "a", "tier": "enterprise", "read_per_minute": 10_000_001}),
-                Fault::InvalidFieldValue,
+                FieldErrorKind::InvalidFieldValue,
                 "read_per_minute",
             ),
         ] {

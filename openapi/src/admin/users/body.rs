@@ -6,7 +6,7 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
@@ -37,7 +37,7 @@ pub(super) struct NewUser {
 
 /// Reads `POST /admin/v1/organizations/{org_id}/users`.
 pub(super) fn read_new(body: &Value) -> Result<NewUser, FieldError> {
-    let fields = Fields::of_body(body)?;
+    let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
     let email = fields.optional_email("email")?;
     Ok(NewUser { name, email })

@@ -6,7 +6,7 @@
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 /// One guide.
-pub(super) struct Guide {
+pub(super) struct GuidePage {
     /// The last part of its path here, and its file's name.
     pub(super) name: &'static str,
     /// What the start page calls it.
@@ -21,7 +21,7 @@ pub(super) struct Guide {
 macro_rules! guides {
     ($($name:literal, $operators:literal, $title:literal, $says:literal;)*) => {
         /// Each of them, in the order of the start page.
-        pub(super) const ALL: &[Guide] = &[$(Guide {
+        pub(super) const ALL: &[GuidePage] = &[$(GuidePage {
             name: $name,
             title: $title,
             says: $says,
@@ -43,7 +43,7 @@ guides! {
     "benchmarks", true, "Benchmarks", "What was measured, and how to measure it yourself";
 }
 
-impl Guide {
+impl GuidePage {
     /// Its text in HTML.
     pub(super) fn html(&self) -> String {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;

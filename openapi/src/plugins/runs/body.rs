@@ -16,9 +16,9 @@ use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::Example;
 
 use super::RUN_STATUSES;
-use crate::app::App;
-use crate::params::Param;
-use crate::wire::{PluginLogNoun, PluginRunNoun, Show, Shown};
+use crate::app::AppState;
+use crate::params::ParameterKind;
+use crate::wire::{PluginLogNoun, PluginRunNoun, TextValue, WireText};
 
 /// How a run stands, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ fn words() -> MetaSchema {
     MetaSchema { enum_items: words, ..MetaSchema::new("string") }
 }
 
-impl Show for RunStatus {
+impl WireText for RunStatus {
     fn text(&self) -> impl Display + '_ {
         run_word(self.0)
     }
@@ -39,7 +39,7 @@ impl Show for RunStatus {
     }
 }
 
-impl Param for RunStatus {
+impl ParameterKind for RunStatus {
     const EXPECTED: &'static str = "pending, succeeded, failed or dead";
 
     fn read(text: &str) -> Option<Self> {
@@ -56,27 +56,27 @@ impl Param for RunStatus {
 #[oai(rename = "PluginRun", example)]
 pub struct RunBody {
     /// `run_…`; the same for every attempt.
-    pub id: Shown<RunId>,
+    pub id: TextValue<RunId>,
     /// Always `plugin_run`.
-    pub object: Shown<PluginRunNoun>,
+    pub object: TextValue<PluginRunNoun>,
     /// The version that ran last; null until one did.
-    pub version_id: Option<Shown<PluginVersionId>>,
+    pub version_id: Option<TextValue<PluginVersionId>>,
     /// The event.
-    pub event_id: Shown<EventId>,
+    pub event_id: TextValue<EventId>,
     /// Its type.
-    pub event_type: Shown<EventType>,
+    pub event_type: TextValue<EventType>,
     /// The number whose event it is, by WhatsApp's id of it; null when it is not connected any more.
-    pub phone_number_id: Option<Shown<PhoneNumberId>>,
+    pub phone_number_id: Option<TextValue<PhoneNumberId>>,
     /// The event's number in its account's log.
     pub sequence: i64,
     /// How it stands.
-    pub status: Shown<RunStatus>,
+    pub status: TextValue<RunStatus>,
     /// Attempts so far.
     pub attempt: u32,
     /// How long the last attempt took, waiting for its turn included.
     pub duration_ms: Option<u32>,
     /// Why the last attempt failed.
-    pub error: Option<Shown<Arc<str>>>,
+    pub error: Option<TextValue<Arc<str>>>,
     /// The last attempts, oldest first.
     pub attempts: Vec<RunAttemptBody>,
     /// What the last attempt used.
@@ -84,11 +84,11 @@ pub struct RunBody {
     /// What it asked for when it succeeded.
     pub effects: Vec<EffectBody>,
     /// Not before; null when there is no further attempt.
-    pub next_attempt_at: Option<Shown<Timestamp>>,
+    pub next_attempt_at: Option<TextValue<Timestamp>>,
     /// When the event was taken in for the plugin.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
     /// When it last changed.
-    pub updated_at: Shown<Timestamp>,
+    pub updated_at: TextValue<Timestamp>,
 }
 
 /// One attempt at a run.
@@ -96,11 +96,11 @@ pub struct RunBody {
 #[oai(rename = "PluginRunAttempt")]
 pub struct RunAttemptBody {
     /// When it began.
-    pub at: Shown<Timestamp>,
+    pub at: TextValue<Timestamp>,
     /// How long it took, waiting for its turn included.
     pub duration_ms: u32,
     /// Why it failed.
-    pub error: Option<Shown<Arc<str>>>,
+    pub error: Option<TextValue<Arc<str>>>,
 }
 
 /// What an attempt used.
@@ -127,9 +127,9 @@ pub struct EffectBody {
     #[oai(rename = "type")]
     pub kind: String,
     /// How it stands; `refused` as the API would have refused it.
-    pub status: Shown<EffectStatus>,
+    pub status: TextValue<EffectStatus>,
     /// The message that a send made.
-    pub message_id: Option<Shown<MessageId>>,
+    pub message_id: Option<TextValue<MessageId>>,
     /// Why it was refused.
     pub error: Option<EffectErrorBody>,
 }
@@ -139,9 +139,9 @@ pub struct EffectBody {
 #[oai(rename = "PluginEffectError")]
 pub struct EffectErrorBody {
     /// The code of the API's refusal.
-    pub code: Shown<Arc<str>>,
+    pub code: TextValue<Arc<str>>,
     /// For people.
-    pub message: Shown<Arc<str>>,
+    pub message: TextValue<Arc<str>>,
 }
 
 impl UsageBody {
@@ -161,17 +161,19 @@ impl EffectBody {
         let error = row.error_code.clone().zip(row.error_message.clone());
         Self {
             kind: row.effect.as_str().to_owned(),
-            status: Shown(row.status),
-            message_id: row.message_id.map(Shown),
-            error: error
-                .map(|(code, message)| EffectErrorBody { code: Shown(code), message: Shown(message) }),
+            status: TextValue(row.status),
+            message_id: row.message_id.map(TextValue),
+            error: error.map(|(code, message)| EffectErrorBody {
+                code: TextValue(code),
+                message: TextValue(message),
+            }),
         }
     }
 }
 
 impl RunBody {
     /// A run with those of the effects that are its own.
-    pub(crate) fn of(app: &App, run: &Run, effects: &[EffectRow]) -> Self {
+    pub(crate) fn of(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
         let slot = app.directory.account_of_row(run.delivery.account);
         Self::shown(run, slot.map(|slot| slot.account().phone_number_id.clone()), effects)
     }
@@ -180,30 +182,30 @@ impl RunBody {
         let owed = &run.delivery;
         let last = owed.attempts.last();
         let attempt = |one: &Attempt| RunAttemptBody {
-            at: Shown(one.at),
+            at: TextValue(one.at),
             duration_ms: one.duration_ms,
-            error: one.error.clone().map(Shown),
+            error: one.error.clone().map(TextValue),
         };
         // They are read after it: what it did meanwhile is not shown of a run that has not run yet.
         let own = |one: &&EffectRow| one.id.run == run.id() && owed.attempt_count > 0;
         Self {
-            id: Shown(run.id()),
-            object: Shown(PluginRunNoun),
-            version_id: run.version_id.map(Shown),
-            event_id: Shown(owed.event_id),
-            event_type: Shown(owed.event_type),
-            phone_number_id: phone_number_id.map(Shown),
+            id: TextValue(run.id()),
+            object: TextValue(PluginRunNoun),
+            version_id: run.version_id.map(TextValue),
+            event_id: TextValue(owed.event_id),
+            event_type: TextValue(owed.event_type),
+            phone_number_id: phone_number_id.map(TextValue),
             sequence: owed.sequence,
-            status: Shown(RunStatus(owed.status)),
+            status: TextValue(RunStatus(owed.status)),
             attempt: owed.attempt_count,
             duration_ms: last.map(|one| one.duration_ms),
-            error: last.and_then(|one| one.error.clone()).map(Shown),
+            error: last.and_then(|one| one.error.clone()).map(TextValue),
             attempts: owed.attempts.iter().map(attempt).collect(),
             usage: run.usage.map(UsageBody::of),
             effects: effects.iter().filter(own).map(EffectBody::of).collect(),
-            next_attempt_at: owed.next_attempt_at.map(|due| Shown(due.to_row())),
-            created_at: Shown(owed.created_at),
-            updated_at: Shown(owed.updated_at),
+            next_attempt_at: owed.next_attempt_at.map(|due| TextValue(due.to_row())),
+            created_at: TextValue(owed.created_at),
+            updated_at: TextValue(owed.updated_at),
         }
     }
 }
@@ -220,17 +222,17 @@ impl Example for RunBody {
 #[oai(rename = "PluginLog", example)]
 pub struct RunLogBody {
     /// Always `plugin_log`.
-    pub object: Shown<PluginLogNoun>,
+    pub object: TextValue<PluginLogNoun>,
     /// The run.
-    pub run_id: Shown<RunId>,
+    pub run_id: TextValue<RunId>,
     /// Which attempt at it, from 1.
     pub attempt: u32,
     /// The version that ran.
-    pub version_id: Shown<PluginVersionId>,
+    pub version_id: TextValue<PluginVersionId>,
     /// In their order.
     pub lines: Vec<LogLineBody>,
     /// When the attempt was recorded.
-    pub created_at: Shown<Timestamp>,
+    pub created_at: TextValue<Timestamp>,
 }
 
 /// One line.
@@ -238,28 +240,28 @@ pub struct RunLogBody {
 #[oai(rename = "PluginLogLine")]
 pub struct LogLineBody {
     /// When, by the run's own clock.
-    pub at: Shown<Timestamp>,
+    pub at: TextValue<Timestamp>,
     /// How important.
-    pub level: Shown<LogLevel>,
+    pub level: TextValue<LogLevel>,
     /// What.
-    pub message: Shown<Arc<str>>,
+    pub message: TextValue<Arc<str>>,
 }
 
 impl LogLineBody {
     pub(crate) fn of(line: &LogLine) -> Self {
-        Self { at: Shown(line.at), level: Shown(line.level), message: Shown(line.text.clone()) }
+        Self { at: TextValue(line.at), level: TextValue(line.level), message: TextValue(line.text.clone()) }
     }
 }
 
 impl RunLogBody {
     pub(crate) fn of(row: &RunLog) -> Self {
         Self {
-            object: Shown(PluginLogNoun),
-            run_id: Shown(row.run_id),
+            object: TextValue(PluginLogNoun),
+            run_id: TextValue(row.run_id),
             attempt: row.attempt,
-            version_id: Shown(row.version_id),
+            version_id: TextValue(row.version_id),
             lines: row.lines.iter().map(LogLineBody::of).collect(),
-            created_at: Shown(row.at),
+            created_at: TextValue(row.at),
         }
     }
 }

@@ -8,8 +8,8 @@ use poem_openapi::Object;
 use poem_openapi::types::{Any, Example};
 use serde_json::{Value, json};
 
-use crate::app::App;
-use crate::body::{FieldError, Fields};
+use crate::app::AppState;
+use crate::body::{BodyFields, FieldError};
 use crate::error::ApiError;
 
 /// Which events are brought again: from a number or from an instant, not both.
@@ -36,7 +36,7 @@ impl Example for ReplayRuns {
 
 /// What a body asks for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct ReplaySelection {
     pub(super) from: ReplayFrom,
     pub(super) to: Option<ReplayFrom>,
     /// Short numbers.
@@ -46,12 +46,12 @@ pub(super) struct Wanted {
 const SEQUENCES: std::ops::RangeInclusive<i64> = 1..=i64::MAX;
 const INSTANT: &str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
 
-fn instant(fields: &Fields<'_>, key: &str) -> Result<Option<Bound>, FieldError> {
+fn instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<Bound>, FieldError> {
     fields.optional_word(key, INSTANT, Bound::parse)
 }
 
 /// Where to begin and where to end.
-fn range(fields: &Fields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldError> {
+fn range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldError> {
     let sequence = fields.optional_integer("from_sequence", &SEQUENCES)?;
     match (sequence, instant(fields, "from_time")?) {
         (Some(_), Some(_)) => Err(fields.refused("from_time", "give from_sequence or from_time, not both")),
@@ -72,8 +72,8 @@ fn range(fields: &Fields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldE
 }
 
 /// Reads the body.
-pub(super) fn read(app: &App, plugin: &Plugin, body: &Value) -> Result<Wanted, ApiError> {
-    let fields = Fields::of_body(body)?;
+pub(super) fn read(app: &AppState, plugin: &Plugin, body: &Value) -> Result<ReplaySelection, ApiError> {
+    let fields = BodyFields::of_body(body)?;
     let (from, to) = range(&fields)?;
     let named = fields.optional_word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?;
     let heard = app.directory.accounts_of(plugin.organisation_id).into_iter();
@@ -90,17 +90,17 @@ pub(super) fn read(app: &App, plugin: &Plugin, body: &Value) -> Result<Wanted, A
             .clone_into(&mut missing.message);
         return Err(missing.into());
     }
-    Ok(Wanted { from, to, accounts: heard.iter().map(|account| account.number).collect() })
+    Ok(ReplaySelection { from, to, accounts: heard.iter().map(|account| account.number).collect() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Fault;
+    use crate::body::FieldErrorKind;
 
     #[test]
     fn a_replay_begins_with_a_number_or_an_instant() {
-        let of = |body: Value| range(&Fields::of_body(&body).unwrap());
+        let of = |body: Value| range(&BodyFields::of_body(&body).unwrap());
         assert_eq!(
             of(json!({"from_sequence": 3, "to": 5})),
             Ok((ReplayFrom::Sequence(3), Some(ReplayFrom::Sequence(5))))
@@ -108,7 +108,7 @@ mod tests {
         let noon = Bound::parse("2026-06-19T11:00:00Z").unwrap().strictly_after();
         let given = json!({"from_time": "2026-06-19T18:00:00+07:00"});
         assert_eq!(of(given), Ok((ReplayFrom::Time(noon), None)));
-        assert_eq!(of(json!({})).unwrap_err().code, Fault::MissingRequiredField);
+        assert_eq!(of(json!({})).unwrap_err().code, FieldErrorKind::MissingRequiredField);
         for wrong in [
             json!({"from_sequence": 0}),
             json!({"from_sequence": 1, "to": "2026-06-19T11:00:00Z"}),
@@ -116,7 +116,7 @@ mod tests {
             json!({"from_time": "2026-06-19T11:00:00Z", "to": 5}),
             json!({"from_sequence": 1, "from_time": "2026-06-19T11:00:00Z"}),
         ] {
-            assert_eq!(of(wrong.clone()).unwrap_err().code, Fault::InvalidFieldValue, "{wrong}");
+            assert_eq!(of(wrong.clone()).unwrap_err().code, FieldErrorKind::InvalidFieldValue, "{wrong}");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A button that opens a web page.
 
-use crate::body::{FieldError, Fields};
+use crate::body::{BodyFields, FieldError};
 
 use super::media;
 
 const DISPLAY_CHARS: std::ops::RangeInclusive<usize> = 1..=20;
 const URL_CHARS: std::ops::RangeInclusive<usize> = 1..=2048;
 
-pub(super) fn check(action: &Fields<'_>) -> Result<(), FieldError> {
+pub(super) fn check(action: &BodyFields<'_>) -> Result<(), FieldError> {
     action.word("name", "\"cta_url\"", |text| (text == "cta_url").then_some(()))?;
     let parameters = action.object("parameters")?;
     parameters.text("display_text", &DISPLAY_CHARS)?;

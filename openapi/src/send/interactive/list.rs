@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::body::{FieldError, Fields, unique};
+use crate::body::{BodyFields, FieldError, unique};
 
 /// The text of the button that opens the list.
 const BUTTON_CHARS: std::ops::RangeInclusive<usize> = 1..=20;
@@ -12,7 +12,7 @@ const ID_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const TITLE_CHARS: std::ops::RangeInclusive<usize> = 1..=24;
 const DESCRIPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=72;
 
-pub(super) fn check(action: &Fields<'_>) -> Result<(), FieldError> {
+pub(super) fn check(action: &BodyFields<'_>) -> Result<(), FieldError> {
     action.text("button", &BUTTON_CHARS)?;
     // A section has a row at least, so there are no more sections than rows.
     let sections = action.objects("sections", &ROWS)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fault, body, letters, parse, refused};
+use super::{FieldErrorKind, body, letters, parse, refused};
 
 /// One limit: how to make a body with this size, the largest size, and the field to be named.
 type Limit = (&'static str, fn(usize) -> Value, usize, &'static str);
@@ -191,7 +191,11 @@ fn the_bound_is_accepted_and_one_beyond_refused() {
     for (name, make, most, param) in LIMITS {
         let at_bound = make(*most);
         assert!(parse(&at_bound).is_ok(), "{name}: {:?}", parse(&at_bound));
-        assert_eq!(refused(&make(*most + 1)), (Fault::InvalidFieldValue, (*param).to_owned()), "{name}");
+        assert_eq!(
+            refused(&make(*most + 1)),
+            (FieldErrorKind::InvalidFieldValue, (*param).to_owned()),
+            "{name}"
+        );
     }
 }
 
@@ -215,7 +219,7 @@ fn what_must_say_something_is_not_empty() {
 
 #[test]
 fn refusals_beyond_lengths_name_their_field() {
-    use Fault::{InvalidFieldValue, MissingRequiredField};
+    use FieldErrorKind::{InvalidFieldValue, MissingRequiredField};
     let two_sections = list(&json!([{"title": "a", "rows": rows("a", 1)}, {"rows": rows("b", 1)}]));
     let twice = [rows("a", 1), rows("a", 1)].concat();
     let same_rows = list(&json!([{"rows": twice}]));
