@@ -20,7 +20,7 @@ use crate::simulate::SimulateArgs;
 /// lists them all.
 #[derive(Debug, Parser)]
 #[command(name = "kabar", version, max_term_width = 100)]
-pub struct Cli {
+pub struct CliArgs {
     /// Settings file; without it, kabar.toml of this folder, if there is one.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -29,12 +29,12 @@ pub struct Cli {
     pub settings: Vec<(String, String)>,
     /// What to do; `dev` when absent.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 }
 
 /// What kabar can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run on this machine with a simulated WhatsApp: SQLite under ./data, a sandbox organisation, a
     /// key and a number made on the first start, customers who write in.
     Dev,
@@ -87,13 +87,13 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-        assert!(Cli::try_parse_from(["kabar"]).unwrap().command.is_none());
-        let cli = Cli::try_parse_from(["kabar", "serve", "--set", "listen=127.0.0.1:0"]).unwrap();
+        CliArgs::command().debug_assert();
+        assert!(CliArgs::try_parse_from(["kabar"]).unwrap().command.is_none());
+        let cli = CliArgs::try_parse_from(["kabar", "serve", "--set", "listen=127.0.0.1:0"]).unwrap();
         assert_eq!(cli.settings, [("listen".to_owned(), "127.0.0.1:0".to_owned())]);
-        assert!(Cli::try_parse_from(["kabar", "serve", "--set", "listen"]).is_err());
+        assert!(CliArgs::try_parse_from(["kabar", "serve", "--set", "listen"]).is_err());
         let line =
             ["kabar", "plugin", "test", "hook.wasm", "--setting", "a=b", "--secret", "c=d", "--kv", "e=f"];
-        assert!(Cli::try_parse_from(line).is_ok());
+        assert!(CliArgs::try_parse_from(line).is_ok());
     }
 }

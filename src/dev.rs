@@ -19,9 +19,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::server::{Secrets, Server};
-use crate::simulate::{Simulator, SimulatorOptions};
-use sandbox::Sandbox;
+use crate::server::{RunningServer, ServingSecrets};
+use crate::simulate::{SimulatorOptions, WhatsAppSimulator};
+use sandbox::DevSandbox;
 
 /// Runs until stopped.
 ///
@@ -41,7 +41,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
         None => Path::new("data"),
     };
     let folder = folder.to_owned();
-    let mut sandbox = Sandbox::open(&folder)?;
+    let mut sandbox = DevSandbox::open(&folder)?;
     let secrets = secrets(settings, &sandbox);
 
     let (tasks, quiet) = (TaskTracker::new(), CancellationToken::new());
@@ -49,10 +49,10 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     let simulator = simulate(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
     let graph = settings.whatsapp.base_url.clone().unwrap_or_else(|| simulator.base_url());
     let clock = Arc::new(Clock::system());
-    let server = Server::start(settings, secrets.clone(), &graph, listener, clock).await?;
+    let server = RunningServer::start(settings, secrets.clone(), &graph, listener, clock).await?;
     sandbox.furnish(&server.directory).await?;
     show(&secrets, &sandbox);
-    simulator.add_number(Sandbox::number()?);
+    simulator.add_number(DevSandbox::number()?);
     welcome::print(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
     welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);
 
@@ -65,7 +65,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
 }
 
 /// Lets the docs page fill in the sandbox's keys, now that they are made.
-fn show(secrets: &Secrets, sandbox: &Sandbox) {
+fn show(secrets: &ServingSecrets, sandbox: &DevSandbox) {
     let Some(showcase) = &secrets.showcase else { return };
     // Nobody else sets it.
     let _first = showcase.set(SandboxKeys {
@@ -76,9 +76,9 @@ fn show(secrets: &Secrets, sandbox: &Sandbox) {
 
 /// Settings win over what was made. Keys are shown to this machine only: whoever lets `dev` listen to
 /// others has to type them.
-fn secrets(settings: &Settings, sandbox: &Sandbox) -> Secrets {
+fn secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets {
     let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
-    Secrets {
+    ServingSecrets {
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
         app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
         verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
@@ -92,7 +92,7 @@ async fn simulate(
     app_secret: Secret,
     tasks: &TaskTracker,
     quiet: &CancellationToken,
-) -> anyhow::Result<Simulator> {
+) -> anyhow::Result<WhatsAppSimulator> {
     let listener =
         TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the simulated WhatsApp")?;
     let traffic_per_minute = settings.dev.traffic_per_minute;
@@ -102,5 +102,5 @@ async fn simulate(
         traffic_per_minute: traffic_per_minute.min(1),
         ..SimulatorOptions::new(webhook_url, app_secret)
     };
-    Simulator::start(listener, options, tasks, quiet.clone())
+    WhatsAppSimulator::start(listener, options, tasks, quiet.clone())
 }

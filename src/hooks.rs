@@ -30,21 +30,21 @@ use kabar_plugins::{
 };
 
 use crate::cli::COMPILER_ARGUMENTS;
-use cache::Cache;
-pub(crate) use fetch::Guarded;
+use cache::VersionCache;
+pub(crate) use fetch::GuardedFetcher;
 
 /// See the module.
-pub(crate) struct Hooks {
+pub(crate) struct PluginRuntime {
     host: PluginHost,
     store: Store,
     clock: Arc<Clock>,
     directory: Directory,
     /// What a run may use, by the tier of its tenant.
     limits: [(Tier, RunLimits); Tier::ALL.len()],
-    cache: Cache,
+    cache: VersionCache,
 }
 
-impl Hooks {
+impl PluginRuntime {
     /// Starts the host.
     pub(crate) fn start(
         settings: &Settings,
@@ -66,7 +66,7 @@ impl Hooks {
             (tier, RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() })
         });
         let host = PluginHost::new(options, fetch, Arc::new(MessageDrafts))?;
-        Ok(Self { host, store, directory, clock, limits, cache: Cache::open(settings) })
+        Ok(Self { host, store, directory, clock, limits, cache: VersionCache::open(settings) })
     }
 
     /// A version that is ready to run.
@@ -158,7 +158,7 @@ fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
     }
 }
 
-impl Sink for Hooks {
+impl Sink for PluginRuntime {
     fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
         Box::pin(async move {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
@@ -172,7 +172,7 @@ impl Sink for Hooks {
     }
 }
 
-impl Workshop for Hooks {
+impl Workshop for PluginRuntime {
     fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
         Box::pin(async move {
             let compiled =
@@ -212,14 +212,14 @@ impl Workshop for Hooks {
 }
 
 /// Brings events to whoever wants them, each kind by its own way.
-pub(crate) struct Sinks {
+pub(crate) struct EventSinks {
     /// Webhooks.
     pub(crate) webhooks: Arc<dyn Sink>,
     /// Hooks.
     pub(crate) hooks: Arc<dyn Sink>,
 }
 
-impl Sink for Sinks {
+impl Sink for EventSinks {
     fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
         match parcel.subscriber {
             Subscriber::Webhook(_) => self.webhooks.deliver(parcel),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use kabar::cli::{self, Cli, Command};
-use kabar::server::{Secrets, Server};
+use kabar::cli::{self, CliArgs, CliCommand};
+use kabar::server::{RunningServer, ServingSecrets};
 use kabar::{bench, dev, logs, simulate};
 use kabar_core::clock::Clock;
 use kabar_core::config::{Mode, Settings, Sources};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = CliArgs::parse();
     let ran = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -41,40 +41,42 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(cli: CliArgs) -> anyhow::Result<()> {
     let flags = cli.settings.into_iter().collect();
     let sources = Sources { file: cli.config, environment: None, flags };
     let load = |mode| Settings::load(mode, &sources);
-    match cli.command.unwrap_or(Command::Dev) {
-        Command::Dev => {
+    match cli.command.unwrap_or(CliCommand::Dev) {
+        CliCommand::Dev => {
             let settings = load(Mode::Dev)?;
             logs::start(&settings.log)?;
             dev::run(&settings, stop_signal()?).await
         }
-        Command::Serve => serve(&load(Mode::Serve)?).await,
+        CliCommand::Serve => serve(&load(Mode::Serve)?).await,
         // Needs nothing but the database.
-        Command::Migrate => migrate(&load(Mode::Dev)?).await,
-        Command::Openapi { yaml } => print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() }),
+        CliCommand::Migrate => migrate(&load(Mode::Dev)?).await,
+        CliCommand::Openapi { yaml } => {
+            print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
+        }
         // Needs nothing but the address.
-        Command::Health => cli::run_health(load(Mode::Dev)?.listen).await,
-        Command::CheckConfig => print(&load(Mode::Serve)?.masked()),
-        Command::Simulate(args) => {
+        CliCommand::Health => cli::run_health(load(Mode::Dev)?.listen).await,
+        CliCommand::CheckConfig => print(&load(Mode::Serve)?.masked()),
+        CliCommand::Simulate(args) => {
             logs::start(&load(Mode::Dev)?.log)?;
             simulate::run(args, stop_signal()?).await
         }
-        Command::Org(args) => cli::run_org(args).await,
-        Command::Key(args) => cli::run_key(args).await,
-        Command::Account(args) => cli::run_account(args).await,
-        Command::Plugin(args) => cli::run_plugin(args).await,
-        Command::Bench(args) => bench::run(args).await,
-        Command::BenchBaseline(args) => bench::run_baseline(args).await,
+        CliCommand::Org(args) => cli::run_org(args).await,
+        CliCommand::Key(args) => cli::run_key(args).await,
+        CliCommand::Account(args) => cli::run_account(args).await,
+        CliCommand::Plugin(args) => cli::run_plugin(args).await,
+        CliCommand::Bench(args) => bench::run(args).await,
+        CliCommand::BenchBaseline(args) => bench::run_baseline(args).await,
     }
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     logs::start(&settings.log)?;
     let stop = stop_signal()?;
-    let secrets = Secrets {
+    let secrets = ServingSecrets {
         operator_token: settings.operator_token.clone().context("operator_token")?,
         app_secret: settings.whatsapp.app_secret.clone().context("whatsapp.app_secret")?,
         verify_token: settings.whatsapp.verify_token.clone().context("whatsapp.verify_token")?,
@@ -83,7 +85,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
     let listener = listen(settings.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let server = Server::start(settings, secrets, &graph, listener, Arc::new(Clock::system())).await?;
+    let server = RunningServer::start(settings, secrets, &graph, listener, Arc::new(Clock::system())).await?;
     tracing::info!(listen = %settings.listen, database = %settings.database_url, "kabar serves");
     stop.cancelled().await;
     tracing::info!("stopping");

@@ -29,11 +29,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hooks::{Guarded, Hooks, Sinks};
+use crate::hooks::{EventSinks, GuardedFetcher, PluginRuntime};
 
 /// What is served with; in production all of it comes from the settings.
 #[derive(Debug, Clone)]
-pub struct Secrets {
+pub struct ServingSecrets {
     /// Opens the operator API.
     pub operator_token: Secret,
     /// Key of WhatsApp's signatures.
@@ -45,7 +45,7 @@ pub struct Secrets {
 }
 
 /// A server that runs.
-pub struct Server {
+pub struct RunningServer {
     /// Tenants and accounts.
     pub directory: Directory,
     /// The accounts' facade.
@@ -85,14 +85,14 @@ fn cluster_options(settings: &Settings) -> ClusterOptions {
     }
 }
 
-impl Server {
+impl RunningServer {
     /// Starts serving on this listener.
     ///
     /// # Errors
     /// When the database cannot be opened or the parts cannot be started.
     pub async fn start(
         settings: &Settings,
-        secrets: Secrets,
+        secrets: ServingSecrets,
         graph_base_url: &str,
         listener: TcpListener,
         clock: Arc<Clock>,
@@ -114,8 +114,9 @@ impl Server {
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let outbound = outbound(settings, &tasks, &stopping)?;
         let render = Arc::new(ResponseRenderer::new(cursor_key.clone()));
-        let fetch = Arc::new(Guarded(outbound.clone()));
-        let hooks = Arc::new(Hooks::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
+        let fetch = Arc::new(GuardedFetcher(outbound.clone()));
+        let hooks =
+            Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
         let webhooks = Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountsParts {
             store: store.clone(),
@@ -126,7 +127,7 @@ impl Server {
             metrics: metrics.clone(),
             graph: GraphClient::new(graph_base_url, &settings.whatsapp.version)?,
             render,
-            sink: Arc::new(Sinks { webhooks, hooks: hooks.clone() }),
+            sink: Arc::new(EventSinks { webhooks, hooks: hooks.clone() }),
             options: accounts_options(settings),
         };
         let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
@@ -160,7 +161,7 @@ impl Server {
             stopping: stopping.clone(),
         };
         let surface = kabar_openapi::service(app);
-        let readers = connections::Readers { clock, metrics: metrics.clone() };
+        let readers = connections::WriteTimeout { clock, metrics: metrics.clone() };
         let serving =
             tasks.spawn(connections::serve(listener, surface, readers, closing.clone(), tasks.clone()));
         Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, serving })

@@ -8,7 +8,7 @@
 //!   (`+12025131026` with 131026): in the answer or by a `failed` status, whichever Meta uses;
 //! - an access token that begins with `expired` is refused with 190.
 //!
-//! A [`Script`] says what changes when. Rules make sends fail by recipient, by count, by chance or beyond a rate ([`Rule`]).
+//! A [`SimulatorScript`] says what changes when. Rules make sends fail by recipient, by count, by chance or beyond a rate ([`FailureRule`]).
 //!
 //! Invariants: what one customer gets and writes arrives in order unless mischief was asked for;
 //! every queue, list and retry is bounded; the same seed brings the same customers writing the same
@@ -41,22 +41,22 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use args::{MischiefArgs, SimulateArgs, run};
-pub use failure::Failure;
-pub use ledger::{Counts, RecordedSend};
-pub use options::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
-pub use rule::{Each, Rule, Trigger, Verdict};
-pub use script::{Script, ScriptError};
-use world::World;
+pub use args::{FaultArgs, SimulateArgs, run};
+pub use failure::RecipientFailure;
+pub use ledger::{RecordedSend, SimulatorCounts};
+pub use options::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
+pub use rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
+pub use script::{ScriptError, SimulatorScript};
+use world::SimulatorState;
 
-/// A running stand-in. It runs until the token given to [`Simulator::start`] is cancelled.
+/// A running stand-in. It runs until the token given to [`WhatsAppSimulator::start`] is cancelled.
 #[derive(Clone)]
-pub struct Simulator {
+pub struct WhatsAppSimulator {
     base_url: String,
-    world: Arc<World>,
+    world: Arc<SimulatorState>,
 }
 
-impl Simulator {
+impl WhatsAppSimulator {
     /// Starts serving on this listener; its tasks belong to `tasks` and end with `stop`.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Simulator {
         let base_url = format!("http://{}", listener.local_addr()?);
         let acceptor = TcpAcceptor::from_tokio(listener)?;
         let lanes = lane::open(&options, tasks, &stop)?;
-        let world = Arc::new(World::new(options, lanes));
+        let world = Arc::new(SimulatorState::new(options, lanes));
         world.take_steps();
         tasks.spawn(play::run(world.clone(), stop.clone()));
         tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
@@ -95,24 +95,24 @@ impl Simulator {
     }
 
     /// Changes what goes wrong on the way.
-    pub fn set_mischief(&self, mischief: Mischief) {
+    pub fn set_mischief(&self, mischief: NetworkFaults) {
         self.world.set_mischief(mischief);
     }
 
     /// Lets calls through, holds them back before they are judged, or cuts them off. What was held
-    /// follows the change, too. [`Counts::received`] tells when a call has arrived.
-    pub fn set_gate(&self, gate: Gate) {
+    /// follows the change, too. [`SimulatorCounts::received`] tells when a call has arrived.
+    pub fn set_gate(&self, gate: CallGate) {
         self.world.gate.send_replace(gate);
     }
 
     /// Replaces all rules by which sends fail. They come before what [`Self::set_failure`] and reserved
     /// recipients say.
-    pub fn set_rules(&self, rules: Vec<Rule>) {
+    pub fn set_rules(&self, rules: Vec<FailureRule>) {
         self.world.set_rules(rules);
     }
 
     /// Lets sends to this recipient fail, or, with `None`, succeed again.
-    pub fn set_failure(&self, recipient: Phone, failure: Option<Failure>) {
+    pub fn set_failure(&self, recipient: Phone, failure: Option<RecipientFailure>) {
         self.world.set_failure(recipient, failure);
     }
 
@@ -142,7 +142,7 @@ impl Simulator {
 
     /// What has happened so far, to read or to wait on.
     #[must_use]
-    pub fn counts(&self) -> watch::Receiver<Counts> {
+    pub fn counts(&self) -> watch::Receiver<SimulatorCounts> {
         self.world.counts.subscribe()
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Where the server is, and how its operator API is opened.
 #[derive(Debug, Args)]
-pub(super) struct Remote {
+pub(super) struct OperatorRemote {
     /// Address of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: String,
@@ -22,7 +22,7 @@ pub(super) struct Remote {
 #[derive(Debug, Args)]
 pub struct OrgArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: OperatorRemote,
     #[command(subcommand)]
     command: OrgCommand,
 }
@@ -58,7 +58,7 @@ enum OrgCommand {
 #[derive(Debug, Args)]
 pub struct KeyArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: OperatorRemote,
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -91,7 +91,7 @@ enum KeyCommand {
 #[derive(Debug, Args)]
 pub struct AccountArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: OperatorRemote,
     #[command(subcommand)]
     command: AccountCommand,
 }
@@ -142,7 +142,7 @@ fn given(body: Value) -> Value {
     }
 }
 
-impl Remote {
+impl OperatorRemote {
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let url = format!("{}/admin/v1/{path}", self.url.trim_end_matches('/'));
         let mut request = Client::new().request(method, &url).bearer_auth(&self.token);

@@ -21,7 +21,7 @@ pub(super) const PHONE_NUMBER_ID: &str = "106540352242922";
 pub(super) const PHONE: &str = "+15550100922";
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Made {
+struct SandboxSecrets {
     operator_token: String,
     app_secret: String,
     verify_token: String,
@@ -30,16 +30,16 @@ struct Made {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Sandbox {
+pub(super) struct DevSandbox {
     file: PathBuf,
-    made: Made,
+    made: SandboxSecrets,
 }
 
 fn secret(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>()))
 }
 
-impl Sandbox {
+impl DevSandbox {
     /// Finds, or makes, the secrets in the data folder.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("dev.json");
@@ -53,7 +53,7 @@ impl Sandbox {
                 made.with_context(|| format!("{} is not ours; remove it to start afresh", file.display()))?;
             return Ok(Self { file, made });
         }
-        let made = Made {
+        let made = SandboxSecrets {
             operator_token: secret("kop_"),
             app_secret: secret("dev_app_secret_"),
             verify_token: secret("dev_verify_"),

@@ -8,8 +8,8 @@ use kabar_core::domain::account::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::sandbox::{PHONE, PHONE_NUMBER_ID, Sandbox};
-use crate::simulate::Simulator;
+use super::sandbox::{DevSandbox, PHONE, PHONE_NUMBER_ID};
+use crate::simulate::WhatsAppSimulator;
 
 /// Messages a minute while the inbox is being filled, and for how many messages.
 const RUSH_PER_MINUTE: u32 = 1200;
@@ -20,7 +20,7 @@ const RUSH_TIME: Duration = Duration::from_secs(5);
 /// Prints where everything is and three lines to copy.
 pub(super) fn print(
     address: SocketAddr,
-    sandbox: &Sandbox,
+    sandbox: &DevSandbox,
     operator: &Secret,
     traffic: u32,
 ) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ Ctrl-C stops. Everything is kept under the data folder and found again.
 
 /// Fills an empty inbox within a second, then goes on at the configured rate.
 pub(super) fn bring_life(
-    simulator: &Simulator,
+    simulator: &WhatsAppSimulator,
     traffic: u32,
     tasks: &TaskTracker,
     quiet: &CancellationToken,

@@ -17,21 +17,21 @@ use tokio::sync::OnceCell;
 /// Versions that stay ready; the one that was not used for longest goes first.
 const READY_MAX: usize = 2000;
 
-type Cell = Arc<OnceCell<Arc<LoadedVersion>>>;
+type VersionCell = Arc<OnceCell<Arc<LoadedVersion>>>;
 
 #[derive(Default)]
-struct Ready {
-    cells: HashMap<PluginVersionId, (Cell, u64)>,
+struct ReadyVersions {
+    cells: HashMap<PluginVersionId, (VersionCell, u64)>,
     uses: u64,
 }
 
 /// See the module.
-pub(super) struct Cache {
+pub(super) struct VersionCache {
     folder: Option<PathBuf>,
-    ready: Mutex<Ready>,
+    ready: Mutex<ReadyVersions>,
 }
 
-impl Cache {
+impl VersionCache {
     /// In the folder that the settings name, or else beside an embedded database, or else nowhere.
     pub(super) fn open(settings: &Settings) -> Self {
         let beside = || {
@@ -43,7 +43,7 @@ impl Cache {
         Self { folder: settings.hooks.cache_folder.clone().or_else(beside), ready: Mutex::default() }
     }
 
-    fn cell(&self, id: PluginVersionId) -> Cell {
+    fn cell(&self, id: PluginVersionId) -> VersionCell {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.uses += 1;
         let now = ready.uses;

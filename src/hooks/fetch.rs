@@ -7,7 +7,7 @@ use kabar_core::outbound::{OutboundClient, OutboundError, OutboundRequest};
 use kabar_plugins::{FetchAnswer, FetchError, FetchRequest, HttpFetcher};
 
 /// See the module.
-pub(crate) struct Guarded(pub(crate) OutboundClient);
+pub(crate) struct GuardedFetcher(pub(crate) OutboundClient);
 
 fn refused(why: &str) -> FetchError {
     FetchError::Refused(why.into())
@@ -35,7 +35,7 @@ fn outbound(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundR
     })
 }
 
-impl HttpFetcher for Guarded {
+impl HttpFetcher for GuardedFetcher {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         Box::pin(async move {
             let answer = self.0.send(outbound(&self.0, &request)?).await.map_err(|error| match error {

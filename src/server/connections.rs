@@ -16,8 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use kabar_core::cause::cause;
-use patience::Patient;
-pub(super) use patience::Readers;
+use patience::TimedStream;
+pub(super) use patience::WriteTimeout;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub(super) async fn serve<E>(
     listener: TcpListener,
     endpoint: E,
-    readers: Readers,
+    readers: WriteTimeout,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) where
@@ -88,7 +88,7 @@ async fn accept(
 fn connection<E>(
     stream: TcpStream,
     endpoint: Arc<E>,
-    readers: &Readers,
+    readers: &WriteTimeout,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + use<E>
 where
@@ -107,7 +107,7 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let stream = TokioIo::new(Patient::new(stream, readers.clone()));
+    let stream = TokioIo::new(TimedStream::new(stream, readers.clone()));
     let serving = graceful.watch(builder.serve_connection(stream, answer).into_owned());
     async move {
         // A client that breaks off is no event of ours.

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Counts, Mischief, Script, ScriptError, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays,
+    NetworkFaults, ScriptError, SimulatedNumber, SimulatorCounts, SimulatorOptions, SimulatorScript,
+    StatusDelays, WhatsAppSimulator,
 };
 
 const RESERVED: &str = "\
@@ -56,7 +57,7 @@ pub struct SimulateArgs {
     pub seed: Option<u64>,
     /// A script: what happens when, in TOML (docs/simulator.md).
     #[arg(long, value_name = "FILE", value_parser = script)]
-    pub script: Option<Script>,
+    pub script: Option<SimulatorScript>,
     /// Milliseconds from a send to its `sent` status.
     #[arg(long, default_value_t = 150)]
     pub sent_delay_ms: u64,
@@ -71,12 +72,12 @@ pub struct SimulateArgs {
     pub no_reserved_recipients: bool,
     /// What goes wrong on the way.
     #[command(flatten)]
-    pub mischief: MischiefArgs,
+    pub mischief: FaultArgs,
 }
 
 /// What goes wrong on the way.
 #[derive(Debug, Args)]
-pub struct MischiefArgs {
+pub struct FaultArgs {
     /// Percentage of webhook items that come twice.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub duplicate_percent: u8,
@@ -113,7 +114,7 @@ impl SimulateArgs {
                 read: Duration::from_millis(self.read_delay_ms),
             },
             reserved_recipients: !self.no_reserved_recipients,
-            mischief: Mischief {
+            mischief: NetworkFaults {
                 duplicate_percent: mischief.duplicate_percent,
                 reorder_percent: mischief.reorder_percent,
                 drop_answer_percent: mischief.drop_answer_percent,
@@ -140,7 +141,7 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let tasks = TaskTracker::new();
-    let simulator = Simulator::start(listener, args.options(), &tasks, stop.clone())?;
+    let simulator = WhatsAppSimulator::start(listener, args.options(), &tasks, stop.clone())?;
     tracing::info!(base_url = simulator.base_url(), numbers = args.numbers.len(), "WhatsApp is simulated");
     tokio::select! {
         () = stop.cancelled() => {}
@@ -151,7 +152,7 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     }
     tasks.close();
     tasks.wait().await;
-    let Counts { received, accepted, refused, inbound, delivered, given_up, .. } =
+    let SimulatorCounts { received, accepted, refused, inbound, delivered, given_up, .. } =
         *simulator.counts().borrow();
     tracing::info!(received, accepted, refused, inbound, delivered, given_up, "what was done");
     Ok(())
@@ -161,8 +162,8 @@ fn secret(text: &str) -> Result<Secret, &'static str> {
     if text.is_empty() { Err("must not be empty: anybody could sign with it") } else { Ok(Secret::new(text)) }
 }
 
-fn script(path: &str) -> Result<Script, ScriptError> {
-    Script::load(Path::new(path))
+fn script(path: &str) -> Result<SimulatorScript, ScriptError> {
+    SimulatorScript::load(Path::new(path))
 }
 
 fn number(text: &str) -> Result<SimulatedNumber, String> {
@@ -198,7 +199,10 @@ mod tests {
         let options = args.options();
         assert_eq!((options.seed, options.numbers.len(), options.reserved_recipients), (9, 1, true));
         assert_eq!(options.numbers[0].phone.digits(), "12025550100");
-        assert_eq!((options.mischief, options.status_delay), (Mischief::default(), StatusDelays::default()));
+        assert_eq!(
+            (options.mischief, options.status_delay),
+            (NetworkFaults::default(), StatusDelays::default())
+        );
     }
 
     #[test]

@@ -13,14 +13,14 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::dice::{Occasion, chance};
-use super::failure::{self, Known};
+use super::dice::{RandomPurpose, chance};
+use super::failure::{self, KnownError};
 use super::ledger::RecordedSend;
-use super::rule::{Subject, Verdict};
-use super::utterance::Utterance;
-use super::wire::{self, Matter, Piece};
-use super::world::{Manner, NoRoom, World, hash_of};
-use super::{Gate, SimulatedNumber, crowd};
+use super::rule::{RuleSubject, RuleVerdict};
+use super::utterance::GeneratedMessage;
+use super::wire::{self, ItemContent, WebhookItem};
+use super::world::{NoRoom, SimulatorBehavior, SimulatorState, hash_of};
+use super::{CallGate, SimulatedNumber, crowd};
 
 /// A webhook receiver that is down does not hold up the answer for longer than this.
 const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const RATE_LIMIT_HIT: i64 = 130_429;
 const TOKEN_REFUSED: i64 = 190;
 
 /// What the caller gets.
-pub(super) enum Answer {
+pub(super) enum CallAnswer {
     /// HTTP status and body.
     Told(u16, Value),
     /// An HTTP status, and nothing that Meta said.
@@ -41,7 +41,7 @@ pub(super) enum Answer {
 }
 
 /// An accepted send, as far as its webhooks need it.
-struct Sent<'a> {
+struct AcceptedSend<'a> {
     number: &'a Arc<SimulatedNumber>,
     to: &'a Phone,
     wamid: &'a str,
@@ -49,15 +49,15 @@ struct Sent<'a> {
 }
 
 /// Answers one call, once the gate lets it through.
-pub(super) async fn answer(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
+pub(super) async fn answer(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     world.count(|counts| counts.received += 1);
     let mut gate = world.gate.subscribe();
     // The other end lives in `world`, so there is always a gate.
-    let open = gate.wait_for(|gate| *gate != Gate::Held).await.is_ok_and(|gate| *gate == Gate::Open);
-    if open { judge(world, id, token, body).await } else { Answer::BrokenOff }
+    let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
+    if open { judge(world, id, token, body).await } else { CallAnswer::BrokenOff }
 }
 
-async fn judge(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
+async fn judge(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     if token.is_empty() || token.starts_with("expired") {
         return refuse(world, TOKEN_REFUSED, "The access token is missing or has expired.");
     }
@@ -75,7 +75,7 @@ async fn judge(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
         return match text(&body, "message_id") {
             Some(wamid) => {
                 world.record_receipt(wamid);
-                Answer::Told(200, json!({"success": true}))
+                CallAnswer::Told(200, json!({"success": true}))
             }
             None => refuse(world, INVALID_PARAMETER, "message_id is required."),
         };
@@ -83,7 +83,7 @@ async fn judge(world: &World, id: &str, token: &str, body: &[u8]) -> Answer {
     send(world, &number, &body).await
 }
 
-async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Answer {
+async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Value) -> CallAnswer {
     let input = text(body, "to").unwrap_or_default();
     let Some(to) = Phone::parse(input) else {
         return refuse(world, INVALID_PARAMETER, "to must be a phone number.");
@@ -92,23 +92,23 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
     if let Some(mistake) = mistake(kind, body) {
         return refuse(world, INVALID_PARAMETER, mistake);
     }
-    let mut dice = world.dice(Occasion::Call, &to);
-    let subject = Subject { number: &number.phone_number_id, to: &to, now: world.clock.now() };
+    let mut dice = world.dice(RandomPurpose::Call, &to);
+    let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.now() };
     let failure = match world.verdict(&subject, &mut dice) {
         None => None,
-        Some(Verdict::Cut) => return Answer::BrokenOff,
-        Some(Verdict::Http(status)) => {
+        Some(RuleVerdict::Cut) => return CallAnswer::BrokenOff,
+        Some(RuleVerdict::Http(status)) => {
             world.count(|counts| counts.refused += 1);
-            return Answer::Bare(status);
+            return CallAnswer::Bare(status);
         }
-        Some(Verdict::Error(code)) => match failure::describe(code) {
-            Known { http: Some(_), .. } => return refuse(world, code, "Simulated failure."),
+        Some(RuleVerdict::Error(code)) => match failure::describe(code) {
+            KnownError { http: Some(_), .. } => return refuse(world, code, "Simulated failure."),
             told_later => Some(told_later),
         },
     };
     let wamid = world.next_wamid();
     let opaque = text(body, "biz_opaque_callback_data");
-    let sent = Sent { number, to: &to, wamid: &wamid, opaque };
+    let sent = AcceptedSend { number, to: &to, wamid: &wamid, opaque };
     let record = || {
         world.record(RecordedSend {
             phone_number_id: number.phone_number_id.clone(),
@@ -140,9 +140,9 @@ async fn send(world: &World, number: &Arc<SimulatedNumber>, body: &Value) -> Ans
         world.clock.wait(mischief.answer_delay).await;
     }
     if dropped {
-        return Answer::BrokenOff;
+        return CallAnswer::BrokenOff;
     }
-    Answer::Told(200, wire::accepted(input, &to, &wamid))
+    CallAnswer::Told(200, wire::accepted(input, &to, &wamid))
 }
 
 /// What is wrong with a send, if anything is.
@@ -160,12 +160,12 @@ fn mistake(kind: &str, body: &Value) -> Option<&'static str> {
 
 /// The statuses that follow a send, in order.
 fn statuses(
-    world: &World,
-    sent: &Sent<'_>,
-    failure: Option<Known>,
-) -> Vec<(kabar_core::domain::time::Timestamp, Piece)> {
+    world: &SimulatorState,
+    sent: &AcceptedSend<'_>,
+    failure: Option<KnownError>,
+) -> Vec<(kabar_core::domain::time::Timestamp, WebhookItem)> {
     let delay = world.manner().status_delay;
-    let piece = |status| Piece { number: sent.number.clone(), matter: Matter::Status(status) };
+    let piece = |status| WebhookItem { number: sent.number.clone(), matter: ItemContent::Status(status) };
     let mut at = world.clock.now().plus(delay.sent);
     if let Some(known) = failure {
         return vec![(at, piece(wire::failed(sent.wamid, known.code, sent.to, at, sent.opaque)))];
@@ -180,27 +180,27 @@ fn statuses(
 
 /// Lets the customer answer, if anybody answers at all. What they say follows from the seed, the
 /// number, and how many messages it has got.
-fn reply(world: &World, sent: &Sent<'_>) {
+fn reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
     if *world.traffic.borrow() == 0 {
         return;
     }
     let nth = world.sends_to(sent.to);
     let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.digits(), nth)));
-    let Manner { reply_percent, status_delay: delay, .. } = world.manner();
+    let SimulatorBehavior { reply_percent, status_delay: delay, .. } = world.manner();
     if dice.random_range(0..100u8) >= reply_percent {
         return;
     }
     let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
     let at = world.clock.now().plus(delay.sent + delay.delivered + delay.read + thinking);
-    let utterance = Utterance::answer(&mut dice);
+    let utterance = GeneratedMessage::answer(&mut dice);
     world.write(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
 }
 
-fn refuse(world: &World, code: i64, details: &str) -> Answer {
+fn refuse(world: &SimulatorState, code: i64, details: &str) -> CallAnswer {
     world.count(|counts| counts.refused += 1);
     let known = failure::describe(code);
     let trace = format!("SIM{}", world.counts.borrow().refused);
-    Answer::Told(known.http.unwrap_or(400), wire::refused(known, details, &trace))
+    CallAnswer::Told(known.http.unwrap_or(400), wire::refused(known, details, &trace))
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

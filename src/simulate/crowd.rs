@@ -38,20 +38,20 @@ const LAST: [&str; 16] = [
 
 /// Somebody who writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Customer {
+pub(super) struct SimulatedCustomer {
     pub(super) phone: Phone,
     pub(super) name: String,
 }
 
 /// The people of this seed.
-pub(super) fn gather(seed: u64) -> Vec<Customer> {
+pub(super) fn gather(seed: u64) -> Vec<SimulatedCustomer> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut numbers: Vec<u32> = (0..1000).collect();
     let (chosen, _) = numbers.partial_shuffle(&mut dice, CROWD);
     chosen
         .iter()
         .filter_map(|number| Phone::parse(&format!("447700900{number:03}")))
-        .map(|phone| Customer { name: name_of(seed, &phone), phone })
+        .map(|phone| SimulatedCustomer { name: name_of(seed, &phone), phone })
         .collect()
 }
 

@@ -16,7 +16,7 @@ const CUSTOMERS_MAX: usize = 100_000;
 
 /// What dice are thrown for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Occasion {
+pub(super) enum RandomPurpose {
     /// Somebody is written to.
     Call,
     /// Somebody writes.
@@ -25,18 +25,18 @@ pub(super) enum Occasion {
 
 /// Hands out dice.
 #[derive(Debug)]
-pub(super) struct DiceBox {
+pub(super) struct SeededRandom {
     seed: u64,
-    thrown: HashMap<(Occasion, Phone), u64>,
+    thrown: HashMap<(RandomPurpose, Phone), u64>,
 }
 
-impl DiceBox {
+impl SeededRandom {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, thrown: HashMap::new() }
     }
 
     /// Fresh dice for this customer.
-    pub(super) fn take(&mut self, occasion: Occasion, customer: &Phone) -> StdRng {
+    pub(super) fn take(&mut self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
         let mut nth = 0;
         let key = (occasion, customer.clone());
         if self.thrown.len() < CUSTOMERS_MAX || self.thrown.contains_key(&key) {
@@ -61,8 +61,8 @@ mod tests {
     fn one_customers_luck_does_not_depend_on_the_others() {
         let [a, b] = ["12025550141", "12025550142"].map(|digits| Phone::parse(digits).unwrap());
         let luck = |seed, order: &[&Phone]| -> Vec<u64> {
-            let mut dice = DiceBox::new(seed);
-            let mut throw = |who: &Phone| (*who == a, dice.take(Occasion::Call, who).random());
+            let mut dice = SeededRandom::new(seed);
+            let mut throw = |who: &Phone| (*who == a, dice.take(RandomPurpose::Call, who).random());
             order.iter().map(|who| throw(who)).filter_map(|(mine, n)| mine.then_some(n)).collect()
         };
         let alone = luck(1, &[&a, &a, &a]);

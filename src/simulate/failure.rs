@@ -5,14 +5,14 @@
 
 /// A recipient to whom sends fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
+pub struct RecipientFailure {
     /// Meta's number.
     pub code: i64,
     /// How many sends fail before they succeed; `None`: all of them.
     pub times: Option<u32>,
 }
 
-impl Failure {
+impl RecipientFailure {
     /// Every send fails with this number.
     #[must_use]
     pub const fn always(code: i64) -> Self {
@@ -22,19 +22,19 @@ impl Failure {
 
 /// An error of Meta's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownError {
     pub(super) code: i64,
     /// HTTP status of the answer; `None` when Meta accepts the send and reports later.
     pub(super) http: Option<u16>,
     pub(super) title: &'static str,
 }
 
-const fn known(code: i64, http: Option<u16>, title: &'static str) -> Known {
-    Known { code, http, title }
+const fn known(code: i64, http: Option<u16>, title: &'static str) -> KnownError {
+    KnownError { code, http, title }
 }
 
 /// The errors that a recipient's last six digits may ask for.
-pub(super) const KNOWN: [Known; 15] = [
+pub(super) const KNOWN: [KnownError; 15] = [
     known(80_007, Some(400), "Rate limit issues"),
     known(130_429, Some(400), "Rate limit hit"),
     known(131_000, Some(500), "Something went wrong"),
@@ -53,7 +53,7 @@ pub(super) const KNOWN: [Known; 15] = [
 ];
 
 /// What is known of this number.
-pub(super) fn describe(code: i64) -> Known {
+pub(super) fn describe(code: i64) -> KnownError {
     let other = match code {
         0 | 190 => known(code, Some(401), "Authentication error"),
         2 => known(code, Some(503), "API service"),

@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ledger::Counts;
-use super::wire::{self, Piece};
-use super::{Mischief, SimulatorOptions, WebhookRetry};
+use super::ledger::SimulatorCounts;
+use super::wire::{self, WebhookItem};
+use super::{NetworkFaults, SimulatorOptions, WebhookRetry};
 
 const LANES: usize = 8;
 /// Items on their way into a lane.
@@ -31,57 +31,57 @@ const HELD_MAX: usize = 50_000;
 const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An item on its way.
-pub(super) struct Item {
+pub(super) struct QueuedItem {
     pub(super) due: MonotonicInstant,
     /// Later items have greater numbers.
     pub(super) number: u64,
-    pub(super) piece: Piece,
+    pub(super) piece: WebhookItem,
     /// Told when the item was delivered or given up.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
-impl PartialEq for Item {
+impl PartialEq for QueuedItem {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Item {}
+impl Eq for QueuedItem {}
 
-impl PartialOrd for Item {
+impl PartialOrd for QueuedItem {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Item {
+impl Ord for QueuedItem {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.due, self.number).cmp(&(other.due, other.number))
     }
 }
 
 /// The ways into the lanes, and what the lanes tell.
-pub(super) struct Lanes {
-    pub(super) inboxes: Vec<mpsc::Sender<Item>>,
+pub(super) struct WebhookLanes {
+    pub(super) inboxes: Vec<mpsc::Sender<QueuedItem>>,
     /// Webhooks to be posted as they are, in their order.
     pub(super) raw: mpsc::Sender<Bytes>,
-    pub(super) counts: watch::Sender<Counts>,
-    pub(super) mischief: watch::Sender<Mischief>,
+    pub(super) counts: watch::Sender<SimulatorCounts>,
+    pub(super) mischief: watch::Sender<NetworkFaults>,
 }
 
-struct Lane {
-    inbox: mpsc::Receiver<Item>,
-    held: BinaryHeap<Reverse<Item>>,
-    post: Post,
+struct WebhookLane {
+    inbox: mpsc::Receiver<QueuedItem>,
+    held: BinaryHeap<Reverse<QueuedItem>>,
+    post: WebhookPost,
     clock: Arc<Clock>,
-    counts: watch::Sender<Counts>,
-    mischief: watch::Receiver<Mischief>,
+    counts: watch::Sender<SimulatorCounts>,
+    mischief: watch::Receiver<NetworkFaults>,
     stop: CancellationToken,
 }
 
 /// What every post needs.
 #[derive(Clone)]
-struct Post {
+struct WebhookPost {
     http: reqwest::Client,
     url: String,
     secret: Secret,
@@ -93,15 +93,15 @@ pub(super) fn open(
     options: &SimulatorOptions,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<Lanes> {
-    let counts = watch::Sender::new(Counts::default());
+) -> anyhow::Result<WebhookLanes> {
+    let counts = watch::Sender::new(SimulatorCounts::default());
     let mischief = watch::Sender::new(options.mischief);
     let http = reqwest::Client::builder()
         .timeout(POST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent("kabar-simulator")
         .build()?;
-    let post = Post {
+    let post = WebhookPost {
         http,
         url: options.webhook_url.clone(),
         secret: options.app_secret.clone(),
@@ -111,7 +111,7 @@ pub(super) fn open(
     for _ in 0..LANES {
         let (sender, inbox) = mpsc::channel(INBOX);
         inboxes.push(sender);
-        let lane = Lane {
+        let lane = WebhookLane {
             inbox,
             held: BinaryHeap::new(),
             post: post.clone(),
@@ -125,11 +125,15 @@ pub(super) fn open(
     let (raw, bodies) = mpsc::channel(INBOX);
     let (posting, stop) = (post_raw(bodies, post, counts.clone()), stop.clone());
     tasks.spawn(async move { stop.run_until_cancelled(posting).await });
-    Ok(Lanes { inboxes, raw, counts, mischief })
+    Ok(WebhookLanes { inboxes, raw, counts, mischief })
 }
 
 /// Posts webhooks as they are, one after the other.
-async fn post_raw(mut bodies: mpsc::Receiver<Bytes>, post: Post, counts: watch::Sender<Counts>) {
+async fn post_raw(
+    mut bodies: mpsc::Receiver<Bytes>,
+    post: WebhookPost,
+    counts: watch::Sender<SimulatorCounts>,
+) {
     while let Some(body) = bodies.recv().await {
         let taken = post.until_taken(body, &counts).await;
         counts.send_modify(|counts| {
@@ -142,7 +146,7 @@ async fn post_raw(mut bodies: mpsc::Receiver<Bytes>, post: Post, counts: watch::
     }
 }
 
-impl Lane {
+impl WebhookLane {
     async fn run(mut self) {
         loop {
             while self.held.len() < HELD_MAX
@@ -202,9 +206,9 @@ impl Lane {
     }
 }
 
-impl Post {
+impl WebhookPost {
     /// Posts until the answer is 200; `false` when patience ran out.
-    async fn until_taken(&self, body: Bytes, counts: &watch::Sender<Counts>) -> bool {
+    async fn until_taken(&self, body: Bytes, counts: &watch::Sender<SimulatorCounts>) -> bool {
         let signed = signature::sign(&self.secret, &body);
         let mut wait = self.retry.first;
         for attempt in 1..=self.retry.attempts {

@@ -33,7 +33,7 @@ pub struct RecordedSend {
 
 /// What has happened since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct SimulatorCounts {
     /// Calls (sends and read receipts) that were read to their end, before they are judged.
     pub received: u64,
     /// Sends accepted.
@@ -58,13 +58,13 @@ pub struct Counts {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct SendLog {
     sends: VecDeque<RecordedSend>,
     receipts: VecDeque<String>,
     by_recipient: HashMap<Phone, u64>,
 }
 
-impl Ledger {
+impl SendLog {
     pub(super) fn record(&mut self, send: RecordedSend) {
         if self.by_recipient.len() < RECIPIENTS_MAX || self.by_recipient.contains_key(&send.to) {
             *self.by_recipient.entry(send.to.clone()).or_default() += 1;

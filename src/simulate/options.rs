@@ -12,9 +12,9 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
-use super::failure::Failure;
-use super::rule::Rule;
-use super::script::Script;
+use super::failure::RecipientFailure;
+use super::rule::FailureRule;
+use super::script::SimulatorScript;
 
 /// A business number that WhatsApp knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Default for StatusDelays {
 /// What becomes of calls before they are judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gate {
+pub enum CallGate {
     /// They are judged at once.
     #[default]
     Open,
@@ -68,7 +68,7 @@ pub enum Gate {
 
 /// How badly the network treats us. In percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mischief {
+pub struct NetworkFaults {
     /// Webhook items that come twice.
     pub duplicate_percent: u8,
     /// Webhook items that are held back for up to three seconds, so that later ones overtake them.
@@ -85,7 +85,7 @@ pub struct Mischief {
     pub batch_items_max: usize,
 }
 
-impl Default for Mischief {
+impl Default for NetworkFaults {
     fn default() -> Self {
         Self {
             duplicate_percent: 0,
@@ -135,17 +135,17 @@ pub struct SimulatorOptions {
     /// Pace of statuses.
     pub status_delay: StatusDelays,
     /// Rules by which sends fail, asked first.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<FailureRule>,
     /// Recipients that fail.
-    pub failures: HashMap<Phone, Failure>,
+    pub failures: HashMap<Phone, RecipientFailure>,
     /// Whether recipients that end in an error number of Meta's fail with it.
     pub reserved_recipients: bool,
     /// What goes wrong on the way.
-    pub mischief: Mischief,
+    pub mischief: NetworkFaults,
     /// Patience with the receiver of webhooks.
     pub webhook_retry: WebhookRetry,
     /// What happens when; its first steps come before the first call.
-    pub script: Option<Script>,
+    pub script: Option<SimulatorScript>,
     /// Drives delays, traffic and timestamps. Its waits move a manual clock over gaps of a few
     /// milliseconds, so dense traffic wants the system's clock.
     pub clock: Arc<Clock>,
@@ -166,7 +166,7 @@ impl SimulatorOptions {
             rules: Vec::new(),
             failures: HashMap::new(),
             reserved_recipients: true,
-            mischief: Mischief::default(),
+            mischief: NetworkFaults::default(),
             webhook_retry: WebhookRetry::default(),
             script: None,
             clock: Arc::new(Clock::system()),
@@ -175,7 +175,7 @@ impl SimulatorOptions {
 
     /// The same, playing this script; its seed, if it has one, replaces ours.
     #[must_use]
-    pub fn playing(self, script: Script) -> Self {
+    pub fn playing(self, script: SimulatorScript) -> Self {
         Self { seed: script.seed.unwrap_or(self.seed), script: Some(script), ..self }
     }
 }

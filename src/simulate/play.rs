@@ -12,30 +12,30 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::crowd;
-use super::script::{Line, Script, Step, When};
+use super::script::{CustomerMessage, ScriptStep, SimulatorScript, StepTime};
 use super::wire;
-use super::world::World;
+use super::world::SimulatorState;
 
 /// The steps still to be taken, and what the next one counts from.
 #[derive(Debug)]
-pub(super) struct Player {
-    steps: VecDeque<Step>,
+pub(super) struct ScriptPlayer {
+    steps: VecDeque<ScriptStep>,
     since: MonotonicInstant,
     sends_before: u64,
 }
 
-impl Player {
-    pub(super) fn new(script: Option<Script>, now: MonotonicInstant) -> Self {
+impl ScriptPlayer {
+    pub(super) fn new(script: Option<SimulatorScript>, now: MonotonicInstant) -> Self {
         let steps = script.map(|script| script.steps.into()).unwrap_or_default();
         Self { steps, since: now, sends_before: 0 }
     }
 
     /// The next step, if it is due with so many sends accepted.
-    fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<Step> {
+    fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<ScriptStep> {
         let (since, sends_before) = match self.steps.front()?.when {
-            When::AtOnce => (self.since, self.sends_before),
-            When::After(span) => (self.since.plus(span), sends),
-            When::AfterSends(count) => (now, self.sends_before.saturating_add(count)),
+            StepTime::AtOnce => (self.since, self.sends_before),
+            StepTime::After(span) => (self.since.plus(span), sends),
+            StepTime::AfterSends(count) => (now, self.sends_before.saturating_add(count)),
         };
         if since > now || sends_before > sends {
             return None;
@@ -45,26 +45,26 @@ impl Player {
     }
 
     /// What the next step waits for.
-    fn awaited(&self) -> Option<Awaited> {
+    fn awaited(&self) -> Option<AwaitedStep> {
         Some(match self.steps.front()?.when {
-            When::After(span) => Awaited::Instant(self.since.plus(span)),
-            When::AtOnce | When::AfterSends(_) => Awaited::Sends,
+            StepTime::After(span) => AwaitedStep::Instant(self.since.plus(span)),
+            StepTime::AtOnce | StepTime::AfterSends(_) => AwaitedStep::Sends,
         })
     }
 }
 
-enum Awaited {
+enum AwaitedStep {
     Instant(MonotonicInstant),
     Sends,
 }
 
 /// Takes the steps that wait for a time, until the script or the stand-in ends.
-pub(super) async fn run(world: Arc<World>, stop: CancellationToken) {
+pub(super) async fn run(world: Arc<SimulatorState>, stop: CancellationToken) {
     // Whoever stops us does not wait for the next step.
     let _stopped = stop.run_until_cancelled(take_in_time(&world)).await;
 }
 
-async fn take_in_time(world: &World) {
+async fn take_in_time(world: &SimulatorState) {
     let mut counts = world.counts.subscribe();
     loop {
         world.take_steps();
@@ -72,9 +72,9 @@ async fn take_in_time(world: &World) {
         let awaited = world.player().awaited();
         match awaited {
             None => return,
-            Some(Awaited::Instant(due)) => world.clock.wait_until(due).await,
+            Some(AwaitedStep::Instant(due)) => world.clock.wait_until(due).await,
             // Whoever accepts the last of them takes the step.
-            Some(Awaited::Sends) => {
+            Some(AwaitedStep::Sends) => {
                 if counts.wait_for(|counts| counts.steps != taken).await.is_err() {
                     return;
                 }
@@ -83,7 +83,7 @@ async fn take_in_time(world: &World) {
     }
 }
 
-impl World {
+impl SimulatorState {
     /// Takes every step that is due.
     pub(super) fn take_steps(&self) {
         let mut player = self.player();
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    fn take(&self, step: Step) {
+    fn take(&self, step: ScriptStep) {
         let change = step.change;
         self.set_mischief(change.mischief(self.mischief()));
         self.change_manner(|manner| {
@@ -127,7 +127,7 @@ impl World {
     }
 
     /// Lets a customer write what the script says.
-    fn speak(&self, line: Line) {
+    fn speak(&self, line: CustomerMessage) {
         let number = match &line.to {
             Some(id) => self.number(id.as_str()),
             None => self.numbers().into_iter().next(),
@@ -162,7 +162,8 @@ mod tests {
         let text = "[[step]]\n[[step]]\nafter = \"2s\"\n[[step]]\nafter_sends = 3\n[[step]]\nafter_sends = 3\n\
                     [[step]]\nafter = \"1s\"";
         let at = MonotonicInstant::from_millis;
-        let mut player = Player::new(Some(Script::parse(text, Path::new(".")).unwrap()), at(1000));
+        let mut player =
+            ScriptPlayer::new(Some(SimulatorScript::parse(text, Path::new(".")).unwrap()), at(1000));
         let mut taken = |now, sends| player.take_due(at(now), sends).is_some();
         assert!(taken(1000, 0));
         assert!(!taken(2999, 9), "two seconds after the first");

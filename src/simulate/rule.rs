@@ -20,20 +20,20 @@ const WATCHED_MAX: usize = 100_000;
 
 /// A rule by which sends fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct FailureRule {
     /// The recipient whom it is about; `None`: all of them.
     pub to: Option<Phone>,
     /// When it fires.
-    pub trigger: Trigger,
+    pub trigger: RuleTrigger,
     /// How often it fires at most; `None`: without end.
     pub times: Option<u32>,
     /// What becomes of the send then.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
 }
 
 /// When a rule fires, of the sends that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
+pub enum RuleTrigger {
     /// At each.
     Always,
     /// At so many of a hundred.
@@ -47,14 +47,14 @@ pub enum Trigger {
         /// In any span of this length.
         within: Duration,
         /// Whose sends are counted together.
-        each: Each,
+        each: RateScope,
     },
 }
 
 /// Whose sends a rate counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Each {
+pub enum RateScope {
     /// Those of one business number.
     Number,
     /// Those of one business number to one recipient.
@@ -63,7 +63,7 @@ pub enum Each {
 
 /// What becomes of a send when a rule fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// Meta's error of this number, told as Meta tells it: in the answer, or by a `failed` status.
     Error(i64),
     /// A bare HTTP status without an error of Meta's, as gateways answer.
@@ -72,24 +72,24 @@ pub enum Verdict {
     Cut,
 }
 
-impl Rule {
+impl FailureRule {
     /// Every send fails so.
     #[must_use]
-    pub const fn always(verdict: Verdict) -> Self {
-        Self { to: None, trigger: Trigger::Always, times: None, verdict }
+    pub const fn always(verdict: RuleVerdict) -> Self {
+        Self { to: None, trigger: RuleTrigger::Always, times: None, verdict }
     }
 
     /// Sends beyond a rate fail with this error of Meta's (130429 for a number, 131056 for a
     /// recipient).
     #[must_use]
-    pub const fn rate(sends: u32, within: Duration, each: Each, code: i64) -> Self {
-        let trigger = Trigger::Beyond { sends, within, each };
-        Self { to: None, trigger, times: None, verdict: Verdict::Error(code) }
+    pub const fn rate(sends: u32, within: Duration, each: RateScope, code: i64) -> Self {
+        let trigger = RuleTrigger::Beyond { sends, within, each };
+        Self { to: None, trigger, times: None, verdict: RuleVerdict::Error(code) }
     }
 }
 
 /// A send, as far as rules look at it.
-pub(super) struct Subject<'a> {
+pub(super) struct RuleSubject<'a> {
     pub(super) number: &'a PhoneNumberId,
     pub(super) to: &'a Phone,
     pub(super) now: Timestamp,
@@ -97,49 +97,49 @@ pub(super) struct Subject<'a> {
 
 /// The rules in force, and what they remember.
 #[derive(Debug, Default)]
-pub(super) struct Rulebook(Vec<Clause>);
+pub(super) struct RuleSet(Vec<RuleState>);
 
 #[derive(Debug)]
-struct Clause {
-    rule: Rule,
+struct RuleState {
+    rule: FailureRule,
     seen: u32,
     fired: u32,
     passed: HashMap<(PhoneNumberId, Option<Phone>), VecDeque<Timestamp>>,
 }
 
-impl Rulebook {
-    pub(super) fn new(rules: Vec<Rule>) -> Self {
-        let clause = |rule| Clause { rule, seen: 0, fired: 0, passed: HashMap::new() };
+impl RuleSet {
+    pub(super) fn new(rules: Vec<FailureRule>) -> Self {
+        let clause = |rule| RuleState { rule, seen: 0, fired: 0, passed: HashMap::new() };
         Self(rules.into_iter().map(clause).collect())
     }
 
     /// What the first rule that fires says.
-    pub(super) fn verdict(&mut self, subject: &Subject<'_>, dice: &mut StdRng) -> Option<Verdict> {
+    pub(super) fn verdict(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
         self.0.iter_mut().find_map(|clause| clause.fires(subject, dice).then_some(clause.rule.verdict))
     }
 }
 
-impl Clause {
-    fn fires(&mut self, subject: &Subject<'_>, dice: &mut StdRng) -> bool {
+impl RuleState {
+    fn fires(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> bool {
         let elsewhere = self.rule.to.as_ref().is_some_and(|to| to != subject.to);
         if elsewhere || self.rule.times.is_some_and(|times| self.fired >= times) {
             return false;
         }
         self.seen = self.seen.wrapping_add(1);
         let fires = match self.rule.trigger {
-            Trigger::Always => true,
-            Trigger::Percent(percent) => chance(dice, percent),
-            Trigger::Every(nth) => nth != 0 && self.seen.is_multiple_of(nth),
-            Trigger::Beyond { sends, within, each } => !self.lets_by(subject, sends, within, each),
+            RuleTrigger::Always => true,
+            RuleTrigger::Percent(percent) => chance(dice, percent),
+            RuleTrigger::Every(nth) => nth != 0 && self.seen.is_multiple_of(nth),
+            RuleTrigger::Beyond { sends, within, each } => !self.lets_by(subject, sends, within, each),
         };
         self.fired = self.fired.saturating_add(u32::from(fires));
         fires
     }
 
     /// Counts a send if the rate allows it.
-    fn lets_by(&mut self, subject: &Subject<'_>, sends: u32, within: Duration, each: Each) -> bool {
+    fn lets_by(&mut self, subject: &RuleSubject<'_>, sends: u32, within: Duration, each: RateScope) -> bool {
         let over = |at: &Timestamp| at.plus(within) <= subject.now;
-        let recipient = (each == Each::Recipient).then(|| subject.to.clone());
+        let recipient = (each == RateScope::Recipient).then(|| subject.to.clone());
         let key = (subject.number.clone(), recipient);
         if self.passed.len() >= WATCHED_MAX && !self.passed.contains_key(&key) {
             self.passed.retain(|_, times| times.back().is_some_and(|last| !over(last)));
@@ -165,16 +165,16 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Verdict = Verdict::Error(130_429);
+    const LIMIT: RuleVerdict = RuleVerdict::Error(130_429);
 
     /// Which of the sends at these milliseconds to these recipients fail.
-    fn failing(rules: &[Rule], sends: &[(i64, &str)]) -> Vec<bool> {
-        let mut book = Rulebook::new(rules.to_vec());
+    fn failing(rules: &[FailureRule], sends: &[(i64, &str)]) -> Vec<bool> {
+        let mut book = RuleSet::new(rules.to_vec());
         let mut dice = StdRng::seed_from_u64(1);
         let number = PhoneNumberId::parse("100200300400501").unwrap();
         let fails = |(at, to): &(i64, &str)| {
             let to = Phone::parse(to).unwrap();
-            let subject = Subject { number: &number, to: &to, now: Timestamp::from_millis(*at) };
+            let subject = RuleSubject { number: &number, to: &to, now: Timestamp::from_millis(*at) };
             book.verdict(&subject, &mut dice).is_some()
         };
         sends.iter().map(fails).collect()
@@ -186,40 +186,40 @@ mod tests {
     #[test]
     fn a_rate_slides_and_refused_sends_do_not_count() {
         let second = Duration::from_secs(1);
-        let number = [Rule::rate(2, second, Each::Number, 130_429)];
+        let number = [FailureRule::rate(2, second, RateScope::Number, 130_429)];
         let sends = [(0, A), (600, B), (700, A), (999, A), (1000, A), (1001, A), (1600, A)];
         assert_eq!(failing(&number, &sends), [false, false, true, true, false, true, false]);
-        let pair = [Rule::rate(1, second, Each::Recipient, 131_056)];
+        let pair = [FailureRule::rate(1, second, RateScope::Recipient, 131_056)];
         assert_eq!(failing(&pair, &[(0, A), (1, B), (2, A), (1000, A)]), [false, false, true, false]);
-        assert_eq!(failing(&[Rule::rate(0, second, Each::Number, 4)], &[(0, A)]), [true]);
+        assert_eq!(failing(&[FailureRule::rate(0, second, RateScope::Number, 4)], &[(0, A)]), [true]);
     }
 
     #[test]
     fn counted_rules_fire_when_due_and_as_often_as_allowed() {
         let sends: Vec<_> = (0..7).map(|_| (0, A)).collect();
-        let third = Rule { trigger: Trigger::Every(3), ..Rule::always(LIMIT) };
+        let third = FailureRule { trigger: RuleTrigger::Every(3), ..FailureRule::always(LIMIT) };
         assert_eq!(
             failing(std::slice::from_ref(&third), &sends),
             [false, false, true, false, false, true, false]
         );
-        let once = Rule { times: Some(1), ..third };
+        let once = FailureRule { times: Some(1), ..third };
         assert_eq!(failing(&[once], &sends), [false, false, true, false, false, false, false]);
-        let never = Rule { trigger: Trigger::Every(0), ..Rule::always(LIMIT) };
+        let never = FailureRule { trigger: RuleTrigger::Every(0), ..FailureRule::always(LIMIT) };
         assert_eq!(failing(&[never], &sends), [false; 7]);
-        let nobody = Rule { trigger: Trigger::Percent(0), ..Rule::always(LIMIT) };
-        let all = Rule { trigger: Trigger::Percent(100), ..Rule::always(LIMIT) };
+        let nobody = FailureRule { trigger: RuleTrigger::Percent(0), ..FailureRule::always(LIMIT) };
+        let all = FailureRule { trigger: RuleTrigger::Percent(100), ..FailureRule::always(LIMIT) };
         assert_eq!((failing(&[nobody], &sends), failing(&[all], &sends)), (vec![false; 7], vec![true; 7]));
     }
 
     #[test]
     fn the_first_rule_that_fires_decides_and_others_are_left_alone() {
-        let only_b = Rule { to: Phone::parse(B), ..Rule::always(Verdict::Cut) };
-        let mut book = Rulebook::new(vec![only_b, Rule::always(Verdict::Http(502))]);
+        let only_b = FailureRule { to: Phone::parse(B), ..FailureRule::always(RuleVerdict::Cut) };
+        let mut book = RuleSet::new(vec![only_b, FailureRule::always(RuleVerdict::Http(502))]);
         let number = PhoneNumberId::parse("100200300400501").unwrap();
         let mut dice = StdRng::seed_from_u64(1);
-        for (to, verdict) in [(A, Verdict::Http(502)), (B, Verdict::Cut)] {
+        for (to, verdict) in [(A, RuleVerdict::Http(502)), (B, RuleVerdict::Cut)] {
             let to = Phone::parse(to).unwrap();
-            let subject = Subject { number: &number, to: &to, now: Timestamp::EPOCH };
+            let subject = RuleSubject { number: &number, to: &to, now: Timestamp::EPOCH };
             assert_eq!(book.verdict(&subject, &mut dice), Some(verdict));
         }
     }

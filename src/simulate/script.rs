@@ -19,10 +19,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
-use super::rule::Rule;
-use super::{Gate, Mischief, StatusDelays};
+use super::rule::FailureRule;
+use super::{CallGate, NetworkFaults, StatusDelays};
 use rules::RuleWords;
-use words::{BatchItems, NumberId, Percent, PhoneText, Span, TrafficRate};
+use words::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRate};
 
 /// Meta's largest webhook.
 const POST_BYTES_MAX: usize = 3_000_000;
@@ -34,24 +34,24 @@ pub struct ScriptError(String);
 
 /// A script, ready to be played.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Script {
+pub struct SimulatorScript {
     pub(super) seed: Option<u64>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<ScriptStep>,
 }
 
 /// One step: when, and what changes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
-    pub(super) when: When,
-    pub(super) change: Change,
-    pub(super) lines: Vec<Line>,
+pub(super) struct ScriptStep {
+    pub(super) when: StepTime,
+    pub(super) change: StepChange,
+    pub(super) lines: Vec<CustomerMessage>,
     pub(super) posts: Vec<Bytes>,
     pub(super) end: bool,
 }
 
 /// When a step is taken, counted from the step before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(super) enum StepTime {
     AtOnce,
     After(Duration),
     AfterSends(u64),
@@ -59,7 +59,7 @@ pub(super) enum When {
 
 /// A message that a customer writes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Line {
+pub(super) struct CustomerMessage {
     pub(super) from: Phone,
     pub(super) name: Option<String>,
     pub(super) to: Option<PhoneNumberId>,
@@ -69,13 +69,13 @@ pub(super) struct Line {
 
 /// What a step sets; everything else stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Change {
+pub(super) struct StepChange {
     pub(super) traffic_per_minute: Option<u32>,
     pub(super) reply_percent: Option<u8>,
     pub(super) reserved_recipients: Option<bool>,
-    pub(super) gate: Option<Gate>,
-    pub(super) rules: Option<Vec<Rule>>,
-    mischief: MischiefWords,
+    pub(super) gate: Option<CallGate>,
+    pub(super) rules: Option<Vec<FailureRule>>,
+    mischief: FaultWords,
     status_delay: DelayWords,
 }
 
@@ -90,15 +90,15 @@ struct ScriptWords {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepWords {
-    after: Option<Span>,
+    after: Option<TimeSpan>,
     after_sends: Option<u64>,
     traffic_per_minute: Option<TrafficRate>,
-    reply_percent: Option<Percent>,
+    reply_percent: Option<PercentValue>,
     reserved_recipients: Option<bool>,
-    gate: Option<Gate>,
+    gate: Option<CallGate>,
     rules: Option<Vec<RuleWords>>,
     #[serde(default)]
-    mischief: MischiefWords,
+    mischief: FaultWords,
     #[serde(default)]
     status_delay: DelayWords,
     #[serde(default)]
@@ -111,22 +111,22 @@ struct StepWords {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MischiefWords {
-    duplicate_percent: Option<Percent>,
-    reorder_percent: Option<Percent>,
-    drop_answer_percent: Option<Percent>,
-    early_status_percent: Option<Percent>,
-    late_answer_percent: Option<Percent>,
-    answer_delay: Option<Span>,
+struct FaultWords {
+    duplicate_percent: Option<PercentValue>,
+    reorder_percent: Option<PercentValue>,
+    drop_answer_percent: Option<PercentValue>,
+    early_status_percent: Option<PercentValue>,
+    late_answer_percent: Option<PercentValue>,
+    answer_delay: Option<TimeSpan>,
     batch_items: Option<BatchItems>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DelayWords {
-    sent: Option<Span>,
-    delivered: Option<Span>,
-    read: Option<Span>,
+    sent: Option<TimeSpan>,
+    delivered: Option<TimeSpan>,
+    read: Option<TimeSpan>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,7 +138,7 @@ struct LineWords {
     message: Spanned<Map<String, Value>>,
 }
 
-impl Script {
+impl SimulatorScript {
     /// Reads a script's file; the files that it posts lie relative to it.
     ///
     /// # Errors
@@ -156,31 +156,31 @@ impl Script {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ScriptError> {
         let words: ScriptWords =
             toml::from_str(text).map_err(|error| ScriptError(error.to_string().trim_end().to_owned()))?;
-        let source = Source { text, folder };
+        let source = ScriptSource { text, folder };
         let steps = words.step.into_iter().map(|step| source.step(step)).collect::<Result<_, _>>()?;
         Ok(Self { seed: words.seed, steps })
     }
 }
 
 /// What steps are read from.
-struct Source<'a> {
+struct ScriptSource<'a> {
     text: &'a str,
     folder: &'a Path,
 }
 
-impl Source<'_> {
-    fn step(&self, spanned: Spanned<StepWords>) -> Result<Step, ScriptError> {
+impl ScriptSource<'_> {
+    fn step(&self, spanned: Spanned<StepWords>) -> Result<ScriptStep, ScriptError> {
         let span = spanned.span();
         let words = spanned.into_inner();
         let when = match (words.after, words.after_sends) {
-            (None, None) => When::AtOnce,
-            (Some(span), None) => When::After(span.0),
-            (None, Some(sends)) => When::AfterSends(sends),
+            (None, None) => StepTime::AtOnce,
+            (Some(span), None) => StepTime::After(span.0),
+            (None, Some(sends)) => StepTime::AfterSends(sends),
             (Some(_), Some(_)) => {
                 return Err(self.wrong(&span, "after", "a step has after or after_sends, not both"));
             }
         };
-        let change = Change {
+        let change = StepChange {
             traffic_per_minute: words.traffic_per_minute.map(|rate| rate.0),
             reply_percent: words.reply_percent.map(|percent| percent.0),
             reserved_recipients: words.reserved_recipients,
@@ -191,16 +191,16 @@ impl Source<'_> {
         };
         let lines = words.write.into_iter().map(|line| self.line(line)).collect::<Result<_, _>>()?;
         let posts = words.post.iter().map(|path| self.post(path)).collect::<Result<_, _>>()?;
-        Ok(Step { when, change, lines, posts, end: words.end })
+        Ok(ScriptStep { when, change, lines, posts, end: words.end })
     }
 
-    fn line(&self, words: LineWords) -> Result<Line, ScriptError> {
+    fn line(&self, words: LineWords) -> Result<CustomerMessage, ScriptError> {
         let span = words.message.span();
         let message = words.message.into_inner();
         if !message.get("type").is_some_and(Value::is_string) {
             return Err(self.wrong(&span, "message", "must have a type, such as \"text\""));
         }
-        Ok(Line { from: words.from.0, name: words.name, to: words.to.map(|to| to.0), message })
+        Ok(CustomerMessage { from: words.from.0, name: words.name, to: words.to.map(|to| to.0), message })
     }
 
     fn post(&self, path: &Spanned<PathBuf>) -> Result<Bytes, ScriptError> {
@@ -220,12 +220,12 @@ impl Source<'_> {
     }
 }
 
-impl Change {
+impl StepChange {
     /// What goes wrong on the way from now on.
-    pub(super) fn mischief(&self, before: Mischief) -> Mischief {
+    pub(super) fn mischief(&self, before: NetworkFaults) -> NetworkFaults {
         let words = &self.mischief;
-        let percent = |said: Option<Percent>, before| said.map_or(before, |percent| percent.0);
-        Mischief {
+        let percent = |said: Option<PercentValue>, before| said.map_or(before, |percent| percent.0);
+        NetworkFaults {
             duplicate_percent: percent(words.duplicate_percent, before.duplicate_percent),
             reorder_percent: percent(words.reorder_percent, before.reorder_percent),
             drop_answer_percent: percent(words.drop_answer_percent, before.drop_answer_percent),
@@ -238,7 +238,7 @@ impl Change {
 
     /// How fast statuses follow from now on.
     pub(super) fn status_delay(&self, before: StatusDelays) -> StatusDelays {
-        let span = |said: Option<Span>, before| said.map_or(before, |span| span.0);
+        let span = |said: Option<TimeSpan>, before| said.map_or(before, |span| span.0);
         StatusDelays {
             sent: span(self.status_delay.sent, before.sent),
             delivered: span(self.status_delay.delivered, before.delivered),

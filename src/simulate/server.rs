@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::call::{self, Answer};
-use super::world::World;
+use super::call::{self, CallAnswer};
+use super::world::SimulatorState;
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// About as long as an answer is.
@@ -30,11 +30,11 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Serves until stopped.
 pub(super) async fn serve(
     acceptor: TcpAcceptor,
-    world: Arc<World>,
+    world: Arc<SimulatorState>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let messages = Messages { world, tasks, stop: stop.clone() };
+    let messages = MessagesEndpoint { world, tasks, stop: stop.clone() };
     let routes = Route::new()
         .at("/:version/:phone_number_id/messages", post(messages))
         .catch_all_error(|error: poem::Error| async move { unknown_call(error.status()) });
@@ -44,13 +44,13 @@ pub(super) async fn serve(
     }
 }
 
-struct Messages {
-    world: Arc<World>,
+struct MessagesEndpoint {
+    world: Arc<SimulatorState>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Endpoint for Messages {
+impl Endpoint for MessagesEndpoint {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -64,15 +64,15 @@ impl Endpoint for Messages {
             .tasks
             .spawn(async move { stop.run_until_cancelled(call::answer(&world, &id, &token, &body)).await });
         Ok(match judged.await {
-            Ok(Some(Answer::Told(status, body))) => {
+            Ok(Some(CallAnswer::Told(status, body))) => {
                 self.world.count(|counts| counts.answered += 1);
                 told(StatusCode::from_u16(status).unwrap_or_default(), &body)
             }
-            Ok(Some(Answer::Bare(status))) => {
+            Ok(Some(CallAnswer::Bare(status))) => {
                 self.world.count(|counts| counts.answered += 1);
                 Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
             }
-            Ok(Some(Answer::BrokenOff) | None) | Err(_) => broken_off(),
+            Ok(Some(CallAnswer::BrokenOff) | None) | Err(_) => broken_off(),
         })
     }
 }

@@ -12,29 +12,29 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::{self, Customer};
-use super::utterance::Utterance;
-use super::world::World;
+use super::crowd::{self, SimulatedCustomer};
+use super::utterance::GeneratedMessage;
+use super::world::SimulatorState;
 
 const MINUTE_US: u64 = 60_000_000;
 const BEHIND_MAX: Duration = Duration::from_mins(1);
 
 /// Who says what, and when: everything about the traffic that is random.
-struct Script {
-    crowd: Vec<Customer>,
+struct TrafficGenerator {
+    crowd: Vec<SimulatedCustomer>,
     dice: StdRng,
 }
 
-impl Script {
+impl TrafficGenerator {
     fn new(seed: u64) -> Self {
         Self { crowd: crowd::gather(seed), dice: StdRng::seed_from_u64(seed) }
     }
 
     /// The next line, to one of these numbers.
-    fn line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, Customer, Utterance)> {
+    fn line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, SimulatedCustomer, GeneratedMessage)> {
         let number = numbers.choose(&mut self.dice)?.clone();
         let customer = self.crowd.choose(&mut self.dice)?.clone();
-        Some((number, customer, Utterance::opening(&mut self.dice)))
+        Some((number, customer, GeneratedMessage::opening(&mut self.dice)))
     }
 
     /// Microseconds to the next line: half to one and a half of the mean.
@@ -45,14 +45,14 @@ impl Script {
 }
 
 /// Lets customers write until stopped.
-pub(super) async fn run(world: Arc<World>, stop: CancellationToken) {
+pub(super) async fn run(world: Arc<SimulatorState>, stop: CancellationToken) {
     // Whoever stops us does not wait for the next message.
     let _stopped = stop.run_until_cancelled(write(&world)).await;
 }
 
-async fn write(world: &World) {
+async fn write(world: &SimulatorState) {
     let mut rate = world.traffic.subscribe();
-    let mut script = Script::new(world.seed);
+    let mut script = TrafficGenerator::new(world.seed);
     let mut base = world.clock.monotonic_now();
     let mut offset_us = 0;
     loop {

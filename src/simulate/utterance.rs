@@ -67,14 +67,14 @@ const BUTTONS: [(&str, &str); 4] = [
 
 /// One thing said.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Utterance {
+pub(super) enum GeneratedMessage {
     Text(String),
     Image { media: u32, caption: &'static str },
     Location { name: &'static str, address: &'static str, latitude: f64, longitude: f64 },
     Button { id: &'static str, title: &'static str },
 }
 
-impl Utterance {
+impl GeneratedMessage {
     /// What somebody writes on their own accord.
     pub(super) fn opening(dice: &mut impl Rng) -> Self {
         match dice.random_range(0..20u8) {

@@ -10,7 +10,7 @@ use kabar_core::domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::SimulatedNumber;
-use super::failure::{self, Known};
+use super::failure::{self, KnownError};
 
 /// Meta's largest webhook.
 const BODY_BYTES_MAX: usize = 3_000_000;
@@ -19,13 +19,13 @@ const ENVELOPE_BYTES: usize = 400;
 
 /// One item of a webhook.
 #[derive(Debug, Clone)]
-pub(super) struct Piece {
+pub(super) struct WebhookItem {
     pub(super) number: Arc<SimulatedNumber>,
-    pub(super) matter: Matter,
+    pub(super) matter: ItemContent,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Matter {
+pub(super) enum ItemContent {
     /// Somebody wrote: the contact's card, and the message.
     Message { card: Value, message: Value },
     /// Something became of a send.
@@ -47,7 +47,7 @@ pub(super) fn accepted(input: &str, to: &Phone, wamid: &str) -> Value {
 }
 
 /// The answer to a refused call.
-pub(super) fn refused(known: Known, details: &str, trace: &str) -> Value {
+pub(super) fn refused(known: KnownError, details: &str, trace: &str) -> Value {
     json!({"error": {
         "message": format!("(#{}) {}", known.code, known.title),
         "type": "OAuthException",
@@ -96,11 +96,11 @@ pub(super) fn card(phone: &Phone, name: &str) -> Value {
 }
 
 /// How many of these pieces, from the first, fit into one webhook; at least one.
-pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> usize {
+pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> usize {
     let mut bytes = 0;
     let sizes = pieces.into_iter().map(|piece| match &piece.matter {
-        Matter::Message { card, message } => card.to_string().len() + message.to_string().len(),
-        Matter::Status(status) => status.to_string().len(),
+        ItemContent::Message { card, message } => card.to_string().len() + message.to_string().len(),
+        ItemContent::Status(status) => status.to_string().len(),
     });
     let fit = sizes.take_while(|size| {
         bytes += size + ENVELOPE_BYTES;
@@ -110,22 +110,22 @@ pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> usize 
 }
 
 /// A webhook that carries these pieces in their order, one entry each.
-pub(super) fn webhook<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<u8> {
+pub(super) fn webhook<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> Vec<u8> {
     let entries: Vec<Value> = pieces.into_iter().map(entry).collect();
     json!({"object": "whatsapp_business_account", "entry": entries}).to_string().into_bytes()
 }
 
-fn entry(piece: &Piece) -> Value {
+fn entry(piece: &WebhookItem) -> Value {
     let number = &piece.number;
     let metadata = json!({
         "display_phone_number": number.phone.digits(),
         "phone_number_id": number.phone_number_id.as_str(),
     });
     let value = match &piece.matter {
-        Matter::Message { card, message } => json!({
+        ItemContent::Message { card, message } => json!({
             "messaging_product": "whatsapp", "metadata": metadata, "contacts": [card], "messages": [message],
         }),
-        Matter::Status(status) => {
+        ItemContent::Status(status) => {
             json!({"messaging_product": "whatsapp", "metadata": metadata, "statuses": [status]})
         }
     };
@@ -145,11 +145,11 @@ mod tests {
             phone: Phone::parse("+123456789012345").unwrap(),
             waba_id: "910020030040050160708".into(),
         };
-        let of_size = |chars: usize| Piece {
+        let of_size = |chars: usize| WebhookItem {
             number: Arc::new(number.clone()),
-            matter: Matter::Message { card: json!({}), message: json!({"text": "x".repeat(chars)}) },
+            matter: ItemContent::Message { card: json!({}), message: json!({"text": "x".repeat(chars)}) },
         };
-        let small: Vec<Piece> = (0..40_000).map(|_| of_size(20)).collect();
+        let small: Vec<WebhookItem> = (0..40_000).map(|_| of_size(20)).collect();
         let count = fitting(&small);
         let bytes = webhook(small.iter().take(count)).len();
         assert!(

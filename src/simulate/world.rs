@@ -22,15 +22,15 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::dice::{DiceBox, Occasion, chance};
-use super::failure::{self, Failure};
-use super::lane::{Item, Lanes};
-use super::ledger::{Counts, Ledger, RecordedSend};
-use super::play::Player;
-use super::rule::{Rule, Rulebook, Subject, Verdict};
-use super::utterance::Utterance;
-use super::wire::{self, Matter, Piece};
-use super::{Gate, Mischief, SimulatedNumber, SimulatorOptions, StatusDelays};
+use super::dice::{RandomPurpose, SeededRandom, chance};
+use super::failure::{self, RecipientFailure};
+use super::lane::{QueuedItem, WebhookLanes};
+use super::ledger::{RecordedSend, SendLog, SimulatorCounts};
+use super::play::ScriptPlayer;
+use super::rule::{FailureRule, RuleSet, RuleSubject, RuleVerdict};
+use super::utterance::GeneratedMessage;
+use super::wire::{self, ItemContent, WebhookItem};
+use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
 
 /// How long a reordered item is held back at most.
 const HELD_BACK_MS_MAX: u64 = 3000;
@@ -39,24 +39,24 @@ const HELD_BACK_MS_MAX: u64 = 3000;
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
-pub(super) struct World {
+pub(super) struct SimulatorState {
     pub(super) clock: Arc<Clock>,
-    pub(super) counts: watch::Sender<Counts>,
-    pub(super) gate: watch::Sender<Gate>,
+    pub(super) counts: watch::Sender<SimulatorCounts>,
+    pub(super) gate: watch::Sender<CallGate>,
     pub(super) traffic: watch::Sender<u32>,
     pub(super) seed: u64,
     /// Cancelled when the script ends.
     pub(super) ended: CancellationToken,
-    manner: Mutex<Manner>,
-    player: Mutex<Player>,
-    inboxes: Vec<mpsc::Sender<Item>>,
+    manner: Mutex<SimulatorBehavior>,
+    player: Mutex<ScriptPlayer>,
+    inboxes: Vec<mpsc::Sender<QueuedItem>>,
     raw: mpsc::Sender<Bytes>,
-    mischief: watch::Sender<Mischief>,
+    mischief: watch::Sender<NetworkFaults>,
     numbers: Mutex<Vec<Arc<SimulatedNumber>>>,
-    rules: Mutex<Rulebook>,
-    failures: Mutex<HashMap<Phone, Failure>>,
-    ledger: Mutex<Ledger>,
-    dice: Mutex<DiceBox>,
+    rules: Mutex<RuleSet>,
+    failures: Mutex<HashMap<Phone, RecipientFailure>>,
+    ledger: Mutex<SendLog>,
+    dice: Mutex<SeededRandom>,
     items: AtomicU64,
     ids: AtomicU64,
     /// Differs from start to start, so that ids do.
@@ -65,7 +65,7 @@ pub(super) struct World {
 
 /// How WhatsApp and its customers behave, as far as it can change.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct SimulatorBehavior {
     pub(super) status_delay: StatusDelays,
     pub(super) reply_percent: u8,
     pub(super) reserved_recipients: bool,
@@ -76,16 +76,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl World {
-    pub(super) fn new(options: SimulatorOptions, lanes: Lanes) -> Self {
-        let manner = Manner {
+impl SimulatorState {
+    pub(super) fn new(options: SimulatorOptions, lanes: WebhookLanes) -> Self {
+        let manner = SimulatorBehavior {
             status_delay: options.status_delay,
             reply_percent: options.reply_percent,
             reserved_recipients: options.reserved_recipients,
         };
         Self {
             ended: CancellationToken::new(),
-            player: Mutex::new(Player::new(options.script, options.clock.monotonic_now())),
+            player: Mutex::new(ScriptPlayer::new(options.script, options.clock.monotonic_now())),
             manner: Mutex::new(manner),
             raw: lanes.raw,
             clock: options.clock,
@@ -96,10 +96,10 @@ impl World {
             inboxes: lanes.inboxes,
             mischief: lanes.mischief,
             numbers: Mutex::new(options.numbers.into_iter().map(Arc::new).collect()),
-            rules: Mutex::new(Rulebook::new(options.rules)),
+            rules: Mutex::new(RuleSet::new(options.rules)),
             failures: Mutex::new(options.failures),
             ledger: Mutex::default(),
-            dice: Mutex::new(DiceBox::new(options.seed)),
+            dice: Mutex::new(SeededRandom::new(options.seed)),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             salt: rand::random(),
@@ -110,23 +110,23 @@ impl World {
         self.traffic.send_replace(per_minute);
     }
 
-    pub(super) fn set_mischief(&self, mischief: Mischief) {
+    pub(super) fn set_mischief(&self, mischief: NetworkFaults) {
         self.mischief.send_replace(mischief);
     }
 
-    pub(super) fn mischief(&self) -> Mischief {
+    pub(super) fn mischief(&self) -> NetworkFaults {
         *self.mischief.borrow()
     }
 
-    pub(super) fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> SimulatorBehavior {
         *lock(&self.manner)
     }
 
-    pub(super) fn change_manner(&self, change: impl FnOnce(&mut Manner)) {
+    pub(super) fn change_manner(&self, change: impl FnOnce(&mut SimulatorBehavior)) {
         change(&mut lock(&self.manner));
     }
 
-    pub(super) fn player(&self) -> MutexGuard<'_, Player> {
+    pub(super) fn player(&self) -> MutexGuard<'_, ScriptPlayer> {
         lock(&self.player)
     }
 
@@ -144,17 +144,17 @@ impl World {
         lock(&self.numbers).iter().find(|known| known.phone_number_id.as_str() == id).cloned()
     }
 
-    pub(super) fn set_rules(&self, rules: Vec<Rule>) {
-        *lock(&self.rules) = Rulebook::new(rules);
+    pub(super) fn set_rules(&self, rules: Vec<FailureRule>) {
+        *lock(&self.rules) = RuleSet::new(rules);
     }
 
     /// What becomes of a send now, if it fails: by the rules, then by its recipient.
-    pub(super) fn verdict(&self, subject: &Subject<'_>, dice: &mut StdRng) -> Option<Verdict> {
+    pub(super) fn verdict(&self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
         let by_rule = lock(&self.rules).verdict(subject, dice);
-        by_rule.or_else(|| self.failure_of(subject.to).map(Verdict::Error))
+        by_rule.or_else(|| self.failure_of(subject.to).map(RuleVerdict::Error))
     }
 
-    pub(super) fn set_failure(&self, recipient: Phone, failure: Option<Failure>) {
+    pub(super) fn set_failure(&self, recipient: Phone, failure: Option<RecipientFailure>) {
         let mut failures = lock(&self.failures);
         match failure {
             Some(failure) => failures.insert(recipient, failure),
@@ -166,7 +166,7 @@ impl World {
     fn failure_of(&self, recipient: &Phone) -> Option<i64> {
         let mut failures = lock(&self.failures);
         match failures.get_mut(recipient) {
-            Some(Failure { times: Some(0), .. }) => None,
+            Some(RecipientFailure { times: Some(0), .. }) => None,
             Some(failure) => {
                 failure.times = failure.times.map(|left| left.saturating_sub(1));
                 Some(failure.code)
@@ -199,7 +199,7 @@ impl World {
         lock(&self.ledger).receipts()
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut SimulatorCounts)) {
         self.counts.send_modify(change);
     }
 
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// Fresh dice for this customer.
-    pub(super) fn dice(&self, occasion: Occasion, customer: &Phone) -> StdRng {
+    pub(super) fn dice(&self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
         lock(&self.dice).take(occasion, customer)
     }
 
@@ -220,7 +220,7 @@ impl World {
         number: &Arc<SimulatedNumber>,
         author: &Phone,
         name: &str,
-        utterance: &Utterance,
+        utterance: &GeneratedMessage,
         at: Timestamp,
     ) {
         let message = utterance.message(number, author, &self.next_wamid(), at);
@@ -236,9 +236,9 @@ impl World {
         message: Value,
         at: Timestamp,
     ) {
-        let matter = Matter::Message { card: wire::card(author, name), message };
-        let piece = Piece { number: number.clone(), matter };
-        let mut dice = self.dice(Occasion::Line, author);
+        let matter = ItemContent::Message { card: wire::card(author, name), message };
+        let piece = WebhookItem { number: number.clone(), matter };
+        let mut dice = self.dice(RandomPurpose::Line, author);
         let scheduled = self.schedule(author, vec![(at, piece)], &mut dice, None, || {});
         self.count(|counts| match scheduled {
             Ok(()) => counts.inbound += 1,
@@ -258,7 +258,7 @@ impl World {
     pub(super) fn schedule(
         &self,
         customer: &Phone,
-        pieces: Vec<(Timestamp, Piece)>,
+        pieces: Vec<(Timestamp, WebhookItem)>,
         dice: &mut StdRng,
         done: Option<oneshot::Sender<()>>,
         before: impl FnOnce(),
@@ -271,13 +271,17 @@ impl World {
         for (place, (due, piece)) in places.zip(pieces) {
             let number = self.items.fetch_add(1, Ordering::Relaxed);
             let due = now.monotonic.plus(due.since(now.wall).unwrap_or_default());
-            place.send(Item { due, number, piece, done: done.take() });
+            place.send(QueuedItem { due, number, piece, done: done.take() });
         }
         Ok(())
     }
 
-    fn with_mischief(&self, pieces: Vec<(Timestamp, Piece)>, dice: &mut StdRng) -> Vec<(Timestamp, Piece)> {
-        let Mischief { duplicate_percent, reorder_percent, .. } = self.mischief();
+    fn with_mischief(
+        &self,
+        pieces: Vec<(Timestamp, WebhookItem)>,
+        dice: &mut StdRng,
+    ) -> Vec<(Timestamp, WebhookItem)> {
+        let NetworkFaults { duplicate_percent, reorder_percent, .. } = self.mischief();
         if duplicate_percent == 0 && reorder_percent == 0 {
             return pieces;
         }
@@ -293,7 +297,7 @@ impl World {
     }
 
     /// One customer's lane is always the same one.
-    fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<Item>> {
+    fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<QueuedItem>> {
         let lanes = u64::try_from(self.inboxes.len()).ok()?;
         let lane = hash_of(customer.digits()).checked_rem(lanes)?;
         self.inboxes.get(usize::try_from(lane).ok()?)

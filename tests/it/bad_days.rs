@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use kabar::simulate::{Script, StatusDelays};
+use kabar::simulate::{SimulatorScript, StatusDelays};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ const MESSAGES_EACH: usize = 4;
 const STEP: Duration = Duration::from_secs(5);
 const SETTLE_SECONDS: &str = "3600";
 
-fn script(name: &str) -> Script {
+fn script(name: &str) -> SimulatorScript {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/simulator");
-    Script::load(&examples.join(name)).unwrap()
+    SimulatorScript::load(&examples.join(name)).unwrap()
 }
 
 /// The statuses that were seen of a message, in no order: they may arrive in any.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{Rule, Trigger, Verdict};
+use kabar::simulate::{FailureRule, RuleTrigger, RuleVerdict};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::{Bound, Timestamp};
 use serde_json::{Value, json};
@@ -73,11 +73,11 @@ async fn after_a_restart_with_a_clock_behind_what_waits_leaves_within_its_schedu
 
     // One that WhatsApp did not take is to be tried again after about a second.
     server.set_pace(&tenant, 1000).await;
-    let busy = Rule {
+    let busy = FailureRule {
         to: Phone::parse(&from(3)),
-        trigger: Trigger::Always,
+        trigger: RuleTrigger::Always,
         times: Some(1),
-        verdict: Verdict::Error(131_016),
+        verdict: RuleVerdict::Error(131_016),
     };
     server.simulator.set_rules(vec![busy]);
     let refused = text(&tenant.sends(&from(3)).await["id"]);

@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kabar::server::{Secrets, Server};
-use kabar::simulate::{Script, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays};
+use kabar::server::{RunningServer, ServingSecrets};
+use kabar::simulate::{SimulatedNumber, SimulatorOptions, SimulatorScript, StatusDelays, WhatsAppSimulator};
 use kabar_core::clock::Clock;
 use kabar_core::config::{Mode, Settings, Sources};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
@@ -86,9 +86,9 @@ pub(crate) struct Options {
     /// Whether it is a node beside others; it is alone on its database unless asked otherwise.
     pub(crate) node: bool,
     /// The WhatsApp of another stage, to be shared.
-    pub(crate) simulator: Option<Simulator>,
+    pub(crate) simulator: Option<WhatsAppSimulator>,
     /// What the simulator plays.
-    pub(crate) script: Option<Script>,
+    pub(crate) script: Option<SimulatorScript>,
     environment: HashMap<String, String>,
 }
 
@@ -106,12 +106,12 @@ pub(crate) struct TestServer {
     /// The operator's client.
     pub(crate) operator: Client,
     /// The simulated WhatsApp.
-    pub(crate) simulator: Simulator,
+    pub(crate) simulator: WhatsAppSimulator,
     /// The server's time.
     pub(crate) clock: Arc<Clock>,
     address: SocketAddr,
     settings: Settings,
-    running: Option<Server>,
+    running: Option<RunningServer>,
     numbers: AtomicU64,
     _folder: TempDir,
     _stop: DropGuard,
@@ -185,14 +185,14 @@ impl TestServer {
     }
 
     async fn run(&mut self, listener: TcpListener) {
-        let secrets = Secrets {
+        let secrets = ServingSecrets {
             operator_token: Secret::new(OPERATOR_TOKEN),
             app_secret: Secret::new(APP_SECRET),
             verify_token: Secret::new(VERIFY_TOKEN),
             showcase: None,
         };
         let graph = self.simulator.base_url();
-        let started = Server::start(&self.settings, secrets, &graph, listener, self.clock.clone());
+        let started = RunningServer::start(&self.settings, secrets, &graph, listener, self.clock.clone());
         self.running = Some(Box::pin(started).await.unwrap());
     }
 
@@ -207,7 +207,7 @@ impl TestServer {
     }
 
     /// The server itself, for what only its counters tell.
-    pub(crate) fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &RunningServer {
         self.running.as_ref().expect("the server runs")
     }
 
@@ -362,7 +362,7 @@ async fn simulate(
     options: &Options,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Simulator {
+) -> WhatsAppSimulator {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhooks = format!("http://{address}/webhooks/whatsapp");
     let mut simulated = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
@@ -372,7 +372,7 @@ async fn simulate(
     }
     simulated.webhook_retry.first = Duration::from_millis(5);
     simulated.clock = options.clock.clone();
-    Simulator::start(listener, simulated, tasks, stop.clone()).unwrap()
+    WhatsAppSimulator::start(listener, simulated, tasks, stop.clone()).unwrap()
 }
 
 /// A JSON text as a text.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kabar::simulate::Simulator;
+use kabar::simulate::WhatsAppSimulator;
 use kabar_core::clock::Clock;
 use serde_json::json;
 use tokio_util::sync::DropGuard;
@@ -24,7 +24,7 @@ const SETTLE_SECONDS: &str = "5";
 
 struct Stage {
     lives: Lives,
-    simulator: Simulator,
+    simulator: WhatsAppSimulator,
     plugin: String,
     /// Messages whose webhook was answered with 200.
     taken: usize,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use clap::Parser as _;
-use kabar::cli::Cli;
+use kabar::cli::CliArgs;
 use kabar_core::config::{Mode, Problems, Settings, Sources};
 use serde_norway::Value;
 
@@ -60,7 +60,7 @@ fn instruction(wanted: &str) -> String {
 
 /// Whether kabar has this command.
 fn understood(words: &[&str]) {
-    let parsed = Cli::try_parse_from(words);
+    let parsed = CliArgs::try_parse_from(words);
     assert!(parsed.is_ok_and(|cli| cli.command.is_some()), "{words:?}");
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kabar::simulate::{Counts, Gate, Mischief, Simulator};
+use kabar::simulate::{CallGate, NetworkFaults, SimulatorCounts, WhatsAppSimulator};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
@@ -42,7 +42,7 @@ enum Moment {
 
 struct Stage {
     lives: Lives,
-    simulator: Simulator,
+    simulator: WhatsAppSimulator,
     acknowledged: Vec<String>,
     _whatsapp: DropGuard,
 }
@@ -66,10 +66,10 @@ impl Stage {
     async fn live_and_die(&mut self, child: Child, round: usize, moment: Moment) {
         let before = *self.simulator.counts().borrow();
         match moment {
-            Moment::Called => self.simulator.set_gate(Gate::Held),
+            Moment::Called => self.simulator.set_gate(CallGate::Held),
             Moment::Taken => {
                 let (late_answer_percent, answer_delay) = (100, Duration::from_hours(1));
-                self.simulator.set_mischief(Mischief { late_answer_percent, answer_delay, ..calm() });
+                self.simulator.set_mischief(NetworkFaults { late_answer_percent, answer_delay, ..calm() });
             }
             Moment::Acknowledged | Moment::Answered | Moment::Later(_) => {}
         }
@@ -80,7 +80,7 @@ impl Stage {
         for _ in 0..2 {
             self.accept(&child, &from(1000 + round)).await;
         }
-        let one_more = |so_far: fn(&Counts) -> u64| {
+        let one_more = |so_far: fn(&SimulatorCounts) -> u64| {
             let mut counts = self.simulator.counts();
             async move {
                 patiently(counts.wait_for(|counts| so_far(counts) > so_far(&before))).await.unwrap();
@@ -98,7 +98,7 @@ impl Stage {
             }
         }
         child.kill().await;
-        self.simulator.set_gate(Gate::Open);
+        self.simulator.set_gate(CallGate::Open);
         self.simulator.set_mischief(calm());
     }
 

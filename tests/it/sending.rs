@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{Each, Mischief, Rule, Trigger, Verdict};
+use kabar::simulate::{FailureRule, NetworkFaults, RateScope, RuleTrigger, RuleVerdict};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -95,11 +95,11 @@ async fn a_recipient_with_too_many_messages_is_delayed_alone() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     server.set_pace(&tenant, 1000).await;
-    let rule = Rule {
+    let rule = FailureRule {
         to: Some(phone(1)),
-        trigger: Trigger::Always,
+        trigger: RuleTrigger::Always,
         times: Some(3),
-        verdict: Verdict::Error(131_056),
+        verdict: RuleVerdict::Error(131_056),
     };
     server.simulator.set_rules(vec![rule]);
     let mut ids = Vec::new();
@@ -137,7 +137,12 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     server.set_pace(&tenant, 400).await;
-    server.simulator.set_rules(vec![Rule::rate(10, Duration::from_secs(1), Each::Number, 130_429)]);
+    server.simulator.set_rules(vec![FailureRule::rate(
+        10,
+        Duration::from_secs(1),
+        RateScope::Number,
+        130_429,
+    )]);
     accept(&tenant, 0..MESSAGES).await;
     let wanted = u64::try_from(MESSAGES).unwrap();
     let mut slowest = u64::MAX;
@@ -179,10 +184,10 @@ async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
         .await;
         let tenant = server.tenant().await;
         server.set_pace(&tenant, 1000).await;
-        server.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+        server.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
         let id = text(&tenant.sends(&from(1)).await["id"]);
         patiently(server.simulator.counts().wait_for(|counts| counts.accepted == 1)).await.unwrap();
-        server.simulator.set_mischief(Mischief::default());
+        server.simulator.set_mischief(NetworkFaults::default());
         let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.now());
         echo["biz_opaque_callback_data"] = id.as_str().into();
         let echo = Webhook::default().statuses(&tenant.id, &[echo]);

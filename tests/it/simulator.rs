@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kabar::simulate::{
-    Counts, Failure, Mischief, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays,
+    NetworkFaults, RecipientFailure, SimulatedNumber, SimulatorCounts, SimulatorOptions, StatusDelays,
+    WhatsAppSimulator,
 };
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
@@ -32,7 +33,7 @@ const OPAQUE: &str = "msg_00000000000000000000000007";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Stage {
-    simulator: Simulator,
+    simulator: WhatsAppSimulator,
     receiver: Receiver,
     http: reqwest::Client,
     tasks: TaskTracker,
@@ -58,7 +59,7 @@ async fn stage(shape: impl FnOnce(&mut SimulatorOptions)) -> Stage {
     options.webhook_retry.first = Duration::from_millis(1);
     shape(&mut options);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(listener, options, &tasks, stop.clone()).unwrap();
+    let simulator = WhatsAppSimulator::start(listener, options, &tasks, stop.clone()).unwrap();
     Stage { simulator, receiver, http: reqwest::Client::new(), tasks, stop: stop.drop_guard() }
 }
 
@@ -97,7 +98,7 @@ impl Stage {
         }
     }
 
-    async fn counted(&self, reached: impl FnMut(&Counts) -> bool) -> Counts {
+    async fn counted(&self, reached: impl FnMut(&SimulatorCounts) -> bool) -> SimulatorCounts {
         let mut counts = self.simulator.counts();
         *tokio::time::timeout(PATIENCE, counts.wait_for(reached)).await.unwrap().unwrap()
     }
@@ -148,7 +149,7 @@ async fn delays_are_the_clocks() {
 async fn recipients_fail_as_asked() {
     let flaky = Phone::parse("+12025550142").unwrap();
     let mut stage = stage(|options| {
-        options.failures.insert(flaky.clone(), Failure { code: 131_056, times: Some(1) });
+        options.failures.insert(flaky.clone(), RecipientFailure { code: 131_056, times: Some(1) });
     })
     .await;
 
@@ -167,7 +168,7 @@ async fn recipients_fail_as_asked() {
     assert_eq!((status, &answer["error"]["code"]), (400, &json!(131_056)));
     assert_eq!(stage.send(flaky.digits()).await.0, 200);
     assert_eq!(stage.status().await.status, Sent);
-    stage.simulator.set_failure(flaky.clone(), Some(Failure::always(2)));
+    stage.simulator.set_failure(flaky.clone(), Some(RecipientFailure::always(2)));
     assert_eq!(stage.send(flaky.digits()).await.0, 503);
     assert_eq!(stage.simulator.sends_to(&flaky), 1);
 }
@@ -238,11 +239,11 @@ async fn patience_with_the_receiver_ends() {
 #[tokio::test]
 async fn mischief_happens_when_asked_for() {
     let mut stage = stage(|options| {
-        options.mischief = Mischief {
+        options.mischief = NetworkFaults {
             duplicate_percent: 100,
             early_status_percent: 100,
             batch_items_max: 6,
-            ..Mischief::default()
+            ..NetworkFaults::default()
         };
     })
     .await;
@@ -256,7 +257,7 @@ async fn mischief_happens_when_asked_for() {
     }
     assert_eq!(seen, HashMap::from([(Sent, 1), (Delivered, 2), (Read, 2)]));
 
-    let dropping = Mischief { drop_answer_percent: 100, ..Mischief::default() };
+    let dropping = NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() };
     stage.simulator.set_mischief(dropping);
     let lost = stage.post(ID, "t0ken", &text_to("12025550143")).await.unwrap_err();
     assert!(lost.is_request(), "no answer, rather than one that cannot be read: {lost:?}");

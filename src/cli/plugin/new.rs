@@ -11,7 +11,7 @@ use kabar_plugins::wrap::WIT;
 
 /// A language to write a hook in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Language {
+pub(super) enum HookLanguage {
     /// Small and fast; needs a target for WebAssembly.
     Rust,
     /// On a small engine, 1 MB; needs Node.js.
@@ -30,13 +30,13 @@ pub(super) struct NewArgs {
     name: String,
     /// What to write it in.
     #[arg(long, default_value = "rust")]
-    lang: Language,
+    lang: HookLanguage,
     /// Folder in which the new one is made.
     #[arg(long, default_value = ".", value_name = "DIR")]
     folder: PathBuf,
 }
 
-type File = (&'static str, &'static str);
+type TemplateFile = (&'static str, &'static str);
 
 macro_rules! example {
     ($folder:literal: $($path:literal),*) => {
@@ -44,16 +44,16 @@ macro_rules! example {
     };
 }
 
-const RUST: &[File] = example!("rust-fallback": "Cargo.toml", "src/lib.rs", "sample.json");
-const JAVASCRIPT: &[File] = example!("javascript-alert": "hook.js", "package.json", "sample.json");
-const PYTHON: &[File] = example!("python-statistics": "app.py", "requirements.txt", "sample.json");
-const C: &[File] = example!("c-assign": "hook.c", "sample.json");
+const RUST: &[TemplateFile] = example!("rust-fallback": "Cargo.toml", "src/lib.rs", "sample.json");
+const JAVASCRIPT: &[TemplateFile] = example!("javascript-alert": "hook.js", "package.json", "sample.json");
+const PYTHON: &[TemplateFile] = example!("python-statistics": "app.py", "requirements.txt", "sample.json");
+const C: &[TemplateFile] = example!("c-assign": "hook.c", "sample.json");
 
-const RUST_SDK: &[File] = &[
+const RUST_SDK: &[TemplateFile] = &[
     ("kabar-hook/Cargo.toml", include_str!("../../../plugins/sdk/Cargo.toml")),
     ("kabar-hook/src/lib.rs", include_str!("../../../plugins/sdk/src/lib.rs")),
 ];
-const C_SDK: &[File] = &[
+const C_SDK: &[TemplateFile] = &[
     ("kabar/status_hook.c", include_str!("../../../plugins/sdk-c/status_hook.c")),
     ("kabar/status_hook.h", include_str!("../../../plugins/sdk-c/status_hook.h")),
     ("kabar/freestanding.c", include_str!("../../../plugins/sdk-c/freestanding.c")),
@@ -61,8 +61,8 @@ const C_SDK: &[File] = &[
     ("kabar/include/string.h", include_str!("../../../plugins/sdk-c/include/string.h")),
 ];
 
-impl Language {
-    const fn example(self) -> (&'static str, &'static [File], &'static [File]) {
+impl HookLanguage {
+    const fn example(self) -> (&'static str, &'static [TemplateFile], &'static [TemplateFile]) {
         match self {
             Self::Rust => ("rust-fallback", RUST, RUST_SDK),
             Self::Javascript => ("javascript-alert", JAVASCRIPT, &[]),
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_new_folder_holds_all_that_it_is_built_from() {
         let folder = tempfile::tempdir().unwrap();
-        for lang in [Language::Rust, Language::Javascript, Language::Python, Language::C] {
+        for lang in [HookLanguage::Rust, HookLanguage::Javascript, HookLanguage::Python, HookLanguage::C] {
             let name = format!("my-{lang:?}").to_lowercase();
             let args = NewArgs { name: name.clone(), lang, folder: folder.path().to_owned() };
             run(&args).unwrap();
@@ -156,7 +156,8 @@ mod tests {
             }
         }
         for name in ["", "A", "a/b", "..", "1a", "a b"] {
-            let args = NewArgs { name: name.to_owned(), lang: Language::C, folder: folder.path().to_owned() };
+            let args =
+                NewArgs { name: name.to_owned(), lang: HookLanguage::C, folder: folder.path().to_owned() };
             assert!(run(&args).is_err(), "{name:?}");
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// Where the server is, and whose plugins are meant.
 #[derive(Debug, Args)]
-pub(super) struct Remote {
+pub(super) struct PluginRemote {
     /// Address of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: String,
@@ -23,7 +23,7 @@ pub(super) struct Remote {
 #[derive(Debug, Args)]
 pub(super) struct DeployArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: PluginRemote,
     /// The component, as `kabar plugin build` leaves it.
     component: PathBuf,
     /// Name of the plugin, which is made if there is none of this name; the component's file name unless
@@ -51,7 +51,7 @@ pub(super) struct DeployArgs {
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: PluginRemote,
     /// Name or id (`plg_…`) of the plugin.
     plugin: String,
     /// Only of this run (`run_…`).
@@ -66,7 +66,7 @@ pub(super) struct LogsArgs {
 #[derive(Debug, Args)]
 pub(super) struct RunsArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: PluginRemote,
     /// Name or id (`plg_…`) of the plugin.
     plugin: String,
     /// Only pending, succeeded, failed or dead ones.
@@ -81,7 +81,7 @@ pub(super) struct RunsArgs {
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
     #[command(flatten)]
-    remote: Remote,
+    remote: PluginRemote,
     /// Name or id (`plg_…`) of the plugin.
     plugin: String,
 }
@@ -99,7 +99,7 @@ fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or("-")
 }
 
-impl Remote {
+impl PluginRemote {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/v1/{path}", self.url.trim_end_matches('/'));
         Client::new().request(method, url).bearer_auth(&self.key)

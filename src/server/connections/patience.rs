@@ -20,25 +20,25 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// What is needed to lose patience.
 #[derive(Clone)]
-pub(in crate::server) struct Readers {
+pub(in crate::server) struct WriteTimeout {
     /// Measures it.
     pub(in crate::server) clock: Arc<Clock>,
     /// Counts it.
     pub(in crate::server) metrics: Arc<Metrics>,
 }
 
-type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+type StallTimer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// See the module.
-pub(super) struct Patient {
+pub(super) struct TimedStream {
     stream: TcpStream,
-    readers: Readers,
+    readers: WriteTimeout,
     /// Runs while a write waits.
-    stalled: Option<Wait>,
+    stalled: Option<StallTimer>,
 }
 
-impl Patient {
-    pub(super) const fn new(stream: TcpStream, readers: Readers) -> Self {
+impl TimedStream {
+    pub(super) const fn new(stream: TcpStream, readers: WriteTimeout) -> Self {
         Self { stream, readers, stalled: None }
     }
 
@@ -62,7 +62,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for TimedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -72,7 +72,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);

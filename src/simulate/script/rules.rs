@@ -6,71 +6,71 @@
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
-use super::words::{Percent, PhoneText, Span};
-use crate::simulate::rule::{Each, Rule, Trigger, Verdict};
+use super::words::{PercentValue, PhoneText, TimeSpan};
+use crate::simulate::rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 
 /// A rate counts so many sends at most.
 const RATE_SENDS_MAX: u32 = 100_000;
 
 /// A rule as a script writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Words")]
-pub(super) struct RuleWords(pub(super) Rule);
+#[serde(try_from = "RuleFields")]
+pub(super) struct RuleWords(pub(super) FailureRule);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Words {
+struct RuleFields {
     to: Option<PhoneText>,
     times: Option<u32>,
     // Triggers.
-    percent: Option<Percent>,
+    percent: Option<PercentValue>,
     every: Option<u32>,
     more_than: Option<u32>,
-    within: Option<Span>,
-    each: Option<Each>,
+    within: Option<TimeSpan>,
+    each: Option<RateScope>,
     // Verdicts.
     code: Option<i64>,
     http: Option<u16>,
     cut: Option<bool>,
 }
 
-impl TryFrom<Words> for RuleWords {
+impl TryFrom<RuleFields> for RuleWords {
     type Error = &'static str;
 
-    fn try_from(words: Words) -> Result<Self, Self::Error> {
+    fn try_from(words: RuleFields) -> Result<Self, Self::Error> {
         let (trigger, verdict) = (trigger(&words)?, verdict(&words)?);
         let to: Option<Phone> = words.to.map(|to| to.0);
-        Ok(Self(Rule { to, trigger, times: words.times, verdict }))
+        Ok(Self(FailureRule { to, trigger, times: words.times, verdict }))
     }
 }
 
-fn trigger(words: &Words) -> Result<Trigger, &'static str> {
+fn trigger(words: &RuleFields) -> Result<RuleTrigger, &'static str> {
     let rate = (words.more_than, words.within);
     if rate.0.is_none() && words.each.is_some() {
         return Err("each goes with more_than and within");
     }
     match (words.percent, words.every, rate) {
-        (None, None, (None, None)) => Ok(Trigger::Always),
-        (Some(percent), None, (None, None)) => Ok(Trigger::Percent(percent.0)),
+        (None, None, (None, None)) => Ok(RuleTrigger::Always),
+        (Some(percent), None, (None, None)) => Ok(RuleTrigger::Percent(percent.0)),
         (None, Some(0), (None, None)) => Err("every must be 1 or more"),
-        (None, Some(every), (None, None)) => Ok(Trigger::Every(every)),
+        (None, Some(every), (None, None)) => Ok(RuleTrigger::Every(every)),
         (None, None, (Some(sends), Some(_))) if sends > RATE_SENDS_MAX => {
             Err("more_than must be 100000 at most")
         }
         (None, None, (Some(sends), Some(within))) => {
-            Ok(Trigger::Beyond { sends, within: within.0, each: words.each.unwrap_or(Each::Number) })
+            Ok(RuleTrigger::Beyond { sends, within: within.0, each: words.each.unwrap_or(RateScope::Number) })
         }
         (None, None, _) => Err("more_than and within go together"),
         _ => Err("a rule has one of percent, every, and more_than with within"),
     }
 }
 
-fn verdict(words: &Words) -> Result<Verdict, &'static str> {
+fn verdict(words: &RuleFields) -> Result<RuleVerdict, &'static str> {
     match (words.code, words.http, words.cut) {
-        (Some(code), None, None) => Ok(Verdict::Error(code)),
-        (None, Some(status @ 400..=599), None) => Ok(Verdict::Http(status)),
+        (Some(code), None, None) => Ok(RuleVerdict::Error(code)),
+        (None, Some(status @ 400..=599), None) => Ok(RuleVerdict::Http(status)),
         (None, Some(_), None) => Err("http must be 400 to 599"),
-        (None, None, Some(true)) => Ok(Verdict::Cut),
+        (None, None, Some(true)) => Ok(RuleVerdict::Cut),
         _ => Err("a rule has exactly one of code, http, and cut = true"),
     }
 }

@@ -1,10 +1,10 @@
 //! Reading scripts: every key, and what is said of mistakes.
 
 use super::*;
-use crate::simulate::rule::{Each, Trigger, Verdict};
+use crate::simulate::rule::{RateScope, RuleTrigger, RuleVerdict};
 
-fn parse(text: &str) -> Result<Script, String> {
-    Script::parse(text, Path::new("docs/examples/simulator")).map_err(|error| error.to_string())
+fn parse(text: &str) -> Result<SimulatorScript, String> {
+    SimulatorScript::parse(text, Path::new("docs/examples/simulator")).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -38,12 +38,12 @@ fn every_key_is_read() {
     .unwrap();
     assert_eq!((script.seed, script.steps.len()), (Some(9), 3));
     let [first, second, third] = script.steps.try_into().unwrap();
-    assert_eq!((first.when, first.change), (When::AtOnce, Change::default()));
-    assert_eq!(second.when, When::After(Duration::from_millis(250)));
+    assert_eq!((first.when, first.change), (StepTime::AtOnce, StepChange::default()));
+    assert_eq!(second.when, StepTime::After(Duration::from_millis(250)));
     let change = second.change;
     assert_eq!((change.traffic_per_minute, change.reply_percent), (Some(60), Some(30)));
-    assert_eq!((change.reserved_recipients, change.gate), (Some(false), Some(Gate::Held)));
-    let mischief = Mischief {
+    assert_eq!((change.reserved_recipients, change.gate), (Some(false), Some(CallGate::Held)));
+    let mischief = NetworkFaults {
         duplicate_percent: 1,
         reorder_percent: 2,
         drop_answer_percent: 3,
@@ -52,37 +52,40 @@ fn every_key_is_read() {
         answer_delay: Duration::from_mins(2),
         batch_items_max: 7,
     };
-    assert_eq!(change.mischief(Mischief::default()), mischief);
+    assert_eq!(change.mischief(NetworkFaults::default()), mischief);
     let delays = change.status_delay(StatusDelays::NONE);
     assert_eq!((delays.sent, delays.read), (Duration::from_secs(1), Duration::from_hours(1)));
     let rules = change.rules.unwrap();
-    let triggers: Vec<Trigger> = rules.iter().map(|rule| rule.trigger).collect();
+    let triggers: Vec<RuleTrigger> = rules.iter().map(|rule| rule.trigger).collect();
     let second_s = Duration::from_secs(1);
     assert_eq!(
         triggers,
         [
-            Trigger::Always,
-            Trigger::Percent(5),
-            Trigger::Every(10),
-            Trigger::Beyond { sends: 80, within: second_s, each: Each::Number },
-            Trigger::Beyond { sends: 1, within: second_s * 6, each: Each::Recipient },
+            RuleTrigger::Always,
+            RuleTrigger::Percent(5),
+            RuleTrigger::Every(10),
+            RuleTrigger::Beyond { sends: 80, within: second_s, each: RateScope::Number },
+            RuleTrigger::Beyond { sends: 1, within: second_s * 6, each: RateScope::Recipient },
         ]
     );
     assert_eq!(
         (rules[0].times, rules[1].verdict, rules[2].verdict),
-        (Some(2), Verdict::Http(502), Verdict::Cut)
+        (Some(2), RuleVerdict::Http(502), RuleVerdict::Cut)
     );
     assert_eq!((second.lines.len(), second.lines[0].message["text"]["body"].as_str()), (1, Some("hi")));
-    assert_eq!((third.when, third.end, third.change.rules), (When::AfterSends(100), true, Some(Vec::new())));
+    assert_eq!(
+        (third.when, third.end, third.change.rules),
+        (StepTime::AfterSends(100), true, Some(Vec::new()))
+    );
     assert_eq!(third.change.status_delay, DelayWords::default());
 }
 
 #[test]
 fn what_is_not_said_stays() {
     let script = parse("[[step]]\nmischief = { duplicate_percent = 9 }").unwrap();
-    let before = Mischief { reorder_percent: 7, batch_items_max: 3, ..Mischief::default() };
+    let before = NetworkFaults { reorder_percent: 7, batch_items_max: 3, ..NetworkFaults::default() };
     let after = script.steps[0].change.mischief(before);
-    assert_eq!(after, Mischief { duplicate_percent: 9, ..before });
+    assert_eq!(after, NetworkFaults { duplicate_percent: 9, ..before });
     let delays = StatusDelays::default();
     assert_eq!(script.steps[0].change.status_delay(delays), delays);
 }

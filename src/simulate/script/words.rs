@@ -19,9 +19,9 @@ const BATCH_MAX: usize = 10_000;
 /// A span of time: a whole number and `ms`, `s`, `m` or `h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct TimeSpan(pub(super) Duration);
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for TimeSpan {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -44,9 +44,9 @@ impl TryFrom<String> for Span {
 /// 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
-pub(super) struct Percent(pub(super) u8);
+pub(super) struct PercentValue(pub(super) u8);
 
-impl TryFrom<i64> for Percent {
+impl TryFrom<i64> for PercentValue {
     type Error = &'static str;
 
     fn try_from(percent: i64) -> Result<Self, Self::Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kabar::simulate::Gate;
+use kabar::simulate::CallGate;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -53,7 +53,7 @@ async fn a_node_that_stops_is_missed_by_nobody_though_whatsapp_is_silent_and_an_
     heard_of(&two, &tenant).await;
     tenant.inbox(1).await;
     // Calls to WhatsApp hang.
-    one.simulator.set_gate(Gate::Held);
+    one.simulator.set_gate(CallGate::Held);
     for stop in 0..STOPS {
         if resident_at(&one, &tenant).await.is_none() {
             std::mem::swap(&mut one, &mut two);

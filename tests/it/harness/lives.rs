@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kabar::simulate::{Mischief, SimulatedNumber, Simulator, SimulatorOptions, StatusDelays, WebhookRetry};
+use kabar::simulate::{
+    NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry, WhatsAppSimulator,
+};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 use tempfile::TempDir;
@@ -51,13 +53,13 @@ impl Lives {
 
 /// A WhatsApp that does no mischief, and tells what has piled up many at a time: told one by one, the news of
 /// what it took could come later than a server waits for it, and the message would rightly be sent again.
-pub(crate) fn calm() -> Mischief {
-    Mischief { batch_items_max: 50, ..Mischief::default() }
+pub(crate) fn calm() -> NetworkFaults {
+    NetworkFaults { batch_items_max: 50, ..NetworkFaults::default() }
 }
 
 /// A WhatsApp that has the tenant's number, and posts what it has to tell until somebody is at home. It ends
 /// with the guard.
-pub(crate) async fn patient_whatsapp(server: SocketAddr) -> (Simulator, DropGuard) {
+pub(crate) async fn patient_whatsapp(server: SocketAddr) -> (WhatsAppSimulator, DropGuard) {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let webhooks = format!("http://{server}/webhooks/whatsapp");
     let mut options = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
@@ -71,7 +73,7 @@ pub(crate) async fn patient_whatsapp(server: SocketAddr) -> (Simulator, DropGuar
         waba_id: "102290129340398".into(),
     }];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (Simulator::start(listener, options, &tasks, stop.clone()).unwrap(), stop.drop_guard())
+    (WhatsAppSimulator::start(listener, options, &tasks, stop.clone()).unwrap(), stop.drop_guard())
 }
 
 /// Plays so many stages beside each other, to their ends.

@@ -1,6 +1,6 @@
 //! Several nodes on one PostgreSQL, and one WhatsApp for all of them.
 
-use kabar::simulate::Simulator;
+use kabar::simulate::WhatsAppSimulator;
 use serde_json::Value;
 
 use super::{Options, Tenant, TestServer, a_moment, database, patiently};
@@ -17,7 +17,11 @@ pub(crate) async fn nodes<const N: usize>(settings: &[(&str, &str)]) -> [TestSer
 }
 
 /// One node on this database, with a WhatsApp of its own unless it is given one.
-pub(crate) async fn node(url: &str, simulator: Option<Simulator>, settings: &[(&str, &str)]) -> TestServer {
+pub(crate) async fn node(
+    url: &str,
+    simulator: Option<WhatsAppSimulator>,
+    settings: &[(&str, &str)],
+) -> TestServer {
     let shape = |options: &mut Options| {
         options.node = true;
         options.simulator = simulator;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{Gate, Rule, StatusDelays, Trigger, Verdict};
+use kabar::simulate::{CallGate, FailureRule, RuleTrigger, RuleVerdict, StatusDelays};
 use kabar_core::domain::phone::Phone;
 use serde_json::{Value, json};
 
@@ -32,23 +32,23 @@ const LASTING: [(i64, &str); 14] = [
 ];
 
 /// What passes.
-const PASSING: [Verdict; 12] = [
-    Verdict::Error(1),
-    Verdict::Error(2),
-    Verdict::Error(4),
-    Verdict::Error(80_007),
-    Verdict::Error(130_429),
-    Verdict::Error(131_000),
-    Verdict::Error(131_016),
-    Verdict::Error(131_056),
-    Verdict::Http(429),
-    Verdict::Http(500),
-    Verdict::Http(503),
-    Verdict::Cut,
+const PASSING: [RuleVerdict; 12] = [
+    RuleVerdict::Error(1),
+    RuleVerdict::Error(2),
+    RuleVerdict::Error(4),
+    RuleVerdict::Error(80_007),
+    RuleVerdict::Error(130_429),
+    RuleVerdict::Error(131_000),
+    RuleVerdict::Error(131_016),
+    RuleVerdict::Error(131_056),
+    RuleVerdict::Http(429),
+    RuleVerdict::Http(500),
+    RuleVerdict::Http(503),
+    RuleVerdict::Cut,
 ];
 
-fn only(to: &str, times: Option<u32>, verdict: Verdict) -> Rule {
-    Rule { to: Phone::parse(to), trigger: Trigger::Always, times, verdict }
+fn only(to: &str, times: Option<u32>, verdict: RuleVerdict) -> FailureRule {
+    FailureRule { to: Phone::parse(to), trigger: RuleTrigger::Always, times, verdict }
 }
 
 /// Moves the time on until something is so.
@@ -71,7 +71,7 @@ async fn errors_that_last_are_told_by_word_and_number_and_not_tried_again() {
     .await;
     let tenant = server.tenant().await;
     server.set_pace(&tenant, 1000).await;
-    let rules = LASTING.map(|(code, _)| only(&format!("62813{code:07}"), None, Verdict::Error(code)));
+    let rules = LASTING.map(|(code, _)| only(&format!("62813{code:07}"), None, RuleVerdict::Error(code)));
     server.simulator.set_rules(rules.into());
     for (code, word) in LASTING {
         let id = text(&tenant.sends(&format!("62813{code:07}")).await["id"]);
@@ -130,7 +130,7 @@ async fn errors_that_pass_are_tried_again_until_the_message_is_out_once() {
 async fn an_error_that_should_pass_and_does_not_is_told_in_the_end() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
-    server.simulator.set_rules(vec![only(&from(1), None, Verdict::Error(131_000))]);
+    server.simulator.set_rules(vec![only(&from(1), None, RuleVerdict::Error(131_000))]);
     let id = text(&tenant.sends(&from(1)).await["id"]);
     in_time(&server, Duration::from_secs(5), async || tenant.message(&id).await["status"] == "failed").await;
     let failed = tenant.message(&id).await;
@@ -156,8 +156,8 @@ async fn a_refused_token_stops_the_account_until_the_operator_gives_a_new_one() 
     for code in [190, 0] {
         let server = TestServer::start().await;
         let tenant = server.tenant().await;
-        server.simulator.set_gate(Gate::Held);
-        server.simulator.set_rules(vec![only(&from(1), Some(1), Verdict::Error(code))]);
+        server.simulator.set_gate(CallGate::Held);
+        server.simulator.set_rules(vec![only(&from(1), Some(1), RuleVerdict::Error(code))]);
         // One thread, so that the second and the third wait for the first.
         let mut ids = Vec::new();
         for _ in 0..3 {
@@ -166,7 +166,7 @@ async fn a_refused_token_stops_the_account_until_the_operator_gives_a_new_one() 
         let mut counts = server.simulator.counts();
         patiently(counts.wait_for(|counts| counts.received == 1)).await.unwrap();
         assert_eq!(server.metric("kabar_accounts{status=\"degraded\"}").await, 0);
-        server.simulator.set_gate(Gate::Open);
+        server.simulator.set_gate(CallGate::Open);
 
         let failed = tenant.message_when(&ids[0], |message| message["status"] == "failed").await;
         assert_eq!(

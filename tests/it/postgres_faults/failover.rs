@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kabar::simulate::{Simulator, StatusDelays};
+use kabar::simulate::{StatusDelays, WhatsAppSimulator};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -62,7 +62,7 @@ async fn a_promoted_standby_of_the_list_takes_over_and_fails_back() {
 }
 
 /// A node whose sends are reported at once; its settle time as in [`alone_at`].
-async fn start_node(url: &str, simulator: Option<Simulator>) -> TestServer {
+async fn start_node(url: &str, simulator: Option<WhatsAppSimulator>) -> TestServer {
     TestServer::shaped(|options| {
         options.node = true;
         options.simulator = simulator;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kabar::simulate::Gate;
+use kabar::simulate::CallGate;
 use serde_json::json;
 
 use super::load::come_again;
@@ -171,7 +171,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     .await;
 
     // Of these some are called and unanswered when it dies, and some are not called yet.
-    simulator.set_gate(Gate::Held);
+    simulator.set_gate(CallGate::Held);
     let mut acknowledged = Vec::new();
     for nth in 0..60 {
         let node = if nth % 2 == 0 { &here } else { &there };
@@ -193,7 +193,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let mut counts = simulator.counts();
     patiently(counts.wait_for(|counts| counts.received >= 10)).await.unwrap();
     one.kill().await;
-    simulator.set_gate(Gate::Open);
+    simulator.set_gate(CallGate::Open);
 
     let pending = format!("{messages}?status=pending&limit=1");
     patiently(async {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{Gate, Mischief};
+use kabar::simulate::{CallGate, NetworkFaults};
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -31,12 +31,12 @@ fn accepted_to(stage: &Stage) -> u64 {
 #[tokio::test]
 async fn held_calls_are_judged_when_released_whether_or_not_the_caller_waits() {
     let stage = stage(|_| {}).await;
-    stage.simulator.set_gate(Gate::Held);
+    stage.simulator.set_gate(CallGate::Held);
     let (patient, hasty) = (sending(&stage), sending(&stage));
     let counts = stage.counted(|counts| counts.received == 2).await;
     assert_eq!((counts.accepted, counts.answered, counts.refused), (0, 0, 0));
     drop(hasty);
-    stage.simulator.set_gate(Gate::Open);
+    stage.simulator.set_gate(CallGate::Open);
     assert_eq!(patient.await.unwrap().unwrap().0, 200);
     let counts = stage.counted(|counts| counts.accepted == 2).await;
     assert_eq!((counts.received, counts.refused, accepted_to(&stage)), (2, 0, 2));
@@ -45,16 +45,16 @@ async fn held_calls_are_judged_when_released_whether_or_not_the_caller_waits() {
 #[tokio::test]
 async fn calls_cut_off_are_not_judged() {
     let stage = stage(|_| {}).await;
-    stage.simulator.set_gate(Gate::Held);
+    stage.simulator.set_gate(CallGate::Held);
     let held = sending(&stage);
     stage.counted(|counts| counts.received == 1).await;
-    stage.simulator.set_gate(Gate::Cut);
+    stage.simulator.set_gate(CallGate::Cut);
     // No answer at all, rather than one that cannot be read.
     assert!(held.await.unwrap().unwrap_err().is_request());
     assert!(sending(&stage).await.unwrap().unwrap_err().is_request());
     let counts = *stage.simulator.counts().borrow();
     assert_eq!((counts.received, counts.accepted, counts.answered, counts.refused), (2, 0, 0, 0));
-    stage.simulator.set_gate(Gate::Open);
+    stage.simulator.set_gate(CallGate::Open);
     assert_eq!(sending(&stage).await.unwrap().unwrap().0, 200);
 }
 
@@ -63,10 +63,10 @@ async fn a_late_answer_comes_after_the_acceptance_and_its_statuses() {
     let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
     let mut stage = stage(|options| {
         options.clock = clock.clone();
-        options.mischief = Mischief {
+        options.mischief = NetworkFaults {
             late_answer_percent: 100,
             answer_delay: Duration::from_mins(1),
-            ..Mischief::default()
+            ..NetworkFaults::default()
         };
     })
     .await;

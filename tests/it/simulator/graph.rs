@@ -1,6 +1,6 @@
 //! Core's client and the stand-in: what one writes, the other understands.
 
-use kabar::simulate::Mischief;
+use kabar::simulate::NetworkFaults;
 use kabar_core::domain::account::{Account, AccountStatus, Secret};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::phone::Phone;
@@ -71,7 +71,7 @@ async fn every_outcome_can_be_had() {
     let GraphOutcome::Transient { error, .. } = sent(&stage, "t0ken", "12025131016").await else { panic!() };
     assert_eq!(error.provider_code, Some(131_016));
 
-    stage.simulator.set_mischief(Mischief { drop_answer_percent: 100, ..Mischief::default() });
+    stage.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
     let lost = sent(&stage, "t0ken", "12025550143").await;
     assert!(matches!(lost, GraphOutcome::Unknown { .. }), "{lost:?}");
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{Each, Rule, Trigger, Verdict};
+use kabar::simulate::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -16,16 +16,16 @@ const TO: &str = "12025550141";
 #[tokio::test]
 async fn each_verdict_looks_like_what_it_stands_for() {
     let stage = stage(|_| {}).await;
-    stage.simulator.set_rules(vec![Rule::always(Verdict::Error(131_056))]);
+    stage.simulator.set_rules(vec![FailureRule::always(RuleVerdict::Error(131_056))]);
     let (status, answer) = stage.send(TO).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!(131_056)));
 
-    stage.simulator.set_rules(vec![Rule::always(Verdict::Http(502))]);
+    stage.simulator.set_rules(vec![FailureRule::always(RuleVerdict::Http(502))]);
     let url = format!("{}/v23.0/{ID}/messages", stage.simulator.base_url());
     let answer = stage.http.post(url).bearer_auth("t0ken").json(&text_to(TO)).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (502, 0));
 
-    stage.simulator.set_rules(vec![Rule::always(Verdict::Cut)]);
+    stage.simulator.set_rules(vec![FailureRule::always(RuleVerdict::Cut)]);
     assert!(stage.post(ID, "t0ken", &text_to(TO)).await.is_err());
 
     let counts = *stage.simulator.counts().borrow();
@@ -36,7 +36,8 @@ async fn each_verdict_looks_like_what_it_stands_for() {
 
 #[tokio::test]
 async fn an_error_told_later_is_told_later() {
-    let mut stage = stage(|options| options.rules = vec![Rule::always(Verdict::Error(131_049))]).await;
+    let mut stage =
+        stage(|options| options.rules = vec![FailureRule::always(RuleVerdict::Error(131_049))]).await;
     assert_eq!(stage.send(TO).await.0, 200);
     assert_eq!(stage.status().await.error.unwrap().provider_code, Some(131_049));
 }
@@ -47,8 +48,8 @@ async fn a_rate_is_kept_by_the_clock() {
     let stage = stage(|options| {
         options.clock = clock.clone();
         options.rules = vec![
-            Rule::rate(3, Duration::from_secs(1), Each::Number, 130_429),
-            Rule::rate(1, Duration::from_secs(6), Each::Recipient, 131_056),
+            FailureRule::rate(3, Duration::from_secs(1), RateScope::Number, 130_429),
+            FailureRule::rate(1, Duration::from_secs(6), RateScope::Recipient, 131_056),
         ];
     })
     .await;
@@ -76,7 +77,8 @@ async fn refused(stage: &Stage, order: &[&str]) -> Vec<(String, bool)> {
 
 #[tokio::test]
 async fn the_same_seed_decides_the_same_whatever_the_order_of_recipients() {
-    let half = Rule { trigger: Trigger::Percent(50), ..Rule::always(Verdict::Error(131_000)) };
+    let half =
+        FailureRule { trigger: RuleTrigger::Percent(50), ..FailureRule::always(RuleVerdict::Error(131_000)) };
     let world = async |seed| {
         let rules = vec![half.clone()];
         stage(|options| (options.seed, options.rules) = (seed, rules)).await
@@ -94,8 +96,8 @@ async fn the_same_seed_decides_the_same_whatever_the_order_of_recipients() {
 #[tokio::test]
 async fn rules_for_one_recipient_leave_the_others_alone() {
     let stage = stage(|options| {
-        let rule = Rule::always(Verdict::Error(2));
-        options.rules = vec![Rule { to: Phone::parse(TO), times: Some(2), ..rule }];
+        let rule = FailureRule::always(RuleVerdict::Error(2));
+        options.rules = vec![FailureRule { to: Phone::parse(TO), times: Some(2), ..rule }];
     })
     .await;
     for (to, status) in [(TO, 503), ("12025550142", 200), (TO, 503), (TO, 200)] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{Script, SimulatedNumber, StatusDelays};
+use kabar::simulate::{SimulatedNumber, SimulatorScript, StatusDelays};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::message::Inbound;
@@ -20,7 +20,7 @@ fn examples() -> PathBuf {
 }
 
 /// A stage whose time stands, playing this script.
-async fn playing(script: Script) -> (Stage, Arc<Clock>) {
+async fn playing(script: SimulatorScript) -> (Stage, Arc<Clock>) {
     let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
     let stage = stage(|options| {
         options.clock = clock.clone();
@@ -31,11 +31,11 @@ async fn playing(script: Script) -> (Stage, Arc<Clock>) {
 }
 
 async fn example(name: &str) -> (Stage, Arc<Clock>) {
-    playing(Script::load(&examples().join(name)).unwrap()).await
+    playing(SimulatorScript::load(&examples().join(name)).unwrap()).await
 }
 
-fn script(text: &str) -> Script {
-    Script::parse(text, &examples()).unwrap()
+fn script(text: &str) -> SimulatorScript {
+    SimulatorScript::parse(text, &examples()).unwrap()
 }
 
 impl Stage {
@@ -112,13 +112,13 @@ async fn rates_are_limited() {
 async fn outcomes(sends: u32) -> (Vec<Option<u16>>, u64) {
     // Late answers only take time; they are left out here.
     let stage = stage(|options| {
-        let script = Script::load(&examples().join("flaky.toml")).unwrap();
+        let script = SimulatorScript::load(&examples().join("flaky.toml")).unwrap();
         *options = options.clone().playing(script);
     })
     .await;
-    stage.simulator.set_mischief(kabar::simulate::Mischief {
+    stage.simulator.set_mischief(kabar::simulate::NetworkFaults {
         drop_answer_percent: 3,
-        ..kabar::simulate::Mischief::default()
+        ..kabar::simulate::NetworkFaults::default()
     });
     let mut seen = Vec::new();
     for nth in 0..sends {
@@ -151,7 +151,7 @@ async fn a_bad_day_is_the_same_bad_day_again() {
 async fn disorder_has_every_item_and_some_twice() {
     let mut stage = stage(|options| {
         options.status_delay = StatusDelays::default();
-        options.script = Some(Script::load(&examples().join("disorder.toml")).unwrap());
+        options.script = Some(SimulatorScript::load(&examples().join("disorder.toml")).unwrap());
     })
     .await;
     for nth in 0..20 {
