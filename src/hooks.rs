@@ -17,11 +17,13 @@ use kabar_core::clock::Clock;
 use kabar_core::config::{HookLimits, Settings};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::{Event, EventType};
-use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{OrganisationId, PluginVersionId};
-use kabar_core::ports::{Inspected, NotASample, NotInspected, Parcel, Receipt, Sink, Workshop};
+use kabar_core::ports::{
+    AttemptResult, DeliveryRequest, EventSink, InspectedComponent, NotASample, NotInspected, PluginToolchain,
+};
 use kabar_core::store::Store;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::{
@@ -40,7 +42,7 @@ pub(crate) struct PluginRuntime {
     clock: Arc<Clock>,
     directory: Directory,
     /// What a run may use, by the tier of its tenant.
-    limits: [(Tier, RunLimits); Tier::ALL.len()],
+    limits: [(PriceTier, RunLimits); PriceTier::ALL.len()],
     cache: VersionCache,
 }
 
@@ -61,7 +63,7 @@ impl PluginRuntime {
             compiler: compiler(),
             ..HostOptions::new(store.secrets().artefact_key)
         };
-        let limits = Tier::ALL.map(|tier| {
+        let limits = PriceTier::ALL.map(|tier| {
             let HookLimits { cpu, wall, memory_bytes, log_bytes } = wanted.limits_of(tier);
             (tier, RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() })
         });
@@ -94,7 +96,7 @@ impl PluginRuntime {
 
     fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
         // One that was removed meanwhile runs nothing for long.
-        let tier = self.directory.organisation(organisation).map_or(Tier::Free, |known| known.tier);
+        let tier = self.directory.organisation(organisation).map_or(PriceTier::Free, |known| known.tier);
         self.limits
             .iter()
             .find(|(known, _)| *known == tier)
@@ -105,9 +107,9 @@ impl PluginRuntime {
         &self,
         plugin: &Arc<Plugin>,
         id: PluginVersionId,
-        parcel: Parcel,
+        parcel: DeliveryRequest,
         outbound: OutboundMode,
-    ) -> Receipt {
+    ) -> AttemptResult {
         let version = match self.version(plugin, id).await {
             Ok(version) => version,
             Err(why) => return outcome::not_started(&why),
@@ -158,8 +160,8 @@ fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
     }
 }
 
-impl Sink for PluginRuntime {
-    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+impl EventSink for PluginRuntime {
+    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
                 return outcome::not_started("this is no hook");
@@ -172,15 +174,19 @@ impl Sink for PluginRuntime {
     }
 }
 
-impl Workshop for PluginRuntime {
-    fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
+impl PluginToolchain for PluginRuntime {
+    fn inspect(
+        &self,
+        plugin: Arc<Plugin>,
+        wasm: Bytes,
+    ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>> {
         Box::pin(async move {
             let compiled =
                 self.host.compile(upload(&plugin, wasm, &self.clock)).await.map_err(|error| match error {
                     CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
                     CompileError::Failed(why) => NotInspected::Failed(why),
                 })?;
-            Ok(Inspected {
+            Ok(InspectedComponent {
                 sha256: compiled.sha256,
                 size: u64::try_from(compiled.size).unwrap_or(u64::MAX),
                 imports: compiled.imports,
@@ -195,7 +201,7 @@ impl Workshop for PluginRuntime {
         Box::pin(async move { self.cache.write(version, &artefact).await })
     }
 
-    fn rehearse(&self, version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+    fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
                 return outcome::not_started("this is no hook");
@@ -214,13 +220,13 @@ impl Workshop for PluginRuntime {
 /// Brings events to whoever wants them, each kind by its own way.
 pub(crate) struct EventSinks {
     /// Webhooks.
-    pub(crate) webhooks: Arc<dyn Sink>,
+    pub(crate) webhooks: Arc<dyn EventSink>,
     /// Hooks.
-    pub(crate) hooks: Arc<dyn Sink>,
+    pub(crate) hooks: Arc<dyn EventSink>,
 }
 
-impl Sink for EventSinks {
-    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+impl EventSink for EventSinks {
+    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         match parcel.subscriber {
             Subscriber::Webhook(_) => self.webhooks.deliver(parcel),
             Subscriber::Hook(_) => self.hooks.deliver(parcel),

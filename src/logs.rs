@@ -1,14 +1,14 @@
 //! Logs: on standard error, as text for eyes or as JSON for machines.
 
 use anyhow::Context as _;
-use kabar_core::config::{Log, LogFormat};
+use kabar_core::config::{LogFormat, LogSettings};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging. To be called once.
 ///
 /// # Errors
 /// When the level's directives cannot be read, or logging was started before.
-pub fn start(log: &Log) -> anyhow::Result<()> {
+pub fn start(log: &LogSettings) -> anyhow::Result<()> {
     // The HTTP library announces each listener; the welcome and `kabar serves` say it already.
     let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level))
         .with_context(|| format!("log.level {:?}", log.level))?;

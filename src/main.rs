@@ -14,7 +14,7 @@ use kabar::cli::{self, CliArgs, CliCommand};
 use kabar::server::{RunningServer, ServingSecrets};
 use kabar::{bench, dev, logs, simulate};
 use kabar_core::clock::Clock;
-use kabar_core::config::{Mode, Settings, Sources};
+use kabar_core::config::{ServerMode, SettingSources, Settings};
 use kabar_core::store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let wrong_settings = error.downcast_ref::<kabar_core::config::Problems>().is_some();
+            let wrong_settings = error.downcast_ref::<kabar_core::config::SettingProblems>().is_some();
             // Nobody is left to be told when standard error is closed.
             let _unheard = writeln!(std::io::stderr(), "kabar: {error:#}");
             if wrong_settings { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -43,25 +43,25 @@ fn main() -> ExitCode {
 
 async fn run(cli: CliArgs) -> anyhow::Result<()> {
     let flags = cli.settings.into_iter().collect();
-    let sources = Sources { file: cli.config, environment: None, flags };
+    let sources = SettingSources { file: cli.config, environment: None, flags };
     let load = |mode| Settings::load(mode, &sources);
     match cli.command.unwrap_or(CliCommand::Dev) {
         CliCommand::Dev => {
-            let settings = load(Mode::Dev)?;
+            let settings = load(ServerMode::Dev)?;
             logs::start(&settings.log)?;
             dev::run(&settings, stop_signal()?).await
         }
-        CliCommand::Serve => serve(&load(Mode::Serve)?).await,
+        CliCommand::Serve => serve(&load(ServerMode::Serve)?).await,
         // Needs nothing but the database.
-        CliCommand::Migrate => migrate(&load(Mode::Dev)?).await,
+        CliCommand::Migrate => migrate(&load(ServerMode::Dev)?).await,
         CliCommand::Openapi { yaml } => {
             print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
         }
         // Needs nothing but the address.
-        CliCommand::Health => cli::run_health(load(Mode::Dev)?.listen).await,
-        CliCommand::CheckConfig => print(&load(Mode::Serve)?.masked()),
+        CliCommand::Health => cli::run_health(load(ServerMode::Dev)?.listen).await,
+        CliCommand::CheckConfig => print(&load(ServerMode::Serve)?.masked()),
         CliCommand::Simulate(args) => {
-            logs::start(&load(Mode::Dev)?.log)?;
+            logs::start(&load(ServerMode::Dev)?.log)?;
             simulate::run(args, stop_signal()?).await
         }
         CliCommand::Org(args) => cli::run_org(args).await,

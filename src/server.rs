@@ -16,13 +16,13 @@ use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Secret;
-use kabar_core::forward::Forwarder;
+use kabar_core::forward::NodeForwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::{OutboundClient, SystemResolver};
-use kabar_core::shared_memory::SharedMemory;
+use kabar_core::shared_memory::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
-use kabar_core::webhook::Webhooks;
+use kabar_core::webhook::WebhookSink;
 use kabar_openapi::{AppState, BodyLimits, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -53,7 +53,7 @@ pub struct RunningServer {
     /// The durable side.
     pub store: Store,
     /// What nodes share.
-    pub memory: SharedMemory,
+    pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
     cluster: Cluster,
@@ -117,7 +117,7 @@ impl RunningServer {
         let fetch = Arc::new(GuardedFetcher(outbound.clone()));
         let hooks =
             Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
-        let webhooks = Arc::new(Webhooks::new(outbound.clone(), clock.clone(), render.clone()));
+        let webhooks = Arc::new(WebhookSink::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountsParts {
             store: store.clone(),
             directory: directory.clone(),
@@ -140,7 +140,7 @@ impl RunningServer {
         });
         let app = AppState {
             accounts: accounts.clone(),
-            forwarder: Forwarder::new()?,
+            forwarder: NodeForwarder::new()?,
             outbound,
             directory: directory.clone(),
             workshop: hooks,
@@ -216,11 +216,11 @@ fn shared_memory(
     store: &Store,
     clock: &Arc<Clock>,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<SharedMemory> {
+) -> anyhow::Result<RedisCache> {
     let Some(url) = &settings.redis_url else {
-        return Ok(SharedMemory::none(clock.clone(), metrics.clone()));
+        return Ok(RedisCache::none(clock.clone(), metrics.clone()));
     };
     let key = store.secrets().shared_memory_key;
-    SharedMemory::open(url.reveal(), &key, clock.clone(), metrics.clone())
+    RedisCache::open(url.reveal(), &key, clock.clone(), metrics.clone())
         .with_context(|| format!("cannot use {url}"))
 }

@@ -8,7 +8,7 @@ mod cycle;
 mod facts;
 mod matters;
 
-use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -20,17 +20,17 @@ pub(crate) use cycle::{Ledger, LedgerParts, note_lost_commits, view_of};
 /// How a command ended, as the one who asked learns it.
 pub(crate) enum Outcome {
     /// Durable, if it changed anything.
-    Decided(Result<Reply, Refusal>),
+    Decided(Result<CommandReply, CommandRefusal>),
     /// Not carried out.
     Failed(Unavailable),
     /// Not carried out: the actor does not own the account any more. Ask the new owner.
-    Moved(Command, Option<Claim>),
+    Moved(AccountCommand, Option<Claim>),
 }
 
 /// How a command ended, as the actor knows it.
 pub(crate) enum Verdict {
     /// See [`Outcome::Decided`].
-    Decided(Result<Reply, Refusal>),
+    Decided(Result<CommandReply, CommandRefusal>),
     /// See [`Outcome::Failed`].
     Failed(Unavailable),
     /// See [`Outcome::Moved`].
@@ -39,7 +39,7 @@ pub(crate) enum Verdict {
 
 /// A command on its way.
 pub(crate) struct Work {
-    pub(crate) command: Command,
+    pub(crate) command: AccountCommand,
     pub(crate) claim: Option<Claim>,
     pub(crate) answer: oneshot::Sender<Outcome>,
     /// Its place in the queue, given back when the work is done.

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
-use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::AccountId;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
-use kabar_core::ports::Sink;
-use kabar_core::shared_memory::SharedMemory;
+use kabar_core::ports::EventSink;
+use kabar_core::shared_memory::RedisCache;
 use kabar_core::store::{Store, StoreError};
 use kabar_core::surroundings::{AwaitKind, wait_for};
 use ractor::{ActorRef, MessagingErr};
@@ -159,7 +159,7 @@ pub struct ResidentReport {
 pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
-    pub(crate) memory: SharedMemory,
+    pub(crate) memory: RedisCache,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -189,7 +189,7 @@ pub struct AccountsParts {
     /// Tenants and accounts.
     pub directory: Directory,
     /// What this node shares with others.
-    pub memory: SharedMemory,
+    pub memory: RedisCache,
     /// This server's place.
     pub cluster: Cluster,
     /// Time.
@@ -201,7 +201,7 @@ pub struct AccountsParts {
     /// Rows to bytes.
     pub render: Arc<dyn Render>,
     /// Brings events to whoever wants them.
-    pub sink: Arc<dyn Sink>,
+    pub sink: Arc<dyn EventSink>,
     /// Bounds.
     pub options: AccountsOptions,
 }
@@ -290,9 +290,9 @@ impl Accounts {
     pub async fn execute(
         &self,
         slot: &Arc<AccountSlot>,
-        command: Command,
+        command: AccountCommand,
         claim: Option<Claim>,
-    ) -> Result<Result<Reply, Refusal>, Unavailable> {
+    ) -> Result<Result<CommandReply, CommandRefusal>, Unavailable> {
         let (mut command, mut claim) = (command, claim);
         let mut repeated = false;
         for _ in 0..OWNERS_MAX {
@@ -344,7 +344,7 @@ impl Accounts {
     pub async fn settle(&self, slot: &Arc<AccountSlot>) -> Result<(), Unavailable> {
         if slot.resident().is_some_and(|resident| resident.is_in_doubt()) {
             // Behind whatever is on its way, and after a look at the store if one is due.
-            self.execute(slot, Command::Ingest(Vec::new()), None).await.map(drop)?;
+            self.execute(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, ulid};
 use kabar_core::process_identity::{current_process, has_ended};
-use kabar_core::store::{NodeEntry, NodePeer, Presence, Renewed, Stay, Store, StoreError};
+use kabar_core::store::{DatabaseLock, DatabaseTenure, LeaseRenewal, NodeEntry, NodePeer, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{ClusterOptions, EntryError};
@@ -44,7 +44,7 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 
 /// What a look at the database has shown.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum PluginHealth {
     /// Nothing is lost.
     Kept,
     /// Everything is lost: whatever is in memory belongs to nobody. Serve again after letting go of it.
@@ -73,8 +73,8 @@ struct State {
 /// The place, and the one before it.
 #[derive(Default)]
 struct Seat {
-    held: Option<Presence>,
-    last: Option<Stay>,
+    held: Option<DatabaseLock>,
+    last: Option<DatabaseTenure>,
 }
 
 /// What taking the place has come to.
@@ -257,17 +257,17 @@ impl Cluster {
     }
 
     /// Makes sure that this server still has its place, and that its lease goes on.
-    pub(crate) async fn look(&self) -> Standing {
+    pub(crate) async fn look(&self) -> PluginHealth {
         if self.0.left.is_cancelled() {
             // It hears no more of the others' leases, and hands requests on to them until it ends.
-            return Standing::Kept;
+            return PluginHealth::Kept;
         }
         let standing = self.renew().await;
         self.0.peers.expire();
         standing
     }
 
-    async fn renew(&self) -> Standing {
+    async fn renew(&self) -> PluginHealth {
         if !self.is_present().await {
             match self.occupy().await {
                 Ok(Occupied::Again) => tracing::info!("back on the database"),
@@ -276,42 +276,42 @@ impl Cluster {
                 Ok(Occupied::Anew) => {
                     tracing::warn!("back on the database, where another kabar was; loading everything anew");
                     self.stop_serving();
-                    return Standing::Lost;
+                    return PluginHealth::Lost;
                 }
                 Ok(Occupied::Not) => {
                     tracing::error!("another kabar has taken the database; serving nothing until it is gone");
                     self.stop_serving();
-                    return Standing::Lost;
+                    return PluginHealth::Lost;
                 }
                 // It goes on from memory until its lease ends.
-                Err(_away) => return Standing::Kept,
+                Err(_away) => return PluginHealth::Kept,
             }
         }
         let lease = self.0.lease.load_full();
         if lease.is_ended() {
-            return Standing::Lost;
+            return PluginHealth::Lost;
         }
         if !self.0.store.is_shared() {
-            return Standing::Kept;
+            return PluginHealth::Kept;
         }
         let asked_at = now_ms();
         match self.0.store.renew(lease.node(), self.lease_length()).await {
-            Ok(Some(Renewed { peers, database_ms })) => {
+            Ok(Some(LeaseRenewal { peers, database_ms })) => {
                 *self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((database_ms, now_ms()));
                 self.0.nodes.store(u32::try_from(peers.len() + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
                 self.0.peers.replace(peers, asked_at);
                 lease.extend(asked_at, self.serving_time());
-                Standing::Kept
+                PluginHealth::Kept
             }
             Ok(None) => {
                 tracing::error!("this node was taken for dead; letting go of its accounts");
                 lease.end();
-                Standing::Lost
+                PluginHealth::Lost
             }
             Err(error) => {
                 tracing::warn!(error = cause(&error), "lease not renewed");
-                Standing::Kept
+                PluginHealth::Kept
             }
         }
     }

@@ -29,8 +29,8 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::Subscription;
 use kabar_core::ids::MonotonicIds;
 use kabar_core::metrics::Metrics;
-use kabar_core::ports::Sink;
-use kabar_core::store::{CourierWork, Store, StoreError};
+use kabar_core::ports::EventSink;
+use kabar_core::store::{DeliveryWork, Store, StoreError};
 use ractor::{Actor, ActorCell, ActorRef};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -92,7 +92,7 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     stopping: CancellationToken,
     supervisor: ActorCell,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn EventSink>,
     /// Subscriptions that a tenant may have.
     tenant_subscriptions: usize,
     roster: ArcSwap<Roster>,
@@ -116,7 +116,7 @@ pub(crate) struct CouriersParts {
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) supervisor: ActorCell,
-    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) tenant_subscriptions: usize,
 }
 
@@ -197,7 +197,7 @@ impl Couriers {
     }
 
     /// Finds who has something to bring, with the accounts' short numbers.
-    pub(crate) async fn work(&self, work: CourierWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
+    pub(crate) async fn work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         self.0.store.courier_work(work).await
     }
 
@@ -213,7 +213,7 @@ impl Couriers {
 
     /// Wakes or starts the couriers that have something to bring, of accounts that are served here; what
     /// cannot be read is logged.
-    pub(crate) async fn take_up_all(&self, work: CourierWork) {
+    pub(crate) async fn take_up_all(&self, work: DeliveryWork) {
         match self.work(work).await {
             Ok(found) => {
                 for (subscriber, account) in found {

@@ -17,7 +17,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
-use kabar_core::shared_memory::SharedMemory;
+use kabar_core::shared_memory::RedisCache;
 use kabar_core::store::{DirectoryRows, Store};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -69,7 +69,7 @@ impl Snapshot {
     fn put_organisation(
         &mut self,
         organisation: Organisation,
-        memory: &SharedMemory,
+        memory: &RedisCache,
     ) -> Arc<OrganisationEntry> {
         let id = organisation.id;
         let entry = Arc::new(OrganisationEntry::new(organisation, memory));
@@ -101,7 +101,7 @@ impl Snapshot {
         slot
     }
 
-    fn of(rows: DirectoryRows, memory: &SharedMemory) -> Self {
+    fn of(rows: DirectoryRows, memory: &RedisCache) -> Self {
         let mut snapshot = Self::default();
         for organisation in rows.organisations {
             snapshot.put_organisation(organisation, memory);
@@ -120,7 +120,7 @@ impl Snapshot {
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     store: Store,
-    memory: SharedMemory,
+    memory: RedisCache,
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
@@ -137,7 +137,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`Unavailable::Storage`] when the store cannot be read.
-    pub async fn load(store: Store, memory: SharedMemory, clock: Arc<Clock>) -> Result<Self, Unavailable> {
+    pub async fn load(store: Store, memory: RedisCache, clock: Arc<Clock>) -> Result<Self, Unavailable> {
         // Read first: what changes meanwhile is read again.
         let known = store.directory_revision().await;
         let known = AtomicI64::new(known.map_err(|error| Unavailable::of(&error, "directory not read"))?);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::command::{Command, ConversationPatch, Deed, Order};
+use kabar_core::domain::command::{AccountCommand, ConversationPatch, EffectAction, EffectCommand};
 use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
 use kabar_core::store::StoreError;
 
@@ -99,7 +99,7 @@ impl Accounts {
             orders.push(self.order(&organisation, row).await);
         }
         let refused = orders.iter().filter(|order| order.deed.is_err()).count();
-        let done = self.execute(slot, Command::CarryOut(orders), None).await?;
+        let done = self.execute(slot, AccountCommand::CarryOut(orders), None).await?;
         if let Err(refusal) = done {
             // Each effect has its own refusals; the command has none.
             tracing::error!(account = %account.id, error = cause(&refusal), "effects refused");
@@ -109,19 +109,19 @@ impl Accounts {
     }
 
     /// What an effect asks of the account.
-    async fn order(&self, organisation: &OrganisationEntry, row: EffectRow) -> Order {
+    async fn order(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
         let ground = self.ground();
         let tenant = organisation.get();
         if tenant.suspended {
-            return Order { id: row.id, deed: Err(EffectRefusal::Suspended) };
+            return EffectCommand { id: row.id, deed: Err(EffectRefusal::Suspended) };
         }
         let quote = organisation.take(BudgetClass::Write, ground.clock.now()).await;
         if quote.retry_after_s.is_some() {
-            return Order { id: row.id, deed: Err(EffectRefusal::OverBudget) };
+            return EffectCommand { id: row.id, deed: Err(EffectRefusal::OverBudget) };
         }
         let deed = match row.effect {
-            Effect::Send(outgoing) => Ok(Deed::Send(outgoing)),
-            Effect::MarkRead { wamid } => Ok(Deed::MarkRead(wamid)),
+            Effect::Send(outgoing) => Ok(EffectAction::Send(outgoing)),
+            Effect::MarkRead { wamid } => Ok(EffectAction::MarkRead(wamid)),
             Effect::UpdateConversation { id, status, assigned_to } => {
                 let assignee = match assigned_to {
                     None => Ok(None),
@@ -131,10 +131,10 @@ impl Accounts {
                         user.map(|user| Some(Some(user))).ok_or(EffectRefusal::NoUser)
                     }
                 };
-                assignee.map(|assignee| Deed::Patch(ConversationPatch { id, status, assignee }))
+                assignee.map(|assignee| EffectAction::Patch(ConversationPatch { id, status, assignee }))
             }
         };
-        Order { id: row.id, deed }
+        EffectCommand { id: row.id, deed }
     }
 
     /// Carries out what was left since before the last stop, and what a node that has died left.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kabar_core::clock::Clock;
-use kabar_core::domain::command::{Refusal, Reply};
+use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, OrganisationId};
 use kabar_core::store::{IdempotencyRecord, KeyState, Store};
@@ -43,7 +43,8 @@ pub struct RecordedAnswer {
 }
 
 /// Renders what was brought about, as a rule the outcome of a command, into the answer to be remembered.
-pub type RenderAnswer<T = Result<Reply, Refusal>> = Box<dyn Fn(&T) -> RecordedAnswer + Send + Sync>;
+pub type RenderAnswer<T = Result<CommandReply, CommandRefusal>> =
+    Box<dyn Fn(&T) -> RecordedAnswer + Send + Sync>;
 
 /// The one place of a key, shared by the call and by its command, so that a client that hangs up
 /// does not let a second call in while the first one's write is on its way.
@@ -115,7 +116,7 @@ impl Drop for GatePlace {
 }
 
 /// A key that rides with a command, or with another write, so that its answer commits with that.
-pub struct Claim<T = Result<Reply, Refusal>> {
+pub struct Claim<T = Result<CommandReply, CommandRefusal>> {
     gate: Arc<Gate>,
     render: RenderAnswer<T>,
 }

@@ -10,10 +10,10 @@ use kabar_core::domain::conversation::Conversation;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, EventQuery};
 use kabar_core::domain::message::Message;
-use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, Page};
+use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, RowPage};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId};
-use kabar_core::shared_memory::SharedPage;
+use kabar_core::shared_memory::RedisPage;
 
 /// One question. Equal questions of one account share one rendered page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,15 +72,15 @@ impl Question {
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// A list of threads.
-    Conversations(Page<Arc<Conversation>>),
+    Conversations(RowPage<Arc<Conversation>>),
     /// One thread.
     Conversation(Arc<Conversation>),
     /// A list of messages.
-    Messages(Page<Arc<Message>>),
+    Messages(RowPage<Arc<Message>>),
     /// One message.
     Message(Arc<Message>),
     /// A list of contacts.
-    Contacts(Page<Arc<Contact>>),
+    Contacts(RowPage<Arc<Contact>>),
     /// One contact.
     Contact(Arc<Contact>),
     /// A part of the log.
@@ -165,13 +165,13 @@ pub struct Rendered {
 
 impl Rendered {
     /// As the shared memory keeps it.
-    pub(crate) fn shared(&self) -> SharedPage {
-        SharedPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
+    pub(crate) fn shared(&self) -> RedisPage {
+        RedisPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
     }
 }
 
-impl From<SharedPage> for Rendered {
-    fn from(page: SharedPage) -> Self {
+impl From<RedisPage> for Rendered {
+    fn from(page: RedisPage) -> Self {
         Self { etag: page.etag, head: page.head, rows: page.rows, reach: None, compressed: OnceLock::new() }
     }
 }

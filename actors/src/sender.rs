@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::account::AccountStatus;
-use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::due_time::DueTime;
-use kabar_core::domain::message::{Message, Waiting};
+use kabar_core::domain::message::{Message, WaitingMessage};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
@@ -235,7 +235,7 @@ impl SenderState {
     /// Makes the attempts durable, then the calls.
     async fn begin(
         &mut self,
-        departed: Vec<Waiting>,
+        departed: Vec<WaitingMessage>,
         now: MonotonicInstant,
         myself: &ActorRef<SenderMessage>,
     ) {
@@ -249,8 +249,10 @@ impl SenderState {
         } else {
             let settle_by = DueTime::after(self.accounts.ground().clock.now(), settle);
             let command =
-                Command::BeginSends { seen: departed.clone(), settle_by, loaded_at: self.loaded_at };
-            if let Ok(Ok(Reply::Sends(messages))) = self.accounts.execute(&self.slot, command, None).await {
+                AccountCommand::BeginSends { seen: departed.clone(), settle_by, loaded_at: self.loaded_at };
+            if let Ok(Ok(CommandReply::Sends(messages))) =
+                self.accounts.execute(&self.slot, command, None).await
+            {
                 messages
             } else {
                 // Perhaps begun, and not called: the queue knows.

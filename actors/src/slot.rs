@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::monotonic::MonotonicInstant;
-use kabar_core::domain::pace::Pace;
+use kabar_core::domain::pace::SendPace;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
@@ -26,7 +26,7 @@ pub struct AccountSlot {
     /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
     floor: Lock<CommitFloor>,
     /// How fast it sends. Outlives its actors, because WhatsApp does not know them.
-    pace: Lock<Pace>,
+    pace: Lock<SendPace>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
 }
@@ -54,7 +54,7 @@ impl AccountSlot {
     }
 
     /// The account's pace; to be held for a moment.
-    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
+    pub(crate) fn pace(&self) -> MutexGuard<'_, SendPace> {
         // Nobody panics half-way through a change of it.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }

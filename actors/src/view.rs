@@ -9,7 +9,7 @@ mod threads;
 use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
-use kabar_core::domain::draft::Changes;
+use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
@@ -68,7 +68,7 @@ impl AccountView {
     /// The view after a commit. Pages of kinds that did not change are carried over.
     pub(crate) fn next(
         &self,
-        changes: &Changes,
+        changes: &AccountChanges,
         (sequence, newest_events): (i64, NewestEvents),
         at: Timestamp,
         threads: Threads,
@@ -92,7 +92,7 @@ impl AccountView {
 
     /// Drops the pages of single messages that a commit changed. To be called once the commit is
     /// durable, before it is acknowledged.
-    pub(crate) fn forget_messages(&self, changes: &Changes) {
+    pub(crate) fn forget_messages(&self, changes: &AccountChanges) {
         self.single_messages.forget(changes.messages.keys().copied().map(Question::Message));
     }
 

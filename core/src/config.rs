@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use crate::domain::account::Secret;
 
-pub use hooks::{HookExceptions, HookLimits, Hooks};
+pub use hooks::{HookExceptions, HookLimits, HookSettings};
 pub use values::{DatabaseUrl, LogFormat, RedisUrl};
 
 /// How the server is run; it decides defaults and what must be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum ServerMode {
     /// `kabar dev`: everything has a default, or is made by the server.
     Dev,
     /// `kabar serve`: secrets and the database must be named.
@@ -36,7 +36,7 @@ pub enum Mode {
 
 /// Where settings are read from, besides the defaults.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct SettingSources {
     /// A file that must exist. `None`: `kabar.toml` of the working directory, if there is one.
     pub file: Option<PathBuf>,
     /// Instead of the process's environment.
@@ -47,14 +47,14 @@ pub struct Sources {
 
 /// One thing that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingProblem {
     /// The key in the file, dotted; empty when the source itself cannot be read.
     pub key: String,
     /// What is wrong and what to do; never the value of a secret.
     pub reason: String,
 }
 
-impl Problem {
+impl SettingProblem {
     /// The name of this setting in the environment.
     #[must_use]
     pub fn variable(&self) -> String {
@@ -62,7 +62,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key.is_empty() {
             return f.write_str(&self.reason);
@@ -73,16 +73,16 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+pub struct SettingProblems(pub Vec<SettingProblem>);
 
-impl fmt::Display for Problems {
+impl fmt::Display for SettingProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the settings cannot be used")?;
         self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for SettingProblems {}
 
 /// The server's settings, valid for the mode they were loaded for.
 #[derive(Debug, Clone)]
@@ -93,39 +93,39 @@ pub struct Settings {
     pub database_url: DatabaseUrl,
     /// The memory that nodes share; `None`: this node keeps to its own.
     pub redis_url: Option<RedisUrl>,
-    /// Opens the operator API; always there for [`Mode::Serve`].
+    /// Opens the operator API; always there for [`ServerMode::Serve`].
     pub operator_token: Option<Secret>,
     /// Meta's side.
-    pub whatsapp: WhatsApp,
+    pub whatsapp: WhatsAppSettings,
     /// Other nodes.
-    pub cluster: Cluster,
+    pub cluster: ClusterSettings,
     /// What only `kabar dev` reads.
-    pub dev: Dev,
+    pub dev: DevSettings,
     /// Calls to addresses that tenants name.
-    pub outbound: Outbound,
+    pub outbound: OutboundSettings,
     /// The event log.
-    pub events: Events,
+    pub events: EventSettings,
     /// Plugins.
-    pub hooks: Hooks,
+    pub hooks: HookSettings,
     /// Bounds of memory, queues and bodies.
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// Browsers.
-    pub cors: Cors,
+    pub cors: CorsSettings,
     /// Logs.
-    pub log: Log,
+    pub log: LogSettings,
     /// Which awaits of a debug build are delayed. Of tests; not a setting.
     #[cfg(debug_assertions)]
-    pub test_delays: Option<crate::surroundings::Delays>,
+    pub test_delays: Option<crate::surroundings::SeededDelays>,
 }
 
 /// Meta's Cloud API and its webhooks.
 #[derive(Debug, Clone)]
-pub struct WhatsApp {
-    /// Key of the webhooks' signatures; always there for [`Mode::Serve`].
+pub struct WhatsAppSettings {
+    /// Key of the webhooks' signatures; always there for [`ServerMode::Serve`].
     pub app_secret: Option<Secret>,
-    /// Answer to the subscription handshake; always there for [`Mode::Serve`].
+    /// Answer to the subscription handshake; always there for [`ServerMode::Serve`].
     pub verify_token: Option<Secret>,
-    /// Base address of the Graph API, without a slash at the end. `None` only for [`Mode::Dev`]:
+    /// Base address of the Graph API, without a slash at the end. `None` only for [`ServerMode::DevSettings`]:
     /// the simulator in the same process.
     pub base_url: Option<String>,
     /// Version of the Graph API, the path's first segment.
@@ -136,7 +136,7 @@ pub struct WhatsApp {
 
 /// Other nodes on the same database.
 #[derive(Debug, Clone)]
-pub struct Cluster {
+pub struct ClusterSettings {
     /// Where they reach this one, without a slash at the end; `None`: there are no others.
     pub address: Option<String>,
     /// How long they wait before they take over from a node that has fallen silent.
@@ -148,28 +148,28 @@ pub struct Cluster {
 
 /// What only `kabar dev` reads.
 #[derive(Debug, Clone)]
-pub struct Dev {
+pub struct DevSettings {
     /// Simulated inbound messages per minute; 0 is silence.
     pub traffic_per_minute: u32,
 }
 
 /// Calls to addresses that tenants name.
 #[derive(Debug, Clone)]
-pub struct Outbound {
+pub struct OutboundSettings {
     /// Whether plain http and loopback addresses are allowed.
     pub allow_loopback: bool,
 }
 
 /// The event log.
 #[derive(Debug, Clone)]
-pub struct Events {
+pub struct EventSettings {
     /// How long events are kept.
     pub retention: Duration,
 }
 
 /// Bounds of memory, queues and bodies.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Connections that read from the database.
     pub database_readers: u32,
     /// Conversations that one account keeps in memory.
@@ -194,14 +194,14 @@ pub struct Limits {
 
 /// Browsers.
 #[derive(Debug, Clone)]
-pub struct Cors {
+pub struct CorsSettings {
     /// Origins that may call the API; empty is none but the server's own pages.
     pub allowed_origins: Vec<String>,
 }
 
 /// Logs.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogSettings {
     /// Shape of a line.
     pub format: LogFormat,
     /// A level, or directives such as `info,kabar_core=debug`.
@@ -212,30 +212,31 @@ impl Settings {
     /// Reads and checks everything.
     ///
     /// # Errors
-    /// Every [`Problem`] at once: unknown keys, invalid values, settings that the mode requires.
-    pub fn load(mode: Mode, sources: &Sources) -> Result<Self, Problems> {
-        let mut reader = reader::Reader::open(mode, sources).map_err(|problem| Problems(vec![problem]))?;
+    /// Every [`SettingProblem`] at once: unknown keys, invalid values, settings that the mode requires.
+    pub fn load(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblems> {
+        let mut reader =
+            reader::SettingsReader::open(mode, sources).map_err(|problem| SettingProblems(vec![problem]))?;
         let settings = Self::read(mode, &mut reader);
         match (settings, reader.into_problems()) {
             (Some(settings), problems) if problems.is_empty() => Ok(settings),
-            (_, problems) => Err(Problems(problems)),
+            (_, problems) => Err(SettingProblems(problems)),
         }
     }
 
     /// Reads each setting once. Nothing returns early, so that no problem hides another.
-    fn read(mode: Mode, from: &mut reader::Reader) -> Option<Self> {
+    fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
         from.refuse_unknown_keys();
         let listen = from.parsed("listen", values::listen);
         let database_url = from.parsed("database_url", DatabaseUrl::parse);
         let redis_url = from.optional("redis_url", RedisUrl::parse);
         let operator_token = from.secret("operator_token", values::operator_token_for(mode));
-        let whatsapp = WhatsApp::read(from);
-        let cluster = Cluster::read(from);
+        let whatsapp = WhatsAppSettings::read(from);
+        let cluster = ClusterSettings::read(from);
         let dev = from.count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.switch("outbound.allow_loopback");
         let retention_days = from.count("events.retention_days", 1..=3_650);
-        let hooks = Hooks::read(from);
-        let limits = Limits::read(from);
+        let hooks = HookSettings::read(from);
+        let limits = LimitSettings::read(from);
         let allowed_origins = from.list("cors.allowed_origins", values::origin);
         let format = from.parsed("log.format", LogFormat::parse);
         let level = from.parsed("log.level", values::level);
@@ -246,13 +247,13 @@ impl Settings {
             operator_token,
             whatsapp: whatsapp?,
             cluster: cluster?,
-            dev: Dev { traffic_per_minute: u32::try_from(dev?).ok()? },
-            outbound: Outbound { allow_loopback: allow_loopback? },
-            events: Events { retention: Duration::from_secs(retention_days? * 86_400) },
+            dev: DevSettings { traffic_per_minute: u32::try_from(dev?).ok()? },
+            outbound: OutboundSettings { allow_loopback: allow_loopback? },
+            events: EventSettings { retention: Duration::from_secs(retention_days? * 86_400) },
             hooks: hooks?,
             limits: limits?,
-            cors: Cors { allowed_origins: allowed_origins? },
-            log: Log { format: format?, level: level? },
+            cors: CorsSettings { allowed_origins: allowed_origins? },
+            log: LogSettings { format: format?, level: level? },
             #[cfg(debug_assertions)]
             test_delays: from.test_delays(),
         })
@@ -265,8 +266,8 @@ impl Settings {
     }
 }
 
-impl WhatsApp {
-    fn read(from: &mut reader::Reader) -> Option<Self> {
+impl WhatsAppSettings {
+    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
         let app_secret = from.secret("whatsapp.app_secret", values::any_secret);
         let verify_token = from.secret("whatsapp.verify_token", values::any_secret);
         let base_url = from.optional("whatsapp.base_url", values::base_url);
@@ -276,8 +277,8 @@ impl WhatsApp {
     }
 }
 
-impl Cluster {
-    fn read(from: &mut reader::Reader) -> Option<Self> {
+impl ClusterSettings {
+    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
         let address = from.optional("cluster.address", values::base_url);
         let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
         let alone_lease = from.count("cluster.alone_lease_seconds", 5..=3_600).map(Duration::from_secs);
@@ -285,8 +286,8 @@ impl Cluster {
     }
 }
 
-impl Limits {
-    fn read(from: &mut reader::Reader) -> Option<Self> {
+impl LimitSettings {
+    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
         let database_readers = from.count("limits.database_readers", 1..=1_000);
         let resident_conversations = from.count("limits.resident_conversations", 100..=10_000_000);
         let idle_seconds = from.count("limits.idle_seconds", 1..=604_800);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::domain::page::Position;
+use crate::domain::page::PagePosition;
 
 const MAC_BYTES: usize = 16;
 const TOKEN_BYTES: usize = 8 + 16 + MAC_BYTES;
@@ -43,7 +43,7 @@ impl CursorKey {
 
     /// The text of a cursor that continues below `position` in the list `scope`.
     #[must_use]
-    pub fn seal(&self, scope: &str, position: Position) -> String {
+    pub fn seal(&self, scope: &str, position: PagePosition) -> String {
         let mut token = Vec::with_capacity(TOKEN_BYTES);
         token.extend_from_slice(&position.key.to_be_bytes());
         token.extend_from_slice(&position.id.to_be_bytes());
@@ -55,7 +55,7 @@ impl CursorKey {
 
     /// The place in the list `scope`, or `None` for anything that this key did not seal for it.
     #[must_use]
-    pub fn open(&self, scope: &str, text: &str) -> Option<Position> {
+    pub fn open(&self, scope: &str, text: &str) -> Option<PagePosition> {
         if text.len() > TEXT_CHARS {
             return None;
         }
@@ -66,7 +66,7 @@ impl CursorKey {
         }
         self.mac(scope, place)?.verify_truncated_left(tag).ok()?;
         let (key, id) = place.split_at_checked(8)?;
-        Some(Position {
+        Some(PagePosition {
             key: i64::from_be_bytes(key.try_into().ok()?),
             id: u128::from_be_bytes(id.try_into().ok()?),
         })
@@ -82,7 +82,7 @@ mod tests {
         #[test]
         fn cursors_round_trip_and_nothing_else_opens(key: i64, id: u128, at in 0_usize..54, flip in 1_u8..64) {
             let sealer = CursorKey::new([7; 32]);
-            let position = Position { key, id };
+            let position = PagePosition { key, id };
             let text = sealer.seal("conversations/a", position);
             prop_assert_eq!(sealer.open("conversations/a", &text), Some(position));
             prop_assert_eq!(sealer.open("conversations/b", &text), None);

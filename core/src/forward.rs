@@ -36,7 +36,7 @@ pub enum ForwardError {
 
 /// A request to be handed on.
 #[derive(Debug, Clone)]
-pub struct Onward<'a> {
+pub struct ForwardRequest<'a> {
     /// Its method.
     pub method: Method,
     /// Its path and query, as they came.
@@ -48,7 +48,7 @@ pub struct Onward<'a> {
 }
 
 /// What the other node answered.
-pub struct Forwarded {
+pub struct ForwardedResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -59,11 +59,11 @@ pub struct Forwarded {
 
 /// The way to other nodes. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
-pub struct Forwarder {
+pub struct NodeForwarder {
     http: Client,
 }
 
-impl Forwarder {
+impl NodeForwarder {
     /// A way that follows no redirect and uses no proxy.
     ///
     /// # Errors
@@ -84,7 +84,11 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`].
-    pub async fn send(&self, address: &str, mut onward: Onward<'_>) -> Result<Forwarded, ForwardError> {
+    pub async fn send(
+        &self,
+        address: &str,
+        mut onward: ForwardRequest<'_>,
+    ) -> Result<ForwardedResponse, ForwardError> {
         drop_hop_by_hop(&mut onward.headers);
         onward.headers.remove(HOST);
         onward.headers.remove(CONTENT_LENGTH);
@@ -97,7 +101,7 @@ impl Forwarder {
         let mut headers = answer.headers().clone();
         drop_hop_by_hop(&mut headers);
         let body = answer.bytes_stream().map_err(std::io::Error::other);
-        Ok(Forwarded { status, headers, body: Box::pin(body) })
+        Ok(ForwardedResponse { status, headers, body: Box::pin(body) })
     }
 }
 

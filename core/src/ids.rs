@@ -186,8 +186,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    struct Fixed;
-    impl IdSource for Fixed {
+    struct FixedBits;
+    impl IdSource for FixedBits {
         fn next_bits(&mut self, at_ms: i64) -> u128 {
             ulid(at_ms, 7)
         }
@@ -218,6 +218,6 @@ mod tests {
         }
         let beyond = MessageId::parse("msg_ZZZZZZZZZZZZZZZZZZZZZZZZZZ").unwrap();
         assert_eq!(beyond.bits(), 0);
-        assert_ne!(Fixed.next_bits(1), 0);
+        assert_ne!(FixedBits.next_bits(1), 0);
     }
 }

@@ -35,13 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::OrganisationId;
 use crate::surroundings::{AwaitKind, wait_for};
-use gate::Gate;
-use lookup::Lookups;
-pub use lookup::{Resolver, SystemResolver};
-use pool::Pool;
-use target::Host;
-pub use target::{Target, TargetRefusal};
-use wire::{Lost, Wire};
+use gate::RequestLimit;
+use lookup::NameLookups;
+pub use lookup::{NameResolver, SystemResolver};
+use pool::ConnectionPool;
+use target::TargetHost;
+pub use target::{OutboundTarget, TargetRefusal};
+use wire::{ConnectionLost, OutboundConnection};
 
 /// Addresses of a host that one attempt tries to reach.
 const ADDRESSES_TRIED: usize = 4;
@@ -56,7 +56,7 @@ pub struct OutboundRequest {
     /// Any but `CONNECT`.
     pub method: Method,
     /// Where to; see [`OutboundClient::target`].
-    pub target: Target,
+    pub target: OutboundTarget,
     /// Headers. What frames the message or names the host is the client's and is left out.
     pub headers: HeaderMap,
     /// Body.
@@ -111,14 +111,14 @@ pub enum OutboundError {
 
 /// See the module. Cheap to clone; clones share connections.
 #[derive(Clone)]
-pub struct OutboundClient(Arc<Shared>);
+pub struct OutboundClient(Arc<ClientState>);
 
-struct Shared {
+struct ClientState {
     allow_loopback: bool,
-    lookups: Lookups,
+    lookups: NameLookups,
     tls: Arc<ClientConfig>,
-    pool: Pool,
-    gate: Gate,
+    pool: ConnectionPool,
+    gate: RequestLimit,
 }
 
 impl OutboundClient {
@@ -127,21 +127,21 @@ impl OutboundClient {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(resolver: Arc<dyn Resolver>, allow_loopback: bool) -> Result<Self, rustls::Error> {
+    pub fn new(resolver: Arc<dyn NameResolver>, allow_loopback: bool) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = versions.with_platform_verifier()?.with_no_client_auth();
         Ok(Self::with_tls(resolver, allow_loopback, tls))
     }
 
-    fn with_tls(resolver: Arc<dyn Resolver>, allow_loopback: bool, mut tls: ClientConfig) -> Self {
+    fn with_tls(resolver: Arc<dyn NameResolver>, allow_loopback: bool, mut tls: ClientConfig) -> Self {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(Shared {
+        Self(Arc::new(ClientState {
             allow_loopback,
-            lookups: Lookups::new(resolver),
+            lookups: NameLookups::new(resolver),
             tls: Arc::new(tls),
-            pool: Pool::default(),
-            gate: Gate::new(),
+            pool: ConnectionPool::default(),
+            gate: RequestLimit::new(),
         }))
     }
 
@@ -149,8 +149,8 @@ impl OutboundClient {
     ///
     /// # Errors
     /// [`TargetRefusal`].
-    pub fn target(&self, url: &str) -> Result<Target, TargetRefusal> {
-        Target::parse(url, self.0.allow_loopback)
+    pub fn target(&self, url: &str) -> Result<OutboundTarget, TargetRefusal> {
+        OutboundTarget::parse(url, self.0.allow_loopback)
     }
 
     /// Makes one attempt.
@@ -182,24 +182,26 @@ impl OutboundClient {
             let copy = repeatable.then(|| message.clone());
             match wire.exchange(message, bytes_max).await {
                 Ok(answer) => return Ok(self.done(&target, address, wire, answer).await),
-                Err(Lost::Unsent(unsent)) => message = *unsent,
-                Err(Lost::Broken(error)) => message = copy.ok_or(OutboundError::Broken(error))?,
+                Err(ConnectionLost::Unsent(unsent)) => message = *unsent,
+                Err(ConnectionLost::Broken(error)) => message = copy.ok_or(OutboundError::Broken(error))?,
             }
         }
         let (address, mut wire) = self.connect(&target, &addresses).await?;
         match wire.exchange(message, bytes_max).await {
             Ok(answer) => Ok(self.done(&target, address, wire, answer).await),
-            Err(Lost::Broken(error)) => Err(OutboundError::Broken(error)),
-            Err(Lost::Unsent(_)) => Err(OutboundError::Unreached(io::ErrorKind::ConnectionReset.into())),
+            Err(ConnectionLost::Broken(error)) => Err(OutboundError::Broken(error)),
+            Err(ConnectionLost::Unsent(_)) => {
+                Err(OutboundError::Unreached(io::ErrorKind::ConnectionReset.into()))
+            }
         }
     }
 
     /// What the host stands for now. All of it must be open: a name with one closed address is up to no
     /// good, or is nobody's to call from here.
-    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, OutboundError> {
+    async fn addresses(&self, target: &OutboundTarget) -> Result<Vec<SocketAddr>, OutboundError> {
         let found: Arc<[IpAddr]> = match &target.host {
-            Host::Address(address) => Arc::from([*address]),
-            Host::Name(name) => self.0.lookups.find(name).await.map_err(OutboundError::Unresolved)?,
+            TargetHost::Address(address) => Arc::from([*address]),
+            TargetHost::Name(name) => self.0.lookups.find(name).await.map_err(OutboundError::Unresolved)?,
         };
         for address in found.iter() {
             if let Some(what) = address::closed(*address, self.0.allow_loopback) {
@@ -212,7 +214,11 @@ impl OutboundClient {
         Ok(found.iter().map(|address| SocketAddr::new(*address, target.port)).collect())
     }
 
-    async fn idle(&self, target: &Target, addresses: &[SocketAddr]) -> Option<(SocketAddr, Wire)> {
+    async fn idle(
+        &self,
+        target: &OutboundTarget,
+        addresses: &[SocketAddr],
+    ) -> Option<(SocketAddr, OutboundConnection)> {
         for address in addresses {
             while let Some(mut wire) = self.0.pool.take(target, *address) {
                 if wire.settle().await {
@@ -225,12 +231,12 @@ impl OutboundClient {
 
     async fn connect(
         &self,
-        target: &Target,
+        target: &OutboundTarget,
         addresses: &[SocketAddr],
-    ) -> Result<(SocketAddr, Wire), OutboundError> {
+    ) -> Result<(SocketAddr, OutboundConnection), OutboundError> {
         let mut refused = OutboundError::Unreached(io::ErrorKind::NotFound.into());
         for address in addresses.iter().take(ADDRESSES_TRIED) {
-            match Wire::open(target, *address, &self.0.tls).await {
+            match OutboundConnection::open(target, *address, &self.0.tls).await {
                 Ok(wire) => return Ok((*address, wire)),
                 Err(error) => refused = error,
             }
@@ -240,9 +246,9 @@ impl OutboundClient {
 
     async fn done(
         &self,
-        target: &Target,
+        target: &OutboundTarget,
         address: SocketAddr,
-        mut wire: Wire,
+        mut wire: OutboundConnection,
         answer: OutboundAnswer,
     ) -> OutboundAnswer {
         if !answer.truncated && wire.settle().await {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::domain::account::Account;
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::AttemptOutcome;
 use crate::domain::event::Event;
-use crate::domain::kv::Kv;
+use crate::domain::kv::KeyValues;
 use crate::domain::plugin::Plugin;
 use crate::domain::run::HookReport;
 use crate::domain::subscriber::Subscriber;
@@ -16,7 +16,7 @@ use crate::ids::{DeliveryId, PluginVersionId};
 
 /// One event on its way to one subscriber.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct DeliveryRequest {
     /// To whom, as it stands now.
     pub subscriber: Subscriber,
     /// Whose log the event is from.
@@ -28,14 +28,14 @@ pub struct Parcel {
     /// From 1.
     pub attempt: u32,
     /// What a plugin keeps, as it stands now; empty for others.
-    pub kv: Kv,
+    pub kv: KeyValues,
 }
 
 /// What became of a parcel.
 #[derive(Debug, Clone)]
-pub struct Receipt {
+pub struct AttemptResult {
     /// What the courier goes by.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// What the subscriber answered, for show.
     pub status_code: Option<u16>,
     /// Why it failed, for a human; no secret, no body.
@@ -45,10 +45,10 @@ pub struct Receipt {
 }
 
 /// Brings an event to a subscriber, once. Order, retries and records are the courier's.
-pub trait Sink: Send + Sync {
+pub trait EventSink: Send + Sync {
     /// Makes one attempt, and ends it in bounded time. May be called again with the same parcel: a
     /// record of the first call may have been lost.
-    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt>;
+    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
 }
 
 /// How an event looks outside: the same bytes at every attempt, and to whomever it is shown.
@@ -59,7 +59,7 @@ pub trait EventForm: Send + Sync {
 
 /// What was found out about a component.
 #[derive(Debug, Clone)]
-pub struct Inspected {
+pub struct InspectedComponent {
     /// Of its bytes.
     pub sha256: [u8; 32],
     /// Bytes.
@@ -95,16 +95,20 @@ pub struct NotASample {
 }
 
 /// Compiles hooks, and tries them out.
-pub trait Workshop: Send + Sync {
+pub trait PluginToolchain: Send + Sync {
     /// Compiles a component for a plugin, and tries it on a sample event. Bounded in time and memory, away
     /// from whoever serves.
-    fn inspect(&self, plugin: Arc<Plugin>, wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>>;
+    fn inspect(
+        &self,
+        plugin: Arc<Plugin>,
+        wasm: Bytes,
+    ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>>;
 
     /// Keeps what a version was compiled to. Without it the version is compiled anew when it is needed.
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
 
     /// Runs a version on a parcel; nothing is performed, and calls are noted and not made.
-    fn rehearse(&self, version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt>;
+    fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
 
     /// Reads an event in the form in which the API tells it.
     ///
@@ -115,12 +119,12 @@ pub trait Workshop: Send + Sync {
 
 /// The sink of a server that brings nothing: every delivery waits for its next attempt.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Closed;
+pub struct ClosedSink;
 
-impl Sink for Closed {
-    fn deliver(&self, _parcel: Parcel) -> BoxFuture<'_, Receipt> {
-        let receipt = Receipt {
-            outcome: Outcome::Retry { after: None },
+impl EventSink for ClosedSink {
+    fn deliver(&self, _parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+        let receipt = AttemptResult {
+            outcome: AttemptOutcome::Retry { after: None },
             status_code: None,
             error: Some("this server delivers nothing".into()),
             report: None,
@@ -130,8 +134,12 @@ impl Sink for Closed {
 }
 
 /// A workshop that takes nothing.
-impl Workshop for Closed {
-    fn inspect(&self, _plugin: Arc<Plugin>, _wasm: Bytes) -> BoxFuture<'_, Result<Inspected, NotInspected>> {
+impl PluginToolchain for ClosedSink {
+    fn inspect(
+        &self,
+        _plugin: Arc<Plugin>,
+        _wasm: Bytes,
+    ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>> {
         Box::pin(std::future::ready(Err(NotInspected::Failed("this server runs no plugins".into()))))
     }
 
@@ -139,7 +147,7 @@ impl Workshop for Closed {
         Box::pin(std::future::ready(()))
     }
 
-    fn rehearse(&self, _version: PluginVersionId, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+    fn rehearse(&self, _version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         self.deliver(parcel)
     }
 

@@ -1,7 +1,7 @@
 //! The memory that nodes share: Redis. Budgets that hold over all nodes, and pages that were read once.
 //!
 //! The only room that speaks with Redis. Invariants: nothing here is needed for a right answer, only for
-//! budgets to hold over *several* nodes; nobody waits for Redis longer than [`Link`]'s limit, and once it
+//! budgets to hold over *several* nodes; nobody waits for Redis longer than [`RedisConnection`]'s limit, and once it
 //! failed nobody waits at all until it is back; what Redis holds may vanish or be nonsense at any time.
 //! Every key begins with `kabar:` and the identity of the installation, so that several can share one
 //! Redis.
@@ -20,11 +20,11 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use budget::Budget;
+pub use budget::RedisBudget;
 pub use link::AddressRefused;
-use link::Link;
-use pages::Pages;
-pub use pages::{PagePlace, SharedPage};
+use link::RedisConnection;
+use pages::PageWriter;
+pub use pages::{RedisPage, RedisPageKey};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -36,7 +36,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// How it goes with the shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryState {
+pub enum RedisState {
     /// There is none: this node keeps to its own.
     Absent,
     /// It answers.
@@ -45,15 +45,15 @@ pub enum MemoryState {
     Away,
 }
 
-struct Inner {
-    link: Option<Link>,
+struct CacheInner {
+    link: Option<RedisConnection>,
     /// Names this run of this node among those that draw on a budget.
     node: String,
     prefix: String,
     nodes: AtomicU32,
-    pages: Pages,
+    pages: PageWriter,
     /// Budgets that hold tokens.
-    lent: Mutex<Vec<Weak<Budget>>>,
+    lent: Mutex<Vec<Weak<RedisBudget>>>,
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -62,19 +62,19 @@ struct Inner {
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct SharedMemory(Arc<Inner>);
+pub struct RedisCache(Arc<CacheInner>);
 
-impl std::fmt::Debug for SharedMemory {
+impl std::fmt::Debug for RedisCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SharedMemory").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
-impl SharedMemory {
+impl RedisCache {
     /// No memory but the node's own.
     #[must_use]
     pub fn none(clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
-        let (pages, _nobody_puts) = Pages::new(&[0; 32]);
+        let (pages, _nobody_puts) = PageWriter::new(&[0; 32]);
         Self::of(None, pages, &[0; 32], clock, metrics)
     }
 
@@ -89,8 +89,8 @@ impl SharedMemory {
         clock: Arc<Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AddressRefused> {
-        let link = Link::new(address, metrics.clone())?;
-        let (pages, puts) = Pages::new(key);
+        let link = RedisConnection::new(address, metrics.clone())?;
+        let (pages, puts) = PageWriter::new(key);
         let memory = Self::of(Some(link), pages, key, clock, metrics);
         let (keeper, sweeper, putter) = (memory.clone(), memory.clone(), memory.clone());
         memory.0.tasks.spawn(async move {
@@ -104,8 +104,8 @@ impl SharedMemory {
     }
 
     fn of(
-        link: Option<Link>,
-        pages: Pages,
+        link: Option<RedisConnection>,
+        pages: PageWriter,
         key: &[u8; 32],
         clock: Arc<Clock>,
         metrics: Arc<Metrics>,
@@ -113,7 +113,7 @@ impl SharedMemory {
         // The key itself shall not be read off the names.
         let digest = Sha256::new().chain_update("kabar names in shared memory").chain_update(key).finalize();
         let identity: [u8; 8] = std::array::from_fn(|nth| digest.get(nth).copied().unwrap_or_default());
-        Self(Arc::new(Inner {
+        Self(Arc::new(CacheInner {
             link,
             node: format!("{:032x}", rand::random::<u128>()),
             prefix: format!("kabar:{}:", hex::encode(identity)),
@@ -129,11 +129,11 @@ impl SharedMemory {
 
     /// How it goes.
     #[must_use]
-    pub fn state(&self) -> MemoryState {
+    pub fn state(&self) -> RedisState {
         match &self.0.link {
-            None => MemoryState::Absent,
-            Some(link) if link.is_up() => MemoryState::Up,
-            Some(_) => MemoryState::Away,
+            None => RedisState::Absent,
+            Some(link) if link.is_up() => RedisState::Up,
+            Some(_) => RedisState::Away,
         }
     }
 
@@ -150,17 +150,17 @@ impl SharedMemory {
     /// A budget over all nodes, of this name and of `capacity` tokens a minute to begin with. One node
     /// asks for each name once.
     #[must_use]
-    pub fn budget(&self, name: &str, capacity: u32) -> Arc<Budget> {
+    pub fn budget(&self, name: &str, capacity: u32) -> Arc<RedisBudget> {
         let key = format!("{}budget:{name}", self.0.prefix);
-        Arc::new(Budget::new(self.clone(), key, capacity, self.0.clock.now()))
+        Arc::new(RedisBudget::new(self.clone(), key, capacity, self.0.clock.now()))
     }
 
     /// Remembers that a budget holds tokens, so that they go back when nobody draws on it.
-    fn lend(&self, budget: &Arc<Budget>) {
+    fn lend(&self, budget: &Arc<RedisBudget>) {
         self.lent().push(Arc::downgrade(budget));
     }
 
-    fn lent(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Budget>>> {
+    fn lent(&self) -> std::sync::MutexGuard<'_, Vec<Weak<RedisBudget>>> {
         self.0.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -38,9 +38,9 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::courier::{CourierPlace, CourierWork, Intake};
-pub use self::engine::{Presence, Stay};
-pub use self::node::{NodeEntry, NodePeer, Renewed};
+pub use self::courier::{DeliveryCursor, DeliveryWork, Intake};
+pub use self::engine::{DatabaseLock, DatabaseTenure};
+pub use self::node::{LeaseRenewal, NodeEntry, NodePeer};
 pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
 pub use self::run::{ReopenedRuns, RunBatch, RunRecord};
@@ -49,7 +49,7 @@ pub use self::subscription::NotedDeaths;
 
 use crate::domain::account::Account;
 use crate::domain::conversation::Conversation;
-use crate::domain::draft::Changes;
+use crate::domain::draft::AccountChanges;
 use crate::domain::event::Event;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
@@ -92,7 +92,7 @@ impl From<sqlx::Error> for StoreError {
 
 /// What an account's actor starts from.
 #[derive(Debug, Clone)]
-pub struct Activation {
+pub struct AccountActivation {
     /// The account's own row.
     pub account: Arc<Account>,
     /// Commits so far.
@@ -146,7 +146,7 @@ impl CommitFloor {
 
 /// One account's commit.
 #[derive(Debug, Clone)]
-pub struct CycleCommit {
+pub struct AccountCommit {
     /// The account's short number.
     pub account_number: i64,
     /// The owner's fence.
@@ -158,7 +158,7 @@ pub struct CycleCommit {
     /// Instant of the commit.
     pub at: Timestamp,
     /// Rows.
-    pub changes: Changes,
+    pub changes: AccountChanges,
     /// The draft's events, numbered; `changes.events` is not looked at.
     pub events: Vec<Event>,
     /// Answers to be remembered with the write.
@@ -240,7 +240,7 @@ impl Default for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     engine: engine::Engine,
-    writer: writer::Writer,
+    writer: writer::StoreWriter,
     secrets: Arc<ServerSecrets>,
 }
 
@@ -268,7 +268,7 @@ impl Store {
         let engine = engine::Engine::open(url, options.readers, patience).await?;
         let mut connection = engine.writer().await?;
         let secrets = Arc::new(ServerSecrets::load(&engine, &mut connection).await?);
-        let writer = writer::Writer::start(engine.clone(), connection);
+        let writer = writer::StoreWriter::start(engine.clone(), connection);
         Ok(Self { engine, writer, secrets })
     }
 
@@ -322,7 +322,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Fenced`] when the account has moved on under another owner;
     /// [`StoreError::Refused`] when the rows break a rule of the schema. Nothing is written then.
-    pub async fn commit(&self, commit: CycleCommit) -> Result<(), StoreError> {
+    pub async fn commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
         self.writer.commit(commit).await
     }
 }

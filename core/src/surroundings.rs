@@ -51,7 +51,7 @@ pub fn wait_for<F: Future>(_kind: AwaitKind, awaited: F) -> F {
 }
 
 #[cfg(debug_assertions)]
-pub use delays::{Delays, delay_by_seed, wait_for};
+pub use delays::{SeededDelays, delay_by_seed, wait_for};
 
 #[cfg(debug_assertions)]
 mod delays;

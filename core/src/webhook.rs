@@ -18,12 +18,12 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 use http::{HeaderValue, Method};
 
 use crate::clock::Clock;
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::AttemptOutcome;
 use crate::domain::subscriber::Subscriber;
 use crate::domain::subscription::Subscription;
 use crate::domain::time::Timestamp;
 use crate::outbound::{OutboundClient, OutboundRequest};
-use crate::ports::{EventForm, Parcel, Receipt, Sink};
+use crate::ports::{AttemptResult, DeliveryRequest, EventForm, EventSink};
 
 /// For everything together (contract, section 11).
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,20 +31,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// See the module.
-pub struct Webhooks {
+pub struct WebhookSink {
     outbound: OutboundClient,
     clock: Arc<Clock>,
     form: Arc<dyn EventForm>,
 }
 
-impl Webhooks {
+impl WebhookSink {
     /// A sink that calls through this client, and sends events in this form.
     #[must_use]
     pub fn new(outbound: OutboundClient, clock: Arc<Clock>, form: Arc<dyn EventForm>) -> Self {
         Self { outbound, clock, form }
     }
 
-    async fn call(&self, subscription: &Subscription, parcel: &Parcel) -> Receipt {
+    async fn call(&self, subscription: &Subscription, parcel: &DeliveryRequest) -> AttemptResult {
         let target = match self.outbound.target(&subscription.url) {
             Ok(target) => target,
             // It was fit when it was written; the server's rules are others now.
@@ -73,8 +73,8 @@ impl Webhooks {
     }
 }
 
-impl Sink for Webhooks {
-    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+impl EventSink for WebhookSink {
+    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             match &parcel.subscriber {
                 Subscriber::Webhook(subscription) => self.call(subscription, &parcel).await,
@@ -85,7 +85,12 @@ impl Sink for Webhooks {
 }
 
 /// The headers of one attempt (contract, section 11); `None` never happens, since all of them are ASCII.
-fn headers(subscription: &Subscription, parcel: &Parcel, body: &Bytes, now: Timestamp) -> Option<HeaderMap> {
+fn headers(
+    subscription: &Subscription,
+    parcel: &DeliveryRequest,
+    body: &Bytes,
+    now: Timestamp,
+) -> Option<HeaderMap> {
     let text = |text: String| HeaderValue::try_from(text).ok();
     let signature = signature::of(subscription.signing_at(now).map(|one| &one.secret), now, body);
     let mut headers = HeaderMap::with_capacity(9);
@@ -108,6 +113,11 @@ fn headers(subscription: &Subscription, parcel: &Parcel, body: &Bytes, now: Time
 }
 
 /// A receipt of an attempt that is to be repeated.
-fn retry(status_code: Option<u16>, after: Option<Duration>, error: &str) -> Receipt {
-    Receipt { outcome: Outcome::Retry { after }, status_code, error: Some(error.into()), report: None }
+fn retry(status_code: Option<u16>, after: Option<Duration>, error: &str) -> AttemptResult {
+    AttemptResult {
+        outcome: AttemptOutcome::Retry { after },
+        status_code,
+        error: Some(error.into()),
+        report: None,
+    }
 }

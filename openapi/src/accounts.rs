@@ -7,7 +7,7 @@ pub mod body;
 use std::sync::Arc;
 
 use kabar_core::domain::account::AccountStatus;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 use poem_openapi::registry::MetaSchema;
 
@@ -42,7 +42,7 @@ impl AccountsApi {
         /// `connected`, the default: only accounts that can send; `all`: whatever their status.
         status: QueryParam<AccountFilter>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filter.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<AccountBody>, OperationError<AccountListFails>> {

@@ -8,12 +8,12 @@ use kabar_actors::{AccountSlot, Accounts, Caller, Directory, Idempotency};
 use kabar_core::clock::Clock;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
-use kabar_core::domain::page::Position;
-use kabar_core::forward::Forwarder;
+use kabar_core::domain::page::PagePosition;
+use kabar_core::forward::NodeForwarder;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::OutboundClient;
-use kabar_core::ports::Workshop;
-use kabar_core::shared_memory::SharedMemory;
+use kabar_core::ports::PluginToolchain;
+use kabar_core::shared_memory::RedisCache;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +26,13 @@ pub struct AppState {
     /// Commands and questions.
     pub accounts: Accounts,
     /// The way to other nodes.
-    pub forwarder: Forwarder,
+    pub forwarder: NodeForwarder,
     /// Judges addresses that tenants name.
     pub outbound: OutboundClient,
     /// Tenants, keys, users, accounts.
     pub directory: Directory,
     /// Compiles plugins, and tries them out.
-    pub workshop: Arc<dyn Workshop>,
+    pub workshop: Arc<dyn PluginToolchain>,
     /// Remembered answers.
     pub idempotency: Idempotency,
     /// Time.
@@ -42,7 +42,7 @@ pub struct AppState {
     /// The durable side; only asked whether it is well.
     pub store: Store,
     /// What nodes share; only asked how it goes.
-    pub memory: SharedMemory,
+    pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Opens `/admin/v1`.
@@ -112,7 +112,7 @@ impl AppState {
     ///
     /// # Errors
     /// `invalid_cursor`.
-    pub(crate) fn opened(&self, scope: &str, cursor: &CursorText) -> Result<Position, ApiError> {
+    pub(crate) fn opened(&self, scope: &str, cursor: &CursorText) -> Result<PagePosition, ApiError> {
         self.cursor_key.open(scope, &cursor.0).ok_or_else(ApiError::invalid_cursor)
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use kabar_actors::Question;
 use kabar_core::domain::account::{Account, PhoneNumberId};
-use kabar_core::domain::command::{Command, Reply};
-use kabar_core::domain::page::{ContactQuery, Limit};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
+use kabar_core::domain::page::{ContactQuery, PageLimit};
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::ContactId;
 use poem::http::StatusCode;
@@ -48,19 +48,19 @@ code_list! {
 
 const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show };
 
-fn show(account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
+fn show(account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
     shown(account, reply).and_then(|body| OpenEnvelope::single(&body))
 }
 
-fn shown(account: &Account, reply: &Reply) -> Result<ContactBody, ApiError> {
+fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiError> {
     match reply {
-        Reply::Contact(row) => Ok(ContactBody::of(account, row)),
-        Reply::Ingested
-        | Reply::Sends(_)
-        | Reply::Recorded
-        | Reply::Conversation(_)
-        | Reply::Message(_)
-        | Reply::Account(_) => Err(ApiError::internal()),
+        CommandReply::Contact(row) => Ok(ContactBody::of(account, row)),
+        CommandReply::Ingested
+        | CommandReply::Sends(_)
+        | CommandReply::Recorded
+        | CommandReply::Conversation(_)
+        | CommandReply::Message(_)
+        | CommandReply::Account(_) => Err(ApiError::internal()),
     }
 }
 
@@ -86,7 +86,7 @@ impl ContactsApi {
         /// Only contacts whose name, number or email address contains this, in any case.
         search: QueryParam<SearchText>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<ContactBody>, OperationError<ContactListFails>> {
@@ -116,7 +116,7 @@ impl ContactsApi {
     ) -> Result<IdempotentResponse<ContactBody, 201>, OperationError<CreateFails>> {
         let read = || {
             let slot = self.0.account(&tenant, &phone_number_id.0)?;
-            Ok((slot, Command::CreateContact(write::read_new(&body.value)?)))
+            Ok((slot, AccountCommand::CreateContact(write::read_new(&body.value)?)))
         };
         Ok(once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
     }
@@ -159,7 +159,7 @@ impl ContactsApi {
     ) -> Result<DataResponse<ContactBody>, OperationError<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let patch = write::read_patch(&body.value)?;
-        let command = Command::PatchContact { id: contact_id.0, patch };
+        let command = AccountCommand::PatchContact { id: contact_id.0, patch };
         let reply = self.0.accounts.execute(&slot, command, None).await??;
         Ok(DataResponse(shown(&slot.account(), &reply)?))
     }

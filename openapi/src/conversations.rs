@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use kabar_actors::Question;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::conversation::ConversationStatus;
-use kabar_core::domain::page::{ConversationQuery, Limit};
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::page::{ConversationQuery, PageLimit};
+use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{ContactId, ConversationId};
 use poem_openapi::OpenApi;
 
@@ -64,9 +64,9 @@ impl ConversationsApi {
         /// Only the conversation with this contact.
         contact_id: QueryParam<ContactId>,
         /// Only what changed strictly after this instant (RFC 3339, any offset).
-        updated_since: QueryParam<Bound>,
+        updated_since: QueryParam<TimeBound>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<ConversationBody>, OperationError<ListFails>> {
@@ -74,7 +74,7 @@ impl ConversationsApi {
         let mut query = ConversationQuery {
             status: status.0,
             contact_id: contact_id.0,
-            updated_since: updated_since.0.map(Bound::strictly_after),
+            updated_since: updated_since.0.map(TimeBound::strictly_after),
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
@@ -129,15 +129,15 @@ impl ConversationsApi {
         let change = patch::read(&body.value)?;
         let patch = change
             .resolve(conversation_id.0, |user| self.0.directory.user(tenant.key.organisation_id, user))?;
-        let outcome = self.0.accounts.execute(&slot, Command::PatchConversation(patch), None).await?;
+        let outcome = self.0.accounts.execute(&slot, AccountCommand::PatchConversation(patch), None).await?;
         match outcome? {
-            Reply::Conversation(row) => Ok(DataResponse(ConversationBody::of(&slot.account(), &row))),
-            Reply::Ingested
-            | Reply::Sends(_)
-            | Reply::Recorded
-            | Reply::Message(_)
-            | Reply::Contact(_)
-            | Reply::Account(_) => Err(ApiError::internal().into()),
+            CommandReply::Conversation(row) => Ok(DataResponse(ConversationBody::of(&slot.account(), &row))),
+            CommandReply::Ingested
+            | CommandReply::Sends(_)
+            | CommandReply::Recorded
+            | CommandReply::Message(_)
+            | CommandReply::Contact(_)
+            | CommandReply::Account(_) => Err(ApiError::internal().into()),
         }
     }
 }

@@ -11,7 +11,7 @@ mod foreign;
 use std::borrow::Cow;
 
 use kabar_actors::{AuthFailure, Unavailable};
-use kabar_core::domain::command::Refusal;
+use kabar_core::domain::command::CommandRefusal;
 use poem::error::ResponseError;
 use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -211,21 +211,21 @@ impl From<AuthFailure> for ApiError {
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandRefusal> for ApiError {
+    fn from(refusal: CommandRefusal) -> Self {
         match refusal {
-            Refusal::OutsideWindow => Self::new(
+            CommandRefusal::OutsideWindow => Self::new(
                 ErrorCode::Outside24hWindow,
                 "the contact has not written within the last 24 hours; send a template instead",
             ),
-            Refusal::AccountNotConnected(status) => Self::new(
+            CommandRefusal::AccountNotConnected(status) => Self::new(
                 ErrorCode::AccountNotConnected,
                 format!("the account is {} and cannot send; have it connected first", status.as_str()),
             ),
-            Refusal::NoConversation => Self::not_found("conversation", "conversation_id"),
-            Refusal::NoMessage => Self::not_found("inbound message", "message_id"),
-            Refusal::NoContact => Self::not_found("contact", "contact_id"),
-            Refusal::ContactExists(id) => Self::new(
+            CommandRefusal::NoConversation => Self::not_found("conversation", "conversation_id"),
+            CommandRefusal::NoMessage => Self::not_found("inbound message", "message_id"),
+            CommandRefusal::NoContact => Self::not_found("contact", "contact_id"),
+            CommandRefusal::ContactExists(id) => Self::new(
                 ErrorCode::ContactAlreadyExists,
                 format!("this number is the contact {id} already; change that one instead"),
             )

@@ -13,7 +13,7 @@ use kabar_actors::{Question, Unavailable};
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::log::EventQuery;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 
 pub(crate) use self::listed::LAST_SEQUENCE;
@@ -67,7 +67,7 @@ impl EventsApi {
         /// Only these types, separated by commas.
         types: QueryParam<EventTypes>,
         /// Events of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; takes the place of `after`, and is bound to the same
         /// types.
         cursor: QueryParam<CursorText>,

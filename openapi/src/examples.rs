@@ -7,16 +7,16 @@ use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret}
 use kabar_core::domain::allowed_hosts::HostPattern;
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
-use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::effect::{Effect, EffectId, EffectRow, EffectStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
-use kabar_core::domain::kv::{Kv, KvReads, KvWrite};
+use kabar_core::domain::kv::{KeyValues, KvReads, KvWrite};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
-use kabar_core::domain::organisation::{ApiKey, Organisation, Tier, User};
+use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, User};
 use kabar_core::domain::phone::Phone;
-use kabar_core::domain::plugin::{Plugin, PluginVersion, Standing};
+use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginVersion};
 use kabar_core::domain::row_version::RowVersion;
-use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, Usage};
+use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, RunUsage};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
@@ -25,7 +25,7 @@ use kabar_core::ids::{
     AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
     PluginVersionId, RunLogId, SigningSecretId, SubscriptionId, UserId, ulid,
 };
-use kabar_core::ports::Receipt;
+use kabar_core::ports::AttemptResult;
 
 /// 2026-06-19T11:00:00.000Z.
 const NOON_MS: i64 = 1_781_866_800_000;
@@ -67,8 +67,8 @@ pub(crate) fn organisation() -> Organisation {
     Organisation {
         id: OrganisationId::from_bits(bits(-10_000)),
         name: "Toko Melati".into(),
-        tier: Tier::Pro,
-        limits: Tier::Pro.default_limits(),
+        tier: PriceTier::Pro,
+        limits: PriceTier::Pro.default_limits(),
         sandbox: false,
         suspended: false,
         created_at: at(-10_000),
@@ -151,7 +151,7 @@ pub(crate) fn subscription() -> Subscription {
 }
 
 pub(crate) fn delivery() -> Delivery {
-    let attempt = Attempt { at: at(2_160), status_code: Some(204), duration_ms: 38, error: None };
+    let attempt = DeliveryAttempt { at: at(2_160), status_code: Some(204), duration_ms: 38, error: None };
     Delivery {
         id: DeliveryId::from_bits(bits(2_155)),
         subscriber: SubscriberId::Webhook(subscription().id),
@@ -225,7 +225,7 @@ pub(crate) fn plugin() -> Plugin {
         allowed_hosts: HostPattern::parse("crm.example.com").into_iter().collect(),
         capabilities: None,
         enabled: true,
-        standing: Standing::active(at(-3_000)),
+        standing: PluginHealth::active(at(-3_000)),
         active_version: Some(plugin_version().id),
         previous_version: None,
         created_at: at(-3_000),
@@ -248,7 +248,7 @@ pub(crate) fn plugin_version() -> PluginVersion {
 }
 
 pub(crate) fn run() -> Run {
-    let attempt = Attempt { at: at(2_155), status_code: None, duration_ms: 1, error: None };
+    let attempt = DeliveryAttempt { at: at(2_155), status_code: None, duration_ms: 1, error: None };
     Run {
         delivery: Delivery {
             id: DeliveryId::from_bits(bits(2_152)),
@@ -273,8 +273,8 @@ pub(crate) fn run() -> Run {
     }
 }
 
-fn usage() -> Usage {
-    Usage { cpu_us: 180, wall_us: 240, host_calls: 3, memory_peak_bytes: 1_114_112 }
+fn usage() -> RunUsage {
+    RunUsage { cpu_us: 180, wall_us: 240, host_calls: 3, memory_peak_bytes: 1_114_112 }
 }
 
 pub(crate) fn effect() -> EffectRow {
@@ -308,11 +308,11 @@ pub(crate) fn run_log() -> RunLog {
     }
 }
 
-pub(crate) fn receipt() -> Receipt {
+pub(crate) fn receipt() -> AttemptResult {
     let report = HookReport {
         version_id: plugin_version().id,
         broke: false,
-        seen: Kv::default(),
+        seen: KeyValues::default(),
         reads: KvReads::default(),
         writes: vec![KvWrite::Add("failed".into(), 1)],
         effects: vec![assignment()],
@@ -321,5 +321,10 @@ pub(crate) fn receipt() -> Receipt {
         logs_cut: false,
         usage: usage(),
     };
-    Receipt { outcome: Outcome::Delivered, status_code: None, error: None, report: Some(Box::new(report)) }
+    AttemptResult {
+        outcome: AttemptOutcome::Delivered,
+        status_code: None,
+        error: None,
+        report: Some(Box::new(report)),
+    }
 }

@@ -24,7 +24,7 @@ use futures_util::FutureExt as _;
 use kabar_actors::{BudgetClass, Caller};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::budget::Quote;
+use kabar_core::domain::budget::BudgetQuote;
 use kabar_core::ids::{RequestId, text_of, ulid};
 use poem::endpoint::BoxEndpoint;
 use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
@@ -72,7 +72,7 @@ struct RequestContext {
 struct AdmittedTenant {
     caller: Arc<Caller>,
     class: BudgetClass,
-    quote: Quote,
+    quote: BudgetQuote,
 }
 
 fn mint(clock: &Clock) -> Bytes {

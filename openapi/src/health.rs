@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::shared_memory::MemoryState;
+use kabar_core::shared_memory::RedisState;
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
@@ -75,11 +75,11 @@ impl DependencyBody {
 }
 
 impl ReadinessBody {
-    fn ready(memory: MemoryState) -> Self {
+    fn ready(memory: RedisState) -> Self {
         let redis = match memory {
-            MemoryState::Absent => None,
-            MemoryState::Up => Some("ok"),
-            MemoryState::Away => Some("away"),
+            RedisState::Absent => None,
+            RedisState::Up => Some("ok"),
+            RedisState::Away => Some("away"),
         };
         let redis = redis.map(|status| DependencyBody::new("redis", status));
         let dependencies = std::iter::once(DependencyBody::new("database", "ok")).chain(redis).collect();
@@ -89,7 +89,7 @@ impl ReadinessBody {
 
 impl Example for ReadinessBody {
     fn example() -> Self {
-        Self::ready(MemoryState::Up)
+        Self::ready(RedisState::Up)
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kabar_actors::{AccountSlot, Begun, Claim, Permit, RecordedAnswer, Unavailable};
 use kabar_core::domain::account::Account;
-use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use poem::http::StatusCode;
 use poem::http::header::{HeaderName, HeaderValue};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -61,7 +61,7 @@ fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
 }
 
 /// Turns what a command brought about into the body of its answer.
-pub(crate) type RenderReply = fn(&Account, &Reply) -> Result<OpenEnvelope, ApiError>;
+pub(crate) type RenderReply = fn(&Account, &CommandReply) -> Result<OpenEnvelope, ApiError>;
 
 /// Carries a command out, at most once per key. `command` is the request as the operation read it:
 /// a refusal in it is an answer of the operation's, and remembered as such.
@@ -70,7 +70,7 @@ pub(crate) async fn once(
     tenant: &TenantCaller,
     call: &IdempotentCall,
     body: &Value,
-    command: Result<(Arc<AccountSlot>, Command), ApiError>,
+    command: Result<(Arc<AccountSlot>, AccountCommand), ApiError>,
     form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match begin(app, tenant, call, body).await? {
@@ -201,7 +201,7 @@ fn in_progress() -> ApiError {
 async fn first(
     app: &AppState,
     permit: Permit,
-    command: Result<(Arc<AccountSlot>, Command), ApiError>,
+    command: Result<(Arc<AccountSlot>, AccountCommand), ApiError>,
     form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match command {
@@ -264,14 +264,14 @@ pub(crate) struct ReplyFormat {
 }
 
 impl ReplyFormat {
-    fn answer(self, account: &Account, outcome: &Result<Reply, Refusal>) -> Response {
+    fn answer(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> Response {
         match outcome {
             Ok(reply) => envelope::open(self.status, (self.show)(account, reply)),
             Err(refusal) => ApiError::from(*refusal).into_response(),
         }
     }
 
-    fn record(self, account: &Account, outcome: &Result<Reply, Refusal>) -> RecordedAnswer {
+    fn record(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> RecordedAnswer {
         let shown = match outcome {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err(ApiError::from(*refusal)),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use kabar_actors::Question;
 use kabar_core::domain::account::{Account, PhoneNumberId};
-use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::message::Direction;
-use kabar_core::domain::page::{Limit, MessageQuery};
+use kabar_core::domain::page::{MessageQuery, PageLimit};
 use kabar_core::domain::status::MessageStatus;
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{ConversationId, MessageId};
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
@@ -40,15 +40,15 @@ code_list! {
 
 const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show };
 
-fn show(_account: &Account, reply: &Reply) -> Result<OpenEnvelope, ApiError> {
+fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
     match reply {
-        Reply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
-        Reply::Ingested
-        | Reply::Sends(_)
-        | Reply::Recorded
-        | Reply::Conversation(_)
-        | Reply::Contact(_)
-        | Reply::Account(_) => Err(ApiError::internal()),
+        CommandReply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
+        CommandReply::Ingested
+        | CommandReply::Sends(_)
+        | CommandReply::Recorded
+        | CommandReply::Conversation(_)
+        | CommandReply::Contact(_)
+        | CommandReply::Account(_) => Err(ApiError::internal()),
     }
 }
 
@@ -76,11 +76,11 @@ impl MessagesApi {
         /// Only messages that stand so.
         status: QueryParam<MessageStatus>,
         /// Only messages created strictly after this instant (RFC 3339, any offset).
-        created_after: QueryParam<Bound>,
+        created_after: QueryParam<TimeBound>,
         /// Only messages created strictly before this instant (RFC 3339, any offset).
-        created_before: QueryParam<Bound>,
+        created_before: QueryParam<TimeBound>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<MessageBody>, OperationError<ListFails>> {
@@ -89,8 +89,8 @@ impl MessagesApi {
             conversation_id: conversation_id.0,
             direction: direction.0,
             status: status.0,
-            created_after: created_after.0.map(Bound::strictly_after),
-            created_before: created_before.0.map(Bound::strictly_before),
+            created_after: created_after.0.map(TimeBound::strictly_after),
+            created_before: created_before.0.map(TimeBound::strictly_before),
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
@@ -142,8 +142,8 @@ impl MessagesApi {
             Ok((slot, send::parse(&body.value)?))
         };
         let command = read().map(|(slot, body)| match body {
-            SendBody::Send(outgoing) => (slot, Command::Send(outgoing)),
-            SendBody::MarkRead { wamid } => (slot, Command::MarkRead { wamid }),
+            SendBody::Send(outgoing) => (slot, AccountCommand::Send(outgoing)),
+            SendBody::MarkRead { wamid } => (slot, AccountCommand::MarkRead { wamid }),
         });
         Ok(once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
     }

@@ -133,8 +133,8 @@ fn read_query<T: ParameterKind>(query: &str, name: &'static str) -> Result<Optio
 mod tests {
     use super::*;
     use kabar_core::domain::conversation::ConversationStatus;
-    use kabar_core::domain::page::Limit;
-    use kabar_core::domain::time::Bound;
+    use kabar_core::domain::page::PageLimit;
+    use kabar_core::domain::time::TimeBound;
 
     fn code<T: ParameterKind>(query: &str, name: &'static str) -> Option<ErrorCode> {
         read_query::<T>(query, name).err().map(|error| error.code())
@@ -159,11 +159,11 @@ mod tests {
     fn limits_and_cursors_have_their_own_codes() {
         for query in ["limit=0", "limit=101", "limit=", "limit=x", "limit=1&limit=2", "limit=1e1", "limit=-1"]
         {
-            assert_eq!(code::<Limit>(query, "limit"), Some(ErrorCode::InvalidLimit), "{query}");
+            assert_eq!(code::<PageLimit>(query, "limit"), Some(ErrorCode::InvalidLimit), "{query}");
         }
         assert_eq!(code::<CursorText>("cursor=", "cursor"), Some(ErrorCode::InvalidCursor));
-        assert_eq!(code::<Limit>("limit=100", "limit"), None);
-        let told = read_query::<Limit>("limit=500", "limit").unwrap_err().to_string();
+        assert_eq!(code::<PageLimit>("limit=100", "limit"), None);
+        let told = read_query::<PageLimit>("limit=500", "limit").unwrap_err().to_string();
         assert_eq!(told, "invalid_limit: limit must be 1 to 100, got 500");
         let told = read_query::<SearchText>(&format!("search={}", "x".repeat(201)), "search").unwrap_err();
         assert!(!told.to_string().contains("xx"), "{told}");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_plus_in_a_query_is_a_blank_that_bounds_understand() {
-        let read = |query| read_query::<Bound>(query, "since").unwrap().unwrap().strictly_after();
+        let read = |query| read_query::<TimeBound>(query, "since").unwrap().unwrap().strictly_after();
         let expected = read("since=2026-06-19T11:00:00Z");
         assert_eq!(read("since=2026-06-19T18:00:00+07:00"), expected);
         assert_eq!(read("since=2026-06-19T18:00:00%2B07:00"), expected);

@@ -14,7 +14,7 @@ pub mod write;
 use std::sync::Arc;
 
 use kabar_actors::PluginRefusal;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::plugin::{ENTRIES_MAX, PLUGINS_MAX, Plugin};
 use kabar_core::ids::PluginId;
 use poem::http::StatusCode;
@@ -110,7 +110,7 @@ impl PluginsApi {
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<PluginBody>, OperationError<PluginListFails>> {

@@ -17,7 +17,7 @@ use kabar_core::domain::etag;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::log::EventPage;
 use kabar_core::domain::message::Message;
-use kabar_core::domain::page::{ConversationOrder, Page, Position};
+use kabar_core::domain::page::{ConversationOrder, PagePosition, RowPage};
 use kabar_core::ports::EventForm;
 use serde::Serialize;
 
@@ -43,9 +43,9 @@ impl ResponseRenderer {
 
     fn list<T: Serialize, R>(
         &self,
-        page: &Page<R>,
+        page: &RowPage<R>,
         scope: impl FnOnce() -> String,
-        place: impl FnOnce(&R) -> Position,
+        place: impl FnOnce(&R) -> PagePosition,
         body: impl Fn(&R) -> T,
     ) -> OpenEnvelope {
         let last = page.rows.last().filter(|_| page.has_more);
@@ -61,7 +61,7 @@ impl ResponseRenderer {
         if matches!(question, Question::EventFrames(_)) {
             return OpenEnvelope::of(frames_of(account, &page.events, bytes_of));
         }
-        let place = Position { key: page.last_sequence, id: 0 };
+        let place = PagePosition { key: page.last_sequence, id: 0 };
         let cursor = page.has_more.then(|| self.cursor_key.seal(&scope_of(question, account), place));
         let rows: Vec<EventBody> = page.events.iter().map(|event| EventBody::of(account, event)).collect();
         let last = (LAST_SEQUENCE, page.last_sequence);
@@ -97,8 +97,8 @@ fn key_of(order: ConversationOrder, row: &Conversation) -> i64 {
 }
 
 /// Lists by id alone: the id is the place.
-const fn place_of_id(id: u128) -> Position {
-    Position { key: 0, id }
+const fn place_of_id(id: u128) -> PagePosition {
+    PagePosition { key: 0, id }
 }
 
 impl Render for ResponseRenderer {
@@ -107,7 +107,8 @@ impl Render for ResponseRenderer {
         let (etag, envelope) = match answer {
             Answer::Conversations(page) => {
                 let order = order_of(question);
-                let place = |row: &Arc<Conversation>| Position { key: key_of(order, row), id: row.id.bits() };
+                let place =
+                    |row: &Arc<Conversation>| PagePosition { key: key_of(order, row), id: row.id.bits() };
                 let body = |row: &Arc<Conversation>| ConversationBody::of(account, row);
                 (etag::of_page(page), self.list(page, scope, place, body))
             }
@@ -224,7 +225,7 @@ mod tests {
     fn a_part_of_the_log_says_how_far_it_reaches_and_holds_the_events_own_bytes() {
         let (account, event) = (examples::account(), examples::event());
         let types = [event.kind.event_type()].into_iter().collect();
-        let query = EventQuery { after: 7, types, limit: kabar_core::domain::page::Limit::default() };
+        let query = EventQuery { after: 7, types, limit: kabar_core::domain::page::PageLimit::default() };
         let page = EventPage { events: vec![event.clone()], last_sequence: 2000, has_more: true };
         let rendered = renderer().render(&account, &Question::Events(query), &Answer::Events(page.clone()));
         assert_eq!(rendered.etag, "W/\"2000:1:1\"");
@@ -250,20 +251,20 @@ mod tests {
             let query = ConversationQuery { updated_since, ..ConversationQuery::default() };
             let scope = query.scope(account.id);
             let question = Question::Conversations(query);
-            let page = Page { rows: vec![thread.clone()], has_more: true };
+            let page = RowPage { rows: vec![thread.clone()], has_more: true };
             let (_, body) = render(&question, &Answer::Conversations(page));
             let cursor = body["next_cursor"].as_str().unwrap();
             let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
-            assert_eq!(place, Position { key: thread.updated_at.millis(), id: thread.id.bits() });
+            assert_eq!(place, PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() });
             assert_eq!(body["has_more"], true);
         }
         let (etag, body) = render(
             &Question::Messages(MessageQuery::default()),
-            &Answer::Messages(Page { rows: vec![], has_more: false }),
+            &Answer::Messages(RowPage { rows: vec![], has_more: false }),
         );
         assert!(etag.starts_with("W/\"-:0:0:0:"), "{etag}");
         assert_eq!((&body["data"], &body["next_cursor"]), (&Value::Array(vec![]), &Value::Null));
-        let page = Page { rows: vec![Arc::new(examples::contact())], has_more: true };
+        let page = RowPage { rows: vec![Arc::new(examples::contact())], has_more: true };
         let (_, body) = render(&Question::Contacts(ContactQuery::default()), &Answer::Contacts(page));
         let scope = ContactQuery::default().scope(account.id);
         let cursor = body["next_cursor"].as_str().unwrap();

@@ -4,7 +4,7 @@
 //! row of the page before it, whatever has come or gone since. Filters are the caller's.
 
 use kabar_core::cursor::CursorKey;
-use kabar_core::domain::page::{Limit, Page, Position};
+use kabar_core::domain::page::{PageLimit, PagePosition, RowPage};
 
 use crate::envelope::PageResponse;
 use crate::error::ApiError;
@@ -15,8 +15,8 @@ use crate::params::CursorText;
 pub(crate) struct PageRequest<'a> {
     key: &'a CursorKey,
     scope: &'a str,
-    limit: Limit,
-    after: Option<Position>,
+    limit: PageLimit,
+    after: Option<PagePosition>,
 }
 
 impl<'a> PageRequest<'a> {
@@ -27,7 +27,7 @@ impl<'a> PageRequest<'a> {
     pub(crate) fn read(
         key: &'a CursorKey,
         scope: &'a str,
-        limit: Option<Limit>,
+        limit: Option<PageLimit>,
         cursor: Option<&CursorText>,
     ) -> Result<Self, ApiError> {
         let after = match cursor {
@@ -54,23 +54,23 @@ impl<'a> PageRequest<'a> {
 fn page<T>(
     rows: impl IntoIterator<Item = T>,
     id_of: impl Fn(&T) -> u128,
-    limit: Limit,
-    after: Option<Position>,
-) -> Page<T> {
+    limit: PageLimit,
+    after: Option<PagePosition>,
+) -> RowPage<T> {
     let below = rows.into_iter().filter(|row| after.is_none_or(|last| id_of(row) < last.id));
-    Page::cut(below.take(limit.rows().saturating_add(1)).collect(), limit)
+    RowPage::cut(below.take(limit.rows().saturating_add(1)).collect(), limit)
 }
 
 /// The cursor of the page that follows, sealed for the list `scope`; `None` on the last page.
 fn next_cursor<T>(
-    page: &Page<T>,
+    page: &RowPage<T>,
     id_of: impl Fn(&T) -> u128,
     key: &CursorKey,
     scope: &str,
 ) -> Option<String> {
     let last = page.rows.last().filter(|_| page.has_more)?;
     // The id alone gives these lists their order, so the sort key says nothing.
-    Some(key.seal(scope, Position { key: 0, id: id_of(last) }))
+    Some(key.seal(scope, PagePosition { key: 0, id: id_of(last) }))
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
         let key = CursorKey::new([3; 32]);
         let (mut seen, mut after) = (Vec::<u128>::new(), None);
         loop {
-            let page = page(rows.iter().copied(), |row| *row, Limit::new(4).unwrap(), after);
+            let page = page(rows.iter().copied(), |row| *row, PageLimit::new(4).unwrap(), after);
             seen.extend(&page.rows);
             let cursor = next_cursor(&page, |row| *row, &key, "users/a");
             assert_eq!(cursor.is_some(), page.has_more);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn an_exact_page_has_no_follower() {
-        let page = page([3_u128, 2, 1], |row| *row, Limit::new(3).unwrap(), None);
+        let page = page([3_u128, 2, 1], |row| *row, PageLimit::new(3).unwrap(), None);
         assert!(!page.has_more && page.rows == [3, 2, 1]);
     }
 }

@@ -22,7 +22,7 @@ mod text;
 
 use std::sync::Arc;
 
-use kabar_core::domain::message::{MessageKind, Outgoing};
+use kabar_core::domain::message::{MessageKind, OutgoingMessage};
 use serde_json::Value;
 
 use crate::body::{BodyFields, FieldError};
@@ -34,7 +34,7 @@ pub use schema::SendMessageBody;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendBody {
     /// Send a message.
-    Send(Outgoing),
+    Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its thread, as read.
     MarkRead {
         /// WhatsApp's id of the message.
@@ -67,7 +67,7 @@ pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
     outgoing(&fields).map(SendBody::Send)
 }
 
-fn outgoing(fields: &BodyFields<'_>) -> Result<Outgoing, FieldError> {
+fn outgoing(fields: &BodyFields<'_>) -> Result<OutgoingMessage, FieldError> {
     fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
     let to = fields.phone("to")?;
     let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
@@ -76,7 +76,7 @@ fn outgoing(fields: &BodyFields<'_>) -> Result<Outgoing, FieldError> {
         Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
         None => None,
     };
-    Ok(Outgoing { to, kind, content: content.into(), payload: payload.to_string().into(), context })
+    Ok(OutgoingMessage { to, kind, content: content.into(), payload: payload.to_string().into(), context })
 }
 
 const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \

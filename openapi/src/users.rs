@@ -6,7 +6,7 @@ pub mod body;
 
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 
 use self::body::UserBody;
@@ -38,7 +38,7 @@ impl UsersApi {
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<UserBody>, OperationError<UserListFails>> {

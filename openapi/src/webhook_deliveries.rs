@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kabar_actors::Replayed;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit, Position};
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, PagePosition};
+use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{DeliveryId, SubscriptionId};
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
@@ -67,11 +67,11 @@ impl WebhookDeliveriesApi {
         /// Only of events of this type.
         event_type: QueryParam<EventType>,
         /// Only rows made after this instant.
-        created_after: QueryParam<Bound>,
+        created_after: QueryParam<TimeBound>,
         /// Only rows made before this instant.
-        created_before: QueryParam<Bound>,
+        created_before: QueryParam<TimeBound>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<WebhookDeliveryBody>, OperationError<DeliveryListFails>> {
@@ -80,8 +80,8 @@ impl WebhookDeliveriesApi {
             subscription_id: subscription_id.0,
             status: status.0,
             event_type: event_type.0,
-            created_after: created_after.0.map(Bound::strictly_after),
-            created_before: created_before.0.map(Bound::strictly_before),
+            created_after: created_after.0.map(TimeBound::strictly_after),
+            created_before: created_before.0.map(TimeBound::strictly_before),
         };
         let mut query = DeliveryQuery { filter, limit: limit.0.unwrap_or_default(), after: None };
         let scope = query.scope();
@@ -89,7 +89,8 @@ impl WebhookDeliveriesApi {
         query.after = place.map(|place| DeliveryId::from_bits(place.id));
         let page = self.0.accounts.couriers().deliveries(&query).await?;
         let last = page.rows.last().filter(|_| page.has_more);
-        let sealed = |row: &Delivery| self.0.cursor_key.seal(&scope, Position { key: 0, id: row.id.bits() });
+        let sealed =
+            |row: &Delivery| self.0.cursor_key.seal(&scope, PagePosition { key: 0, id: row.id.bits() });
         Ok(PageResponse {
             next_cursor: last.map(sealed),
             rows: page.rows.iter().map(WebhookDeliveryBody::of).collect(),

@@ -5,7 +5,7 @@ pub mod write;
 
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::SubscriptionId;
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
@@ -107,7 +107,7 @@ impl WebhookSubscriptionsApi {
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<WebhookSubscriptionBody>, OperationError<SubscriptionListFails>> {

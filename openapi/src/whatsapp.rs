@@ -16,10 +16,10 @@ use futures_util::future::join_all;
 use kabar_actors::{AccountSlot, Place, Unavailable};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::{AccountStatus, Secret};
-use kabar_core::domain::command::Command;
+use kabar_core::domain::command::AccountCommand;
 use kabar_core::ids::NodeId;
 use kabar_core::meta::signature;
-use kabar_core::meta::translate::{AccountGroup, Webhook, translate};
+use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate};
 use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
 
@@ -130,7 +130,7 @@ const NODES_MAX: usize = 3;
 
 impl WhatsAppApi {
     /// The secret that signed a body: the server's, or that of an account which the body names.
-    fn signer(&self, body: &SignedBody, webhook: Option<&Webhook>) -> Result<Secret, ApiError> {
+    fn signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
         let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
         let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
         let own: Vec<Secret> = accounts.filter_map(|slot| slot.account().app_secret.clone()).collect();
@@ -145,7 +145,7 @@ impl WhatsAppApi {
     }
 
     /// Counts and logs what is not for an account's writer.
-    fn report(&self, webhook: &Webhook) {
+    fn report(&self, webhook: &InboundWebhook) {
         for skipped in &webhook.skipped {
             self.0.metrics.webhook_skipped.inc();
             tracing::warn!(reason = %skipped.reason, phone_number_id = ?skipped.phone_number_id, "item skipped");
@@ -244,7 +244,7 @@ impl WhatsAppApi {
             return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
-        let taken = self.0.accounts.execute(&slot, Command::Ingest(group.items), None).await;
+        let taken = self.0.accounts.execute(&slot, AccountCommand::Ingest(group.items), None).await;
         // Either is a 503, so that WhatsApp tries again; a crash too.
         taken.map_err(|unavailable| match ApiError::from(unavailable) {
             told if told.retry_after_s().is_some() => told,

@@ -14,7 +14,7 @@ use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::effect::EffectStatus;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::message::{Direction, MessageKind};
-use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Capability, PluginState};
 use kabar_core::domain::run::LogLevel;
@@ -198,7 +198,7 @@ shown_words! {
     MessageKind: MessageKind::ALL;
     Direction: [Direction::Inbound, Direction::Outbound];
     AccountStatus: AccountStatus::ALL;
-    Tier: Tier::ALL;
+    PriceTier: PriceTier::ALL;
     EventType: EventType::ALL;
     SubscriptionStatus: SubscriptionStatus::ALL;
     DeliveryStatus: DeliveryStatus::ALL;

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::{Kv, KvReads};
+use kabar_core::domain::kv::{KeyValues, KvReads};
 use kabar_core::domain::plugin::Capabilities;
-use kabar_core::domain::run::Usage;
+use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use sha2::{Digest as _, Sha256};
@@ -293,7 +293,7 @@ fn trial(upload: &ComponentUpload, sha256: &[u8; 32]) -> Invocation {
         config: upload.config.clone(),
         secrets: upload.secrets.clone(),
         allowed_hosts: upload.allowed_hosts.clone(),
-        kv: Kv::default(),
+        kv: KeyValues::default(),
         limits: RunLimits { cpu: TRIAL, wall: TRIAL, ..RunLimits::default() },
         now: upload.now,
         seed: *sha256,
@@ -310,6 +310,6 @@ fn broken(why: &str) -> RunReport {
         http_calls: Vec::new(),
         logs: Vec::new(),
         logs_cut: false,
-        usage: Usage::default(),
+        usage: RunUsage::default(),
     }
 }

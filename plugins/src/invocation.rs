@@ -8,7 +8,7 @@ use std::time::Duration;
 use kabar_core::domain::account::{Account, Secret};
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::Event;
-use kabar_core::domain::kv::{Kv, QUOTA_BYTES};
+use kabar_core::domain::kv::{KeyValues, QUOTA_BYTES};
 use kabar_core::domain::run::LOG_BYTES_MAX;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
@@ -33,7 +33,7 @@ pub struct Invocation {
     /// Whom it may call.
     pub allowed_hosts: AllowedHosts,
     /// Its map as it is now.
-    pub kv: Kv,
+    pub kv: KeyValues,
     /// What it may use.
     pub limits: RunLimits,
     /// What the guest's clocks say at its start; they go on from there.

@@ -1,12 +1,12 @@
 //! A plugin's map as a run changes it: the picture that it was given, with its own changes on top.
 //!
-//! Invariant: a run whose reads [stand](Kv::stands) would do the same again, so its writes may be applied to
+//! Invariant: a run whose reads [stand](KeyValues::stands) would do the same again, so its writes may be applied to
 //! a newer map than it saw. An addition is no look: additions of runs beside each other all count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kabar_core::domain::kv::{Kv, KvReads, KvWrite};
+use kabar_core::domain::kv::{KeyValues, KvReads, KvWrite};
 
 /// Bytes of a key.
 const KEY_BYTES_MAX: usize = 512;
@@ -23,7 +23,7 @@ pub(crate) enum KvRefused {
 
 /// The map of one run.
 pub(crate) struct KvOverlay {
-    current: Kv,
+    current: KeyValues,
     bytes_max: usize,
     reads: KvReads,
     writes: Vec<KvWrite>,
@@ -32,7 +32,7 @@ pub(crate) struct KvOverlay {
 }
 
 impl KvOverlay {
-    pub(crate) fn new(given: Kv, bytes_max: usize) -> Self {
+    pub(crate) fn new(given: KeyValues, bytes_max: usize) -> Self {
         Self {
             current: given,
             bytes_max,
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn snapshot(rows: &[(&str, &str)]) -> Kv {
+    fn snapshot(rows: &[(&str, &str)]) -> KeyValues {
         rows.iter().map(|(key, value)| (Arc::from(*key), Arc::from(value.as_bytes()))).collect()
     }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     /// What a run sees and leaves behind.
-    fn play(given: &Kv, steps: &[Step]) -> (Vec<String>, KvReads, Vec<KvWrite>) {
+    fn play(given: &KeyValues, steps: &[Step]) -> (Vec<String>, KvReads, Vec<KvWrite>) {
         const KEYS: [&str; 3] = ["a", "b", "c"];
         let mut kv = KvOverlay::new(given.clone(), 1000);
         let mut seen = Vec::new();
@@ -217,7 +217,7 @@ mod tests {
             then in proptest::collection::vec(any::<u8>(), 0..3),
             now in proptest::collection::vec(any::<u8>(), 0..3),
         ) {
-            let map = |values: &[u8]| -> Kv {
+            let map = |values: &[u8]| -> KeyValues {
                 values.iter().zip(["a", "b", "c"])
                     .map(|(value, key)| (Arc::from(key), Arc::from(value.to_string().as_bytes())))
                     .collect()

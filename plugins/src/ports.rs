@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kabar_core::domain::message::Outgoing;
+use kabar_core::domain::message::OutgoingMessage;
 use kabar_core::ids::OrganisationId;
 
 /// A call of a hook to a host that it may call.
@@ -66,7 +66,7 @@ pub trait HttpFetcher: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftedRequest {
     /// Send a message.
-    Send(Outgoing),
+    Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its thread, as read.
     MarkRead {
         /// WhatsApp's id of the message.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::kv::{KvReads, KvWrite};
-use kabar_core::domain::run::{LogLine, Usage};
+use kabar_core::domain::run::{LogLine, RunUsage};
 use kabar_core::ids::{ConversationId, UserId};
 
 use crate::ports::DraftedRequest;
@@ -32,7 +32,7 @@ pub struct RunReport {
     /// Whether it said more than was kept.
     pub logs_cut: bool,
     /// What it used.
-    pub usage: Usage,
+    pub usage: RunUsage,
 }
 
 /// How a run ended.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kabar_core::domain::kv::KvReads;
-use kabar_core::domain::run::Usage;
+use kabar_core::domain::run::RunUsage;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::kabar::hooks::types::HookError;
@@ -68,7 +68,11 @@ pub(crate) async fn execute(
         Some(Err((RunStage::Start, error))) => not_started(verdict::of(&error, store.data())),
     };
     let wall = started.elapsed().saturating_sub(meter.waited());
-    report(outcome, store, Usage { cpu_us: micros(meter.spent()), wall_us: micros(wall), ..Usage::default() })
+    report(
+        outcome,
+        store,
+        RunUsage { cpu_us: micros(meter.spent()), wall_us: micros(wall), ..RunUsage::default() },
+    )
 }
 
 enum RunStage {
@@ -117,8 +121,8 @@ async fn within<F: Future>(
     }
 }
 
-fn report(outcome: HookOutcome, mut store: Store<GuestState>, usage: Usage) -> RunReport {
-    let usage = Usage {
+fn report(outcome: HookOutcome, mut store: Store<GuestState>, usage: RunUsage) -> RunReport {
+    let usage = RunUsage {
         memory_peak_bytes: u64::try_from(store.data().memory.bytes_peak).unwrap_or(u64::MAX),
         host_calls: store.data().host_calls.into(),
         ..usage

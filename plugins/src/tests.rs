@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::Kv;
-use kabar_core::domain::message::{MessageKind, Outgoing};
+use kabar_core::domain::kv::KeyValues;
+use kabar_core::domain::message::{MessageKind, OutgoingMessage};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
@@ -41,7 +41,7 @@ impl DraftReader for AnyDraft {
                 param: Some("to".into()),
             });
         }
-        Ok(DraftedRequest::Send(Outgoing {
+        Ok(DraftedRequest::Send(OutgoingMessage {
             to: Phone::parse("+6281234567890").unwrap(),
             kind: MessageKind::Text,
             content: body.into(),
@@ -87,7 +87,7 @@ fn invocation() -> Invocation {
         config: Arc::new(BTreeMap::from([("room".into(), "ops".into())])),
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::parse(["chat.example"]).unwrap(),
-        kv: Kv::default(),
+        kv: KeyValues::default(),
         limits: RunLimits::default(),
         now: NOW,
         seed: [7; 32],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use kabar_core::clock::Clock;
-use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::EventId;
 use serde_json::Value;
 
@@ -139,7 +139,7 @@ impl Seen {
         let attempt = run.pointer("/attempts/0");
         let at = attempt.and_then(|attempt| attempt.get("at")).and_then(Value::as_str);
         let took = run.get("duration_ms").and_then(Value::as_u64).unwrap_or(0);
-        let at = at.and_then(Bound::parse).map(Bound::strictly_after);
+        let at = at.and_then(TimeBound::parse).map(TimeBound::strictly_after);
         let at = at.with_context(|| format!("a run that did not begin: {run}"))?;
         if made >= since.millis() {
             let entered = u64::try_from(at.millis() - made).unwrap_or(0);

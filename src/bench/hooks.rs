@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::Kv;
+use kabar_core::domain::kv::KeyValues;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
@@ -81,7 +81,7 @@ fn invocation(tenant: u32) -> Invocation {
         config: Arc::new([("template".into(), "sorry".into())].into()),
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::default(),
-        kv: Kv::default(),
+        kv: KeyValues::default(),
         limits: RunLimits::default(),
         now: Timestamp::EPOCH,
         seed: [1; 32],

@@ -10,7 +10,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
-use kabar_core::domain::draft::Changes;
+use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
@@ -18,7 +18,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
-use kabar_core::store::{CommitFloor, CycleCommit, InsertedAccount, NodeEntry, Store, StoreOptions};
+use kabar_core::store::{AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreOptions};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -110,7 +110,7 @@ impl Seeder {
         count: u32,
         with_messages: bool,
     ) -> anyhow::Result<Vec<Conversation>> {
-        let mut changes = Changes::default();
+        let mut changes = AccountChanges::default();
         let mut made = Vec::new();
         seat.tick();
         for index in first..first.saturating_add(count) {
@@ -136,7 +136,7 @@ impl Seeder {
         conversations: &[Conversation],
         count: usize,
     ) -> anyhow::Result<Vec<(MessageId, String)>> {
-        let mut changes = Changes::default();
+        let mut changes = AccountChanges::default();
         let mut made = Vec::new();
         seat.tick();
         for conversation in conversations.iter().cycle().take(count) {
@@ -148,8 +148,8 @@ impl Seeder {
         Ok(made)
     }
 
-    async fn commit(&self, seat: &mut Seat, changes: Changes) -> anyhow::Result<()> {
-        let commit = CycleCommit {
+    async fn commit(&self, seat: &mut Seat, changes: AccountChanges) -> anyhow::Result<()> {
+        let commit = AccountCommit {
             account_number: seat.account.number,
             epoch: seat.epoch,
             revision: seat.revision,

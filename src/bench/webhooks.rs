@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use kabar_core::clock::Clock;
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::time::TimeBound;
 use serde_json::Value;
 
 use super::Bench;
@@ -44,7 +44,7 @@ fn committed_at(body: &[u8]) -> Option<i64> {
     let body = std::str::from_utf8(body).ok()?;
     let (_, rest) = body.split_once(r#""created_at":""#)?;
     let (text, _) = rest.split_once('"')?;
-    Some(Bound::parse(text)?.strictly_before().millis())
+    Some(TimeBound::parse(text)?.strictly_before().millis())
 }
 
 /// Notes how long ago each event was committed.

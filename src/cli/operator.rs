@@ -93,11 +93,11 @@ pub struct AccountArgs {
     #[command(flatten)]
     remote: OperatorRemote,
     #[command(subcommand)]
-    command: AccountCommand,
+    command: AccountSubcommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum AccountCommand {
+enum AccountSubcommand {
     /// Connect a WhatsApp number to an organisation.
     Connect {
         /// `org_…`.
@@ -233,19 +233,19 @@ pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
 pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        AccountCommand::Connect { org, phone_number_id, phone_number, name, access_token, app_secret } => {
+        AccountSubcommand::Connect { org, phone_number_id, phone_number, name, access_token, app_secret } => {
             let body = json!({
                 "phone_number_id": phone_number_id, "phone_number": phone_number, "name": name,
                 "access_token": access_token, "app_secret": app_secret,
             });
             remote.call(Method::POST, &format!("organizations/{org}/accounts"), Some(body)).await
         }
-        AccountCommand::Set { phone_number_id, status, access_token, messages_per_second } => {
+        AccountSubcommand::Set { phone_number_id, status, access_token, messages_per_second } => {
             let body = json!({
                 "status": status, "access_token": access_token, "messages_per_second": messages_per_second,
             });
             remote.call(Method::PATCH, &format!("accounts/{phone_number_id}"), Some(body)).await
         }
-        AccountCommand::Actors => remote.list("actors").await,
+        AccountSubcommand::Actors => remote.list("actors").await,
     }
 }

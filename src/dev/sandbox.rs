@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_actors::{AccountConnection, Directory, NewAccount, NewOrganisation};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
-use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +80,8 @@ impl DevSandbox {
         }
         let new = NewOrganisation {
             name: "Sandbox".into(),
-            tier: Tier::Pro,
-            limits: Tier::Pro.default_limits(),
+            tier: PriceTier::Pro,
+            limits: PriceTier::Pro.default_limits(),
             sandbox: true,
         };
         let known = directory.account_of_number(PHONE_NUMBER_ID).map(|slot| slot.account().organisation_id);

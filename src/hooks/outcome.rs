@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::delivery::Outcome;
+use kabar_core::domain::delivery::AttemptOutcome;
 use kabar_core::domain::effect::Effect;
-use kabar_core::domain::kv::Kv;
+use kabar_core::domain::kv::KeyValues;
 use kabar_core::domain::run::{HookCall, HookReport};
 use kabar_core::ids::PluginVersionId;
-use kabar_core::ports::Receipt;
+use kabar_core::ports::AttemptResult;
 use kabar_plugins::{DraftedRequest, RunReport};
 
 /// A run that did not begin; it is tried again.
-pub(super) fn not_started(why: &str) -> Receipt {
-    Receipt {
-        outcome: Outcome::Retry { after: None },
+pub(super) fn not_started(why: &str) -> AttemptResult {
+    AttemptResult {
+        outcome: AttemptOutcome::Retry { after: None },
         status_code: None,
         error: Some(why.into()),
         report: None,
@@ -21,13 +21,13 @@ pub(super) fn not_started(why: &str) -> Receipt {
 }
 
 /// A run that has ended.
-pub(super) fn receipt(version_id: PluginVersionId, seen: Kv, report: RunReport) -> Receipt {
+pub(super) fn receipt(version_id: PluginVersionId, seen: KeyValues, report: RunReport) -> AttemptResult {
     use kabar_plugins::HookOutcome::{Rejected, Retry, Succeeded, Trapped};
-    let retry = Outcome::Retry { after: None };
+    let retry = AttemptOutcome::Retry { after: None };
     let (outcome, error, broke) = match report.outcome {
-        Succeeded => (Outcome::Delivered, None, false),
+        Succeeded => (AttemptOutcome::Delivered, None, false),
         Retry(why) => (retry, Some(why), false),
-        Rejected(why) => (Outcome::Rejected, Some(why), false),
+        Rejected(why) => (AttemptOutcome::Rejected, Some(why), false),
         Trapped(fault, why) => (retry, Some(format!("{}: {why}", fault.as_str()).into()), true),
     };
     let report = HookReport {
@@ -42,7 +42,7 @@ pub(super) fn receipt(version_id: PluginVersionId, seen: Kv, report: RunReport) 
         logs_cut: report.logs_cut,
         usage: report.usage,
     };
-    Receipt { outcome, status_code: None, error: error.map(short), report: Some(Box::new(report)) }
+    AttemptResult { outcome, status_code: None, error: error.map(short), report: Some(Box::new(report)) }
 }
 
 /// Characters of an error that are kept: it is repeated for each attempt.

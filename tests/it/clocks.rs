@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kabar::simulate::{FailureRule, RuleTrigger, RuleVerdict};
 use kabar_core::domain::phone::Phone;
-use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -27,7 +27,7 @@ async fn stage() -> (TestServer, Tenant) {
 }
 
 fn instant(value: &Value) -> Timestamp {
-    Bound::parse(value.as_str().expect("an instant")).expect("an instant").strictly_after()
+    TimeBound::parse(value.as_str().expect("an instant")).expect("an instant").strictly_after()
 }
 
 async fn updated_at(tenant: &Tenant, author: &str) -> Timestamp {

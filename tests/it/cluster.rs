@@ -6,7 +6,7 @@ mod stops;
 use serde_json::{Value, json};
 
 use crate::harness::nodes::{heard_of, node, nodes};
-use crate::harness::{Answer, Stream, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{Answer, InboundWebhook, Stream, Tenant, TestServer, from, patiently, text, text_from};
 use crate::harness::{a_moment, database};
 
 /// What the operator sees of the account at this node; `None` when it is not served there.
@@ -92,7 +92,7 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
     assert!(resident_at(&one, &second).await.is_none() && resident_at(&two, &second).await.is_some());
     for (nth, node) in [(1, &one), (2, &two)] {
         let message = |author: usize| text_from(&from(author), one.clock.now(), "halo");
-        let webhook = Webhook::default()
+        let webhook = InboundWebhook::default()
             .messages(&first.id, &[message(10 + nth)])
             .messages(&second.id, &[message(20 + nth)]);
         webhook.post(&node.anyone).await.is(200);
@@ -109,12 +109,12 @@ async fn a_webhook_for_a_number_connected_a_moment_ago_is_not_lost_at_another_no
     for nth in 0..5 {
         let fresh = one.second_account(&first).await;
         let message = text_from(&from(nth), one.clock.now(), "halo");
-        Webhook::default().messages(&fresh.id, &[message]).post(&two.anyone).await.is(200);
+        InboundWebhook::default().messages(&fresh.id, &[message]).post(&two.anyone).await.is(200);
         assert_eq!(fresh.get("conversations").await.rows().len(), 1);
     }
     // Whoever knows of no change meanwhile skips what is for nobody.
     let nobody = text_from(&from(0), one.clock.now(), "halo");
-    Webhook::default().messages("999999999999999", &[nobody]).post(&two.anyone).await.is(200);
+    InboundWebhook::default().messages("999999999999999", &[nobody]).post(&two.anyone).await.is(200);
 }
 
 #[tokio::test]

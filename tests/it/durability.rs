@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Business, Child, Client, OPERATOR_TOKEN, PATIENCE, TestServer, Webhook, database, from, text, text_from,
+    Business, Child, Client, InboundWebhook, OPERATOR_TOKEN, PATIENCE, TestServer, database, from, text,
+    text_from,
 };
 
 #[tokio::test]
@@ -110,7 +111,7 @@ async fn write_until_it_dies(
     let mut acknowledged = Acknowledged::default();
     for round in 0.. {
         let message = text_from(&from(nth), clock.now(), &format!("{nth}-{round}"));
-        let webhook = Webhook::default().messages(&business.id, std::slice::from_ref(&message));
+        let webhook = InboundWebhook::default().messages(&business.id, std::slice::from_ref(&message));
         let Ok(answer) = webhook.attempt(&process).await else { break };
         answer.is(200);
         acknowledged.heard.push(text(&message["id"]));

@@ -31,7 +31,7 @@ use std::time::Duration;
 use kabar::server::{RunningServer, ServingSecrets};
 use kabar::simulate::{SimulatedNumber, SimulatorOptions, SimulatorScript, StatusDelays, WhatsAppSimulator};
 use kabar_core::clock::Clock;
-use kabar_core::config::{Mode, Settings, Sources};
+use kabar_core::config::{ServerMode, SettingSources, Settings};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -49,7 +49,7 @@ pub(crate) use receiver::{Call, Receiver, Turn};
 pub(crate) use shape::{check_object, is_id, is_timestamp};
 pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
-pub(crate) use wire::{Webhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
+pub(crate) use wire::{InboundWebhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
 
 /// Far above what anything here takes; only a test that would fail reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -160,8 +160,9 @@ impl TestServer {
         if let Some(delays) = delays::chosen() {
             options.set(delays::VARIABLE, &delays);
         }
-        let sources = Sources { environment: Some(options.environment.clone()), ..Sources::default() };
-        let settings = Settings::load(Mode::Serve, &sources).unwrap();
+        let sources =
+            SettingSources { environment: Some(options.environment.clone()), ..SettingSources::default() };
+        let settings = Settings::load(ServerMode::Serve, &sources).unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let simulator = match &options.simulator {
             Some(shared) => shared.clone(),

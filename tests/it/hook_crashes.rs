@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::DropGuard;
 
 use crate::harness::lives::{Lives, beside, patient_whatsapp};
-use crate::harness::{Child, Client, Tenant, Webhook, a_moment, from, patiently, text, text_from};
+use crate::harness::{Child, Client, InboundWebhook, Tenant, a_moment, from, patiently, text, text_from};
 use crate::hooks::guests::Guest;
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
@@ -63,7 +63,7 @@ impl Stage {
         let messages: Vec<_> =
             (0..3).map(|n| text_from(&from((round + n) % 5), self.clock.now(), "hi")).collect();
         let client = self.lives.client(&child);
-        Webhook::default().messages(&self.lives.business.id, &messages).post(&client).await.is(200);
+        InboundWebhook::default().messages(&self.lives.business.id, &messages).post(&client).await.is(200);
         self.taken += messages.len();
         for _ in 0..requests {
             child.anyone.get("/v1/health").await.is(200);

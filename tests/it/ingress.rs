@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    APP_SECRET, Answer, Client, Tenant, TestServer, VERIFY_TOKEN, Webhook, fresh_wamid, from, incoming,
-    post_bytes, status_of, text, text_from,
+    APP_SECRET, Answer, Client, InboundWebhook, Tenant, TestServer, VERIFY_TOKEN, fresh_wamid, from,
+    incoming, post_bytes, status_of, text, text_from,
 };
 
 mod neighbours;
@@ -49,7 +49,7 @@ async fn only_what_whatsapp_signed_is_taken() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let webhook =
-        Webhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "hello")]);
+        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "hello")]);
     let body = webhook.body().to_string().into_bytes();
     let signature =
         kabar_core::meta::signature::sign(&kabar_core::domain::account::Secret::new(APP_SECRET), &body);
@@ -95,7 +95,7 @@ async fn an_account_may_have_a_secret_of_its_own_which_opens_no_other() {
         server.account_with(&tenant.organisation, json!({"app_secret": "its own"})).await;
     let own = Tenant { id: own_id, phone: own_phone, ..tenant.clone() };
     let to = |tenant: &Tenant, body: &str| {
-        Webhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), body)])
+        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), body)])
     };
     to(&own, "by its own").post_signed_by(&server.anyone, "its own").await.is(200);
     assert_eq!(contents(&own).await, ["by its own"]);
@@ -119,7 +119,7 @@ async fn one_webhook_may_carry_many_items_for_many_accounts() {
     let now = first.clock.now();
     let many: Vec<Value> = (0..50).map(|nth| text_from(&from(nth), now, &format!("m{nth}"))).collect();
     let report = status_of(&text(&sent["message_id"]), "delivered", now);
-    Webhook::default()
+    InboundWebhook::default()
         .messages(&first.id, &many[..25])
         .statuses(&second.id, &[report])
         .messages(&first.id, &many[25..])
@@ -138,7 +138,7 @@ async fn redeliveries_change_nothing() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let message = text_from(&from(1), tenant.clock.now(), "once");
-    let webhook = Webhook::default().messages(&tenant.id, &[message.clone(), message]);
+    let webhook = InboundWebhook::default().messages(&tenant.id, &[message.clone(), message]);
     webhook.post(&server.anyone).await.is(200);
     let before = tenant.get("conversations").await;
     for _ in 0..3 {
@@ -154,7 +154,7 @@ async fn the_same_webhook_twice_at_once_is_taken_once() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let messages: Vec<Value> = (0..20).map(|nth| text_from(&from(nth), tenant.clock.now(), "x")).collect();
-    let webhook = Webhook::default().messages(&tenant.id, &messages);
+    let webhook = InboundWebhook::default().messages(&tenant.id, &messages);
     let post = async |client: &Client| webhook.post(client).await.is(200);
     tokio::join!(post(&server.anyone), post(&server.anyone), post(&server.anyone));
     assert_eq!(contents(&tenant).await.len(), 20);
@@ -166,7 +166,7 @@ async fn numbers_that_nobody_connected_are_answered_with_200() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let now = tenant.clock.now();
-    let stranger = Webhook::default().messages("999999999999", &[text_from(&from(1), now, "lost")]);
+    let stranger = InboundWebhook::default().messages("999999999999", &[text_from(&from(1), now, "lost")]);
     stranger.post(&server.anyone).await.is(200);
     let mixed = stranger.messages(&tenant.id, &[text_from(&from(1), now, "found")]);
     mixed.post(&server.anyone).await.is(200);
@@ -174,7 +174,7 @@ async fn numbers_that_nobody_connected_are_answered_with_200() {
     // Nor is a number that the operator has taken off, until it is connected again.
     let path = format!("/admin/v1/accounts/{}", tenant.id);
     server.operator.patch(&path, &json!({"status": "disconnected"})).await.is(200);
-    Webhook::default()
+    InboundWebhook::default()
         .messages(&tenant.id, &[text_from(&from(1), now, "late")])
         .post(&server.anyone)
         .await
@@ -190,7 +190,8 @@ async fn bodies_up_to_3_mb_are_read_and_larger_ones_refused() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let padding = 3 * 1024 * 1024;
-    let webhook = Webhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "big")]);
+    let webhook =
+        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "big")]);
     let mut body = webhook.body().to_string().into_bytes();
     body.resize(padding, b' ');
     post_bytes(&server.anyone, body.clone(), APP_SECRET).await.is(200);
@@ -201,7 +202,7 @@ async fn bodies_up_to_3_mb_are_read_and_larger_ones_refused() {
     let now = tenant.clock.now();
     let messages: Vec<Value> =
         (0..2_000).map(|nth| text_from(&from(nth % 50), now, &"x".repeat(500))).collect();
-    Webhook::default().messages(&tenant.id, &messages).post(&server.anyone).await.is(200);
+    InboundWebhook::default().messages(&tenant.id, &messages).post(&server.anyone).await.is(200);
     let unread: i64 = tenant
         .all("conversations?limit=100")
         .await
@@ -234,7 +235,7 @@ async fn errors_of_the_account_itself_are_taken() {
     let tenant = server.tenant().await;
     let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": tenant.id},
         "errors": [{"code": 131_031, "title": "Account locked", "message": "locked"}]});
-    Webhook::default().value(&value).post(&server.anyone).await.is(200);
+    InboundWebhook::default().value(&value).post(&server.anyone).await.is(200);
     let odd = incoming(&from(1), tenant.clock.now(), "text", json!({"body": "after"}));
     tenant.receives(&[odd]).await;
     assert_eq!(contents(&tenant).await, ["after"]);

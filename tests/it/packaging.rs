@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 use kabar::cli::CliArgs;
-use kabar_core::config::{Mode, Problems, Settings, Sources};
+use kabar_core::config::{ServerMode, SettingProblems, SettingSources, Settings};
 use serde_norway::Value;
 
 const BINARY: &str = "/usr/local/bin/kabar";
@@ -22,9 +22,12 @@ fn variables(text: &str) -> BTreeMap<String, String> {
     assigned.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Problems> {
+fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Settings, SettingProblems> {
     let environment: HashMap<String, String> = environment.into_iter().collect();
-    Settings::load(Mode::Serve, &Sources { environment: Some(environment), ..Sources::default() })
+    Settings::load(
+        ServerMode::Serve,
+        &SettingSources { environment: Some(environment), ..SettingSources::default() },
+    )
 }
 
 /// A value with `${NAME:?…}` filled in; every name must be known.
@@ -139,8 +142,9 @@ fn the_unit_starts_kabar_on_settings_that_lack_only_secrets() {
     assert_eq!(of("RestartPreventExitStatus"), "2", "what wrong settings end with");
     assert_eq!(of("DynamicUser"), "yes");
     let settings = variables(&file("packaging/kabar.env"));
-    let Err(Problems(lacking)) = load(settings.clone()) else { panic!("it has secrets") };
-    let lacking: BTreeSet<String> = lacking.iter().map(kabar_core::config::Problem::variable).collect();
+    let Err(SettingProblems(lacking)) = load(settings.clone()) else { panic!("it has secrets") };
+    let lacking: BTreeSet<String> =
+        lacking.iter().map(kabar_core::config::SettingProblem::variable).collect();
     let secrets = ["KABAR_OPERATOR_TOKEN", "KABAR_WHATSAPP__APP_SECRET", "KABAR_WHATSAPP__VERIFY_TOKEN"];
     assert_eq!(lacking, secrets.map(str::to_owned).into());
     let given = secrets.map(|name| (name.to_owned(), "0123456789abcdef".to_owned()));

@@ -15,7 +15,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::wire_tap::WireTap;
 use crate::harness::{
-    Answer, Receiver, Tenant, TestServer, Webhook, a_moment, from, patiently, text, text_from,
+    Answer, InboundWebhook, Receiver, Tenant, TestServer, a_moment, from, patiently, text, text_from,
 };
 use load::{Load, come_again};
 
@@ -165,7 +165,7 @@ async fn a_silent_database_keeps_nobody_waiting_for_ever() {
     let path = tenant.path("messages");
     let template = Tenant::template(&from(1));
     let lost = text_from(&from(7), tenant.clock.now(), "while it was silent");
-    let webhook = Webhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
+    let webhook = InboundWebhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
     let (resolved, organisation) = (json!({"status": "resolved"}), json!({"name": "Late"}));
     let contact = json!({"phone_number": "+6281200000001"});
     let reads = async {

@@ -8,7 +8,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::harness::database::WriteLock;
-use crate::harness::{Tenant, TestServer, Webhook, a_moment, from, manual_clock, patiently, status_of, text};
+use crate::harness::{
+    InboundWebhook, Tenant, TestServer, a_moment, from, manual_clock, patiently, status_of, text,
+};
 
 fn phone(nth: usize) -> Phone {
     Phone::parse(&from(nth)).unwrap()
@@ -190,7 +192,7 @@ async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
         server.simulator.set_mischief(NetworkFaults::default());
         let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.now());
         echo["biz_opaque_callback_data"] = id.as_str().into();
-        let echo = Webhook::default().statuses(&tenant.id, &[echo]);
+        let echo = InboundWebhook::default().statuses(&tenant.id, &[echo]);
 
         let lock = WriteLock::take(&server.database_url()).await;
         echo.post(&tenant.api).await.refused(503, "storage_unavailable");

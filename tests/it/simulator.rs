@@ -17,7 +17,7 @@ use kabar::simulate::{
 };
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
-use kabar_core::domain::message::{Inbound, InboundMessage, StatusReport};
+use kabar_core::domain::message::{InboundItem, InboundMessage, StatusReport};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus::{Delivered, Failed, Read, Sent};
 use kabar_core::domain::time::Timestamp;
@@ -79,20 +79,20 @@ impl Stage {
         self.post(ID, "t0ken", &text_to(to)).await.unwrap()
     }
 
-    async fn item(&mut self) -> Inbound {
+    async fn item(&mut self) -> InboundItem {
         tokio::time::timeout(PATIENCE, self.receiver.items.recv()).await.unwrap().unwrap()
     }
 
     async fn status(&mut self) -> StatusReport {
         match self.item().await {
-            Inbound::Status(report) => report,
-            Inbound::Message(_) => panic!("nobody was to write"),
+            InboundItem::Status(report) => report,
+            InboundItem::Message(_) => panic!("nobody was to write"),
         }
     }
 
     async fn message(&mut self) -> InboundMessage {
         loop {
-            if let Inbound::Message(message) = self.item().await {
+            if let InboundItem::Message(message) = self.item().await {
                 return message;
             }
         }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::harness::database::WriteLock;
-use crate::harness::{Answer, Tenant, TestServer, Webhook, from, patiently, text, text_from};
+use crate::harness::{Answer, InboundWebhook, Tenant, TestServer, from, patiently, text, text_from};
 
 fn unavailable(answer: &Answer) {
     answer.refused(503, "storage_unavailable");
@@ -25,7 +25,7 @@ async fn writes_to_a_locked_database_are_503_polls_go_on_and_it_recovers_by_itse
     let key = [("Idempotency-Key", "k")];
     let template = Tenant::template(&from(1));
     let lost = text_from(&from(7), tenant.clock.now(), "while it was locked");
-    let webhook = Webhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
+    let webhook = InboundWebhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
     let (resolved, contact) = (json!({"status": "resolved"}), json!({"phone_number": "+6281200000001"}));
     let reads = async {
         // The writes wait for the lock meanwhile.

@@ -12,7 +12,9 @@ use kabar_core::clock::Clock;
 use serde_json::json;
 
 use crate::harness::lives::{Environment, Lives, beside};
-use crate::harness::{Call, Child, Receiver, Turn, Webhook, a_moment, from, patiently, text, text_from};
+use crate::harness::{
+    Call, Child, InboundWebhook, Receiver, Turn, a_moment, from, patiently, text, text_from,
+};
 
 /// Servers that are killed at the same time, each with its own database and receiver.
 const STAGES: usize = 3;
@@ -75,7 +77,7 @@ impl Stage {
             .flat_map(|nth| (0..AUTHORS).map(move |author| (nth, author)))
             .map(|(nth, author)| text_from(&from(author), at, &format!("{life:03}.{nth}")))
             .collect();
-        Webhook::default().messages(&self.lives.business.id, &texts).post(&child.anyone).await.is(200);
+        InboundWebhook::default().messages(&self.lives.business.id, &texts).post(&child.anyone).await.is(200);
         match moment {
             Moment::Acknowledged => {}
             // Each of the others has one on its way, which hangs, or one of a life before.

@@ -107,7 +107,7 @@ fn attempts(delivery: &Value) -> Vec<Value> {
 }
 
 fn instant(value: &Value) -> kabar_core::domain::time::Timestamp {
-    let bound = kabar_core::domain::time::Bound::parse(value.as_str().expect("an instant"));
+    let bound = kabar_core::domain::time::TimeBound::parse(value.as_str().expect("an instant"));
     bound.expect("an instant").strictly_after()
 }
 

@@ -15,12 +15,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
-use kabar_core::domain::draft::Changes;
+use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, IdSource, MonotonicIds};
-use kabar_core::store::{Activation, CommitFloor, CycleCommit, IdempotencyRecord, StoreError};
+use kabar_core::store::{AccountActivation, AccountCommit, CommitFloor, IdempotencyRecord, StoreError};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -51,14 +51,14 @@ pub(crate) struct LedgerParts {
 }
 
 /// Threads as the first view of an activation shows them.
-pub(crate) fn view_of(activation: &Activation) -> AccountView {
+pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
     let threads = Threads::load(activation.conversations.clone(), activation.complete);
     let at = activation.last_commit_at;
     AccountView::first(activation.account.clone(), activation.revision, activation.sequence, at, threads)
 }
 
 /// Says so in the log when the database had lost commits that were acknowledged.
-pub(crate) fn note_lost_commits(activation: &Activation) {
+pub(crate) fn note_lost_commits(activation: &AccountActivation) {
     if activation.lost_commits.is_some() {
         let (account, revision, sequence) = (activation.account.id, activation.revision, activation.sequence);
         tracing::error!(
@@ -250,7 +250,7 @@ impl Ledger {
         &mut self,
         view: &AccountView,
         at: Timestamp,
-        mut changes: Changes,
+        mut changes: AccountChanges,
         records: Vec<IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let mut sequence = view.sequence;
@@ -262,7 +262,7 @@ impl Ledger {
             events.push(Event { id, sequence, created_at: at, kind });
         }
         let newest = view.newest_events.with(&events);
-        let commit = CycleCommit {
+        let commit = AccountCommit {
             account_number: view.account.number,
             epoch: self.parts.epoch,
             revision: view.revision,
@@ -296,7 +296,7 @@ impl Ledger {
     fn publish(
         &mut self,
         view: &AccountView,
-        changes: &Changes,
+        changes: &AccountChanges,
         log_end: (i64, NewestEvents),
         at: Timestamp,
     ) {
@@ -328,7 +328,7 @@ impl Ledger {
         self.ground().metrics.cycles.inc();
     }
 
-    async fn ring_sender(&mut self, changes: &Changes) {
+    async fn ring_sender(&mut self, changes: &AccountChanges) {
         let moves = moves_of(changes);
         if moves.iter().any(|moved| moved.waiting.is_some()) {
             self.sender.ring(SenderMessage::Follow(moves)).await;

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kabar_core::domain::conversation::Conversation;
-use kabar_core::domain::facts::Facts;
+use kabar_core::domain::facts::LoadedRows;
 use kabar_core::domain::message::Message;
-use kabar_core::domain::need::Needs;
+use kabar_core::domain::need::RowNeeds;
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::{ConversationId, MessageId};
 
@@ -64,7 +64,7 @@ impl Index {
     }
 
     /// Moves what memory knows from `needs` to `facts`.
-    pub(super) fn answer_known(&self, threads: &Threads, needs: &mut Needs, facts: &mut Facts) {
+    pub(super) fn answer_known(&self, threads: &Threads, needs: &mut RowNeeds, facts: &mut LoadedRows) {
         needs.conversations.retain(|id| is_unanswered(threads.get(*id), |row| facts.put_conversation(row)));
         needs.phones.retain(|phone| {
             let thread = self.by_phone.get(phone).and_then(|id| threads.get(*id));

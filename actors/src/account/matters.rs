@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::command::Command;
-use kabar_core::domain::draft::Changes;
+use kabar_core::domain::command::AccountCommand;
+use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::monotonic::MonotonicInstant;
 
 use crate::sender::Move;
 
 /// What a commit did to outbound messages, as the sender hears it.
-pub(super) fn moves_of(changes: &Changes) -> Vec<Move> {
+pub(super) fn moves_of(changes: &AccountChanges) -> Vec<Move> {
     let outbound = changes.messages.values().filter(|message| message.direction == Direction::Outbound);
     let moved = |message: &Arc<Message>| Move {
         conversation: message.conversation_id,
@@ -22,22 +22,22 @@ pub(super) fn moves_of(changes: &Changes) -> Vec<Move> {
 
 /// Whether a sender asks that has not heard of the last loading: what it takes for due may be waiting
 /// for an echo that found nobody at home.
-pub(super) fn is_outdated(command: &Command, loaded_at: MonotonicInstant) -> bool {
-    matches!(command, Command::BeginSends { loaded_at: known, .. } if *known != loaded_at)
+pub(super) fn is_outdated(command: &AccountCommand, loaded_at: MonotonicInstant) -> bool {
+    matches!(command, AccountCommand::BeginSends { loaded_at: known, .. } if *known != loaded_at)
 }
 
 /// Items of a command.
-pub(super) const fn weight(command: &Command) -> usize {
+pub(super) const fn weight(command: &AccountCommand) -> usize {
     match command {
-        Command::Ingest(items) => items.len(),
-        Command::BeginSends { seen, .. } => seen.len(),
-        Command::RecordSends(ended) => ended.len(),
-        Command::CarryOut(orders) => orders.len(),
-        Command::Send(_)
-        | Command::MarkRead { .. }
-        | Command::PatchConversation(_)
-        | Command::CreateContact(_)
-        | Command::PatchContact { .. }
-        | Command::Configure(_) => 1,
+        AccountCommand::Ingest(items) => items.len(),
+        AccountCommand::BeginSends { seen, .. } => seen.len(),
+        AccountCommand::RecordSends(ended) => ended.len(),
+        AccountCommand::CarryOut(orders) => orders.len(),
+        AccountCommand::Send(_)
+        | AccountCommand::MarkRead { .. }
+        | AccountCommand::PatchConversation(_)
+        | AccountCommand::CreateContact(_)
+        | AccountCommand::PatchContact { .. }
+        | AccountCommand::Configure(_) => 1,
     }
 }

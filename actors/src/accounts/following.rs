@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::subscriber::SubscriberId;
-use kabar_core::store::{CourierWork, StoreError};
+use kabar_core::store::{DeliveryWork, StoreError};
 use kabar_core::surroundings;
 
 use super::{Accounts, Unavailable};
@@ -141,7 +141,7 @@ impl Accounts {
     async fn look_after_changed(&self) {
         let changed = std::mem::take(&mut *self.ground().following.changed());
         for subscriber in changed {
-            if self.bring(CourierWork::Of(subscriber)).await.is_err() {
+            if self.bring(DeliveryWork::Of(subscriber)).await.is_err() {
                 // Said in the log.
                 self.ground().following.changed().insert(subscriber);
             }

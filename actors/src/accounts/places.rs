@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kabar_core::store::{CourierWork, NodePeer};
+use kabar_core::store::{DeliveryWork, NodePeer};
 use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
 
 use super::residency::STOP_TIME;
 use super::{Accounts, Unavailable};
-use crate::cluster::Standing;
+use crate::cluster::PluginHealth;
 use crate::slot::{self, AccountSlot};
 
 /// Time for calls to WhatsApp to end before accounts are handed over.
@@ -123,7 +123,7 @@ impl Accounts {
                 () = surroundings::sleep(ground.cluster.look_every()) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
-            if ground.cluster.look().await == Standing::Lost {
+            if ground.cluster.look().await == PluginHealth::Lost {
                 self.let_go();
                 if !ground.cluster.serve_again(&ground.clock).await {
                     continue;
@@ -157,10 +157,10 @@ impl Accounts {
 
     /// Has couriers bring what was left since before the last stop, and what a node that has died left.
     pub(super) async fn resume_couriers(&self) -> Result<(), Unavailable> {
-        self.bring(CourierWork::Unserved).await
+        self.bring(DeliveryWork::Unserved).await
     }
 
-    pub(super) async fn bring(&self, work: CourierWork) -> Result<(), Unavailable> {
+    pub(super) async fn bring(&self, work: DeliveryWork) -> Result<(), Unavailable> {
         let found = self.ground().couriers.work(work).await;
         for (subscriber, account) in
             found.map_err(|error| Unavailable::of(&error, "couriers not taken up"))?

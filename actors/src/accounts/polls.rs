@@ -10,7 +10,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, LogRead};
 use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
-use kabar_core::shared_memory::PagePlace;
+use kabar_core::shared_memory::RedisPageKey;
 use kabar_core::store::StoreError;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
@@ -208,7 +208,7 @@ impl Accounts {
         question: &Question,
     ) -> Result<(Option<Arc<Rendered>>, Duration), Missed> {
         let quiet = resident.quiet_at(view.revision).filter(|_| question.is_shared());
-        let place = PagePlace::new(view.account.number, view.revision, &question.text(view.account.id));
+        let place = RedisPageKey::new(view.account.number, view.revision, &question.text(view.account.id));
         if quiet.is_some()
             && let Some((page, life)) = self.0.memory.find_page(&place).await
         {

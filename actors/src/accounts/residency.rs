@@ -12,7 +12,7 @@ use std::time::Duration;
 use kabar_core::cause::cause;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::metrics::Metrics;
-use kabar_core::store::{CommitFloor, CourierWork, StoreError};
+use kabar_core::store::{CommitFloor, DeliveryWork, StoreError};
 use kabar_core::surroundings;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
@@ -166,7 +166,7 @@ impl Accounts {
         slot.settle(resident);
         if ground.couriers.is_wanted(slot) {
             let couriers = ground.couriers.clone();
-            ground.tasks.spawn(async move { couriers.take_up_all(CourierWork::OfAccount(number)).await });
+            ground.tasks.spawn(async move { couriers.take_up_all(DeliveryWork::OfAccount(number)).await });
         }
         if ground.couriers.has_plugins(slot) {
             self.carry_out(slot);

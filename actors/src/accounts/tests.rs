@@ -8,9 +8,9 @@ mod laws;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::domain::conversation::ConversationStatus;
-use kabar_core::domain::page::{ConversationQuery, Limit};
+use kabar_core::domain::page::{ConversationQuery, PageLimit};
 use kabar_core::store::IdempotencyRecord;
 
 use crate::accounts::{AccountsOptions, Unavailable};
@@ -102,7 +102,7 @@ async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
     };
     let bomb = permit.claim(Box::new(|_| panic!("a defect in a renderer")));
     let crashed =
-        ground.accounts.execute(&ground.slot, Command::Ingest(vec![inbound(1, 1)]), Some(bomb)).await;
+        ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), Some(bomb)).await;
     assert_eq!(crashed, Err(Unavailable::Crashed));
     drop(permit);
     ground.ingest(2, 1).await;
@@ -138,7 +138,7 @@ async fn an_idle_account_leaves_memory_and_returns_when_asked() {
 /// A command that stands still in the account's actor until it is let go.
 struct Stuck {
     release: std::sync::mpsc::Sender<()>,
-    command: tokio::task::JoinHandle<Result<Result<Reply, Refusal>, Unavailable>>,
+    command: tokio::task::JoinHandle<Result<Result<CommandReply, CommandRefusal>, Unavailable>>,
 }
 
 impl Stuck {
@@ -154,7 +154,7 @@ impl Stuck {
             RecordedAnswer { status: 200, body: "{}".into() }
         }));
         let (facade, account) = (ground.accounts.clone(), ground.slot.clone());
-        let write = Command::Ingest(vec![inbound(0, 1)]);
+        let write = AccountCommand::Ingest(vec![inbound(0, 1)]);
         let command = ground.tasks.spawn(async move { facade.execute(&account, write, Some(slow)).await });
         tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
         Self { release, command }
@@ -162,7 +162,7 @@ impl Stuck {
 
     async fn let_go(self) {
         self.release.send(()).unwrap();
-        assert_eq!(self.command.await.unwrap(), Ok(Ok(Reply::Ingested)));
+        assert_eq!(self.command.await.unwrap(), Ok(Ok(CommandReply::Ingested)));
     }
 }
 
@@ -170,7 +170,8 @@ impl Stuck {
 async fn a_full_queue_refuses_and_nothing_is_lost() {
     let ground = Ground::open(AccountsOptions { queued_commands: 1, ..AccountsOptions::default() }).await;
     let stuck = Stuck::in_the_actor_of(&ground).await;
-    let refused = ground.accounts.execute(&ground.slot, Command::Ingest(vec![inbound(1, 1)]), None).await;
+    let refused =
+        ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), None).await;
     assert_eq!(refused, Err(Unavailable::Overloaded));
     stuck.let_go().await;
     ground.ingest(1, 1).await;
@@ -222,7 +223,7 @@ async fn a_key_runs_once_and_is_replayed() {
     let run = async {
         ground
             .accounts
-            .execute(&ground.slot, Command::Ingest(vec![inbound(0, 1)]), Some(claim))
+            .execute(&ground.slot, AccountCommand::Ingest(vec![inbound(0, 1)]), Some(claim))
             .await
             .unwrap()
             .unwrap();
@@ -253,7 +254,7 @@ async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_
     };
     ground.store.insert_idempotency_record(written).await.unwrap();
     let claim = permit.claim(Box::new(|_| RecordedAnswer { status: 200, body: "{}".into() }));
-    let command = Command::Ingest(vec![inbound(0, 1)]);
+    let command = AccountCommand::Ingest(vec![inbound(0, 1)]);
     let executed = ground.accounts.execute(&ground.slot, command, Some(claim)).await;
     assert_eq!(executed, Err(Unavailable::Storage));
     permit.end().await;
@@ -270,7 +271,7 @@ async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
         ground.ingest(contact, 1).await;
     }
     let all = Question::Conversations(ConversationQuery {
-        limit: Limit::new(100).unwrap(),
+        limit: PageLimit::new(100).unwrap(),
         ..ConversationQuery::default()
     });
     let asked = ground.ask(&all).await;
@@ -278,7 +279,7 @@ async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
     let above = async || {
         assert!(ground.ask(&all).await.hit);
         let top = Question::Conversations(ConversationQuery {
-            limit: Limit::new(5).unwrap(),
+            limit: PageLimit::new(5).unwrap(),
             ..ConversationQuery::default()
         });
         assert_eq!(ground.ask(&top).await.page.map(|page| page.rows), Some(5));

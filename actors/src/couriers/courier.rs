@@ -18,7 +18,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{DeliveryId, MonotonicIds};
-use kabar_core::store::{CourierPlace, StoreError};
+use kabar_core::store::{DeliveryCursor, StoreError};
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng as _;
@@ -75,7 +75,7 @@ pub(super) struct Courier {
     lanes: Lanes,
     ids: MonotonicIds<StdRng>,
     /// `None` until it is read.
-    place: Option<CourierPlace>,
+    place: Option<DeliveryCursor>,
     /// Open rows up to this number of the log are in the lanes.
     loaded_to: i64,
     /// The window is being filled; once full it is left alone until a page fits.

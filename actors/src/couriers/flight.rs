@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use kabar_core::cause::cause;
 use kabar_core::clock::ClockReading;
-use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::Event;
 use kabar_core::domain::kv::KvReads;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ulid;
-use kabar_core::ports::{Parcel, Receipt};
+use kabar_core::ports::{AttemptResult, DeliveryRequest};
 use kabar_core::store::RunRecord;
 use kabar_core::surroundings::{self, AwaitKind, wait_for};
 use ractor::ActorRef;
@@ -41,7 +41,7 @@ pub(super) struct Ended {
     at: Timestamp,
     took: Duration,
     /// `None` when the server stops: the restarted one tries again.
-    receipt: Option<Receipt>,
+    receipt: Option<AttemptResult>,
     /// Whether the subscriber was asked at all.
     asked: bool,
     /// Shutdown waits until the outcome is recorded.
@@ -64,7 +64,7 @@ pub(super) fn begin(
         let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
         let receipt = if let Some(event) = event.clone() {
             let attempt = delivery.attempt_count.saturating_add(1);
-            let parcel = Parcel { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
+            let parcel = DeliveryRequest { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
             let attempt = wait_for(AwaitKind::Delivery, async { shared.sink.deliver(parcel).await });
             let hurried = async {
                 shared.stopping.cancelled().await;
@@ -84,14 +84,14 @@ pub(super) fn begin(
     });
 }
 
-fn broken() -> Receipt {
+fn broken() -> AttemptResult {
     let error = Some("the attempt broke down inside this server".into());
-    Receipt { outcome: Outcome::Retry { after: None }, status_code: None, error, report: None }
+    AttemptResult { outcome: AttemptOutcome::Retry { after: None }, status_code: None, error, report: None }
 }
 
-fn forgotten() -> Receipt {
+fn forgotten() -> AttemptResult {
     let error = Some("the event is not kept any longer".into());
-    Receipt { outcome: Outcome::Rejected, status_code: None, error, report: None }
+    AttemptResult { outcome: AttemptOutcome::Rejected, status_code: None, error, report: None }
 }
 
 /// An attempt that counts.
@@ -129,7 +129,7 @@ pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: End
         return None;
     };
     if asked {
-        let failed = matches!(receipt.outcome, Outcome::Retry { .. });
+        let failed = matches!(receipt.outcome, AttemptOutcome::Retry { .. });
         let mut breaker = recipient.breaker();
         let turn = if failed { breaker.note_failure(monotonic) } else { breaker.note_well(monotonic) };
         drop(breaker);
@@ -137,7 +137,7 @@ pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: End
     } else {
         recipient.breaker().give_back(monotonic);
     }
-    let attempt = Attempt {
+    let attempt = DeliveryAttempt {
         at,
         status_code: receipt.status_code,
         duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
@@ -151,7 +151,7 @@ pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: End
         DeliveryStatus::Dead => metrics.deliveries_dead.inc(),
         DeliveryStatus::Pending | DeliveryStatus::Failed => metrics.deliveries_retried.inc(),
     };
-    if receipt.outcome == Outcome::Gone {
+    if receipt.outcome == AttemptOutcome::Gone {
         recipient.note_gone();
     }
     // What a run that failed wanted changed is nobody's business.

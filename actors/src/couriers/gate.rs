@@ -3,8 +3,8 @@
 //! It decides nothing of its own: the laws are the domain's.
 
 use kabar_core::clock::ClockReading;
-use kabar_core::domain::breaker::Breaker;
-use kabar_core::domain::failure_rate::{FailureRate, Turn};
+use kabar_core::domain::breaker::CircuitBreaker;
+use kabar_core::domain::failure_rate::{FailureRate, HealthChange};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::plugin::PluginState;
 use kabar_core::domain::subscriber::Subscriber;
@@ -13,7 +13,7 @@ use kabar_core::domain::subscriber::Subscriber;
 #[derive(Debug, Clone)]
 pub(super) enum Gate {
     /// Of a webhook.
-    Webhook(Breaker),
+    Webhook(CircuitBreaker),
     /// Of a hook.
     Hook(FailureRate),
 }
@@ -21,7 +21,7 @@ pub(super) enum Gate {
 impl Gate {
     pub(super) fn of(subscriber: &Subscriber, now: &ClockReading) -> Self {
         match subscriber {
-            Subscriber::Webhook(_) => Self::Webhook(Breaker::default()),
+            Subscriber::Webhook(_) => Self::Webhook(CircuitBreaker::default()),
             Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
                 PluginState::Paused => {
                     let paused_for = now.wall.since(plugin.standing.since).unwrap_or_default();
@@ -70,21 +70,21 @@ impl Gate {
         }
     }
 
-    pub(super) fn note_well(&mut self, now: MonotonicInstant) -> Turn {
+    pub(super) fn note_well(&mut self, now: MonotonicInstant) -> HealthChange {
         match self {
-            Self::Webhook(breaker) => turned(breaker.note_well(), Turn::Recovered),
+            Self::Webhook(breaker) => turned(breaker.note_well(), HealthChange::Recovered),
             Self::Hook(rate) => rate.note_well(now),
         }
     }
 
-    pub(super) fn note_failure(&mut self, now: MonotonicInstant) -> Turn {
+    pub(super) fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
         match self {
-            Self::Webhook(breaker) => turned(breaker.note_failure(now), Turn::Paused),
+            Self::Webhook(breaker) => turned(breaker.note_failure(now), HealthChange::Paused),
             Self::Hook(rate) => rate.note_failure(now),
         }
     }
 }
 
-const fn turned(has: bool, turn: Turn) -> Turn {
-    if has { turn } else { Turn::None }
+const fn turned(has: bool, turn: HealthChange) -> HealthChange {
+    if has { turn } else { HealthChange::None }
 }

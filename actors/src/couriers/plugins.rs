@@ -13,12 +13,12 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::{
-    Capabilities, ENTRIES_MAX, Entries, PLUGINS_MAX, Plugin, PluginVersion, Standing,
+    Capabilities, ENTRIES_MAX, PLUGINS_MAX, Plugin, PluginEntries, PluginHealth, PluginVersion,
 };
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId, PluginVersionId};
-use kabar_core::store::{CourierWork, StoreError};
+use kabar_core::store::{DeliveryWork, StoreError};
 
 use super::Couriers;
 use crate::accounts::Unavailable;
@@ -38,9 +38,9 @@ pub struct NewPlugin {
     /// Of which numbers; `None`: of all.
     pub accounts: Option<Arc<[PhoneNumberId]>>,
     /// What its components may read.
-    pub config: Entries<Arc<str>>,
+    pub config: PluginEntries<Arc<str>>,
     /// What its components may read and nobody else.
-    pub secrets: Entries<Secret>,
+    pub secrets: PluginEntries<Secret>,
     /// Whom its components may call.
     pub allowed_hosts: AllowedHosts,
     /// What its components may import; `None`: everything.
@@ -61,9 +61,9 @@ pub struct PluginPatch {
     /// New numbers, or all.
     pub accounts: Option<Option<Arc<[PhoneNumberId]>>>,
     /// Replaces everything.
-    pub config: Option<Entries<Arc<str>>>,
+    pub config: Option<PluginEntries<Arc<str>>>,
     /// Sets or removes each one.
-    pub secrets: Entries<Option<Secret>>,
+    pub secrets: PluginEntries<Option<Secret>>,
     /// Replaces everything.
     pub allowed_hosts: Option<AllowedHosts>,
     /// New capabilities, or all.
@@ -108,7 +108,7 @@ impl PluginPatch {
         row.allowed_hosts = self.allowed_hosts.unwrap_or_else(|| row.allowed_hosts.clone());
         row.capabilities = self.capabilities.unwrap_or(row.capabilities);
         row.enabled = self.enabled.unwrap_or(row.enabled);
-        let mut secrets = Entries::clone(&row.secrets);
+        let mut secrets = PluginEntries::clone(&row.secrets);
         for (key, value) in self.secrets {
             match value {
                 Some(value) => secrets.insert(key, value),
@@ -176,7 +176,7 @@ impl Couriers {
             allowed_hosts: new.allowed_hosts,
             capabilities: new.capabilities,
             enabled: new.enabled,
-            standing: Standing::active(now),
+            standing: PluginHealth::active(now),
             active_version: None,
             previous_version: None,
             created_at: now,
@@ -250,7 +250,7 @@ impl Couriers {
         let id = SubscriberId::Hook(row.id);
         self.look_all(id);
         if row.runs() {
-            self.take_up_all(CourierWork::Of(id)).await;
+            self.take_up_all(DeliveryWork::Of(id)).await;
         }
         Ok(Some(row))
     }
@@ -366,7 +366,10 @@ impl Couriers {
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn plugin_kv(&self, plugin: PluginId) -> Result<kabar_core::domain::kv::Kv, Unavailable> {
+    pub async fn plugin_kv(
+        &self,
+        plugin: PluginId,
+    ) -> Result<kabar_core::domain::kv::KeyValues, Unavailable> {
         let kept = self.0.store.plugin_kv(plugin).await.map_err(|error| unread(&error))?;
         Ok(kept.map(|(kv, _)| kv).unwrap_or_default())
     }

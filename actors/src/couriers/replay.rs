@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use kabar_core::domain::delivery::Delivery;
-use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Page};
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, RowPage};
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
-use kabar_core::store::{CourierPlace, StoreError};
+use kabar_core::store::{DeliveryCursor, StoreError};
 
 use super::Couriers;
 use super::courier::owed;
@@ -48,7 +48,7 @@ impl Couriers {
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, Unavailable> {
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, Unavailable> {
         self.0.store.deliveries(query).await.map_err(|error| unread(&error))
     }
 
@@ -165,8 +165,8 @@ impl Couriers {
         let subscriber = Subscriber::Webhook(subscription);
         let store = &self.0.store;
         let place = store.courier_place(subscriber.id(), account.number).await;
-        let CourierPlace { cursor, head } =
-            place.map_err(|error| unread(&error))?.unwrap_or(CourierPlace { cursor: 0, head: 0 });
+        let DeliveryCursor { cursor, head } =
+            place.map_err(|error| unread(&error))?.unwrap_or(DeliveryCursor { cursor: 0, head: 0 });
         let oldest = store.oldest_event(account.number).await.map_err(|error| unread(&error))?;
         let oldest = oldest.unwrap_or(head + 1);
         if 0 < from && from < oldest.min(head + 1) {

@@ -21,7 +21,7 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId};
-use kabar_core::store::{CourierWork, StoreError};
+use kabar_core::store::{DeliveryWork, StoreError};
 use rand::RngExt as _;
 
 use super::recipient::Recipient;
@@ -206,7 +206,7 @@ impl Couriers {
         self.publish(|next| self.put(next, &subscription));
         let id = SubscriberId::Webhook(subscription.id);
         // What was committed between the cursor and this moment has rung for nobody.
-        self.take_up_all(CourierWork::Of(id)).await;
+        self.take_up_all(DeliveryWork::Of(id)).await;
         Ok(Some(subscription))
     }
 

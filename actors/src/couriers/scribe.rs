@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::delivery::Delivery;
-use kabar_core::domain::kv::{Kv, KvChanges};
+use kabar_core::domain::kv::{KeyValues, KvChanges};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{PluginId, ulid};
 use kabar_core::store::{RunBatch, RunRecord, StoreError};
@@ -61,7 +61,7 @@ struct Inbox {
 pub(super) struct Scribe {
     plugin: PluginId,
     /// What the plugin keeps, and its revision; `None` until it is read.
-    kept: Mutex<Option<(Kv, i64)>>,
+    kept: Mutex<Option<(KeyValues, i64)>>,
     inbox: Mutex<Inbox>,
     width: AtomicUsize,
 }
@@ -100,7 +100,7 @@ impl Scribe {
     }
 
     /// What the plugin keeps, if it has been read.
-    pub(super) fn seen(&self) -> Option<Kv> {
+    pub(super) fn seen(&self) -> Option<KeyValues> {
         lock(&self.kept).as_ref().map(|(kv, _)| kv.clone())
     }
 
@@ -309,7 +309,7 @@ enum Passed {
 struct Batch {
     entries: Vec<(Load, Entry)>,
     /// As the batch leaves it.
-    kv: Kv,
+    kv: KeyValues,
     changes: KvChanges,
     revision: Option<i64>,
 }

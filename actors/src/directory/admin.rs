@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use kabar_core::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
+use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::time::Timestamp;
@@ -29,7 +29,7 @@ pub struct NewOrganisation {
     /// 1 to 200 characters.
     pub name: Arc<str>,
     /// Price tier.
-    pub tier: Tier,
+    pub tier: PriceTier,
     /// Budgets.
     pub limits: RateLimits,
     /// Whether its keys are test keys.
@@ -42,7 +42,7 @@ pub struct OrganisationPatch {
     /// New name.
     pub name: Option<Arc<str>>,
     /// New tier.
-    pub tier: Option<Tier>,
+    pub tier: Option<PriceTier>,
     /// New budgets.
     pub limits: Option<RateLimits>,
     /// Stop or let go on.

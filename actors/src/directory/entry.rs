@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kabar_core::domain::budget::Quote;
+use kabar_core::domain::budget::BudgetQuote;
 use kabar_core::domain::organisation::Organisation;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::shared_memory::{Budget, SharedMemory};
+use kabar_core::shared_memory::{RedisBudget, RedisCache};
 
 /// Which budget a request draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,12 @@ pub enum BudgetClass {
 #[derive(Debug)]
 pub struct OrganisationEntry {
     row: ArcSwap<Organisation>,
-    read: Arc<Budget>,
-    write: Arc<Budget>,
+    read: Arc<RedisBudget>,
+    write: Arc<RedisBudget>,
 }
 
 impl OrganisationEntry {
-    pub(super) fn new(organisation: Organisation, memory: &SharedMemory) -> Self {
+    pub(super) fn new(organisation: Organisation, memory: &RedisCache) -> Self {
         let (id, limits) = (organisation.id, organisation.limits);
         Self {
             row: ArcSwap::from_pointee(organisation),
@@ -46,7 +46,7 @@ impl OrganisationEntry {
         self.row.store(organisation);
     }
 
-    const fn budget(&self, class: BudgetClass) -> &Arc<Budget> {
+    const fn budget(&self, class: BudgetClass) -> &Arc<RedisBudget> {
         match class {
             BudgetClass::Read => &self.read,
             BudgetClass::Write => &self.write,
@@ -55,7 +55,7 @@ impl OrganisationEntry {
 
     /// Takes a token, or says when there is one. Waits only if the node holds none and the shared memory
     /// must be asked.
-    pub async fn take(&self, class: BudgetClass, now: Timestamp) -> Quote {
+    pub async fn take(&self, class: BudgetClass, now: Timestamp) -> BudgetQuote {
         let limits = self.row.load().limits;
         let capacity = match class {
             BudgetClass::Read => limits.read_per_minute,
@@ -66,7 +66,7 @@ impl OrganisationEntry {
 
     /// Gives a token back: a 304 costs nothing.
     #[must_use]
-    pub fn give_back(&self, class: BudgetClass) -> Quote {
+    pub fn give_back(&self, class: BudgetClass) -> BudgetQuote {
         self.budget(class).give_back()
     }
 }

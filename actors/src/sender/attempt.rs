@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
-use kabar_core::domain::command::Command;
+use kabar_core::domain::command::AccountCommand;
 use kabar_core::domain::message::{Message, MessageError, SendOutcome};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
-use kabar_core::meta::errors::{Class, class_of, message_error};
+use kabar_core::meta::errors::{ErrorClass, class_of, message_error};
 use kabar_core::meta::graph::{GraphOutcome, TOTAL_TIMEOUT};
 use kabar_core::surroundings;
 use rand::RngExt as _;
@@ -102,7 +102,7 @@ pub(super) async fn make(
     };
     let too_fast = match &called {
         Some(GraphOutcome::Transient { error, retry_after }) => {
-            (class_of(error) == Class::AccountRate).then_some(TooFast { pause: *retry_after })
+            (class_of(error) == ErrorClass::AccountRate).then_some(TooFast { pause: *retry_after })
         }
         Some(GraphOutcome::Accepted { .. } | GraphOutcome::Refused(_) | GraphOutcome::Unknown { .. })
         | None => None,
@@ -144,7 +144,7 @@ fn outcome_of(ground: &Ground, message: &Message, called: GraphOutcome) -> SendO
         }
         GraphOutcome::Refused(error) => {
             ground.metrics.sends_refused.inc();
-            if class_of(&error) == Class::TokenRefused {
+            if class_of(&error) == ErrorClass::TokenRefused {
                 SendOutcome::TokenRefused(error)
             } else {
                 SendOutcome::Refused(error)
@@ -165,13 +165,15 @@ fn outcome_of(ground: &Ground, message: &Message, called: GraphOutcome) -> SendO
 fn retry(ground: &Ground, message: &Message, error: MessageError, asked: Option<Duration>) -> SendOutcome {
     let class = class_of(&error);
     let pause = match class {
-        Class::AccountRate => THROTTLED_PAUSE,
-        Class::PairRate => backoff(PAIR_RATE_BASE, message.attempts),
-        Class::Transient | Class::TokenRefused | Class::Permanent => backoff(2, message.attempts),
+        ErrorClass::AccountRate => THROTTLED_PAUSE,
+        ErrorClass::PairRate => backoff(PAIR_RATE_BASE, message.attempts),
+        ErrorClass::Transient | ErrorClass::TokenRefused | ErrorClass::Permanent => {
+            backoff(2, message.attempts)
+        }
     };
     let jittered = pause.mul_f64(rand::rng().random_range(0.8..JITTER_MAX));
     let wait = jittered.max(asked.unwrap_or_default());
-    if class == Class::AccountRate {
+    if class == ErrorClass::AccountRate {
         ground.metrics.sends_throttled.inc();
         return SendOutcome::Throttled { wait };
     }
@@ -189,7 +191,7 @@ pub(super) async fn record(
     slot: &Arc<AccountSlot>,
     outcomes: impl IntoIterator<Item = (MessageId, SendOutcome)>,
 ) {
-    let command = Command::RecordSends(outcomes.into_iter().collect());
+    let command = AccountCommand::RecordSends(outcomes.into_iter().collect());
     let ground = accounts.ground();
     loop {
         match accounts.execute(slot, command.clone(), None).await {
@@ -219,8 +221,8 @@ pub(super) async fn record(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use kabar_core::domain::command::Reply;
-    use kabar_core::domain::message::{MessageKind, Outgoing};
+    use kabar_core::domain::command::CommandReply;
+    use kabar_core::domain::message::{MessageKind, OutgoingMessage};
     use kabar_core::domain::phone::Phone;
     use kabar_core::domain::time::Timestamp;
 
@@ -247,7 +249,9 @@ mod tests {
         let ground = Ground::open(AccountsOptions::default()).await;
         let settle = AccountsOptions::default().settle;
         let unrecorded = || Unrecorded::begin(ground.accounts.ground());
-        let Reply::Message(message) = ground.run(Command::Send(template())).await else { unreachable!() };
+        let CommandReply::Message(message) = ground.run(AccountCommand::Send(template())).await else {
+            unreachable!()
+        };
         let settles_at = ground.clock.monotonic_now().plus(settle);
         let made = make(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
         assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
@@ -256,8 +260,8 @@ mod tests {
         assert!(skipped.outcome.is_none() && ground.says("kabar_sends_skipped_total 1"));
     }
 
-    fn template() -> Outgoing {
-        Outgoing {
+    fn template() -> OutgoingMessage {
+        OutgoingMessage {
             to: Phone::parse("+628120000001").unwrap(),
             kind: MessageKind::Template,
             content: "hello".into(),

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use kabar_core::domain::message::Waiting;
+use kabar_core::domain::message::WaitingMessage;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
 
@@ -20,11 +20,11 @@ pub(crate) struct Move {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     /// Where it stands in the queue; `None` when it does not wait any more.
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<WaitingMessage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum PluginHealth {
     /// Its turn comes: it is in the queue of the ready.
     Ready,
     /// It waits for its time.
@@ -36,8 +36,8 @@ enum Standing {
 #[derive(Debug)]
 struct Head {
     /// As memory saw it last.
-    waiting: Waiting,
-    standing: Standing,
+    waiting: WaitingMessage,
+    standing: PluginHealth,
     not_before: MonotonicInstant,
     /// Does not wait any more, though its call is still under way.
     over: bool,
@@ -119,13 +119,13 @@ impl Backlog {
     fn move_head(
         &mut self,
         conversation: ConversationId,
-        placed: Option<(Waiting, MonotonicInstant)>,
+        placed: Option<(WaitingMessage, MonotonicInstant)>,
         now: MonotonicInstant,
     ) {
         let Some(head) = self.heads.get_mut(&conversation) else { return };
         head.over = placed.is_none();
         let (standing, more) = (head.standing, head.more);
-        if standing == Standing::Away {
+        if standing == PluginHealth::Away {
             if let Some((waiting, at)) = placed {
                 (head.waiting, head.not_before) = (waiting, at);
             }
@@ -141,14 +141,14 @@ impl Backlog {
         }
     }
 
-    fn insert(&mut self, waiting: Waiting, at: MonotonicInstant, more: bool, now: MonotonicInstant) {
+    fn insert(&mut self, waiting: WaitingMessage, at: MonotonicInstant, more: bool, now: MonotonicInstant) {
         if self.len() >= self.room {
             self.truncated = true;
             return;
         }
         let conversation = waiting.conversation_id;
-        let standing = if at > now { Standing::Later } else { Standing::Ready };
-        if standing == Standing::Ready {
+        let standing = if at > now { PluginHealth::Later } else { PluginHealth::Ready };
+        if standing == PluginHealth::Ready {
             self.ready.push_back(conversation);
         } else {
             self.later.insert((at, conversation));
@@ -161,11 +161,11 @@ impl Backlog {
         let Some(head) = self.heads.remove(&conversation) else { return };
         match head.standing {
             // Rare: WhatsApp's echo came just as the message was to be sent again.
-            Standing::Ready => self.ready.retain(|ready| *ready != conversation),
-            Standing::Later => {
+            PluginHealth::Ready => self.ready.retain(|ready| *ready != conversation),
+            PluginHealth::Later => {
                 self.later.remove(&(head.not_before, conversation));
             }
-            Standing::Away => self.away = self.away.saturating_sub(1),
+            PluginHealth::Away => self.away = self.away.saturating_sub(1),
         }
     }
 
@@ -174,20 +174,20 @@ impl Backlog {
         while let Some((at, conversation)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, conversation));
             if let Some(head) = self.heads.get_mut(&conversation) {
-                head.standing = Standing::Ready;
+                head.standing = PluginHealth::Ready;
                 self.ready.push_back(conversation);
             }
         }
     }
 
     /// The messages of the next so many turns. Each is away until [`Backlog::back`].
-    pub(super) fn depart(&mut self, turns: usize) -> Vec<Waiting> {
+    pub(super) fn depart(&mut self, turns: usize) -> Vec<WaitingMessage> {
         let mut departed = Vec::new();
         while departed.len() < turns
             && let Some(conversation) = self.ready.pop_front()
         {
             if let Some(head) = self.heads.get_mut(&conversation) {
-                head.standing = Standing::Away;
+                head.standing = PluginHealth::Away;
                 self.away += 1;
                 departed.push(head.waiting);
             }
@@ -198,7 +198,7 @@ impl Backlog {
     /// A message's call has ended and is recorded: it is over, or waits again.
     pub(super) fn back(&mut self, conversation: ConversationId, now: MonotonicInstant) {
         let Some(head) = self.heads.get(&conversation) else { return };
-        if head.standing != Standing::Away {
+        if head.standing != PluginHealth::Away {
             return;
         }
         let (waiting, at, over, more) = (head.waiting, head.not_before, head.over, head.more);
@@ -227,7 +227,12 @@ impl Backlog {
     }
 
     /// What was read of these conversations; of one that is missing nothing waits.
-    pub(super) fn learn(&mut self, asked: &[ConversationId], read: &[Waiting], schedule: &SendSchedule) {
+    pub(super) fn learn(
+        &mut self,
+        asked: &[ConversationId],
+        read: &[WaitingMessage],
+        schedule: &SendSchedule,
+    ) {
         for conversation in asked {
             self.unread.remove(conversation);
         }
@@ -238,14 +243,14 @@ impl Backlog {
 
     /// The store's whole queue, or as much of it as was read; what is away stays away. A message that memory has
     /// seen in the same place keeps its instant: its wait is not measured anew.
-    pub(super) fn reload(&mut self, read: &[Waiting], truncated: bool, schedule: &SendSchedule) {
+    pub(super) fn reload(&mut self, read: &[WaitingMessage], truncated: bool, schedule: &SendSchedule) {
         let before = std::mem::take(&mut self.heads);
         self.ready.clear();
         self.later.clear();
         self.unread.clear();
         self.truncated = truncated;
         let (away, stood): (HashMap<_, _>, HashMap<_, _>) =
-            before.into_iter().partition(|(_, head)| head.standing == Standing::Away);
+            before.into_iter().partition(|(_, head)| head.standing == PluginHealth::Away);
         self.heads = away;
         self.heads.values_mut().for_each(|head| head.more = true);
         let floor = schedule.loaded_at.plus(schedule.settle);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::due_time::DueTime;
-use kabar_core::domain::message::Waiting;
+use kabar_core::domain::message::WaitingMessage;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::meta::graph::RETRY_AFTER_MAX;
 
@@ -40,12 +40,12 @@ pub(super) struct SendSchedule {
 
 impl SendSchedule {
     /// When a message may be sent that a commit of this process has just put into the queue.
-    pub(super) fn after_commit(&self, waiting: &Waiting) -> MonotonicInstant {
+    pub(super) fn after_commit(&self, waiting: &WaitingMessage) -> MonotonicInstant {
         self.instant_of(waiting.next_attempt_at, self.wait_max())
     }
 
     /// When a message may be sent that was read from the store. Its writer is not known.
-    pub(super) fn after_load(&self, waiting: &Waiting) -> MonotonicInstant {
+    pub(super) fn after_load(&self, waiting: &WaitingMessage) -> MonotonicInstant {
         let backoff_max = backoff(PAIR_RATE_BASE, waiting.attempts).mul_f64(JITTER_MAX);
         let at = self.instant_of(waiting.next_attempt_at, backoff_max.max(self.settle));
         if waiting.attempts == 0 { at } else { at.max(self.loaded_at.plus(self.settle)) }
@@ -86,7 +86,8 @@ mod tests {
         let reading = ClockReading { wall, monotonic };
         let schedule = SendSchedule { reading, settle: 20 * SECOND, loaded_at: monotonic };
         let (id, conversation_id) = (MessageId::from_bits(1), ConversationId::from_bits(1));
-        let waiting = |attempts, next_attempt_at| Waiting { id, conversation_id, attempts, next_attempt_at };
+        let waiting =
+            |attempts, next_attempt_at| WaitingMessage { id, conversation_id, attempts, next_attempt_at };
         assert_eq!(schedule.after_load(&waiting(0, DueTime::AT_ONCE)), monotonic);
         for skew in [40 * SECOND, 3_600 * SECOND] {
             let ahead = DueTime::after(wall.plus(skew), 4 * SECOND);

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
-use kabar_core::domain::page::{ConversationOrder, ConversationQuery, Page, Position};
+use kabar_core::domain::page::{ConversationOrder, ConversationQuery, PagePosition, RowPage};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ContactId, ConversationId};
 
-type Order = OrdMap<Position, Arc<Conversation>>;
+type Order = OrdMap<PagePosition, Arc<Conversation>>;
 
 /// Threads of one status, by both sort keys.
 #[derive(Debug, Clone, Default)]
@@ -31,16 +31,16 @@ impl Shelf {
     }
 }
 
-fn recency(thread: &Conversation) -> Position {
-    Position { key: thread.recency(), id: thread.id.bits() }
+fn recency(thread: &Conversation) -> PagePosition {
+    PagePosition { key: thread.recency(), id: thread.id.bits() }
 }
 
-fn updated(thread: &Conversation) -> Position {
-    Position { key: thread.updated_at.millis(), id: thread.id.bits() }
+fn updated(thread: &Conversation) -> PagePosition {
+    PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() }
 }
 
 /// The sort key of a thread in an order.
-const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> Position {
+const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> PagePosition {
     match order {
         ConversationOrder::Recency => recency,
         ConversationOrder::Updated => updated,
@@ -144,7 +144,7 @@ impl Threads {
     }
 
     /// The page, if memory can answer it exactly.
-    pub(crate) fn page(&self, query: &ConversationQuery) -> Option<Page<Arc<Conversation>>> {
+    pub(crate) fn page(&self, query: &ConversationQuery) -> Option<RowPage<Arc<Conversation>>> {
         if let Some(contact) = query.contact_id {
             return self.page_of_contact(contact, query);
         }
@@ -156,14 +156,14 @@ impl Threads {
         for thread in self.descending(query.status, order, query.after) {
             let place = key(thread).key;
             if floor.is_some_and(|floor| place <= floor) {
-                return Some(Page::cut(rows, query.limit));
+                return Some(RowPage::cut(rows, query.limit));
             }
             if horizon.is_some_and(|horizon| place <= horizon) {
                 return None;
             }
             rows.push(thread.clone());
             if rows.len() > query.limit.rows() {
-                return Some(Page::cut(rows, query.limit));
+                return Some(RowPage::cut(rows, query.limit));
             }
         }
         // Nothing resident is left. That is the end if nothing can lie below the horizon.
@@ -172,7 +172,7 @@ impl Threads {
             (Some(horizon), Some(floor)) => floor >= horizon,
             (Some(_), None) => false,
         };
-        all_seen.then(|| Page::cut(rows, query.limit))
+        all_seen.then(|| RowPage::cut(rows, query.limit))
     }
 
     /// An account has one thread with a contact, so this page holds one row at most.
@@ -180,17 +180,17 @@ impl Threads {
         &self,
         contact: ContactId,
         query: &ConversationQuery,
-    ) -> Option<Page<Arc<Conversation>>> {
+    ) -> Option<RowPage<Arc<Conversation>>> {
         let thread = self.by_contact.get(&contact).and_then(|id| self.by_id.get(id));
         let Some(thread) = thread else {
-            return self.horizon.is_none().then_some(Page { rows: Vec::new(), has_more: false });
+            return self.horizon.is_none().then_some(RowPage { rows: Vec::new(), has_more: false });
         };
         let key = key_of(query.order());
         let wanted = query.status.is_none_or(|status| status == thread.status)
             && query.updated_since.is_none_or(|since| thread.updated_at > since)
             && query.after.is_none_or(|after| key(thread) < after);
         let rows = if wanted { vec![thread.clone()] } else { Vec::new() };
-        Some(Page { rows, has_more: false })
+        Some(RowPage { rows, has_more: false })
     }
 
     /// Threads below a place, newest first, of one status or of all.
@@ -198,7 +198,7 @@ impl Threads {
         &self,
         status: Option<ConversationStatus>,
         order: ConversationOrder,
-        after: Option<Position>,
+        after: Option<PagePosition>,
     ) -> impl Iterator<Item = &Arc<Conversation>> {
         let below = (Bound::Unbounded, after.map_or(Bound::Unbounded, Bound::Excluded));
         let wanted =

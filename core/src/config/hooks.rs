@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::Reader;
-use crate::domain::organisation::Tier;
+use super::reader::SettingsReader;
+use crate::domain::organisation::PriceTier;
 
 /// Plugins: what a run may use, and what all of them together may.
 #[derive(Debug, Clone)]
-pub struct Hooks {
+pub struct HookSettings {
     /// What a run may use.
     pub limits: HookLimits,
-    /// What is otherwise for tenants of a tier, in the order of [`Tier::ALL`].
-    pub tiers: [HookExceptions; Tier::ALL.len()],
+    /// What is otherwise for tenants of a tier, in the order of [`PriceTier::ALL`].
+    pub tiers: [HookExceptions; PriceTier::ALL.len()],
     /// Threads that run them.
     pub threads: usize,
     /// Runs under way at once.
@@ -49,14 +49,14 @@ pub struct HookExceptions {
     pub log_bytes: Option<usize>,
 }
 
-impl Hooks {
-    pub(super) fn read(from: &mut Reader) -> Option<Self> {
+impl HookSettings {
+    pub(super) fn read(from: &mut SettingsReader) -> Option<Self> {
         // They have defaults, so none of them is absent.
         let common = HookExceptions::read(
             from,
             ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib"],
         );
-        let tiers = Tier::ALL.map(|tier| HookExceptions::read(from, HookExceptions::keys(tier)));
+        let tiers = PriceTier::ALL.map(|tier| HookExceptions::read(from, HookExceptions::keys(tier)));
         let threads = from.count("hooks.threads", 2..=256);
         let concurrent_runs = from.count("hooks.concurrent_runs", 1..=1_000);
         let component_bytes = from.count("hooks.component_bytes", 65_536..=134_217_728);
@@ -78,8 +78,8 @@ impl Hooks {
 
     /// What a run of a tenant of this tier may use.
     #[must_use]
-    pub fn limits_of(&self, tier: Tier) -> HookLimits {
-        let place = Tier::ALL.iter().position(|known| *known == tier);
+    pub fn limits_of(&self, tier: PriceTier) -> HookLimits {
+        let place = PriceTier::ALL.iter().position(|known| *known == tier);
         let other = place.and_then(|place| self.tiers.get(place)).copied().unwrap_or_default();
         HookLimits {
             cpu: other.cpu.unwrap_or(self.limits.cpu),
@@ -92,15 +92,15 @@ impl Hooks {
 
 impl HookExceptions {
     /// The names of its settings, in the order of its members.
-    const fn keys(tier: Tier) -> [&'static str; 4] {
+    const fn keys(tier: PriceTier) -> [&'static str; 4] {
         match tier {
-            Tier::Free => {
+            PriceTier::Free => {
                 ["hooks.free.cpu_ms", "hooks.free.wall_ms", "hooks.free.memory_mib", "hooks.free.log_kib"]
             }
-            Tier::Pro => {
+            PriceTier::Pro => {
                 ["hooks.pro.cpu_ms", "hooks.pro.wall_ms", "hooks.pro.memory_mib", "hooks.pro.log_kib"]
             }
-            Tier::Enterprise => [
+            PriceTier::Enterprise => [
                 "hooks.enterprise.cpu_ms",
                 "hooks.enterprise.wall_ms",
                 "hooks.enterprise.memory_mib",
@@ -109,7 +109,7 @@ impl HookExceptions {
         }
     }
 
-    fn read(from: &mut Reader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
+    fn read(from: &mut SettingsReader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
         let bytes = |count: u64, shift: u32| usize::try_from(count << shift).unwrap_or(usize::MAX);
         Self {
             cpu: from.optional_count(cpu, 1..=10_000).map(Duration::from_millis),

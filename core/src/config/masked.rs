@@ -5,12 +5,12 @@
 use std::fmt::Write as _;
 
 use super::keys::SETTINGS;
-use super::{HookExceptions, Hooks, Settings};
+use super::{HookExceptions, HookSettings, Settings};
 use crate::domain::account::Secret;
-use crate::domain::organisation::Tier;
+use crate::domain::organisation::PriceTier;
 
 /// What stands behind a key.
-enum Shown {
+enum MaskedValue {
     Text(String),
     Bare(String),
     List(Vec<String>),
@@ -28,65 +28,73 @@ pub(super) fn toml(settings: &Settings) -> String {
             push(&mut out, format_args!("\n[{table}]\n"));
         }
         match shown(settings, known.key) {
-            Shown::Text(text) => push(&mut out, format_args!("{name} = {}\n", quoted(&text))),
-            Shown::Bare(text) => push(&mut out, format_args!("{name} = {text}\n")),
-            Shown::List(items) => {
+            MaskedValue::Text(text) => push(&mut out, format_args!("{name} = {}\n", quoted(&text))),
+            MaskedValue::Bare(text) => push(&mut out, format_args!("{name} = {text}\n")),
+            MaskedValue::List(items) => {
                 let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
                 push(&mut out, format_args!("{name} = [{}]\n", items.join(", ")));
             }
-            Shown::Masked => push(&mut out, format_args!("{name} = \"***\"\n")),
-            Shown::Absent => push(&mut out, format_args!("# {name} is not set\n")),
+            MaskedValue::Masked => push(&mut out, format_args!("{name} = \"***\"\n")),
+            MaskedValue::Absent => push(&mut out, format_args!("# {name} is not set\n")),
         }
     }
     out
 }
 
-fn shown(settings: &Settings, key: &str) -> Shown {
+fn shown(settings: &Settings, key: &str) -> MaskedValue {
     let (limits, hooks) = (&settings.limits, &settings.hooks);
     match key {
-        "listen" => Shown::Text(settings.listen.to_string()),
-        "database_url" => Shown::Text(settings.database_url.to_string()),
-        "redis_url" => settings.redis_url.as_ref().map_or(Shown::Absent, |url| Shown::Text(url.to_string())),
+        "listen" => MaskedValue::Text(settings.listen.to_string()),
+        "database_url" => MaskedValue::Text(settings.database_url.to_string()),
+        "redis_url" => {
+            settings.redis_url.as_ref().map_or(MaskedValue::Absent, |url| MaskedValue::Text(url.to_string()))
+        }
         "operator_token" => secret(settings.operator_token.as_ref()),
         "whatsapp.app_secret" => secret(settings.whatsapp.app_secret.as_ref()),
         "whatsapp.verify_token" => secret(settings.whatsapp.verify_token.as_ref()),
-        "whatsapp.base_url" => settings.whatsapp.base_url.clone().map_or(Shown::Absent, Shown::Text),
-        "whatsapp.version" => Shown::Text(settings.whatsapp.version.clone()),
-        "whatsapp.settle_seconds" => Shown::Bare(settings.whatsapp.settle.as_secs().to_string()),
-        "cluster.address" => settings.cluster.address.clone().map_or(Shown::Absent, Shown::Text),
-        "cluster.alone_lease_seconds" => Shown::Bare(settings.cluster.alone_lease.as_secs().to_string()),
-        "cluster.lease_seconds" => Shown::Bare(settings.cluster.lease.as_secs().to_string()),
-        "dev.traffic_per_minute" => Shown::Bare(settings.dev.traffic_per_minute.to_string()),
-        "outbound.allow_loopback" => Shown::Bare(settings.outbound.allow_loopback.to_string()),
-        "events.retention_days" => Shown::Bare((settings.events.retention.as_secs() / 86_400).to_string()),
-        "hooks.threads" => Shown::Bare(hooks.threads.to_string()),
-        "hooks.concurrent_runs" => Shown::Bare(hooks.concurrent_runs.to_string()),
-        "hooks.component_bytes" => Shown::Bare(hooks.component_bytes.to_string()),
+        "whatsapp.base_url" => {
+            settings.whatsapp.base_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text)
+        }
+        "whatsapp.version" => MaskedValue::Text(settings.whatsapp.version.clone()),
+        "whatsapp.settle_seconds" => MaskedValue::Bare(settings.whatsapp.settle.as_secs().to_string()),
+        "cluster.address" => settings.cluster.address.clone().map_or(MaskedValue::Absent, MaskedValue::Text),
+        "cluster.alone_lease_seconds" => {
+            MaskedValue::Bare(settings.cluster.alone_lease.as_secs().to_string())
+        }
+        "cluster.lease_seconds" => MaskedValue::Bare(settings.cluster.lease.as_secs().to_string()),
+        "dev.traffic_per_minute" => MaskedValue::Bare(settings.dev.traffic_per_minute.to_string()),
+        "outbound.allow_loopback" => MaskedValue::Bare(settings.outbound.allow_loopback.to_string()),
+        "events.retention_days" => {
+            MaskedValue::Bare((settings.events.retention.as_secs() / 86_400).to_string())
+        }
+        "hooks.threads" => MaskedValue::Bare(hooks.threads.to_string()),
+        "hooks.concurrent_runs" => MaskedValue::Bare(hooks.concurrent_runs.to_string()),
+        "hooks.component_bytes" => MaskedValue::Bare(hooks.component_bytes.to_string()),
         "hooks.cache_folder" => hooks
             .cache_folder
             .as_ref()
-            .map_or(Shown::Absent, |folder| Shown::Text(folder.display().to_string())),
-        "limits.database_readers" => Shown::Bare(limits.database_readers.to_string()),
-        "limits.resident_conversations" => Shown::Bare(limits.resident_conversations.to_string()),
-        "limits.idle_seconds" => Shown::Bare(limits.idle.as_secs().to_string()),
-        "limits.waiting_polls" => Shown::Bare(limits.waiting_polls.to_string()),
-        "limits.event_streams" => Shown::Bare(limits.event_streams.to_string()),
-        "limits.event_streams_per_organization" => Shown::Bare(limits.tenant_event_streams.to_string()),
+            .map_or(MaskedValue::Absent, |folder| MaskedValue::Text(folder.display().to_string())),
+        "limits.database_readers" => MaskedValue::Bare(limits.database_readers.to_string()),
+        "limits.resident_conversations" => MaskedValue::Bare(limits.resident_conversations.to_string()),
+        "limits.idle_seconds" => MaskedValue::Bare(limits.idle.as_secs().to_string()),
+        "limits.waiting_polls" => MaskedValue::Bare(limits.waiting_polls.to_string()),
+        "limits.event_streams" => MaskedValue::Bare(limits.event_streams.to_string()),
+        "limits.event_streams_per_organization" => MaskedValue::Bare(limits.tenant_event_streams.to_string()),
         "limits.webhook_subscriptions_per_organization" => {
-            Shown::Bare(limits.tenant_subscriptions.to_string())
+            MaskedValue::Bare(limits.tenant_subscriptions.to_string())
         }
-        "limits.queued_commands" => Shown::Bare(limits.queued_commands.to_string()),
-        "limits.body_bytes" => Shown::Bare(limits.body_bytes.to_string()),
-        "limits.ingress_bytes" => Shown::Bare(limits.ingress_bytes.to_string()),
-        "cors.allowed_origins" => Shown::List(settings.cors.allowed_origins.clone()),
-        "log.format" => Shown::Text(settings.log.format.as_str().to_owned()),
-        "log.level" => Shown::Text(settings.log.level.clone()),
+        "limits.queued_commands" => MaskedValue::Bare(limits.queued_commands.to_string()),
+        "limits.body_bytes" => MaskedValue::Bare(limits.body_bytes.to_string()),
+        "limits.ingress_bytes" => MaskedValue::Bare(limits.ingress_bytes.to_string()),
+        "cors.allowed_origins" => MaskedValue::List(settings.cors.allowed_origins.clone()),
+        "log.format" => MaskedValue::Text(settings.log.format.as_str().to_owned()),
+        "log.level" => MaskedValue::Text(settings.log.level.clone()),
         _ => hook_limit(hooks, key),
     }
 }
 
 /// A limit of runs: of all, or of a tier, where it may be absent.
-fn hook_limit(hooks: &Hooks, key: &str) -> Shown {
+fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
     let all = HookExceptions {
         cpu: Some(hooks.limits.cpu),
         wall: Some(hooks.limits.wall),
@@ -97,7 +105,7 @@ fn hook_limit(hooks: &Hooks, key: &str) -> Shown {
     let (limits, name) = match name.split_once('.') {
         None => (Some(&all), name),
         Some((tier, name)) => {
-            let place = Tier::ALL.iter().position(|known| known.as_str() == tier);
+            let place = PriceTier::ALL.iter().position(|known| known.as_str() == tier);
             (place.and_then(|place| hooks.tiers.get(place)), name)
         }
     };
@@ -109,11 +117,11 @@ fn hook_limit(hooks: &Hooks, key: &str) -> Shown {
         // A test compares with the table of keys; nothing is left.
         _ => None,
     });
-    figure.map_or(Shown::Absent, Shown::Bare)
+    figure.map_or(MaskedValue::Absent, MaskedValue::Bare)
 }
 
-fn secret(value: Option<&Secret>) -> Shown {
-    if value.is_some() { Shown::Masked } else { Shown::Absent }
+fn secret(value: Option<&Secret>) -> MaskedValue {
+    if value.is_some() { MaskedValue::Masked } else { MaskedValue::Absent }
 }
 
 /// A basic string of TOML.

@@ -10,21 +10,21 @@ use std::path::Path;
 use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKind};
 
 use super::keys::{SETTINGS, setting, variable};
-use super::{Mode, Problem, Sources};
+use super::{ServerMode, SettingProblem, SettingSources};
 use crate::domain::account::Secret;
 #[cfg(debug_assertions)]
-use crate::surroundings::Delays;
+use crate::surroundings::SeededDelays;
 
 /// Read when no flag names another file.
 const DEFAULT_FILE: &str = "kabar.toml";
 
 /// The merged settings, and the problems found so far.
-pub(super) struct Reader {
-    mode: Mode,
+pub(super) struct SettingsReader {
+    mode: ServerMode,
     values: BTreeMap<String, Value>,
     /// Keys as each source spells them, with the source's name.
     given: Vec<(String, String)>,
-    problems: Vec<Problem>,
+    problems: Vec<SettingProblem>,
     #[cfg(debug_assertions)]
     test_delays: Option<Value>,
 }
@@ -35,9 +35,9 @@ const OF_TESTS: &str = "test_delays";
 /// No setting: `KABAR_API_KEY` is what the commands that call a server read.
 const OF_CLIENTS: &str = "api_key";
 
-impl Reader {
+impl SettingsReader {
     /// Reads the sources; fails only when one of them cannot be read at all.
-    pub(super) fn open(mode: Mode, sources: &Sources) -> Result<Self, Problem> {
+    pub(super) fn open(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblem> {
         let path = sources.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let file = File::from(path).format(FileFormat::Toml).required(sources.file.is_some());
         let environment = Environment::with_prefix("KABAR")
@@ -49,10 +49,11 @@ impl Reader {
         let mut given = Vec::new();
         let mut values = BTreeMap::new();
         let in_file = flat(file.collect().map_err(|error| unreadable(path, error))?);
-        let mut in_environment = environment.collect().map_err(|_not_shown_it_quotes_the_value| Problem {
-            key: String::new(),
-            reason: "an environment variable that begins with KABAR_ is not valid UTF-8".to_owned(),
-        })?;
+        let mut in_environment =
+            environment.collect().map_err(|_not_shown_it_quotes_the_value| SettingProblem {
+                key: String::new(),
+                reason: "an environment variable that begins with KABAR_ is not valid UTF-8".to_owned(),
+            })?;
         in_environment.remove(OF_CLIENTS);
         #[cfg(debug_assertions)]
         let test_delays = in_environment.remove(OF_TESTS);
@@ -77,20 +78,20 @@ impl Reader {
 
     /// Which awaits are delayed; see [`crate::surroundings`].
     #[cfg(debug_assertions)]
-    pub(super) fn test_delays(&mut self) -> Option<Delays> {
+    pub(super) fn test_delays(&mut self) -> Option<SeededDelays> {
         let text = self.test_delays.take()?.into_string().ok()?;
         text.parse().map_err(|reason| self.problem(OF_TESTS, reason)).ok()
     }
 
     /// Everything that was found wrong.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(super) fn into_problems(self) -> Vec<SettingProblem> {
         self.problems
     }
 
     /// A key that nobody reads is a mistake: most often a misspelt one.
     pub(super) fn refuse_unknown_keys(&mut self) {
         let unknown = self.given.iter().filter(|(key, _)| setting(key).is_none());
-        self.problems.extend(unknown.map(|(key, place)| Problem {
+        self.problems.extend(unknown.map(|(key, place)| SettingProblem {
             key: key.clone(),
             reason: format!("there is no such setting (given {place})"),
         }));
@@ -185,13 +186,13 @@ impl Reader {
 
     fn missing(&mut self, key: &'static str) {
         let needed = setting(key).and_then(|known| known.needed);
-        if let (Mode::Serve, Some(reason)) = (self.mode, needed) {
+        if let (ServerMode::Serve, Some(reason)) = (self.mode, needed) {
             self.problem(key, reason.to_owned());
         }
     }
 
     fn problem(&mut self, key: &str, reason: String) {
-        self.problems.push(Problem { key: key.to_owned(), reason });
+        self.problems.push(SettingProblem { key: key.to_owned(), reason });
     }
 }
 
@@ -221,9 +222,12 @@ fn flat(tables: config::Map<String, Value>) -> BTreeMap<String, Value> {
 }
 
 /// Says where a file is wrong without quoting the line, which may hold a secret.
-fn unreadable(path: &Path, error: ConfigError) -> Problem {
+fn unreadable(path: &Path, error: ConfigError) -> SettingProblem {
     let text =
         if let ConfigError::FileParse { cause, .. } = error { cause.to_string() } else { error.to_string() };
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains('|')).map(str::trim).collect();
-    Problem { key: String::new(), reason: format!("{} cannot be read: {}", path.display(), lines.join(": ")) }
+    SettingProblem {
+        key: String::new(),
+        reason: format!("{} cannot be read: {}", path.display(), lines.join(": ")),
+    }
 }

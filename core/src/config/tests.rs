@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::keys::{SETTINGS, variable};
 use super::*;
-use crate::domain::organisation::Tier;
+use crate::domain::organisation::PriceTier;
 
 const SECRETS: [(&str, &str); 4] = [
     ("KABAR_OPERATOR_TOKEN", "operator-token-0123"),
@@ -13,9 +13,9 @@ const SECRETS: [(&str, &str); 4] = [
     ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-me"),
 ];
 
-fn environment(pairs: &[(&str, &str)]) -> Sources {
+fn environment(pairs: &[(&str, &str)]) -> SettingSources {
     let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Sources { environment: Some(environment), ..Sources::default() }
+    SettingSources { environment: Some(environment), ..SettingSources::default() }
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -24,21 +24,21 @@ fn file(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
-fn with_file(file: &tempfile::NamedTempFile, pairs: &[(&str, &str)]) -> Sources {
-    Sources { file: Some(file.path().to_owned()), ..environment(pairs) }
+fn with_file(file: &tempfile::NamedTempFile, pairs: &[(&str, &str)]) -> SettingSources {
+    SettingSources { file: Some(file.path().to_owned()), ..environment(pairs) }
 }
 
-fn keys_of(problems: &Problems) -> Vec<&str> {
+fn keys_of(problems: &SettingProblems) -> Vec<&str> {
     problems.0.iter().map(|problem| problem.key.as_str()).collect()
 }
 
-fn refusal(mode: Mode, sources: &Sources) -> Problems {
+fn refusal(mode: ServerMode, sources: &SettingSources) -> SettingProblems {
     Settings::load(mode, sources).expect_err("the settings should be refused")
 }
 
 #[test]
 fn dev_needs_nothing() {
-    let settings = Settings::load(Mode::Dev, &environment(&[])).unwrap();
+    let settings = Settings::load(ServerMode::Dev, &environment(&[])).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.database_url, DatabaseUrl::Sqlite("data/kabar.db".into()));
     assert_eq!(settings.operator_token, None);
@@ -50,7 +50,7 @@ fn dev_needs_nothing() {
 
 #[test]
 fn serve_names_everything_that_is_missing() {
-    let problems = refusal(Mode::Serve, &environment(&[]));
+    let problems = refusal(ServerMode::Serve, &environment(&[]));
     let needed = ["database_url", "operator_token", "whatsapp.app_secret", "whatsapp.verify_token"];
     assert_eq!(keys_of(&problems), needed);
     let text = problems.to_string();
@@ -61,7 +61,7 @@ fn serve_names_everything_that_is_missing() {
 
 #[test]
 fn serve_starts_with_what_it_needs_and_is_closed_by_default() {
-    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
     assert_eq!(settings.whatsapp.base_url.as_deref(), Some("https://graph.facebook.com"));
     assert!(!settings.outbound.allow_loopback);
     assert!(settings.cors.allowed_origins.is_empty());
@@ -75,7 +75,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         &[("KABAR_DEV__TRAFFIC_PER_MINUTE", "2"), ("KABAR_LIMITS__IDLE_SECONDS", "8"), ("PATH", "/bin")],
     );
     sources.flags.insert("dev.traffic_per_minute".to_owned(), "0".to_owned());
-    let settings = Settings::load(Mode::Dev, &sources).unwrap();
+    let settings = Settings::load(ServerMode::Dev, &sources).unwrap();
     assert_eq!(settings.dev.traffic_per_minute, 0);
     assert_eq!(settings.limits.idle, Duration::from_secs(8));
     assert_eq!(settings.limits.body_bytes, 2048);
@@ -84,10 +84,10 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
-    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
     assert_eq!(settings.whatsapp.app_secret.unwrap().reveal(), "0123");
     let number = file("[whatsapp]\napp_secret = 123456\n");
-    let problems = refusal(Mode::Dev, &with_file(&number, &[]));
+    let problems = refusal(ServerMode::Dev, &with_file(&number, &[]));
     assert_eq!(keys_of(&problems), ["whatsapp.app_secret"]);
     assert!(!problems.to_string().contains("123456"));
 }
@@ -95,7 +95,7 @@ fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
 #[test]
 fn an_empty_variable_is_an_absent_one() {
     let settings =
-        Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", ""), ("KABAR_API_KEY", "kdv_1")]))
+        Settings::load(ServerMode::Dev, &environment(&[("KABAR_REDIS_URL", ""), ("KABAR_API_KEY", "kdv_1")]))
             .unwrap();
     assert_eq!(settings.operator_token, None);
 }
@@ -104,7 +104,7 @@ fn an_empty_variable_is_an_absent_one() {
 fn unknown_keys_are_named_where_they_stand() {
     let file = file("[whatsapp]\napp_secert = \"x\"\n[limits.idle_seconds]\nmax = 1\n");
     let problems = refusal(
-        Mode::Dev,
+        ServerMode::Dev,
         &with_file(&file, &[("KABAR_LISTEN_ON", "x"), ("KABAR_WHATSAPP", "x"), ("KABAR_9-_", "x")]),
     );
     let mut keys = keys_of(&problems);
@@ -120,12 +120,12 @@ fn what_is_said_of_a_tier_holds_for_it_alone() {
         ("KABAR_HOOKS__PRO__CPU_MS", "80"),
         ("KABAR_HOOKS__FREE__LOG_KIB", "8"),
     ];
-    let settings = Settings::load(Mode::Dev, &environment(&given)).unwrap();
+    let settings = Settings::load(ServerMode::Dev, &environment(&given)).unwrap();
     let of = |tier| {
         let limits = settings.hooks.limits_of(tier);
         (limits.cpu.as_millis(), limits.wall.as_millis(), limits.memory_bytes >> 20, limits.log_bytes >> 10)
     };
-    assert_eq!(Tier::ALL.map(of), [(40, 2000, 64, 8), (80, 2000, 64, 64), (40, 2000, 64, 64)]);
+    assert_eq!(PriceTier::ALL.map(of), [(40, 2000, 64, 8), (80, 2000, 64, 64), (40, 2000, 64, 64)]);
     let shown = settings.masked();
     assert!(shown.contains("cpu_ms = 80") && shown.contains("log_kib = 8"), "{shown}");
 }
@@ -184,7 +184,7 @@ fn invalid_values_are_all_reported_at_once() {
     // Any text is a folder.
     assert_eq!(cases.len() + 1, SETTINGS.len(), "a setting without a bad example");
     let flags = cases.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let problems = refusal(Mode::Serve, &Sources { flags, ..environment(&[]) });
+    let problems = refusal(ServerMode::Serve, &SettingSources { flags, ..environment(&[]) });
     let mut found = keys_of(&problems);
     let mut wrong: Vec<&str> = cases.iter().map(|(key, _)| *key).collect();
     found.sort_unstable();
@@ -199,7 +199,7 @@ fn addresses_are_refused_without_quoting_their_password() {
         ("KABAR_WHATSAPP__BASE_URL", "https://kabar:hunter2@graph.example"),
         ("KABAR_REDIS_URL", "redis://:hunter2@cache/zero"),
     ] {
-        let problems = refusal(Mode::Dev, &environment(&[(name, value)]));
+        let problems = refusal(ServerMode::Dev, &environment(&[(name, value)]));
         assert_eq!(problems.0.len(), 1);
         assert!(problems.to_string().contains(name), "{problems}");
         assert!(!problems.to_string().contains("hunter2"), "{problems}");
@@ -237,7 +237,7 @@ fn redis_addresses_are_shown_without_their_password() {
         ("rediss://kabar:hunter2@cache.internal:6380/3", "rediss://kabar:***@cache.internal:6380/3"),
         ("redis://:hunter2@[::1]:6379/0", "redis://:***@[::1]:6379/0"),
     ] {
-        let settings = Settings::load(Mode::Dev, &environment(&[("KABAR_REDIS_URL", text)])).unwrap();
+        let settings = Settings::load(ServerMode::Dev, &environment(&[("KABAR_REDIS_URL", text)])).unwrap();
         let url = settings.redis_url.clone().unwrap();
         assert_eq!((url.to_string().as_str(), url.reveal()), (shown, text));
         assert!(!format!("{settings:?}{}", settings.masked()).contains("hunter2"), "{text}");
@@ -254,7 +254,10 @@ fn redis_addresses_are_shown_without_their_password() {
         "redis://:hun#ter2@cache",
         "rediss://cache#insecure",
     ] {
-        assert_eq!(keys_of(&refusal(Mode::Dev, &environment(&[("KABAR_REDIS_URL", text)]))), ["redis_url"]);
+        assert_eq!(
+            keys_of(&refusal(ServerMode::Dev, &environment(&[("KABAR_REDIS_URL", text)]))),
+            ["redis_url"]
+        );
     }
 }
 
@@ -278,25 +281,25 @@ fn lists_come_as_arrays_or_with_commas() {
     let array = file("[cors]\nallowed_origins = [\"https://a.example\", \"http://127.0.0.1:3000\"]\n");
     let commas = ("KABAR_CORS__ALLOWED_ORIGINS", "https://a.example, http://127.0.0.1:3000,");
     for sources in [with_file(&array, &[]), environment(&[commas])] {
-        assert_eq!(Settings::load(Mode::Dev, &sources).unwrap().cors.allowed_origins, wanted);
+        assert_eq!(Settings::load(ServerMode::Dev, &sources).unwrap().cors.allowed_origins, wanted);
     }
     let mixed = file("[cors]\nallowed_origins = [1]\n");
-    assert_eq!(keys_of(&refusal(Mode::Dev, &with_file(&mixed, &[]))), ["cors.allowed_origins"]);
+    assert_eq!(keys_of(&refusal(ServerMode::Dev, &with_file(&mixed, &[]))), ["cors.allowed_origins"]);
 }
 
 #[test]
 fn a_broken_or_absent_file_is_named_without_quoting_it() {
     let broken = file("[whatsapp]\napp_secret = hunter2\n");
-    let text = refusal(Mode::Dev, &with_file(&broken, &[])).to_string();
+    let text = refusal(ServerMode::Dev, &with_file(&broken, &[])).to_string();
     assert!(text.contains(&broken.path().display().to_string()) && text.contains("line 2"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
-    let absent = Sources { file: Some("no/such/kabar.toml".into()), ..environment(&[]) };
-    assert!(refusal(Mode::Dev, &absent).to_string().contains("no/such/kabar.toml"));
+    let absent = SettingSources { file: Some("no/such/kabar.toml".into()), ..environment(&[]) };
+    assert!(refusal(ServerMode::Dev, &absent).to_string().contains("no/such/kabar.toml"));
 }
 
 #[test]
 fn masked_settings_are_a_file_that_names_every_key_and_no_secret() {
-    let settings = Settings::load(Mode::Serve, &environment(&SECRETS)).unwrap();
+    let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
     let text = settings.masked();
     for secret in ["operator-token-0123", "\"0123\"", "verify-me"] {
         assert!(!text.contains(secret), "{text}");
@@ -309,15 +312,15 @@ fn masked_settings_are_a_file_that_names_every_key_and_no_secret() {
     // Read back, it gives the same settings, but for the masks.
     let again = file(&text);
     let tokens = [("KABAR_OPERATOR_TOKEN", "operator-token-0123")];
-    let settings = Settings::load(Mode::Serve, &with_file(&again, &tokens)).unwrap();
+    let settings = Settings::load(ServerMode::Serve, &with_file(&again, &tokens)).unwrap();
     assert_eq!(settings.masked(), text);
 }
 
 #[test]
 fn texts_are_quoted_as_toml() {
     let odd = [("KABAR_DATABASE_URL", "sqlite://a\"b\\c\td")];
-    let settings = Settings::load(Mode::Dev, &environment(&odd)).unwrap();
-    let again = Settings::load(Mode::Dev, &with_file(&file(&settings.masked()), &[])).unwrap();
+    let settings = Settings::load(ServerMode::Dev, &environment(&odd)).unwrap();
+    let again = Settings::load(ServerMode::Dev, &with_file(&file(&settings.masked()), &[])).unwrap();
     assert_eq!(again.database_url, settings.database_url);
 }
 

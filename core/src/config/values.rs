@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use super::Mode;
+use super::ServerMode;
 use crate::domain::account::Secret;
 use crate::postgres_url::PostgresUrl;
 
@@ -155,10 +155,10 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A short token is fine on a developer's machine, and a hole in production.
-pub(super) fn operator_token_for(mode: Mode) -> impl FnOnce(&str) -> Result<(), String> {
+pub(super) fn operator_token_for(mode: ServerMode) -> impl FnOnce(&str) -> Result<(), String> {
     move |text| {
         any_secret(text)?;
-        if mode == Mode::Serve && text.chars().count() < OPERATOR_TOKEN_CHARS_MIN {
+        if mode == ServerMode::Serve && text.chars().count() < OPERATOR_TOKEN_CHARS_MIN {
             return Err(format!("is too short: at least {OPERATOR_TOKEN_CHARS_MIN} characters"));
         }
         Ok(())

@@ -30,27 +30,27 @@ pub enum BreakerState {
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub struct Breaker {
+pub struct CircuitBreaker {
     failures: u32,
     /// `None` while it is closed.
-    shut: Option<Shut>,
+    shut: Option<OpenCircuit>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Shut {
+struct OpenCircuit {
     until: MonotonicInstant,
     pause: Duration,
     probing: bool,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// How it stands.
     #[must_use]
     pub const fn state(&self) -> BreakerState {
         match self.shut {
             None => BreakerState::Closed,
-            Some(Shut { probing: false, .. }) => BreakerState::Open,
-            Some(Shut { probing: true, .. }) => BreakerState::HalfOpen,
+            Some(OpenCircuit { probing: false, .. }) => BreakerState::Open,
+            Some(OpenCircuit { probing: true, .. }) => BreakerState::HalfOpen,
         }
     }
 
@@ -104,7 +104,7 @@ impl Breaker {
                 false
             }
             None if self.failures >= FAILURES => {
-                self.shut = Some(Shut { until: now.plus(PAUSE), pause: PAUSE, probing: false });
+                self.shut = Some(OpenCircuit { until: now.plus(PAUSE), pause: PAUSE, probing: false });
                 true
             }
             // Not enough yet, or one of those that were under way when it opened.
@@ -123,8 +123,8 @@ mod tests {
         MonotonicInstant::from_millis(seconds * 1000)
     }
 
-    fn opened(now: u64) -> Breaker {
-        let mut breaker = Breaker::default();
+    fn opened(now: u64) -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::default();
         for n in 1..=FAILURES {
             assert!(breaker.take(at(now)));
             assert_eq!(breaker.note_failure(at(now)), n == FAILURES);

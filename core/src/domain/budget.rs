@@ -16,7 +16,7 @@ pub(crate) const UNITS_PER_TOKEN: u64 = 60_000;
 
 /// One organisation's bucket of one class. Pure: the caller brings the time and the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
+pub struct TokenBucket {
     capacity: u32,
     units: u64,
     /// Units that are out with others, so that this bucket cannot fill up with them; 0 when it is the
@@ -27,7 +27,7 @@ pub struct Bucket {
 
 /// What the rate-limit headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quote {
+pub struct BudgetQuote {
     /// `X-RateLimit-Limit`.
     pub limit: u32,
     /// `X-RateLimit-Remaining`: whole tokens left.
@@ -38,7 +38,7 @@ pub struct Quote {
     pub retry_after_s: Option<u32>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket.
     #[must_use]
     pub fn full(capacity: u32, now: Timestamp) -> Self {
@@ -99,7 +99,7 @@ impl Bucket {
     }
 
     /// Takes one token if there is one. A changed capacity is adopted on the way.
-    pub fn take(&mut self, capacity: u32, now: Timestamp) -> Quote {
+    pub fn take(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
         self.refill(capacity, now);
         if self.units >= UNITS_PER_TOKEN {
             self.units -= UNITS_PER_TOKEN;
@@ -111,16 +111,16 @@ impl Bucket {
     }
 
     /// Gives one token back, as a 304 does.
-    pub fn give_back(&mut self) -> Quote {
+    pub fn give_back(&mut self) -> BudgetQuote {
         self.units = (self.units + UNITS_PER_TOKEN).min(self.ceiling());
         self.quote(None)
     }
 
-    fn quote(&self, retry_after_s: Option<u32>) -> Quote {
+    fn quote(&self, retry_after_s: Option<u32>) -> BudgetQuote {
         let capacity_units = u64::from(self.capacity) * UNITS_PER_TOKEN;
         let missing_ms = capacity_units.saturating_sub(self.units).div_ceil(u64::from(self.capacity.max(1)));
         let full_at_ms = self.at.millis().saturating_add(i64::try_from(missing_ms).unwrap_or(i64::MAX));
-        Quote {
+        BudgetQuote {
             limit: self.capacity,
             remaining: u32::try_from(self.units / UNITS_PER_TOKEN).unwrap_or(u32::MAX),
             reset_at_s: full_at_ms.saturating_add(999) / 1000,
@@ -144,7 +144,7 @@ mod tests {
         ) {
             let start = Timestamp::from_millis(1_000_000);
             let mut now = start;
-            let mut bucket = Bucket::full(capacity, now);
+            let mut bucket = TokenBucket::full(capacity, now);
             let mut passed = 0_u64;
             for gap in gaps {
                 now = now.plus(Duration::from_millis(gap));
@@ -167,17 +167,17 @@ mod tests {
         #[test]
         fn a_token_given_back_leaves_no_trace(capacity in 1_u32..1000, at in 0_i64..1_000_000) {
             let now = Timestamp::from_millis(at);
-            let mut bucket = Bucket::full(capacity, now);
+            let mut bucket = TokenBucket::full(capacity, now);
             bucket.take(capacity, now);
             bucket.give_back();
-            prop_assert_eq!(bucket, Bucket::full(capacity, now));
+            prop_assert_eq!(bucket, TokenBucket::full(capacity, now));
         }
     }
 
     #[test]
     fn a_clock_that_is_set_back_stops_no_refill() {
         let now = Timestamp::from_seconds(1_000_000);
-        let mut bucket = Bucket::full(60, now);
+        let mut bucket = TokenBucket::full(60, now);
         for _ in 0..60 {
             bucket.take(60, now);
         }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn headers_of_a_free_tier() {
         let now = Timestamp::from_millis(1_000_500);
-        let mut bucket = Bucket::full(60, now);
+        let mut bucket = TokenBucket::full(60, now);
         let first = bucket.take(60, now);
         assert_eq!((first.limit, first.remaining, first.reset_at_s), (60, 59, 1002));
         for _ in 0..59 {

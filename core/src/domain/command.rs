@@ -7,18 +7,18 @@ use super::contact::{Contact, ContactPatch, NewContact};
 use super::conversation::{Conversation, ConversationStatus};
 use super::due_time::DueTime;
 use super::effect::{EffectId, EffectRefusal};
-use super::message::{Inbound, Message, Outgoing, SendOutcome, Waiting};
+use super::message::{InboundItem, Message, OutgoingMessage, SendOutcome, WaitingMessage};
 use super::monotonic::MonotonicInstant;
 use super::organisation::User;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One thing that an account is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum AccountCommand {
     /// Take in one webhook's items, in their order.
-    Ingest(Vec<Inbound>),
+    Ingest(Vec<InboundItem>),
     /// Accept a message for sending.
-    Send(Outgoing),
+    Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its thread, as read.
     MarkRead {
         /// WhatsApp's id of the message.
@@ -41,7 +41,7 @@ pub enum Command {
     BeginSends {
         /// Pending messages that are due, as the sender saw them. It alone knows what is due: that is
         /// measured in its process's time.
-        seen: Vec<Waiting>,
+        seen: Vec<WaitingMessage>,
         /// How long an unknown outcome may wait for WhatsApp's echo.
         settle_by: DueTime,
         /// Which loading of the account the sender's picture rests on: after a later one what it saw
@@ -51,25 +51,25 @@ pub enum Command {
     /// Record how calls to WhatsApp ended, each for one message.
     RecordSends(Vec<(MessageId, SendOutcome)>),
     /// Carry out what hooks asked for: those of it that wait still, in order.
-    CarryOut(Vec<Order>),
+    CarryOut(Vec<EffectCommand>),
     /// Change the account itself.
     Configure(AccountPatch),
 }
 
 /// An effect that a hook asked for, as the account must carry it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct EffectCommand {
     /// Which.
     pub id: EffectId,
     /// What, or why it is refused already.
-    pub deed: Result<Deed, EffectRefusal>,
+    pub deed: Result<EffectAction, EffectRefusal>,
 }
 
-/// See [`Order`].
+/// See [`EffectCommand`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
+pub enum EffectAction {
     /// Send a message.
-    Send(Outgoing),
+    Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its thread, as read.
     MarkRead(Arc<str>),
     /// Change a thread.
@@ -89,7 +89,7 @@ pub struct ConversationPatch {
 
 /// What a command brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub enum CommandReply {
     /// Everything of a webhook is durable.
     Ingested,
     /// The messages that may be sent now: those that still wait and are due.
@@ -108,7 +108,7 @@ pub enum Reply {
 
 /// Why a command was not carried out. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// The contact has not written within 24 hours.
     #[error("the contact has not written within the last 24 hours")]
     OutsideWindow,

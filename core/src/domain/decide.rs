@@ -10,27 +10,27 @@ mod effects;
 mod messages;
 mod statuses;
 
-use super::command::{Command, Refusal, Reply};
+use super::command::{AccountCommand, CommandRefusal, CommandReply};
 use super::draft::Draft;
-use super::message::Inbound;
-use super::need::NotLoaded;
+use super::message::InboundItem;
+use super::need::RowNotLoaded;
 
 /// Why a command brought nothing about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
     /// The rules refuse it; the draft is as it was.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] CommandRefusal),
     /// A rule lacks a row, so nothing is decided. The draft knows which, and cannot be committed.
     #[error(transparent)]
-    NotLoaded(#[from] NotLoaded),
+    NotLoaded(#[from] RowNotLoaded),
 }
 
 /// Carries out one command on the draft.
 ///
 /// # Errors
 /// See [`DecideError`].
-pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, DecideError> {
+pub fn decide(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
     let decided = apply(draft, command);
     if let Err(DecideError::NotLoaded(missing)) = &decided {
         draft.note_missing(missing.clone());
@@ -38,33 +38,33 @@ pub fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, DecideE
     decided
 }
 
-fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, DecideError> {
+fn apply(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
     Ok(match command {
-        Command::Ingest(items) => {
+        AccountCommand::Ingest(items) => {
             for_each(draft, items, |draft, item| match item {
-                Inbound::Message(message) => messages::receive(draft, message),
-                Inbound::Status(report) => statuses::report(draft, report),
+                InboundItem::Message(message) => messages::receive(draft, message),
+                InboundItem::Status(report) => statuses::report(draft, report),
             })?;
-            Reply::Ingested
+            CommandReply::Ingested
         }
-        Command::Send(outgoing) => messages::send(draft, outgoing)?,
-        Command::MarkRead { wamid } => messages::mark_read(draft, wamid)?,
-        Command::PatchConversation(patch) => conversations::patch(draft, patch)?,
-        Command::CreateContact(contact) => contacts::create(draft, contact)?,
-        Command::PatchContact { id, patch } => contacts::patch(draft, *id, patch)?,
-        Command::BeginSends { seen, settle_by, .. } => statuses::begin_sends(draft, seen, *settle_by)?,
-        Command::RecordSends(ended) => {
+        AccountCommand::Send(outgoing) => messages::send(draft, outgoing)?,
+        AccountCommand::MarkRead { wamid } => messages::mark_read(draft, wamid)?,
+        AccountCommand::PatchConversation(patch) => conversations::patch(draft, patch)?,
+        AccountCommand::CreateContact(contact) => contacts::create(draft, contact)?,
+        AccountCommand::PatchContact { id, patch } => contacts::patch(draft, *id, patch)?,
+        AccountCommand::BeginSends { seen, settle_by, .. } => statuses::begin_sends(draft, seen, *settle_by)?,
+        AccountCommand::RecordSends(ended) => {
             for_each(draft, ended, |draft, (id, outcome)| statuses::record_send(draft, *id, outcome))?;
-            Reply::Recorded
+            CommandReply::Recorded
         }
-        Command::CarryOut(orders) => {
+        AccountCommand::CarryOut(orders) => {
             for_each(draft, orders, effects::carry_out)?;
-            Reply::Recorded
+            CommandReply::Recorded
         }
-        Command::Configure(patch) => {
+        AccountCommand::Configure(patch) => {
             let mut account = (*draft.account).clone();
             let changed = patch.apply(&mut account);
-            Reply::Account(if changed { draft.write_account(account) } else { draft.account.clone() })
+            CommandReply::Account(if changed { draft.write_account(account) } else { draft.account.clone() })
         }
     })
 }
@@ -74,8 +74,8 @@ fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<Reply, DecideError>
 fn for_each<T>(
     draft: &mut Draft<'_>,
     items: &[T],
-    mut rule: impl FnMut(&mut Draft<'_>, &T) -> Result<(), NotLoaded>,
-) -> Result<(), NotLoaded> {
+    mut rule: impl FnMut(&mut Draft<'_>, &T) -> Result<(), RowNotLoaded>,
+) -> Result<(), RowNotLoaded> {
     let mut ended = Ok(());
     for item in items {
         if let Err(missing) = rule(draft, item) {

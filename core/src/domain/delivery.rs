@@ -54,7 +54,7 @@ impl DeliveryStatus {
 
 /// One attempt, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     /// When it began.
     pub at: Timestamp,
     /// What the subscriber answered, if it did.
@@ -87,7 +87,7 @@ pub struct Delivery {
     /// How it stands.
     pub status: DeliveryStatus,
     /// The last [`ATTEMPTS_KEPT`], oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<DeliveryAttempt>,
     /// Attempts ever.
     pub attempt_count: u32,
     /// Attempts since it was made or last replayed: how far down the ladder it is.
@@ -104,7 +104,7 @@ pub struct Delivery {
 
 /// What an attempt has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The subscriber has it.
     Delivered,
     /// It may take it later, and perhaps asked for so much time.
@@ -120,9 +120,9 @@ pub enum Outcome {
 
 /// Pauses before each attempt, counted from the end of the attempt before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ladder(&'static [Duration]);
+pub struct RetrySchedule(&'static [Duration]);
 
-impl Ladder {
+impl RetrySchedule {
     /// Of webhooks (contract, section 11).
     pub const WEBHOOK: Self = Self(&[
         Duration::ZERO,
@@ -205,9 +205,9 @@ impl Delivery {
     /// Takes down how an attempt ended at `now`.
     pub fn settle(
         &mut self,
-        attempt: Attempt,
-        outcome: Outcome,
-        ladder: Ladder,
+        attempt: DeliveryAttempt,
+        outcome: AttemptOutcome,
+        ladder: RetrySchedule,
         chance: f64,
         now: Timestamp,
     ) {
@@ -219,9 +219,9 @@ impl Delivery {
         // The wall clock may have been set back since.
         self.updated_at = now.max(self.updated_at);
         (self.status, self.next_attempt_at) = match outcome {
-            Outcome::Delivered => (DeliveryStatus::Delivered, None),
-            Outcome::Rejected | Outcome::Gone => (DeliveryStatus::Dead, None),
-            Outcome::Retry { after } => match ladder.pause(self.tries, chance) {
+            AttemptOutcome::Delivered => (DeliveryStatus::Delivered, None),
+            AttemptOutcome::Rejected | AttemptOutcome::Gone => (DeliveryStatus::Dead, None),
+            AttemptOutcome::Retry { after } => match ladder.pause(self.tries, chance) {
                 Some(pause) => {
                     let asked = after.unwrap_or_default().min(ASKED_MAX);
                     (DeliveryStatus::Failed, Some(DueTime::after(self.updated_at, pause.max(asked))))
@@ -263,15 +263,15 @@ mod tests {
         }
     }
 
-    fn attempt(at: Timestamp) -> Attempt {
-        Attempt { at, status_code: Some(500), duration_ms: 3, error: Some("500".into()) }
+    fn attempt(at: Timestamp) -> DeliveryAttempt {
+        DeliveryAttempt { at, status_code: Some(500), duration_ms: 3, error: Some("500".into()) }
     }
 
     /// Pauses of a delivery that always fails.
-    fn pauses(ladder: Ladder, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
+    fn pauses(ladder: RetrySchedule, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
         let (mut one, mut now, mut pauses) = (delivery(), Timestamp::EPOCH, Vec::new());
         while one.is_open() {
-            one.settle(attempt(now), Outcome::Retry { after: asked }, ladder, chance, now);
+            one.settle(attempt(now), AttemptOutcome::Retry { after: asked }, ladder, chance, now);
             pauses.extend(one.wait(now));
             now = one.next_attempt_at.map_or(now, DueTime::to_row);
         }
@@ -284,30 +284,42 @@ mod tests {
     fn the_ladders_are_the_contracts() {
         let seconds =
             |ladder| -> Vec<u64> { pauses(ladder, 0.5, None).iter().map(Duration::as_secs).collect() };
-        assert_eq!(seconds(Ladder::WEBHOOK), [10, 30, 120, 600, 3600, 21_600, 86_400]);
-        assert_eq!(seconds(Ladder::HOOK), [5, 30, 120, 600, 3600, 21_600]);
-        assert_eq!((Ladder::WEBHOOK.attempts(), Ladder::HOOK.attempts()), (8, 7));
+        assert_eq!(seconds(RetrySchedule::WEBHOOK), [10, 30, 120, 600, 3600, 21_600, 86_400]);
+        assert_eq!(seconds(RetrySchedule::HOOK), [5, 30, 120, 600, 3600, 21_600]);
+        assert_eq!((RetrySchedule::WEBHOOK.attempts(), RetrySchedule::HOOK.attempts()), (8, 7));
     }
 
     #[test]
     fn what_a_subscriber_asks_for_counts_up_to_an_hour() {
-        let asked = pauses(Ladder::WEBHOOK, 0.5, Some(5 * HOUR));
+        let asked = pauses(RetrySchedule::WEBHOOK, 0.5, Some(5 * HOUR));
         assert_eq!(asked.first(), Some(&HOUR));
         assert_eq!(asked.last(), Some(&(24 * HOUR)));
-        assert_eq!(pauses(Ladder::WEBHOOK, 0.5, Some(20 * SECOND)).first(), Some(&(20 * SECOND)));
-        assert!(pauses(Ladder::WEBHOOK, 0.5, Some(20 * SECOND)).contains(&(600 * SECOND)));
+        assert_eq!(pauses(RetrySchedule::WEBHOOK, 0.5, Some(20 * SECOND)).first(), Some(&(20 * SECOND)));
+        assert!(pauses(RetrySchedule::WEBHOOK, 0.5, Some(20 * SECOND)).contains(&(600 * SECOND)));
     }
 
     #[test]
     fn a_wait_is_never_longer_than_the_pause_that_was_decided() {
         let (mut one, written_at) = (delivery(), Timestamp::from_seconds(1_000_000));
-        one.settle(attempt(written_at), Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, written_at);
+        one.settle(
+            attempt(written_at),
+            AttemptOutcome::Retry { after: None },
+            RetrySchedule::WEBHOOK,
+            0.5,
+            written_at,
+        );
         assert_eq!(one.wait(written_at.plus(3 * SECOND)), Some(7 * SECOND));
         assert_eq!(one.wait(written_at.plus(HOUR)), Some(Duration::ZERO));
         assert_eq!(one.wait(written_at.minus(HOUR)), Some(10 * SECOND), "the clock was set back");
         // Settled again by a clock that was set back: the row's instants stay in order.
         let earlier = written_at.minus(HOUR);
-        one.settle(attempt(earlier), Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, earlier);
+        one.settle(
+            attempt(earlier),
+            AttemptOutcome::Retry { after: None },
+            RetrySchedule::WEBHOOK,
+            0.5,
+            earlier,
+        );
         assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(30 * SECOND)));
         one.reopen(earlier);
         assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(Duration::ZERO)));
@@ -316,8 +328,8 @@ mod tests {
     proptest! {
         #[test]
         fn chance_moves_a_pause_by_a_fifth_at_most(tries in 1_u32..8, chance in 0.0_f64..=1.0) {
-            let exact = Ladder::WEBHOOK.pause(tries, 0.5).unwrap().as_secs_f64();
-            let moved = Ladder::WEBHOOK.pause(tries, chance).unwrap().as_secs_f64();
+            let exact = RetrySchedule::WEBHOOK.pause(tries, 0.5).unwrap().as_secs_f64();
+            let moved = RetrySchedule::WEBHOOK.pause(tries, chance).unwrap().as_secs_f64();
             prop_assert!((0.8 * exact - 0.001..=1.2 * exact + 0.001).contains(&moved));
         }
 
@@ -327,12 +339,12 @@ mod tests {
             for (n, dice) in outcomes.iter().enumerate() {
                 now = now.next();
                 let outcome = match dice {
-                    0 => Outcome::Delivered,
-                    1 => Outcome::Rejected,
-                    2 => Outcome::Gone,
-                    _ => Outcome::Retry { after: None },
+                    0 => AttemptOutcome::Delivered,
+                    1 => AttemptOutcome::Rejected,
+                    2 => AttemptOutcome::Gone,
+                    _ => AttemptOutcome::Retry { after: None },
                 };
-                one.settle(attempt(now), outcome, Ladder::WEBHOOK, 0.5, now);
+                one.settle(attempt(now), outcome, RetrySchedule::WEBHOOK, 0.5, now);
                 let open = matches!(one.status, DeliveryStatus::Pending | DeliveryStatus::Failed);
                 prop_assert_eq!(one.is_open(), open);
                 prop_assert!(one.wait(now).is_none_or(|wait| !wait.is_zero()));

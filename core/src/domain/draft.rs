@@ -11,9 +11,9 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::{EffectId, SettledEffect};
 use super::event::EventKind;
-use super::facts::Facts;
+use super::facts::LoadedRows;
 use super::message::{Message, StatusReport};
-use super::need::{Needs, NotLoaded};
+use super::need::{RowNeeds, RowNotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
 
@@ -25,15 +25,15 @@ pub struct Draft<'a> {
     pub wall_now: Timestamp,
     /// The account as the commands so far leave it.
     pub account: Arc<Account>,
-    facts: Facts,
+    facts: LoadedRows,
     ids: &'a mut dyn IdSource,
-    changes: Changes,
-    missing: Needs,
+    changes: AccountChanges,
+    missing: RowNeeds,
 }
 
 /// What a commit writes.
 #[derive(Debug, Clone, Default)]
-pub struct Changes {
+pub struct AccountChanges {
     /// The account's own row, if it changed.
     pub account: Option<Arc<Account>>,
     /// New and changed contacts.
@@ -54,7 +54,7 @@ pub struct Changes {
     pub effects: Vec<SettledEffect>,
 }
 
-impl Changes {
+impl AccountChanges {
     /// Whether nothing needs writing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -71,8 +71,8 @@ impl Changes {
 
 impl<'a> Draft<'a> {
     /// Begins a commit at this instant of the account clock. The wall clock is taken to show the same.
-    pub fn new(account: Arc<Account>, facts: Facts, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
-        let (changes, missing) = (Changes::default(), Needs::default());
+    pub fn new(account: Arc<Account>, facts: LoadedRows, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
+        let (changes, missing) = (AccountChanges::default(), RowNeeds::default());
         Self { now, wall_now: now, account, facts, ids, changes, missing }
     }
 
@@ -85,21 +85,21 @@ impl<'a> Draft<'a> {
 
     /// What is known.
     #[must_use]
-    pub const fn facts(&self) -> &Facts {
+    pub const fn facts(&self) -> &LoadedRows {
         &self.facts
     }
 
     /// Ends the draft.
     ///
     /// # Errors
-    /// The [`Needs`] of rules that lacked rows. All commands must be decided again, on a new draft, once these
+    /// The [`RowNeeds`] of rules that lacked rows. All commands must be decided again, on a new draft, once these
     /// are loaded.
-    pub fn finish(self) -> Result<Changes, Box<Needs>> {
+    pub fn finish(self) -> Result<AccountChanges, Box<RowNeeds>> {
         if self.missing.is_empty() { Ok(self.changes) } else { Err(Box::new(self.missing)) }
     }
 
     /// Records that a rule lacked a row.
-    pub(super) fn note_missing(&mut self, missing: NotLoaded) {
+    pub(super) fn note_missing(&mut self, missing: RowNotLoaded) {
         self.missing.insert(missing.0);
     }
 
@@ -167,8 +167,8 @@ impl<'a> Draft<'a> {
     /// Keeps a status for a message not known yet, unless the same one waits already.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn park(&mut self, report: StatusReport) -> Result<(), NotLoaded> {
+    /// [`RowNotLoaded`].
+    pub fn park(&mut self, report: StatusReport) -> Result<(), RowNotLoaded> {
         let waiting = self.facts.parked_mut(&report.wamid)?;
         if !waiting.iter().any(|known| known.status == report.status) {
             waiting.push(report.clone());
@@ -180,8 +180,8 @@ impl<'a> Draft<'a> {
     /// Takes the statuses that wait for a message, oldest first.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn take_parked(&mut self, wamid: &Arc<str>) -> Result<Vec<StatusReport>, NotLoaded> {
+    /// [`RowNotLoaded`].
+    pub fn take_parked(&mut self, wamid: &Arc<str>) -> Result<Vec<StatusReport>, RowNotLoaded> {
         let mut reports = std::mem::take(self.facts.parked_mut(wamid)?);
         if !reports.is_empty() {
             reports.sort_by_key(|report| report.at);
@@ -194,8 +194,8 @@ impl<'a> Draft<'a> {
     /// Takes an effect that waits, so that it waits no more; `false` when it does not.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn take_effect(&mut self, id: EffectId) -> Result<bool, NotLoaded> {
+    /// [`RowNotLoaded`].
+    pub fn take_effect(&mut self, id: EffectId) -> Result<bool, RowNotLoaded> {
         self.facts.remove_effect(id)
     }
 

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::command::Refusal;
+use super::command::CommandRefusal;
 use super::conversation::ConversationStatus;
-use super::message::Outgoing;
+use super::message::OutgoingMessage;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
 /// Effects of one run.
@@ -18,7 +18,7 @@ pub const EFFECTS_MAX: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Send a message, as if by API.
-    Send(Outgoing),
+    Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its thread, as read, as if by API.
     MarkRead {
         /// WhatsApp's id of the message.
@@ -99,7 +99,7 @@ impl EffectStatus {
 pub enum EffectRefusal {
     /// The account refuses it.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(CommandRefusal),
     /// The tenant's write budget was used up.
     #[error("the organization's write budget was used up")]
     OverBudget,
@@ -116,10 +116,12 @@ impl EffectRefusal {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Refused(Refusal::OutsideWindow) => "outside_24h_window",
-            Self::Refused(Refusal::AccountNotConnected(_)) => "account_not_connected",
-            Self::Refused(Refusal::ContactExists(_)) => "contact_already_exists",
-            Self::Refused(Refusal::NoConversation | Refusal::NoMessage | Refusal::NoContact)
+            Self::Refused(CommandRefusal::OutsideWindow) => "outside_24h_window",
+            Self::Refused(CommandRefusal::AccountNotConnected(_)) => "account_not_connected",
+            Self::Refused(CommandRefusal::ContactExists(_)) => "contact_already_exists",
+            Self::Refused(
+                CommandRefusal::NoConversation | CommandRefusal::NoMessage | CommandRefusal::NoContact,
+            )
             | Self::NoUser => "resource_not_found",
             Self::OverBudget => "rate_limit_exceeded",
             Self::Suspended => "organization_suspended",

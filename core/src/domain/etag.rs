@@ -10,11 +10,11 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::log::EventPage;
 use super::message::Message;
-use super::page::Page;
+use super::page::RowPage;
 use super::time::Timestamp;
 
 /// What a list's tag sees of a row.
-pub trait Tagged {
+pub trait ListTagged {
     /// The id's bits.
     fn id_bits(&self) -> u128;
     /// Account clock of the last visible change.
@@ -25,7 +25,7 @@ pub trait Tagged {
     }
 }
 
-impl Tagged for Conversation {
+impl ListTagged for Conversation {
     fn id_bits(&self) -> u128 {
         self.id.bits()
     }
@@ -37,7 +37,7 @@ impl Tagged for Conversation {
     }
 }
 
-impl Tagged for Message {
+impl ListTagged for Message {
     fn id_bits(&self) -> u128 {
         self.id.bits()
     }
@@ -46,7 +46,7 @@ impl Tagged for Message {
     }
 }
 
-impl Tagged for Contact {
+impl ListTagged for Contact {
     fn id_bits(&self) -> u128 {
         self.id.bits()
     }
@@ -55,7 +55,7 @@ impl Tagged for Contact {
     }
 }
 
-impl<T: Tagged> Tagged for std::sync::Arc<T> {
+impl<T: ListTagged> ListTagged for std::sync::Arc<T> {
     fn id_bits(&self) -> u128 {
         T::id_bits(self)
     }
@@ -69,15 +69,15 @@ impl<T: Tagged> Tagged for std::sync::Arc<T> {
 
 /// `W/"<newest updated_at or ->:<max unread>:<rows>:<has_more 0|1>:<fingerprint>"`.
 #[must_use]
-pub fn of_page<T: Tagged>(page: &Page<T>) -> String {
+pub fn of_page<T: ListTagged>(page: &RowPage<T>) -> String {
     let mut hasher = DefaultHasher::new();
     for row in &page.rows {
         hasher.write_u128(row.id_bits());
         hasher.write_i64(row.updated_at().millis());
     }
-    let newest = page.rows.iter().map(Tagged::updated_at).max();
+    let newest = page.rows.iter().map(ListTagged::updated_at).max();
     let newest = newest.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    let unread = page.rows.iter().map(Tagged::unread).max().unwrap_or(0);
+    let unread = page.rows.iter().map(ListTagged::unread).max().unwrap_or(0);
     let fingerprint = hasher.finish() & 0xffff_ffff_ffff;
     format!("W/\"{newest}:{unread}:{}:{}:{fingerprint:012x}\"", page.rows.len(), u8::from(page.has_more))
 }
@@ -98,7 +98,7 @@ pub fn of_events(page: &EventPage) -> String {
 
 /// `W/"<updated_at>:<unread>"`, for a single conversation or contact.
 #[must_use]
-pub fn of_row<T: Tagged>(row: &T) -> String {
+pub fn of_row<T: ListTagged>(row: &T) -> String {
     format!("W/\"{}:{}\"", row.updated_at(), row.unread())
 }
 
@@ -130,8 +130,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[derive(Debug, Clone, PartialEq)]
-    struct Row(u128, i64, u32);
-    impl Tagged for Row {
+    struct TestRow(u128, i64, u32);
+    impl ListTagged for TestRow {
         fn id_bits(&self) -> u128 {
             self.0
         }
@@ -143,10 +143,10 @@ mod tests {
         }
     }
 
-    fn page() -> impl Strategy<Value = Page<Row>> {
+    fn page() -> impl Strategy<Value = RowPage<TestRow>> {
         (proptest::collection::vec((0_u128..4, 0_i64..4), 0..4), any::<bool>()).prop_map(
-            |(rows, has_more)| Page {
-                rows: rows.into_iter().map(|(id, at)| Row(id, at, u32::try_from(at).unwrap())).collect(),
+            |(rows, has_more)| RowPage {
+                rows: rows.into_iter().map(|(id, at)| TestRow(id, at, u32::try_from(at).unwrap())).collect(),
                 has_more,
             },
         )
@@ -179,6 +179,6 @@ mod tests {
         for header in ["", "W/", "\"", "2026", "W/\"y\"", "w/\"y\"", "**", "\"x\" \"y\""] {
             assert!(!matches(header, tag), "{header}");
         }
-        assert!(of_page::<Row>(&Page { rows: vec![], has_more: false }).starts_with("W/\"-:0:0:0:"));
+        assert!(of_page::<TestRow>(&RowPage { rows: vec![], has_more: false }).starts_with("W/\"-:0:0:0:"));
     }
 }

@@ -13,7 +13,7 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::EffectId;
 use super::message::{Message, StatusReport};
-use super::need::{Need, Needs, NotLoaded};
+use super::need::{RowNeed, RowNeeds, RowNotLoaded};
 use super::phone::Phone;
 use super::status::MessageStatus;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
@@ -41,12 +41,12 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
     fn find<Q: Eq + Hash + ?Sized>(
         &self,
         key: &Q,
-        need: impl FnOnce() -> Need,
-    ) -> Result<Option<&V>, NotLoaded>
+        need: impl FnOnce() -> RowNeed,
+    ) -> Result<Option<&V>, RowNotLoaded>
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).map(Option::as_ref).ok_or_else(|| NotLoaded(need()))
+        self.0.get(key).map(Option::as_ref).ok_or_else(|| RowNotLoaded(need()))
     }
 
     /// Takes over what is not known here.
@@ -62,7 +62,7 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
 
 /// Rows that were loaded, and keys that are known to have none.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct LoadedRows {
     contacts: LoadedKeys<ContactId, Arc<Contact>>,
     contact_by_phone: LoadedKeys<Phone, ContactId>,
     conversations: LoadedKeys<ConversationId, Arc<Conversation>>,
@@ -77,11 +77,11 @@ pub struct Facts {
     effects: HashMap<RunId, BTreeSet<u32>>,
 }
 
-impl Facts {
+impl LoadedRows {
     /// Facts in which every needed key is absent, for a loader to put the rows in that it finds. The loader
     /// looks for all of them.
     #[must_use]
-    pub fn all_absent(needs: &Needs) -> Self {
+    pub fn all_absent(needs: &RowNeeds) -> Self {
         let mut facts = Self::default();
         needs.wamids.iter().for_each(|wamid| facts.message_by_wamid.put_absent(wamid.clone()));
         needs.messages.iter().for_each(|id| facts.messages.put_absent(*id));
@@ -175,71 +175,71 @@ impl Facts {
     /// Finds a contact by id.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn contact(&self, id: ContactId) -> Result<Option<&Arc<Contact>>, NotLoaded> {
-        self.contacts.find(&id, || Need::Contact(id))
+    /// [`RowNotLoaded`].
+    pub fn contact(&self, id: ContactId) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
+        self.contacts.find(&id, || RowNeed::Contact(id))
     }
 
     /// Finds a contact by number.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn contact_of(&self, phone: &Phone) -> Result<Option<&Arc<Contact>>, NotLoaded> {
-        let id = self.contact_by_phone.find(phone, || Need::ContactOfPhone(phone.clone()))?;
+    /// [`RowNotLoaded`].
+    pub fn contact_of(&self, phone: &Phone) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
+        let id = self.contact_by_phone.find(phone, || RowNeed::ContactOfPhone(phone.clone()))?;
         id.map_or(Ok(None), |id| self.contact(*id))
     }
 
     /// Finds a conversation by id.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn conversation(&self, id: ConversationId) -> Result<Option<&Arc<Conversation>>, NotLoaded> {
-        self.conversations.find(&id, || Need::Conversation(id))
+    /// [`RowNotLoaded`].
+    pub fn conversation(&self, id: ConversationId) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
+        self.conversations.find(&id, || RowNeed::Conversation(id))
     }
 
     /// Finds a conversation by its contact's number.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn conversation_with(&self, phone: &Phone) -> Result<Option<&Arc<Conversation>>, NotLoaded> {
-        let id = self.conversation_by_phone.find(phone, || Need::ConversationOfPhone(phone.clone()))?;
+    /// [`RowNotLoaded`].
+    pub fn conversation_with(&self, phone: &Phone) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
+        let id = self.conversation_by_phone.find(phone, || RowNeed::ConversationOfPhone(phone.clone()))?;
         id.map_or(Ok(None), |id| self.conversation(*id))
     }
 
     /// Finds a message by id.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn message(&self, id: MessageId) -> Result<Option<&Arc<Message>>, NotLoaded> {
-        self.messages.find(&id, || Need::Message(id))
+    /// [`RowNotLoaded`].
+    pub fn message(&self, id: MessageId) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
+        self.messages.find(&id, || RowNeed::Message(id))
     }
 
     /// Finds a message by WhatsApp's id.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn message_of(&self, wamid: &Arc<str>) -> Result<Option<&Arc<Message>>, NotLoaded> {
-        let id = self.message_by_wamid.find(wamid, || Need::MessageOfWamid(wamid.clone()))?;
+    /// [`RowNotLoaded`].
+    pub fn message_of(&self, wamid: &Arc<str>) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
+        let id = self.message_by_wamid.find(wamid, || RowNeed::MessageOfWamid(wamid.clone()))?;
         id.map_or(Ok(None), |id| self.message(*id))
     }
 
     /// Lists the unread inbound messages of a conversation up to and including `last`, oldest first.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn unread_up_to(&self, id: ConversationId, last: MessageId) -> Result<Vec<MessageId>, NotLoaded> {
-        let unread = self.unread.get(&id).ok_or(NotLoaded(Need::UnreadMessages(id)))?;
+    /// [`RowNotLoaded`].
+    pub fn unread_up_to(&self, id: ConversationId, last: MessageId) -> Result<Vec<MessageId>, RowNotLoaded> {
+        let unread = self.unread.get(&id).ok_or(RowNotLoaded(RowNeed::UnreadMessages(id)))?;
         Ok(unread.range(..=last).copied().collect())
     }
 
     /// The statuses parked for a message, to be changed.
-    pub(super) fn parked_mut(&mut self, wamid: &Arc<str>) -> Result<&mut Vec<StatusReport>, NotLoaded> {
-        self.parked.get_mut(wamid).ok_or_else(|| NotLoaded(Need::ParkedStatuses(wamid.clone())))
+    pub(super) fn parked_mut(&mut self, wamid: &Arc<str>) -> Result<&mut Vec<StatusReport>, RowNotLoaded> {
+        self.parked.get_mut(wamid).ok_or_else(|| RowNotLoaded(RowNeed::ParkedStatuses(wamid.clone())))
     }
 
     /// Removes a pending effect; `false` when it is not pending.
-    pub(super) fn remove_effect(&mut self, id: EffectId) -> Result<bool, NotLoaded> {
-        let pending = self.effects.get_mut(&id.run).ok_or(NotLoaded(Need::PendingEffects(id.run)))?;
+    pub(super) fn remove_effect(&mut self, id: EffectId) -> Result<bool, RowNotLoaded> {
+        let pending = self.effects.get_mut(&id.run).ok_or(RowNotLoaded(RowNeed::PendingEffects(id.run)))?;
         Ok(pending.remove(&id.ordinal))
     }
 }

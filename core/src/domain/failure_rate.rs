@@ -22,7 +22,7 @@ const SLICE: Duration = Duration::from_secs(5);
 
 /// What an outcome has brought about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum HealthChange {
     /// Nothing.
     None,
     /// It is paused from now on.
@@ -34,14 +34,14 @@ pub enum Turn {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slice {
+struct WindowSlice {
     begin: MonotonicInstant,
     runs: u32,
     failed: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Pause {
+struct FailurePause {
     since: MonotonicInstant,
     /// How long it had been paused at `since`, by its row.
     before: Duration,
@@ -52,8 +52,8 @@ struct Pause {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct FailureRate {
-    slices: VecDeque<Slice>,
-    pause: Option<Pause>,
+    slices: VecDeque<WindowSlice>,
+    pause: Option<FailurePause>,
 }
 
 impl FailureRate {
@@ -61,7 +61,10 @@ impl FailureRate {
     #[must_use]
     pub fn paused(before: Duration, now: MonotonicInstant) -> Self {
         let until = now.plus(PROBE_EVERY.saturating_sub(before));
-        Self { slices: VecDeque::new(), pause: Some(Pause { since: now, before, until, probing: false }) }
+        Self {
+            slices: VecDeque::new(),
+            pause: Some(FailurePause { since: now, before, until, probing: false }),
+        }
     }
 
     /// Whether everything may be tried.
@@ -99,38 +102,38 @@ impl FailureRate {
     }
 
     /// A run succeeded, or the hook answered that it will never take the event.
-    pub fn note_well(&mut self, now: MonotonicInstant) -> Turn {
+    pub fn note_well(&mut self, now: MonotonicInstant) -> HealthChange {
         if self.pause.is_some_and(|pause| pause.probing) {
             *self = Self::default();
-            return Turn::Recovered;
+            return HealthChange::Recovered;
         }
         self.count(now, false);
-        Turn::None
+        HealthChange::None
     }
 
     /// A run failed.
-    pub fn note_failure(&mut self, now: MonotonicInstant) -> Turn {
+    pub fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
         let Some(pause) = &mut self.pause else {
             self.count(now, true);
             let (runs, failed) = self.slices.iter().fold((0_u32, 0_u32), |(runs, failed), one| {
                 (runs.saturating_add(one.runs), failed.saturating_add(one.failed))
             });
             if runs < RUNS_MIN || failed.saturating_mul(2) < runs {
-                return Turn::None;
+                return HealthChange::None;
             }
             self.slices.clear();
             let until = now.plus(PROBE_EVERY);
-            self.pause = Some(Pause { since: now, before: Duration::ZERO, until, probing: false });
-            return Turn::Paused;
+            self.pause = Some(FailurePause { since: now, before: Duration::ZERO, until, probing: false });
+            return HealthChange::Paused;
         };
         if !pause.probing {
             // One of those that were under way when it was paused.
-            return Turn::None;
+            return HealthChange::None;
         }
         pause.probing = false;
         pause.until = now.plus(PROBE_EVERY);
         let paused_for = pause.before.saturating_add(now.since(pause.since).unwrap_or_default());
-        if paused_for >= PAUSED_MAX { Turn::GivenUp } else { Turn::None }
+        if paused_for >= PAUSED_MAX { HealthChange::GivenUp } else { HealthChange::None }
     }
 
     fn count(&mut self, now: MonotonicInstant, failed: bool) {
@@ -141,7 +144,7 @@ impl FailureRate {
             self.slices.pop_front();
         }
         if self.slices.back().is_none_or(|slice| slice.begin.plus(SLICE) <= now) {
-            self.slices.push_back(Slice { begin: now, runs: 0, failed: 0 });
+            self.slices.push_back(WindowSlice { begin: now, runs: 0, failed: 0 });
         }
         if let Some(slice) = self.slices.back_mut() {
             slice.runs = slice.runs.saturating_add(1);
@@ -162,8 +165,8 @@ mod tests {
 
     fn paused() -> FailureRate {
         let mut rate = FailureRate::default();
-        let turns: Vec<Turn> = (0..20).map(|n| rate.note_failure(at(n))).collect();
-        assert_eq!(turns.iter().position(|turn| *turn == Turn::Paused), Some(19));
+        let turns: Vec<HealthChange> = (0..20).map(|n| rate.note_failure(at(n))).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == HealthChange::Paused), Some(19));
         rate
     }
 
@@ -172,11 +175,11 @@ mod tests {
         let mut rate = FailureRate::default();
         for n in 0..30 {
             let turn = if n % 3 == 0 { rate.note_failure(at(n)) } else { rate.note_well(at(n)) };
-            assert_eq!(turn, Turn::None, "a third of them failed");
+            assert_eq!(turn, HealthChange::None, "a third of them failed");
         }
         let mut slow = FailureRate::default();
         for n in 0..100 {
-            assert_eq!(slow.note_failure(at(n * 16)), Turn::None, "19 within five minutes");
+            assert_eq!(slow.note_failure(at(n * 16)), HealthChange::None, "19 within five minutes");
         }
         paused();
     }
@@ -186,15 +189,18 @@ mod tests {
         let mut rate = paused();
         assert_eq!((rate.until(), rate.take(at(78))), (Some(at(79)), false));
         // Stragglers change nothing.
-        assert_eq!((rate.note_well(at(20)), rate.note_failure(at(20))), (Turn::None, Turn::None));
+        assert_eq!(
+            (rate.note_well(at(20)), rate.note_failure(at(20))),
+            (HealthChange::None, HealthChange::None)
+        );
         assert!(rate.take(at(79)) && !rate.take(at(79)));
-        assert_eq!(rate.note_failure(at(80)), Turn::None);
+        assert_eq!(rate.note_failure(at(80)), HealthChange::None);
         assert!(!rate.take(at(139)) && rate.take(at(140)));
         rate.give_back(at(141));
         assert!(rate.take(at(141)));
-        assert_eq!(rate.note_well(at(142)), Turn::Recovered);
+        assert_eq!(rate.note_well(at(142)), HealthChange::Recovered);
         assert!(rate.is_closed() && rate.take(at(142)));
-        assert_eq!(rate.note_failure(at(143)), Turn::None, "it counts afresh");
+        assert_eq!(rate.note_failure(at(143)), HealthChange::None, "it counts afresh");
     }
 
     #[test]
@@ -204,13 +210,13 @@ mod tests {
             if rate.take(at(now)) {
                 probes += 1;
                 let turn = rate.note_failure(at(now));
-                if turn != Turn::None {
+                if turn != HealthChange::None {
                     break turn;
                 }
             }
             now += 1;
         };
-        assert_eq!((turn, probes, now), (Turn::GivenUp, 24 * 60, 24 * 3600));
+        assert_eq!((turn, probes, now), (HealthChange::GivenUp, 24 * 60, 24 * 3600));
     }
 
     proptest! {

@@ -58,7 +58,7 @@ impl KvWrite {
 
 /// A plugin's keys and values, measured. Cheap to clone; changing a clone leaves the original alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kv {
+pub struct KeyValues {
     map: KvMap,
     bytes: usize,
 }
@@ -73,7 +73,7 @@ pub fn counter(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-impl FromIterator<(Arc<str>, Arc<[u8]>)> for Kv {
+impl FromIterator<(Arc<str>, Arc<[u8]>)> for KeyValues {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<[u8]>)>>(entries: I) -> Self {
         let map: KvMap = entries.into_iter().collect();
         let bytes = map.iter().map(|(key, value)| size(key, value)).sum();
@@ -81,7 +81,7 @@ impl FromIterator<(Arc<str>, Arc<[u8]>)> for Kv {
     }
 }
 
-impl Kv {
+impl KeyValues {
     /// All of them.
     #[must_use]
     pub const fn map(&self) -> &KvMap {

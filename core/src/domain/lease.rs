@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::budget::{Bucket, Quote, UNITS_PER_TOKEN};
+use super::budget::{BudgetQuote, TokenBucket, UNITS_PER_TOKEN};
 use super::time::Timestamp;
 
 /// How long a node spends from what it was given. The pool remembers a lease for longer
@@ -31,7 +31,7 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    bucket: Bucket,
+    bucket: TokenBucket,
     capacity: u32,
     /// Tokens to spend without asking.
     held: u64,
@@ -53,7 +53,7 @@ pub struct Lease {
 
 /// What a node tells the pool, and what it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct LeaseReport {
     /// Tokens a minute.
     pub capacity: u32,
     /// The node's time.
@@ -76,7 +76,7 @@ pub struct Report {
 
 /// What the pool answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grant {
+pub struct LeaseGrant {
     /// Tokens that are this node's now.
     pub granted: u64,
     /// Units left in the pool.
@@ -85,7 +85,7 @@ pub struct Grant {
     pub reserved: u64,
     /// The pool's time.
     pub at: Timestamp,
-    /// See [`Report::run`].
+    /// See [`LeaseReport::run`].
     pub run: u64,
 }
 
@@ -97,7 +97,7 @@ impl Lease {
     #[must_use]
     pub fn full(capacity: u32, now: Timestamp) -> Self {
         Self {
-            bucket: Bucket::full(capacity, now),
+            bucket: TokenBucket::full(capacity, now),
             capacity,
             held: 0,
             until: now,
@@ -119,7 +119,7 @@ impl Lease {
 
     /// Decides without the pool: lets pass what is held, refuses what was refused a moment ago. `None`:
     /// ask the pool.
-    pub fn take_held(&mut self, capacity: u32, now: Timestamp) -> Option<Quote> {
+    pub fn take_held(&mut self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
         if self.alone {
             return None;
         }
@@ -134,14 +134,14 @@ impl Lease {
         fresh.then(|| self.bucket.take(capacity, now))
     }
 
-    fn spend(&mut self, capacity: u32, now: Timestamp) -> Quote {
+    fn spend(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
         self.held = self.held.saturating_sub(1);
         self.spent = self.spent.saturating_add(1);
         self.bucket.take(capacity, now)
     }
 
     /// Decides right after a visit. `None`: the pool gave nothing although there was a token.
-    pub fn take_granted(&mut self, capacity: u32, now: Timestamp) -> Option<Quote> {
+    pub fn take_granted(&mut self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
         self.bucket.refill(capacity, now);
         if self.bucket.has_token() {
             return (self.held > 0).then(|| self.spend(capacity, now));
@@ -150,14 +150,14 @@ impl Lease {
     }
 
     /// Decides while the pool is away: by the bucket's law on this node's share of the budget.
-    pub fn take_alone(&mut self, capacity: u32, nodes: u32, now: Timestamp) -> Quote {
+    pub fn take_alone(&mut self, capacity: u32, nodes: u32, now: Timestamp) -> BudgetQuote {
         self.arrive(capacity, now);
         self.part(nodes, now);
         let quote = self.bucket.take((capacity / nodes.max(1)).max(1), now);
         if quote.retry_after_s.is_none() {
             self.spent = self.spent.saturating_add(1);
         }
-        Quote { limit: capacity, ..quote }
+        BudgetQuote { limit: capacity, ..quote }
     }
 
     /// From now on on its own: what it holds is its own, of the pool it takes its share.
@@ -173,12 +173,12 @@ impl Lease {
         self.bucket.refill(self.capacity, now);
         let held = self.held.saturating_mul(UNITS_PER_TOKEN).min(self.bucket.units());
         let units = held.saturating_add((self.bucket.units().saturating_sub(held)) / u64::from(nodes.max(1)));
-        self.bucket = Bucket::known(self.capacity, units, 0, now.max(self.bucket.at()));
+        self.bucket = TokenBucket::known(self.capacity, units, 0, now.max(self.bucket.at()));
         self.held = 0;
     }
 
     /// Gives one token back, as a 304 does.
-    pub fn give_back(&mut self) -> Quote {
+    pub fn give_back(&mut self) -> BudgetQuote {
         self.spent = self.spent.saturating_sub(1);
         let quote = self.bucket.give_back();
         // A token of a lease that was reported is the pool's: it goes back there with the next report.
@@ -186,7 +186,7 @@ impl Lease {
             self.held += 1;
             self.trim();
         }
-        Quote { limit: self.capacity, ..quote }
+        BudgetQuote { limit: self.capacity, ..quote }
     }
 
     /// More cannot be held than is there: a capacity may have fallen.
@@ -214,7 +214,7 @@ impl Lease {
 
     /// Puts everything that is held into a report, with a wish for as much as was used lately, and for
     /// those who wait; `waiting` 0 wishes for nothing.
-    pub fn report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> Report {
+    pub fn report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> LeaseReport {
         self.capacity = capacity;
         if waiting > 0 {
             self.bucket.refill(capacity, now);
@@ -229,7 +229,7 @@ impl Lease {
         self.seq = self.seq.saturating_add(1);
         self.held = 0;
         self.visiting = true;
-        Report {
+        LeaseReport {
             capacity,
             at,
             run: self.run,
@@ -249,14 +249,14 @@ impl Lease {
 
     /// Takes the pool's answer. If the pool agrees with the picture that was reported, the picture stands,
     /// with all that happened since; else that happens again, on what the pool says.
-    pub fn settle(&mut self, report: &Report, grant: &Grant) {
+    pub fn settle(&mut self, report: &LeaseReport, grant: &LeaseGrant) {
         let units = grant.units.saturating_add(grant.granted.saturating_mul(UNITS_PER_TOKEN));
         let meanwhile = self.spent.saturating_sub(report.spent);
         let spent = u64::try_from(meanwhile).unwrap_or(0);
         if units == report.units && self.run == report.run {
             self.bucket.reserve(grant.reserved, grant.at);
         } else {
-            self.bucket = Bucket::known(report.capacity, units, grant.reserved, grant.at);
+            self.bucket = TokenBucket::known(report.capacity, units, grant.reserved, grant.at);
             self.bucket.drain(spent);
             for _ in meanwhile..0 {
                 self.bucket.give_back();
@@ -295,9 +295,9 @@ mod tests {
     }
 
     /// What a pool would answer that belongs to this node alone.
-    fn granted(report: &Report) -> Grant {
+    fn granted(report: &LeaseReport) -> LeaseGrant {
         let tokens = report.want.min(report.units / UNITS_PER_TOKEN);
-        Grant {
+        LeaseGrant {
             granted: tokens,
             units: report.units - tokens * UNITS_PER_TOKEN,
             reserved: 0,
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn alone_and_single_it_is_the_bucket() {
-        let (mut lease, mut bucket) = (Lease::full(60, at(0)), Bucket::full(60, at(0)));
+        let (mut lease, mut bucket) = (Lease::full(60, at(0)), TokenBucket::full(60, at(0)));
         for step in 0..200 {
             let now = at(step * 333);
             assert_eq!(lease.take_alone(60, 1, now), bucket.take(60, now));

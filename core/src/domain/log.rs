@@ -4,7 +4,7 @@
 //! wanted or not; who goes on from there misses nothing and meets nothing twice.
 
 use super::event::{Event, EventType, EventTypes};
-use super::page::Limit;
+use super::page::PageLimit;
 use crate::ids::AccountId;
 
 /// A part of the log, oldest first.
@@ -15,7 +15,7 @@ pub struct EventQuery {
     /// Only these.
     pub types: EventTypes,
     /// Events of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
 }
 
 impl EventQuery {
@@ -98,7 +98,7 @@ mod tests {
         let query = |after, types: &[EventType]| EventQuery {
             after,
             types: types.iter().copied().collect(),
-            limit: Limit::default(),
+            limit: PageLimit::default(),
         };
         let scope = |query: EventQuery| query.scope(AccountId::from_bits(1));
         let both = [EventType::MessageSent, EventType::ContactCreated];

@@ -122,7 +122,7 @@ pub struct Message {
 
 /// A message that waits to be sent, as far as its turn depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingMessage {
     /// Which one.
     pub id: MessageId,
     /// Its thread, whose messages leave in order.
@@ -136,16 +136,16 @@ pub struct Waiting {
 impl Message {
     /// Where it stands in the send queue; `None` when it is not in it.
     #[must_use]
-    pub fn waiting(&self) -> Option<Waiting> {
+    pub fn waiting(&self) -> Option<WaitingMessage> {
         let next_attempt_at = self.next_attempt_at.filter(|_| self.status == MessageStatus::Pending)?;
         let (id, conversation_id, attempts) = (self.id, self.conversation_id, self.attempts);
-        Some(Waiting { id, conversation_id, attempts, next_attempt_at })
+        Some(WaitingMessage { id, conversation_id, attempts, next_attempt_at })
     }
 }
 
 /// A send, validated, as the account must make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingMessage {
     /// Recipient.
     pub to: Phone,
     /// Not `button`, `order`, `system` or `unsupported`.
@@ -158,7 +158,7 @@ pub struct Outgoing {
     pub context: Option<Arc<str>>,
 }
 
-impl Outgoing {
+impl OutgoingMessage {
     /// Templates and reactions may leave outside the 24-hour window.
     #[must_use]
     pub const fn needs_window(&self) -> bool {
@@ -236,7 +236,7 @@ pub struct StatusReport {
 
 /// One item of a webhook that concerns one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inbound {
+pub enum InboundItem {
     /// Somebody wrote.
     Message(InboundMessage),
     /// Something became of a message of ours.

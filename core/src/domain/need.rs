@@ -1,19 +1,19 @@
-//! The rows that rules look at: one [`Need`] is one key, [`Needs`] are the keys to load for a batch of commands.
+//! The rows that rules look at: one [`RowNeed`] is one key, [`RowNeeds`] are the keys to load for a batch of commands.
 //!
 //! Invariant: what a command is known to need ahead is only a hint that saves a round. A rule that looks at a
-//! key outside of it names that key as a [`Need`].
+//! key outside of it names that key as a [`RowNeed`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::command::{Command, Deed, Order};
-use super::message::{Inbound, SendOutcome};
+use super::command::{AccountCommand, EffectAction, EffectCommand};
+use super::message::{InboundItem, SendOutcome};
 use super::phone::Phone;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
 /// A key that a rule looks up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
+pub enum RowNeed {
     /// A message by id.
     Message(MessageId),
     /// A message by WhatsApp's id.
@@ -37,11 +37,11 @@ pub enum Need {
 /// A rule looked at a key whose rows were not loaded, so it cannot decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row that decides the command was not loaded")]
-pub struct NotLoaded(pub Need);
+pub struct RowNotLoaded(pub RowNeed);
 
 /// Keys to load before a batch of commands is decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct RowNeeds {
     /// Messages by WhatsApp's id.
     pub wamids: BTreeSet<Arc<str>>,
     /// Statuses parked for messages of these ids of WhatsApp's.
@@ -62,7 +62,7 @@ pub struct Needs {
     pub runs: BTreeSet<RunId>,
 }
 
-impl Needs {
+impl RowNeeds {
     /// Returns whether nothing is needed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -70,61 +70,61 @@ impl Needs {
     }
 
     /// Adds a key that a rule looked up.
-    pub fn insert(&mut self, need: Need) {
+    pub fn insert(&mut self, need: RowNeed) {
         match need {
-            Need::Message(id) => {
+            RowNeed::Message(id) => {
                 self.messages.insert(id);
             }
-            Need::MessageOfWamid(wamid) => {
+            RowNeed::MessageOfWamid(wamid) => {
                 self.wamids.insert(wamid);
             }
-            Need::ParkedStatuses(wamid) => {
+            RowNeed::ParkedStatuses(wamid) => {
                 self.parked.insert(wamid);
             }
-            Need::Contact(id) => {
+            RowNeed::Contact(id) => {
                 self.contacts.insert(id);
             }
-            Need::ContactOfPhone(phone) => {
+            RowNeed::ContactOfPhone(phone) => {
                 self.contact_phones.insert(phone);
             }
-            Need::Conversation(id) => {
+            RowNeed::Conversation(id) => {
                 self.conversations.insert(id);
             }
-            Need::ConversationOfPhone(phone) => {
+            RowNeed::ConversationOfPhone(phone) => {
                 self.phones.insert(phone);
             }
-            Need::UnreadMessages(id) => {
+            RowNeed::UnreadMessages(id) => {
                 self.unread.insert(id);
                 // A command that reads them changes the conversation too: loaded now, it saves a round.
                 self.conversations.insert(id);
             }
-            Need::PendingEffects(run) => {
+            RowNeed::PendingEffects(run) => {
                 self.runs.insert(run);
             }
         }
     }
 
     /// Adds the keys that this command is known to need before it is decided.
-    pub fn add(&mut self, command: &Command) {
+    pub fn add(&mut self, command: &AccountCommand) {
         match command {
-            Command::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
-            Command::Send(outgoing) => {
+            AccountCommand::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
+            AccountCommand::Send(outgoing) => {
                 self.phones.insert(outgoing.to.clone());
             }
-            Command::MarkRead { wamid } => {
+            AccountCommand::MarkRead { wamid } => {
                 self.wamids.insert(wamid.clone());
             }
-            Command::PatchConversation(patch) => {
+            AccountCommand::PatchConversation(patch) => {
                 self.conversations.insert(patch.id);
             }
-            Command::CreateContact(contact) => {
+            AccountCommand::CreateContact(contact) => {
                 self.contact_phones.insert(contact.phone.clone());
             }
-            Command::PatchContact { id, .. } => {
+            AccountCommand::PatchContact { id, .. } => {
                 self.contacts.insert(*id);
             }
-            Command::BeginSends { seen, .. } => self.messages.extend(seen.iter().map(|one| one.id)),
-            Command::RecordSends(ended) => {
+            AccountCommand::BeginSends { seen, .. } => self.messages.extend(seen.iter().map(|one| one.id)),
+            AccountCommand::RecordSends(ended) => {
                 for (id, outcome) in ended {
                     self.messages.insert(*id);
                     if let SendOutcome::Accepted { wamid } = outcome {
@@ -132,34 +132,34 @@ impl Needs {
                     }
                 }
             }
-            Command::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
-            Command::Configure(_) => {}
+            AccountCommand::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
+            AccountCommand::Configure(_) => {}
         }
     }
 
-    fn add_order(&mut self, order: &Order) {
+    fn add_order(&mut self, order: &EffectCommand) {
         self.runs.insert(order.id.run);
         match &order.deed {
-            Ok(Deed::Send(outgoing)) => {
+            Ok(EffectAction::Send(outgoing)) => {
                 self.phones.insert(outgoing.to.clone());
             }
-            Ok(Deed::MarkRead(wamid)) => {
+            Ok(EffectAction::MarkRead(wamid)) => {
                 self.wamids.insert(wamid.clone());
             }
-            Ok(Deed::Patch(patch)) => {
+            Ok(EffectAction::Patch(patch)) => {
                 self.conversations.insert(patch.id);
             }
             Err(_) => {}
         }
     }
 
-    fn add_inbound(&mut self, item: &Inbound) {
+    fn add_inbound(&mut self, item: &InboundItem) {
         match item {
-            Inbound::Message(message) => {
+            InboundItem::Message(message) => {
                 self.wamids.insert(message.wamid.clone());
                 self.phones.insert(message.from.clone());
             }
-            Inbound::Status(report) => {
+            InboundItem::Status(report) => {
                 self.wamids.insert(report.wamid.clone());
                 self.parked.insert(report.wamid.clone());
                 self.messages.extend(report.echo);

@@ -8,7 +8,7 @@ use crate::ids::{ApiKeyId, OrganisationId, UserId};
 
 /// A price tier; it fixes the budgets of `free` and `pro`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
+pub enum PriceTier {
     /// 60 writes and 600 reads a minute.
     Free,
     /// 600 writes and 6000 reads a minute.
@@ -17,7 +17,7 @@ pub enum Tier {
     Enterprise,
 }
 
-impl Tier {
+impl PriceTier {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Free, Self::Pro, Self::Enterprise];
 
@@ -65,7 +65,7 @@ pub struct Organisation {
     /// 1 to 200 characters.
     pub name: Arc<str>,
     /// Price tier.
-    pub tier: Tier,
+    pub tier: PriceTier,
     /// Budgets in force.
     pub limits: RateLimits,
     /// Keys of a sandbox begin with `kdv_test_`, and its events say `livemode: false`.

@@ -20,7 +20,7 @@ const STEPS: u32 = 10;
 
 /// How many messages may leave, and when more may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leave {
+pub struct SendAllowance {
     /// So many now.
     pub messages: u32,
     /// When to ask for the rest; `None` when there is no rest.
@@ -29,24 +29,24 @@ pub struct Leave {
 
 /// What has left in the last second, and how far the account is slowed down.
 #[derive(Debug, Clone, Default)]
-pub struct Pace {
+pub struct SendPace {
     sent: VecDeque<(MonotonicInstant, u32)>,
-    slowed: Option<Slowed>,
+    slowed: Option<PaceSlowdown>,
     closed_until: Option<MonotonicInstant>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slowed {
+struct PaceSlowdown {
     to: u32,
     at: MonotonicInstant,
 }
 
-impl Pace {
+impl SendPace {
     /// Messages a second that may leave now, of the `configured` ones; at least 1.
     #[must_use]
     pub fn current(&self, configured: u32, now: MonotonicInstant) -> u32 {
         let configured = configured.max(1);
-        let Some(Slowed { to, at }) = self.slowed else { return configured };
+        let Some(PaceSlowdown { to, at }) = self.slowed else { return configured };
         let steps = now.since(at).map_or(0, |quiet| quiet.as_millis() / STEP_TIME.as_millis());
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let step = configured.div_ceil(STEPS);
@@ -54,12 +54,12 @@ impl Pace {
     }
 
     /// Lets up to `wanted` messages leave.
-    pub fn take(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> Leave {
+    pub fn take(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> SendAllowance {
         if wanted == 0 {
-            return Leave { messages: 0, next_at: None };
+            return SendAllowance { messages: 0, next_at: None };
         }
         if let Some(until) = self.closed_until.filter(|until| *until > now) {
-            return Leave { messages: 0, next_at: Some(until) };
+            return SendAllowance { messages: 0, next_at: Some(until) };
         }
         self.sent.retain(|(at, _)| at.plus(SECOND) > now);
         let most = self.current(configured, now);
@@ -73,12 +73,12 @@ impl Pace {
         let messages = wanted.min(portion);
         let at = room_at(self, messages);
         if at > now {
-            return Leave { messages: 0, next_at: Some(at) };
+            return SendAllowance { messages: 0, next_at: Some(at) };
         }
         self.sent.push_back((now, messages));
         let rest = (wanted - messages).min(portion);
         let next_at = (rest > 0).then(|| room_at(self, rest));
-        Leave { messages, next_at }
+        SendAllowance { messages, next_at }
     }
 
     /// WhatsApp refused a call that began at `begun_at`, because the account is too fast, and
@@ -95,7 +95,7 @@ impl Pace {
             return false;
         }
         let to = (self.current(configured, now) / 2).max(1);
-        self.slowed = Some(Slowed { to, at: now });
+        self.slowed = Some(PaceSlowdown { to, at: now });
         true
     }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// What leaves when somebody wants so many, again after each of these pauses.
-    fn walk(pace: &mut Pace, configured: u32, asks: &[(u64, u32)]) -> Vec<(u64, u32)> {
+    fn walk(pace: &mut SendPace, configured: u32, asks: &[(u64, u32)]) -> Vec<(u64, u32)> {
         let mut now = 1_000_000;
         let mut left = Vec::new();
         for (pause, wanted) in asks {
@@ -148,7 +148,7 @@ mod tests {
             configured in 1_u32..=1000,
             asks in proptest::collection::vec((0_u64..120, 0_u32..200), 1..120),
         ) {
-            let left = walk(&mut Pace::default(), configured, &asks);
+            let left = walk(&mut SendPace::default(), configured, &asks);
             prop_assert!(most_within(&left, 1000) <= configured);
             prop_assert!(most_within(&left, 1000 / 20) <= configured.div_ceil(20));
         }
@@ -156,7 +156,7 @@ mod tests {
         /// Who asks again whenever told to gets all of the pace, and need not ask for each message.
         #[test]
         fn a_patient_sender_gets_its_pace(configured in 1_u32..=1000) {
-            let (mut pace, mut now, mut sent, mut asked) = (Pace::default(), 0, 0, 0);
+            let (mut pace, mut now, mut sent, mut asked) = (SendPace::default(), 0, 0, 0);
             while now < 10_000 {
                 let leave = pace.take(u32::MAX, configured, at(now));
                 (sent, asked) = (sent + leave.messages, asked + 1);
@@ -173,7 +173,7 @@ mod tests {
             configured in 1_u32..=1000,
             refusals in proptest::collection::vec((0_u64..3_000, 0_u64..3_000), 1..30),
         ) {
-            let (mut pace, mut now) = (Pace::default(), 10_000);
+            let (mut pace, mut now) = (SendPace::default(), 10_000);
             for (pause, took) in refusals {
                 now += pause;
                 let before = pace.current(configured, at(now));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn calls_under_way_together_slow_the_account_down_once() {
-        let mut pace = Pace::default();
+        let mut pace = SendPace::default();
         assert!(pace.slow_down(80, at(1_000), None, at(1_200)));
         for begun_at in [1_000, 1_100, 1_200] {
             assert!(!pace.slow_down(80, at(begun_at), None, at(1_300)));
@@ -208,18 +208,18 @@ mod tests {
 
     #[test]
     fn a_pause_that_whatsapp_asks_for_is_kept() {
-        let mut pace = Pace::default();
+        let mut pace = SendPace::default();
         pace.slow_down(80, at(1_000), Some(Duration::from_secs(7)), at(1_000));
         pace.slow_down(80, at(1_000), Some(Duration::from_secs(2)), at(1_000));
-        assert_eq!(pace.take(3, 80, at(7_999)), Leave { messages: 0, next_at: Some(at(8_000)) });
-        assert_eq!(pace.take(1, 80, at(8_000)), Leave { messages: 1, next_at: None });
+        assert_eq!(pace.take(3, 80, at(7_999)), SendAllowance { messages: 0, next_at: Some(at(8_000)) });
+        assert_eq!(pace.take(1, 80, at(8_000)), SendAllowance { messages: 1, next_at: None });
     }
 
     #[test]
     fn a_slow_accounts_messages_leave_one_by_one() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.take(9, 5, at(0)), Leave { messages: 1, next_at: Some(at(200)) });
+        let mut pace = SendPace::default();
+        assert_eq!(pace.take(9, 5, at(0)), SendAllowance { messages: 1, next_at: Some(at(200)) });
         assert_eq!(pace.take(9, 5, at(199)).messages, 0);
-        assert_eq!(pace.take(9, 5, at(200)), Leave { messages: 1, next_at: Some(at(400)) });
+        assert_eq!(pace.take(9, 5, at(200)), SendAllowance { messages: 1, next_at: Some(at(400)) });
     }
 }

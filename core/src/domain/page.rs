@@ -20,9 +20,9 @@ use crate::ids::{
 
 /// Rows of a page: 1 to 100, 25 unless asked otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Limit(u8);
+pub struct PageLimit(u8);
 
-impl Limit {
+impl PageLimit {
     /// The most rows of one page.
     pub const MAX: i64 = 100;
 
@@ -39,7 +39,7 @@ impl Limit {
     }
 }
 
-impl Default for Limit {
+impl Default for PageLimit {
     fn default() -> Self {
         Self(25)
     }
@@ -47,7 +47,7 @@ impl Default for Limit {
 
 /// The last row of the page before: its sort key and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
+pub struct PagePosition {
     /// Milliseconds of the sort column, or `NEVER`.
     pub key: i64,
     /// The id's 128 bits.
@@ -73,9 +73,9 @@ pub struct ConversationQuery {
     /// Only rows whose `updated_at` is strictly later.
     pub updated_since: Option<Timestamp>,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// Where the page begins.
-    pub after: Option<Position>,
+    pub after: Option<PagePosition>,
 }
 
 impl ConversationQuery {
@@ -110,7 +110,7 @@ pub struct MessageQuery {
     /// Only rows whose `created_at` is strictly earlier than this millisecond.
     pub created_before: Option<Timestamp>,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// The last row of the page before.
     pub after: Option<MessageId>,
 }
@@ -137,7 +137,7 @@ pub struct ContactQuery {
     /// Only those whose name, number or email address contains this, in any case; see [`folded`].
     pub search: Option<Arc<str>>,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// The last row of the page before.
     pub after: Option<ContactId>,
 }
@@ -191,7 +191,7 @@ pub struct DeliveryQuery {
     /// Which.
     pub filter: DeliveryFilter,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// The last row of the page before.
     pub after: Option<DeliveryId>,
 }
@@ -223,7 +223,7 @@ pub struct RunQuery {
     /// Only rows whose `created_at` is strictly earlier than this millisecond.
     pub created_before: Option<Timestamp>,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// The last row of the page before.
     pub after: Option<RunId>,
 }
@@ -248,7 +248,7 @@ pub struct RunLogQuery {
     /// Only of this run.
     pub run_id: Option<RunId>,
     /// Rows of the page.
-    pub limit: Limit,
+    pub limit: PageLimit,
     /// The last row of the page before.
     pub after: Option<RunLogId>,
 }
@@ -280,17 +280,17 @@ fn bind<T: std::fmt::Display>(scope: &mut String, name: &str, value: Option<T>) 
 
 /// Rows of one page, and whether more follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct RowPage<T> {
     /// At most the limit.
     pub rows: Vec<T>,
     /// Whether a row lies below the last one.
     pub has_more: bool,
 }
 
-impl<T> Page<T> {
+impl<T> RowPage<T> {
     /// Cuts the look-ahead row off rows that were read with one more than the limit.
     #[must_use]
-    pub fn cut(mut rows: Vec<T>, limit: Limit) -> Self {
+    pub fn cut(mut rows: Vec<T>, limit: PageLimit) -> Self {
         let has_more = rows.len() > limit.rows();
         rows.truncate(limit.rows());
         Self { rows, has_more }
@@ -303,12 +303,12 @@ mod tests {
 
     #[test]
     fn limits_are_1_to_100() {
-        assert_eq!(Limit::default().rows(), 25);
+        assert_eq!(PageLimit::default().rows(), 25);
         for rows in [-1, 0, 101, 256, i64::MAX] {
-            assert_eq!(Limit::new(rows), None);
+            assert_eq!(PageLimit::new(rows), None);
         }
-        assert_eq!(Limit::new(1).map(Limit::rows), Some(1));
-        assert_eq!(Limit::new(100).map(Limit::rows), Some(100));
+        assert_eq!(PageLimit::new(1).map(PageLimit::rows), Some(1));
+        assert_eq!(PageLimit::new(100).map(PageLimit::rows), Some(100));
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         };
         assert_ne!(a.scope(account), b.scope(account));
         assert_ne!(a.scope(account), a.scope(AccountId::from_bits(2)));
-        let limited = ContactQuery { limit: Limit::new(3).unwrap(), ..a.clone() };
+        let limited = ContactQuery { limit: PageLimit::new(3).unwrap(), ..a.clone() };
         assert_eq!(a.scope(account), limited.scope(account));
     }
 }

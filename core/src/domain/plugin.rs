@@ -155,7 +155,7 @@ impl PluginState {
 
 /// How a plugin fares, since when and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct PluginHealth {
     /// How.
     pub state: PluginState,
     /// Since when.
@@ -166,7 +166,7 @@ pub struct Standing {
     pub by_operator: bool,
 }
 
-impl Standing {
+impl PluginHealth {
     /// Active since then.
     #[must_use]
     pub const fn active(since: Timestamp) -> Self {
@@ -197,7 +197,7 @@ impl Standing {
 }
 
 /// Keys and values of a tenant's own.
-pub type Entries<V> = BTreeMap<Arc<str>, V>;
+pub type PluginEntries<V> = BTreeMap<Arc<str>, V>;
 
 /// A plugin.
 #[derive(Clone, PartialEq, Eq)]
@@ -215,9 +215,9 @@ pub struct Plugin {
     /// Of which numbers; `None`: of all.
     pub accounts: Option<Arc<[PhoneNumberId]>>,
     /// What its components may read.
-    pub config: Arc<Entries<Arc<str>>>,
+    pub config: Arc<PluginEntries<Arc<str>>>,
     /// What its components may read and nobody else.
-    pub secrets: Arc<Entries<Secret>>,
+    pub secrets: Arc<PluginEntries<Secret>>,
     /// Whom its components may call.
     pub allowed_hosts: AllowedHosts,
     /// What its components may import; `None`: everything.
@@ -225,7 +225,7 @@ pub struct Plugin {
     /// Whether its tenant wants it to run.
     pub enabled: bool,
     /// How it fares.
-    pub standing: Standing,
+    pub standing: PluginHealth,
     /// What runs.
     pub active_version: Option<PluginVersionId>,
     /// What ran before, kept to go back to.
@@ -278,7 +278,7 @@ impl Plugin {
     /// Forgets what went wrong, but for the operator's word.
     pub fn recover(&mut self, now: Timestamp) {
         if !self.standing.by_operator && self.standing.state != PluginState::Active {
-            self.standing = Standing::active(now);
+            self.standing = PluginHealth::active(now);
         }
     }
 }
@@ -321,7 +321,7 @@ mod tests {
             allowed_hosts: AllowedHosts::default(),
             capabilities: None,
             enabled: true,
-            standing: Standing::active(Timestamp::EPOCH),
+            standing: PluginHealth::active(Timestamp::EPOCH),
             active_version: None,
             previous_version: None,
             created_at: Timestamp::EPOCH,
@@ -337,9 +337,9 @@ mod tests {
         assert!(!it.runs());
         it.activate(one, Timestamp::EPOCH);
         assert!(it.runs() && it.previous_version.is_none());
-        it.standing = Standing::paused(Timestamp::EPOCH);
+        it.standing = PluginHealth::paused(Timestamp::EPOCH);
         assert!(it.runs());
-        it.standing = Standing::given_up(Timestamp::EPOCH);
+        it.standing = PluginHealth::given_up(Timestamp::EPOCH);
         assert!(!it.runs());
         it.activate(two, Timestamp::EPOCH);
         assert!(it.runs() && it.previous_version == Some(one));
@@ -347,10 +347,10 @@ mod tests {
         assert_eq!((it.active_version, it.previous_version), (Some(two), Some(one)));
         it.activate(one, Timestamp::EPOCH);
         assert_eq!((it.active_version, it.previous_version), (Some(one), Some(two)));
-        it.standing = Standing::forbidden(Timestamp::EPOCH, None);
+        it.standing = PluginHealth::forbidden(Timestamp::EPOCH, None);
         it.activate(two, Timestamp::EPOCH);
         assert!(!it.runs(), "the operator's word stands");
-        it.standing = Standing::active(Timestamp::EPOCH);
+        it.standing = PluginHealth::active(Timestamp::EPOCH);
         it.enabled = false;
         assert!(!it.runs());
     }

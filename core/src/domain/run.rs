@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::delivery::{Delivery, DeliveryStatus};
 use super::effect::Effect;
-use super::kv::{Kv, KvReads, KvWrite};
+use super::kv::{KeyValues, KvReads, KvWrite};
 use super::time::Timestamp;
 use crate::ids::{DeliveryId, PluginVersionId, RunId, RunLogId};
 
@@ -47,7 +47,7 @@ pub fn parse_run_word(text: &str) -> Option<DeliveryStatus> {
 
 /// What an attempt has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct RunUsage {
     /// Processor time of the component.
     pub cpu_us: u64,
     /// Time from its beginning to its end, waiting included.
@@ -112,7 +112,7 @@ pub struct HookReport {
     /// Whether it broke or went over a limit, as opposed to asking for a retry.
     pub broke: bool,
     /// The keys and values that it saw.
-    pub seen: Kv,
+    pub seen: KeyValues,
     /// What it read of them.
     pub reads: KvReads,
     /// What it wants changed; only when it succeeded.
@@ -126,7 +126,7 @@ pub struct HookReport {
     /// Whether it wrote more than is kept.
     pub logs_cut: bool,
     /// What it used.
-    pub usage: Usage,
+    pub usage: RunUsage,
 }
 
 /// A call of a hook to another host.
@@ -148,7 +148,7 @@ pub struct Run {
     /// What ran last.
     pub version_id: Option<PluginVersionId>,
     /// What the last attempt used.
-    pub usage: Option<Usage>,
+    pub usage: Option<RunUsage>,
 }
 
 impl Run {

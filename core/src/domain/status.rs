@@ -61,7 +61,7 @@ impl MessageStatus {
 
 /// One first sighting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
+pub struct StatusSighting {
     /// What was seen.
     pub status: MessageStatus,
     /// When, by WhatsApp's own time where it reported the status.
@@ -72,14 +72,14 @@ pub struct Sighting {
 
 /// The first sightings of a message's statuses, in the order in which they were seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StatusHistory(Vec<Sighting>);
+pub struct StatusHistory(Vec<StatusSighting>);
 
 impl StatusHistory {
     /// Keeps a status that this server saw by itself; `false` when it was seen before.
     pub fn keep_own(&mut self, status: MessageStatus, at: Timestamp) -> bool {
         let first = self.at(status).is_none();
         if first {
-            self.0.push(Sighting { status, at, reported: false });
+            self.0.push(StatusSighting { status, at, reported: false });
         }
         first
     }
@@ -87,7 +87,7 @@ impl StatusHistory {
     /// Keeps WhatsApp's first report of a status, which replaces this server's own time for it;
     /// `false` when WhatsApp reported it before.
     pub fn keep_reported(&mut self, status: MessageStatus, at: Timestamp) -> bool {
-        let seen = Sighting { status, at, reported: true };
+        let seen = StatusSighting { status, at, reported: true };
         match self.0.iter_mut().find(|known| known.status == status) {
             Some(known) if known.reported => false,
             Some(known) => {
@@ -108,13 +108,13 @@ impl StatusHistory {
     }
 
     /// Every sighting, first to last.
-    pub fn iter(&self) -> impl Iterator<Item = Sighting> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = StatusSighting> + '_ {
         self.0.iter().copied()
     }
 }
 
-impl FromIterator<Sighting> for StatusHistory {
-    fn from_iter<I: IntoIterator<Item = Sighting>>(sightings: I) -> Self {
+impl FromIterator<StatusSighting> for StatusHistory {
+    fn from_iter<I: IntoIterator<Item = StatusSighting>>(sightings: I) -> Self {
         Self(sightings.into_iter().collect())
     }
 }

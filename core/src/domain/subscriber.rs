@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::delivery::Ladder;
+use super::delivery::RetrySchedule;
 use super::event::EventTypes;
 use super::plugin::Plugin;
 use super::subscription::{Subscription, SubscriptionStatus};
@@ -103,10 +103,10 @@ impl Subscriber {
 
     /// How often, and after which pauses, it is tried.
     #[must_use]
-    pub const fn ladder(&self) -> Ladder {
+    pub const fn ladder(&self) -> RetrySchedule {
         match self {
-            Self::Webhook(_) => Ladder::WEBHOOK,
-            Self::Hook(_) => Ladder::HOOK,
+            Self::Webhook(_) => RetrySchedule::WEBHOOK,
+            Self::Hook(_) => RetrySchedule::HOOK,
         }
     }
 }

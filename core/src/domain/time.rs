@@ -86,12 +86,12 @@ impl fmt::Debug for Timestamp {
 
 /// An instant as a client wrote it: at `floor`, or between `floor` and the next millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Bound {
+pub struct TimeBound {
     floor: Timestamp,
     between: bool,
 }
 
-impl Bound {
+impl TimeBound {
     /// Reads RFC 3339 of any offset and precision. A blank where the offset's sign belongs is a
     /// plus that a client forgot to escape; an offset may lack its colon, as `strftime` writes it.
     #[must_use]
@@ -165,17 +165,17 @@ mod tests {
             "2026-06-19T04:00:00-0700",
             "2026-06-19T04:00:00-07:00",
         ] {
-            let bound = Bound::parse(text).unwrap_or_else(|| panic!("{text}"));
+            let bound = TimeBound::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(bound.strictly_after(), eleven, "{text}");
             assert_eq!(bound.strictly_before(), eleven, "{text}");
         }
-        let between = Bound::parse("2026-06-19T11:00:00.0004Z").unwrap();
+        let between = TimeBound::parse("2026-06-19T11:00:00.0004Z").unwrap();
         assert_eq!(between.strictly_after(), eleven);
         assert_eq!(between.strictly_before(), eleven.next());
         for text in
             ["", "yesterday", "2026-06-19", "2026-06-19T11:00:00", "2026-13-01T00:00:00Z", "1781866800"]
         {
-            assert_eq!(Bound::parse(text), None, "{text}");
+            assert_eq!(TimeBound::parse(text), None, "{text}");
         }
     }
 }

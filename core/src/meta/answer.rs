@@ -14,7 +14,7 @@ use crate::domain::message::MessageError;
 
 /// An answer as far as it was read.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct GraphAnswer {
     /// HTTP status.
     pub(super) status: u16,
     /// `Retry-After`, unread.
@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) body: Option<Vec<u8>>,
 }
 
-impl Answer {
+impl GraphAnswer {
     fn json(&self) -> Option<Value> {
         serde_json::from_slice(self.body.as_deref()?).ok()
     }
@@ -52,7 +52,7 @@ impl Answer {
     }
 
     /// What the answer to a read receipt says.
-    pub(super) fn of_receipt(&self) -> Result<(), Refusal> {
+    pub(super) fn of_receipt(&self) -> Result<(), GraphRefusal> {
         if (200..300).contains(&self.status) {
             return Ok(());
         }
@@ -60,16 +60,16 @@ impl Answer {
     }
 
     /// The error that Meta wrote, if it wrote one.
-    fn refusal(&self, json: Option<&Value>) -> Option<Refusal> {
+    fn refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
         let error = errors::read(error);
         let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing();
-        Some(Refusal { transient, retry_after: self.patience(), error })
+        Some(GraphRefusal { transient, retry_after: self.patience(), error })
     }
 
     /// An answer without an error of Meta's, as proxies write them.
-    fn bare(&self) -> Refusal {
-        Refusal { transient: self.passing(), retry_after: self.patience(), error: self.unreadable() }
+    fn bare(&self) -> GraphRefusal {
+        GraphRefusal { transient: self.passing(), retry_after: self.patience(), error: self.unreadable() }
     }
 
     /// Whether the HTTP status alone promises that a later call may fare better.
@@ -87,15 +87,15 @@ impl Answer {
 
 /// A call that was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct GraphRefusal {
     pub(super) error: MessageError,
     pub(super) transient: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
-impl From<Refusal> for GraphOutcome {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { error, transient, retry_after } = refusal;
+impl From<GraphRefusal> for GraphOutcome {
+    fn from(refusal: GraphRefusal) -> Self {
+        let GraphRefusal { error, transient, retry_after } = refusal;
         if transient { Self::Transient { error, retry_after } } else { Self::Refused(error) }
     }
 }

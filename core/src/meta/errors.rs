@@ -14,7 +14,7 @@ const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// What a refusal means for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum ErrorClass {
     /// The same call may succeed later.
     Transient,
     /// The account calls too often, whomever it writes to: the app's rate of calls (4), the business
@@ -30,26 +30,26 @@ pub enum Class {
 
 /// What this number of Meta's means for the message.
 #[must_use]
-pub const fn classify(provider_code: i64) -> Class {
+pub const fn classify(provider_code: i64) -> ErrorClass {
     match provider_code {
-        1 | 2 | 131_000 | 131_016 => Class::Transient,
-        4 | 80_007 | 130_429 => Class::AccountRate,
-        131_056 => Class::PairRate,
-        0 | 190 => Class::TokenRefused,
-        _ => Class::Permanent,
+        1 | 2 | 131_000 | 131_016 => ErrorClass::Transient,
+        4 | 80_007 | 130_429 => ErrorClass::AccountRate,
+        131_056 => ErrorClass::PairRate,
+        0 | 190 => ErrorClass::TokenRefused,
+        _ => ErrorClass::Permanent,
     }
 }
 
 /// Whether the same call may succeed later.
 #[must_use]
 pub const fn is_transient(provider_code: i64) -> bool {
-    matches!(classify(provider_code), Class::Transient | Class::AccountRate | Class::PairRate)
+    matches!(classify(provider_code), ErrorClass::Transient | ErrorClass::AccountRate | ErrorClass::PairRate)
 }
 
 /// What this error means for the message; permanent, when it has no number of Meta's.
 #[must_use]
-pub fn class_of(error: &MessageError) -> Class {
-    error.provider_code.map_or(Class::Permanent, classify)
+pub fn class_of(error: &MessageError) -> ErrorClass {
+    error.provider_code.map_or(ErrorClass::Permanent, classify)
 }
 
 /// The contract's `error.code` for this number of Meta's.
@@ -129,13 +129,13 @@ mod tests {
             assert!(is_transient(number), "{number}");
         }
         for number in [0, 190] {
-            assert_eq!(classify(number), Class::TokenRefused);
-            assert_eq!(class_of(&message_error(Some(number), "x")), Class::TokenRefused);
+            assert_eq!(classify(number), ErrorClass::TokenRefused);
+            assert_eq!(class_of(&message_error(Some(number), "x")), ErrorClass::TokenRefused);
         }
         for number in [-1, 3, 10, 100, 200, 368, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
-            assert_eq!(classify(number), Class::Permanent, "{number}");
+            assert_eq!(classify(number), ErrorClass::Permanent, "{number}");
         }
-        assert_eq!(class_of(&message_error(None, "x")), Class::Permanent);
+        assert_eq!(class_of(&message_error(None, "x")), ErrorClass::Permanent);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use reqwest::{Client, Response, redirect};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
-use super::answer::{Answer, Refusal};
+use super::answer::{GraphAnswer, GraphRefusal};
 use super::errors;
 use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
@@ -71,7 +71,7 @@ pub struct GraphClient {
 }
 
 /// Why a request has no answer.
-enum Lost {
+enum RequestLost {
     /// It never left.
     NotSent(MessageError),
     /// It may have arrived.
@@ -112,8 +112,8 @@ impl GraphClient {
         let span = tracing::debug_span!("graph.send", account = %account.id, message = %message.id);
         match self.post(account, &body).instrument(span).await {
             Ok(answer) => answer.of_send(),
-            Err(Lost::NotSent(error)) => GraphOutcome::Transient { error, retry_after: None },
-            Err(Lost::Unanswered(error)) => GraphOutcome::Unknown { error },
+            Err(RequestLost::NotSent(error)) => GraphOutcome::Transient { error, retry_after: None },
+            Err(RequestLost::Unanswered(error)) => GraphOutcome::Unknown { error },
         }
     }
 
@@ -126,13 +126,13 @@ impl GraphClient {
         let span = tracing::debug_span!("graph.mark_read", account = %account.id);
         match self.post(account, &body).instrument(span).await {
             Ok(answer) => answer.of_receipt().map_err(ReceiptRefusal::from),
-            Err(Lost::NotSent(error) | Lost::Unanswered(error)) => {
+            Err(RequestLost::NotSent(error) | RequestLost::Unanswered(error)) => {
                 Err(ReceiptRefusal { error, transient: true, retry_after: None })
             }
         }
     }
 
-    async fn post(&self, account: &Account, body: &Value) -> Result<Answer, Lost> {
+    async fn post(&self, account: &Account, body: &Value) -> Result<GraphAnswer, RequestLost> {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
         // The token is the key to Meta's API.
         let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
@@ -144,9 +144,9 @@ impl GraphClient {
     }
 }
 
-impl From<Refusal> for ReceiptRefusal {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { error, transient, retry_after } = refusal;
+impl From<GraphRefusal> for ReceiptRefusal {
+    fn from(refusal: GraphRefusal) -> Self {
+        let GraphRefusal { error, transient, retry_after } = refusal;
         Self { error, transient, retry_after }
     }
 }
@@ -166,23 +166,23 @@ fn send_body(message: &Message) -> Option<Value> {
     Some(Value::Object(body))
 }
 
-fn lost(error: &reqwest::Error) -> Lost {
+fn lost(error: &reqwest::Error) -> RequestLost {
     tracing::debug!(error = %error, "no answer from WhatsApp");
     let told = |text| errors::message_error(None, text);
     if error.is_builder() {
-        Lost::NotSent(told(
+        RequestLost::NotSent(told(
             "the request to WhatsApp could not be built; check the base URL and the access token",
         ))
     } else if error.is_connect() {
-        Lost::NotSent(told("WhatsApp could not be reached"))
+        RequestLost::NotSent(told("WhatsApp could not be reached"))
     } else if error.is_timeout() {
-        Lost::Unanswered(told("WhatsApp did not answer in time"))
+        RequestLost::Unanswered(told("WhatsApp did not answer in time"))
     } else {
-        Lost::Unanswered(told("the connection to WhatsApp broke before it answered"))
+        RequestLost::Unanswered(told("the connection to WhatsApp broke before it answered"))
     }
 }
 
-async fn read(mut response: Response) -> Answer {
+async fn read(mut response: Response) -> GraphAnswer {
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -195,7 +195,7 @@ async fn read(mut response: Response) -> Answer {
             Ok(Some(_)) | Err(_) => break None,
         }
     };
-    Answer { status, retry_after, body }
+    GraphAnswer { status, retry_after, body }
 }
 
 #[cfg(test)]

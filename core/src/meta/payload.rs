@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub struct MalformedWebhook;
 
 /// The members of an object, none of them read yet.
-pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
+pub(super) type RawMembers<'a> = BTreeMap<String, &'a RawValue>;
 
 const ESCAPE_BYTES: usize = 6;
 const REPLACEMENT: &[u8; ESCAPE_BYTES] = br"\ufffd";
@@ -68,7 +68,7 @@ fn unit(body: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The members of an object; the last of those with one name. `None` when it is no object.
-pub(super) fn members(json: &str) -> Option<Members<'_>> {
+pub(super) fn members(json: &str) -> Option<RawMembers<'_>> {
     serde_json::from_str(json).ok()
 }
 
@@ -78,7 +78,7 @@ pub(super) fn elements(json: &str) -> Option<Vec<&RawValue>> {
 }
 
 /// A member that is a string.
-pub(super) fn string(members: &Members<'_>, name: &str) -> Option<String> {
+pub(super) fn string(members: &RawMembers<'_>, name: &str) -> Option<String> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }
 

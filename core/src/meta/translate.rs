@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::payload::{self, MalformedWebhook, Members};
+use super::payload::{self, MalformedWebhook, RawMembers};
 use super::{WAMID_BYTES_MAX, content, errors, report};
 use crate::domain::account::PhoneNumberId;
-use crate::domain::message::{Inbound, InboundMessage, MessageError, MessageKind};
+use crate::domain::message::{InboundItem, InboundMessage, MessageError, MessageKind};
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 
@@ -30,13 +30,13 @@ const AHEAD_MAX: Duration = Duration::from_hours(24);
 
 /// Everything of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Webhook {
+pub struct InboundWebhook {
     /// Every number that the webhook names: one of their secrets may have signed it.
     pub named: BTreeSet<PhoneNumberId>,
     /// Messages and statuses, grouped by the number that they concern, in order of first mention.
     pub groups: Vec<AccountGroup>,
     /// What WhatsApp reports to be wrong with a number as such (`value.errors`).
-    pub account_errors: Vec<AccountError>,
+    pub account_errors: Vec<NumberError>,
     /// What was left out, and why.
     pub skipped: Vec<SkippedItem>,
 }
@@ -47,12 +47,12 @@ pub struct AccountGroup {
     /// Meta's id of the number.
     pub phone_number_id: PhoneNumberId,
     /// In the order in which they stood in the webhook. Never empty.
-    pub items: Vec<Inbound>,
+    pub items: Vec<InboundItem>,
 }
 
 /// An error that concerns a number and none of its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountError {
+pub struct NumberError {
     /// Meta's id of the number.
     pub phone_number_id: PhoneNumberId,
     /// What is wrong.
@@ -99,10 +99,11 @@ pub enum SkipReason {
 ///
 /// # Errors
 /// [`MalformedWebhook`] when the body is not a JSON object at all.
-pub fn translate(body: &[u8], received_at: Timestamp) -> Result<Webhook, MalformedWebhook> {
+pub fn translate(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
     let text = payload::storable(body);
     let envelope = payload::members(&text).ok_or(MalformedWebhook)?;
-    let mut reading = Reading { received_at, webhook: Webhook::default(), places: HashMap::new() };
+    let mut reading =
+        WebhookReader { received_at, webhook: InboundWebhook::default(), places: HashMap::new() };
     for entry in reading.elements(&envelope, "entry", None) {
         match payload::members(entry.get()) {
             Some(entry) => reading.entry(&entry),
@@ -112,15 +113,15 @@ pub fn translate(body: &[u8], received_at: Timestamp) -> Result<Webhook, Malform
     Ok(reading.webhook)
 }
 
-struct Reading {
+struct WebhookReader {
     received_at: Timestamp,
-    webhook: Webhook,
+    webhook: InboundWebhook,
     /// Where each number's group stands.
     places: HashMap<PhoneNumberId, usize>,
 }
 
-impl Reading {
-    fn entry(&mut self, entry: &Members<'_>) {
+impl WebhookReader {
+    fn entry(&mut self, entry: &RawMembers<'_>) {
         for change in self.elements(entry, "changes", None) {
             let change = payload::members(change.get());
             // A change without a field is taken for what its value says.
@@ -136,7 +137,7 @@ impl Reading {
         }
     }
 
-    fn value(&mut self, value: &Members<'_>) {
+    fn value(&mut self, value: &RawMembers<'_>) {
         let metadata = value.get("metadata").and_then(|metadata| payload::members(metadata.get()));
         let id = metadata.and_then(|metadata| payload::string(&metadata, "phone_number_id"));
         let Some(id) = id.as_deref().and_then(PhoneNumberId::parse) else {
@@ -148,20 +149,20 @@ impl Reading {
         for message in self.elements(value, "messages", Some(&id)) {
             let item = read_item(message)
                 .and_then(|item| read_message(item, &names, self.received_at))
-                .map(Inbound::Message);
+                .map(InboundItem::Message);
             self.keep(&id, item);
         }
         for status in self.elements(value, "statuses", Some(&id)) {
             let item = read_item(status)
                 .and_then(|item| report::read_status(&item, self.received_at))
-                .map(Inbound::Status);
+                .map(InboundItem::Status);
             self.keep(&id, item);
         }
         for error in self.elements(value, "errors", Some(&id)) {
             match read_item(error) {
                 Ok(error) => {
                     let error = errors::read(&Value::Object(error));
-                    self.webhook.account_errors.push(AccountError { phone_number_id: id.clone(), error });
+                    self.webhook.account_errors.push(NumberError { phone_number_id: id.clone(), error });
                 }
                 Err(reason) => self.skip(Some(&id), reason),
             }
@@ -170,7 +171,7 @@ impl Reading {
 
     /// Profile names by number. An unreadable one is merely unknown: nothing is lost that is not
     /// told again with the next message.
-    fn names(&mut self, value: &Members<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
+    fn names(&mut self, value: &RawMembers<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
         let contacts = self.elements(value, "contacts", Some(id));
         let cards = contacts.into_iter().filter_map(|card| read_item(card).ok());
         cards
@@ -187,7 +188,7 @@ impl Reading {
     /// The elements of a list; none when it is absent, and told when it is something else.
     fn elements<'a>(
         &mut self,
-        members: &Members<'a>,
+        members: &RawMembers<'a>,
         name: &str,
         id: Option<&PhoneNumberId>,
     ) -> Vec<&'a RawValue> {
@@ -198,7 +199,7 @@ impl Reading {
         })
     }
 
-    fn keep(&mut self, id: &PhoneNumberId, item: Result<Inbound, SkipReason>) {
+    fn keep(&mut self, id: &PhoneNumberId, item: Result<InboundItem, SkipReason>) {
         let item = match item {
             Ok(item) => item,
             Err(reason) => return self.skip(Some(id), reason),

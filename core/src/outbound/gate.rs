@@ -16,20 +16,20 @@ const ALL_MAX: usize = 4096;
 const TENANT_MAX: usize = 256;
 
 /// See the module.
-pub(super) struct Gate {
+pub(super) struct RequestLimit {
     all: Arc<Semaphore>,
     tenants: Mutex<HashMap<OrganisationId, Arc<Semaphore>>>,
 }
 
 /// A place, given back when it is dropped.
-pub(super) struct Pass<'a> {
-    gate: &'a Gate,
+pub(super) struct RequestPermit<'a> {
+    gate: &'a RequestLimit,
     tenant: OrganisationId,
     own: Arc<Semaphore>,
     places: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
-impl Gate {
+impl RequestLimit {
     pub(super) fn new() -> Self {
         Self { all: Arc::new(Semaphore::new(ALL_MAX)), tenants: Mutex::default() }
     }
@@ -40,17 +40,17 @@ impl Gate {
     }
 
     /// Waits for a place; `None` never happens, since nobody closes the gate.
-    pub(super) async fn enter(&self, tenant: OrganisationId) -> Option<Pass<'_>> {
+    pub(super) async fn enter(&self, tenant: OrganisationId) -> Option<RequestPermit<'_>> {
         let fresh = || Arc::new(Semaphore::new(TENANT_MAX));
         let own = self.tenants().entry(tenant).or_insert_with(fresh).clone();
-        let mut pass = Pass { gate: self, tenant, own: own.clone(), places: None };
+        let mut pass = RequestPermit { gate: self, tenant, own: own.clone(), places: None };
         let mine = own.acquire_owned().await.ok()?;
         pass.places = Some((mine, self.all.clone().acquire_owned().await.ok()?));
         Some(pass)
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         self.places = None;
         let mut tenants = self.gate.tenants();
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_tenant_that_uses_up_its_places_leaves_the_others_theirs() {
-        let gate = Gate::new();
+        let gate = RequestLimit::new();
         let (greedy, other) = (OrganisationId::from_bits(1), OrganisationId::from_bits(2));
         let mut held: Vec<_> = (0..TENANT_MAX).map(|_| gate.enter(greedy).now_or_never().unwrap()).collect();
         assert!(gate.enter(greedy).now_or_never().is_none());

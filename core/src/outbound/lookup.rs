@@ -19,7 +19,7 @@ const LOOKUPS_MAX: usize = 128;
 const ADDRESSES_MAX: usize = 32;
 
 /// Finds the addresses of a name. An argument, so that tests own the DNS.
-pub trait Resolver: Send + Sync + 'static {
+pub trait NameResolver: Send + Sync + 'static {
     /// All addresses, in the order in which they are to be tried.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
@@ -36,7 +36,7 @@ impl Default for SystemResolver {
     }
 }
 
-impl Resolver for SystemResolver {
+impl NameResolver for SystemResolver {
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
         let (turns, name) = (self.turns.clone(), name.to_owned());
         Box::pin(async move {
@@ -53,47 +53,47 @@ impl Resolver for SystemResolver {
 }
 
 /// What was found, or why not.
-type Found = Result<Arc<[IpAddr]>, Arc<io::Error>>;
+type LookupResult = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
 /// Lookups of one name.
 #[derive(Default)]
-struct Name {
+struct NameLookup {
     /// Held by the one who looks.
     turn: tokio::sync::Mutex<()>,
     /// Lookups begun so far.
     begun: AtomicU64,
     /// The number of the last one that ended, and its answer.
-    last: Mutex<Option<(u64, Found)>>,
+    last: Mutex<Option<(u64, LookupResult)>>,
 }
 
-impl Name {
-    fn last(&self) -> MutexGuard<'_, Option<(u64, Found)>> {
+impl NameLookup {
+    fn last(&self) -> MutexGuard<'_, Option<(u64, LookupResult)>> {
         // Nobody panics half-way through a change of it.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// See the module.
-pub(super) struct Lookups {
-    resolver: Arc<dyn Resolver>,
+pub(super) struct NameLookups {
+    resolver: Arc<dyn NameResolver>,
     /// Names that somebody asks for now.
-    names: Mutex<HashMap<Arc<str>, Arc<Name>>>,
+    names: Mutex<HashMap<Arc<str>, Arc<NameLookup>>>,
 }
 
-impl Lookups {
-    pub(super) fn new(resolver: Arc<dyn Resolver>) -> Self {
+impl NameLookups {
+    pub(super) fn new(resolver: Arc<dyn NameResolver>) -> Self {
         Self { resolver, names: Mutex::default() }
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Name>>> {
+    fn names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<NameLookup>>> {
         // Nobody panics half-way through a change of it.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The addresses of a name, by a lookup that begins now or later.
-    pub(super) async fn find(&self, text: &Arc<str>) -> Found {
+    pub(super) async fn find(&self, text: &Arc<str>) -> LookupResult {
         let name = self.names().entry(text.clone()).or_default().clone();
-        let asking = Asking { lookups: self, text, name: &name };
+        let asking = LookupWaiter { lookups: self, text, name: &name };
         let asked = name.begun.load(Ordering::Acquire);
         let _turn = name.turn.lock().await;
         if let Some((number, found)) = &*name.last()
@@ -104,20 +104,20 @@ impl Lookups {
         let number = name.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let found = self.resolver.resolve(text).await.map_err(Arc::new);
         let found = found.map(|all| all.into_iter().take(ADDRESSES_MAX).collect());
-        *name.last() = Some((number, Found::clone(&found)));
+        *name.last() = Some((number, LookupResult::clone(&found)));
         drop(asking);
         found
     }
 }
 
 /// Somebody who asks for a name; the last one takes it off the list.
-struct Asking<'a> {
-    lookups: &'a Lookups,
+struct LookupWaiter<'a> {
+    lookups: &'a NameLookups,
     text: &'a Arc<str>,
-    name: &'a Arc<Name>,
+    name: &'a Arc<NameLookup>,
 }
 
-impl Drop for Asking<'_> {
+impl Drop for LookupWaiter<'_> {
     fn drop(&mut self) {
         let mut names = self.lookups.names();
         // The list's and this one's; new ones are made under the lock.
@@ -137,13 +137,13 @@ mod tests {
 
     /// Answers with the number of the lookup, when it is let go.
     #[derive(Default)]
-    struct Numbered {
+    struct NumberedResolver {
         asked: AtomicU64,
         begun: Notify,
         go: Arc<Notify>,
     }
 
-    impl Resolver for Numbered {
+    impl NameResolver for NumberedResolver {
         fn resolve(&self, _name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
             let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
             self.begun.notify_one();
@@ -157,8 +157,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_while_a_lookup_runs_gets_the_next_one_and_all_of_them_share_it() {
-        let resolver = Arc::new(Numbered::default());
-        let lookups = Arc::new(Lookups::new(resolver.clone()));
+        let resolver = Arc::new(NumberedResolver::default());
+        let lookups = Arc::new(NameLookups::new(resolver.clone()));
         let name: Arc<str> = "a.example".into();
         let first = lookups.find(&name);
         let mut first = std::pin::pin!(first);
@@ -180,8 +180,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_the_turn_to_the_next() {
-        let resolver = Arc::new(Numbered::default());
-        let lookups = Lookups::new(resolver.clone());
+        let resolver = Arc::new(NumberedResolver::default());
+        let lookups = NameLookups::new(resolver.clone());
         let name: Arc<str> = "a.example".into();
         let first = tokio::time::timeout(Duration::ZERO, lookups.find(&name)).await;
         assert!(first.is_err());

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::target::{Host, Target};
-use super::wire::Wire;
+use super::target::{OutboundTarget, TargetHost};
+use super::wire::OutboundConnection;
 
 /// Node and uvicorn close after 5 s without a request.
 const IDLE: Duration = Duration::from_secs(4);
@@ -19,38 +19,38 @@ const ALIKE_MAX: usize = 64;
 const ALL_MAX: usize = 512;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct ConnectionKey {
     secure: bool,
-    host: Host,
+    host: TargetHost,
     address: SocketAddr,
 }
 
-impl Place {
-    fn of(target: &Target, address: SocketAddr) -> Self {
+impl ConnectionKey {
+    fn of(target: &OutboundTarget, address: SocketAddr) -> Self {
         Self { secure: target.secure, host: target.host.clone(), address }
     }
 }
 
 #[derive(Default)]
-struct Idle {
-    wires: HashMap<Place, Vec<Wire>>,
+struct IdleConnections {
+    wires: HashMap<ConnectionKey, Vec<OutboundConnection>>,
     count: usize,
 }
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Idle>);
+pub(super) struct ConnectionPool(Mutex<IdleConnections>);
 
-impl Pool {
-    fn idle(&self) -> MutexGuard<'_, Idle> {
+impl ConnectionPool {
+    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
         // Nobody panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was used last.
-    pub(super) fn take(&self, target: &Target, address: SocketAddr) -> Option<Wire> {
+    pub(super) fn take(&self, target: &OutboundTarget, address: SocketAddr) -> Option<OutboundConnection> {
         let mut idle = self.idle();
-        let place = Place::of(target, address);
+        let place = ConnectionKey::of(target, address);
         let wires = idle.wires.get_mut(&place)?;
         let found = wires.pop();
         if wires.is_empty() {
@@ -61,12 +61,12 @@ impl Pool {
     }
 
     /// Keeps a connection, if there is room.
-    pub(super) fn put(&self, target: &Target, address: SocketAddr, wire: Wire) {
+    pub(super) fn put(&self, target: &OutboundTarget, address: SocketAddr, wire: OutboundConnection) {
         let mut idle = self.idle();
         if idle.count >= ALL_MAX {
             return;
         }
-        let wires = idle.wires.entry(Place::of(target, address)).or_default();
+        let wires = idle.wires.entry(ConnectionKey::of(target, address)).or_default();
         if wires.len() < ALIKE_MAX {
             wires.push(wire);
             idle.count += 1;

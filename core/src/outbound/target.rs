@@ -1,6 +1,6 @@
 //! Where a request goes: a URL that has been found fit to be called for somebody else.
 //!
-//! Invariants: whoever holds a [`Target`] need not look at the text any more; what the parser would bend
+//! Invariants: whoever holds a [`OutboundTarget`] need not look at the text any more; what the parser would bend
 //! into shape (odd spellings of addresses, white space, backslashes) is refused, so that a human and
 //! this server read the same thing. That a name leads nowhere it must not is known only when it is
 //! resolved, at every attempt.
@@ -52,25 +52,25 @@ pub enum TargetRefusal {
     Name,
 }
 
-/// The host of a [`Target`].
+/// The host of a [`OutboundTarget`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Host {
+pub(super) enum TargetHost {
     Name(Arc<str>),
     Address(IpAddr),
 }
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct OutboundTarget {
     pub(super) secure: bool,
-    pub(super) host: Host,
+    pub(super) host: TargetHost,
     pub(super) port: u16,
-    /// As it stands in the `Host` header.
+    /// As it stands in the `TargetHost` header.
     pub(super) authority: Arc<str>,
     pub(super) path: PathAndQuery,
 }
 
-impl Target {
+impl OutboundTarget {
     /// Reads a URL. With `allow_loopback`, http and the machine itself are allowed too.
     ///
     /// # Errors
@@ -114,8 +114,8 @@ impl Target {
     #[must_use]
     pub fn host(&self) -> String {
         match &self.host {
-            Host::Name(name) => name.to_string(),
-            Host::Address(address) => address.to_string(),
+            TargetHost::Name(name) => name.to_string(),
+            TargetHost::Address(address) => address.to_string(),
         }
     }
 
@@ -133,7 +133,7 @@ impl Target {
 }
 
 /// Without path and query, which may hold a secret.
-impl fmt::Display for Target {
+impl fmt::Display for OutboundTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
     }
@@ -145,7 +145,7 @@ fn authority_of(text: &str) -> Result<&str, TargetRefusal> {
     Ok(rest.split(['/', '?', '#']).next().unwrap_or_default())
 }
 
-fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<Host, TargetRefusal> {
+fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<TargetHost, TargetRefusal> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     if let Ok(address) = bare.parse::<IpAddr>() {
         if let Some(what) = address::closed(address, allow_loopback) {
@@ -157,7 +157,7 @@ fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<Host, Targ
         if address.is_ipv4() && !as_written {
             return Err(TargetRefusal::Address("oddly spelt"));
         }
-        return Ok(Host::Address(address));
+        return Ok(TargetHost::Address(address));
     }
     let plain = name.strip_suffix('.').unwrap_or(name);
     let under =
@@ -174,7 +174,7 @@ fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<Host, Targ
     if !is_local && (!plain.contains('.') || PRIVATE_SUFFIXES.iter().any(|zone| under(zone))) {
         return Err(TargetRefusal::Name);
     }
-    Ok(Host::Name(plain.into()))
+    Ok(TargetHost::Name(plain.into()))
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> Option<TargetRefusal> {
-        Target::parse(text, false).err()
+        OutboundTarget::parse(text, false).err()
     }
 
     #[test]
@@ -197,10 +197,10 @@ mod tests {
             ("https://bücher.example/ü", "https://xn--bcher-kva.example", "/%C3%BC"),
             ("https://a_b.example.com./", "https://a_b.example.com.", "/"),
         ] {
-            let target = Target::parse(text, false).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let target = OutboundTarget::parse(text, false).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!((target.to_string().as_str(), target.path.as_str()), (shown, path));
         }
-        assert_eq!(Target::parse("https://a.example.com./", false).unwrap().host(), "a.example.com");
+        assert_eq!(OutboundTarget::parse("https://a.example.com./", false).unwrap().host(), "a.example.com");
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
         for text in
             ["http://127.0.0.1:9000/x", "http://localhost:9000", "https://[::1]:9000", "http://example.com/"]
         {
-            assert!(Target::parse(text, true).is_ok(), "{text}");
+            assert!(OutboundTarget::parse(text, true).is_ok(), "{text}");
         }
         for text in [
             "http://10.0.0.1/",
@@ -303,7 +303,7 @@ mod tests {
             "ftp://localhost/",
             "http://169.254.169.254/",
         ] {
-            assert!(Target::parse(text, true).is_err(), "{text}");
+            assert!(OutboundTarget::parse(text, true).is_err(), "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::target::{Host, Target};
+use super::target::{OutboundTarget, TargetHost};
 use super::{OutboundAnswer, OutboundError};
 
 /// How long one address may take to accept; the next one is tried then.
@@ -34,32 +34,32 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Fields of an answer's head.
 const FIELDS_MAX: usize = 100;
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
-type Moving = Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
+type HyperConnection = Connection<TokioIo<Box<dyn ByteStream>>, Full<Bytes>>;
 
 /// See the module.
-pub(super) struct Wire {
+pub(super) struct OutboundConnection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
-    connection: Option<Moving>,
+    connection: Option<HyperConnection>,
     /// When it was last used.
     pub(super) used: Instant,
 }
 
 /// Why there is no answer.
-pub(super) enum Lost {
+pub(super) enum ConnectionLost {
     /// The request has not left, and is here for another try.
     Unsent(Box<Request<Full<Bytes>>>),
     /// It may have arrived.
     Broken(hyper::Error),
 }
 
-impl Wire {
+impl OutboundConnection {
     /// Connects to this address.
     pub(super) async fn open(
-        target: &Target,
+        target: &OutboundTarget,
         address: SocketAddr,
         tls: &Arc<ClientConfig>,
     ) -> Result<Self, OutboundError> {
@@ -67,10 +67,10 @@ impl Wire {
         let stream = connecting.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         let stream = stream.map_err(OutboundError::Unreached)?;
-        let stream: Box<dyn Stream> = if target.secure {
+        let stream: Box<dyn ByteStream> = if target.secure {
             let name = match &target.host {
-                Host::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other),
-                Host::Address(address) => Ok(ServerName::from(*address)),
+                TargetHost::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other),
+                TargetHost::Address(address) => Ok(ServerName::from(*address)),
             };
             let name = name.map_err(OutboundError::Untrusted)?;
             let secured = TlsConnector::from(tls.clone()).connect(name, stream).await;
@@ -108,15 +108,16 @@ impl Wire {
         &mut self,
         request: Request<Full<Bytes>>,
         body_bytes_max: usize,
-    ) -> Result<OutboundAnswer, Lost> {
+    ) -> Result<OutboundAnswer, ConnectionLost> {
         let sent = self.sender.try_send_request(request);
         let answer = drive(&mut self.connection, sent).await.map_err(|mut error| {
-            error
-                .take_message()
-                .map_or_else(|| Lost::Broken(error.into_error()), |request| Lost::Unsent(Box::new(request)))
+            error.take_message().map_or_else(
+                || ConnectionLost::Broken(error.into_error()),
+                |request| ConnectionLost::Unsent(Box::new(request)),
+            )
         })?;
         let reading = read(answer, body_bytes_max);
-        let answer = drive(&mut self.connection, reading).await.map_err(Lost::Broken)?;
+        let answer = drive(&mut self.connection, reading).await.map_err(ConnectionLost::Broken)?;
         self.used = Instant::now();
         Ok(answer)
     }

@@ -11,18 +11,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 
-use super::SharedMemory;
-use super::link::{Failure, Link};
-use crate::domain::budget::Quote;
-use crate::domain::lease::{Grant, Lease, Report};
+use super::RedisCache;
+use super::link::{RedisConnection, RedisFailure};
+use crate::domain::budget::BudgetQuote;
+use crate::domain::lease::{Lease, LeaseGrant, LeaseReport};
 use crate::domain::time::Timestamp;
 
 /// How long Redis keeps a budget that nobody draws on. After a minute it is full, as one not known is.
 const KEPT_MS: u64 = 120_000;
 
 /// See the module.
-pub struct Budget {
-    memory: SharedMemory,
+pub struct RedisBudget {
+    memory: RedisCache,
     key: String,
     lease: Mutex<Lease>,
     /// Held by the one who visits Redis for all.
@@ -32,30 +32,30 @@ pub struct Budget {
     listed: AtomicBool,
 }
 
-impl std::fmt::Debug for Budget {
+impl std::fmt::Debug for RedisBudget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Budget").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
 /// One who waits for a visit.
-struct Seat<'a>(&'a AtomicU64);
+struct RefreshWaiter<'a>(&'a AtomicU64);
 
-impl<'a> Seat<'a> {
+impl<'a> RefreshWaiter<'a> {
     fn take(waiting: &'a AtomicU64) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for RefreshWaiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Budget {
-    pub(super) fn new(memory: SharedMemory, key: String, capacity: u32, now: Timestamp) -> Self {
+impl RedisBudget {
+    pub(super) fn new(memory: RedisCache, key: String, capacity: u32, now: Timestamp) -> Self {
         Self {
             memory,
             key,
@@ -76,12 +76,12 @@ impl Budget {
         &self.key
     }
 
-    fn link(&self) -> Option<&Link> {
+    fn link(&self) -> Option<&RedisConnection> {
         self.memory.0.link.as_ref().filter(|link| link.is_up())
     }
 
     /// Takes a token, or says when there is one. `capacity` is the budget's figure of today.
-    pub async fn take(self: &Arc<Self>, capacity: u32, now: Timestamp) -> Quote {
+    pub async fn take(self: &Arc<Self>, capacity: u32, now: Timestamp) -> BudgetQuote {
         match self.take_now(capacity, now) {
             Some(quote) => quote,
             None => Box::pin(self.take_after_visit(capacity, now)).await,
@@ -89,15 +89,15 @@ impl Budget {
     }
 
     /// Decides without waiting. `None`: Redis must be asked.
-    fn take_now(&self, capacity: u32, now: Timestamp) -> Option<Quote> {
+    fn take_now(&self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
         if self.link().is_none() {
             return Some(self.lease().take_alone(capacity, self.memory.nodes(), now));
         }
         self.lease().take_held(capacity, now)
     }
 
-    async fn take_after_visit(self: &Arc<Self>, capacity: u32, now: Timestamp) -> Quote {
-        let _seat = Seat::take(&self.waiting);
+    async fn take_after_visit(self: &Arc<Self>, capacity: u32, now: Timestamp) -> BudgetQuote {
+        let _seat = RefreshWaiter::take(&self.waiting);
         let _turn = self.visiting.lock().await;
         // Whoever was here before may have brought enough, or found that Redis is away.
         if let Some(quote) = self.take_now(capacity, now) {
@@ -125,14 +125,18 @@ impl Budget {
                 }
                 true
             }
-            Ok(None) | Err(Failure::Away | Failure::Foreign) => {
+            Ok(None) | Err(RedisFailure::Away | RedisFailure::Foreign) => {
                 self.lease().abandon();
                 false
             }
         }
     }
 
-    pub(super) async fn ask(&self, link: &Link, report: &Report) -> Result<Option<Grant>, Failure> {
+    pub(super) async fn ask(
+        &self,
+        link: &RedisConnection,
+        report: &LeaseReport,
+    ) -> Result<Option<LeaseGrant>, RedisFailure> {
         let mut call = link.lease().prepare_invoke();
         call.key(&self.key).arg(&self.memory.0.node).arg(report.at.millis()).arg(report.capacity);
         call.arg(report.run).arg(report.seq).arg(report.units).arg(report.restore);
@@ -172,16 +176,16 @@ impl Budget {
 
     /// Gives a token back, as a 304 does. No round trip.
     #[must_use]
-    pub fn give_back(&self) -> Quote {
+    pub fn give_back(&self) -> BudgetQuote {
         self.lease().give_back()
     }
 }
 
 /// Reads what the script answers; `None` when it would not hear the report.
-fn grant(answered: &[i64]) -> Option<Grant> {
+fn grant(answered: &[i64]) -> Option<LeaseGrant> {
     let [1, granted, units, reserved, at, run] = answered else { return None };
     let whole = |figure: &i64| u64::try_from(*figure).ok();
-    Some(Grant {
+    Some(LeaseGrant {
         granted: whole(granted)?,
         units: whole(units)?,
         reserved: whole(reserved)?,

@@ -35,7 +35,7 @@ pub struct AddressRefused(#[source] RedisError);
 
 /// Why a command brought nothing.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum RedisFailure {
     /// Redis does not answer, or answers nobody.
     Away,
     /// Redis answered, but what it holds under this key is not ours.
@@ -43,20 +43,20 @@ pub(super) enum Failure {
 }
 
 #[derive(Clone)]
-struct Connected {
+struct OpenConnection {
     connection: MultiplexedConnection,
     number: u64,
 }
 
 /// See the module.
-pub(super) struct Link {
+pub(super) struct RedisConnection {
     client: Client,
-    current: watch::Sender<Option<Connected>>,
+    current: watch::Sender<Option<OpenConnection>>,
     lease: Script,
     metrics: Arc<Metrics>,
 }
 
-impl Link {
+impl RedisConnection {
     pub(super) fn new(address: &str, metrics: Arc<Metrics>) -> Result<Self, AddressRefused> {
         let client = Client::open(address).map_err(AddressRefused)?;
         let lease = Script::new(include_str!("lease.lua"));
@@ -92,8 +92,8 @@ impl Link {
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, Failure> {
-        let Some(mut connected) = self.current.borrow().clone() else { return Err(Failure::Away) };
+    ) -> Result<T, RedisFailure> {
+        let Some(mut connected) = self.current.borrow().clone() else { return Err(RedisFailure::Away) };
         self.metrics.redis_commands.inc();
         let answering = tokio::time::timeout(COMMAND_TIME, command(&mut connected.connection));
         let answered = wait_for(AwaitKind::RedisCommand, answering).await;
@@ -106,10 +106,10 @@ impl Link {
         if is_foreign(&error) {
             // Counted above; it may come with every request.
             tracing::debug!(error = cause(&error), "Redis holds something that is not ours");
-            return Err(Failure::Foreign);
+            return Err(RedisFailure::Foreign);
         }
         self.fail(connected.number, &error);
-        Err(Failure::Away)
+        Err(RedisFailure::Away)
     }
 
     /// Opens the breaker, if it is this connection's failure.
@@ -142,7 +142,7 @@ impl Link {
                     number += 1;
                     tracing::info!("Redis answers");
                     self.metrics.redis_up.set(1);
-                    self.current.send_replace(Some(Connected { connection, number }));
+                    self.current.send_replace(Some(OpenConnection { connection, number }));
                     (pause, told) = (PAUSES.0, true);
                     tokio::select! {
                         () = self.watch() => {}

@@ -20,7 +20,7 @@ use redis::aio::MultiplexedConnection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::SharedMemory;
+use super::RedisCache;
 use crate::domain::time::Timestamp;
 
 /// The longest that any page is kept (contract, section 4).
@@ -35,7 +35,7 @@ const MAC_BYTES: usize = 32;
 
 /// A page as it leaves the server, but for the request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedPage {
+pub struct RedisPage {
     /// The value of the `ETag` header.
     pub etag: Bytes,
     /// The body up to the request's id.
@@ -46,9 +46,9 @@ pub struct SharedPage {
 
 /// Where a page is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PagePlace(pub(super) String);
+pub struct RedisPageKey(pub(super) String);
 
-impl PagePlace {
+impl RedisPageKey {
     /// The place of the answer to a question at this revision of this account. Different questions have
     /// different texts.
     #[must_use]
@@ -59,7 +59,7 @@ impl PagePlace {
 }
 
 /// A page on its way.
-pub(super) struct Put {
+pub(super) struct PendingPage {
     key: String,
     value: Vec<u8>,
     life: Duration,
@@ -67,13 +67,13 @@ pub(super) struct Put {
 }
 
 /// Seals pages, and hands them to the task that puts them.
-pub(super) struct Pages {
+pub(super) struct PageWriter {
     key: [u8; 32],
-    queue: mpsc::Sender<Put>,
+    queue: mpsc::Sender<PendingPage>,
 }
 
-impl Pages {
-    pub(super) fn new(secret: &[u8; 32]) -> (Self, mpsc::Receiver<Put>) {
+impl PageWriter {
+    pub(super) fn new(secret: &[u8; 32]) -> (Self, mpsc::Receiver<PendingPage>) {
         let key = Sha256::new().chain_update("kabar pages in shared memory").chain_update(secret).finalize();
         let (queue, puts) = mpsc::channel(QUEUE);
         (Self { key: key.into(), queue }, puts)
@@ -87,7 +87,7 @@ impl Pages {
         Some(mac)
     }
 
-    fn seal(&self, key: &str, page: &SharedPage, made_at: Timestamp, life_ms: u64) -> Option<Vec<u8>> {
+    fn seal(&self, key: &str, page: &RedisPage, made_at: Timestamp, life_ms: u64) -> Option<Vec<u8>> {
         let mut sealed = Vec::with_capacity(page.head.len() + 128);
         sealed.extend(made_at.millis().to_be_bytes());
         sealed.extend(life_ms.to_be_bytes());
@@ -100,7 +100,7 @@ impl Pages {
     }
 
     /// The page, when it was made, and how long it may live.
-    fn open(&self, key: &str, value: &Bytes) -> Option<(SharedPage, Timestamp, Duration)> {
+    fn open(&self, key: &str, value: &Bytes) -> Option<(RedisPage, Timestamp, Duration)> {
         let (mac, rest) = value.split_at_checked(MAC_BYTES)?;
         self.mac(key, rest)?.verify_slice(mac).ok()?;
         let (made_at, rest) = rest.split_first_chunk()?;
@@ -108,7 +108,7 @@ impl Pages {
         let (rows, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (etag, head) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let page = SharedPage {
+        let page = RedisPage {
             etag: value.slice_ref(etag),
             head: value.slice_ref(head),
             rows: usize::try_from(u32::from_be_bytes(*rows)).ok()?,
@@ -118,9 +118,9 @@ impl Pages {
     }
 }
 
-impl SharedMemory {
+impl RedisCache {
     /// The page kept at this place, and how long it may still be served.
-    pub async fn find_page(&self, place: &PagePlace) -> Option<(SharedPage, Duration)> {
+    pub async fn find_page(&self, place: &RedisPageKey) -> Option<(RedisPage, Duration)> {
         let link = self.0.link.as_ref().filter(|link| link.is_up())?;
         let key = format!("{}{}", self.0.prefix, place.0);
         let mut look = redis::pipe();
@@ -145,8 +145,8 @@ impl SharedMemory {
 
     /// Keeps a page for as long as it may be served, 8 s at most. Waits for nothing; a page that is too
     /// large, or one too many, is not kept.
-    pub fn put_page(&self, place: &PagePlace, page: &SharedPage, life: Duration) {
-        let is_up = self.0.link.as_ref().is_some_and(super::link::Link::is_up);
+    pub fn put_page(&self, place: &RedisPageKey, page: &RedisPage, life: Duration) {
+        let is_up = self.0.link.as_ref().is_some_and(super::link::RedisConnection::is_up);
         if !is_up || page.head.len() > HEAD_BYTES_MAX {
             return;
         }
@@ -155,12 +155,13 @@ impl SharedMemory {
         let life_ms = u64::try_from(life.as_millis()).unwrap_or(0);
         if let Some(value) = self.0.pages.seal(&key, page, self.0.clock.now(), life_ms) {
             // Full: somebody will read it from the database.
-            let _one_too_many = self.0.pages.queue.try_send(Put { key, value, life, since: Instant::now() });
+            let _one_too_many =
+                self.0.pages.queue.try_send(PendingPage { key, value, life, since: Instant::now() });
         }
     }
 
     /// Puts what is queued, until the node stops.
-    pub(super) async fn put_pages(&self, mut puts: mpsc::Receiver<Put>) {
+    pub(super) async fn put_pages(&self, mut puts: mpsc::Receiver<PendingPage>) {
         let Some(link) = &self.0.link else { return };
         loop {
             let put = tokio::select! {

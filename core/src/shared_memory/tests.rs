@@ -6,7 +6,7 @@ mod pages;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SharedMemory;
+use super::RedisCache;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
@@ -21,13 +21,13 @@ fn address() -> String {
 }
 
 /// A node of the installation of this key, by a clock of its own, with Redis up.
-async fn node(key: &[u8; 32], clock: Arc<Clock>) -> SharedMemory {
-    let memory = SharedMemory::open(&address(), key, clock, Arc::new(Metrics::default())).unwrap();
+async fn node(key: &[u8; 32], clock: Arc<Clock>) -> RedisCache {
+    let memory = RedisCache::open(&address(), key, clock, Arc::new(Metrics::default())).unwrap();
     until(&memory, true).await;
     memory
 }
 
-async fn until(memory: &SharedMemory, up: bool) {
+async fn until(memory: &RedisCache, up: bool) {
     let link = memory.0.link.as_ref().unwrap();
     tokio::time::timeout(PATIENCE, link.until(up)).await.expect("Redis changes within patience");
 }
@@ -42,6 +42,6 @@ async fn stranger() -> redis::aio::MultiplexedConnection {
 }
 
 /// Drops the connection without a word to anybody, as a network would.
-fn cut(memory: &SharedMemory) {
+fn cut(memory: &RedisCache) {
     memory.0.link.as_ref().unwrap().break_open();
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::dialect::{Bulk, Kind};
-use super::engine::{Fields, Row};
-use super::row::{Place, Text};
-use super::{Activation, CommitFloor, CycleCommit, InsertedAccount, Store, StoreError, conversation};
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::{EngineRow, RowFields};
+use super::row::{RowPlace, RowText};
+use super::{
+    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation,
+};
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::ids::{AccountId, NodeId, OrganisationId};
 
@@ -22,34 +24,34 @@ const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name
 
 /// Lets through the commits that name the epoch and the revision in force, moves those accounts
 /// on, and returns their numbers.
-pub(super) const FENCE: Bulk = Bulk {
+pub(super) const FENCE: BulkStatement = BulkStatement {
     text: "\
 UPDATE accounts SET revision = accounts.revision + 1, sequence = r.sequence, last_commit_at = r.at \
 FROM {rows} \
 WHERE {same accounts.number = r.number} AND accounts.epoch = r.epoch AND accounts.revision = r.revision \
 RETURNING accounts.number",
     columns: &[
-        ("number", Kind::Int),
-        ("epoch", Kind::Int),
-        ("revision", Kind::Int),
-        ("sequence", Kind::Int),
-        ("at", Kind::Int),
+        ("number", ColumnKind::Int),
+        ("epoch", ColumnKind::Int),
+        ("revision", ColumnKind::Int),
+        ("sequence", ColumnKind::Int),
+        ("at", ColumnKind::Int),
     ],
 };
 
 /// Writes what may change in an account's own row.
-pub(super) const UPDATE: Bulk = Bulk {
+pub(super) const UPDATE: BulkStatement = BulkStatement {
     text: "\
 UPDATE accounts SET name = r.name, status = r.status, access_token = r.access_token, \
     app_secret = r.app_secret, messages_per_second = r.messages_per_second \
 FROM {rows} WHERE {same accounts.number = r.number}",
     columns: &[
-        ("number", Kind::Int),
-        ("name", Kind::Text),
-        ("status", Kind::Text),
-        ("access_token", Kind::Text),
-        ("app_secret", Kind::Text),
-        ("messages_per_second", Kind::Int),
+        ("number", ColumnKind::Int),
+        ("name", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("access_token", ColumnKind::Text),
+        ("app_secret", ColumnKind::Text),
+        ("messages_per_second", ColumnKind::Int),
     ],
 };
 
@@ -63,8 +65,8 @@ pub(super) struct FenceRow {
     at: i64,
 }
 
-impl From<&CycleCommit> for FenceRow {
-    fn from(commit: &CycleCommit) -> Self {
+impl From<&AccountCommit> for FenceRow {
+    fn from(commit: &AccountCommit) -> Self {
         Self {
             number: commit.account_number,
             epoch: commit.epoch,
@@ -79,7 +81,7 @@ impl From<&CycleCommit> for FenceRow {
 #[derive(Serialize)]
 pub(super) struct AccountRow<'a> {
     number: i64,
-    name: Option<Text<'a>>,
+    name: Option<RowText<'a>>,
     status: &'static str,
     access_token: &'a str,
     app_secret: Option<&'a str>,
@@ -91,7 +93,7 @@ impl<'a> AccountRow<'a> {
     pub(super) fn of(number: i64, account: &'a Account) -> Self {
         Self {
             number,
-            name: account.name.as_deref().map(Text::Borrowed),
+            name: account.name.as_deref().map(RowText::Borrowed),
             status: account.status.as_str(),
             // Meta is called with them after a restart, so they must be kept.
             access_token: account.access_token.reveal(),
@@ -102,9 +104,9 @@ impl<'a> AccountRow<'a> {
 }
 
 /// Reads [`COLUMNS`].
-fn read(fields: &mut Fields<'_>) -> Result<Account, StoreError> {
+fn read(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     Ok(Account {
         id: at.checked("id", AccountId::parse(&id).ok())?,
         number: fields.int()?,
@@ -121,12 +123,12 @@ fn read(fields: &mut Fields<'_>) -> Result<Account, StoreError> {
     })
 }
 
-fn number_of(row: &Row) -> Result<i64, StoreError> {
+fn number_of(row: &EngineRow) -> Result<i64, StoreError> {
     row.fields(TABLE).int()
 }
 
 /// The accounts that a fence let through.
-pub(super) fn numbers_of(rows: &[Row]) -> Result<std::collections::HashSet<i64>, StoreError> {
+pub(super) fn numbers_of(rows: &[EngineRow]) -> Result<std::collections::HashSet<i64>, StoreError> {
     rows.iter().map(number_of).collect()
 }
 
@@ -186,7 +188,7 @@ impl Store {
         node: NodeId,
         resident_max: usize,
         floor: CommitFloor,
-    ) -> Result<Option<Activation>, StoreError> {
+    ) -> Result<Option<AccountActivation>, StoreError> {
         let Some(taken) = self.take_over(account_number, node, floor).await? else { return Ok(None) };
 
         let mut snapshot = self.engine.snapshot().await?;
@@ -202,7 +204,7 @@ impl Store {
             return Err(StoreError::Fenced);
         }
         let id = account.id.to_string();
-        let last_commit_at = Place { table: TABLE, id: &id }.time("last_commit_at", fields.int()?)?;
+        let last_commit_at = RowPlace { table: TABLE, id: &id }.time("last_commit_at", fields.int()?)?;
 
         let wanted = i64::try_from(resident_max).unwrap_or(i64::MAX).saturating_add(1);
         let args = vec![account_number.into(), wanted.into()];
@@ -216,7 +218,7 @@ impl Store {
         let sql = "SELECT wamid FROM parked_statuses WHERE account = $1 LIMIT 1";
         let has_parked = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
         snapshot.end().await?;
-        Ok(Some(Activation {
+        Ok(Some(AccountActivation {
             account,
             revision,
             sequence,

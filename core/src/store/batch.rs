@@ -11,45 +11,45 @@ use serde::Serialize;
 use super::account::{self, AccountRow, FenceRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
-use super::dialect::{Bulk, Dialect};
+use super::dialect::{BulkStatement, Dialect};
 use super::effect::{self, SettledRow};
-use super::engine::{Arg, Row, Sql, WriteConnection};
+use super::engine::{EngineRow, Sql, SqlArg, WriteConnection};
 use super::event::{self, EventRow};
 use super::idempotency::{self, RecordRow};
 use super::message::{self, MessageRow};
 use super::parked::{self, ParkedRow, UnparkedRow};
 use super::row::array;
-use super::{CycleCommit, StoreError};
+use super::{AccountCommit, StoreError};
 
 /// What a job wants written.
-pub(super) enum Work {
+pub(super) enum WriteWork {
     /// One account's commit.
-    Commit(Box<CycleCommit>),
+    Commit(Box<AccountCommit>),
     /// One statement.
     Statement {
         /// Its text.
         sql: Sql,
         /// Its values.
-        args: Vec<Arg>,
+        args: Vec<SqlArg>,
     },
     /// Statements that are written together or not at all.
     Script {
         /// In order.
-        statements: Vec<(Sql, Vec<Arg>)>,
+        statements: Vec<(Sql, Vec<SqlArg>)>,
         /// Place of the one whose rows are wanted.
         answer: usize,
     },
 }
 
 /// What became of a job inside a transaction that commits.
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     /// Written; with the rows that the statement returned, or the wanted one of a script.
-    Written(Vec<Row>),
+    Written(Vec<EngineRow>),
     /// Left out, because the account has moved on.
     Fenced,
 }
 
-impl Outcome {
+impl WriteOutcome {
     /// Whether it was left out.
     pub(super) const fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced)
@@ -58,7 +58,7 @@ impl Outcome {
 
 /// Rows of all commits of a batch, by table.
 #[derive(Default)]
-struct Rows<'a> {
+struct BatchRows<'a> {
     accounts: Vec<AccountRow<'a>>,
     contacts: Vec<ContactRow<'a>>,
     conversations: Vec<ConversationRow<'a>>,
@@ -70,14 +70,14 @@ struct Rows<'a> {
     effects: Vec<SettledRow>,
 }
 
-impl<'a> Rows<'a> {
-    fn of(commits: impl IntoIterator<Item = &'a CycleCommit>) -> Self {
+impl<'a> BatchRows<'a> {
+    fn of(commits: impl IntoIterator<Item = &'a AccountCommit>) -> Self {
         let mut rows = Self::default();
         commits.into_iter().for_each(|commit| rows.add(commit));
         rows
     }
 
-    fn add(&mut self, commit: &'a CycleCommit) {
+    fn add(&mut self, commit: &'a AccountCommit) {
         let number = commit.account_number;
         let changes = &commit.changes;
         self.accounts.extend(changes.account.iter().map(|row| AccountRow::of(number, row)));
@@ -93,7 +93,7 @@ impl<'a> Rows<'a> {
 
     /// The statements of the tables that have rows, and their rows. The accounts' own rows are not
     /// among them: the fence writes to these too.
-    fn statements(&self) -> Result<Vec<(&'static Bulk, String)>, sqlx::Error> {
+    fn statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
             bulk(&contact::UPSERT, &self.contacts),
             bulk(&conversation::UPSERT, &self.conversations),
@@ -116,14 +116,17 @@ impl<'a> Rows<'a> {
 }
 
 fn bulk<T: Serialize>(
-    statement: &'static Bulk,
+    statement: &'static BulkStatement,
     rows: &[T],
-) -> Result<Option<(&'static Bulk, String)>, sqlx::Error> {
+) -> Result<Option<(&'static BulkStatement, String)>, sqlx::Error> {
     Ok(if rows.is_empty() { None } else { Some((statement, array(rows)?)) })
 }
 
 /// Writes the commits; gives the numbers of the accounts whose commits the fence let through.
-async fn write(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result<HashSet<i64>, sqlx::Error> {
+async fn write(
+    writer: &mut WriteConnection,
+    commits: &[&AccountCommit],
+) -> Result<HashSet<i64>, sqlx::Error> {
     if commits.is_empty() {
         return Ok(HashSet::new());
     }
@@ -131,13 +134,13 @@ async fn write(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result
     let fence = array(&fence)?;
     if writer.dialect() == Dialect::Postgres {
         let (statements, rows): (Vec<_>, Vec<_>) =
-            Rows::of(commits.iter().copied()).statements()?.into_iter().unzip();
+            BatchRows::of(commits.iter().copied()).statements()?.into_iter().unzip();
         let passed = numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
-        Rows::of(passing(commits, &passed)).write_accounts(writer).await?;
+        BatchRows::of(passing(commits, &passed)).write_accounts(writer).await?;
         return Ok(passed);
     }
     let passed = numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
-    let rows = Rows::of(passing(commits, &passed));
+    let rows = BatchRows::of(passing(commits, &passed));
     for (statement, rows) in rows.statements()? {
         writer.run_bulk(statement, rows).await?;
     }
@@ -145,43 +148,53 @@ async fn write(writer: &mut WriteConnection, commits: &[&CycleCommit]) -> Result
     Ok(passed)
 }
 
-fn passing<'a>(commits: &[&'a CycleCommit], passed: &HashSet<i64>) -> impl Iterator<Item = &'a CycleCommit> {
+fn passing<'a>(
+    commits: &[&'a AccountCommit],
+    passed: &HashSet<i64>,
+) -> impl Iterator<Item = &'a AccountCommit> {
     commits.iter().copied().filter(|commit| passed.contains(&commit.account_number))
 }
 
-fn numbers(rows: &[Row]) -> Result<HashSet<i64>, sqlx::Error> {
+fn numbers(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
     account::numbers_of(rows).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
 }
 
 /// Whether these jobs are commits that [`apply`] writes with a single statement, which needs no
 /// transaction around it.
-pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&Work]) -> bool {
-    let alone = |work: &&Work| match work {
-        Work::Commit(commit) => commit.changes.account.is_none(),
-        Work::Statement { .. } | Work::Script { .. } => false,
+pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
+    let alone = |work: &&WriteWork| match work {
+        WriteWork::Commit(commit) => commit.changes.account.is_none(),
+        WriteWork::Statement { .. } | WriteWork::Script { .. } => false,
     };
     dialect == Dialect::Postgres && jobs.iter().all(alone)
 }
 
 /// Writes the jobs into the transaction that is open, or with one statement. No account may occur twice. Commits go
 /// first, so that an activation queued behind its predecessor's commit reads it.
-pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
-    let commits: Vec<&CycleCommit> = jobs
+pub(super) async fn apply(
+    writer: &mut WriteConnection,
+    jobs: &[&WriteWork],
+) -> Result<Vec<WriteOutcome>, sqlx::Error> {
+    let commits: Vec<&AccountCommit> = jobs
         .iter()
         .filter_map(|work| match work {
-            Work::Commit(commit) => Some(&**commit),
-            Work::Statement { .. } | Work::Script { .. } => None,
+            WriteWork::Commit(commit) => Some(&**commit),
+            WriteWork::Statement { .. } | WriteWork::Script { .. } => None,
         })
         .collect();
     let passed = write(writer, &commits).await?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for work in jobs {
         outcomes.push(match work {
-            Work::Commit(commit) if passed.contains(&commit.account_number) => Outcome::Written(Vec::new()),
-            Work::Commit(_) => Outcome::Fenced,
-            Work::Statement { sql, args } => Outcome::Written(writer.run(sql.clone(), args.clone()).await?),
-            Work::Script { statements, answer } => {
-                Outcome::Written(run_all(writer, statements, *answer).await?)
+            WriteWork::Commit(commit) if passed.contains(&commit.account_number) => {
+                WriteOutcome::Written(Vec::new())
+            }
+            WriteWork::Commit(_) => WriteOutcome::Fenced,
+            WriteWork::Statement { sql, args } => {
+                WriteOutcome::Written(writer.run(sql.clone(), args.clone()).await?)
+            }
+            WriteWork::Script { statements, answer } => {
+                WriteOutcome::Written(run_all(writer, statements, *answer).await?)
             }
         });
     }
@@ -190,9 +203,9 @@ pub(super) async fn apply(writer: &mut WriteConnection, jobs: &[&Work]) -> Resul
 
 async fn run_all(
     writer: &mut WriteConnection,
-    statements: &[(Sql, Vec<Arg>)],
+    statements: &[(Sql, Vec<SqlArg>)],
     answer: usize,
-) -> Result<Vec<Row>, sqlx::Error> {
+) -> Result<Vec<EngineRow>, sqlx::Error> {
     let mut wanted = Vec::new();
     for (place, (sql, args)) in statements.iter().enumerate() {
         let rows = writer.run(sql.clone(), args.clone()).await?;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::{Bulk, Dialect, Kind};
-use super::engine::{Arg, Row};
-use super::row::{Place, Text};
+use super::dialect::{BulkStatement, ColumnKind, Dialect};
+use super::engine::{EngineRow, SqlArg};
+use super::row::{RowPlace, RowText};
 use super::{Store, StoreError};
 use crate::domain::contact::Contact;
-use crate::domain::page::{ContactQuery, Page, folded};
+use crate::domain::page::{ContactQuery, RowPage, folded};
 use crate::ids::ContactId;
 
 /// The table.
@@ -22,7 +22,7 @@ pub(super) const TABLE: &str = "contacts";
 pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: Bulk = Bulk {
+pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO contacts (account, id, phone, name, email, metadata, search_text, created_at, updated_at) \
 SELECT r.account, r.id, r.phone, r.name, r.email, r.metadata, r.search_text, r.created_at, r.updated_at \
@@ -30,15 +30,15 @@ FROM {rows} WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.email, \
     metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at",
     columns: &[
-        ("account", Kind::Int),
-        ("id", Kind::Text),
-        ("phone", Kind::Text),
-        ("name", Kind::Text),
-        ("email", Kind::Text),
-        ("metadata", Kind::Text),
-        ("search_text", Kind::Text),
-        ("created_at", Kind::Int),
-        ("updated_at", Kind::Int),
+        ("account", ColumnKind::Int),
+        ("id", ColumnKind::Text),
+        ("phone", ColumnKind::Text),
+        ("name", ColumnKind::Text),
+        ("email", ColumnKind::Text),
+        ("metadata", ColumnKind::Text),
+        ("search_text", ColumnKind::Text),
+        ("created_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
     ],
 };
 
@@ -47,10 +47,10 @@ ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.e
 pub(super) struct ContactRow<'a> {
     account: i64,
     id: String,
-    phone: Text<'a>,
-    name: Option<Text<'a>>,
-    email: Option<Text<'a>>,
-    metadata: Text<'a>,
+    phone: RowText<'a>,
+    name: Option<RowText<'a>>,
+    email: Option<RowText<'a>>,
+    metadata: RowText<'a>,
     /// Written only.
     #[serde(skip_serializing_if = "Option::is_none")]
     search_text: Option<String>,
@@ -65,9 +65,9 @@ impl<'a> ContactRow<'a> {
             account,
             id: contact.id.to_string(),
             phone: contact.phone.as_str().into(),
-            name: contact.name.as_deref().map(Text::Borrowed),
-            email: contact.email.as_deref().map(Text::Borrowed),
-            metadata: Text::Borrowed(&contact.metadata),
+            name: contact.name.as_deref().map(RowText::Borrowed),
+            email: contact.email.as_deref().map(RowText::Borrowed),
+            metadata: RowText::Borrowed(&contact.metadata),
             search_text: None,
             created_at: contact.created_at.millis(),
             updated_at: contact.updated_at.millis(),
@@ -83,14 +83,14 @@ impl<'a> ContactRow<'a> {
     }
 
     /// Reads [`COLUMNS`].
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    fn read(row: &EngineRow) -> Result<Self, StoreError> {
         let mut fields = row.fields(TABLE);
         Ok(Self {
             id: fields.text()?,
             account: fields.int()?,
             phone: fields.text()?.into(),
-            name: fields.opt_text()?.map(Text::Owned),
-            email: fields.opt_text()?.map(Text::Owned),
+            name: fields.opt_text()?.map(RowText::Owned),
+            email: fields.opt_text()?.map(RowText::Owned),
             metadata: fields.text()?.into(),
             search_text: None,
             created_at: fields.int()?,
@@ -100,7 +100,7 @@ impl<'a> ContactRow<'a> {
 
     /// The contact of this row.
     pub(super) fn contact(self) -> Result<Contact, StoreError> {
-        let at = Place { table: TABLE, id: &self.id };
+        let at = RowPlace { table: TABLE, id: &self.id };
         Ok(Contact {
             id: at.checked("id", ContactId::parse(&self.id).ok())?,
             phone: at.phone("phone", &self.phone)?,
@@ -114,14 +114,14 @@ impl<'a> ContactRow<'a> {
 }
 
 /// Contacts of rows that hold [`COLUMNS`].
-pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Contact>>, StoreError> {
+pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Contact>>, StoreError> {
     rows.iter().map(|row| Ok(Arc::new(ContactRow::read(row)?.contact()?))).collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<Arg>) {
+pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1");
-    let mut args = vec![Arg::from(account)];
+    let mut args = vec![SqlArg::from(account)];
     if let Some(phone) = &query.phone {
         args.push(phone.as_str().into());
         sql = format!("{sql} AND phone = ${}", args.len());
@@ -134,7 +134,7 @@ pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuer
         args.push(after.to_string().into());
         sql = format!("{sql} AND id < ${}", args.len());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
     (sql, args)
 }
@@ -148,10 +148,10 @@ impl Store {
         &self,
         account_number: i64,
         query: &ContactQuery,
-    ) -> Result<Page<Arc<Contact>>, StoreError> {
+    ) -> Result<RowPage<Arc<Contact>>, StoreError> {
         let (sql, args) = page_statement(self.engine.dialect(), account_number, query);
         let rows = self.engine.fetch(sql, args).await?;
-        Ok(Page::cut(read_all(&rows)?, query.limit))
+        Ok(RowPage::cut(read_all(&rows)?, query.limit))
     }
 
     /// One contact.

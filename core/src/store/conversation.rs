@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::{Bulk, Kind};
-use super::engine::{Arg, Row};
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::{EngineRow, SqlArg};
 use super::organisation::UserRow;
-use super::row::{Place, Text, millis};
+use super::row::{RowPlace, RowText, millis};
 use super::{Store, StoreError};
 use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::organisation::User;
-use crate::domain::page::{ConversationOrder, ConversationQuery, Page};
+use crate::domain::page::{ConversationOrder, ConversationQuery, RowPage};
 use crate::ids::{ContactId, ConversationId, UserId};
 
 /// The table.
@@ -33,7 +33,7 @@ LEFT JOIN contacts k ON k.account = c.account AND k.id = c.contact_id \
 LEFT JOIN users u ON u.id = c.assignee_id";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: Bulk = Bulk {
+pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO conversations (account, id, status, contact_id, assignee_id, unread_count, recency, \
     last_message_at, last_inbound_at, created_at, updated_at) \
@@ -45,17 +45,17 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = 
     last_message_at = excluded.last_message_at, last_inbound_at = excluded.last_inbound_at, \
     updated_at = excluded.updated_at",
     columns: &[
-        ("account", Kind::Int),
-        ("id", Kind::Text),
-        ("status", Kind::Text),
-        ("contact_id", Kind::Text),
-        ("assignee", Kind::Json),
-        ("unread_count", Kind::Int),
-        ("recency", Kind::Int),
-        ("last_message_at", Kind::Int),
-        ("last_inbound_at", Kind::Int),
-        ("created_at", Kind::Int),
-        ("updated_at", Kind::Int),
+        ("account", ColumnKind::Int),
+        ("id", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("contact_id", ColumnKind::Text),
+        ("assignee", ColumnKind::Json),
+        ("unread_count", ColumnKind::Int),
+        ("recency", ColumnKind::Int),
+        ("last_message_at", ColumnKind::Int),
+        ("last_inbound_at", ColumnKind::Int),
+        ("created_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
     ],
 };
 
@@ -64,10 +64,10 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = 
 pub(super) struct ConversationRow<'a> {
     account: i64,
     id: String,
-    status: Text<'a>,
+    status: RowText<'a>,
     contact_id: String,
-    contact_phone: Text<'a>,
-    contact_name: Option<Text<'a>>,
+    contact_phone: RowText<'a>,
+    contact_name: Option<RowText<'a>>,
     assignee: Option<UserRow<'a>>,
     unread_count: i64,
     recency: i64,
@@ -79,9 +79,9 @@ pub(super) struct ConversationRow<'a> {
 
 /// Assignees met while rows are read: many conversations share few of them.
 #[derive(Default)]
-pub(super) struct Assignees(HashMap<UserId, Arc<User>>);
+pub(super) struct AssigneeCache(HashMap<UserId, Arc<User>>);
 
-impl Assignees {
+impl AssigneeCache {
     fn shared(&mut self, user: User) -> Arc<User> {
         self.0.entry(user.id).or_insert_with(|| Arc::new(user)).clone()
     }
@@ -96,7 +96,7 @@ impl<'a> ConversationRow<'a> {
             status: conversation.status.as_str().into(),
             contact_id: conversation.contact.id.to_string(),
             contact_phone: conversation.contact.phone.as_str().into(),
-            contact_name: conversation.contact.name.as_deref().map(Text::Borrowed),
+            contact_name: conversation.contact.name.as_deref().map(RowText::Borrowed),
             assignee: conversation.assignee.as_deref().map(UserRow::of),
             unread_count: conversation.unread_count.into(),
             recency: conversation.recency(),
@@ -108,7 +108,7 @@ impl<'a> ConversationRow<'a> {
     }
 
     /// Reads what [`SELECT`] selects.
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    fn read(row: &EngineRow) -> Result<Self, StoreError> {
         let mut fields = row.fields(TABLE);
         let id = fields.text()?;
         let account = fields.int()?;
@@ -116,8 +116,8 @@ impl<'a> ConversationRow<'a> {
         let contact_id = fields.text()?;
         // Null when the contact's row is missing.
         let contact_phone = fields.opt_text()?;
-        let contact_phone = Place { table: TABLE, id: &id }.checked("contact_id", contact_phone)?.into();
-        let contact_name = fields.opt_text()?.map(Text::Owned);
+        let contact_phone = RowPlace { table: TABLE, id: &id }.checked("contact_id", contact_phone)?.into();
+        let contact_name = fields.opt_text()?.map(RowText::Owned);
         let assignee = UserRow::read_joined(&mut fields)?;
         let unread_count = fields.int()?;
         let last_message_at = fields.opt_int()?;
@@ -139,8 +139,8 @@ impl<'a> ConversationRow<'a> {
     }
 
     /// The conversation of this row.
-    pub(super) fn conversation(self, assignees: &mut Assignees) -> Result<Conversation, StoreError> {
-        let at = Place { table: TABLE, id: &self.id };
+    pub(super) fn conversation(self, assignees: &mut AssigneeCache) -> Result<Conversation, StoreError> {
+        let at = RowPlace { table: TABLE, id: &self.id };
         let assignee = self.assignee.map(UserRow::user).transpose()?;
         Ok(Conversation {
             id: at.checked("id", ConversationId::parse(&self.id).ok())?,
@@ -161,15 +161,15 @@ impl<'a> ConversationRow<'a> {
 }
 
 /// Conversations of rows that hold what [`SELECT`] selects.
-pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Conversation>>, StoreError> {
-    let mut assignees = Assignees::default();
+pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Conversation>>, StoreError> {
+    let mut assignees = AssigneeCache::default();
     rows.iter().map(|row| Ok(Arc::new(ConversationRow::read(row)?.conversation(&mut assignees)?))).collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String, Vec<Arg>) {
+pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("{SELECT} WHERE c.account = $1");
-    let mut args = vec![Arg::from(account)];
+    let mut args = vec![SqlArg::from(account)];
     if let Some(status) = query.status {
         args.push(status.as_str().into());
         sql = format!("{sql} AND c.status = ${}", args.len());
@@ -191,7 +191,7 @@ pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String
         args.push(ConversationId::from_bits(after.id).to_string().into());
         sql = format!("{sql} AND ({key}, c.id) < (${}, ${})", args.len() - 1, args.len());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     let sql = format!("{sql} ORDER BY {key} DESC, c.id DESC LIMIT ${}", args.len());
     (sql, args)
 }
@@ -210,10 +210,10 @@ impl Store {
         &self,
         account_number: i64,
         query: &ConversationQuery,
-    ) -> Result<Page<Arc<Conversation>>, StoreError> {
+    ) -> Result<RowPage<Arc<Conversation>>, StoreError> {
         let (sql, args) = page_statement(account_number, query);
         let rows = self.engine.fetch(sql, args).await?;
-        Ok(Page::cut(read_all(&rows)?, query.limit))
+        Ok(RowPage::cut(read_all(&rows)?, query.limit))
     }
 
     /// One conversation.

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use super::delivery::{self, DeliveryRow};
-use super::engine::{Arg, Row};
+use super::engine::{EngineRow, SqlArg};
 use super::row::array;
 use super::{Store, StoreError, run};
 use crate::domain::delivery::Delivery;
@@ -20,7 +20,7 @@ const TABLE: &str = "courier_cursors";
 
 /// Where a courier stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CourierPlace {
+pub struct DeliveryCursor {
     /// Number of the last event that is taken care of.
     pub cursor: i64,
     /// Number of the last event of the log.
@@ -44,7 +44,7 @@ pub struct Intake<'a> {
 
 /// Whose couriers are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CourierWork {
+pub enum DeliveryWork {
     /// This account's.
     OfAccount(i64),
     /// This subscriber's.
@@ -62,34 +62,34 @@ ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor \
 RETURNING cursor";
 
 /// One kind of subscribers: their table, which of them are active, and what they are owed.
-struct KindOfWork {
+struct WorkKind {
     table: &'static str,
     active: &'static str,
     owed: &'static str,
 }
 
-const WEBHOOKS: KindOfWork = KindOfWork {
+const WEBHOOKS: WorkKind = WorkKind {
     table: "webhook_subscriptions",
     active: "s.status = 'active'",
     owed: "webhook_deliveries d WHERE d.subscription_id",
 };
 
-const HOOKS: KindOfWork = KindOfWork {
+const HOOKS: WorkKind = WorkKind {
     table: "plugins",
     active: "s.enabled = 1 AND s.active_version IS NOT NULL AND s.state <> 'disabled'",
     owed: "hook_runs d WHERE d.plugin_id",
 };
 
-pub(super) fn work_statement(work: CourierWork) -> String {
-    let (whose, kinds): (_, &[KindOfWork]) = match work {
-        CourierWork::OfAccount(_) => ("a.number = $1", &[WEBHOOKS, HOOKS]),
-        CourierWork::Of(SubscriberId::Webhook(_)) => ("s.id = $1", &[WEBHOOKS]),
-        CourierWork::Of(SubscriberId::Hook(_)) => ("s.id = $1", &[HOOKS]),
-        CourierWork::Unserved => {
+pub(super) fn work_statement(work: DeliveryWork) -> String {
+    let (whose, kinds): (_, &[WorkKind]) = match work {
+        DeliveryWork::OfAccount(_) => ("a.number = $1", &[WEBHOOKS, HOOKS]),
+        DeliveryWork::Of(SubscriberId::Webhook(_)) => ("s.id = $1", &[WEBHOOKS]),
+        DeliveryWork::Of(SubscriberId::Hook(_)) => ("s.id = $1", &[HOOKS]),
+        DeliveryWork::Unserved => {
             ("$1 = 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)", &[WEBHOOKS, HOOKS])
         }
     };
-    let of_kind = |KindOfWork { table, active, owed }: &KindOfWork| {
+    let of_kind = |WorkKind { table, active, owed }: &WorkKind| {
         format!(
             "SELECT s.id AS subscriber, a.number AS account FROM accounts a \
              JOIN {table} s ON s.organisation_id = a.organisation_id \
@@ -112,7 +112,7 @@ impl Store {
         &self,
         subscriber: SubscriberId,
         account: i64,
-    ) -> Result<Option<CourierPlace>, StoreError> {
+    ) -> Result<Option<DeliveryCursor>, StoreError> {
         let sql = "SELECT a.sequence, c.cursor FROM accounts a \
                    LEFT JOIN courier_cursors c ON c.account = a.number AND c.subscriber = $1 \
                    WHERE a.number = $2";
@@ -120,7 +120,7 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.fields(TABLE);
         let head = fields.int()?;
-        Ok(Some(CourierPlace { cursor: fields.opt_int()?.unwrap_or(0), head }))
+        Ok(Some(DeliveryCursor { cursor: fields.opt_int()?.unwrap_or(0), head }))
     }
 
     /// Appends deliveries and moves the cursor past their events; `false`, and nothing is written,
@@ -132,7 +132,7 @@ impl Store {
         let Intake { subscriber, account, from, to, deliveries } = intake;
         let is_hook = matches!(subscriber, SubscriberId::Hook(_));
         let subscriber = subscriber.to_string();
-        let args = vec![Arg::from(subscriber.as_str()), account.into(), from.into(), to.into()];
+        let args = vec![SqlArg::from(subscriber.as_str()), account.into(), from.into(), to.into()];
         let mut script = vec![(MOVE.into(), args)];
         if !deliveries.is_empty() {
             let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
@@ -182,13 +182,13 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn courier_work(&self, work: CourierWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
-        let whose: Arg = match work {
-            CourierWork::OfAccount(number) => number.into(),
-            CourierWork::Of(subscriber) => subscriber.to_string().into(),
-            CourierWork::Unserved => 0.into(),
+    pub async fn courier_work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
+        let whose: SqlArg = match work {
+            DeliveryWork::OfAccount(number) => number.into(),
+            DeliveryWork::Of(subscriber) => subscriber.to_string().into(),
+            DeliveryWork::Unserved => 0.into(),
         };
-        let read = |row: &Row| {
+        let read = |row: &EngineRow| {
             let mut fields = row.fields(TABLE);
             let id = fields.text()?;
             let subscriber = SubscriberId::parse(&id);

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::dialect::{Bulk, Kind};
-use super::engine::{Arg, Fields, Row};
-use super::row::{Place, array, millis};
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::{EngineRow, RowFields, SqlArg};
+use super::row::{RowPlace, array, millis};
 use super::{IdempotencyRecord, Store, StoreError};
-use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use crate::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventType;
-use crate::domain::page::{DeliveryFilter, DeliveryQuery, Page};
+use crate::domain::page::{DeliveryFilter, DeliveryQuery, RowPage};
 use crate::domain::subscriber::SubscriberId;
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, ulid};
@@ -26,7 +26,7 @@ pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account,
      contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 
 /// Appends all rows of an array, if the subscriber's cursor has just been moved there.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
@@ -37,27 +37,27 @@ FROM {rows} WHERE EXISTS (SELECT 1 FROM courier_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
 ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
     columns: &[
-        ("id", Kind::Text),
-        ("subscription_id", Kind::Text),
-        ("organisation_id", Kind::Text),
-        ("account", Kind::Int),
-        ("sequence", Kind::Int),
-        ("event_id", Kind::Text),
-        ("event_type", Kind::Text),
-        ("contact_id", Kind::Text),
-        ("status", Kind::Text),
-        ("attempts", Kind::Text),
-        ("attempt_count", Kind::Int),
-        ("tries", Kind::Int),
-        ("next_attempt_at", Kind::Int),
-        ("created_at", Kind::Int),
-        ("updated_at", Kind::Int),
+        ("id", ColumnKind::Text),
+        ("subscription_id", ColumnKind::Text),
+        ("organisation_id", ColumnKind::Text),
+        ("account", ColumnKind::Int),
+        ("sequence", ColumnKind::Int),
+        ("event_id", ColumnKind::Text),
+        ("event_type", ColumnKind::Text),
+        ("contact_id", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("attempts", ColumnKind::Text),
+        ("attempt_count", ColumnKind::Int),
+        ("tries", ColumnKind::Int),
+        ("next_attempt_at", ColumnKind::Int),
+        ("created_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
     ],
 };
 
 /// Appends all rows of an array of a subscription that was not deleted; those that are there already are
 /// made due instead, at the beginning of their ladder.
-pub(super) const REPLAY: Bulk = Bulk {
+pub(super) const REPLAY: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
@@ -74,7 +74,7 @@ ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending
 
 /// Writes how attempts ended, each unless another attempt was recorded since the one before it. A row that
 /// was replayed during the attempt gets the attempt, and stays due.
-pub(super) const RECORD: Bulk = Bulk {
+pub(super) const RECORD: BulkStatement = BulkStatement {
     text: "\
 UPDATE webhook_deliveries SET attempts = r.attempts, attempt_count = r.attempt_count, \
     status = CASE WHEN webhook_deliveries.replays = r.replays THEN r.status ELSE webhook_deliveries.status END, \
@@ -87,14 +87,14 @@ FROM {rows} \
 WHERE {same webhook_deliveries.id = r.id} AND webhook_deliveries.attempt_count = r.attempt_count - 1 \
 RETURNING webhook_deliveries.id, webhook_deliveries.replays",
     columns: &[
-        ("id", Kind::Text),
-        ("status", Kind::Text),
-        ("attempts", Kind::Text),
-        ("attempt_count", Kind::Int),
-        ("tries", Kind::Int),
-        ("next_attempt_at", Kind::Int),
-        ("updated_at", Kind::Int),
-        ("replays", Kind::Int),
+        ("id", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("attempts", ColumnKind::Text),
+        ("attempt_count", ColumnKind::Int),
+        ("tries", ColumnKind::Int),
+        ("next_attempt_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
+        ("replays", ColumnKind::Int),
     ],
 };
 
@@ -124,7 +124,7 @@ pub(super) struct DeliveryRow {
 
 impl From<&Delivery> for DeliveryRow {
     fn from(one: &Delivery) -> Self {
-        let attempt = |attempt: &Attempt| {
+        let attempt = |attempt: &DeliveryAttempt| {
             let error = attempt.error.as_deref().map(str::to_owned);
             (attempt.at.millis(), attempt.status_code, attempt.duration_ms, error)
         };
@@ -150,12 +150,12 @@ impl From<&Delivery> for DeliveryRow {
 }
 
 /// Reads [`COLUMNS`], of whichever table has them.
-pub(super) fn read(fields: &mut Fields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
+pub(super) fn read(fields: &mut RowFields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
     let id = fields.text()?;
-    let at = Place { table, id: &id };
+    let at = RowPlace { table, id: &id };
     let attempt = |(ms, status_code, duration_ms, error): AttemptRow| {
         let error = error.map(Arc::from);
-        Ok(Attempt { at: at.time("attempts", ms)?, status_code, duration_ms, error })
+        Ok(DeliveryAttempt { at: at.time("attempts", ms)?, status_code, duration_ms, error })
     };
     Ok(Delivery {
         id: at.checked("id", Delivery::parse_id(&id))?,
@@ -182,22 +182,22 @@ pub(super) fn read(fields: &mut Fields<'_>, table: &'static str) -> Result<Deliv
 }
 
 /// Deliveries of rows that hold [`COLUMNS`].
-pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Delivery>, StoreError> {
+pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Delivery>, StoreError> {
     rows.iter().map(|row| read(&mut row.fields(TABLE), TABLE)).collect()
 }
 
 /// Id and replays of a row that begins with them.
-pub(super) fn id_and_replays(row: &Row) -> Result<(DeliveryId, u32), StoreError> {
+pub(super) fn id_and_replays(row: &EngineRow) -> Result<(DeliveryId, u32), StoreError> {
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     Ok((at.checked("id", DeliveryId::parse(&id).ok())?, at.count("replays", fields.int()?)?))
 }
 
 /// The id of a row that begins with it.
-pub(super) fn id_of(row: &Row) -> Result<DeliveryId, StoreError> {
+pub(super) fn id_of(row: &EngineRow) -> Result<DeliveryId, StoreError> {
     let id = row.fields(TABLE).text()?;
-    Place { table: TABLE, id: &id }.checked("id", DeliveryId::parse(&id).ok())
+    RowPlace { table: TABLE, id: &id }.checked("id", DeliveryId::parse(&id).ok())
 }
 
 /// What a courier has to bring.
@@ -209,9 +209,9 @@ pub(super) fn open_statement() -> String {
 }
 
 /// Narrows a statement down to what a filter lets through.
-fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<Arg>) {
+fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) {
     let (mut sql, mut args) = (sql, Vec::new());
-    let mut narrow = |condition: &str, value: Arg| {
+    let mut narrow = |condition: &str, value: SqlArg| {
         let word = if args.is_empty() { "WHERE" } else { "AND" };
         args.push(value);
         sql = format!("{sql} {word} {condition} ${}", args.len());
@@ -237,13 +237,13 @@ fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<Arg>) {
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<Arg>) {
+pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<SqlArg>) {
     let (mut sql, mut args) = narrowed(format!("SELECT {COLUMNS} FROM webhook_deliveries"), &query.filter);
     if let Some(after) = query.after {
         args.push(after.to_string().into());
         sql = format!("{sql} AND id < ${}", args.len());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
 }
 
@@ -252,9 +252,9 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, StoreError> {
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, StoreError> {
         let (sql, args) = page_statement(query);
-        Ok(Page::cut(read_all(&self.engine.fetch(sql, args).await?)?, query.limit))
+        Ok(RowPage::cut(read_all(&self.engine.fetch(sql, args).await?)?, query.limit))
     }
 
     /// A tenant's delivery.
@@ -282,7 +282,7 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<DeliveryId>, bool), StoreError> {
         let (sql, mut args) = narrowed("SELECT id FROM webhook_deliveries".to_owned(), filter);
-        args.push(Arg::from(i64::try_from(limit.saturating_add(1)).ok()));
+        args.push(SqlArg::from(i64::try_from(limit.saturating_add(1)).ok()));
         let sql = format!("{sql} ORDER BY id LIMIT ${}", args.len());
         let rows = self.engine.fetch(sql, args).await?;
         let mut ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
@@ -311,10 +311,10 @@ impl Store {
         let mut script = vec![(sql.into(), vec![array(&names)?.into(), now.millis().into()])];
         script.extend(answer.map(|record| self.remember(record)).transpose()?);
         let rows = self.writer.write_all(script).await?;
-        let read = |row: &Row| {
+        let read = |row: &EngineRow| {
             let mut fields = row.fields(TABLE);
             let id = fields.text()?;
-            let at = Place { table: TABLE, id: &id };
+            let at = RowPlace { table: TABLE, id: &id };
             let subscriber = SubscriberId::parse(&fields.text()?);
             Ok((at.checked("subscription_id", subscriber)?, fields.int()?))
         };

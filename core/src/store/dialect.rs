@@ -12,9 +12,9 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// What a column of a [`Bulk`] statement holds.
+/// What a column of a [`BulkStatement`] statement holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     /// A whole number, or null.
     Int,
     /// A text, or null; objects and arrays arrive as the text of their JSON.
@@ -25,12 +25,12 @@ pub(super) enum Kind {
 
 /// A statement over the rows of one JSON array, its only argument.
 #[derive(Debug)]
-pub(super) struct Bulk {
+pub(super) struct BulkStatement {
     /// The text; `{rows}` stands for the rows, a table called `r`. `{same t.a = r.b}` is that condition, by
     /// which few rows of `t` are looked up.
     pub(super) text: &'static str,
     /// The columns that the text takes from `r`: keys of each object of the array.
-    pub(super) columns: &'static [(&'static str, Kind)],
+    pub(super) columns: &'static [(&'static str, ColumnKind)],
 }
 
 impl Dialect {
@@ -39,12 +39,12 @@ impl Dialect {
     /// SQLite reads `jsonb_each` (3.51): `json_each` would write each object out as text again for
     /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
     /// keeps the text of nested values as it is.
-    pub(super) fn bulk(self, bulk: &Bulk) -> String {
+    pub(super) fn bulk(self, bulk: &BulkStatement) -> String {
         self.with_rows(bulk, &self.rows(bulk, 1), 1)
     }
 
     /// The text with these rows, which are those of the JSON array in this argument.
-    fn with_rows(self, bulk: &Bulk, rows: &str, argument: usize) -> String {
+    fn with_rows(self, bulk: &BulkStatement, rows: &str, argument: usize) -> String {
         let mut text = String::new();
         let mut rest = bulk.text;
         while let Some((before, from)) = rest.split_once("{same ")
@@ -60,11 +60,11 @@ impl Dialect {
     ///
     /// PostgreSQL cannot know how many rows the array holds, and so would rather read a table whole than
     /// look rows up in it one by one. It takes an array of values for short.
-    fn same(self, bulk: &Bulk, condition: &str, argument: usize) -> String {
+    fn same(self, bulk: &BulkStatement, condition: &str, argument: usize) -> String {
         let sides = condition.split_once(" = r.");
         match (self, sides) {
             (Self::Postgres, Some((column, name))) => {
-                let number = bulk.columns.contains(&(name, Kind::Int));
+                let number = bulk.columns.contains(&(name, ColumnKind::Int));
                 let kind = if number { "bigint" } else { "text" };
                 format!(
                     "{condition} AND {column} = ANY (ARRAY(SELECT wanted.{name} \
@@ -76,13 +76,13 @@ impl Dialect {
     }
 
     /// The rows of the JSON array in this argument, as a table called `r`.
-    fn rows(self, bulk: &Bulk, argument: usize) -> String {
+    fn rows(self, bulk: &BulkStatement, argument: usize) -> String {
         let columns = bulk.columns.iter().map(|(name, kind)| match (self, kind) {
-            (Self::Sqlite, Kind::Int | Kind::Text) => format!("value->>'{name}' AS {name}"),
-            (Self::Sqlite, Kind::Json) => format!("value->'{name}' AS {name}"),
-            (Self::Postgres, Kind::Int) => format!("{name} bigint"),
-            (Self::Postgres, Kind::Text) => format!("{name} text"),
-            (Self::Postgres, Kind::Json) => format!("{name} json"),
+            (Self::Sqlite, ColumnKind::Int | ColumnKind::Text) => format!("value->>'{name}' AS {name}"),
+            (Self::Sqlite, ColumnKind::Json) => format!("value->'{name}' AS {name}"),
+            (Self::Postgres, ColumnKind::Int) => format!("{name} bigint"),
+            (Self::Postgres, ColumnKind::Text) => format!("{name} text"),
+            (Self::Postgres, ColumnKind::Json) => format!("{name} json"),
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
         match self {
@@ -125,7 +125,7 @@ impl Dialect {
 /// The first returns the numbers of the accounts whose rows may be written, and so does the whole; of the
 /// others only rows of these accounts are taken. Each takes its rows from an argument of its own, in this
 /// order. None sees what the others write, and no row may be written twice.
-pub(super) fn at_once(fence: &Bulk, others: &[&Bulk]) -> String {
+pub(super) fn at_once(fence: &BulkStatement, others: &[&BulkStatement]) -> String {
     let dialect = Dialect::Postgres;
     let mut sql = format!("WITH passed AS ({})", dialect.bulk(fence));
     for (argument, bulk) in (2..).zip(others) {
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn rows_come_in_as_one_argument() {
-        let bulk = Bulk {
+        let bulk = BulkStatement {
             text: "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM {rows} WHERE true",
-            columns: &[("a", Kind::Int), ("b", Kind::Json)],
+            columns: &[("a", ColumnKind::Int), ("b", ColumnKind::Json)],
         };
         assert_eq!(
             Dialect::Sqlite.bulk(&bulk),
@@ -160,9 +160,9 @@ mod tests {
 
     #[test]
     fn rows_are_looked_up_and_not_compared_with_a_whole_table() {
-        let bulk = Bulk {
+        let bulk = BulkStatement {
             text: "UPDATE t SET b = r.b FROM {rows} WHERE {same t.a = r.a} AND t.c = r.c",
-            columns: &[("a", Kind::Int), ("b", Kind::Text), ("c", Kind::Int)],
+            columns: &[("a", ColumnKind::Int), ("b", ColumnKind::Text), ("c", ColumnKind::Int)],
         };
         assert!(Dialect::Sqlite.bulk(&bulk).ends_with(" AS r WHERE t.a = r.a AND t.c = r.c"));
         assert!(Dialect::Postgres.bulk(&bulk).ends_with(
@@ -173,10 +173,13 @@ mod tests {
 
     #[test]
     fn statements_that_hang_on_a_fence_become_one() {
-        let fence = Bulk { text: "UPDATE f FROM {rows} RETURNING number", columns: &[("n", Kind::Int)] };
-        let bulk = Bulk {
+        let fence = BulkStatement {
+            text: "UPDATE f FROM {rows} RETURNING number",
+            columns: &[("n", ColumnKind::Int)],
+        };
+        let bulk = BulkStatement {
             text: "INSERT INTO t (a) SELECT r.account FROM {rows} WHERE true",
-            columns: &[("account", Kind::Int)],
+            columns: &[("account", ColumnKind::Int)],
         };
         assert_eq!(
             at_once(&fence, &[&bulk]),

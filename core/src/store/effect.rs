@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::{Bulk, Dialect, Kind};
-use super::engine::{Arg, Row};
-use super::row::{Place, array};
+use super::dialect::{BulkStatement, ColumnKind, Dialect};
+use super::engine::{EngineRow, SqlArg};
+use super::row::{RowPlace, array};
 use super::{Store, StoreError};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectStatus, SettledEffect};
-use crate::domain::message::{MessageKind, Outgoing};
+use crate::domain::message::{MessageKind, OutgoingMessage};
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
@@ -25,7 +25,7 @@ const COLUMNS: &str = "run_id, ordinal, effect, status, message_id, error_code, 
 
 /// Adds the effects of an array, if the gate has let their batch through. One that was refused before is
 /// asked for again; one that was carried out is the same still.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO hook_effects (run_id, ordinal, account, sequence, effect, status, created_at) \
 SELECT r.run_id, r.ordinal, r.account, r.sequence, r.effect, 'pending', r.created_at FROM {rows} \
@@ -33,29 +33,29 @@ WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3) \
 ON CONFLICT (run_id, ordinal) DO UPDATE SET effect = excluded.effect, status = 'pending', \
     error_code = NULL, error_message = NULL WHERE hook_effects.status = 'refused'",
     columns: &[
-        ("run_id", Kind::Text),
-        ("ordinal", Kind::Int),
-        ("account", Kind::Int),
-        ("sequence", Kind::Int),
-        ("effect", Kind::Text),
-        ("created_at", Kind::Int),
+        ("run_id", ColumnKind::Text),
+        ("ordinal", ColumnKind::Int),
+        ("account", ColumnKind::Int),
+        ("sequence", ColumnKind::Int),
+        ("effect", ColumnKind::Text),
+        ("created_at", ColumnKind::Int),
     ],
 };
 
 /// Settles the effects of an array.
-pub(super) const SETTLE: Bulk = Bulk {
+pub(super) const SETTLE: BulkStatement = BulkStatement {
     text: "\
 UPDATE hook_effects SET status = r.status, message_id = r.message_id, error_code = r.error_code, \
     error_message = r.error_message FROM {rows} \
 WHERE {same hook_effects.run_id = r.run_id} AND hook_effects.ordinal = r.ordinal",
     columns: &[
-        ("account", Kind::Int),
-        ("run_id", Kind::Text),
-        ("ordinal", Kind::Int),
-        ("status", Kind::Text),
-        ("message_id", Kind::Text),
-        ("error_code", Kind::Text),
-        ("error_message", Kind::Text),
+        ("account", ColumnKind::Int),
+        ("run_id", ColumnKind::Text),
+        ("ordinal", ColumnKind::Int),
+        ("status", ColumnKind::Text),
+        ("message_id", ColumnKind::Text),
+        ("error_code", ColumnKind::Text),
+        ("error_message", ColumnKind::Text),
     ],
 };
 
@@ -150,7 +150,7 @@ impl From<&Effect> for EffectJson {
 impl EffectJson {
     fn effect(self) -> Option<Effect> {
         Some(match self {
-            Self::Send { to, kind, content, payload, context } => Effect::Send(Outgoing {
+            Self::Send { to, kind, content, payload, context } => Effect::Send(OutgoingMessage {
                 to: Phone::parse(&to)?,
                 kind: MessageKind::parse(&kind)?,
                 content: content.into(),
@@ -174,10 +174,10 @@ impl EffectJson {
     }
 }
 
-fn read(row: &Row) -> Result<EffectRow, StoreError> {
+fn read(row: &EngineRow) -> Result<EffectRow, StoreError> {
     let mut fields = row.fields(TABLE);
     let run = fields.text()?;
-    let at = Place { table: TABLE, id: &run };
+    let at = RowPlace { table: TABLE, id: &run };
     let ordinal = at.count("ordinal", fields.int()?)?;
     let effect = serde_json::from_str(&fields.text()?).ok().and_then(EffectJson::effect);
     Ok(EffectRow {
@@ -214,7 +214,7 @@ pub(super) const UNSERVED: &str = "\
 SELECT DISTINCT e.account FROM hook_effects e JOIN accounts a ON a.number = e.account \
 WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)";
 
-fn names(runs: &BTreeSet<RunId>) -> Result<Vec<Arg>, StoreError> {
+fn names(runs: &BTreeSet<RunId>) -> Result<Vec<SqlArg>, StoreError> {
     let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
     Ok(vec![array(&names)?.into()])
 }
@@ -225,7 +225,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn pending_effects(&self, account: i64, limit: usize) -> Result<Vec<EffectRow>, StoreError> {
-        let args = vec![account.into(), Arg::from(i64::try_from(limit).ok())];
+        let args = vec![account.into(), SqlArg::from(i64::try_from(limit).ok())];
         self.engine.fetch(pending_statement(), args).await?.iter().map(read).collect()
     }
 

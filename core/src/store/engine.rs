@@ -18,11 +18,11 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-pub(super) use self::arg::Arg;
-use self::checkpoints::Checkpoints;
-pub use self::presence::{Presence, Stay};
+pub(super) use self::arg::SqlArg;
+use self::checkpoints::CheckpointTask;
+pub use self::presence::{DatabaseLock, DatabaseTenure};
 use super::StoreError;
-use super::dialect::{Bulk, Dialect, at_once};
+use super::dialect::{BulkStatement, Dialect, at_once};
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// More than there are combinations of filters, so that no page is ever prepared twice.
@@ -32,17 +32,17 @@ const STATEMENTS_CACHED: usize = 256;
 pub(super) type Sql = Cow<'static, str>;
 
 /// One row of an answer.
-pub(super) enum Row {
+pub(super) enum EngineRow {
     /// Of SQLite.
     Sqlite(SqliteRow),
     /// Of PostgreSQL.
     Postgres(PgRow),
 }
 
-impl Row {
+impl EngineRow {
     /// Reads the columns of this row of `table` from the first to the last.
-    pub(super) const fn fields(&self, table: &'static str) -> Fields<'_> {
-        Fields { row: self, table, next: 0 }
+    pub(super) const fn fields(&self, table: &'static str) -> RowFields<'_> {
+        RowFields { row: self, table, next: 0 }
     }
 
     fn get<T>(&self, index: usize) -> Result<T, sqlx::Error>
@@ -65,13 +65,13 @@ impl Row {
 }
 
 /// The columns of one row, taken in order.
-pub(super) struct Fields<'r> {
-    row: &'r Row,
+pub(super) struct RowFields<'r> {
+    row: &'r EngineRow,
     table: &'static str,
     next: usize,
 }
 
-impl Fields<'_> {
+impl RowFields<'_> {
     fn take<T>(&mut self) -> Result<T, StoreError>
     where
         T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
@@ -115,14 +115,14 @@ impl Fields<'_> {
 /// An open database.
 #[derive(Clone)]
 pub(super) struct Engine {
-    database: Database,
+    database: EngineDatabase,
     executed: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
-enum Database {
-    Sqlite(Box<sqlite::Database>),
-    Postgres(postgres::Database),
+enum EngineDatabase {
+    Sqlite(Box<sqlite::SqliteDatabase>),
+    Postgres(postgres::PostgresDatabase),
 }
 
 impl Engine {
@@ -130,9 +130,9 @@ impl Engine {
     /// statement waits for a lock that somebody else holds.
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
         let database = if url.starts_with("sqlite:") {
-            Database::Sqlite(Box::new(sqlite::Database::open(url, readers, patience).await?))
+            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open(url, readers, patience).await?))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Database::Postgres(postgres::Database::open(url, readers, patience).await?)
+            EngineDatabase::Postgres(postgres::PostgresDatabase::open(url, readers, patience).await?)
         } else {
             return Err(unusable("the URL of the database must begin with sqlite: or postgres:"));
         };
@@ -142,8 +142,8 @@ impl Engine {
     /// Whose SQL it speaks.
     pub(super) const fn dialect(&self) -> Dialect {
         match self.database {
-            Database::Sqlite(_) => Dialect::Sqlite,
-            Database::Postgres(_) => Dialect::Postgres,
+            EngineDatabase::Sqlite(_) => Dialect::Sqlite,
+            EngineDatabase::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -153,43 +153,49 @@ impl Engine {
     }
 
     /// Reads with one statement.
-    pub(super) async fn fetch(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn fetch(
+        &self,
+        sql: impl Into<Sql>,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<EngineRow>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
-                Database::Sqlite(database) => rows(database.fetch(sql, args).await?, Row::Sqlite),
-                Database::Postgres(database) => rows(database.fetch(sql, args).await?, Row::Postgres),
+                EngineDatabase::Sqlite(database) => rows(database.fetch(sql, args).await?, EngineRow::Sqlite),
+                EngineDatabase::Postgres(database) => {
+                    rows(database.fetch(sql, args).await?, EngineRow::Postgres)
+                }
             })
         })
         .await
     }
 
     /// Begins several reads that must see the same commits.
-    pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    pub(super) async fn snapshot(&self) -> Result<ReadSnapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let reads = wait_for(AwaitKind::Read, async {
             Ok::<_, StoreError>(match &self.database {
-                Database::Sqlite(database) => Reads::Sqlite(database.snapshot().await?),
-                Database::Postgres(database) => Reads::Postgres(database.snapshot().await?),
+                EngineDatabase::Sqlite(database) => ReadTransaction::Sqlite(database.snapshot().await?),
+                EngineDatabase::Postgres(database) => ReadTransaction::Postgres(database.snapshot().await?),
             })
         });
         let reads = reads.await?;
-        Ok(Snapshot { reads, executed: self.executed.clone() })
+        Ok(ReadSnapshot { reads, executed: self.executed.clone() })
     }
 
     /// See [`Store::enter`](super::Store::enter).
     pub(super) async fn enter(
         &self,
         alone: bool,
-        last: Option<&Stay>,
-    ) -> Result<Option<Presence>, StoreError> {
+        last: Option<&DatabaseTenure>,
+    ) -> Result<Option<DatabaseLock>, StoreError> {
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
-                Database::Sqlite(database) => database.enter()?.map(Presence::sqlite),
-                Database::Postgres(database) => {
-                    let last = last.and_then(Stay::postgres);
-                    database.enter(alone, last).await?.map(Presence::postgres)
+                EngineDatabase::Sqlite(database) => database.enter()?.map(DatabaseLock::sqlite),
+                EngineDatabase::Postgres(database) => {
+                    let last = last.and_then(DatabaseTenure::postgres);
+                    database.enter(alone, last).await?.map(DatabaseLock::postgres)
                 }
             })
         })
@@ -199,10 +205,10 @@ impl Engine {
     /// Opens the connection that writes. There must be one at a time.
     pub(super) async fn writer(&self) -> Result<WriteConnection, sqlx::Error> {
         let connection = match &self.database {
-            Database::Sqlite(database) => {
-                Connection::Sqlite(database.writer().await?, database.checkpoints.clone())
+            EngineDatabase::Sqlite(database) => {
+                EngineConnection::Sqlite(database.writer().await?, database.checkpoints.clone())
             }
-            Database::Postgres(database) => Connection::Postgres(database.writer().await?),
+            EngineDatabase::Postgres(database) => EngineConnection::Postgres(database.writer().await?),
         };
         Ok(WriteConnection { connection, executed: self.executed.clone() })
     }
@@ -210,13 +216,13 @@ impl Engine {
     /// Closes the readers.
     pub(super) async fn close(&self) {
         match &self.database {
-            Database::Sqlite(database) => database.close().await,
-            Database::Postgres(database) => database.close().await,
+            EngineDatabase::Sqlite(database) => database.close().await,
+            EngineDatabase::Postgres(database) => database.close().await,
         }
     }
 }
 
-fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> Row) -> Vec<Row> {
+fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> EngineRow) -> Vec<EngineRow> {
     rows.into_iter().map(row).collect()
 }
 
@@ -225,29 +231,31 @@ fn unusable(why: &'static str) -> StoreError {
 }
 
 /// Reads that see the same commits. Dropping it ends them.
-pub(super) struct Snapshot {
-    reads: Reads,
+pub(super) struct ReadSnapshot {
+    reads: ReadTransaction,
     executed: Arc<AtomicU64>,
 }
 
-enum Reads {
+enum ReadTransaction {
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
-    Postgres(postgres::Snapshot),
+    Postgres(postgres::PostgresSnapshot),
 }
 
-impl Snapshot {
+impl ReadSnapshot {
     /// Reads with one statement.
     pub(super) async fn fetch(
         &mut self,
         sql: impl Into<Sql>,
-        args: Vec<Arg>,
-    ) -> Result<Vec<Row>, StoreError> {
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<EngineRow>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
         wait_for(AwaitKind::Read, async {
             Ok(match &mut self.reads {
-                Reads::Sqlite(reads) => rows(sqlite::run(reads, sql, args).await?, Row::Sqlite),
-                Reads::Postgres(reads) => rows(reads.fetch(sql, args).await?, Row::Postgres),
+                ReadTransaction::Sqlite(reads) => {
+                    rows(sqlite::run(reads, sql, args).await?, EngineRow::Sqlite)
+                }
+                ReadTransaction::Postgres(reads) => rows(reads.fetch(sql, args).await?, EngineRow::Postgres),
             })
         })
         .await
@@ -256,8 +264,8 @@ impl Snapshot {
     /// Ends them in good order, which keeps their connection for others.
     pub(super) async fn end(self) -> Result<(), StoreError> {
         match self.reads {
-            Reads::Sqlite(reads) => reads.rollback().await?,
-            Reads::Postgres(reads) => reads.end().await?,
+            ReadTransaction::Sqlite(reads) => reads.rollback().await?,
+            ReadTransaction::Postgres(reads) => reads.end().await?,
         }
         Ok(())
     }
@@ -265,24 +273,28 @@ impl Snapshot {
 
 /// The connection that writes.
 pub(super) struct WriteConnection {
-    connection: Connection,
+    connection: EngineConnection,
     executed: Arc<AtomicU64>,
 }
 
-enum Connection {
-    Sqlite(sqlx::SqliteConnection, Checkpoints),
+enum EngineConnection {
+    Sqlite(sqlx::SqliteConnection, CheckpointTask),
     Postgres(postgres::PrimaryConnection),
 }
 
 impl WriteConnection {
     /// Runs one statement.
-    pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn run(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<EngineRow>, sqlx::Error> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
-                Connection::Sqlite(it, _) => rows(sqlite::run(it, sql, args).await?, Row::Sqlite),
-                Connection::Postgres(it) => rows(it.run(sql, args).await?, Row::Postgres),
+                EngineConnection::Sqlite(it, _) => rows(sqlite::run(it, sql, args).await?, EngineRow::Sqlite),
+                EngineConnection::Postgres(it) => rows(it.run(sql, args).await?, EngineRow::Postgres),
             })
         })
         .await
@@ -291,13 +303,17 @@ impl WriteConnection {
     /// Whose SQL it speaks.
     pub(super) const fn dialect(&self) -> Dialect {
         match self.connection {
-            Connection::Sqlite(..) => Dialect::Sqlite,
-            Connection::Postgres(_) => Dialect::Postgres,
+            EngineConnection::Sqlite(..) => Dialect::Sqlite,
+            EngineConnection::Postgres(_) => Dialect::Postgres,
         }
     }
 
     /// Runs one statement over the rows of a JSON array.
-    pub(super) async fn run_bulk(&mut self, bulk: &Bulk, array: String) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn run_bulk(
+        &mut self,
+        bulk: &BulkStatement,
+        array: String,
+    ) -> Result<Vec<EngineRow>, sqlx::Error> {
         self.run(self.dialect().bulk(bulk), vec![array.into()]).await
     }
 
@@ -305,12 +321,12 @@ impl WriteConnection {
     /// [`at_once`].
     pub(super) async fn run_fenced(
         &mut self,
-        fence: &Bulk,
-        others: &[&Bulk],
+        fence: &BulkStatement,
+        others: &[&BulkStatement],
         passing: String,
         arrays: Vec<String>,
-    ) -> Result<Vec<Row>, sqlx::Error> {
-        let args = std::iter::once(passing).chain(arrays).map(Arg::from).collect();
+    ) -> Result<Vec<EngineRow>, sqlx::Error> {
+        let args = std::iter::once(passing).chain(arrays).map(SqlArg::from).collect();
         self.run(at_once(fence, others), args).await
     }
 
@@ -318,8 +334,8 @@ impl WriteConnection {
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let sql = match self.connection {
             // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
-            Connection::Sqlite(..) => "BEGIN IMMEDIATE",
-            Connection::Postgres(_) => "BEGIN",
+            EngineConnection::Sqlite(..) => "BEGIN IMMEDIATE",
+            EngineConnection::Postgres(_) => "BEGIN",
         };
         self.run(sql, Vec::new()).await.map(drop)
     }
@@ -327,7 +343,7 @@ impl WriteConnection {
     /// Ends the transaction; on return it is on the disk.
     pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         self.run("COMMIT", Vec::new()).await?;
-        if let Connection::Sqlite(_, checkpoints) = &self.connection {
+        if let EngineConnection::Sqlite(_, checkpoints) = &self.connection {
             checkpoints.note_commit();
         }
         Ok(())
@@ -341,8 +357,8 @@ impl WriteConnection {
     /// Closes in good order.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self.connection {
-            Connection::Sqlite(connection, _) => sqlite::close(connection).await,
-            Connection::Postgres(connection) => connection.close().await,
+            EngineConnection::Sqlite(connection, _) => sqlite::close(connection).await,
+            EngineConnection::Postgres(connection) => connection.close().await,
         }
     }
 }

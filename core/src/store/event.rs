@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::contact::ContactRow;
-use super::conversation::{Assignees, ConversationRow};
-use super::dialect::{Bulk, Dialect, Kind};
-use super::engine::Row;
+use super::conversation::{AssigneeCache, ConversationRow};
+use super::dialect::{BulkStatement, ColumnKind, Dialect};
+use super::engine::EngineRow;
 use super::message::MessageRow;
-use super::row::{Place, array, millis};
+use super::row::{RowPlace, array, millis};
 use super::{Store, StoreError};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
@@ -31,7 +31,7 @@ const TABLE: &str = "events";
 const EVENTS_OF_ONE_COMMIT: i64 = 10_000;
 
 /// Appends all rows of an array.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO events (account, sequence, id, kind, created_at, message_id, conversation_id, contact_id, \
     previous_status, occurred_at, snapshot) \
@@ -39,24 +39,24 @@ SELECT r.account, r.sequence, r.id, r.kind, r.created_at, r.message_id, r.conver
     r.previous_status, r.occurred_at, r.snapshot \
 FROM {rows} WHERE true",
     columns: &[
-        ("account", Kind::Int),
-        ("sequence", Kind::Int),
-        ("id", Kind::Text),
-        ("kind", Kind::Text),
-        ("created_at", Kind::Int),
-        ("message_id", Kind::Text),
-        ("conversation_id", Kind::Text),
-        ("contact_id", Kind::Text),
-        ("previous_status", Kind::Text),
-        ("occurred_at", Kind::Int),
-        ("snapshot", Kind::Text),
+        ("account", ColumnKind::Int),
+        ("sequence", ColumnKind::Int),
+        ("id", ColumnKind::Text),
+        ("kind", ColumnKind::Text),
+        ("created_at", ColumnKind::Int),
+        ("message_id", ColumnKind::Text),
+        ("conversation_id", ColumnKind::Text),
+        ("contact_id", ColumnKind::Text),
+        ("previous_status", ColumnKind::Text),
+        ("occurred_at", ColumnKind::Int),
+        ("snapshot", ColumnKind::Text),
     ],
 };
 
 /// The subject's row.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Snapshot<'a> {
+enum SubjectRow<'a> {
     Message(MessageRow<'a>),
     Conversation(ConversationRow<'a>),
     Contact(ContactRow<'a>),
@@ -75,7 +75,7 @@ pub(super) struct EventRow<'a> {
     contact_id: Option<String>,
     previous_status: Option<&'static str>,
     occurred_at: Option<i64>,
-    snapshot: Snapshot<'a>,
+    snapshot: SubjectRow<'a>,
 }
 
 impl<'a> EventRow<'a> {
@@ -98,7 +98,7 @@ impl<'a> EventRow<'a> {
             message_id: Some(message.id.to_string()),
             conversation_id: Some(message.conversation_id.to_string()),
             contact_id: Some(message.contact_id.to_string()),
-            ..blank(Snapshot::Message(MessageRow::of(account, message)))
+            ..blank(SubjectRow::Message(MessageRow::of(account, message)))
         };
         match &event.kind {
             EventKind::MessageReceived(message)
@@ -115,36 +115,36 @@ impl<'a> EventRow<'a> {
             | EventKind::ConversationUpdated(conversation) => Self {
                 conversation_id: Some(conversation.id.to_string()),
                 contact_id: Some(conversation.contact.id.to_string()),
-                ..blank(Snapshot::Conversation(ConversationRow::of(account, conversation)))
+                ..blank(SubjectRow::Conversation(ConversationRow::of(account, conversation)))
             },
             EventKind::ContactCreated(contact) | EventKind::ContactUpdated(contact) => Self {
                 contact_id: Some(contact.id.to_string()),
-                ..blank(Snapshot::Contact(ContactRow::of(account, contact)))
+                ..blank(SubjectRow::Contact(ContactRow::of(account, contact)))
             },
         }
     }
 }
 
-fn subject<T: DeserializeOwned>(at: Place<'_>, snapshot: &str) -> Result<T, StoreError> {
+fn subject<T: DeserializeOwned>(at: RowPlace<'_>, snapshot: &str) -> Result<T, StoreError> {
     at.checked("snapshot", serde_json::from_str(snapshot).ok())
 }
 
-fn message(at: Place<'_>, snapshot: &str) -> Result<Message, StoreError> {
+fn message(at: RowPlace<'_>, snapshot: &str) -> Result<Message, StoreError> {
     subject::<MessageRow<'static>>(at, snapshot)?.message()
 }
 
-fn conversation(at: Place<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
-    subject::<ConversationRow<'static>>(at, snapshot)?.conversation(&mut Assignees::default())
+fn conversation(at: RowPlace<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
+    subject::<ConversationRow<'static>>(at, snapshot)?.conversation(&mut AssigneeCache::default())
 }
 
-fn contact(at: Place<'_>, snapshot: &str) -> Result<Contact, StoreError> {
+fn contact(at: RowPlace<'_>, snapshot: &str) -> Result<Contact, StoreError> {
     subject::<ContactRow<'static>>(at, snapshot)?.contact()
 }
 
-fn read(row: &Row) -> Result<Event, StoreError> {
+fn read(row: &EngineRow) -> Result<Event, StoreError> {
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let (sequence, kind) = (fields.int()?, fields.text()?);
     let created_at = at.time("created_at", fields.int()?)?;
     let previous = fields.opt_text()?;

@@ -1,29 +1,29 @@
 //! What commands need to know, fetched with one statement per kind.
 //!
-//! Invariant: every key of `Needs` is in the answer, present or absent; kinds that are not needed cost no
+//! Invariant: every key of `RowNeeds` is in the answer, present or absent; kinds that are not needed cost no
 //! statement.
 
 use std::collections::BTreeSet;
 
 use super::dialect::Dialect;
-use super::engine::{Arg, Row};
+use super::engine::{EngineRow, SqlArg};
 use super::row::array;
 use super::{Store, StoreError, contact, conversation, message, parked};
 use crate::domain::effect::EffectStatus;
-use crate::domain::facts::Facts;
-use crate::domain::need::Needs;
+use crate::domain::facts::LoadedRows;
+use crate::domain::need::RowNeeds;
 use crate::ids::{ContactId, ConversationId};
 
 /// A statement and its values.
-type Statement = (String, Vec<Arg>);
+type BoundStatement = (String, Vec<SqlArg>);
 
 /// Values of one column, to be found by.
-struct Wanted {
+struct WantedValues {
     condition: &'static str,
     values: Vec<String>,
 }
 
-impl Wanted {
+impl WantedValues {
     fn by<T: ToString>(condition: &'static str, values: impl IntoIterator<Item = T>) -> Self {
         Self { condition, values: values.into_iter().map(|value| value.to_string()).collect() }
     }
@@ -40,11 +40,11 @@ fn any_of(
     head: &str,
     alias: &str,
     account: i64,
-    wanted: &[Wanted],
-) -> Result<Option<Statement>, StoreError> {
-    let mut args = vec![Arg::from(account)];
+    wanted: &[WantedValues],
+) -> Result<Option<BoundStatement>, StoreError> {
+    let mut args = vec![SqlArg::from(account)];
     let mut selects = Vec::new();
-    for Wanted { condition, values } in wanted {
+    for WantedValues { condition, values } in wanted {
         if !values.is_empty() {
             args.push(array(values)?.into());
             let argument = args.len();
@@ -64,39 +64,39 @@ fn any_of(
 pub(super) fn messages_statement(
     dialect: Dialect,
     account: i64,
-    needs: &Needs,
-) -> Result<Option<Statement>, StoreError> {
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted = [Wanted::by("wamid", &needs.wamids), Wanted::by("id", &needs.messages)];
+    let wanted = [WantedValues::by("wamid", &needs.wamids), WantedValues::by("id", &needs.messages)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
 pub(super) fn unread_statement(
     dialect: Dialect,
     account: i64,
-    needs: &Needs,
-) -> Result<Option<Statement>, StoreError> {
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted = [Wanted::by("status = 'received' AND conversation_id", &needs.unread)];
+    let wanted = [WantedValues::by("status = 'received' AND conversation_id", &needs.unread)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
 pub(super) fn parked_statement(
     dialect: Dialect,
     account: i64,
-    needs: &Needs,
-) -> Result<Option<Statement>, StoreError> {
-    any_of(dialect, parked::SELECT, "", account, &[Wanted::by("wamid", &needs.parked)])
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
+    any_of(dialect, parked::SELECT, "", account, &[WantedValues::by("wamid", &needs.parked)])
 }
 
 pub(super) fn contacts_statement(
     dialect: Dialect,
     account: i64,
-    needs: &Needs,
-) -> Result<Option<Statement>, StoreError> {
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
-    let phones = Wanted::by("phone", needs.phones.union(&needs.contact_phones));
-    let wanted = [phones, Wanted::by("id", &needs.contacts)];
+    let phones = WantedValues::by("phone", needs.phones.union(&needs.contact_phones));
+    let wanted = [phones, WantedValues::by("id", &needs.contacts)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
@@ -105,8 +105,8 @@ pub(super) fn conversations_statement(
     account: i64,
     threads: &BTreeSet<ConversationId>,
     contacts: &BTreeSet<ContactId>,
-) -> Result<Option<Statement>, StoreError> {
-    let wanted = [Wanted::by("id", threads), Wanted::by("contact_id", contacts)];
+) -> Result<Option<BoundStatement>, StoreError> {
+    let wanted = [WantedValues::by("id", threads), WantedValues::by("contact_id", contacts)];
     any_of(dialect, conversation::SELECT, "c.", account, &wanted)
 }
 
@@ -115,9 +115,9 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn facts(&self, account_number: i64, needs: &Needs) -> Result<Facts, StoreError> {
+    pub async fn facts(&self, account_number: i64, needs: &RowNeeds) -> Result<LoadedRows, StoreError> {
         let dialect = self.engine.dialect();
-        let mut facts = Facts::all_absent(needs);
+        let mut facts = LoadedRows::all_absent(needs);
         for statement in [
             messages_statement(dialect, account_number, needs)?,
             unread_statement(dialect, account_number, needs)?,
@@ -151,7 +151,7 @@ impl Store {
         Ok(facts)
     }
 
-    async fn fetch_wanted(&self, statement: Option<Statement>) -> Result<Vec<Row>, StoreError> {
+    async fn fetch_wanted(&self, statement: Option<BoundStatement>) -> Result<Vec<EngineRow>, StoreError> {
         match statement {
             Some((sql, args)) => self.engine.fetch(sql, args).await,
             None => Ok(Vec::new()),

@@ -7,10 +7,10 @@
 
 use serde::Serialize;
 
-use super::dialect::{Bulk, Kind};
-use super::engine::{Arg, Row, Sql};
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::{EngineRow, Sql, SqlArg};
 use super::node::NOW;
-use super::row::{Place, array};
+use super::row::{RowPlace, array};
 use super::{IdempotencyRecord, KeyState, Store, StoreError};
 use crate::domain::time::Timestamp;
 use crate::ids::{NodeId, OrganisationId};
@@ -22,7 +22,7 @@ const CLAIMS_MAX: i64 = 1000;
 
 /// Writes the answers of an array. Where the key belongs to another call, the status becomes null, which
 /// the table refuses. 86 400 000 is [`IdempotencyRecord::KEPT`] in milliseconds.
-pub(super) const UPSERT: Bulk = Bulk {
+pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
 SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at, r.claimed_by \
@@ -32,14 +32,14 @@ ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerpr
         OR idempotency_records.created_at < excluded.created_at - 86400000 THEN excluded.status END, \
     body = excluded.body, created_at = excluded.created_at, claimed_by = excluded.claimed_by",
     columns: &[
-        ("account", Kind::Int),
-        ("organisation_id", Kind::Text),
-        ("key", Kind::Text),
-        ("fingerprint", Kind::Text),
-        ("status", Kind::Int),
-        ("body", Kind::Text),
-        ("created_at", Kind::Int),
-        ("claimed_by", Kind::Text),
+        ("account", ColumnKind::Int),
+        ("organisation_id", ColumnKind::Text),
+        ("key", ColumnKind::Text),
+        ("fingerprint", ColumnKind::Text),
+        ("status", ColumnKind::Int),
+        ("body", ColumnKind::Text),
+        ("created_at", ColumnKind::Int),
+        ("claimed_by", ColumnKind::Text),
     ],
 };
 
@@ -73,10 +73,10 @@ impl<'a> RecordRow<'a> {
     }
 }
 
-fn read(row: &Row, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
+fn read(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
     let mut fields = row.fields(TABLE);
     let key = fields.text()?;
-    let at = Place { table: TABLE, id: &key };
+    let at = RowPlace { table: TABLE, id: &key };
     let fingerprint = at.digest("fingerprint", &fields.text()?)?;
     let status = at.checked("status", u16::try_from(fields.int()?).ok())?;
     let body = fields.text()?;
@@ -99,7 +99,7 @@ fn read(row: &Row, organisation_id: OrganisationId) -> Result<KeyState, StoreErr
 
 impl Store {
     /// The statement that remembers an answer, for a script that writes more than that.
-    pub(super) fn remember(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<Arg>), StoreError> {
+    pub(super) fn remember(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<SqlArg>), StoreError> {
         let rows = array(&[RecordRow::of(0, record)])?;
         Ok((self.engine.dialect().bulk(&UPSERT).into(), vec![rows.into()]))
     }
@@ -187,10 +187,10 @@ impl Store {
         let sql = "SELECT key, organisation_id FROM idempotency_records \
                    WHERE status = 0 AND claimed_by = $1 LIMIT $2";
         let rows = self.engine.fetch(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
-        let read = |row: &Row| {
+        let read = |row: &EngineRow| {
             let mut fields = row.fields(TABLE);
             let key = fields.text()?;
-            let at = Place { table: TABLE, id: &key };
+            let at = RowPlace { table: TABLE, id: &key };
             let organisation = OrganisationId::parse(&fields.text()?).ok();
             Ok((at.checked("organisation_id", organisation)?, key))
         };

@@ -8,29 +8,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::dialect::{Bulk, Kind};
-use super::row::Place;
+use super::dialect::{BulkStatement, ColumnKind};
+use super::row::RowPlace;
 use super::{Store, StoreError};
-use crate::domain::kv::Kv;
+use crate::domain::kv::KeyValues;
 use crate::ids::PluginId;
 
 const TABLE: &str = "plugin_kv";
 
 /// Sets all keys of an array, if the gate has let their batch through.
-pub(super) const PUT: Bulk = Bulk {
+pub(super) const PUT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_kv (plugin_id, key, value) SELECT $2, r.key, r.value FROM {rows} \
 WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3) \
 ON CONFLICT (plugin_id, key) DO UPDATE SET value = excluded.value",
-    columns: &[("key", Kind::Text), ("value", Kind::Text)],
+    columns: &[("key", ColumnKind::Text), ("value", ColumnKind::Text)],
 };
 
 /// Removes all keys of an array, if the gate has let their batch through.
-pub(super) const DELETE: Bulk = Bulk {
+pub(super) const DELETE: BulkStatement = BulkStatement {
     text: "\
 DELETE FROM plugin_kv WHERE plugin_id = $2 AND key IN (SELECT r.key FROM {rows}) \
 AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
-    columns: &[("key", Kind::Text)],
+    columns: &[("key", ColumnKind::Text)],
 };
 
 /// A key to set.
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(Kv, i64)>, StoreError> {
+    pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(KeyValues, i64)>, StoreError> {
         let id = plugin.to_string();
         let mut reads = self.engine.snapshot().await?;
         let sql = "SELECT kv_revision FROM plugin_heads WHERE plugin_id = $1";
@@ -71,7 +71,7 @@ impl Store {
         for row in &rows {
             let mut fields = row.fields(TABLE);
             let (key, value) = (fields.text()?, STANDARD.decode(fields.text()?).ok());
-            let value = Place { table: TABLE, id: &id }.checked("value", value)?;
+            let value = RowPlace { table: TABLE, id: &id }.checked("value", value)?;
             entries.push((key.into(), value.into()));
         }
         Ok(Some((entries.into_iter().collect(), revision)))

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::{Bulk, Kind};
-use super::engine::{Arg, Row};
-use super::row::{Place, Text, millis};
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::{EngineRow, SqlArg};
+use super::row::{RowPlace, RowText, millis};
 use super::{Store, StoreError};
 use crate::domain::due_time::DueTime;
 use crate::domain::message::{Direction, Message, MessageError, MessageKind};
-use crate::domain::page::{MessageQuery, Page};
-use crate::domain::status::{MessageStatus, Sighting};
+use crate::domain::page::{MessageQuery, RowPage};
+use crate::domain::status::{MessageStatus, StatusSighting};
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId, ulid};
 
@@ -28,7 +28,7 @@ pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversa
      history, attempts, next_attempt_at, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
-pub(super) const UPSERT: Bulk = Bulk {
+pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO messages (account, id, direction, status, kind, conversation_id, contact_id, sender, \
     recipient, wamid, content, payload, context, error_code, error_message, provider_code, history, \
@@ -43,27 +43,27 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = exclud
     attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, \
     updated_at = excluded.updated_at",
     columns: &[
-        ("account", Kind::Int),
-        ("id", Kind::Text),
-        ("direction", Kind::Text),
-        ("status", Kind::Text),
-        ("kind", Kind::Text),
-        ("conversation_id", Kind::Text),
-        ("contact_id", Kind::Text),
-        ("sender", Kind::Text),
-        ("recipient", Kind::Text),
-        ("wamid", Kind::Text),
-        ("content", Kind::Text),
-        ("payload", Kind::Text),
-        ("context", Kind::Text),
-        ("error_code", Kind::Text),
-        ("error_message", Kind::Text),
-        ("provider_code", Kind::Int),
-        ("history", Kind::Text),
-        ("attempts", Kind::Int),
-        ("next_attempt_at", Kind::Int),
-        ("created_at", Kind::Int),
-        ("updated_at", Kind::Int),
+        ("account", ColumnKind::Int),
+        ("id", ColumnKind::Text),
+        ("direction", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("kind", ColumnKind::Text),
+        ("conversation_id", ColumnKind::Text),
+        ("contact_id", ColumnKind::Text),
+        ("sender", ColumnKind::Text),
+        ("recipient", ColumnKind::Text),
+        ("wamid", ColumnKind::Text),
+        ("content", ColumnKind::Text),
+        ("payload", ColumnKind::Text),
+        ("context", ColumnKind::Text),
+        ("error_code", ColumnKind::Text),
+        ("error_message", ColumnKind::Text),
+        ("provider_code", ColumnKind::Int),
+        ("history", ColumnKind::Text),
+        ("attempts", ColumnKind::Int),
+        ("next_attempt_at", ColumnKind::Int),
+        ("created_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
     ],
 };
 
@@ -72,21 +72,21 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = exclud
 pub(super) struct MessageRow<'a> {
     account: i64,
     id: String,
-    direction: Text<'a>,
-    status: Text<'a>,
-    kind: Text<'a>,
+    direction: RowText<'a>,
+    status: RowText<'a>,
+    kind: RowText<'a>,
     conversation_id: String,
     contact_id: String,
-    sender: Text<'a>,
-    recipient: Text<'a>,
-    wamid: Option<Text<'a>>,
-    content: Text<'a>,
-    payload: Text<'a>,
-    context: Option<Text<'a>>,
-    error_code: Option<Text<'a>>,
-    error_message: Option<Text<'a>>,
+    sender: RowText<'a>,
+    recipient: RowText<'a>,
+    wamid: Option<RowText<'a>>,
+    content: RowText<'a>,
+    payload: RowText<'a>,
+    context: Option<RowText<'a>>,
+    error_code: Option<RowText<'a>>,
+    error_message: Option<RowText<'a>>,
     provider_code: Option<i64>,
-    history: Vec<(Text<'a>, i64, bool)>,
+    history: Vec<(RowText<'a>, i64, bool)>,
     attempts: i64,
     next_attempt_at: Option<i64>,
     created_at: i64,
@@ -97,7 +97,7 @@ impl<'a> MessageRow<'a> {
     /// The row of a message of this account.
     pub(super) fn of(account: i64, message: &'a Message) -> Self {
         let error = message.error.as_ref();
-        let seen = |seen: Sighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
+        let seen = |seen: StatusSighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
         Self {
             account,
             id: message.id.to_string(),
@@ -108,12 +108,12 @@ impl<'a> MessageRow<'a> {
             contact_id: message.contact_id.to_string(),
             sender: message.from.as_str().into(),
             recipient: message.to.as_str().into(),
-            wamid: message.wamid.as_deref().map(Text::Borrowed),
-            content: Text::Borrowed(&message.content),
-            payload: Text::Borrowed(&message.payload),
-            context: message.context.as_deref().map(Text::Borrowed),
-            error_code: error.map(|error| Text::Borrowed(&*error.code)),
-            error_message: error.map(|error| Text::Borrowed(&*error.message)),
+            wamid: message.wamid.as_deref().map(RowText::Borrowed),
+            content: RowText::Borrowed(&message.content),
+            payload: RowText::Borrowed(&message.payload),
+            context: message.context.as_deref().map(RowText::Borrowed),
+            error_code: error.map(|error| RowText::Borrowed(&*error.code)),
+            error_message: error.map(|error| RowText::Borrowed(&*error.message)),
             provider_code: error.and_then(|error| error.provider_code),
             history: message.history.iter().map(seen).collect(),
             attempts: message.attempts.into(),
@@ -124,10 +124,10 @@ impl<'a> MessageRow<'a> {
     }
 
     /// Reads [`COLUMNS`].
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    fn read(row: &EngineRow) -> Result<Self, StoreError> {
         let mut fields = row.fields(TABLE);
         let id = fields.text()?;
-        let place = Place { table: TABLE, id: &id };
+        let place = RowPlace { table: TABLE, id: &id };
         Ok(Self {
             account: fields.int()?,
             direction: fields.text()?.into(),
@@ -137,12 +137,12 @@ impl<'a> MessageRow<'a> {
             contact_id: fields.text()?,
             sender: fields.text()?.into(),
             recipient: fields.text()?.into(),
-            wamid: fields.opt_text()?.map(Text::Owned),
+            wamid: fields.opt_text()?.map(RowText::Owned),
             content: fields.text()?.into(),
             payload: fields.text()?.into(),
-            context: fields.opt_text()?.map(Text::Owned),
-            error_code: fields.opt_text()?.map(Text::Owned),
-            error_message: fields.opt_text()?.map(Text::Owned),
+            context: fields.opt_text()?.map(RowText::Owned),
+            error_code: fields.opt_text()?.map(RowText::Owned),
+            error_message: fields.opt_text()?.map(RowText::Owned),
             provider_code: fields.opt_int()?,
             history: place.checked("history", serde_json::from_str(&fields.text()?).ok())?,
             attempts: fields.int()?,
@@ -155,7 +155,7 @@ impl<'a> MessageRow<'a> {
 
     /// The message of this row.
     pub(super) fn message(self) -> Result<Message, StoreError> {
-        let at = Place { table: TABLE, id: &self.id };
+        let at = RowPlace { table: TABLE, id: &self.id };
         let error = match (self.error_code, self.error_message) {
             (Some(code), Some(message)) => Some(MessageError {
                 code: code.into(),
@@ -165,9 +165,9 @@ impl<'a> MessageRow<'a> {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(at.corrupt("error_code")),
         };
-        let sighting = |(status, ms, reported): (Text<'_>, i64, bool)| {
+        let sighting = |(status, ms, reported): (RowText<'_>, i64, bool)| {
             let status = at.checked("history", MessageStatus::parse(&status))?;
-            Ok(Sighting { status, at: at.time("history", ms)?, reported })
+            Ok(StatusSighting { status, at: at.time("history", ms)?, reported })
         };
         Ok(Message {
             id: at.checked("id", MessageId::parse(&self.id).ok())?,
@@ -194,15 +194,15 @@ impl<'a> MessageRow<'a> {
 }
 
 /// Messages of rows that hold [`COLUMNS`].
-pub(super) fn read_all(rows: &[Row]) -> Result<Vec<Arc<Message>>, StoreError> {
+pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Message>>, StoreError> {
     rows.iter().map(|row| Ok(Arc::new(MessageRow::read(row)?.message()?))).collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec<Arg>) {
+pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1");
-    let mut args = vec![Arg::from(account)];
-    let mut narrow = |condition: &str, value: Arg| {
+    let mut args = vec![SqlArg::from(account)];
+    let mut narrow = |condition: &str, value: SqlArg| {
         args.push(value);
         sql = format!("{sql} AND {condition} ${}", args.len());
     };
@@ -223,7 +223,7 @@ pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec
     if let Some(bound) = before.into_iter().chain(query.after).min() {
         narrow("id <", bound.to_string().into());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
     (sql, args)
 }
@@ -237,10 +237,10 @@ impl Store {
         &self,
         account_number: i64,
         query: &MessageQuery,
-    ) -> Result<Page<Arc<Message>>, StoreError> {
+    ) -> Result<RowPage<Arc<Message>>, StoreError> {
         let (sql, args) = page_statement(account_number, query);
         let rows = self.engine.fetch(sql, args).await?;
-        Ok(Page::cut(read_all(&rows)?, query.limit))
+        Ok(RowPage::cut(read_all(&rows)?, query.limit))
     }
 
     /// One message.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialect::Dialect;
-use super::engine::{Presence, Row, Stay};
+use super::engine::{DatabaseLock, DatabaseTenure, EngineRow};
 use super::{CommitFloor, Store, StoreError};
 use crate::ids::NodeId;
 
@@ -33,7 +33,7 @@ pub struct NodePeer {
 
 /// What a node learns when it says that it is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renewed {
+pub struct LeaseRenewal {
     /// The other nodes, and how long the lease of each runs at least from the database's answer on.
     pub peers: Vec<(NodePeer, Duration)>,
     /// The database's clock, in milliseconds since the Unix epoch.
@@ -71,12 +71,16 @@ impl Store {
 
     /// Takes a place among the servers of this database: the only place, or one beside others that ask
     /// for one beside others. `None` when somebody is in the way. The place is held until the
-    /// [`Presence`] is dropped, this process ends, or the connection to the database breaks. `last` is
+    /// [`DatabaseLock`] is dropped, this process ends, or the connection to the database breaks. `last` is
     /// the stay of this server that was lost; if the database has not noticed the loss, it is ended.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn enter(&self, alone: bool, last: Option<&Stay>) -> Result<Option<Presence>, StoreError> {
+    pub async fn enter(
+        &self,
+        alone: bool,
+        last: Option<&DatabaseTenure>,
+    ) -> Result<Option<DatabaseLock>, StoreError> {
         self.engine.enter(alone, last).await
     }
 
@@ -120,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn renew(&self, node: NodeId, lease: Duration) -> Result<Option<Renewed>, StoreError> {
+    pub async fn renew(&self, node: NodeId, lease: Duration) -> Result<Option<LeaseRenewal>, StoreError> {
         let sql = format!("UPDATE nodes SET expires_at = {NOW} + $2 WHERE id = $1 RETURNING id");
         let args = vec![node.to_string().into(), ms(lease).into()];
         if self.engine.fetch(sql, args).await?.is_empty() {
@@ -128,7 +132,7 @@ impl Store {
         }
         self.remove_expired_nodes().await?;
         let sql = format!("SELECT id, address, expires_at, {NOW} FROM nodes");
-        let mut renewed = Renewed { peers: Vec::new(), database_ms: 0 };
+        let mut renewed = LeaseRenewal { peers: Vec::new(), database_ms: 0 };
         for row in self.engine.fetch(sql, Vec::new()).await? {
             let mut fields = row.fields(TABLE);
             let peer = NodePeer { id: node_id(&fields.text()?)?, address: fields.text()?.into() };
@@ -284,7 +288,7 @@ impl Store {
                    LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $1 \
                    WHERE m.status = 'pending' AND n.id IS NULL ORDER BY m.account";
         let rows = self.engine.fetch(sql, vec![node.to_string().into()]).await?;
-        rows.iter().map(|row: &Row| row.fields("messages").int()).collect()
+        rows.iter().map(|row: &EngineRow| row.fields("messages").int()).collect()
     }
 
     /// Number of the last change of the directory; zero where nobody else could change it.

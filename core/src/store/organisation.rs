@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Fields, Row, Sql};
-use super::row::{Place, Text, millis};
+use super::engine::{EngineRow, RowFields, Sql};
+use super::row::{RowPlace, RowText, millis};
 use super::{DirectoryRows, Store, StoreError};
-use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier, User};
+use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use crate::domain::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 
@@ -19,15 +19,15 @@ use crate::ids::{ApiKeyId, OrganisationId, UserId};
 const ORGANISATION: &str =
     "id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at, row_version";
 
-fn read_organisation(row: &Row) -> Result<Organisation, StoreError> {
+fn read_organisation(row: &EngineRow) -> Result<Organisation, StoreError> {
     const TABLE: &str = "organisations";
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     Ok(Organisation {
         id: at.checked("id", OrganisationId::parse(&id).ok())?,
         name: fields.text()?.into(),
-        tier: at.checked("tier", Tier::parse(&fields.text()?))?,
+        tier: at.checked("tier", PriceTier::parse(&fields.text()?))?,
         limits: RateLimits {
             write_per_minute: at.count("write_per_minute", fields.int()?)?,
             read_per_minute: at.count("read_per_minute", fields.int()?)?,
@@ -39,11 +39,11 @@ fn read_organisation(row: &Row) -> Result<Organisation, StoreError> {
     })
 }
 
-fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
+fn read_api_key(row: &EngineRow) -> Result<ApiKey, StoreError> {
     const TABLE: &str = "api_keys";
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     Ok(ApiKey {
         id: at.checked("id", ApiKeyId::parse(&id).ok())?,
         organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
@@ -55,7 +55,7 @@ fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
     })
 }
 
-fn read_user(row: &Row) -> Result<User, StoreError> {
+fn read_user(row: &EngineRow) -> Result<User, StoreError> {
     let user = UserRow::read_joined(&mut row.fields("users"))?;
     user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.user()
 }
@@ -65,8 +65,8 @@ fn read_user(row: &Row) -> Result<User, StoreError> {
 pub(super) struct UserRow<'a> {
     id: String,
     organisation_id: String,
-    name: Text<'a>,
-    email: Option<Text<'a>>,
+    name: RowText<'a>,
+    email: Option<RowText<'a>>,
     created_at: i64,
 }
 
@@ -76,18 +76,18 @@ impl<'a> UserRow<'a> {
         Self {
             id: user.id.to_string(),
             organisation_id: user.organisation_id.to_string(),
-            name: Text::Borrowed(&user.name),
-            email: user.email.as_deref().map(Text::Borrowed),
+            name: RowText::Borrowed(&user.name),
+            email: user.email.as_deref().map(RowText::Borrowed),
             created_at: user.created_at.millis(),
         }
     }
 
     /// Reads a user's five columns, all null where an outer join found none.
-    pub(super) fn read_joined(fields: &mut Fields<'_>) -> Result<Option<Self>, StoreError> {
+    pub(super) fn read_joined(fields: &mut RowFields<'_>) -> Result<Option<Self>, StoreError> {
         let id = fields.opt_text()?;
         let organisation_id = fields.opt_text()?;
         let name = fields.opt_text()?;
-        let email = fields.opt_text()?.map(Text::Owned);
+        let email = fields.opt_text()?.map(RowText::Owned);
         let created_at = fields.opt_int()?;
         Ok(match (id, organisation_id, name, created_at) {
             (Some(id), Some(organisation_id), Some(name), Some(created_at)) => {
@@ -99,7 +99,7 @@ impl<'a> UserRow<'a> {
 
     /// The user of this row.
     pub(super) fn user(self) -> Result<User, StoreError> {
-        let at = Place { table: "users", id: &self.id };
+        let at = RowPlace { table: "users", id: &self.id };
         let organisation_id = OrganisationId::parse(&self.organisation_id).ok();
         Ok(User {
             id: at.checked("id", UserId::parse(&self.id).ok())?,
@@ -210,7 +210,7 @@ impl Store {
         &self,
         sql: Sql,
         organisation: &Organisation,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<EngineRow>, StoreError> {
         let args = vec![
             organisation.id.to_string().into(),
             organisation.name.as_ref().into(),

@@ -6,9 +6,9 @@
 use serde::Serialize;
 
 use super::StoreError;
-use super::dialect::{Bulk, Kind};
-use super::engine::Row;
-use super::row::Place;
+use super::dialect::{BulkStatement, ColumnKind};
+use super::engine::EngineRow;
+use super::row::RowPlace;
 use crate::domain::message::{MessageError, StatusReport};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
@@ -17,7 +17,7 @@ use crate::ids::MessageId;
 const TABLE: &str = "parked_statuses";
 
 /// Keeps all rows of an array that are not kept yet.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO parked_statuses (account, wamid, status, echo, reported_at, error_code, error_message, \
     provider_code, parked_at) \
@@ -26,23 +26,23 @@ SELECT r.account, r.wamid, r.status, r.echo, r.reported_at, r.error_code, r.erro
 FROM {rows} WHERE true \
 ON CONFLICT (account, wamid, status) DO NOTHING",
     columns: &[
-        ("account", Kind::Int),
-        ("wamid", Kind::Text),
-        ("status", Kind::Text),
-        ("echo", Kind::Text),
-        ("reported_at", Kind::Int),
-        ("error_code", Kind::Text),
-        ("error_message", Kind::Text),
-        ("provider_code", Kind::Int),
-        ("parked_at", Kind::Int),
+        ("account", ColumnKind::Int),
+        ("wamid", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("echo", ColumnKind::Text),
+        ("reported_at", ColumnKind::Int),
+        ("error_code", ColumnKind::Text),
+        ("error_message", ColumnKind::Text),
+        ("provider_code", ColumnKind::Int),
+        ("parked_at", ColumnKind::Int),
     ],
 };
 
 /// Drops the statuses of all messages of an array.
-pub(super) const DELETE: Bulk = Bulk {
+pub(super) const DELETE: BulkStatement = BulkStatement {
     text: "\
 DELETE FROM parked_statuses WHERE (account, wamid) IN (SELECT r.account, r.wamid FROM {rows})",
-    columns: &[("account", Kind::Int), ("wamid", Kind::Text)],
+    columns: &[("account", ColumnKind::Int), ("wamid", ColumnKind::Text)],
 };
 
 /// The head of every read.
@@ -91,10 +91,10 @@ pub(super) struct UnparkedRow<'a> {
 }
 
 /// Reads what [`SELECT`] selects.
-pub(super) fn read(row: &Row) -> Result<StatusReport, StoreError> {
+pub(super) fn read(row: &EngineRow) -> Result<StatusReport, StoreError> {
     let mut fields = row.fields(TABLE);
     let wamid = fields.text()?;
-    let at = Place { table: TABLE, id: &wamid };
+    let at = RowPlace { table: TABLE, id: &wamid };
     let status = at.checked("status", MessageStatus::parse(&fields.text()?))?;
     let echo = fields.opt_text()?.map(|id| at.checked("echo", MessageId::parse(&id).ok())).transpose()?;
     let reported_at = at.time("reported_at", fields.int()?)?;

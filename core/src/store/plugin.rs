@@ -12,13 +12,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::dialect::Dialect;
-use super::engine::{Arg, Fields, Sql};
-use super::row::{Place, array};
+use super::engine::{RowFields, Sql, SqlArg};
+use super::row::{RowPlace, array};
 use super::{Store, StoreError};
 use crate::domain::account::{PhoneNumberId, Secret};
 use crate::domain::allowed_hosts::{AllowedHosts, HostPattern};
 use crate::domain::event::{EventType, EventTypes};
-use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginState, Standing};
+use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginHealth, PluginState};
 use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
@@ -29,18 +29,18 @@ const COLUMNS: &str = "id, organisation_id, name, description, events, accounts,
      allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
      previous_version, created_at, updated_at, row_version";
 
-fn json<T: DeserializeOwned>(at: Place<'_>, column: &str, text: &str) -> Result<T, StoreError> {
+fn json<T: DeserializeOwned>(at: RowPlace<'_>, column: &str, text: &str) -> Result<T, StoreError> {
     at.checked(column, serde_json::from_str(text).ok())
 }
 
-fn texts(at: Place<'_>, column: &str, text: &str) -> Result<Vec<String>, StoreError> {
+fn texts(at: RowPlace<'_>, column: &str, text: &str) -> Result<Vec<String>, StoreError> {
     json(at, column, text)
 }
 
 /// Reads [`COLUMNS`].
-fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
+fn read(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let organisation_id = OrganisationId::parse(&fields.text()?).ok();
     let (name, description) = (fields.text()?.into(), fields.opt_text()?.map(Arc::from));
     let events = texts(at, "events", &fields.text()?)?;
@@ -78,7 +78,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
         allowed_hosts: at.checked("allowed_hosts", AllowedHosts::parse(hosts).ok())?,
         capabilities,
         enabled: at.flag("enabled", fields.int()?)?,
-        standing: Standing {
+        standing: PluginHealth {
             state: at.checked("state", PluginState::parse(&fields.text()?))?,
             since: at.time("state_since", fields.int()?)?,
             reason: fields.opt_text()?.map(Arc::from),
@@ -93,7 +93,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Plugin, StoreError> {
 }
 
 fn version_id(
-    at: Place<'_>,
+    at: RowPlace<'_>,
     column: &str,
     text: Option<String>,
 ) -> Result<Option<PluginVersionId>, StoreError> {
@@ -110,7 +110,7 @@ fn named(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
 }
 
 /// The values of [`COLUMNS`], in their order.
-fn values(one: &Plugin) -> Result<Vec<Arg>, StoreError> {
+fn values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
     let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
     let capabilities: Option<Vec<&str>> =
         one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
@@ -150,12 +150,12 @@ fn begin_at_the_end(
     dialect: Dialect,
     before: &Plugin,
     one: &Plugin,
-) -> Result<Option<(Sql, Vec<Arg>)>, StoreError> {
+) -> Result<Option<(Sql, Vec<SqlArg>)>, StoreError> {
     let ran = before.active_version.is_some();
     if one.active_version.is_none() || ran && (before.accounts.is_none() || before.accounts == one.accounts) {
         return Ok(None);
     }
-    let mut args = vec![Arg::from(one.id.to_string()), one.organisation_id.to_string().into()];
+    let mut args = vec![SqlArg::from(one.id.to_string()), one.organisation_id.to_string().into()];
     let mut heard = String::new();
     let listed = [("AND", &one.accounts), ("AND NOT", &before.accounts)];
     for (word, accounts) in listed.into_iter().take(if ran { 2 } else { 1 }) {
@@ -262,7 +262,7 @@ impl Store {
     pub async fn set_plugin_standing(
         &self,
         id: PluginId,
-        standing: &Standing,
+        standing: &PluginHealth,
     ) -> Result<Option<RowVersion>, StoreError> {
         let sql = "UPDATE plugins SET state = $2, state_since = $3, state_reason = $4, by_operator = $5, \
                    row_version = row_version + 1 \
@@ -278,7 +278,7 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.fields(TABLE);
         let id = fields.text()?;
-        Place { table: TABLE, id: &id }.row_version(fields.int()?).map(Some)
+        RowPlace { table: TABLE, id: &id }.row_version(fields.int()?).map(Some)
     }
 
     /// Deletes a plugin, its components, what it keeps and its place in every log, and gives up what it was
@@ -287,7 +287,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn delete_plugin(&self, id: PluginId, now: Timestamp) -> Result<(), StoreError> {
-        let name = || Arg::from(id.to_string());
+        let name = || SqlArg::from(id.to_string());
         let gone = "UPDATE plugins SET deleted_at = $2, secrets = '{}' WHERE id = $1 AND deleted_at IS NULL";
         let parts = "DELETE FROM plugin_parts WHERE version_id IN \
                      (SELECT v.id FROM plugin_versions v WHERE v.plugin_id = $1)";

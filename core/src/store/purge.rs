@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::dialect::Dialect;
-use super::engine::Row;
+use super::engine::EngineRow;
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
 
@@ -45,46 +45,49 @@ impl Default for PurgeAges {
 }
 
 /// The oldest rows of a table.
-pub(super) struct Oldest {
+pub(super) struct OldestRows {
     table: &'static str,
     key: &'static str,
     which: &'static str,
 }
 
-pub(super) const IDEMPOTENCY_RECORDS: Oldest = Oldest {
+pub(super) const IDEMPOTENCY_RECORDS: OldestRows = OldestRows {
     table: "idempotency_records",
     key: "organisation_id, key",
     which: "created_at < $1 ORDER BY created_at LIMIT $2",
 };
 
-pub(super) const PARKED_STATUSES: Oldest = Oldest {
+pub(super) const PARKED_STATUSES: OldestRows = OldestRows {
     table: "parked_statuses",
     key: "account, wamid, status",
     which: "parked_at < $1 ORDER BY parked_at LIMIT $2",
 };
 
-pub(super) const EVENTS: Oldest = Oldest {
+pub(super) const EVENTS: OldestRows = OldestRows {
     table: "events",
     key: "account, sequence",
     which: "created_at < $1 ORDER BY created_at, sequence LIMIT $2",
 };
 
-pub(super) const DELIVERIES: Oldest =
-    Oldest { table: "webhook_deliveries", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+pub(super) const DELIVERIES: OldestRows = OldestRows {
+    table: "webhook_deliveries",
+    key: "id",
+    which: "created_at < $1 ORDER BY created_at LIMIT $2",
+};
 
-pub(super) const RUNS: Oldest =
-    Oldest { table: "hook_runs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+pub(super) const RUNS: OldestRows =
+    OldestRows { table: "hook_runs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
-pub(super) const RUN_LOGS: Oldest =
-    Oldest { table: "hook_logs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+pub(super) const RUN_LOGS: OldestRows =
+    OldestRows { table: "hook_logs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
-pub(super) const EFFECTS: Oldest = Oldest {
+pub(super) const EFFECTS: OldestRows = OldestRows {
     table: "hook_effects",
     key: "run_id, ordinal",
     which: "created_at < $1 ORDER BY created_at LIMIT $2",
 };
 
-impl Oldest {
+impl OldestRows {
     /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.
     pub(super) fn delete(&self, dialect: Dialect) -> String {
         let Self { table, key, which } = self;
@@ -122,7 +125,7 @@ impl Store {
         for (oldest, age) in steps {
             let args = vec![now.minus(age).millis().into(), STEP_ROWS.into()];
             let sql = oldest.delete(self.engine.dialect());
-            let rows: Vec<Row> = self.writer.write(sql, args).await?;
+            let rows: Vec<EngineRow> = self.writer.write(sql, args).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
         self.purge_unfinished_versions(now.minus(UPLOAD_TIME)).await?;

@@ -4,12 +4,12 @@
 //! oldest that waits. There is no table of its own: the queue cannot disagree with the messages.
 
 use super::dialect::Dialect;
-use super::engine::{Arg, Row};
+use super::engine::{EngineRow, SqlArg};
 use super::message::TABLE;
-use super::row::{Place, array};
+use super::row::{RowPlace, array};
 use super::{Store, StoreError};
 use crate::domain::due_time::DueTime;
-use crate::domain::message::Waiting;
+use crate::domain::message::WaitingMessage;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId};
 
@@ -56,11 +56,11 @@ pub(super) fn next_due_statement() -> String {
     )
 }
 
-fn read(row: &Row) -> Result<Waiting, StoreError> {
+fn read(row: &EngineRow) -> Result<WaitingMessage, StoreError> {
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
-    Ok(Waiting {
+    let at = RowPlace { table: TABLE, id: &id };
+    Ok(WaitingMessage {
         id: at.checked("id", MessageId::parse(&id).ok())?,
         conversation_id: at.checked("conversation_id", ConversationId::parse(&fields.text()?).ok())?,
         attempts: at.count("attempts", fields.int()?)?,
@@ -80,7 +80,7 @@ impl Store {
         due_by: Timestamp,
         beyond: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Waiting>, StoreError> {
+    ) -> Result<Vec<WaitingMessage>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), due_by.millis().into(), beyond.millis().into(), limit.into()];
         self.engine.fetch(queue_statement(), args).await?.iter().map(read).collect()
@@ -94,10 +94,10 @@ impl Store {
         &self,
         account_number: i64,
         conversations: &[ConversationId],
-    ) -> Result<Vec<Waiting>, StoreError> {
+    ) -> Result<Vec<WaitingMessage>, StoreError> {
         let names: Vec<String> = conversations.iter().map(ToString::to_string).collect();
         let listed = array(&names).map_err(StoreError::from)?;
-        let args: Vec<Arg> = vec![account_number.into(), listed.into()];
+        let args: Vec<SqlArg> = vec![account_number.into(), listed.into()];
         let sql = next_of_statement(self.engine.dialect());
         self.engine.fetch(sql, args).await?.iter().map(read).collect()
     }
@@ -109,6 +109,6 @@ impl Store {
     pub async fn next_due(&self, account_number: i64) -> Result<Option<DueTime>, StoreError> {
         let rows = self.engine.fetch(next_due_statement(), vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        Place { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.fields(TABLE).opt_int()?)
+        RowPlace { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.fields(TABLE).opt_int()?)
     }
 }

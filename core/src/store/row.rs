@@ -13,18 +13,18 @@ use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
 
 /// A row's text: borrowed from the domain on its way in, owned on its way out.
-pub(super) type Text<'a> = Cow<'a, str>;
+pub(super) type RowText<'a> = Cow<'a, str>;
 
 /// Which row is being read, for the error that names it.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct RowPlace<'a> {
     /// The table.
     pub(super) table: &'static str,
     /// The row's id.
     pub(super) id: &'a str,
 }
 
-impl Place<'_> {
+impl RowPlace<'_> {
     /// The error for this column.
     pub(super) fn corrupt(self, column: &str) -> StoreError {
         StoreError::Corrupt(format!("{}.{column} of {:?}", self.table, self.id))
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn foreign_values_are_corrupt() {
-        let place = Place { table: "t", id: "x" };
+        let place = RowPlace { table: "t", id: "x" };
         assert!(place.time("c", -1).is_err() && place.time("c", i64::MAX).is_err());
         assert!(place.flag("c", 2).is_err() && place.count("c", -1).is_err());
         assert!(place.phone("c", "628 123 456 78").is_err() && place.digest("c", "00").is_err());

@@ -10,16 +10,16 @@ mod page;
 use serde::Serialize;
 
 use super::delivery::{self, DeliveryRow};
-use super::dialect::{Bulk, Kind};
+use super::dialect::{BulkStatement, ColumnKind};
 use super::effect::{self, NewEffectRow};
-use super::engine::{Arg, Fields, Sql};
+use super::engine::{RowFields, Sql, SqlArg};
 use super::kv::{self, DeleteRow, PutRow};
-use super::row::{Place, array};
+use super::row::{RowPlace, array};
 use super::{Store, StoreError};
 use crate::domain::delivery::Delivery;
 use crate::domain::effect::{Effect, EffectId};
 use crate::domain::kv::KvChanges;
-use crate::domain::run::{LogLine, Run, Usage};
+use crate::domain::run::{LogLine, Run, RunUsage};
 use crate::ids::{PluginId, PluginVersionId};
 
 pub use self::page::ReopenedRuns;
@@ -35,7 +35,7 @@ const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id,
 const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
 
 /// Appends all rows of an array, if the subscriber's cursor has just been moved there.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO hook_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
@@ -52,18 +52,18 @@ ON CONFLICT (plugin_id, account, sequence) DO NOTHING",
 const LOCK: &str = "UPDATE plugin_heads SET gate = '' WHERE plugin_id = $1";
 
 /// Lets a batch through, or not.
-pub(super) const GATE: Bulk = Bulk {
+pub(super) const GATE: BulkStatement = BulkStatement {
     text: "\
 UPDATE plugin_heads SET gate = $3, kv_revision = kv_revision + $5 \
 WHERE plugin_id = $2 AND ($4 < 0 OR kv_revision = $4) AND $6 = (SELECT COUNT(*) FROM {rows} \
     JOIN hook_runs h ON {same h.id = r.id} AND h.attempt_count = r.attempt_count - 1) \
 RETURNING kv_revision",
-    columns: &[("id", Kind::Text), ("attempt_count", Kind::Int)],
+    columns: &[("id", ColumnKind::Text), ("attempt_count", ColumnKind::Int)],
 };
 
 /// Writes how attempts ended, if the gate has let their batch through. A run that was replayed during the
 /// attempt gets the attempt, and stays due.
-pub(super) const RECORD: Bulk = Bulk {
+pub(super) const RECORD: BulkStatement = BulkStatement {
     text: "\
 UPDATE hook_runs SET attempts = r.attempts, attempt_count = r.attempt_count, \
     status = CASE WHEN hook_runs.replays = r.replays THEN r.status ELSE hook_runs.status END, \
@@ -77,19 +77,19 @@ UPDATE hook_runs SET attempts = r.attempts, attempt_count = r.attempt_count, \
 FROM {rows} WHERE {same hook_runs.id = r.id} \
 AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     columns: &[
-        ("id", Kind::Text),
-        ("status", Kind::Text),
-        ("attempts", Kind::Text),
-        ("attempt_count", Kind::Int),
-        ("tries", Kind::Int),
-        ("next_attempt_at", Kind::Int),
-        ("updated_at", Kind::Int),
-        ("replays", Kind::Int),
-        ("version_id", Kind::Text),
-        ("cpu_us", Kind::Int),
-        ("wall_us", Kind::Int),
-        ("host_calls", Kind::Int),
-        ("memory_bytes", Kind::Int),
+        ("id", ColumnKind::Text),
+        ("status", ColumnKind::Text),
+        ("attempts", ColumnKind::Text),
+        ("attempt_count", ColumnKind::Int),
+        ("tries", ColumnKind::Int),
+        ("next_attempt_at", ColumnKind::Int),
+        ("updated_at", ColumnKind::Int),
+        ("replays", ColumnKind::Int),
+        ("version_id", ColumnKind::Text),
+        ("cpu_us", ColumnKind::Int),
+        ("wall_us", ColumnKind::Int),
+        ("host_calls", ColumnKind::Int),
+        ("memory_bytes", ColumnKind::Int),
     ],
 };
 
@@ -101,7 +101,7 @@ pub struct RunRecord {
     /// What ran; `None` when nothing did.
     pub version_id: Option<PluginVersionId>,
     /// What that used.
-    pub usage: Usage,
+    pub usage: RunUsage,
     /// What it wrote into its log.
     pub logs: Vec<LogLine>,
     /// What it wants done.
@@ -151,10 +151,10 @@ impl From<&RunRecord> for RecordRow {
 }
 
 /// Reads [`OWED`] and [`OWN`].
-fn read(fields: &mut Fields<'_>) -> Result<Run, StoreError> {
+fn read(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
     let delivery = delivery::read(fields, TABLE)?;
     let id = delivery.shown_id();
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let version_id = match fields.opt_text()? {
         None => None,
         Some(text) => Some(at.checked("version_id", PluginVersionId::parse(&text).ok())?),
@@ -166,7 +166,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Run, StoreError> {
     let figures = [figure("cpu_us")?, figure("wall_us")?, figure("host_calls")?, figure("memory_bytes")?];
     let usage = match figures {
         [Some(cpu_us), Some(wall_us), Some(host_calls), Some(memory_peak_bytes)] => {
-            Some(Usage { cpu_us, wall_us, host_calls, memory_peak_bytes })
+            Some(RunUsage { cpu_us, wall_us, host_calls, memory_peak_bytes })
         }
         _ => None,
     };
@@ -201,9 +201,9 @@ impl Store {
             i64::from(!batch.kv.is_empty()).into(),
             count.into(),
         ];
-        let mut script: Vec<(Sql, Vec<Arg>)> =
+        let mut script: Vec<(Sql, Vec<SqlArg>)> =
             vec![(LOCK.into(), vec![plugin.as_str().into()]), (dialect.bulk(&GATE).into(), gate)];
-        let mut add = |bulk: &Bulk, rows: String| {
+        let mut add = |bulk: &BulkStatement, rows: String| {
             script.push((
                 dialect.bulk(bulk).into(),
                 vec![rows.into(), plugin.as_str().into(), batch.token.into()],

@@ -8,7 +8,7 @@ use rand::rngs::SysRng;
 
 use super::StoreError;
 use super::engine::{Engine, WriteConnection};
-use super::row::Place;
+use super::row::RowPlace;
 
 /// Keys that never leave the server.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ async fn secret(
     writer.run(sql, vec![name.into(), hex::encode(fresh).into()]).await?;
     // Another node may have been first: what the table holds is what counts.
     let rows = engine.fetch("SELECT value FROM server_secrets WHERE name = $1", vec![name.into()]).await?;
-    let at = Place { table: "server_secrets", id: name };
+    let at = RowPlace { table: "server_secrets", id: name };
     let row = at.checked("value", rows.first())?;
     at.digest("value", &row.fields("server_secrets").text()?)
 }

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::engine::{Arg, Fields, Row, Sql};
-use super::row::{Place, array, millis};
+use super::engine::{EngineRow, RowFields, Sql, SqlArg};
+use super::row::{RowPlace, array, millis};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
@@ -28,9 +28,9 @@ fn words_of(types: EventTypes) -> Result<String, StoreError> {
 }
 
 /// Reads [`COLUMNS`]; the secrets are elsewhere.
-fn read(fields: &mut Fields<'_>) -> Result<Subscription, StoreError> {
+fn read(fields: &mut RowFields<'_>) -> Result<Subscription, StoreError> {
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let organisation_id = OrganisationId::parse(&fields.text()?).ok();
     let url = fields.text()?.into();
     let words: Option<Vec<String>> = serde_json::from_str(&fields.text()?).ok();
@@ -51,11 +51,11 @@ fn read(fields: &mut Fields<'_>) -> Result<Subscription, StoreError> {
     })
 }
 
-fn read_secret(row: &Row) -> Result<(SubscriptionId, SigningSecret), StoreError> {
+fn read_secret(row: &EngineRow) -> Result<(SubscriptionId, SigningSecret), StoreError> {
     const TABLE: &str = "webhook_secrets";
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let subscription = SubscriptionId::parse(&fields.text()?).ok();
     let secret = SigningSecret {
         id: at.checked("id", SigningSecretId::parse(&id).ok())?,
@@ -66,7 +66,7 @@ fn read_secret(row: &Row) -> Result<(SubscriptionId, SigningSecret), StoreError>
     Ok((at.checked("subscription_id", subscription)?, secret))
 }
 
-fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, Vec<Arg>) {
+fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, Vec<SqlArg>) {
     let sql = "INSERT INTO webhook_secrets (id, subscription_id, secret, created_at, expires_at) \
                VALUES ($1, $2, $3, $4, $5)";
     let args = vec![
@@ -243,7 +243,7 @@ impl Store {
         let expired = "DELETE FROM webhook_secrets WHERE subscription_id = $1 AND expires_at <= $2";
         let older = "UPDATE webhook_secrets SET expires_at = $2 \
                      WHERE subscription_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
-        let id = || Arg::from(decided.id.to_string());
+        let id = || SqlArg::from(decided.id.to_string());
         let version = decided.row_version;
         let changed_at = decided.updated_at.millis().into();
         let mut script = vec![
@@ -272,7 +272,7 @@ impl Store {
         let gone = "UPDATE webhook_subscriptions SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
         let closed = "UPDATE webhook_deliveries SET status = 'dead', next_attempt_at = NULL \
                       WHERE subscription_id = $1 AND next_attempt_at IS NOT NULL";
-        let name = || Arg::from(id.to_string());
+        let name = || SqlArg::from(id.to_string());
         let script = vec![
             (gone.into(), vec![name(), now.millis().into()]),
             ("DELETE FROM webhook_secrets WHERE subscription_id = $1".into(), vec![name()]),
@@ -318,7 +318,7 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.fields(TABLE);
         let id = fields.text()?;
-        let at = Place { table: TABLE, id: &id };
+        let at = RowPlace { table: TABLE, id: &id };
         Ok(Some(NotedDeaths {
             status: at.checked("status", SubscriptionStatus::parse(&fields.text()?))?,
             dead_in_row: at.count("dead_in_row", fields.int()?)?,

@@ -25,12 +25,13 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::{
-    Activation, CommitFloor, CycleCommit, InsertedAccount, NodeEntry, Store, StoreError, StoreOptions,
+    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreError,
+    StoreOptions,
 };
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::domain::contact::{Contact, ContactRef};
 use crate::domain::conversation::{Conversation, ConversationStatus};
-use crate::domain::draft::Changes;
+use crate::domain::draft::AccountChanges;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::message::{Direction, Message, MessageKind};
@@ -137,13 +138,13 @@ impl Owner {
 
     /// Takes an account over.
     async fn again(store: &Store, number: i64) -> Self {
-        let Activation { epoch, revision, sequence, last_commit_at, .. } =
+        let AccountActivation { epoch, revision, sequence, last_commit_at, .. } =
             store.activate(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
         Self { number, epoch, revision, sequence, now: last_commit_at.millis().max(1000) }
     }
 
     /// A commit of these changes and of one event for each.
-    fn cycle(&mut self, changes: Changes) -> CycleCommit {
+    fn cycle(&mut self, changes: AccountChanges) -> AccountCommit {
         let kinds: Vec<EventKind> = changes
             .messages
             .values()
@@ -160,7 +161,7 @@ impl Owner {
                 kind,
             })
             .collect();
-        let commit = CycleCommit {
+        let commit = AccountCommit {
             account_number: self.number,
             epoch: self.epoch,
             revision: self.revision,
@@ -275,7 +276,7 @@ fn inbound(n: u32, conversation: &Conversation) -> Message {
 
 /// Changes that write these rows.
 #[derive(Default)]
-struct Writes(Changes);
+struct Writes(AccountChanges);
 
 impl Writes {
     fn contact(mut self, contact: &Contact) -> Self {

@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, Outcome, Work};
-use super::engine::{Arg, Engine, Row, Sql, WriteConnection, is_deadlock, is_lost, is_silence, refuses};
-use super::{CycleCommit, StoreError};
+use super::batch::{self, WriteOutcome, WriteWork};
+use super::engine::{
+    Engine, EngineRow, Sql, SqlArg, WriteConnection, is_deadlock, is_lost, is_silence, refuses,
+};
+use super::{AccountCommit, StoreError};
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// Jobs that may wait; further callers wait for room.
@@ -23,28 +25,28 @@ const QUEUE_JOBS: usize = 4096;
 /// Jobs of one transaction.
 const BATCH_JOBS: usize = 512;
 
-struct Job {
-    work: Work,
-    reply: oneshot::Sender<Result<Vec<Row>, StoreError>>,
+struct WriteJob {
+    work: WriteWork,
+    reply: oneshot::Sender<Result<Vec<EngineRow>, StoreError>>,
 }
 
 /// The way to the writing task. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+pub(super) struct StoreWriter {
+    jobs: mpsc::Sender<WriteJob>,
     failing: Arc<AtomicBool>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl Writer {
+impl StoreWriter {
     /// Starts the task on this connection.
     pub(super) fn start(engine: Engine, connection: WriteConnection) -> Self {
         let (jobs, inbox) = mpsc::channel(QUEUE_JOBS);
         let failing = Arc::new(AtomicBool::new(false));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let task = Task { engine, connection: Some(connection), failing: failing.clone() };
+        let task = WriterTask { engine, connection: Some(connection), failing: failing.clone() };
         tasks.spawn(task.run(inbox, closing.clone()));
         tasks.close();
         Self { jobs, failing, closing, tasks }
@@ -56,34 +58,41 @@ impl Writer {
     }
 
     /// Writes one statement durably and returns its rows.
-    pub(super) async fn write(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        self.queue(Work::Statement { sql: sql.into(), args }).await
+    pub(super) async fn write(
+        &self,
+        sql: impl Into<Sql>,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<EngineRow>, StoreError> {
+        self.queue(WriteWork::Statement { sql: sql.into(), args }).await
     }
 
     /// Writes several statements durably, together or not at all, and returns the rows of the first.
-    pub(super) async fn write_all(&self, statements: Vec<(Sql, Vec<Arg>)>) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn write_all(
+        &self,
+        statements: Vec<(Sql, Vec<SqlArg>)>,
+    ) -> Result<Vec<EngineRow>, StoreError> {
         self.write_script(statements, 0).await
     }
 
     /// The same, and returns the rows of the statement at this place.
     pub(super) async fn write_script(
         &self,
-        statements: Vec<(Sql, Vec<Arg>)>,
+        statements: Vec<(Sql, Vec<SqlArg>)>,
         answer: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.queue(Work::Script { statements, answer }).await
+    ) -> Result<Vec<EngineRow>, StoreError> {
+        self.queue(WriteWork::Script { statements, answer }).await
     }
 
     /// Writes one account's commit durably.
-    pub(super) async fn commit(&self, commit: CycleCommit) -> Result<(), StoreError> {
-        self.queue(Work::Commit(Box::new(commit))).await.map(drop)
+    pub(super) async fn commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
+        self.queue(WriteWork::Commit(Box::new(commit))).await.map(drop)
     }
 
-    async fn queue(&self, work: Work) -> Result<Vec<Row>, StoreError> {
+    async fn queue(&self, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
         wait_for(AwaitKind::Transaction, async {
-            if self.jobs.send(Job { work, reply }).await.is_err() {
+            if self.jobs.send(WriteJob { work, reply }).await.is_err() {
                 return Err(closed());
             }
             answer.await.unwrap_or_else(|_gone| Err(closed()))
@@ -98,15 +107,15 @@ impl Writer {
     }
 }
 
-struct Task {
+struct WriterTask {
     engine: Engine,
     /// `None` after a fault, until the next transaction opens another.
     connection: Option<WriteConnection>,
     failing: Arc<AtomicBool>,
 }
 
-impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Job>, closing: CancellationToken) {
+impl WriterTask {
+    async fn run(mut self, mut inbox: mpsc::Receiver<WriteJob>, closing: CancellationToken) {
         let mut waiting = VecDeque::new();
         loop {
             let job = tokio::select! {
@@ -138,15 +147,15 @@ impl Task {
     }
 
     /// Writes all jobs, together if possible, and answers them.
-    async fn settle(&mut self, mut jobs: Vec<Job>) {
-        let works: Vec<&Work> = jobs.iter().map(|job| &job.work).collect();
+    async fn settle(&mut self, mut jobs: Vec<WriteJob>) {
+        let works: Vec<&WriteWork> = jobs.iter().map(|job| &job.work).collect();
         match self.transaction(&works).await {
             Ok(outcomes) => {
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
                     // A caller that stopped waiting does not hear of it.
                     let _gone = job.reply.send(match outcome {
-                        Outcome::Written(rows) => Ok(rows),
-                        Outcome::Fenced => Err(StoreError::Fenced),
+                        WriteOutcome::Written(rows) => Ok(rows),
+                        WriteOutcome::Fenced => Err(StoreError::Fenced),
                     });
                 }
             }
@@ -171,7 +180,7 @@ impl Task {
     }
 
     /// Writes the jobs in one transaction, or nothing.
-    async fn transaction(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+    async fn transaction(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         if batch::is_one_statement(self.engine.dialect(), jobs) {
             return self.one_statement(jobs).await;
         }
@@ -205,7 +214,7 @@ impl Task {
     ///
     /// A connection that breaks may have died long ago, so they are written once more on a fresh one;
     /// that the first attempt was written after all is seen by the fence, which then lets none through.
-    async fn one_statement(&mut self, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+    async fn one_statement(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         let mut lost = None;
         loop {
             let written = match self.connected().await {
@@ -219,7 +228,7 @@ impl Task {
                 Err(error) => Err(error),
             };
             let fault = match (written, lost.take()) {
-                (Ok(outcomes), Some(first)) if outcomes.iter().all(Outcome::is_fenced) => first,
+                (Ok(outcomes), Some(first)) if outcomes.iter().all(WriteOutcome::is_fenced) => first,
                 (Ok(outcomes), _) => {
                     self.failing.store(false, Ordering::Relaxed);
                     return Ok(outcomes);
@@ -274,21 +283,24 @@ fn is_well_after(error: &sqlx::Error) -> bool {
 }
 
 /// Writes the jobs into the transaction that is open, and ends it.
-async fn attempt(connection: &mut WriteConnection, jobs: &[&Work]) -> Result<Vec<Outcome>, sqlx::Error> {
+async fn attempt(
+    connection: &mut WriteConnection,
+    jobs: &[&WriteWork],
+) -> Result<Vec<WriteOutcome>, sqlx::Error> {
     let outcomes = batch::apply(connection, jobs).await?;
     connection.commit().await?;
     Ok(outcomes)
 }
 
 /// The jobs of the next transaction: from the front, up to the second commit of any account.
-fn take_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+fn take_batch(waiting: &mut VecDeque<WriteJob>) -> Vec<WriteJob> {
     let mut accounts = HashSet::new();
     let length = waiting
         .iter()
         .take(BATCH_JOBS)
         .take_while(|job| match &job.work {
-            Work::Commit(commit) => accounts.insert(commit.account_number),
-            Work::Statement { .. } | Work::Script { .. } => true,
+            WriteWork::Commit(commit) => accounts.insert(commit.account_number),
+            WriteWork::Statement { .. } | WriteWork::Script { .. } => true,
         })
         .count();
     waiting.drain(..length).collect()

@@ -18,14 +18,14 @@ const KINDS: usize = 10;
 
 /// Which delays there are: `<seed>:<longest delay in milliseconds>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delays {
+pub struct SeededDelays {
     /// Determines each delay.
     pub seed: u64,
     /// The longest delay.
     pub max_ms: u64,
 }
 
-impl FromStr for Delays {
+impl FromStr for SeededDelays {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -36,7 +36,7 @@ impl FromStr for Delays {
     }
 }
 
-impl Delays {
+impl SeededDelays {
     /// The delay of the draw of this number, most often none.
     fn draw(self, kind: AwaitKind, number: u64) -> Option<Duration> {
         let mixed = mix(mix(self.seed ^ index_of(kind).rotate_left(32)) ^ number);
@@ -68,17 +68,17 @@ const fn index_of(kind: AwaitKind) -> u64 {
     }
 }
 
-struct Drawn {
-    delays: Delays,
+struct DelayDraws {
+    delays: SeededDelays,
     /// Draws of each kind so far.
     counts: [AtomicU64; KINDS],
 }
 
-static DRAWN: OnceLock<Drawn> = OnceLock::new();
+static DRAWN: OnceLock<DelayDraws> = OnceLock::new();
 
 /// Delays what is awaited from now on, in the whole process. Only the first call counts.
-pub fn delay_by_seed(delays: Delays) {
-    let begun = DRAWN.set(Drawn { delays, counts: Default::default() }).is_ok();
+pub fn delay_by_seed(delays: SeededDelays) {
+    let begun = DRAWN.set(DelayDraws { delays, counts: Default::default() }).is_ok();
     if begun {
         tracing::warn!(seed = delays.seed, max_ms = delays.max_ms, "what is awaited is delayed by a seed");
     }
@@ -111,13 +111,14 @@ mod tests {
 
     #[test]
     fn delays_follow_from_seed_kind_and_number() {
-        let delays: Delays = "7:400".parse().unwrap();
-        assert_eq!(delays, Delays { seed: 7, max_ms: 400 });
-        let drawn = |delays: Delays, kind| (0..10_000).map(|n| delays.draw(kind, n)).collect::<Vec<_>>();
+        let delays: SeededDelays = "7:400".parse().unwrap();
+        assert_eq!(delays, SeededDelays { seed: 7, max_ms: 400 });
+        let drawn =
+            |delays: SeededDelays, kind| (0..10_000).map(|n| delays.draw(kind, n)).collect::<Vec<_>>();
         let reads = drawn(delays, AwaitKind::Read);
         assert_eq!(reads, drawn(delays, AwaitKind::Read));
         assert_ne!(reads, drawn(delays, AwaitKind::Alarm));
-        assert_ne!(reads, drawn(Delays { seed: 8, ..delays }, AwaitKind::Read));
+        assert_ne!(reads, drawn(SeededDelays { seed: 8, ..delays }, AwaitKind::Read));
         let late: Vec<Duration> = reads.into_iter().flatten().collect();
         assert!((400..900).contains(&late.len()), "about one of sixteen: {}", late.len());
         let most = *late.iter().max().unwrap();
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_not_a_seed_is_refused() {
         for text in ["", "7", "7:", ":400", "7:400:1", "seven:400", "7:-1"] {
-            assert!(text.parse::<Delays>().is_err(), "{text}");
+            assert!(text.parse::<SeededDelays>().is_err(), "{text}");
         }
     }
 }

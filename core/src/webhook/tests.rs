@@ -22,33 +22,35 @@ fn answer(status: u16, retry_after: Option<&str>) -> OutboundAnswer {
     OutboundAnswer { status, headers, body: Bytes::new(), truncated: false }
 }
 
-fn outcome(status: u16, retry_after: Option<&str>) -> Outcome {
+fn outcome(status: u16, retry_after: Option<&str>) -> AttemptOutcome {
     let receipt = verdict::verdict(&answer(status, retry_after), NOW);
     assert_eq!(receipt.status_code, Some(status));
-    assert_eq!(receipt.error.is_none(), receipt.outcome == Outcome::Delivered);
+    assert_eq!(receipt.error.is_none(), receipt.outcome == AttemptOutcome::Delivered);
     receipt.outcome
 }
 
 #[test]
 fn answers_fall_into_the_contracts_classes() {
-    const RETRY: Outcome = Outcome::Retry { after: None };
+    const RETRY: AttemptOutcome = AttemptOutcome::Retry { after: None };
     for status in [200, 201, 202, 204, 206, 299] {
-        assert_eq!(outcome(status, None), Outcome::Delivered, "{status}");
+        assert_eq!(outcome(status, None), AttemptOutcome::Delivered, "{status}");
     }
     for status in [101, 300, 301, 302, 303, 304, 307, 308, 408, 429, 500, 501, 502, 503, 504, 599, 600, 999] {
         assert_eq!(outcome(status, None), RETRY, "{status}");
     }
     for status in [400, 401, 403, 404, 405, 409, 411, 413, 415, 418, 422, 425, 451, 499] {
-        assert_eq!(outcome(status, None), Outcome::Rejected, "{status}");
+        assert_eq!(outcome(status, None), AttemptOutcome::Rejected, "{status}");
     }
-    assert_eq!(outcome(410, None), Outcome::Gone);
+    assert_eq!(outcome(410, None), AttemptOutcome::Gone);
 }
 
 #[test]
 fn a_receiver_may_ask_for_time_in_seconds_or_by_date() {
     let after = |text: &str| match outcome(429, Some(text)) {
-        Outcome::Retry { after } => after,
-        Outcome::Delivered | Outcome::Rejected | Outcome::Gone => panic!("{text} ends it"),
+        AttemptOutcome::Retry { after } => after,
+        AttemptOutcome::Delivered | AttemptOutcome::Rejected | AttemptOutcome::Gone => {
+            panic!("{text} ends it")
+        }
     };
     assert_eq!(after("0"), Some(Duration::ZERO));
     assert_eq!(after(" 120 "), Some(Duration::from_mins(2)));
@@ -58,8 +60,8 @@ fn a_receiver_may_ask_for_time_in_seconds_or_by_date() {
     for text in ["", "-1", "1.5", "soon", "2026-07-01T00:00:00Z"] {
         assert_eq!(after(text), None, "{text}");
     }
-    assert_eq!(outcome(503, Some("7")), Outcome::Retry { after: Some(Duration::from_secs(7)) });
-    assert_eq!(outcome(302, Some("7")), Outcome::Retry { after: None });
+    assert_eq!(outcome(503, Some("7")), AttemptOutcome::Retry { after: Some(Duration::from_secs(7)) });
+    assert_eq!(outcome(302, Some("7")), AttemptOutcome::Retry { after: None });
 }
 
 #[test]

@@ -9,16 +9,16 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 
 use super::retry;
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::AttemptOutcome;
 use crate::domain::time::Timestamp;
 use crate::outbound::OutboundAnswer;
-use crate::ports::Receipt;
+use crate::ports::AttemptResult;
 
 /// What this answer, which came at `now`, means.
-pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> Receipt {
+pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult {
     let status = answer.status;
     let code = Some(status.as_u16());
-    let ended = |outcome, error: &str| Receipt {
+    let ended = |outcome, error: &str| AttemptResult {
         outcome,
         status_code: code,
         error: Some(error.into()),
@@ -26,14 +26,16 @@ pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> Receipt {
     };
     match status {
         _ if status.is_success() => {
-            Receipt { outcome: Outcome::Delivered, status_code: code, error: None, report: None }
+            AttemptResult { outcome: AttemptOutcome::Delivered, status_code: code, error: None, report: None }
         }
-        StatusCode::GONE => ended(Outcome::Gone, "the receiver answered 410: the subscription is paused"),
+        StatusCode::GONE => {
+            ended(AttemptOutcome::Gone, "the receiver answered 410: the subscription is paused")
+        }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16()))
         }
         _ if status.is_client_error() => {
-            ended(Outcome::Rejected, &format!("the receiver answered {}", status.as_u16()))
+            ended(AttemptOutcome::Rejected, &format!("the receiver answered {}", status.as_u16()))
         }
         _ if status.is_redirection() => {
             let error = format!("the receiver answered {}; redirects are not followed", status.as_u16());
@@ -44,7 +46,7 @@ pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> Receipt {
 }
 
 /// What there is no answer to.
-pub(super) fn unmade(error: &str) -> Receipt {
+pub(super) fn unmade(error: &str) -> AttemptResult {
     retry(None, None, error)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kabar_actors::AccountConnection;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::command::{Command, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::ids::OrganisationId;
 use poem_openapi::OpenApi;
 
@@ -83,8 +83,8 @@ impl AccountsAdmin {
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
         let patch = body::read_patch(&body.value, &slot.account())?;
-        let reply = self.0.accounts.execute(&slot, Command::Configure(patch), None).await??;
-        let Reply::Account(account) = reply else { return Err(ApiError::internal().into()) };
+        let reply = self.0.accounts.execute(&slot, AccountCommand::Configure(patch), None).await??;
+        let CommandReply::Account(account) = reply else { return Err(ApiError::internal().into()) };
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");
         Ok(DataResponse(AccountBody::of(&account)))

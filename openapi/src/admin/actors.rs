@@ -8,7 +8,7 @@ pub mod body;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 
 use self::body::ActorBody;
@@ -40,7 +40,7 @@ impl ActorsAdmin {
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<ActorBody>, OperationError<ActorListFails>> {

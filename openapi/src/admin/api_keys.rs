@@ -4,7 +4,7 @@ pub mod body;
 
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::OpenApi;
 
@@ -67,7 +67,7 @@ impl ApiKeysAdmin {
         /// The organization.
         org_id: Path<OrganisationId>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<ApiKeyBody>, OperationError<ApiKeyListFails>> {

@@ -5,7 +5,7 @@ pub mod body;
 use std::sync::Arc;
 
 use kabar_core::domain::organisation::Organisation;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::OrganisationId;
 use poem_openapi::OpenApi;
 
@@ -68,7 +68,7 @@ impl OrganisationsAdmin {
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<OrganizationBody>, OperationError<OrganizationListFails>> {

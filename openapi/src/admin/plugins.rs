@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::ids::{OrganisationId, PluginId};
 use poem_openapi::types::Example;
@@ -83,7 +83,7 @@ impl PluginsAdmin {
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<AdminPluginBody>, OperationError<AdminPluginListFails>> {

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use kabar_actors::{EventStream, StreamFrame};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::{Event, EventType};
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema};
@@ -34,8 +34,8 @@ const OPENING: &[u8] = b"retry: 2000\n\n";
 const BATCH: i64 = 50;
 
 /// Events of one part of a stream.
-pub(super) fn batch() -> Limit {
-    Limit::new(BATCH).unwrap_or_default()
+pub(super) fn batch() -> PageLimit {
+    PageLimit::new(BATCH).unwrap_or_default()
 }
 
 /// The position that a client who was cut off sends.

@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use kabar_actors::{AccountSlot, Place};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::forward::{ForwardError, Forwarded, Onward};
+use kabar_core::forward::{ForwardError, ForwardRequest, ForwardedResponse};
 use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderValue};
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -55,11 +55,11 @@ impl AccountRequest {
         self.method == Method::GET || is_keyed
     }
 
-    fn to_onward(&self) -> Onward<'_> {
+    fn to_onward(&self) -> ForwardRequest<'_> {
         let mut headers = self.headers.clone();
         headers.insert(FORWARDED, HeaderValue::from_static("1"));
         let method = if self.head_only { Method::HEAD } else { self.method.clone() };
-        Onward { method, target: &self.target, headers, body: self.body.clone() }
+        ForwardRequest { method, target: &self.target, headers, body: self.body.clone() }
     }
 
     fn to_request(&self) -> Request {
@@ -245,8 +245,9 @@ fn named_account(path: &str, door: AccessClass) -> Option<&str> {
     PhoneNumberId::is_valid(number).then_some(number)
 }
 
-fn passed_on(answer: Forwarded, stopping: CancellationToken, gone: CancellationToken) -> Response {
-    let answer = Forwarded { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
+fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: CancellationToken) -> Response {
+    let answer =
+        ForwardedResponse { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
     let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
     let body = if endless {
         // Nobody else would end it when this server stops.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::organisation::{ApiKey, Organisation, Tier};
+use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier};
 use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
@@ -49,7 +49,7 @@ pub struct MeApiKey {
 #[derive(Debug, Clone, Object)]
 pub struct MeRateLimits {
     /// The price tier.
-    pub tier: TextValue<Tier>,
+    pub tier: TextValue<PriceTier>,
     /// POST, PUT, PATCH and DELETE a minute.
     pub write_per_minute: u32,
     /// GET and HEAD a minute.

@@ -9,10 +9,10 @@ use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::message::Direction;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{
     ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, PluginId, RunId,
     SubscriptionId,
@@ -136,7 +136,7 @@ impl ParameterKind for EventTypes {
     }
 }
 
-impl ParameterKind for Limit {
+impl ParameterKind for PageLimit {
     const EXPECTED: &'static str = "1 to 100";
     const CODE: ErrorCode = ErrorCode::InvalidLimit;
     const ECHOED: bool = true;
@@ -156,7 +156,7 @@ impl ParameterKind for Limit {
     }
 }
 
-impl ParameterKind for Bound {
+impl ParameterKind for TimeBound {
     const EXPECTED: &'static str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
 
     fn read(text: &str) -> Option<Self> {

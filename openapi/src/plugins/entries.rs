@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::plugin::{ENTRIES_BYTES_MAX, ENTRIES_MAX, ENTRY_KEY_CHARS, Entries};
+use kabar_core::domain::plugin::{ENTRIES_BYTES_MAX, ENTRIES_MAX, ENTRY_KEY_CHARS, PluginEntries};
 use serde_json::Value;
 
 use crate::body::{BodyFields, FieldError};
@@ -11,7 +11,7 @@ use crate::body::{BodyFields, FieldError};
 pub(super) fn read(
     fields: &BodyFields<'_>,
     key: &str,
-) -> Result<Option<Entries<Option<Arc<str>>>>, FieldError> {
+) -> Result<Option<PluginEntries<Option<Arc<str>>>>, FieldError> {
     let Some(value) = fields.get(key) else { return Ok(None) };
     let expected = format!(
         "an object of at most {ENTRIES_MAX} texts and {ENTRIES_BYTES_MAX} bytes, with keys of letters, digits, \
@@ -20,7 +20,7 @@ pub(super) fn read(
     let members = value.as_object().filter(|members| members.len() <= ENTRIES_MAX);
     let members = members.ok_or_else(|| fields.invalid(key, &expected))?;
     let mut bytes = 0_usize;
-    let mut read = Entries::new();
+    let mut read = PluginEntries::new();
     for (name, value) in members {
         let sign = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let named = ENTRY_KEY_CHARS.contains(&name.len()) && name.chars().all(sign);

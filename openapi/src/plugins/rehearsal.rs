@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
-use kabar_core::domain::delivery::Outcome;
+use kabar_core::domain::delivery::AttemptOutcome;
 use kabar_core::domain::effect::Effect;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::kv::KvWrite;
@@ -11,7 +11,7 @@ use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{DeliveryId, EventId, PluginId, PluginVersionId, ulid};
-use kabar_core::ports::{Parcel, Receipt};
+use kabar_core::ports::{AttemptResult, DeliveryRequest};
 use poem::http::StatusCode;
 use poem_openapi::types::{Any, Example};
 use poem_openapi::{Object, OpenApi};
@@ -155,14 +155,14 @@ impl CapturedWrite {
 }
 
 impl TestBody {
-    fn of(version: PluginVersionId, receipt: &Receipt) -> Self {
+    fn of(version: PluginVersionId, receipt: &AttemptResult) -> Self {
         let report = receipt.report.as_deref();
         let broke = report.is_none_or(|report| report.broke);
         let result = match receipt.outcome {
-            Outcome::Delivered => "succeeded",
-            Outcome::Rejected | Outcome::Gone => "rejected",
-            Outcome::Retry { .. } if broke => "failed",
-            Outcome::Retry { .. } => "retry",
+            AttemptOutcome::Delivered => "succeeded",
+            AttemptOutcome::Rejected | AttemptOutcome::Gone => "rejected",
+            AttemptOutcome::Retry { .. } if broke => "failed",
+            AttemptOutcome::Retry { .. } => "retry",
         };
         let of = |report: &HookReport| report.calls.iter().map(captured).collect();
         Self {
@@ -238,7 +238,7 @@ impl DryRunApi {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
         let (account, event) = self.event(&plugin, &fields).await?;
-        let parcel = Parcel {
+        let parcel = DeliveryRequest {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,
             event,

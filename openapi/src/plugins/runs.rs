@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use kabar_actors::ReplayedRuns;
 use kabar_core::domain::delivery::DeliveryStatus;
-use kabar_core::domain::page::{Limit, Page, Position, RunLogQuery, RunQuery};
+use kabar_core::domain::page::{PageLimit, PagePosition, RowPage, RunLogQuery, RunQuery};
 use kabar_core::domain::run::RunLog;
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{PluginId, RunId, RunLogId};
 use poem::http::StatusCode;
 use poem_openapi::OpenApi;
@@ -68,11 +68,11 @@ impl RunsApi {
         /// Only runs that stand so.
         status: QueryParam<RunStatus>,
         /// Only runs created strictly after this instant (RFC 3339, any offset).
-        created_after: QueryParam<Bound>,
+        created_after: QueryParam<TimeBound>,
         /// Only runs created strictly before this instant (RFC 3339, any offset).
-        created_before: QueryParam<Bound>,
+        created_before: QueryParam<TimeBound>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<RunBody>, OperationError<RunListFails>> {
@@ -80,8 +80,8 @@ impl RunsApi {
         let mut query = RunQuery {
             plugin_id: plugin.id,
             status: status.0.map(|status| status.0),
-            created_after: created_after.0.map(Bound::strictly_after),
-            created_before: created_before.0.map(Bound::strictly_before),
+            created_after: created_after.0.map(TimeBound::strictly_after),
+            created_before: created_before.0.map(TimeBound::strictly_before),
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
@@ -125,7 +125,7 @@ impl RunsApi {
         /// Only logs of this run.
         run_id: QueryParam<RunId>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<RunLogBody>, OperationError<RunListFails>> {
@@ -201,9 +201,9 @@ impl RunsApi {
 }
 
 impl RunsApi {
-    fn next_cursor<T>(&self, page: &Page<T>, scope: &str, id_of: impl Fn(&T) -> u128) -> Option<String> {
+    fn next_cursor<T>(&self, page: &RowPage<T>, scope: &str, id_of: impl Fn(&T) -> u128) -> Option<String> {
         let last = page.rows.last().filter(|_| page.has_more)?;
-        Some(self.0.cursor_key.seal(scope, Position { key: 0, id: id_of(last) }))
+        Some(self.0.cursor_key.seal(scope, PagePosition { key: 0, id: id_of(last) }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::plugin::PluginVersion;
 use kabar_core::ids::{PluginId, PluginVersionId};
 use kabar_core::ports::NotInspected;
@@ -128,7 +128,7 @@ impl VersionsApi {
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         /// Rows of a page, 1 to 100.
-        limit: QueryParam<Limit>,
+        limit: QueryParam<PageLimit>,
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<PluginVersionBody>, OperationError<VersionListFails>> {

@@ -8,7 +8,7 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::allowed_hosts::{AllowedHosts, HostPattern};
 use kabar_core::domain::event::{EventType, EventTypes};
 use kabar_core::domain::plugin::{
-    ACCOUNTS_MAX, Capabilities, Capability, DESCRIPTION_CHARS, Entries, HOSTS_MAX, NAME_CHARS,
+    ACCOUNTS_MAX, Capabilities, Capability, DESCRIPTION_CHARS, HOSTS_MAX, NAME_CHARS, PluginEntries,
 };
 use kabar_core::ids::OrganisationId;
 use poem_openapi::Object;
@@ -172,12 +172,12 @@ fn capabilities(fields: &BodyFields<'_>) -> Result<Option<Capabilities>, FieldEr
     Ok(read.map(|some| some.into_iter().collect()))
 }
 
-fn config(fields: &BodyFields<'_>) -> Result<Option<Entries<Arc<str>>>, FieldError> {
+fn config(fields: &BodyFields<'_>) -> Result<Option<PluginEntries<Arc<str>>>, FieldError> {
     let read = entries::read(fields, "config")?;
     Ok(read.map(|some| some.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()))
 }
 
-fn secrets(fields: &BodyFields<'_>) -> Result<Entries<Option<Secret>>, FieldError> {
+fn secrets(fields: &BodyFields<'_>) -> Result<PluginEntries<Option<Secret>>, FieldError> {
     let read = entries::read(fields, "secrets")?.unwrap_or_default();
     Ok(read.into_iter().map(|(key, value)| (key, value.map(|value| Secret::new(&value)))).collect())
 }

@@ -16,7 +16,7 @@ fn body(kind: &str, object: Value) -> Value {
     body
 }
 
-fn sent(body: &Value) -> Outgoing {
+fn sent(body: &Value) -> OutgoingMessage {
     match parse(body) {
         Ok(SendBody::Send(outgoing)) => outgoing,
         other => panic!("{other:?} for {body}"),

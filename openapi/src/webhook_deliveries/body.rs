@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use kabar_actors::Replayed;
-use kabar_core::domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use kabar_core::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::page::DeliveryFilter;
-use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
@@ -83,7 +83,7 @@ pub struct BulkReplayedBody {
 }
 
 impl AttemptBody {
-    fn of(attempt: &Attempt) -> Self {
+    fn of(attempt: &DeliveryAttempt) -> Self {
         Self {
             at: TextValue(attempt.at),
             status_code: attempt.status_code,
@@ -128,7 +128,7 @@ impl Example for WebhookDeliveryBody {
 
 impl Example for AttemptBody {
     fn example() -> Self {
-        let attempt = Attempt {
+        let attempt = DeliveryAttempt {
             at: crate::examples::delivery().created_at,
             status_code: Some(503),
             duration_ms: 41,
@@ -163,15 +163,15 @@ pub(super) fn read_filter(
 ) -> Result<DeliveryFilter, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let subscription_id = fields.word("subscription_id", SubscriptionId::EXPECTED, SubscriptionId::read)?;
-    let after = fields.optional_word("created_after", Bound::EXPECTED, Bound::read)?;
-    let before = fields.optional_word("created_before", Bound::EXPECTED, Bound::read)?;
+    let after = fields.optional_word("created_after", TimeBound::EXPECTED, TimeBound::read)?;
+    let before = fields.optional_word("created_before", TimeBound::EXPECTED, TimeBound::read)?;
     Ok(DeliveryFilter {
         organisation_id,
         subscription_id: Some(subscription_id),
         status: fields.optional_word("status", DeliveryStatus::EXPECTED, DeliveryStatus::parse)?,
         event_type: fields.optional_word("event_type", EventType::EXPECTED, EventType::parse)?,
-        created_after: after.map(Bound::strictly_after),
-        created_before: before.map(Bound::strictly_before),
+        created_after: after.map(TimeBound::strictly_after),
+        created_before: before.map(TimeBound::strictly_before),
     })
 }
 

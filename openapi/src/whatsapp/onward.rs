@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kabar_actors::AccountSlot;
 use kabar_core::cause::cause;
-use kabar_core::forward::Onward;
+use kabar_core::forward::ForwardRequest;
 use kabar_core::meta::signature;
 use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -27,7 +27,7 @@ pub(super) async fn hand_on<'a>(
     slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,
 ) -> bool {
     let names: Vec<String> = slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
-    let onward = Onward {
+    let onward = ForwardRequest {
         method: Method::POST,
         target: INGRESS,
         headers: headers(body.signature.as_deref(), &names.join(",")),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use serde_json::Value;
 
 use super::NotAnEvent;
@@ -72,7 +72,9 @@ impl<'a> SampleFields<'a> {
     }
 
     pub(super) fn instant(&self, name: &str) -> Result<Option<Timestamp>, NotAnEvent> {
-        self.given(name, "must be an RFC 3339 instant", |text| Bound::parse(text).map(Bound::strictly_after))
+        self.given(name, "must be an RFC 3339 instant", |text| {
+            TimeBound::parse(text).map(TimeBound::strictly_after)
+        })
     }
 
     pub(super) fn json(&self, name: &str) -> Option<Arc<str>> {

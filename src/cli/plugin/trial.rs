@@ -13,7 +13,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::{Kv, KvWrite};
+use kabar_core::domain::kv::{KeyValues, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::sample::{self, SampleEvent};
@@ -80,7 +80,7 @@ fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) 
         config: Arc::new(map(args.setting)),
         secrets: Arc::new(secrets.collect()),
         allowed_hosts,
-        kv: entries.collect::<Kv>(),
+        kv: entries.collect::<KeyValues>(),
         limits: RunLimits { cpu: Duration::from_millis(args.cpu_ms), ..RunLimits::default() },
         now: Clock::system().now(),
         seed: rand::random(),

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use outside::{Delivery, Fault, Final, GraphCall, Inbound, KeyUse, Register, Replica};
+pub use outside::{Delivery, Fault, Final, GraphCall, InboundItem, KeyUse, Register, Replica};
 
 /// Microseconds since the start of the run.
 pub type Micros = u64;
@@ -38,7 +38,7 @@ pub enum Entry {
     /// A call at the stand-in for the Graph API.
     Call(GraphCall),
     /// A webhook of WhatsApp, posted to a node.
-    Inbound(Inbound),
+    Inbound(InboundItem),
     /// A request at the receiver of a webhook subscription.
     Delivery(Delivery),
     /// A request with a key that is going to be revoked.

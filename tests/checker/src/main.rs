@@ -7,17 +7,17 @@ use clap::{Parser, Subcommand};
 use kabar_checker::check::check_history;
 use kabar_checker::history::{Entry, RunInfo, read_history};
 use kabar_checker::report::text_of;
-use kabar_checker::run::{Mode, RunOptions, run};
+use kabar_checker::run::{RunOptions, ServerMode, run};
 
 /// Runs kabar as a black box, injects faults, and checks every answer against a model.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: AccountCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum AccountCommand {
     /// One run, or several with consecutive seeds.
     Run {
         #[command(flatten)]
@@ -44,13 +44,13 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let passed = match Cli::parse().command {
-        Command::Run { options, runs } => {
+        AccountCommand::Run { options, runs } => {
             let last = options.seed.saturating_add(runs);
             let all = (options.seed..last).map(|seed| RunOptions { seed, ..(*options).clone() });
             runtime.block_on(run_all(all.collect()))
         }
-        Command::Suite { options } => runtime.block_on(run_all(suite(&options))),
-        Command::Check { file, timed } => check(&file, timed)?,
+        AccountCommand::Suite { options } => runtime.block_on(run_all(suite(&options))),
+        AccountCommand::Check { file, timed } => check(&file, timed)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// One run of each mode.
 fn suite(options: &RunOptions) -> Vec<RunOptions> {
     let of = |mode, seed, seconds| RunOptions { mode, seed, seconds, ..options.clone() };
-    vec![of(Mode::Sqlite, 11, 12), of(Mode::Postgres, 12, 16), of(Mode::Cluster, 13, 45)]
+    vec![of(ServerMode::Sqlite, 11, 12), of(ServerMode::Postgres, 12, 16), of(ServerMode::Cluster, 13, 45)]
 }
 
 async fn run_all(all: Vec<RunOptions>) -> bool {

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::graph_stub::StatusReport;
-use crate::history::{Entry, Inbound};
+use crate::history::{Entry, InboundItem};
 use crate::http_client::{Ask, HttpClient};
 use crate::kabar_server::APP_SECRET;
 use crate::recorder::Recorder;
@@ -58,7 +58,7 @@ impl WhatsAppClient {
     }
 
     /// Posts one item until a node takes it; whether one did.
-    pub async fn deliver(&self, item: &Inbound, first_node: usize) -> bool {
+    pub async fn deliver(&self, item: &InboundItem, first_node: usize) -> bool {
         let body = webhook_body(item, wall_seconds());
         let signature = sign(&body);
         let headers = [("X-Hub-Signature-256", signature.as_str())];
@@ -76,7 +76,7 @@ impl WhatsAppClient {
             let s = self.recorder.now();
             let st = client.send(&ask).await.map_or(0, |answer| answer.status);
             let e = self.recorder.now();
-            self.recorder.record(Entry::Inbound(Inbound { n: node, s, e, st, ..item.clone() }));
+            self.recorder.record(Entry::Inbound(InboundItem { n: node, s, e, st, ..item.clone() }));
             if st == 200 {
                 self.open.fetch_sub(1, Ordering::Relaxed);
                 return true;
@@ -119,13 +119,13 @@ impl WhatsAppClient {
             self.open.fetch_add(1, Ordering::Relaxed);
         }
         for (nth, status) in statuses.into_iter().enumerate() {
-            let item = Inbound {
+            let item = InboundItem {
                 a: report.account.clone(),
                 what: status.to_owned(),
                 wamid: report.wamid.clone(),
                 id: report.id.clone(),
                 from: report.to.clone(),
-                ..Inbound::default()
+                ..InboundItem::default()
             };
             self.deliver(&item, node + nth).await;
         }
@@ -137,7 +137,7 @@ fn wall_seconds() -> u64 {
     since.map(|since| since.as_secs()).unwrap_or_default()
 }
 
-fn webhook_body(item: &Inbound, seconds: u64) -> String {
+fn webhook_body(item: &InboundItem, seconds: u64) -> String {
     let mut value = json!({"messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "12025550100", "phone_number_id": item.a}});
     let timestamp = seconds.to_string();
@@ -153,7 +153,7 @@ fn webhook_body(item: &Inbound, seconds: u64) -> String {
     .to_string()
 }
 
-fn status_item(item: &Inbound, timestamp: &str) -> Value {
+fn status_item(item: &InboundItem, timestamp: &str) -> Value {
     json!({"id": item.wamid, "status": item.what, "timestamp": timestamp,
         "recipient_id": item.from, "biz_opaque_callback_data": item.id})
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::resident_at;
 use crate::harness::nodes::{heard_of, nodes};
-use crate::harness::{Tenant, TestServer, Webhook, a_moment, from, patiently, text_from};
+use crate::harness::{InboundWebhook, Tenant, TestServer, a_moment, from, patiently, text_from};
 
 /// How often a node is stopped and started again.
 const STOPS: usize = 4;
@@ -18,7 +18,7 @@ async fn use_node(tenant: &Tenant, author: usize, over: &AtomicBool) -> usize {
     let mut answers = 0;
     while !over.load(Ordering::Acquire) {
         let message = text_from(&from(author), tenant.clock.now(), "halo");
-        let webhook = Webhook::default().messages(&tenant.id, &[message]);
+        let webhook = InboundWebhook::default().messages(&tenant.id, &[message]);
         webhook.post(&tenant.api).await.is(200);
         tenant.get("conversations").await.is(200);
         let key = format!("message {answers} of {}", tenant.clock.now().millis());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kabar_core::clock::Clock;
 use serde_json::{Value, json};
 
-use super::wire::{self, Webhook};
+use super::wire::{self, InboundWebhook};
 use super::{Answer, Client, patiently, text};
 
 /// More rows than any test makes: a walk that goes on beyond goes round in circles.
@@ -63,12 +63,12 @@ impl Tenant {
 
     /// Messages arrive in one webhook.
     pub(crate) async fn receives(&self, messages: &[Value]) {
-        Webhook::default().messages(&self.id, messages).post(&self.api).await.is(200);
+        InboundWebhook::default().messages(&self.id, messages).post(&self.api).await.is(200);
     }
 
     /// Reports arrive in one webhook.
     pub(crate) async fn learns(&self, statuses: &[Value]) {
-        Webhook::default().statuses(&self.id, statuses).post(&self.api).await.is(200);
+        InboundWebhook::default().statuses(&self.id, statuses).post(&self.api).await.is(200);
     }
 
     /// WhatsApp reports a status of a message, now.

@@ -49,11 +49,11 @@ pub(crate) fn status_of(wamid: &str, status: &str, at: Timestamp) -> Value {
 
 /// A webhook in the making: one entry with one change per addition.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Webhook {
+pub(crate) struct InboundWebhook {
     entries: Vec<Value>,
 }
 
-impl Webhook {
+impl InboundWebhook {
     /// With one change of any value.
     pub(crate) fn value(mut self, value: &Value) -> Self {
         self.entries

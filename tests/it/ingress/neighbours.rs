@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{APP_SECRET, Tenant, TestServer, Webhook, from, post_bytes, text, text_from};
+use crate::harness::{APP_SECRET, InboundWebhook, Tenant, TestServer, from, post_bytes, text, text_from};
 
 /// Items that cannot be read as messages.
 fn bad_items() -> Vec<Value> {
@@ -72,7 +72,7 @@ async fn entries_and_changes_around_a_bad_one_are_kept() {
             "messages": {"not": "a list"}, "contacts": "nor this"}}]}),
     ];
     for (nth, bad) in bad.into_iter().enumerate() {
-        let webhook = Webhook::default()
+        let webhook = InboundWebhook::default()
             .messages(&tenant.id, &[text_from(&from(nth), tenant.clock.now(), &format!("m{nth}"))]);
         let mut body = webhook.body();
         body["entry"].as_array_mut().unwrap().insert(0, bad.clone());
@@ -85,8 +85,8 @@ async fn entries_and_changes_around_a_bad_one_are_kept() {
 async fn texts_that_no_database_takes_are_mended() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
-    let webhook =
-        Webhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "NUL and half")]);
+    let webhook = InboundWebhook::default()
+        .messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "NUL and half")]);
     let body = webhook.body().to_string().replace("NUL and half", r"a\u0000b\ud83dc");
     post_bytes(&server.anyone, body.into_bytes(), APP_SECRET).await.is(200);
     assert!(heard(&tenant, "a\u{fffd}b\u{fffd}c").await);
@@ -135,8 +135,10 @@ fn whatever_stands_beside_it_a_good_message_arrives() {
         runtime.block_on(async {
             let good = text_from(&from(1), tenant.clock.now(), "good");
             let id = text(&good["id"]);
-            let mut body =
-                Webhook::default().value(&value).messages(&tenant.id, &[item.clone(), good, item]).body();
+            let mut body = InboundWebhook::default()
+                .value(&value)
+                .messages(&tenant.id, &[item.clone(), good, item])
+                .body();
             body["entry"].as_array_mut().unwrap().push(entry);
             post_bytes(&server.anyone, body.to_string().into(), APP_SECRET).await.is(200);
             let rows = tenant.get("messages?limit=5").await.rows();

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, Webhook, a_moment, from, patiently, text, text_from};
+use crate::harness::{
+    Answer, InboundWebhook, Tenant, TestServer, a_moment, from, patiently, text, text_from,
+};
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +50,7 @@ pub(crate) fn come_again(answer: &Answer) {
 
 /// A call that may be made again until it is answered.
 enum Call<'a> {
-    Webhook(&'a Webhook),
+    Webhook(&'a InboundWebhook),
     Get(&'a str),
     Post { tail: &'a str, key: &'a str, body: Value },
     Patch { tail: &'a str, body: Value },
@@ -91,7 +93,7 @@ impl Writer {
             }
             let said = format!("{}-{round}", self.nth);
             let message = text_from(&self.author, self.tenant.clock.now(), &said);
-            let webhook = Webhook::default().messages(&self.tenant.id, std::slice::from_ref(&message));
+            let webhook = InboundWebhook::default().messages(&self.tenant.id, std::slice::from_ref(&message));
             self.insist(200, Call::Webhook(&webhook)).await;
             done.wamids.push(text(&message["id"]));
 

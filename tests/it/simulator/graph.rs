@@ -67,7 +67,7 @@ async fn every_outcome_can_be_had() {
     let GraphOutcome::Refused(error) = sent(&stage, "t0ken", "12025132001").await else { panic!() };
     assert_eq!(&*error.code, "template_not_found");
     let GraphOutcome::Refused(error) = sent(&stage, "expired", "12025550141").await else { panic!() };
-    assert_eq!(errors::class_of(&error), errors::Class::TokenRefused);
+    assert_eq!(errors::class_of(&error), errors::ErrorClass::TokenRefused);
     let GraphOutcome::Transient { error, .. } = sent(&stage, "t0ken", "12025131016").await else { panic!() };
     assert_eq!(error.provider_code, Some(131_016));
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use kabar_core::domain::account::Secret;
-use kabar_core::domain::message::Inbound;
+use kabar_core::domain::message::InboundItem;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::meta::signature;
 use kabar_core::meta::translate::translate;
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 pub(super) struct Receiver {
     pub(super) url: String,
-    pub(super) items: mpsc::Receiver<Inbound>,
+    pub(super) items: mpsc::Receiver<InboundItem>,
     refusals: Arc<Refusals>,
 }
 
@@ -29,9 +29,9 @@ struct Refusals {
     status: AtomicU16,
 }
 
-struct Webhooks {
+struct WebhookSink {
     secret: Secret,
-    items: mpsc::Sender<Inbound>,
+    items: mpsc::Sender<InboundItem>,
     refusals: Arc<Refusals>,
 }
 
@@ -41,7 +41,7 @@ impl Receiver {
         let url = format!("http://{}/webhooks/whatsapp", listener.local_addr().unwrap());
         let (sender, items) = mpsc::channel(10_000);
         let refusals = Arc::new(Refusals::default());
-        let webhooks = Webhooks { secret, items: sender, refusals: refusals.clone() };
+        let webhooks = WebhookSink { secret, items: sender, refusals: refusals.clone() };
         let routes = Route::new().at("/webhooks/whatsapp", webhooks.boxed());
         let server = Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap());
         tasks.spawn(async move {
@@ -58,7 +58,7 @@ impl Receiver {
     }
 }
 
-impl Endpoint for Webhooks {
+impl Endpoint for WebhookSink {
     type Output = StatusCode;
 
     async fn call(&self, mut request: Request) -> poem::Result<StatusCode> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kabar::simulate::{SimulatedNumber, SimulatorScript, StatusDelays};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::message::Inbound;
+use kabar_core::domain::message::InboundItem;
 use kabar_core::domain::message::MessageKind::{Image, Interactive, Text, Unsupported};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -162,8 +162,8 @@ async fn disorder_has_every_item_and_some_twice() {
     let mut messages = 0;
     while statuses.len() < 60 || messages < 5 {
         match stage.item().await {
-            Inbound::Status(report) => *statuses.entry((report.wamid, report.status)).or_insert(0) += 1,
-            Inbound::Message(_) => messages += 1,
+            InboundItem::Status(report) => *statuses.entry((report.wamid, report.status)).or_insert(0) += 1,
+            InboundItem::Message(_) => messages += 1,
         }
     }
     assert!(statuses.values().any(|times| *times > 1), "some come twice");

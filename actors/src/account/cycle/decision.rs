@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::command::{Refusal, Reply};
+use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::decide::{DecideError, decide};
-use kabar_core::domain::draft::{Changes, Draft};
-use kabar_core::domain::facts::Facts;
-use kabar_core::domain::need::Needs;
+use kabar_core::domain::draft::{AccountChanges, Draft};
+use kabar_core::domain::facts::LoadedRows;
+use kabar_core::domain::need::RowNeeds;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::store::StoreError;
 
@@ -31,9 +31,9 @@ pub(super) struct Decision {
     /// The instant of the commit.
     pub(super) at: Timestamp,
     /// One for each command, in order.
-    pub(super) results: Vec<Result<Reply, Refusal>>,
+    pub(super) results: Vec<Result<CommandReply, CommandRefusal>>,
     /// The changes of all commands together.
-    pub(super) changes: Changes,
+    pub(super) changes: AccountChanges,
 }
 
 /// Why a batch was not decided.
@@ -66,11 +66,11 @@ impl Ledger {
     /// Decides a batch on one draft.
     pub(super) async fn decide_batch(&mut self, batch: &[Work]) -> Result<Decision, BatchError> {
         let view = self.parts.resident.view();
-        let mut needs = Needs::default();
+        let mut needs = RowNeeds::default();
         for work in batch {
             needs.add(&work.command);
         }
-        let mut facts = Facts::default();
+        let mut facts = LoadedRows::default();
         for _ in 0..ROUNDS_MAX {
             self.load_facts(&view, needs, &mut facts).await?;
             let at = self.next_instant().await;
@@ -86,8 +86,8 @@ impl Ledger {
     async fn load_facts(
         &self,
         view: &AccountView,
-        mut needs: Needs,
-        facts: &mut Facts,
+        mut needs: RowNeeds,
+        facts: &mut LoadedRows,
     ) -> Result<(), StoreError> {
         self.index.answer_known(&view.threads, &mut needs, facts);
         if !self.parts.has_parked {
@@ -104,11 +104,11 @@ impl Ledger {
     /// Decides a batch, or gives the needs that its rules lack.
     fn decide_on(
         &mut self,
-        facts: &Facts,
+        facts: &LoadedRows,
         view: &Arc<AccountView>,
         at: Timestamp,
         batch: &[Work],
-    ) -> Result<Decision, Box<Needs>> {
+    ) -> Result<Decision, Box<RowNeeds>> {
         let loaded_at = self.parts.resident.loaded_at();
         let wall_now = self.parts.accounts.ground().clock.now();
         let draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
@@ -116,7 +116,7 @@ impl Ledger {
         let mut results = Vec::with_capacity(batch.len());
         for work in batch {
             if is_outdated(&work.command, loaded_at) {
-                results.push(Ok(Reply::Sends(Vec::new())));
+                results.push(Ok(CommandReply::Sends(Vec::new())));
                 continue;
             }
             match decide(&mut draft, &work.command) {

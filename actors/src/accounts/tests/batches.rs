@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use kabar_core::domain::command::{Command, Refusal, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::domain::contact::NewContact;
-use kabar_core::domain::message::{MessageKind, Outgoing, SendOutcome};
+use kabar_core::domain::message::{MessageKind, OutgoingMessage, SendOutcome};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use tokio::task::JoinHandle;
@@ -14,10 +14,10 @@ use super::Stuck;
 use super::fixture::{Ground, every_thread, inbound, text_of};
 use crate::accounts::{AccountsOptions, Unavailable};
 
-type Answer = Result<Result<Reply, Refusal>, Unavailable>;
+type Answer = Result<Result<CommandReply, CommandRefusal>, Unavailable>;
 
 /// Has the account carry these commands out in one commit, in this order.
-async fn run_together(ground: &Ground, commands: impl IntoIterator<Item = Command>) -> Vec<Answer> {
+async fn run_together(ground: &Ground, commands: impl IntoIterator<Item = AccountCommand>) -> Vec<Answer> {
     let stuck = Stuck::in_the_actor_of(ground).await;
     let mut running: Vec<JoinHandle<Answer>> = Vec::new();
     for command in commands {
@@ -32,9 +32,9 @@ async fn run_together(ground: &Ground, commands: impl IntoIterator<Item = Comman
     answers.into_iter().map(|answer| answer.unwrap()).collect()
 }
 
-fn new_contact(phone: &str) -> Command {
+fn new_contact(phone: &str) -> AccountCommand {
     let phone = Phone::parse(phone).unwrap();
-    Command::CreateContact(NewContact { phone, name: None, email: None, metadata: None })
+    AccountCommand::CreateContact(NewContact { phone, name: None, email: None, metadata: None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,14 +43,14 @@ async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too(
     ground.ingest(1, 1).await;
     ground.ingest(1, 2).await;
     let before = ground.accounts.residents()[0].revision;
-    let read = Command::MarkRead { wamid: "wamid.1.3".into() };
-    let answers = run_together(&ground, [Command::Ingest(vec![inbound(1, 3)]), read]).await;
+    let read = AccountCommand::MarkRead { wamid: "wamid.1.3".into() };
+    let answers = run_together(&ground, [AccountCommand::Ingest(vec![inbound(1, 3)]), read]).await;
     assert_eq!(
         ground.accounts.residents()[0].revision,
         before + 2,
         "one commit of both, after the stuck one"
     );
-    let Ok(Ok(Reply::Message(message))) = &answers[1] else { panic!("{answers:?}") };
+    let Ok(Ok(CommandReply::Message(message))) = &answers[1] else { panic!("{answers:?}") };
     assert_eq!(message.status, MessageStatus::Read);
     let threads = text_of(&ground.ask(&every_thread()).await);
     assert!(threads.contains(":0;"), "nothing is unread: {threads}");
@@ -62,7 +62,7 @@ async fn a_resident_number_is_a_contact_already_for_one_statement() {
     ground.ingest(1, 1).await;
     let refused = async || {
         let answer = ground.accounts.execute(&ground.slot, new_contact("+6281200000001"), None).await;
-        assert!(matches!(answer, Ok(Err(Refusal::ContactExists(_)))), "{answer:?}");
+        assert!(matches!(answer, Ok(Err(CommandRefusal::ContactExists(_)))), "{answer:?}");
     };
     assert_eq!(ground.statements_of(refused).await, 1, "the contact's row");
     let known = async || ground.ingest(1, 1).await;
@@ -76,8 +76,10 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
     ground.ingest(1, 1).await;
     let to = Phone::parse("+6281200000001").unwrap();
     let (content, payload) = ("hi".into(), "{}".into());
-    let outgoing = Outgoing { to, kind: MessageKind::Text, content, payload, context: None };
-    let Reply::Message(sent) = ground.run(Command::Send(outgoing)).await else { panic!("no message") };
+    let outgoing = OutgoingMessage { to, kind: MessageKind::Text, content, payload, context: None };
+    let CommandReply::Message(sent) = ground.run(AccountCommand::Send(outgoing)).await else {
+        panic!("no message")
+    };
     // Nothing listens at WhatsApp's address: the attempt is begun and recorded, and the next one is not due.
     while ground.accounts.residents()[0].revision < 4 {
         tokio::task::yield_now().await;
@@ -88,11 +90,12 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
 
     // A message's id of WhatsApp's, given to a second message.
     let twice = SendOutcome::Accepted { wamid: "wamid.1.1".into() };
-    let refused = Command::RecordSends(vec![(sent.id, twice)]);
-    let neighbours = [Command::Ingest(vec![inbound(2, 1)]), Command::Ingest(vec![inbound(3, 1)])];
+    let refused = AccountCommand::RecordSends(vec![(sent.id, twice)]);
+    let neighbours =
+        [AccountCommand::Ingest(vec![inbound(2, 1)]), AccountCommand::Ingest(vec![inbound(3, 1)])];
     let [first, last] = neighbours;
     let answers = run_together(&ground, [first, refused.clone(), last]).await;
-    let ingested = Ok(Ok(Reply::Ingested));
+    let ingested = Ok(Ok(CommandReply::Ingested));
     assert_eq!(answers, [ingested.clone(), Err(Unavailable::Refused), ingested]);
     let alone = ground.accounts.execute(&ground.slot, refused, None).await;
     assert_eq!(alone, Err(Unavailable::Refused));

@@ -7,20 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, PhoneNumberId, Secret};
-use kabar_core::domain::command::{Command, ConversationPatch, Reply};
+use kabar_core::domain::command::{AccountCommand, CommandReply, ConversationPatch};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::etag;
 use kabar_core::domain::event::Event;
-use kabar_core::domain::message::{Inbound, InboundMessage, MessageKind};
-use kabar_core::domain::organisation::Tier;
+use kabar_core::domain::message::{InboundItem, InboundMessage, MessageKind};
+use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::page::ConversationQuery;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ConversationId, OrganisationId};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
-use kabar_core::ports::Sink;
-use kabar_core::shared_memory::SharedMemory;
+use kabar_core::ports::EventSink;
+use kabar_core::shared_memory::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -84,22 +84,22 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) async fn open(options: AccountsOptions) -> Self {
-        Self::open_with(options, Arc::new(kabar_core::ports::Closed)).await
+        Self::open_with(options, Arc::new(kabar_core::ports::ClosedSink)).await
     }
 
     /// Brings events to this sink.
-    pub(crate) async fn open_with(options: AccountsOptions, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) async fn open_with(options: AccountsOptions, sink: Arc<dyn EventSink>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
         let clock = Arc::new(Clock::manual(Timestamp::from_millis(1_780_000_000_000)));
         let metrics = Arc::new(Metrics::default());
-        let memory = SharedMemory::none(clock.clone(), metrics.clone());
+        let memory = RedisCache::none(clock.clone(), metrics.clone());
         let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await.unwrap();
         let new = NewOrganisation {
             name: "o".into(),
-            tier: Tier::Pro,
-            limits: Tier::Pro.default_limits(),
+            tier: PriceTier::Pro,
+            limits: PriceTier::Pro.default_limits(),
             sandbox: true,
         };
         let organisation = directory.create_organisation(new).await.unwrap().id;
@@ -156,13 +156,13 @@ impl Ground {
         }
     }
 
-    pub(crate) async fn run(&self, command: Command) -> Reply {
+    pub(crate) async fn run(&self, command: AccountCommand) -> CommandReply {
         self.accounts.execute(&self.slot, command, None).await.unwrap().unwrap()
     }
 
     /// The contact's `n`th message comes in.
     pub(crate) async fn ingest(&self, contact: u32, n: u32) {
-        assert_eq!(self.run(Command::Ingest(vec![inbound(contact, n)])).await, Reply::Ingested);
+        assert_eq!(self.run(AccountCommand::Ingest(vec![inbound(contact, n)])).await, CommandReply::Ingested);
     }
 
     pub(crate) async fn ask(&self, question: &Question) -> Asked {
@@ -218,8 +218,8 @@ impl Ground {
     }
 }
 
-pub(crate) fn inbound(contact: u32, n: u32) -> Inbound {
-    Inbound::Message(InboundMessage {
+pub(crate) fn inbound(contact: u32, n: u32) -> InboundItem {
+    InboundItem::Message(InboundMessage {
         wamid: format!("wamid.{contact}.{n}").into(),
         from: Phone::parse(&format!("+6281200{contact:06}")).unwrap(),
         profile_name: Some("Rani".into()),
@@ -231,8 +231,8 @@ pub(crate) fn inbound(contact: u32, n: u32) -> Inbound {
     })
 }
 
-pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> Command {
-    Command::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
+pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> AccountCommand {
+    AccountCommand::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
 }
 
 pub(crate) fn every_thread() -> Question {

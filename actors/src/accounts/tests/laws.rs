@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kabar_core::domain::command::Command;
-use kabar_core::domain::page::{ConversationQuery, Limit, Position};
+use kabar_core::domain::command::AccountCommand;
+use kabar_core::domain::page::{ConversationQuery, PageLimit, PagePosition};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 
@@ -31,7 +31,7 @@ async fn sync(ground: &Ground, since: Option<i64>, picture: &mut Picture) -> Opt
     let mut newest = None;
     let mut query = ConversationQuery {
         updated_since: Some(Timestamp::from_millis(since.unwrap_or(0))),
-        limit: Limit::new(3).unwrap(),
+        limit: PageLimit::new(3).unwrap(),
         ..ConversationQuery::default()
     };
     loop {
@@ -40,7 +40,7 @@ async fn sync(ground: &Ground, since: Option<i64>, picture: &mut Picture) -> Opt
         let rows = rows_of(&asked);
         newest = newest.or_else(|| rows.first().map(|row| row.1.0));
         if let Some((id, (at, _))) = rows.last().filter(|_| rows.len() == 3) {
-            query.after = Some(Position { key: *at, id: ConversationId::parse(id).unwrap().bits() });
+            query.after = Some(PagePosition { key: *at, id: ConversationId::parse(id).unwrap().bits() });
             picture.extend(rows);
         } else {
             picture.extend(rows);
@@ -102,7 +102,7 @@ async fn no_read_is_stale_and_no_tag_lies() {
                     let items = vec![inbound(writer, n)];
                     ground
                         .accounts
-                        .execute(&ground.slot, Command::Ingest(items), None)
+                        .execute(&ground.slot, AccountCommand::Ingest(items), None)
                         .await
                         .unwrap()
                         .unwrap();

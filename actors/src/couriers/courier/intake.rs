@@ -13,7 +13,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{DeliveryId, IdSource as _, MonotonicIds};
-use kabar_core::store::{CourierPlace, Intake, StoreError};
+use kabar_core::store::{DeliveryCursor, Intake, StoreError};
 use rand::rngs::StdRng;
 
 use super::Courier;
@@ -53,7 +53,7 @@ impl Courier {
             let Some(place) = self.place else {
                 // No such account: nothing is ever there.
                 let found = self.couriers.0.store.courier_place(subscriber.id(), number).await?;
-                self.place = Some(found.unwrap_or(CourierPlace { cursor: 0, head: 0 }));
+                self.place = Some(found.unwrap_or(DeliveryCursor { cursor: 0, head: 0 }));
                 continue;
             };
             if self.loaded_to < place.cursor {
@@ -75,7 +75,7 @@ impl Courier {
             if place.cursor >= head {
                 return Ok(());
             }
-            self.take_in(subscriber, number, CourierPlace { head, ..place }, room).await?;
+            self.take_in(subscriber, number, DeliveryCursor { head, ..place }, room).await?;
         }
     }
 
@@ -84,7 +84,7 @@ impl Courier {
         &mut self,
         subscriber: &Subscriber,
         account: i64,
-        place: CourierPlace,
+        place: DeliveryCursor,
         room: usize,
     ) -> Result<(), StoreError> {
         let store = &self.couriers.0.store;
@@ -103,7 +103,7 @@ impl Courier {
             self.place = None;
             return Ok(());
         }
-        self.place = Some(CourierPlace { cursor: to, head: place.head });
+        self.place = Some(DeliveryCursor { cursor: to, head: place.head });
         self.loaded_to = to;
         for (delivery, event) in deliveries.into_iter().zip(events) {
             self.lanes.put(Load::new(delivery, Some(Arc::new(event)), &reading));

@@ -1,6 +1,6 @@
 //! Lanes under any use: order, turns, and counts that agree with what is there.
 
-use kabar_core::domain::delivery::{Attempt, Ladder, Outcome};
+use kabar_core::domain::delivery::{AttemptOutcome, DeliveryAttempt, RetrySchedule};
 use kabar_core::domain::due_time::DueTime;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::subscriber::SubscriberId;
@@ -47,8 +47,8 @@ fn load(sequence: i64, contact: u128) -> Load {
 }
 
 fn failed(mut delivery: Delivery, now: u64) -> Delivery {
-    let attempt = Attempt { at: wall(now), status_code: None, duration_ms: 0, error: None };
-    delivery.settle(attempt, Outcome::Retry { after: None }, Ladder::WEBHOOK, 0.5, wall(now));
+    let attempt = DeliveryAttempt { at: wall(now), status_code: None, duration_ms: 0, error: None };
+    delivery.settle(attempt, AttemptOutcome::Retry { after: None }, RetrySchedule::WEBHOOK, 0.5, wall(now));
     delivery
 }
 

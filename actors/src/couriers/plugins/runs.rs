@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kabar_core::domain::effect::EffectRow;
-use kabar_core::domain::page::{Page, RunLogQuery, RunQuery};
+use kabar_core::domain::page::{RowPage, RunLogQuery, RunQuery};
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::run::{Run, RunLog};
 use kabar_core::domain::subscriber::SubscriberId;
@@ -47,7 +47,7 @@ impl Couriers {
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<(Page<Run>, Vec<EffectRow>), Unavailable> {
+    pub async fn runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), Unavailable> {
         let page = self.0.store.runs(query).await.map_err(|error| unread(&error))?;
         let ids = page.rows.iter().map(Run::id).collect();
         let effects = self.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
@@ -73,7 +73,7 @@ impl Couriers {
     ///
     /// # Errors
     /// [`Unavailable::Storage`].
-    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<Page<RunLog>, Unavailable> {
+    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, Unavailable> {
         self.0.store.run_logs(query).await.map_err(|error| unread(&error))
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::failure_rate::Turn;
-use kabar_core::domain::plugin::{Plugin, Standing};
+use kabar_core::domain::failure_rate::HealthChange;
+use kabar_core::domain::plugin::{Plugin, PluginHealth};
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::PluginId;
@@ -15,17 +15,17 @@ use crate::couriers::Couriers;
 
 impl Couriers {
     /// An outcome has changed whether a subscriber is tried.
-    pub(in crate::couriers) fn note_turn(&self, id: SubscriberId, turn: Turn, now: Timestamp) {
+    pub(in crate::couriers) fn note_turn(&self, id: SubscriberId, turn: HealthChange, now: Timestamp) {
         let standing = match turn {
-            Turn::None => return,
-            Turn::Paused => {
+            HealthChange::None => return,
+            HealthChange::Paused => {
                 tracing::warn!(subscriber = %id, "subscriber fails too often; trying it less");
-                Standing::paused(now)
+                PluginHealth::paused(now)
             }
-            Turn::Recovered => Standing::active(now),
-            Turn::GivenUp => {
+            HealthChange::Recovered => PluginHealth::active(now),
+            HealthChange::GivenUp => {
                 tracing::warn!(subscriber = %id, "plugin disabled: it was paused for too long");
-                Standing::given_up(now)
+                PluginHealth::given_up(now)
             }
         };
         match id {
@@ -35,13 +35,13 @@ impl Couriers {
                 self.0.tasks.spawn(async move { couriers.stand(plugin, standing).await });
             }
         }
-        if turn == Turn::Recovered {
+        if turn == HealthChange::Recovered {
             self.look_all(id);
         }
     }
 
     /// Writes down how a plugin fares, unless the operator has said so already.
-    async fn stand(&self, id: PluginId, standing: Standing) {
+    async fn stand(&self, id: PluginId, standing: PluginHealth) {
         if let Err(error) = self.set_standing(id, standing).await {
             tracing::error!(plugin = %id, error = cause(&error), "standing of a plugin not written");
         }
@@ -50,7 +50,7 @@ impl Couriers {
     async fn set_standing(
         &self,
         id: PluginId,
-        standing: Standing,
+        standing: PluginHealth,
     ) -> Result<Option<Arc<Plugin>>, Unavailable> {
         let _turn = self.0.writing.lock().await;
         let Some(found) = self.plugin_of_anybody(id) else { return Ok(None) };
@@ -82,6 +82,6 @@ impl Couriers {
         id: PluginId,
         reason: Option<Arc<str>>,
     ) -> Result<Option<Arc<Plugin>>, Unavailable> {
-        self.set_standing(id, Standing::forbidden(self.0.clock.now(), reason)).await
+        self.set_standing(id, PluginHealth::forbidden(self.0.clock.now(), reason)).await
     }
 }

@@ -10,7 +10,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SIGNING_SECRETS_MAX, Subscription, SubscriptionStatus};
 use kabar_core::ids::{OrganisationId, SubscriptionId};
-use kabar_core::store::{CourierWork, NotedDeaths};
+use kabar_core::store::{DeliveryWork, NotedDeaths};
 
 use super::{SubscriptionPatch, fresh_secret, unwritten};
 use crate::accounts::Unavailable;
@@ -71,7 +71,7 @@ impl Couriers {
         let id = SubscriberId::Webhook(row.id);
         self.look_all(id);
         if row.status == SubscriptionStatus::Active {
-            self.take_up_all(CourierWork::Of(id)).await;
+            self.take_up_all(DeliveryWork::Of(id)).await;
         }
         Ok(Some(Arc::new(row)))
     }

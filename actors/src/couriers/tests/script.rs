@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
-use kabar_core::domain::delivery::{Delivery, DeliveryStatus, Outcome};
+use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, Limit, RunQuery};
-use kabar_core::domain::plugin::{Entries, Plugin, PluginVersion};
+use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, RunQuery};
+use kabar_core::domain::plugin::{Plugin, PluginEntries, PluginVersion};
 use kabar_core::domain::run::Run;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
 use kabar_core::ids::{ContactId, DeliveryId, EventId, PluginId, SubscriptionId};
-use kabar_core::ports::{Parcel, Receipt, Sink};
-use kabar_core::store::CourierPlace;
+use kabar_core::ports::{AttemptResult, DeliveryRequest, EventSink};
+use kabar_core::store::DeliveryCursor;
 use tokio::sync::watch;
 
 use crate::accounts::AccountsOptions;
@@ -26,8 +26,8 @@ use crate::couriers::{Couriers, Desk, NewPlugin, NewSubscription, SubscriptionPa
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Turn {
-    Answer(Outcome),
+pub(super) enum HealthChange {
+    Answer(AttemptOutcome),
     /// Does not answer until it is let go, and then as the script says by then.
     Hang,
     Panic,
@@ -46,7 +46,7 @@ pub(super) struct Call {
     pub(super) of_second: i64,
 }
 
-type Play = Arc<dyn Fn(&Call) -> Turn + Send + Sync>;
+type Play = Arc<dyn Fn(&Call) -> HealthChange + Send + Sync>;
 
 pub(super) struct Script {
     play: Mutex<Play>,
@@ -61,7 +61,7 @@ pub(super) struct Script {
 impl Script {
     fn new() -> Self {
         Self {
-            play: Mutex::new(Arc::new(|_: &Call| Turn::Answer(Outcome::Delivered))),
+            play: Mutex::new(Arc::new(|_: &Call| HealthChange::Answer(AttemptOutcome::Delivered))),
             calls: Mutex::default(),
             taken: AtomicUsize::new(0),
             hanging: AtomicUsize::new(0),
@@ -70,7 +70,7 @@ impl Script {
         }
     }
 
-    pub(super) fn plays(&self, play: impl Fn(&Call) -> Turn + Send + Sync + 'static) {
+    pub(super) fn plays(&self, play: impl Fn(&Call) -> HealthChange + Send + Sync + 'static) {
         *self.play.lock().unwrap() = Arc::new(play);
     }
 
@@ -98,21 +98,21 @@ impl Script {
     }
 
     /// Lets go of what hangs: the first attempt of all ends so, and every other one well.
-    pub(super) fn ends_first_attempt(&self, outcome: Outcome) {
+    pub(super) fn ends_first_attempt(&self, outcome: AttemptOutcome) {
         let first = self.calls().first().map(|call| (call.sequence, call.attempt));
         self.plays(move |call| {
             let is_first = Some((call.sequence, call.attempt)) == first;
-            Turn::Answer(if is_first { outcome } else { Outcome::Delivered })
+            HealthChange::Answer(if is_first { outcome } else { AttemptOutcome::Delivered })
         });
         self.let_go();
     }
 
-    fn turn(&self, call: &Call) -> Turn {
+    fn turn(&self, call: &Call) -> HealthChange {
         let play = self.play.lock().unwrap().clone();
         play(call)
     }
 
-    fn note(&self, parcel: &Parcel) -> Call {
+    fn note(&self, parcel: &DeliveryRequest) -> Call {
         let mut calls = self.calls.lock().unwrap();
         let mut call = Call {
             subscriber: parcel.subscriber.id(),
@@ -134,22 +134,22 @@ impl Script {
     }
 }
 
-impl Sink for Script {
-    fn deliver(&self, parcel: Parcel) -> BoxFuture<'_, Receipt> {
+impl EventSink for Script {
+    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let mut released = self.released.subscribe();
             let call = self.note(&parcel);
             let mut turn = self.turn(&call);
-            if matches!(turn, Turn::Hang) {
+            if matches!(turn, HealthChange::Hang) {
                 let now = self.hanging.fetch_add(1, Ordering::AcqRel) + 1;
                 self.peak.fetch_max(now, Ordering::AcqRel);
                 released.changed().await.unwrap();
                 self.hanging.fetch_sub(1, Ordering::AcqRel);
                 turn = self.turn(&call);
             }
-            let Turn::Answer(outcome) = turn else { panic!("as the script says") };
-            self.taken.fetch_add(usize::from(outcome == Outcome::Delivered), Ordering::AcqRel);
-            Receipt { outcome, status_code: None, error: None, report: None }
+            let HealthChange::Answer(outcome) = turn else { panic!("as the script says") };
+            self.taken.fetch_add(usize::from(outcome == AttemptOutcome::Delivered), Ordering::AcqRel);
+            AttemptResult { outcome, status_code: None, error: None, report: None }
         })
     }
 }
@@ -200,8 +200,8 @@ impl Stage {
             description: None,
             events: [EventType::MessageReceived].into_iter().collect(),
             accounts: None,
-            config: Entries::default(),
-            secrets: Entries::default(),
+            config: PluginEntries::default(),
+            secrets: PluginEntries::default(),
             allowed_hosts: AllowedHosts::default(),
             capabilities: None,
             enabled: true,
@@ -230,7 +230,7 @@ impl Stage {
             status: None,
             created_after: None,
             created_before: None,
-            limit: Limit::new(100).unwrap(),
+            limit: PageLimit::new(100).unwrap(),
             after: None,
         };
         self.couriers().runs(&query).await.unwrap().0.rows
@@ -261,7 +261,7 @@ impl Stage {
     pub(super) async fn list(&self, id: SubscriptionId) -> Vec<Delivery> {
         let mut filter = DeliveryFilter::of(self.ground.organisation);
         filter.subscription_id = Some(id);
-        let query = DeliveryQuery { filter, limit: Limit::new(100).unwrap(), after: None };
+        let query = DeliveryQuery { filter, limit: PageLimit::new(100).unwrap(), after: None };
         self.couriers().deliveries(&query).await.unwrap().rows
     }
 
@@ -314,7 +314,7 @@ impl Stage {
             .len()
     }
 
-    pub(super) async fn place(&self, id: SubscriptionId) -> CourierPlace {
+    pub(super) async fn place(&self, id: SubscriptionId) -> DeliveryCursor {
         self.ground.store.courier_place(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
     }
 }

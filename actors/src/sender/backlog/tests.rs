@@ -45,12 +45,12 @@ fn done(conversation: u128, id: u128) -> Move {
     Move { waiting: None, ..fresh(conversation, id) }
 }
 
-fn waiting(conversation: u128, id: u128, attempts: u32, ms: i64) -> Waiting {
+fn waiting(conversation: u128, id: u128, attempts: u32, ms: i64) -> WaitingMessage {
     let next_attempt_at = DueTime::from_row(Timestamp::from_millis(ms));
-    Waiting { id: message(id), conversation_id: thread(conversation), attempts, next_attempt_at }
+    WaitingMessage { id: message(id), conversation_id: thread(conversation), attempts, next_attempt_at }
 }
 
-fn ids(departed: &[Waiting]) -> Vec<u128> {
+fn ids(departed: &[WaitingMessage]) -> Vec<u128> {
     departed.iter().map(|one| one.id.bits()).collect()
 }
 
@@ -175,7 +175,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The rows: pending messages of each conversation, oldest first.
 type Rows = BTreeMap<u128, Vec<u128>>;
 
-fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<Waiting> {
+fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<WaitingMessage> {
     let next = rows.iter().filter(|(conversation, _)| asked(**conversation));
     let mut next: Vec<_> =
         next.filter_map(|(conversation, ids)| Some(waiting(*conversation, *ids.first()?, 0, 0))).collect();
@@ -216,7 +216,7 @@ proptest! {
                 }
                 Step::Depart { turns } => {
                     refresh(&mut backlog, &rows, &schedule);
-                    for Waiting { id, conversation_id, .. } in backlog.depart(turns) {
+                    for WaitingMessage { id, conversation_id, .. } in backlog.depart(turns) {
                         let conversation = conversation_id.bits();
                         prop_assert!(!away.contains(&conversation), "two of one conversation");
                         match rows.get(&conversation).and_then(|ids| ids.first()) {

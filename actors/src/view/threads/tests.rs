@@ -3,7 +3,7 @@
 
 use super::*;
 use kabar_core::domain::contact::ContactRef;
-use kabar_core::domain::page::Limit;
+use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::phone::Phone;
 use proptest::prelude::*;
 
@@ -61,12 +61,12 @@ fn query() -> impl Strategy<Value = ConversationQuery> {
             status,
             contact_id: contact.filter(|n| n % 3 == 0).map(ContactId::from_bits),
             updated_since: since.map(Timestamp::from_millis),
-            limit: Limit::new(limit).unwrap(),
-            after: after.map(|(key, id)| Position { key, id }),
+            limit: PageLimit::new(limit).unwrap(),
+            after: after.map(|(key, id)| PagePosition { key, id }),
         })
 }
 
-fn by_definition(all: &[Arc<Conversation>], query: &ConversationQuery) -> Page<Arc<Conversation>> {
+fn by_definition(all: &[Arc<Conversation>], query: &ConversationQuery) -> RowPage<Arc<Conversation>> {
     let key = key_of(query.order());
     let mut rows: Vec<_> = all
         .iter()
@@ -78,7 +78,7 @@ fn by_definition(all: &[Arc<Conversation>], query: &ConversationQuery) -> Page<A
         .collect();
     rows.sort_by_key(|t| std::cmp::Reverse(key(t)));
     rows.truncate(query.limit.rows() + 1);
-    Page::cut(rows, query.limit)
+    RowPage::cut(rows, query.limit)
 }
 
 proptest! {

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::DecideError;
-use crate::domain::command::{Refusal, Reply};
+use crate::domain::command::{CommandRefusal, CommandReply};
 use crate::domain::contact::{Contact, ContactPatch, NewContact};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
-use crate::domain::need::NotLoaded;
+use crate::domain::need::RowNotLoaded;
 use crate::domain::phone::Phone;
 use crate::ids::ContactId;
 
 /// Metadata of a contact for which none was given.
 const NO_METADATA: &str = "{}";
 
-pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<Reply, DecideError> {
+pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<CommandReply, DecideError> {
     if let Some(known) = draft.facts().contact_of(&new.phone)? {
-        return Err(Refusal::ContactExists(known.id).into());
+        return Err(CommandRefusal::ContactExists(known.id).into());
     }
     let contact = insert(draft, new);
-    Ok(Reply::Contact(contact))
+    Ok(CommandReply::Contact(contact))
 }
 
 fn insert(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
@@ -42,7 +42,7 @@ pub(super) fn find_or_insert(
     draft: &mut Draft<'_>,
     phone: &Phone,
     name: Option<&Arc<str>>,
-) -> Result<Arc<Contact>, NotLoaded> {
+) -> Result<Arc<Contact>, RowNotLoaded> {
     if let Some(known) = draft.facts().contact_of(phone)? {
         return Ok(known.clone());
     }
@@ -54,9 +54,9 @@ pub(super) fn patch(
     draft: &mut Draft<'_>,
     id: ContactId,
     patch: &ContactPatch,
-) -> Result<Reply, DecideError> {
-    let known = draft.facts().contact(id)?.ok_or(Refusal::NoContact)?.clone();
-    Ok(Reply::Contact(change(draft, &known, patch)?))
+) -> Result<CommandReply, DecideError> {
+    let known = draft.facts().contact(id)?.ok_or(CommandRefusal::NoContact)?.clone();
+    Ok(CommandReply::Contact(change(draft, &known, patch)?))
 }
 
 /// Applies a patch; writes nothing when nothing changes.
@@ -64,7 +64,7 @@ pub(super) fn change(
     draft: &mut Draft<'_>,
     known: &Arc<Contact>,
     patch: &ContactPatch,
-) -> Result<Arc<Contact>, NotLoaded> {
+) -> Result<Arc<Contact>, RowNotLoaded> {
     let mut contact = (**known).clone();
     if let Some(name) = &patch.name {
         contact.name.clone_from(name);

@@ -1,14 +1,14 @@
 //! Rules of threads.
 
 use super::DecideError;
-use crate::domain::command::{ConversationPatch, Refusal, Reply};
+use crate::domain::command::{CommandRefusal, CommandReply, ConversationPatch};
 use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
 
-pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<Reply, DecideError> {
-    let known = draft.facts().conversation(patch.id)?.ok_or(Refusal::NoConversation)?.clone();
+pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<CommandReply, DecideError> {
+    let known = draft.facts().conversation(patch.id)?.ok_or(CommandRefusal::NoConversation)?.clone();
     let mut thread = (*known).clone();
     if let Some(status) = patch.status {
         thread.status = status;
@@ -19,7 +19,7 @@ pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<
     let moved = thread.status != known.status;
     let reassigned = thread.assignee != known.assignee;
     if !moved && !reassigned {
-        return Ok(Reply::Conversation(known));
+        return Ok(CommandReply::Conversation(known));
     }
     let thread = draft.write_conversation(thread);
     if reassigned {
@@ -32,7 +32,7 @@ pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<
             ConversationStatus::Open | ConversationStatus::Pending => EventKind::ConversationUpdated(thread),
         });
     }
-    Ok(Reply::Conversation(thread))
+    Ok(CommandReply::Conversation(thread))
 }
 
 /// A thread that begins now; not written yet.

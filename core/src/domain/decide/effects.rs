@@ -1,20 +1,20 @@
 //! Rules of effects: each is carried out at most once, and a refusal is an outcome like any other.
 
 use super::{DecideError, conversations, messages};
-use crate::domain::command::{Deed, Order, Reply};
+use crate::domain::command::{CommandReply, EffectAction, EffectCommand};
 use crate::domain::draft::Draft;
 use crate::domain::effect::{EffectRefusal, SettledEffect};
-use crate::domain::need::NotLoaded;
+use crate::domain::need::RowNotLoaded;
 
 /// Carries an effect out, if it waits still.
-pub(super) fn carry_out(draft: &mut Draft<'_>, order: &Order) -> Result<(), NotLoaded> {
+pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<(), RowNotLoaded> {
     if !draft.take_effect(order.id)? {
         return Ok(());
     }
     let decided = match &order.deed {
-        Ok(Deed::Send(outgoing)) => messages::send(draft, outgoing),
-        Ok(Deed::MarkRead(wamid)) => messages::mark_read(draft, wamid),
-        Ok(Deed::Patch(patch)) => conversations::patch(draft, patch),
+        Ok(EffectAction::Send(outgoing)) => messages::send(draft, outgoing),
+        Ok(EffectAction::MarkRead(wamid)) => messages::mark_read(draft, wamid),
+        Ok(EffectAction::Patch(patch)) => conversations::patch(draft, patch),
         Err(refusal) => {
             draft.settle_effect(SettledEffect { id: order.id, message_id: None, refusal: Some(*refusal) });
             return Ok(());
@@ -26,14 +26,14 @@ pub(super) fn carry_out(draft: &mut Draft<'_>, order: &Order) -> Result<(), NotL
         Err(DecideError::NotLoaded(missing)) => return Err(missing),
     };
     let message_id = match &done {
-        Ok(Reply::Message(message)) => Some(message.id),
+        Ok(CommandReply::Message(message)) => Some(message.id),
         Ok(
-            Reply::Ingested
-            | Reply::Sends(_)
-            | Reply::Recorded
-            | Reply::Conversation(_)
-            | Reply::Contact(_)
-            | Reply::Account(_),
+            CommandReply::Ingested
+            | CommandReply::Sends(_)
+            | CommandReply::Recorded
+            | CommandReply::Conversation(_)
+            | CommandReply::Contact(_)
+            | CommandReply::Account(_),
         )
         | Err(_) => None,
     };

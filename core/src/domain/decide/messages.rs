@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{DecideError, contacts, conversations};
 use crate::domain::account::AccountStatus;
-use crate::domain::command::{Refusal, Reply};
+use crate::domain::command::{CommandRefusal, CommandReply};
 use crate::domain::contact::{ContactPatch, ContactRef};
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
-use crate::domain::message::{Direction, InboundMessage, Message, Outgoing};
-use crate::domain::need::NotLoaded;
+use crate::domain::message::{Direction, InboundMessage, Message, OutgoingMessage};
+use crate::domain::need::RowNotLoaded;
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::ids::MessageId;
@@ -27,7 +27,7 @@ fn thread_with(
     draft: &mut Draft<'_>,
     phone: &Phone,
     name: Option<&Arc<str>>,
-) -> Result<(Conversation, bool), NotLoaded> {
+) -> Result<(Conversation, bool), RowNotLoaded> {
     // A conversation shows all that is needed of a named contact, whose own row is then not looked at.
     if let Some(thread) = draft.facts().conversation_with(phone)?
         && (thread.contact.name.is_some() || name.is_none())
@@ -45,7 +45,7 @@ fn thread_with(
     })
 }
 
-pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), NotLoaded> {
+pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), RowNotLoaded> {
     if draft.facts().message_of(&inbound.wamid)?.is_some() {
         return Ok(());
     }
@@ -94,14 +94,14 @@ pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result
     Ok(())
 }
 
-pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, DecideError> {
+pub(super) fn send(draft: &mut Draft<'_>, outgoing: &OutgoingMessage) -> Result<CommandReply, DecideError> {
     if draft.account.status != AccountStatus::Connected {
-        return Err(Refusal::AccountNotConnected(draft.account.status).into());
+        return Err(CommandRefusal::AccountNotConnected(draft.account.status).into());
     }
     let opened_at = draft.facts().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
     let open = opened_at.is_some_and(|at| at.plus(WINDOW) > draft.wall_now);
     if outgoing.needs_window() && !open {
-        return Err(Refusal::OutsideWindow.into());
+        return Err(CommandRefusal::OutsideWindow.into());
     }
     let (mut thread, new) = thread_with(draft, &outgoing.to, None)?;
     thread.last_message_at = Some(draft.now);
@@ -133,15 +133,15 @@ pub(super) fn send(draft: &mut Draft<'_>, outgoing: &Outgoing) -> Result<Reply, 
         draft.emit(EventKind::ConversationCreated((*thread).clone()));
     }
     draft.emit(EventKind::MessageCreated((*message).clone()));
-    Ok(Reply::Message(message))
+    Ok(CommandReply::Message(message))
 }
 
-pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Reply, DecideError> {
+pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<CommandReply, DecideError> {
     let named = draft.facts().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
-    let named = named.ok_or(Refusal::NoMessage)?.clone();
+    let named = named.ok_or(CommandRefusal::NoMessage)?.clone();
     let unread = draft.facts().unread_up_to(named.conversation_id, named.id)?;
     if unread.is_empty() {
-        return Ok(Reply::Message(named));
+        return Ok(CommandReply::Message(named));
     }
     let mut read = 0_u32;
     for id in unread {
@@ -165,5 +165,5 @@ pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Reply
     }
     draft.tell_read(wamid.clone());
     let named = draft.facts().message(named.id)?.cloned().unwrap_or(named);
-    Ok(Reply::Message(named))
+    Ok(CommandReply::Message(named))
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::for_each;
 use crate::domain::account::AccountStatus;
-use crate::domain::command::Reply;
+use crate::domain::command::CommandReply;
 use crate::domain::draft::Draft;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
-use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport, Waiting};
-use crate::domain::need::NotLoaded;
+use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport, WaitingMessage};
+use crate::domain::need::RowNotLoaded;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
 
-pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(), NotLoaded> {
+pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(), RowNotLoaded> {
     let facts = draft.facts();
     let known = match (facts.message_of(&report.wamid)?, report.echo) {
         (None, Some(echo)) => facts.message(echo)?,
@@ -29,7 +29,7 @@ pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(),
     }
 }
 
-fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> Result<(), NotLoaded> {
+fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> Result<(), RowNotLoaded> {
     let mut message = (**known).clone();
     if message.wamid.is_none() {
         message.wamid = Some(report.wamid.clone());
@@ -47,7 +47,7 @@ fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> 
 }
 
 /// Applies the statuses that waited for a message until it got this id of WhatsApp's.
-fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>) -> Result<(), NotLoaded> {
+fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>) -> Result<(), RowNotLoaded> {
     for parked in draft.take_parked(wamid)? {
         let latest = draft.facts().message(message.id)?.unwrap_or(message).clone();
         apply(draft, &latest, &parked)?;
@@ -77,24 +77,24 @@ fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, o
 /// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
 pub(super) fn begin_sends(
     draft: &mut Draft<'_>,
-    seen: &[Waiting],
+    seen: &[WaitingMessage],
     settle_by: DueTime,
-) -> Result<Reply, NotLoaded> {
+) -> Result<CommandReply, RowNotLoaded> {
     let mut begun = Vec::new();
     for_each(draft, seen, |draft, seen| {
         begun.extend(begin_send(draft, seen, settle_by)?);
         Ok(())
     })?;
-    Ok(Reply::Sends(begun))
+    Ok(CommandReply::Sends(begun))
 }
 
 /// Begins an attempt, unless the row is no longer what the sender saw. Compared as values and not with a clock: an
 /// attempt that another sender has begun, or put off, since changes at least one of them.
 fn begin_send(
     draft: &mut Draft<'_>,
-    seen: &Waiting,
+    seen: &WaitingMessage,
     settle_by: DueTime,
-) -> Result<Option<Arc<Message>>, NotLoaded> {
+) -> Result<Option<Arc<Message>>, RowNotLoaded> {
     let Some(known) = draft.facts().message(seen.id)? else { return Ok(None) };
     if known.waiting() != Some(*seen) {
         return Ok(None);
@@ -110,7 +110,7 @@ pub(super) fn record_send(
     draft: &mut Draft<'_>,
     id: MessageId,
     outcome: &SendOutcome,
-) -> Result<(), NotLoaded> {
+) -> Result<(), RowNotLoaded> {
     let Some(known) = draft.facts().message(id)?.cloned() else { return Ok(()) };
     let mut message = (*known).clone();
     let moved = match outcome {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::domain::account::{AccountPatch, AccountStatus};
-use crate::domain::command::{Command, ConversationPatch, Refusal, Reply};
+use crate::domain::command::{AccountCommand, CommandRefusal, CommandReply, ConversationPatch};
 use crate::domain::contact::{ContactPatch, NewContact};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
-use crate::domain::message::{Inbound, Message, MessageError, MessageKind, SendOutcome};
+use crate::domain::message::{InboundItem, Message, MessageError, MessageKind, SendOutcome};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
@@ -36,10 +36,10 @@ fn an_inbound_message_makes_contact_and_thread_once() {
 #[test]
 fn messages_of_the_future_and_the_past_are_held_to_the_clock() {
     let mut world = World::new();
-    world.ingest(vec![Inbound::Message(text("a", START_MS + 3_600_000))]);
+    world.ingest(vec![InboundItem::Message(text("a", START_MS + 3_600_000))]);
     assert_eq!(world.thread().last_inbound_at, Some(world.now));
     let newest = world.thread().last_inbound_at;
-    world.ingest(vec![Inbound::Message(text("b", START_MS - 3_600_000))]);
+    world.ingest(vec![InboundItem::Message(text("b", START_MS - 3_600_000))]);
     assert_eq!(world.thread().last_inbound_at, newest, "an older message does not shorten the window");
     assert_eq!(world.thread().last_message_at, Some(world.now));
 }
@@ -49,7 +49,7 @@ fn an_inbound_message_reopens_a_resolved_thread() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = world.thread().id;
-    let resolve = Command::PatchConversation(ConversationPatch {
+    let resolve = AccountCommand::PatchConversation(ConversationPatch {
         id,
         status: Some(ConversationStatus::Resolved),
         assignee: None,
@@ -65,19 +65,28 @@ fn an_inbound_message_reopens_a_resolved_thread() {
 #[test]
 fn the_window_is_24_hours_and_templates_need_none() {
     let mut world = World::new();
-    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
-    assert!(world.run(&Command::Send(outgoing(MessageKind::Template))).0.is_ok());
-    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
+    assert_eq!(
+        world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
+        Err(CommandRefusal::OutsideWindow)
+    );
+    assert!(world.run(&AccountCommand::Send(outgoing(MessageKind::Template))).0.is_ok());
+    assert_eq!(
+        world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
+        Err(CommandRefusal::OutsideWindow)
+    );
     world.ingest(vec![inbound("a")]);
     send(&mut world);
     world.now =
         Timestamp::from_millis(START_MS).plus(Duration::from_hours(24)).minus(Duration::from_millis(2));
     send(&mut world);
-    assert_eq!(world.run(&Command::Send(outgoing(MessageKind::Text))).0, Err(Refusal::OutsideWindow));
+    assert_eq!(
+        world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
+        Err(CommandRefusal::OutsideWindow)
+    );
     let disconnect = AccountPatch { status: Some(AccountStatus::Disconnected), ..AccountPatch::default() };
-    world.run(&Command::Configure(disconnect)).0.unwrap();
-    let refused = world.run(&Command::Send(outgoing(MessageKind::Template))).0;
-    assert_eq!(refused, Err(Refusal::AccountNotConnected(AccountStatus::Disconnected)));
+    world.run(&AccountCommand::Configure(disconnect)).0.unwrap();
+    let refused = world.run(&AccountCommand::Send(outgoing(MessageKind::Template))).0;
+    assert_eq!(refused, Err(CommandRefusal::AccountNotConnected(AccountStatus::Disconnected)));
 }
 
 #[test]
@@ -90,7 +99,7 @@ fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
     assert_eq!(parked.parked.len(), 1);
     assert!(world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]).is_empty());
     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    let (_, changes) = world.run(&Command::RecordSends(vec![(id, accepted)]));
+    let (_, changes) = world.run(&AccountCommand::RecordSends(vec![(id, accepted)]));
     assert_eq!(changes.unparked.len(), 1);
     let message = world.message(id);
     assert_eq!(message.status, MessageStatus::Delivered);
@@ -108,9 +117,9 @@ fn an_echo_settles_a_send_whose_answer_was_lost() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
-    let Inbound::Status(mut echo) = report("out", MessageStatus::Sent, START_MS) else { unreachable!() };
+    let InboundItem::Status(mut echo) = report("out", MessageStatus::Sent, START_MS) else { unreachable!() };
     echo.echo = Some(id);
-    world.ingest(vec![Inbound::Status(echo)]);
+    world.ingest(vec![InboundItem::Status(echo)]);
     let message = world.message(id);
     assert_eq!(
         (message.status, message.wamid.as_deref(), message.next_attempt_at),
@@ -124,27 +133,29 @@ fn refusals_retries_and_a_refused_token() {
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
     let wait = Duration::from_secs(2);
-    world.run(&Command::RecordSends(vec![(id, SendOutcome::Retry { wait })])).0.unwrap();
+    world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Retry { wait })])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).next_attempt_at),
         (MessageStatus::Pending, Some(DueTime::after(world.now, wait)))
     );
     // Whoever waits for an echo waits from the commit on, not from the call.
     let settle = Duration::from_mins(1);
-    world.run(&Command::RecordSends(vec![(id, SendOutcome::Unknown { settle })])).0.unwrap();
+    world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Unknown { settle })])).0.unwrap();
     assert_eq!(world.message(id).next_attempt_at, Some(DueTime::after(world.now, settle)));
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
-    world.run(&Command::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();
+    world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).error.as_ref()),
         (MessageStatus::Failed, Some(&error))
     );
     assert_eq!(world.account.status, AccountStatus::Degraded);
     // WhatsApp delivered it after all.
-    let Inbound::Status(mut late) = report("out", MessageStatus::Delivered, START_MS) else { unreachable!() };
+    let InboundItem::Status(mut late) = report("out", MessageStatus::Delivered, START_MS) else {
+        unreachable!()
+    };
     late.echo = Some(id);
-    world.ingest(vec![Inbound::Status(late)]);
+    world.ingest(vec![InboundItem::Status(late)]);
     assert_eq!((world.message(id).status, &world.message(id).error), (MessageStatus::Delivered, &None));
 }
 
@@ -153,12 +164,12 @@ fn reading_covers_earlier_messages_only() {
     let mut world = World::new();
     world.ingest(vec![inbound("a"), inbound("b")]);
     world.ingest(vec![inbound("c")]);
-    let (result, changes) = world.run(&Command::MarkRead { wamid: "b".into() });
-    assert!(matches!(result, Ok(Reply::Message(m)) if m.status == MessageStatus::Read));
+    let (result, changes) = world.run(&AccountCommand::MarkRead { wamid: "b".into() });
+    assert!(matches!(result, Ok(CommandReply::Message(m)) if m.status == MessageStatus::Read));
     assert_eq!(changes.read_receipts, [std::sync::Arc::<str>::from("b")]);
     assert_eq!((changes.messages.len(), world.thread().unread_count), (2, 1));
-    assert!(world.run(&Command::MarkRead { wamid: "a".into() }).1.is_empty(), "read already");
-    assert_eq!(world.run(&Command::MarkRead { wamid: "z".into() }).0, Err(Refusal::NoMessage));
+    assert!(world.run(&AccountCommand::MarkRead { wamid: "a".into() }).1.is_empty(), "read already");
+    assert_eq!(world.run(&AccountCommand::MarkRead { wamid: "z".into() }).0, Err(CommandRefusal::NoMessage));
 }
 
 #[test]
@@ -166,7 +177,7 @@ fn a_rename_changes_the_thread_and_a_known_number_is_refused() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = world.thread().contact.id;
-    let rename = |name: &str| Command::PatchContact {
+    let rename = |name: &str| AccountCommand::PatchContact {
         id,
         patch: ContactPatch { name: Some(Some(name.into())), ..ContactPatch::default() },
     };
@@ -180,7 +191,7 @@ fn a_rename_changes_the_thread_and_a_known_number_is_refused() {
         "a profile name does not replace a given one"
     );
     let known = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
-    assert_eq!(world.run(&Command::CreateContact(known)).0, Err(Refusal::ContactExists(id)));
+    assert_eq!(world.run(&AccountCommand::CreateContact(known)).0, Err(CommandRefusal::ContactExists(id)));
 }
 
 fn status() -> impl Strategy<Value = MessageStatus> {
@@ -204,7 +215,7 @@ proptest! {
             for (n, (status, at)) in reports.iter().enumerate() {
                 if n == answer.min(reports.len() - 1) {
                     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-                    world.run(&Command::RecordSends(vec![(id, accepted)])).0.unwrap();
+                    world.run(&AccountCommand::RecordSends(vec![(id, accepted)])).0.unwrap();
                 }
                 world.ingest(vec![report("out", *status, START_MS + at)]);
             }

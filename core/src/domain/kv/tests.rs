@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[test]
 fn the_quota_counts_what_is_there() {
-    let mut kv = Kv::default();
+    let mut kv = KeyValues::default();
     kv.put("a".into(), value(123));
     kv.put("a".into(), value(1));
     kv.put("bb".into(), value(22));
@@ -42,13 +42,14 @@ fn the_quota_counts_what_is_there() {
     kv.delete("a");
     kv.delete("nothing");
     assert_eq!((kv.bytes(), before.bytes()), (4, 6));
-    let again: Kv = before.map().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let again: KeyValues = before.map().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     assert_eq!(again, before);
 }
 
 #[test]
 fn prefixes_find_their_keys_in_order() {
-    let kv: Kv = ["b", "a/2", "a/1", "a", "a0"].map(|key| (Arc::from(key), value(1))).into_iter().collect();
+    let kv: KeyValues =
+        ["b", "a/2", "a/1", "a", "a0"].map(|key| (Arc::from(key), value(1))).into_iter().collect();
     let keys = |prefix: &str| kv.keys(prefix).map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(keys("a/"), ["a/1", "a/2"]);
     assert_eq!(keys(""), ["a", "a/1", "a/2", "a0", "b"]);
@@ -57,7 +58,7 @@ fn prefixes_find_their_keys_in_order() {
 
 #[test]
 fn counters_stop_at_the_ends_and_leave_what_is_none() {
-    let mut kv = Kv::default();
+    let mut kv = KeyValues::default();
     assert_eq!((kv.add("n".into(), 3), kv.add("n".into(), -5)), (Some(3), Some(-2)));
     kv.put("n".into(), b"two".as_slice().into());
     let before = kv.clone();
@@ -67,7 +68,7 @@ fn counters_stop_at_the_ends_and_leave_what_is_none() {
 }
 
 /// A run whose writes depend on all that it has read: a digest of it goes into every value put.
-fn run(seen: &Kv, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
+fn run(seen: &KeyValues, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
     let (mut reads, mut writes, mut digest) = (KvReads::default(), Vec::new(), 0_u8);
     for step in steps {
         match step {
@@ -98,7 +99,7 @@ proptest! {
     /// again on what is there. The end is that of running them one by one in the order of taking.
     #[test]
     fn what_is_taken_is_serial(runs in proptest::collection::vec(proptest::collection::vec(step(), 0..6), 0..8)) {
-        let mut kv: Kv = (0..4).map(|n| (key(n), value(n))).collect();
+        let mut kv: KeyValues = (0..4).map(|n| (key(n), value(n))).collect();
         let mut serial = kv.clone();
         let mut waiting: Vec<_> = runs.iter().collect();
         while !waiting.is_empty() {
@@ -121,7 +122,7 @@ proptest! {
 
     #[test]
     fn additions_never_conflict(counts in proptest::collection::vec(-5_i64..5, 0..50)) {
-        let mut kv = Kv::default();
+        let mut kv = KeyValues::default();
         let seen = kv.clone();
         for count in &counts {
             prop_assert!(kv.take(&seen, &KvReads::default(), &[KvWrite::Add(key(0), *count)]).is_some());
@@ -133,13 +134,17 @@ proptest! {
 
 #[test]
 fn the_quota_holds_and_what_exceeds_it_can_be_mended() {
-    let mut kv = Kv::default();
+    let mut kv = KeyValues::default();
     let big: Arc<[u8]> = vec![0; QUOTA_BYTES / 2].into();
     let none = KvReads::default();
-    let put = |kv: &mut Kv, n| kv.take(&Kv::default(), &none, &[KvWrite::Put(key(n), big.clone())]);
+    let put =
+        |kv: &mut KeyValues, n| kv.take(&KeyValues::default(), &none, &[KvWrite::Put(key(n), big.clone())]);
     assert!(put(&mut kv, 1).is_some());
     assert!(put(&mut kv, 2).is_none() && kv.map().len() == 1, "two keys are beyond the quota");
     let swap = [KvWrite::Delete(key(1)), KvWrite::Put(key(2), big.clone())];
-    assert_eq!(kv.take(&Kv::default(), &none, &swap).unwrap().len(), 2);
-    assert!(kv.take(&Kv::default(), &none, &[KvWrite::Add(key(2), 1)]).is_none(), "that is no counter");
+    assert_eq!(kv.take(&KeyValues::default(), &none, &swap).unwrap().len(), 2);
+    assert!(
+        kv.take(&KeyValues::default(), &none, &[KvWrite::Add(key(2), 1)]).is_none(),
+        "that is no counter"
+    );
 }

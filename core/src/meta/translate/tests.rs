@@ -18,26 +18,26 @@ fn noon() -> Timestamp {
     Timestamp::from_seconds(1_781_870_400)
 }
 
-fn read(body: &[u8]) -> Webhook {
+fn read(body: &[u8]) -> InboundWebhook {
     translate(body, noon()).unwrap()
 }
 
-fn messages(webhook: &Webhook) -> Vec<&InboundMessage> {
+fn messages(webhook: &InboundWebhook) -> Vec<&InboundMessage> {
     let items = webhook.groups.iter().flat_map(|group| &group.items);
     items
         .filter_map(|item| match item {
-            Inbound::Message(message) => Some(message),
-            Inbound::Status(_) => None,
+            InboundItem::Message(message) => Some(message),
+            InboundItem::Status(_) => None,
         })
         .collect()
 }
 
-fn statuses(webhook: &Webhook) -> Vec<&StatusReport> {
+fn statuses(webhook: &InboundWebhook) -> Vec<&StatusReport> {
     let items = webhook.groups.iter().flat_map(|group| &group.items);
     items
         .filter_map(|item| match item {
-            Inbound::Status(report) => Some(report),
-            Inbound::Message(_) => None,
+            InboundItem::Status(report) => Some(report),
+            InboundItem::Message(_) => None,
         })
         .collect()
 }
@@ -135,7 +135,7 @@ fn only_what_is_no_object_is_malformed() {
         assert_eq!(translate(body, noon()), Err(MalformedWebhook), "{body:?}");
     }
     for body in [&b"{}"[..], br#"{"entry":null}"#, br#"{"entry":[]}"#, br#"{"object":"page","x":[1]}"#] {
-        assert_eq!(translate(body, noon()), Ok(Webhook::default()), "{body:?}");
+        assert_eq!(translate(body, noon()), Ok(InboundWebhook::default()), "{body:?}");
     }
 }
 

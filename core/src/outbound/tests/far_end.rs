@@ -41,7 +41,7 @@ impl Dns {
     }
 }
 
-impl Resolver for Dns {
+impl NameResolver for Dns {
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let mut names = self.names.lock().unwrap();

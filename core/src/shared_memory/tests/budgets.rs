@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::domain::budget::Bucket;
-use crate::shared_memory::Budget;
+use crate::domain::budget::TokenBucket;
+use crate::shared_memory::RedisBudget;
 
 /// What may happen to one budget.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn forget(budget: &Arc<Budget>) {
+async fn forget(budget: &Arc<RedisBudget>) {
     let mut stranger = stranger().await;
     redis::cmd("DEL").arg(budget.key()).exec_async(&mut stranger).await.unwrap();
 }
@@ -57,7 +57,7 @@ proptest! {
             let memory = node(&rand::random(), clock.clone()).await;
             let budget = memory.budget("org/read", capacity);
             let mut capacity = capacity;
-            let mut bucket = Bucket::full(capacity, clock.now());
+            let mut bucket = TokenBucket::full(capacity, clock.now());
             for (nth, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Take => {

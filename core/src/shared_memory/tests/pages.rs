@@ -3,20 +3,20 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::shared_memory::{PagePlace, SharedPage};
+use crate::shared_memory::{RedisPage, RedisPageKey};
 
 const LIFE: Duration = Duration::from_secs(8);
 
-fn page(head: &'static [u8]) -> SharedPage {
-    SharedPage { etag: Bytes::from_static(b"W/\"a:1\""), head: Bytes::from_static(head), rows: 3 }
+fn page(head: &'static [u8]) -> RedisPage {
+    RedisPage { etag: Bytes::from_static(b"W/\"a:1\""), head: Bytes::from_static(head), rows: 3 }
 }
 
-fn place(revision: i64) -> PagePlace {
-    PagePlace::new(7, revision, "messages#25")
+fn place(revision: i64) -> RedisPageKey {
+    RedisPageKey::new(7, revision, "messages#25")
 }
 
 /// The page, as soon as it has been put.
-async fn arrived(memory: &SharedMemory, place: &PagePlace) -> (SharedPage, Duration) {
+async fn arrived(memory: &RedisCache, place: &RedisPageKey) -> (RedisPage, Duration) {
     tokio::time::timeout(PATIENCE, async {
         loop {
             if let Some(found) = memory.find_page(place).await {
@@ -63,7 +63,7 @@ async fn other_revisions_questions_accounts_and_installations_have_other_pages()
     let memory = node(&rand::random(), noon()).await;
     memory.put_page(&place(1), &page(b"{"), LIFE);
     arrived(&memory, &place(1)).await;
-    for other in [place(2), PagePlace::new(8, 1, "messages#25"), PagePlace::new(7, 1, "messages#26")] {
+    for other in [place(2), RedisPageKey::new(8, 1, "messages#25"), RedisPageKey::new(7, 1, "messages#26")] {
         assert_eq!(memory.find_page(&other).await, None, "{other:?}");
     }
     let stranger = node(&rand::random(), noon()).await;
@@ -76,7 +76,7 @@ async fn what_was_not_sealed_for_this_place_is_no_page() {
     memory.put_page(&place(1), &page(b"{\"data\""), LIFE);
     arrived(&memory, &place(1)).await;
     let mut stranger = stranger().await;
-    let key = |place: &PagePlace| format!("{}{}", memory.0.prefix, place.0);
+    let key = |place: &RedisPageKey| format!("{}{}", memory.0.prefix, place.0);
     let value: Vec<u8> = redis::cmd("GET").arg(key(&place(1))).query_async(&mut stranger).await.unwrap();
     let mut flipped = value.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -93,7 +93,7 @@ async fn what_was_not_sealed_for_this_place_is_no_page() {
 #[tokio::test]
 async fn large_pages_are_not_kept_and_nobody_waits() {
     let memory = node(&rand::random(), noon()).await;
-    let large = SharedPage { head: Bytes::from(vec![b'x'; 256 * 1024 + 1]), ..page(b"") };
+    let large = RedisPage { head: Bytes::from(vec![b'x'; 256 * 1024 + 1]), ..page(b"") };
     memory.put_page(&place(1), &large, LIFE);
     // Nothing here yields, so the queue is full long before the end.
     for revision in 2..1000 {

@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The task's handle. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Checkpoints {
+pub(super) struct CheckpointTask {
     written: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -38,7 +38,7 @@ pub(super) struct Checkpoints {
     _last: Arc<DropGuard>,
 }
 
-impl Checkpoints {
+impl CheckpointTask {
     /// Starts the task; it connects when there is something to do.
     pub(super) fn start(options: SqliteConnectOptions) -> Self {
         let (written, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());

@@ -20,11 +20,11 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
-pub(super) use self::lock::{Lock, Stay};
+pub(super) use self::lock::{LockTenure, PostgresLock};
 pub(super) use self::primary_connection::PrimaryConnection;
 use self::primary_tracker::{DatabaseHost, PrimaryTracker};
 use self::reader_pool::{PooledReader, ReaderPool};
-use super::{Arg, STATEMENTS_CACHED, Sql, unusable};
+use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable};
 use crate::postgres_url::PostgresUrl;
 use crate::store::StoreError;
 
@@ -48,12 +48,12 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 
 /// An open database.
 #[derive(Clone)]
-pub(super) struct Database {
+pub(super) struct PostgresDatabase {
     tracker: PrimaryTracker,
     readers: ReaderPool,
 }
 
-impl Database {
+impl PostgresDatabase {
     /// Connects to the database that `url` names and brings its schema up. `patience` is how long a
     /// statement waits for a lock that somebody else holds.
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
@@ -66,7 +66,7 @@ impl Database {
     ///
     /// A restart of the server kills all connections that lie idle, and the first that is found dead takes
     /// them all out of the pool.
-    pub(super) async fn fetch(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn fetch(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut dead = 0;
         loop {
             let mut reader = self.readers.acquire().await?;
@@ -87,11 +87,11 @@ impl Database {
     }
 
     /// Begins several reads that see the same commits.
-    pub(super) async fn snapshot(&self) -> Result<Snapshot, sqlx::Error> {
+    pub(super) async fn snapshot(&self) -> Result<PostgresSnapshot, sqlx::Error> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let mut dead = 0;
         loop {
-            let mut snapshot = Snapshot(Some(self.readers.acquire().await?));
+            let mut snapshot = PostgresSnapshot(Some(self.readers.acquire().await?));
             match snapshot.fetch(BEGIN.into(), Vec::new()).await {
                 Err(error) if is_lost(&error) && !is_silence(&error) && dead < DEAD_MAX => dead += 1,
                 begun => return begun.map(|_nothing| snapshot),
@@ -106,9 +106,13 @@ impl Database {
         self.tracker.connect(|options| options.options([("enable_seqscan", "off")])).await
     }
 
-    /// Takes a place; see [`Lock::take`].
-    pub(super) async fn enter(&self, alone: bool, last: Option<&Stay>) -> Result<Option<Lock>, sqlx::Error> {
-        Lock::take(&self.tracker, alone, last).await
+    /// Takes a place; see [`PostgresLock::take`].
+    pub(super) async fn enter(
+        &self,
+        alone: bool,
+        last: Option<&LockTenure>,
+    ) -> Result<Option<PostgresLock>, sqlx::Error> {
+        PostgresLock::take(&self.tracker, alone, last).await
     }
 
     /// Closes the readers.
@@ -118,11 +122,11 @@ impl Database {
 }
 
 /// Reads that see the same commits. Dropping it ends them.
-pub(super) struct Snapshot(Option<PooledReader>);
+pub(super) struct PostgresSnapshot(Option<PooledReader>);
 
-impl Snapshot {
+impl PostgresSnapshot {
     /// Reads with one statement.
-    pub(super) async fn fetch(&mut self, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn fetch(&mut self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
         let reader = self.0.as_mut().ok_or(sqlx::Error::PoolClosed)?;
         let read = reader.connection()?.run(sql, args).await;
         if let Err(error) = &read
@@ -145,7 +149,7 @@ impl Snapshot {
     }
 }
 
-impl Drop for Snapshot {
+impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
         // Its transaction is open still: the server ends it with the connection.
         if let Some(reader) = self.0.take() {
@@ -155,14 +159,14 @@ impl Drop for Snapshot {
 }
 
 /// Runs one statement and collects its rows.
-async fn run(connection: &mut PgConnection, sql: Sql, args: Vec<Arg>) -> Result<Vec<PgRow>, sqlx::Error> {
+async fn run(connection: &mut PgConnection, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
     // Composed of this floor's own fragments only; whatever a client gave is bound.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for arg in args {
         query = match arg {
-            Arg::Int(value) => query.bind(value),
-            Arg::Text(value) => query.bind(value),
-            Arg::Bytes(value) => query.bind(Vec::from(value)),
+            SqlArg::Int(value) => query.bind(value),
+            SqlArg::Text(value) => query.bind(value),
+            SqlArg::Bytes(value) => query.bind(Vec::from(value)),
         };
     }
     answered(query.fetch_all(connection)).await

@@ -1,6 +1,6 @@
 //! A server's place on a database, and what is left of it when it is lost.
 //!
-//! Invariant: others stay away as long as a [`Presence`] lasts; who loses one and gets another can tell
+//! Invariant: others stay away as long as a [`DatabaseLock`] lasts; who loses one and gets another can tell
 //! whether somebody was there in between. What to do about that is not decided here.
 
 use super::{postgres, sqlite};
@@ -8,36 +8,36 @@ use crate::store::StoreError;
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// A server's place on a database; others stay away as long as it lasts.
-pub struct Presence(Place);
+pub struct DatabaseLock(LockBackend);
 
-enum Place {
-    Sqlite(sqlite::Lock),
-    Postgres(postgres::Lock),
+enum LockBackend {
+    Sqlite(sqlite::SqliteLock),
+    Postgres(postgres::PostgresLock),
 }
 
 /// One holding of a place, to be remembered beyond its end.
 #[derive(Debug, Clone)]
-pub struct Stay(Option<postgres::Stay>);
+pub struct DatabaseTenure(Option<postgres::LockTenure>);
 
-impl Stay {
-    pub(super) const fn postgres(&self) -> Option<&postgres::Stay> {
+impl DatabaseTenure {
+    pub(super) const fn postgres(&self) -> Option<&postgres::LockTenure> {
         self.0.as_ref()
     }
 }
 
-impl std::fmt::Debug for Presence {
+impl std::fmt::Debug for DatabaseLock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Presence")
     }
 }
 
-impl Presence {
-    pub(super) const fn sqlite(lock: sqlite::Lock) -> Self {
-        Self(Place::Sqlite(lock))
+impl DatabaseLock {
+    pub(super) const fn sqlite(lock: sqlite::SqliteLock) -> Self {
+        Self(LockBackend::Sqlite(lock))
     }
 
-    pub(super) const fn postgres(lock: postgres::Lock) -> Self {
-        Self(Place::Postgres(lock))
+    pub(super) const fn postgres(lock: postgres::PostgresLock) -> Self {
+        Self(LockBackend::Postgres(lock))
     }
 
     /// Whether it lasts still.
@@ -46,30 +46,30 @@ impl Presence {
     /// [`StoreError::Unavailable`] when the database has let go of it, or does not answer.
     pub async fn check(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
-            Place::Sqlite(lock) => {
+            LockBackend::Sqlite(lock) => {
                 lock.check();
                 Ok(())
             }
-            Place::Postgres(lock) => Ok(wait_for(AwaitKind::Read, lock.check()).await?),
+            LockBackend::Postgres(lock) => Ok(wait_for(AwaitKind::Read, lock.check()).await?),
         }
     }
 
     /// What tells a later one whether it follows at once.
     #[must_use]
-    pub fn stay(&self) -> Stay {
+    pub fn stay(&self) -> DatabaseTenure {
         match &self.0 {
             // A lock on a file is not lost before the process ends.
-            Place::Sqlite(_) => Stay(None),
-            Place::Postgres(lock) => Stay(Some(lock.stay.clone())),
+            LockBackend::Sqlite(_) => DatabaseTenure(None),
+            LockBackend::Postgres(lock) => DatabaseTenure(Some(lock.stay.clone())),
         }
     }
 
     /// Whether nobody else had the place between that stay and this one.
     #[must_use]
-    pub fn follows(&self, last: &Stay) -> bool {
+    pub fn follows(&self, last: &DatabaseTenure) -> bool {
         match (&self.0, &last.0) {
-            (Place::Postgres(lock), Some(last)) => lock.stay.follows(last),
-            (Place::Postgres(_), None) | (Place::Sqlite(_), _) => false,
+            (LockBackend::Postgres(lock), Some(last)) => lock.stay.follows(last),
+            (LockBackend::Postgres(_), None) | (LockBackend::Sqlite(_), _) => false,
         }
     }
 }

@@ -12,8 +12,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::checkpoints::{Checkpoints, LOG_PAGES};
-use super::{Arg, STATEMENTS_CACHED, Sql, unusable};
+use super::checkpoints::{CheckpointTask, LOG_PAGES};
+use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable};
 use crate::store::StoreError;
 
 /// How long a reader waits for a free connection.
@@ -23,13 +23,13 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlit
 
 /// An open file.
 #[derive(Clone)]
-pub(super) struct Database {
+pub(super) struct SqliteDatabase {
     readers: SqlitePool,
     writing: SqliteConnectOptions,
-    pub(super) checkpoints: Checkpoints,
+    pub(super) checkpoints: CheckpointTask,
 }
 
-impl Database {
+impl SqliteDatabase {
     /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
     /// `patience` is how long a statement waits for a lock that another process holds.
     pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
@@ -57,7 +57,7 @@ impl Database {
         let mut first = writing.connect().await?;
         MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
         first.close().await?;
-        let checkpoints = Checkpoints::start(writing.clone().pragma("cache_size", "-256"));
+        let checkpoints = CheckpointTask::start(writing.clone().pragma("cache_size", "-256"));
         let readers = SqlitePoolOptions::new()
             .max_connections(readers.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -70,7 +70,7 @@ impl Database {
     }
 
     /// Reads with one statement.
-    pub(super) async fn fetch(&self, sql: Sql, args: Vec<Arg>) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    pub(super) async fn fetch(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let mut reader = self.readers.acquire().await?;
         run(&mut reader, sql, args).await
     }
@@ -86,7 +86,7 @@ impl Database {
     }
 
     /// Keeps other servers off the file; `None` when one is there.
-    pub(super) fn enter(&self) -> Result<Option<Lock>, sqlx::Error> {
+    pub(super) fn enter(&self) -> Result<Option<SqliteLock>, sqlx::Error> {
         let mut name = self.writing.get_filename().as_os_str().to_owned();
         name.push(".lock");
         let mut options = File::options();
@@ -95,7 +95,7 @@ impl Database {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(PathBuf::from(name)).map_err(sqlx::Error::Io)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lock(file))),
+            Ok(()) => Ok(Some(SqliteLock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(sqlx::Error::Io(error)),
         }
@@ -109,9 +109,9 @@ impl Database {
 }
 
 /// A lock on a file beside the database; the system lets go of it when the process ends.
-pub(super) struct Lock(File);
+pub(super) struct SqliteLock(File);
 
-impl Lock {
+impl SqliteLock {
     /// It lasts as long as the file is open.
     pub(super) const fn check(&self) {
         let Self(_open) = self;
@@ -122,15 +122,15 @@ impl Lock {
 pub(super) async fn run(
     connection: &mut SqliteConnection,
     sql: Sql,
-    args: Vec<Arg>,
+    args: Vec<SqlArg>,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     // Composed of this floor's own fragments only; whatever a client gave is bound.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for arg in args {
         query = match arg {
-            Arg::Int(value) => query.bind(value),
-            Arg::Text(value) => query.bind(value),
-            Arg::Bytes(value) => query.bind(Vec::from(value)),
+            SqlArg::Int(value) => query.bind(value),
+            SqlArg::Text(value) => query.bind(value),
+            SqlArg::Bytes(value) => query.bind(Vec::from(value)),
         };
     }
     query.fetch_all(connection).await

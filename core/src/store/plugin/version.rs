@@ -10,8 +10,8 @@ use super::{json, text_of};
 use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
 use crate::domain::time::Timestamp;
 use crate::ids::{PluginId, PluginVersionId};
-use crate::store::engine::{Arg, Row};
-use crate::store::row::Place;
+use crate::store::engine::{EngineRow, SqlArg};
+use crate::store::row::RowPlace;
 use crate::store::{Store, StoreError};
 
 const TABLE: &str = "plugin_versions";
@@ -27,10 +27,10 @@ const UNFINISHED: [&str; 2] = [
     "DELETE FROM plugin_versions WHERE whole = 0 AND created_at < $1",
 ];
 
-fn read(row: &Row) -> Result<PluginVersion, StoreError> {
+fn read(row: &EngineRow) -> Result<PluginVersion, StoreError> {
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let size = |column, value: i64| at.checked(column, u64::try_from(value).ok());
     let names = |column, text: &str| -> Result<Vec<Arc<str>>, StoreError> {
         Ok(json::<Vec<String>>(at, column, text)?.into_iter().map(Arc::from).collect())
@@ -139,7 +139,7 @@ impl Store {
         let surplus = known.len().saturating_sub(VERSIONS_KEPT);
         let old = known.iter().rev().filter(|one| !spared.contains(&one.id)).take(surplus);
         for one in old {
-            let id = || Arg::from(one.id.to_string());
+            let id = || SqlArg::from(one.id.to_string());
             let script = vec![
                 ("DELETE FROM plugin_versions WHERE id = $1".into(), vec![id()]),
                 ("DELETE FROM plugin_parts WHERE version_id = $1".into(), vec![id()]),
@@ -154,7 +154,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn purge_unfinished_versions(&self, before: Timestamp) -> Result<(), StoreError> {
-        let args = || vec![Arg::from(before.millis())];
+        let args = || vec![SqlArg::from(before.millis())];
         let script = UNFINISHED.iter().map(|sql| ((*sql).into(), args())).collect();
         self.writer.write_all(script).await.map(drop)
     }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::domain::page::{Page, RunLogQuery};
+use crate::domain::page::{RowPage, RunLogQuery};
 use crate::domain::run::{LogLevel, LogLine, RunLog};
 use crate::ids::{PluginVersionId, RunId, RunLogId};
-use crate::store::dialect::{Bulk, Kind};
-use crate::store::engine::{Arg, Row};
-use crate::store::row::Place;
+use crate::store::dialect::{BulkStatement, ColumnKind};
+use crate::store::engine::{EngineRow, SqlArg};
+use crate::store::row::RowPlace;
 use crate::store::{Store, StoreError};
 
 use super::RunRecord;
@@ -15,18 +15,18 @@ use super::RunRecord;
 const TABLE: &str = "hook_logs";
 
 /// Adds the logs of an array, if the gate has let their batch through.
-pub(super) const INSERT: Bulk = Bulk {
+pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO hook_logs (id, plugin_id, run_id, version_id, attempt, lines, created_at) \
 SELECT r.id, $2, r.run_id, r.version_id, r.attempt, r.lines, r.created_at FROM {rows} \
 WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     columns: &[
-        ("id", Kind::Text),
-        ("run_id", Kind::Text),
-        ("version_id", Kind::Text),
-        ("attempt", Kind::Int),
-        ("lines", Kind::Text),
-        ("created_at", Kind::Int),
+        ("id", ColumnKind::Text),
+        ("run_id", ColumnKind::Text),
+        ("version_id", ColumnKind::Text),
+        ("attempt", ColumnKind::Int),
+        ("lines", ColumnKind::Text),
+        ("created_at", ColumnKind::Int),
     ],
 };
 
@@ -58,10 +58,10 @@ impl<'a> NewLogRow<'a> {
 /// When, level, text.
 type LineRow = (i64, String, String);
 
-fn read(row: &Row) -> Result<RunLog, StoreError> {
+fn read(row: &EngineRow) -> Result<RunLog, StoreError> {
     let mut fields = row.fields(TABLE);
     let id = fields.text()?;
-    let at = Place { table: TABLE, id: &id };
+    let at = RowPlace { table: TABLE, id: &id };
     let line = |(ms, level, text): LineRow| {
         let line_at = at.time("lines", ms).ok()?;
         Some(LogLine { at: line_at, level: LogLevel::parse(&level)?, text: text.into() })
@@ -80,11 +80,11 @@ fn read(row: &Row) -> Result<RunLog, StoreError> {
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<Arg>) {
+pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<SqlArg>) {
     let mut sql = "SELECT id, run_id, version_id, attempt, lines, created_at FROM hook_logs \
                    WHERE plugin_id = $1"
         .to_owned();
-    let mut args = vec![Arg::from(query.plugin_id.to_string())];
+    let mut args = vec![SqlArg::from(query.plugin_id.to_string())];
     let mut narrow = |condition: &str, value: String| {
         args.push(value.into());
         sql = format!("{sql} AND {condition} ${}", args.len());
@@ -95,7 +95,7 @@ pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<Arg>
     if let Some(after) = query.after {
         narrow("id <", after.to_string());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
 }
 
@@ -104,9 +104,9 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<Page<RunLog>, StoreError> {
+    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, StoreError> {
         let (sql, args) = page_statement(query);
         let rows = self.engine.fetch(sql, args).await?.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Page::cut(rows, query.limit))
+        Ok(RowPage::cut(rows, query.limit))
     }
 }

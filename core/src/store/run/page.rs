@@ -8,22 +8,22 @@ use std::time::Duration;
 use crate::domain::delivery::{Delivery, DeliveryStatus};
 use crate::domain::due_time::DueTime;
 use crate::domain::event::{EventType, EventTypes};
-use crate::domain::page::{Page, RunQuery};
+use crate::domain::page::{RowPage, RunQuery};
 use crate::domain::plugin::Plugin;
 use crate::domain::run::Run;
 use crate::domain::subscriber::SubscriberId;
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, DeliveryId, EventId, IdSource, PluginId, RunId, ulid};
 use crate::store::delivery::{self, DeliveryRow};
-use crate::store::dialect::{Bulk, Dialect};
-use crate::store::engine::{Arg, Row};
-use crate::store::row::{Place, array};
+use crate::store::dialect::{BulkStatement, Dialect};
+use crate::store::engine::{EngineRow, SqlArg};
+use crate::store::row::{RowPlace, array};
 use crate::store::{Store, StoreError};
 
 use super::{OWED, OWN, TABLE, read};
 
 /// Opens the runs of an array: those that are there begin afresh.
-const OPEN: Bulk = Bulk {
+const OPEN: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO hook_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
@@ -47,10 +47,10 @@ pub struct ReopenedRuns {
 }
 
 /// The statement and the values of one page, one row longer than the page.
-pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<Arg>) {
+pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {OWED}, {OWN} FROM hook_runs WHERE plugin_id = $1");
-    let mut args = vec![Arg::from(query.plugin_id.to_string())];
-    let mut narrow = |condition: &str, value: Arg| {
+    let mut args = vec![SqlArg::from(query.plugin_id.to_string())];
+    let mut narrow = |condition: &str, value: SqlArg| {
         args.push(value);
         sql = format!("{sql} AND {condition} ${}", args.len());
     };
@@ -67,7 +67,7 @@ pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<Arg>) {
     if let Some(after) = query.after {
         narrow("id <", after.to_string().into());
     }
-    args.push(Arg::from(i64::try_from(query.limit.rows() + 1).ok()));
+    args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
 }
 
@@ -81,7 +81,7 @@ fn events_statement(dialect: Dialect) -> String {
 }
 
 fn owed(
-    row: &Row,
+    row: &EngineRow,
     plugin: &Plugin,
     account: i64,
     ids: &mut dyn IdSource,
@@ -89,7 +89,7 @@ fn owed(
 ) -> Result<Delivery, StoreError> {
     let mut fields = row.fields("events");
     let id = fields.text()?;
-    let at = Place { table: "events", id: &id };
+    let at = RowPlace { table: "events", id: &id };
     let sequence = fields.int()?;
     let event_type = at.checked("kind", EventType::parse(&fields.text()?))?;
     let contact_id = fields.opt_text()?.and_then(|id| ContactId::parse(&id).ok());
@@ -118,11 +118,11 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<Page<Run>, StoreError> {
+    pub async fn runs(&self, query: &RunQuery) -> Result<RowPage<Run>, StoreError> {
         let (sql, args) = page_statement(query);
         let rows = self.engine.fetch(sql, args).await?;
         let rows = rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?;
-        Ok(Page::cut(rows, query.limit))
+        Ok(RowPage::cut(rows, query.limit))
     }
 
     /// A plugin's run.

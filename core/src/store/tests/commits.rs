@@ -1,7 +1,7 @@
 //! Commits: whole or not at all, fenced, merged with their neighbours, and durable.
 
 use super::*;
-use crate::domain::page::{Limit, MessageQuery};
+use crate::domain::page::{MessageQuery, PageLimit};
 use crate::store::dialect::Dialect;
 
 async fn statements(store: &Store, work: impl Future<Output = ()>) -> u64 {
@@ -95,7 +95,7 @@ async fn a_bad_commit_fails_alone() {
         let message = Message { wamid: Some(wamid), ..inbound(3, conversation) };
         commits.push(owner.cycle(Writes::default().message(&message).0));
     }
-    let [a, b, c]: [CycleCommit; 3] = commits.try_into().unwrap();
+    let [a, b, c]: [AccountCommit; 3] = commits.try_into().unwrap();
     let user = user();
     let (a, b, c, key) =
         tokio::join!(store.commit(a), store.commit(b), store.commit(c), store.insert_user(&user));
@@ -179,7 +179,7 @@ async fn the_accounts_own_row_changes_with_a_commit() {
         messages_per_second: 1,
         ..(*before.account).clone()
     };
-    let changes = Changes { account: Some(Arc::new(degraded.clone())), ..Changes::default() };
+    let changes = AccountChanges { account: Some(Arc::new(degraded.clone())), ..AccountChanges::default() };
     store.commit(owner.cycle(changes)).await.unwrap();
     assert_eq!(store.directory().await.unwrap().accounts, [degraded]);
 }
@@ -211,7 +211,7 @@ async fn many_accounts_at_once_keep_gapless_logs() {
         assert_eq!(sequences, (1..=i64::from(COMMITS)).collect::<Vec<i64>>());
         let now = store.activate(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
-        let all = MessageQuery { limit: Limit::new(100).unwrap(), ..MessageQuery::default() };
+        let all = MessageQuery { limit: PageLimit::new(100).unwrap(), ..MessageQuery::default() };
         assert_eq!(store.messages(number, &all).await.unwrap().rows.len(), 30);
     }
 }

@@ -1,14 +1,14 @@
 //! Subscriptions, cursors and deliveries: taken in once, recorded once, reopened, purged.
 
 use super::*;
-use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus, Ladder, Outcome};
+use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
 use crate::domain::event::{EventType, EventTypes};
-use crate::domain::page::{DeliveryFilter, DeliveryQuery, Limit};
+use crate::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit};
 use crate::domain::row_version::RowVersion;
 use crate::domain::subscriber::SubscriberId;
 use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
 use crate::ids::{DeliveryId, SigningSecretId, SubscriptionId};
-use crate::store::{CourierPlace, CourierWork, Intake, PurgeAges};
+use crate::store::{DeliveryCursor, DeliveryWork, Intake, PurgeAges};
 
 pub(super) fn secret(n: u128) -> SigningSecret {
     SigningSecret {
@@ -57,14 +57,14 @@ pub(super) fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
     }
 }
 
-pub(super) fn tried(mut one: Delivery, outcome: Outcome) -> Delivery {
-    let error = (outcome != Outcome::Delivered).then(|| text("\"no\""));
-    let attempt = Attempt { at: at(6_000), status_code: Some(503), duration_ms: 12, error };
-    one.settle(attempt, outcome, Ladder::WEBHOOK, 0.5, at(6_012));
+pub(super) fn tried(mut one: Delivery, outcome: AttemptOutcome) -> Delivery {
+    let error = (outcome != AttemptOutcome::Delivered).then(|| text("\"no\""));
+    let attempt = DeliveryAttempt { at: at(6_000), status_code: Some(503), duration_ms: 12, error };
+    one.settle(attempt, outcome, RetrySchedule::WEBHOOK, 0.5, at(6_012));
     one
 }
 
-pub(super) const RETRY: Outcome = Outcome::Retry { after: None };
+pub(super) const RETRY: AttemptOutcome = AttemptOutcome::Retry { after: None };
 const SUBSCRIBER: SubscriberId = SubscriberId::Webhook(SubscriptionId::from_bits(1));
 
 /// An account with a log of `events`, and a subscription that was there before it.
@@ -92,7 +92,7 @@ async fn listed(store: &Store, query: &DeliveryQuery) -> Vec<Delivery> {
 
 fn everything() -> DeliveryQuery {
     let filter = DeliveryFilter::of(OrganisationId::from_bits(1));
-    DeliveryQuery { filter, limit: Limit::default(), after: None }
+    DeliveryQuery { filter, limit: PageLimit::default(), after: None }
 }
 
 #[tokio::test]
@@ -160,8 +160,8 @@ async fn a_subscription_begins_where_each_log_ends() {
     let mut young = Owner::of(&store, 2).await;
     thread(&store, &mut young, 2).await;
     let place = async |owner: &Owner| store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
-    assert_eq!(place(&old).await, Some(CourierPlace { cursor: 1, head: 1 }));
-    assert_eq!(place(&young).await, Some(CourierPlace { cursor: 0, head: 1 }));
+    assert_eq!(place(&old).await, Some(DeliveryCursor { cursor: 1, head: 1 }));
+    assert_eq!(place(&young).await, Some(DeliveryCursor { cursor: 0, head: 1 }));
     assert_eq!(store.courier_place(SUBSCRIBER, 404).await.unwrap(), None);
 }
 
@@ -176,7 +176,7 @@ async fn events_are_taken_in_once_and_none_is_skipped() {
     assert!(!take_in(&store, &owner, (0, 3), &[delivery(5, &owner, 1)]).await, "somebody was faster");
     assert_eq!(open(&store, &owner).await, rows);
     let place = store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
-    assert_eq!(place, Some(CourierPlace { cursor: 3, head: 3 }));
+    assert_eq!(place, Some(DeliveryCursor { cursor: 3, head: 3 }));
     assert!(take_in(&store, &owner, (3, 9), &[]).await);
     let after_the_first = store.open_deliveries(SUBSCRIBER, owner.number, 1, 100);
     assert_eq!(after_the_first.await.unwrap(), rows[1..]);
@@ -190,16 +190,16 @@ async fn outcomes_are_recorded_by_whoever_knows_the_attempts_before() {
     assert!(take_in(&store, &owner, (0, 3), &rows).await);
     let [first, second, third] = rows;
     let failed = tried(first.clone(), RETRY);
-    let taken = tried(second, Outcome::Delivered);
-    let dead = tried(third, Outcome::Rejected);
+    let taken = tried(second, AttemptOutcome::Delivered);
+    let dead = tried(third, AttemptOutcome::Rejected);
     let recorded = store.record_deliveries(&[failed.clone(), taken.clone(), dead.clone()]).await.unwrap();
     assert_eq!(recorded.len(), 3);
     // Somebody who does not know of that attempt.
-    let late = store.record_deliveries(&[tried(first, Outcome::Delivered)]).await.unwrap();
+    let late = store.record_deliveries(&[tried(first, AttemptOutcome::Delivered)]).await.unwrap();
     assert!(late.is_empty());
     assert_eq!(open(&store, &owner).await, std::slice::from_ref(&failed));
     assert_eq!(listed(&store, &everything()).await, [dead, taken, failed.clone()]);
-    let again = tried(failed, Outcome::Delivered);
+    let again = tried(failed, AttemptOutcome::Delivered);
     assert_eq!(store.record_deliveries(std::slice::from_ref(&again)).await.unwrap(), [again.id]);
     let found = store.delivery(OrganisationId::from_bits(1), again.id).await.unwrap();
     assert_eq!(found, Some(again.clone()));
@@ -212,7 +212,7 @@ async fn lists_are_narrowed_by_every_filter() {
     let owner = logged(&store, 6).await;
     let rows: Vec<Delivery> = (1..=6).map(|n| delivery(n.try_into().unwrap(), &owner, n)).collect();
     assert!(take_in(&store, &owner, (0, 6), &rows).await);
-    store.record_deliveries(&[tried(rows[1].clone(), Outcome::Gone)]).await.unwrap();
+    store.record_deliveries(&[tried(rows[1].clone(), AttemptOutcome::Gone)]).await.unwrap();
     let ids = async |change: &dyn Fn(&mut DeliveryQuery)| -> Vec<i64> {
         let mut query = everything();
         change(&mut query);
@@ -227,7 +227,7 @@ async fn lists_are_narrowed_by_every_filter() {
     let other = Some(SubscriptionId::from_bits(2));
     assert!(ids(&|query| query.filter.subscription_id = other).await.is_empty());
     assert!(ids(&|query| query.filter.organisation_id = OrganisationId::from_bits(2)).await.is_empty());
-    let page = DeliveryQuery { limit: Limit::new(2).unwrap(), ..everything() };
+    let page = DeliveryQuery { limit: PageLimit::new(2).unwrap(), ..everything() };
     let page = store.deliveries(&page).await.unwrap();
     assert!(page.has_more && page.rows == [rows[5].clone(), rows[4].clone()]);
 }
@@ -238,7 +238,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     let owner = logged(&store, 3).await;
     let rows = [1, 2, 3].map(|n| delivery(n.try_into().unwrap(), &owner, n));
     assert!(take_in(&store, &owner, (0, 3), &rows).await);
-    let ended: Vec<Delivery> = rows.iter().map(|row| tried(row.clone(), Outcome::Rejected)).collect();
+    let ended: Vec<Delivery> = rows.iter().map(|row| tried(row.clone(), AttemptOutcome::Rejected)).collect();
     store.record_deliveries(&ended).await.unwrap();
     let mut filter = everything().filter;
     filter.status = Some(DeliveryStatus::Dead);
@@ -262,7 +262,7 @@ async fn a_replay_of_events_makes_what_is_missing_and_opens_the_rest() {
     let owner = logged(&store, 3).await;
     let rows = [1, 2, 3].map(|n| delivery(n.try_into().unwrap(), &owner, n));
     assert!(take_in(&store, &owner, (0, 3), &rows[1..]).await);
-    store.record_deliveries(&[tried(rows[1].clone(), Outcome::Delivered)]).await.unwrap();
+    store.record_deliveries(&[tried(rows[1].clone(), AttemptOutcome::Delivered)]).await.unwrap();
     // New ids for all of them; those that are there keep theirs.
     let fresh = [1, 2, 3].map(|n| Delivery {
         id: DeliveryId::from_bits(10 + u128::try_from(n).unwrap()),
@@ -286,23 +286,23 @@ async fn whoever_has_something_to_bring_is_found() {
     store.insert_subscription(&subscription(2), None).await.unwrap();
     let found = async |work| store.courier_work(work).await.unwrap();
     let expected = [(SUBSCRIBER, owner.number)];
-    assert_eq!(found(CourierWork::OfAccount(owner.number)).await, expected, "a log beyond the cursor");
-    assert_eq!(found(CourierWork::Of(SUBSCRIBER)).await, expected);
-    assert!(found(CourierWork::OfAccount(owner.number + 1)).await.is_empty());
+    assert_eq!(found(DeliveryWork::OfAccount(owner.number)).await, expected, "a log beyond the cursor");
+    assert_eq!(found(DeliveryWork::Of(SUBSCRIBER)).await, expected);
+    assert!(found(DeliveryWork::OfAccount(owner.number + 1)).await.is_empty());
     let row = delivery(1, &owner, 1);
     assert!(take_in(&store, &owner, (0, 1), std::slice::from_ref(&row)).await);
     if store.is_shared() {
         // A node that is there looks after its own.
         store.leave(NODE).await.unwrap();
     }
-    assert_eq!(found(CourierWork::Unserved).await, expected, "an open delivery");
-    store.record_deliveries(&[tried(row, Outcome::Delivered)]).await.unwrap();
-    assert!(found(CourierWork::Unserved).await.is_empty());
+    assert_eq!(found(DeliveryWork::Unserved).await, expected, "an open delivery");
+    store.record_deliveries(&[tried(row, AttemptOutcome::Delivered)]).await.unwrap();
+    assert!(found(DeliveryWork::Unserved).await.is_empty());
     thread(&store, &mut owner, 2).await;
     let paused = Subscription { status: SubscriptionStatus::Paused, ..subscription(1) };
     store.update_subscription(paused).await.unwrap().unwrap();
     let second = SubscriberId::Webhook(SubscriptionId::from_bits(2));
-    assert_eq!(found(CourierWork::OfAccount(owner.number)).await, [(second, owner.number)]);
+    assert_eq!(found(DeliveryWork::OfAccount(owner.number)).await, [(second, owner.number)]);
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use rand::SeedableRng as _;
 
 use super::*;
 use crate::domain::draft::Draft;
-use crate::domain::facts::Facts;
+use crate::domain::facts::LoadedRows;
 use crate::domain::message::{MessageError, StatusReport};
-use crate::domain::need::{Need, Needs, NotLoaded};
+use crate::domain::need::{RowNeed, RowNeeds, RowNotLoaded};
 use crate::ids::MonotonicIds;
 use crate::store::{IdempotencyRecord, PurgeAges};
 
@@ -15,13 +15,13 @@ fn report(wamid: &str, status: MessageStatus, ms: i64) -> StatusReport {
 }
 
 /// The statuses that wait for a message.
-fn parked(facts: Facts, wamid: &str) -> Vec<StatusReport> {
+fn parked(facts: LoadedRows, wamid: &str) -> Vec<StatusReport> {
     let mut ids = MonotonicIds::new(rand::rngs::StdRng::seed_from_u64(1));
     Draft::new(Arc::new(account(1)), facts, at(1), &mut ids).take_parked(&text(wamid)).unwrap()
 }
 
 /// A row that was looked for.
-fn row<T: Clone>(found: Result<Option<&Arc<T>>, NotLoaded>) -> Option<T> {
+fn row<T: Clone>(found: Result<Option<&Arc<T>>, RowNotLoaded>) -> Option<T> {
     found.unwrap().map(|row| (**row).clone())
 }
 
@@ -41,14 +41,14 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let number = owner.number;
 
     let nothing = store.statements_executed();
-    store.facts(number, &Needs::default()).await.unwrap();
+    store.facts(number, &RowNeeds::default()).await.unwrap();
     assert_eq!(store.statements_executed(), nothing);
 
-    let mut needs = Needs { messages: [pending.id].into(), ..Needs::default() };
+    let mut needs = RowNeeds { messages: [pending.id].into(), ..RowNeeds::default() };
     let facts = store.facts(number, &needs).await.unwrap();
     assert_eq!(store.statements_executed(), nothing + 1);
     assert_eq!(row(facts.message(pending.id)), Some(pending.clone()));
-    assert_eq!(facts.conversation(conversation.id).unwrap_err().0, Need::Conversation(conversation.id));
+    assert_eq!(facts.conversation(conversation.id).unwrap_err().0, RowNeed::Conversation(conversation.id));
 
     needs.wamids.extend([text("wamid.3"), text("wamid.404")]);
     let facts = store.facts(number, &needs).await.unwrap();
@@ -59,35 +59,39 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
 
     let last = inbound(5, &conversation).id;
     assert!(facts.unread_up_to(conversation.id, last).is_err(), "one of them is known, not all");
-    let unread = Needs { unread: [conversation.id].into(), ..Needs::default() };
+    let unread = RowNeeds { unread: [conversation.id].into(), ..RowNeeds::default() };
     let facts = store.facts(number, &unread).await.unwrap();
     let ids: Vec<MessageId> = (3..=5).map(|n| inbound(n, &conversation).id).collect();
     assert_eq!(facts.unread_up_to(conversation.id, last), Ok(ids));
     assert!(facts.unread_up_to(far.id, last).is_err());
 
     for needs in [
-        Needs { phones: [contact.phone.clone(), phone(404)].into(), ..Needs::default() },
-        Needs { contacts: [contact.id].into(), contact_phones: [phone(404)].into(), ..Needs::default() },
+        RowNeeds { phones: [contact.phone.clone(), phone(404)].into(), ..RowNeeds::default() },
+        RowNeeds {
+            contacts: [contact.id].into(),
+            contact_phones: [phone(404)].into(),
+            ..RowNeeds::default()
+        },
     ] {
         let facts = store.facts(number, &needs).await.unwrap();
         assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
         assert_eq!(row(facts.conversation_with(&contact.phone)), Some(conversation.clone()));
         assert!(facts.contact(other.id).is_err() && facts.contact_of(&phone(404)) == Ok(None));
     }
-    let needs = Needs { contact_phones: [contact.phone.clone()].into(), ..Needs::default() };
+    let needs = RowNeeds { contact_phones: [contact.phone.clone()].into(), ..RowNeeds::default() };
     let before = store.statements_executed();
     let facts = store.facts(number, &needs).await.unwrap();
     assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
     assert!(facts.conversation_with(&contact.phone).is_err(), "not looked for");
     assert_eq!(store.statements_executed(), before + 1);
-    let needs = Needs { conversations: [far.id].into(), ..Needs::default() };
+    let needs = RowNeeds { conversations: [far.id].into(), ..RowNeeds::default() };
     let facts = store.facts(number, &needs).await.unwrap();
     assert_eq!(row(facts.conversation(far.id)), Some(far));
-    let needs = Needs {
+    let needs = RowNeeds {
         messages: [pending.id].into(),
         phones: [contact.phone.clone()].into(),
         contacts: [contact.id].into(),
-        ..Needs::default()
+        ..RowNeeds::default()
     };
     let foreign = store.facts(number + 1, &needs).await.unwrap();
     assert_eq!(foreign.message(pending.id), Ok(None));
@@ -108,18 +112,21 @@ async fn statuses_wait_for_their_message() {
     let sent = report("w.1", MessageStatus::Sent, 2);
     let other = report("w.2", MessageStatus::Sent, 2);
     let parked_now = vec![failed.clone(), sent.clone(), other.clone()];
-    store.commit(owner.cycle(Changes { parked: parked_now, ..Changes::default() })).await.unwrap();
+    store
+        .commit(owner.cycle(AccountChanges { parked: parked_now, ..AccountChanges::default() }))
+        .await
+        .unwrap();
     // The first sighting of a status stays.
     let again = vec![report("w.1", MessageStatus::Sent, 99)];
-    store.commit(owner.cycle(Changes { parked: again, ..Changes::default() })).await.unwrap();
+    store.commit(owner.cycle(AccountChanges { parked: again, ..AccountChanges::default() })).await.unwrap();
 
-    let needs = Needs { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..Needs::default() };
+    let needs = RowNeeds { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..RowNeeds::default() };
     let facts = store.facts(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
     assert_eq!(parked(facts.clone(), "w.2"), std::slice::from_ref(&other));
     assert_eq!(parked(facts, "w.3"), []);
 
-    let gone = Changes { unparked: vec![text("w.1")], ..Changes::default() };
+    let gone = AccountChanges { unparked: vec![text("w.1")], ..AccountChanges::default() };
     store.commit(owner.cycle(gone)).await.unwrap();
     let facts = store.facts(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), []);
@@ -178,10 +185,10 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     const STALE: usize = 1200;
     let (store, _guard) = store().await;
     let mut owner = Owner::of(&store, 1).await;
-    let old = Changes {
+    let old = AccountChanges {
         events: vec![EventKind::ContactCreated(contact(1)); STALE],
         parked: vec![report("w.old", MessageStatus::Sent, 1)],
-        ..Changes::default()
+        ..AccountChanges::default()
     };
     let mut commit = owner.cycle(old);
     let born = commit.at;
@@ -196,10 +203,10 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     };
     commit.records = vec![record("old", born), record("new", born.next())];
     store.commit(commit).await.unwrap();
-    let new = Changes {
+    let new = AccountChanges {
         events: vec![EventKind::ContactUpdated(contact(1))],
         parked: vec![report("w.new", MessageStatus::Sent, 1)],
-        ..Changes::default()
+        ..AccountChanges::default()
     };
     store.commit(owner.cycle(new)).await.unwrap();
 

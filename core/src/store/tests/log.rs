@@ -3,12 +3,12 @@
 use super::*;
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::log::{EventPage, EventQuery, LogRead};
-use crate::domain::page::Limit;
+use crate::domain::page::PageLimit;
 use crate::store::PurgeAges;
 
 fn query(after: i64, types: &[EventType], limit: i64) -> EventQuery {
     let types = if types.is_empty() { EventTypes::all() } else { types.iter().copied().collect() };
-    EventQuery { after, types, limit: Limit::new(limit).unwrap() }
+    EventQuery { after, types, limit: PageLimit::new(limit).unwrap() }
 }
 
 async fn page(store: &Store, owner: &Owner, asked: &EventQuery) -> EventPage {
@@ -29,7 +29,7 @@ async fn log_of(store: &Store, events: usize) -> Owner {
         let contact = contact(1);
         if nth % 10 == 0 { EventKind::ContactUpdated(contact) } else { EventKind::ContactCreated(contact) }
     });
-    let changes = Changes { events: kinds.collect(), ..Changes::default() };
+    let changes = AccountChanges { events: kinds.collect(), ..AccountChanges::default() };
     store.commit(owner.cycle(changes)).await.unwrap();
     owner
 }
@@ -103,7 +103,8 @@ async fn what_was_purged_is_told_and_never_skipped() {
     assert_eq!(read, LogRead::Expired { oldest: 1201 });
     assert_eq!(page(&store, &owner, &query(1200, &[], 10)).await, EventPage::empty(1200));
     assert_eq!(page(&store, &owner, &query(0, &[], 10)).await, EventPage::empty(1200));
-    let news = Changes { events: vec![EventKind::ContactUpdated(contact(1))], ..Changes::default() };
+    let news =
+        AccountChanges { events: vec![EventKind::ContactUpdated(contact(1))], ..AccountChanges::default() };
     store.commit(owner.cycle(news)).await.unwrap();
     for after in [0, 1200] {
         assert_eq!(numbers(&page(&store, &owner, &query(after, &[], 10)).await), [1201]);

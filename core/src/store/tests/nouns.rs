@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::message::MessageError;
-use crate::domain::organisation::{ApiKey, Organisation, RateLimits, Tier};
+use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits};
 use crate::domain::row_version::RowVersion;
 use crate::ids::ApiKeyId;
 use crate::store::{IdempotencyRecord, KeyState};
@@ -11,7 +11,7 @@ pub(super) fn organisation(n: u128) -> Organisation {
     Organisation {
         id: OrganisationId::from_bits(n),
         name: text("Toko \"Maju\" \\ 😀"),
-        tier: Tier::Enterprise,
+        tier: PriceTier::Enterprise,
         limits: RateLimits { write_per_minute: u32::MAX, read_per_minute: 7 },
         sandbox: true,
         suspended: false,
@@ -39,7 +39,7 @@ async fn the_directory_holds_what_was_put_in() {
     store.insert_organisation(&org).await.unwrap();
     store.insert_organisation(&organisation(2)).await.unwrap();
     org.suspended = true;
-    org.tier = Tier::Free;
+    org.tier = PriceTier::Free;
     let org = store.update_organisation(org).await.unwrap().unwrap();
     for n in 1..=3 {
         store.insert_api_key(&api_key(n)).await.unwrap();
@@ -189,7 +189,7 @@ async fn events_tell_what_was_at_their_time() {
         EventKind::MessageSent(message.clone()),
         EventKind::MessageStatus { message, previous: MessageStatus::Sent, occurred_at: at(33) },
     ];
-    let commit = owner.cycle(Changes { events: kinds, ..Changes::default() });
+    let commit = owner.cycle(AccountChanges { events: kinds, ..AccountChanges::default() });
     let written = commit.events.clone();
     store.commit(commit).await.unwrap();
     // The subject moves on; its events do not.
@@ -218,7 +218,7 @@ async fn idempotency_records_are_found_while_they_are_in_force() {
     let (store, _guard) = store().await;
     let mut owner = Owner::of(&store, 1).await;
     let (with_commit, alone) = (record("a", 200, 10), record("b", 404, 10));
-    let mut commit = owner.cycle(Changes::default());
+    let mut commit = owner.cycle(AccountChanges::default());
     commit.records.push(with_commit.clone());
     store.commit(commit).await.unwrap();
     store.insert_idempotency_record(alone.clone()).await.unwrap();

@@ -6,7 +6,8 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
 use crate::domain::page::{
-    ContactQuery, ConversationOrder, ConversationQuery, Limit, MessageQuery, Page, Position, folded,
+    ContactQuery, ConversationOrder, ConversationQuery, MessageQuery, PageLimit, PagePosition, RowPage,
+    folded,
 };
 
 const ROWS: u32 = 60;
@@ -32,8 +33,8 @@ fn options<T: Copy>(values: &[T]) -> Vec<Option<T>> {
 /// Walks a list to its end and compares it with the rows that the model expects.
 async fn walk<T: PartialEq + std::fmt::Debug, C: Copy>(
     expected: &[T],
-    limit: Limit,
-    read: impl AsyncFn(Option<C>) -> Page<Arc<T>>,
+    limit: PageLimit,
+    read: impl AsyncFn(Option<C>) -> RowPage<Arc<T>>,
     place: impl Fn(&T) -> C,
 ) {
     let mut after = None;
@@ -127,8 +128,8 @@ async fn world(seed: u64) -> World {
     }
 }
 
-fn limits() -> [Limit; 3] {
-    [1, 7, 100].map(|rows| Limit::new(rows).unwrap())
+fn limits() -> [PageLimit; 3] {
+    [1, 7, 100].map(|rows| PageLimit::new(rows).unwrap())
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn conversations_equal_the_model() {
                         let query = ConversationQuery { limit, after, ..query.clone() };
                         world.store.conversations(world.number, &query).await.unwrap()
                     };
-                    let place = |row: &Conversation| Position { key: key(row), id: row.id.bits() };
+                    let place = |row: &Conversation| PagePosition { key: key(row), id: row.id.bits() };
                     walk(&expected, limit, read, place).await;
                 }
             }

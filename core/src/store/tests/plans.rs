@@ -3,15 +3,15 @@
 use super::*;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
-use crate::domain::need::Needs;
+use crate::domain::need::RowNeeds;
 use crate::domain::page::{
-    ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, Limit, MessageQuery, Position,
+    ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, MessageQuery, PageLimit, PagePosition,
     RunLogQuery, RunQuery,
 };
 use crate::ids::{DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
-use crate::store::CourierWork;
+use crate::store::DeliveryWork;
 use crate::store::dialect::Dialect;
-use crate::store::engine::Arg;
+use crate::store::engine::SqlArg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, courier, delivery, effect, event, facts,
     message as messages, parked, purge, queue, run,
@@ -23,9 +23,9 @@ async fn sqlite() -> (Store, Guard) {
 }
 
 /// SQLite's plan, one step a line.
-async fn plan(store: &Store, (sql, args): (String, Vec<Arg>)) -> String {
+async fn plan(store: &Store, (sql, args): (String, Vec<SqlArg>)) -> String {
     let rows = store.engine.fetch(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
-    let step = |row: &crate::store::engine::Row| {
+    let step = |row: &crate::store::engine::EngineRow| {
         let mut fields = row.fields("plan");
         let (_id, _parent, _unused) = (fields.int().unwrap(), fields.int().unwrap(), fields.int().unwrap());
         fields.text().unwrap()
@@ -49,7 +49,7 @@ pub(super) fn conversation_query(bits: u32) -> ConversationQuery {
         status: when(bits, 0, ConversationStatus::Open),
         contact_id: when(bits, 1, ContactId::from_bits(1)),
         updated_since: when(bits, 2, at(1)),
-        after: when(bits, 3, Position { key: 1, id: 1 }),
+        after: when(bits, 3, PagePosition { key: 1, id: 1 }),
         ..ConversationQuery::default()
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn delivery_query(bits: u32) -> DeliveryQuery {
         created_after: when(bits, 3, at(1)),
         created_before: when(bits, 4, at(2)),
     };
-    DeliveryQuery { filter, limit: Limit::default(), after: when(bits, 5, DeliveryId::from_bits(1)) }
+    DeliveryQuery { filter, limit: PageLimit::default(), after: when(bits, 5, DeliveryId::from_bits(1)) }
 }
 
 pub(super) fn run_query(bits: u32) -> RunQuery {
@@ -110,7 +110,7 @@ pub(super) fn run_query(bits: u32) -> RunQuery {
         status: when(bits, 0, DeliveryStatus::Dead),
         created_after: when(bits, 1, at(1)),
         created_before: when(bits, 2, at(2)),
-        limit: Limit::default(),
+        limit: PageLimit::default(),
         after: when(bits, 3, RunId::from_bits(1)),
     }
 }
@@ -119,7 +119,7 @@ pub(super) fn run_log_query(bits: u32) -> RunLogQuery {
     RunLogQuery {
         plugin_id: PluginId::from_bits(1),
         run_id: when(bits, 0, RunId::from_bits(1)),
-        limit: Limit::default(),
+        limit: PageLimit::default(),
         after: when(bits, 1, RunLogId::from_bits(1)),
     }
 }
@@ -135,7 +135,7 @@ async fn runs_and_logs_walk_indices() {
         let query = run_log_query(bits);
         assert_walk(&plan(&store, run::log_page_statement(&query)).await, &query);
     }
-    let id = || Arg::from("plg_1");
+    let id = || SqlArg::from("plg_1");
     let gate = vec!["[]".into(), id(), "t".into(), 1.into(), 1.into(), 1.into()];
     for (sql, args) in [
         (run::open_statement(), vec![id(), 1.into(), 1.into(), 1.into()]),
@@ -161,7 +161,7 @@ async fn couriers_walk_indices() {
         let query = delivery_query(bits);
         assert_walk(&plan(&store, delivery::page_statement(&query)).await, &query);
     }
-    let id = || Arg::from("wbs_1");
+    let id = || SqlArg::from("wbs_1");
     let mut plans = String::new();
     for (sql, args) in [
         (delivery::open_statement(), vec![id(), 1.into(), 1.into(), 1.into()]),
@@ -170,7 +170,7 @@ async fn couriers_walk_indices() {
             vec![1.into(), 1.into(), 2.into(), "[]".into(), 1.into()],
         ),
         (event::events_at_statement(Dialect::Sqlite), vec![1.into(), "[1]".into()]),
-        (courier::work_statement(CourierWork::OfAccount(1)), vec![1.into()]),
+        (courier::work_statement(DeliveryWork::OfAccount(1)), vec![1.into()]),
     ] {
         let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
@@ -223,7 +223,7 @@ async fn the_main_plans_are_these() {
 #[tokio::test]
 async fn facts_are_found_through_indices() {
     let (store, _guard) = sqlite().await;
-    let needs = Needs {
+    let needs = RowNeeds {
         parked: [text("w")].into(),
         wamids: [text("w")].into(),
         messages: [MessageId::from_bits(1)].into(),
@@ -232,7 +232,7 @@ async fn facts_are_found_through_indices() {
         conversations: [ConversationId::from_bits(1)].into(),
         contact_phones: [phone(2)].into(),
         unread: [ConversationId::from_bits(1)].into(),
-        ..Needs::default()
+        ..RowNeeds::default()
     };
     let mut plans = String::new();
     for statement in [
@@ -255,8 +255,8 @@ async fn facts_are_found_through_indices() {
 #[tokio::test]
 async fn writes_find_their_rows_through_indices() {
     let (store, _guard) = sqlite().await;
-    let rows = || vec![Arg::from("[]")];
-    let old = || vec![Arg::from(1), Arg::from(1)];
+    let rows = || vec![SqlArg::from("[]")];
+    let old = || vec![SqlArg::from(1), SqlArg::from(1)];
     let mut plans = String::new();
     for (sql, args) in [
         (Dialect::Sqlite.bulk(&account::FENCE), rows()),

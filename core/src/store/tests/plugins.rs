@@ -7,18 +7,18 @@ use bytes::Bytes;
 
 use super::*;
 use crate::domain::allowed_hosts::AllowedHosts;
-use crate::domain::delivery::{Attempt, Delivery, DeliveryStatus, Ladder, Outcome};
+use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectStatus, SettledEffect};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::kv::KvChanges;
-use crate::domain::message::Outgoing;
-use crate::domain::page::{Limit, RunLogQuery, RunQuery};
-use crate::domain::plugin::{Capability, Plugin, PluginState, PluginVersion, Standing, VERSIONS_KEPT};
+use crate::domain::message::OutgoingMessage;
+use crate::domain::page::{PageLimit, RunLogQuery, RunQuery};
+use crate::domain::plugin::{Capability, Plugin, PluginHealth, PluginState, PluginVersion, VERSIONS_KEPT};
 use crate::domain::row_version::RowVersion;
-use crate::domain::run::{LogLevel, LogLine, Usage};
+use crate::domain::run::{LogLevel, LogLine, RunUsage};
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
-use crate::store::{CourierWork, Intake, PurgeAges, RunBatch, RunRecord};
+use crate::store::{DeliveryWork, Intake, PurgeAges, RunBatch, RunRecord};
 
 pub(super) const PLUGIN: PluginId = PluginId::from_bits(1);
 pub(super) const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
@@ -46,7 +46,7 @@ pub(super) fn plugin(n: u128) -> Plugin {
         allowed_hosts: AllowedHosts::parse(["hooks.example.com"]).unwrap(),
         capabilities: (n == 2).then(|| [Capability::Log, Capability::Kv].into_iter().collect()),
         enabled: true,
-        standing: Standing::active(at(3)),
+        standing: PluginHealth::active(at(3)),
         active_version: Some(VERSION),
         previous_version: None,
         created_at: at(3),
@@ -91,7 +91,7 @@ fn owed(n: u128, owner: &Owner, sequence: i64) -> Delivery {
 }
 
 fn send() -> Effect {
-    Effect::Send(Outgoing {
+    Effect::Send(OutgoingMessage {
         to: phone(1),
         kind: MessageKind::Text,
         content: text("hi"),
@@ -100,16 +100,16 @@ fn send() -> Effect {
     })
 }
 
-pub(super) fn record(mut delivery: Delivery, outcome: Outcome) -> RunRecord {
-    let done = outcome == Outcome::Delivered;
+pub(super) fn record(mut delivery: Delivery, outcome: AttemptOutcome) -> RunRecord {
+    let done = outcome == AttemptOutcome::Delivered;
     let error = (!done).then(|| text("no"));
-    let attempt = Attempt { at: at(6_000), status_code: None, duration_ms: 1, error };
-    delivery.settle(attempt, outcome, Ladder::HOOK, 0.5, at(6_001));
+    let attempt = DeliveryAttempt { at: at(6_000), status_code: None, duration_ms: 1, error };
+    delivery.settle(attempt, outcome, RetrySchedule::HOOK, 0.5, at(6_001));
     let bits = delivery.id.bits() + u128::from(delivery.attempt_count);
     RunRecord {
         delivery,
         version_id: Some(VERSION),
-        usage: Usage { cpu_us: 1, wall_us: 2, host_calls: 3, memory_peak_bytes: 4 },
+        usage: RunUsage { cpu_us: 1, wall_us: 2, host_calls: 3, memory_peak_bytes: 4 },
         logs: vec![LogLine { at: at(6_000), level: LogLevel::Warn, text: text("a \"line\"") }],
         effects: if done { vec![send(), assign()] } else { Vec::new() },
         log_bits: bits,
@@ -159,13 +159,13 @@ fn runs_of(status: Option<DeliveryStatus>) -> RunQuery {
         status,
         created_after: None,
         created_before: None,
-        limit: Limit::default(),
+        limit: PageLimit::default(),
         after: None,
     }
 }
 
 fn logs_of(run_id: Option<RunId>) -> RunLogQuery {
-    RunLogQuery { plugin_id: PLUGIN, run_id, limit: Limit::default(), after: None }
+    RunLogQuery { plugin_id: PLUGIN, run_id, limit: PageLimit::default(), after: None }
 }
 
 #[tokio::test]
@@ -182,8 +182,8 @@ async fn plugins_are_kept_as_they_are() {
     let two = store.update_plugin(&plugin(2), two).await.unwrap().unwrap();
     assert_eq!(store.plugins().await.unwrap()[1], two);
 
-    store.set_plugin_standing(two.id, &Standing::forbidden(at(9), None)).await.unwrap();
-    store.set_plugin_standing(two.id, &Standing::active(at(10))).await.unwrap();
+    store.set_plugin_standing(two.id, &PluginHealth::forbidden(at(9), None)).await.unwrap();
+    store.set_plugin_standing(two.id, &PluginHealth::active(at(10))).await.unwrap();
     let standing = store.plugins().await.unwrap()[1].standing.clone();
     assert_eq!((standing.state, standing.by_operator), (PluginState::Disabled, true));
     store.delete_plugin(one.id, at(11)).await.unwrap();
@@ -266,12 +266,12 @@ async fn a_batch_is_recorded_whole() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 3).await;
     assert_eq!(store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap(), rows);
-    let work = store.courier_work(CourierWork::Of(HOOK)).await.unwrap();
+    let work = store.courier_work(DeliveryWork::Of(HOOK)).await.unwrap();
     assert_eq!(work, [(HOOK, owner.number)]);
-    assert_eq!(store.courier_work(CourierWork::OfAccount(owner.number)).await.unwrap(), work);
+    assert_eq!(store.courier_work(DeliveryWork::OfAccount(owner.number)).await.unwrap(), work);
 
-    let retry = Outcome::Retry { after: None };
-    let batch = [record(rows[0].clone(), Outcome::Delivered), record(rows[1].clone(), retry)];
+    let retry = AttemptOutcome::Retry { after: None };
+    let batch = [record(rows[0].clone(), AttemptOutcome::Delivered), record(rows[1].clone(), retry)];
     let kv = vec![put("n", "1"), ("gone".into(), None)];
     assert_eq!(write(&store, "a", Some(0), kv, &batch).await, Some(1));
     let (kv, revision) = store.plugin_kv(PLUGIN).await.unwrap().unwrap();
@@ -299,8 +299,10 @@ async fn a_batch_is_recorded_whole() {
 async fn what_does_not_stand_where_it_should_changes_nothing() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 2).await;
-    let (first, second) =
-        (record(rows[0].clone(), Outcome::Delivered), record(rows[1].clone(), Outcome::Delivered));
+    let (first, second) = (
+        record(rows[0].clone(), AttemptOutcome::Delivered),
+        record(rows[1].clone(), AttemptOutcome::Delivered),
+    );
     assert_eq!(write(&store, "a", Some(5), vec![put("k", "v")], std::slice::from_ref(&first)).await, None);
     assert_eq!(write(&store, "b", Some(0), vec![put("k", "v")], std::slice::from_ref(&first)).await, Some(1));
     // The first is recorded already, so the second is not either, nor what they changed.
@@ -312,7 +314,7 @@ async fn what_does_not_stand_where_it_should_changes_nothing() {
     assert_eq!(store.pending_effects(owner.number, 10).await.unwrap().len(), 2);
     assert_eq!(write(&store, "d", None, Vec::new(), &[second]).await, Some(1));
     store.delete_plugin(PLUGIN, at(9)).await.unwrap();
-    let third = record(owed(3, &owner, 3), Outcome::Delivered);
+    let third = record(owed(3, &owner, 3), AttemptOutcome::Delivered);
     assert_eq!(write(&store, "e", None, Vec::new(), &[third]).await, None);
 }
 
@@ -322,7 +324,9 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
     let (mut owner, rows) = stage(&store, 1).await;
     let run = RunId::from(rows[0].id);
     assert!(
-        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), Outcome::Delivered)]).await.is_some()
+        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), AttemptOutcome::Delivered)])
+            .await
+            .is_some()
     );
     let settled = |ordinal, refusal| SettledEffect {
         id: EffectId { run, ordinal },
@@ -330,7 +334,7 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
         refusal,
     };
     let effects = vec![settled(0, None), settled(1, Some(EffectRefusal::NoUser))];
-    store.commit(owner.cycle(Changes { effects, ..Changes::default() })).await.unwrap();
+    store.commit(owner.cycle(AccountChanges { effects, ..AccountChanges::default() })).await.unwrap();
     assert!(store.pending_effects(owner.number, 10).await.unwrap().is_empty());
     let shown = store.effects_of(&[run].into()).await.unwrap();
     assert_eq!((shown[0].status, shown[0].message_id), (EffectStatus::Done, Some(MessageId::from_bits(5))));
@@ -343,7 +347,9 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
     let again = store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap();
     assert_eq!((again.len(), again[0].attempt_count, again[0].tries), (1, 1, 0));
     assert!(
-        write(&store, "b", None, Vec::new(), &[record(again[0].clone(), Outcome::Delivered)]).await.is_some()
+        write(&store, "b", None, Vec::new(), &[record(again[0].clone(), AttemptOutcome::Delivered)])
+            .await
+            .is_some()
     );
     let pending = store.pending_effects(owner.number, 10).await.unwrap();
     assert_eq!((pending.len(), pending[0].id.ordinal), (1, 1), "what was done is not asked for again");
@@ -353,7 +359,7 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
 async fn a_part_of_the_log_is_opened_again() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 3).await;
-    let done: Vec<_> = rows.iter().map(|row| record(row.clone(), Outcome::Rejected)).collect();
+    let done: Vec<_> = rows.iter().map(|row| record(row.clone(), AttemptOutcome::Rejected)).collect();
     assert!(write(&store, "a", None, Vec::new(), &done).await.is_some());
     let events = store.events(owner.number, 0, 100).await.unwrap();
     let all = EventTypes::all();
@@ -385,7 +391,9 @@ async fn runs_are_purged_with_all_that_belongs_to_them() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 1).await;
     assert!(
-        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), Outcome::Delivered)]).await.is_some()
+        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), AttemptOutcome::Delivered)])
+            .await
+            .is_some()
     );
     let ages = PurgeAges { runs: Duration::from_secs(1), ..PurgeAges::default() };
     assert_eq!(store.purge(at(100_000), &ages).await.unwrap(), 4);

@@ -178,7 +178,7 @@ async fn what_does_not_fit_says_so() {
 }
 
 /// The place, alone, as soon as the server has noticed that whoever had it has gone.
-async fn entered(store: &Store) -> crate::store::Presence {
+async fn entered(store: &Store) -> crate::store::DatabaseLock {
     loop {
         if let Some(entered) = store.enter(true, None).await.unwrap() {
             return entered;

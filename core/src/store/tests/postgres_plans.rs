@@ -10,9 +10,9 @@ use super::plans::{
     contact_query, conversation_query, delivery_query, message_query, run_log_query, run_query,
 };
 use super::*;
-use crate::domain::need::Needs;
+use crate::domain::need::RowNeeds;
 use crate::store::dialect::Dialect;
-use crate::store::engine::Arg;
+use crate::store::engine::SqlArg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, delivery, effect, event, facts,
     message as messages, purge, queue, run,
@@ -83,15 +83,15 @@ async fn filled() -> (PgConnection, Guard) {
 }
 
 /// How PostgreSQL carries this out, planned for these values, and planned for any.
-async fn plans(connection: &mut PgConnection, (sql, args): &(String, Vec<Arg>)) -> [Value; 2] {
+async fn plans(connection: &mut PgConnection, (sql, args): &(String, Vec<SqlArg>)) -> [Value; 2] {
     let mut kinds = Vec::new();
     let mut values = Vec::new();
     for arg in args {
-        kinds.push((if matches!(arg, Arg::Int(_)) { "bigint" } else { "text" }).to_owned());
+        kinds.push((if matches!(arg, SqlArg::Int(_)) { "bigint" } else { "text" }).to_owned());
         values.push(match arg {
-            Arg::Int(value) => value.map_or_else(|| "NULL".into(), |value| value.to_string()),
-            Arg::Text(value) => value.as_ref().map_or_else(|| "NULL".into(), |value| format!("'{value}'")),
-            Arg::Bytes(_) => panic!("no plan depends on bytes"),
+            SqlArg::Int(value) => value.map_or_else(|| "NULL".into(), |value| value.to_string()),
+            SqlArg::Text(value) => value.as_ref().map_or_else(|| "NULL".into(), |value| format!("'{value}'")),
+            SqlArg::Bytes(_) => panic!("no plan depends on bytes"),
         });
     }
     let listed =
@@ -137,7 +137,11 @@ fn faults(plan: &Value, all: bool) -> Vec<String> {
     found
 }
 
-async fn faults_of(connection: &mut PgConnection, what: &str, statement: (String, Vec<Arg>)) -> Vec<String> {
+async fn faults_of(
+    connection: &mut PgConnection,
+    what: &str,
+    statement: (String, Vec<SqlArg>),
+) -> Vec<String> {
     let [custom, generic] = plans(connection, &statement).await;
     let mut found = Vec::new();
     for (how, plan) in [("for its values", custom), ("for any", generic)] {
@@ -170,7 +174,7 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
             let statement = contacts::page_statement(Dialect::Postgres, account, &query);
             found.extend(faults_of(c, &format!("{query:?}"), statement).await);
         }
-        let now = || Arg::from(2_000_000);
+        let now = || SqlArg::from(2_000_000);
         for (what, sql, args) in [
             ("the backlog", queue::queue_statement(), vec![account.into(), now(), now(), 10_000.into()]),
             (
@@ -183,7 +187,7 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
         ] {
             found.extend(faults_of(c, what, (sql, args)).await);
         }
-        let id = || Arg::from("wbs_00000000000000000000000001");
+        let id = || SqlArg::from("wbs_00000000000000000000000001");
         for (what, sql, args) in [
             ("what is owed", delivery::open_statement(), vec![id(), account.into(), 1.into(), 100.into()]),
             (
@@ -229,8 +233,8 @@ async fn what_hooks_ask_walks_an_index_in_big_tables_too() {
         let query = run_log_query(bits);
         found.extend(faults_of(c, &format!("{query:?}"), run::log_page_statement(&query)).await);
     }
-    let id = || Arg::from("plg_00000000000000000000000001");
-    let runs = || Arg::from("[\"run_00000000000000000000100001\"]");
+    let id = || SqlArg::from("plg_00000000000000000000000001");
+    let runs = || SqlArg::from("[\"run_00000000000000000000100001\"]");
     for (what, sql, args) in [
         ("what is owed", run::open_statement(), vec![id(), 7.into(), 1.into(), 100.into()]),
         ("what is to be done", effect::pending_statement(), vec![7.into(), 100.into()]),
@@ -248,8 +252,8 @@ async fn what_hooks_ask_walks_an_index_in_big_tables_too() {
 #[tokio::test]
 async fn what_is_written_is_looked_up_row_by_row() {
     let (mut connection, _guard) = filled().await;
-    let rows = || Arg::from("[]");
-    let gate: Vec<Arg> = vec![rows(), "plg_1".into(), "t".into(), 1.into(), 0.into(), 1.into()];
+    let rows = || SqlArg::from("[]");
+    let gate: Vec<SqlArg> = vec![rows(), "plg_1".into(), "t".into(), 1.into(), 0.into(), 1.into()];
     let mut found = Vec::new();
     for (what, bulk, args) in [
         ("the fence", &account::FENCE, vec![rows()]),
@@ -265,8 +269,8 @@ async fn what_is_written_is_looked_up_row_by_row() {
 }
 
 /// What a cycle asks for.
-fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
-    let needs = Needs {
+fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
+    let needs = RowNeeds {
         wamids: [text("wamid.1.3"), text("wamid.1.6")].into(),
         parked: [text("wamid.p4")].into(),
         messages: [MessageId::from_bits(1)].into(),
@@ -275,7 +279,7 @@ fn wanted(account: i64) -> Vec<(String, Vec<Arg>)> {
         conversations: [ConversationId::from_bits(1)].into(),
         contact_phones: [phone(2)].into(),
         unread: [ConversationId::from_bits(1)].into(),
-        ..Needs::default()
+        ..RowNeeds::default()
     };
     let engine = Dialect::Postgres;
     [
@@ -295,7 +299,7 @@ async fn what_a_cycle_asks_for_is_looked_up_though_nobody_has_counted_the_rows()
     let guard = Guard::postgres().await;
     guard.open().await.close().await;
     let mut connection = PgConnection::connect(&guard.url()).await.unwrap();
-    let next = (queue::next_of_statement(Dialect::Postgres), vec![Arg::from(1), "[\"cnv_1\"]".into()]);
+    let next = (queue::next_of_statement(Dialect::Postgres), vec![SqlArg::from(1), "[\"cnv_1\"]".into()]);
     for statement in wanted(1).into_iter().chain([next]) {
         let found = faults_of(&mut connection, "a new database", statement).await;
         assert!(found.is_empty(), "{}", found.join("\n\n"));

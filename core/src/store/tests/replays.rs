@@ -3,7 +3,7 @@
 use super::couriers::{RETRY, delivery, logged, open, take_in, tried};
 use super::plugins::{Counting, HOOK, PLUGIN, plugin, record, stage, write};
 use super::*;
-use crate::domain::delivery::{Delivery, DeliveryStatus, Outcome};
+use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};
 use crate::domain::event::EventType;
 
 #[tokio::test]
@@ -17,9 +17,9 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
     let again = Delivery { next_attempt_at: Some(due_at(5_900)), ..delivery(9, &owner, 2) };
     store.replay_deliveries(&[again], None).await.unwrap();
     let ended = [
-        tried(rows[0].clone(), Outcome::Delivered),
+        tried(rows[0].clone(), AttemptOutcome::Delivered),
         tried(rows[1].clone(), RETRY),
-        tried(rows[2].clone(), Outcome::Delivered),
+        tried(rows[2].clone(), AttemptOutcome::Delivered),
     ];
     assert_eq!(store.record_deliveries(&ended).await.unwrap(), [rows[2].id]);
     let open_again = open(&store, &owner).await;
@@ -30,7 +30,7 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
         assert_eq!(row.wait(at(6_012)), Some(std::time::Duration::ZERO), "due at once");
     }
     // The attempts that the replays ask for end them.
-    let last: Vec<_> = open_again.into_iter().map(|row| tried(row, Outcome::Delivered)).collect();
+    let last: Vec<_> = open_again.into_iter().map(|row| tried(row, AttemptOutcome::Delivered)).collect();
     assert_eq!(store.record_deliveries(&last).await.unwrap().len(), 2);
     assert!(open(&store, &owner).await.is_empty());
 }
@@ -44,8 +44,8 @@ async fn a_run_that_is_replayed_during_an_attempt_stays_due() {
     let opened =
         store.open_runs(&plugin(1), types, (owner.number, 2, 2), 10, at(5_900), &mut Counting(70)).await;
     assert_eq!(opened.unwrap().opened, 1);
-    let retry = Outcome::Retry { after: None };
-    let ended = [record(rows[0].clone(), Outcome::Delivered), record(rows[1].clone(), retry)];
+    let retry = AttemptOutcome::Retry { after: None };
+    let ended = [record(rows[0].clone(), AttemptOutcome::Delivered), record(rows[1].clone(), retry)];
     assert_eq!(write(&store, "a", None, Vec::new(), &ended).await, Some(0));
     let due = store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap();
     assert_eq!(due.len(), 2);
@@ -54,7 +54,7 @@ async fn a_run_that_is_replayed_during_an_attempt_stays_due() {
         assert_eq!((row.attempt_count, &row.attempts), (1, &attempt.delivery.attempts));
     }
     assert_eq!(store.pending_effects(owner.number, 10).await.unwrap().len(), 2, "the attempt counts");
-    let last: Vec<_> = due.into_iter().map(|row| record(row, Outcome::Delivered)).collect();
+    let last: Vec<_> = due.into_iter().map(|row| record(row, AttemptOutcome::Delivered)).collect();
     assert_eq!(write(&store, "b", None, Vec::new(), &last).await, Some(0));
     assert!(store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap().is_empty());
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kabar_core::domain::organisation::ApiKey;
-use kabar_core::domain::time::{Bound, Timestamp};
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::ApiKeyId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
@@ -119,7 +119,7 @@ pub(super) struct NewApiKey {
 pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let label = fields.text("label", &LABEL_CHARS)?.into();
-    let future = |text: &str| Bound::parse(text).map(Bound::strictly_after).filter(|at| *at > now);
+    let future = |text: &str| TimeBound::parse(text).map(TimeBound::strictly_after).filter(|at| *at > now);
     let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;
     Ok(NewApiKey { label, expires_at })
 }

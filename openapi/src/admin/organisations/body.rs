@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kabar_actors::{NewOrganisation, OrganisationPatch};
-use kabar_core::domain::organisation::{Organisation, RateLimits, Tier};
+use kabar_core::domain::organisation::{Organisation, PriceTier, RateLimits};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use poem_openapi::Object;
@@ -27,7 +27,7 @@ pub struct CreateOrganization {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: String,
     /// `free` unless given.
-    pub tier: Option<TextValue<Tier>>,
+    pub tier: Option<TextValue<PriceTier>>,
     /// With tier `enterprise` only: POST, PUT, PATCH and DELETE a minute; 6000 unless given.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub write_per_minute: Option<u32>,
@@ -46,7 +46,7 @@ pub struct UpdateOrganization {
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// A new tier brings its own figures.
-    pub tier: Option<TextValue<Tier>>,
+    pub tier: Option<TextValue<PriceTier>>,
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub write_per_minute: Option<u32>,
@@ -68,7 +68,7 @@ pub struct OrganizationBody {
     /// The name.
     pub name: TextValue<Arc<str>>,
     /// The price tier.
-    pub tier: TextValue<Tier>,
+    pub tier: TextValue<PriceTier>,
     /// POST, PUT, PATCH and DELETE a minute.
     pub write_per_minute: u32,
     /// GET and HEAD a minute.
@@ -104,7 +104,7 @@ impl Example for CreateOrganization {
         let (write_per_minute, read_per_minute, sandbox) = (None, None, None);
         Self {
             name: "Toko Melati".to_owned(),
-            tier: Some(TextValue(Tier::Pro)),
+            tier: Some(TextValue(PriceTier::Pro)),
             write_per_minute,
             read_per_minute,
             sandbox,
@@ -115,7 +115,7 @@ impl Example for CreateOrganization {
 impl Example for UpdateOrganization {
     fn example() -> Self {
         let (name, suspended) = (None, None);
-        let tier = Some(TextValue(Tier::Enterprise));
+        let tier = Some(TextValue(PriceTier::Enterprise));
         Self { name, tier, write_per_minute: Some(12_000), read_per_minute: Some(120_000), suspended }
     }
 }
@@ -130,7 +130,7 @@ impl Example for OrganizationBody {
 pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
-    let tier = read_tier(&fields)?.unwrap_or(Tier::Free);
+    let tier = read_tier(&fields)?.unwrap_or(PriceTier::Free);
     let limits = read_limits(&fields, tier, tier.default_limits())?;
     let sandbox = fields.optional_flag("sandbox")?.unwrap_or(false);
     Ok(NewOrganisation { name, tier, limits, sandbox })
@@ -149,22 +149,22 @@ pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<Organis
     Ok(OrganisationPatch { name, tier, limits, suspended })
 }
 
-fn read_tier(fields: &BodyFields<'_>) -> Result<Option<Tier>, FieldError> {
-    fields.optional_word("tier", "free, pro or enterprise", Tier::parse)
+fn read_tier(fields: &BodyFields<'_>) -> Result<Option<PriceTier>, FieldError> {
+    fields.optional_word("tier", "free, pro or enterprise", PriceTier::parse)
 }
 
-fn read_limits(fields: &BodyFields<'_>, tier: Tier, base: RateLimits) -> Result<RateLimits, FieldError> {
+fn read_limits(fields: &BodyFields<'_>, tier: PriceTier, base: RateLimits) -> Result<RateLimits, FieldError> {
     Ok(RateLimits {
         write_per_minute: read_limit(fields, "write_per_minute", tier, base.write_per_minute)?,
         read_per_minute: read_limit(fields, "read_per_minute", tier, base.read_per_minute)?,
     })
 }
 
-fn read_limit(fields: &BodyFields<'_>, key: &str, tier: Tier, base: u32) -> Result<u32, FieldError> {
+fn read_limit(fields: &BodyFields<'_>, key: &str, tier: PriceTier, base: u32) -> Result<u32, FieldError> {
     let given = fields.optional_integer(key, &PER_MINUTE)?.and_then(|n| u32::try_from(n).ok());
     match given {
         None => Ok(base),
-        Some(figure) if tier == Tier::Enterprise || figure == base => Ok(figure),
+        Some(figure) if tier == PriceTier::Enterprise || figure == base => Ok(figure),
         Some(_) => {
             let why = format!("{key} can be set for tier enterprise only; {} has {base}", tier.as_str());
             Err(fields.refused(key, &why))
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::body::FieldErrorKind;
 
-    fn standing(tier: Tier, limits: RateLimits) -> Organisation {
+    fn standing(tier: PriceTier, limits: RateLimits) -> Organisation {
         Organisation {
             id: OrganisationId::from_bits(1),
             name: "Warung".into(),
@@ -202,18 +202,18 @@ mod tests {
     #[test]
     fn a_tier_brings_its_figures() {
         for (body, tier, expected) in [
-            (json!({"name": "a"}), Tier::Free, limits(60, 600)),
-            (json!({"name": "a", "tier": "pro"}), Tier::Pro, limits(600, 6000)),
-            (json!({"name": "a", "tier": "pro", "write_per_minute": 600}), Tier::Pro, limits(600, 6000)),
-            (json!({"name": "a", "tier": "enterprise"}), Tier::Enterprise, limits(6000, 60_000)),
+            (json!({"name": "a"}), PriceTier::Free, limits(60, 600)),
+            (json!({"name": "a", "tier": "pro"}), PriceTier::Pro, limits(600, 6000)),
+            (json!({"name": "a", "tier": "pro", "write_per_minute": 600}), PriceTier::Pro, limits(600, 6000)),
+            (json!({"name": "a", "tier": "enterprise"}), PriceTier::Enterprise, limits(6000, 60_000)),
             (
                 json!({"name": "a", "tier": "enterprise", "read_per_minute": 7}),
-                Tier::Enterprise,
+                PriceTier::Enterprise,
                 limits(6000, 7),
             ),
             (
                 json!({"name": "a", "tier": "enterprise", "write_per_minute": 10_000_000, "read_per_minute": 1}),
-                Tier::Enterprise,
+                PriceTier::Enterprise,
                 limits(10_000_000, 1),
             ),
         ] {
@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn a_patch_keeps_tier_and_figures_together() {
         let own = limits(5, 50);
-        let enterprise = standing(Tier::Enterprise, own);
-        let free = standing(Tier::Free, Tier::Free.default_limits());
+        let enterprise = standing(PriceTier::Enterprise, own);
+        let free = standing(PriceTier::Free, PriceTier::Free.default_limits());
         for (current, body, expected) in [
             (&enterprise, json!({"suspended": true}), own),
             (&enterprise, json!({"write_per_minute": 6}), limits(6, 50)),

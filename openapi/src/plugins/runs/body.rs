@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use kabar_actors::ReplayedRuns;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::delivery::{Attempt, DeliveryStatus};
+use kabar_core::domain::delivery::{DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::effect::{EffectRow, EffectStatus};
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::run::{LogLevel, LogLine, Run, RunLog, Usage, parse_run_word, run_word};
+use kabar_core::domain::run::{LogLevel, LogLine, Run, RunLog, RunUsage, parse_run_word, run_word};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{EventId, MessageId, PluginVersionId, RunId};
 use poem_openapi::Object;
@@ -145,7 +145,7 @@ pub struct EffectErrorBody {
 }
 
 impl UsageBody {
-    pub(crate) const fn of(usage: Usage) -> Self {
+    pub(crate) const fn of(usage: RunUsage) -> Self {
         Self {
             fuel: usage.cpu_us,
             cpu_us: usage.cpu_us,
@@ -181,7 +181,7 @@ impl RunBody {
     fn shown(run: &Run, phone_number_id: Option<PhoneNumberId>, effects: &[EffectRow]) -> Self {
         let owed = &run.delivery;
         let last = owed.attempts.last();
-        let attempt = |one: &Attempt| RunAttemptBody {
+        let attempt = |one: &DeliveryAttempt| RunAttemptBody {
             at: TextValue(one.at),
             duration_ms: one.duration_ms,
             error: one.error.clone().map(TextValue),

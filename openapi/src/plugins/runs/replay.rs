@@ -3,7 +3,7 @@
 use kabar_actors::ReplayFrom;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::plugin::Plugin;
-use kabar_core::domain::time::Bound;
+use kabar_core::domain::time::TimeBound;
 use poem_openapi::Object;
 use poem_openapi::types::{Any, Example};
 use serde_json::{Value, json};
@@ -46,8 +46,8 @@ pub(super) struct ReplaySelection {
 const SEQUENCES: std::ops::RangeInclusive<i64> = 1..=i64::MAX;
 const INSTANT: &str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
 
-fn instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<Bound>, FieldError> {
-    fields.optional_word(key, INSTANT, Bound::parse)
+fn instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<TimeBound>, FieldError> {
+    fields.optional_word(key, INSTANT, TimeBound::parse)
 }
 
 /// Where to begin and where to end.
@@ -60,7 +60,7 @@ fn range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), Fi
             Ok((ReplayFrom::Sequence(number), to.map(ReplayFrom::Sequence)))
         }
         (None, Some(from)) => {
-            let to = instant(fields, "to")?.map(Bound::strictly_after);
+            let to = instant(fields, "to")?.map(TimeBound::strictly_after);
             Ok((ReplayFrom::Time(from.strictly_before()), to.map(ReplayFrom::Time)))
         }
         (None, None) => {
@@ -105,7 +105,7 @@ mod tests {
             of(json!({"from_sequence": 3, "to": 5})),
             Ok((ReplayFrom::Sequence(3), Some(ReplayFrom::Sequence(5))))
         );
-        let noon = Bound::parse("2026-06-19T11:00:00Z").unwrap().strictly_after();
+        let noon = TimeBound::parse("2026-06-19T11:00:00Z").unwrap().strictly_after();
         let given = json!({"from_time": "2026-06-19T18:00:00+07:00"});
         assert_eq!(of(given), Ok((ReplayFrom::Time(noon), None)));
         assert_eq!(of(json!({})).unwrap_err().code, FieldErrorKind::MissingRequiredField);

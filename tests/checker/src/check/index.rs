@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Counts;
 use crate::history::{
-    Body, Delivery, Digest, Entry, Event, Fault, Final, GraphCall, Inbound, KeyUse, LogPart, Micros, Poll,
-    Register, Replica, Row, RunInfo, Write,
+    Body, Delivery, Digest, Entry, Event, Fault, Final, GraphCall, InboundItem, KeyUse, LogPart, Micros,
+    Poll, Register, Replica, Row, RunInfo, Write,
 };
 
 /// The entries of a history, by kind.
@@ -28,7 +28,7 @@ pub struct Index<'a> {
     /// Calls at the Graph API, by their beginning.
     pub calls: Vec<&'a GraphCall>,
     /// WhatsApp's webhooks.
-    pub inbound: Vec<&'a Inbound>,
+    pub inbound: Vec<&'a InboundItem>,
     /// Requests at the receiver, by their beginning.
     pub deliveries: Vec<&'a Delivery>,
     /// Requests with keys that are revoked.

@@ -5,7 +5,7 @@ mod clean;
 use std::collections::BTreeSet;
 
 use super::check_history;
-use crate::history::{Delivery, Entry, Fault, GraphCall, Inbound, LogPart, Poll, Row, Write};
+use crate::history::{Delivery, Entry, Fault, GraphCall, InboundItem, LogPart, Poll, Row, Write};
 use clean::{SECOND, call, clean_history, delivery, fault, poll, row, write};
 
 /// The kinds of violations of the clean history after a change.
@@ -198,7 +198,7 @@ fn statuses_that_fall_or_get_lost_are_flagged() {
     flagged("status-lost", |history| {
         history.push(Entry::Inbound(clean::inbound("read", "OUT1", "msg_2", 9)));
     });
-    let unanswered = Inbound { st: 0, ..clean::inbound("read", "OUT1", "msg_2", 9) };
+    let unanswered = InboundItem { st: 0, ..clean::inbound("read", "OUT1", "msg_2", 9) };
     allowed(push(Entry::Inbound(unanswered)));
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::tcp_proxy::{Link, LinkMode};
+use crate::tcp_proxy::{LinkMode, RedisConnection};
 
 /// A party of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,12 +27,12 @@ pub enum Peer {
 /// Links by (caller, called). Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Links {
-    links: Arc<Mutex<HashMap<(Peer, Peer), Link>>>,
+    links: Arc<Mutex<HashMap<(Peer, Peer), RedisConnection>>>,
 }
 
 impl Links {
     /// The link from one to another.
-    pub fn between(&self, from: Peer, to: Peer) -> Link {
+    pub fn between(&self, from: Peer, to: Peer) -> RedisConnection {
         self.links.lock().unwrap().entry((from, to)).or_default().clone()
     }
 

@@ -33,7 +33,7 @@ pub struct GraphCall {
 
 /// A webhook of WhatsApp with one item.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Inbound {
+pub struct InboundItem {
     /// The node that was asked.
     pub n: usize,
     /// The account.

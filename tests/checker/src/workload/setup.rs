@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::WorkloadOptions;
 use super::session::{Client, Session};
 use crate::cluster::Cluster;
-use crate::history::{Inbound, Write};
+use crate::history::{InboundItem, Write};
 use crate::http_client::{Answer, Ask};
 use crate::kabar_server::OPERATOR_TOKEN;
 use crate::webhook_receiver::WebhookReceiver;
@@ -229,13 +229,13 @@ pub async fn write_in(
 ) -> bool {
     let value = client.session.unique();
     let wamid = format!("wamid.IN{value}");
-    let item = Inbound {
+    let item = InboundItem {
         a: account.id.clone(),
         what: "message".to_owned(),
         wamid: wamid.clone(),
         from: from.to_owned(),
         text: format!("i{value}"),
-        ..Inbound::default()
+        ..InboundItem::default()
     };
     let node = client.any_node();
     whatsapp.add_open();

@@ -7,17 +7,20 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{Decided, START_MS, World, inbound, outgoing, phone, text};
-use crate::domain::command::{Command, ConversationPatch, Deed, Order, Refusal, Reply};
+use crate::domain::command::{
+    AccountCommand, CommandRefusal, CommandReply, ConversationPatch, EffectAction, EffectCommand,
+};
 use crate::domain::contact::{ContactPatch, NewContact};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
 use crate::domain::effect::{EffectId, EffectRefusal};
-use crate::domain::facts::Facts;
+use crate::domain::facts::LoadedRows;
 use crate::domain::message::{
-    Direction, Inbound, InboundMessage, MessageKind, Outgoing, SendOutcome, StatusReport, Waiting,
+    Direction, InboundItem, InboundMessage, MessageKind, OutgoingMessage, SendOutcome, StatusReport,
+    WaitingMessage,
 };
 use crate::domain::monotonic::MonotonicInstant;
-use crate::domain::need::{Need, Needs};
+use crate::domain::need::{RowNeed, RowNeeds};
 use crate::domain::phone::Phone;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
@@ -85,9 +88,9 @@ impl World {
     }
 
     /// The account's nth outbound message as a sender saw it, or one that is not there.
-    fn seen(&self, nth: usize) -> Waiting {
+    fn seen(&self, nth: usize) -> WaitingMessage {
         let id = self.outbound(nth);
-        self.messages.get(&id).and_then(|message| message.waiting()).unwrap_or(Waiting {
+        self.messages.get(&id).and_then(|message| message.waiting()).unwrap_or(WaitingMessage {
             id,
             conversation_id: ConversationId::from_bits(1),
             attempts: 0,
@@ -95,11 +98,11 @@ impl World {
         })
     }
 
-    fn command(&self, operation: &Operation) -> Command {
+    fn command(&self, operation: &Operation) -> AccountCommand {
         let name = |named: &bool| named.then(|| Arc::<str>::from("Rani"));
         let inbound = |wamid: &usize| Arc::<str>::from(format!("in.{wamid}"));
         let template =
-            |phone: &usize| Outgoing { to: contact_phone(*phone), ..outgoing(MessageKind::Template) };
+            |phone: &usize| OutgoingMessage { to: contact_phone(*phone), ..outgoing(MessageKind::Template) };
         match operation {
             Operation::Receive { wamids, phone, named } => {
                 let message = |wamid| InboundMessage {
@@ -108,22 +111,30 @@ impl World {
                     profile_name: name(named),
                     ..text("", START_MS)
                 };
-                Command::Ingest(wamids.iter().map(|wamid| Inbound::Message(message(wamid))).collect())
+                AccountCommand::Ingest(
+                    wamids.iter().map(|wamid| InboundItem::Message(message(wamid))).collect(),
+                )
             }
-            Operation::Report { nth, status, echo } => Command::Ingest(vec![Inbound::Status(StatusReport {
-                wamid: outbound_wamid(*nth),
-                echo: echo.then(|| self.outbound(*nth)),
-                status: *status,
-                at: Timestamp::from_millis(START_MS),
-                error: None,
-            })]),
-            Operation::Send { phone } => Command::Send(template(phone)),
-            Operation::MarkRead { wamid } => Command::MarkRead { wamid: inbound(wamid) },
+            Operation::Report { nth, status, echo } => {
+                AccountCommand::Ingest(vec![InboundItem::Status(StatusReport {
+                    wamid: outbound_wamid(*nth),
+                    echo: echo.then(|| self.outbound(*nth)),
+                    status: *status,
+                    at: Timestamp::from_millis(START_MS),
+                    error: None,
+                })])
+            }
+            Operation::Send { phone } => AccountCommand::Send(template(phone)),
+            Operation::MarkRead { wamid } => AccountCommand::MarkRead { wamid: inbound(wamid) },
             Operation::PatchConversation { nth, status } => {
                 let id = self.threads.keys().nth(*nth).copied().unwrap_or(ConversationId::from_bits(1));
-                Command::PatchConversation(ConversationPatch { id, status: Some(*status), assignee: None })
+                AccountCommand::PatchConversation(ConversationPatch {
+                    id,
+                    status: Some(*status),
+                    assignee: None,
+                })
             }
-            Operation::CreateContact { phone, named } => Command::CreateContact(NewContact {
+            Operation::CreateContact { phone, named } => AccountCommand::CreateContact(NewContact {
                 phone: contact_phone(*phone),
                 name: name(named),
                 email: None,
@@ -132,9 +143,9 @@ impl World {
             Operation::PatchContact { nth, named } => {
                 let id = self.contacts.keys().nth(*nth).copied().unwrap_or(ContactId::from_bits(1));
                 let patch = ContactPatch { name: Some(name(named)), ..ContactPatch::default() };
-                Command::PatchContact { id, patch }
+                AccountCommand::PatchContact { id, patch }
             }
-            Operation::BeginSends => Command::BeginSends {
+            Operation::BeginSends => AccountCommand::BeginSends {
                 seen: (0..3).map(|nth| self.seen(nth)).collect(),
                 settle_by: DueTime::from_row(self.now),
                 loaded_at: MonotonicInstant::START,
@@ -143,19 +154,19 @@ impl World {
                 let (wamid, wait) = (outbound_wamid(*nth), Duration::from_secs(1));
                 let outcome =
                     if *accepted { SendOutcome::Accepted { wamid } } else { SendOutcome::Retry { wait } };
-                Command::RecordSends(vec![(self.outbound(*nth), outcome)])
+                AccountCommand::RecordSends(vec![(self.outbound(*nth), outcome)])
             }
-            Operation::CarryOut { run, wamid, phone } => Command::CarryOut(vec![
-                order(*run, 0, Ok(Deed::MarkRead(inbound(wamid)))),
-                order(*run, 1, Ok(Deed::Send(template(phone)))),
+            Operation::CarryOut { run, wamid, phone } => AccountCommand::CarryOut(vec![
+                order(*run, 0, Ok(EffectAction::MarkRead(inbound(wamid)))),
+                order(*run, 1, Ok(EffectAction::Send(template(phone)))),
                 order(*run, 2, Err(EffectRefusal::NoUser)),
             ]),
         }
     }
 
     /// Every key that exists or that a command names.
-    fn everything(&self, commands: &[Command]) -> Needs {
-        let mut needs = Needs::default();
+    fn everything(&self, commands: &[AccountCommand]) -> RowNeeds {
+        let mut needs = RowNeeds::default();
         for command in commands {
             needs.add(command);
         }
@@ -164,22 +175,22 @@ impl World {
         needs.unread.extend(self.threads.keys());
         needs.messages.extend(self.messages.keys());
         for nth in 0..3 {
-            needs.insert(Need::ConversationOfPhone(contact_phone(nth)));
-            needs.insert(Need::ParkedStatuses(outbound_wamid(nth)));
+            needs.insert(RowNeed::ConversationOfPhone(contact_phone(nth)));
+            needs.insert(RowNeed::ParkedStatuses(outbound_wamid(nth)));
         }
         for nth in 0..6 {
-            needs.insert(Need::MessageOfWamid(format!("in.{nth}").into()));
+            needs.insert(RowNeed::MessageOfWamid(format!("in.{nth}").into()));
         }
         needs
     }
 
     /// What memory may hold of the rows, by lot, and what the commands are known to need ahead.
-    fn hinted(&self, commands: &[Command], lot: u64) -> Facts {
-        let mut needs = Needs::default();
+    fn hinted(&self, commands: &[AccountCommand], lot: u64) -> LoadedRows {
+        let mut needs = RowNeeds::default();
         for command in commands {
             needs.add(command);
         }
-        let mut facts = Facts::default();
+        let mut facts = LoadedRows::default();
         let drawn = |nth: usize| (lot >> (nth % 64)) & 1 == 1;
         for (_, thread) in self.threads.values().enumerate().filter(|(nth, _)| drawn(*nth)) {
             facts.put_conversation(thread.clone());
@@ -198,8 +209,8 @@ impl World {
     }
 }
 
-fn order(run: usize, ordinal: u32, deed: Result<Deed, EffectRefusal>) -> Order {
-    Order { id: EffectId { run: RunId::from_bits(u128::try_from(run).unwrap() + 1), ordinal }, deed }
+fn order(run: usize, ordinal: u32, deed: Result<EffectAction, EffectRefusal>) -> EffectCommand {
+    EffectCommand { id: EffectId { run: RunId::from_bits(u128::try_from(run).unwrap() + 1), ordinal }, deed }
 }
 
 /// Results and changes, without how often the batch was decided.
@@ -221,10 +232,10 @@ proptest! {
             world.effects.insert(order(run, ordinal, Err(EffectRefusal::NoUser)).id);
         }
         for (batch, lot) in batches {
-            let commands: Vec<Command> = batch.iter().map(|one| world.command(one)).collect();
+            let commands: Vec<AccountCommand> = batch.iter().map(|one| world.command(one)).collect();
             let whole = world.decide(&commands, world.load(&world.everything(&commands)));
             prop_assert_eq!(whole.rounds, 1, "all rows were at hand");
-            let bare = world.decide(&commands, Facts::default());
+            let bare = world.decide(&commands, LoadedRows::default());
             let hinted = world.decide(&commands, world.hinted(&commands, lot));
             prop_assert_eq!(outcome(&bare), outcome(&whole));
             prop_assert_eq!(outcome(&hinted), outcome(&whole));
@@ -234,7 +245,7 @@ proptest! {
 }
 
 /// Decides a batch on hinted facts, with every conversation and message in memory, and writes it.
-fn run_batch(world: &mut World, commands: &[Command]) -> Decided {
+fn run_batch(world: &mut World, commands: &[AccountCommand]) -> Decided {
     let decided = world.decide(commands, world.hinted(commands, u64::MAX));
     world.commit(&decided);
     decided
@@ -244,10 +255,10 @@ fn run_batch(world: &mut World, commands: &[Command]) -> Decided {
 fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
     let mut world = World::new();
     world.ingest(vec![inbound("a"), inbound("b")]);
-    let read = Command::MarkRead { wamid: "c".into() };
-    let decided = run_batch(&mut world, &[Command::Ingest(vec![inbound("c")]), read]);
+    let read = AccountCommand::MarkRead { wamid: "c".into() };
+    let decided = run_batch(&mut world, &[AccountCommand::Ingest(vec![inbound("c")]), read]);
     assert!(
-        matches!(&decided.results[1], Ok(Reply::Message(message)) if message.status == MessageStatus::Read)
+        matches!(&decided.results[1], Ok(CommandReply::Message(message)) if message.status == MessageStatus::Read)
     );
     assert!(world.messages.values().all(|message| message.status == MessageStatus::Read));
     assert_eq!((world.messages.len(), world.thread().unread_count), (3, 0));
@@ -256,8 +267,8 @@ fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
 #[test]
 fn a_conversation_that_begins_in_the_commit_is_read_in_it() {
     let mut world = World::new();
-    let read = Command::MarkRead { wamid: "a".into() };
-    let decided = run_batch(&mut world, &[Command::Ingest(vec![inbound("a")]), read]);
+    let read = AccountCommand::MarkRead { wamid: "a".into() };
+    let decided = run_batch(&mut world, &[AccountCommand::Ingest(vec![inbound("a")]), read]);
     assert_eq!((decided.rounds, world.thread().unread_count), (1, 0), "nothing that is new is looked for");
 }
 
@@ -267,21 +278,21 @@ fn a_number_that_wrote_in_first_is_a_contact_already() {
     world.ingest(vec![inbound("a")]);
     let id = world.thread().contact.id;
     let new = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
-    let commands = [Command::Ingest(vec![inbound("b")]), Command::CreateContact(new)];
+    let commands = [AccountCommand::Ingest(vec![inbound("b")]), AccountCommand::CreateContact(new)];
     let decided = run_batch(&mut world, &commands);
-    assert_eq!(decided.results, [Ok(Reply::Ingested), Err(Refusal::ContactExists(id))]);
+    assert_eq!(decided.results, [Ok(CommandReply::Ingested), Err(CommandRefusal::ContactExists(id))]);
 }
 
 #[test]
 fn a_resident_conversation_says_nothing_of_its_contacts_row() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
-    let mut facts = Facts::default();
+    let mut facts = LoadedRows::default();
     facts.put_conversation(Arc::new(world.thread().clone()));
     let number = phone("+6281200000001");
     assert!(facts.conversation_with(&number).unwrap().is_some());
-    assert_eq!(facts.contact_of(&number).unwrap_err().0, Need::ContactOfPhone(number.clone()));
-    let needs = Needs { contact_phones: [number.clone()].into(), ..Needs::default() };
+    assert_eq!(facts.contact_of(&number).unwrap_err().0, RowNeed::ContactOfPhone(number.clone()));
+    let needs = RowNeeds { contact_phones: [number.clone()].into(), ..RowNeeds::default() };
     facts.merge(World::new().load(&needs));
     assert_eq!(facts.contact_of(&number), Ok(None), "looked for, and absent");
     facts.merge(world.load(&needs));

@@ -11,25 +11,27 @@ fn an_attempt_counts_before_it_is_made_and_nobody_sees_it() {
     let before = world.message(first).clone();
     let settle_by = DueTime::after(world.now, Duration::from_mins(1));
     let loaded_at = MonotonicInstant::START;
-    let begin = |seen| Command::BeginSends { seen, settle_by, loaded_at };
+    let begin = |seen| AccountCommand::BeginSends { seen, settle_by, loaded_at };
     let seen = world.message(first).waiting().unwrap();
     let (reply, changes) = world.run(&begin(vec![seen]));
     assert!(changes.events.is_empty() && changes.conversations.is_empty());
-    assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1));
+    assert!(matches!(reply, Ok(CommandReply::Sends(begun)) if begun.len() == 1));
     let expected = Message { attempts: 1, next_attempt_at: Some(settle_by), ..before };
     assert_eq!(*world.message(first), expected);
     // Nobody who has an older picture begins it once more.
-    assert_eq!(world.run(&begin(vec![seen])).0, Ok(Reply::Sends(Vec::new())));
+    assert_eq!(world.run(&begin(vec![seen])).0, Ok(CommandReply::Sends(Vec::new())));
     // What is due the sender says, by its own clock: the account's is not asked.
     let seen = world.message(first).waiting().unwrap();
-    assert!(matches!(world.run(&begin(vec![seen])).0, Ok(Reply::Sends(begun)) if begun[0].attempts == 2));
+    assert!(
+        matches!(world.run(&begin(vec![seen])).0, Ok(CommandReply::Sends(begun)) if begun[0].attempts == 2)
+    );
     let (seen, of_second) =
         (world.message(first).waiting().unwrap(), world.message(second).waiting().unwrap());
     // What is settled meanwhile is not begun again.
     let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    world.run(&Command::RecordSends(vec![(first, accepted)])).0.unwrap();
+    world.run(&AccountCommand::RecordSends(vec![(first, accepted)])).0.unwrap();
     let (reply, _) = world.run(&begin(vec![seen, of_second]));
-    assert!(matches!(reply, Ok(Reply::Sends(begun)) if begun.len() == 1 && begun[0].id == second));
+    assert!(matches!(reply, Ok(CommandReply::Sends(begun)) if begun.len() == 1 && begun[0].id == second));
 }
 
 #[test]
@@ -39,15 +41,15 @@ fn an_attempt_that_came_too_fast_does_not_count() {
     let id = send(&mut world);
     let settle_by = DueTime::after(world.now, Duration::from_mins(1));
     let (seen, loaded_at) = (vec![world.message(id).waiting().unwrap()], MonotonicInstant::START);
-    world.run(&Command::BeginSends { seen, settle_by, loaded_at }).0.unwrap();
+    world.run(&AccountCommand::BeginSends { seen, settle_by, loaded_at }).0.unwrap();
     let wait = Duration::from_secs(1);
-    let (_, changes) = world.run(&Command::RecordSends(vec![(id, SendOutcome::Throttled { wait })]));
+    let (_, changes) = world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Throttled { wait })]));
     assert!(changes.events.is_empty() && changes.conversations.is_empty());
     assert_eq!(
         (world.message(id).attempts, world.message(id).next_attempt_at),
         (0, Some(DueTime::after(world.now, wait)))
     );
     let gone = MessageId::from_bits(1);
-    let nothing = world.run(&Command::RecordSends(vec![(gone, SendOutcome::Retry { wait })]));
-    assert!(nothing.0 == Ok(Reply::Recorded) && nothing.1.is_empty());
+    let nothing = world.run(&AccountCommand::RecordSends(vec![(gone, SendOutcome::Retry { wait })]));
+    assert!(nothing.0 == Ok(CommandReply::Recorded) && nothing.1.is_empty());
 }

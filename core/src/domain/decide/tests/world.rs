@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use crate::domain::command::{Command, Refusal, Reply};
+use crate::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
 use crate::domain::decide::{DecideError, decide};
-use crate::domain::draft::{Changes, Draft};
+use crate::domain::draft::{AccountChanges, Draft};
 use crate::domain::effect::EffectId;
-use crate::domain::facts::Facts;
+use crate::domain::facts::LoadedRows;
 use crate::domain::message::{
-    Inbound, InboundMessage, Message, MessageError, MessageKind, Outgoing, StatusReport,
+    InboundItem, InboundMessage, Message, MessageError, MessageKind, OutgoingMessage, StatusReport,
 };
-use crate::domain::need::Needs;
+use crate::domain::need::RowNeeds;
 use crate::domain::phone::Phone;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
@@ -34,8 +34,8 @@ impl IdSource for Counting {
 /// What a batch brought about.
 #[derive(Debug, Clone)]
 pub(super) struct Decided {
-    pub(super) results: Vec<Result<Reply, Refusal>>,
-    pub(super) changes: Changes,
+    pub(super) results: Vec<Result<CommandReply, CommandRefusal>>,
+    pub(super) changes: AccountChanges,
     /// How often it was decided.
     pub(super) rounds: usize,
     account: Arc<Account>,
@@ -87,8 +87,8 @@ impl World {
     }
 
     /// The rows that these needs name.
-    pub(super) fn load(&self, needs: &Needs) -> Facts {
-        let mut facts = Facts::all_absent(needs);
+    pub(super) fn load(&self, needs: &RowNeeds) -> LoadedRows {
+        let mut facts = LoadedRows::all_absent(needs);
         for message in self.messages.values() {
             let unread = message.status == MessageStatus::Received;
             if needs.messages.contains(&message.id)
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Decides a batch as an account's writer does: on these facts, and in further rounds on what the rules lack.
-    pub(super) fn decide(&self, commands: &[Command], mut facts: Facts) -> Decided {
+    pub(super) fn decide(&self, commands: &[AccountCommand], mut facts: LoadedRows) -> Decided {
         for rounds in 1.. {
             assert!(rounds < 9, "rules that go on asking: {commands:?}");
             let mut ids = Counting(self.ids);
@@ -167,19 +167,22 @@ impl World {
     }
 
     /// Decides one command, none of whose rows is loaded before the rules ask for it, and writes it.
-    pub(super) fn run(&mut self, command: &Command) -> (Result<Reply, Refusal>, Changes) {
-        let mut decided = self.decide(std::slice::from_ref(command), Facts::default());
+    pub(super) fn run(
+        &mut self,
+        command: &AccountCommand,
+    ) -> (Result<CommandReply, CommandRefusal>, AccountChanges) {
+        let mut decided = self.decide(std::slice::from_ref(command), LoadedRows::default());
         self.commit(&decided);
         let (result, changes) = (decided.results.remove(0), decided.changes);
         assert!(result.is_ok() || changes.is_empty(), "a refused command changes nothing");
-        let quiet = matches!(command, Command::BeginSends { .. } | Command::RecordSends(_));
+        let quiet = matches!(command, AccountCommand::BeginSends { .. } | AccountCommand::RecordSends(_));
         assert!(quiet || changes.messages.values().all(|row| row.updated_at == self.now));
         (result, changes)
     }
 
-    pub(super) fn ingest(&mut self, items: Vec<Inbound>) -> Changes {
-        let (result, changes) = self.run(&Command::Ingest(items));
-        assert_eq!(result, Ok(Reply::Ingested));
+    pub(super) fn ingest(&mut self, items: Vec<InboundItem>) -> AccountChanges {
+        let (result, changes) = self.run(&AccountCommand::Ingest(items));
+        assert_eq!(result, Ok(CommandReply::Ingested));
         changes
     }
 
@@ -210,13 +213,13 @@ pub(super) fn text(wamid: &str, at_ms: i64) -> InboundMessage {
     }
 }
 
-pub(super) fn inbound(wamid: &str) -> Inbound {
-    Inbound::Message(text(wamid, START_MS))
+pub(super) fn inbound(wamid: &str) -> InboundItem {
+    InboundItem::Message(text(wamid, START_MS))
 }
 
-pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> Inbound {
+pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> InboundItem {
     let failed = status == MessageStatus::Failed;
-    Inbound::Status(StatusReport {
+    InboundItem::Status(StatusReport {
         wamid: wamid.into(),
         echo: None,
         status,
@@ -229,13 +232,19 @@ pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> Inbound 
     })
 }
 
-pub(super) fn outgoing(kind: MessageKind) -> Outgoing {
-    Outgoing { to: phone("+6281200000001"), kind, content: "yo".into(), payload: "{}".into(), context: None }
+pub(super) fn outgoing(kind: MessageKind) -> OutgoingMessage {
+    OutgoingMessage {
+        to: phone("+6281200000001"),
+        kind,
+        content: "yo".into(),
+        payload: "{}".into(),
+        context: None,
+    }
 }
 
 pub(super) fn send(world: &mut World) -> MessageId {
-    match world.run(&Command::Send(outgoing(MessageKind::Text))).0 {
-        Ok(Reply::Message(message)) => message.id,
+    match world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0 {
+        Ok(CommandReply::Message(message)) => message.id,
         other => panic!("{other:?}"),
     }
 }

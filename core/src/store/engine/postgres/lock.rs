@@ -11,18 +11,18 @@ use super::primary_tracker::PrimaryTracker;
 use super::{LOCK_CLASS, answered};
 
 /// The connection that holds a server's place.
-pub(in crate::store::engine) struct Lock {
+pub(in crate::store::engine) struct PostgresLock {
     connection: PrimaryConnection,
-    pub(in crate::store::engine) stay: Stay,
+    pub(in crate::store::engine) stay: LockTenure,
 }
 
-impl Lock {
+impl PostgresLock {
     /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
     /// `last` is the stay of this server whose connection was lost.
     pub(super) async fn take(
         tracker: &PrimaryTracker,
         alone: bool,
-        last: Option<&Stay>,
+        last: Option<&LockTenure>,
     ) -> Result<Option<Self>, sqlx::Error> {
         let mut connection = tracker.connect(noticed_when_gone).await?;
         if let Some(last) = last {
@@ -35,7 +35,7 @@ impl Lock {
         if !taken {
             return Ok(None);
         }
-        let stay = Stay::begin(connection.raw()).await?;
+        let stay = LockTenure::begin(connection.raw()).await?;
         Ok(Some(Self { connection, stay }))
     }
 
@@ -57,13 +57,13 @@ fn noticed_when_gone(options: PgConnectOptions) -> PgConnectOptions {
 /// One holding of the lock. Stays are numbered, so that who loses the lock and gets it back can tell
 /// whether somebody else had it in between.
 #[derive(Debug, Clone)]
-pub(in crate::store::engine) struct Stay {
+pub(in crate::store::engine) struct LockTenure {
     number: i64,
     backend: i32,
     backend_since: String,
 }
 
-impl Stay {
+impl LockTenure {
     async fn begin(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let sql = "INSERT INTO probes (id, written) VALUES (2, 1) \
                    ON CONFLICT (id) DO UPDATE SET written = probes.written + 1 \

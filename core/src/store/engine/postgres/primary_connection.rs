@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::primary_tracker::PrimaryTracker;
 use super::server_role::identify;
-use super::{Arg, Sql, answered, is_lost, run};
+use super::{Sql, SqlArg, answered, is_lost, run};
 
 /// Connection to the current primary, of one generation.
 pub(in crate::store::engine) struct PrimaryConnection {
@@ -31,7 +31,7 @@ impl PrimaryConnection {
     pub(in crate::store::engine) async fn run(
         &mut self,
         sql: Sql,
-        args: Vec<Arg>,
+        args: Vec<SqlArg>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         self.ensure_current()?;
         let answer = run(&mut self.connection, sql, args).await;

@@ -30,7 +30,7 @@ pub(super) enum ServerRole {
     ReadOnly,
 }
 
-type Answer = (bool, bool, String, Option<String>, Option<i64>);
+type ServerRoleRow = (bool, bool, String, Option<String>, Option<i64>);
 
 /// The timeline is part of the name of the WAL file that is written now: after a promotion it is there at
 /// once, while `pg_control_checkpoint()` lags behind by a checkpoint.
@@ -44,7 +44,7 @@ const ROLE_WITHOUT_WAL: &str = "SELECT pg_is_in_recovery(), \
 
 /// Asks the server for its role. Must be called outside a transaction.
 pub(super) async fn identify(connection: &mut PgConnection) -> Result<ServerRole, sqlx::Error> {
-    let answer: Result<Answer, _> = answered(sqlx::query_as(ROLE).fetch_one(&mut *connection)).await;
+    let answer: Result<ServerRoleRow, _> = answered(sqlx::query_as(ROLE).fetch_one(&mut *connection)).await;
     let (standby, read_only, started, system, timeline) = match answer {
         Err(error) if is_unsupported(&error) => {
             answered(sqlx::query_as(ROLE_WITHOUT_WAL).fetch_one(connection)).await?

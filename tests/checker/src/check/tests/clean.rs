@@ -1,8 +1,8 @@
 //! A short history in which every promise is kept, and the entries to change it with.
 
 use crate::history::{
-    Body, Delivery, Entry, Event, Fault, Final, GraphCall, Inbound, KeyUse, LogPart, Micros, Poll, Register,
-    Replica, Row, RunInfo, Write,
+    Body, Delivery, Entry, Event, Fault, Final, GraphCall, InboundItem, KeyUse, LogPart, Micros, Poll,
+    Register, Replica, Row, RunInfo, Write,
 };
 
 pub(super) const SECOND: Micros = 1_000_000;
@@ -77,10 +77,10 @@ pub(super) fn call(id: &str, text: &str, s: Micros) -> GraphCall {
     }
 }
 
-pub(super) fn inbound(what: &str, wamid: &str, id: &str, second: u64) -> Inbound {
+pub(super) fn inbound(what: &str, wamid: &str, id: &str, second: u64) -> InboundItem {
     let (s, e) = (second * SECOND, second * SECOND + 100_000);
     let (a, what, wamid, id) = (ACCOUNT.into(), what.into(), wamid.into(), id.into());
-    Inbound { a, what, wamid, id, s, e, st: 200, ..Inbound::default() }
+    InboundItem { a, what, wamid, id, s, e, st: 200, ..InboundItem::default() }
 }
 
 pub(super) fn event(seq: i64) -> Event {
