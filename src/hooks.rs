@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kabar_actors::Directory;
+use kabar_actors::TenantDirectory;
 use kabar_core::clock::Clock;
 use kabar_core::config::{HookLimits, Settings};
 use kabar_core::domain::account::Account;
@@ -40,7 +40,7 @@ pub(crate) struct PluginRuntime {
     host: PluginHost,
     store: Store,
     clock: Arc<Clock>,
-    directory: Directory,
+    directory: TenantDirectory,
     /// What a run may use, by the tier of its tenant.
     limits: [(PriceTier, RunLimits); PriceTier::ALL.len()],
     cache: VersionCache,
@@ -51,7 +51,7 @@ impl PluginRuntime {
     pub(crate) fn start(
         settings: &Settings,
         store: Store,
-        directory: Directory,
+        directory: TenantDirectory,
         clock: Arc<Clock>,
         fetch: Arc<dyn HttpFetcher>,
     ) -> anyhow::Result<Self> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kabar_actors::{
-    Accounts, AccountsOptions, AccountsParts, Cluster, ClusterOptions, Directory, Idempotency,
-    IdempotencyParts,
+    AccountRegistry, AccountRegistryOptions, AccountRegistryParts, Cluster, ClusterOptions, IdempotencyKeys,
+    IdempotencyParts, TenantDirectory,
 };
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
@@ -47,9 +47,9 @@ pub struct ServingSecrets {
 /// A server that runs.
 pub struct RunningServer {
     /// Tenants and accounts.
-    pub directory: Directory,
+    pub directory: TenantDirectory,
     /// The accounts' facade.
-    pub accounts: Accounts,
+    pub accounts: AccountRegistry,
     /// The durable side.
     pub store: Store,
     /// What nodes share.
@@ -63,8 +63,8 @@ pub struct RunningServer {
     serving: JoinHandle<()>,
 }
 
-fn accounts_options(settings: &Settings) -> AccountsOptions {
-    AccountsOptions {
+fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
+    AccountRegistryOptions {
         resident_conversations: settings.limits.resident_conversations,
         queued_commands: settings.limits.queued_commands,
         waiting_polls: settings.limits.waiting_polls,
@@ -108,7 +108,7 @@ impl RunningServer {
         let metrics = Arc::new(Metrics::default());
         let cluster = Cluster::enter(store.clone(), cluster_options(settings), &clock).await?;
         let memory = shared_memory(settings, &store, &clock, &metrics)?;
-        let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await?;
+        let directory = TenantDirectory::load(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping, closing) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
@@ -118,7 +118,7 @@ impl RunningServer {
         let hooks =
             Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
         let webhooks = Arc::new(WebhookSink::new(outbound.clone(), clock.clone(), render.clone()));
-        let parts = AccountsParts {
+        let parts = AccountRegistryParts {
             store: store.clone(),
             directory: directory.clone(),
             memory: memory.clone(),
@@ -130,8 +130,8 @@ impl RunningServer {
             sink: Arc::new(EventSinks { webhooks, hooks: hooks.clone() }),
             options: accounts_options(settings),
         };
-        let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await?;
-        let idempotency = Idempotency::new(IdempotencyParts {
+        let accounts = AccountRegistry::start(parts, tasks.clone(), stopping.clone()).await?;
+        let idempotency = IdempotencyKeys::new(IdempotencyParts {
             store: store.clone(),
             cluster: cluster.clone(),
             clock: clock.clone(),

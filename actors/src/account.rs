@@ -1,6 +1,6 @@
 //! The account actor: the only writer of its account.
 //!
-//! One arm per message, one call per arm; the work is plain methods of [`Ledger`]. Commands queue
+//! One arm per message, one call per arm; the work is plain methods of [`AccountState`]. Commands queue
 //! in the actor; the first one posts a cycle behind everything that waits already, so that under
 //! load one commit carries many commands.
 
@@ -13,56 +13,56 @@ use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::accounts::Unavailable;
-use crate::idempotency::Claim;
-pub(crate) use cycle::{Ledger, LedgerParts, note_lost_commits, view_of};
+use crate::accounts::AccountError;
+use crate::idempotency::KeyClaim;
+pub(crate) use cycle::{AccountState, AccountStateParts, note_lost_commits, view_of};
 
 /// How a command ended, as the one who asked learns it.
-pub(crate) enum Outcome {
+pub(crate) enum CommandOutcome {
     /// Durable, if it changed anything.
     Decided(Result<CommandReply, CommandRefusal>),
     /// Not carried out.
-    Failed(Unavailable),
+    Failed(AccountError),
     /// Not carried out: the actor does not own the account any more. Ask the new owner.
-    Moved(AccountCommand, Option<Claim>),
+    Moved(AccountCommand, Option<KeyClaim>),
 }
 
 /// How a command ended, as the actor knows it.
-pub(crate) enum Verdict {
-    /// See [`Outcome::Decided`].
+pub(crate) enum CommandVerdict {
+    /// See [`CommandOutcome::Decided`].
     Decided(Result<CommandReply, CommandRefusal>),
-    /// See [`Outcome::Failed`].
-    Failed(Unavailable),
-    /// See [`Outcome::Moved`].
+    /// See [`CommandOutcome::Failed`].
+    Failed(AccountError),
+    /// See [`CommandOutcome::Moved`].
     Moved,
 }
 
 /// A command on its way.
-pub(crate) struct Work {
+pub(crate) struct QueuedCommand {
     pub(crate) command: AccountCommand,
-    pub(crate) claim: Option<Claim>,
-    pub(crate) answer: oneshot::Sender<Outcome>,
+    pub(crate) claim: Option<KeyClaim>,
+    pub(crate) answer: oneshot::Sender<CommandOutcome>,
     /// Its place in the queue, given back when the work is done.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-impl Work {
+impl QueuedCommand {
     /// Answers the one who asked, who may have gone away: that does not undo what is durable.
-    pub(crate) fn answer(self, verdict: Verdict) {
+    pub(crate) fn answer(self, verdict: CommandVerdict) {
         // The place is free, and the key the caller's alone, before the answer is out.
         drop(self.permit);
-        if let (Verdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
+        if let (CommandVerdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
             claim.note_answered();
         }
         let outcome = match verdict {
-            Verdict::Moved => Outcome::Moved(self.command, self.claim),
-            Verdict::Decided(result) => {
+            CommandVerdict::Moved => CommandOutcome::Moved(self.command, self.claim),
+            CommandVerdict::Decided(result) => {
                 drop(self.claim);
-                Outcome::Decided(result)
+                CommandOutcome::Decided(result)
             }
-            Verdict::Failed(why) => {
+            CommandVerdict::Failed(why) => {
                 drop(self.claim);
-                Outcome::Failed(why)
+                CommandOutcome::Failed(why)
             }
         };
         let _gone = self.answer.send(outcome);
@@ -72,7 +72,7 @@ impl Work {
 /// What an account actor may be told.
 pub(crate) enum AccountMessage {
     /// Queue this.
-    Execute(Box<Work>),
+    Execute(Box<QueuedCommand>),
     /// Commit what is queued.
     Cycle,
     /// A commit failed a while ago: find out what has become of it, unless that is known by now.
@@ -86,15 +86,15 @@ pub(crate) struct AccountActor;
 
 impl Actor for AccountActor {
     type Msg = AccountMessage;
-    type State = Ledger;
-    type Arguments = LedgerParts;
+    type State = AccountState;
+    type Arguments = AccountStateParts;
 
     async fn pre_start(
         &self,
         _myself: ActorRef<AccountMessage>,
-        parts: LedgerParts,
-    ) -> Result<Ledger, ActorProcessingErr> {
-        let mut ledger = Ledger::open(parts);
+        parts: AccountStateParts,
+    ) -> Result<AccountState, ActorProcessingErr> {
+        let mut ledger = AccountState::open(parts);
         ledger.resume().await;
         Ok(ledger)
     }
@@ -103,7 +103,7 @@ impl Actor for AccountActor {
         &self,
         myself: ActorRef<AccountMessage>,
         message: AccountMessage,
-        ledger: &mut Ledger,
+        ledger: &mut AccountState,
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match message {

@@ -30,17 +30,17 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::{AccountMessage, Outcome, Work};
+use crate::account::{AccountMessage, CommandOutcome, QueuedCommand};
 use crate::cluster::Cluster;
-use crate::couriers::{Couriers, CouriersParts};
-use crate::directory::Directory;
-use crate::effects::Looks;
-use crate::idempotency::Claim;
-use crate::question::Render;
-use crate::resident::Resident;
-use crate::slot::AccountSlot;
-pub use places::Place;
-use residency::Supervisor;
+use crate::couriers::{DeliveryDispatcher, DeliveryDispatcherParts};
+use crate::directory::TenantDirectory;
+use crate::effects::EffectLooks;
+use crate::idempotency::KeyClaim;
+use crate::question::RenderRows;
+use crate::resident::LoadedAccount;
+use crate::slot::AccountEntry;
+pub use places::AccountPlace;
+use residency::AccountSupervisor;
 pub use streams::{EventStream, StreamFrame};
 
 /// Owners that a command follows, one after another, before it is given up.
@@ -48,7 +48,7 @@ const OWNERS_MAX: usize = 4;
 
 /// Why a question or command was not served. Each but `Refused` and `Expired` may be asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
+pub enum AccountError {
     /// The store cannot be read or written.
     #[error("storage is unavailable")]
     Storage,
@@ -72,7 +72,7 @@ pub enum Unavailable {
     },
 }
 
-impl Unavailable {
+impl AccountError {
     /// Logs a store's error where it ends, and keeps what a caller may know of it.
     pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
         if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced | StoreError::LeaseLost) {
@@ -85,7 +85,7 @@ impl Unavailable {
 
 /// Bounds of the facade.
 #[derive(Debug, Clone)]
-pub struct AccountsOptions {
+pub struct AccountRegistryOptions {
     /// Threads of one account kept in memory.
     pub resident_conversations: usize,
     /// Commands that may wait for one account.
@@ -106,7 +106,7 @@ pub struct AccountsOptions {
     pub settle: Duration,
 }
 
-impl Default for AccountsOptions {
+impl Default for AccountRegistryOptions {
     fn default() -> Self {
         Self {
             resident_conversations: 10_000,
@@ -124,7 +124,7 @@ impl Default for AccountsOptions {
 
 /// One resident account, for the operator.
 #[derive(Debug, Clone)]
-pub struct ResidentReport {
+pub struct LoadedAccountReport {
     /// `wba_…`.
     pub account_id: AccountId,
     /// Meta's id.
@@ -156,38 +156,38 @@ pub struct ResidentReport {
 }
 
 /// What the facade stands on.
-pub(crate) struct Ground {
+pub(crate) struct Context {
     pub(crate) store: Store,
-    pub(crate) directory: Directory,
+    pub(crate) directory: TenantDirectory,
     pub(crate) memory: RedisCache,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) graph: GraphClient,
-    pub(crate) render: Arc<dyn Render>,
-    pub(crate) couriers: Couriers,
-    pub(crate) looks: Looks,
+    pub(crate) render: Arc<dyn RenderRows>,
+    pub(crate) couriers: DeliveryDispatcher,
+    pub(crate) looks: EffectLooks,
     pub(crate) tasks: TaskTracker,
     /// Calls to WhatsApp whose outcomes are not recorded yet.
     pub(crate) calls: TaskTracker,
     pub(crate) stopping: CancellationToken,
-    pub(crate) options: AccountsOptions,
+    pub(crate) options: AccountRegistryOptions,
     pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
     waiting: AtomicUsize,
-    streams: streams::Seats,
-    following: following::Following,
+    streams: streams::StreamPermits,
+    following: following::LogFollower,
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Accounts(Arc<Ground>);
+pub struct AccountRegistry(Arc<Context>);
 
-/// What [`Accounts::start`] needs.
-pub struct AccountsParts {
+/// What [`AccountRegistry::start`] needs.
+pub struct AccountRegistryParts {
     /// The durable side.
     pub store: Store,
     /// Tenants and accounts.
-    pub directory: Directory,
+    pub directory: TenantDirectory,
     /// What this node shares with others.
     pub memory: RedisCache,
     /// This server's place.
@@ -199,28 +199,28 @@ pub struct AccountsParts {
     /// WhatsApp.
     pub graph: GraphClient,
     /// Rows to bytes.
-    pub render: Arc<dyn Render>,
+    pub render: Arc<dyn RenderRows>,
     /// Brings events to whoever wants them.
     pub sink: Arc<dyn EventSink>,
     /// Bounds.
-    pub options: AccountsOptions,
+    pub options: AccountRegistryOptions,
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Starts the facade: its supervisor, its sweeper, and the accounts whose messages wait to be
     /// sent. Everything it starts ends when `stopping` is cancelled, and `tasks` waits for it.
     ///
     /// # Errors
-    /// [`Unavailable`] when the store cannot be read or the supervisor cannot be started.
+    /// [`AccountError`] when the store cannot be read or the supervisor cannot be started.
     pub async fn start(
-        parts: AccountsParts,
+        parts: AccountRegistryParts,
         tasks: TaskTracker,
         stopping: CancellationToken,
-    ) -> Result<Self, Unavailable> {
-        let supervisor = Supervisor::start(parts.metrics.clone()).await?;
+    ) -> Result<Self, AccountError> {
+        let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
         // Read first: what changes meanwhile is read again.
-        let following = following::Following::from(parts.directory.known());
-        let couriers = Couriers::open(CouriersParts {
+        let following = following::LogFollower::from(parts.directory.known());
+        let couriers = DeliveryDispatcher::open(DeliveryDispatcherParts {
             store: parts.store.clone(),
             directory: parts.directory.clone(),
             cluster: parts.cluster.clone(),
@@ -233,7 +233,7 @@ impl Accounts {
             tenant_subscriptions: parts.options.tenant_subscriptions,
         });
         let couriers = couriers.await?;
-        let accounts = Self(Arc::new(Ground {
+        let accounts = Self(Arc::new(Context {
             store: parts.store,
             directory: parts.directory,
             memory: parts.memory,
@@ -243,20 +243,20 @@ impl Accounts {
             graph: parts.graph,
             render: parts.render,
             couriers,
-            looks: Looks::default(),
+            looks: EffectLooks::default(),
             options: parts.options,
             supervisor,
             tasks: tasks.clone(),
             calls: TaskTracker::new(),
             stopping,
             waiting: AtomicUsize::new(0),
-            streams: streams::Seats::default(),
+            streams: streams::StreamPermits::default(),
             following,
         }));
         let weak = Arc::downgrade(&accounts.0);
         accounts.0.couriers.open_effects(Box::new(move |slot| {
             if let Some(ground) = weak.upgrade() {
-                Accounts(ground).carry_out(slot);
+                AccountRegistry(ground).carry_out(slot);
             }
         }));
         let sweeper = accounts.clone();
@@ -286,13 +286,13 @@ impl Accounts {
     /// Has an account carry out a command. Answers once the outcome is durable.
     ///
     /// # Errors
-    /// [`Unavailable`]; after [`Unavailable::Crashed`] the command may have been carried out.
+    /// [`AccountError`]; after [`AccountError::Crashed`] the command may have been carried out.
     pub async fn execute(
         &self,
-        slot: &Arc<AccountSlot>,
+        slot: &Arc<AccountEntry>,
         command: AccountCommand,
-        claim: Option<Claim>,
-    ) -> Result<Result<CommandReply, CommandRefusal>, Unavailable> {
+        claim: Option<KeyClaim>,
+    ) -> Result<Result<CommandReply, CommandRefusal>, AccountError> {
         let (mut command, mut claim) = (command, claim);
         let mut repeated = false;
         for _ in 0..OWNERS_MAX {
@@ -303,21 +303,21 @@ impl Accounts {
                 && let Some(claim) = &claim
                 && claim.is_recorded().await?
             {
-                return Err(Unavailable::Elsewhere);
+                return Err(AccountError::Elsewhere);
             }
             let Some(permit) = self.permit(&resident)? else { continue };
             let (answer, answered) = oneshot::channel();
-            let work = Box::new(Work { command, claim, answer, permit });
-            let door = resident.door().ok_or(Unavailable::Crashed)?;
+            let work = Box::new(QueuedCommand { command, claim, answer, permit });
+            let door = resident.door().ok_or(AccountError::Crashed)?;
             match door.cast(AccountMessage::Execute(work)) {
                 Ok(()) => match wait_for(AwaitKind::Message, answered).await {
-                    Ok(Outcome::Decided(result)) => return Ok(result),
-                    Ok(Outcome::Failed(why)) => return Err(why),
-                    Ok(Outcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
+                    Ok(CommandOutcome::Decided(result)) => return Ok(result),
+                    Ok(CommandOutcome::Failed(why)) => return Err(why),
+                    Ok(CommandOutcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
                     Err(died) => {
                         tracing::debug!(error = cause(&died), "command unanswered");
                         slot.evict(&resident);
-                        return Err(Unavailable::Crashed);
+                        return Err(AccountError::Crashed);
                     }
                 },
                 // The actor has stopped, and the command comes back untouched.
@@ -327,13 +327,13 @@ impl Accounts {
                 Err(
                     MessagingErr::SendErr(_) | MessagingErr::ChannelClosed | MessagingErr::InvalidActorType,
                 ) => {
-                    return Err(Unavailable::Crashed);
+                    return Err(AccountError::Crashed);
                 }
             }
             repeated = true;
             slot.evict(&resident);
         }
-        Err(Unavailable::Overloaded)
+        Err(AccountError::Overloaded)
     }
 
     /// Returns once memory shows what is durable of the account: to be called before a write of the past is
@@ -341,7 +341,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When that cannot be found out now.
-    pub async fn settle(&self, slot: &Arc<AccountSlot>) -> Result<(), Unavailable> {
+    pub async fn settle(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         if slot.resident().is_some_and(|resident| resident.is_in_doubt()) {
             // Behind whatever is on its way, and after a look at the store if one is due.
             self.execute(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;
@@ -350,25 +350,25 @@ impl Accounts {
     }
 
     /// A place in the account's queue; `None` when the resident was retired meanwhile.
-    fn permit(&self, resident: &Resident) -> Result<Option<OwnedSemaphorePermit>, Unavailable> {
+    fn permit(&self, resident: &LoadedAccount) -> Result<Option<OwnedSemaphorePermit>, AccountError> {
         match resident.permits.clone().try_acquire_owned() {
             Ok(permit) => Ok(Some(permit)),
             Err(_) if resident.is_retired() => Ok(None),
             Err(full) => {
                 self.0.metrics.overloads.inc();
                 tracing::debug!(error = cause(&full), "account queue full");
-                Err(Unavailable::Overloaded)
+                Err(AccountError::Overloaded)
             }
         }
     }
 
     /// Who wants events, and what is owed to them.
     #[must_use]
-    pub fn couriers(&self) -> &Couriers {
+    pub fn couriers(&self) -> &DeliveryDispatcher {
         &self.0.couriers
     }
 
-    pub(crate) fn ground(&self) -> &Ground {
+    pub(crate) fn ground(&self) -> &Context {
         &self.0
     }
 }

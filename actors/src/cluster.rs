@@ -44,14 +44,14 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 
 /// What a look at the database has shown.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum PluginHealth {
+pub(crate) enum LeaseState {
     /// Nothing is lost.
     Kept,
     /// Everything is lost: whatever is in memory belongs to nobody. Serve again after letting go of it.
     Lost,
 }
 
-struct State {
+struct ClusterState {
     store: Store,
     options: ClusterOptions,
     /// Of this generation.
@@ -67,19 +67,19 @@ struct State {
     /// Cancelled when the lease need not go on.
     renewal_ended: CancellationToken,
     /// Held while the place is taken, looked at or given up.
-    seat: tokio::sync::Mutex<Seat>,
+    seat: tokio::sync::Mutex<LockHistory>,
 }
 
 /// The place, and the one before it.
 #[derive(Default)]
-struct Seat {
+struct LockHistory {
     held: Option<DatabaseLock>,
     last: Option<DatabaseTenure>,
 }
 
 /// What taking the place has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Occupied {
+enum DatabaseEntry {
     /// Nobody was there since this server lost it.
     Again,
     /// Somebody may have been there before.
@@ -90,7 +90,7 @@ enum Occupied {
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Cluster(Arc<State>);
+pub struct Cluster(Arc<ClusterState>);
 
 fn fresh_id(clock: &Clock) -> NodeId {
     NodeId::from_bits(ulid(clock.now().millis(), rand::random()))
@@ -106,7 +106,7 @@ impl Cluster {
         if options.address.is_some() && !store.is_shared() {
             return Err(EntryError::NotShared);
         }
-        let state = State {
+        let state = ClusterState {
             store,
             options,
             lease: ArcSwap::from_pointee(NodeLease::new(fresh_id(clock))),
@@ -124,7 +124,7 @@ impl Cluster {
         let mut waiting = false;
         let mut occupied = false;
         loop {
-            occupied = occupied || cluster.occupy().await? != Occupied::Not;
+            occupied = occupied || cluster.occupy().await? != DatabaseEntry::Not;
             if occupied && cluster.begin(clock).await? {
                 return Ok(cluster);
             }
@@ -207,14 +207,14 @@ impl Cluster {
     }
 
     /// Takes the place.
-    async fn occupy(&self) -> Result<Occupied, StoreError> {
+    async fn occupy(&self) -> Result<DatabaseEntry, StoreError> {
         let mut seat = self.0.seat.lock().await;
         seat.held = self.0.store.enter(!self.is_shared(), seat.last.as_ref()).await?;
-        let Some(held) = &seat.held else { return Ok(Occupied::Not) };
+        let Some(held) = &seat.held else { return Ok(DatabaseEntry::Not) };
         let stay = held.stay();
         let again = seat.last.as_ref().is_some_and(|last| held.follows(last));
         seat.last = Some(stay);
-        Ok(if again { Occupied::Again } else { Occupied::Anew })
+        Ok(if again { DatabaseEntry::Again } else { DatabaseEntry::Anew })
     }
 
     /// Starts serving, under a fresh id and a lease of its own; `false` while the lease of another server is
@@ -257,42 +257,42 @@ impl Cluster {
     }
 
     /// Makes sure that this server still has its place, and that its lease goes on.
-    pub(crate) async fn look(&self) -> PluginHealth {
+    pub(crate) async fn look(&self) -> LeaseState {
         if self.0.left.is_cancelled() {
             // It hears no more of the others' leases, and hands requests on to them until it ends.
-            return PluginHealth::Kept;
+            return LeaseState::Kept;
         }
         let standing = self.renew().await;
         self.0.peers.expire();
         standing
     }
 
-    async fn renew(&self) -> PluginHealth {
+    async fn renew(&self) -> LeaseState {
         if !self.is_present().await {
             match self.occupy().await {
-                Ok(Occupied::Again) => tracing::info!("back on the database"),
+                Ok(DatabaseEntry::Again) => tracing::info!("back on the database"),
                 // Nodes see by the lease what they have lost.
-                Ok(Occupied::Anew) if self.is_shared() => tracing::info!("back on the database"),
-                Ok(Occupied::Anew) => {
+                Ok(DatabaseEntry::Anew) if self.is_shared() => tracing::info!("back on the database"),
+                Ok(DatabaseEntry::Anew) => {
                     tracing::warn!("back on the database, where another kabar was; loading everything anew");
                     self.stop_serving();
-                    return PluginHealth::Lost;
+                    return LeaseState::Lost;
                 }
-                Ok(Occupied::Not) => {
+                Ok(DatabaseEntry::Not) => {
                     tracing::error!("another kabar has taken the database; serving nothing until it is gone");
                     self.stop_serving();
-                    return PluginHealth::Lost;
+                    return LeaseState::Lost;
                 }
                 // It goes on from memory until its lease ends.
-                Err(_away) => return PluginHealth::Kept,
+                Err(_away) => return LeaseState::Kept,
             }
         }
         let lease = self.0.lease.load_full();
         if lease.is_ended() {
-            return PluginHealth::Lost;
+            return LeaseState::Lost;
         }
         if !self.0.store.is_shared() {
-            return PluginHealth::Kept;
+            return LeaseState::Kept;
         }
         let asked_at = now_ms();
         match self.0.store.renew(lease.node(), self.lease_length()).await {
@@ -302,16 +302,16 @@ impl Cluster {
                 self.0.nodes.store(u32::try_from(peers.len() + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
                 self.0.peers.replace(peers, asked_at);
                 lease.extend(asked_at, self.serving_time());
-                PluginHealth::Kept
+                LeaseState::Kept
             }
             Ok(None) => {
                 tracing::error!("this node was taken for dead; letting go of its accounts");
                 lease.end();
-                PluginHealth::Lost
+                LeaseState::Lost
             }
             Err(error) => {
                 tracing::warn!(error = cause(&error), "lease not renewed");
-                PluginHealth::Kept
+                LeaseState::Kept
             }
         }
     }
@@ -331,7 +331,9 @@ impl Cluster {
 
     /// Serves again after everything that was lost has been let go of; `false` when it cannot yet.
     pub(crate) async fn serve_again(&self, clock: &Clock) -> bool {
-        if !self.is_present().await && !matches!(self.occupy().await, Ok(Occupied::Again | Occupied::Anew)) {
+        if !self.is_present().await
+            && !matches!(self.occupy().await, Ok(DatabaseEntry::Again | DatabaseEntry::Anew))
+        {
             return false;
         }
         match self.begin(clock).await {

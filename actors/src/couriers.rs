@@ -37,24 +37,24 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::Unavailable;
+use crate::accounts::AccountError;
 use crate::cluster::Cluster;
-use crate::directory::Directory;
-use crate::slot::AccountSlot;
-use courier::{Courier, CourierActor, CourierMessage};
+use crate::directory::TenantDirectory;
+use crate::slot::AccountEntry;
+use courier::{DeliveryWorker, DeliveryWorkerActor, DeliveryWorkerMessage};
 pub use plugins::{NewPlugin, PluginPatch, PluginRefusal, ReplayFrom, ReplayedRuns};
-use recipient::Recipient;
-pub use replay::{Replayed, ReplayedLog};
-use roster::Roster;
+use recipient::SubscriberState;
+pub use replay::{ReplayedDeliveries, ReplayedLog};
+use roster::SubscriberRegistry;
 pub use roster::{NewSubscription, SubscriptionPatch};
 
 /// Pause before a courier that died is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// A courier's place, which outlives nothing but the courier.
-struct Desk {
+struct WorkerEntry {
     /// Set once it has started.
-    courier: OnceLock<ActorRef<CourierMessage>>,
+    courier: OnceLock<ActorRef<DeliveryWorkerMessage>>,
     /// Number of the last event that is known to be committed.
     head: AtomicI64,
     /// Something may have come since the courier last looked.
@@ -65,7 +65,7 @@ struct Desk {
     waiting: AtomicI64,
 }
 
-impl Desk {
+impl WorkerEntry {
     /// Wakes the courier: for events up to `head`, or to read anew what there is. Only under the lock of the desks.
     fn ring(&self, head: Option<i64>) {
         match head {
@@ -76,16 +76,16 @@ impl Desk {
             && let Some(courier) = self.courier.get()
         {
             // One that is gone is noticed, and started again.
-            let _gone = courier.cast(CourierMessage::Look);
+            let _gone = courier.cast(DeliveryWorkerMessage::Look);
         }
     }
 }
 
-type Desks = HashMap<(SubscriberId, i64), Arc<Desk>>;
+type WorkerEntries = HashMap<(SubscriberId, i64), Arc<WorkerEntry>>;
 
-pub(crate) struct Shared {
+pub(crate) struct DispatcherState {
     store: Store,
-    directory: Directory,
+    directory: TenantDirectory,
     cluster: Cluster,
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
@@ -95,21 +95,21 @@ pub(crate) struct Shared {
     sink: Arc<dyn EventSink>,
     /// Subscriptions that a tenant may have.
     tenant_subscriptions: usize,
-    roster: ArcSwap<Roster>,
+    roster: ArcSwap<SubscriberRegistry>,
     /// Held by the one who changes the roster, who takes new ids from it.
     writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
-    desks: Mutex<Desks>,
+    desks: Mutex<WorkerEntries>,
     /// Carries out what hooks ask for.
-    effects: OnceLock<CarryOut>,
+    effects: OnceLock<EffectNotifier>,
 }
 
 /// Has an account look for effects that wait.
-pub(crate) type CarryOut = Box<dyn Fn(&Arc<AccountSlot>) + Send + Sync>;
+pub(crate) type EffectNotifier = Box<dyn Fn(&Arc<AccountEntry>) + Send + Sync>;
 
-/// What [`Couriers::open`] needs.
-pub(crate) struct CouriersParts {
+/// What [`DeliveryDispatcher::open`] needs.
+pub(crate) struct DeliveryDispatcherParts {
     pub(crate) store: Store,
-    pub(crate) directory: Directory,
+    pub(crate) directory: TenantDirectory,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -122,17 +122,17 @@ pub(crate) struct CouriersParts {
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Couriers(Arc<Shared>);
+pub struct DeliveryDispatcher(Arc<DispatcherState>);
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// Reads who wants what. Nothing is brought until somebody rings.
-    pub(crate) async fn open(parts: CouriersParts) -> Result<Self, Unavailable> {
+    pub(crate) async fn open(parts: DeliveryDispatcherParts) -> Result<Self, AccountError> {
         let rows = parts.store.subscriptions().await;
-        let rows = rows.map_err(|error| Unavailable::of(&error, "subscriptions not read"))?;
+        let rows = rows.map_err(|error| AccountError::of(&error, "subscriptions not read"))?;
         let plugins = parts.store.plugins().await;
-        let plugins = plugins.map_err(|error| Unavailable::of(&error, "plugins not read"))?;
-        let roster = Roster::of(rows, plugins, &parts.clock.read());
-        Ok(Self(Arc::new(Shared {
+        let plugins = plugins.map_err(|error| AccountError::of(&error, "plugins not read"))?;
+        let roster = SubscriberRegistry::of(rows, plugins, &parts.clock.read());
+        Ok(Self(Arc::new(DispatcherState {
             store: parts.store,
             directory: parts.directory,
             cluster: parts.cluster,
@@ -153,27 +153,27 @@ impl Couriers {
     /// Does a write to its end, even if nobody waits for it any more.
     ///
     /// # Errors
-    /// What `work` says, and [`Unavailable::Crashed`].
+    /// What `work` says, and [`AccountError::Crashed`].
     pub async fn to_the_end<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
-    ) -> Result<T, Unavailable> {
-        self.0.tasks.spawn(work).await.unwrap_or(Err(Unavailable::Crashed))
+        work: impl Future<Output = Result<T, AccountError>> + Send + 'static,
+    ) -> Result<T, AccountError> {
+        self.0.tasks.spawn(work).await.unwrap_or(Err(AccountError::Crashed))
     }
 
     /// Says who carries out what hooks ask for.
-    pub(crate) fn open_effects(&self, carry_out: CarryOut) {
+    pub(crate) fn open_effects(&self, carry_out: EffectNotifier) {
         let _set_before = self.0.effects.set(carry_out);
     }
 
-    fn carry_out(&self, slot: &Arc<AccountSlot>) {
+    fn carry_out(&self, slot: &Arc<AccountEntry>) {
         if let Some(carry_out) = self.0.effects.get() {
             carry_out(slot);
         }
     }
 
     /// An account has committed events of these types, the last of this number.
-    pub(crate) fn ring(&self, slot: &Arc<AccountSlot>, sequence: i64, types: EventTypes) {
+    pub(crate) fn ring(&self, slot: &Arc<AccountEntry>, sequence: i64, types: EventTypes) {
         let (roster, account) = (self.0.roster.load(), slot.account());
         for recipient in roster.of_organisation(account.organisation_id) {
             let subscriber = recipient.get();
@@ -184,14 +184,14 @@ impl Couriers {
     }
 
     /// Whether anybody wants events of this account.
-    pub(crate) fn is_wanted(&self, slot: &AccountSlot) -> bool {
+    pub(crate) fn is_wanted(&self, slot: &AccountEntry) -> bool {
         let roster = self.0.roster.load();
         let mut wanting = roster.of_organisation(slot.account().organisation_id);
         wanting.any(|recipient| recipient.get().is_active())
     }
 
     /// Whether the account's tenant has a plugin.
-    pub(crate) fn has_plugins(&self, slot: &AccountSlot) -> bool {
+    pub(crate) fn has_plugins(&self, slot: &AccountEntry) -> bool {
         let roster = self.0.roster.load();
         roster.of_organisation(slot.account().organisation_id).any(|one| one.scribe().is_some())
     }
@@ -203,7 +203,7 @@ impl Couriers {
 
     /// Wakes the courier of this subscriber and account, starting it if need be. It reads log and rows again:
     /// it has not been told of events that were committed while the subscriber did not want them.
-    pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountSlot>) {
+    pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountEntry>) {
         let recipient = self.0.roster.load().find(subscriber).cloned();
         let wants = |one: &Subscriber| one.is_active() && one.hears(&slot.account());
         if let Some(recipient) = recipient.filter(|recipient| wants(&recipient.get())) {
@@ -230,17 +230,17 @@ impl Couriers {
 
     /// Whether couriers of this account may work here. Where there are other nodes only those of an account
     /// in memory may: whoever serves it else sees what has changed in the directory, and goes by that.
-    fn serves(&self, slot: &AccountSlot) -> bool {
+    fn serves(&self, slot: &AccountEntry) -> bool {
         !self.0.cluster.is_shared() || slot.resident().is_some()
     }
 
-    fn desks(&self) -> std::sync::MutexGuard<'_, Desks> {
+    fn desks(&self) -> std::sync::MutexGuard<'_, WorkerEntries> {
         // Nobody panics half-way through a change of it.
         self.0.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes or starts a courier: for events up to `head`, or to read anew what there is.
-    fn summon(&self, recipient: &Arc<Recipient>, slot: &Arc<AccountSlot>, head: Option<i64>) {
+    fn summon(&self, recipient: &Arc<SubscriberState>, slot: &Arc<AccountEntry>, head: Option<i64>) {
         let key = (recipient.id(), slot.account().number);
         let mut desks = self.desks();
         if let Some(desk) = desks.get(&key) {
@@ -249,7 +249,7 @@ impl Couriers {
         if self.0.stopping.is_cancelled() || !self.0.cluster.serves() || !self.serves(slot) {
             return;
         }
-        let desk = Arc::new(Desk {
+        let desk = Arc::new(WorkerEntry {
             courier: OnceLock::new(),
             head: AtomicI64::new(head.unwrap_or(0)),
             rung: AtomicBool::new(true),
@@ -263,17 +263,17 @@ impl Couriers {
     }
 
     /// Starts a courier and stays with it until it ends.
-    async fn employ(self, recipient: Arc<Recipient>, slot: Arc<AccountSlot>, desk: Arc<Desk>) {
+    async fn employ(self, recipient: Arc<SubscriberState>, slot: Arc<AccountEntry>, desk: Arc<WorkerEntry>) {
         let key = (recipient.id(), slot.account().number);
-        let courier = Courier::new(self.clone(), recipient.clone(), slot.clone(), desk.clone());
+        let courier = DeliveryWorker::new(self.clone(), recipient.clone(), slot.clone(), desk.clone());
         let supervisor = self.0.supervisor.clone();
-        match Actor::spawn_linked(None, CourierActor, courier, supervisor).await {
+        match Actor::spawn_linked(None, DeliveryWorkerActor, courier, supervisor).await {
             Ok((courier, ended)) => {
                 let _set_before = desk.courier.set(courier.clone());
                 if !self.has(&key, &desk) {
                     courier.stop(None);
                 }
-                let _just_started = courier.cast(CourierMessage::Look);
+                let _just_started = courier.cast(DeliveryWorkerMessage::Look);
                 tokio::select! {
                     _ended = ended => {}
                     () = self.0.stopping.cancelled() => return,
@@ -296,11 +296,11 @@ impl Couriers {
         }
     }
 
-    fn has(&self, key: &(SubscriberId, i64), desk: &Arc<Desk>) -> bool {
+    fn has(&self, key: &(SubscriberId, i64), desk: &Arc<WorkerEntry>) -> bool {
         self.desks().get(key).is_some_and(|found| Arc::ptr_eq(found, desk))
     }
 
-    fn remove(&self, key: &(SubscriberId, i64), desk: &Arc<Desk>) -> bool {
+    fn remove(&self, key: &(SubscriberId, i64), desk: &Arc<WorkerEntry>) -> bool {
         let mut desks = self.desks();
         let found = desks.get(key).is_some_and(|found| Arc::ptr_eq(found, desk));
         if found {
@@ -310,7 +310,7 @@ impl Couriers {
     }
 
     /// Gives a courier's place up; `false` when it has been rung since it last looked.
-    fn close(&self, subscriber: &SubscriberId, account: i64, desk: &Arc<Desk>) -> bool {
+    fn close(&self, subscriber: &SubscriberId, account: i64, desk: &Arc<WorkerEntry>) -> bool {
         let mut desks = self.desks();
         // Bells ring under this lock, so none is missed.
         if desk.rung.load(Ordering::Acquire) {
@@ -360,7 +360,7 @@ impl Couriers {
     }
 }
 
-impl std::fmt::Debug for Couriers {
+impl std::fmt::Debug for DeliveryDispatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Couriers").field("couriers", &self.desks().len()).finish_non_exhaustive()
     }

@@ -24,8 +24,8 @@ use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-use crate::accounts::Unavailable;
-use crate::slot::AccountSlot;
+use crate::accounts::AccountError;
+use crate::slot::AccountEntry;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
 
@@ -55,17 +55,17 @@ pub enum AuthFailure {
 
 /// One state of the directory. Cheap to fork: maps are persistent.
 #[derive(Debug, Clone, Default)]
-struct Snapshot {
+struct DirectorySnapshot {
     organisations: OrdMap<OrganisationId, Arc<OrganisationEntry>>,
     callers: HashMap<[u8; 32], Arc<Caller>>,
     digests: HashMap<ApiKeyId, [u8; 32]>,
     users: OrdMap<(OrganisationId, UserId), Arc<User>>,
-    accounts: HashMap<PhoneNumberId, Arc<AccountSlot>>,
-    accounts_by_row: HashMap<i64, Arc<AccountSlot>>,
-    accounts_of: OrdMap<(OrganisationId, AccountId), Arc<AccountSlot>>,
+    accounts: HashMap<PhoneNumberId, Arc<AccountEntry>>,
+    accounts_by_row: HashMap<i64, Arc<AccountEntry>>,
+    accounts_of: OrdMap<(OrganisationId, AccountId), Arc<AccountEntry>>,
 }
 
-impl Snapshot {
+impl DirectorySnapshot {
     fn put_organisation(
         &mut self,
         organisation: Organisation,
@@ -91,10 +91,10 @@ impl Snapshot {
         }
     }
 
-    fn put_account(&mut self, account: Account) -> Arc<AccountSlot> {
+    fn put_account(&mut self, account: Account) -> Arc<AccountEntry> {
         let (id, number, organisation) = (account.id, account.number, account.organisation_id);
         let phone_number_id = account.phone_number_id.clone();
-        let slot = Arc::new(AccountSlot::new(Arc::new(account)));
+        let slot = Arc::new(AccountEntry::new(Arc::new(account)));
         self.accounts.insert(phone_number_id, slot.clone());
         self.accounts_by_row.insert(number, slot.clone());
         self.accounts_of.insert((organisation, id), slot.clone());
@@ -117,37 +117,37 @@ impl Snapshot {
     }
 }
 
-struct Shared {
-    snapshot: ArcSwap<Snapshot>,
+struct DirectoryState {
+    snapshot: ArcSwap<DirectorySnapshot>,
     store: Store,
     memory: RedisCache,
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
-    /// See [`Directory::known`].
+    /// See [`TenantDirectory::known`].
     known: AtomicI64,
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Directory(Arc<Shared>);
+pub struct TenantDirectory(Arc<DirectoryState>);
 
-impl Directory {
+impl TenantDirectory {
     /// Reads everything.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when the store cannot be read.
-    pub async fn load(store: Store, memory: RedisCache, clock: Arc<Clock>) -> Result<Self, Unavailable> {
+    /// [`AccountError::Storage`] when the store cannot be read.
+    pub async fn load(store: Store, memory: RedisCache, clock: Arc<Clock>) -> Result<Self, AccountError> {
         // Read first: what changes meanwhile is read again.
         let known = store.directory_revision().await;
-        let known = AtomicI64::new(known.map_err(|error| Unavailable::of(&error, "directory not read"))?);
-        let rows = store.directory().await.map_err(|error| Unavailable::of(&error, "directory not read"))?;
-        let snapshot = ArcSwap::from_pointee(Snapshot::of(rows, &memory));
+        let known = AtomicI64::new(known.map_err(|error| AccountError::of(&error, "directory not read"))?);
+        let rows = store.directory().await.map_err(|error| AccountError::of(&error, "directory not read"))?;
+        let snapshot = ArcSwap::from_pointee(DirectorySnapshot::of(rows, &memory));
         let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
-        Ok(Self(Arc::new(Shared { snapshot, store, memory, clock, writing, known })))
+        Ok(Self(Arc::new(DirectoryState { snapshot, store, memory, clock, writing, known })))
     }
 
-    fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+    fn snapshot(&self) -> arc_swap::Guard<Arc<DirectorySnapshot>> {
         self.0.snapshot.load()
     }
 
@@ -173,25 +173,25 @@ impl Directory {
 
     /// A tenant's account by Meta's id; `None` for another tenant's.
     #[must_use]
-    pub fn account(&self, organisation: OrganisationId, phone_number_id: &str) -> Option<Arc<AccountSlot>> {
+    pub fn account(&self, organisation: OrganisationId, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
         let slot = self.account_of_number(phone_number_id)?;
         (slot.account().organisation_id == organisation).then_some(slot)
     }
 
     /// Whoever's account by Meta's id.
     #[must_use]
-    pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountSlot>> {
+    pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
         self.snapshot().accounts.get(phone_number_id).cloned()
     }
 
     /// An account by the number of its row.
     #[must_use]
-    pub fn account_of_row(&self, number: i64) -> Option<Arc<AccountSlot>> {
+    pub fn account_of_row(&self, number: i64) -> Option<Arc<AccountEntry>> {
         self.snapshot().accounts_by_row.get(&number).cloned()
     }
 
     /// Every account.
-    pub(crate) fn slots(&self) -> Vec<Arc<AccountSlot>> {
+    pub(crate) fn slots(&self) -> Vec<Arc<AccountEntry>> {
         self.snapshot().accounts.values().cloned().collect()
     }
 

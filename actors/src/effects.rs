@@ -13,9 +13,9 @@ use kabar_core::domain::command::{AccountCommand, ConversationPatch, EffectActio
 use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
 use kabar_core::store::StoreError;
 
-use crate::accounts::{Accounts, Unavailable};
+use crate::accounts::{AccountError, AccountRegistry};
 use crate::directory::{BudgetClass, OrganisationEntry};
-use crate::slot::AccountSlot;
+use crate::slot::AccountEntry;
 
 /// Effects of one command.
 const BATCH: usize = 100;
@@ -24,9 +24,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Accounts that are looked at, and whether they are to be looked at once more.
 #[derive(Debug, Default)]
-pub(crate) struct Looks(Mutex<HashMap<i64, bool>>);
+pub(crate) struct EffectLooks(Mutex<HashMap<i64, bool>>);
 
-impl Looks {
+impl EffectLooks {
     /// `true` when nobody looks at this account; who does is told to look once more.
     fn begin(&self, account: i64) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,9 +55,9 @@ impl Looks {
     }
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Looks for effects that wait in an account, and carries them out.
-    pub(crate) fn carry_out(&self, slot: &Arc<AccountSlot>) {
+    pub(crate) fn carry_out(&self, slot: &Arc<AccountEntry>) {
         let account = slot.account().number;
         if !self.ground().looks.begin(account) || self.ground().stopping.is_cancelled() {
             return;
@@ -71,7 +71,7 @@ impl Accounts {
                     Ok(0) if looks.end(account) => return,
                     Ok(_) => {}
                     // Whoever serves the account looks by itself.
-                    Err(Unavailable::Elsewhere) => return looks.abandon(account),
+                    Err(AccountError::Elsewhere) => return looks.abandon(account),
                     Err(error) => {
                         tracing::warn!(account = %slot.account().id, error = cause(&error), "effects held up");
                                                 tokio::select! {
@@ -84,7 +84,7 @@ impl Accounts {
         });
     }
 
-    async fn carry_out_some(&self, slot: &Arc<AccountSlot>) -> Result<usize, Unavailable> {
+    async fn carry_out_some(&self, slot: &Arc<AccountEntry>) -> Result<usize, AccountError> {
         let ground = self.ground();
         let account = slot.account();
         let waiting = ground.store.pending_effects(account.number, BATCH).await;
@@ -92,7 +92,7 @@ impl Accounts {
         if waiting.is_empty() {
             return Ok(0);
         }
-        let organisation = ground.directory.entry(account.organisation_id).ok_or(Unavailable::Storage)?;
+        let organisation = ground.directory.entry(account.organisation_id).ok_or(AccountError::Storage)?;
         let count = waiting.len();
         let mut orders = Vec::with_capacity(count);
         for row in waiting {
@@ -138,7 +138,7 @@ impl Accounts {
     }
 
     /// Carries out what was left since before the last stop, and what a node that has died left.
-    pub(crate) async fn resume_effects(&self) -> Result<(), Unavailable> {
+    pub(crate) async fn resume_effects(&self) -> Result<(), AccountError> {
         let waiting = self.ground().store.unserved_with_effects().await;
         for account in waiting.map_err(|error| unread(&error))? {
             if let Some(slot) = self.ground().directory.account_of_row(account) {
@@ -149,6 +149,6 @@ impl Accounts {
     }
 }
 
-fn unread(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "effects not read")
+fn unread(error: &StoreError) -> AccountError {
+    AccountError::of(error, "effects not read")
 }

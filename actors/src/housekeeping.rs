@@ -6,7 +6,7 @@ use kabar_core::cause::cause;
 use kabar_core::store::PurgeAges;
 use kabar_core::surroundings;
 
-use crate::accounts::Accounts;
+use crate::accounts::AccountRegistry;
 
 /// From the start of one look for old rows to that of the next, once nothing is left; what grew old
 /// meanwhile is never overlooked for longer.
@@ -15,7 +15,7 @@ const ROUND_EVERY: Duration = Duration::from_mins(10);
 /// time counts.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
-impl Accounts {
+impl AccountRegistry {
     /// Purges until shutdown.
     pub(crate) async fn purge(&self) {
         let ground = self.ground();

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::Unavailable;
+use crate::accounts::AccountError;
 use crate::cluster::Cluster;
 
 /// How long a second call waits for the first (contract, section 3).
@@ -35,7 +35,7 @@ const CLAIM_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// An answer as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedAnswer {
+pub struct RecordedResponse {
     /// HTTP status.
     pub status: u16,
     /// JSON without the request's id; its form is the HTTP surface's affair.
@@ -43,13 +43,13 @@ pub struct RecordedAnswer {
 }
 
 /// Renders what was brought about, as a rule the outcome of a command, into the answer to be remembered.
-pub type RenderAnswer<T = Result<CommandReply, CommandRefusal>> =
-    Box<dyn Fn(&T) -> RecordedAnswer + Send + Sync>;
+pub type RenderResponse<T = Result<CommandReply, CommandRefusal>> =
+    Box<dyn Fn(&T) -> RecordedResponse + Send + Sync>;
 
 /// The one place of a key, shared by the call and by its command, so that a client that hangs up
 /// does not let a second call in while the first one's write is on its way.
-pub(crate) struct Gate {
-    registry: Idempotency,
+pub(crate) struct KeyLock {
+    registry: IdempotencyKeys,
     organisation_id: OrganisationId,
     key: Arc<str>,
     fingerprint: [u8; 32],
@@ -60,8 +60,8 @@ pub(crate) struct Gate {
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Gate {
-    fn record(&self, answer: RecordedAnswer, at: Timestamp) -> IdempotencyRecord {
+impl KeyLock {
+    fn record(&self, answer: RecordedResponse, at: Timestamp) -> IdempotencyRecord {
         IdempotencyRecord {
             organisation_id: self.organisation_id,
             key: self.key.clone(),
@@ -78,8 +78,8 @@ impl Gate {
     }
 
     /// The gate's place, when there is a claim in the database that has to be released first.
-    fn take_claim(&mut self) -> Option<(GatePlace, NodeId)> {
-        let place = GatePlace {
+    fn take_claim(&mut self) -> Option<(KeyLockHolder, NodeId)> {
+        let place = KeyLockHolder {
             registry: self.registry.clone(),
             id: (self.organisation_id, self.key.clone()),
             permit: Some(self.place.take()?),
@@ -89,7 +89,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for KeyLock {
     fn drop(&mut self) {
         if let Some((place, node)) = self.take_claim() {
             place.release_later(node);
@@ -98,13 +98,13 @@ impl Drop for Gate {
 }
 
 /// A place in the map of gates, given back when this is dropped.
-struct GatePlace {
-    registry: Idempotency,
+struct KeyLockHolder {
+    registry: IdempotencyKeys,
     id: (OrganisationId, Arc<str>),
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for GatePlace {
+impl Drop for KeyLockHolder {
     fn drop(&mut self) {
         let mut gates = self.registry.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.permit.take());
@@ -116,20 +116,20 @@ impl Drop for GatePlace {
 }
 
 /// A key that rides with a command, or with another write, so that its answer commits with that.
-pub struct Claim<T = Result<CommandReply, CommandRefusal>> {
-    gate: Arc<Gate>,
-    render: RenderAnswer<T>,
+pub struct KeyClaim<T = Result<CommandReply, CommandRefusal>> {
+    gate: Arc<KeyLock>,
+    render: RenderResponse<T>,
 }
 
-impl<T> std::fmt::Debug for Claim<T> {
+impl<T> std::fmt::Debug for KeyClaim<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claim").field("organisation_id", &self.gate.organisation_id).finish_non_exhaustive()
     }
 }
 
-impl<T> Claim<T> {
+impl<T> KeyClaim<T> {
     /// Whether an answer is remembered under the key by now.
-    pub(crate) async fn is_recorded(&self) -> Result<bool, Unavailable> {
+    pub(crate) async fn is_recorded(&self) -> Result<bool, AccountError> {
         Ok(matches!(self.gate.read_state().await?, KeyState::Answered(_)))
     }
 
@@ -154,7 +154,7 @@ impl<T> Claim<T> {
     }
 }
 
-type Gates = Mutex<HashMap<(OrganisationId, Arc<str>), Arc<Semaphore>>>;
+type KeyLocks = Mutex<HashMap<(OrganisationId, Arc<str>), Arc<Semaphore>>>;
 
 struct Registry {
     store: Store,
@@ -162,16 +162,16 @@ struct Registry {
     clock: Arc<Clock>,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    gates: Gates,
+    gates: KeyLocks,
     /// Some claim could not be released, and a task looks after it.
     sweeping: AtomicBool,
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
-pub struct Idempotency(Arc<Registry>);
+pub struct IdempotencyKeys(Arc<Registry>);
 
-/// What [`Idempotency::new`] needs.
+/// What [`IdempotencyKeys::new`] needs.
 pub struct IdempotencyParts {
     /// The durable side.
     pub store: Store,
@@ -187,11 +187,11 @@ pub struct IdempotencyParts {
 
 /// What a call with a key may do.
 #[derive(Debug)]
-pub enum Begun {
+pub enum KeyedCall {
     /// Run; it is the first.
-    First(Permit),
+    First(KeyPermit),
     /// Answer this.
-    Replay(RecordedAnswer),
+    Replay(RecordedResponse),
     /// The key belongs to another call.
     Reused,
     /// The first call is still running.
@@ -199,15 +199,15 @@ pub enum Begun {
 }
 
 /// The right to run the one call of a key. Others wait until it, and its claim, are dropped.
-pub struct Permit(Arc<Gate>);
+pub struct KeyPermit(Arc<KeyLock>);
 
-impl std::fmt::Debug for Permit {
+impl std::fmt::Debug for KeyPermit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Permit").field("organisation_id", &self.0.organisation_id).finish_non_exhaustive()
     }
 }
 
-impl Idempotency {
+impl IdempotencyKeys {
     /// Over this store.
     #[must_use]
     pub fn new(parts: IdempotencyParts) -> Self {
@@ -217,7 +217,7 @@ impl Idempotency {
             clock: parts.clock,
             tasks: parts.tasks,
             stopping: parts.stopping,
-            gates: Gates::default(),
+            gates: KeyLocks::default(),
             sweeping: AtomicBool::new(false),
         }))
     }
@@ -230,19 +230,19 @@ impl Idempotency {
     /// Begins a call. Waits up to 30 s while the same key's first call runs, here or at another node.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when the records cannot be read, or the key cannot be claimed.
+    /// [`AccountError::Storage`] when the records cannot be read, or the key cannot be claimed.
     pub async fn begin(
         &self,
         organisation_id: OrganisationId,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<Begun, Unavailable> {
+    ) -> Result<KeyedCall, AccountError> {
         let until = Instant::now() + PATIENCE;
         let id = (organisation_id, Arc::<str>::from(key));
         let gate = self.gate(&id);
         let waited = tokio::time::timeout_at(until, gate.acquire_owned()).await;
-        let Ok(Ok(permit)) = waited else { return Ok(Begun::InProgress) };
-        let gate = Gate {
+        let Ok(Ok(permit)) = waited else { return Ok(KeyedCall::InProgress) };
+        let gate = KeyLock {
             registry: self.clone(),
             organisation_id,
             key: id.1,
@@ -254,14 +254,14 @@ impl Idempotency {
         let gate = Arc::new(gate);
         loop {
             match gate.clone().enter().await? {
-                KeyState::Free => return Ok(Begun::First(Permit(gate))),
+                KeyState::Free => return Ok(KeyedCall::First(KeyPermit(gate))),
                 KeyState::Answered(record) => {
                     // There is no claim of this call's to release.
                     gate.note_answered();
                     return Ok(if record.fingerprint == fingerprint {
-                        Begun::Replay(RecordedAnswer { status: record.status, body: record.body })
+                        KeyedCall::Replay(RecordedResponse { status: record.status, body: record.body })
                     } else {
-                        Begun::Reused
+                        KeyedCall::Reused
                     });
                 }
                 KeyState::Claimed(_) if Instant::now() + CLAIM_LOOK_EVERY < until => {
@@ -269,25 +269,25 @@ impl Idempotency {
                 }
                 KeyState::Claimed(_) => {
                     gate.note_answered();
-                    return Ok(Begun::InProgress);
+                    return Ok(KeyedCall::InProgress);
                 }
             }
         }
     }
 }
 
-impl Permit {
+impl KeyPermit {
     /// A claim for a command or another write, which then remembers its answer in its own commit.
     #[must_use]
-    pub fn claim<T>(&self, render: RenderAnswer<T>) -> Claim<T> {
-        Claim { gate: self.0.clone(), render }
+    pub fn claim<T>(&self, render: RenderResponse<T>) -> KeyClaim<T> {
+        KeyClaim { gate: self.0.clone(), render }
     }
 
     /// Remembers an answer that was decided without an account's commit.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when it cannot be written.
-    pub async fn record(self, answer: RecordedAnswer) -> Result<(), Unavailable> {
+    /// [`AccountError::Storage`] when it cannot be written.
+    pub async fn record(self, answer: RecordedResponse) -> Result<(), AccountError> {
         let registry = &self.0.registry.0;
         let record = self.0.record(answer, registry.clock.now());
         let written = registry.store.insert_idempotency_record(record).await;
@@ -295,7 +295,7 @@ impl Permit {
             self.0.note_answered();
         }
         self.end().await;
-        written.map_err(|error| Unavailable::of(&error, "idempotency record not written"))
+        written.map_err(|error| AccountError::of(&error, "idempotency record not written"))
     }
 
     /// Ends a call. One that has no answer to remember frees its key, at every node, before this returns; a

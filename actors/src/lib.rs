@@ -2,7 +2,7 @@
 //! directory of tenants, and the senders.
 //!
 //! Knows the core; knows nothing of HTTP, of SQL text, or of plugins. What a reader gets is
-//! rendered by whoever implements [`Render`].
+//! rendered by whoever implements [`RenderRows`].
 
 mod account;
 mod accounts;
@@ -20,17 +20,22 @@ mod slot;
 mod view;
 
 pub use accounts::{
-    Accounts, AccountsOptions, AccountsParts, EventStream, Place, ResidentReport, StreamFrame, Unavailable,
+    AccountError, AccountPlace, AccountRegistry, AccountRegistryOptions, AccountRegistryParts, EventStream,
+    LoadedAccountReport, StreamFrame,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
 pub use couriers::{
-    Couriers, NewPlugin, NewSubscription, PluginPatch, PluginRefusal, ReplayFrom, Replayed, ReplayedLog,
-    ReplayedRuns, SubscriptionPatch,
+    DeliveryDispatcher, NewPlugin, NewSubscription, PluginPatch, PluginRefusal, ReplayFrom,
+    ReplayedDeliveries, ReplayedLog, ReplayedRuns, SubscriptionPatch,
 };
 pub use directory::{
-    AccountConnection, AuthFailure, BudgetClass, Caller, Directory, NewAccount, NewOrganisation,
-    OrganisationEntry, OrganisationPatch,
+    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,
+    OrganisationPatch, TenantDirectory,
 };
-pub use idempotency::{Begun, Claim, Idempotency, IdempotencyParts, Permit, RecordedAnswer, RenderAnswer};
-pub use question::{Answer, Asked, Compressed, Question, Reach, Render, Rendered};
-pub use slot::AccountSlot;
+pub use idempotency::{
+    IdempotencyKeys, IdempotencyParts, KeyClaim, KeyPermit, KeyedCall, RecordedResponse, RenderResponse,
+};
+pub use question::{
+    CachedResponse, CompressedHead, LogReach, QueryResult, ReadQuery, RenderRows, RenderedPage,
+};
+pub use slot::AccountEntry;

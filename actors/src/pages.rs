@@ -13,31 +13,31 @@ use std::time::Duration;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use tokio::sync::OnceCell;
 
-use crate::question::{Asked, Question, Rendered};
+use crate::question::{CachedResponse, ReadQuery, RenderedPage};
 
 /// Cells of one cache. At 14 KB a page of 25 conversations, 3.5 MB per account at the very most.
 const CELLS_MAX: usize = 256;
 
 #[derive(Debug)]
-struct Filled {
-    page: Option<Arc<Rendered>>,
+struct CacheSlot {
+    page: Option<Arc<RenderedPage>>,
     expires_at: MonotonicInstant,
 }
 
-impl Filled {
-    fn asked(&self, hit: bool, now: MonotonicInstant) -> Asked {
+impl CacheSlot {
+    fn asked(&self, hit: bool, now: MonotonicInstant) -> CachedResponse {
         let ttl_s = self.expires_at.since(now).map_or(0, |left| left.as_secs());
-        Asked { page: self.page.clone(), hit, ttl_s }
+        CachedResponse { page: self.page.clone(), hit, ttl_s }
     }
 }
 
 #[derive(Debug, Default)]
-struct Cell {
-    filled: OnceCell<Filled>,
+struct CacheCell {
+    filled: OnceCell<CacheSlot>,
     dropped: AtomicBool,
 }
 
-impl Cell {
+impl CacheCell {
     fn is_stale(&self, now: MonotonicInstant) -> bool {
         self.dropped.load(Ordering::Acquire)
             || self.filled.get().is_some_and(|filled| filled.expires_at <= now)
@@ -45,12 +45,12 @@ impl Cell {
 }
 
 #[derive(Debug, Default)]
-struct Cells {
-    by_question: HashMap<Question, Arc<Cell>>,
-    by_path: HashMap<Box<str>, Arc<Cell>>,
+struct CacheCells {
+    by_question: HashMap<ReadQuery, Arc<CacheCell>>,
+    by_path: HashMap<Box<str>, Arc<CacheCell>>,
 }
 
-impl Cells {
+impl CacheCells {
     fn clear(&mut self) {
         for cell in self.by_question.values() {
             cell.dropped.store(true, Ordering::Release);
@@ -67,15 +67,15 @@ impl Cells {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct PageCache(Mutex<Cells>);
+pub(crate) struct ResponseCache(Mutex<CacheCells>);
 
-impl PageCache {
-    fn cells(&self) -> MutexGuard<'_, Cells> {
+impl ResponseCache {
+    fn cells(&self) -> MutexGuard<'_, CacheCells> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The page that was last given for this very path and query, if it may still be served.
-    pub(crate) fn repeat(&self, path: &str, now: MonotonicInstant) -> Option<Asked> {
+    pub(crate) fn repeat(&self, path: &str, now: MonotonicInstant) -> Option<CachedResponse> {
         let cell = self.cells().by_path.get(path).cloned()?;
         if cell.is_stale(now) {
             return None;
@@ -83,7 +83,7 @@ impl PageCache {
         cell.filled.get().map(|filled| filled.asked(true, now))
     }
 
-    fn cell(&self, question: &Question, path: Option<&str>, now: MonotonicInstant) -> Arc<Cell> {
+    fn cell(&self, question: &ReadQuery, path: Option<&str>, now: MonotonicInstant) -> Arc<CacheCell> {
         let mut cells = self.cells();
         if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
             cells.expire(now);
@@ -93,7 +93,7 @@ impl PageCache {
         }
         let known = cells.by_question.get(question).filter(|cell| !cell.is_stale(now)).cloned();
         let cell = known.unwrap_or_else(|| {
-            let fresh = Arc::<Cell>::default();
+            let fresh = Arc::<CacheCell>::default();
             cells.by_question.insert(question.clone(), fresh.clone());
             fresh
         });
@@ -107,25 +107,25 @@ impl PageCache {
     /// meanwhile. `fill` says how long the page may be served.
     pub(crate) async fn ask<E, F>(
         &self,
-        question: &Question,
+        question: &ReadQuery,
         path: Option<&str>,
         now: MonotonicInstant,
         fill: impl FnOnce() -> F,
-    ) -> Result<Asked, E>
+    ) -> Result<CachedResponse, E>
     where
-        F: Future<Output = Result<(Option<Arc<Rendered>>, Duration), E>>,
+        F: Future<Output = Result<(Option<Arc<RenderedPage>>, Duration), E>>,
     {
         let cell = self.cell(question, path, now);
         if let Some(filled) = cell.filled.get() {
             return Ok(filled.asked(true, now));
         }
-        let fill = async { fill().await.map(|(page, ttl)| Filled { page, expires_at: now.plus(ttl) }) };
+        let fill = async { fill().await.map(|(page, ttl)| CacheSlot { page, expires_at: now.plus(ttl) }) };
         let filled = cell.filled.get_or_try_init(|| fill).await?;
         Ok(filled.asked(false, now))
     }
 
     /// Drops the pages for these questions; returns when no reader can find them any more.
-    pub(crate) fn forget(&self, questions: impl Iterator<Item = Question>) {
+    pub(crate) fn forget(&self, questions: impl Iterator<Item = ReadQuery>) {
         let mut cells = self.cells();
         for question in questions {
             if let Some(cell) = cells.by_question.remove(&question) {
@@ -147,8 +147,8 @@ mod tests {
     use kabar_core::ids::MessageId;
     use std::sync::atomic::AtomicU32;
 
-    fn page(text: &'static str) -> Arc<Rendered> {
-        Arc::new(Rendered {
+    fn page(text: &'static str) -> Arc<RenderedPage> {
+        Arc::new(RenderedPage {
             etag: Bytes::from_static(b"W/\"x\""),
             head: Bytes::from_static(text.as_bytes()),
             rows: 1,
@@ -157,11 +157,11 @@ mod tests {
         })
     }
 
-    fn question(n: u128) -> Question {
-        Question::Message(MessageId::from_bits(n))
+    fn question(n: u128) -> ReadQuery {
+        ReadQuery::Message(MessageId::from_bits(n))
     }
 
-    async fn ask(cache: &PageCache, n: u128, now: u64, text: &'static str) -> Asked {
+    async fn ask(cache: &ResponseCache, n: u128, now: u64, text: &'static str) -> CachedResponse {
         let path = format!("/{n}");
         let filled = cache
             .ask(&question(n), Some(&path), MonotonicInstant::from_millis(now), || async {
@@ -174,13 +174,13 @@ mod tests {
         }
     }
 
-    fn text(asked: &Asked) -> &[u8] {
+    fn text(asked: &CachedResponse) -> &[u8] {
         &asked.page.as_ref().unwrap().head
     }
 
     #[tokio::test]
     async fn a_page_lives_eight_seconds_and_not_longer() {
-        let cache = PageCache::default();
+        let cache = ResponseCache::default();
         assert!(!ask(&cache, 1, 0, "a").await.hit);
         let hit = ask(&cache, 1, 7_999, "b").await;
         assert!(hit.hit && text(&hit) == b"a" && hit.ttl_s == 0);
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_forgotten_is_never_found_again() {
-        let cache = Arc::new(PageCache::default());
+        let cache = Arc::new(ResponseCache::default());
         // A slow reader is filling the cell when the row changes.
         let (started, begun) = tokio::sync::oneshot::channel();
         let (release, released) = tokio::sync::oneshot::channel::<()>();
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn identical_misses_compute_once_and_a_failed_one_is_tried_again() {
-        let cache = PageCache::default();
+        let cache = ResponseCache::default();
         let count = AtomicU32::new(0);
         let fill = || async {
             count.fetch_add(1, Ordering::Relaxed);
@@ -237,7 +237,7 @@ mod tests {
 
         let q = question(2);
         let failed = cache.ask(&q, None, MonotonicInstant::START, || async {
-            Err::<(Option<Arc<Rendered>>, _), _>("away")
+            Err::<(Option<Arc<RenderedPage>>, _), _>("away")
         });
         assert_eq!(failed.await.unwrap_err(), "away");
         assert_eq!(text(&ask(&cache, 2, 0, "b").await), b"b");
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_cache_stays_bounded_and_keeps_no_stale_path() {
-        let cache = PageCache::default();
+        let cache = ResponseCache::default();
         for n in 0..5_000 {
             ask(&cache, n, 0, "a").await;
             assert!(cache.cells().by_question.len() <= CELLS_MAX && cache.cells().by_path.len() <= CELLS_MAX);

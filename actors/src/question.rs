@@ -17,7 +17,7 @@ use kabar_core::shared_memory::RedisPage;
 
 /// One question. Equal questions of one account share one rendered page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Question {
+pub enum ReadQuery {
     /// A list of threads.
     Conversations(ConversationQuery),
     /// One thread.
@@ -36,7 +36,7 @@ pub enum Question {
     EventFrames(EventQuery),
 }
 
-impl Question {
+impl ReadQuery {
     /// What tells this question from every other one of its account.
     pub(crate) fn text(&self, account: AccountId) -> String {
         match self {
@@ -70,7 +70,7 @@ impl Question {
 
 /// The rows that answer a question.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum QueryResult {
     /// A list of threads.
     Conversations(RowPage<Arc<Conversation>>),
     /// One thread.
@@ -90,7 +90,7 @@ pub enum Answer {
 /// Lifetime of a cached list (contract, section 4).
 const LIST_TTL: Duration = Duration::from_secs(8);
 
-impl Answer {
+impl QueryResult {
     /// How long a page of this answer may be served: 8 s, or by status for one message
     /// (contract, section 5).
     #[must_use]
@@ -105,9 +105,11 @@ impl Answer {
 
     /// How far it reaches, where it is a part of the log.
     #[must_use]
-    pub const fn reach(&self) -> Option<Reach> {
+    pub const fn reach(&self) -> Option<LogReach> {
         match self {
-            Self::Events(page) => Some(Reach { last_sequence: page.last_sequence, has_more: page.has_more }),
+            Self::Events(page) => {
+                Some(LogReach { last_sequence: page.last_sequence, has_more: page.has_more })
+            }
             Self::Conversations(_)
             | Self::Conversation(_)
             | Self::Messages(_)
@@ -132,7 +134,7 @@ impl Answer {
 
 /// The head of a page, compressed.
 #[derive(Debug)]
-pub struct Compressed {
+pub struct CompressedHead {
     /// Bytes that a decompressor can be fed before the rest is known.
     pub bytes: Bytes,
     /// Checksum of the head as it was.
@@ -141,7 +143,7 @@ pub struct Compressed {
 
 /// How far a part of the log reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
+pub struct LogReach {
     /// Number of the last event that was looked at.
     pub last_sequence: i64,
     /// Whether the log goes on behind it.
@@ -150,7 +152,7 @@ pub struct Reach {
 
 /// A page as it leaves the server, but for the request's id.
 #[derive(Debug)]
-pub struct Rendered {
+pub struct RenderedPage {
     /// The value of the `ETag` header, `W/` and quotes included.
     pub etag: Bytes,
     /// The JSON body up to and including `"request_id":"`; the id and `"}` follow.
@@ -158,28 +160,28 @@ pub struct Rendered {
     /// Rows in it.
     pub rows: usize,
     /// How far it reaches, where it is a part of the log.
-    pub reach: Option<Reach>,
+    pub reach: Option<LogReach>,
     /// The head, compressed for the first client that asked for it compressed.
-    pub compressed: OnceLock<Compressed>,
+    pub compressed: OnceLock<CompressedHead>,
 }
 
-impl Rendered {
+impl RenderedPage {
     /// As the shared memory keeps it.
     pub(crate) fn shared(&self) -> RedisPage {
         RedisPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
     }
 }
 
-impl From<RedisPage> for Rendered {
+impl From<RedisPage> for RenderedPage {
     fn from(page: RedisPage) -> Self {
         Self { etag: page.etag, head: page.head, rows: page.rows, reach: None, compressed: OnceLock::new() }
     }
 }
 
 /// Turns rows into bytes. Never called on a hit.
-pub trait Render: Send + Sync {
+pub trait RenderRows: Send + Sync {
     /// Renders one answer; once per question and change.
-    fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered;
+    fn render(&self, account: &Account, question: &ReadQuery, answer: &QueryResult) -> RenderedPage;
 
     /// Renders an event of this account. The same event has the same bytes always and everywhere, in
     /// lists, in streams and in what is signed.
@@ -188,9 +190,9 @@ pub trait Render: Send + Sync {
 
 /// What a reader gets.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct CachedResponse {
     /// The page; `None` when the account has no such thing.
-    pub page: Option<Arc<Rendered>>,
+    pub page: Option<Arc<RenderedPage>>,
     /// Whether it had been rendered before this question came.
     pub hit: bool,
     /// Whole seconds for which it may still be served.

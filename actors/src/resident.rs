@@ -15,7 +15,7 @@ use crate::cluster::lease::NodeLease;
 use crate::view::AccountView;
 
 /// See the module.
-pub(crate) struct Resident {
+pub(crate) struct LoadedAccount {
     /// Of the generation that loaded it.
     lease: Arc<NodeLease>,
     view: ArcSwap<AccountView>,
@@ -50,13 +50,13 @@ pub(crate) struct Resident {
     loaded_at_ms: AtomicU64,
 }
 
-impl std::fmt::Debug for Resident {
+impl std::fmt::Debug for LoadedAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resident").field("revision", &self.view.load().revision).finish_non_exhaustive()
     }
 }
 
-impl Resident {
+impl LoadedAccount {
     pub(crate) fn new(
         lease: Arc<NodeLease>,
         view: AccountView,

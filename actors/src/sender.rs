@@ -28,14 +28,14 @@ use kabar_core::store::StoreError;
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
-use crate::accounts::Accounts;
-use crate::resident::Resident;
-use crate::slot::AccountSlot;
-use attempt::{Ended, Unrecorded};
-use backlog::Backlog;
-pub(crate) use backlog::Move;
+use crate::accounts::AccountRegistry;
+use crate::resident::LoadedAccount;
+use crate::slot::AccountEntry;
+use attempt::{FinishedSend, UnrecordedSend};
+pub(crate) use backlog::MessageMove;
+use backlog::SendBacklog;
 use schedule::SendSchedule;
-pub(crate) use seat::SenderSeat;
+pub(crate) use seat::SenderHandle;
 
 /// Calls of one account at a time: as many as leave in a second, within these bounds.
 const CALLS_MIN: usize = 32;
@@ -56,25 +56,25 @@ pub(crate) enum SenderMessage {
     /// What memory knows of the queue may be wrong: read it again.
     Reload,
     /// What a commit did to outbound messages, in their order.
-    Follow(Vec<Move>),
+    Follow(Vec<MessageMove>),
     /// Tell WhatsApp that these messages have been read. Best effort: it is a courtesy to the
     /// contact, and nothing here depends on it.
     TellRead(Vec<Arc<str>>),
     /// A call has ended.
-    Ended(Box<Ended>),
+    Ended(Box<FinishedSend>),
     /// What has ended has waited long enough to be recorded.
     Record,
     /// How the calls for these conversations ended is recorded.
     Recorded(Vec<ConversationId>),
 }
 
-struct Sender;
+struct SendActor;
 
 struct SenderState {
-    accounts: Accounts,
-    slot: Arc<AccountSlot>,
-    resident: Arc<Resident>,
-    backlog: Backlog,
+    accounts: AccountRegistry,
+    slot: Arc<AccountEntry>,
+    resident: Arc<LoadedAccount>,
+    backlog: SendBacklog,
     /// Memory does not follow the store: read it before anything is sent.
     stale: bool,
     /// The loading of the account that memory rests on.
@@ -86,13 +86,13 @@ struct SenderState {
     /// Calls under way.
     calls: usize,
     /// Ended, to be recorded.
-    ended: Vec<Ended>,
+    ended: Vec<FinishedSend>,
     recording: bool,
     /// When the sender will look again by itself.
     alarm: Option<MonotonicInstant>,
 }
 
-impl Actor for Sender {
+impl Actor for SendActor {
     type Msg = SenderMessage;
     type State = SenderState;
     type Arguments = SenderState;
@@ -127,12 +127,12 @@ impl Actor for Sender {
 }
 
 impl SenderState {
-    fn new(accounts: Accounts, slot: Arc<AccountSlot>, resident: Arc<Resident>) -> Self {
+    fn new(accounts: AccountRegistry, slot: Arc<AccountEntry>, resident: Arc<LoadedAccount>) -> Self {
         Self {
             accounts,
             slot,
             resident,
-            backlog: Backlog::new(CONVERSATIONS_MAX),
+            backlog: SendBacklog::new(CONVERSATIONS_MAX),
             stale: true,
             loaded_at: MonotonicInstant::START,
             refill_at: MonotonicInstant::START,
@@ -158,7 +158,7 @@ impl SenderState {
         }
     }
 
-    fn follow(&mut self, moves: Vec<Move>) {
+    fn follow(&mut self, moves: Vec<MessageMove>) {
         let schedule = self.schedule();
         for moved in moves {
             self.backlog.follow(moved, &schedule);
@@ -243,7 +243,7 @@ impl SenderState {
         // Counted from before the attempts are durable: another owner counts from later.
         let settles_at = now.plus(settle);
         // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
-        let _under_way = Unrecorded::begin(self.accounts.ground());
+        let _under_way = UnrecordedSend::begin(self.accounts.ground());
         let begun = if self.accounts.ground().stopping.is_cancelled() {
             Vec::new()
         } else {
@@ -286,7 +286,7 @@ impl SenderState {
     ) {
         self.calls += 1;
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
-        let unrecorded = Unrecorded::begin(self.accounts.ground());
+        let unrecorded = UnrecordedSend::begin(self.accounts.ground());
         self.accounts.ground().tasks.spawn(async move {
             let ended = Box::new(attempt::make(&accounts, &slot, &message, settles_at, unrecorded).await);
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
@@ -298,7 +298,7 @@ impl SenderState {
         });
     }
 
-    fn take_in(&mut self, ended: Ended, myself: &ActorRef<SenderMessage>) {
+    fn take_in(&mut self, ended: FinishedSend, myself: &ActorRef<SenderMessage>) {
         self.calls = self.calls.saturating_sub(1);
         let ground = self.accounts.ground();
         if let Some(too_fast) = ended.too_fast {

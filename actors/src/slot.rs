@@ -10,7 +10,7 @@ use kabar_core::domain::pace::SendPace;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
-use crate::resident::Resident;
+use crate::resident::LoadedAccount;
 
 /// How long it is remembered which node serves an account. A wrong memory costs one detour: that node
 /// says that it does not.
@@ -18,9 +18,9 @@ pub(crate) const REMEMBERED: Duration = Duration::from_secs(2);
 
 /// One account that this server knows. There is one slot per account, for as long as it runs.
 #[derive(Debug)]
-pub struct AccountSlot {
+pub struct AccountEntry {
     account: ArcSwap<Account>,
-    resident: ArcSwapOption<Resident>,
+    resident: ArcSwapOption<LoadedAccount>,
     /// The node that was last seen to serve it, and when.
     elsewhere: ArcSwapOption<(NodePeer, MonotonicInstant)>,
     /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
@@ -31,7 +31,7 @@ pub struct AccountSlot {
     pub(crate) activating: Mutex<()>,
 }
 
-impl AccountSlot {
+impl AccountEntry {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         Self {
             account: ArcSwap::new(account),
@@ -61,12 +61,12 @@ impl AccountSlot {
 
     /// The account in memory, if the lease under which it was loaded is running: what outlived its
     /// generation cannot be served.
-    pub(crate) fn resident(&self) -> Option<Arc<Resident>> {
+    pub(crate) fn resident(&self) -> Option<Arc<LoadedAccount>> {
         self.loaded().filter(|resident| resident.lease().is_running())
     }
 
     /// The account in memory, under whatever lease; to be let go of, never to be served from.
-    pub(crate) fn loaded(&self) -> Option<Arc<Resident>> {
+    pub(crate) fn loaded(&self) -> Option<Arc<LoadedAccount>> {
         self.resident.load_full()
     }
 
@@ -97,13 +97,13 @@ impl AccountSlot {
         self.elsewhere.store(None);
     }
 
-    pub(crate) fn settle(&self, resident: Arc<Resident>) {
+    pub(crate) fn settle(&self, resident: Arc<LoadedAccount>) {
         self.forget_elsewhere();
         self.resident.store(Some(resident));
     }
 
     /// Takes this resident out, unless another one has taken its place; wakes whoever waits on it.
-    pub(crate) fn evict(&self, resident: &Arc<Resident>) -> bool {
+    pub(crate) fn evict(&self, resident: &Arc<LoadedAccount>) -> bool {
         let before = self.resident.compare_and_swap(resident, None);
         let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, resident));
         if evicted {

@@ -14,9 +14,9 @@ use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 
-use crate::pages::PageCache;
-use crate::question::Question;
-pub(crate) use threads::Threads;
+use crate::pages::ResponseCache;
+use crate::question::ReadQuery;
+pub(crate) use threads::Conversations;
 
 /// See the module.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(crate) struct AccountView {
     /// Instant of the commit.
     pub(crate) committed_at: Timestamp,
     /// Resident threads.
-    pub(crate) threads: Threads,
-    conversation_pages: Arc<PageCache>,
-    message_pages: Arc<PageCache>,
-    contact_pages: Arc<PageCache>,
-    event_pages: Arc<PageCache>,
+    pub(crate) threads: Conversations,
+    conversation_pages: Arc<ResponseCache>,
+    message_pages: Arc<ResponseCache>,
+    contact_pages: Arc<ResponseCache>,
+    event_pages: Arc<ResponseCache>,
     /// Pages of single messages: shared by all views, because a commit knows which it changes.
-    single_messages: Arc<PageCache>,
+    single_messages: Arc<ResponseCache>,
 }
 
 impl AccountView {
@@ -48,7 +48,7 @@ impl AccountView {
         revision: i64,
         sequence: i64,
         at: Timestamp,
-        threads: Threads,
+        threads: Conversations,
     ) -> Self {
         Self {
             account,
@@ -71,10 +71,11 @@ impl AccountView {
         changes: &AccountChanges,
         (sequence, newest_events): (i64, NewestEvents),
         at: Timestamp,
-        threads: Threads,
+        threads: Conversations,
     ) -> Self {
-        let keep =
-            |pages: &Arc<PageCache>, unchanged: bool| if unchanged { pages.clone() } else { Arc::default() };
+        let keep = |pages: &Arc<ResponseCache>, unchanged: bool| {
+            if unchanged { pages.clone() } else { Arc::default() }
+        };
         Self {
             account: changes.account.clone().unwrap_or_else(|| self.account.clone()),
             revision: self.revision + 1,
@@ -93,22 +94,22 @@ impl AccountView {
     /// Drops the pages of single messages that a commit changed. To be called once the commit is
     /// durable, before it is acknowledged.
     pub(crate) fn forget_messages(&self, changes: &AccountChanges) {
-        self.single_messages.forget(changes.messages.keys().copied().map(Question::Message));
+        self.single_messages.forget(changes.messages.keys().copied().map(ReadQuery::Message));
     }
 
     /// The cache that holds pages of this question.
-    pub(crate) const fn pages(&self, question: &Question) -> &Arc<PageCache> {
+    pub(crate) const fn pages(&self, question: &ReadQuery) -> &Arc<ResponseCache> {
         match question {
-            Question::Conversations(_) | Question::Conversation(_) => &self.conversation_pages,
-            Question::Messages(_) => &self.message_pages,
-            Question::Message(_) => &self.single_messages,
-            Question::Contacts(_) | Question::Contact(_) => &self.contact_pages,
-            Question::Events(_) | Question::EventFrames(_) => &self.event_pages,
+            ReadQuery::Conversations(_) | ReadQuery::Conversation(_) => &self.conversation_pages,
+            ReadQuery::Messages(_) => &self.message_pages,
+            ReadQuery::Message(_) => &self.single_messages,
+            ReadQuery::Contacts(_) | ReadQuery::Contact(_) => &self.contact_pages,
+            ReadQuery::Events(_) | ReadQuery::EventFrames(_) => &self.event_pages,
         }
     }
 
     /// The cache in which a page asked for under this path would be: `/v1/<digits>/<kind>…`.
-    pub(crate) fn pages_of_path(&self, path: &str) -> Option<&Arc<PageCache>> {
+    pub(crate) fn pages_of_path(&self, path: &str) -> Option<&Arc<ResponseCache>> {
         let resource = path.split('/').nth(3)?;
         if resource.starts_with("conversations") {
             Some(&self.conversation_pages)

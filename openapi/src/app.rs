@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kabar_actors::{AccountSlot, Accounts, Caller, Directory, Idempotency};
+use kabar_actors::{AccountEntry, AccountRegistry, Caller, IdempotencyKeys, TenantDirectory};
 use kabar_core::clock::Clock;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
@@ -24,17 +24,17 @@ use crate::params::CursorText;
 #[derive(Clone)]
 pub struct AppState {
     /// Commands and questions.
-    pub accounts: Accounts,
+    pub accounts: AccountRegistry,
     /// The way to other nodes.
     pub forwarder: NodeForwarder,
     /// Judges addresses that tenants name.
     pub outbound: OutboundClient,
     /// Tenants, keys, users, accounts.
-    pub directory: Directory,
+    pub directory: TenantDirectory,
     /// Compiles plugins, and tries them out.
     pub workshop: Arc<dyn PluginToolchain>,
     /// Remembered answers.
-    pub idempotency: Idempotency,
+    pub idempotency: IdempotencyKeys,
     /// Time.
     pub clock: Arc<Clock>,
     /// Seals cursors.
@@ -103,7 +103,7 @@ impl AppState {
     ///
     /// # Errors
     /// `resource_not_found`, for another tenant's account too.
-    pub(crate) fn account(&self, caller: &Caller, id: &PhoneNumberId) -> Result<Arc<AccountSlot>, ApiError> {
+    pub(crate) fn account(&self, caller: &Caller, id: &PhoneNumberId) -> Result<Arc<AccountEntry>, ApiError> {
         let found = self.directory.account(caller.key.organisation_id, id.as_str());
         found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
     }

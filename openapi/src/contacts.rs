@@ -5,7 +5,7 @@ pub mod write;
 
 use std::sync::Arc;
 
-use kabar_actors::Question;
+use kabar_actors::ReadQuery;
 use kabar_core::domain::account::{Account, PhoneNumberId};
 use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::page::{ContactQuery, PageLimit};
@@ -99,7 +99,7 @@ impl ContactsApi {
         };
         let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
         query.after = place.map(|place| ContactId::from_bits(place.id));
-        Ok(poll(&self.0, &slot, &Question::Contacts(query), &conditions, false).await?.into())
+        Ok(poll(&self.0, &slot, &ReadQuery::Contacts(query), &conditions, false).await?.into())
     }
 
     /// Create a contact
@@ -135,7 +135,7 @@ impl ContactsApi {
         contact_id: Path<ContactId>,
     ) -> Result<PolledOne<ContactBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
-        let question = Question::Contact(contact_id.0);
+        let question = ReadQuery::Contact(contact_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
 

@@ -5,7 +5,7 @@ pub mod patch;
 
 use std::sync::Arc;
 
-use kabar_actors::Question;
+use kabar_actors::ReadQuery;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::conversation::ConversationStatus;
@@ -81,7 +81,7 @@ impl ConversationsApi {
         query.after =
             cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
         let delta = query.updated_since.is_some();
-        let answer = poll(&self.0, &slot, &Question::Conversations(query), &conditions, delta).await?;
+        let answer = poll(&self.0, &slot, &ReadQuery::Conversations(query), &conditions, delta).await?;
         Ok(answer.into())
     }
 
@@ -103,7 +103,7 @@ impl ConversationsApi {
         conversation_id: Path<ConversationId>,
     ) -> Result<PolledOne<ConversationBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
-        let question = Question::Conversation(conversation_id.0);
+        let question = ReadQuery::Conversation(conversation_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
 

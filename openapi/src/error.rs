@@ -10,7 +10,7 @@ mod foreign;
 
 use std::borrow::Cow;
 
-use kabar_actors::{AuthFailure, Unavailable};
+use kabar_actors::{AccountError, AuthFailure};
 use kabar_core::domain::command::CommandRefusal;
 use poem::error::ResponseError;
 use poem::http::StatusCode;
@@ -172,21 +172,21 @@ impl From<FieldError> for ApiError {
     }
 }
 
-impl From<Unavailable> for ApiError {
-    fn from(error: Unavailable) -> Self {
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
         match error {
-            Unavailable::Storage => {
+            AccountError::Storage => {
                 Self::new(ErrorCode::StorageUnavailable, "storage is unavailable; try again shortly")
             }
-            Unavailable::Overloaded => {
+            AccountError::Overloaded => {
                 Self::new(ErrorCode::Overloaded, "too much waits for this account; try again shortly")
             }
-            Unavailable::Elsewhere => {
+            AccountError::Elsewhere => {
                 let message = "the account is moving to another node; try again shortly";
                 Self { account_moved: true, ..Self::new(ErrorCode::Overloaded, message) }
             }
-            Unavailable::Crashed | Unavailable::Refused => Self::internal(),
-            Unavailable::Expired { oldest } => Self::new(
+            AccountError::Crashed | AccountError::Refused => Self::internal(),
+            AccountError::Expired { oldest } => Self::new(
                 ErrorCode::PositionExpired,
                 format!(
                     "the events behind this position are not kept any more; the oldest event has number {oldest}: \
@@ -250,8 +250,8 @@ mod tests {
 
     #[test]
     fn only_503_says_by_itself_when_to_try_again() {
-        assert_eq!(ApiError::from(Unavailable::Storage).retry_after_s(), Some(1));
-        assert_eq!(ApiError::from(Unavailable::Overloaded).retry_after_s(), Some(1));
+        assert_eq!(ApiError::from(AccountError::Storage).retry_after_s(), Some(1));
+        assert_eq!(ApiError::from(AccountError::Overloaded).retry_after_s(), Some(1));
         assert_eq!(ApiError::internal().retry_after_s(), None);
     }
 }

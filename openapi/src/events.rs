@@ -9,7 +9,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use kabar_actors::{Question, Unavailable};
+use kabar_actors::{AccountError, ReadQuery};
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::log::EventQuery;
@@ -81,7 +81,7 @@ impl EventsApi {
         if let Some(text) = cursor.0 {
             query.after = self.0.opened(&query.scope(slot.account().id), &text)?.key;
         }
-        let answer = poll(&self.0, &slot, &Question::Events(query), &conditions, true).await?;
+        let answer = poll(&self.0, &slot, &ReadQuery::Events(query), &conditions, true).await?;
         Ok(answer.into())
     }
 
@@ -119,8 +119,8 @@ impl EventsApi {
     }
 }
 
-fn refusal(error: Unavailable) -> ApiError {
-    if error == Unavailable::Overloaded {
+fn refusal(error: AccountError) -> ApiError {
+    if error == AccountError::Overloaded {
         let message = "too many event streams are open; close some, or read the list";
         return ApiError::new(ErrorCode::Overloaded, message);
     }

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kabar_actors::{AccountSlot, Begun, Claim, Permit, RecordedAnswer, Unavailable};
+use kabar_actors::{AccountEntry, AccountError, KeyClaim, KeyPermit, KeyedCall, RecordedResponse};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use poem::http::StatusCode;
@@ -70,7 +70,7 @@ pub(crate) async fn once(
     tenant: &TenantCaller,
     call: &IdempotentCall,
     body: &Value,
-    command: Result<(Arc<AccountSlot>, AccountCommand), ApiError>,
+    command: Result<(Arc<AccountEntry>, AccountCommand), ApiError>,
     form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match begin(app, tenant, call, body).await? {
@@ -97,12 +97,12 @@ pub(crate) async fn once_of<T, W>(
     tenant: &TenantCaller,
     call: &IdempotentCall,
     body: &Value,
-    work: impl FnOnce(Option<Claim<T>>) -> Result<W, ApiError>,
+    work: impl FnOnce(Option<KeyClaim<T>>) -> Result<W, ApiError>,
     form: ResponseFormat<T>,
 ) -> Result<Response, ApiError>
 where
     T: Send + 'static,
-    W: Future<Output = Result<Result<T, ApiError>, Unavailable>> + Send + 'static,
+    W: Future<Output = Result<Result<T, ApiError>, AccountError>> + Send + 'static,
 {
     let couriers = app.accounts.couriers();
     let permit = match begin(app, tenant, call, body).await? {
@@ -133,7 +133,7 @@ where
 /// What is to be done with a call.
 enum CallDecision {
     /// It is carried out, under its key if it has one.
-    Run(Option<Permit>),
+    Run(Option<KeyPermit>),
     /// It was carried out before.
     Told(Response),
 }
@@ -147,10 +147,10 @@ async fn begin(
     let Some(key) = &call.key else { return Ok(CallDecision::Run(None)) };
     let fingerprint = fingerprint::of(&call.method, &call.path, body);
     match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
-        Begun::First(permit) => Ok(CallDecision::Run(Some(permit))),
-        Begun::Replay(recorded) => Ok(CallDecision::Told(marked(replay(&recorded)?, true))),
-        Begun::Reused => Err(reused()),
-        Begun::InProgress => Err(in_progress()),
+        KeyedCall::First(permit) => Ok(CallDecision::Run(Some(permit))),
+        KeyedCall::Replay(recorded) => Ok(CallDecision::Told(marked(replay(&recorded)?, true))),
+        KeyedCall::Reused => Err(reused()),
+        KeyedCall::InProgress => Err(in_progress()),
     }
 }
 
@@ -175,7 +175,7 @@ pub(crate) async fn once_beside<T: ToJSON>(
         Ok(made) => {
             let open = OpenEnvelope::single(&made.to_json())?;
             let text = String::from_utf8_lossy(open.head()).into();
-            permit.record(RecordedAnswer { status: status.as_u16(), body: text }).await?;
+            permit.record(RecordedResponse { status: status.as_u16(), body: text }).await?;
             Ok(marked(envelope::open(status, Ok(open)), false))
         }
         Err(refusal) => Ok(marked(refused(permit, refusal).await?, false)),
@@ -200,8 +200,8 @@ fn in_progress() -> ApiError {
 
 async fn first(
     app: &AppState,
-    permit: Permit,
-    command: Result<(Arc<AccountSlot>, AccountCommand), ApiError>,
+    permit: KeyPermit,
+    command: Result<(Arc<AccountEntry>, AccountCommand), ApiError>,
     form: ReplyFormat,
 ) -> Result<Response, ApiError> {
     match command {
@@ -219,7 +219,7 @@ async fn first(
 }
 
 /// Remembers what the operation decided without a write.
-async fn refused(permit: Permit, refusal: ApiError) -> Result<Response, ApiError> {
+async fn refused(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
     if refusal.code().status().is_client_error() {
         permit.record(recorded_refusal(&refusal)).await?;
     } else {
@@ -249,7 +249,7 @@ impl<T> ResponseFormat<T> {
         envelope::open(self.status, (self.show)(made))
     }
 
-    fn record(self, made: &T) -> RecordedAnswer {
+    fn record(self, made: &T) -> RecordedResponse {
         recorded(self.status, (self.show)(made))
     }
 }
@@ -271,7 +271,7 @@ impl ReplyFormat {
         }
     }
 
-    fn record(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> RecordedAnswer {
+    fn record(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> RecordedResponse {
         let shown = match outcome {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err(ApiError::from(*refusal)),
@@ -280,21 +280,21 @@ impl ReplyFormat {
     }
 }
 
-fn recorded(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedAnswer {
+fn recorded(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedResponse {
     match shown {
         Ok(open) => {
-            RecordedAnswer { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
+            RecordedResponse { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
         }
         Err(refusal) => recorded_refusal(&refusal),
     }
 }
 
-fn recorded_refusal(refusal: &ApiError) -> RecordedAnswer {
+fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
     let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
-    RecordedAnswer { status: refusal.code().status().as_u16(), body: body.into() }
+    RecordedResponse { status: refusal.code().status().as_u16(), body: body.into() }
 }
 
-fn replay(recorded: &RecordedAnswer) -> Result<Response, ApiError> {
+fn replay(recorded: &RecordedResponse) -> Result<Response, ApiError> {
     let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status.is_success() {
         let head = Bytes::copy_from_slice(recorded.body.as_bytes());
@@ -371,11 +371,11 @@ mod tests {
 
     #[test]
     fn remembered_successes_are_closed_anew() {
-        let recorded = RecordedAnswer { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
+        let recorded = RecordedResponse { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
         let told = replay(&recorded).unwrap();
         assert_eq!(told.status(), StatusCode::CREATED);
         let body = told.data::<OpenEnvelope>().unwrap().close(b"req_2");
         assert_eq!(&body[..], br#"{"data":1,"request_id":"req_2"}"#);
-        assert!(replay(&RecordedAnswer { status: 400, body: "junk".into() }).is_err());
+        assert!(replay(&RecordedResponse { status: 400, body: "junk".into() }).is_err());
     }
 }

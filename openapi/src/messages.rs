@@ -5,7 +5,7 @@ pub mod body;
 
 use std::sync::Arc;
 
-use kabar_actors::Question;
+use kabar_actors::ReadQuery;
 use kabar_core::domain::account::{Account, PhoneNumberId};
 use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::message::Direction;
@@ -96,7 +96,7 @@ impl MessagesApi {
         };
         let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
         query.after = place.map(|place| MessageId::from_bits(place.id));
-        Ok(poll(&self.0, &slot, &Question::Messages(query), &conditions, false).await?.into())
+        Ok(poll(&self.0, &slot, &ReadQuery::Messages(query), &conditions, false).await?.into())
     }
 
     /// Get a message
@@ -114,7 +114,7 @@ impl MessagesApi {
         message_id: Path<MessageId>,
     ) -> Result<PolledOne<MessageBody>, OperationError<GetFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
-        let question = Question::Message(message_id.0);
+        let question = ReadQuery::Message(message_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
 

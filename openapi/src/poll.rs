@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kabar_actors::{AccountSlot, Asked, Question, Rendered};
+use kabar_actors::{AccountEntry, CachedResponse, ReadQuery, RenderedPage};
 use kabar_core::domain::etag;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
 use poem::http::uri::PathAndQuery;
@@ -53,22 +53,22 @@ impl<'a> FromRequest<'a> for PollConditions {
 }
 
 /// Whether a client has this page already.
-fn has_it<'h>(asked: &Asked, mut if_none_match: impl Iterator<Item = &'h HeaderValue>) -> bool {
+fn has_it<'h>(asked: &CachedResponse, mut if_none_match: impl Iterator<Item = &'h HeaderValue>) -> bool {
     let Some(page) = &asked.page else { return false };
     let Ok(tag) = std::str::from_utf8(&page.etag) else { return false };
     if_none_match.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, tag)))
 }
 
 /// Whether a page brings nothing, and no other page follows that might.
-fn is_nothing(page: &Rendered) -> bool {
+fn is_nothing(page: &RenderedPage) -> bool {
     page.rows == 0 && page.reach.is_none_or(|reach| !reach.has_more)
 }
 
 /// Answers a question. `delta` says that an empty page means "nothing new yet".
 pub(crate) async fn poll(
     app: &AppState,
-    slot: &Arc<AccountSlot>,
-    question: &Question,
+    slot: &Arc<AccountEntry>,
+    question: &ReadQuery,
     conditions: &PollConditions,
     delta: bool,
 ) -> Result<Response, ApiError> {
@@ -78,7 +78,7 @@ pub(crate) async fn poll(
         return respond(&asked, known());
     };
     let held = AtomicBool::new(false);
-    let done = |asked: &Asked| {
+    let done = |asked: &CachedResponse| {
         let nothing_new = delta && asked.page.as_ref().is_some_and(|page| is_nothing(page));
         let idle = nothing_new || has_it(asked, known());
         held.fetch_or(idle, Ordering::Relaxed);
@@ -99,7 +99,7 @@ pub(crate) async fn poll(
 /// # Errors
 /// `resource_not_found`.
 pub(crate) fn respond<'h>(
-    asked: &Asked,
+    asked: &CachedResponse,
     if_none_match: impl Iterator<Item = &'h HeaderValue>,
 ) -> Result<Response, ApiError> {
     let Some(page) = &asked.page else {
@@ -127,7 +127,7 @@ pub(crate) fn respond<'h>(
     Ok(response)
 }
 
-fn cache_status(asked: &Asked) -> HeaderValue {
+fn cache_status(asked: &CachedResponse) -> HeaderValue {
     if !asked.hit {
         return MISS;
     }
@@ -219,15 +219,15 @@ mod tests {
     use bytes::Bytes;
     use std::sync::OnceLock;
 
-    fn asked(hit: bool) -> Asked {
-        let page = Rendered {
+    fn asked(hit: bool) -> CachedResponse {
+        let page = RenderedPage {
             etag: Bytes::from_static(b"W/\"a\""),
             head: Bytes::from_static(b"{\"data\":[],\"request_id\":\""),
             rows: 0,
             reach: None,
             compressed: OnceLock::new(),
         };
-        Asked { page: Some(Arc::new(page)), hit, ttl_s: 7 }
+        CachedResponse { page: Some(Arc::new(page)), hit, ttl_s: 7 }
     }
 
     fn answer(lines: &[&'static str]) -> Response {
@@ -240,7 +240,7 @@ mod tests {
         for lines in [&["W/\"a\""][..], &["*"], &["\"x\"", "\"y\", \"a\""]] {
             let response = answer(lines);
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{lines:?}");
-            assert!(response.data::<Arc<Rendered>>().is_none());
+            assert!(response.data::<Arc<RenderedPage>>().is_none());
             for name in ["etag", "cache-control", "vary"] {
                 assert!(response.headers().contains_key(name), "{name}");
             }
@@ -255,7 +255,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::OK, "{lines:?}");
             assert_eq!(response.header("cache-status"), Some("kabar; hit; ttl=7"));
             assert_eq!(response.header("cache-control"), Some("private, no-cache"));
-            let page = response.data::<Arc<Rendered>>().unwrap();
+            let page = response.data::<Arc<RenderedPage>>().unwrap();
             assert_eq!(&page.head[..], br#"{"data":[],"request_id":""#);
         }
         let miss = respond(&asked(false), std::iter::empty()).unwrap();
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn nothing_is_404() {
-        let nothing = Asked { page: None, hit: true, ttl_s: 1 };
+        let nothing = CachedResponse { page: None, hit: true, ttl_s: 1 };
         assert!(respond(&nothing, [HeaderValue::from_static("*")].iter()).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use kabar_actors::{Answer, Question, Render, Rendered};
+use kabar_actors::{QueryResult, ReadQuery, RenderRows, RenderedPage};
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::contact::Contact;
@@ -57,8 +57,8 @@ impl ResponseRenderer {
 
 impl ResponseRenderer {
     /// A part of the log: frames for a stream, else a list.
-    fn log(&self, account: &Account, question: &Question, page: &EventPage) -> OpenEnvelope {
-        if matches!(question, Question::EventFrames(_)) {
+    fn log(&self, account: &Account, question: &ReadQuery, page: &EventPage) -> OpenEnvelope {
+        if matches!(question, ReadQuery::EventFrames(_)) {
             return OpenEnvelope::of(frames_of(account, &page.events, bytes_of));
         }
         let place = PagePosition { key: page.last_sequence, id: 0 };
@@ -76,16 +76,16 @@ fn written<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
 }
 
 /// The order of a question's rows.
-const fn order_of(question: &Question) -> ConversationOrder {
+const fn order_of(question: &ReadQuery) -> ConversationOrder {
     match question {
-        Question::Conversations(query) => query.order(),
-        Question::Conversation(_)
-        | Question::Messages(_)
-        | Question::Message(_)
-        | Question::Contacts(_)
-        | Question::Contact(_)
-        | Question::Events(_)
-        | Question::EventFrames(_) => ConversationOrder::Recency,
+        ReadQuery::Conversations(query) => query.order(),
+        ReadQuery::Conversation(_)
+        | ReadQuery::Messages(_)
+        | ReadQuery::Message(_)
+        | ReadQuery::Contacts(_)
+        | ReadQuery::Contact(_)
+        | ReadQuery::Events(_)
+        | ReadQuery::EventFrames(_) => ConversationOrder::Recency,
     }
 }
 
@@ -101,37 +101,37 @@ const fn place_of_id(id: u128) -> PagePosition {
     PagePosition { key: 0, id }
 }
 
-impl Render for ResponseRenderer {
-    fn render(&self, account: &Account, question: &Question, answer: &Answer) -> Rendered {
+impl RenderRows for ResponseRenderer {
+    fn render(&self, account: &Account, question: &ReadQuery, answer: &QueryResult) -> RenderedPage {
         let scope = || scope_of(question, account);
         let (etag, envelope) = match answer {
-            Answer::Conversations(page) => {
+            QueryResult::Conversations(page) => {
                 let order = order_of(question);
                 let place =
                     |row: &Arc<Conversation>| PagePosition { key: key_of(order, row), id: row.id.bits() };
                 let body = |row: &Arc<Conversation>| ConversationBody::of(account, row);
                 (etag::of_page(page), self.list(page, scope, place, body))
             }
-            Answer::Messages(page) => {
+            QueryResult::Messages(page) => {
                 let body = |row: &Arc<Message>| MessageBody::of(row);
                 (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
-            Answer::Contacts(page) => {
+            QueryResult::Contacts(page) => {
                 let body = |row: &Arc<Contact>| ContactBody::of(account, row);
                 (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
-            Answer::Events(page) => (etag::of_events(page), self.log(account, question, page)),
-            Answer::Conversation(row) => {
+            QueryResult::Events(page) => (etag::of_events(page), self.log(account, question, page)),
+            QueryResult::Conversation(row) => {
                 (etag::of_row(row), written(OpenEnvelope::single(&ConversationBody::of(account, row))))
             }
-            Answer::Message(row) => {
+            QueryResult::Message(row) => {
                 (etag::of_message(row), written(OpenEnvelope::single(&MessageBody::of(row))))
             }
-            Answer::Contact(row) => {
+            QueryResult::Contact(row) => {
                 (etag::of_row(row), written(OpenEnvelope::single(&ContactBody::of(account, row))))
             }
         };
-        Rendered {
+        RenderedPage {
             etag: etag.into(),
             head: envelope.head().clone(),
             rows: answer.rows(),
@@ -152,16 +152,16 @@ impl EventForm for ResponseRenderer {
 }
 
 /// What a cursor of this question's list is bound to.
-fn scope_of(question: &Question, account: &Account) -> String {
+fn scope_of(question: &ReadQuery, account: &Account) -> String {
     match question {
-        Question::Conversations(query) => query.scope(account.id),
-        Question::Messages(query) => query.scope(account.id),
-        Question::Contacts(query) => query.scope(account.id),
-        Question::Events(query) => query.scope(account.id),
-        Question::Conversation(_)
-        | Question::Message(_)
-        | Question::Contact(_)
-        | Question::EventFrames(_) => String::new(),
+        ReadQuery::Conversations(query) => query.scope(account.id),
+        ReadQuery::Messages(query) => query.scope(account.id),
+        ReadQuery::Contacts(query) => query.scope(account.id),
+        ReadQuery::Events(query) => query.scope(account.id),
+        ReadQuery::Conversation(_)
+        | ReadQuery::Message(_)
+        | ReadQuery::Contact(_)
+        | ReadQuery::EventFrames(_) => String::new(),
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
         ResponseRenderer::new(CursorKey::new([7; 32]))
     }
 
-    fn render(question: &Question, answer: &Answer) -> (String, Value) {
+    fn render(question: &ReadQuery, answer: &QueryResult) -> (String, Value) {
         let rendered = renderer().render(&examples::account(), question, answer);
         let body = OpenEnvelope::of(rendered.head).close(b"req_1");
         let etag = String::from_utf8(rendered.etag.to_vec()).unwrap();
@@ -206,18 +206,18 @@ mod tests {
     #[test]
     fn single_things_are_enveloped() {
         let thread = Arc::new(examples::conversation());
-        let (etag, body) = render(&Question::Conversation(thread.id), &Answer::Conversation(thread));
+        let (etag, body) = render(&ReadQuery::Conversation(thread.id), &QueryResult::Conversation(thread));
         assert_eq!(etag, "W/\"2026-06-19T11:00:00.000Z:2\"");
         assert_eq!(body["data"]["whatsapp_account"]["phone_number"], "+447700900100");
         assert_eq!(body["request_id"], "req_1");
         let message = Arc::new(examples::message());
-        let (etag, body) = render(&Question::Message(message.id), &Answer::Message(message));
+        let (etag, body) = render(&ReadQuery::Message(message.id), &QueryResult::Message(message));
         assert_eq!(etag, "W/\"delivered:-:2026-06-19T11:00:02.150Z\"");
         assert_eq!(body["data"]["sent_at"], "2026-06-19T11:00:01.000Z");
         assert_eq!(body["data"]["read_at"], Value::Null);
         assert_eq!(body["data"]["payload"]["body"], "Your order is on its way.");
         let contact = Arc::new(examples::contact());
-        let (_, body) = render(&Question::Contact(contact.id), &Answer::Contact(contact));
+        let (_, body) = render(&ReadQuery::Contact(contact.id), &QueryResult::Contact(contact));
         assert_eq!(body["data"]["metadata"]["customer_number"], "K-1042");
     }
 
@@ -227,7 +227,8 @@ mod tests {
         let types = [event.kind.event_type()].into_iter().collect();
         let query = EventQuery { after: 7, types, limit: kabar_core::domain::page::PageLimit::default() };
         let page = EventPage { events: vec![event.clone()], last_sequence: 2000, has_more: true };
-        let rendered = renderer().render(&account, &Question::Events(query), &Answer::Events(page.clone()));
+        let rendered =
+            renderer().render(&account, &ReadQuery::Events(query), &QueryResult::Events(page.clone()));
         assert_eq!(rendered.etag, "W/\"2000:1:1\"");
         let own = renderer().event(&account, &event);
         assert!(rendered.head.windows(own.len()).any(|part| part == own));
@@ -237,7 +238,7 @@ mod tests {
         let cursor = body["next_cursor"].as_str().unwrap();
         let place = CursorKey::new([7; 32]).open(&query.scope(account.id), cursor).unwrap();
         assert_eq!(place.key, 2000);
-        let frames = renderer().render(&account, &Question::EventFrames(query), &Answer::Events(page));
+        let frames = renderer().render(&account, &ReadQuery::EventFrames(query), &QueryResult::Events(page));
         assert!(
             frames.head.starts_with(b"id: 1042\n") && frames.head.windows(own.len()).any(|part| part == own)
         );
@@ -250,22 +251,22 @@ mod tests {
         for updated_since in [None, Some(kabar_core::domain::time::Timestamp::EPOCH)] {
             let query = ConversationQuery { updated_since, ..ConversationQuery::default() };
             let scope = query.scope(account.id);
-            let question = Question::Conversations(query);
+            let question = ReadQuery::Conversations(query);
             let page = RowPage { rows: vec![thread.clone()], has_more: true };
-            let (_, body) = render(&question, &Answer::Conversations(page));
+            let (_, body) = render(&question, &QueryResult::Conversations(page));
             let cursor = body["next_cursor"].as_str().unwrap();
             let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
             assert_eq!(place, PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() });
             assert_eq!(body["has_more"], true);
         }
         let (etag, body) = render(
-            &Question::Messages(MessageQuery::default()),
-            &Answer::Messages(RowPage { rows: vec![], has_more: false }),
+            &ReadQuery::Messages(MessageQuery::default()),
+            &QueryResult::Messages(RowPage { rows: vec![], has_more: false }),
         );
         assert!(etag.starts_with("W/\"-:0:0:0:"), "{etag}");
         assert_eq!((&body["data"], &body["next_cursor"]), (&Value::Array(vec![]), &Value::Null));
         let page = RowPage { rows: vec![Arc::new(examples::contact())], has_more: true };
-        let (_, body) = render(&Question::Contacts(ContactQuery::default()), &Answer::Contacts(page));
+        let (_, body) = render(&ReadQuery::Contacts(ContactQuery::default()), &QueryResult::Contacts(page));
         let scope = ContactQuery::default().scope(account.id);
         let cursor = body["next_cursor"].as_str().unwrap();
         let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();

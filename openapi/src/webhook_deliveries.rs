@@ -4,7 +4,7 @@ pub mod body;
 
 use std::sync::Arc;
 
-use kabar_actors::Replayed;
+use kabar_actors::ReplayedDeliveries;
 use kabar_core::domain::delivery::{Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, PagePosition};
@@ -158,7 +158,7 @@ impl WebhookDeliveriesApi {
         call: IdempotentCall,
         body: JsonBody<BulkReplay>,
     ) -> Result<IdempotentResponse<BulkReplayedBody, 200>, OperationError<BulkReplayFails>> {
-        const FORM: ResponseFormat<Replayed> = ResponseFormat {
+        const FORM: ResponseFormat<ReplayedDeliveries> = ResponseFormat {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::single(&BulkReplayedBody::of(*replayed)),
         };

@@ -264,7 +264,7 @@ impl WebhookSubscriptionsApi {
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
                     // A refusal of the operation's, not a failure of the server's.
-                    Err(expired @ kabar_actors::Unavailable::Expired { .. }) => {
+                    Err(expired @ kabar_actors::AccountError::Expired { .. }) => {
                         Ok(Err(ApiError::from(expired).at("from_sequence")))
                     }
                     Err(error) => Err(error),

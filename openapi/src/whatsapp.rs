@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use kabar_actors::{AccountSlot, Place, Unavailable};
+use kabar_actors::{AccountEntry, AccountError, AccountPlace};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::{AccountStatus, Secret};
 use kabar_core::domain::command::AccountCommand;
@@ -49,7 +49,7 @@ pub struct WhatsAppApi(pub Arc<AppState>);
 
 /// What a webhook has for one account.
 struct AccountShare {
-    slot: Arc<AccountSlot>,
+    slot: Arc<AccountEntry>,
     group: AccountGroup,
 }
 
@@ -159,7 +159,7 @@ impl WhatsAppApi {
 
     /// The account of this number, if it takes what this secret signed: the operator has not taken it
     /// off, and the secret may speak for it.
-    fn taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountSlot>> {
+    fn taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
         let slot = self.0.directory.account_of_number(number)?;
         let account = slot.account();
         let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
@@ -202,7 +202,7 @@ impl WhatsAppApi {
                 ShareOutcome::Away(peer, share) if meant.is_none() => {
                     away.entry(peer.id).or_insert_with(|| (peer, Vec::new())).1.push(share);
                 }
-                ShareOutcome::Away(..) => return Err(Unavailable::Elsewhere.into()),
+                ShareOutcome::Away(..) => return Err(AccountError::Elsewhere.into()),
             }
         }
         let passed = away.into_values().map(|(peer, shares)| self.pass_on(body, peer, shares));
@@ -229,7 +229,7 @@ impl WhatsAppApi {
             };
             if !taken {
                 self.0.metrics.forward_failures.inc();
-                return Err(Unavailable::Elsewhere.into());
+                return Err(AccountError::Elsewhere.into());
             }
         }
         Ok(())
@@ -239,7 +239,7 @@ impl WhatsAppApi {
     async fn ingest(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
         let AccountShare { slot, group } = share;
         if self.0.accounts.is_clustered()
-            && let Place::There(peer) = self.0.accounts.place(&slot).await?
+            && let AccountPlace::There(peer) = self.0.accounts.place(&slot).await?
         {
             return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
         }

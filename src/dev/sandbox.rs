@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kabar_actors::{AccountConnection, Directory, NewAccount, NewOrganisation};
+use kabar_actors::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
@@ -73,7 +73,7 @@ impl DevSandbox {
     }
 
     /// Makes organisation, users, number and key, unless they are there.
-    pub(super) async fn furnish(&mut self, directory: &Directory) -> anyhow::Result<()> {
+    pub(super) async fn furnish(&mut self, directory: &TenantDirectory) -> anyhow::Result<()> {
         let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.authenticate(key).is_ok());
         if key_works && directory.account_of_number(PHONE_NUMBER_ID).is_some() {
             return Ok(());

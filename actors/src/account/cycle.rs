@@ -24,15 +24,15 @@ use kabar_core::store::{AccountActivation, AccountCommit, CommitFloor, Idempoten
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::facts::Index;
+use super::facts::AccountIndex;
 use super::matters::{moves_of, weight};
-use super::{Verdict, Work};
-use crate::accounts::{Accounts, Ground, Unavailable};
-use crate::resident::Resident;
-use crate::sender::{SenderMessage, SenderSeat};
-use crate::slot::AccountSlot;
-use crate::view::{AccountView, Threads};
-use decision::{BatchError, Decision};
+use super::{CommandVerdict, QueuedCommand};
+use crate::accounts::{AccountError, AccountRegistry, Context};
+use crate::resident::LoadedAccount;
+use crate::sender::{SenderHandle, SenderMessage};
+use crate::slot::AccountEntry;
+use crate::view::{AccountView, Conversations};
+use decision::{BatchDecision, BatchError};
 
 /// Items (webhook items, or commands of one item) of one commit: about 25 ms of work on SQLite.
 const ITEMS_MAX: usize = 1000;
@@ -41,10 +41,10 @@ const ITEMS_MAX: usize = 1000;
 const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What a ledger is opened with.
-pub(crate) struct LedgerParts {
-    pub(crate) accounts: Accounts,
-    pub(crate) slot: Arc<AccountSlot>,
-    pub(crate) resident: Arc<Resident>,
+pub(crate) struct AccountStateParts {
+    pub(crate) accounts: AccountRegistry,
+    pub(crate) slot: Arc<AccountEntry>,
+    pub(crate) resident: Arc<LoadedAccount>,
     pub(crate) epoch: i64,
     pub(crate) has_pending: bool,
     pub(crate) has_parked: bool,
@@ -52,7 +52,7 @@ pub(crate) struct LedgerParts {
 
 /// Threads as the first view of an activation shows them.
 pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
-    let threads = Threads::load(activation.conversations.clone(), activation.complete);
+    let threads = Conversations::load(activation.conversations.clone(), activation.complete);
     let at = activation.last_commit_at;
     AccountView::first(activation.account.clone(), activation.revision, activation.sequence, at, threads)
 }
@@ -71,26 +71,26 @@ pub(crate) fn note_lost_commits(activation: &AccountActivation) {
 }
 
 /// See the module.
-pub(crate) struct Ledger {
-    parts: LedgerParts,
-    queue: VecDeque<Work>,
-    index: Index,
+pub(crate) struct AccountState {
+    parts: AccountStateParts,
+    queue: VecDeque<QueuedCommand>,
+    index: AccountIndex,
     ids: Box<dyn IdSource>,
     /// The last commit's fate is unknown, or it failed: load before committing again.
     reload: bool,
     /// A look at the store is due in a while.
     looks_again: bool,
     fenced: bool,
-    sender: SenderSeat,
+    sender: SenderHandle,
 }
 
-impl Ledger {
-    pub(super) fn open(parts: LedgerParts) -> Self {
+impl AccountState {
+    pub(super) fn open(parts: AccountStateParts) -> Self {
         let seed = StdRng::from_rng(&mut rand::rng());
-        let sender = SenderSeat::new(parts.accounts.clone(), parts.slot.clone(), parts.resident.clone());
+        let sender = SenderHandle::new(parts.accounts.clone(), parts.slot.clone(), parts.resident.clone());
         let mut ledger = Self {
             queue: VecDeque::new(),
-            index: Index::default(),
+            index: AccountIndex::default(),
             ids: Box::new(MonotonicIds::new(seed)),
             reload: false,
             looks_again: false,
@@ -109,12 +109,12 @@ impl Ledger {
         }
     }
 
-    fn ground(&self) -> &Ground {
+    fn ground(&self) -> &Context {
         self.parts.accounts.ground()
     }
 
     fn index_threads(&mut self) {
-        self.index = Index::default();
+        self.index = AccountIndex::default();
         for thread in self.parts.resident.view().threads.iter() {
             self.index.put_thread(thread);
         }
@@ -122,9 +122,9 @@ impl Ledger {
 
     /// Queues a command; `true` when a cycle must be posted for it. What comes to an actor that does not own
     /// the account any more is sent to the new owner at once.
-    pub(super) fn queue(&mut self, work: Work) -> bool {
+    pub(super) fn queue(&mut self, work: QueuedCommand) -> bool {
         if self.fenced {
-            work.answer(Verdict::Moved);
+            work.answer(CommandVerdict::Moved);
             return false;
         }
         self.queue.push_back(work);
@@ -138,7 +138,7 @@ impl Ledger {
     /// Takes the account out of memory: another one owns it. What is queued behind is answered first.
     pub(super) fn release(&self) {
         if !self.parts.resident.is_retired() {
-            Accounts::release(&self.parts.slot, &self.parts.resident);
+            AccountRegistry::release(&self.parts.slot, &self.parts.resident);
         }
     }
 
@@ -149,7 +149,7 @@ impl Ledger {
         self.queue.is_empty() && self.parts.resident.permits.available_permits() >= queued_max
     }
 
-    fn take_batch(&mut self) -> Vec<Work> {
+    fn take_batch(&mut self) -> Vec<QueuedCommand> {
         let mut items = 0;
         let mut batch = Vec::new();
         while let Some(work) = self.queue.pop_front() {
@@ -194,14 +194,14 @@ impl Ledger {
 
     /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
     /// command by command.
-    async fn carry_out(&mut self, batch: Vec<Work>) -> Vec<Work> {
+    async fn carry_out(&mut self, batch: Vec<QueuedCommand>) -> Vec<QueuedCommand> {
         if self.reload
             && let Err(error) = self.load().await
         {
             self.fail(batch, &error);
             return Vec::new();
         }
-        let Decision { view, at, results, changes } = match self.decide_batch(&batch).await {
+        let BatchDecision { view, at, results, changes } = match self.decide_batch(&batch).await {
             Ok(decision) => decision,
             Err(BatchError::Store(error)) => {
                 self.fail(batch, &error);
@@ -222,15 +222,17 @@ impl Ledger {
         }
         for (work, result) in batch.into_iter().zip(results) {
             work.answer(match &committed {
-                Ok(()) => Verdict::Decided(result),
-                Err(StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost) => Verdict::Moved,
+                Ok(()) => CommandVerdict::Decided(result),
+                Err(StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost) => {
+                    CommandVerdict::Moved
+                }
                 Err(StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt(_)) => {
-                    Verdict::Failed(Unavailable::Storage)
+                    CommandVerdict::Failed(AccountError::Storage)
                 }
             });
         }
         if self.fenced {
-            self.queue.drain(..).for_each(|work| work.answer(Verdict::Moved));
+            self.queue.drain(..).for_each(|work| work.answer(CommandVerdict::Moved));
         }
         Vec::new()
     }
@@ -351,11 +353,15 @@ impl Ledger {
         self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost);
     }
 
-    fn fail(&mut self, batch: Vec<Work>, error: &StoreError) {
+    fn fail(&mut self, batch: Vec<QueuedCommand>, error: &StoreError) {
         self.note_failure(error);
         for work in batch.into_iter().chain(self.fenced.then(|| self.queue.drain(..)).into_iter().flatten()) {
             let moved = self.fenced;
-            work.answer(if moved { Verdict::Moved } else { Verdict::Failed(Unavailable::Storage) });
+            work.answer(if moved {
+                CommandVerdict::Moved
+            } else {
+                CommandVerdict::Failed(AccountError::Storage)
+            });
         }
     }
 }

@@ -13,28 +13,28 @@ use kabar_core::domain::need::RowNeeds;
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::{ConversationId, MessageId};
 
-use crate::view::Threads;
+use crate::view::Conversations;
 
 /// Recently changed messages of one generation: statuses of a message come soon after it.
 const RECENT_MESSAGES_MAX: usize = 1024;
 
 /// The writer's own indices, not shared with readers.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(super) struct AccountIndex {
     by_phone: HashMap<Phone, ConversationId>,
-    young: Recent,
+    young: RecentRows,
     /// The generation before, which goes when the young one is full.
-    old: Recent,
+    old: RecentRows,
 }
 
 /// Messages as the last commits left them. What is missing is fetched.
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentRows {
     messages: HashMap<MessageId, Arc<Message>>,
     by_wamid: HashMap<Arc<str>, MessageId>,
 }
 
-impl Index {
+impl AccountIndex {
     pub(super) fn put_thread(&mut self, thread: &Conversation) {
         self.by_phone.insert(thread.contact.phone.clone(), thread.id);
     }
@@ -64,7 +64,7 @@ impl Index {
     }
 
     /// Moves what memory knows from `needs` to `facts`.
-    pub(super) fn answer_known(&self, threads: &Threads, needs: &mut RowNeeds, facts: &mut LoadedRows) {
+    pub(super) fn answer_known(&self, threads: &Conversations, needs: &mut RowNeeds, facts: &mut LoadedRows) {
         needs.conversations.retain(|id| is_unanswered(threads.get(*id), |row| facts.put_conversation(row)));
         needs.phones.retain(|phone| {
             let thread = self.by_phone.get(phone).and_then(|id| threads.get(*id));

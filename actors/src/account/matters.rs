@@ -7,12 +7,12 @@ use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::monotonic::MonotonicInstant;
 
-use crate::sender::Move;
+use crate::sender::MessageMove;
 
 /// What a commit did to outbound messages, as the sender hears it.
-pub(super) fn moves_of(changes: &AccountChanges) -> Vec<Move> {
+pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {
     let outbound = changes.messages.values().filter(|message| message.direction == Direction::Outbound);
-    let moved = |message: &Arc<Message>| Move {
+    let moved = |message: &Arc<Message>| MessageMove {
         conversation: message.conversation_id,
         message: message.id,
         waiting: message.waiting(),

@@ -13,7 +13,7 @@ use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::store::{DeliveryWork, StoreError};
 use kabar_core::surroundings;
 
-use super::{Accounts, Unavailable};
+use super::{AccountError, AccountRegistry};
 use crate::cluster::lease::now_ms;
 
 /// How often a node looks for changes that others made. A revoked key must fail everywhere within a second.
@@ -27,7 +27,7 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 const ASK_TIME: Duration = Duration::from_secs(3);
 
 /// How far it has come.
-pub(crate) struct Following {
+pub(crate) struct LogFollower {
     /// Subscribers are known up to this revision of the directory.
     subscribers: tokio::sync::Mutex<i64>,
     /// Subscribers that have changed, and whose couriers were not looked after since.
@@ -38,7 +38,7 @@ pub(crate) struct Following {
     asking: tokio::sync::Mutex<()>,
 }
 
-impl Following {
+impl LogFollower {
     /// From the revision that subscribers were read at.
     pub(super) fn from(revision: i64) -> Self {
         Self {
@@ -55,27 +55,27 @@ impl Following {
     }
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Takes over at once what other nodes have changed, for who must not miss it. Costs a statement when
     /// nothing has changed, and none where there are no other nodes.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`]; also on a server without a cluster whose lease is over, because another server may
+    /// [`AccountError::Storage`]; also on a server without a cluster whose lease is over, because another server may
     /// have taken its place.
-    pub async fn catch_up(&self) -> Result<(), Unavailable> {
+    pub async fn catch_up(&self) -> Result<(), AccountError> {
         if !self.is_clustered() {
             return self.ensure_lease();
         }
-        self.follow().await.map_err(|error| Unavailable::of(&error, "directory not refreshed"))
+        self.follow().await.map_err(|error| AccountError::of(&error, "directory not refreshed"))
     }
 
     /// Returns when what is known of keys was asked for at most [`FRESH_FOR`] before this call: at once where there
     /// are no other nodes, and as a rule elsewhere, since other nodes' changes are followed more often than that.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`] when that cannot be found out within [`ASK_TIME`]: a key that may have been revoked
+    /// [`AccountError::Storage`] when that cannot be found out within [`ASK_TIME`]: a key that may have been revoked
     /// is let in by no node that is cut off from the database.
-    pub async fn ensure_fresh_directory(&self) -> Result<(), Unavailable> {
+    pub async fn ensure_fresh_directory(&self) -> Result<(), AccountError> {
         let called_at_ms = now_ms();
         if !self.is_clustered() {
             return self.ensure_lease();
@@ -88,11 +88,11 @@ impl Accounts {
             // However long an answer took: it counts from when it was asked for.
             if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
-        tokio::time::timeout(ASK_TIME, ask).await.unwrap_or(Err(Unavailable::Storage))
+        tokio::time::timeout(ASK_TIME, ask).await.unwrap_or(Err(AccountError::Storage))
     }
 
-    fn ensure_lease(&self) -> Result<(), Unavailable> {
-        if self.ground().cluster.serves() { Ok(()) } else { Err(Unavailable::Storage) }
+    fn ensure_lease(&self) -> Result<(), AccountError> {
+        if self.ground().cluster.serves() { Ok(()) } else { Err(AccountError::Storage) }
     }
 
     fn is_directory_fresh_at(&self, at_ms: u64) -> bool {

@@ -12,9 +12,9 @@ use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
 
 use super::residency::STOP_TIME;
-use super::{Accounts, Unavailable};
-use crate::cluster::PluginHealth;
-use crate::slot::{self, AccountSlot};
+use super::{AccountError, AccountRegistry};
+use crate::cluster::LeaseState;
+use crate::slot::{self, AccountEntry};
 
 /// Time for calls to WhatsApp to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
@@ -24,32 +24,32 @@ const MARGIN: Duration = Duration::from_millis(500);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum AccountPlace {
     /// This server.
     Here,
     /// This node.
     There(NodePeer),
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Where this account is served. Takes it if nobody else has it.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be found out, or the account cannot be loaded.
-    pub async fn place(&self, slot: &Arc<AccountSlot>) -> Result<Place, Unavailable> {
+    /// [`AccountError`] when it cannot be found out, or the account cannot be loaded.
+    pub async fn place(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
         if let Some(peer) = slot.elsewhere(self.ground().clock.monotonic_now()) {
-            return Ok(Place::There(peer));
+            return Ok(AccountPlace::There(peer));
         }
         if self.ground().cluster.is_leaving() && slot.resident().is_none() {
             return self.place_after_leaving(slot).await;
         }
         match self.reside(slot).await {
-            Ok(_resident) => Ok(Place::Here),
-            Err(Unavailable::Elsewhere) => {
+            Ok(_resident) => Ok(AccountPlace::Here),
+            Err(AccountError::Elsewhere) => {
                 let peer = slot.elsewhere(self.ground().clock.monotonic_now());
                 // A server that was alone takes no requests of others.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
-                peer.map(Place::There).ok_or(Unavailable::Elsewhere)
+                peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
             }
             Err(other) => Err(other),
         }
@@ -57,13 +57,13 @@ impl Accounts {
 
     /// Where an account is served that this node has handed over: at its new owner, or, while it has none, at
     /// any other node, which then takes it.
-    async fn place_after_leaving(&self, slot: &AccountSlot) -> Result<Place, Unavailable> {
+    async fn place_after_leaving(&self, slot: &AccountEntry) -> Result<AccountPlace, AccountError> {
         let ground = self.ground();
         ground.cluster.left().await;
         let owner = ground.store.find_owner(slot.account().number, ground.cluster.node()).await;
-        let owner = owner.map_err(|error| Unavailable::of(&error, "owner not read"))?;
+        let owner = owner.map_err(|error| AccountError::of(&error, "owner not read"))?;
         let peer = owner.filter(|peer| !peer.address.is_empty()).or_else(|| ground.cluster.any_peer());
-        peer.map(Place::There).ok_or(Unavailable::Elsewhere)
+        peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
     }
 
     /// Gives every account to the other nodes, so that a node that stops is missed by none of its clients; `false`
@@ -123,7 +123,7 @@ impl Accounts {
                 () = surroundings::sleep(ground.cluster.look_every()) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
-            if ground.cluster.look().await == PluginHealth::Lost {
+            if ground.cluster.look().await == LeaseState::Lost {
                 self.let_go();
                 if !ground.cluster.serve_again(&ground.clock).await {
                     continue;
@@ -156,21 +156,21 @@ impl Accounts {
     }
 
     /// Has couriers bring what was left since before the last stop, and what a node that has died left.
-    pub(super) async fn resume_couriers(&self) -> Result<(), Unavailable> {
+    pub(super) async fn resume_couriers(&self) -> Result<(), AccountError> {
         self.bring(DeliveryWork::Unserved).await
     }
 
-    pub(super) async fn bring(&self, work: DeliveryWork) -> Result<(), Unavailable> {
+    pub(super) async fn bring(&self, work: DeliveryWork) -> Result<(), AccountError> {
         let found = self.ground().couriers.work(work).await;
         for (subscriber, account) in
-            found.map_err(|error| Unavailable::of(&error, "couriers not taken up"))?
+            found.map_err(|error| AccountError::of(&error, "couriers not taken up"))?
         {
             let Some(slot) = self.ground().directory.account_of_row(account) else { continue };
             if self.is_clustered() {
                 match self.reside(&slot).await {
                     Ok(_resident) => {}
                     // Its couriers are where it is.
-                    Err(Unavailable::Elsewhere) => continue,
+                    Err(AccountError::Elsewhere) => continue,
                     Err(error) => return Err(error),
                 }
             }

@@ -14,16 +14,16 @@ use kabar_core::shared_memory::RedisPageKey;
 use kabar_core::store::StoreError;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
-use super::{Accounts, Unavailable};
-use crate::question::{Answer, Asked, Question, Rendered};
-use crate::resident::Resident;
-use crate::slot::AccountSlot;
+use super::{AccountError, AccountRegistry};
+use crate::question::{CachedResponse, QueryResult, ReadQuery, RenderedPage};
+use crate::resident::LoadedAccount;
+use crate::slot::AccountEntry;
 use crate::view::AccountView;
 
 /// A counter held up while somebody waits.
-pub(super) struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct WaitCounter<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitCounter<'a> {
     /// Counts one more, unless `max` wait already.
     pub(super) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
         let waiting = Self(count);
@@ -31,47 +31,47 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitCounter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// A long poll that the operator sees waiting.
-struct Shown<'a>(&'a Metrics);
+struct WaitingGauge<'a>(&'a Metrics);
 
-impl<'a> Shown<'a> {
+impl<'a> WaitingGauge<'a> {
     fn begin(metrics: &'a Metrics) -> Self {
         metrics.waiting_polls.inc();
         Self(metrics)
     }
 }
 
-impl Drop for Shown<'_> {
+impl Drop for WaitingGauge<'_> {
     fn drop(&mut self) {
         self.0.waiting_polls.dec();
     }
 }
 
 /// Why a question has no answer.
-enum Missed {
+enum PollMiss {
     /// The rows cannot be read.
     Unread(StoreError),
     /// The position is older than the log.
     Expired { oldest: i64 },
 }
 
-impl From<StoreError> for Missed {
+impl From<StoreError> for PollMiss {
     fn from(error: StoreError) -> Self {
         Self::Unread(error)
     }
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// The page that was given before for this very path and query, if nothing has changed since.
     /// No SQL, no actor, no rendering, no waiting.
     #[must_use]
-    pub fn repeat(&self, slot: &AccountSlot, path: &str) -> Option<Asked> {
+    pub fn repeat(&self, slot: &AccountEntry, path: &str) -> Option<CachedResponse> {
         let resident = slot.resident()?;
         let now = self.0.clock.monotonic_now();
         let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;
@@ -83,13 +83,13 @@ impl Accounts {
     /// Answers a question, and remembers the page under the path by which it was asked.
     ///
     /// # Errors
-    /// [`Unavailable`] when the account or the rows below its horizon cannot be read.
+    /// [`AccountError`] when the account or the rows below its horizon cannot be read.
     pub async fn ask(
         &self,
-        slot: &Arc<AccountSlot>,
-        question: &Question,
+        slot: &Arc<AccountEntry>,
+        question: &ReadQuery,
         path: Option<&str>,
-    ) -> Result<Asked, Unavailable> {
+    ) -> Result<CachedResponse, AccountError> {
         let resident = self.reside(slot).await?;
         self.ask_of(&resident, question, path).await
     }
@@ -98,20 +98,20 @@ impl Accounts {
     /// shutdown, or at once when too many wait already.
     ///
     /// # Errors
-    /// As [`Accounts::ask`].
+    /// As [`AccountRegistry::ask`].
     pub async fn ask_until(
         &self,
-        slot: &Arc<AccountSlot>,
-        question: &Question,
+        slot: &Arc<AccountEntry>,
+        question: &ReadQuery,
         wait: Duration,
-        done: &(dyn Fn(&Asked) -> bool + Sync),
-    ) -> Result<Asked, Unavailable> {
+        done: &(dyn Fn(&CachedResponse) -> bool + Sync),
+    ) -> Result<CachedResponse, AccountError> {
         let deadline = self.0.clock.monotonic_now().plus(wait);
-        let seat = Waiting::begin(&self.0.waiting, self.0.options.waiting_polls);
-        let _shown = seat.as_ref().map(|_| Shown::begin(&self.0.metrics));
+        let seat = WaitCounter::begin(&self.0.waiting, self.0.options.waiting_polls);
+        let _shown = seat.as_ref().map(|_| WaitingGauge::begin(&self.0.metrics));
         loop {
             let resident = self.reside(slot).await?;
-            let _here = Waiting::begin(&resident.waiting, usize::MAX);
+            let _here = WaitCounter::begin(&resident.waiting, usize::MAX);
             // Subscribed before the view is read: a publication between the two is not missed.
             let mut published = resident.publications();
             let seen = *published.borrow_and_update();
@@ -137,18 +137,18 @@ impl Accounts {
 
     pub(super) async fn ask_of(
         &self,
-        resident: &Arc<Resident>,
-        question: &Question,
+        resident: &Arc<LoadedAccount>,
+        question: &ReadQuery,
         path: Option<&str>,
-    ) -> Result<Asked, Unavailable> {
+    ) -> Result<CachedResponse, AccountError> {
         let now = self.0.clock.monotonic_now();
         resident.touch(now);
         let view = resident.view();
         let asked =
             view.pages(question).ask(question, path, now, || self.fill(resident, &view, question)).await;
         let asked = asked.map_err(|missed| match missed {
-            Missed::Unread(error) => Unavailable::of(&error, "page not read"),
-            Missed::Expired { oldest } => Unavailable::Expired { oldest },
+            PollMiss::Unread(error) => AccountError::of(&error, "page not read"),
+            PollMiss::Expired { oldest } => AccountError::Expired { oldest },
         })?;
         self.count(resident, &asked);
         Ok(asked)
@@ -157,22 +157,22 @@ impl Accounts {
     /// A tenant's event by its id, with the account whose log it is of.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn find_event(
         &self,
         organisation: OrganisationId,
         id: EventId,
-    ) -> Result<Option<(Arc<Account>, Arc<Event>)>, Unavailable> {
+    ) -> Result<Option<(Arc<Account>, Arc<Event>)>, AccountError> {
         for account in self.0.directory.accounts_of(organisation) {
             let found = self.0.store.find_event(account.number, id).await;
-            if let Some(event) = found.map_err(|error| Unavailable::of(&error, "event not read"))? {
+            if let Some(event) = found.map_err(|error| AccountError::of(&error, "event not read"))? {
                 return Ok(Some((account, Arc::new(event))));
             }
         }
         Ok(None)
     }
 
-    fn count(&self, resident: &Resident, asked: &Asked) {
+    fn count(&self, resident: &LoadedAccount, asked: &CachedResponse) {
         if asked.hit {
             resident.hits.fetch_add(1, Ordering::Relaxed);
             self.0.metrics.page_hits.inc();
@@ -184,18 +184,18 @@ impl Accounts {
 
     async fn fill(
         &self,
-        resident: &Resident,
+        resident: &LoadedAccount,
         view: &AccountView,
-        question: &Question,
-    ) -> Result<(Option<Arc<Rendered>>, Duration), Missed> {
+        question: &ReadQuery,
+    ) -> Result<(Option<Arc<RenderedPage>>, Duration), PollMiss> {
         match resident_rows(view, question) {
-            Known::Answer(answer) => Ok((Some(self.render(view, question, &answer)), answer.ttl())),
-            Known::Nothing => Ok((None, MISSING_TTL)),
-            Known::Unknown => self.fill_from_below(resident, view, question).await,
+            ViewResult::Answer(answer) => Ok((Some(self.render(view, question, &answer)), answer.ttl())),
+            ViewResult::Nothing => Ok((None, MISSING_TTL)),
+            ViewResult::Unknown => self.fill_from_below(resident, view, question).await,
         }
     }
 
-    fn render(&self, view: &AccountView, question: &Question, answer: &Answer) -> Arc<Rendered> {
+    fn render(&self, view: &AccountView, question: &ReadQuery, answer: &QueryResult) -> Arc<RenderedPage> {
         Arc::new(self.0.render.render(&view.account, question, answer))
     }
 
@@ -203,10 +203,10 @@ impl Accounts {
     /// revision does the shared memory know better than nothing: see `kabar_core::shared_memory`.
     async fn fill_from_below(
         &self,
-        resident: &Resident,
+        resident: &LoadedAccount,
         view: &AccountView,
-        question: &Question,
-    ) -> Result<(Option<Arc<Rendered>>, Duration), Missed> {
+        question: &ReadQuery,
+    ) -> Result<(Option<Arc<RenderedPage>>, Duration), PollMiss> {
         let quiet = resident.quiet_at(view.revision).filter(|_| question.is_shared());
         let place = RedisPageKey::new(view.account.number, view.revision, &question.text(view.account.id));
         if quiet.is_some()
@@ -223,21 +223,23 @@ impl Accounts {
         Ok((Some(page), answer.ttl()))
     }
 
-    async fn rows(&self, view: &AccountView, question: &Question) -> Result<Option<Answer>, Missed> {
+    async fn rows(&self, view: &AccountView, question: &ReadQuery) -> Result<Option<QueryResult>, PollMiss> {
         let (store, number) = (&self.0.store, view.account.number);
         Ok(match question {
-            Question::Conversations(query) => {
-                Some(Answer::Conversations(store.conversations(number, query).await?))
+            ReadQuery::Conversations(query) => {
+                Some(QueryResult::Conversations(store.conversations(number, query).await?))
             }
-            Question::Conversation(id) => store.conversation(number, *id).await?.map(Answer::Conversation),
-            Question::Messages(query) => Some(Answer::Messages(store.messages(number, query).await?)),
-            Question::Message(id) => store.message(number, *id).await?.map(Answer::Message),
-            Question::Contacts(query) => Some(Answer::Contacts(store.contacts(number, query).await?)),
-            Question::Contact(id) => store.contact(number, *id).await?.map(Answer::Contact),
-            Question::Events(query) | Question::EventFrames(query) => {
+            ReadQuery::Conversation(id) => {
+                store.conversation(number, *id).await?.map(QueryResult::Conversation)
+            }
+            ReadQuery::Messages(query) => Some(QueryResult::Messages(store.messages(number, query).await?)),
+            ReadQuery::Message(id) => store.message(number, *id).await?.map(QueryResult::Message),
+            ReadQuery::Contacts(query) => Some(QueryResult::Contacts(store.contacts(number, query).await?)),
+            ReadQuery::Contact(id) => store.contact(number, *id).await?.map(QueryResult::Contact),
+            ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {
                 match store.event_page(number, query, view.sequence).await? {
-                    LogRead::Page(page) => Some(Answer::Events(page)),
-                    LogRead::Expired { oldest } => return Err(Missed::Expired { oldest }),
+                    LogRead::Page(page) => Some(QueryResult::Events(page)),
+                    LogRead::Expired { oldest } => return Err(PollMiss::Expired { oldest }),
                 }
             }
         })
@@ -245,33 +247,34 @@ impl Accounts {
 }
 
 /// What the view itself knows of an answer.
-enum Known {
-    Answer(Answer),
+enum ViewResult {
+    Answer(QueryResult),
     /// There is no such thing.
     Nothing,
     /// It may lie below the horizon, or is never resident.
     Unknown,
 }
 
-fn resident_rows(view: &AccountView, question: &Question) -> Known {
+fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
     match question {
-        Question::Conversations(query) => {
-            view.threads.page(query).map_or(Known::Unknown, |page| Known::Answer(Answer::Conversations(page)))
-        }
-        Question::Conversation(id) => match view.threads.get(*id) {
-            Some(thread) => Known::Answer(Answer::Conversation(thread.clone())),
-            None if view.threads.horizon().is_none() => Known::Nothing,
-            None => Known::Unknown,
+        ReadQuery::Conversations(query) => view
+            .threads
+            .page(query)
+            .map_or(ViewResult::Unknown, |page| ViewResult::Answer(QueryResult::Conversations(page))),
+        ReadQuery::Conversation(id) => match view.threads.get(*id) {
+            Some(thread) => ViewResult::Answer(QueryResult::Conversation(thread.clone())),
+            None if view.threads.horizon().is_none() => ViewResult::Nothing,
+            None => ViewResult::Unknown,
         },
-        Question::Events(query) | Question::EventFrames(query) => {
+        ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {
             if view.newest_events.of(query.types) <= query.after {
                 let page = EventPage::empty(query.after.max(view.sequence));
-                return Known::Answer(Answer::Events(page));
+                return ViewResult::Answer(QueryResult::Events(page));
             }
-            Known::Unknown
+            ViewResult::Unknown
         }
-        Question::Messages(_) | Question::Message(_) | Question::Contacts(_) | Question::Contact(_) => {
-            Known::Unknown
+        ReadQuery::Messages(_) | ReadQuery::Message(_) | ReadQuery::Contacts(_) | ReadQuery::Contact(_) => {
+            ViewResult::Unknown
         }
     }
 }

@@ -16,10 +16,10 @@ use kabar_core::store::{CommitFloor, DeliveryWork, StoreError};
 use kabar_core::surroundings;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::{Accounts, ResidentReport, Unavailable};
-use crate::account::{AccountActor, AccountMessage, LedgerParts, note_lost_commits, view_of};
-use crate::resident::Resident;
-use crate::slot::AccountSlot;
+use super::{AccountError, AccountRegistry, LoadedAccountReport};
+use crate::account::{AccountActor, AccountMessage, AccountStateParts, note_lost_commits, view_of};
+use crate::resident::LoadedAccount;
+use crate::slot::AccountEntry;
 
 /// How often idle accounts are looked for; as long as a page may live.
 const SWEEP_EVERY: Duration = Duration::from_secs(8);
@@ -30,27 +30,27 @@ pub(super) const STOP_TIME: Duration = Duration::from_secs(10);
 /// What the supervisor may be told.
 pub(crate) enum SupervisorMessage {
     /// This actor works for this account.
-    Watch(ActorId, Weak<AccountSlot>, Weak<Resident>),
+    Watch(ActorId, Weak<AccountEntry>, Weak<LoadedAccount>),
 }
 
-type Watched = HashMap<ActorId, (Weak<AccountSlot>, Weak<Resident>)>;
+type WatchedAccounts = HashMap<ActorId, (Weak<AccountEntry>, Weak<LoadedAccount>)>;
 
 /// Learns of the death of every account actor and sender.
-pub(crate) struct Supervisor(Arc<Metrics>);
+pub(crate) struct AccountSupervisor(Arc<Metrics>);
 
-impl Supervisor {
-    pub(super) async fn start(metrics: Arc<Metrics>) -> Result<ActorRef<SupervisorMessage>, Unavailable> {
+impl AccountSupervisor {
+    pub(super) async fn start(metrics: Arc<Metrics>) -> Result<ActorRef<SupervisorMessage>, AccountError> {
         match Actor::spawn(None, Self(metrics), ()).await {
             Ok((supervisor, _joined)) => Ok(supervisor),
             Err(error) => {
                 tracing::error!(error = cause(&error), "supervisor not started");
-                Err(Unavailable::Crashed)
+                Err(AccountError::Crashed)
             }
         }
     }
 
     /// Whatever waited on a resident of this actor looks for its successor.
-    fn forget(watched: &mut Watched, cell: &ActorCell) {
+    fn forget(watched: &mut WatchedAccounts, cell: &ActorCell) {
         if let Some((slot, resident)) = watched.remove(&cell.get_id())
             && let (Some(slot), Some(resident)) = (slot.upgrade(), resident.upgrade())
         {
@@ -59,16 +59,16 @@ impl Supervisor {
     }
 }
 
-impl Actor for Supervisor {
+impl Actor for AccountSupervisor {
     type Msg = SupervisorMessage;
-    type State = Watched;
+    type State = WatchedAccounts;
     type Arguments = ();
 
     async fn pre_start(
         &self,
         _myself: ActorRef<SupervisorMessage>,
         (): (),
-    ) -> Result<Watched, ActorProcessingErr> {
+    ) -> Result<WatchedAccounts, ActorProcessingErr> {
         Ok(HashMap::new())
     }
 
@@ -76,7 +76,7 @@ impl Actor for Supervisor {
         &self,
         _myself: ActorRef<SupervisorMessage>,
         SupervisorMessage::Watch(id, slot, resident): SupervisorMessage,
-        watched: &mut Watched,
+        watched: &mut WatchedAccounts,
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         watched.insert(id, (slot, resident));
@@ -87,7 +87,7 @@ impl Actor for Supervisor {
         &self,
         _myself: ActorRef<SupervisorMessage>,
         event: SupervisionEvent,
-        watched: &mut Watched,
+        watched: &mut WatchedAccounts,
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match event {
@@ -103,16 +103,16 @@ impl Actor for Supervisor {
     }
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// The account's resident, loaded if need be.
-    pub(super) async fn reside(&self, slot: &Arc<AccountSlot>) -> Result<Arc<Resident>, Unavailable> {
+    pub(super) async fn reside(&self, slot: &Arc<AccountEntry>) -> Result<Arc<LoadedAccount>, AccountError> {
         if let Some(resident) = slot.resident() {
             return Ok(resident);
         }
         if self.0.cluster.is_leaving() {
             // Nobody can take it before.
             self.0.cluster.left().await;
-            return Err(Unavailable::Elsewhere);
+            return Err(AccountError::Elsewhere);
         }
         let _one_at_a_time = slot.activating.lock().await;
         if let Some(resident) = slot.resident() {
@@ -120,14 +120,14 @@ impl Accounts {
         }
         Box::pin(self.activate(slot)).await?;
         // Loading may have taken longer than the lease.
-        slot.resident().ok_or(Unavailable::Storage)
+        slot.resident().ok_or(AccountError::Storage)
     }
 
     /// Loads the account and puts it into its slot, which gives it out while its lease runs.
-    async fn activate(&self, slot: &Arc<AccountSlot>) -> Result<(), Unavailable> {
+    async fn activate(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         let ground = &self.0;
         let number = slot.account().number;
-        let lease = ground.cluster.lease_to_load().ok_or(Unavailable::Storage)?;
+        let lease = ground.cluster.lease_to_load().ok_or(AccountError::Storage)?;
         if let Some(outlived) = slot.loaded() {
             Self::release(slot, &outlived);
         }
@@ -136,8 +136,8 @@ impl Accounts {
         if let Err(StoreError::Elsewhere(owner)) = &loaded {
             slot.set_elsewhere(owner.clone(), ground.clock.monotonic_now());
         }
-        let activation = loaded.map_err(|error| Unavailable::of(&error, "account not loaded"))?;
-        let activation = activation.ok_or(Unavailable::Storage)?;
+        let activation = loaded.map_err(|error| AccountError::of(&error, "account not loaded"))?;
+        let activation = activation.ok_or(AccountError::Storage)?;
         note_lost_commits(&activation);
         let (revision, sequence) = (activation.revision, activation.sequence);
         slot.raise_floor(CommitFloor { revision, sequence, at: activation.last_commit_at });
@@ -145,8 +145,8 @@ impl Accounts {
         let queued = ground.options.queued_commands;
         // Loaded under this lease, and served under no other, however long the loading took.
         let resident =
-            Arc::new(Resident::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
-        let parts = LedgerParts {
+            Arc::new(LoadedAccount::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
+        let parts = AccountStateParts {
             accounts: self.clone(),
             slot: slot.clone(),
             resident: resident.clone(),
@@ -157,7 +157,7 @@ impl Accounts {
         let spawned = Actor::spawn_linked(None, AccountActor, parts, ground.supervisor.get_cell()).await;
         let (door, _joined) = spawned.map_err(|error| {
             tracing::error!(error = cause(&error), "account actor not started");
-            Unavailable::Crashed
+            AccountError::Crashed
         })?;
         let watch = SupervisorMessage::Watch(door.get_id(), Arc::downgrade(slot), Arc::downgrade(&resident));
         // Without a supervisor the process is on its way down.
@@ -177,13 +177,13 @@ impl Accounts {
     }
 
     /// Takes up what waits to be sent since before the last stop.
-    pub(super) async fn resume_sending(&self) -> Result<(), Unavailable> {
+    pub(super) async fn resume_sending(&self) -> Result<(), AccountError> {
         let waiting = self.0.store.unserved_with_pending(self.0.cluster.node()).await;
-        for number in waiting.map_err(|error| Unavailable::of(&error, "pending messages not read"))? {
+        for number in waiting.map_err(|error| AccountError::of(&error, "pending messages not read"))? {
             if let Some(slot) = self.0.directory.account_of_row(number) {
                 match self.reside(&slot).await {
                     // Another node was faster.
-                    Ok(_) | Err(Unavailable::Elsewhere) => {}
+                    Ok(_) | Err(AccountError::Elsewhere) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -213,7 +213,7 @@ impl Accounts {
         }
     }
 
-    fn retire_if_idle(&self, slot: &AccountSlot, resident: &Arc<Resident>) -> bool {
+    fn retire_if_idle(&self, slot: &AccountEntry, resident: &Arc<LoadedAccount>) -> bool {
         let now = self.0.clock.monotonic_now();
         let busy = [&resident.waiting, &resident.streaming, &resident.sending];
         let busy = busy.iter().any(|count| count.load(Ordering::Acquire) > 0);
@@ -229,7 +229,7 @@ impl Accounts {
     }
 
     /// Takes an account out of memory. What was queued is finished; what comes now finds a successor.
-    pub(crate) fn release(slot: &AccountSlot, resident: &Arc<Resident>) {
+    pub(crate) fn release(slot: &AccountEntry, resident: &Arc<LoadedAccount>) {
         resident.retire();
         resident.permits.close();
         slot.evict(resident);
@@ -248,7 +248,7 @@ impl Accounts {
 
     /// The accounts in memory, for the operator.
     #[must_use]
-    pub fn residents(&self) -> Vec<ResidentReport> {
+    pub fn residents(&self) -> Vec<LoadedAccountReport> {
         let now = self.0.clock.monotonic_now();
         let slots = self.0.directory.slots().into_iter();
         slots.filter_map(|slot| Some(self.report(&slot, &*slot.resident()?, now))).collect()
@@ -275,11 +275,16 @@ impl Accounts {
         self.0.couriers.refresh_gauges();
     }
 
-    fn report(&self, slot: &AccountSlot, resident: &Resident, now: MonotonicInstant) -> ResidentReport {
+    fn report(
+        &self,
+        slot: &AccountEntry,
+        resident: &LoadedAccount,
+        now: MonotonicInstant,
+    ) -> LoadedAccountReport {
         let view = resident.view();
         let resident_s = now.since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
         let (hits, misses) = (resident.hits.load(Ordering::Relaxed), resident.misses.load(Ordering::Relaxed));
-        ResidentReport {
+        LoadedAccountReport {
             account_id: view.account.id,
             phone_number_id: view.account.phone_number_id.to_string(),
             revision: view.revision,

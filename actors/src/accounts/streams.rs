@@ -15,28 +15,28 @@ use kabar_core::ids::OrganisationId;
 use kabar_core::metrics::Metrics;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
-use super::polls::Waiting;
-use super::{Accounts, Unavailable};
+use super::polls::WaitCounter;
+use super::{AccountError, AccountRegistry};
 use crate::directory::Caller;
-use crate::question::{Question, Rendered};
-use crate::slot::AccountSlot;
+use crate::question::{ReadQuery, RenderedPage};
+use crate::slot::AccountEntry;
 
 /// The longest silence of a stream (contract, section 9).
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// How many streams are open.
 #[derive(Debug, Default)]
-struct Taken {
+struct OpenStreams {
     all: usize,
     of: HashMap<OrganisationId, usize>,
 }
 
 /// The places of all streams in this process.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Seats(Arc<Mutex<Taken>>);
+pub(super) struct StreamPermits(Arc<Mutex<OpenStreams>>);
 
-impl Seats {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+impl StreamPermits {
+    fn taken(&self) -> MutexGuard<'_, OpenStreams> {
         // Nobody panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,13 +65,13 @@ impl Seats {
 }
 
 /// A place that was taken. Given back when it is dropped.
-struct Seat {
-    seats: Seats,
+struct StreamPermit {
+    seats: StreamPermits,
     organisation: OrganisationId,
     metrics: Arc<Metrics>,
 }
 
-impl Drop for Seat {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.seats.give_back(self.organisation);
         self.metrics.event_streams.dec();
@@ -82,18 +82,18 @@ impl Drop for Seat {
 #[derive(Debug)]
 pub enum StreamFrame {
     /// Events, rendered for a stream.
-    Events(Arc<Rendered>),
+    Events(Arc<RenderedPage>),
     /// There was nothing to tell for a while. The log has been looked at up to this number.
     Silence(i64),
 }
 
 /// See the module.
 pub struct EventStream {
-    accounts: Accounts,
-    slot: Arc<AccountSlot>,
+    accounts: AccountRegistry,
+    slot: Arc<AccountEntry>,
     caller: Arc<Caller>,
     query: EventQuery,
-    _seat: Seat,
+    _seat: StreamPermit,
 }
 
 impl std::fmt::Debug for EventStream {
@@ -102,29 +102,29 @@ impl std::fmt::Debug for EventStream {
     }
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Opens a stream of what the query finds, now and later.
     ///
     /// # Errors
-    /// [`Unavailable::Overloaded`] when too many are open already; [`Unavailable::Expired`] when the
-    /// position is older than the log; as [`Accounts::ask`] else.
+    /// [`AccountError::Overloaded`] when too many are open already; [`AccountError::Expired`] when the
+    /// position is older than the log; as [`AccountRegistry::ask`] else.
     pub async fn stream(
         &self,
-        slot: &Arc<AccountSlot>,
+        slot: &Arc<AccountEntry>,
         caller: &Arc<Caller>,
         query: EventQuery,
-    ) -> Result<EventStream, Unavailable> {
+    ) -> Result<EventStream, AccountError> {
         let organisation = caller.key.organisation_id;
         let most = (self.0.options.event_streams, self.0.options.tenant_event_streams);
         if !self.0.streams.take(organisation, most) {
             self.0.metrics.overloads.inc();
-            return Err(Unavailable::Overloaded);
+            return Err(AccountError::Overloaded);
         }
         self.0.metrics.event_streams.inc();
         let (seats, metrics) = (self.0.streams.clone(), self.0.metrics.clone());
-        let seat = Seat { seats, organisation, metrics };
+        let seat = StreamPermit { seats, organisation, metrics };
         // Whatever refuses the beginning refuses the stream. The page is kept by the view.
-        self.ask(slot, &Question::EventFrames(query), None).await?;
+        self.ask(slot, &ReadQuery::EventFrames(query), None).await?;
         let (accounts, slot, caller) = (self.clone(), slot.clone(), caller.clone());
         Ok(EventStream { accounts, slot, caller, query, _seat: seat })
     }
@@ -159,16 +159,16 @@ impl EventStream {
     }
 
     /// Looks once at what lies behind the position, and waits if that is nothing.
-    async fn look(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, Unavailable> {
+    async fn look(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
         let Self { accounts, slot, query, .. } = self;
         let ground = accounts.ground();
         let resident = accounts.reside(slot).await?;
-        let _here = Waiting::begin(&resident.streaming, usize::MAX);
+        let _here = WaitCounter::begin(&resident.streaming, usize::MAX);
         // Subscribed before the view is read: a publication between the two is not missed.
         let mut published = resident.publications();
-        let asked = accounts.ask_of(&resident, &Question::EventFrames(*query), None).await?;
+        let asked = accounts.ask_of(&resident, &ReadQuery::EventFrames(*query), None).await?;
         let Some((page, reach)) = asked.page.and_then(|page| Some((page.clone(), page.reach?))) else {
-            return Err(Unavailable::Crashed);
+            return Err(AccountError::Crashed);
         };
         query.after = query.after.max(reach.last_sequence);
         if page.rows > 0 {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_for_each_and_for_all() {
-        let seats = Seats::default();
+        let seats = StreamPermits::default();
         let [a, b, c] = [1, 2, 3].map(OrganisationId::from_bits);
         let take = |organisation| seats.take(organisation, (3, 2));
         assert!(take(a) && take(a) && !take(a), "two are its own most");

@@ -13,14 +13,14 @@ use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::page::{ConversationQuery, PageLimit};
 use kabar_core::store::IdempotencyRecord;
 
-use crate::accounts::{AccountsOptions, Unavailable};
-use crate::idempotency::{Begun, RecordedAnswer};
-use crate::question::Question;
-use fixture::{Ground, every_thread, inbound, resolve, text_of};
+use crate::accounts::{AccountError, AccountRegistryOptions};
+use crate::idempotency::{KeyedCall, RecordedResponse};
+use crate::question::ReadQuery;
+use fixture::{Context, every_thread, inbound, resolve, text_of};
 
 #[tokio::test]
 async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
     let first = ground.ask(&every_thread()).await;
     assert!(!first.hit && text_of(&first).contains(":1;"), "{}", text_of(&first));
@@ -39,10 +39,10 @@ async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
 
 #[tokio::test]
 async fn pages_of_other_kinds_outlive_a_commit() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
     let id = ground.first_thread().await;
-    let contacts = Question::Contacts(kabar_core::domain::page::ContactQuery::default());
+    let contacts = ReadQuery::Contacts(kabar_core::domain::page::ContactQuery::default());
     assert!(!ground.ask(&contacts).await.hit);
     ground.run(resolve(id, ConversationStatus::Resolved)).await;
     assert!(ground.ask(&contacts).await.hit, "no contact has changed");
@@ -51,11 +51,11 @@ async fn pages_of_other_kinds_outlive_a_commit() {
 
 #[tokio::test]
 async fn a_long_poll_is_answered_by_the_change_it_waits_for() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
     let old = text_of(&ground.ask(&every_thread()).await);
     let question = every_thread();
-    let changed = |asked: &crate::Asked| text_of(asked) != old;
+    let changed = |asked: &crate::CachedResponse| text_of(asked) != old;
     let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_mins(1), &changed);
     let write = async {
         ground.until_waiting(1).await;
@@ -69,7 +69,7 @@ async fn a_long_poll_is_answered_by_the_change_it_waits_for() {
 
 #[tokio::test]
 async fn a_long_poll_ends_at_its_deadline_and_at_shutdown() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     let question = every_thread();
     let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_secs(30), &|_| false);
     let time = async {
@@ -87,7 +87,8 @@ async fn a_long_poll_ends_at_its_deadline_and_at_shutdown() {
 
 #[tokio::test]
 async fn beyond_the_limit_long_polls_do_not_wait() {
-    let ground = Ground::open(AccountsOptions { waiting_polls: 0, ..AccountsOptions::default() }).await;
+    let ground =
+        Context::open(AccountRegistryOptions { waiting_polls: 0, ..AccountRegistryOptions::default() }).await;
     let question = every_thread();
     let asked = ground.accounts.ask_until(&ground.slot, &question, Duration::from_mins(1), &|_| false).await;
     assert!(asked.is_ok());
@@ -95,15 +96,16 @@ async fn beyond_the_limit_long_polls_do_not_wait() {
 
 #[tokio::test]
 async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
-    let Ok(Begun::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await else {
+    let Ok(KeyedCall::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await
+    else {
         panic!()
     };
     let bomb = permit.claim(Box::new(|_| panic!("a defect in a renderer")));
     let crashed =
         ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), Some(bomb)).await;
-    assert_eq!(crashed, Err(Unavailable::Crashed));
+    assert_eq!(crashed, Err(AccountError::Crashed));
     drop(permit);
     ground.ingest(2, 1).await;
     let threads = text_of(&ground.ask(&every_thread()).await);
@@ -113,7 +115,7 @@ async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
 
 #[tokio::test]
 async fn an_idle_account_leaves_memory_and_returns_when_asked() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
     assert_eq!(ground.accounts.residents().len(), 1);
     // A long poll keeps it.
@@ -138,20 +140,20 @@ async fn an_idle_account_leaves_memory_and_returns_when_asked() {
 /// A command that stands still in the account's actor until it is let go.
 struct Stuck {
     release: std::sync::mpsc::Sender<()>,
-    command: tokio::task::JoinHandle<Result<Result<CommandReply, CommandRefusal>, Unavailable>>,
+    command: tokio::task::JoinHandle<Result<Result<CommandReply, CommandRefusal>, AccountError>>,
 }
 
 impl Stuck {
-    async fn in_the_actor_of(ground: &Ground) -> Self {
+    async fn in_the_actor_of(ground: &Context) -> Self {
         let begun = ground.idempotency.begin(ground.organisation, "stuck", [0; 32]).await;
-        let Ok(Begun::First(permit)) = begun else { panic!("{begun:?}") };
+        let Ok(KeyedCall::First(permit)) = begun else { panic!("{begun:?}") };
         let (entered, inside) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = std::sync::Mutex::new(released);
         let slow = permit.claim(Box::new(move |_| {
             entered.send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
-            RecordedAnswer { status: 200, body: "{}".into() }
+            RecordedResponse { status: 200, body: "{}".into() }
         }));
         let (facade, account) = (ground.accounts.clone(), ground.slot.clone());
         let write = AccountCommand::Ingest(vec![inbound(0, 1)]);
@@ -168,11 +170,13 @@ impl Stuck {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_and_nothing_is_lost() {
-    let ground = Ground::open(AccountsOptions { queued_commands: 1, ..AccountsOptions::default() }).await;
+    let ground =
+        Context::open(AccountRegistryOptions { queued_commands: 1, ..AccountRegistryOptions::default() })
+            .await;
     let stuck = Stuck::in_the_actor_of(&ground).await;
     let refused =
         ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), None).await;
-    assert_eq!(refused, Err(Unavailable::Overloaded));
+    assert_eq!(refused, Err(AccountError::Overloaded));
     stuck.let_go().await;
     ground.ingest(1, 1).await;
 }
@@ -180,10 +184,10 @@ async fn a_full_queue_refuses_and_nothing_is_lost() {
 /// With the actor standing still: whatever asked it would wait with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hit_needs_no_actor_no_sql_and_no_rendering() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     let id = ground.first_thread().await;
-    let questions = [every_thread(), Question::Conversation(id)];
+    let questions = [every_thread(), ReadQuery::Conversation(id)];
     for question in &questions {
         ground.ask(question).await;
     }
@@ -202,7 +206,7 @@ async fn a_hit_needs_no_actor_no_sql_and_no_rendering() {
     assert_eq!(ground.statements_of(hits).await, 0);
     assert_eq!(ground.renders.load(Ordering::Relaxed), renders);
     // Not even a page that was never asked for needs the actor.
-    let miss = async || assert!(!ground.ask(&Question::Conversations(open_threads())).await.hit);
+    let miss = async || assert!(!ground.ask(&ReadQuery::Conversations(open_threads())).await.hit);
     assert_eq!(ground.statements_of(miss).await, 0);
     assert_eq!(ground.renders.load(Ordering::Relaxed), renders + 1, "one for the one new question");
     stuck.let_go().await;
@@ -214,10 +218,10 @@ fn open_threads() -> ConversationQuery {
 
 #[tokio::test]
 async fn a_key_runs_once_and_is_replayed() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     let begin = |print| ground.idempotency.begin(ground.organisation, "key", [print; 32]);
-    let Ok(Begun::First(permit)) = begin(1).await else { panic!() };
-    let answer = RecordedAnswer { status: 201, body: r#"{"a":1}"#.into() };
+    let Ok(KeyedCall::First(permit)) = begin(1).await else { panic!() };
+    let answer = RecordedResponse { status: 201, body: r#"{"a":1}"#.into() };
     let recorded = answer.clone();
     let claim = permit.claim(Box::new(move |_| recorded.clone()));
     let run = async {
@@ -231,17 +235,17 @@ async fn a_key_runs_once_and_is_replayed() {
     };
     // The second call waits at the gate until the first is done.
     let (second, ()) = tokio::join!(begin(1), run);
-    assert!(matches!(second, Ok(Begun::Replay(replayed)) if replayed == answer));
-    assert!(matches!(begin(2).await, Ok(Begun::Reused)));
+    assert!(matches!(second, Ok(KeyedCall::Replay(replayed)) if replayed == answer));
+    assert!(matches!(begin(2).await, Ok(KeyedCall::Reused)));
     ground.clock.advance(Duration::from_hours(25));
-    assert!(matches!(begin(2).await, Ok(Begun::First(_))));
+    assert!(matches!(begin(2).await, Ok(KeyedCall::First(_))));
 }
 
 #[tokio::test]
 async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_again() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     let begin = || ground.idempotency.begin(ground.organisation, "key", [1; 32]);
-    let Ok(Begun::First(permit)) = begin().await else { panic!() };
+    let Ok(KeyedCall::First(permit)) = begin().await else { panic!() };
     // As when an earlier commit of the same call, whose outcome was unknown, is written after all.
     let written = IdempotencyRecord {
         organisation_id: ground.organisation,
@@ -253,24 +257,24 @@ async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_
         claimed_by: None,
     };
     ground.store.insert_idempotency_record(written).await.unwrap();
-    let claim = permit.claim(Box::new(|_| RecordedAnswer { status: 200, body: "{}".into() }));
+    let claim = permit.claim(Box::new(|_| RecordedResponse { status: 200, body: "{}".into() }));
     let command = AccountCommand::Ingest(vec![inbound(0, 1)]);
     let executed = ground.accounts.execute(&ground.slot, command, Some(claim)).await;
-    assert_eq!(executed, Err(Unavailable::Storage));
+    assert_eq!(executed, Err(AccountError::Storage));
     permit.end().await;
     assert_eq!(text_of(&ground.ask(&every_thread()).await).matches(';').count(), 0);
     let told = begin().await;
-    assert!(matches!(&told, Ok(Begun::Replay(answer)) if answer.status == 201), "{told:?}");
+    assert!(matches!(&told, Ok(KeyedCall::Replay(answer)) if answer.status == 201), "{told:?}");
 }
 
 #[tokio::test]
 async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
-    let options = AccountsOptions { resident_conversations: 8, ..AccountsOptions::default() };
-    let ground = Ground::open(options).await;
+    let options = AccountRegistryOptions { resident_conversations: 8, ..AccountRegistryOptions::default() };
+    let ground = Context::open(options).await;
     for contact in 0..40 {
         ground.ingest(contact, 1).await;
     }
-    let all = Question::Conversations(ConversationQuery {
+    let all = ReadQuery::Conversations(ConversationQuery {
         limit: PageLimit::new(100).unwrap(),
         ..ConversationQuery::default()
     });
@@ -278,7 +282,7 @@ async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
     assert_eq!(asked.page.as_ref().map(|page| page.rows), Some(40));
     let above = async || {
         assert!(ground.ask(&all).await.hit);
-        let top = Question::Conversations(ConversationQuery {
+        let top = ReadQuery::Conversations(ConversationQuery {
             limit: PageLimit::new(5).unwrap(),
             ..ConversationQuery::default()
         });

@@ -25,12 +25,12 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::task::AbortHandle;
 
-use super::flight::{self, Ended};
-use super::lanes::{Lanes, Load};
-use super::recipient::Recipient;
-use super::scribe::{Job, Written};
-use super::{Couriers, Desk};
-use crate::slot::AccountSlot;
+use super::flight::{self, FinishedAttempt};
+use super::lanes::{DeliveryLanes, QueuedDelivery};
+use super::recipient::SubscriberState;
+use super::scribe::{RecordedRuns, RecorderJob};
+use super::{DeliveryDispatcher, WorkerEntry};
+use crate::slot::AccountEntry;
 
 #[cfg(test)]
 pub(super) use intake::WINDOW;
@@ -48,31 +48,31 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LINGER: Duration = Duration::from_secs(30);
 
 /// What a courier may be told.
-pub(super) enum CourierMessage {
+pub(super) enum DeliveryWorkerMessage {
     /// There may be something to do.
     Look,
     /// It is that late.
     Alarm(MonotonicInstant),
     /// An attempt has ended.
-    Ended(Box<Ended>),
+    Ended(Box<FinishedAttempt>),
     /// What has ended has waited long enough to be recorded.
     Record,
     /// These outcomes are recorded, but for those that somebody else has recorded before.
     Recorded(Vec<Delivery>, HashSet<DeliveryId>),
     /// What became of runs of a hook.
-    Written(Box<Written>),
+    Written(Box<RecordedRuns>),
 }
 
 /// See the module.
-pub(super) struct CourierActor;
+pub(super) struct DeliveryWorkerActor;
 
 /// What a courier knows.
-pub(super) struct Courier {
-    couriers: Couriers,
-    recipient: Arc<Recipient>,
-    slot: Arc<AccountSlot>,
-    desk: Arc<Desk>,
-    lanes: Lanes,
+pub(super) struct DeliveryWorker {
+    couriers: DeliveryDispatcher,
+    recipient: Arc<SubscriberState>,
+    slot: Arc<AccountEntry>,
+    desk: Arc<WorkerEntry>,
+    lanes: DeliveryLanes,
     ids: MonotonicIds<StdRng>,
     /// `None` until it is read.
     place: Option<DeliveryCursor>,
@@ -92,40 +92,40 @@ pub(super) struct Courier {
     idle_since: Option<MonotonicInstant>,
 }
 
-impl Actor for CourierActor {
-    type Msg = CourierMessage;
-    type State = Courier;
-    type Arguments = Courier;
+impl Actor for DeliveryWorkerActor {
+    type Msg = DeliveryWorkerMessage;
+    type State = DeliveryWorker;
+    type Arguments = DeliveryWorker;
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<CourierMessage>,
-        courier: Courier,
-    ) -> Result<Courier, ActorProcessingErr> {
+        _myself: ActorRef<DeliveryWorkerMessage>,
+        courier: DeliveryWorker,
+    ) -> Result<DeliveryWorker, ActorProcessingErr> {
         Ok(courier)
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<CourierMessage>,
-        message: CourierMessage,
-        courier: &mut Courier,
+        myself: ActorRef<DeliveryWorkerMessage>,
+        message: DeliveryWorkerMessage,
+        courier: &mut DeliveryWorker,
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match message {
-            CourierMessage::Look => courier.listen(),
-            CourierMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
-            CourierMessage::Ended(ended) => courier.take_back(*ended, &myself),
-            CourierMessage::Record => courier.record(&myself),
-            CourierMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
-            CourierMessage::Written(written) => courier.resume(*written),
+            DeliveryWorkerMessage::Look => courier.listen(),
+            DeliveryWorkerMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
+            DeliveryWorkerMessage::Ended(ended) => courier.take_back(*ended, &myself),
+            DeliveryWorkerMessage::Record => courier.record(&myself),
+            DeliveryWorkerMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
+            DeliveryWorkerMessage::Written(written) => courier.resume(*written),
         }
         courier.work(&myself).await;
         Ok(())
     }
 }
 
-impl Drop for Courier {
+impl Drop for DeliveryWorker {
     fn drop(&mut self) {
         if let Some((_, alarm)) = self.alarm.take() {
             alarm.abort();
@@ -133,19 +133,19 @@ impl Drop for Courier {
     }
 }
 
-impl Courier {
+impl DeliveryWorker {
     pub(super) fn new(
-        couriers: Couriers,
-        recipient: Arc<Recipient>,
-        slot: Arc<AccountSlot>,
-        desk: Arc<Desk>,
+        couriers: DeliveryDispatcher,
+        recipient: Arc<SubscriberState>,
+        slot: Arc<AccountEntry>,
+        desk: Arc<WorkerEntry>,
     ) -> Self {
         Self {
             couriers,
             recipient,
             slot,
             desk,
-            lanes: Lanes::default(),
+            lanes: DeliveryLanes::default(),
             ids: MonotonicIds::new(StdRng::from_rng(&mut rand::rng())),
             place: None,
             loaded_to: 0,
@@ -178,7 +178,7 @@ impl Courier {
     }
 
     /// Brings what is due, as far as limits and breaker allow, and sets the alarm for the rest.
-    async fn work(&mut self, myself: &ActorRef<CourierMessage>) {
+    async fn work(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let subscriber = self.recipient.get();
         let stopping = self.couriers.0.stopping.is_cancelled();
         if !subscriber.is_active() || stopping || !self.couriers.0.cluster.serves() {
@@ -206,7 +206,7 @@ impl Courier {
     async fn bring(
         &mut self,
         subscriber: &Subscriber,
-        myself: &ActorRef<CourierMessage>,
+        myself: &ActorRef<DeliveryWorkerMessage>,
     ) -> Result<(), StoreError> {
         self.fill(subscriber).await?;
         if let Some(scribe) = self.recipient.scribe()
@@ -255,10 +255,10 @@ impl Courier {
         Ok(())
     }
 
-    fn take_back(&mut self, ended: Ended, myself: &ActorRef<CourierMessage>) {
+    fn take_back(&mut self, ended: FinishedAttempt, myself: &ActorRef<DeliveryWorkerMessage>) {
         if let Some(scribe) = self.recipient.scribe() {
             // The lane waits: what comes next must see what this one leaves.
-            let job = Job { ended, slot: self.slot.clone(), courier: myself.clone() };
+            let job = RecorderJob { ended, slot: self.slot.clone(), courier: myself.clone() };
             return scribe.submit(&self.couriers, &self.recipient, job);
         }
         let contact = ended.delivery.contact_id;
@@ -280,13 +280,13 @@ impl Courier {
             self.couriers.0.tasks.spawn(async move {
                 // Not by the clock: it is the store that is spared, not a promise that is kept.
                 let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
-                let _gone = myself.cast(CourierMessage::Record);
+                let _gone = myself.cast(DeliveryWorkerMessage::Record);
             });
         }
     }
 
     /// Writes down what has ended, all together, unless that is under way.
-    fn record(&mut self, myself: &ActorRef<CourierMessage>) {
+    fn record(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         if self.recording || self.ended.is_empty() {
             return;
         }
@@ -299,7 +299,7 @@ impl Courier {
         &mut self,
         ended: Vec<Delivery>,
         recorded: &HashSet<DeliveryId>,
-        myself: &ActorRef<CourierMessage>,
+        myself: &ActorRef<DeliveryWorkerMessage>,
     ) {
         for delivery in ended {
             self.unrecorded.remove(&delivery.id);
@@ -319,13 +319,14 @@ impl Courier {
 
     /// Lets a delivery wait for its next attempt.
     fn put_back(&mut self, delivery: Delivery) {
-        let Load { delivery, not_before, .. } = Load::new(delivery, None, &self.couriers.0.clock.read());
+        let QueuedDelivery { delivery, not_before, .. } =
+            QueuedDelivery::new(delivery, None, &self.couriers.0.clock.read());
         self.lanes.back(delivery, not_before);
     }
 
     /// Goes on where runs of a hook have come to an end.
-    fn resume(&mut self, written: Written) {
-        let Written { recorded, lost, again } = written;
+    fn resume(&mut self, written: RecordedRuns) {
+        let RecordedRuns { recorded, lost, again } = written;
         for delivery in recorded {
             if self.doubtful.remove(&delivery.id) {
                 self.reload();
@@ -347,7 +348,7 @@ impl Courier {
     }
 
     /// Notes what is left to do, and leaves when that has been nothing for a while.
-    fn rest(&mut self, now: MonotonicInstant, myself: &ActorRef<CourierMessage>) {
+    fn rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
         let head = self.desk.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
         let open = i64::try_from(self.lanes.open()).unwrap_or(i64::MAX);
@@ -366,13 +367,13 @@ impl Courier {
     }
 
     /// Ends, unless the bell has been rung since it was last listened to.
-    fn leave(&mut self, myself: &ActorRef<CourierMessage>) {
+    fn leave(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         if self.couriers.close(&self.recipient.id(), self.slot.account().number, &self.desk) {
             myself.stop(None);
         }
     }
 
-    fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<CourierMessage>) {
+    fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
         if self.alarm.as_ref().is_some_and(|(set, _)| *set <= at) {
             return;
         }
@@ -381,7 +382,7 @@ impl Courier {
         let alarm = self.couriers.0.tasks.spawn(async move {
             tokio::select! {
                 () = clock.wait_until(at) => {
-                    let _gone = myself.cast(CourierMessage::Alarm(at));
+                    let _gone = myself.cast(DeliveryWorkerMessage::Alarm(at));
                 }
                 () = stopping.cancelled() => {}
             }
@@ -392,6 +393,6 @@ impl Courier {
     }
 }
 
-fn unread(load: &Load) -> Option<i64> {
+fn unread(load: &QueuedDelivery) -> Option<i64> {
     load.event.is_none().then_some(load.delivery.sequence)
 }

@@ -23,11 +23,11 @@ use ractor::ActorRef;
 use rand::RngExt as _;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::Couriers;
-use super::courier::CourierMessage;
-use super::lanes::Load;
-use super::recipient::Recipient;
-use crate::slot::AccountSlot;
+use super::DeliveryDispatcher;
+use super::courier::DeliveryWorkerMessage;
+use super::lanes::QueuedDelivery;
+use super::recipient::SubscriberState;
+use crate::slot::AccountEntry;
 
 /// How long attempts under way may still take once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// An attempt that has ended.
-pub(super) struct Ended {
+pub(super) struct FinishedAttempt {
     pub(super) delivery: Delivery,
     pub(super) event: Option<Arc<Event>>,
     at: Timestamp,
@@ -50,16 +50,16 @@ pub(super) struct Ended {
 
 /// Makes the attempt beside the courier, and tells it how it ended.
 pub(super) fn begin(
-    couriers: &Couriers,
-    recipient: &Recipient,
-    slot: &Arc<AccountSlot>,
-    load: Load,
-    courier: ActorRef<CourierMessage>,
+    couriers: &DeliveryDispatcher,
+    recipient: &SubscriberState,
+    slot: &Arc<AccountEntry>,
+    load: QueuedDelivery,
+    courier: ActorRef<DeliveryWorkerMessage>,
 ) {
     let shared = couriers.0.clone();
     let (account, subscriber) = (slot.account(), recipient.get());
     let kv = recipient.scribe().and_then(|scribe| scribe.seen()).unwrap_or_default();
-    let Load { delivery, event, .. } = load;
+    let QueuedDelivery { delivery, event, .. } = load;
     couriers.0.tasks.spawn(async move {
         let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
         let receipt = if let Some(event) = event.clone() {
@@ -78,9 +78,9 @@ pub(super) fn begin(
             Some(forgotten())
         };
         let token = shared.tasks.token();
-        let ended = Ended { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
+        let ended = FinishedAttempt { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
         // A courier that is gone leaves the row open, and its successor tries again.
-        let _gone = courier.cast(CourierMessage::Ended(Box::new(ended)));
+        let _gone = courier.cast(DeliveryWorkerMessage::Ended(Box::new(ended)));
     });
 }
 
@@ -95,7 +95,7 @@ fn forgotten() -> AttemptResult {
 }
 
 /// An attempt that counts.
-pub(super) struct Settled {
+pub(super) struct SettledAttempt {
     /// The delivery as the attempt leaves it.
     pub(super) delivery: Delivery,
     /// What a hook did besides.
@@ -104,7 +104,7 @@ pub(super) struct Settled {
     _unrecorded: TaskTrackerToken,
 }
 
-impl Settled {
+impl SettledAttempt {
     /// What is written down of a run.
     pub(super) fn record(&self, now: Timestamp) -> RunRecord {
         let report = self.report.as_deref();
@@ -121,8 +121,12 @@ impl Settled {
 }
 
 /// The delivery as the attempt leaves it; `None` when it does not count.
-pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: Ended) -> Option<Settled> {
-    let Ended { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
+pub(super) fn settle(
+    couriers: &DeliveryDispatcher,
+    recipient: &Arc<SubscriberState>,
+    ended: FinishedAttempt,
+) -> Option<SettledAttempt> {
+    let FinishedAttempt { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
     let ClockReading { wall: now, monotonic } = couriers.0.clock.read();
     let Some(receipt) = receipt else {
         recipient.breaker().give_back(monotonic);
@@ -160,15 +164,15 @@ pub(super) fn settle(couriers: &Couriers, recipient: &Arc<Recipient>, ended: End
         report.writes.clear();
         report.reads = KvReads::default();
     }
-    Some(Settled { delivery, report, _unrecorded: unrecorded })
+    Some(SettledAttempt { delivery, report, _unrecorded: unrecorded })
 }
 
 /// Records until it is durable or the server stops, and tells the courier.
 pub(super) fn record(
-    couriers: &Couriers,
-    recipient: Arc<Recipient>,
+    couriers: &DeliveryDispatcher,
+    recipient: Arc<SubscriberState>,
     ended: Vec<Delivery>,
-    courier: ActorRef<CourierMessage>,
+    courier: ActorRef<DeliveryWorkerMessage>,
 ) {
     let couriers = couriers.clone();
     couriers.0.tasks.clone().spawn(async move {
@@ -185,6 +189,6 @@ pub(super) fn record(
             }
         };
         couriers.note_health(&recipient, &ended).await;
-        let _gone = courier.cast(CourierMessage::Recorded(ended, recorded.into_iter().collect()));
+        let _gone = courier.cast(DeliveryWorkerMessage::Recorded(ended, recorded.into_iter().collect()));
     });
 }

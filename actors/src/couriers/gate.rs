@@ -11,14 +11,14 @@ use kabar_core::domain::subscriber::Subscriber;
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(super) enum Gate {
+pub(super) enum SubscriberHealth {
     /// Of a webhook.
     Webhook(CircuitBreaker),
     /// Of a hook.
     Hook(FailureRate),
 }
 
-impl Gate {
+impl SubscriberHealth {
     pub(super) fn of(subscriber: &Subscriber, now: &ClockReading) -> Self {
         match subscriber {
             Subscriber::Webhook(_) => Self::Webhook(CircuitBreaker::default()),

@@ -14,14 +14,14 @@ use kabar_core::ids::ContactId;
 
 /// A delivery and, while it is at hand, its event.
 #[derive(Debug, Clone)]
-pub(super) struct Load {
+pub(super) struct QueuedDelivery {
     pub(super) delivery: Delivery,
     /// When its next attempt may be made.
     pub(super) not_before: MonotonicInstant,
     pub(super) event: Option<Arc<Event>>,
 }
 
-impl Load {
+impl QueuedDelivery {
     /// A delivery as its row says, at the moment of a reading of this process's clocks.
     pub(super) fn new(delivery: Delivery, event: Option<Arc<Event>>, reading: &ClockReading) -> Self {
         let wait = delivery.wait(reading.wall).unwrap_or_default();
@@ -30,13 +30,13 @@ impl Load {
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct DeliveryLane {
     /// By the event's number.
-    waiting: BTreeMap<i64, Load>,
+    waiting: BTreeMap<i64, QueuedDelivery>,
     away: Option<i64>,
 }
 
-impl Lane {
+impl DeliveryLane {
     /// When it may move on; `None` while something of it is away, or nothing waits.
     fn due(&self) -> Option<(MonotonicInstant, i64)> {
         let (sequence, first) = self.waiting.first_key_value().filter(|_| self.away.is_none())?;
@@ -53,15 +53,15 @@ impl Lane {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
-    of: HashMap<ContactId, Lane>,
+pub(super) struct DeliveryLanes {
+    of: HashMap<ContactId, DeliveryLane>,
     due: BTreeSet<(MonotonicInstant, i64, ContactId)>,
     waiting: usize,
     held: usize,
     away: usize,
 }
 
-impl Lanes {
+impl DeliveryLanes {
     /// Deliveries that wait or are away.
     pub(super) const fn open(&self) -> usize {
         self.waiting + self.away
@@ -82,7 +82,7 @@ impl Lanes {
         self.due.first().map(|(at, ..)| *at)
     }
 
-    fn change<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut Lane) -> T) -> T {
+    fn change<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut DeliveryLane) -> T) -> T {
         let lane = self.of.entry(contact).or_default();
         if let Some((at, sequence)) = lane.due() {
             self.due.remove(&(at, sequence, contact));
@@ -104,13 +104,13 @@ impl Lanes {
     }
 
     /// Adds a delivery, or takes over its newer row; not if it is away, which is told with `false`.
-    pub(super) fn put(&mut self, load: Load) -> bool {
+    pub(super) fn put(&mut self, load: QueuedDelivery) -> bool {
         let sequence = load.delivery.sequence;
         self.change(load.delivery.contact_id, |lane| {
             if lane.away == Some(sequence) {
                 return false;
             }
-            let Load { delivery, mut not_before, mut event } = load;
+            let QueuedDelivery { delivery, mut not_before, mut event } = load;
             if let Some(before) = lane.waiting.remove(&sequence) {
                 event = event.or(before.event);
                 // The same wait is not measured anew.
@@ -118,13 +118,13 @@ impl Lanes {
                     not_before = before.not_before;
                 }
             }
-            lane.waiting.insert(sequence, Load { delivery, not_before, event });
+            lane.waiting.insert(sequence, QueuedDelivery { delivery, not_before, event });
             true
         })
     }
 
     /// Sends the next one on its way, if one is due.
-    pub(super) fn depart(&mut self, now: MonotonicInstant) -> Option<Load> {
+    pub(super) fn depart(&mut self, now: MonotonicInstant) -> Option<QueuedDelivery> {
         let (_, sequence, contact) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
         self.change(contact, |lane| {
             lane.away = Some(sequence);
@@ -138,7 +138,7 @@ impl Lanes {
     }
 
     /// One that was away has not been tried after all, and may go at once.
-    pub(super) fn again(&mut self, load: Load) {
+    pub(super) fn again(&mut self, load: QueuedDelivery) {
         self.change(load.delivery.contact_id, |lane| {
             lane.away = None;
             lane.waiting.insert(load.delivery.sequence, load);
@@ -150,7 +150,7 @@ impl Lanes {
         self.change(delivery.contact_id, |lane| {
             lane.away = None;
             lane.waiting.values_mut().for_each(|behind| behind.event = None);
-            lane.waiting.insert(delivery.sequence, Load { delivery, not_before, event: None });
+            lane.waiting.insert(delivery.sequence, QueuedDelivery { delivery, not_before, event: None });
         });
     }
 

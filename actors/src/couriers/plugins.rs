@@ -20,8 +20,8 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId, PluginVersionId};
 use kabar_core::store::{DeliveryWork, StoreError};
 
-use super::Couriers;
-use crate::accounts::Unavailable;
+use super::DeliveryDispatcher;
+use crate::accounts::AccountError;
 use crate::directory::DECISIONS_MAX;
 
 pub use runs::{ReplayFrom, ReplayedRuns};
@@ -83,12 +83,12 @@ pub enum PluginRefusal {
     NoVersion,
 }
 
-fn unwritten(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "plugin not written")
+fn unwritten(error: &StoreError) -> AccountError {
+    AccountError::of(error, "plugin not written")
 }
 
-fn unread(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "plugins not read")
+fn unread(error: &StoreError) -> AccountError {
+    AccountError::of(error, "plugins not read")
 }
 
 fn plugin_of(subscriber: &Subscriber) -> Option<Arc<Plugin>> {
@@ -119,7 +119,7 @@ impl PluginPatch {
     }
 }
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// A tenant's plugins, newest first.
     #[must_use]
     pub fn plugins_of(&self, organisation: OrganisationId) -> Vec<Arc<Plugin>> {
@@ -153,12 +153,12 @@ impl Couriers {
     /// Makes a plugin, which waits for a version.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn create_plugin(
         &self,
         organisation_id: OrganisationId,
         new: NewPlugin,
-    ) -> Result<Result<Arc<Plugin>, PluginRefusal>, Unavailable> {
+    ) -> Result<Result<Arc<Plugin>, PluginRefusal>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         if self.plugins_of(organisation_id).len() >= PLUGINS_MAX {
             return Ok(Err(PluginRefusal::TooMany));
@@ -193,13 +193,13 @@ impl Couriers {
     /// Changes a plugin; `None` when the tenant has none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
+    /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.
     pub async fn patch_plugin(
         &self,
         organisation: OrganisationId,
         id: PluginId,
         patch: PluginPatch,
-    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
         let decide = |row: &mut Plugin| {
             if patch.enabled == Some(true) {
                 row.recover(self.0.clock.now());
@@ -218,7 +218,7 @@ impl Couriers {
         organisation: OrganisationId,
         id: PluginId,
         decide: impl Fn(&mut Plugin) -> Result<(), PluginRefusal>,
-    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
         let Some(mut found) = self.plugin(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
             let mut row = Plugin::clone(&found);
@@ -231,7 +231,7 @@ impl Couriers {
             let Some(again) = self.read_plugin(id).await? else { return Ok(None) };
             found = again;
         }
-        Err(Unavailable::Overloaded)
+        Err(AccountError::Overloaded)
     }
 
     /// Writes a changed row; `None` when another node has written it since it was read.
@@ -239,7 +239,7 @@ impl Couriers {
         &self,
         before: &Plugin,
         mut row: Plugin,
-    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
+    ) -> Result<Option<Arc<Plugin>>, AccountError> {
         let now = self.0.clock.now();
         row.updated_at = now.max(row.updated_at);
         let written = self.0.store.update_plugin(before, row).await;
@@ -257,7 +257,7 @@ impl Couriers {
 
     /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The caller
     /// holds the writers' turn.
-    async fn read_plugin(&self, id: PluginId) -> Result<Option<Arc<Plugin>>, Unavailable> {
+    async fn read_plugin(&self, id: PluginId) -> Result<Option<Arc<Plugin>>, AccountError> {
         let found = self.0.store.find_plugin(id).await.map_err(|error| unread(&error))?.map(Arc::new);
         match &found {
             Some(row) => {
@@ -272,12 +272,12 @@ impl Couriers {
     /// Deletes a plugin; `false` when the tenant has none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn delete_plugin(
         &self,
         organisation: OrganisationId,
         id: PluginId,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         if self.plugin(organisation, id).is_none() {
             return Ok(false);
@@ -291,13 +291,13 @@ impl Couriers {
     /// Keeps a version of a plugin; `false` when the plugin is gone. The oldest beyond what is kept goes.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn add_plugin_version(
         &self,
         organisation: OrganisationId,
         version: &PluginVersion,
         wasm: &bytes::Bytes,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, AccountError> {
         let written = self.0.store.insert_plugin_version(version, wasm).await;
         written.map_err(|error| unwritten(&error))?;
         let _turn = self.0.writing.lock().await;
@@ -320,20 +320,20 @@ impl Couriers {
     /// A plugin's versions, newest first.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn plugin_versions(&self, plugin: PluginId) -> Result<Vec<PluginVersion>, Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn plugin_versions(&self, plugin: PluginId) -> Result<Vec<PluginVersion>, AccountError> {
         self.0.store.plugin_versions(plugin).await.map_err(|error| unread(&error))
     }
 
     /// A plugin's version.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn plugin_version(
         &self,
         plugin: PluginId,
         id: PluginVersionId,
-    ) -> Result<Option<PluginVersion>, Unavailable> {
+    ) -> Result<Option<PluginVersion>, AccountError> {
         self.0.store.plugin_version(plugin, id).await.map_err(|error| unread(&error))
     }
 
@@ -341,13 +341,13 @@ impl Couriers {
     /// the tenant has no such plugin.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn activate_plugin(
         &self,
         organisation: OrganisationId,
         id: PluginId,
         version: PluginVersionId,
-    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, Unavailable> {
+    ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
         let _turn = self.0.writing.lock().await;
         if self.plugin(organisation, id).is_none() {
             return Ok(None);
@@ -365,11 +365,11 @@ impl Couriers {
     /// What a plugin keeps, for a run that is not recorded.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn plugin_kv(
         &self,
         plugin: PluginId,
-    ) -> Result<kabar_core::domain::kv::KeyValues, Unavailable> {
+    ) -> Result<kabar_core::domain::kv::KeyValues, AccountError> {
         let kept = self.0.store.plugin_kv(plugin).await.map_err(|error| unread(&error))?;
         Ok(kept.map(|(kv, _)| kv).unwrap_or_default())
     }

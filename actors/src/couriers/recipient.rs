@@ -7,26 +7,26 @@ use arc_swap::ArcSwap;
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 
-use super::gate::Gate;
-use super::scribe::Scribe;
+use super::gate::SubscriberHealth;
+use super::scribe::RunRecorder;
 
 /// See the module. There is one per subscriber for as long as it is known here.
-pub(super) struct Recipient {
+pub(super) struct SubscriberState {
     row: ArcSwap<Subscriber>,
-    breaker: Mutex<Gate>,
+    breaker: Mutex<SubscriberHealth>,
     /// It has said that it wants nothing any more, and that is not written down yet.
     gone: AtomicBool,
-    scribe: Option<Arc<Scribe>>,
+    scribe: Option<Arc<RunRecorder>>,
 }
 
-impl Recipient {
+impl SubscriberState {
     pub(super) fn new(row: Subscriber, now: &ClockReading) -> Self {
         let scribe = match &row {
             Subscriber::Webhook(_) => None,
-            Subscriber::Hook(plugin) => Some(Arc::new(Scribe::new(plugin.id))),
+            Subscriber::Hook(plugin) => Some(Arc::new(RunRecorder::new(plugin.id))),
         };
         Self {
-            breaker: Mutex::new(Gate::of(&row, now)),
+            breaker: Mutex::new(SubscriberHealth::of(&row, now)),
             row: ArcSwap::from_pointee(row),
             gone: AtomicBool::new(false),
             scribe,
@@ -47,13 +47,13 @@ impl Recipient {
     }
 
     /// Its breaker; to be held for a moment.
-    pub(super) fn breaker(&self) -> MutexGuard<'_, Gate> {
+    pub(super) fn breaker(&self) -> MutexGuard<'_, SubscriberHealth> {
         // Nobody panics half-way through a change of it.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who records its runs, if it is a hook.
-    pub(super) const fn scribe(&self) -> Option<&Arc<Scribe>> {
+    pub(super) const fn scribe(&self) -> Option<&Arc<RunRecorder>> {
         self.scribe.as_ref()
     }
 

@@ -10,18 +10,18 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryCursor, StoreError};
 
-use super::Couriers;
+use super::DeliveryDispatcher;
 use super::courier::owed;
-use crate::accounts::Unavailable;
-use crate::idempotency::Claim;
-use crate::slot::AccountSlot;
+use crate::accounts::AccountError;
+use crate::idempotency::KeyClaim;
+use crate::slot::AccountEntry;
 
 /// The most that one call brings again (contract, section 11).
 const REPLAYED_MAX: usize = 1000;
 
 /// What became of a replay of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replayed {
+pub struct ReplayedDeliveries {
     /// So many are brought again.
     pub enqueued: usize,
     /// There were more, which stay as they are.
@@ -39,28 +39,28 @@ pub struct ReplayedLog {
     pub last_sequence: i64,
 }
 
-fn unread(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "deliveries not read")
+fn unread(error: &StoreError) -> AccountError {
+    AccountError::of(error, "deliveries not read")
 }
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// A page of a tenant's deliveries, newest first.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, AccountError> {
         self.0.store.deliveries(query).await.map_err(|error| unread(&error))
     }
 
     /// A tenant's delivery.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn delivery(
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
-    ) -> Result<Option<Delivery>, Unavailable> {
+    ) -> Result<Option<Delivery>, AccountError> {
         self.0.store.delivery(organisation, id).await.map_err(|error| unread(&error))
     }
 
@@ -68,13 +68,13 @@ impl Couriers {
     /// its subscription was deleted. What belongs to a stopped subscription waits until that goes on.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn replay(
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
-        claim: Option<Claim<Delivery>>,
-    ) -> Result<Option<Delivery>, Unavailable> {
+        claim: Option<KeyClaim<Delivery>>,
+    ) -> Result<Option<Delivery>, AccountError> {
         let Some(found) = self.delivery(organisation, id).await? else { return Ok(None) };
         if !self.knows(organisation, found.subscriber) {
             return Ok(None);
@@ -96,19 +96,19 @@ impl Couriers {
     /// filter names no subscription of the tenant's.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn replay_many(
         &self,
         filter: &DeliveryFilter,
-        claim: Option<Claim<Replayed>>,
-    ) -> Result<Option<Replayed>, Unavailable> {
+        claim: Option<KeyClaim<ReplayedDeliveries>>,
+    ) -> Result<Option<ReplayedDeliveries>, AccountError> {
         let named = filter.subscription_id.and_then(|id| self.subscription(filter.organisation_id, id));
         if named.is_none() {
             return Ok(None);
         }
         let oldest = self.0.store.oldest_deliveries(filter, REPLAYED_MAX).await;
         let (ids, capped) = oldest.map_err(|error| unread(&error))?;
-        let (replayed, now) = (Replayed { enqueued: ids.len(), capped }, self.0.clock.now());
+        let (replayed, now) = (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.clock.now());
         let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
         let reopened = self.0.store.reopen(&ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
@@ -123,7 +123,7 @@ impl Couriers {
     async fn bring_again(
         &self,
         opened: impl IntoIterator<Item = (SubscriberId, i64)>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), AccountError> {
         let pairs: BTreeSet<_> = opened.into_iter().collect();
         for (subscriber, account) in &pairs {
             self.reread(*subscriber, *account);
@@ -152,14 +152,14 @@ impl Couriers {
     /// `None` when the tenant has no such subscription.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`], and [`Unavailable::Expired`] when the log does not reach back so far.
+    /// [`AccountError::Storage`], and [`AccountError::Expired`] when the log does not reach back so far.
     pub async fn replay_log(
         &self,
         id: SubscriptionId,
-        slot: &AccountSlot,
+        slot: &AccountEntry,
         (from, to): (i64, Option<i64>),
-        claim: Option<Claim<ReplayedLog>>,
-    ) -> Result<Option<ReplayedLog>, Unavailable> {
+        claim: Option<KeyClaim<ReplayedLog>>,
+    ) -> Result<Option<ReplayedLog>, AccountError> {
         let account = slot.account();
         let Some(subscription) = self.subscription(account.organisation_id, id) else { return Ok(None) };
         let subscriber = Subscriber::Webhook(subscription);
@@ -170,7 +170,7 @@ impl Couriers {
         let oldest = store.oldest_event(account.number).await.map_err(|error| unread(&error))?;
         let oldest = oldest.unwrap_or(head + 1);
         if 0 < from && from < oldest.min(head + 1) {
-            return Err(Unavailable::Expired { oldest });
+            return Err(AccountError::Expired { oldest });
         }
         // What lies behind the cursor is on its way already.
         let to = to.map_or(cursor, |to| to.min(cursor));

@@ -24,10 +24,10 @@ use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId}
 use kabar_core::store::{DeliveryWork, StoreError};
 use rand::RngExt as _;
 
-use super::recipient::Recipient;
-use super::{Couriers, subscription_of};
-use crate::accounts::Unavailable;
-use crate::idempotency::Claim;
+use super::recipient::SubscriberState;
+use super::{DeliveryDispatcher, subscription_of};
+use crate::accounts::AccountError;
+use crate::idempotency::KeyClaim;
 
 /// Random bytes of a signing secret; 32 characters of base64url.
 const SECRET_BYTES: usize = 24;
@@ -58,12 +58,12 @@ pub struct SubscriptionPatch {
 
 /// One state of the roster. Cheap to fork.
 #[derive(Clone, Default)]
-pub(super) struct Roster {
-    recipients: OrdMap<(OrganisationId, SubscriberId), Arc<Recipient>>,
+pub(super) struct SubscriberRegistry {
+    recipients: OrdMap<(OrganisationId, SubscriberId), Arc<SubscriberState>>,
     organisations: HashMap<SubscriberId, OrganisationId>,
 }
 
-impl Roster {
+impl SubscriberRegistry {
     pub(super) fn of(subscriptions: Vec<Subscription>, plugins: Vec<Plugin>, now: &ClockReading) -> Self {
         let mut roster = Self::default();
         for row in subscriptions {
@@ -81,24 +81,24 @@ impl Roster {
         } else {
             let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
             self.organisations.insert(id, organisation);
-            self.recipients.insert((organisation, id), Arc::new(Recipient::new(subscriber, now)));
+            self.recipients.insert((organisation, id), Arc::new(SubscriberState::new(subscriber, now)));
         }
     }
 
-    pub(super) fn drop(&mut self, id: SubscriberId) -> Option<Arc<Recipient>> {
+    pub(super) fn drop(&mut self, id: SubscriberId) -> Option<Arc<SubscriberState>> {
         let organisation = self.organisations.remove(&id)?;
         self.recipients.remove(&(organisation, id))
     }
 
-    pub(super) fn find(&self, id: SubscriberId) -> Option<&Arc<Recipient>> {
+    pub(super) fn find(&self, id: SubscriberId) -> Option<&Arc<SubscriberState>> {
         self.recipients.get(&(*self.organisations.get(&id)?, id))
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Recipient>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SubscriberState>> {
         self.recipients.values()
     }
 
-    pub(super) fn of_organisation(&self, id: OrganisationId) -> impl Iterator<Item = &Arc<Recipient>> {
+    pub(super) fn of_organisation(&self, id: OrganisationId) -> impl Iterator<Item = &Arc<SubscriberState>> {
         let first = (id, SubscriberId::Webhook(SubscriptionId::from_bits(0)));
         self.recipients.range(first..).take_while(move |((of, _), _)| *of == id).map(|(_, one)| one)
     }
@@ -115,8 +115,8 @@ fn stopped(subscriber: &Subscriber) -> Subscriber {
     }
 }
 
-fn unwritten(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "subscription not written")
+fn unwritten(error: &StoreError) -> AccountError {
+    AccountError::of(error, "subscription not written")
 }
 
 fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
@@ -129,9 +129,9 @@ fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
     }
 }
 
-impl Couriers {
-    pub(super) fn publish(&self, change: impl FnOnce(&mut Roster)) {
-        let mut next = Roster::clone(&self.0.roster.load());
+impl DeliveryDispatcher {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut SubscriberRegistry)) {
+        let mut next = SubscriberRegistry::clone(&self.0.roster.load());
         change(&mut next);
         self.0.roster.store(Arc::new(next));
     }
@@ -163,7 +163,7 @@ impl Couriers {
         self.0.roster.load().find(id).is_some_and(|found| found.get().organisation_id() == organisation)
     }
 
-    fn put(&self, next: &mut Roster, row: &Subscription) {
+    fn put(&self, next: &mut SubscriberRegistry, row: &Subscription) {
         next.put(Subscriber::Webhook(Arc::new(row.clone())), &self.0.clock.read());
     }
 
@@ -171,13 +171,13 @@ impl Couriers {
     /// `None` when the tenant has as many as it may have.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn create_subscription(
         &self,
         organisation_id: OrganisationId,
         new: NewSubscription,
-        claim: Option<Claim<Arc<Subscription>>>,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+        claim: Option<KeyClaim<Arc<Subscription>>>,
+    ) -> Result<Option<Arc<Subscription>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         if self.subscriptions_of(organisation_id).len() >= self.0.tenant_subscriptions {
             return Ok(None);
@@ -213,12 +213,12 @@ impl Couriers {
     /// Deletes a subscription; `false` when the tenant has none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn delete_subscription(
         &self,
         organisation: OrganisationId,
         id: SubscriptionId,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         if self.subscription(organisation, id).is_none() {
             return Ok(false);
@@ -271,7 +271,7 @@ impl Couriers {
     }
 
     /// Counts what these outcomes say of a subscriber's health; too much of it stops the subscriber.
-    pub(super) async fn note_health(&self, recipient: &Recipient, ended: &[Delivery]) {
+    pub(super) async fn note_health(&self, recipient: &SubscriberState, ended: &[Delivery]) {
         let (mut taken, mut deaths) = (false, 0_u32);
         for delivery in ended {
             match delivery.status {

@@ -19,12 +19,12 @@ use kabar_core::ids::{PluginId, ulid};
 use kabar_core::store::{RunBatch, RunRecord, StoreError};
 use ractor::ActorRef;
 
-use super::Couriers;
-use super::courier::CourierMessage;
-use super::flight::{self, Ended, Settled};
-use super::lanes::Load;
-use super::recipient::Recipient;
-use crate::slot::AccountSlot;
+use super::DeliveryDispatcher;
+use super::courier::DeliveryWorkerMessage;
+use super::flight::{self, FinishedAttempt, SettledAttempt};
+use super::lanes::QueuedDelivery;
+use super::recipient::SubscriberState;
+use crate::slot::AccountEntry;
 
 /// Runs of one batch.
 const BATCH_MAX: usize = 256;
@@ -34,35 +34,35 @@ pub(super) const WIDTH_MAX: usize = 32;
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// A run that has ended and is not recorded yet.
-pub(super) struct Job {
-    pub(super) ended: Ended,
-    pub(super) slot: Arc<AccountSlot>,
-    pub(super) courier: ActorRef<CourierMessage>,
+pub(super) struct RecorderJob {
+    pub(super) ended: FinishedAttempt,
+    pub(super) slot: Arc<AccountEntry>,
+    pub(super) courier: ActorRef<DeliveryWorkerMessage>,
 }
 
 /// What became of a courier's runs.
 #[derive(Default)]
-pub(super) struct Written {
+pub(super) struct RecordedRuns {
     /// Recorded.
     pub(super) recorded: Vec<Delivery>,
     /// Recorded by somebody else, or gone.
     pub(super) lost: Vec<Delivery>,
     /// To be made again.
-    pub(super) again: Vec<Load>,
+    pub(super) again: Vec<QueuedDelivery>,
 }
 
 #[derive(Default)]
-struct Inbox {
-    jobs: Vec<Job>,
+struct RecorderInbox {
+    jobs: Vec<RecorderJob>,
     busy: bool,
 }
 
 /// See the module.
-pub(super) struct Scribe {
+pub(super) struct RunRecorder {
     plugin: PluginId,
     /// What the plugin keeps, and its revision; `None` until it is read.
     kept: Mutex<Option<(KeyValues, i64)>>,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<RecorderInbox>,
     width: AtomicUsize,
 }
 
@@ -72,14 +72,14 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A run whose outcome is settled, on its way into the store.
-struct Entry {
+struct RecorderEntry {
     record: RunRecord,
-    settled: Settled,
-    slot: Arc<AccountSlot>,
-    courier: ActorRef<CourierMessage>,
+    settled: SettledAttempt,
+    slot: Arc<AccountEntry>,
+    courier: ActorRef<DeliveryWorkerMessage>,
 }
 
-impl Entry {
+impl RecorderEntry {
     fn touches_kv(&self) -> bool {
         self.settled
             .report
@@ -88,7 +88,7 @@ impl Entry {
     }
 }
 
-impl Scribe {
+impl RunRecorder {
     pub(super) fn new(plugin: PluginId) -> Self {
         let width = AtomicUsize::new(WIDTH_MAX);
         Self { plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
@@ -105,7 +105,7 @@ impl Scribe {
     }
 
     /// Reads what the plugin keeps, unless that is known.
-    pub(super) async fn prepare(&self, couriers: &Couriers) -> Result<(), StoreError> {
+    pub(super) async fn prepare(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
         if lock(&self.kept).is_none() {
             self.load(couriers).await?;
         }
@@ -117,7 +117,7 @@ impl Scribe {
         *lock(&self.kept) = None;
     }
 
-    async fn load(&self, couriers: &Couriers) -> Result<(), StoreError> {
+    async fn load(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
         let kept = couriers.0.store.plugin_kv(self.plugin).await?;
         // Of a plugin that is gone nothing is ever recorded.
         *lock(&self.kept) = Some(kept.unwrap_or_default());
@@ -125,7 +125,12 @@ impl Scribe {
     }
 
     /// Takes a run over.
-    pub(super) fn submit(self: &Arc<Self>, couriers: &Couriers, recipient: &Arc<Recipient>, job: Job) {
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        couriers: &DeliveryDispatcher,
+        recipient: &Arc<SubscriberState>,
+        job: RecorderJob,
+    ) {
         let mut inbox = lock(&self.inbox);
         inbox.jobs.push(job);
         if take_once(&mut inbox.busy) {
@@ -135,7 +140,7 @@ impl Scribe {
         }
     }
 
-    async fn work(&self, couriers: &Couriers, recipient: &Arc<Recipient>) {
+    async fn work(&self, couriers: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
         loop {
             let jobs = {
                 let mut inbox = lock(&self.inbox);
@@ -151,12 +156,17 @@ impl Scribe {
     }
 
     /// Records what can be recorded, and tells the couriers.
-    async fn record(&self, couriers: &Couriers, recipient: &Arc<Recipient>, jobs: Vec<Job>) {
-        let mut tidings = Tidings::default();
+    async fn record(
+        &self,
+        couriers: &DeliveryDispatcher,
+        recipient: &Arc<SubscriberState>,
+        jobs: Vec<RecorderJob>,
+    ) {
+        let mut tidings = RunNotifications::default();
         let mut entries = Vec::with_capacity(jobs.len());
         let mut conflicts = 0;
         for job in jobs {
-            let Job { ended, slot, courier } = job;
+            let RecorderJob { ended, slot, courier } = job;
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
             // Perhaps to be made again, which is no attempt: at once.
             let not_before = MonotonicInstant::START;
@@ -167,8 +177,8 @@ impl Scribe {
             };
             let record = settled.record(couriers.0.clock.now());
             entries.push((
-                Load { delivery: before, not_before, event },
-                Entry { record, settled, slot, courier },
+                QueuedDelivery { delivery: before, not_before, event },
+                RecorderEntry { record, settled, slot, courier },
             ));
         }
         let mut waiting = entries;
@@ -185,21 +195,21 @@ impl Scribe {
             waiting = rest;
             let Some(batch) = batch else { continue };
             match self.commit(couriers, &batch).await {
-                Some(Passed::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
+                Some(BatchWrite::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
                     tidings.done(couriers, entry);
                 }),
-                Some(Passed::Not) if whole > 1 => {
+                Some(BatchWrite::Not) if whole > 1 => {
                     // One of them stands in the way of the others: each for itself, on what is there now.
                     alone = true;
                     waiting.splice(0..0, batch.entries);
                 }
-                Some(Passed::Not) => {
+                Some(BatchWrite::Not) => {
                     for (_, entry) in batch.entries {
                         tidings
                             .of(&entry.courier, |written| written.lost.push(entry.record.delivery.clone()));
                     }
                 }
-                Some(Passed::Moved) => waiting.splice(0..0, batch.entries).for_each(drop),
+                Some(BatchWrite::Moved) => waiting.splice(0..0, batch.entries).for_each(drop),
                 // The server stops.
                 None => return,
             }
@@ -216,7 +226,10 @@ impl Scribe {
     }
 
     /// Those runs that may be recorded together, one after another, and those that are to be made again.
-    fn validated(&self, entries: Vec<(Load, Entry)>) -> (Option<Batch>, Vec<(Load, Entry)>) {
+    fn validated(
+        &self,
+        entries: Vec<(QueuedDelivery, RecorderEntry)>,
+    ) -> (Option<RecorderBatch>, Vec<(QueuedDelivery, RecorderEntry)>) {
         let (mut kv, revision) = lock(&self.kept).clone().unwrap_or_default();
         let (mut fit, mut refused, mut changed, mut touched) =
             (Vec::new(), Vec::new(), BTreeSet::new(), false);
@@ -244,7 +257,7 @@ impl Scribe {
             (key, value)
         });
         (
-            Some(Batch {
+            Some(RecorderBatch {
                 entries: fit,
                 changes: changes.collect(),
                 kv,
@@ -255,7 +268,7 @@ impl Scribe {
     }
 
     /// Writes a batch until it is durable or refused; `None` when the server stops before that.
-    async fn commit(&self, couriers: &Couriers, batch: &Batch) -> Option<Passed> {
+    async fn commit(&self, couriers: &DeliveryDispatcher, batch: &RecorderBatch) -> Option<BatchWrite> {
         let token = format!("{:032x}", ulid(couriers.0.clock.now().millis(), rand::random()));
         let runs: Vec<RunRecord> = batch.entries.iter().map(|(_, entry)| entry.record.clone()).collect();
         let wanted = RunBatch {
@@ -269,15 +282,15 @@ impl Scribe {
             let written = match couriers.0.store.record_runs(&wanted).await {
                 Ok(Some(revision)) if batch.revision.is_some() => {
                     *lock(&self.kept) = Some((batch.kv.clone(), revision));
-                    Ok(Passed::Whole)
+                    Ok(BatchWrite::Whole)
                 }
-                Ok(Some(_)) => Ok(Passed::Whole),
+                Ok(Some(_)) => Ok(BatchWrite::Whole),
                 Ok(None) => {
                     let before = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
                     self.load(couriers).await.map(|()| {
                         let now = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
                         let moved = batch.revision.is_some() && before != now && batch.entries.len() == 1;
-                        if moved { Passed::Moved } else { Passed::Not }
+                        if moved { BatchWrite::Moved } else { BatchWrite::Not }
                     })
                 }
                 Err(error) => Err(error),
@@ -297,7 +310,7 @@ impl Scribe {
 }
 
 /// Whether a batch was written.
-enum Passed {
+enum BatchWrite {
     /// All of it.
     Whole,
     /// Nothing of it.
@@ -306,8 +319,8 @@ enum Passed {
     Moved,
 }
 
-struct Batch {
-    entries: Vec<(Load, Entry)>,
+struct RecorderBatch {
+    entries: Vec<(QueuedDelivery, RecorderEntry)>,
     /// As the batch leaves it.
     kv: KeyValues,
     changes: KvChanges,
@@ -316,15 +329,16 @@ struct Batch {
 
 /// What the couriers are to be told, each all at once.
 #[derive(Default)]
-struct Tidings(HashMap<ractor::ActorId, (ActorRef<CourierMessage>, Written)>);
+struct RunNotifications(HashMap<ractor::ActorId, (ActorRef<DeliveryWorkerMessage>, RecordedRuns)>);
 
-impl Tidings {
-    fn of(&mut self, courier: &ActorRef<CourierMessage>, note: impl FnOnce(&mut Written)) {
-        let place = self.0.entry(courier.get_id()).or_insert_with(|| (courier.clone(), Written::default()));
+impl RunNotifications {
+    fn of(&mut self, courier: &ActorRef<DeliveryWorkerMessage>, note: impl FnOnce(&mut RecordedRuns)) {
+        let place =
+            self.0.entry(courier.get_id()).or_insert_with(|| (courier.clone(), RecordedRuns::default()));
         note(&mut place.1);
     }
 
-    fn done(&mut self, couriers: &Couriers, entry: Entry) {
+    fn done(&mut self, couriers: &DeliveryDispatcher, entry: RecorderEntry) {
         if !entry.record.effects.is_empty() {
             couriers.carry_out(&entry.slot);
         }
@@ -334,7 +348,7 @@ impl Tidings {
     fn tell(self) {
         for (courier, written) in self.0.into_values() {
             // A courier that is gone has left the rows, and its successor reads them.
-            let _gone = courier.cast(CourierMessage::Written(Box::new(written)));
+            let _gone = courier.cast(DeliveryWorkerMessage::Written(Box::new(written)));
         }
     }
 }

@@ -14,9 +14,9 @@ use kabar_core::store::{InsertedAccount, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{DECISIONS_MAX, Directory, Snapshot};
-use crate::accounts::Unavailable;
-use crate::slot::AccountSlot;
+use super::{DECISIONS_MAX, DirectorySnapshot, TenantDirectory};
+use crate::accounts::AccountError;
+use crate::slot::AccountEntry;
 
 /// Random bytes of an API key (contract, section 3); 24 characters of base64url.
 const KEY_BYTES: usize = 18;
@@ -68,7 +68,7 @@ pub struct NewAccount {
 #[derive(Debug)]
 pub enum AccountConnection {
     /// It is connected now.
-    Connected(Arc<AccountSlot>),
+    Connected(Arc<AccountEntry>),
     /// Somebody has it.
     AlreadyConnected,
     /// There is no such tenant.
@@ -87,13 +87,13 @@ impl OrganisationPatch {
     }
 }
 
-fn unwritten(error: &StoreError) -> Unavailable {
-    Unavailable::of(error, "directory not written")
+fn unwritten(error: &StoreError) -> AccountError {
+    AccountError::of(error, "directory not written")
 }
 
-impl Directory {
+impl TenantDirectory {
     /// Makes the change visible. The caller holds the writers' turn.
-    pub(super) fn publish<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+    pub(super) fn publish<T>(&self, change: impl FnOnce(&mut DirectorySnapshot) -> T) -> T {
         let mut next = (**self.0.snapshot.load()).clone();
         let changed = change(&mut next);
         self.0.snapshot.store(Arc::new(next));
@@ -103,8 +103,8 @@ impl Directory {
     /// Makes a tenant.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let now = self.0.clock.now();
         let organisation = Organisation {
@@ -127,12 +127,12 @@ impl Directory {
     /// read again and decided anew.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
+    /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.
     pub async fn patch_organisation<E>(
         &self,
         id: OrganisationId,
         decide: impl Fn(&Organisation) -> Result<OrganisationPatch, E>,
-    ) -> Result<Option<Result<Arc<Organisation>, E>>, Unavailable> {
+    ) -> Result<Option<Result<Arc<Organisation>, E>>, AccountError> {
         let _turn = self.0.writing.lock().await;
         let Some(entry) = self.snapshot().organisations.get(&id).cloned() else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
@@ -148,24 +148,24 @@ impl Directory {
                 return Ok(Some(Ok(row)));
             }
             let again = self.0.store.find_organisation(id).await;
-            let again = again.map_err(|error| Unavailable::of(&error, "organisation not read"))?;
+            let again = again.map_err(|error| AccountError::of(&error, "organisation not read"))?;
             let Some(again) = again else { return Ok(None) };
             entry.set(Arc::new(again));
         }
-        Err(Unavailable::Overloaded)
+        Err(AccountError::Overloaded)
     }
 
     /// Makes a key and returns it with its secret, which nobody can learn again; `None` when there
     /// is no such tenant.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn create_api_key(
         &self,
         organisation_id: OrganisationId,
         label: Arc<str>,
         expires_at: Option<Timestamp>,
-    ) -> Result<Option<(ApiKey, String)>, Unavailable> {
+    ) -> Result<Option<(ApiKey, String)>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.organisation(organisation_id) else { return Ok(None) };
         let now = self.0.clock.now();
@@ -189,8 +189,8 @@ impl Directory {
     /// Revokes a key, for its very next request; `false` when there is no such key.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<bool, Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         let now = self.0.clock.now();
         let revoked = self.0.store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
@@ -201,13 +201,13 @@ impl Directory {
     /// Makes a user; `None` when there is no such tenant.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn create_user(
         &self,
         organisation_id: OrganisationId,
         name: Arc<str>,
         email: Option<Arc<str>>,
-    ) -> Result<Option<Arc<User>>, Unavailable> {
+    ) -> Result<Option<Arc<User>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         if self.organisation(organisation_id).is_none() {
             return Ok(None);
@@ -226,12 +226,12 @@ impl Directory {
     /// Connects a number.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn connect_account(
         &self,
         organisation_id: OrganisationId,
         new: NewAccount,
-    ) -> Result<AccountConnection, Unavailable> {
+    ) -> Result<AccountConnection, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.organisation(organisation_id) else {
             return Ok(AccountConnection::NoOrganisation);

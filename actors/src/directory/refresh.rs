@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 use kabar_core::domain::account::Account;
 use kabar_core::store::StoreError;
 
-use super::{Directory, Snapshot};
+use super::{DirectorySnapshot, TenantDirectory};
 
-impl Snapshot {
+impl DirectorySnapshot {
     fn follow(&mut self, account: Account) {
         match self.accounts.get(&account.phone_number_id) {
             Some(slot) if slot.resident().is_none() => slot.set_account(Arc::new(account)),
@@ -21,7 +21,7 @@ impl Snapshot {
     }
 }
 
-impl Directory {
+impl TenantDirectory {
     /// Revision of the directory up to which other nodes' changes are known.
     pub(crate) fn known(&self) -> i64 {
         self.0.known.load(Ordering::Relaxed)

@@ -14,8 +14,8 @@ use kabar_core::store::{IdempotencyRecord, KeyState};
 use kabar_core::surroundings;
 use tokio::task::JoinHandle;
 
-use super::{Gate, GatePlace, Idempotency};
-use crate::accounts::Unavailable;
+use super::{IdempotencyKeys, KeyLock, KeyLockHolder};
+use crate::accounts::AccountError;
 
 /// Pause before claims that could not be released are looked for. It is longer than the database works on one
 /// statement, so that a claim whose answer was lost has been written by then, or never will be.
@@ -25,25 +25,25 @@ fn not_before(now: Timestamp) -> Timestamp {
     now.minus(IdempotencyRecord::KEPT)
 }
 
-impl Gate {
+impl KeyLock {
     /// Looks whether the call may be run: [`KeyState::Free`] when nothing is in the way, and, among several
     /// nodes, the key is claimed for this one.
     ///
     /// A caller that goes away does not cut the claim off: otherwise it could be released before it is written.
-    pub(super) async fn enter(self: Arc<Self>) -> Result<KeyState, Unavailable> {
+    pub(super) async fn enter(self: Arc<Self>) -> Result<KeyState, AccountError> {
         let Some(node) = self.claimed_by else { return self.look_alone().await };
         let tasks = self.registry.0.tasks.clone();
-        tasks.spawn(async move { self.claim(node).await }).await.unwrap_or(Err(Unavailable::Crashed))
+        tasks.spawn(async move { self.claim(node).await }).await.unwrap_or(Err(AccountError::Crashed))
     }
 
     /// The state of the key in the database.
-    pub(super) async fn read_state(&self) -> Result<KeyState, Unavailable> {
+    pub(super) async fn read_state(&self) -> Result<KeyState, AccountError> {
         let since = not_before(self.registry.0.clock.now());
         let state = self.registry.0.store.idempotency_key(self.organisation_id, &self.key, since).await;
-        state.map_err(|error| Unavailable::of(&error, "idempotency record not read"))
+        state.map_err(|error| AccountError::of(&error, "idempotency record not read"))
     }
 
-    async fn claim(&self, node: NodeId) -> Result<KeyState, Unavailable> {
+    async fn claim(&self, node: NodeId) -> Result<KeyState, AccountError> {
         let (store, now) = (&self.registry.0.store, self.registry.0.clock.now());
         let instants = (now, not_before(now));
         let claimed = store.claim_idempotency_key(self.organisation_id, &self.key, node, instants).await;
@@ -53,7 +53,7 @@ impl Gate {
             Err(error) => {
                 // It may be written all the same, and later than the gate releases it.
                 self.registry.sweep_later();
-                return Err(Unavailable::of(&error, "idempotency key not claimed"));
+                return Err(AccountError::of(&error, "idempotency key not claimed"));
             }
         }
         match self.read_state().await? {
@@ -64,19 +64,19 @@ impl Gate {
     }
 
     /// The state of the key, as a server that is alone finds it. A claim is a former node's: it is removed.
-    async fn look_alone(&self) -> Result<KeyState, Unavailable> {
+    async fn look_alone(&self) -> Result<KeyState, AccountError> {
         let state = self.read_state().await?;
         if let KeyState::Claimed(former) = state {
             let store = &self.registry.0.store;
             let released = store.release_idempotency_key(self.organisation_id, &self.key, former).await;
-            released.map_err(|error| Unavailable::of(&error, "idempotency key not released"))?;
+            released.map_err(|error| AccountError::of(&error, "idempotency key not released"))?;
             return Ok(KeyState::Free);
         }
         Ok(state)
     }
 }
 
-impl Idempotency {
+impl IdempotencyKeys {
     /// Releases what this node has claimed and no call here runs; `false` when something is left.
     async fn sweep_claims(&self) -> bool {
         let node = self.0.cluster.node();
@@ -92,7 +92,7 @@ impl Idempotency {
             let id = (organisation, Arc::<str>::from(key));
             // A call that holds the gate releases the key itself.
             let Ok(permit) = self.gate(&id).try_acquire_owned() else { continue };
-            let place = GatePlace { registry: self.clone(), id, permit: Some(permit) };
+            let place = KeyLockHolder { registry: self.clone(), id, permit: Some(permit) };
             done &= self.0.store.release_idempotency_key(organisation, &place.id.1, node).await.is_ok();
         }
         done
@@ -120,7 +120,7 @@ impl Idempotency {
     }
 }
 
-impl GatePlace {
+impl KeyLockHolder {
     /// Releases the key in the database, and gives the place back after that.
     pub(super) async fn release(self, node: NodeId) {
         // A caller that goes away does not cut it off.

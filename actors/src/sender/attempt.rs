@@ -23,8 +23,8 @@ use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, backoff};
-use crate::accounts::{Accounts, Ground, Unavailable};
-use crate::slot::AccountSlot;
+use crate::accounts::{AccountError, AccountRegistry, Context};
+use crate::slot::AccountEntry;
 
 /// What WhatsApp found too fast is tried again after this time; how fast then, the pace says.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(super) struct TooFast {
 }
 
 /// A call that has ended.
-pub(crate) struct Ended {
+pub(crate) struct FinishedSend {
     pub(super) conversation: ConversationId,
     pub(super) id: MessageId,
     pub(super) begun_at: MonotonicInstant,
@@ -49,35 +49,35 @@ pub(crate) struct Ended {
     /// until it has settled.
     pub(super) outcome: Option<SendOutcome>,
     pub(super) too_fast: Option<TooFast>,
-    _unrecorded: Unrecorded,
+    _unrecorded: UnrecordedSend,
 }
 
 /// A call that is about to be made, is under way, or whose outcome is not recorded yet. A node that stops waits for it a while before
 /// it hands its accounts over, and shutdown in any case.
-pub(crate) struct Unrecorded {
+pub(crate) struct UnrecordedSend {
     _call: TaskTrackerToken,
     _task: TaskTrackerToken,
 }
 
-impl Unrecorded {
+impl UnrecordedSend {
     /// One more call.
-    pub(super) fn begin(ground: &Ground) -> Self {
+    pub(super) fn begin(ground: &Context) -> Self {
         Self { _call: ground.calls.token(), _task: ground.tasks.token() }
     }
 }
 
 /// Calls, and says what is to be recorded. `settles_at` is when the durable attempt has settled.
 pub(super) async fn make(
-    accounts: &Accounts,
-    slot: &Arc<AccountSlot>,
+    accounts: &AccountRegistry,
+    slot: &Arc<AccountEntry>,
     message: &Message,
     settles_at: MonotonicInstant,
-    unrecorded: Unrecorded,
-) -> Ended {
+    unrecorded: UnrecordedSend,
+) -> FinishedSend {
     let ground = accounts.ground();
     let account = slot.account();
     let begun_at = ground.clock.monotonic_now();
-    let ended = move |outcome, too_fast| Ended {
+    let ended = move |outcome, too_fast| FinishedSend {
         conversation: message.conversation_id,
         id: message.id,
         begun_at,
@@ -136,7 +136,7 @@ fn broken_off() -> GraphOutcome {
     }
 }
 
-fn outcome_of(ground: &Ground, message: &Message, called: GraphOutcome) -> SendOutcome {
+fn outcome_of(ground: &Context, message: &Message, called: GraphOutcome) -> SendOutcome {
     match called {
         GraphOutcome::Accepted { wamid } => {
             ground.metrics.sends_accepted.inc();
@@ -162,7 +162,7 @@ fn outcome_of(ground: &Ground, message: &Message, called: GraphOutcome) -> SendO
 }
 
 /// When to call again, or never.
-fn retry(ground: &Ground, message: &Message, error: MessageError, asked: Option<Duration>) -> SendOutcome {
+fn retry(ground: &Context, message: &Message, error: MessageError, asked: Option<Duration>) -> SendOutcome {
     let class = class_of(&error);
     let pause = match class {
         ErrorClass::AccountRate => THROTTLED_PAUSE,
@@ -187,8 +187,8 @@ fn retry(ground: &Ground, message: &Message, error: MessageError, asked: Option<
 
 /// Records until it is durable or the server stops.
 pub(super) async fn record(
-    accounts: &Accounts,
-    slot: &Arc<AccountSlot>,
+    accounts: &AccountRegistry,
+    slot: &Arc<AccountEntry>,
     outcomes: impl IntoIterator<Item = (MessageId, SendOutcome)>,
 ) {
     let command = AccountCommand::RecordSends(outcomes.into_iter().collect());
@@ -196,17 +196,17 @@ pub(super) async fn record(
     loop {
         match accounts.execute(slot, command.clone(), None).await {
             // Recorded; or somebody else's by now, who waits for the echoes.
-            Ok(Ok(_)) | Err(Unavailable::Elsewhere) => return,
+            Ok(Ok(_)) | Err(AccountError::Elsewhere) => return,
             Ok(Err(refusal)) => {
                 tracing::error!(error = cause(&refusal), "outcomes not recorded");
                 return;
             }
             Err(
-                Unavailable::Storage
-                | Unavailable::Overloaded
-                | Unavailable::Crashed
-                | Unavailable::Refused
-                | Unavailable::Expired { .. },
+                AccountError::Storage
+                | AccountError::Overloaded
+                | AccountError::Crashed
+                | AccountError::Refused
+                | AccountError::Expired { .. },
             ) => {
                 tokio::select! {
                     () = ground.clock.wait(STORE_RETRY) => {}
@@ -227,8 +227,8 @@ mod tests {
     use kabar_core::domain::time::Timestamp;
 
     use super::*;
-    use crate::accounts::AccountsOptions;
-    use crate::accounts::tests::fixture::Ground;
+    use crate::accounts::AccountRegistryOptions;
+    use crate::accounts::tests::fixture::Context;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -246,9 +246,9 @@ mod tests {
     /// As a process that was stopped between the durable attempt and its call.
     #[tokio::test]
     async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
-        let ground = Ground::open(AccountsOptions::default()).await;
-        let settle = AccountsOptions::default().settle;
-        let unrecorded = || Unrecorded::begin(ground.accounts.ground());
+        let ground = Context::open(AccountRegistryOptions::default()).await;
+        let settle = AccountRegistryOptions::default().settle;
+        let unrecorded = || UnrecordedSend::begin(ground.accounts.ground());
         let CommandReply::Message(message) = ground.run(AccountCommand::Send(template())).await else {
             unreachable!()
         };

@@ -16,7 +16,7 @@ use super::schedule::SendSchedule;
 
 /// What a commit did to an outbound message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Move {
+pub(crate) struct MessageMove {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     /// Where it stands in the queue; `None` when it does not wait any more.
@@ -24,7 +24,7 @@ pub(crate) struct Move {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PluginHealth {
+enum QueueState {
     /// Its turn comes: it is in the queue of the ready.
     Ready,
     /// It waits for its time.
@@ -34,10 +34,10 @@ enum PluginHealth {
 }
 
 #[derive(Debug)]
-struct Head {
+struct QueueHead {
     /// As memory saw it last.
     waiting: WaitingMessage,
-    standing: PluginHealth,
+    standing: QueueState,
     not_before: MonotonicInstant,
     /// Does not wait any more, though its call is still under way.
     over: bool,
@@ -47,8 +47,8 @@ struct Head {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Backlog {
-    heads: HashMap<ConversationId, Head>,
+pub(super) struct SendBacklog {
+    heads: HashMap<ConversationId, QueueHead>,
     ready: VecDeque<ConversationId>,
     later: BTreeSet<(MonotonicInstant, ConversationId)>,
     /// Conversations whose next message must be read from the store.
@@ -59,7 +59,7 @@ pub(super) struct Backlog {
     room: usize,
 }
 
-impl Backlog {
+impl SendBacklog {
     /// An empty one that keeps so many conversations at most.
     pub(super) fn new(room: usize) -> Self {
         Self {
@@ -99,8 +99,8 @@ impl Backlog {
     }
 
     /// Follows a commit.
-    pub(super) fn follow(&mut self, moved: Move, schedule: &SendSchedule) {
-        let Move { conversation, message, waiting } = moved;
+    pub(super) fn follow(&mut self, moved: MessageMove, schedule: &SendSchedule) {
+        let MessageMove { conversation, message, waiting } = moved;
         let placed = waiting.map(|waiting| (waiting, schedule.after_commit(&waiting)));
         let now = schedule.reading.monotonic;
         match self.heads.get_mut(&conversation) {
@@ -125,7 +125,7 @@ impl Backlog {
         let Some(head) = self.heads.get_mut(&conversation) else { return };
         head.over = placed.is_none();
         let (standing, more) = (head.standing, head.more);
-        if standing == PluginHealth::Away {
+        if standing == QueueState::Away {
             if let Some((waiting, at)) = placed {
                 (head.waiting, head.not_before) = (waiting, at);
             }
@@ -147,13 +147,13 @@ impl Backlog {
             return;
         }
         let conversation = waiting.conversation_id;
-        let standing = if at > now { PluginHealth::Later } else { PluginHealth::Ready };
-        if standing == PluginHealth::Ready {
+        let standing = if at > now { QueueState::Later } else { QueueState::Ready };
+        if standing == QueueState::Ready {
             self.ready.push_back(conversation);
         } else {
             self.later.insert((at, conversation));
         }
-        let head = Head { waiting, standing, not_before: at, over: false, more };
+        let head = QueueHead { waiting, standing, not_before: at, over: false, more };
         self.heads.insert(conversation, head);
     }
 
@@ -161,11 +161,11 @@ impl Backlog {
         let Some(head) = self.heads.remove(&conversation) else { return };
         match head.standing {
             // Rare: WhatsApp's echo came just as the message was to be sent again.
-            PluginHealth::Ready => self.ready.retain(|ready| *ready != conversation),
-            PluginHealth::Later => {
+            QueueState::Ready => self.ready.retain(|ready| *ready != conversation),
+            QueueState::Later => {
                 self.later.remove(&(head.not_before, conversation));
             }
-            PluginHealth::Away => self.away = self.away.saturating_sub(1),
+            QueueState::Away => self.away = self.away.saturating_sub(1),
         }
     }
 
@@ -174,20 +174,20 @@ impl Backlog {
         while let Some((at, conversation)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, conversation));
             if let Some(head) = self.heads.get_mut(&conversation) {
-                head.standing = PluginHealth::Ready;
+                head.standing = QueueState::Ready;
                 self.ready.push_back(conversation);
             }
         }
     }
 
-    /// The messages of the next so many turns. Each is away until [`Backlog::back`].
+    /// The messages of the next so many turns. Each is away until [`SendBacklog::back`].
     pub(super) fn depart(&mut self, turns: usize) -> Vec<WaitingMessage> {
         let mut departed = Vec::new();
         while departed.len() < turns
             && let Some(conversation) = self.ready.pop_front()
         {
             if let Some(head) = self.heads.get_mut(&conversation) {
-                head.standing = PluginHealth::Away;
+                head.standing = QueueState::Away;
                 self.away += 1;
                 departed.push(head.waiting);
             }
@@ -198,7 +198,7 @@ impl Backlog {
     /// A message's call has ended and is recorded: it is over, or waits again.
     pub(super) fn back(&mut self, conversation: ConversationId, now: MonotonicInstant) {
         let Some(head) = self.heads.get(&conversation) else { return };
-        if head.standing != PluginHealth::Away {
+        if head.standing != QueueState::Away {
             return;
         }
         let (waiting, at, over, more) = (head.waiting, head.not_before, head.over, head.more);
@@ -221,7 +221,7 @@ impl Backlog {
         !self.unread.is_empty()
     }
 
-    /// The conversations whose next message must be read; to be given to [`Backlog::learn`] with it.
+    /// The conversations whose next message must be read; to be given to [`SendBacklog::learn`] with it.
     pub(super) fn unread(&self) -> Vec<ConversationId> {
         self.unread.iter().copied().collect()
     }
@@ -250,7 +250,7 @@ impl Backlog {
         self.unread.clear();
         self.truncated = truncated;
         let (away, stood): (HashMap<_, _>, HashMap<_, _>) =
-            before.into_iter().partition(|(_, head)| head.standing == PluginHealth::Away);
+            before.into_iter().partition(|(_, head)| head.standing == QueueState::Away);
         self.heads = away;
         self.heads.values_mut().for_each(|head| head.more = true);
         let floor = schedule.loaded_at.plus(schedule.settle);

@@ -9,22 +9,26 @@ use std::sync::atomic::Ordering;
 use kabar_core::cause::cause;
 use ractor::{Actor, ActorRef, MessagingErr};
 
-use super::{Sender, SenderMessage, SenderState};
-use crate::accounts::Accounts;
-use crate::resident::Resident;
-use crate::slot::AccountSlot;
+use super::{SendActor, SenderMessage, SenderState};
+use crate::accounts::AccountRegistry;
+use crate::resident::LoadedAccount;
+use crate::slot::AccountEntry;
 
 /// See the module.
-pub(crate) struct SenderSeat {
-    accounts: Accounts,
-    slot: Arc<AccountSlot>,
-    resident: Arc<Resident>,
+pub(crate) struct SenderHandle {
+    accounts: AccountRegistry,
+    slot: Arc<AccountEntry>,
+    resident: Arc<LoadedAccount>,
     sender: Option<ActorRef<SenderMessage>>,
     stopped: bool,
 }
 
-impl SenderSeat {
-    pub(crate) const fn new(accounts: Accounts, slot: Arc<AccountSlot>, resident: Arc<Resident>) -> Self {
+impl SenderHandle {
+    pub(crate) const fn new(
+        accounts: AccountRegistry,
+        slot: Arc<AccountEntry>,
+        resident: Arc<LoadedAccount>,
+    ) -> Self {
         Self { accounts, slot, resident, sender: None, stopped: false }
     }
 
@@ -45,7 +49,7 @@ impl SenderSeat {
         self.resident.sending.fetch_max(1, Ordering::AcqRel);
         let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
         let supervisor = self.accounts.ground().supervisor.get_cell();
-        match Actor::spawn_linked(None, Sender, parts, supervisor).await {
+        match Actor::spawn_linked(None, SendActor, parts, supervisor).await {
             Ok((sender, _joined)) => {
                 // Just started, so it takes the message.
                 let _taken = sender.cast(message);
@@ -68,7 +72,7 @@ impl SenderSeat {
     }
 }
 
-impl Drop for SenderSeat {
+impl Drop for SenderHandle {
     fn drop(&mut self) {
         self.stop();
     }

@@ -13,17 +13,17 @@ use kabar_core::domain::page::{ConversationOrder, ConversationQuery, PagePositio
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ContactId, ConversationId};
 
-type Order = OrdMap<PagePosition, Arc<Conversation>>;
+type ConversationIndex = OrdMap<PagePosition, Arc<Conversation>>;
 
 /// Threads of one status, by both sort keys.
 #[derive(Debug, Clone, Default)]
-struct Shelf {
-    by_recency: Order,
-    by_updated: Order,
+struct StatusShelf {
+    by_recency: ConversationIndex,
+    by_updated: ConversationIndex,
 }
 
-impl Shelf {
-    const fn order(&self, order: ConversationOrder) -> &Order {
+impl StatusShelf {
+    const fn order(&self, order: ConversationOrder) -> &ConversationIndex {
         match order {
             ConversationOrder::Recency => &self.by_recency,
             ConversationOrder::Updated => &self.by_updated,
@@ -49,17 +49,17 @@ const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> PagePosition {
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Threads {
+pub(crate) struct Conversations {
     by_id: HashMap<ConversationId, Arc<Conversation>>,
     by_contact: HashMap<ContactId, ConversationId>,
-    open: Shelf,
-    pending: Shelf,
-    resolved: Shelf,
+    open: StatusShelf,
+    pending: StatusShelf,
+    resolved: StatusShelf,
     /// Threads not changed after this instant may be missing; `None`: none is.
     horizon: Option<Timestamp>,
 }
 
-impl Threads {
+impl Conversations {
     /// From the newest threads of an account.
     pub(crate) fn load(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
         let oldest = threads.iter().map(|thread| thread.updated_at).min();
@@ -70,7 +70,7 @@ impl Threads {
         loaded
     }
 
-    const fn shelf(&self, status: ConversationStatus) -> &Shelf {
+    const fn shelf(&self, status: ConversationStatus) -> &StatusShelf {
         match status {
             ConversationStatus::Open => &self.open,
             ConversationStatus::Pending => &self.pending,
@@ -78,7 +78,7 @@ impl Threads {
         }
     }
 
-    const fn shelf_mut(&mut self, status: ConversationStatus) -> &mut Shelf {
+    const fn shelf_mut(&mut self, status: ConversationStatus) -> &mut StatusShelf {
         match status {
             ConversationStatus::Open => &mut self.open,
             ConversationStatus::Pending => &mut self.pending,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use kabar_actors::{AccountSlot, Place};
+use kabar_actors::{AccountEntry, AccountPlace};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::forward::{ForwardError, ForwardRequest, ForwardedResponse};
@@ -34,7 +34,7 @@ const NODES_MAX: usize = 3;
 
 /// A request about an account, as it can be asked of any node, or here once more.
 pub(super) struct AccountRequest {
-    slot: Arc<AccountSlot>,
+    slot: Arc<AccountEntry>,
     method: Method,
     target: String,
     headers: HeaderMap,
@@ -92,7 +92,7 @@ impl Gateway {
             return Ok(None);
         }
         let Some(slot) = self.account_of(request, visit.door) else { return Ok(None) };
-        let Place::There(peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
+        let AccountPlace::There(peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
             return Ok(Some(misdirected()));
@@ -133,7 +133,7 @@ impl Gateway {
                 visit.foreign = true;
                 return Ok(misdirected());
             }
-            if let Place::There(peer) = self.app.accounts.place(&kept.slot).await?
+            if let AccountPlace::There(peer) = self.app.accounts.place(&kept.slot).await?
                 && let Some(answer) = self.ask_others(&kept, peer).await?
             {
                 visit.foreign = true;
@@ -142,7 +142,7 @@ impl Gateway {
             let mut again = kept.to_request();
             match (visit.door, &visit.admitted) {
                 (AccessClass::Tenant, Some(admitted)) => {
-                    again.set_data(TenantCaller(admitted.caller.clone()))
+                    again.set_data(TenantCaller(admitted.caller.clone()));
                 }
                 (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
                 (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
@@ -188,9 +188,9 @@ impl Gateway {
             }
             match self.app.accounts.place(slot).await? {
                 // It died a moment ago, and its lease is not over.
-                Place::There(next) if !is_there && next == peer => break,
-                Place::There(next) => peer = next,
-                Place::Here => return Ok(None),
+                AccountPlace::There(next) if !is_there && next == peer => break,
+                AccountPlace::There(next) => peer = next,
+                AccountPlace::Here => return Ok(None),
             }
         }
         self.app.metrics.forward_failures.inc();
@@ -198,7 +198,7 @@ impl Gateway {
     }
 
     /// The account that a request is about, if whoever sent it may ask for it.
-    fn account_of(&self, request: &Request, door: AccessClass) -> Option<Arc<AccountSlot>> {
+    fn account_of(&self, request: &Request, door: AccessClass) -> Option<Arc<AccountEntry>> {
         let number = named_account(request.uri().path(), door)?;
         match door {
             AccessClass::Open => None,
@@ -216,7 +216,7 @@ impl Gateway {
 }
 
 /// Copies a request whose body was read.
-async fn keep(slot: Arc<AccountSlot>, request: &mut Request, visit: &RequestContext) -> AccountRequest {
+async fn keep(slot: Arc<AccountEntry>, request: &mut Request, visit: &RequestContext) -> AccountRequest {
     // A GET's body has no meaning, and is not read.
     let body = if request.method() == Method::GET {
         Bytes::new()
@@ -261,7 +261,7 @@ fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: Cance
 }
 
 fn moving() -> ApiError {
-    ApiError::from(kabar_actors::Unavailable::Elsewhere)
+    ApiError::from(kabar_actors::AccountError::Elsewhere)
 }
 
 /// It may have been carried out; with an Idempotency-Key it can be sent again all the same.

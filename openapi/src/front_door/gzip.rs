@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use kabar_actors::{Compressed, Rendered};
+use kabar_actors::{CompressedHead, RenderedPage};
 
 use crate::envelope::CLOSING;
 
@@ -18,7 +18,7 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const LAST_STORED: u8 = 1;
 
 /// The whole body of this answer.
-pub(super) fn close(page: &Rendered, request_id: &[u8]) -> Bytes {
+pub(super) fn close(page: &RenderedPage, request_id: &[u8]) -> Bytes {
     let head = page.compressed.get_or_init(|| compress(&page.head));
     let tail = [request_id, CLOSING].concat();
     // An id and a few characters: far below the 65 535 bytes that a stored block can hold.
@@ -41,7 +41,7 @@ pub(super) fn close(page: &Rendered, request_id: &[u8]) -> Bytes {
     body.into()
 }
 
-fn compress(head: &[u8]) -> Compressed {
+fn compress(head: &[u8]) -> CompressedHead {
     let mut deflate = Compress::new(Compression::default(), false);
     let mut bytes = Vec::with_capacity(head.len() / 4 + 64);
     loop {
@@ -56,7 +56,7 @@ fn compress(head: &[u8]) -> Compressed {
         }
         bytes.reserve(bytes.capacity().max(1024));
     }
-    Compressed { bytes: bytes.into(), checksum: crc32fast::hash(head) }
+    CompressedHead { bytes: bytes.into(), checksum: crc32fast::hash(head) }
 }
 
 #[cfg(test)]
@@ -66,8 +66,14 @@ mod tests {
     use std::io::Read as _;
     use std::sync::OnceLock;
 
-    fn page(head: Vec<u8>) -> Rendered {
-        Rendered { etag: Bytes::new(), head: head.into(), rows: 1, reach: None, compressed: OnceLock::new() }
+    fn page(head: Vec<u8>) -> RenderedPage {
+        RenderedPage {
+            etag: Bytes::new(),
+            head: head.into(),
+            rows: 1,
+            reach: None,
+            compressed: OnceLock::new(),
+        }
     }
 
     fn opened(body: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kabar_actors::Rendered;
+use kabar_actors::RenderedPage;
 use poem::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
     VARY, WWW_AUTHENTICATE,
@@ -103,7 +103,7 @@ pub(super) async fn seal(app: &AppState, mut visit: RequestContext, mut response
 
 /// The body, with the request's id where it belongs.
 async fn close(visit: &RequestContext, response: &mut Response) -> Bytes {
-    if let Some(page) = response.extensions_mut().remove::<Arc<Rendered>>() {
+    if let Some(page) = response.extensions_mut().remove::<Arc<RenderedPage>>() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         if visit.encoding == Some(ContentCoding::Gzip) && encoding::is_worth_it(page.head.len()) {

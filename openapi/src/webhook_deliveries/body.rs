@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_actors::Replayed;
+use kabar_actors::ReplayedDeliveries;
 use kabar_core::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::page::DeliveryFilter;
@@ -114,8 +114,8 @@ impl WebhookDeliveryBody {
 impl BulkReplayedBody {
     /// What became of it.
     #[must_use]
-    pub fn of(replayed: Replayed) -> Self {
-        let Replayed { enqueued, capped } = replayed;
+    pub fn of(replayed: ReplayedDeliveries) -> Self {
+        let ReplayedDeliveries { enqueued, capped } = replayed;
         Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped }
     }
 }
@@ -152,7 +152,7 @@ impl Example for BulkReplay {
 
 impl Example for BulkReplayedBody {
     fn example() -> Self {
-        Self::of(Replayed { enqueued: 24, capped: false })
+        Self::of(ReplayedDeliveries { enqueued: 24, capped: false })
     }
 }
 

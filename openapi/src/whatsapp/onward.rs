@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use kabar_actors::AccountSlot;
+use kabar_actors::AccountEntry;
 use kabar_core::cause::cause;
 use kabar_core::forward::ForwardRequest;
 use kabar_core::meta::signature;
@@ -24,7 +24,7 @@ pub(super) async fn hand_on<'a>(
     app: &AppState,
     body: &SignedBody,
     peer: &NodePeer,
-    slots: impl Iterator<Item = &'a Arc<AccountSlot>> + Clone,
+    slots: impl Iterator<Item = &'a Arc<AccountEntry>> + Clone,
 ) -> bool {
     let names: Vec<String> = slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
     let onward = ForwardRequest {

@@ -14,10 +14,10 @@ use kabar_core::domain::need::RowNeeds;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::store::StoreError;
 
-use super::Ledger;
+use super::AccountState;
 use crate::account::matters::is_outdated;
-use crate::account::{Verdict, Work};
-use crate::accounts::Unavailable;
+use crate::account::{CommandVerdict, QueuedCommand};
+use crate::accounts::AccountError;
 use crate::view::AccountView;
 
 /// Rounds in which one batch may be decided. Each loads keys that the one before lacked; the deepest chain of
@@ -25,7 +25,7 @@ use crate::view::AccountView;
 const ROUNDS_MAX: usize = 8;
 
 /// The results of a batch, and the changes to commit before they may be told.
-pub(super) struct Decision {
+pub(super) struct BatchDecision {
     /// The view that was decided on.
     pub(super) view: Arc<AccountView>,
     /// The instant of the commit.
@@ -62,9 +62,12 @@ impl From<StoreError> for BatchError {
     }
 }
 
-impl Ledger {
+impl AccountState {
     /// Decides a batch on one draft.
-    pub(super) async fn decide_batch(&mut self, batch: &[Work]) -> Result<Decision, BatchError> {
+    pub(super) async fn decide_batch(
+        &mut self,
+        batch: &[QueuedCommand],
+    ) -> Result<BatchDecision, BatchError> {
         let view = self.parts.resident.view();
         let mut needs = RowNeeds::default();
         for work in batch {
@@ -107,8 +110,8 @@ impl Ledger {
         facts: &LoadedRows,
         view: &Arc<AccountView>,
         at: Timestamp,
-        batch: &[Work],
-    ) -> Result<Decision, Box<RowNeeds>> {
+        batch: &[QueuedCommand],
+    ) -> Result<BatchDecision, Box<RowNeeds>> {
         let loaded_at = self.parts.resident.loaded_at();
         let wall_now = self.parts.accounts.ground().clock.now();
         let draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
@@ -126,7 +129,7 @@ impl Ledger {
                 Err(DecideError::NotLoaded(_)) => {}
             }
         }
-        Ok(Decision { view: view.clone(), at, results, changes: draft.finish()? })
+        Ok(BatchDecision { view: view.clone(), at, results, changes: draft.finish()? })
     }
 
     /// Fails a command for whose own sake the store or the rules gave up. Nothing was written, so memory stands.
@@ -134,9 +137,9 @@ impl Ledger {
     /// call by now may be sent again, and is then told that call's answer.
     pub(super) async fn refuse<E: std::error::Error + Sync + 'static>(
         &self,
-        batch: Vec<Work>,
+        batch: Vec<QueuedCommand>,
         error: E,
-    ) -> Vec<Work> {
+    ) -> Vec<QueuedCommand> {
         if batch.len() > 1 {
             return batch;
         }
@@ -148,12 +151,12 @@ impl Ledger {
             };
             if lost_key {
                 tracing::info!(%account, "command refused: its idempotency key belongs to another call");
-                work.answer(Verdict::Failed(Unavailable::Storage));
+                work.answer(CommandVerdict::Failed(AccountError::Storage));
                 continue;
             }
             self.ground().metrics.cycle_failures.inc();
             tracing::error!(%account, error = cause(&error), "command refused by the store");
-            work.answer(Verdict::Failed(Unavailable::Refused));
+            work.answer(CommandVerdict::Failed(AccountError::Refused));
         }
         Vec::new()
     }

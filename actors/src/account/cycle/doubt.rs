@@ -9,14 +9,14 @@ use kabar_core::domain::event::EventTypes;
 use kabar_core::store::StoreError;
 use ractor::ActorRef;
 
-use super::{Ledger, note_lost_commits, view_of};
+use super::{AccountState, note_lost_commits, view_of};
 use crate::account::AccountMessage;
 use crate::sender::SenderMessage;
 
 /// Pause before a store that could not be reached is asked again.
 const LOAD_RETRY: Duration = Duration::from_secs(1);
 
-impl Ledger {
+impl AccountState {
     /// Whether memory may be behind the store, because a commit failed.
     pub(in crate::account) const fn is_in_doubt(&self) -> bool {
         self.reload && !self.fenced

@@ -11,15 +11,18 @@ use kabar_core::domain::status::MessageStatus;
 use tokio::task::JoinHandle;
 
 use super::Stuck;
-use super::fixture::{Ground, every_thread, inbound, text_of};
-use crate::accounts::{AccountsOptions, Unavailable};
+use super::fixture::{Context, every_thread, inbound, text_of};
+use crate::accounts::{AccountError, AccountRegistryOptions};
 
-type Answer = Result<Result<CommandReply, CommandRefusal>, Unavailable>;
+type QueryResult = Result<Result<CommandReply, CommandRefusal>, AccountError>;
 
 /// Has the account carry these commands out in one commit, in this order.
-async fn run_together(ground: &Ground, commands: impl IntoIterator<Item = AccountCommand>) -> Vec<Answer> {
+async fn run_together(
+    ground: &Context,
+    commands: impl IntoIterator<Item = AccountCommand>,
+) -> Vec<QueryResult> {
     let stuck = Stuck::in_the_actor_of(ground).await;
-    let mut running: Vec<JoinHandle<Answer>> = Vec::new();
+    let mut running: Vec<JoinHandle<QueryResult>> = Vec::new();
     for command in commands {
         let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
         running.push(ground.tasks.spawn(async move { accounts.execute(&slot, command, None).await }));
@@ -39,7 +42,7 @@ fn new_contact(phone: &str) -> AccountCommand {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     ground.ingest(1, 2).await;
     let before = ground.accounts.residents()[0].revision;
@@ -58,7 +61,7 @@ async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too(
 
 #[tokio::test]
 async fn a_resident_number_is_a_contact_already_for_one_statement() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     let refused = async || {
         let answer = ground.accounts.execute(&ground.slot, new_contact("+6281200000001"), None).await;
@@ -72,7 +75,7 @@ async fn a_resident_number_is_a_contact_already_for_one_statement() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
-    let ground = Ground::open(AccountsOptions::default()).await;
+    let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     let to = Phone::parse("+6281200000001").unwrap();
     let (content, payload) = ("hi".into(), "{}".into());
@@ -96,9 +99,9 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
     let [first, last] = neighbours;
     let answers = run_together(&ground, [first, refused.clone(), last]).await;
     let ingested = Ok(Ok(CommandReply::Ingested));
-    assert_eq!(answers, [ingested.clone(), Err(Unavailable::Refused), ingested]);
+    assert_eq!(answers, [ingested.clone(), Err(AccountError::Refused), ingested]);
     let alone = ground.accounts.execute(&ground.slot, refused, None).await;
-    assert_eq!(alone, Err(Unavailable::Refused));
+    assert_eq!(alone, Err(AccountError::Refused));
 
     assert!(ground.says("kabar_cycle_failures_total 2"), "one for each command that failed");
     assert_eq!(resident.loaded_at(), loaded_at, "memory stands");

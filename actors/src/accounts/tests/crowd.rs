@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Ground, every_thread, text_of};
-use crate::accounts::AccountsOptions;
+use super::fixture::{Context, every_thread, text_of};
+use crate::accounts::AccountRegistryOptions;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_loaded_once_however_many_ask() {
-    let ground = Arc::new(Ground::open(AccountsOptions::default()).await);
+    let ground = Arc::new(Context::open(AccountRegistryOptions::default()).await);
     let asks = (0..50).map(|_| {
         let ground = ground.clone();
         ground.clone().tasks.spawn(async move { text_of(&ground.ask(&every_thread()).await) })

@@ -25,35 +25,37 @@ use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::{Accounts, AccountsOptions, AccountsParts};
+use crate::accounts::{AccountRegistry, AccountRegistryOptions, AccountRegistryParts};
 use crate::cluster::{Cluster, ClusterOptions};
-use crate::directory::{AccountConnection, Directory, NewAccount, NewOrganisation};
-use crate::idempotency::{Idempotency, IdempotencyParts};
-use crate::question::{Answer, Asked, Question, Render, Rendered};
-use crate::slot::AccountSlot;
+use crate::directory::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
+use crate::idempotency::{IdempotencyKeys, IdempotencyParts};
+use crate::question::{CachedResponse, QueryResult, ReadQuery, RenderRows, RenderedPage};
+use crate::slot::AccountEntry;
 
 /// Renders threads as `id@updated_at:unread;`, and counts how often it is asked to.
 #[derive(Default)]
 struct Plain(Arc<AtomicU64>);
 
-impl Render for Plain {
-    fn render(&self, _account: &Account, _question: &Question, answer: &Answer) -> Rendered {
+impl RenderRows for Plain {
+    fn render(&self, _account: &Account, _question: &ReadQuery, answer: &QueryResult) -> RenderedPage {
         self.0.fetch_add(1, Ordering::Relaxed);
         let (text, etag) = match answer {
-            Answer::Conversations(page) => {
+            QueryResult::Conversations(page) => {
                 let rows = page.rows.iter();
                 let rows =
                     rows.map(|row| format!("{}@{}:{};", row.id, row.updated_at.millis(), row.unread_count));
                 (rows.collect::<String>(), etag::of_page(page))
             }
-            Answer::Conversation(row) => (row.id.to_string(), etag::of_row(&**row)),
-            Answer::Messages(page) => (format!("{} messages", page.rows.len()), etag::of_page(page)),
-            Answer::Message(row) => (row.status.as_str().to_owned(), etag::of_message(row)),
-            Answer::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
-            Answer::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
-            Answer::Events(page) => (format!("{} events", page.events.len()), page.last_sequence.to_string()),
+            QueryResult::Conversation(row) => (row.id.to_string(), etag::of_row(&**row)),
+            QueryResult::Messages(page) => (format!("{} messages", page.rows.len()), etag::of_page(page)),
+            QueryResult::Message(row) => (row.status.as_str().to_owned(), etag::of_message(row)),
+            QueryResult::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
+            QueryResult::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
+            QueryResult::Events(page) => {
+                (format!("{} events", page.events.len()), page.last_sequence.to_string())
+            }
         };
-        Rendered {
+        RenderedPage {
             etag: Bytes::from(etag),
             head: Bytes::from(text),
             rows: answer.rows(),
@@ -67,12 +69,12 @@ impl Render for Plain {
     }
 }
 
-pub(crate) struct Ground {
-    pub(crate) accounts: Accounts,
-    pub(crate) idempotency: Idempotency,
+pub(crate) struct Context {
+    pub(crate) accounts: AccountRegistry,
+    pub(crate) idempotency: IdempotencyKeys,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) slot: Arc<AccountSlot>,
+    pub(crate) slot: Arc<AccountEntry>,
     pub(crate) organisation: OrganisationId,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -82,20 +84,20 @@ pub(crate) struct Ground {
     _folder: tempfile::TempDir,
 }
 
-impl Ground {
-    pub(crate) async fn open(options: AccountsOptions) -> Self {
+impl Context {
+    pub(crate) async fn open(options: AccountRegistryOptions) -> Self {
         Self::open_with(options, Arc::new(kabar_core::ports::ClosedSink)).await
     }
 
     /// Brings events to this sink.
-    pub(crate) async fn open_with(options: AccountsOptions, sink: Arc<dyn EventSink>) -> Self {
+    pub(crate) async fn open_with(options: AccountRegistryOptions, sink: Arc<dyn EventSink>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
         let clock = Arc::new(Clock::manual(Timestamp::from_millis(1_780_000_000_000)));
         let metrics = Arc::new(Metrics::default());
         let memory = RedisCache::none(clock.clone(), metrics.clone());
-        let directory = Directory::load(store.clone(), memory.clone(), clock.clone()).await.unwrap();
+        let directory = TenantDirectory::load(store.clone(), memory.clone(), clock.clone()).await.unwrap();
         let new = NewOrganisation {
             name: "o".into(),
             tier: PriceTier::Pro,
@@ -120,7 +122,7 @@ impl Ground {
             alone_lease: Duration::from_mins(1),
         };
         let cluster = Cluster::enter(store.clone(), alone, &clock).await.unwrap();
-        let parts = AccountsParts {
+        let parts = AccountRegistryParts {
             store: store.clone(),
             directory,
             memory,
@@ -133,8 +135,8 @@ impl Ground {
             sink,
             options,
         };
-        let accounts = Accounts::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
-        let idempotency = Idempotency::new(IdempotencyParts {
+        let accounts = AccountRegistry::start(parts, tasks.clone(), stopping.clone()).await.unwrap();
+        let idempotency = IdempotencyKeys::new(IdempotencyParts {
             store: store.clone(),
             cluster,
             clock: clock.clone(),
@@ -165,8 +167,8 @@ impl Ground {
         assert_eq!(self.run(AccountCommand::Ingest(vec![inbound(contact, n)])).await, CommandReply::Ingested);
     }
 
-    pub(crate) async fn ask(&self, question: &Question) -> Asked {
-        let list = matches!(question, Question::Conversations(_));
+    pub(crate) async fn ask(&self, question: &ReadQuery) -> CachedResponse {
+        let list = matches!(question, ReadQuery::Conversations(_));
         let path = list.then_some("/v1/106540352242922/conversations");
         self.accounts.ask(&self.slot, question, path).await.unwrap()
     }
@@ -235,10 +237,10 @@ pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> Account
     AccountCommand::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
 }
 
-pub(crate) fn every_thread() -> Question {
-    Question::Conversations(ConversationQuery::default())
+pub(crate) fn every_thread() -> ReadQuery {
+    ReadQuery::Conversations(ConversationQuery::default())
 }
 
-pub(crate) fn text_of(asked: &Asked) -> String {
+pub(crate) fn text_of(asked: &CachedResponse) -> String {
     String::from_utf8(asked.page.as_ref().unwrap().head.to_vec()).unwrap()
 }

@@ -9,14 +9,14 @@ use kabar_core::domain::page::{ConversationQuery, PageLimit, PagePosition};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 
-use super::fixture::{Ground, inbound, text_of};
-use crate::accounts::AccountsOptions;
-use crate::question::{Asked, Question};
+use super::fixture::{Context, inbound, text_of};
+use crate::accounts::AccountRegistryOptions;
+use crate::question::{CachedResponse, ReadQuery};
 
 /// Threads by id: when they changed, and how much is unread.
 type Picture = BTreeMap<String, (i64, u32)>;
 
-fn rows_of(asked: &Asked) -> Vec<(String, (i64, u32))> {
+fn rows_of(asked: &CachedResponse) -> Vec<(String, (i64, u32))> {
     let text = text_of(asked);
     let rows = text.split_terminator(';').map(|row| {
         let (id, rest) = row.split_once('@').unwrap();
@@ -27,7 +27,7 @@ fn rows_of(asked: &Asked) -> Vec<(String, (i64, u32))> {
 }
 
 /// Reads every page of a list, from the top down, as a client does.
-async fn sync(ground: &Ground, since: Option<i64>, picture: &mut Picture) -> Option<i64> {
+async fn sync(ground: &Context, since: Option<i64>, picture: &mut Picture) -> Option<i64> {
     let mut newest = None;
     let mut query = ConversationQuery {
         updated_since: Some(Timestamp::from_millis(since.unwrap_or(0))),
@@ -36,7 +36,7 @@ async fn sync(ground: &Ground, since: Option<i64>, picture: &mut Picture) -> Opt
     };
     loop {
         let asked =
-            ground.accounts.ask(&ground.slot, &Question::Conversations(query.clone()), None).await.unwrap();
+            ground.accounts.ask(&ground.slot, &ReadQuery::Conversations(query.clone()), None).await.unwrap();
         let rows = rows_of(&asked);
         newest = newest.or_else(|| rows.first().map(|row| row.1.0));
         if let Some((id, (at, _))) = rows.last().filter(|_| rows.len() == 3) {
@@ -50,8 +50,8 @@ async fn sync(ground: &Ground, since: Option<i64>, picture: &mut Picture) -> Opt
 }
 
 async fn churn(resident_conversations: usize) {
-    let options = AccountsOptions { resident_conversations, ..AccountsOptions::default() };
-    let ground = Arc::new(Ground::open(options).await);
+    let options = AccountRegistryOptions { resident_conversations, ..AccountRegistryOptions::default() };
+    let ground = Arc::new(Context::open(options).await);
     let mut writers = Vec::new();
     for writer in 0..4_u32 {
         let ground = ground.clone();
@@ -92,7 +92,7 @@ async fn deltas_add_up_across_the_horizon() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_is_stale_and_no_tag_lies() {
     const PATH: &str = "/v1/106540352242922/conversations";
-    let ground = Arc::new(Ground::open(AccountsOptions::default()).await);
+    let ground = Arc::new(Context::open(AccountRegistryOptions::default()).await);
     let acknowledged = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..3_u32)
         .map(|writer| {
@@ -111,7 +111,7 @@ async fn no_read_is_stale_and_no_tag_lies() {
             })
         })
         .collect();
-    let question = Question::Conversations(ConversationQuery::default());
+    let question = ReadQuery::Conversations(ConversationQuery::default());
     let mut tags = BTreeMap::new();
     let mut polls = 0_u64;
     while writers.iter().any(|writer| !writer.is_finished()) {

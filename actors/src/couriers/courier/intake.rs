@@ -16,8 +16,8 @@ use kabar_core::ids::{DeliveryId, IdSource as _, MonotonicIds};
 use kabar_core::store::{DeliveryCursor, Intake, StoreError};
 use rand::rngs::StdRng;
 
-use super::Courier;
-use crate::couriers::lanes::Load;
+use super::DeliveryWorker;
+use crate::couriers::lanes::QueuedDelivery;
 
 /// Deliveries that are away or wait for nothing but their turn.
 pub(in crate::couriers) const WINDOW: usize = 1000;
@@ -28,7 +28,7 @@ const PROBES: usize = 16;
 /// Rows of one reading.
 const PAGE: usize = 256;
 
-impl Courier {
+impl DeliveryWorker {
     /// How many more may be read into memory now: a page at a time, since each reading costs a commit.
     fn room(&mut self) -> usize {
         if !self.recipient.breaker().is_closed() {
@@ -64,7 +64,7 @@ impl Courier {
                 let reading = self.couriers.0.clock.read();
                 for delivery in rows {
                     let id = delivery.id;
-                    let load = Load::new(delivery, None, &reading);
+                    let load = QueuedDelivery::new(delivery, None, &reading);
                     if self.unrecorded.contains(&id) || !self.lanes.put(load) {
                         self.doubtful.insert(id);
                     }
@@ -106,7 +106,7 @@ impl Courier {
         self.place = Some(DeliveryCursor { cursor: to, head: place.head });
         self.loaded_to = to;
         for (delivery, event) in deliveries.into_iter().zip(events) {
-            self.lanes.put(Load::new(delivery, Some(Arc::new(event)), &reading));
+            self.lanes.put(QueuedDelivery::new(delivery, Some(Arc::new(event)), &reading));
         }
         Ok(())
     }

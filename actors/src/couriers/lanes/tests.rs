@@ -23,7 +23,7 @@ fn wall(ms: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(ms).unwrap())
 }
 
-fn load(sequence: i64, contact: u128) -> Load {
+fn load(sequence: i64, contact: u128) -> QueuedDelivery {
     let id = u128::try_from(sequence).unwrap();
     let delivery = Delivery {
         id: DeliveryId::from_bits(id),
@@ -43,7 +43,7 @@ fn load(sequence: i64, contact: u128) -> Load {
         updated_at: wall(0),
         replays: 0,
     };
-    Load::new(delivery, None, &reading(0))
+    QueuedDelivery::new(delivery, None, &reading(0))
 }
 
 fn failed(mut delivery: Delivery, now: u64) -> Delivery {
@@ -52,14 +52,14 @@ fn failed(mut delivery: Delivery, now: u64) -> Delivery {
     delivery
 }
 
-fn put_back(lanes: &mut Lanes, delivery: Delivery, now: u64) {
-    let load = Load::new(delivery, None, &reading(now));
+fn put_back(lanes: &mut DeliveryLanes, delivery: Delivery, now: u64) {
+    let load = QueuedDelivery::new(delivery, None, &reading(now));
     lanes.back(load.delivery, load.not_before);
 }
 
 #[test]
 fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
-    let mut lanes = Lanes::default();
+    let mut lanes = DeliveryLanes::default();
     for (sequence, contact) in [(1, 7), (2, 7), (3, 8)] {
         lanes.put(load(sequence, contact));
     }
@@ -82,17 +82,21 @@ fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
 
 #[test]
 fn a_lane_goes_on_by_process_time_when_the_wall_clock_is_set() {
-    let mut lanes = Lanes::default();
+    let mut lanes = DeliveryLanes::default();
     lanes.put(load(1, 7));
     let first = failed(lanes.depart(at(0)).unwrap().delivery, 5);
     put_back(&mut lanes, first.clone(), 5);
     // Read again from its row after the clock was set back by an hour: the wait goes on.
     let set_back = ClockReading { wall: Timestamp::EPOCH, monotonic: at(4_000) };
-    lanes.put(Load::new(first.clone(), None, &set_back));
+    lanes.put(QueuedDelivery::new(first.clone(), None, &set_back));
     assert_eq!(lanes.next_at(), Some(at(10_005)));
     // A process that has not seen it before waits as long as was decided, and no longer.
-    let mut others = Lanes::default();
-    others.put(Load::new(first, None, &ClockReading { wall: Timestamp::EPOCH, monotonic: at(70_000) }));
+    let mut others = DeliveryLanes::default();
+    others.put(QueuedDelivery::new(
+        first,
+        None,
+        &ClockReading { wall: Timestamp::EPOCH, monotonic: at(70_000) },
+    ));
     assert_eq!(others.next_at(), Some(at(80_000)));
 }
 
@@ -102,7 +106,7 @@ proptest! {
         contacts in proptest::collection::vec(0_u128..4, 1..40),
         turns in proptest::collection::vec((0_u8..4, 0_u64..40_000), 0..200),
     ) {
-        let (mut lanes, mut now) = (Lanes::default(), 0);
+        let (mut lanes, mut now) = (DeliveryLanes::default(), 0);
         let mut expected: HashMap<ContactId, Vec<i64>> = HashMap::new();
         for (sequence, contact) in (1..).zip(&contacts) {
             lanes.put(load(sequence, *contact));
@@ -110,7 +114,7 @@ proptest! {
         }
         let mut taken: HashMap<ContactId, Vec<i64>> = HashMap::new();
         let mut away: Vec<Delivery> = Vec::new();
-        let mut finish = |lanes: &mut Lanes, delivery: Delivery| {
+        let mut finish = |lanes: &mut DeliveryLanes, delivery: Delivery| {
             lanes.end(delivery.contact_id);
             taken.entry(delivery.contact_id).or_default().push(delivery.sequence);
         };

@@ -11,8 +11,8 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{PluginId, RunId};
 
 use super::{unread, unwritten};
-use crate::accounts::Unavailable;
-use crate::couriers::Couriers;
+use crate::accounts::AccountError;
+use crate::couriers::DeliveryDispatcher;
 
 /// Runs that are opened in one write.
 const STEP: usize = 1000;
@@ -42,12 +42,12 @@ pub struct ReplayedRuns {
     pub capped: bool,
 }
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// A page of a plugin's runs with what they asked for, newest first.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), AccountError> {
         let page = self.0.store.runs(query).await.map_err(|error| unread(&error))?;
         let ids = page.rows.iter().map(Run::id).collect();
         let effects = self.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
@@ -57,12 +57,12 @@ impl Couriers {
     /// A plugin's run with what it asked for.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn run(
         &self,
         plugin: PluginId,
         id: RunId,
-    ) -> Result<Option<(Run, Vec<EffectRow>)>, Unavailable> {
+    ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
         let run = self.0.store.run(plugin, id).await.map_err(|error| unread(&error))?;
         let Some(run) = run else { return Ok(None) };
         let effects = self.0.store.effects_of(&[id].into()).await.map_err(|error| unread(&error))?;
@@ -72,8 +72,8 @@ impl Couriers {
     /// A page of a plugin's logs, newest first.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
-    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, Unavailable> {
+    /// [`AccountError::Storage`].
+    pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, AccountError> {
         self.0.store.run_logs(query).await.map_err(|error| unread(&error))
     }
 
@@ -81,12 +81,12 @@ impl Couriers {
     /// that does not run it waits until that goes on.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn replay_run(
         &self,
         plugin: &Plugin,
         id: RunId,
-    ) -> Result<Option<(Run, Vec<EffectRow>)>, Unavailable> {
+    ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
         let Some((found, _)) = self.run(plugin.id, id).await? else { return Ok(None) };
         let opened = self.0.store.reopen_run(plugin.id, id, self.0.clock.now()).await;
         opened.map_err(|error| unwritten(&error))?;
@@ -99,14 +99,14 @@ impl Couriers {
     /// not kept any more.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn replay_runs(
         &self,
         plugin: &Plugin,
         account: i64,
         from: ReplayFrom,
         to: Option<ReplayFrom>,
-    ) -> Result<ReplayedRuns, Unavailable> {
+    ) -> Result<ReplayedRuns, AccountError> {
         let now = self.0.clock.now();
         let store = &self.0.store;
         let oldest = now.minus(KEPT).plus(MARGIN);
@@ -148,7 +148,7 @@ impl Couriers {
     }
 
     /// Has a courier, here or elsewhere, read the runs that have been opened.
-    async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), Unavailable> {
+    async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), AccountError> {
         self.reread(SubscriberId::Hook(plugin), account);
         if self.0.cluster.is_shared() {
             self.0.store.touch_plugin(plugin).await.map_err(|error| unwritten(&error))?;

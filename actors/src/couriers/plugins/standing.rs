@@ -10,10 +10,10 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::PluginId;
 
 use super::unwritten;
-use crate::accounts::Unavailable;
-use crate::couriers::Couriers;
+use crate::accounts::AccountError;
+use crate::couriers::DeliveryDispatcher;
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// An outcome has changed whether a subscriber is tried.
     pub(in crate::couriers) fn note_turn(&self, id: SubscriberId, turn: HealthChange, now: Timestamp) {
         let standing = match turn {
@@ -51,7 +51,7 @@ impl Couriers {
         &self,
         id: PluginId,
         standing: PluginHealth,
-    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
+    ) -> Result<Option<Arc<Plugin>>, AccountError> {
         let _turn = self.0.writing.lock().await;
         let Some(found) = self.plugin_of_anybody(id) else { return Ok(None) };
         if found.standing.by_operator && !standing.by_operator {
@@ -76,12 +76,12 @@ impl Couriers {
     /// Disables whoever's plugin for the operator; `None` when there is none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`].
+    /// [`AccountError::Storage`].
     pub async fn disable_plugin(
         &self,
         id: PluginId,
         reason: Option<Arc<str>>,
-    ) -> Result<Option<Arc<Plugin>>, Unavailable> {
+    ) -> Result<Option<Arc<Plugin>>, AccountError> {
         self.set_standing(id, PluginHealth::forbidden(self.0.clock.now(), reason)).await
     }
 }

@@ -13,10 +13,10 @@ use kabar_core::ids::{OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryWork, NotedDeaths};
 
 use super::{SubscriptionPatch, fresh_secret, unwritten};
-use crate::accounts::Unavailable;
-use crate::couriers::Couriers;
+use crate::accounts::AccountError;
+use crate::couriers::DeliveryDispatcher;
 use crate::directory::DECISIONS_MAX;
-use crate::idempotency::Claim;
+use crate::idempotency::KeyClaim;
 
 impl SubscriptionPatch {
     /// The subscription as this leaves it. One that goes on begins to count deliveries given up afresh.
@@ -35,17 +35,17 @@ impl SubscriptionPatch {
     }
 }
 
-impl Couriers {
+impl DeliveryDispatcher {
     /// Changes a subscription; `None` when the tenant has none of this id.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
+    /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.
     pub async fn patch_subscription(
         &self,
         organisation: OrganisationId,
         id: SubscriptionId,
         patch: SubscriptionPatch,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+    ) -> Result<Option<Arc<Subscription>>, AccountError> {
         let _turn = self.0.writing.lock().await;
         let Some(mut found) = self.subscription(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
@@ -55,7 +55,7 @@ impl Couriers {
             let Some(again) = self.read_subscription(id).await? else { return Ok(None) };
             found = again;
         }
-        Err(Unavailable::Overloaded)
+        Err(AccountError::Overloaded)
     }
 
     /// Writes a changed row; `None` when another node has written it since it was read. The caller holds the
@@ -63,7 +63,7 @@ impl Couriers {
     pub(super) async fn rewrite(
         &self,
         mut row: Subscription,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+    ) -> Result<Option<Arc<Subscription>>, AccountError> {
         row.updated_at = self.0.clock.now().max(row.updated_at);
         let written = self.0.store.update_subscription(row).await;
         let Some(row) = written.map_err(|error| unwritten(&error))? else { return Ok(None) };
@@ -78,9 +78,9 @@ impl Couriers {
 
     /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The caller
     /// holds the writers' turn.
-    async fn read_subscription(&self, id: SubscriptionId) -> Result<Option<Arc<Subscription>>, Unavailable> {
+    async fn read_subscription(&self, id: SubscriptionId) -> Result<Option<Arc<Subscription>>, AccountError> {
         let found = self.0.store.find_subscription(id).await;
-        let found = found.map_err(|error| Unavailable::of(&error, "subscription not read"))?;
+        let found = found.map_err(|error| AccountError::of(&error, "subscription not read"))?;
         match &found {
             Some(row) => self.publish(|next| self.put(next, row)),
             None => self.retire(SubscriberId::Webhook(id)),
@@ -110,14 +110,14 @@ impl Couriers {
     /// when it has as many secrets as it may have.
     ///
     /// # Errors
-    /// [`Unavailable::Storage`]; [`Unavailable::Overloaded`] when other nodes change it all the time.
+    /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.
     pub async fn add_signing_secret(
         &self,
         organisation: OrganisationId,
         id: SubscriptionId,
         older_for: Duration,
-        claim: Option<Claim<Arc<Subscription>>>,
-    ) -> Result<Option<Arc<Subscription>>, Unavailable> {
+        claim: Option<KeyClaim<Arc<Subscription>>>,
+    ) -> Result<Option<Arc<Subscription>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(mut found) = self.subscription(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
@@ -147,6 +147,6 @@ impl Couriers {
             let Some(again) = self.read_subscription(id).await? else { return Ok(None) };
             found = again;
         }
-        Err(Unavailable::Overloaded)
+        Err(AccountError::Overloaded)
     }
 }

@@ -19,10 +19,10 @@ use kabar_core::ports::{AttemptResult, DeliveryRequest, EventSink};
 use kabar_core::store::DeliveryCursor;
 use tokio::sync::watch;
 
-use crate::accounts::AccountsOptions;
-use crate::accounts::tests::fixture::Ground;
+use crate::accounts::AccountRegistryOptions;
+use crate::accounts::tests::fixture::Context;
 use crate::couriers::courier::LINGER;
-use crate::couriers::{Couriers, Desk, NewPlugin, NewSubscription, SubscriptionPatch};
+use crate::couriers::{DeliveryDispatcher, NewPlugin, NewSubscription, SubscriptionPatch, WorkerEntry};
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
@@ -165,17 +165,17 @@ pub(super) async fn patiently<F: Future<Output = bool>>(mut holds: impl FnMut() 
 }
 
 pub(super) struct Stage {
-    pub(super) ground: Ground,
+    pub(super) ground: Context,
     pub(super) sink: Arc<Script>,
 }
 
 impl Stage {
     pub(super) async fn open() -> Self {
         let sink = Arc::new(Script::new());
-        Self { ground: Ground::open_with(AccountsOptions::default(), sink.clone()).await, sink }
+        Self { ground: Context::open_with(AccountRegistryOptions::default(), sink.clone()).await, sink }
     }
 
-    pub(super) fn couriers(&self) -> &Couriers {
+    pub(super) fn couriers(&self) -> &DeliveryDispatcher {
         self.ground.accounts.couriers()
     }
 
@@ -301,7 +301,7 @@ impl Stage {
 
     /// Waits until every courier has listened to its bell.
     pub(super) async fn until_heard(&self) {
-        let rung = |desk: &Arc<Desk>| desk.rung.load(Ordering::Acquire);
+        let rung = |desk: &Arc<WorkerEntry>| desk.rung.load(Ordering::Acquire);
         patiently(async || !self.couriers().desks().values().any(rung)).await;
     }
 

@@ -33,16 +33,16 @@ fn message(n: u128) -> MessageId {
     MessageId::from_bits(n)
 }
 
-fn fresh(conversation: u128, id: u128) -> Move {
-    Move {
+fn fresh(conversation: u128, id: u128) -> MessageMove {
+    MessageMove {
         conversation: thread(conversation),
         message: message(id),
         waiting: Some(waiting(conversation, id, 0, 0)),
     }
 }
 
-fn done(conversation: u128, id: u128) -> Move {
-    Move { waiting: None, ..fresh(conversation, id) }
+fn done(conversation: u128, id: u128) -> MessageMove {
+    MessageMove { waiting: None, ..fresh(conversation, id) }
 }
 
 fn waiting(conversation: u128, id: u128, attempts: u32, ms: i64) -> WaitingMessage {
@@ -56,7 +56,7 @@ fn ids(departed: &[WaitingMessage]) -> Vec<u128> {
 
 #[test]
 fn conversations_take_turns() {
-    let mut backlog = Backlog::new(100);
+    let mut backlog = SendBacklog::new(100);
     // One with ten thousand messages, all older than the other's one.
     for id in 0..10_000 {
         backlog.follow(fresh(1, id), &now(1));
@@ -74,11 +74,11 @@ fn conversations_take_turns() {
 
 #[test]
 fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() {
-    let mut backlog = Backlog::new(100);
+    let mut backlog = SendBacklog::new(100);
     backlog.follow(fresh(1, 1), &now(1));
     backlog.follow(fresh(1, 2), &now(1));
     backlog.depart(1);
-    backlog.follow(Move { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(1));
+    backlog.follow(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(1));
     backlog.back(thread(1), at(2));
     backlog.follow(fresh(2, 3), &now(2));
     backlog.wake(at(499));
@@ -91,13 +91,13 @@ fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() 
 
 #[test]
 fn an_echo_settles_whatever_the_message_is_doing() {
-    let mut backlog = Backlog::new(100);
+    let mut backlog = SendBacklog::new(100);
     for conversation in 1..=3 {
         backlog.follow(fresh(conversation, conversation), &now(1));
         backlog.follow(fresh(conversation, 10 + conversation), &now(1));
     }
     backlog.depart(2);
-    backlog.follow(Move { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(2));
+    backlog.follow(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(2));
     backlog.back(thread(1), at(2));
     // The first waits, the second is away, the third is ready.
     for conversation in 1..=3 {
@@ -111,7 +111,7 @@ fn an_echo_settles_whatever_the_message_is_doing() {
 
 #[test]
 fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
-    let mut backlog = Backlog::new(100);
+    let mut backlog = SendBacklog::new(100);
     let schedule = loaded(1_000, Duration::from_secs(5), 1_000);
     let queue = [waiting(1, 1, 0, 10), waiting(2, 2, 1, 10), waiting(3, 3, 3, 9_000)];
     backlog.reload(&queue, false, &schedule);
@@ -124,7 +124,7 @@ fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
 
 #[test]
 fn beyond_its_room_it_asks_for_the_rest() {
-    let mut backlog = Backlog::new(2);
+    let mut backlog = SendBacklog::new(2);
     for n in 1..=3 {
         backlog.follow(fresh(n, n), &now(1));
     }
@@ -141,7 +141,7 @@ fn beyond_its_room_it_asks_for_the_rest() {
 
 #[test]
 fn a_wait_in_memory_does_not_begin_anew_when_the_queue_is_read_again() {
-    let mut backlog = Backlog::new(100);
+    let mut backlog = SendBacklog::new(100);
     // Due an hour away, by a clock that is ahead: no retry waits for more than its schedule.
     let far = waiting(1, 1, 1, 3_600_000);
     backlog.reload(&[far], false, &now(1_000));
@@ -183,7 +183,7 @@ fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<WaitingMessage> {
     next
 }
 
-fn refresh(backlog: &mut Backlog, rows: &Rows, schedule: &SendSchedule) {
+fn refresh(backlog: &mut SendBacklog, rows: &Rows, schedule: &SendSchedule) {
     if backlog.is_truncated() && backlog.ready() == 0 {
         let all = queue(rows, |_| true);
         let truncated = all.len() > backlog.room;
@@ -203,7 +203,7 @@ proptest! {
         room in 1_usize..7,
         steps in proptest::collection::vec(step(), 1..80),
     ) {
-        let (mut backlog, mut rows, mut away) = (Backlog::new(room), Rows::new(), Vec::new());
+        let (mut backlog, mut rows, mut away) = (SendBacklog::new(room), Rows::new(), Vec::new());
         let drain = (0..400).map(|n| if n % 2 == 0 { Step::Depart { turns: 3 } } else { Step::End { nth: 0, again: false } });
         for (n, step) in steps.into_iter().chain(drain).enumerate() {
             let schedule = now(1_000 + u64::try_from(n).unwrap());

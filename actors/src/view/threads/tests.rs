@@ -84,7 +84,7 @@ fn by_definition(all: &[Arc<Conversation>], query: &ConversationQuery) -> RowPag
 proptest! {
     #[test]
     fn wholly_resident_threads_answer_everything(all in threads(), query in query()) {
-        let resident = Threads::load(all.clone(), true);
+        let resident = Conversations::load(all.clone(), true);
         prop_assert_eq!(resident.page(&query), Some(by_definition(&all, &query)));
     }
 
@@ -93,7 +93,7 @@ proptest! {
         all in threads(), max in 0_usize..40, changed in proptest::collection::vec((0_usize..40, status()), 0..10), query in query(),
     ) {
         let mut all = all;
-        let mut resident = Threads::load(all.clone(), true);
+        let mut resident = Conversations::load(all.clone(), true);
         resident.trim(max);
         // Threads go on changing, resident or not: what changes becomes resident.
         for (at, (n, status)) in changed.into_iter().enumerate() {
@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn the_newest_page_of_a_trimmed_account_stays_in_memory(all in threads()) {
         let newest = ConversationQuery { updated_since: Some(Timestamp::from_millis(19)), ..ConversationQuery::default() };
-        let mut resident = Threads::load(all, true);
+        let mut resident = Conversations::load(all, true);
         resident.trim(5);
         prop_assert!(resident.page(&newest).is_some());
     }

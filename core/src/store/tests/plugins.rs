@@ -323,11 +323,8 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
     let (store, _guard) = store().await;
     let (mut owner, rows) = stage(&store, 1).await;
     let run = RunId::from(rows[0].id);
-    assert!(
-        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), AttemptOutcome::Delivered)])
-            .await
-            .is_some()
-    );
+    let delivered = [record(rows[0].clone(), AttemptOutcome::Delivered)];
+    assert!(write(&store, "a", None, Vec::new(), &delivered).await.is_some());
     let settled = |ordinal, refusal| SettledEffect {
         id: EffectId { run, ordinal },
         message_id: Some(MessageId::from_bits(5)).filter(|_| ordinal == 0),
@@ -346,11 +343,8 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
     store.reopen_run(PLUGIN, run, at(8_000)).await.unwrap();
     let again = store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap();
     assert_eq!((again.len(), again[0].attempt_count, again[0].tries), (1, 1, 0));
-    assert!(
-        write(&store, "b", None, Vec::new(), &[record(again[0].clone(), AttemptOutcome::Delivered)])
-            .await
-            .is_some()
-    );
+    let delivered = [record(again[0].clone(), AttemptOutcome::Delivered)];
+    assert!(write(&store, "b", None, Vec::new(), &delivered).await.is_some());
     let pending = store.pending_effects(owner.number, 10).await.unwrap();
     assert_eq!((pending.len(), pending[0].id.ordinal), (1, 1), "what was done is not asked for again");
 }
@@ -390,11 +384,8 @@ async fn a_part_of_the_log_is_opened_again() {
 async fn runs_are_purged_with_all_that_belongs_to_them() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 1).await;
-    assert!(
-        write(&store, "a", None, Vec::new(), &[record(rows[0].clone(), AttemptOutcome::Delivered)])
-            .await
-            .is_some()
-    );
+    let delivered = [record(rows[0].clone(), AttemptOutcome::Delivered)];
+    assert!(write(&store, "a", None, Vec::new(), &delivered).await.is_some());
     let ages = PurgeAges { runs: Duration::from_secs(1), ..PurgeAges::default() };
     assert_eq!(store.purge(at(100_000), &ages).await.unwrap(), 4);
     assert!(store.runs(&runs_of(None)).await.unwrap().rows.is_empty());

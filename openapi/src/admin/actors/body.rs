@@ -1,6 +1,6 @@
 //! A resident account on the wire: how far it is, and how busy.
 
-use kabar_actors::ResidentReport;
+use kabar_actors::LoadedAccountReport;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::AccountId;
 use poem_openapi::Object;
@@ -49,7 +49,7 @@ pub struct ActorBody {
 impl ActorBody {
     /// What a resident account shows.
     #[must_use]
-    pub fn of(report: &ResidentReport) -> Self {
+    pub fn of(report: &LoadedAccountReport) -> Self {
         Self {
             id: TextValue(report.account_id),
             object: TextValue(ActorNoun),
@@ -73,7 +73,7 @@ impl ActorBody {
 impl Example for ActorBody {
     fn example() -> Self {
         let account = crate::examples::account();
-        Self::of(&ResidentReport {
+        Self::of(&LoadedAccountReport {
             account_id: account.id,
             phone_number_id: account.phone_number_id.to_string(),
             revision: 1_204,
