@@ -36,7 +36,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     })?;
     let address = listener.local_addr()?;
     // Beside an embedded database, so that both are thrown away together.
-    let folder = match settings.database_url.path() {
+    let folder = match settings.database_url.file_path() {
         Some(file) => file.parent().unwrap_or(Path::new(".")),
         None => Path::new("data"),
     };
@@ -48,7 +48,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
     let webhook_url = format!("http://{address}/webhooks/whatsapp");
     let simulator = simulate(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
     let graph = settings.whatsapp.base_url.clone().unwrap_or_else(|| simulator.base_url());
-    let clock = Arc::new(Clock::system());
+    let clock = Arc::new(Clock::system_clock());
     let server = RunningServer::start(settings, secrets.clone(), &graph, listener, clock).await?;
     sandbox.furnish(&server.directory).await?;
     show(&secrets, &sandbox);

@@ -96,7 +96,7 @@ impl PluginRuntime {
 
     fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
         // One that was removed meanwhile runs nothing for long.
-        let tier = self.directory.organisation(organisation).map_or(PriceTier::Free, |known| known.tier);
+        let tier = self.directory.find_organisation(organisation).map_or(PriceTier::Free, |known| known.tier);
         self.limits
             .iter()
             .find(|(known, _)| *known == tier)
@@ -126,7 +126,7 @@ impl PluginRuntime {
             allowed_hosts: plugin.allowed_hosts.clone(),
             kv: seen.clone(),
             limits: self.limits_of(plugin.organisation_id),
-            now: self.clock.now(),
+            now: self.clock.read_now(),
             seed: rand::random(),
             outbound,
         };
@@ -151,12 +151,12 @@ fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
     ComponentUpload {
         organisation_id: plugin.organisation_id,
         wasm,
-        granted: plugin.granted(),
+        granted: plugin.granted_capabilities(),
         config: plugin.config.clone(),
         secrets: plugin.secrets.clone(),
         allowed_hosts: plugin.allowed_hosts.clone(),
         trial: plugin.events.iter().next().unwrap_or(EventType::MessageStatus),
-        now: clock.now(),
+        now: clock.read_now(),
     }
 }
 

@@ -85,7 +85,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
     let listener = listen(settings.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let server = RunningServer::start(settings, secrets, &graph, listener, Arc::new(Clock::system())).await?;
+    let server =
+        RunningServer::start(settings, secrets, &graph, listener, Arc::new(Clock::system_clock())).await?;
     tracing::info!(listen = %settings.listen, database = %settings.database_url, "kabar serves");
     stop.cancelled().await;
     tracing::info!("stopping");
@@ -106,7 +107,7 @@ async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let url = &settings.database_url;
-    let opened = Store::open(&url.reveal(), StoreOptions::default()).await;
+    let opened = Store::open(&url.reveal_url(), StoreOptions::default()).await;
     let store = opened.with_context(|| format!("cannot open {url}"))?;
     store.close().await;
     print(&format!("{url} is up to date\n"))

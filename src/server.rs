@@ -101,14 +101,11 @@ impl RunningServer {
         if let Some(delays) = settings.test_delays {
             kabar_core::surroundings::delay_by_seed(delays);
         }
-        let url = &settings.database_url;
-        let store = Store::open(&url.reveal(), StoreOptions { readers: settings.limits.database_readers })
-            .await
-            .with_context(|| format!("cannot open {url}"))?;
+        let store = open_store(settings).await?;
         let metrics = Arc::new(Metrics::default());
-        let cluster = Cluster::enter(store.clone(), cluster_options(settings), &clock).await?;
+        let cluster = Cluster::join_cluster(store.clone(), cluster_options(settings), &clock).await?;
         let memory = shared_memory(settings, &store, &clock, &metrics)?;
-        let directory = TenantDirectory::load(store.clone(), memory.clone(), clock.clone()).await?;
+        let directory = TenantDirectory::load_directory(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping, closing) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
@@ -182,13 +179,19 @@ impl RunningServer {
         self.cluster.end_renewal();
         self.tasks.close();
         self.tasks.wait().await;
-        self.accounts.stop().await;
+        self.accounts.stop_actors().await;
         self.memory.close().await;
-        self.cluster.leave().await;
-        self.cluster.exit().await;
+        self.cluster.leave_cluster().await;
+        self.cluster.unlock_database().await;
         self.store.close().await;
         served.context("the HTTP surface panicked")
     }
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let url = &settings.database_url;
+    let options = StoreOptions { readers: settings.limits.database_readers };
+    Store::open(&url.reveal_url(), options).await.with_context(|| format!("cannot open {url}"))
 }
 
 fn body_limits(settings: &Settings) -> BodyLimits {
@@ -221,6 +224,6 @@ fn shared_memory(
         return Ok(RedisCache::none(clock.clone(), metrics.clone()));
     };
     let key = store.secrets().shared_memory_key;
-    RedisCache::open(url.reveal(), &key, clock.clone(), metrics.clone())
+    RedisCache::open(url.reveal_url(), &key, clock.clone(), metrics.clone())
         .with_context(|| format!("cannot use {url}"))
 }

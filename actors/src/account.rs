@@ -48,7 +48,7 @@ pub(crate) struct QueuedCommand {
 
 impl QueuedCommand {
     /// Answers the one who asked, who may have gone away: that does not undo what is durable.
-    pub(crate) fn answer(self, verdict: CommandVerdict) {
+    pub(crate) fn send_outcome(self, verdict: CommandVerdict) {
         // The place is free, and the key the caller's alone, before the answer is out.
         drop(self.permit);
         if let (CommandVerdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
@@ -95,7 +95,7 @@ impl Actor for AccountActor {
         parts: AccountStateParts,
     ) -> Result<AccountState, ActorProcessingErr> {
         let mut ledger = AccountState::open(parts);
-        ledger.resume().await;
+        ledger.resume_sends().await;
         Ok(ledger)
     }
 
@@ -108,17 +108,17 @@ impl Actor for AccountActor {
         surroundings::receive_message().await;
         match message {
             AccountMessage::Execute(work) => {
-                if ledger.queue(*work) {
+                if ledger.queue_command(*work) {
                     myself.cast(AccountMessage::Cycle)?;
                 }
             }
             AccountMessage::Cycle | AccountMessage::LookAgain => {
                 if matches!(message, AccountMessage::LookAgain) {
-                    ledger.looks();
+                    ledger.retry_recovery();
                 }
-                let again = Box::pin(ledger.cycle()).await;
+                let again = Box::pin(ledger.run_commit()).await;
                 if ledger.is_fenced() {
-                    ledger.release();
+                    ledger.release_account();
                 } else if again {
                     myself.cast(AccountMessage::Cycle)?;
                 } else if ledger.is_in_doubt() {
@@ -126,7 +126,7 @@ impl Actor for AccountActor {
                 }
             }
             AccountMessage::Retire => {
-                if ledger.retire() {
+                if ledger.retire_owner() {
                     myself.stop(None);
                 } else {
                     // Behind what is on its way.

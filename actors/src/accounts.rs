@@ -74,7 +74,7 @@ pub enum AccountError {
 
 impl AccountError {
     /// Logs a store's error where it ends, and keeps what a caller may know of it.
-    pub(crate) fn of(error: &StoreError, what: &'static str) -> Self {
+    pub(crate) fn from_store(error: &StoreError, what: &'static str) -> Self {
         if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced | StoreError::LeaseLost) {
             return Self::Elsewhere;
         }
@@ -219,7 +219,7 @@ impl AccountRegistry {
     ) -> Result<Self, AccountError> {
         let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
         // Read first: what changes meanwhile is read again.
-        let following = following::LogFollower::from(parts.directory.known());
+        let following = following::LogFollower::from(parts.directory.known_revision());
         let couriers = DeliveryDispatcher::open(DeliveryDispatcherParts {
             store: parts.store.clone(),
             directory: parts.directory.clone(),
@@ -260,9 +260,9 @@ impl AccountRegistry {
             }
         }));
         let sweeper = accounts.clone();
-        tasks.spawn(async move { sweeper.sweep().await });
+        tasks.spawn(async move { sweeper.sweep_accounts().await });
         let purger = accounts.clone();
-        tasks.spawn(async move { purger.purge().await });
+        tasks.spawn(async move { purger.purge_rows().await });
         let keeper = accounts.clone();
         tasks.spawn(async move { keeper.keep_place().await });
         if accounts.is_clustered() {
@@ -287,7 +287,7 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError`]; after [`AccountError::Crashed`] the command may have been carried out.
-    pub async fn execute(
+    pub async fn execute_command(
         &self,
         slot: &Arc<AccountEntry>,
         command: AccountCommand,
@@ -296,7 +296,7 @@ impl AccountRegistry {
         let (mut command, mut claim) = (command, claim);
         let mut repeated = false;
         for _ in 0..OWNERS_MAX {
-            let resident = self.reside(slot).await?;
+            let resident = self.load_account(slot).await?;
             // Read once the account is owned again: what the owner in between has carried out under the key is
             // seen, and what comes later is fenced.
             if repeated
@@ -305,10 +305,10 @@ impl AccountRegistry {
             {
                 return Err(AccountError::Elsewhere);
             }
-            let Some(permit) = self.permit(&resident)? else { continue };
+            let Some(permit) = self.queue_permit(&resident)? else { continue };
             let (answer, answered) = oneshot::channel();
             let work = Box::new(QueuedCommand { command, claim, answer, permit });
-            let door = resident.door().ok_or(AccountError::Crashed)?;
+            let door = resident.actor_ref().ok_or(AccountError::Crashed)?;
             match door.cast(AccountMessage::Execute(work)) {
                 Ok(()) => match wait_for(AwaitKind::Message, answered).await {
                     Ok(CommandOutcome::Decided(result)) => return Ok(result),
@@ -316,7 +316,7 @@ impl AccountRegistry {
                     Ok(CommandOutcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
                     Err(died) => {
                         tracing::debug!(error = cause(&died), "command unanswered");
-                        slot.evict(&resident);
+                        slot.evict_account(&resident);
                         return Err(AccountError::Crashed);
                     }
                 },
@@ -331,7 +331,7 @@ impl AccountRegistry {
                 }
             }
             repeated = true;
-            slot.evict(&resident);
+            slot.evict_account(&resident);
         }
         Err(AccountError::Overloaded)
     }
@@ -341,16 +341,16 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// When that cannot be found out now.
-    pub async fn settle(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
-        if slot.resident().is_some_and(|resident| resident.is_in_doubt()) {
+    pub async fn settle_account(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
+        if slot.loaded_account().is_some_and(|resident| resident.is_in_doubt()) {
             // Behind whatever is on its way, and after a look at the store if one is due.
-            self.execute(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;
+            self.execute_command(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;
         }
         Ok(())
     }
 
     /// A place in the account's queue; `None` when the resident was retired meanwhile.
-    fn permit(&self, resident: &LoadedAccount) -> Result<Option<OwnedSemaphorePermit>, AccountError> {
+    fn queue_permit(&self, resident: &LoadedAccount) -> Result<Option<OwnedSemaphorePermit>, AccountError> {
         match resident.permits.clone().try_acquire_owned() {
             Ok(permit) => Ok(Some(permit)),
             Err(_) if resident.is_retired() => Ok(None),
@@ -364,11 +364,11 @@ impl AccountRegistry {
 
     /// Who wants events, and what is owed to them.
     #[must_use]
-    pub fn couriers(&self) -> &DeliveryDispatcher {
+    pub fn dispatcher(&self) -> &DeliveryDispatcher {
         &self.0.couriers
     }
 
-    pub(crate) fn ground(&self) -> &Context {
+    pub(crate) fn context(&self) -> &Context {
         &self.0
     }
 }

@@ -93,7 +93,7 @@ enum DatabaseEntry {
 pub struct Cluster(Arc<ClusterState>);
 
 fn fresh_id(clock: &Clock) -> NodeId {
-    NodeId::from_bits(ulid(clock.now().millis(), rand::random()))
+    NodeId::from_bits(ulid(clock.read_now().millis(), rand::random()))
 }
 
 impl Cluster {
@@ -102,7 +102,11 @@ impl Cluster {
     ///
     /// # Errors
     /// [`EntryError`].
-    pub async fn enter(store: Store, options: ClusterOptions, clock: &Clock) -> Result<Self, EntryError> {
+    pub async fn join_cluster(
+        store: Store,
+        options: ClusterOptions,
+        clock: &Clock,
+    ) -> Result<Self, EntryError> {
         if options.address.is_some() && !store.is_shared() {
             return Err(EntryError::NotShared);
         }
@@ -124,8 +128,8 @@ impl Cluster {
         let mut waiting = false;
         let mut occupied = false;
         loop {
-            occupied = occupied || cluster.occupy().await? != DatabaseEntry::Not;
-            if occupied && cluster.begin(clock).await? {
+            occupied = occupied || cluster.lock_database().await? != DatabaseEntry::Not;
+            if occupied && cluster.register_node(clock).await? {
                 return Ok(cluster);
             }
             if Duration::from_millis(now_ms().saturating_sub(began)) > longest {
@@ -157,7 +161,7 @@ impl Cluster {
 
     /// Nodes alive when last looked, this one included.
     #[must_use]
-    pub fn nodes(&self) -> u32 {
+    pub fn count_nodes(&self) -> u32 {
         self.0.nodes.load(Ordering::Relaxed)
     }
 
@@ -171,7 +175,7 @@ impl Cluster {
 
     /// Whether this server answers for its accounts at this moment.
     #[must_use]
-    pub fn serves(&self) -> bool {
+    pub fn is_serving(&self) -> bool {
         self.0.lease.load().is_running()
     }
 
@@ -182,21 +186,21 @@ impl Cluster {
         (lease.is_running() && !self.is_leaving()).then_some(lease)
     }
 
-    pub(crate) fn node(&self) -> NodeId {
-        self.0.lease.load().node()
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.0.lease.load().node_id()
     }
 
     /// Another node that takes requests.
     pub(crate) fn any_peer(&self) -> Option<NodePeer> {
-        self.0.peers.any()
+        self.0.peers.any_peer()
     }
 
     /// A token that is cancelled when this node is gone: what it owned can be taken.
     pub(crate) fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
-        self.0.peers.gone(peer, self.0.options.lease)
+        self.0.peers.peer_gone(peer, self.0.options.lease)
     }
 
-    /// How long to wait before the next [`Cluster::look`].
+    /// How long to wait before the next [`Cluster::renew_lease`].
     pub(crate) fn look_every(&self) -> Duration {
         if !self.is_shared() {
             return CHECK_EVERY;
@@ -207,30 +211,30 @@ impl Cluster {
     }
 
     /// Takes the place.
-    async fn occupy(&self) -> Result<DatabaseEntry, StoreError> {
+    async fn lock_database(&self) -> Result<DatabaseEntry, StoreError> {
         let mut seat = self.0.seat.lock().await;
-        seat.held = self.0.store.enter(!self.is_shared(), seat.last.as_ref()).await?;
+        seat.held = self.0.store.lock_database(!self.is_shared(), seat.last.as_ref()).await?;
         let Some(held) = &seat.held else { return Ok(DatabaseEntry::Not) };
-        let stay = held.stay();
-        let again = seat.last.as_ref().is_some_and(|last| held.follows(last));
+        let stay = held.current_tenure();
+        let again = seat.last.as_ref().is_some_and(|last| held.follows_directly(last));
         seat.last = Some(stay);
         Ok(if again { DatabaseEntry::Again } else { DatabaseEntry::Anew })
     }
 
     /// Starts serving, under a fresh id and a lease of its own; `false` while the lease of another server is
     /// in the way: of any for a server that is alone, else of one that is alone or has the same address.
-    async fn begin(&self, clock: &Clock) -> Result<bool, StoreError> {
+    async fn register_node(&self, clock: &Clock) -> Result<bool, StoreError> {
         let next = NodeLease::new(fresh_id(clock));
         if self.0.store.is_shared() {
             let address = self.0.options.address.as_deref().unwrap_or_default();
             let asked_at = now_ms();
             let process = current_process();
-            match self.0.store.join(next.node(), address, &process, self.lease_length()).await? {
-                NodeEntry::Entered => next.extend(asked_at, self.serving_time()),
+            match self.0.store.insert_node(next.node_id(), address, &process, self.lease_length()).await? {
+                NodeEntry::Entered => next.extend_until(asked_at, self.serving_time()),
                 NodeEntry::Blocked { process, id } => {
                     if has_ended(&process) {
                         tracing::info!(node = %id, "removing a node whose process has ended on this machine");
-                        self.0.store.leave(id).await?;
+                        self.0.store.remove_node(id).await?;
                     }
                     return Ok(false);
                 }
@@ -238,7 +242,7 @@ impl Cluster {
         } else {
             next.extend_without_end();
         }
-        self.0.lease.swap(Arc::new(next)).end();
+        self.0.lease.swap(Arc::new(next)).end_lease();
         Ok(true)
     }
 
@@ -253,23 +257,23 @@ impl Cluster {
     }
 
     fn stop_serving(&self) {
-        self.0.lease.load().end();
+        self.0.lease.load().end_lease();
     }
 
     /// Makes sure that this server still has its place, and that its lease goes on.
-    pub(crate) async fn look(&self) -> LeaseState {
+    pub(crate) async fn renew_lease(&self) -> LeaseState {
         if self.0.left.is_cancelled() {
             // It hears no more of the others' leases, and hands requests on to them until it ends.
             return LeaseState::Kept;
         }
-        let standing = self.renew().await;
-        self.0.peers.expire();
+        let standing = self.renew_node().await;
+        self.0.peers.expire_peers();
         standing
     }
 
-    async fn renew(&self) -> LeaseState {
+    async fn renew_node(&self) -> LeaseState {
         if !self.is_present().await {
-            match self.occupy().await {
+            match self.lock_database().await {
                 Ok(DatabaseEntry::Again) => tracing::info!("back on the database"),
                 // Nodes see by the lease what they have lost.
                 Ok(DatabaseEntry::Anew) if self.is_shared() => tracing::info!("back on the database"),
@@ -295,18 +299,18 @@ impl Cluster {
             return LeaseState::Kept;
         }
         let asked_at = now_ms();
-        match self.0.store.renew(lease.node(), self.lease_length()).await {
+        match self.0.store.renew_node(lease.node_id(), self.lease_length()).await {
             Ok(Some(LeaseRenewal { peers, database_ms })) => {
                 *self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((database_ms, now_ms()));
                 self.0.nodes.store(u32::try_from(peers.len() + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
-                self.0.peers.replace(peers, asked_at);
-                lease.extend(asked_at, self.serving_time());
+                self.0.peers.replace_peers(peers, asked_at);
+                lease.extend_until(asked_at, self.serving_time());
                 LeaseState::Kept
             }
             Ok(None) => {
                 tracing::error!("this node was taken for dead; letting go of its accounts");
-                lease.end();
+                lease.end_lease();
                 LeaseState::Lost
             }
             Err(error) => {
@@ -319,7 +323,7 @@ impl Cluster {
     async fn is_present(&self) -> bool {
         let mut seat = self.0.seat.lock().await;
         let Some(held) = seat.held.as_mut() else { return false };
-        match held.check().await {
+        match held.check_held().await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(error = cause(&error), "the database has let go of this server");
@@ -332,11 +336,11 @@ impl Cluster {
     /// Serves again after everything that was lost has been let go of; `false` when it cannot yet.
     pub(crate) async fn serve_again(&self, clock: &Clock) -> bool {
         if !self.is_present().await
-            && !matches!(self.occupy().await, Ok(DatabaseEntry::Again | DatabaseEntry::Anew))
+            && !matches!(self.lock_database().await, Ok(DatabaseEntry::Again | DatabaseEntry::Anew))
         {
             return false;
         }
-        match self.begin(clock).await {
+        match self.register_node(clock).await {
             Ok(begun) => begun,
             Err(error) => {
                 tracing::warn!(error = cause(&error), "could not take the place");
@@ -355,7 +359,7 @@ impl Cluster {
     }
 
     /// Returns once the others may take over what was served here, or will learn of it by the lease's end.
-    pub(crate) async fn left(&self) {
+    pub(crate) async fn wait_released(&self) {
         self.0.left.cancelled().await;
     }
 
@@ -370,12 +374,12 @@ impl Cluster {
     }
 
     /// Lets the others take over at once. To be called when nothing is served under the lease any more.
-    pub async fn leave(&self) {
+    pub async fn leave_cluster(&self) {
         self.begin_leaving();
         self.stop_serving();
         if self.0.store.is_shared()
             && !self.0.left.is_cancelled()
-            && let Err(error) = self.0.store.leave(self.node()).await
+            && let Err(error) = self.0.store.remove_node(self.node_id()).await
         {
             tracing::warn!(error = cause(&error), "the others will notice only by the lease's end");
         }
@@ -383,7 +387,7 @@ impl Cluster {
     }
 
     /// Gives up the place on the database. To be called last.
-    pub async fn exit(&self) {
+    pub async fn unlock_database(&self) {
         self.0.seat.lock().await.held = None;
     }
 }

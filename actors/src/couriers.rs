@@ -127,11 +127,11 @@ pub struct DeliveryDispatcher(Arc<DispatcherState>);
 impl DeliveryDispatcher {
     /// Reads who wants what. Nothing is brought until somebody rings.
     pub(crate) async fn open(parts: DeliveryDispatcherParts) -> Result<Self, AccountError> {
-        let rows = parts.store.subscriptions().await;
-        let rows = rows.map_err(|error| AccountError::of(&error, "subscriptions not read"))?;
-        let plugins = parts.store.plugins().await;
-        let plugins = plugins.map_err(|error| AccountError::of(&error, "plugins not read"))?;
-        let roster = SubscriberRegistry::of(rows, plugins, &parts.clock.read());
+        let rows = parts.store.load_subscriptions().await;
+        let rows = rows.map_err(|error| AccountError::from_store(&error, "subscriptions not read"))?;
+        let plugins = parts.store.load_plugins().await;
+        let plugins = plugins.map_err(|error| AccountError::from_store(&error, "plugins not read"))?;
+        let roster = SubscriberRegistry::for_account(rows, plugins, &parts.clock.take_reading());
         Ok(Self(Arc::new(DispatcherState {
             store: parts.store,
             directory: parts.directory,
@@ -174,10 +174,13 @@ impl DeliveryDispatcher {
 
     /// An account has committed events of these types, the last of this number.
     pub(crate) fn ring(&self, slot: &Arc<AccountEntry>, sequence: i64, types: EventTypes) {
-        let (roster, account) = (self.0.roster.load(), slot.account());
+        let (roster, account) = (self.0.roster.load(), slot.current_account());
         for recipient in roster.of_organisation(account.organisation_id) {
             let subscriber = recipient.get();
-            if subscriber.is_active() && subscriber.events().meets(types) && subscriber.hears(&account) {
+            if subscriber.is_active()
+                && subscriber.event_types().intersects_with(types)
+                && subscriber.hears_event(&account)
+            {
                 self.summon(recipient, slot, Some(sequence));
             }
         }
@@ -186,14 +189,14 @@ impl DeliveryDispatcher {
     /// Whether anybody wants events of this account.
     pub(crate) fn is_wanted(&self, slot: &AccountEntry) -> bool {
         let roster = self.0.roster.load();
-        let mut wanting = roster.of_organisation(slot.account().organisation_id);
+        let mut wanting = roster.of_organisation(slot.current_account().organisation_id);
         wanting.any(|recipient| recipient.get().is_active())
     }
 
     /// Whether the account's tenant has a plugin.
     pub(crate) fn has_plugins(&self, slot: &AccountEntry) -> bool {
         let roster = self.0.roster.load();
-        roster.of_organisation(slot.account().organisation_id).any(|one| one.scribe().is_some())
+        roster.of_organisation(slot.current_account().organisation_id).any(|one| one.run_recorder().is_some())
     }
 
     /// Finds who has something to bring, with the accounts' short numbers.
@@ -204,8 +207,8 @@ impl DeliveryDispatcher {
     /// Wakes the courier of this subscriber and account, starting it if need be. It reads log and rows again:
     /// it has not been told of events that were committed while the subscriber did not want them.
     pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountEntry>) {
-        let recipient = self.0.roster.load().find(subscriber).cloned();
-        let wants = |one: &Subscriber| one.is_active() && one.hears(&slot.account());
+        let recipient = self.0.roster.load().find_subscriber(subscriber).cloned();
+        let wants = |one: &Subscriber| one.is_active() && one.hears_event(&slot.current_account());
         if let Some(recipient) = recipient.filter(|recipient| wants(&recipient.get())) {
             self.summon(&recipient, slot, None);
         }
@@ -231,7 +234,7 @@ impl DeliveryDispatcher {
     /// Whether couriers of this account may work here. Where there are other nodes only those of an account
     /// in memory may: whoever serves it else sees what has changed in the directory, and goes by that.
     fn serves(&self, slot: &AccountEntry) -> bool {
-        !self.0.cluster.is_shared() || slot.resident().is_some()
+        !self.0.cluster.is_shared() || slot.loaded_account().is_some()
     }
 
     fn desks(&self) -> std::sync::MutexGuard<'_, WorkerEntries> {
@@ -241,12 +244,12 @@ impl DeliveryDispatcher {
 
     /// Wakes or starts a courier: for events up to `head`, or to read anew what there is.
     fn summon(&self, recipient: &Arc<SubscriberState>, slot: &Arc<AccountEntry>, head: Option<i64>) {
-        let key = (recipient.id(), slot.account().number);
+        let key = (recipient.subscriber_id(), slot.current_account().number);
         let mut desks = self.desks();
         if let Some(desk) = desks.get(&key) {
             return desk.ring(head);
         }
-        if self.0.stopping.is_cancelled() || !self.0.cluster.serves() || !self.serves(slot) {
+        if self.0.stopping.is_cancelled() || !self.0.cluster.is_serving() || !self.serves(slot) {
             return;
         }
         let desk = Arc::new(WorkerEntry {
@@ -264,7 +267,7 @@ impl DeliveryDispatcher {
 
     /// Starts a courier and stays with it until it ends.
     async fn employ(self, recipient: Arc<SubscriberState>, slot: Arc<AccountEntry>, desk: Arc<WorkerEntry>) {
-        let key = (recipient.id(), slot.account().number);
+        let key = (recipient.subscriber_id(), slot.current_account().number);
         let courier = DeliveryWorker::new(self.clone(), recipient.clone(), slot.clone(), desk.clone());
         let supervisor = self.0.supervisor.clone();
         match Actor::spawn_linked(None, DeliveryWorkerActor, courier, supervisor).await {
@@ -286,9 +289,9 @@ impl DeliveryDispatcher {
             return;
         }
         self.0.metrics.courier_crashes.inc();
-        tracing::error!(subscriber = %key.0, account = %slot.account().id, "courier died; starting it again");
+        tracing::error!(subscriber = %key.0, account = %slot.current_account().id, "courier died; starting it again");
         tokio::select! {
-            () = self.0.clock.wait(RESTART_AFTER) => {}
+            () = self.0.clock.sleep_for(RESTART_AFTER) => {}
             () = self.0.stopping.cancelled() => return,
         }
         if self.remove(&key, &desk) {
@@ -322,10 +325,10 @@ impl DeliveryDispatcher {
         }
         if matches!(subscriber, SubscriberId::Hook(_))
             && !desks.keys().any(|(other, _)| other == subscriber)
-            && let Some(recipient) = self.0.roster.load().find(*subscriber)
-            && let Some(scribe) = recipient.scribe()
+            && let Some(recipient) = self.0.roster.load().find_subscriber(*subscriber)
+            && let Some(scribe) = recipient.run_recorder()
         {
-            scribe.forget();
+            scribe.forget_values();
         }
         true
     }
@@ -353,7 +356,8 @@ impl DeliveryDispatcher {
             let desks = self.desks();
             (desks.len(), desks.values().map(|desk| desk.waiting.load(Ordering::Relaxed)).sum())
         };
-        let open = self.0.roster.load().all().filter(|one| !one.breaker().is_closed()).count();
+        let open =
+            self.0.roster.load().all_subscribers().filter(|one| !one.lock_health().is_closed()).count();
         self.0.metrics.couriers.set(i64::try_from(couriers).unwrap_or(i64::MAX));
         self.0.metrics.courier_backlog.set(backlog);
         self.0.metrics.open_breakers.set(i64::try_from(open).unwrap_or(i64::MAX));

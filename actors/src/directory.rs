@@ -101,7 +101,7 @@ impl DirectorySnapshot {
         slot
     }
 
-    fn of(rows: DirectoryRows, memory: &RedisCache) -> Self {
+    fn from_rows(rows: DirectoryRows, memory: &RedisCache) -> Self {
         let mut snapshot = Self::default();
         for organisation in rows.organisations {
             snapshot.put_organisation(organisation, memory);
@@ -124,7 +124,7 @@ struct DirectoryState {
     clock: Arc<Clock>,
     /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
-    /// See [`TenantDirectory::known`].
+    /// See [`TenantDirectory::known_revision`].
     known: AtomicI64,
 }
 
@@ -137,17 +137,25 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// [`AccountError::Storage`] when the store cannot be read.
-    pub async fn load(store: Store, memory: RedisCache, clock: Arc<Clock>) -> Result<Self, AccountError> {
+    pub async fn load_directory(
+        store: Store,
+        memory: RedisCache,
+        clock: Arc<Clock>,
+    ) -> Result<Self, AccountError> {
         // Read first: what changes meanwhile is read again.
         let known = store.directory_revision().await;
-        let known = AtomicI64::new(known.map_err(|error| AccountError::of(&error, "directory not read"))?);
-        let rows = store.directory().await.map_err(|error| AccountError::of(&error, "directory not read"))?;
-        let snapshot = ArcSwap::from_pointee(DirectorySnapshot::of(rows, &memory));
+        let known =
+            AtomicI64::new(known.map_err(|error| AccountError::from_store(&error, "directory not read"))?);
+        let rows = store
+            .directory()
+            .await
+            .map_err(|error| AccountError::from_store(&error, "directory not read"))?;
+        let snapshot = ArcSwap::from_pointee(DirectorySnapshot::from_rows(rows, &memory));
         let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
         Ok(Self(Arc::new(DirectoryState { snapshot, store, memory, clock, writing, known })))
     }
 
-    fn snapshot(&self) -> arc_swap::Guard<Arc<DirectorySnapshot>> {
+    fn current_snapshot(&self) -> arc_swap::Guard<Arc<DirectorySnapshot>> {
         self.0.snapshot.load()
     }
 
@@ -155,52 +163,56 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// [`AuthFailure`].
-    pub fn authenticate(&self, secret: &str) -> Result<Arc<Caller>, AuthFailure> {
+    pub fn find_caller(&self, secret: &str) -> Result<Arc<Caller>, AuthFailure> {
         let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let caller = self.snapshot().callers.get(&digest).cloned().ok_or(AuthFailure::Unknown)?;
+        let caller = self.current_snapshot().callers.get(&digest).cloned().ok_or(AuthFailure::Unknown)?;
         match caller.key.expires_at {
-            Some(at) if at <= self.0.clock.now() => Err(AuthFailure::Expired),
+            Some(at) if at <= self.0.clock.read_now() => Err(AuthFailure::Expired),
             Some(_) | None => Ok(caller),
         }
     }
 
     /// Whether somebody who was let in would be let in now.
-    pub(crate) fn admits(&self, caller: &Caller) -> bool {
-        let known = self.snapshot().callers.contains_key(&caller.key.digest);
-        let expired = caller.key.expires_at.is_some_and(|at| at <= self.0.clock.now());
+    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
+        let known = self.current_snapshot().callers.contains_key(&caller.key.digest);
+        let expired = caller.key.expires_at.is_some_and(|at| at <= self.0.clock.read_now());
         known && !expired && !caller.organisation.get().suspended
     }
 
     /// A tenant's account by Meta's id; `None` for another tenant's.
     #[must_use]
-    pub fn account(&self, organisation: OrganisationId, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
+    pub fn find_account(
+        &self,
+        organisation: OrganisationId,
+        phone_number_id: &str,
+    ) -> Option<Arc<AccountEntry>> {
         let slot = self.account_of_number(phone_number_id)?;
-        (slot.account().organisation_id == organisation).then_some(slot)
+        (slot.current_account().organisation_id == organisation).then_some(slot)
     }
 
     /// Whoever's account by Meta's id.
     #[must_use]
     pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
-        self.snapshot().accounts.get(phone_number_id).cloned()
+        self.current_snapshot().accounts.get(phone_number_id).cloned()
     }
 
     /// An account by the number of its row.
     #[must_use]
     pub fn account_of_row(&self, number: i64) -> Option<Arc<AccountEntry>> {
-        self.snapshot().accounts_by_row.get(&number).cloned()
+        self.current_snapshot().accounts_by_row.get(&number).cloned()
     }
 
     /// Every account.
-    pub(crate) fn slots(&self) -> Vec<Arc<AccountEntry>> {
-        self.snapshot().accounts.values().cloned().collect()
+    pub(crate) fn all_accounts(&self) -> Vec<Arc<AccountEntry>> {
+        self.current_snapshot().accounts.values().cloned().collect()
     }
 
     /// How many accounts have each status. Looks at each of them.
     #[must_use]
     pub fn accounts_by_status(&self) -> [(AccountStatus, i64); AccountStatus::ALL.len()] {
         let mut counts = AccountStatus::ALL.map(|status| (status, 0));
-        for slot in self.snapshot().accounts.values() {
-            let status = slot.account().status;
+        for slot in self.current_snapshot().accounts.values() {
+            let status = slot.current_account().status;
             if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == status) {
                 *count += 1;
             }
@@ -212,43 +224,48 @@ impl TenantDirectory {
     #[must_use]
     pub fn accounts_of(&self, organisation: OrganisationId) -> Vec<Arc<Account>> {
         let range = (organisation, AccountId::from_bits(0))..=(organisation, AccountId::from_bits(u128::MAX));
-        self.snapshot().accounts_of.range(range).rev().map(|(_, slot)| slot.account()).collect()
+        self.current_snapshot()
+            .accounts_of
+            .range(range)
+            .rev()
+            .map(|(_, slot)| slot.current_account())
+            .collect()
     }
 
     /// A tenant's users, newest first.
     #[must_use]
     pub fn users_of(&self, organisation: OrganisationId) -> Vec<Arc<User>> {
         let range = (organisation, UserId::from_bits(0))..=(organisation, UserId::from_bits(u128::MAX));
-        self.snapshot().users.range(range).rev().map(|(_, user)| user.clone()).collect()
+        self.current_snapshot().users.range(range).rev().map(|(_, user)| user.clone()).collect()
     }
 
     /// A tenant's user.
     #[must_use]
-    pub fn user(&self, organisation: OrganisationId, id: UserId) -> Option<Arc<User>> {
-        self.snapshot().users.get(&(organisation, id)).cloned()
+    pub fn find_user(&self, organisation: OrganisationId, id: UserId) -> Option<Arc<User>> {
+        self.current_snapshot().users.get(&(organisation, id)).cloned()
     }
 
     /// Every tenant, newest first.
     #[must_use]
-    pub fn organisations(&self) -> Vec<Arc<Organisation>> {
-        self.snapshot().organisations.values().rev().map(|entry| entry.get()).collect()
+    pub fn list_organisations(&self) -> Vec<Arc<Organisation>> {
+        self.current_snapshot().organisations.values().rev().map(|entry| entry.get()).collect()
     }
 
     /// One tenant.
     #[must_use]
-    pub fn organisation(&self, id: OrganisationId) -> Option<Arc<Organisation>> {
-        self.snapshot().organisations.get(&id).map(|entry| entry.get())
+    pub fn find_organisation(&self, id: OrganisationId) -> Option<Arc<Organisation>> {
+        self.current_snapshot().organisations.get(&id).map(|entry| entry.get())
     }
 
     /// One tenant, with its budgets.
-    pub(crate) fn entry(&self, id: OrganisationId) -> Option<Arc<OrganisationEntry>> {
-        self.snapshot().organisations.get(&id).cloned()
+    pub(crate) fn find_entry(&self, id: OrganisationId) -> Option<Arc<OrganisationEntry>> {
+        self.current_snapshot().organisations.get(&id).cloned()
     }
 
     /// A tenant's keys that were not revoked, newest first.
     #[must_use]
     pub fn api_keys_of(&self, organisation: OrganisationId) -> Vec<ApiKey> {
-        let snapshot = self.snapshot();
+        let snapshot = self.current_snapshot();
         let of_it = snapshot.callers.values().filter(|caller| caller.key.organisation_id == organisation);
         let mut keys: Vec<_> = of_it.map(|caller| caller.key.clone()).collect();
         keys.sort_by_key(|key| std::cmp::Reverse(key.id));

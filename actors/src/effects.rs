@@ -28,19 +28,19 @@ pub(crate) struct EffectLooks(Mutex<HashMap<i64, bool>>);
 
 impl EffectLooks {
     /// `true` when nobody looks at this account; who does is told to look once more.
-    fn begin(&self, account: i64) -> bool {
+    fn begin_look(&self, account: i64) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.insert(account, true).is_none()
     }
 
     /// Before a look: whatever comes from now on wants another one.
-    fn note(&self, account: i64) {
+    fn note_look(&self, account: i64) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.insert(account, false);
     }
 
     /// After a look that found nothing; `true` when that was the last one.
-    fn end(&self, account: i64) -> bool {
+    fn end_look(&self, account: i64) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let done = looks.get(&account).is_none_or(|again| !again);
         if done {
@@ -50,7 +50,7 @@ impl EffectLooks {
     }
 
     /// Gives up.
-    fn abandon(&self, account: i64) {
+    fn abandon_look(&self, account: i64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
     }
 }
@@ -58,25 +58,25 @@ impl EffectLooks {
 impl AccountRegistry {
     /// Looks for effects that wait in an account, and carries them out.
     pub(crate) fn carry_out(&self, slot: &Arc<AccountEntry>) {
-        let account = slot.account().number;
-        if !self.ground().looks.begin(account) || self.ground().stopping.is_cancelled() {
+        let account = slot.current_account().number;
+        if !self.context().looks.begin_look(account) || self.context().stopping.is_cancelled() {
             return;
         }
         let (accounts, slot) = (self.clone(), slot.clone());
-        self.ground().tasks.spawn(async move {
-            let looks = &accounts.ground().looks;
+        self.context().tasks.spawn(async move {
+            let looks = &accounts.context().looks;
             loop {
-                looks.note(account);
+                looks.note_look(account);
                 match accounts.carry_out_some(&slot).await {
-                    Ok(0) if looks.end(account) => return,
+                    Ok(0) if looks.end_look(account) => return,
                     Ok(_) => {}
                     // Whoever serves the account looks by itself.
-                    Err(AccountError::Elsewhere) => return looks.abandon(account),
+                    Err(AccountError::Elsewhere) => return looks.abandon_look(account),
                     Err(error) => {
-                        tracing::warn!(account = %slot.account().id, error = cause(&error), "effects held up");
+                        tracing::warn!(account = %slot.current_account().id, error = cause(&error), "effects held up");
                                                 tokio::select! {
-                            () = accounts.ground().clock.wait(RETRY) => {}
-                            () = accounts.ground().stopping.cancelled() => return looks.abandon(account),
+                            () = accounts.context().clock.sleep_for(RETRY) => {}
+                            () = accounts.context().stopping.cancelled() => return looks.abandon_look(account),
                         }
                     }
                 }
@@ -85,21 +85,22 @@ impl AccountRegistry {
     }
 
     async fn carry_out_some(&self, slot: &Arc<AccountEntry>) -> Result<usize, AccountError> {
-        let ground = self.ground();
-        let account = slot.account();
+        let ground = self.context();
+        let account = slot.current_account();
         let waiting = ground.store.pending_effects(account.number, BATCH).await;
         let waiting = waiting.map_err(|error| unread(&error))?;
         if waiting.is_empty() {
             return Ok(0);
         }
-        let organisation = ground.directory.entry(account.organisation_id).ok_or(AccountError::Storage)?;
+        let organisation =
+            ground.directory.find_entry(account.organisation_id).ok_or(AccountError::Storage)?;
         let count = waiting.len();
         let mut orders = Vec::with_capacity(count);
         for row in waiting {
-            orders.push(self.order(&organisation, row).await);
+            orders.push(self.effect_command(&organisation, row).await);
         }
         let refused = orders.iter().filter(|order| order.deed.is_err()).count();
-        let done = self.execute(slot, AccountCommand::CarryOut(orders), None).await?;
+        let done = self.execute_command(slot, AccountCommand::CarryOut(orders), None).await?;
         if let Err(refusal) = done {
             // Each effect has its own refusals; the command has none.
             tracing::error!(account = %account.id, error = cause(&refusal), "effects refused");
@@ -109,13 +110,13 @@ impl AccountRegistry {
     }
 
     /// What an effect asks of the account.
-    async fn order(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
-        let ground = self.ground();
+    async fn effect_command(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
+        let ground = self.context();
         let tenant = organisation.get();
         if tenant.suspended {
             return EffectCommand { id: row.id, deed: Err(EffectRefusal::Suspended) };
         }
-        let quote = organisation.take(BudgetClass::Write, ground.clock.now()).await;
+        let quote = organisation.take_token(BudgetClass::Write, ground.clock.read_now()).await;
         if quote.retry_after_s.is_some() {
             return EffectCommand { id: row.id, deed: Err(EffectRefusal::OverBudget) };
         }
@@ -127,7 +128,7 @@ impl AccountRegistry {
                     None => Ok(None),
                     Some(None) => Ok(Some(None)),
                     Some(Some(user)) => {
-                        let user = ground.directory.user(tenant.id, user);
+                        let user = ground.directory.find_user(tenant.id, user);
                         user.map(|user| Some(Some(user))).ok_or(EffectRefusal::NoUser)
                     }
                 };
@@ -139,9 +140,9 @@ impl AccountRegistry {
 
     /// Carries out what was left since before the last stop, and what a node that has died left.
     pub(crate) async fn resume_effects(&self) -> Result<(), AccountError> {
-        let waiting = self.ground().store.unserved_with_effects().await;
+        let waiting = self.context().store.unserved_with_effects().await;
         for account in waiting.map_err(|error| unread(&error))? {
-            if let Some(slot) = self.ground().directory.account_of_row(account) {
+            if let Some(slot) = self.context().directory.account_of_row(account) {
                 self.carry_out(&slot);
             }
         }
@@ -150,5 +151,5 @@ impl AccountRegistry {
 }
 
 fn unread(error: &StoreError) -> AccountError {
-    AccountError::of(error, "effects not read")
+    AccountError::from_store(error, "effects not read")
 }

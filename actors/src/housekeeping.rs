@@ -17,12 +17,12 @@ const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 impl AccountRegistry {
     /// Purges until shutdown.
-    pub(crate) async fn purge(&self) {
-        let ground = self.ground();
+    pub(crate) async fn purge_rows(&self) {
+        let ground = self.context();
         let ages = PurgeAges { events: ground.options.event_retention, ..PurgeAges::default() };
         loop {
-            let began = ground.clock.read();
-            let removed = ground.store.purge(began.wall, &ages).await;
+            let began = ground.clock.take_reading();
+            let removed = ground.store.purge_rows(began.wall, &ages).await;
             match &removed {
                 Ok(0) => drop(ground.metrics.purge_rounds.inc()),
                 Ok(1..) => {}
@@ -31,7 +31,9 @@ impl AccountRegistry {
             let pause = async {
                 match removed {
                     Ok(1..) => surroundings::sleep(STEP_PAUSE).await,
-                    Ok(0) | Err(_) => ground.clock.wait_until(began.monotonic.plus(ROUND_EVERY)).await,
+                    Ok(0) | Err(_) => {
+                        ground.clock.wait_until(began.monotonic.saturating_plus(ROUND_EVERY)).await;
+                    }
                 }
             };
             if ground.stopping.run_until_cancelled(pause).await.is_none() {

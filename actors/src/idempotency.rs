@@ -61,7 +61,7 @@ pub(crate) struct KeyLock {
 }
 
 impl KeyLock {
-    fn record(&self, answer: RecordedResponse, at: Timestamp) -> IdempotencyRecord {
+    fn build_record(&self, answer: RecordedResponse, at: Timestamp) -> IdempotencyRecord {
         IdempotencyRecord {
             organisation_id: self.organisation_id,
             key: self.key.clone(),
@@ -144,8 +144,8 @@ impl<T> KeyClaim<T> {
     }
 
     /// The record to commit. The gate stays shut until the claim is dropped.
-    pub(crate) fn record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
-        self.gate.record((self.render)(result), at)
+    pub(crate) fn build_record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
+        self.gate.build_record((self.render)(result), at)
     }
 
     /// Notes that the record is durable, which saves releasing the key in the database.
@@ -222,7 +222,7 @@ impl IdempotencyKeys {
         }))
     }
 
-    fn gate(&self, id: &(OrganisationId, Arc<str>)) -> Arc<Semaphore> {
+    fn lock_key(&self, id: &(OrganisationId, Arc<str>)) -> Arc<Semaphore> {
         let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.entry(id.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
@@ -231,7 +231,7 @@ impl IdempotencyKeys {
     ///
     /// # Errors
     /// [`AccountError::Storage`] when the records cannot be read, or the key cannot be claimed.
-    pub async fn begin(
+    pub async fn begin_call(
         &self,
         organisation_id: OrganisationId,
         key: &str,
@@ -239,7 +239,7 @@ impl IdempotencyKeys {
     ) -> Result<KeyedCall, AccountError> {
         let until = Instant::now() + PATIENCE;
         let id = (organisation_id, Arc::<str>::from(key));
-        let gate = self.gate(&id);
+        let gate = self.lock_key(&id);
         let waited = tokio::time::timeout_at(until, gate.acquire_owned()).await;
         let Ok(Ok(permit)) = waited else { return Ok(KeyedCall::InProgress) };
         let gate = KeyLock {
@@ -247,7 +247,7 @@ impl IdempotencyKeys {
             organisation_id,
             key: id.1,
             fingerprint,
-            claimed_by: self.0.cluster.is_shared().then(|| self.0.cluster.node()),
+            claimed_by: self.0.cluster.is_shared().then(|| self.0.cluster.node_id()),
             answered: AtomicBool::new(false),
             place: Some(permit),
         };
@@ -279,7 +279,7 @@ impl IdempotencyKeys {
 impl KeyPermit {
     /// A claim for a command or another write, which then remembers its answer in its own commit.
     #[must_use]
-    pub fn claim<T>(&self, render: RenderResponse<T>) -> KeyClaim<T> {
+    pub fn claim_key<T>(&self, render: RenderResponse<T>) -> KeyClaim<T> {
         KeyClaim { gate: self.0.clone(), render }
     }
 
@@ -287,15 +287,15 @@ impl KeyPermit {
     ///
     /// # Errors
     /// [`AccountError::Storage`] when it cannot be written.
-    pub async fn record(self, answer: RecordedResponse) -> Result<(), AccountError> {
+    pub async fn record_response(self, answer: RecordedResponse) -> Result<(), AccountError> {
         let registry = &self.0.registry.0;
-        let record = self.0.record(answer, registry.clock.now());
+        let record = self.0.build_record(answer, registry.clock.read_now());
         let written = registry.store.insert_idempotency_record(record).await;
         if written.is_ok() {
             self.0.note_answered();
         }
         self.end().await;
-        written.map_err(|error| AccountError::of(&error, "idempotency record not written"))
+        written.map_err(|error| AccountError::from_store(&error, "idempotency record not written"))
     }
 
     /// Ends a call. One that has no answer to remember frees its key, at every node, before this returns; a

@@ -25,8 +25,8 @@ struct CacheSlot {
 }
 
 impl CacheSlot {
-    fn asked(&self, hit: bool, now: MonotonicInstant) -> CachedResponse {
-        let ttl_s = self.expires_at.since(now).map_or(0, |left| left.as_secs());
+    fn to_response(&self, hit: bool, now: MonotonicInstant) -> CachedResponse {
+        let ttl_s = self.expires_at.saturating_since(now).map_or(0, |left| left.as_secs());
         CachedResponse { page: self.page.clone(), hit, ttl_s }
     }
 }
@@ -51,7 +51,7 @@ struct CacheCells {
 }
 
 impl CacheCells {
-    fn clear(&mut self) {
+    fn clear_cells(&mut self) {
         for cell in self.by_question.values() {
             cell.dropped.store(true, Ordering::Release);
         }
@@ -59,7 +59,7 @@ impl CacheCells {
         self.by_path.clear();
     }
 
-    fn expire(&mut self, now: MonotonicInstant) {
+    fn expire_cells(&mut self, now: MonotonicInstant) {
         self.by_question.retain(|_, cell| !cell.is_stale(now));
         self.by_path.retain(|_, cell| !cell.is_stale(now));
     }
@@ -70,25 +70,25 @@ impl CacheCells {
 pub(crate) struct ResponseCache(Mutex<CacheCells>);
 
 impl ResponseCache {
-    fn cells(&self) -> MutexGuard<'_, CacheCells> {
+    fn lock_cells(&self) -> MutexGuard<'_, CacheCells> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The page that was last given for this very path and query, if it may still be served.
-    pub(crate) fn repeat(&self, path: &str, now: MonotonicInstant) -> Option<CachedResponse> {
-        let cell = self.cells().by_path.get(path).cloned()?;
+    pub(crate) fn find_by_path(&self, path: &str, now: MonotonicInstant) -> Option<CachedResponse> {
+        let cell = self.lock_cells().by_path.get(path).cloned()?;
         if cell.is_stale(now) {
             return None;
         }
-        cell.filled.get().map(|filled| filled.asked(true, now))
+        cell.filled.get().map(|filled| filled.to_response(true, now))
     }
 
-    fn cell(&self, question: &ReadQuery, path: Option<&str>, now: MonotonicInstant) -> Arc<CacheCell> {
-        let mut cells = self.cells();
+    fn find_cell(&self, question: &ReadQuery, path: Option<&str>, now: MonotonicInstant) -> Arc<CacheCell> {
+        let mut cells = self.lock_cells();
         if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
-            cells.expire(now);
+            cells.expire_cells(now);
             if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
-                cells.clear();
+                cells.clear_cells();
             }
         }
         let known = cells.by_question.get(question).filter(|cell| !cell.is_stale(now)).cloned();
@@ -105,7 +105,7 @@ impl ResponseCache {
 
     /// The page for a question: the cached one, or what `fill` makes of it, once for all who ask
     /// meanwhile. `fill` says how long the page may be served.
-    pub(crate) async fn ask<E, F>(
+    pub(crate) async fn read_through<E, F>(
         &self,
         question: &ReadQuery,
         path: Option<&str>,
@@ -115,18 +115,20 @@ impl ResponseCache {
     where
         F: Future<Output = Result<(Option<Arc<RenderedPage>>, Duration), E>>,
     {
-        let cell = self.cell(question, path, now);
+        let cell = self.find_cell(question, path, now);
         if let Some(filled) = cell.filled.get() {
-            return Ok(filled.asked(true, now));
+            return Ok(filled.to_response(true, now));
         }
-        let fill = async { fill().await.map(|(page, ttl)| CacheSlot { page, expires_at: now.plus(ttl) }) };
+        let fill = async {
+            fill().await.map(|(page, ttl)| CacheSlot { page, expires_at: now.saturating_plus(ttl) })
+        };
         let filled = cell.filled.get_or_try_init(|| fill).await?;
-        Ok(filled.asked(false, now))
+        Ok(filled.to_response(false, now))
     }
 
     /// Drops the pages for these questions; returns when no reader can find them any more.
-    pub(crate) fn forget(&self, questions: impl Iterator<Item = ReadQuery>) {
-        let mut cells = self.cells();
+    pub(crate) fn forget_queries(&self, questions: impl Iterator<Item = ReadQuery>) {
+        let mut cells = self.lock_cells();
         for question in questions {
             if let Some(cell) = cells.by_question.remove(&question) {
                 cell.dropped.store(true, Ordering::Release);
@@ -135,8 +137,8 @@ impl ResponseCache {
     }
 
     /// Frees what may not be served any more.
-    pub(crate) fn expire(&self, now: MonotonicInstant) {
-        self.cells().expire(now);
+    pub(crate) fn expire_responses(&self, now: MonotonicInstant) {
+        self.lock_cells().expire_cells(now);
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
     async fn ask(cache: &ResponseCache, n: u128, now: u64, text: &'static str) -> CachedResponse {
         let path = format!("/{n}");
         let filled = cache
-            .ask(&question(n), Some(&path), MonotonicInstant::from_millis(now), || async {
+            .read_through(&question(n), Some(&path), MonotonicInstant::from_millis(now), || async {
                 Ok::<_, std::convert::Infallible>((Some(page(text)), Duration::from_secs(8)))
             })
             .await;
@@ -184,8 +186,8 @@ mod tests {
         assert!(!ask(&cache, 1, 0, "a").await.hit);
         let hit = ask(&cache, 1, 7_999, "b").await;
         assert!(hit.hit && text(&hit) == b"a" && hit.ttl_s == 0);
-        assert!(cache.repeat("/1", MonotonicInstant::from_millis(7_999)).is_some());
-        assert!(cache.repeat("/1", MonotonicInstant::from_millis(8_000)).is_none());
+        assert!(cache.find_by_path("/1", MonotonicInstant::from_millis(7_999)).is_some());
+        assert!(cache.find_by_path("/1", MonotonicInstant::from_millis(8_000)).is_none());
         let miss = ask(&cache, 1, 8_000, "b").await;
         assert!(!miss.hit && text(&miss) == b"b");
     }
@@ -200,7 +202,7 @@ mod tests {
             let cache = cache.clone();
             async move {
                 cache
-                    .ask(&question(1), Some("/1"), MonotonicInstant::START, || async move {
+                    .read_through(&question(1), Some("/1"), MonotonicInstant::START, || async move {
                         let _ = started.send(());
                         let _ = released.await;
                         Ok::<_, ()>((Some(page("old")), Duration::from_secs(8)))
@@ -210,12 +212,12 @@ mod tests {
         };
         let change = async {
             begun.await.unwrap();
-            cache.forget(std::iter::once(question(1)));
+            cache.forget_queries(std::iter::once(question(1)));
             release.send(()).unwrap();
         };
         let (late, ()) = tokio::join!(slow, change);
         assert_eq!(text(&late.unwrap()), b"old");
-        assert!(cache.repeat("/1", MonotonicInstant::START).is_none());
+        assert!(cache.find_by_path("/1", MonotonicInstant::START).is_none());
         assert_eq!(text(&ask(&cache, 1, 0, "new").await), b"new");
     }
 
@@ -229,14 +231,14 @@ mod tests {
             Ok::<_, ()>((Some(page("a")), Duration::from_secs(8)))
         };
         let q = question(1);
-        let asks = (0..20).map(|_| cache.ask(&q, None, MonotonicInstant::START, fill));
+        let asks = (0..20).map(|_| cache.read_through(&q, None, MonotonicInstant::START, fill));
         for asked in futures_util::future::join_all(asks).await {
             assert_eq!(text(&asked.unwrap()), b"a");
         }
         assert_eq!(count.load(Ordering::Relaxed), 1);
 
         let q = question(2);
-        let failed = cache.ask(&q, None, MonotonicInstant::START, || async {
+        let failed = cache.read_through(&q, None, MonotonicInstant::START, || async {
             Err::<(Option<Arc<RenderedPage>>, _), _>("away")
         });
         assert_eq!(failed.await.unwrap_err(), "away");
@@ -248,11 +250,14 @@ mod tests {
         let cache = ResponseCache::default();
         for n in 0..5_000 {
             ask(&cache, n, 0, "a").await;
-            assert!(cache.cells().by_question.len() <= CELLS_MAX && cache.cells().by_path.len() <= CELLS_MAX);
+            assert!(
+                cache.lock_cells().by_question.len() <= CELLS_MAX
+                    && cache.lock_cells().by_path.len() <= CELLS_MAX
+            );
         }
         for n in 0..5_000 {
-            cache.forget(std::iter::once(question(n)));
-            assert!(cache.repeat(&format!("/{n}"), MonotonicInstant::START).is_none());
+            cache.forget_queries(std::iter::once(question(n)));
+            assert!(cache.find_by_path(&format!("/{n}"), MonotonicInstant::START).is_none());
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum ReadQuery {
 
 impl ReadQuery {
     /// What tells this question from every other one of its account.
-    pub(crate) fn text(&self, account: AccountId) -> String {
+    pub(crate) fn key_text(&self, account: AccountId) -> String {
         match self {
             Self::Conversations(query) => {
                 format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
@@ -94,7 +94,7 @@ impl QueryResult {
     /// How long a page of this answer may be served: 8 s, or by status for one message
     /// (contract, section 5).
     #[must_use]
-    pub fn ttl(&self) -> Duration {
+    pub fn cache_ttl(&self) -> Duration {
         let Self::Message(message) = self else { return LIST_TTL };
         Duration::from_secs(match message.status {
             MessageStatus::Pending | MessageStatus::Sent | MessageStatus::Received => 5,
@@ -105,7 +105,7 @@ impl QueryResult {
 
     /// How far it reaches, where it is a part of the log.
     #[must_use]
-    pub const fn reach(&self) -> Option<LogReach> {
+    pub const fn log_reach(&self) -> Option<LogReach> {
         match self {
             Self::Events(page) => {
                 Some(LogReach { last_sequence: page.last_sequence, has_more: page.has_more })
@@ -121,7 +121,7 @@ impl QueryResult {
 
     /// Rows of the answer.
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub fn count_rows(&self) -> usize {
         match self {
             Self::Conversations(page) => page.rows.len(),
             Self::Messages(page) => page.rows.len(),
@@ -167,7 +167,7 @@ pub struct RenderedPage {
 
 impl RenderedPage {
     /// As the shared memory keeps it.
-    pub(crate) fn shared(&self) -> RedisPage {
+    pub(crate) fn to_shared(&self) -> RedisPage {
         RedisPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
     }
 }

@@ -84,7 +84,7 @@ impl LoadedAccount {
     }
 
     /// The lease under which it was loaded, and without which it is not served.
-    pub(crate) const fn lease(&self) -> &Arc<NodeLease> {
+    pub(crate) const fn node_lease(&self) -> &Arc<NodeLease> {
         &self.lease
     }
 
@@ -94,12 +94,12 @@ impl LoadedAccount {
         let _set_before = self.door.set(door);
     }
 
-    pub(crate) fn door(&self) -> Option<&ActorRef<AccountMessage>> {
+    pub(crate) fn actor_ref(&self) -> Option<&ActorRef<AccountMessage>> {
         self.door.get()
     }
 
     /// The current picture.
-    pub(crate) fn view(&self) -> Arc<AccountView> {
+    pub(crate) fn current_view(&self) -> Arc<AccountView> {
         self.view.load_full()
     }
 
@@ -134,7 +134,7 @@ impl LoadedAccount {
     }
 
     /// Replaces the picture by the one that the database holds, and wakes long polls.
-    pub(crate) fn publish(&self, view: AccountView) {
+    pub(crate) fn publish_view(&self, view: AccountView) {
         self.view.store(Arc::new(view));
         self.advance_commits();
         self.wake_waiters();
@@ -146,7 +146,7 @@ impl LoadedAccount {
     }
 
     /// To be taken *before* the view is looked at, so that no publication is missed.
-    pub(crate) fn publications(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch_publications(&self) -> watch::Receiver<u64> {
         self.published.subscribe()
     }
 
@@ -161,7 +161,7 @@ impl LoadedAccount {
         self.loaded_at_ms.store(now.millis(), Ordering::SeqCst);
     }
 
-    pub(crate) fn touch(&self, now: MonotonicInstant) {
+    pub(crate) fn mark_used(&self, now: MonotonicInstant) {
         self.last_used_ms.store(now.millis(), Ordering::Relaxed);
     }
 
@@ -169,7 +169,7 @@ impl LoadedAccount {
         MonotonicInstant::from_millis(self.last_used_ms.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn retire(&self) {
+    pub(crate) fn retire_account(&self) {
         self.retired.store(true, Ordering::Release);
     }
 

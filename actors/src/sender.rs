@@ -115,13 +115,13 @@ impl Actor for SendActor {
         match message {
             SenderMessage::Look => {}
             SenderMessage::Reload => state.stale = true,
-            SenderMessage::Follow(moves) => state.follow(moves),
+            SenderMessage::Follow(moves) => state.follow_commit(moves),
             SenderMessage::TellRead(wamids) => state.tell_read(wamids),
             SenderMessage::Ended(ended) => state.take_in(*ended, &myself),
-            SenderMessage::Record => state.record(&myself),
-            SenderMessage::Recorded(conversations) => state.settle(&conversations, &myself),
+            SenderMessage::Record => state.record_ended(&myself),
+            SenderMessage::Recorded(conversations) => state.settle_calls(&conversations, &myself),
         }
-        state.work(&myself).await;
+        state.start_calls(&myself).await;
         Ok(())
     }
 }
@@ -145,47 +145,48 @@ impl SenderState {
     }
 
     fn now(&self) -> MonotonicInstant {
-        self.accounts.ground().clock.monotonic_now()
+        self.accounts.context().clock.monotonic_now()
     }
 
     /// What turns due times of rows into instants of this process, now.
-    fn schedule(&self) -> SendSchedule {
-        let ground = self.accounts.ground();
+    fn due_schedule(&self) -> SendSchedule {
+        let ground = self.accounts.context();
         SendSchedule {
-            reading: ground.clock.read(),
+            reading: ground.clock.take_reading(),
             settle: ground.options.settle,
             loaded_at: self.resident.loaded_at(),
         }
     }
 
-    fn follow(&mut self, moves: Vec<MessageMove>) {
-        let schedule = self.schedule();
+    fn follow_commit(&mut self, moves: Vec<MessageMove>) {
+        let schedule = self.due_schedule();
         for moved in moves {
-            self.backlog.follow(moved, &schedule);
+            self.backlog.apply_moves(moved, &schedule);
         }
     }
 
     /// Starts as many calls as pace and limits allow, and sets the alarm for the rest.
-    async fn work(&mut self, myself: &ActorRef<SenderMessage>) {
-        let account = self.slot.account();
+    async fn start_calls(&mut self, myself: &ActorRef<SenderMessage>) {
+        let account = self.slot.current_account();
         if self.begin_at > self.now() {
             // An alarm that was set for something else may have come first.
             self.look_again_at(self.begin_at, myself);
         } else if account.status == AccountStatus::Connected {
-            if let Err(error) = self.read(account.number, myself).await {
+            if let Err(error) = self.read_queue(account.number, myself).await {
                 tracing::error!(account = %account.id, error = cause(&error), "send queue not read");
-                return self.pause(myself);
+                return self.pause_calls(myself);
             }
             let now = self.now();
-            self.backlog.wake(now);
+            self.backlog.wake_due(now);
             let pace = account.messages_per_second;
             let calls_max = usize::try_from(pace).unwrap_or(CALLS_MAX).clamp(CALLS_MIN, CALLS_MAX);
-            let wanted = self.backlog.ready().min(calls_max.saturating_sub(self.backlog.away()));
-            let leave = self.slot.pace().take(u32::try_from(wanted).unwrap_or(u32::MAX), pace, now);
-            let departed = self.backlog.depart(usize::try_from(leave.messages).unwrap_or(0));
+            let room = calls_max.saturating_sub(self.backlog.count_away());
+            let wanted = u32::try_from(self.backlog.count_ready().min(room)).unwrap_or(u32::MAX);
+            let leave = self.slot.lock_pace().take_allowance(wanted, pace, now);
+            let departed = self.backlog.next_messages(usize::try_from(leave.messages).unwrap_or(0));
             if !departed.is_empty() {
-                self.begin(departed, now, myself).await;
-                if self.backlog.has_unread() && !self.accounts.ground().stopping.is_cancelled() {
+                self.begin_calls(departed, now, myself).await;
+                if self.backlog.has_unread() && !self.accounts.context().stopping.is_cancelled() {
                     // What was not begun after all is read again, though nothing else may wake the sender.
                     let _just_here = myself.cast(SenderMessage::Look);
                 }
@@ -198,66 +199,65 @@ impl SenderState {
     }
 
     /// Reads what memory does not know of the queue, if there is any of it.
-    async fn read(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
-        let ground = self.accounts.ground();
-        let schedule = self.schedule();
+    async fn read_queue(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
+        let ground = self.accounts.context();
+        let schedule = self.due_schedule();
         let (now, loaded_at) = (schedule.reading.monotonic, schedule.loaded_at);
         self.stale |= loaded_at != self.loaded_at;
-        let short = self.backlog.is_truncated() && self.backlog.ready() == 0;
+        let short = self.backlog.is_truncated() && self.backlog.count_ready() == 0;
         if self.stale || short && self.refill_at <= now {
-            let mut queue =
-                ground.store.queue(number, Timestamp::LAST, Timestamp::LAST, CONVERSATIONS_MAX + 1).await?;
-            let truncated = queue.len() > CONVERSATIONS_MAX;
-            let mut next_due = None;
+            let (last, rows_max) = (Timestamp::LAST, CONVERSATIONS_MAX + 1);
+            let mut queue = ground.store.load_queue(number, last, last, rows_max).await?;
+            let (truncated, mut next_due) = (queue.len() > CONVERSATIONS_MAX, None);
             if truncated {
                 let wall = schedule.reading.wall;
-                let beyond = wall.plus(schedule.wait_max());
-                queue = ground.store.queue(number, wall, beyond, CONVERSATIONS_MAX).await?;
+                let beyond = wall.plus_duration(schedule.wait_max());
+                queue = ground.store.load_queue(number, wall, beyond, CONVERSATIONS_MAX).await?;
                 let due = ground.store.next_due(number).await?;
-                next_due = due.map(|due| now.plus(due.wait(wall, schedule.wait_max())));
+                next_due = due.map(|due| now.saturating_plus(due.time_left(wall, schedule.wait_max())));
             }
-            self.backlog.reload(&queue, truncated, &schedule);
+            self.backlog.reload_queue(&queue, truncated, &schedule);
             self.stale = false;
             self.loaded_at = loaded_at;
-            self.refill_at = now.plus(REFILL_EVERY).max(next_due.unwrap_or(now));
+            self.refill_at = now.saturating_plus(REFILL_EVERY).max(next_due.unwrap_or(now));
         }
         if self.backlog.is_truncated() {
             self.look_again_at(self.refill_at, myself);
         }
-        let unread = self.backlog.unread();
+        let unread = self.backlog.unread_conversations();
         if !unread.is_empty() {
-            let next = self.accounts.ground().store.next_of(number, &unread).await?;
-            self.backlog.learn(&unread, &next, &schedule);
+            let next = self.accounts.context().store.next_of(number, &unread).await?;
+            self.backlog.apply_read(&unread, &next, &schedule);
         }
         Ok(())
     }
 
     /// Makes the attempts durable, then the calls.
-    async fn begin(
+    async fn begin_calls(
         &mut self,
         departed: Vec<WaitingMessage>,
         now: MonotonicInstant,
         myself: &ActorRef<SenderMessage>,
     ) {
-        let settle = self.accounts.ground().options.settle;
+        let settle = self.accounts.context().options.settle;
         // Counted from before the attempts are durable: another owner counts from later.
-        let settles_at = now.plus(settle);
+        let settles_at = now.saturating_plus(settle);
         // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
-        let _under_way = UnrecordedSend::begin(self.accounts.ground());
-        let begun = if self.accounts.ground().stopping.is_cancelled() {
+        let _under_way = UnrecordedSend::count_call(self.accounts.context());
+        let begun = if self.accounts.context().stopping.is_cancelled() {
             Vec::new()
         } else {
-            let settle_by = DueTime::after(self.accounts.ground().clock.now(), settle);
+            let settle_by = DueTime::after_wait(self.accounts.context().clock.read_now(), settle);
             let command =
                 AccountCommand::BeginSends { seen: departed.clone(), settle_by, loaded_at: self.loaded_at };
             if let Ok(Ok(CommandReply::Sends(messages))) =
-                self.accounts.execute(&self.slot, command, None).await
+                self.accounts.execute_command(&self.slot, command, None).await
             {
                 messages
             } else {
                 // Perhaps begun, and not called: the queue knows.
                 self.stale = true;
-                self.pause(myself);
+                self.pause_calls(myself);
                 Vec::new()
             }
         };
@@ -265,20 +265,20 @@ impl SenderState {
         // In the order in which they departed, but for those that need not or must not be sent.
         for message in begun {
             while let Some(unbegun) = uncalled.next_if(|one| one.id != message.id) {
-                self.backlog.doubt(unbegun.conversation_id);
+                self.backlog.return_unknown(unbegun.conversation_id);
             }
             uncalled.next();
-            self.call(message, settles_at, myself);
+            self.start_call(message, settles_at, myself);
         }
-        uncalled.for_each(|one| self.backlog.doubt(one.conversation_id));
+        uncalled.for_each(|one| self.backlog.return_unknown(one.conversation_id));
     }
 
-    fn pause(&mut self, myself: &ActorRef<SenderMessage>) {
-        self.begin_at = self.now().plus(attempt::STORE_RETRY);
+    fn pause_calls(&mut self, myself: &ActorRef<SenderMessage>) {
+        self.begin_at = self.now().saturating_plus(attempt::STORE_RETRY);
         self.look_again_at(self.begin_at, myself);
     }
 
-    fn call(
+    fn start_call(
         &mut self,
         message: Arc<Message>,
         settles_at: MonotonicInstant,
@@ -286,35 +286,37 @@ impl SenderState {
     ) {
         self.calls += 1;
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
-        let unrecorded = UnrecordedSend::begin(self.accounts.ground());
-        self.accounts.ground().tasks.spawn(async move {
-            let ended = Box::new(attempt::make(&accounts, &slot, &message, settles_at, unrecorded).await);
+        let unrecorded = UnrecordedSend::count_call(self.accounts.context());
+        self.accounts.context().tasks.spawn(async move {
+            let ended = attempt::call_graph(&accounts, &slot, &message, settles_at, unrecorded).await;
+            let ended = Box::new(ended);
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
                 myself.cast(SenderMessage::Ended(ended))
             {
                 // The sender has stopped; its successor reads the rows, in which this must be.
-                attempt::record(&accounts, &slot, ended.outcome.map(|outcome| (ended.id, outcome))).await;
+                let outcome = ended.outcome.map(|outcome| (ended.id, outcome));
+                attempt::record_outcomes(&accounts, &slot, outcome).await;
             }
         });
     }
 
     fn take_in(&mut self, ended: FinishedSend, myself: &ActorRef<SenderMessage>) {
         self.calls = self.calls.saturating_sub(1);
-        let ground = self.accounts.ground();
+        let ground = self.accounts.context();
         if let Some(too_fast) = ended.too_fast {
-            let account = self.slot.account();
+            let account = self.slot.current_account();
             let (pace, now) = (account.messages_per_second, ground.clock.monotonic_now());
-            let mut slowed = self.slot.pace();
+            let mut slowed = self.slot.lock_pace();
             if slowed.slow_down(pace, ended.begun_at, too_fast.pause, now) {
                 ground.metrics.slow_downs.inc();
-                let pace = slowed.current(pace, now);
+                let pace = slowed.current_rate(pace, now);
                 tracing::warn!(account = %account.id, pace, "WhatsApp finds the account too fast");
             }
         }
         self.ended.push(ended);
         let alone = self.calls == 0 || ground.stopping.is_cancelled();
         if alone || self.ended.len() >= RECORDS_ENOUGH {
-            self.record(myself);
+            self.record_ended(myself);
         } else if self.ended.len() == 1 {
             let (stopping, myself) = (ground.stopping.clone(), myself.clone());
             ground.tasks.spawn(async move {
@@ -326,32 +328,32 @@ impl SenderState {
     }
 
     /// Writes down how the calls ended, all together, unless that is under way.
-    fn record(&mut self, myself: &ActorRef<SenderMessage>) {
+    fn record_ended(&mut self, myself: &ActorRef<SenderMessage>) {
         if self.recording || self.ended.is_empty() {
             return;
         }
         self.recording = true;
         let ended = std::mem::take(&mut self.ended);
         let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
-        self.accounts.ground().tasks.spawn(async move {
+        self.accounts.context().tasks.spawn(async move {
             let outcomes = ended.iter().filter_map(|one| Some((one.id, one.outcome.clone()?)));
-            attempt::record(&accounts, &slot, outcomes).await;
+            attempt::record_outcomes(&accounts, &slot, outcomes).await;
             let conversations = ended.iter().map(|one| one.conversation).collect();
             let _gone = myself.cast(SenderMessage::Recorded(conversations));
         });
     }
 
-    fn settle(&mut self, conversations: &[ConversationId], myself: &ActorRef<SenderMessage>) {
+    fn settle_calls(&mut self, conversations: &[ConversationId], myself: &ActorRef<SenderMessage>) {
         let now = self.now();
         for conversation in conversations {
-            self.backlog.back(*conversation, now);
+            self.backlog.return_ended(*conversation, now);
         }
         self.recording = false;
-        self.record(myself);
+        self.record_ended(myself);
     }
 
     fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<SenderMessage>) {
-        let ground = self.accounts.ground();
+        let ground = self.accounts.context();
         if self.alarm.is_some_and(|set| set <= at && set > ground.clock.monotonic_now()) {
             return;
         }
@@ -373,7 +375,7 @@ impl SenderState {
             AccountStatus::Connected => self.backlog.len(),
             // What waits for the operator does not keep the account in memory.
             AccountStatus::Disconnected | AccountStatus::Degraded | AccountStatus::Onboarding => {
-                self.backlog.away()
+                self.backlog.count_away()
             }
         };
         self.resident.sending.store(waiting, Ordering::Release);
@@ -381,9 +383,9 @@ impl SenderState {
 
     fn tell_read(&self, wamids: Vec<Arc<str>>) {
         let accounts = self.accounts.clone();
-        let account = self.slot.account();
-        self.accounts.ground().tasks.spawn(async move {
-            let ground = accounts.ground();
+        let account = self.slot.current_account();
+        self.accounts.context().tasks.spawn(async move {
+            let ground = accounts.context();
             for wamid in wamids {
                 let told = tokio::select! {
                     told = ground.graph.mark_read(&account, &wamid) => told,

@@ -45,7 +45,7 @@ impl AccountEntry {
 
     /// The account as of its last commit.
     #[must_use]
-    pub fn account(&self) -> Arc<Account> {
+    pub fn current_account(&self) -> Arc<Account> {
         self.account.load_full()
     }
 
@@ -54,24 +54,24 @@ impl AccountEntry {
     }
 
     /// The account's pace; to be held for a moment.
-    pub(crate) fn pace(&self) -> MutexGuard<'_, SendPace> {
+    pub(crate) fn lock_pace(&self) -> MutexGuard<'_, SendPace> {
         // Nobody panics half-way through a change of it.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account in memory, if the lease under which it was loaded is running: what outlived its
     /// generation cannot be served.
-    pub(crate) fn resident(&self) -> Option<Arc<LoadedAccount>> {
-        self.loaded().filter(|resident| resident.lease().is_running())
+    pub(crate) fn loaded_account(&self) -> Option<Arc<LoadedAccount>> {
+        self.set_loaded().filter(|resident| resident.node_lease().is_running())
     }
 
     /// The account in memory, under whatever lease; to be let go of, never to be served from.
-    pub(crate) fn loaded(&self) -> Option<Arc<LoadedAccount>> {
+    pub(crate) fn set_loaded(&self) -> Option<Arc<LoadedAccount>> {
         self.resident.load_full()
     }
 
     /// The newest commit that was seen here.
-    pub(crate) fn floor(&self) -> CommitFloor {
+    pub(crate) fn commit_floor(&self) -> CommitFloor {
         *self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,10 +82,10 @@ impl AccountEntry {
     }
 
     /// The node that served it a moment ago.
-    pub(crate) fn elsewhere(&self, now: MonotonicInstant) -> Option<NodePeer> {
+    pub(crate) fn mark_elsewhere(&self, now: MonotonicInstant) -> Option<NodePeer> {
         let seen = self.elsewhere.load();
         let (peer, at) = &**seen.as_ref()?;
-        (now < at.plus(REMEMBERED)).then(|| peer.clone())
+        (now < at.saturating_plus(REMEMBERED)).then(|| peer.clone())
     }
 
     pub(crate) fn set_elsewhere(&self, peer: NodePeer, now: MonotonicInstant) {
@@ -97,13 +97,13 @@ impl AccountEntry {
         self.elsewhere.store(None);
     }
 
-    pub(crate) fn settle(&self, resident: Arc<LoadedAccount>) {
+    pub(crate) fn wait_settled(&self, resident: Arc<LoadedAccount>) {
         self.forget_elsewhere();
         self.resident.store(Some(resident));
     }
 
     /// Takes this resident out, unless another one has taken its place; wakes whoever waits on it.
-    pub(crate) fn evict(&self, resident: &Arc<LoadedAccount>) -> bool {
+    pub(crate) fn evict_account(&self, resident: &Arc<LoadedAccount>) -> bool {
         let before = self.resident.compare_and_swap(resident, None);
         let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, resident));
         if evicted {

@@ -43,7 +43,7 @@ pub(crate) struct AccountView {
 
 impl AccountView {
     /// The first view after activation.
-    pub(crate) fn first(
+    pub(crate) fn first_page(
         account: Arc<Account>,
         revision: i64,
         sequence: i64,
@@ -54,7 +54,7 @@ impl AccountView {
             account,
             revision,
             sequence,
-            newest_events: NewestEvents::before(sequence),
+            newest_events: NewestEvents::events_before(sequence),
             committed_at: at,
             threads,
             conversation_pages: Arc::default(),
@@ -94,11 +94,11 @@ impl AccountView {
     /// Drops the pages of single messages that a commit changed. To be called once the commit is
     /// durable, before it is acknowledged.
     pub(crate) fn forget_messages(&self, changes: &AccountChanges) {
-        self.single_messages.forget(changes.messages.keys().copied().map(ReadQuery::Message));
+        self.single_messages.forget_queries(changes.messages.keys().copied().map(ReadQuery::Message));
     }
 
     /// The cache that holds pages of this question.
-    pub(crate) const fn pages(&self, question: &ReadQuery) -> &Arc<ResponseCache> {
+    pub(crate) const fn affected_queries(&self, question: &ReadQuery) -> &Arc<ResponseCache> {
         match question {
             ReadQuery::Conversations(_) | ReadQuery::Conversation(_) => &self.conversation_pages,
             ReadQuery::Messages(_) => &self.message_pages,
@@ -137,7 +137,7 @@ impl AccountView {
             &self.event_pages,
             &self.single_messages,
         ] {
-            pages.expire(now);
+            pages.expire_responses(now);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the time comes from. The only room that may read the machine's clocks.
 //!
-//! A process has two clocks. *Wall time* ([`Clock::now`]) is the machine's clock, read anew each time: it follows
+//! A process has two clocks. *Wall time* ([`Clock::read_now`]) is the machine's clock, read anew each time: it follows
 //! every step, forwards and backwards. *Process time* ([`Clock::monotonic_now`]) goes on while the process is
 //! stopped or the machine sleeps, and is never set. All waits are by process time.
 //!
@@ -57,21 +57,21 @@ pub struct ManualTime {
 
 impl ManualTime {
     fn advance(&mut self, by: Duration) {
-        self.wall = self.wall.plus(by);
-        self.monotonic = self.monotonic.plus(by);
+        self.wall = self.wall.plus_duration(by);
+        self.monotonic = self.monotonic.saturating_plus(by);
     }
 }
 
 impl Clock {
     /// The machine's clocks.
     #[must_use]
-    pub const fn system() -> Self {
+    pub const fn system_clock() -> Self {
         Self::System(ClockSources { wall: machine_wall_time, monotonic: machine_process_time })
     }
 
     /// A clock that stands at `start` until it is advanced.
     #[must_use]
-    pub fn manual(start: Timestamp) -> Self {
+    pub fn manual_clock(start: Timestamp) -> Self {
         // Far from the wall time, so that a mixture of the two shows.
         let monotonic = MonotonicInstant::from_millis(1_000_000);
         Self::Manual(watch::Sender::new(ManualTime { wall: start, monotonic }))
@@ -79,7 +79,7 @@ impl Clock {
 
     /// The current wall time. It may be before the one read last, because the machine's clock can be set back.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub fn read_now(&self) -> Timestamp {
         match self {
             Self::System(sources) => (sources.wall)(),
             Self::Manual(time) => time.borrow().wall,
@@ -97,12 +97,12 @@ impl Clock {
 
     /// Both times.
     #[must_use]
-    pub fn read(&self) -> ClockReading {
-        ClockReading { wall: self.now(), monotonic: self.monotonic_now() }
+    pub fn take_reading(&self) -> ClockReading {
+        ClockReading { wall: self.read_now(), monotonic: self.monotonic_now() }
     }
 
     /// Moves both times of a manual clock on; the system's clock does not listen.
-    pub fn advance(&self, by: Duration) {
+    pub fn advance_manual(&self, by: Duration) {
         if let Self::Manual(time) = self {
             time.send_modify(|time| time.advance(by));
         }
@@ -118,19 +118,19 @@ impl Clock {
     /// Returns when `monotonic_now()` has reached `at`. A manual clock steps over waits of a few milliseconds by
     /// itself, because a commit that waits for the next millisecond must not wait for a test.
     pub async fn wait_until(&self, at: MonotonicInstant) {
-        wait_for(AwaitKind::Alarm, self.reach(at)).await;
+        wait_for(AwaitKind::Alarm, self.sleep_until(at)).await;
     }
 
-    async fn reach(&self, at: MonotonicInstant) {
+    async fn sleep_until(&self, at: MonotonicInstant) {
         match self {
             Self::System(sources) => {
-                while let Some(left) = at.since((sources.monotonic)()) {
+                while let Some(left) = at.saturating_since((sources.monotonic)()) {
                     tokio::time::sleep(left.min(RECHECK_EVERY)).await;
                 }
             }
             Self::Manual(time) => {
                 time.send_if_modified(|time| {
-                    let step = at.since(time.monotonic).filter(|left| *left <= MANUAL_STEP);
+                    let step = at.saturating_since(time.monotonic).filter(|left| *left <= MANUAL_STEP);
                     time.advance(step.unwrap_or_default());
                     step.is_some()
                 });
@@ -142,8 +142,8 @@ impl Clock {
     }
 
     /// Waits for so long.
-    pub async fn wait(&self, time: Duration) {
-        self.wait_until(self.monotonic_now().plus(time)).await;
+    pub async fn sleep_for(&self, time: Duration) {
+        self.wait_until(self.monotonic_now().saturating_plus(time)).await;
     }
 }
 
@@ -175,10 +175,10 @@ mod tests {
         });
         for wall_ms in [10 * HOUR_MS, 11 * HOUR_MS, 9 * HOUR_MS] {
             WALL_MS.store(wall_ms, Ordering::SeqCst);
-            assert_eq!(clock.now(), Timestamp::from_millis(wall_ms));
+            assert_eq!(clock.read_now(), Timestamp::from_millis(wall_ms));
         }
         PROCESS_MS.store(7_000, Ordering::SeqCst);
-        let until = clock.monotonic_now().plus(Duration::from_millis(1));
+        let until = clock.monotonic_now().saturating_plus(Duration::from_millis(1));
         let waiting = clock.wait_until(until);
         tokio::pin!(waiting);
         WALL_MS.store(20 * HOUR_MS, Ordering::SeqCst);
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_machines_clocks_are_read_anew() {
-        let clock = Clock::system();
-        assert!(clock.now() > Timestamp::from_seconds(1_700_000_000));
+        let clock = Clock::system_clock();
+        assert!(clock.read_now() > Timestamp::from_seconds(1_700_000_000));
         let earlier = clock.monotonic_now();
         assert!(earlier > MonotonicInstant::START && clock.monotonic_now() >= earlier);
     }
@@ -199,15 +199,15 @@ mod tests {
     #[tokio::test]
     async fn a_manual_clock_moves_both_times_and_sets_one() {
         let start = Timestamp::from_seconds(1_000_000);
-        let clock = Clock::manual(start);
+        let clock = Clock::manual_clock(start);
         let began = clock.monotonic_now();
-        clock.advance(Duration::from_secs(2));
-        assert_eq!(clock.now(), start.plus(Duration::from_secs(2)));
-        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2)));
-        clock.set_wall(start.minus(Duration::from_hours(1)));
-        assert_eq!(clock.now(), start.minus(Duration::from_hours(1)));
-        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2)));
-        clock.wait(MANUAL_STEP).await;
-        assert_eq!(clock.monotonic_now().since(began), Some(Duration::from_secs(2) + MANUAL_STEP));
+        clock.advance_manual(Duration::from_secs(2));
+        assert_eq!(clock.read_now(), start.plus_duration(Duration::from_secs(2)));
+        assert_eq!(clock.monotonic_now().saturating_since(began), Some(Duration::from_secs(2)));
+        clock.set_wall(start.minus_duration(Duration::from_hours(1)));
+        assert_eq!(clock.read_now(), start.minus_duration(Duration::from_hours(1)));
+        assert_eq!(clock.monotonic_now().saturating_since(began), Some(Duration::from_secs(2)));
+        clock.sleep_for(MANUAL_STEP).await;
+        assert_eq!(clock.monotonic_now().saturating_since(began), Some(Duration::from_secs(2) + MANUAL_STEP));
     }
 }

@@ -58,7 +58,7 @@ impl SettingProblem {
     /// The name of this setting in the environment.
     #[must_use]
     pub fn variable(&self) -> String {
-        keys::variable(&self.key)
+        keys::variable_name(&self.key)
     }
 }
 
@@ -214,8 +214,8 @@ impl Settings {
     /// # Errors
     /// Every [`SettingProblem`] at once: unknown keys, invalid values, settings that the mode requires.
     pub fn load(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblems> {
-        let mut reader =
-            reader::SettingsReader::open(mode, sources).map_err(|problem| SettingProblems(vec![problem]))?;
+        let mut reader = reader::SettingsReader::merge_sources(mode, sources)
+            .map_err(|problem| SettingProblems(vec![problem]))?;
         let settings = Self::read(mode, &mut reader);
         match (settings, reader.into_problems()) {
             (Some(settings), problems) if problems.is_empty() => Ok(settings),
@@ -226,20 +226,20 @@ impl Settings {
     /// Reads each setting once. Nothing returns early, so that no problem hides another.
     fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
         from.refuse_unknown_keys();
-        let listen = from.parsed("listen", values::listen);
-        let database_url = from.parsed("database_url", DatabaseUrl::parse);
-        let redis_url = from.optional("redis_url", RedisUrl::parse);
-        let operator_token = from.secret("operator_token", values::operator_token_for(mode));
+        let listen = from.read_parsed("listen", values::parse_listen);
+        let database_url = from.read_parsed("database_url", DatabaseUrl::parse);
+        let redis_url = from.read_optional("redis_url", RedisUrl::parse);
+        let operator_token = from.read_secret("operator_token", values::operator_token_for(mode));
         let whatsapp = WhatsAppSettings::read(from);
         let cluster = ClusterSettings::read(from);
-        let dev = from.count("dev.traffic_per_minute", 0..=6_000);
-        let allow_loopback = from.switch("outbound.allow_loopback");
-        let retention_days = from.count("events.retention_days", 1..=3_650);
-        let hooks = HookSettings::read(from);
+        let dev = from.read_count("dev.traffic_per_minute", 0..=6_000);
+        let allow_loopback = from.read_switch("outbound.allow_loopback");
+        let retention_days = from.read_count("events.retention_days", 1..=3_650);
+        let hooks = HookSettings::read_settings(from);
         let limits = LimitSettings::read(from);
-        let allowed_origins = from.list("cors.allowed_origins", values::origin);
-        let format = from.parsed("log.format", LogFormat::parse);
-        let level = from.parsed("log.level", values::level);
+        let allowed_origins = from.read_list("cors.allowed_origins", values::parse_origin);
+        let format = from.read_parsed("log.format", LogFormat::parse);
+        let level = from.read_parsed("log.level", values::parse_level);
         Some(Self {
             listen: listen?,
             database_url: database_url?,
@@ -262,42 +262,43 @@ impl Settings {
     /// The settings as a file, with secrets masked; what `kabar check-config` prints.
     #[must_use]
     pub fn masked(&self) -> String {
-        masked::toml(self)
+        masked::render_toml(self)
     }
 }
 
 impl WhatsAppSettings {
     fn read(from: &mut reader::SettingsReader) -> Option<Self> {
-        let app_secret = from.secret("whatsapp.app_secret", values::any_secret);
-        let verify_token = from.secret("whatsapp.verify_token", values::any_secret);
-        let base_url = from.optional("whatsapp.base_url", values::base_url);
-        let version = from.parsed("whatsapp.version", values::graph_version);
-        let settle = from.count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
+        let app_secret = from.read_secret("whatsapp.app_secret", values::any_secret);
+        let verify_token = from.read_secret("whatsapp.verify_token", values::any_secret);
+        let base_url = from.read_optional("whatsapp.base_url", values::base_url);
+        let version = from.read_parsed("whatsapp.version", values::graph_version);
+        let settle = from.read_count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
         Some(Self { app_secret, verify_token, base_url, version: version?, settle: settle? })
     }
 }
 
 impl ClusterSettings {
     fn read(from: &mut reader::SettingsReader) -> Option<Self> {
-        let address = from.optional("cluster.address", values::base_url);
-        let lease = from.count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
-        let alone_lease = from.count("cluster.alone_lease_seconds", 5..=3_600).map(Duration::from_secs);
+        let address = from.read_optional("cluster.address", values::base_url);
+        let lease = from.read_count("cluster.lease_seconds", 2..=300).map(Duration::from_secs);
+        let alone_lease = from.read_count("cluster.alone_lease_seconds", 5..=3_600).map(Duration::from_secs);
         Some(Self { address, lease: lease?, alone_lease: alone_lease? })
     }
 }
 
 impl LimitSettings {
     fn read(from: &mut reader::SettingsReader) -> Option<Self> {
-        let database_readers = from.count("limits.database_readers", 1..=1_000);
-        let resident_conversations = from.count("limits.resident_conversations", 100..=10_000_000);
-        let idle_seconds = from.count("limits.idle_seconds", 1..=604_800);
-        let waiting_polls = from.count("limits.waiting_polls", 0..=1_000_000);
-        let event_streams = from.count("limits.event_streams", 0..=1_000_000);
-        let tenant_event_streams = from.count("limits.event_streams_per_organization", 0..=1_000_000);
-        let tenant_subscriptions = from.count("limits.webhook_subscriptions_per_organization", 0..=10_000);
-        let queued_commands = from.count("limits.queued_commands", 1..=1_000_000);
-        let body_bytes = from.count("limits.body_bytes", 1_024..=16_777_216);
-        let ingress_bytes = from.count("limits.ingress_bytes", 65_536..=67_108_864);
+        let database_readers = from.read_count("limits.database_readers", 1..=1_000);
+        let resident_conversations = from.read_count("limits.resident_conversations", 100..=10_000_000);
+        let idle_seconds = from.read_count("limits.idle_seconds", 1..=604_800);
+        let waiting_polls = from.read_count("limits.waiting_polls", 0..=1_000_000);
+        let event_streams = from.read_count("limits.event_streams", 0..=1_000_000);
+        let tenant_event_streams = from.read_count("limits.event_streams_per_organization", 0..=1_000_000);
+        let tenant_subscriptions =
+            from.read_count("limits.webhook_subscriptions_per_organization", 0..=10_000);
+        let queued_commands = from.read_count("limits.queued_commands", 1..=1_000_000);
+        let body_bytes = from.read_count("limits.body_bytes", 1_024..=16_777_216);
+        let ingress_bytes = from.read_count("limits.ingress_bytes", 65_536..=67_108_864);
         Some(Self {
             database_readers: u32::try_from(database_readers?).ok()?,
             resident_conversations: usize::try_from(resident_conversations?).ok()?,

@@ -34,7 +34,7 @@ impl CursorKey {
         Self(secret)
     }
 
-    fn mac(&self, scope: &str, place: &[u8]) -> Option<Hmac<Sha256>> {
+    fn compute_mac(&self, scope: &str, place: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(place);
         mac.update(scope.as_bytes());
@@ -43,11 +43,11 @@ impl CursorKey {
 
     /// The text of a cursor that continues below `position` in the list `scope`.
     #[must_use]
-    pub fn seal(&self, scope: &str, position: PagePosition) -> String {
+    pub fn sign_cursor(&self, scope: &str, position: PagePosition) -> String {
         let mut token = Vec::with_capacity(TOKEN_BYTES);
         token.extend_from_slice(&position.key.to_be_bytes());
         token.extend_from_slice(&position.id.to_be_bytes());
-        if let Some(mac) = self.mac(scope, &token) {
+        if let Some(mac) = self.compute_mac(scope, &token) {
             token.extend(mac.finalize().into_bytes().into_iter().take(MAC_BYTES));
         }
         URL_SAFE_NO_PAD.encode(token)
@@ -55,7 +55,7 @@ impl CursorKey {
 
     /// The place in the list `scope`, or `None` for anything that this key did not seal for it.
     #[must_use]
-    pub fn open(&self, scope: &str, text: &str) -> Option<PagePosition> {
+    pub fn verify_cursor(&self, scope: &str, text: &str) -> Option<PagePosition> {
         if text.len() > TEXT_CHARS {
             return None;
         }
@@ -64,7 +64,7 @@ impl CursorKey {
         if tag.len() != MAC_BYTES {
             return None;
         }
-        self.mac(scope, place)?.verify_truncated_left(tag).ok()?;
+        self.compute_mac(scope, place)?.verify_truncated_left(tag).ok()?;
         let (key, id) = place.split_at_checked(8)?;
         Some(PagePosition {
             key: i64::from_be_bytes(key.try_into().ok()?),
@@ -83,20 +83,20 @@ mod tests {
         fn cursors_round_trip_and_nothing_else_opens(key: i64, id: u128, at in 0_usize..54, flip in 1_u8..64) {
             let sealer = CursorKey::new([7; 32]);
             let position = PagePosition { key, id };
-            let text = sealer.seal("conversations/a", position);
-            prop_assert_eq!(sealer.open("conversations/a", &text), Some(position));
-            prop_assert_eq!(sealer.open("conversations/b", &text), None);
-            prop_assert_eq!(CursorKey::new([8; 32]).open("conversations/a", &text), None);
+            let text = sealer.sign_cursor("conversations/a", position);
+            prop_assert_eq!(sealer.verify_cursor("conversations/a", &text), Some(position));
+            prop_assert_eq!(sealer.verify_cursor("conversations/b", &text), None);
+            prop_assert_eq!(CursorKey::new([8; 32]).verify_cursor("conversations/a", &text), None);
 
             let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
             let place = at % bytes.len();
             bytes[place] ^= flip;
-            prop_assert_eq!(sealer.open("conversations/a", &URL_SAFE_NO_PAD.encode(&bytes)), None);
+            prop_assert_eq!(sealer.verify_cursor("conversations/a", &URL_SAFE_NO_PAD.encode(&bytes)), None);
         }
 
         #[test]
         fn junk_never_opens(junk in ".{0,80}") {
-            prop_assert_eq!(CursorKey::new([7; 32]).open("", &junk), None);
+            prop_assert_eq!(CursorKey::new([7; 32]).verify_cursor("", &junk), None);
         }
     }
 }

@@ -84,7 +84,7 @@ impl NodeForwarder {
     ///
     /// # Errors
     /// [`ForwardError`].
-    pub async fn send(
+    pub async fn send_request(
         &self,
         address: &str,
         mut onward: ForwardRequest<'_>,

@@ -167,12 +167,12 @@ impl OutboundClient {
     /// Drops connections that have lain idle too long, until it is cancelled.
     pub async fn keep_tidy(self, stopping: CancellationToken) {
         while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
-            self.0.pool.tidy();
+            self.0.pool.drop_idle();
         }
     }
 
     async fn attempt(&self, request: OutboundRequest) -> Result<OutboundAnswer, OutboundError> {
-        let _pass = self.0.gate.enter(request.tenant).await;
+        let _pass = self.0.gate.acquire_permit(request.tenant).await;
         let addresses = self.addresses(&request.target).await?;
         let (target, bytes_max, repeatable) =
             (request.target.clone(), request.answer_bytes_max, request.repeatable);
@@ -180,14 +180,14 @@ impl OutboundClient {
         if let Some((address, mut wire)) = self.idle(&target, &addresses).await {
             // Bytes are shared, so this copies the head.
             let copy = repeatable.then(|| message.clone());
-            match wire.exchange(message, bytes_max).await {
+            match wire.exchange_request(message, bytes_max).await {
                 Ok(answer) => return Ok(self.done(&target, address, wire, answer).await),
                 Err(ConnectionLost::Unsent(unsent)) => message = *unsent,
                 Err(ConnectionLost::Broken(error)) => message = copy.ok_or(OutboundError::Broken(error))?,
             }
         }
         let (address, mut wire) = self.connect(&target, &addresses).await?;
-        match wire.exchange(message, bytes_max).await {
+        match wire.exchange_request(message, bytes_max).await {
             Ok(answer) => Ok(self.done(&target, address, wire, answer).await),
             Err(ConnectionLost::Broken(error)) => Err(OutboundError::Broken(error)),
             Err(ConnectionLost::Unsent(_)) => {
@@ -201,10 +201,12 @@ impl OutboundClient {
     async fn addresses(&self, target: &OutboundTarget) -> Result<Vec<SocketAddr>, OutboundError> {
         let found: Arc<[IpAddr]> = match &target.host {
             TargetHost::Address(address) => Arc::from([*address]),
-            TargetHost::Name(name) => self.0.lookups.find(name).await.map_err(OutboundError::Unresolved)?,
+            TargetHost::Name(name) => {
+                self.0.lookups.find_addresses(name).await.map_err(OutboundError::Unresolved)?
+            }
         };
         for address in found.iter() {
-            if let Some(what) = address::closed(*address, self.0.allow_loopback) {
+            if let Some(what) = address::closed_reason(*address, self.0.allow_loopback) {
                 return Err(OutboundError::Refused(TargetRefusal::Address(what)));
             }
         }
@@ -220,8 +222,8 @@ impl OutboundClient {
         addresses: &[SocketAddr],
     ) -> Option<(SocketAddr, OutboundConnection)> {
         for address in addresses {
-            while let Some(mut wire) = self.0.pool.take(target, *address) {
-                if wire.settle().await {
+            while let Some(mut wire) = self.0.pool.take_connection(target, *address) {
+                if wire.drive_pending().await {
                     return Some((*address, wire));
                 }
             }
@@ -236,7 +238,7 @@ impl OutboundClient {
     ) -> Result<(SocketAddr, OutboundConnection), OutboundError> {
         let mut refused = OutboundError::Unreached(io::ErrorKind::NotFound.into());
         for address in addresses.iter().take(ADDRESSES_TRIED) {
-            match OutboundConnection::open(target, *address, &self.0.tls).await {
+            match OutboundConnection::open_connection(target, *address, &self.0.tls).await {
                 Ok(wire) => return Ok((*address, wire)),
                 Err(error) => refused = error,
             }
@@ -251,8 +253,8 @@ impl OutboundClient {
         mut wire: OutboundConnection,
         answer: OutboundAnswer,
     ) -> OutboundAnswer {
-        if !answer.truncated && wire.settle().await {
-            self.0.pool.put(target, address, wire);
+        if !answer.truncated && wire.drive_pending().await {
+            self.0.pool.put_connection(target, address, wire);
         }
         answer
     }

@@ -41,7 +41,7 @@ impl<'u> PostgresUrl<'u> {
     }
 
     /// The hosts with their ports, as they are written.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = &'u str> {
+    pub(crate) fn host_list(&self) -> impl Iterator<Item = &'u str> {
         self.hosts.split(',')
     }
 
@@ -51,11 +51,11 @@ impl<'u> PostgresUrl<'u> {
         let others: Vec<&str> = self.parameters().filter(|it| key_of(it) != SESSION_ATTRIBUTES).collect();
         let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
         let single = |host| format!("{}://{user_info}{host}{}{query}", self.scheme, self.path);
-        self.hosts().map(single).collect()
+        self.host_list().map(single).collect()
     }
 
     /// The address without its password and its parameters.
-    pub(crate) fn masked(&self) -> String {
+    pub(crate) fn masked_url(&self) -> String {
         let user =
             match self.user_info.map(|it| it.split_once(':').map_or((it, false), |(user, _)| (user, true))) {
                 Some((user, true)) => format!("{user}:***@"),
@@ -71,7 +71,7 @@ impl<'u> PostgresUrl<'u> {
 
     fn check_hosts(&self) -> Result<(), &'static str> {
         let several = self.hosts.contains(',');
-        if several && self.hosts().any(str::is_empty) {
+        if several && self.host_list().any(str::is_empty) {
             return Err("a host of the list is empty");
         }
         let in_parameters = |it: &str| matches!(key_of(it), "host" | "hostaddr" | "port");
@@ -133,7 +133,7 @@ mod tests {
             ("postgres://u:hun@ter2@a/k", "postgres://u:***@a/k"),
             ("postgres://u@a,b", "postgres://u@a,b"),
         ] {
-            assert_eq!(PostgresUrl::parse(text).unwrap().masked(), shown);
+            assert_eq!(PostgresUrl::parse(text).unwrap().masked_url(), shown);
         }
     }
 

@@ -95,7 +95,7 @@ impl RedisCache {
         let (keeper, sweeper, putter) = (memory.clone(), memory.clone(), memory.clone());
         memory.0.tasks.spawn(async move {
             if let Some(link) = &keeper.0.link {
-                link.keep(&keeper.0.closing).await;
+                link.keep_connected(&keeper.0.closing).await;
             }
         });
         memory.0.tasks.spawn(async move { sweeper.sweep().await });
@@ -152,7 +152,7 @@ impl RedisCache {
     #[must_use]
     pub fn budget(&self, name: &str, capacity: u32) -> Arc<RedisBudget> {
         let key = format!("{}budget:{name}", self.0.prefix);
-        Arc::new(RedisBudget::new(self.clone(), key, capacity, self.0.clock.now()))
+        Arc::new(RedisBudget::new(self.clone(), key, capacity, self.0.clock.read_now()))
     }
 
     /// Remembers that a budget holds tokens, so that they go back when nobody draws on it.
@@ -169,7 +169,7 @@ impl RedisCache {
         let mut began = self.0.clock.monotonic_now();
         loop {
             tokio::select! {
-                () = self.0.clock.wait_until(began.plus(SWEEP_EVERY)) => {}
+                () = self.0.clock.wait_until(began.saturating_plus(SWEEP_EVERY)) => {}
                 () = self.0.closing.cancelled() => return,
             }
             began = self.0.clock.monotonic_now();

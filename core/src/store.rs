@@ -265,10 +265,10 @@ impl Store {
     }
 
     async fn open_within(url: &str, options: StoreOptions, patience: Duration) -> Result<Self, StoreError> {
-        let engine = engine::Engine::open(url, options.readers, patience).await?;
-        let mut connection = engine.writer().await?;
-        let secrets = Arc::new(ServerSecrets::load(&engine, &mut connection).await?);
-        let writer = writer::StoreWriter::start(engine.clone(), connection);
+        let engine = engine::Engine::open_url(url, options.readers, patience).await?;
+        let mut connection = engine.open_writer().await?;
+        let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection).await?);
+        let writer = writer::StoreWriter::start_task(engine.clone(), connection);
         Ok(Self { engine, writer, secrets })
     }
 
@@ -276,8 +276,8 @@ impl Store {
     /// answered with [`StoreError::AccountError`].
     pub async fn close(&self) {
         // The writer last: it can move the log into the file once nobody reads from it.
-        self.engine.close().await;
-        self.writer.close().await;
+        self.engine.close_readers().await;
+        self.writer.close_task().await;
     }
 
     /// Whether the database answers and, if its last write failed, whether it takes writes again.
@@ -285,9 +285,11 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.engine.fetch("SELECT 1", Vec::new()).await?;
+        self.engine.fetch_rows("SELECT 1", Vec::new()).await?;
         if self.writer.is_failing() {
-            self.writer.write("UPDATE probes SET written = written + 1 WHERE id = 1", Vec::new()).await?;
+            self.writer
+                .write_statement("UPDATE probes SET written = written + 1 WHERE id = 1", Vec::new())
+                .await?;
         }
         Ok(())
     }
@@ -301,7 +303,7 @@ impl Store {
     /// SQL statements run so far, reads and writes; tests prove with it what costs none.
     #[must_use]
     pub fn statements_executed(&self) -> u64 {
-        self.engine.executed()
+        self.engine.count_executed()
     }
 
     /// Everything that authentication and routing need.
@@ -310,10 +312,10 @@ impl Store {
     /// See [`StoreError`].
     pub async fn directory(&self) -> Result<DirectoryRows, StoreError> {
         Ok(DirectoryRows {
-            organisations: self.organisations().await?,
+            organisations: self.load_organisations().await?,
             api_keys: self.live_api_keys().await?,
-            users: self.users().await?,
-            accounts: self.accounts().await?,
+            users: self.load_users().await?,
+            accounts: self.load_accounts().await?,
         })
     }
 
@@ -323,6 +325,6 @@ impl Store {
     /// [`StoreError::Fenced`] when the account has moved on under another owner;
     /// [`StoreError::Refused`] when the rows break a rule of the schema. Nothing is written then.
     pub async fn commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
-        self.writer.commit(commit).await
+        self.writer.write_commit(commit).await
     }
 }

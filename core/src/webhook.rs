@@ -48,12 +48,12 @@ impl WebhookSink {
         let target = match self.outbound.target(&subscription.url) {
             Ok(target) => target,
             // It was fit when it was written; the server's rules are others now.
-            Err(refusal) => return verdict::unmade(&format!("the url {refusal}")),
+            Err(refusal) => return verdict::classify_failure(&format!("the url {refusal}")),
         };
-        let now = self.clock.now();
+        let now = self.clock.read_now();
         let body = self.form.bytes(&parcel.account, &parcel.event);
         let Some(headers) = headers(subscription, parcel, &body, now) else {
-            return verdict::unmade("the request cannot be signed");
+            return verdict::classify_failure("the request cannot be signed");
         };
         let request = OutboundRequest {
             tenant: subscription.organisation_id,
@@ -67,8 +67,8 @@ impl WebhookSink {
             repeatable: true,
         };
         match self.outbound.send(request).await {
-            Ok(answer) => verdict::verdict(&answer, self.clock.now()),
-            Err(error) => verdict::unmade(&error.to_string()),
+            Ok(answer) => verdict::classify_response(&answer, self.clock.read_now()),
+            Err(error) => verdict::classify_failure(&error.to_string()),
         }
     }
 }
@@ -78,7 +78,7 @@ impl EventSink for WebhookSink {
         Box::pin(async move {
             match &parcel.subscriber {
                 Subscriber::Webhook(subscription) => self.call(subscription, &parcel).await,
-                Subscriber::Hook(_) => verdict::unmade("a plugin has no address"),
+                Subscriber::Hook(_) => verdict::classify_failure("a plugin has no address"),
             }
         })
     }
@@ -92,7 +92,8 @@ fn headers(
     now: Timestamp,
 ) -> Option<HeaderMap> {
     let text = |text: String| HeaderValue::try_from(text).ok();
-    let signature = signature::of(subscription.signing_at(now).map(|one| &one.secret), now, body);
+    let signature =
+        signature::signature_header(subscription.signing_at(now).map(|one| &one.secret), now, body);
     let mut headers = HeaderMap::with_capacity(9);
     for (name, value) in [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),

@@ -46,7 +46,7 @@ pub fn api(app: &Arc<AppState>) -> AdminApi {
 
 /// The tenant that a path names.
 fn organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
-    app.directory.organisation(id).ok_or_else(no_organisation)
+    app.directory.find_organisation(id).ok_or_else(no_organisation)
 }
 
 fn no_organisation() -> ApiError {

@@ -104,7 +104,7 @@ impl AppState {
     /// # Errors
     /// `resource_not_found`, for another tenant's account too.
     pub(crate) fn account(&self, caller: &Caller, id: &PhoneNumberId) -> Result<Arc<AccountEntry>, ApiError> {
-        let found = self.directory.account(caller.key.organisation_id, id.as_str());
+        let found = self.directory.find_account(caller.key.organisation_id, id.as_str());
         found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
     }
 
@@ -113,7 +113,7 @@ impl AppState {
     /// # Errors
     /// `invalid_cursor`.
     pub(crate) fn opened(&self, scope: &str, cursor: &CursorText) -> Result<PagePosition, ApiError> {
-        self.cursor_key.open(scope, &cursor.0).ok_or_else(ApiError::invalid_cursor)
+        self.cursor_key.verify_cursor(scope, &cursor.0).ok_or_else(ApiError::invalid_cursor)
     }
 }
 

@@ -97,7 +97,8 @@ impl ContactsApi {
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+        let place =
+            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
         query.after = place.map(|place| ContactId::from_bits(place.id));
         Ok(poll(&self.0, &slot, &ReadQuery::Contacts(query), &conditions, false).await?.into())
     }
@@ -160,7 +161,7 @@ impl ContactsApi {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let patch = write::read_patch(&body.value)?;
         let command = AccountCommand::PatchContact { id: contact_id.0, patch };
-        let reply = self.0.accounts.execute(&slot, command, None).await??;
-        Ok(DataResponse(shown(&slot.account(), &reply)?))
+        let reply = self.0.accounts.execute_command(&slot, command, None).await??;
+        Ok(DataResponse(shown(&slot.current_account(), &reply)?))
     }
 }

@@ -79,7 +79,7 @@ impl ConversationsApi {
             after: None,
         };
         query.after =
-            cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
         let delta = query.updated_since.is_some();
         let answer = poll(&self.0, &slot, &ReadQuery::Conversations(query), &conditions, delta).await?;
         Ok(answer.into())
@@ -127,11 +127,15 @@ impl ConversationsApi {
     ) -> Result<DataResponse<ConversationBody>, OperationError<UpdateFails>> {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let change = patch::read(&body.value)?;
-        let patch = change
-            .resolve(conversation_id.0, |user| self.0.directory.user(tenant.key.organisation_id, user))?;
-        let outcome = self.0.accounts.execute(&slot, AccountCommand::PatchConversation(patch), None).await?;
+        let patch = change.resolve(conversation_id.0, |user| {
+            self.0.directory.find_user(tenant.key.organisation_id, user)
+        })?;
+        let outcome =
+            self.0.accounts.execute_command(&slot, AccountCommand::PatchConversation(patch), None).await?;
         match outcome? {
-            CommandReply::Conversation(row) => Ok(DataResponse(ConversationBody::of(&slot.account(), &row))),
+            CommandReply::Conversation(row) => {
+                Ok(DataResponse(ConversationBody::of(&slot.current_account(), &row)))
+            }
             CommandReply::Ingested
             | CommandReply::Sends(_)
             | CommandReply::Recorded

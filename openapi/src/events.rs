@@ -75,11 +75,11 @@ impl EventsApi {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let mut query = EventQuery {
             after: after.0.map_or(0, SequenceNumber::number),
-            types: types.0.unwrap_or_else(EventTypes::all),
+            types: types.0.unwrap_or_else(EventTypes::all_types),
             limit: limit.0.unwrap_or_default(),
         };
         if let Some(text) = cursor.0 {
-            query.after = self.0.opened(&query.scope(slot.account().id), &text)?.key;
+            query.after = self.0.opened(&query.scope(slot.current_account().id), &text)?.key;
         }
         let answer = poll(&self.0, &slot, &ReadQuery::Events(query), &conditions, true).await?;
         Ok(answer.into())
@@ -111,10 +111,10 @@ impl EventsApi {
         let slot = self.0.account(&tenant, &phone_number_id.0)?;
         let query = EventQuery {
             after: last_event_id.0.or(after.0).map_or(0, SequenceNumber::number),
-            types: types.0.unwrap_or_else(EventTypes::all),
+            types: types.0.unwrap_or_else(EventTypes::all_types),
             limit: stream::batch(),
         };
-        let opened = self.0.accounts.stream(&slot, &tenant.0, query).await;
+        let opened = self.0.accounts.open_stream(&slot, &tenant.0, query).await;
         Ok(StreamedEvents::of(opened.map_err(refusal)?))
     }
 }

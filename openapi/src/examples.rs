@@ -225,7 +225,7 @@ pub(crate) fn plugin() -> Plugin {
         allowed_hosts: HostPattern::parse("crm.example.com").into_iter().collect(),
         capabilities: None,
         enabled: true,
-        standing: PluginHealth::active(at(-3_000)),
+        standing: PluginHealth::active_since(at(-3_000)),
         active_version: Some(plugin_version().id),
         previous_version: None,
         created_at: at(-3_000),
@@ -279,7 +279,7 @@ fn usage() -> RunUsage {
 
 pub(crate) fn effect() -> EffectRow {
     EffectRow {
-        id: EffectId { run: run().id(), ordinal: 0 },
+        id: EffectId { run: run().run_id(), ordinal: 0 },
         effect: assignment(),
         status: EffectStatus::Done,
         message_id: None,
@@ -300,7 +300,7 @@ fn line() -> LogLine {
 pub(crate) fn run_log() -> RunLog {
     RunLog {
         id: RunLogId::from_bits(bits(2_158)),
-        run_id: run().id(),
+        run_id: run().run_id(),
         attempt: 1,
         version_id: plugin_version().id,
         at: at(2_158),

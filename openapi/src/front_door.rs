@@ -79,7 +79,7 @@ fn mint(clock: &Clock) -> Bytes {
     let mut id = [b'_'; RequestId::PREFIX.len() + 27];
     let (prefix, text) = id.split_at_mut(RequestId::PREFIX.len() + 1);
     prefix.iter_mut().zip(RequestId::PREFIX.bytes()).for_each(|(slot, byte)| *slot = byte);
-    text.copy_from_slice(&text_of(ulid(clock.now().millis(), rand::random())));
+    text.copy_from_slice(&text_of(ulid(clock.read_now().millis(), rand::random())));
     Bytes::copy_from_slice(&id)
 }
 
@@ -162,8 +162,8 @@ impl Gateway {
             return None;
         }
         let number = polled_account(request.uri().path())?;
-        let slot = self.app.directory.account(caller.key.organisation_id, number)?;
-        let asked = self.app.accounts.repeat(&slot, request.uri().path_and_query()?.as_str())?;
+        let slot = self.app.directory.find_account(caller.key.organisation_id, number)?;
+        let asked = self.app.accounts.cached_response(&slot, request.uri().path_and_query()?.as_str())?;
         respond(&asked, request.headers().get_all(IF_NONE_MATCH).into_iter()).ok()
     }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn request_ids_are_well_formed_and_differ() {
-        let clock = Clock::manual(Timestamp::from_millis(1_781_866_800_000));
+        let clock = Clock::manual_clock(Timestamp::from_millis(1_781_866_800_000));
         let (a, b) = (mint(&clock), mint(&clock));
         assert_ne!(a, b);
         for id in [a, b] {

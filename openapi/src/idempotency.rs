@@ -76,14 +76,14 @@ pub(crate) async fn once(
     match begin(app, tenant, call, body).await? {
         CallDecision::Run(None) => {
             let (slot, command) = command?;
-            let outcome = app.accounts.execute(&slot, command, None).await?;
-            Ok(form.answer(&slot.account(), &outcome))
+            let outcome = app.accounts.execute_command(&slot, command, None).await?;
+            Ok(form.answer(&slot.current_account(), &outcome))
         }
         CallDecision::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
         CallDecision::Told(response) => {
             // What is confirmed now must be seen by whoever asks next.
             if let Ok((slot, _)) = &command {
-                app.accounts.settle(slot).await?;
+                app.accounts.settle_account(slot).await?;
             }
             Ok(response)
         }
@@ -104,7 +104,7 @@ where
     T: Send + 'static,
     W: Future<Output = Result<Result<T, ApiError>, AccountError>> + Send + 'static,
 {
-    let couriers = app.accounts.couriers();
+    let couriers = app.accounts.dispatcher();
     let permit = match begin(app, tenant, call, body).await? {
         CallDecision::Run(permit) => permit,
         CallDecision::Told(response) => return Ok(response),
@@ -112,7 +112,7 @@ where
     let Some(permit) = permit else {
         return Ok(form.answer(&couriers.to_the_end(work(None)?).await??));
     };
-    let done = match work(Some(permit.claim(Box::new(move |made: &T| form.record(made))))) {
+    let done = match work(Some(permit.claim_key(Box::new(move |made: &T| form.record(made))))) {
         Ok(work) => couriers.to_the_end(work).await,
         Err(refusal) => Ok(Err(refusal)),
     };
@@ -146,7 +146,7 @@ async fn begin(
 ) -> Result<CallDecision, ApiError> {
     let Some(key) = &call.key else { return Ok(CallDecision::Run(None)) };
     let fingerprint = fingerprint::of(&call.method, &call.path, body);
-    match app.idempotency.begin(tenant.key.organisation_id, key, fingerprint).await? {
+    match app.idempotency.begin_call(tenant.key.organisation_id, key, fingerprint).await? {
         KeyedCall::First(permit) => Ok(CallDecision::Run(Some(permit))),
         KeyedCall::Replay(recorded) => Ok(CallDecision::Told(marked(replay(&recorded)?, true))),
         KeyedCall::Reused => Err(reused()),
@@ -175,7 +175,7 @@ pub(crate) async fn once_beside<T: ToJSON>(
         Ok(made) => {
             let open = OpenEnvelope::single(&made.to_json())?;
             let text = String::from_utf8_lossy(open.head()).into();
-            permit.record(RecordedResponse { status: status.as_u16(), body: text }).await?;
+            permit.record_response(RecordedResponse { status: status.as_u16(), body: text }).await?;
             Ok(marked(envelope::open(status, Ok(open)), false))
         }
         Err(refusal) => Ok(marked(refused(permit, refusal).await?, false)),
@@ -206,11 +206,11 @@ async fn first(
 ) -> Result<Response, ApiError> {
     match command {
         Ok((slot, command)) => {
-            let account = slot.account();
+            let account = slot.current_account();
             let shown = account.clone();
-            let claim = permit.claim(Box::new(move |outcome| form.record(&shown, outcome)));
+            let claim = permit.claim_key(Box::new(move |outcome| form.record(&shown, outcome)));
             // Kept until the answer is there, so that a second call waits for this one.
-            let outcome = app.accounts.execute(&slot, command, Some(claim)).await;
+            let outcome = app.accounts.execute_command(&slot, command, Some(claim)).await;
             permit.end().await;
             Ok(form.answer(&account, &outcome?))
         }
@@ -221,7 +221,7 @@ async fn first(
 /// Remembers what the operation decided without a write.
 async fn refused(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
     if refusal.code().status().is_client_error() {
-        permit.record(recorded_refusal(&refusal)).await?;
+        permit.record_response(recorded_refusal(&refusal)).await?;
     } else {
         permit.end().await;
     }

@@ -94,7 +94,8 @@ impl MessagesApi {
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        let place = cursor.0.map(|text| self.0.opened(&query.scope(slot.account().id), &text)).transpose()?;
+        let place =
+            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
         query.after = place.map(|place| MessageId::from_bits(place.id));
         Ok(poll(&self.0, &slot, &ReadQuery::Messages(query), &conditions, false).await?.into())
     }

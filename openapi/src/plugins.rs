@@ -72,7 +72,7 @@ pub(crate) fn refusal(refusal: PluginRefusal) -> ApiError {
 
 /// A tenant's plugin.
 pub(crate) fn plugin(app: &AppState, tenant: &TenantCaller, id: PluginId) -> Result<Arc<Plugin>, ApiError> {
-    app.accounts.couriers().plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
+    app.accounts.dispatcher().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
 }
 
 /// The operations.
@@ -96,7 +96,7 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         let make = async {
             let new = write::read_new(&self.0, organisation, &body.value)?;
-            let made = self.0.accounts.couriers().create_plugin(organisation, new).await?;
+            let made = self.0.accounts.dispatcher().create_plugin(organisation, new).await?;
             made.map(|plugin| PluginBody::of(&plugin)).map_err(refusal)
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::CREATED, make).await?.into())
@@ -117,7 +117,7 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         let scope = format!("plugins/{organisation}");
         let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.couriers().plugins_of(organisation);
+        let rows = self.0.accounts.dispatcher().plugins_of(organisation);
         Ok(place.answer(rows, |row| row.id.bits(), |row| PluginBody::of(row)))
     }
 
@@ -151,7 +151,7 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         plugin(&self.0, &tenant, plugin_id.0)?;
         let patch = write::read_patch(&self.0, organisation, &body.value)?;
-        let patched = self.0.accounts.couriers().patch_plugin(organisation, plugin_id.0, patch).await?;
+        let patched = self.0.accounts.dispatcher().patch_plugin(organisation, plugin_id.0, patch).await?;
         let patched = patched.ok_or_else(no_plugin)?.map_err(refusal)?;
         Ok(DataResponse(PluginBody::of(&patched)))
     }
@@ -166,7 +166,7 @@ impl PluginsApi {
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
     ) -> Result<NoContentResponse, OperationError<PluginDeleteFails>> {
-        if !self.0.accounts.couriers().delete_plugin(tenant.key.organisation_id, plugin_id.0).await? {
+        if !self.0.accounts.dispatcher().delete_plugin(tenant.key.organisation_id, plugin_id.0).await? {
             return Err(no_plugin().into());
         }
         Ok(NoContentResponse)

@@ -56,7 +56,7 @@ impl<'a> FromRequest<'a> for PollConditions {
 fn has_it<'h>(asked: &CachedResponse, mut if_none_match: impl Iterator<Item = &'h HeaderValue>) -> bool {
     let Some(page) = &asked.page else { return false };
     let Ok(tag) = std::str::from_utf8(&page.etag) else { return false };
-    if_none_match.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, tag)))
+    if_none_match.any(|line| line.to_str().is_ok_and(|line| etag::tag_matches(line, tag)))
 }
 
 /// Whether a page brings nothing, and no other page follows that might.
@@ -74,7 +74,7 @@ pub(crate) async fn poll(
 ) -> Result<Response, ApiError> {
     let known = || conditions.if_none_match.iter();
     let Some(wait) = conditions.wait else {
-        let asked = app.accounts.ask(slot, question, conditions.path.as_deref()).await?;
+        let asked = app.accounts.read_response(slot, question, conditions.path.as_deref()).await?;
         return respond(&asked, known());
     };
     let held = AtomicBool::new(false);

@@ -49,7 +49,7 @@ impl ResponseRenderer {
         body: impl Fn(&R) -> T,
     ) -> OpenEnvelope {
         let last = page.rows.last().filter(|_| page.has_more);
-        let cursor = last.map(|row| self.cursor_key.seal(&scope(), place(row)));
+        let cursor = last.map(|row| self.cursor_key.sign_cursor(&scope(), place(row)));
         let rows: Vec<T> = page.rows.iter().map(body).collect();
         written(OpenEnvelope::list(&rows, cursor.as_deref()))
     }
@@ -62,7 +62,7 @@ impl ResponseRenderer {
             return OpenEnvelope::of(frames_of(account, &page.events, bytes_of));
         }
         let place = PagePosition { key: page.last_sequence, id: 0 };
-        let cursor = page.has_more.then(|| self.cursor_key.seal(&scope_of(question, account), place));
+        let cursor = page.has_more.then(|| self.cursor_key.sign_cursor(&scope_of(question, account), place));
         let rows: Vec<EventBody> = page.events.iter().map(|event| EventBody::of(account, event)).collect();
         let last = (LAST_SEQUENCE, page.last_sequence);
         written(OpenEnvelope::list_with(&rows, cursor.as_deref(), Some(last)))
@@ -91,7 +91,7 @@ const fn order_of(question: &ReadQuery) -> ConversationOrder {
 
 fn key_of(order: ConversationOrder, row: &Conversation) -> i64 {
     match order {
-        ConversationOrder::Recency => row.recency(),
+        ConversationOrder::Recency => row.recency_key(),
         ConversationOrder::Updated => row.updated_at.millis(),
     }
 }
@@ -134,8 +134,8 @@ impl RenderRows for ResponseRenderer {
         RenderedPage {
             etag: etag.into(),
             head: envelope.head().clone(),
-            rows: answer.rows(),
-            reach: answer.reach(),
+            rows: answer.count_rows(),
+            reach: answer.log_reach(),
             compressed: OnceLock::new(),
         }
     }
@@ -236,7 +236,7 @@ mod tests {
             serde_json::from_slice(&OpenEnvelope::of(rendered.head.clone()).close(b"req_1")).unwrap();
         assert_eq!((&body["last_sequence"], &body["has_more"]), (&2000.into(), &true.into()));
         let cursor = body["next_cursor"].as_str().unwrap();
-        let place = CursorKey::new([7; 32]).open(&query.scope(account.id), cursor).unwrap();
+        let place = CursorKey::new([7; 32]).verify_cursor(&query.scope(account.id), cursor).unwrap();
         assert_eq!(place.key, 2000);
         let frames = renderer().render(&account, &ReadQuery::EventFrames(query), &QueryResult::Events(page));
         assert!(
@@ -255,7 +255,7 @@ mod tests {
             let page = RowPage { rows: vec![thread.clone()], has_more: true };
             let (_, body) = render(&question, &QueryResult::Conversations(page));
             let cursor = body["next_cursor"].as_str().unwrap();
-            let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
+            let place = CursorKey::new([7; 32]).verify_cursor(&scope, cursor).unwrap();
             assert_eq!(place, PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() });
             assert_eq!(body["has_more"], true);
         }
@@ -269,7 +269,7 @@ mod tests {
         let (_, body) = render(&ReadQuery::Contacts(ContactQuery::default()), &QueryResult::Contacts(page));
         let scope = ContactQuery::default().scope(account.id);
         let cursor = body["next_cursor"].as_str().unwrap();
-        let place = CursorKey::new([7; 32]).open(&scope, cursor).unwrap();
+        let place = CursorKey::new([7; 32]).verify_cursor(&scope, cursor).unwrap();
         assert_eq!(place.id, examples::contact().id.bits());
     }
 }

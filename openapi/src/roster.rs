@@ -31,7 +31,7 @@ impl<'a> PageRequest<'a> {
         cursor: Option<&CursorText>,
     ) -> Result<Self, ApiError> {
         let after = match cursor {
-            Some(text) => Some(key.open(scope, &text.0).ok_or_else(ApiError::invalid_cursor)?),
+            Some(text) => Some(key.verify_cursor(scope, &text.0).ok_or_else(ApiError::invalid_cursor)?),
             None => None,
         };
         Ok(Self { key, scope, limit: limit.unwrap_or_default(), after })
@@ -58,7 +58,7 @@ fn page<T>(
     after: Option<PagePosition>,
 ) -> RowPage<T> {
     let below = rows.into_iter().filter(|row| after.is_none_or(|last| id_of(row) < last.id));
-    RowPage::cut(below.take(limit.rows().saturating_add(1)).collect(), limit)
+    RowPage::cut_to(below.take(limit.rows().saturating_add(1)).collect(), limit)
 }
 
 /// The cursor of the page that follows, sealed for the list `scope`; `None` on the last page.
@@ -70,7 +70,7 @@ fn next_cursor<T>(
 ) -> Option<String> {
     let last = page.rows.last().filter(|_| page.has_more)?;
     // The id alone gives these lists their order, so the sort key says nothing.
-    Some(key.seal(scope, PagePosition { key: 0, id: id_of(last) }))
+    Some(key.sign_cursor(scope, PagePosition { key: 0, id: id_of(last) }))
 }
 
 #[cfg(test)]
@@ -88,8 +88,8 @@ mod tests {
             let cursor = next_cursor(&page, |row| *row, &key, "users/a");
             assert_eq!(cursor.is_some(), page.has_more);
             let Some(cursor) = cursor else { break };
-            assert_eq!(key.open("users/b", &cursor), None);
-            after = key.open("users/a", &cursor);
+            assert_eq!(key.verify_cursor("users/b", &cursor), None);
+            after = key.verify_cursor("users/a", &cursor);
             assert!(after.is_some());
         }
         assert_eq!(seen, rows);

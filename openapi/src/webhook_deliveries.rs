@@ -87,10 +87,11 @@ impl WebhookDeliveriesApi {
         let scope = query.scope();
         let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
         query.after = place.map(|place| DeliveryId::from_bits(place.id));
-        let page = self.0.accounts.couriers().deliveries(&query).await?;
+        let page = self.0.accounts.dispatcher().page_deliveries(&query).await?;
         let last = page.rows.last().filter(|_| page.has_more);
-        let sealed =
-            |row: &Delivery| self.0.cursor_key.seal(&scope, PagePosition { key: 0, id: row.id.bits() });
+        let sealed = |row: &Delivery| {
+            self.0.cursor_key.sign_cursor(&scope, PagePosition { key: 0, id: row.id.bits() })
+        };
         Ok(PageResponse {
             next_cursor: last.map(sealed),
             rows: page.rows.iter().map(WebhookDeliveryBody::of).collect(),
@@ -107,8 +108,8 @@ impl WebhookDeliveriesApi {
         /// The delivery.
         delivery_id: Path<DeliveryId>,
     ) -> Result<DataResponse<WebhookDeliveryBody>, OperationError<DeliveryGetFails>> {
-        let couriers = self.0.accounts.couriers();
-        let found = couriers.delivery(tenant.key.organisation_id, delivery_id.0).await?;
+        let couriers = self.0.accounts.dispatcher();
+        let found = couriers.find_delivery(tenant.key.organisation_id, delivery_id.0).await?;
         Ok(DataResponse(WebhookDeliveryBody::of(&found.ok_or_else(no_delivery)?)))
     }
 
@@ -133,10 +134,10 @@ impl WebhookDeliveriesApi {
             status: StatusCode::OK,
             show: |row| OpenEnvelope::single(&WebhookDeliveryBody::of(row)),
         };
-        let (couriers, organisation) = (self.0.accounts.couriers().clone(), tenant.key.organisation_id);
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {
             Ok(async move {
-                let replayed = couriers.replay(organisation, delivery_id.0, claim).await?;
+                let replayed = couriers.replay_delivery(organisation, delivery_id.0, claim).await?;
                 Ok(replayed.ok_or_else(no_delivery))
             })
         };
@@ -162,7 +163,7 @@ impl WebhookDeliveriesApi {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::single(&BulkReplayedBody::of(*replayed)),
         };
-        let (couriers, organisation) = (self.0.accounts.couriers().clone(), tenant.key.organisation_id);
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {
             let filter = body::read_filter(&body.value, organisation)?;
             Ok(async move {

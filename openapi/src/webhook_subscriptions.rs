@@ -83,7 +83,7 @@ impl WebhookSubscriptionsApi {
             status: StatusCode::CREATED,
             show: |made| OpenEnvelope::single(&CreatedWebhookSubscriptionBody::of(made)),
         };
-        let (couriers, organisation) = (self.0.accounts.couriers().clone(), tenant.key.organisation_id);
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let outbound = &self.0.outbound;
         let work = |claim| {
             let new = write::read_new(&body.value, outbound)?;
@@ -114,8 +114,8 @@ impl WebhookSubscriptionsApi {
         let id = tenant.key.organisation_id;
         let scope = format!("webhook_subscriptions/{id}");
         let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.couriers().subscriptions_of(id);
-        let now = self.0.clock.now();
+        let rows = self.0.accounts.dispatcher().subscriptions_of(id);
+        let now = self.0.clock.read_now();
         Ok(place.answer(rows, |row| row.id.bits(), |row| WebhookSubscriptionBody::of(row, now)))
     }
 
@@ -133,10 +133,10 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionGetFails>> {
-        let couriers = self.0.accounts.couriers();
-        let found = couriers.subscription(tenant.key.organisation_id, subscription_id.0);
+        let couriers = self.0.accounts.dispatcher();
+        let found = couriers.find_subscription(tenant.key.organisation_id, subscription_id.0);
         let found = found.ok_or_else(no_subscription)?;
-        Ok(DataResponse(WebhookSubscriptionBody::of(&found, self.0.clock.now())))
+        Ok(DataResponse(WebhookSubscriptionBody::of(&found, self.0.clock.read_now())))
     }
 
     /// Update a webhook subscription
@@ -156,15 +156,15 @@ impl WebhookSubscriptionsApi {
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<UpdateWebhookSubscription>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
-        let (couriers, organisation) = (self.0.accounts.couriers(), tenant.key.organisation_id);
+        let (couriers, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
         // A stranger's id tells nothing about what is wrong with the body.
-        couriers.subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
+        couriers.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
         let patch = write::read_patch(&body.value, &self.0.outbound)?;
         let (own, id) = (couriers.clone(), subscription_id.0);
         let patched =
             couriers.to_the_end(async move { own.patch_subscription(organisation, id, patch).await }).await?;
         let patched = patched.ok_or_else(no_subscription)?;
-        Ok(DataResponse(WebhookSubscriptionBody::of(&patched, self.0.clock.now())))
+        Ok(DataResponse(WebhookSubscriptionBody::of(&patched, self.0.clock.read_now())))
     }
 
     /// Delete a webhook subscription
@@ -182,7 +182,7 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
-        let couriers = self.0.accounts.couriers();
+        let couriers = self.0.accounts.dispatcher();
         let (own, organisation, id) = (couriers.clone(), tenant.key.organisation_id, subscription_id.0);
         let deleted =
             couriers.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
@@ -213,10 +213,10 @@ impl WebhookSubscriptionsApi {
                 OpenEnvelope::single(&CreatedWebhookSecretBody::of(newest))
             },
         };
-        let (couriers, organisation) = (self.0.accounts.couriers().clone(), tenant.key.organisation_id);
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let id = subscription_id.0;
         let work = |claim| {
-            couriers.subscription(organisation, id).ok_or_else(no_subscription)?;
+            couriers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
             let older_for = write::read_older_for(&body.value)?;
             Ok(async move {
                 let made = couriers.add_signing_secret(organisation, id, older_for, claim).await?;
@@ -253,10 +253,10 @@ impl WebhookSubscriptionsApi {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::single(&ReplayedEventsBody::of(*replayed)),
         };
-        let couriers = self.0.accounts.couriers().clone();
+        let couriers = self.0.accounts.dispatcher().clone();
         let id = subscription_id.0;
         let work = |claim| {
-            couriers.subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
+            couriers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
             let part = write::read_part(&body.value)?;
             let slot = self.0.account(&tenant, &part.phone_number_id)?;
             Ok(async move {

@@ -19,7 +19,7 @@ use kabar_core::domain::account::{AccountStatus, Secret};
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::ids::NodeId;
 use kabar_core::meta::signature;
-use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate};
+use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate_webhook};
 use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
 
@@ -101,7 +101,7 @@ impl WhatsAppApi {
         &self,
         body: SignedBody,
     ) -> Result<DataResponse<super::health::HealthBody>, OperationError<WebhookFails>> {
-        let read = translate(&body.bytes, self.0.clock.now());
+        let read = translate_webhook(&body.bytes, self.0.clock.read_now());
         let signer = self.signer(&body, read.as_ref().ok())?;
         let webhook = read.map_err(|malformed| {
             tracing::warn!(error = cause(&malformed), "webhook not understood");
@@ -113,8 +113,9 @@ impl WhatsAppApi {
         for _ in 1..NODES_MAX {
             let moved = taken.as_ref().is_err_and(ApiError::account_moved);
             // What was handed on is looked after by the node that handed it on. Items taken in before do no harm.
-            let Some(again) =
-                translate(&body.bytes, self.0.clock.now()).ok().filter(|_| moved && body.meant.is_none())
+            let Some(again) = translate_webhook(&body.bytes, self.0.clock.read_now())
+                .ok()
+                .filter(|_| moved && body.meant.is_none())
             else {
                 break;
             };
@@ -133,9 +134,10 @@ impl WhatsAppApi {
     fn signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
         let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
         let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
-        let own: Vec<Secret> = accounts.filter_map(|slot| slot.account().app_secret.clone()).collect();
+        let own: Vec<Secret> =
+            accounts.filter_map(|slot| slot.current_account().app_secret.clone()).collect();
         let candidates = self.0.whatsapp.app_secret.iter().chain(&own);
-        let signer = signature::verify(body.signature.as_deref(), &body.bytes, candidates);
+        let signer = signature::verify_body(body.signature.as_deref(), &body.bytes, candidates);
         signer.cloned().ok_or_else(|| {
             self.0.metrics.webhook_unsigned.inc();
             let message =
@@ -161,7 +163,7 @@ impl WhatsAppApi {
     /// off, and the secret may speak for it.
     fn taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
         let slot = self.0.directory.account_of_number(number)?;
-        let account = slot.account();
+        let account = slot.current_account();
         let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
             || account.app_secret.as_ref() == Some(signer);
         (vouched && account.status != AccountStatus::Disconnected).then_some(slot)
@@ -239,12 +241,12 @@ impl WhatsAppApi {
     async fn ingest(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
         let AccountShare { slot, group } = share;
         if self.0.accounts.is_clustered()
-            && let AccountPlace::There(peer) = self.0.accounts.place(&slot).await?
+            && let AccountPlace::There(peer) = self.0.accounts.find_owner(&slot).await?
         {
             return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
-        let taken = self.0.accounts.execute(&slot, AccountCommand::Ingest(group.items), None).await;
+        let taken = self.0.accounts.execute_command(&slot, AccountCommand::Ingest(group.items), None).await;
         // Either is a 503, so that WhatsApp tries again; a crash too.
         taken.map_err(|unavailable| match ApiError::from(unavailable) {
             told if told.retry_after_s().is_some() => told,

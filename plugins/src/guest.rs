@@ -88,7 +88,7 @@ impl GuestState {
 
     /// The run's now.
     pub(crate) fn now(&self) -> Timestamp {
-        self.invocation.now.plus(self.started.elapsed())
+        self.invocation.now.plus_duration(self.started.elapsed())
     }
 }
 

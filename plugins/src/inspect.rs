@@ -145,7 +145,7 @@ fn imported(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidPlugi
             return Err(InvalidPlugin::WrongVersion { name: import.clone() });
         }
         return match capability {
-            Some(capability) if !granted.contains(capability) => {
+            Some(capability) if !granted.contains_capability(capability) => {
                 Err(InvalidPlugin::NotGranted { import: import.clone(), capability })
             }
             Some(_) | None => Ok(()),
@@ -185,12 +185,14 @@ mod tests {
         );
         let found = found.unwrap();
         assert_eq!(found.imports, [Arc::from("kabar:hooks/log@1.0.0")]);
-        assert_eq!(found.check(Capabilities::all()), Ok(()));
+        assert_eq!(found.check(Capabilities::all_granted()), Ok(()));
     }
 
     #[test]
     fn each_import_and_export_is_answered_for() {
-        let one = |import: &str| imported(&import.into(), Capabilities::all().without(Capability::Http));
+        let one = |import: &str| {
+            imported(&import.into(), Capabilities::all_granted().without_capability(Capability::Http))
+        };
         for fine in ["kabar:hooks/types@1.0.0", "kabar:hooks/kv@1.0.0", "wasi:io/streams@0.2.3"] {
             assert_eq!(one(fine), Ok(()), "{fine}");
         }
@@ -209,7 +211,7 @@ mod tests {
         let exports = |names: &[&str]| {
             let exports = names.iter().map(|name| Arc::from(*name)).collect();
             ComponentInterface { exports, ..ComponentInterface::default() }
-                .check(Capabilities::all())
+                .check(Capabilities::all_granted())
                 .map_err(|e| e.to_string())
         };
         assert!(exports(&[]).unwrap_err().ends_with("it exports nothing"));

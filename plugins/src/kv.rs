@@ -1,6 +1,6 @@
 //! A plugin's map as a run changes it: the picture that it was given, with its own changes on top.
 //!
-//! Invariant: a run whose reads [stand](KeyValues::stands) would do the same again, so its writes may be applied to
+//! Invariant: a run whose reads [stand](KeyValues::reads_hold) would do the same again, so its writes may be applied to
 //! a newer map than it saw. An addition is no look: additions of runs beside each other all count.
 
 use std::collections::HashMap;
@@ -47,11 +47,11 @@ impl KvOverlay {
     }
 
     fn note(&mut self, write: KvWrite) {
-        let known = self.places.get(write.key()).and_then(|place| self.writes.get_mut(*place));
+        let known = self.places.get(write.written_key()).and_then(|place| self.writes.get_mut(*place));
         if let Some(known) = known {
             *known = write;
         } else {
-            self.places.insert(write.key().clone(), self.writes.len());
+            self.places.insert(write.written_key().clone(), self.writes.len());
             self.writes.push(write);
         }
     }
@@ -75,18 +75,18 @@ impl KvOverlay {
     pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<(), KvRefused> {
         let key = valid(key)?;
         let old = self.current.get(&key).map_or(0, |old| key.len() + old.len());
-        if (self.current.bytes() + key.len() + value.len()).saturating_sub(old) > self.bytes_max {
+        if (self.current.total_bytes() + key.len() + value.len()).saturating_sub(old) > self.bytes_max {
             return Err(KvRefused::Quota);
         }
         let value: Arc<[u8]> = value.into();
-        self.current.put(key.clone(), value.clone());
+        self.current.put_value(key.clone(), value.clone());
         self.note(KvWrite::Put(key, value));
         Ok(())
     }
 
     pub(crate) fn delete(&mut self, key: &str) {
         if let Ok(key) = valid(key) {
-            self.current.delete(&key);
+            self.current.delete_key(&key);
             self.note(KvWrite::Delete(key));
         }
     }
@@ -94,12 +94,12 @@ impl KvOverlay {
     pub(crate) fn add(&mut self, key: &str, by: i64) -> Result<(), KvRefused> {
         let key = valid(key)?;
         let mut sum = self.current.clone();
-        let Some(total) = sum.add(key.clone(), by) else {
+        let Some(total) = sum.add_counter(key.clone(), by) else {
             // Whoever hears that it is no number has looked.
             self.look(&key);
             return Err(KvRefused::NotANumber);
         };
-        if sum.bytes() > self.bytes_max && sum.bytes() > self.current.bytes() {
+        if sum.total_bytes() > self.bytes_max && sum.total_bytes() > self.current.total_bytes() {
             return Err(KvRefused::Quota);
         }
         self.current = sum;
@@ -121,7 +121,7 @@ impl KvOverlay {
         }
         self.reads.prefixes.insert(prefix.into());
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(LIST_MAX);
-        self.current.keys(prefix).take(limit).cloned().collect()
+        self.current.list_keys(prefix).take(limit).cloned().collect()
     }
 
     pub(crate) fn into_parts(self) -> (KvReads, Vec<KvWrite>) {
@@ -224,14 +224,14 @@ mod tests {
             };
             let (then, now) = (map(&then), map(&now));
             let (seen, reads, writes) = play(&then, &steps);
-            if now.stands(&then, &reads) {
+            if now.reads_hold(&then, &reads) {
                 let again = play(&now, &steps);
                 prop_assert_eq!(&seen, &again.0);
                 prop_assert_eq!(&writes, &again.2);
                 let mut applied = now.clone();
-                writes.iter().try_for_each(|write| applied.write(write)).unwrap();
+                writes.iter().try_for_each(|write| applied.apply_write(write)).unwrap();
                 let mut replayed = now;
-                again.2.iter().try_for_each(|write| replayed.write(write)).unwrap();
+                again.2.iter().try_for_each(|write| replayed.apply_write(write)).unwrap();
                 prop_assert_eq!(applied, replayed);
             }
         }

@@ -46,7 +46,7 @@ impl LogBuffer {
         let kept = text.get(..end).unwrap_or_default();
         pages.cut = end < text.len();
         pages.bytes_left = room.saturating_sub(end);
-        let at = pages.now.plus(pages.started.elapsed());
+        let at = pages.now.plus_duration(pages.started.elapsed());
         pages.lines.push(LogLine { at, level, text: kept.into() });
     }
 

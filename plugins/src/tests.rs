@@ -67,7 +67,7 @@ fn upload(wasm: impl Into<Bytes>) -> ComponentUpload {
     ComponentUpload {
         organisation_id: tenant(1),
         wasm: wasm.into(),
-        granted: Capabilities::all(),
+        granted: Capabilities::all_granted(),
         config: Arc::default(),
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::default(),

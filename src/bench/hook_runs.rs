@@ -80,7 +80,7 @@ async fn soon(bench: &mut Bench) -> anyhow::Result<()> {
     let server = stage.server().await?;
     let hook = Hook::make(&stage.tenant, &server, &[]).await?;
     hook.activate(&hook.upload(COUNTS).await?).await?;
-    let since = Clock::system().now();
+    let since = Clock::system_clock().read_now();
     let requests = webhooks(&seat, &taken, 1);
     let load = Paced {
         address: server.address,

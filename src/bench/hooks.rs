@@ -60,7 +60,7 @@ async fn version(host: &PluginHost, guest: &[u8], tenant: u32) -> anyhow::Result
     let upload = ComponentUpload {
         organisation_id: OrganisationId::from_bits(tenant.into()),
         wasm: wasm.into(),
-        granted: Capabilities::all(),
+        granted: Capabilities::all_granted(),
         config: Arc::default(),
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::default(),

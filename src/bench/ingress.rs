@@ -73,7 +73,7 @@ pub(super) async fn messages(
 
 /// Every message is first delivered, then read: each status is new, and so must be written.
 pub(super) fn webhooks(seat: &Seat, taken: &[(MessageId, String)], batch: usize) -> Vec<Bytes> {
-    let now = Clock::system().now().millis() / 1000;
+    let now = Clock::system_clock().read_now().millis() / 1000;
     let of =
         |status: &'static str| taken.chunks(batch).map(move |messages| webhook(seat, messages, status, now));
     of("delivered").chain(of("read")).collect()
@@ -91,7 +91,7 @@ fn webhook(seat: &Seat, messages: &[(MessageId, String)], status: &str, seconds:
     let account = &seat.account;
     Stage::webhook(&format!(
         r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"{}","phone_number_id":"{}"}},"statuses":[{}]}}}}]}}]}}"#,
-        account.phone.digits(),
+        account.phone.as_digits(),
         account.phone_number_id,
         statuses.join(",")
     ))

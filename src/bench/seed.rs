@@ -48,7 +48,7 @@ pub(super) struct Seat {
 impl Seeder {
     pub(super) async fn open(url: &str, organisation: OrganisationId) -> anyhow::Result<Self> {
         let store = Store::open(url, StoreOptions::default()).await?;
-        if store.is_shared() && store.join(NODE, "", "", SEEDING_MAX).await? != NodeEntry::Entered {
+        if store.is_shared() && store.insert_node(NODE, "", "", SEEDING_MAX).await? != NodeEntry::Entered {
             bail!("another server works on this database");
         }
         Ok(Self { store, organisation })
@@ -59,7 +59,7 @@ impl Seeder {
             // Left behind it would keep the server off until its time is over.
             let _logged = self
                 .store
-                .leave(NODE)
+                .remove_node(NODE)
                 .await
                 .inspect_err(|error| tracing::warn!(%error, "seeder not removed"));
         }
@@ -73,8 +73,8 @@ impl Seeder {
 
     /// The same with this pace of sends.
     pub(super) async fn seat_at(&self, n: u32, messages_per_second: u32) -> anyhow::Result<Seat> {
-        let now = Clock::system().now();
-        let begun = now.minus(AGE);
+        let now = Clock::system_clock().read_now();
+        let begun = now.minus_duration(AGE);
         let mut ids = MonotonicIds::new(StdRng::seed_from_u64(u64::from(n)));
         let account = Account {
             id: AccountId::from_bits(ids.next_bits(begun.millis())),
@@ -95,7 +95,7 @@ impl Seeder {
         };
         let taken = self
             .store
-            .activate(account.number, NODE, 1, CommitFloor::NONE)
+            .activate_account(account.number, NODE, 1, CommitFloor::NONE)
             .await?
             .context("the account is gone")?;
         Ok(Seat { epoch: taken.epoch, revision: taken.revision, at: begun, ids, account })
@@ -173,7 +173,7 @@ impl Seat {
 
     /// Moves the account's clock on for the next commit.
     fn tick(&mut self) {
-        self.at = self.at.plus(Duration::from_secs(1));
+        self.at = self.at.plus_duration(Duration::from_secs(1));
     }
 
     /// The number of a seeded contact.
@@ -195,7 +195,7 @@ impl Seat {
 
     fn conversation(&mut self, index: u32, contact: &Contact) -> Conversation {
         // No later than the commit, and not all at one instant.
-        let wrote_at = self.at.minus(Duration::from_millis(u64::from(index % 900)));
+        let wrote_at = self.at.minus_duration(Duration::from_millis(u64::from(index % 900)));
         Conversation {
             id: ConversationId::from_bits(self.ids.next_bits(self.at.millis())),
             status: ConversationStatus::Open,
@@ -256,16 +256,20 @@ mod tests {
         let taken = seeder.sent_messages(&mut seat, &first, 45).await.unwrap();
         assert_eq!(taken.len(), 45);
 
-        let activation =
-            seeder.store.activate(seat.account.number, NODE, 100, CommitFloor::NONE).await.unwrap().unwrap();
+        let activation = seeder
+            .store
+            .activate_account(seat.account.number, NODE, 100, CommitFloor::NONE)
+            .await
+            .unwrap()
+            .unwrap();
         assert!(activation.complete && !activation.has_pending);
         assert_eq!((activation.revision, activation.conversations.len()), (3, 32));
         for conversation in &activation.conversations {
             assert!(conversation.last_message_at <= Some(conversation.updated_at));
         }
-        assert!(activation.last_commit_at <= Clock::system().now());
+        assert!(activation.last_commit_at <= Clock::system_clock().read_now());
         let (id, wamid) = &taken[44];
-        let message = seeder.store.message(seat.account.number, *id).await.unwrap().unwrap();
+        let message = seeder.store.find_message(seat.account.number, *id).await.unwrap().unwrap();
         assert_eq!(message.wamid.as_deref(), Some(wamid.as_str()));
         seeder.close().await;
     }

@@ -149,7 +149,10 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(seat: &Seat) -> Self {
-        Self { phone: seat.account.phone.digits().to_owned(), id: seat.account.phone_number_id.to_string() }
+        Self {
+            phone: seat.account.phone.as_digits().to_owned(),
+            id: seat.account.phone_number_id.to_string(),
+        }
     }
 
     pub(super) fn webhook(&self, matter: &str) -> Bytes {
@@ -161,12 +164,12 @@ impl Origin {
 }
 
 pub(super) fn inbound(seat: &Seat) -> Arc<dyn Fn(u64) -> Bytes + Send + Sync> {
-    let (origin, clock) = (Origin::of(seat), Clock::system());
+    let (origin, clock) = (Origin::of(seat), Clock::system_clock());
     Arc::new(move |nth| {
         let index = u32::try_from(nth % u64::from(CONVERSATIONS)).unwrap_or(0);
         let from = Seat::contact_number(index);
         let from = from.trim_start_matches('+');
-        let seconds = clock.now().millis() / 1000;
+        let seconds = clock.read_now().millis() / 1000;
         origin.webhook(&format!(
             r#""messages":[{{"from":"{from}","id":"wamid.IN{nth:012}","timestamp":"{seconds}","type":"text","text":{{"body":"Where is it?"}}}}]"#
         ))
@@ -181,13 +184,13 @@ async fn post_statuses(
     duration: Duration,
     told: Arc<AtomicU64>,
 ) -> anyhow::Result<Histogram> {
-    let (begun, clock) = (Instant::now(), Clock::system());
+    let (begun, clock) = (Instant::now(), Clock::system_clock());
     let mut connection = Connection::open(address).await?;
     let mut latencies = Histogram::new();
     while begun.elapsed() < duration {
         tokio::time::sleep(STATUSES_EVERY).await;
         let (mut statuses, mut count) = (String::new(), 0);
-        let seconds = clock.now().millis() / 1000;
+        let seconds = clock.read_now().millis() / 1000;
         while let Ok(Taken { wamid, echo }) = taken.try_recv() {
             count += 1;
             for status in ["sent", "delivered", "read"] {

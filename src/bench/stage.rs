@@ -155,7 +155,7 @@ impl Stage {
 
     /// A webhook as WhatsApp would sign it.
     pub(super) fn webhook(body: &str) -> Bytes {
-        let signature = signature::sign(&Secret::new(APP_SECRET), body.as_bytes());
+        let signature = signature::sign_body(&Secret::new(APP_SECRET), body.as_bytes());
         let header = format!("{}: {signature}", signature::HEADER);
         wire::request("POST", "/webhooks/whatsapp", &[&header], body.as_bytes())
     }

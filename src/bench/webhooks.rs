@@ -49,11 +49,11 @@ fn committed_at(body: &[u8]) -> Option<i64> {
 
 /// Notes how long ago each event was committed.
 fn timed() -> (Arc<Mutex<Millis>>, Arc<Look>) {
-    let (times, clock) = (Arc::<Mutex<Millis>>::default(), Clock::system());
+    let (times, clock) = (Arc::<Mutex<Millis>>::default(), Clock::system_clock());
     let noted = times.clone();
     let look = move |body: &[u8]| {
         if let Some(at) = committed_at(body) {
-            let took = clock.now().millis().saturating_sub(at);
+            let took = clock.read_now().millis().saturating_sub(at);
             noted.lock().unwrap_or_else(PoisonError::into_inner).record(u64::try_from(took).unwrap_or(0));
         }
     };
@@ -166,7 +166,7 @@ async fn change(stage: &Stage, server: &Child, path: &str, body: &str) -> anyhow
 
 /// Webhooks of WhatsApp with so many messages of all conversations in turn.
 fn backlog(seat: &Seat, events: usize) -> Vec<Bytes> {
-    let (origin, seconds) = (Origin::of(seat), Clock::system().now().millis() / 1000);
+    let (origin, seconds) = (Origin::of(seat), Clock::system_clock().read_now().millis() / 1000);
     let message = |nth: usize| {
         let index = u32::try_from(nth).unwrap_or(0) % CONVERSATIONS;
         let number = Seat::contact_number(index);

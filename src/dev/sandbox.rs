@@ -74,7 +74,7 @@ impl DevSandbox {
 
     /// Makes organisation, users, number and key, unless they are there.
     pub(super) async fn furnish(&mut self, directory: &TenantDirectory) -> anyhow::Result<()> {
-        let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.authenticate(key).is_ok());
+        let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.find_caller(key).is_ok());
         if key_works && directory.account_of_number(PHONE_NUMBER_ID).is_some() {
             return Ok(());
         }
@@ -84,7 +84,8 @@ impl DevSandbox {
             limits: PriceTier::Pro.default_limits(),
             sandbox: true,
         };
-        let known = directory.account_of_number(PHONE_NUMBER_ID).map(|slot| slot.account().organisation_id);
+        let known =
+            directory.account_of_number(PHONE_NUMBER_ID).map(|slot| slot.current_account().organisation_id);
         let organisation = match known {
             Some(id) => id,
             None => directory.create_organisation(new).await?.id,

@@ -57,7 +57,7 @@ Wait for the next change instead of asking again and again:
 Ctrl-C stops. Everything is kept under the data folder and found again.
 "#,
         version = env!("CARGO_PKG_VERSION"),
-        now = kabar_core::clock::Clock::system().now(),
+        now = kabar_core::clock::Clock::system_clock().read_now(),
     );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;

@@ -35,7 +35,7 @@ impl VersionCache {
     /// In the folder that the settings name, or else beside an embedded database, or else nowhere.
     pub(super) fn open(settings: &Settings) -> Self {
         let beside = || {
-            let file = settings.database_url.path()?;
+            let file = settings.database_url.file_path()?;
             let mut name = file.as_os_str().to_owned();
             name.push(".hooks");
             Some(PathBuf::from(name))

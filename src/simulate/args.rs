@@ -198,7 +198,7 @@ mod tests {
         assert!(!format!("{args:?}").contains("s3cret"));
         let options = args.options();
         assert_eq!((options.seed, options.numbers.len(), options.reserved_recipients), (9, 1, true));
-        assert_eq!(options.numbers[0].phone.digits(), "12025550100");
+        assert_eq!(options.numbers[0].phone.as_digits(), "12025550100");
         assert_eq!(
             (options.mischief, options.status_delay),
             (NetworkFaults::default(), StatusDelays::default())

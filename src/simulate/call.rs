@@ -93,7 +93,7 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
         return refuse(world, INVALID_PARAMETER, mistake);
     }
     let mut dice = world.dice(RandomPurpose::Call, &to);
-    let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.now() };
+    let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.read_now() };
     let failure = match world.verdict(&subject, &mut dice) {
         None => None,
         Some(RuleVerdict::Cut) => return CallAnswer::BrokenOff,
@@ -117,7 +117,7 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
             body: body.clone(),
             opaque: opaque.map(str::to_owned),
             wamid: wamid.clone(),
-            at: world.clock.now(),
+            at: world.clock.read_now(),
         });
     };
     let pieces = statuses(world, &sent, failure);
@@ -137,7 +137,7 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
     }
     if late {
-        world.clock.wait(mischief.answer_delay).await;
+        world.clock.sleep_for(mischief.answer_delay).await;
     }
     if dropped {
         return CallAnswer::BrokenOff;
@@ -166,13 +166,13 @@ fn statuses(
 ) -> Vec<(kabar_core::domain::time::Timestamp, WebhookItem)> {
     let delay = world.manner().status_delay;
     let piece = |status| WebhookItem { number: sent.number.clone(), matter: ItemContent::Status(status) };
-    let mut at = world.clock.now().plus(delay.sent);
+    let mut at = world.clock.read_now().plus_duration(delay.sent);
     if let Some(known) = failure {
         return vec![(at, piece(wire::failed(sent.wamid, known.code, sent.to, at, sent.opaque)))];
     }
     let ladder = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
     let step = |(word, wait)| {
-        at = at.plus(wait);
+        at = at.plus_duration(wait);
         (at, piece(wire::status(sent.wamid, word, sent.to, at, sent.opaque)))
     };
     ladder.into_iter().map(step).collect()
@@ -185,13 +185,13 @@ fn reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
         return;
     }
     let nth = world.sends_to(sent.to);
-    let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.digits(), nth)));
+    let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.as_digits(), nth)));
     let SimulatorBehavior { reply_percent, status_delay: delay, .. } = world.manner();
     if dice.random_range(0..100u8) >= reply_percent {
         return;
     }
     let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
-    let at = world.clock.now().plus(delay.sent + delay.delivered + delay.read + thinking);
+    let at = world.clock.read_now().plus_duration(delay.sent + delay.delivered + delay.read + thinking);
     let utterance = GeneratedMessage::answer(&mut dice);
     world.write(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
 }

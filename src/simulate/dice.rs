@@ -44,7 +44,7 @@ impl SeededRandom {
             nth = *thrown;
             *thrown += 1;
         }
-        StdRng::seed_from_u64(hash_of((self.seed, occasion, customer.digits(), nth)))
+        StdRng::seed_from_u64(hash_of((self.seed, occasion, customer.as_digits(), nth)))
     }
 }
 

@@ -209,7 +209,7 @@ impl WebhookLane {
 impl WebhookPost {
     /// Posts until the answer is 200; `false` when patience ran out.
     async fn until_taken(&self, body: Bytes, counts: &watch::Sender<SimulatorCounts>) -> bool {
-        let signed = signature::sign(&self.secret, &body);
+        let signed = signature::sign_body(&self.secret, &body);
         let mut wait = self.retry.first;
         for attempt in 1..=self.retry.attempts {
             let request = self

@@ -169,7 +169,7 @@ impl SimulatorOptions {
             mischief: NetworkFaults::default(),
             webhook_retry: WebhookRetry::default(),
             script: None,
-            clock: Arc::new(Clock::system()),
+            clock: Arc::new(Clock::system_clock()),
         }
     }
 

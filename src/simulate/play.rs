@@ -34,7 +34,7 @@ impl ScriptPlayer {
     fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<ScriptStep> {
         let (since, sends_before) = match self.steps.front()?.when {
             StepTime::AtOnce => (self.since, self.sends_before),
-            StepTime::After(span) => (self.since.plus(span), sends),
+            StepTime::After(span) => (self.since.saturating_plus(span), sends),
             StepTime::AfterSends(count) => (now, self.sends_before.saturating_add(count)),
         };
         if since > now || sends_before > sends {
@@ -47,7 +47,7 @@ impl ScriptPlayer {
     /// What the next step waits for.
     fn awaited(&self) -> Option<AwaitedStep> {
         Some(match self.steps.front()?.when {
-            StepTime::After(span) => AwaitedStep::Instant(self.since.plus(span)),
+            StepTime::After(span) => AwaitedStep::Instant(self.since.saturating_plus(span)),
             StepTime::AtOnce | StepTime::AfterSends(_) => AwaitedStep::Sends,
         })
     }
@@ -136,10 +136,10 @@ impl SimulatorState {
             tracing::warn!("a customer of the script writes to a number that is not known");
             return self.count(|counts| counts.given_up += 1);
         };
-        let now = self.clock.now();
+        let now = self.clock.read_now();
         let mut message = line.message;
         let defaults = [
-            ("from", Value::from(line.from.digits())),
+            ("from", Value::from(line.from.as_digits())),
             ("id", self.next_wamid().into()),
             ("timestamp", wire::seconds(now).into()),
         ];

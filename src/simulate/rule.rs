@@ -138,7 +138,7 @@ impl RuleState {
 
     /// Counts a send if the rate allows it.
     fn lets_by(&mut self, subject: &RuleSubject<'_>, sends: u32, within: Duration, each: RateScope) -> bool {
-        let over = |at: &Timestamp| at.plus(within) <= subject.now;
+        let over = |at: &Timestamp| at.plus_duration(within) <= subject.now;
         let recipient = (each == RateScope::Recipient).then(|| subject.to.clone());
         let key = (subject.number.clone(), recipient);
         if self.passed.len() >= WATCHED_MAX && !self.passed.contains_key(&key) {

@@ -64,7 +64,7 @@ async fn write(world: &SimulatorState) {
             (base, offset_us) = (world.clock.monotonic_now(), 0);
             continue;
         }
-        let due = base.plus(Duration::from_micros(offset_us));
+        let due = base.saturating_plus(Duration::from_micros(offset_us));
         tokio::select! {
             // First of all, so that nobody writes any more once silence was asked for.
             biased;
@@ -79,12 +79,17 @@ async fn write(world: &SimulatorState) {
         }
         if let Some((number, customer, utterance)) = script.line(&world.numbers()) {
             // The instant at which it was due, by the wall clock of today.
-            let now = world.clock.read();
-            let at = now.wall.minus(now.monotonic.since(due).unwrap_or_default());
+            let now = world.clock.take_reading();
+            let at = now.wall.minus_duration(now.monotonic.saturating_since(due).unwrap_or_default());
             world.write(&number, &customer.phone, &customer.name, &utterance, at);
         }
         offset_us += script.gap_us(per_minute);
-        if world.clock.monotonic_now().since(base.plus(Duration::from_micros(offset_us))) > Some(BEHIND_MAX) {
+        if world
+            .clock
+            .monotonic_now()
+            .saturating_since(base.saturating_plus(Duration::from_micros(offset_us)))
+            > Some(BEHIND_MAX)
+        {
             (base, offset_us) = (world.clock.monotonic_now(), 0);
         }
         // Catching up must not keep others from running.

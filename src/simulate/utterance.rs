@@ -119,10 +119,10 @@ impl GeneratedMessage {
         let mut message = Map::new();
         if let Self::Button { .. } = self {
             // WhatsApp names the message whose button was pressed; nobody here remembers it.
-            let pressed = json!({"from": number.phone.digits(), "id": format!("{wamid}-asked")});
+            let pressed = json!({"from": number.phone.as_digits(), "id": format!("{wamid}-asked")});
             message.insert("context".into(), pressed);
         }
-        message.insert("from".into(), author.digits().into());
+        message.insert("from".into(), author.as_digits().into());
         message.insert("id".into(), wamid.into());
         message.insert("timestamp".into(), wire::seconds(at).into());
         message.insert("type".into(), kind.into());

@@ -41,7 +41,7 @@ pub(super) fn seconds(at: Timestamp) -> String {
 pub(super) fn accepted(input: &str, to: &Phone, wamid: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
-        "contacts": [{"input": input, "wa_id": to.digits()}],
+        "contacts": [{"input": input, "wa_id": to.as_digits()}],
         "messages": [{"id": wamid}],
     })
 }
@@ -63,7 +63,7 @@ pub(super) fn status(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque:
         "id": wamid,
         "status": word,
         "timestamp": seconds(at),
-        "recipient_id": to.digits(),
+        "recipient_id": to.as_digits(),
         "pricing": {"billable": true, "pricing_model": "PMP", "category": "service", "type": "regular"},
     });
     if let (Some(members), Some(opaque)) = (status.as_object_mut(), opaque) {
@@ -92,7 +92,7 @@ pub(super) fn failed(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: 
 
 /// The card of somebody who writes.
 pub(super) fn card(phone: &Phone, name: &str) -> Value {
-    json!({"profile": {"name": name}, "wa_id": phone.digits()})
+    json!({"profile": {"name": name}, "wa_id": phone.as_digits()})
 }
 
 /// How many of these pieces, from the first, fit into one webhook; at least one.
@@ -118,7 +118,7 @@ pub(super) fn webhook<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> 
 fn entry(piece: &WebhookItem) -> Value {
     let number = &piece.number;
     let metadata = json!({
-        "display_phone_number": number.phone.digits(),
+        "display_phone_number": number.phone.as_digits(),
         "phone_number_id": number.phone_number_id.as_str(),
     });
     let value = match &piece.matter {

@@ -171,7 +171,7 @@ impl SimulatorState {
                 failure.times = failure.times.map(|left| left.saturating_sub(1));
                 Some(failure.code)
             }
-            None if self.manner().reserved_recipients => failure::reserved(recipient.digits()),
+            None if self.manner().reserved_recipients => failure::reserved(recipient.as_digits()),
             None => None,
         }
     }
@@ -267,10 +267,10 @@ impl SimulatorState {
         let lane = self.lane_of(customer).ok_or(NoRoom)?;
         let Ok(places) = lane.try_reserve_many(pieces.len()) else { return Err(NoRoom) };
         before();
-        let (mut done, now) = (done, self.clock.read());
+        let (mut done, now) = (done, self.clock.take_reading());
         for (place, (due, piece)) in places.zip(pieces) {
             let number = self.items.fetch_add(1, Ordering::Relaxed);
-            let due = now.monotonic.plus(due.since(now.wall).unwrap_or_default());
+            let due = now.monotonic.saturating_plus(due.duration_since(now.wall).unwrap_or_default());
             place.send(QueuedItem { due, number, piece, done: done.take() });
         }
         Ok(())
@@ -290,7 +290,7 @@ impl SimulatorState {
             for _ in 0..=u8::from(chance(dice, duplicate_percent)) {
                 let held_back = chance(dice, reorder_percent);
                 let wait = if held_back { dice.random_range(0..=HELD_BACK_MS_MAX) } else { 0 };
-                all.push((due.plus(Duration::from_millis(wait)), piece.clone()));
+                all.push((due.plus_duration(Duration::from_millis(wait)), piece.clone()));
             }
         }
         all
@@ -299,7 +299,7 @@ impl SimulatorState {
     /// One customer's lane is always the same one.
     fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<QueuedItem>> {
         let lanes = u64::try_from(self.inboxes.len()).ok()?;
-        let lane = hash_of(customer.digits()).checked_rem(lanes)?;
+        let lane = hash_of(customer.as_digits()).checked_rem(lanes)?;
         self.inboxes.get(usize::try_from(lane).ok()?)
     }
 }

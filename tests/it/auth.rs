@@ -86,9 +86,9 @@ async fn an_expired_key_says_so_from_its_instant_on() {
     assert_eq!(made["expires_at"], "2026-06-19T11:01:00.000Z");
     let client = server.anyone.with_token(&text(&made["key"]));
     client.get("/v1/me").await.is(200);
-    server.clock.advance(Duration::from_millis(59_999));
+    server.clock.advance_manual(Duration::from_millis(59_999));
     client.get("/v1/me").await.is(200);
-    server.clock.advance(Duration::from_millis(1));
+    server.clock.advance_manual(Duration::from_millis(1));
     client.get("/v1/me").await.refused(401, "expired_api_key");
     for bad in ["2026-06-19T10:00:00Z", "soon", ""] {
         let body = json!({"label": "late", "expires_at": bad});

@@ -42,7 +42,7 @@ async fn all_is_known(server: &TestServer, tenant: &Tenant) {
                 assert!(rows.iter().all(|row| row["status"] == "read"), "{rows:?}");
                 return;
             }
-            server.clock.advance(STEP);
+            server.clock.advance_manual(STEP);
         }
     })
     .await;

@@ -49,7 +49,7 @@ async fn headers_count_down_and_say_when_the_bucket_is_full_again() {
     refused.refused(400, "missing_required_field");
     assert_eq!(quote(&refused), (60, 59, NOON + 1));
     assert_eq!(quote(&tenant.api.delete(&tenant.path("contacts")).await), (60, 58, NOON + 2));
-    server.clock.advance(Duration::from_millis(250));
+    server.clock.advance_manual(Duration::from_millis(250));
     // 594 - 1 + 2.5
     assert_eq!(quote(&tenant.api.get("/v1/me").await), (600, 595, NOON + 1));
 }
@@ -72,11 +72,11 @@ async fn an_empty_bucket_answers_429_and_says_how_long_to_wait() {
     assert!(unchanged.number("Retry-After") >= 1);
     // The other class is untouched.
     tenant.post("contacts", &json!({"phone_number": "+6281200000001"})).await.is(201);
-    server.clock.advance(Duration::from_millis(19_999));
+    server.clock.advance_manual(Duration::from_millis(19_999));
     let refused = tenant.api.get("/v1/me").await;
     refused.refused(429, "rate_limit_exceeded");
     assert_eq!(refused.number("Retry-After"), 1);
-    server.clock.advance(Duration::from_millis(1));
+    server.clock.advance_manual(Duration::from_millis(1));
     tenant.api.get("/v1/me").await.is(200);
     tenant.api.get("/v1/me").await.refused(429, "rate_limit_exceeded");
     // Another tenant has its own bucket.
@@ -144,7 +144,7 @@ async fn a_request_that_asks_to_wait_costs_one_whatever_it_answers() {
             }
         })
         .await;
-        server.clock.advance(Duration::from_secs(1));
+        server.clock.advance_manual(Duration::from_secs(1));
     };
     let (unchanged, ()) = tokio::join!(asked, time_passes);
     let unchanged = unchanged.is(304);

@@ -47,15 +47,15 @@ async fn until_metric(server: &TestServer, name: &str, value: i64) {
 async fn a_send_leaves_at_once_though_the_account_clock_is_ahead() {
     let (server, tenant) = stage().await;
     server.set_pace(&tenant, 1000).await;
-    let now = server.clock.now();
+    let now = server.clock.read_now();
     // As a commit of another node whose clock is ahead.
-    server.clock.set_wall(now.plus(SKEW));
+    server.clock.set_wall(now.plus_duration(SKEW));
     tenant.hears(&from(1), "from the future").await;
     let ahead = updated_at(&tenant, &from(1)).await;
     server.clock.set_wall(now);
     tenant.sent(&from(1)).await;
     assert!(updated_at(&tenant, &from(1)).await > ahead, "the account clock goes on from where it was");
-    assert!(server.clock.now() < now.plus(SKEW), "no time had to pass");
+    assert!(server.clock.read_now() < now.plus_duration(SKEW), "no time had to pass");
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn after_a_restart_with_a_clock_behind_what_waits_leaves_within_its_schedu
     let waiting = text(&tenant.sends(&from(2)).await["id"]);
     assert_eq!(tenant.message(&waiting).await["status"], "pending");
     server.stop().await;
-    server.clock.set_wall(server.clock.now().minus(SKEW));
+    server.clock.set_wall(server.clock.read_now().minus_duration(SKEW));
     server.start_again().await;
     tenant.message_when(&waiting, |message| message["status"] == "sent").await;
 
@@ -83,24 +83,24 @@ async fn after_a_restart_with_a_clock_behind_what_waits_leaves_within_its_schedu
     let refused = text(&tenant.sends(&from(3)).await["id"]);
     until_metric(&server, "kabar_sends_retried_total", 1).await;
     server.stop().await;
-    server.clock.set_wall(server.clock.now().minus(SKEW));
+    server.clock.set_wall(server.clock.read_now().minus_duration(SKEW));
     server.start_again().await;
     tenant.get("conversations").await.is(200);
     // Its schedule asks for the time to settle at the most.
-    server.clock.advance(Duration::from_secs(5));
+    server.clock.advance_manual(Duration::from_secs(5));
     tenant.message_when(&refused, |message| message["status"] == "sent").await;
 }
 
 #[tokio::test]
 async fn timestamps_follow_the_wall_clock_and_never_break_order() {
     let (server, tenant) = stage().await;
-    let start = server.clock.now();
+    let start = server.clock.read_now();
     tenant.hears(&from(1), "before").await;
     let before = updated_at(&tenant, &from(1)).await;
-    server.clock.set_wall(start.plus(HOUR));
+    server.clock.set_wall(start.plus_duration(HOUR));
     tenant.hears(&from(1), "an hour later").await;
     let later = updated_at(&tenant, &from(1)).await;
-    assert_eq!(later.since(before), Some(HOUR), "a step forward is followed at once");
+    assert_eq!(later.duration_since(before), Some(HOUR), "a step forward is followed at once");
     server.clock.set_wall(start);
     tenant.hears(&from(1), "set back").await;
     let set_back = updated_at(&tenant, &from(1)).await;
@@ -108,23 +108,23 @@ async fn timestamps_follow_the_wall_clock_and_never_break_order() {
     // Another account knows nothing of the step.
     let other = server.second_account(&tenant).await;
     other.hears(&from(2), "hello").await;
-    assert!(updated_at(&other, &from(2)).await < start.plus(HOUR), "a step back is followed");
-    server.clock.set_wall(start.plus(2 * HOUR));
+    assert!(updated_at(&other, &from(2)).await < start.plus_duration(HOUR), "a step back is followed");
+    server.clock.set_wall(start.plus_duration(2 * HOUR));
     tenant.hears(&from(1), "caught up").await;
-    assert!(updated_at(&tenant, &from(1)).await >= start.plus(2 * HOUR));
+    assert!(updated_at(&tenant, &from(1)).await >= start.plus_duration(2 * HOUR));
 }
 
 #[tokio::test]
 async fn pages_and_long_polls_end_in_time_when_the_wall_clock_is_set() {
     let (server, tenant) = stage().await;
     tenant.inbox(1).await;
-    let (list, start) = ("conversations?limit=3", server.clock.now());
-    for wall in [start.plus(HOUR), start.minus(HOUR)] {
-        server.clock.advance(PAGE_LIFE);
+    let (list, start) = ("conversations?limit=3", server.clock.read_now());
+    for wall in [start.plus_duration(HOUR), start.minus_duration(HOUR)] {
+        server.clock.advance_manual(PAGE_LIFE);
         tenant.get(list).await;
         server.clock.set_wall(wall);
         assert!(tenant.get(list).await.must("Cache-Status").starts_with("kabar; hit"), "{wall}");
-        server.clock.advance(PAGE_LIFE);
+        server.clock.advance_manual(PAGE_LIFE);
         let fresh = tenant.get(list).await;
         assert_eq!(fresh.must("Cache-Status"), "kabar; fwd=miss", "{wall}");
 
@@ -134,9 +134,9 @@ async fn pages_and_long_polls_end_in_time_when_the_wall_clock_is_set() {
         let time = async {
             until_metric(&server, "kabar_waiting_polls", 1).await;
             server.clock.set_wall(start);
-            server.clock.advance(Duration::from_millis(4_999));
+            server.clock.advance_manual(Duration::from_millis(4_999));
             until_metric(&server, "kabar_waiting_polls", 1).await;
-            server.clock.advance(Duration::from_millis(1));
+            server.clock.advance_manual(Duration::from_millis(1));
         };
         tokio::join!(poll, time).0.is(304);
     }
@@ -151,8 +151,8 @@ async fn deliveries_go_on_and_are_signed_by_the_wall_clock_of_their_attempt() {
     let made = tenant.api.post("/v1/webhook_subscriptions", &body).await.is(201).data();
     let secrets = [text(&made["initial_secret"])];
     let secrets = [secrets[0].as_str()];
-    let start = server.clock.now();
-    for (nth, wall) in [start.plus(HOUR), start.minus(HOUR)].into_iter().enumerate() {
+    let start = server.clock.read_now();
+    for (nth, wall) in [start.plus_duration(HOUR), start.minus_duration(HOUR)].into_iter().enumerate() {
         server.clock.set_wall(start);
         tenant.hears(&from(nth), "hello").await;
         let first = receiver.until(2 * nth + 1).await[2 * nth].clone();
@@ -166,14 +166,14 @@ async fn deliveries_go_on_and_are_signed_by_the_wall_clock_of_their_attempt() {
         // A pause of ten seconds and up to a fifth more, from when the courier hears that the outcome is recorded.
         patiently(async {
             while receiver.calls().len() < 2 * nth + 2 {
-                server.clock.advance(Duration::from_secs(1));
+                server.clock.advance_manual(Duration::from_secs(1));
                 a_moment().await;
             }
         })
         .await;
         let second = receiver.calls()[2 * nth + 1].clone();
         let seconds = |at: Timestamp| at.millis() / 1000;
-        let half_an_hour = seconds(Timestamp::EPOCH.plus(HOUR / 2)) - seconds(Timestamp::EPOCH);
+        let half_an_hour = seconds(Timestamp::EPOCH.plus_duration(HOUR / 2)) - seconds(Timestamp::EPOCH);
         assert!((0..half_an_hour).contains(&(first.signers(&secrets).0 - seconds(start))), "{wall}");
         assert!((0..half_an_hour).contains(&(second.signers(&secrets).0 - seconds(wall))), "{wall}");
         patiently(async {

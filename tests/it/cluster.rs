@@ -91,7 +91,7 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
     .await;
     assert!(resident_at(&one, &second).await.is_none() && resident_at(&two, &second).await.is_some());
     for (nth, node) in [(1, &one), (2, &two)] {
-        let message = |author: usize| text_from(&from(author), one.clock.now(), "halo");
+        let message = |author: usize| text_from(&from(author), one.clock.read_now(), "halo");
         let webhook = InboundWebhook::default()
             .messages(&first.id, &[message(10 + nth)])
             .messages(&second.id, &[message(20 + nth)]);
@@ -108,12 +108,12 @@ async fn a_webhook_for_a_number_connected_a_moment_ago_is_not_lost_at_another_no
     let first = one.tenant().await;
     for nth in 0..5 {
         let fresh = one.second_account(&first).await;
-        let message = text_from(&from(nth), one.clock.now(), "halo");
+        let message = text_from(&from(nth), one.clock.read_now(), "halo");
         InboundWebhook::default().messages(&fresh.id, &[message]).post(&two.anyone).await.is(200);
         assert_eq!(fresh.get("conversations").await.rows().len(), 1);
     }
     // Whoever knows of no change meanwhile skips what is for nobody.
-    let nobody = text_from(&from(0), one.clock.now(), "halo");
+    let nobody = text_from(&from(0), one.clock.read_now(), "halo");
     InboundWebhook::default().messages("999999999999999", &[nobody]).post(&two.anyone).await.is(200);
 }
 

@@ -104,13 +104,13 @@ async fn write_until_it_dies(
     done: Arc<AtomicUsize>,
 ) -> Acknowledged {
     let client = process.with_token(&business.key);
-    let clock = kabar_core::clock::Clock::system();
+    let clock = kabar_core::clock::Clock::system_clock();
     let json = [("Content-Type", "application/json")];
     let contacts = format!("/v1/{}/contacts", business.id);
     let messages = format!("/v1/{}/messages", business.id);
     let mut acknowledged = Acknowledged::default();
     for round in 0.. {
-        let message = text_from(&from(nth), clock.now(), &format!("{nth}-{round}"));
+        let message = text_from(&from(nth), clock.read_now(), &format!("{nth}-{round}"));
         let webhook = InboundWebhook::default().messages(&business.id, std::slice::from_ref(&message));
         let Ok(answer) = webhook.attempt(&process).await else { break };
         answer.is(200);

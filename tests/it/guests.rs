@@ -90,7 +90,7 @@ async fn another_process_compiles_uploads() {
     let upload = |wasm: Bytes| ComponentUpload {
         organisation_id: OrganisationId::from_bits(1),
         wasm,
-        granted: Capabilities::all(),
+        granted: Capabilities::all_granted(),
         config: Arc::new([("template".into(), "sorry".into())].into()),
         secrets: Arc::default(),
         allowed_hosts: AllowedHosts::default(),

@@ -133,7 +133,7 @@ impl TestServer {
         let folder = tempfile::tempdir().unwrap();
         let slow = Duration::from_hours(1);
         let mut options = Options {
-            clock: Arc::new(Clock::system()),
+            clock: Arc::new(Clock::system_clock()),
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
             node: false,
             simulator: None,
@@ -204,7 +204,7 @@ impl TestServer {
 
     /// The address of its database.
     pub(crate) fn database_url(&self) -> String {
-        self.settings.database_url.reveal()
+        self.settings.database_url.reveal_url()
     }
 
     /// The server itself, for what only its counters tell.
@@ -224,7 +224,7 @@ impl TestServer {
     /// settle, which a test's clock can run through while the call takes a moment of the machine's.
     pub(crate) async fn advance_between_calls(&self, step: Duration) {
         if self.metric("kabar_sends_under_way").await == 0 {
-            self.clock.advance(step);
+            self.clock.advance_manual(step);
         }
     }
 
@@ -355,7 +355,7 @@ impl TestServer {
 
 /// A clock that stands at [`NOON`].
 pub(crate) fn manual_clock() -> Arc<Clock> {
-    Arc::new(Clock::manual(Timestamp::from_seconds(NOON)))
+    Arc::new(Clock::manual_clock(Timestamp::from_seconds(NOON)))
 }
 
 async fn simulate(

@@ -38,7 +38,7 @@ impl Stage {
         let (simulator, whatsapp) = patient_whatsapp(address).await;
         let settings = &[("KABAR_WHATSAPP__SETTLE_SECONDS", SETTLE_SECONDS)];
         let (lives, child) = Lives::begin(address, &simulator.base_url(), settings).await;
-        let (plugin, clock) = (String::new(), Clock::system());
+        let (plugin, clock) = (String::new(), Clock::system_clock());
         let mut stage = Self { lives, simulator, plugin, taken: 0, clock, _whatsapp: whatsapp };
         stage.deploy(&stage.lives.client(&child)).await;
         (stage, child)
@@ -61,7 +61,7 @@ impl Stage {
     /// One life of the process: messages come in, and it dies so many requests later.
     async fn live_and_die(&mut self, child: Child, round: usize, requests: usize) {
         let messages: Vec<_> =
-            (0..3).map(|n| text_from(&from((round + n) % 5), self.clock.now(), "hi")).collect();
+            (0..3).map(|n| text_from(&from((round + n) % 5), self.clock.read_now(), "hi")).collect();
         let client = self.lives.client(&child);
         InboundWebhook::default().messages(&self.lives.business.id, &messages).post(&client).await.is(200);
         self.taken += messages.len();

@@ -48,11 +48,11 @@ async fn the_handshake_gives_the_bare_challenge_back() {
 async fn only_what_whatsapp_signed_is_taken() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
-    let webhook =
-        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "hello")]);
+    let webhook = InboundWebhook::default()
+        .messages(&tenant.id, &[text_from(&from(1), tenant.clock.read_now(), "hello")]);
     let body = webhook.body().to_string().into_bytes();
     let signature =
-        kabar_core::meta::signature::sign(&kabar_core::domain::account::Secret::new(APP_SECRET), &body);
+        kabar_core::meta::signature::sign_body(&kabar_core::domain::account::Secret::new(APP_SECRET), &body);
     let post = async |signature: Option<&str>, body: &[u8]| -> Answer {
         let mut headers = vec![("Content-Type", "application/json")];
         headers.extend(signature.map(|value| ("X-Hub-Signature-256", value)));
@@ -95,13 +95,14 @@ async fn an_account_may_have_a_secret_of_its_own_which_opens_no_other() {
         server.account_with(&tenant.organisation, json!({"app_secret": "its own"})).await;
     let own = Tenant { id: own_id, phone: own_phone, ..tenant.clone() };
     let to = |tenant: &Tenant, body: &str| {
-        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), body)])
+        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.read_now(), body)])
     };
     to(&own, "by its own").post_signed_by(&server.anyone, "its own").await.is(200);
     assert_eq!(contents(&own).await, ["by its own"]);
     to(&tenant, "forged").post_signed_by(&server.anyone, "its own").await.refused(401, "invalid_signature");
     // A secret that only one of two numbers has must not vouch for the other.
-    let both = to(&own, "mine").messages(&tenant.id, &[text_from(&from(2), tenant.clock.now(), "forged")]);
+    let both =
+        to(&own, "mine").messages(&tenant.id, &[text_from(&from(2), tenant.clock.read_now(), "forged")]);
     let answer = both.post_signed_by(&server.anyone, "its own").await;
     assert!(matches!(answer.status, 200 | 401), "{answer:?}");
     assert!(contents(&tenant).await.is_empty(), "nothing forged gets in");
@@ -116,7 +117,7 @@ async fn one_webhook_may_carry_many_items_for_many_accounts() {
     let server = TestServer::start().await;
     let (first, second) = (server.tenant().await, server.tenant().await);
     let sent = second.sent(&from(9)).await;
-    let now = first.clock.now();
+    let now = first.clock.read_now();
     let many: Vec<Value> = (0..50).map(|nth| text_from(&from(nth), now, &format!("m{nth}"))).collect();
     let report = status_of(&text(&sent["message_id"]), "delivered", now);
     InboundWebhook::default()
@@ -137,7 +138,7 @@ async fn one_webhook_may_carry_many_items_for_many_accounts() {
 async fn redeliveries_change_nothing() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
-    let message = text_from(&from(1), tenant.clock.now(), "once");
+    let message = text_from(&from(1), tenant.clock.read_now(), "once");
     let webhook = InboundWebhook::default().messages(&tenant.id, &[message.clone(), message]);
     webhook.post(&server.anyone).await.is(200);
     let before = tenant.get("conversations").await;
@@ -153,7 +154,8 @@ async fn redeliveries_change_nothing() {
 async fn the_same_webhook_twice_at_once_is_taken_once() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
-    let messages: Vec<Value> = (0..20).map(|nth| text_from(&from(nth), tenant.clock.now(), "x")).collect();
+    let messages: Vec<Value> =
+        (0..20).map(|nth| text_from(&from(nth), tenant.clock.read_now(), "x")).collect();
     let webhook = InboundWebhook::default().messages(&tenant.id, &messages);
     let post = async |client: &Client| webhook.post(client).await.is(200);
     tokio::join!(post(&server.anyone), post(&server.anyone), post(&server.anyone));
@@ -165,7 +167,7 @@ async fn the_same_webhook_twice_at_once_is_taken_once() {
 async fn numbers_that_nobody_connected_are_answered_with_200() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
-    let now = tenant.clock.now();
+    let now = tenant.clock.read_now();
     let stranger = InboundWebhook::default().messages("999999999999", &[text_from(&from(1), now, "lost")]);
     stranger.post(&server.anyone).await.is(200);
     let mixed = stranger.messages(&tenant.id, &[text_from(&from(1), now, "found")]);
@@ -190,8 +192,8 @@ async fn bodies_up_to_3_mb_are_read_and_larger_ones_refused() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let padding = 3 * 1024 * 1024;
-    let webhook =
-        InboundWebhook::default().messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "big")]);
+    let webhook = InboundWebhook::default()
+        .messages(&tenant.id, &[text_from(&from(1), tenant.clock.read_now(), "big")]);
     let mut body = webhook.body().to_string().into_bytes();
     body.resize(padding, b' ');
     post_bytes(&server.anyone, body.clone(), APP_SECRET).await.is(200);
@@ -199,7 +201,7 @@ async fn bodies_up_to_3_mb_are_read_and_larger_ones_refused() {
     body.push(b' ');
     post_bytes(&server.anyone, body, APP_SECRET).await.refused(413, "payload_too_large");
     // Full of items, too.
-    let now = tenant.clock.now();
+    let now = tenant.clock.read_now();
     let messages: Vec<Value> =
         (0..2_000).map(|nth| text_from(&from(nth % 50), now, &"x".repeat(500))).collect();
     InboundWebhook::default().messages(&tenant.id, &messages).post(&server.anyone).await.is(200);
@@ -236,7 +238,7 @@ async fn errors_of_the_account_itself_are_taken() {
     let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": tenant.id},
         "errors": [{"code": 131_031, "title": "Account locked", "message": "locked"}]});
     InboundWebhook::default().value(&value).post(&server.anyone).await.is(200);
-    let odd = incoming(&from(1), tenant.clock.now(), "text", json!({"body": "after"}));
+    let odd = incoming(&from(1), tenant.clock.read_now(), "text", json!({"body": "after"}));
     tenant.receives(&[odd]).await;
     assert_eq!(contents(&tenant).await, ["after"]);
     assert_ne!(fresh_wamid(), fresh_wamid());

@@ -122,9 +122,9 @@ async fn at_the_deadline_nothing_new_is_304_or_an_empty_page() {
     let asked = tenant.api.get_with(&since, &[("Prefer", "wait=5")]);
     let time_passes = async {
         waiting(&server, 2).await;
-        server.clock.advance(Duration::from_millis(4_900));
+        server.clock.advance_manual(Duration::from_millis(4_900));
         waiting(&server, 2).await;
-        server.clock.advance(Duration::from_millis(100));
+        server.clock.advance_manual(Duration::from_millis(100));
     };
     let (unchanged, empty, ()) = tokio::join!(poll(&tenant, "conversations", &tag, 5), asked, time_passes);
     assert_eq!(unchanged.is(304).must("Preference-Applied"), "wait=5");
@@ -172,7 +172,7 @@ async fn preferences_have_lists_parameters_and_any_case() {
         let asked = tenant.api.get_with(&path, &headers);
         let time_passes = async {
             waiting(&server, 1).await;
-            server.clock.advance(Duration::from_secs(7));
+            server.clock.advance_manual(Duration::from_secs(7));
         };
         let (answer, ()) = tokio::join!(asked, time_passes);
         assert_eq!(answer.is(304).must("Preference-Applied"), "wait=7", "{prefer}");

@@ -96,7 +96,7 @@ fn compose_sets_what_kabar_knows_and_no_secret() {
     for dependency in ["postgres", "redis"] {
         assert_eq!(kabar["depends_on"][dependency]["condition"], "service_healthy");
     }
-    assert!(settings.database_url.reveal().contains("@postgres:5432/"), "the name of the service");
+    assert!(settings.database_url.reveal_url().contains("@postgres:5432/"), "the name of the service");
     let ports = kabar["ports"].as_sequence().unwrap();
     assert!(ports.iter().all(|port| port.as_str().unwrap().starts_with("127.0.0.1:")), "no TLS, no world");
 }
@@ -150,7 +150,7 @@ fn the_unit_starts_kabar_on_settings_that_lack_only_secrets() {
     let given = secrets.map(|name| (name.to_owned(), "0123456789abcdef".to_owned()));
     let settings = load(settings.into_iter().chain(given)).unwrap();
     let folder = format!("sqlite:///var/lib/{}/", of("StateDirectory"));
-    assert!(settings.database_url.reveal().starts_with(&folder), "the unit's own folder");
+    assert!(settings.database_url.reveal_url().starts_with(&folder), "the unit's own folder");
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ async fn a_silent_database_keeps_nobody_waiting_for_ever() {
 
     let path = tenant.path("messages");
     let template = Tenant::template(&from(1));
-    let lost = text_from(&from(7), tenant.clock.now(), "while it was silent");
+    let lost = text_from(&from(7), tenant.clock.read_now(), "while it was silent");
     let webhook = InboundWebhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
     let (resolved, organisation) = (json!({"status": "resolved"}), json!({"name": "Late"}));
     let contact = json!({"phone_number": "+6281200000001"});

@@ -23,7 +23,7 @@ async fn a_list_is_a_hit_for_eight_seconds_and_a_miss_after() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     tenant.inbox(2).await;
-    server.clock.advance(Duration::from_mins(1));
+    server.clock.advance_manual(Duration::from_mins(1));
     for list in [
         "conversations?limit=7",
         "messages?limit=7",
@@ -35,13 +35,13 @@ async fn a_list_is_a_hit_for_eight_seconds_and_a_miss_after() {
         assert_eq!(first.must("Cache-Control"), "private, no-cache");
         assert!(first.must("Vary").contains("Authorization"));
         assert_eq!(hit(&tenant.get(list).await), Some(8), "{list}");
-        server.clock.advance(Duration::from_secs(4));
+        server.clock.advance_manual(Duration::from_secs(4));
         let later = tenant.get(list).await;
         assert_eq!((hit(&later), later.rows()), (Some(4), first.rows()), "{list}");
         assert!(hit(&tenant.get_if(list, &first.etag()).await.is(304)).is_some(), "{list}");
-        server.clock.advance(Duration::from_millis(3_999));
+        server.clock.advance_manual(Duration::from_millis(3_999));
         assert_eq!(hit(&tenant.get(list).await), Some(0), "{list}");
-        server.clock.advance(Duration::from_millis(1));
+        server.clock.advance_manual(Duration::from_millis(1));
         let fresh = tenant.get(list).await;
         assert_eq!((hit(&fresh), fresh.etag()), (None, first.etag()), "{list}");
     }
@@ -49,10 +49,10 @@ async fn a_list_is_a_hit_for_eight_seconds_and_a_miss_after() {
 
 /// Checks how long a page is served, from a miss to a miss.
 async fn lifetime(server: &TestServer, tenant: &Tenant, tail: &str, seconds: i64) {
-    server.clock.advance(Duration::from_secs(100));
+    server.clock.advance_manual(Duration::from_secs(100));
     assert_eq!(hit(&tenant.get(tail).await), None, "{tail}");
     assert_eq!(hit(&tenant.get(tail).await), Some(seconds), "{tail}");
-    server.clock.advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
+    server.clock.advance_manual(Duration::from_secs(u64::try_from(seconds).unwrap()));
     assert_eq!(hit(&tenant.get(tail).await), None, "{tail}");
 }
 

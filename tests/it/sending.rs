@@ -80,7 +80,7 @@ async fn a_long_conversation_delays_nobody_else() {
     assert!(before < 38, "the pace lets {before} go");
     patiently(async {
         while !is_sent() {
-            server.clock.advance(Duration::from_millis(50));
+            server.clock.advance_manual(Duration::from_millis(50));
             resident(&server, &tenant).await;
         }
     })
@@ -122,7 +122,7 @@ async fn a_recipient_with_too_many_messages_is_delayed_alone() {
     assert_eq!(resident(&server, &tenant).await["messages_per_second"], 1000);
     patiently(async {
         while server.simulator.sends_to(&phone(1)) < 3 {
-            server.clock.advance(Duration::from_millis(500));
+            server.clock.advance_manual(Duration::from_millis(500));
             tenant.message(&ids[2]).await;
         }
     })
@@ -169,7 +169,7 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     }
     assert!(server.metric("kabar_sends_throttled_total").await > 0);
     server.simulator.set_rules(Vec::new());
-    server.clock.advance(Duration::from_secs(51));
+    server.clock.advance_manual(Duration::from_secs(51));
     let row = resident(&server, &tenant).await;
     assert_eq!(row["messages_per_second"], row["messages_per_second_max"]);
 }
@@ -190,32 +190,32 @@ async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
         let id = text(&tenant.sends(&from(1)).await["id"]);
         patiently(server.simulator.counts().wait_for(|counts| counts.accepted == 1)).await.unwrap();
         server.simulator.set_mischief(NetworkFaults::default());
-        let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.now());
+        let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.read_now());
         echo["biz_opaque_callback_data"] = id.as_str().into();
         let echo = InboundWebhook::default().statuses(&tenant.id, &[echo]);
 
         let lock = WriteLock::take(&server.database_url()).await;
         echo.post(&tenant.api).await.refused(503, "storage_unavailable");
         if over_meanwhile {
-            server.clock.advance(OVER);
+            server.clock.advance_manual(OVER);
             echo.post(&tenant.api).await.refused(503, "storage_unavailable");
         }
         lock.release().await;
         if !over_meanwhile {
-            server.clock.advance(OVER);
+            server.clock.advance_manual(OVER);
         }
         // Whatever was due has had its turn once a later message is out.
         let later = text(&tenant.sends(&from(2)).await["id"]);
         patiently(async {
             while tenant.message(&later).await["status"] != "sent" {
-                server.clock.advance(Duration::from_millis(100));
+                server.clock.advance_manual(Duration::from_millis(100));
             }
         })
         .await;
         assert_eq!(server.simulator.sends_to(&phone(1)), 1, "{over_meanwhile}: WhatsApp has it");
         echo.post(&tenant.api).await.is(200);
         assert_eq!(tenant.message(&id).await["status"], "sent");
-        server.clock.advance(OVER);
+        server.clock.advance_manual(OVER);
         tenant.sent(&from(3)).await;
         assert_eq!(server.simulator.sends_to(&phone(1)), 1, "{over_meanwhile}");
     }

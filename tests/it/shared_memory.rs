@@ -258,7 +258,7 @@ async fn a_page_lives_eight_seconds_in_all() {
         }
     })
     .await;
-    server.clock.advance(std::time::Duration::from_secs(6));
+    server.clock.advance_manual(std::time::Duration::from_secs(6));
     server.restart().await;
     until(&server, "ok").await;
     tenant.get("messages").await.is(200);
@@ -268,7 +268,7 @@ async fn a_page_lives_eight_seconds_in_all() {
     assert!(ttl <= 2, "it inherits its age: {hit}");
     let metrics = &server.server().metrics;
     assert_eq!((metrics.shared_page_hits.get(), metrics.page_sql.get()), (1, 0));
-    server.clock.advance(std::time::Duration::from_secs(2));
+    server.clock.advance_manual(std::time::Duration::from_secs(2));
     assert_eq!(tenant.get("messages").await.must("Cache-Status"), "kabar; fwd=miss");
     assert_eq!((metrics.shared_page_hits.get(), metrics.page_sql.get()), (1, 1));
 }

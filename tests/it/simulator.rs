@@ -126,7 +126,7 @@ async fn a_send_is_answered_and_its_statuses_follow_in_order() {
 
 #[tokio::test]
 async fn delays_are_the_clocks() {
-    let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
+    let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let mut stage = stage(|options| {
         options.clock = clock.clone();
         options.status_delay = StatusDelays {
@@ -139,9 +139,9 @@ async fn delays_are_the_clocks() {
     stage.send("12025550141").await;
     for (wait, expected) in [(1, Sent), (10, Delivered), (100, Read)] {
         assert!(stage.receiver.items.try_recv().is_err());
-        clock.advance(Duration::from_secs(wait));
+        clock.advance_manual(Duration::from_secs(wait));
         let report = stage.status().await;
-        assert_eq!((report.status, report.at), (expected, clock.now()));
+        assert_eq!((report.status, report.at), (expected, clock.read_now()));
     }
 }
 
@@ -164,12 +164,12 @@ async fn recipients_fail_as_asked() {
         let (status, answer) = stage.send(to).await;
         assert_eq!((status, &answer["error"]["code"]), (http, &json!(code)));
     }
-    let (status, answer) = stage.send(flaky.digits()).await;
+    let (status, answer) = stage.send(flaky.as_digits()).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!(131_056)));
-    assert_eq!(stage.send(flaky.digits()).await.0, 200);
+    assert_eq!(stage.send(flaky.as_digits()).await.0, 200);
     assert_eq!(stage.status().await.status, Sent);
     stage.simulator.set_failure(flaky.clone(), Some(RecipientFailure::always(2)));
-    assert_eq!(stage.send(flaky.digits()).await.0, 503);
+    assert_eq!(stage.send(flaky.as_digits()).await.0, 503);
     assert_eq!(stage.simulator.sends_to(&flaky), 1);
 }
 
@@ -271,7 +271,7 @@ async fn conversations(seed: u64, messages: usize) -> HashMap<Phone, Vec<(String
     let mut said: HashMap<Phone, Vec<_>> = HashMap::new();
     for _ in 0..messages {
         let message = stage.message().await;
-        assert!(message.from.digits().starts_with("447700900") && message.profile_name.is_some());
+        assert!(message.from.as_digits().starts_with("447700900") && message.profile_name.is_some());
         let line = (message.kind.as_str().to_owned(), message.content.to_string());
         said.entry(message.from).or_default().push(line);
     }
@@ -297,7 +297,7 @@ async fn the_same_seed_brings_the_same_traffic() {
 
 #[tokio::test]
 async fn traffic_has_a_rate_and_people_answer() {
-    let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
+    let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let mut stage = stage(|options| {
         options.clock = clock.clone();
         options.reply_percent = 100;
@@ -305,16 +305,16 @@ async fn traffic_has_a_rate_and_people_answer() {
     .await;
     stage.simulator.set_traffic(6);
     stage.counted(|counts| counts.inbound == 1).await;
-    clock.advance(Duration::from_secs(50));
+    clock.advance_manual(Duration::from_secs(50));
     // One at once, then five of ten seconds each, give or take half.
     let counts = stage.counted(|counts| counts.inbound >= 4).await;
     assert!(counts.inbound <= 12, "{counts:?}");
 
     stage.send("12025550141").await;
-    clock.advance(Duration::from_secs(20));
+    clock.advance_manual(Duration::from_secs(20));
     let reply = loop {
         let message = stage.message().await;
-        if message.from.digits() == "12025550141" {
+        if message.from.as_digits() == "12025550141" {
             break message;
         }
     };

@@ -24,7 +24,7 @@ async fn writes_to_a_locked_database_are_503_polls_go_on_and_it_recovers_by_itse
     let path = tenant.path("messages");
     let key = [("Idempotency-Key", "k")];
     let template = Tenant::template(&from(1));
-    let lost = text_from(&from(7), tenant.clock.now(), "while it was locked");
+    let lost = text_from(&from(7), tenant.clock.read_now(), "while it was locked");
     let webhook = InboundWebhook::default().messages(&tenant.id, std::slice::from_ref(&lost));
     let (resolved, contact) = (json!({"status": "resolved"}), json!({"phone_number": "+6281200000001"}));
     let reads = async {

@@ -53,7 +53,7 @@ struct Stage {
 impl Stage {
     async fn set() -> (Self, Child) {
         let (lives, child) = Lives::begin(Child::lasting_address(), "http://127.0.0.1:9", SETTINGS).await;
-        let stage = Self { lives, receiver: Receiver::start().await, clock: Clock::system() };
+        let stage = Self { lives, receiver: Receiver::start().await, clock: Clock::system_clock() };
         let body = json!({"url": stage.receiver.url(), "events": ["message.received"]});
         stage.lives.client(&child).post("/v1/webhook_subscriptions", &body).await.is(201);
         (stage, child)
@@ -72,7 +72,7 @@ impl Stage {
             Moment::Acknowledged | Moment::Answered | Moment::Later(_) => {}
         }
         let before = self.receiver.count();
-        let at = self.clock.now();
+        let at = self.clock.read_now();
         let texts: Vec<_> = (0..TEXTS)
             .flat_map(|nth| (0..AUTHORS).map(move |author| (nth, author)))
             .map(|(nth, author)| text_from(&from(author), at, &format!("{life:03}.{nth}")))

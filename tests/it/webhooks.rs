@@ -113,5 +113,5 @@ fn instant(value: &Value) -> kabar_core::domain::time::Timestamp {
 
 /// How long from now until a delivery's next attempt.
 fn pause(server: &TestServer, delivery: &Value) -> std::time::Duration {
-    instant(&delivery["next_attempt_at"]).since(server.clock.now()).unwrap_or_default()
+    instant(&delivery["next_attempt_at"]).duration_since(server.clock.read_now()).unwrap_or_default()
 }

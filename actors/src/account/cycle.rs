@@ -25,7 +25,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::facts::AccountIndex;
-use super::matters::{moves_of, weight};
+use super::matters::{count_items, moves_of};
 use super::{CommandVerdict, QueuedCommand};
 use crate::accounts::{AccountError, AccountRegistry, Context};
 use crate::resident::LoadedAccount;
@@ -52,9 +52,9 @@ pub(crate) struct AccountStateParts {
 
 /// Threads as the first view of an activation shows them.
 pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
-    let threads = Conversations::load(activation.conversations.clone(), activation.complete);
+    let threads = Conversations::load_rows(activation.conversations.clone(), activation.complete);
     let at = activation.last_commit_at;
-    AccountView::first(activation.account.clone(), activation.revision, activation.sequence, at, threads)
+    AccountView::first_page(activation.account.clone(), activation.revision, activation.sequence, at, threads)
 }
 
 /// Says so in the log when the database had lost commits that were acknowledged.
@@ -103,28 +103,28 @@ impl AccountState {
     }
 
     /// Takes up the messages that a former owner left to be sent.
-    pub(super) async fn resume(&mut self) {
+    pub(super) async fn resume_sends(&mut self) {
         if self.parts.has_pending {
-            self.sender.ring(SenderMessage::Look).await;
+            self.sender.wake_sender(SenderMessage::Look).await;
         }
     }
 
-    fn ground(&self) -> &Context {
-        self.parts.accounts.ground()
+    fn context(&self) -> &Context {
+        self.parts.accounts.context()
     }
 
     fn index_threads(&mut self) {
         self.index = AccountIndex::default();
-        for thread in self.parts.resident.view().threads.iter() {
+        for thread in self.parts.resident.current_view().threads.iter() {
             self.index.put_thread(thread);
         }
     }
 
     /// Queues a command; `true` when a cycle must be posted for it. What comes to an actor that does not own
     /// the account any more is sent to the new owner at once.
-    pub(super) fn queue(&mut self, work: QueuedCommand) -> bool {
+    pub(super) fn queue_command(&mut self, work: QueuedCommand) -> bool {
         if self.fenced {
-            work.answer(CommandVerdict::Moved);
+            work.send_outcome(CommandVerdict::Moved);
             return false;
         }
         self.queue.push_back(work);
@@ -136,16 +136,16 @@ impl AccountState {
     }
 
     /// Takes the account out of memory: another one owns it. What is queued behind is answered first.
-    pub(super) fn release(&self) {
+    pub(super) fn release_account(&self) {
         if !self.parts.resident.is_retired() {
-            AccountRegistry::release(&self.parts.slot, &self.parts.resident);
+            AccountRegistry::release_account(&self.parts.slot, &self.parts.resident);
         }
     }
 
     /// Stops what works for this owner; `true` when nothing is queued and nothing is on its way.
-    pub(super) fn retire(&mut self) -> bool {
-        self.sender.stop();
-        let queued_max = self.ground().options.queued_commands;
+    pub(super) fn retire_owner(&mut self) -> bool {
+        self.sender.stop_sender();
+        let queued_max = self.context().options.queued_commands;
         self.queue.is_empty() && self.parts.resident.permits.available_permits() >= queued_max
     }
 
@@ -153,7 +153,7 @@ impl AccountState {
         let mut items = 0;
         let mut batch = Vec::new();
         while let Some(work) = self.queue.pop_front() {
-            items += weight(&work.command);
+            items += count_items(&work.command);
             batch.push(work);
             if items >= ITEMS_MAX {
                 break;
@@ -163,15 +163,15 @@ impl AccountState {
     }
 
     /// Carries out what is queued, up to the limit of one commit. `true` when more is queued.
-    pub(super) async fn cycle(&mut self) -> bool {
+    pub(super) async fn run_commit(&mut self) -> bool {
         let batch = self.take_batch();
         if batch.is_empty() {
-            self.recover().await;
+            self.recover_commit().await;
             return false;
         }
         let (began, commands) = (Instant::now(), batch.len());
-        self.ground().metrics.commands.inc_by(u64::try_from(batch.len()).unwrap_or(0));
-        self.ground()
+        self.context().metrics.commands.inc_by(u64::try_from(batch.len()).unwrap_or(0));
+        self.context()
             .metrics
             .cycle_commands
             .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
@@ -180,11 +180,11 @@ impl AccountState {
             // brings that row fails.
             self.carry_out(vec![spoilt]).await;
         }
-        self.recover().await;
-        self.ground().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
+        self.recover_commit().await;
+        self.context().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
         tracing::debug!(
-            account = %self.parts.slot.account().id,
-            revision = self.parts.resident.view().revision,
+            account = %self.parts.slot.current_account().id,
+            revision = self.parts.resident.current_view().revision,
             commands,
             took_us = began.elapsed().as_micros(),
             "cycle"
@@ -196,32 +196,32 @@ impl AccountState {
     /// command by command.
     async fn carry_out(&mut self, batch: Vec<QueuedCommand>) -> Vec<QueuedCommand> {
         if self.reload
-            && let Err(error) = self.load().await
+            && let Err(error) = self.reload_account().await
         {
-            self.fail(batch, &error);
+            self.fail_batch(batch, &error);
             return Vec::new();
         }
         let BatchDecision { view, at, results, changes } = match self.decide_batch(&batch).await {
             Ok(decision) => decision,
             Err(BatchError::Store(error)) => {
-                self.fail(batch, &error);
+                self.fail_batch(batch, &error);
                 return Vec::new();
             }
-            Err(error) => return self.refuse(batch, error).await,
+            Err(error) => return self.refuse_command(batch, error).await,
         };
         let claims = batch.iter().zip(&results);
         let records: Vec<_> =
-            claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.record(result, at))).collect();
+            claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.build_record(result, at))).collect();
         let committed = if changes.is_empty() && records.is_empty() {
             Ok(())
         } else {
-            self.commit(&view, at, changes, records).await
+            self.write_commit(&view, at, changes, records).await
         };
         if let Err(error @ StoreError::Refused(_)) = committed {
-            return self.refuse(batch, error).await;
+            return self.refuse_command(batch, error).await;
         }
         for (work, result) in batch.into_iter().zip(results) {
-            work.answer(match &committed {
+            work.send_outcome(match &committed {
                 Ok(()) => CommandVerdict::Decided(result),
                 Err(StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost) => {
                     CommandVerdict::Moved
@@ -232,23 +232,23 @@ impl AccountState {
             });
         }
         if self.fenced {
-            self.queue.drain(..).for_each(|work| work.answer(CommandVerdict::Moved));
+            self.queue.drain(..).for_each(|work| work.send_outcome(CommandVerdict::Moved));
         }
         Vec::new()
     }
 
     /// The instant of the next commit: now, but later than the commit before it.
     async fn next_instant(&self) -> Timestamp {
-        let earliest = self.parts.resident.view().committed_at.next();
-        let clock = &self.ground().clock;
+        let earliest = self.parts.resident.current_view().committed_at.next();
+        let clock = &self.context().clock;
         // By process time: a wall clock that is set back meanwhile must not hold the commit up.
-        if let Some(left) = earliest.since(clock.now()).filter(|left| *left <= CLOCK_WAIT_MAX) {
-            clock.wait(left).await;
+        if let Some(left) = earliest.duration_since(clock.read_now()).filter(|left| *left <= CLOCK_WAIT_MAX) {
+            clock.sleep_for(left).await;
         }
-        clock.now().max(earliest)
+        clock.read_now().max(earliest)
     }
 
-    async fn commit(
+    async fn write_commit(
         &mut self,
         view: &AccountView,
         at: Timestamp,
@@ -263,7 +263,7 @@ impl AccountState {
             let id = EventId::from_bits(self.ids.next_bits(at.millis()));
             events.push(Event { id, sequence, created_at: at, kind });
         }
-        let newest = view.newest_events.with(&events);
+        let newest = view.newest_events.with_events(&events);
         let commit = AccountCommit {
             account_number: view.account.number,
             epoch: self.parts.epoch,
@@ -275,7 +275,7 @@ impl AccountState {
             records,
         };
         self.parts.resident.begin_commit();
-        match self.ground().store.commit(commit).await {
+        match self.context().store.commit(commit).await {
             Ok(()) => {}
             Err(error @ StoreError::Refused(_)) => {
                 self.parts.resident.end_refused_commit();
@@ -287,15 +287,15 @@ impl AccountState {
             }
         }
         self.parts.has_parked |= !changes.parked.is_empty();
-        self.publish(view, &changes, (sequence, newest), at);
+        self.publish_view(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
-            self.ground().couriers.ring(&self.parts.slot, sequence, types);
+            self.context().couriers.ring(&self.parts.slot, sequence, types);
         }
         self.ring_sender(&changes).await;
         Ok(())
     }
 
-    fn publish(
+    fn publish_view(
         &mut self,
         view: &AccountView,
         changes: &AccountChanges,
@@ -304,14 +304,15 @@ impl AccountState {
     ) {
         let mut threads = view.threads.clone();
         for thread in changes.conversations.values() {
-            threads.put(thread.clone());
+            threads.put_conversation(thread.clone());
             self.index.put_thread(thread);
         }
         // Trimming in steps of an eighth keeps its cost off most commits.
         if threads.len()
-            > self.ground().options.resident_conversations + self.ground().options.resident_conversations / 8
+            > self.context().options.resident_conversations
+                + self.context().options.resident_conversations / 8
         {
-            for dropped in threads.trim(self.ground().options.resident_conversations) {
+            for dropped in threads.trim_rows(self.context().options.resident_conversations) {
                 self.index.drop_thread(&dropped);
             }
         }
@@ -325,39 +326,39 @@ impl AccountState {
         self.parts.slot.raise_floor(CommitFloor { revision, sequence, at });
         let next = view.next(changes, log_end, at, threads);
         next.forget_messages(changes);
-        self.parts.resident.publish(next);
+        self.parts.resident.publish_view(next);
         self.parts.resident.cycles.fetch_add(1, Ordering::Relaxed);
-        self.ground().metrics.cycles.inc();
+        self.context().metrics.cycles.inc();
     }
 
     async fn ring_sender(&mut self, changes: &AccountChanges) {
         let moves = moves_of(changes);
         if moves.iter().any(|moved| moved.waiting.is_some()) {
-            self.sender.ring(SenderMessage::Follow(moves)).await;
+            self.sender.wake_sender(SenderMessage::Follow(moves)).await;
         } else if !moves.is_empty() && self.parts.resident.sending.load(Ordering::Acquire) > 0 {
-            let _nobody_waits = self.sender.tell(SenderMessage::Follow(moves));
+            let _nobody_waits = self.sender.send_moves(SenderMessage::Follow(moves));
         }
         if changes.account.is_some() {
-            self.sender.ring(SenderMessage::Look).await;
+            self.sender.wake_sender(SenderMessage::Look).await;
         }
         if !changes.read_receipts.is_empty() {
-            self.sender.ring(SenderMessage::TellRead(changes.read_receipts.clone())).await;
+            self.sender.wake_sender(SenderMessage::TellRead(changes.read_receipts.clone())).await;
         }
     }
 
     fn note_failure(&mut self, error: &StoreError) {
-        self.ground().metrics.cycle_failures.inc();
-        let account = self.parts.slot.account().id;
+        self.context().metrics.cycle_failures.inc();
+        let account = self.parts.slot.current_account().id;
         tracing::error!(%account, error = cause(error), "cycle failed");
         self.reload = true;
         self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost);
     }
 
-    fn fail(&mut self, batch: Vec<QueuedCommand>, error: &StoreError) {
+    fn fail_batch(&mut self, batch: Vec<QueuedCommand>, error: &StoreError) {
         self.note_failure(error);
         for work in batch.into_iter().chain(self.fenced.then(|| self.queue.drain(..)).into_iter().flatten()) {
             let moved = self.fenced;
-            work.answer(if moved {
+            work.send_outcome(if moved {
                 CommandVerdict::Moved
             } else {
                 CommandVerdict::Failed(AccountError::Storage)

@@ -55,12 +55,12 @@ impl AccountIndex {
     }
 
     /// A message that was put not long ago, as it was put last.
-    fn message(&self, id: MessageId) -> Option<&Arc<Message>> {
+    fn recent_message(&self, id: MessageId) -> Option<&Arc<Message>> {
         self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
     }
 
     fn message_of(&self, wamid: &str) -> Option<&Arc<Message>> {
-        self.message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
+        self.recent_message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
 
     /// Moves what memory knows from `needs` to `facts`.
@@ -76,7 +76,7 @@ impl AccountIndex {
             .parked
             .retain(|wamid| is_unanswered(self.message_of(wamid), |_| facts.put_absent_parked(wamid)));
         needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| facts.put_message(row)));
-        needs.messages.retain(|id| is_unanswered(self.message(*id), |row| facts.put_message(row)));
+        needs.messages.retain(|id| is_unanswered(self.recent_message(*id), |row| facts.put_message(row)));
     }
 }
 

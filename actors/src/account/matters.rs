@@ -15,7 +15,7 @@ pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {
     let moved = |message: &Arc<Message>| MessageMove {
         conversation: message.conversation_id,
         message: message.id,
-        waiting: message.waiting(),
+        waiting: message.as_waiting(),
     };
     outbound.map(moved).collect()
 }
@@ -27,7 +27,7 @@ pub(super) fn is_outdated(command: &AccountCommand, loaded_at: MonotonicInstant)
 }
 
 /// Items of a command.
-pub(super) const fn weight(command: &AccountCommand) -> usize {
+pub(super) const fn count_items(command: &AccountCommand) -> usize {
     match command {
         AccountCommand::Ingest(items) => items.len(),
         AccountCommand::BeginSends { seen, .. } => seen.len(),

@@ -49,7 +49,7 @@ impl LogFollower {
         }
     }
 
-    fn changed(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
+    fn record_change(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
         // Nobody panics half-way through a change of it.
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,7 +66,7 @@ impl AccountRegistry {
         if !self.is_clustered() {
             return self.ensure_lease();
         }
-        self.follow().await.map_err(|error| AccountError::of(&error, "directory not refreshed"))
+        self.follow_log().await.map_err(|error| AccountError::from_store(&error, "directory not refreshed"))
     }
 
     /// Returns when what is known of keys was asked for at most [`FRESH_FOR`] before this call: at once where there
@@ -84,7 +84,7 @@ impl AccountRegistry {
             return Ok(());
         }
         let ask = async {
-            let _one_at_a_time = self.ground().following.asking.lock().await;
+            let _one_at_a_time = self.context().following.asking.lock().await;
             // However long an answer took: it counts from when it was asked for.
             if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
@@ -92,23 +92,23 @@ impl AccountRegistry {
     }
 
     fn ensure_lease(&self) -> Result<(), AccountError> {
-        if self.ground().cluster.serves() { Ok(()) } else { Err(AccountError::Storage) }
+        if self.context().cluster.is_serving() { Ok(()) } else { Err(AccountError::Storage) }
     }
 
     fn is_directory_fresh_at(&self, at_ms: u64) -> bool {
-        at_ms < self.ground().following.fresh_until_ms.load(Ordering::Acquire)
+        at_ms < self.context().following.fresh_until_ms.load(Ordering::Acquire)
     }
 
     /// Follows until the lease need not go on, and looks after couriers.
     pub(super) async fn keep_following(&self) {
-        let ground = self.ground();
+        let ground = self.context();
         let mut behind = false;
         loop {
             tokio::select! {
                 () = surroundings::sleep(FOLLOW_EVERY) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
-            match self.follow().await {
+            match self.follow_log().await {
                 Ok(()) => {
                     behind = false;
                     self.look_after_changed().await;
@@ -123,27 +123,27 @@ impl AccountRegistry {
         }
     }
 
-    async fn follow(&self) -> Result<(), StoreError> {
-        let ground = self.ground();
+    async fn follow_log(&self) -> Result<(), StoreError> {
+        let ground = self.context();
         let fresh_until = now_ms().saturating_add(u64::try_from(FRESH_FOR.as_millis()).unwrap_or(u64::MAX));
-        ground.directory.refresh().await?;
+        ground.directory.refresh_directory().await?;
         ground.following.fresh_until_ms.fetch_max(fresh_until, Ordering::AcqRel);
         let mut followed = ground.following.subscribers.lock().await;
-        let known = ground.directory.known();
+        let known = ground.directory.known_revision();
         if known != *followed {
-            let changed = ground.couriers.follow(*followed).await?;
-            ground.following.changed().extend(changed);
+            let changed = ground.couriers.follow_changes(*followed).await?;
+            ground.following.record_change().extend(changed);
             *followed = known;
         }
         Ok(())
     }
 
     async fn look_after_changed(&self) {
-        let changed = std::mem::take(&mut *self.ground().following.changed());
+        let changed = std::mem::take(&mut *self.context().following.record_change());
         for subscriber in changed {
-            if self.bring(DeliveryWork::Of(subscriber)).await.is_err() {
+            if self.take_over(DeliveryWork::Of(subscriber)).await.is_err() {
                 // Said in the log.
-                self.ground().following.changed().insert(subscriber);
+                self.context().following.record_change().insert(subscriber);
             }
         }
     }

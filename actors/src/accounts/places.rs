@@ -36,17 +36,17 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError`] when it cannot be found out, or the account cannot be loaded.
-    pub async fn place(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
-        if let Some(peer) = slot.elsewhere(self.ground().clock.monotonic_now()) {
+    pub async fn find_owner(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
+        if let Some(peer) = slot.mark_elsewhere(self.context().clock.monotonic_now()) {
             return Ok(AccountPlace::There(peer));
         }
-        if self.ground().cluster.is_leaving() && slot.resident().is_none() {
+        if self.context().cluster.is_leaving() && slot.loaded_account().is_none() {
             return self.place_after_leaving(slot).await;
         }
-        match self.reside(slot).await {
+        match self.load_account(slot).await {
             Ok(_resident) => Ok(AccountPlace::Here),
             Err(AccountError::Elsewhere) => {
-                let peer = slot.elsewhere(self.ground().clock.monotonic_now());
+                let peer = slot.mark_elsewhere(self.context().clock.monotonic_now());
                 // A server that was alone takes no requests of others.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
                 peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
@@ -58,10 +58,10 @@ impl AccountRegistry {
     /// Where an account is served that this node has handed over: at its new owner, or, while it has none, at
     /// any other node, which then takes it.
     async fn place_after_leaving(&self, slot: &AccountEntry) -> Result<AccountPlace, AccountError> {
-        let ground = self.ground();
-        ground.cluster.left().await;
-        let owner = ground.store.find_owner(slot.account().number, ground.cluster.node()).await;
-        let owner = owner.map_err(|error| AccountError::of(&error, "owner not read"))?;
+        let ground = self.context();
+        ground.cluster.wait_released().await;
+        let owner = ground.store.find_owner(slot.current_account().number, ground.cluster.node_id()).await;
+        let owner = owner.map_err(|error| AccountError::from_store(&error, "owner not read"))?;
         let peer = owner.filter(|peer| !peer.address.is_empty()).or_else(|| ground.cluster.any_peer());
         peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
     }
@@ -71,12 +71,12 @@ impl AccountRegistry {
     /// to WhatsApp that are under way have [`CALLS_TIME`] to end, after which their messages wait for their echoes
     /// at the next owner. To be called once `stopping` is cancelled.
     pub async fn hand_over(&self) -> bool {
-        let ground = self.ground();
+        let ground = self.context();
         if !ground.cluster.is_shared() {
             return false;
         }
         // A node may have come since the last look.
-        let _kept_or_lost = ground.cluster.look().await;
+        let _kept_or_lost = ground.cluster.renew_lease().await;
         if ground.cluster.any_peer().is_none() {
             return false;
         }
@@ -86,10 +86,10 @@ impl AccountRegistry {
         }
         ground.cluster.begin_leaving();
         let mut actors = Vec::new();
-        for slot in ground.directory.slots() {
-            if let Some(resident) = slot.loaded() {
-                actors.extend(resident.door().cloned());
-                Self::release(&slot, &resident);
+        for slot in ground.directory.all_accounts() {
+            if let Some(resident) = slot.set_loaded() {
+                actors.extend(resident.actor_ref().cloned());
+                Self::release_account(&slot, &resident);
             }
         }
         let stopped = join_all(actors.iter().map(|actor| actor.wait(Some(STOP_TIME)))).await;
@@ -97,7 +97,7 @@ impl AccountRegistry {
         if late > 0 {
             tracing::warn!(late, "accounts given up with commits under way");
         }
-        ground.cluster.leave().await;
+        ground.cluster.leave_cluster().await;
         // Until the last node has forgotten that accounts were here, its requests are taken, and sent on their way:
         // one that met a closing connection may have been carried out for all that node knows.
         surroundings::sleep(slot::REMEMBERED + MARGIN).await;
@@ -112,41 +112,41 @@ impl AccountRegistry {
     /// A token that is cancelled when this node is gone.
     #[must_use]
     pub fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
-        self.ground().cluster.peer_gone(peer)
+        self.context().cluster.peer_gone(peer)
     }
 
     /// Looks after this server's place, until the lease need not go on.
     pub(super) async fn keep_place(&self) {
-        let ground = self.ground();
+        let ground = self.context();
         loop {
             tokio::select! {
                 () = surroundings::sleep(ground.cluster.look_every()) => {}
                 () = ground.cluster.renewal_ended() => return,
             }
-            if ground.cluster.look().await == LeaseState::Lost {
+            if ground.cluster.renew_lease().await == LeaseState::Lost {
                 self.let_go();
                 if !ground.cluster.serve_again(&ground.clock).await {
                     continue;
                 }
             }
-            if let Some(skew_s) = ground.cluster.clock_skew_s(ground.clock.now()) {
+            if let Some(skew_s) = ground.cluster.clock_skew_s(ground.clock.read_now()) {
                 ground.metrics.database_clock_skew.set(skew_s);
             }
-            ground.metrics.nodes.set(i64::from(ground.cluster.nodes()));
-            ground.memory.set_nodes(ground.cluster.nodes());
+            ground.metrics.nodes.set(i64::from(ground.cluster.count_nodes()));
+            ground.memory.set_nodes(ground.cluster.count_nodes());
         }
     }
 
     /// Takes up what a node that has died has left, without being asked for it. A task apart from the renewal of the
     /// lease, because loading all those accounts may take longer than the lease.
     pub(super) async fn keep_taking_over(&self) {
-        let ground = self.ground();
+        let ground = self.context();
         loop {
             tokio::select! {
                 () = surroundings::sleep(ground.cluster.look_every()) => {}
                 () = ground.stopping.cancelled() => return,
             }
-            if ground.cluster.serves() {
+            if ground.cluster.is_serving() {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_couriers().await;
@@ -157,33 +157,33 @@ impl AccountRegistry {
 
     /// Has couriers bring what was left since before the last stop, and what a node that has died left.
     pub(super) async fn resume_couriers(&self) -> Result<(), AccountError> {
-        self.bring(DeliveryWork::Unserved).await
+        self.take_over(DeliveryWork::Unserved).await
     }
 
-    pub(super) async fn bring(&self, work: DeliveryWork) -> Result<(), AccountError> {
-        let found = self.ground().couriers.work(work).await;
+    pub(super) async fn take_over(&self, work: DeliveryWork) -> Result<(), AccountError> {
+        let found = self.context().couriers.work(work).await;
         for (subscriber, account) in
-            found.map_err(|error| AccountError::of(&error, "couriers not taken up"))?
+            found.map_err(|error| AccountError::from_store(&error, "couriers not taken up"))?
         {
-            let Some(slot) = self.ground().directory.account_of_row(account) else { continue };
+            let Some(slot) = self.context().directory.account_of_row(account) else { continue };
             if self.is_clustered() {
-                match self.reside(&slot).await {
+                match self.load_account(&slot).await {
                     Ok(_resident) => {}
                     // Its couriers are where it is.
                     Err(AccountError::Elsewhere) => continue,
                     Err(error) => return Err(error),
                 }
             }
-            self.ground().couriers.take_up(subscriber, &slot);
+            self.context().couriers.take_up(subscriber, &slot);
         }
         Ok(())
     }
 
     fn let_go(&self) {
-        self.ground().couriers.let_go();
-        for slot in self.ground().directory.slots() {
-            if let Some(resident) = slot.loaded() {
-                Self::release(&slot, &resident);
+        self.context().couriers.let_go();
+        for slot in self.context().directory.all_accounts() {
+            if let Some(resident) = slot.set_loaded() {
+                Self::release_account(&slot, &resident);
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct WaitCounter<'a>(&'a AtomicUsize);
 
 impl<'a> WaitCounter<'a> {
     /// Counts one more, unless `max` wait already.
-    pub(super) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+    pub(super) fn start_wait(count: &'a AtomicUsize, max: usize) -> Option<Self> {
         let waiting = Self(count);
         (count.fetch_add(1, Ordering::AcqRel) < max).then_some(waiting)
     }
@@ -41,7 +41,7 @@ impl Drop for WaitCounter<'_> {
 struct WaitingGauge<'a>(&'a Metrics);
 
 impl<'a> WaitingGauge<'a> {
-    fn begin(metrics: &'a Metrics) -> Self {
+    fn start_wait(metrics: &'a Metrics) -> Self {
         metrics.waiting_polls.inc();
         Self(metrics)
     }
@@ -71,12 +71,12 @@ impl AccountRegistry {
     /// The page that was given before for this very path and query, if nothing has changed since.
     /// No SQL, no actor, no rendering, no waiting.
     #[must_use]
-    pub fn repeat(&self, slot: &AccountEntry, path: &str) -> Option<CachedResponse> {
-        let resident = slot.resident()?;
+    pub fn cached_response(&self, slot: &AccountEntry, path: &str) -> Option<CachedResponse> {
+        let resident = slot.loaded_account()?;
         let now = self.0.clock.monotonic_now();
-        let asked = resident.view().pages_of_path(path)?.repeat(path, now)?;
-        resident.touch(now);
-        self.count(&resident, &asked);
+        let asked = resident.current_view().pages_of_path(path)?.find_by_path(path, now)?;
+        resident.mark_used(now);
+        self.count_read(&resident, &asked);
         Some(asked)
     }
 
@@ -84,13 +84,13 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError`] when the account or the rows below its horizon cannot be read.
-    pub async fn ask(
+    pub async fn read_response(
         &self,
         slot: &Arc<AccountEntry>,
         question: &ReadQuery,
         path: Option<&str>,
     ) -> Result<CachedResponse, AccountError> {
-        let resident = self.reside(slot).await?;
+        let resident = self.load_account(slot).await?;
         self.ask_of(&resident, question, path).await
     }
 
@@ -98,7 +98,7 @@ impl AccountRegistry {
     /// shutdown, or at once when too many wait already.
     ///
     /// # Errors
-    /// As [`AccountRegistry::ask`].
+    /// As [`AccountRegistry::read_response`].
     pub async fn ask_until(
         &self,
         slot: &Arc<AccountEntry>,
@@ -106,14 +106,14 @@ impl AccountRegistry {
         wait: Duration,
         done: &(dyn Fn(&CachedResponse) -> bool + Sync),
     ) -> Result<CachedResponse, AccountError> {
-        let deadline = self.0.clock.monotonic_now().plus(wait);
-        let seat = WaitCounter::begin(&self.0.waiting, self.0.options.waiting_polls);
-        let _shown = seat.as_ref().map(|_| WaitingGauge::begin(&self.0.metrics));
+        let deadline = self.0.clock.monotonic_now().saturating_plus(wait);
+        let seat = WaitCounter::start_wait(&self.0.waiting, self.0.options.waiting_polls);
+        let _shown = seat.as_ref().map(|_| WaitingGauge::start_wait(&self.0.metrics));
         loop {
-            let resident = self.reside(slot).await?;
-            let _here = WaitCounter::begin(&resident.waiting, usize::MAX);
+            let resident = self.load_account(slot).await?;
+            let _here = WaitCounter::start_wait(&resident.waiting, usize::MAX);
             // Subscribed before the view is read: a publication between the two is not missed.
-            let mut published = resident.publications();
+            let mut published = resident.watch_publications();
             let seen = *published.borrow_and_update();
             let asked = self.ask_of(&resident, question, None).await?;
             if seat.is_none() || done(&asked) {
@@ -123,14 +123,18 @@ impl AccountRegistry {
                 // An error means that the resident is gone: look for its successor.
                 _published = wait_for(AwaitKind::Publication, published.changed()) => false,
                 // Another node may have changed what was read: look where the account is now.
-                () = resident.lease().stopped_running() => false,
+                () = resident.node_lease().stopped_running() => false,
                 () = self.0.clock.wait_until(deadline) => true,
                 () = self.0.stopping.cancelled() => true,
             };
             if over {
                 // A change that came together with the end is told, if it can be read.
                 let changed = *published.borrow() != seen;
-                return if changed { self.ask(slot, question, None).await.or(Ok(asked)) } else { Ok(asked) };
+                return if changed {
+                    self.read_response(slot, question, None).await.or(Ok(asked))
+                } else {
+                    Ok(asked)
+                };
             }
         }
     }
@@ -142,15 +146,17 @@ impl AccountRegistry {
         path: Option<&str>,
     ) -> Result<CachedResponse, AccountError> {
         let now = self.0.clock.monotonic_now();
-        resident.touch(now);
-        let view = resident.view();
-        let asked =
-            view.pages(question).ask(question, path, now, || self.fill(resident, &view, question)).await;
+        resident.mark_used(now);
+        let view = resident.current_view();
+        let asked = view
+            .affected_queries(question)
+            .read_through(question, path, now, || self.fill_cache(resident, &view, question))
+            .await;
         let asked = asked.map_err(|missed| match missed {
-            PollMiss::Unread(error) => AccountError::of(&error, "page not read"),
+            PollMiss::Unread(error) => AccountError::from_store(&error, "page not read"),
             PollMiss::Expired { oldest } => AccountError::Expired { oldest },
         })?;
-        self.count(resident, &asked);
+        self.count_read(resident, &asked);
         Ok(asked)
     }
 
@@ -165,14 +171,14 @@ impl AccountRegistry {
     ) -> Result<Option<(Arc<Account>, Arc<Event>)>, AccountError> {
         for account in self.0.directory.accounts_of(organisation) {
             let found = self.0.store.find_event(account.number, id).await;
-            if let Some(event) = found.map_err(|error| AccountError::of(&error, "event not read"))? {
+            if let Some(event) = found.map_err(|error| AccountError::from_store(&error, "event not read"))? {
                 return Ok(Some((account, Arc::new(event))));
             }
         }
         Ok(None)
     }
 
-    fn count(&self, resident: &LoadedAccount, asked: &CachedResponse) {
+    fn count_read(&self, resident: &LoadedAccount, asked: &CachedResponse) {
         if asked.hit {
             resident.hits.fetch_add(1, Ordering::Relaxed);
             self.0.metrics.page_hits.inc();
@@ -182,20 +188,27 @@ impl AccountRegistry {
         }
     }
 
-    async fn fill(
+    async fn fill_cache(
         &self,
         resident: &LoadedAccount,
         view: &AccountView,
         question: &ReadQuery,
     ) -> Result<(Option<Arc<RenderedPage>>, Duration), PollMiss> {
         match resident_rows(view, question) {
-            ViewResult::Answer(answer) => Ok((Some(self.render(view, question, &answer)), answer.ttl())),
+            ViewResult::Answer(answer) => {
+                Ok((Some(self.render_rows(view, question, &answer)), answer.cache_ttl()))
+            }
             ViewResult::Nothing => Ok((None, MISSING_TTL)),
             ViewResult::Unknown => self.fill_from_below(resident, view, question).await,
         }
     }
 
-    fn render(&self, view: &AccountView, question: &ReadQuery, answer: &QueryResult) -> Arc<RenderedPage> {
+    fn render_rows(
+        &self,
+        view: &AccountView,
+        question: &ReadQuery,
+        answer: &QueryResult,
+    ) -> Arc<RenderedPage> {
         Arc::new(self.0.render.render(&view.account, question, answer))
     }
 
@@ -208,34 +221,43 @@ impl AccountRegistry {
         question: &ReadQuery,
     ) -> Result<(Option<Arc<RenderedPage>>, Duration), PollMiss> {
         let quiet = resident.quiet_at(view.revision).filter(|_| question.is_shared());
-        let place = RedisPageKey::new(view.account.number, view.revision, &question.text(view.account.id));
+        let place =
+            RedisPageKey::new(view.account.number, view.revision, &question.key_text(view.account.id));
         if quiet.is_some()
             && let Some((page, life)) = self.0.memory.find_page(&place).await
         {
             return Ok((Some(Arc::new(page.into())), life));
         }
         self.0.metrics.page_sql.inc();
-        let Some(answer) = self.rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
-        let page = self.render(view, question, &answer);
+        let Some(answer) = self.load_rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
+        let page = self.render_rows(view, question, &answer);
         if quiet.is_some() && resident.quiet_at(view.revision) == quiet {
-            self.0.memory.put_page(&place, &page.shared(), answer.ttl());
+            self.0.memory.put_page(&place, &page.to_shared(), answer.cache_ttl());
         }
-        Ok((Some(page), answer.ttl()))
+        Ok((Some(page), answer.cache_ttl()))
     }
 
-    async fn rows(&self, view: &AccountView, question: &ReadQuery) -> Result<Option<QueryResult>, PollMiss> {
+    async fn load_rows(
+        &self,
+        view: &AccountView,
+        question: &ReadQuery,
+    ) -> Result<Option<QueryResult>, PollMiss> {
         let (store, number) = (&self.0.store, view.account.number);
         Ok(match question {
             ReadQuery::Conversations(query) => {
-                Some(QueryResult::Conversations(store.conversations(number, query).await?))
+                Some(QueryResult::Conversations(store.page_conversations(number, query).await?))
             }
             ReadQuery::Conversation(id) => {
-                store.conversation(number, *id).await?.map(QueryResult::Conversation)
+                store.find_conversation(number, *id).await?.map(QueryResult::Conversation)
             }
-            ReadQuery::Messages(query) => Some(QueryResult::Messages(store.messages(number, query).await?)),
-            ReadQuery::Message(id) => store.message(number, *id).await?.map(QueryResult::Message),
-            ReadQuery::Contacts(query) => Some(QueryResult::Contacts(store.contacts(number, query).await?)),
-            ReadQuery::Contact(id) => store.contact(number, *id).await?.map(QueryResult::Contact),
+            ReadQuery::Messages(query) => {
+                Some(QueryResult::Messages(store.page_messages(number, query).await?))
+            }
+            ReadQuery::Message(id) => store.find_message(number, *id).await?.map(QueryResult::Message),
+            ReadQuery::Contacts(query) => {
+                Some(QueryResult::Contacts(store.page_contacts(number, query).await?))
+            }
+            ReadQuery::Contact(id) => store.find_contact(number, *id).await?.map(QueryResult::Contact),
             ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {
                 match store.event_page(number, query, view.sequence).await? {
                     LogRead::Page(page) => Some(QueryResult::Events(page)),
@@ -259,16 +281,16 @@ fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
     match question {
         ReadQuery::Conversations(query) => view
             .threads
-            .page(query)
+            .read_page(query)
             .map_or(ViewResult::Unknown, |page| ViewResult::Answer(QueryResult::Conversations(page))),
         ReadQuery::Conversation(id) => match view.threads.get(*id) {
             Some(thread) => ViewResult::Answer(QueryResult::Conversation(thread.clone())),
-            None if view.threads.horizon().is_none() => ViewResult::Nothing,
+            None if view.threads.view_horizon().is_none() => ViewResult::Nothing,
             None => ViewResult::Unknown,
         },
         ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {
-            if view.newest_events.of(query.types) <= query.after {
-                let page = EventPage::empty(query.after.max(view.sequence));
+            if view.newest_events.from_events(query.types) <= query.after {
+                let page = EventPage::empty_at(query.after.max(view.sequence));
                 return ViewResult::Answer(QueryResult::Events(page));
             }
             ViewResult::Unknown

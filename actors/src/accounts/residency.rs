@@ -50,11 +50,11 @@ impl AccountSupervisor {
     }
 
     /// Whatever waited on a resident of this actor looks for its successor.
-    fn forget(watched: &mut WatchedAccounts, cell: &ActorCell) {
+    fn forget_actor(watched: &mut WatchedAccounts, cell: &ActorCell) {
         if let Some((slot, resident)) = watched.remove(&cell.get_id())
             && let (Some(slot), Some(resident)) = (slot.upgrade(), resident.upgrade())
         {
-            slot.evict(&resident);
+            slot.evict_account(&resident);
         }
     }
 }
@@ -94,9 +94,9 @@ impl Actor for AccountSupervisor {
             SupervisionEvent::ActorFailed(cell, error) => {
                 self.0.crashes.inc();
                 tracing::error!(actor = %cell.get_id(), %error, "actor died; an account is loaded afresh when next asked");
-                Self::forget(watched, &cell);
+                Self::forget_actor(watched, &cell);
             }
-            SupervisionEvent::ActorTerminated(cell, _state, _reason) => Self::forget(watched, &cell),
+            SupervisionEvent::ActorTerminated(cell, _state, _reason) => Self::forget_actor(watched, &cell),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         Ok(())
@@ -105,38 +105,41 @@ impl Actor for AccountSupervisor {
 
 impl AccountRegistry {
     /// The account's resident, loaded if need be.
-    pub(super) async fn reside(&self, slot: &Arc<AccountEntry>) -> Result<Arc<LoadedAccount>, AccountError> {
-        if let Some(resident) = slot.resident() {
+    pub(super) async fn load_account(
+        &self,
+        slot: &Arc<AccountEntry>,
+    ) -> Result<Arc<LoadedAccount>, AccountError> {
+        if let Some(resident) = slot.loaded_account() {
             return Ok(resident);
         }
         if self.0.cluster.is_leaving() {
             // Nobody can take it before.
-            self.0.cluster.left().await;
+            self.0.cluster.wait_released().await;
             return Err(AccountError::Elsewhere);
         }
         let _one_at_a_time = slot.activating.lock().await;
-        if let Some(resident) = slot.resident() {
+        if let Some(resident) = slot.loaded_account() {
             return Ok(resident);
         }
-        Box::pin(self.activate(slot)).await?;
+        Box::pin(self.activate_account(slot)).await?;
         // Loading may have taken longer than the lease.
-        slot.resident().ok_or(AccountError::Storage)
+        slot.loaded_account().ok_or(AccountError::Storage)
     }
 
     /// Loads the account and puts it into its slot, which gives it out while its lease runs.
-    async fn activate(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
+    async fn activate_account(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         let ground = &self.0;
-        let number = slot.account().number;
+        let number = slot.current_account().number;
         let lease = ground.cluster.lease_to_load().ok_or(AccountError::Storage)?;
-        if let Some(outlived) = slot.loaded() {
-            Self::release(slot, &outlived);
+        if let Some(outlived) = slot.set_loaded() {
+            Self::release_account(slot, &outlived);
         }
         let most = ground.options.resident_conversations;
-        let loaded = ground.store.activate(number, lease.node(), most, slot.floor()).await;
+        let loaded = ground.store.activate_account(number, lease.node_id(), most, slot.commit_floor()).await;
         if let Err(StoreError::Elsewhere(owner)) = &loaded {
             slot.set_elsewhere(owner.clone(), ground.clock.monotonic_now());
         }
-        let activation = loaded.map_err(|error| AccountError::of(&error, "account not loaded"))?;
+        let activation = loaded.map_err(|error| AccountError::from_store(&error, "account not loaded"))?;
         let activation = activation.ok_or(AccountError::Storage)?;
         note_lost_commits(&activation);
         let (revision, sequence) = (activation.revision, activation.sequence);
@@ -163,7 +166,7 @@ impl AccountRegistry {
         // Without a supervisor the process is on its way down.
         let _stopping = ground.supervisor.cast(watch);
         resident.open_door(door);
-        slot.settle(resident);
+        slot.wait_settled(resident);
         if ground.couriers.is_wanted(slot) {
             let couriers = ground.couriers.clone();
             ground.tasks.spawn(async move { couriers.take_up_all(DeliveryWork::OfAccount(number)).await });
@@ -178,10 +181,12 @@ impl AccountRegistry {
 
     /// Takes up what waits to be sent since before the last stop.
     pub(super) async fn resume_sending(&self) -> Result<(), AccountError> {
-        let waiting = self.0.store.unserved_with_pending(self.0.cluster.node()).await;
-        for number in waiting.map_err(|error| AccountError::of(&error, "pending messages not read"))? {
+        let waiting = self.0.store.unserved_with_pending(self.0.cluster.node_id()).await;
+        for number in
+            waiting.map_err(|error| AccountError::from_store(&error, "pending messages not read"))?
+        {
             if let Some(slot) = self.0.directory.account_of_row(number) {
-                match self.reside(&slot).await {
+                match self.load_account(&slot).await {
                     // Another node was faster.
                     Ok(_) | Err(AccountError::Elsewhere) => {}
                     Err(error) => return Err(error),
@@ -192,18 +197,18 @@ impl AccountRegistry {
     }
 
     /// Drops idle accounts and expired pages, until shutdown.
-    pub(super) async fn sweep(&self) {
+    pub(super) async fn sweep_accounts(&self) {
         let mut began = self.0.clock.monotonic_now();
         loop {
             tokio::select! {
-                () = self.0.clock.wait_until(began.plus(SWEEP_EVERY)) => {}
+                () = self.0.clock.wait_until(began.saturating_plus(SWEEP_EVERY)) => {}
                 () = self.0.stopping.cancelled() => return,
             }
             began = self.0.clock.monotonic_now();
             let mut resident = 0_i64;
-            for slot in self.0.directory.slots() {
-                if let Some(found) = slot.resident() {
-                    found.view().expire_pages(self.0.clock.monotonic_now());
+            for slot in self.0.directory.all_accounts() {
+                if let Some(found) = slot.loaded_account() {
+                    found.current_view().expire_pages(self.0.clock.monotonic_now());
                     if !self.retire_if_idle(&slot, &found) {
                         resident += 1;
                     }
@@ -217,30 +222,30 @@ impl AccountRegistry {
         let now = self.0.clock.monotonic_now();
         let busy = [&resident.waiting, &resident.streaming, &resident.sending];
         let busy = busy.iter().any(|count| count.load(Ordering::Acquire) > 0);
-        if busy || resident.last_used().plus(self.0.options.idle) > now {
+        if busy || resident.last_used().saturating_plus(self.0.options.idle) > now {
             return false;
         }
         // All permits in hand: nothing is queued, and nobody can queue until they are given back.
         let all = u32::try_from(self.0.options.queued_commands).unwrap_or(u32::MAX);
         let Ok(_held) = resident.permits.clone().try_acquire_many_owned(all) else { return false };
-        Self::release(slot, resident);
+        Self::release_account(slot, resident);
         self.0.metrics.retirements.inc();
         true
     }
 
     /// Takes an account out of memory. What was queued is finished; what comes now finds a successor.
-    pub(crate) fn release(slot: &AccountEntry, resident: &Arc<LoadedAccount>) {
-        resident.retire();
+    pub(crate) fn release_account(slot: &AccountEntry, resident: &Arc<LoadedAccount>) {
+        resident.retire_account();
         resident.permits.close();
-        slot.evict(resident);
-        if let Some(door) = resident.door() {
+        slot.evict_account(resident);
+        if let Some(door) = resident.actor_ref() {
             // An actor that is gone already needs no telling.
             let _gone = door.cast(AccountMessage::Retire);
         }
     }
 
     /// Stops every actor. To be called when nobody asks any more.
-    pub async fn stop(&self) {
+    pub async fn stop_actors(&self) {
         if let Err(error) = self.0.supervisor.stop_and_wait(None, Some(STOP_TIME)).await {
             tracing::warn!(error = cause(&error), "account actors did not stop in order");
         }
@@ -248,20 +253,20 @@ impl AccountRegistry {
 
     /// The accounts in memory, for the operator.
     #[must_use]
-    pub fn residents(&self) -> Vec<LoadedAccountReport> {
+    pub fn loaded_accounts(&self) -> Vec<LoadedAccountReport> {
         let now = self.0.clock.monotonic_now();
-        let slots = self.0.directory.slots().into_iter();
-        slots.filter_map(|slot| Some(self.report(&slot, &*slot.resident()?, now))).collect()
+        let slots = self.0.directory.all_accounts().into_iter();
+        slots.filter_map(|slot| Some(self.report_account(&slot, &*slot.loaded_account()?, now))).collect()
     }
 
     /// Brings the gauges of sending up to now; they are not kept up while nobody looks.
     pub fn refresh_gauges(&self) {
         let now = self.0.clock.monotonic_now();
         let (mut pace, mut slowed, mut sending) = (0_i64, 0_i64, 0_i64);
-        for slot in self.0.directory.slots() {
-            if let Some(resident) = slot.resident() {
-                let configured = slot.account().messages_per_second;
-                let current = slot.pace().current(configured, now);
+        for slot in self.0.directory.all_accounts() {
+            if let Some(resident) = slot.loaded_account() {
+                let configured = slot.current_account().messages_per_second;
+                let current = slot.lock_pace().current_rate(configured, now);
                 pace += i64::from(current);
                 slowed += i64::from(current < configured);
                 let waiting = resident.sending.load(Ordering::Relaxed);
@@ -275,14 +280,14 @@ impl AccountRegistry {
         self.0.couriers.refresh_gauges();
     }
 
-    fn report(
+    fn report_account(
         &self,
         slot: &AccountEntry,
         resident: &LoadedAccount,
         now: MonotonicInstant,
     ) -> LoadedAccountReport {
-        let view = resident.view();
-        let resident_s = now.since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
+        let view = resident.current_view();
+        let resident_s = now.saturating_since(resident.activated_at).map_or(1.0, |age| age.as_secs_f64());
         let (hits, misses) = (resident.hits.load(Ordering::Relaxed), resident.misses.load(Ordering::Relaxed));
         LoadedAccountReport {
             account_id: view.account.id,
@@ -290,24 +295,24 @@ impl AccountRegistry {
             revision: view.revision,
             sequence: view.sequence,
             conversations: view.threads.len(),
-            horizon: view.threads.horizon(),
+            horizon: view.threads.view_horizon(),
             mailbox_depth: self
                 .0
                 .options
                 .queued_commands
                 .saturating_sub(resident.permits.available_permits()),
-            cycles_per_second: ratio(resident.cycles.load(Ordering::Relaxed), 1.0) / resident_s,
-            cache_hit_ratio: ratio(hits, ratio(hits.saturating_add(misses).max(1), 1.0)),
+            cycles_per_second: to_ratio(resident.cycles.load(Ordering::Relaxed), 1.0) / resident_s,
+            cache_hit_ratio: to_ratio(hits, to_ratio(hits.saturating_add(misses).max(1), 1.0)),
             waiting_polls: resident.waiting.load(Ordering::Relaxed),
             event_streams: resident.streaming.load(Ordering::Relaxed),
             sending: resident.sending.load(Ordering::Relaxed),
-            messages_per_second: slot.pace().current(view.account.messages_per_second, now),
+            messages_per_second: slot.lock_pace().current_rate(view.account.messages_per_second, now),
             messages_per_second_max: view.account.messages_per_second,
         }
     }
 }
 
 /// A count over something, as a float; counts beyond 2^32 are shown as that.
-fn ratio(count: u64, over: f64) -> f64 {
+fn to_ratio(count: u64, over: f64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / over
 }

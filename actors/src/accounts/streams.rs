@@ -36,13 +36,13 @@ struct OpenStreams {
 pub(super) struct StreamPermits(Arc<Mutex<OpenStreams>>);
 
 impl StreamPermits {
-    fn taken(&self) -> MutexGuard<'_, OpenStreams> {
+    fn lock_open(&self) -> MutexGuard<'_, OpenStreams> {
         // Nobody panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, organisation: OrganisationId, (all_max, own_max): (usize, usize)) -> bool {
-        let mut taken = self.taken();
+    fn acquire_permit(&self, organisation: OrganisationId, (all_max, own_max): (usize, usize)) -> bool {
+        let mut taken = self.lock_open();
         let own = taken.of.get(&organisation).copied().unwrap_or(0);
         if taken.all >= all_max || own >= own_max {
             return false;
@@ -53,7 +53,7 @@ impl StreamPermits {
     }
 
     fn give_back(&self, organisation: OrganisationId) {
-        let mut taken = self.taken();
+        let mut taken = self.lock_open();
         taken.all = taken.all.saturating_sub(1);
         let left = taken.of.get(&organisation).copied().unwrap_or(0).saturating_sub(1);
         if left == 0 {
@@ -107,8 +107,8 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError::Overloaded`] when too many are open already; [`AccountError::Expired`] when the
-    /// position is older than the log; as [`AccountRegistry::ask`] else.
-    pub async fn stream(
+    /// position is older than the log; as [`AccountRegistry::read_response`] else.
+    pub async fn open_stream(
         &self,
         slot: &Arc<AccountEntry>,
         caller: &Arc<Caller>,
@@ -116,7 +116,7 @@ impl AccountRegistry {
     ) -> Result<EventStream, AccountError> {
         let organisation = caller.key.organisation_id;
         let most = (self.0.options.event_streams, self.0.options.tenant_event_streams);
-        if !self.0.streams.take(organisation, most) {
+        if !self.0.streams.acquire_permit(organisation, most) {
             self.0.metrics.overloads.inc();
             return Err(AccountError::Overloaded);
         }
@@ -124,7 +124,7 @@ impl AccountRegistry {
         let (seats, metrics) = (self.0.streams.clone(), self.0.metrics.clone());
         let seat = StreamPermit { seats, organisation, metrics };
         // Whatever refuses the beginning refuses the stream. The page is kept by the view.
-        self.ask(slot, &ReadQuery::EventFrames(query), None).await?;
+        self.read_response(slot, &ReadQuery::EventFrames(query), None).await?;
         let (accounts, slot, caller) = (self.clone(), slot.clone(), caller.clone());
         Ok(EventStream { accounts, slot, caller, query, _seat: seat })
     }
@@ -134,19 +134,19 @@ impl EventStream {
     /// What comes next; `None` at the end: the server stops, the caller may not listen any more, or
     /// the log cannot be read on. Whoever opens a stream at the last position misses nothing.
     pub async fn next(&mut self) -> Option<StreamFrame> {
-        let until = self.accounts.ground().clock.monotonic_now().plus(SILENCE_MAX);
+        let until = self.accounts.context().clock.monotonic_now().saturating_plus(SILENCE_MAX);
         loop {
-            let ground = self.accounts.ground();
-            if ground.stopping.is_cancelled() || !ground.directory.admits(&self.caller) {
+            let ground = self.accounts.context();
+            if ground.stopping.is_cancelled() || !ground.directory.still_admits(&self.caller) {
                 return None;
             }
-            match self.look(until).await {
+            match self.read_batch(until).await {
                 // A key that was revoked at another node gets nothing either.
                 Ok(Some(StreamFrame::Events(_))) if !self.is_still_admitted().await => return None,
                 Ok(Some(frame)) => return Some(frame),
                 Ok(None) => {}
                 Err(ended) => {
-                    tracing::debug!(account = %self.slot.account().id, %ended, "event stream ended");
+                    tracing::debug!(account = %self.slot.current_account().id, %ended, "event stream ended");
                     return None;
                 }
             }
@@ -155,17 +155,17 @@ impl EventStream {
 
     async fn is_still_admitted(&self) -> bool {
         let is_fresh = self.accounts.ensure_fresh_directory().await.is_ok();
-        is_fresh && self.accounts.ground().directory.admits(&self.caller)
+        is_fresh && self.accounts.context().directory.still_admits(&self.caller)
     }
 
     /// Looks once at what lies behind the position, and waits if that is nothing.
-    async fn look(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
+    async fn read_batch(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
         let Self { accounts, slot, query, .. } = self;
-        let ground = accounts.ground();
-        let resident = accounts.reside(slot).await?;
-        let _here = WaitCounter::begin(&resident.streaming, usize::MAX);
+        let ground = accounts.context();
+        let resident = accounts.load_account(slot).await?;
+        let _here = WaitCounter::start_wait(&resident.streaming, usize::MAX);
         // Subscribed before the view is read: a publication between the two is not missed.
-        let mut published = resident.publications();
+        let mut published = resident.watch_publications();
         let asked = accounts.ask_of(&resident, &ReadQuery::EventFrames(*query), None).await?;
         let Some((page, reach)) = asked.page.and_then(|page| Some((page.clone(), page.reach?))) else {
             return Err(AccountError::Crashed);
@@ -181,7 +181,7 @@ impl EventStream {
         tokio::select! {
             // An error means that the resident is gone: look for its successor.
             _published = wait_for(AwaitKind::Publication, published.changed()) => Ok(None),
-            () = resident.lease().stopped_running() => Ok(None),
+            () = resident.node_lease().stopped_running() => Ok(None),
             () = ground.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
             () = ground.stopping.cancelled() => Ok(None),
         }
@@ -196,7 +196,7 @@ mod tests {
     fn places_are_bounded_for_each_and_for_all() {
         let seats = StreamPermits::default();
         let [a, b, c] = [1, 2, 3].map(OrganisationId::from_bits);
-        let take = |organisation| seats.take(organisation, (3, 2));
+        let take = |organisation| seats.acquire_permit(organisation, (3, 2));
         assert!(take(a) && take(a) && !take(a), "two are its own most");
         assert!(take(b) && !take(b) && !take(c), "three are the most of all");
         seats.give_back(a);
@@ -204,6 +204,6 @@ mod tests {
         for organisation in [a, b, c] {
             seats.give_back(organisation);
         }
-        assert!(seats.taken().all == 0 && seats.taken().of.is_empty());
+        assert!(seats.lock_open().all == 0 && seats.lock_open().of.is_empty());
     }
 }

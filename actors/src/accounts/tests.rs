@@ -27,12 +27,14 @@ async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
     let hits = async || {
         for _ in 0..100 {
             assert!(ground.ask(&every_thread()).await.hit);
-            assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_some());
+            assert!(
+                ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_some()
+            );
         }
     };
     assert_eq!(ground.statements_of(hits).await, 0);
     ground.ingest(0, 2).await;
-    assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_none());
+    assert!(ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_none());
     let second = ground.ask(&every_thread()).await;
     assert!(!second.hit && text_of(&second).contains(":2;"), "{}", text_of(&second));
 }
@@ -74,7 +76,7 @@ async fn a_long_poll_ends_at_its_deadline_and_at_shutdown() {
     let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_secs(30), &|_| false);
     let time = async {
         ground.until_waiting(1).await;
-        ground.clock.advance(Duration::from_secs(30));
+        ground.clock.advance_manual(Duration::from_secs(30));
     };
     assert!(tokio::join!(poll, time).0.is_ok());
     let poll = ground.accounts.ask_until(&ground.slot, &question, Duration::from_secs(30), &|_| false);
@@ -98,13 +100,15 @@ async fn beyond_the_limit_long_polls_do_not_wait() {
 async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
     let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
-    let Ok(KeyedCall::First(permit)) = ground.idempotency.begin(ground.organisation, "k", [0; 32]).await
+    let Ok(KeyedCall::First(permit)) = ground.idempotency.begin_call(ground.organisation, "k", [0; 32]).await
     else {
         panic!()
     };
-    let bomb = permit.claim(Box::new(|_| panic!("a defect in a renderer")));
-    let crashed =
-        ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), Some(bomb)).await;
+    let bomb = permit.claim_key(Box::new(|_| panic!("a defect in a renderer")));
+    let crashed = ground
+        .accounts
+        .execute_command(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), Some(bomb))
+        .await;
     assert_eq!(crashed, Err(AccountError::Crashed));
     drop(permit);
     ground.ingest(2, 1).await;
@@ -117,7 +121,7 @@ async fn a_crash_is_told_and_the_account_comes_back_with_everything() {
 async fn an_idle_account_leaves_memory_and_returns_when_asked() {
     let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(0, 1).await;
-    assert_eq!(ground.accounts.residents().len(), 1);
+    assert_eq!(ground.accounts.loaded_accounts().len(), 1);
     // A long poll keeps it.
     let question = every_thread();
     {
@@ -128,11 +132,11 @@ async fn an_idle_account_leaves_memory_and_returns_when_asked() {
             () = ground.until_waiting(1) => {}
         }
         ground.sweep_after(Duration::from_hours(1)).await;
-        assert_eq!(ground.accounts.residents().len(), 1);
+        assert_eq!(ground.accounts.loaded_accounts().len(), 1);
     }
     ground.sweep_after(Duration::from_hours(1)).await;
     ground.until_metric("kabar_account_retirements_total 1").await;
-    assert_eq!(ground.accounts.residents().len(), 0);
+    assert_eq!(ground.accounts.loaded_accounts().len(), 0);
     ground.ingest(0, 2).await;
     assert!(text_of(&ground.ask(&every_thread()).await).contains(":2;"));
 }
@@ -145,19 +149,20 @@ struct Stuck {
 
 impl Stuck {
     async fn in_the_actor_of(ground: &Context) -> Self {
-        let begun = ground.idempotency.begin(ground.organisation, "stuck", [0; 32]).await;
+        let begun = ground.idempotency.begin_call(ground.organisation, "stuck", [0; 32]).await;
         let Ok(KeyedCall::First(permit)) = begun else { panic!("{begun:?}") };
         let (entered, inside) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = std::sync::Mutex::new(released);
-        let slow = permit.claim(Box::new(move |_| {
+        let slow = permit.claim_key(Box::new(move |_| {
             entered.send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
             RecordedResponse { status: 200, body: "{}".into() }
         }));
         let (facade, account) = (ground.accounts.clone(), ground.slot.clone());
         let write = AccountCommand::Ingest(vec![inbound(0, 1)]);
-        let command = ground.tasks.spawn(async move { facade.execute(&account, write, Some(slow)).await });
+        let command =
+            ground.tasks.spawn(async move { facade.execute_command(&account, write, Some(slow)).await });
         tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
         Self { release, command }
     }
@@ -174,8 +179,10 @@ async fn a_full_queue_refuses_and_nothing_is_lost() {
         Context::open(AccountRegistryOptions { queued_commands: 1, ..AccountRegistryOptions::default() })
             .await;
     let stuck = Stuck::in_the_actor_of(&ground).await;
-    let refused =
-        ground.accounts.execute(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), None).await;
+    let refused = ground
+        .accounts
+        .execute_command(&ground.slot, AccountCommand::Ingest(vec![inbound(1, 1)]), None)
+        .await;
     assert_eq!(refused, Err(AccountError::Overloaded));
     stuck.let_go().await;
     ground.ingest(1, 1).await;
@@ -200,7 +207,9 @@ async fn a_hit_needs_no_actor_no_sql_and_no_rendering() {
             }
         }
         for _ in 0..100 {
-            assert!(ground.accounts.repeat(&ground.slot, "/v1/106540352242922/conversations").is_some());
+            assert!(
+                ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_some()
+            );
         }
     };
     assert_eq!(ground.statements_of(hits).await, 0);
@@ -219,15 +228,15 @@ fn open_threads() -> ConversationQuery {
 #[tokio::test]
 async fn a_key_runs_once_and_is_replayed() {
     let ground = Context::open(AccountRegistryOptions::default()).await;
-    let begin = |print| ground.idempotency.begin(ground.organisation, "key", [print; 32]);
+    let begin = |print| ground.idempotency.begin_call(ground.organisation, "key", [print; 32]);
     let Ok(KeyedCall::First(permit)) = begin(1).await else { panic!() };
     let answer = RecordedResponse { status: 201, body: r#"{"a":1}"#.into() };
     let recorded = answer.clone();
-    let claim = permit.claim(Box::new(move |_| recorded.clone()));
+    let claim = permit.claim_key(Box::new(move |_| recorded.clone()));
     let run = async {
         ground
             .accounts
-            .execute(&ground.slot, AccountCommand::Ingest(vec![inbound(0, 1)]), Some(claim))
+            .execute_command(&ground.slot, AccountCommand::Ingest(vec![inbound(0, 1)]), Some(claim))
             .await
             .unwrap()
             .unwrap();
@@ -237,14 +246,14 @@ async fn a_key_runs_once_and_is_replayed() {
     let (second, ()) = tokio::join!(begin(1), run);
     assert!(matches!(second, Ok(KeyedCall::Replay(replayed)) if replayed == answer));
     assert!(matches!(begin(2).await, Ok(KeyedCall::Reused)));
-    ground.clock.advance(Duration::from_hours(25));
+    ground.clock.advance_manual(Duration::from_hours(25));
     assert!(matches!(begin(2).await, Ok(KeyedCall::First(_))));
 }
 
 #[tokio::test]
 async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_again() {
     let ground = Context::open(AccountRegistryOptions::default()).await;
-    let begin = || ground.idempotency.begin(ground.organisation, "key", [1; 32]);
+    let begin = || ground.idempotency.begin_call(ground.organisation, "key", [1; 32]);
     let Ok(KeyedCall::First(permit)) = begin().await else { panic!() };
     // As when an earlier commit of the same call, whose outcome was unknown, is written after all.
     let written = IdempotencyRecord {
@@ -253,13 +262,13 @@ async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_
         fingerprint: [1; 32],
         status: 201,
         body: "{}".into(),
-        created_at: ground.clock.now(),
+        created_at: ground.clock.read_now(),
         claimed_by: None,
     };
     ground.store.insert_idempotency_record(written).await.unwrap();
-    let claim = permit.claim(Box::new(|_| RecordedResponse { status: 200, body: "{}".into() }));
+    let claim = permit.claim_key(Box::new(|_| RecordedResponse { status: 200, body: "{}".into() }));
     let command = AccountCommand::Ingest(vec![inbound(0, 1)]);
-    let executed = ground.accounts.execute(&ground.slot, command, Some(claim)).await;
+    let executed = ground.accounts.execute_command(&ground.slot, command, Some(claim)).await;
     assert_eq!(executed, Err(AccountError::Storage));
     permit.end().await;
     assert_eq!(text_of(&ground.ask(&every_thread()).await).matches(';').count(), 0);
@@ -289,6 +298,6 @@ async fn pages_below_the_horizon_come_from_the_store_and_are_cached() {
         assert_eq!(ground.ask(&top).await.page.map(|page| page.rows), Some(5));
     };
     assert_eq!(ground.statements_of(above).await, 0);
-    let report = ground.accounts.residents();
+    let report = ground.accounts.loaded_accounts();
     assert!(report[0].horizon.is_some() && report[0].conversations <= 9);
 }

@@ -31,7 +31,7 @@ impl NodeLease {
     }
 
     /// The node id of its generation.
-    pub(crate) const fn node(&self) -> NodeId {
+    pub(crate) const fn node_id(&self) -> NodeId {
         self.node
     }
 
@@ -42,7 +42,7 @@ impl NodeLease {
     }
 
     /// Lets it run for `length` from `asked_at_ms` on, which was read before the database was asked.
-    pub(crate) fn extend(&self, asked_at_ms: u64, length: Duration) {
+    pub(crate) fn extend_until(&self, asked_at_ms: u64, length: Duration) {
         let length = u64::try_from(length.as_millis()).unwrap_or(UNLIMITED);
         self.until_ms.store(asked_at_ms.saturating_add(length).min(UNLIMITED - 1), Ordering::Release);
     }
@@ -53,7 +53,7 @@ impl NodeLease {
     }
 
     /// Ends it for good.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end_lease(&self) {
         self.ended.cancel();
     }
 
@@ -96,14 +96,14 @@ mod tests {
     async fn an_ended_lease_never_runs_again() {
         let lease = NodeLease::new(NodeId::from_bits(1));
         assert!(!lease.is_running());
-        lease.extend(now_ms(), Duration::from_mins(1));
+        lease.extend_until(now_ms(), Duration::from_mins(1));
         assert!(lease.is_running());
-        lease.extend(now_ms().saturating_sub(60_000), Duration::from_mins(1));
+        lease.extend_until(now_ms().saturating_sub(60_000), Duration::from_mins(1));
         assert!(!lease.is_running(), "counted from the question");
         lease.stopped_running().await;
         lease.extend_without_end();
         assert!(lease.is_running());
-        lease.end();
+        lease.end_lease();
         lease.stopped_running().await;
         lease.extend_without_end();
         assert!(!lease.is_running());

@@ -30,15 +30,15 @@ struct LivePeer {
 pub(super) struct PeerTable(Mutex<HashMap<NodeId, LivePeer>>);
 
 impl PeerTable {
-    fn peers(&self) -> MutexGuard<'_, HashMap<NodeId, LivePeer>> {
+    fn lock_peers(&self) -> MutexGuard<'_, HashMap<NodeId, LivePeer>> {
         // Nothing panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what a renewal has shown that was asked for at this time. A node that was heard of since
     /// then stays.
-    pub(super) fn replace(&self, shown: Vec<(NodePeer, Duration)>, asked_at_ms: u64) {
-        let mut peers = self.peers();
+    pub(super) fn replace_peers(&self, shown: Vec<(NodePeer, Duration)>, asked_at_ms: u64) {
+        let mut peers = self.lock_peers();
         let mut next = HashMap::with_capacity(shown.len());
         for (peer, left) in shown {
             let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
@@ -56,9 +56,9 @@ impl PeerTable {
     }
 
     /// Tells of the nodes whose leases are over.
-    pub(super) fn expire(&self) {
+    pub(super) fn expire_peers(&self) {
         let now = now_ms();
-        self.peers().retain(|_, known| {
+        self.lock_peers().retain(|_, known| {
             let lives = known.until_ms > now;
             if !lives {
                 known.gone.cancel();
@@ -69,21 +69,21 @@ impl PeerTable {
 
     /// How long until the next of their leases may be over.
     pub(super) fn next_end(&self) -> Option<Duration> {
-        let first = self.peers().values().map(|known| known.until_ms).min()?;
+        let first = self.lock_peers().values().map(|known| known.until_ms).min()?;
         Some(Duration::from_millis(first.saturating_sub(now_ms())))
     }
 
     /// One of them that takes requests.
-    pub(super) fn any(&self) -> Option<NodePeer> {
-        let peers = self.peers();
+    pub(super) fn any_peer(&self) -> Option<NodePeer> {
+        let peers = self.lock_peers();
         let known = peers.values().find(|known| !known.has_left && !known.peer.address.is_empty());
         known.map(|known| known.peer.clone())
     }
 
     /// A token that is cancelled when this node is gone. Of a node that was not heard of yet it is
     /// made here, and the lease it may have is counted as `lease` from now on.
-    pub(super) fn gone(&self, peer: &NodePeer, lease: Duration) -> CancellationToken {
-        let mut peers = self.peers();
+    pub(super) fn peer_gone(&self, peer: &NodePeer, lease: Duration) -> CancellationToken {
+        let mut peers = self.lock_peers();
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         let fresh = || LivePeer {
             peer: peer.clone(),
@@ -107,24 +107,24 @@ mod tests {
     #[test]
     fn a_peer_is_gone_when_its_lease_is_over_and_asked_nothing_once_its_row_is_missing() {
         let (table, lease) = (PeerTable::default(), Duration::from_mins(1));
-        table.replace(vec![(peer(1), lease), (peer(2), lease)], now_ms());
-        let tokens = [1, 2, 3].map(|id| table.gone(&peer(id), Duration::ZERO));
-        table.expire();
+        table.replace_peers(vec![(peer(1), lease), (peer(2), lease)], now_ms());
+        let tokens = [1, 2, 3].map(|id| table.peer_gone(&peer(id), Duration::ZERO));
+        table.expire_peers();
         assert_eq!(tokens.each_ref().map(CancellationToken::is_cancelled), [false, false, true]);
-        table.replace(vec![], 0);
-        assert!(table.any().is_some(), "heard of since it was asked");
-        table.replace(vec![(peer(2), lease)], now_ms());
-        table.expire();
+        table.replace_peers(vec![], 0);
+        assert!(table.any_peer().is_some(), "heard of since it was asked");
+        table.replace_peers(vec![(peer(2), lease)], now_ms());
+        table.expire_peers();
         assert!(!tokens[0].is_cancelled(), "it left, and still answers");
-        assert_eq!(table.any().map(|peer| peer.id), Some(NodeId::from_bits(2)));
+        assert_eq!(table.any_peer().map(|peer| peer.id), Some(NodeId::from_bits(2)));
         assert!(table.next_end().is_some_and(|left| left > Duration::ZERO));
-        table.replace(vec![], now_ms());
-        assert!(table.any().is_none() && !tokens[1].is_cancelled());
+        table.replace_peers(vec![], now_ms());
+        assert!(table.any_peer().is_none() && !tokens[1].is_cancelled());
         let (table, short) = (PeerTable::default(), Duration::ZERO);
-        table.replace(vec![(peer(4), short)], now_ms());
-        let token = table.gone(&peer(4), lease);
-        table.replace(vec![], now_ms());
-        table.expire();
+        table.replace_peers(vec![(peer(4), short)], now_ms());
+        let token = table.peer_gone(&peer(4), lease);
+        table.replace_peers(vec![], now_ms());
+        table.expire_peers();
         assert!(token.is_cancelled() && table.next_end().is_none());
     }
 }

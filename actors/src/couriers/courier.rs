@@ -34,7 +34,7 @@ use crate::slot::AccountEntry;
 
 #[cfg(test)]
 pub(super) use intake::WINDOW;
-pub(super) use intake::owed;
+pub(super) use intake::build_delivery;
 
 /// Attempts under way at a time.
 const FLIGHTS_MAX: usize = 64;
@@ -113,14 +113,14 @@ impl Actor for DeliveryWorkerActor {
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match message {
-            DeliveryWorkerMessage::Look => courier.listen(),
+            DeliveryWorkerMessage::Look => courier.note_wake(),
             DeliveryWorkerMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
             DeliveryWorkerMessage::Ended(ended) => courier.take_back(*ended, &myself),
-            DeliveryWorkerMessage::Record => courier.record(&myself),
-            DeliveryWorkerMessage::Recorded(ended, recorded) => courier.settle(ended, &recorded, &myself),
-            DeliveryWorkerMessage::Written(written) => courier.resume(*written),
+            DeliveryWorkerMessage::Record => courier.record_ended(&myself),
+            DeliveryWorkerMessage::Recorded(ended, rows) => courier.settle_attempt(ended, &rows, &myself),
+            DeliveryWorkerMessage::Written(written) => courier.resume_runs(*written),
         }
-        courier.work(&myself).await;
+        courier.start_due(&myself).await;
         Ok(())
     }
 }
@@ -165,28 +165,28 @@ impl DeliveryWorker {
     }
 
     /// Takes note of why it was woken, before it acts on it.
-    fn listen(&mut self) {
+    fn note_wake(&mut self) {
         self.desk.rung.store(false, Ordering::Release);
         if self.desk.reread.swap(false, Ordering::AcqRel) {
-            self.reload();
+            self.reload_lanes();
         }
     }
 
-    const fn reload(&mut self) {
+    const fn reload_lanes(&mut self) {
         self.place = None;
         self.loaded_to = 0;
     }
 
     /// Brings what is due, as far as limits and breaker allow, and sets the alarm for the rest.
-    async fn work(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
+    async fn start_due(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let subscriber = self.recipient.get();
         let stopping = self.couriers.0.stopping.is_cancelled();
-        if !subscriber.is_active() || stopping || !self.couriers.0.cluster.serves() {
+        if !subscriber.is_active() || stopping || !self.couriers.0.cluster.is_serving() {
             // What waits is in the store; whoever goes on reads it there.
-            self.lanes.clear();
-            self.reload();
-            if self.lanes.away() == 0 && self.unrecorded.is_empty() && !self.recording {
-                self.leave(myself);
+            self.lanes.clear_waiting();
+            self.reload_lanes();
+            if self.lanes.count_away() == 0 && self.unrecorded.is_empty() && !self.recording {
+                self.try_exit(myself);
             }
             return;
         }
@@ -194,48 +194,48 @@ impl DeliveryWorker {
         if now < self.not_before {
             return self.look_again_at(self.not_before, myself);
         }
-        if let Err(error) = self.bring(&subscriber, myself).await {
-            let account = self.slot.account().id;
-            tracing::error!(%account, subscriber = %subscriber.id(), error = cause(&error), "courier held up");
-            self.not_before = self.now().plus(STORE_RETRY);
+        if let Err(error) = self.start_attempt(&subscriber, myself).await {
+            let account = self.slot.current_account().id;
+            tracing::error!(%account, subscriber = %subscriber.subscriber_id(), error = cause(&error), "courier held up");
+            self.not_before = self.now().saturating_plus(STORE_RETRY);
             self.look_again_at(self.not_before, myself);
         }
-        self.rest(now, myself);
+        self.schedule_rest(now, myself);
     }
 
-    async fn bring(
+    async fn start_attempt(
         &mut self,
         subscriber: &Subscriber,
         myself: &ActorRef<DeliveryWorkerMessage>,
     ) -> Result<(), StoreError> {
-        self.fill(subscriber).await?;
-        if let Some(scribe) = self.recipient.scribe()
-            && self.lanes.open() > 0
+        self.fill_lanes(subscriber).await?;
+        if let Some(scribe) = self.recipient.run_recorder()
+            && self.lanes.count_open() > 0
         {
-            scribe.prepare(&self.couriers).await?;
+            scribe.load_values(&self.couriers).await?;
         }
-        let flights_max = self.recipient.scribe().map_or(FLIGHTS_MAX, |scribe| scribe.width());
+        let flights_max = self.recipient.run_recorder().map_or(FLIGHTS_MAX, |scribe| scribe.runs_max());
         let now = self.now();
         let mut departing = Vec::new();
-        while self.lanes.away() < flights_max
+        while self.lanes.count_away() < flights_max
             && self.lanes.next_at().is_some_and(|at| at <= now)
-            && self.recipient.breaker().take(now)
+            && self.recipient.lock_health().take_outcome(now)
         {
-            departing.extend(self.lanes.depart(now));
+            departing.extend(self.lanes.next_due(now));
         }
         let missing: Vec<i64> = departing.iter().filter_map(unread).collect();
         let read = if missing.is_empty() {
             Ok(Vec::new())
         } else {
-            self.couriers.0.store.events_at(self.slot.account().number, &missing).await
+            self.couriers.0.store.events_at(self.slot.current_account().number, &missing).await
         };
         let events: Vec<Arc<Event>> = match read {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 for load in departing {
-                    self.lanes.back(load.delivery, load.not_before);
+                    self.lanes.return_retried(load.delivery, load.not_before);
                 }
-                self.recipient.breaker().give_back(now);
+                self.recipient.lock_health().give_back(now);
                 return Err(error);
             }
         };
@@ -243,10 +243,10 @@ impl DeliveryWorker {
             let sequence = load.delivery.sequence;
             let same = |event: &&Arc<Event>| event.sequence == sequence;
             load.event = load.event.or_else(|| events.iter().find(same).cloned());
-            flight::begin(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
+            flight::begin_attempt(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
         }
-        if self.lanes.away() < flights_max {
-            let breaker = self.recipient.breaker().until();
+        if self.lanes.count_away() < flights_max {
+            let breaker = self.recipient.lock_health().retry_at();
             let due = self.lanes.next_at().map(|at| breaker.map_or(at, |until| at.max(until)));
             if let Some(at) = due {
                 self.look_again_at(at, myself);
@@ -256,25 +256,25 @@ impl DeliveryWorker {
     }
 
     fn take_back(&mut self, ended: FinishedAttempt, myself: &ActorRef<DeliveryWorkerMessage>) {
-        if let Some(scribe) = self.recipient.scribe() {
+        if let Some(scribe) = self.recipient.run_recorder() {
             // The lane waits: what comes next must see what this one leaves.
             let job = RecorderJob { ended, slot: self.slot.clone(), courier: myself.clone() };
-            return scribe.submit(&self.couriers, &self.recipient, job);
+            return scribe.submit_run(&self.couriers, &self.recipient, job);
         }
         let contact = ended.delivery.contact_id;
-        let settled = flight::settle(&self.couriers, &self.recipient, ended);
+        let settled = flight::settle_delivery(&self.couriers, &self.recipient, ended);
         let Some(delivery) = settled.map(|settled| settled.delivery) else {
             // Not tried to the end, because the server stops.
-            return self.lanes.end(contact);
+            return self.lanes.end_delivery(contact);
         };
         if !delivery.is_open() {
-            self.lanes.end(contact);
+            self.lanes.end_delivery(contact);
             self.unrecorded.insert(delivery.id);
         }
         self.ended.push(delivery);
-        let alone = self.lanes.away() == 0 || self.couriers.0.stopping.is_cancelled();
+        let alone = self.lanes.count_away() == 0 || self.couriers.0.stopping.is_cancelled();
         if alone || self.ended.len() >= RECORDS_ENOUGH {
-            self.record(myself);
+            self.record_ended(myself);
         } else if self.ended.len() == 1 {
             let (stopping, myself) = (self.couriers.0.stopping.clone(), myself.clone());
             self.couriers.0.tasks.spawn(async move {
@@ -286,16 +286,16 @@ impl DeliveryWorker {
     }
 
     /// Writes down what has ended, all together, unless that is under way.
-    fn record(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
+    fn record_ended(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         if self.recording || self.ended.is_empty() {
             return;
         }
         self.recording = true;
         let ended = std::mem::take(&mut self.ended);
-        flight::record(&self.couriers, self.recipient.clone(), ended, myself.clone());
+        flight::record_attempts(&self.couriers, self.recipient.clone(), ended, myself.clone());
     }
 
-    fn settle(
+    fn settle_attempt(
         &mut self,
         ended: Vec<Delivery>,
         recorded: &HashSet<DeliveryId>,
@@ -305,70 +305,71 @@ impl DeliveryWorker {
             self.unrecorded.remove(&delivery.id);
             let ours = recorded.contains(&delivery.id);
             if self.doubtful.remove(&delivery.id) || !ours {
-                self.reload();
+                self.reload_lanes();
             }
             if delivery.is_open() && ours {
                 self.put_back(delivery);
             } else if delivery.is_open() {
-                self.lanes.end(delivery.contact_id);
+                self.lanes.end_delivery(delivery.contact_id);
             }
         }
         self.recording = false;
-        self.record(myself);
+        self.record_ended(myself);
     }
 
     /// Lets a delivery wait for its next attempt.
     fn put_back(&mut self, delivery: Delivery) {
         let QueuedDelivery { delivery, not_before, .. } =
-            QueuedDelivery::new(delivery, None, &self.couriers.0.clock.read());
-        self.lanes.back(delivery, not_before);
+            QueuedDelivery::new(delivery, None, &self.couriers.0.clock.take_reading());
+        self.lanes.return_retried(delivery, not_before);
     }
 
     /// Goes on where runs of a hook have come to an end.
-    fn resume(&mut self, written: RecordedRuns) {
+    fn resume_runs(&mut self, written: RecordedRuns) {
         let RecordedRuns { recorded, lost, again } = written;
         for delivery in recorded {
             if self.doubtful.remove(&delivery.id) {
-                self.reload();
+                self.reload_lanes();
             }
             if delivery.is_open() {
                 self.put_back(delivery);
             } else {
-                self.lanes.end(delivery.contact_id);
+                self.lanes.end_delivery(delivery.contact_id);
             }
         }
         for delivery in lost {
             self.doubtful.remove(&delivery.id);
-            self.lanes.end(delivery.contact_id);
-            self.reload();
+            self.lanes.end_delivery(delivery.contact_id);
+            self.reload_lanes();
         }
         for load in again {
-            self.lanes.again(load);
+            self.lanes.return_untried(load);
         }
     }
 
     /// Notes what is left to do, and leaves when that has been nothing for a while.
-    fn rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
+    fn schedule_rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
         let head = self.desk.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
-        let open = i64::try_from(self.lanes.open()).unwrap_or(i64::MAX);
+        let open = i64::try_from(self.lanes.count_open()).unwrap_or(i64::MAX);
         self.desk.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
         let known = self.place.is_some_and(|place| self.loaded_to >= place.cursor);
         if !known || unread > 0 || open > 0 || !self.unrecorded.is_empty() || self.recording {
             self.idle_since = None;
             return;
         }
-        let leave_at = self.idle_since.get_or_insert(now).plus(LINGER);
+        let leave_at = self.idle_since.get_or_insert(now).saturating_plus(LINGER);
         if now >= leave_at {
-            self.leave(myself);
+            self.try_exit(myself);
         } else {
             self.look_again_at(leave_at, myself);
         }
     }
 
     /// Ends, unless the bell has been rung since it was last listened to.
-    fn leave(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
-        if self.couriers.close(&self.recipient.id(), self.slot.account().number, &self.desk) {
+    fn try_exit(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
+        let (subscriber, account) = (self.recipient.subscriber_id(), self.slot.current_account().number);
+        if self.couriers.close(&subscriber, account, &self.desk) {
             myself.stop(None);
         }
     }

@@ -49,7 +49,7 @@ pub(super) struct FinishedAttempt {
 }
 
 /// Makes the attempt beside the courier, and tells it how it ended.
-pub(super) fn begin(
+pub(super) fn begin_attempt(
     couriers: &DeliveryDispatcher,
     recipient: &SubscriberState,
     slot: &Arc<AccountEntry>,
@@ -57,11 +57,11 @@ pub(super) fn begin(
     courier: ActorRef<DeliveryWorkerMessage>,
 ) {
     let shared = couriers.0.clone();
-    let (account, subscriber) = (slot.account(), recipient.get());
-    let kv = recipient.scribe().and_then(|scribe| scribe.seen()).unwrap_or_default();
+    let (account, subscriber) = (slot.current_account(), recipient.get());
+    let kv = recipient.run_recorder().and_then(|scribe| scribe.known_values()).unwrap_or_default();
     let QueuedDelivery { delivery, event, .. } = load;
     couriers.0.tasks.spawn(async move {
-        let (at, began, asked) = (shared.clock.now(), Instant::now(), event.is_some());
+        let (at, began, asked) = (shared.clock.read_now(), Instant::now(), event.is_some());
         let receipt = if let Some(event) = event.clone() {
             let attempt = delivery.attempt_count.saturating_add(1);
             let parcel = DeliveryRequest { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
@@ -71,11 +71,11 @@ pub(super) fn begin(
                 surroundings::sleep(LAST_ANSWERS).await;
             };
             tokio::select! {
-                ended = AssertUnwindSafe(attempt).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken())),
+                ended = AssertUnwindSafe(attempt).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken_result())),
                 () = hurried => None,
             }
         } else {
-            Some(forgotten())
+            Some(stored_unparsed())
         };
         let token = shared.tasks.token();
         let ended = FinishedAttempt { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
@@ -84,12 +84,12 @@ pub(super) fn begin(
     });
 }
 
-fn broken() -> AttemptResult {
+fn broken_result() -> AttemptResult {
     let error = Some("the attempt broke down inside this server".into());
     AttemptResult { outcome: AttemptOutcome::Retry { after: None }, status_code: None, error, report: None }
 }
 
-fn forgotten() -> AttemptResult {
+fn stored_unparsed() -> AttemptResult {
     let error = Some("the event is not kept any longer".into());
     AttemptResult { outcome: AttemptOutcome::Rejected, status_code: None, error, report: None }
 }
@@ -106,7 +106,7 @@ pub(super) struct SettledAttempt {
 
 impl SettledAttempt {
     /// What is written down of a run.
-    pub(super) fn record(&self, now: Timestamp) -> RunRecord {
+    pub(super) fn run_record(&self, now: Timestamp) -> RunRecord {
         let report = self.report.as_deref();
         let done = report.filter(|_| self.delivery.status == DeliveryStatus::Delivered);
         RunRecord {
@@ -121,25 +121,25 @@ impl SettledAttempt {
 }
 
 /// The delivery as the attempt leaves it; `None` when it does not count.
-pub(super) fn settle(
+pub(super) fn settle_delivery(
     couriers: &DeliveryDispatcher,
     recipient: &Arc<SubscriberState>,
     ended: FinishedAttempt,
 ) -> Option<SettledAttempt> {
     let FinishedAttempt { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
-    let ClockReading { wall: now, monotonic } = couriers.0.clock.read();
+    let ClockReading { wall: now, monotonic } = couriers.0.clock.take_reading();
     let Some(receipt) = receipt else {
-        recipient.breaker().give_back(monotonic);
+        recipient.lock_health().give_back(monotonic);
         return None;
     };
     if asked {
         let failed = matches!(receipt.outcome, AttemptOutcome::Retry { .. });
-        let mut breaker = recipient.breaker();
+        let mut breaker = recipient.lock_health();
         let turn = if failed { breaker.note_failure(monotonic) } else { breaker.note_well(monotonic) };
         drop(breaker);
-        couriers.note_turn(recipient.id(), turn, now);
+        couriers.note_turn(recipient.subscriber_id(), turn, now);
     } else {
-        recipient.breaker().give_back(monotonic);
+        recipient.lock_health().give_back(monotonic);
     }
     let attempt = DeliveryAttempt {
         at,
@@ -148,7 +148,7 @@ pub(super) fn settle(
         error: receipt.error,
     };
     let chance = rand::rng().random_range(0.0..=1.0);
-    delivery.settle(attempt, receipt.outcome, recipient.get().ladder(), chance, now);
+    delivery.settle_attempt(attempt, receipt.outcome, recipient.get().retry_schedule(), chance, now);
     let metrics = &couriers.0.metrics;
     match delivery.status {
         DeliveryStatus::Delivered => metrics.deliveries_taken.inc(),
@@ -168,7 +168,7 @@ pub(super) fn settle(
 }
 
 /// Records until it is durable or the server stops, and tells the courier.
-pub(super) fn record(
+pub(super) fn record_attempts(
     couriers: &DeliveryDispatcher,
     recipient: Arc<SubscriberState>,
     ended: Vec<Delivery>,
@@ -182,7 +182,7 @@ pub(super) fn record(
                 Err(error) => {
                     tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
                     tokio::select! {
-                        () = couriers.0.clock.wait(STORE_RETRY) => {}
+                        () = couriers.0.clock.sleep_for(STORE_RETRY) => {}
                         () = couriers.0.stopping.cancelled() => return,
                     }
                 }

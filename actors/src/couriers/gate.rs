@@ -19,13 +19,13 @@ pub(super) enum SubscriberHealth {
 }
 
 impl SubscriberHealth {
-    pub(super) fn of(subscriber: &Subscriber, now: &ClockReading) -> Self {
+    pub(super) fn from_subscriber(subscriber: &Subscriber, now: &ClockReading) -> Self {
         match subscriber {
             Subscriber::Webhook(_) => Self::Webhook(CircuitBreaker::default()),
             Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
                 PluginState::Paused => {
-                    let paused_for = now.wall.since(plugin.standing.since).unwrap_or_default();
-                    FailureRate::paused(paused_for, now.monotonic)
+                    let paused_for = now.wall.duration_since(plugin.standing.since).unwrap_or_default();
+                    FailureRate::is_paused(paused_for, now.monotonic)
                 }
                 PluginState::Active | PluginState::Disabled => FailureRate::default(),
             }),
@@ -33,11 +33,11 @@ impl SubscriberHealth {
     }
 
     /// Learns of a change of the subscriber's row: what was paused may be well again by somebody's word.
-    pub(super) fn follow(&mut self, subscriber: &Subscriber, now: &ClockReading) {
+    pub(super) fn follow_change(&mut self, subscriber: &Subscriber, now: &ClockReading) {
         if let (Self::Hook(rate), Subscriber::Hook(plugin)) = (&*self, subscriber) {
             let paused = plugin.standing.state == PluginState::Paused;
             if paused == rate.is_closed() {
-                *self = Self::of(subscriber, now);
+                *self = Self::from_subscriber(subscriber, now);
             }
         }
     }
@@ -49,17 +49,17 @@ impl SubscriberHealth {
         }
     }
 
-    pub(super) fn until(&self) -> Option<MonotonicInstant> {
+    pub(super) fn retry_at(&self) -> Option<MonotonicInstant> {
         match self {
-            Self::Webhook(breaker) => breaker.until(),
-            Self::Hook(rate) => rate.until(),
+            Self::Webhook(breaker) => breaker.opens_until(),
+            Self::Hook(rate) => rate.paused_until(),
         }
     }
 
-    pub(super) fn take(&mut self, now: MonotonicInstant) -> bool {
+    pub(super) fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         match self {
-            Self::Webhook(breaker) => breaker.take(now),
-            Self::Hook(rate) => rate.take(now),
+            Self::Webhook(breaker) => breaker.take_outcome(now),
+            Self::Hook(rate) => rate.take_outcome(now),
         }
     }
 

@@ -24,8 +24,8 @@ pub(super) struct QueuedDelivery {
 impl QueuedDelivery {
     /// A delivery as its row says, at the moment of a reading of this process's clocks.
     pub(super) fn new(delivery: Delivery, event: Option<Arc<Event>>, reading: &ClockReading) -> Self {
-        let wait = delivery.wait(reading.wall).unwrap_or_default();
-        Self { not_before: reading.monotonic.plus(wait), delivery, event }
+        let wait = delivery.wait_until(reading.wall).unwrap_or_default();
+        Self { not_before: reading.monotonic.saturating_plus(wait), delivery, event }
     }
 }
 
@@ -38,13 +38,13 @@ struct DeliveryLane {
 
 impl DeliveryLane {
     /// When it may move on; `None` while something of it is away, or nothing waits.
-    fn due(&self) -> Option<(MonotonicInstant, i64)> {
+    fn due_at(&self) -> Option<(MonotonicInstant, i64)> {
         let (sequence, first) = self.waiting.first_key_value().filter(|_| self.away.is_none())?;
         first.delivery.is_open().then_some((first.not_before, *sequence))
     }
 
     /// How many wait for a further attempt of the oldest.
-    fn held(&self) -> usize {
+    fn count_held(&self) -> usize {
         let first = self.waiting.first_key_value();
         let failed = first.is_some_and(|(_, load)| load.delivery.status == DeliveryStatus::Failed);
         if failed && self.away.is_none() { self.waiting.len() } else { 0 }
@@ -63,18 +63,18 @@ pub(super) struct DeliveryLanes {
 
 impl DeliveryLanes {
     /// Deliveries that wait or are away.
-    pub(super) const fn open(&self) -> usize {
+    pub(super) const fn count_open(&self) -> usize {
         self.waiting + self.away
     }
 
     /// Deliveries that are away.
-    pub(super) const fn away(&self) -> usize {
+    pub(super) const fn count_away(&self) -> usize {
         self.away
     }
 
     /// Deliveries that are away, or wait for nothing but their turn.
-    pub(super) const fn moving(&self) -> usize {
-        self.open() - self.held
+    pub(super) const fn count_moving(&self) -> usize {
+        self.count_open() - self.held
     }
 
     /// When the next one may go.
@@ -82,19 +82,19 @@ impl DeliveryLanes {
         self.due.first().map(|(at, ..)| *at)
     }
 
-    fn change<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut DeliveryLane) -> T) -> T {
+    fn change_lane<T>(&mut self, contact: ContactId, change: impl FnOnce(&mut DeliveryLane) -> T) -> T {
         let lane = self.of.entry(contact).or_default();
-        if let Some((at, sequence)) = lane.due() {
+        if let Some((at, sequence)) = lane.due_at() {
             self.due.remove(&(at, sequence, contact));
         }
-        self.held -= lane.held();
+        self.held -= lane.count_held();
         self.waiting -= lane.waiting.len();
         self.away -= usize::from(lane.away.is_some());
         let changed = change(lane);
-        self.held += lane.held();
+        self.held += lane.count_held();
         self.waiting += lane.waiting.len();
         self.away += usize::from(lane.away.is_some());
-        if let Some((at, sequence)) = lane.due() {
+        if let Some((at, sequence)) = lane.due_at() {
             self.due.insert((at, sequence, contact));
         }
         if lane.waiting.is_empty() && lane.away.is_none() {
@@ -104,9 +104,9 @@ impl DeliveryLanes {
     }
 
     /// Adds a delivery, or takes over its newer row; not if it is away, which is told with `false`.
-    pub(super) fn put(&mut self, load: QueuedDelivery) -> bool {
+    pub(super) fn put_delivery(&mut self, load: QueuedDelivery) -> bool {
         let sequence = load.delivery.sequence;
-        self.change(load.delivery.contact_id, |lane| {
+        self.change_lane(load.delivery.contact_id, |lane| {
             if lane.away == Some(sequence) {
                 return false;
             }
@@ -124,30 +124,30 @@ impl DeliveryLanes {
     }
 
     /// Sends the next one on its way, if one is due.
-    pub(super) fn depart(&mut self, now: MonotonicInstant) -> Option<QueuedDelivery> {
+    pub(super) fn next_due(&mut self, now: MonotonicInstant) -> Option<QueuedDelivery> {
         let (_, sequence, contact) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
-        self.change(contact, |lane| {
+        self.change_lane(contact, |lane| {
             lane.away = Some(sequence);
             lane.waiting.remove(&sequence)
         })
     }
 
     /// One that was away has come to an end.
-    pub(super) fn end(&mut self, contact: ContactId) {
-        self.change(contact, |lane| lane.away = None);
+    pub(super) fn end_delivery(&mut self, contact: ContactId) {
+        self.change_lane(contact, |lane| lane.away = None);
     }
 
     /// One that was away has not been tried after all, and may go at once.
-    pub(super) fn again(&mut self, load: QueuedDelivery) {
-        self.change(load.delivery.contact_id, |lane| {
+    pub(super) fn return_untried(&mut self, load: QueuedDelivery) {
+        self.change_lane(load.delivery.contact_id, |lane| {
             lane.away = None;
             lane.waiting.insert(load.delivery.sequence, load);
         });
     }
 
     /// One that was away is to be tried again. What waits behind it need not be at hand until then.
-    pub(super) fn back(&mut self, delivery: Delivery, not_before: MonotonicInstant) {
-        self.change(delivery.contact_id, |lane| {
+    pub(super) fn return_retried(&mut self, delivery: Delivery, not_before: MonotonicInstant) {
+        self.change_lane(delivery.contact_id, |lane| {
             lane.away = None;
             lane.waiting.values_mut().for_each(|behind| behind.event = None);
             lane.waiting.insert(delivery.sequence, QueuedDelivery { delivery, not_before, event: None });
@@ -155,10 +155,10 @@ impl DeliveryLanes {
     }
 
     /// Forgets whatever is not away.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear_waiting(&mut self) {
         let contacts: Vec<ContactId> = self.of.keys().copied().collect();
         for contact in contacts {
-            self.change(contact, |lane| lane.waiting.clear());
+            self.change_lane(contact, |lane| lane.waiting.clear());
         }
     }
 }

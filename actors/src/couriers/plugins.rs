@@ -84,11 +84,11 @@ pub enum PluginRefusal {
 }
 
 fn unwritten(error: &StoreError) -> AccountError {
-    AccountError::of(error, "plugin not written")
+    AccountError::from_store(error, "plugin not written")
 }
 
 fn unread(error: &StoreError) -> AccountError {
-    AccountError::of(error, "plugins not read")
+    AccountError::from_store(error, "plugins not read")
 }
 
 fn plugin_of(subscriber: &Subscriber) -> Option<Arc<Plugin>> {
@@ -99,7 +99,7 @@ fn plugin_of(subscriber: &Subscriber) -> Option<Arc<Plugin>> {
 }
 
 impl PluginPatch {
-    fn apply(self, row: &mut Plugin) {
+    fn apply_patch(self, row: &mut Plugin) {
         row.name = self.name.unwrap_or_else(|| row.name.clone());
         row.description = self.description.unwrap_or_else(|| row.description.clone());
         row.events = self.events.unwrap_or(row.events);
@@ -133,21 +133,22 @@ impl DeliveryDispatcher {
     /// Every tenant's plugins, newest first.
     #[must_use]
     pub fn all_plugins(&self) -> Vec<Arc<Plugin>> {
-        let mut rows: Vec<_> = self.0.roster.load().all().filter_map(|one| plugin_of(&one.get())).collect();
+        let mut rows: Vec<_> =
+            self.0.roster.load().all_subscribers().filter_map(|one| plugin_of(&one.get())).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.id));
         rows
     }
 
     /// A tenant's plugin.
     #[must_use]
-    pub fn plugin(&self, organisation: OrganisationId, id: PluginId) -> Option<Arc<Plugin>> {
+    pub fn find_plugin(&self, organisation: OrganisationId, id: PluginId) -> Option<Arc<Plugin>> {
         self.plugin_of_anybody(id).filter(|found| found.organisation_id == organisation)
     }
 
     /// Whoever's plugin.
     #[must_use]
     pub fn plugin_of_anybody(&self, id: PluginId) -> Option<Arc<Plugin>> {
-        self.0.roster.load().find(SubscriberId::Hook(id)).and_then(|found| plugin_of(&found.get()))
+        self.0.roster.load().find_subscriber(SubscriberId::Hook(id)).and_then(|found| plugin_of(&found.get()))
     }
 
     /// Makes a plugin, which waits for a version.
@@ -163,7 +164,7 @@ impl DeliveryDispatcher {
         if self.plugins_of(organisation_id).len() >= PLUGINS_MAX {
             return Ok(Err(PluginRefusal::TooMany));
         }
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let plugin = Plugin {
             id: PluginId::from_bits(ids.next_bits(now.millis())),
             organisation_id,
@@ -176,7 +177,7 @@ impl DeliveryDispatcher {
             allowed_hosts: new.allowed_hosts,
             capabilities: new.capabilities,
             enabled: new.enabled,
-            standing: PluginHealth::active(now),
+            standing: PluginHealth::active_since(now),
             active_version: None,
             previous_version: None,
             created_at: now,
@@ -185,8 +186,8 @@ impl DeliveryDispatcher {
         };
         self.0.store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
         let plugin = Arc::new(plugin);
-        let reading = self.0.clock.read();
-        self.publish(|next| next.put(Subscriber::Hook(plugin.clone()), &reading));
+        let reading = self.0.clock.take_reading();
+        self.publish_registry(|next| next.put_subscriber(Subscriber::Hook(plugin.clone()), &reading));
         Ok(Ok(plugin))
     }
 
@@ -202,9 +203,9 @@ impl DeliveryDispatcher {
     ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
         let decide = |row: &mut Plugin| {
             if patch.enabled == Some(true) {
-                row.recover(self.0.clock.now());
+                row.recover_health(self.0.clock.read_now());
             }
-            patch.clone().apply(row);
+            patch.clone().apply_patch(row);
             if row.secrets.len() > ENTRIES_MAX { Err(PluginRefusal::TooManySecrets) } else { Ok(()) }
         };
         let _turn = self.0.writing.lock().await;
@@ -219,7 +220,7 @@ impl DeliveryDispatcher {
         id: PluginId,
         decide: impl Fn(&mut Plugin) -> Result<(), PluginRefusal>,
     ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
-        let Some(mut found) = self.plugin(organisation, id) else { return Ok(None) };
+        let Some(mut found) = self.find_plugin(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
             let mut row = Plugin::clone(&found);
             if let Err(refused) = decide(&mut row) {
@@ -240,16 +241,16 @@ impl DeliveryDispatcher {
         before: &Plugin,
         mut row: Plugin,
     ) -> Result<Option<Arc<Plugin>>, AccountError> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         row.updated_at = now.max(row.updated_at);
         let written = self.0.store.update_plugin(before, row).await;
         let Some(row) = written.map_err(|error| unwritten(&error))? else { return Ok(None) };
         let row = Arc::new(row);
-        let reading = self.0.clock.read();
-        self.publish(|next| next.put(Subscriber::Hook(row.clone()), &reading));
+        let reading = self.0.clock.take_reading();
+        self.publish_registry(|next| next.put_subscriber(Subscriber::Hook(row.clone()), &reading));
         let id = SubscriberId::Hook(row.id);
         self.look_all(id);
-        if row.runs() {
+        if row.is_running() {
             self.take_up_all(DeliveryWork::Of(id)).await;
         }
         Ok(Some(row))
@@ -261,10 +262,10 @@ impl DeliveryDispatcher {
         let found = self.0.store.find_plugin(id).await.map_err(|error| unread(&error))?.map(Arc::new);
         match &found {
             Some(row) => {
-                let reading = self.0.clock.read();
-                self.publish(|next| next.put(Subscriber::Hook(row.clone()), &reading));
+                let reading = self.0.clock.take_reading();
+                self.publish_registry(|next| next.put_subscriber(Subscriber::Hook(row.clone()), &reading));
             }
-            None => self.retire(SubscriberId::Hook(id)),
+            None => self.retire_subscriber(SubscriberId::Hook(id)),
         }
         Ok(found)
     }
@@ -279,12 +280,12 @@ impl DeliveryDispatcher {
         id: PluginId,
     ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
-        if self.plugin(organisation, id).is_none() {
+        if self.find_plugin(organisation, id).is_none() {
             return Ok(false);
         }
-        let deleted = self.0.store.delete_plugin(id, self.0.clock.now()).await;
+        let deleted = self.0.store.delete_plugin(id, self.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
-        self.retire(SubscriberId::Hook(id));
+        self.retire_subscriber(SubscriberId::Hook(id));
         Ok(true)
     }
 
@@ -301,7 +302,7 @@ impl DeliveryDispatcher {
         let written = self.0.store.insert_plugin_version(version, wasm).await;
         written.map_err(|error| unwritten(&error))?;
         let _turn = self.0.writing.lock().await;
-        let Some(plugin) = self.plugin(organisation, version.plugin_id) else { return Ok(false) };
+        let Some(plugin) = self.find_plugin(organisation, version.plugin_id) else { return Ok(false) };
         let spared: Vec<PluginVersionId> = [Some(version.id), plugin.active_version, plugin.previous_version]
             .into_iter()
             .flatten()
@@ -313,7 +314,7 @@ impl DeliveryDispatcher {
 
     /// A fresh id of a version.
     pub async fn next_version_id(&self) -> PluginVersionId {
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         PluginVersionId::from_bits(self.0.writing.lock().await.next_bits(now.millis()))
     }
 
@@ -349,14 +350,14 @@ impl DeliveryDispatcher {
         version: PluginVersionId,
     ) -> Result<Option<Result<Arc<Plugin>, PluginRefusal>>, AccountError> {
         let _turn = self.0.writing.lock().await;
-        if self.plugin(organisation, id).is_none() {
+        if self.find_plugin(organisation, id).is_none() {
             return Ok(None);
         }
         if self.plugin_version(id, version).await?.is_none() {
             return Ok(Some(Err(PluginRefusal::NoVersion)));
         }
         let decide = |row: &mut Plugin| {
-            row.activate(version, self.0.clock.now());
+            row.activate_version(version, self.0.clock.read_now());
             Ok(())
         };
         self.change_plugin(organisation, id, decide).await

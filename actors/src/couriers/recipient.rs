@@ -26,7 +26,7 @@ impl SubscriberState {
             Subscriber::Hook(plugin) => Some(Arc::new(RunRecorder::new(plugin.id))),
         };
         Self {
-            breaker: Mutex::new(SubscriberHealth::of(&row, now)),
+            breaker: Mutex::new(SubscriberHealth::from_subscriber(&row, now)),
             row: ArcSwap::from_pointee(row),
             gone: AtomicBool::new(false),
             scribe,
@@ -37,23 +37,23 @@ impl SubscriberState {
         Subscriber::clone(&self.row.load())
     }
 
-    pub(super) fn id(&self) -> SubscriberId {
-        self.row.load().id()
+    pub(super) fn subscriber_id(&self) -> SubscriberId {
+        self.row.load().subscriber_id()
     }
 
-    pub(super) fn set(&self, row: Subscriber, now: &ClockReading) {
-        self.breaker().follow(&row, now);
+    pub(super) fn set_subscriber(&self, row: Subscriber, now: &ClockReading) {
+        self.lock_health().follow_change(&row, now);
         self.row.store(Arc::new(row));
     }
 
     /// Its breaker; to be held for a moment.
-    pub(super) fn breaker(&self) -> MutexGuard<'_, SubscriberHealth> {
+    pub(super) fn lock_health(&self) -> MutexGuard<'_, SubscriberHealth> {
         // Nobody panics half-way through a change of it.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who records its runs, if it is a hook.
-    pub(super) const fn scribe(&self) -> Option<&Arc<RunRecorder>> {
+    pub(super) const fn run_recorder(&self) -> Option<&Arc<RunRecorder>> {
         self.scribe.as_ref()
     }
 

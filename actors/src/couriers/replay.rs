@@ -11,7 +11,7 @@ use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryCursor, StoreError};
 
 use super::DeliveryDispatcher;
-use super::courier::owed;
+use super::courier::build_delivery;
 use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;
 use crate::slot::AccountEntry;
@@ -40,7 +40,7 @@ pub struct ReplayedLog {
 }
 
 fn unread(error: &StoreError) -> AccountError {
-    AccountError::of(error, "deliveries not read")
+    AccountError::from_store(error, "deliveries not read")
 }
 
 impl DeliveryDispatcher {
@@ -48,20 +48,20 @@ impl DeliveryDispatcher {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, AccountError> {
-        self.0.store.deliveries(query).await.map_err(|error| unread(&error))
+    pub async fn page_deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, AccountError> {
+        self.0.store.page_deliveries(query).await.map_err(|error| unread(&error))
     }
 
     /// A tenant's delivery.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn delivery(
+    pub async fn find_delivery(
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, AccountError> {
-        self.0.store.delivery(organisation, id).await.map_err(|error| unread(&error))
+        self.0.store.find_delivery(organisation, id).await.map_err(|error| unread(&error))
     }
 
     /// Brings one delivery again, whatever became of it; `None` when the tenant has none of this id, or
@@ -69,21 +69,21 @@ impl DeliveryDispatcher {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn replay(
+    pub async fn replay_delivery(
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
         claim: Option<KeyClaim<Delivery>>,
     ) -> Result<Option<Delivery>, AccountError> {
-        let Some(found) = self.delivery(organisation, id).await? else { return Ok(None) };
-        if !self.knows(organisation, found.subscriber) {
+        let Some(found) = self.find_delivery(organisation, id).await? else { return Ok(None) };
+        if !self.has_subscriber(organisation, found.subscriber) {
             return Ok(None);
         }
         let mut replayed = found;
-        let now = self.0.clock.now();
-        replayed.reopen(now);
-        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
-        let reopened = self.0.store.reopen(&[id], now, answer.as_ref()).await;
+        let now = self.0.clock.read_now();
+        replayed.reopen_at(now);
+        let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
+        let reopened = self.0.store.reopen_deliveries(&[id], now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -102,15 +102,15 @@ impl DeliveryDispatcher {
         filter: &DeliveryFilter,
         claim: Option<KeyClaim<ReplayedDeliveries>>,
     ) -> Result<Option<ReplayedDeliveries>, AccountError> {
-        let named = filter.subscription_id.and_then(|id| self.subscription(filter.organisation_id, id));
+        let named = filter.subscription_id.and_then(|id| self.find_subscription(filter.organisation_id, id));
         if named.is_none() {
             return Ok(None);
         }
         let oldest = self.0.store.oldest_deliveries(filter, REPLAYED_MAX).await;
         let (ids, capped) = oldest.map_err(|error| unread(&error))?;
-        let (replayed, now) = (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.clock.now());
-        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
-        let reopened = self.0.store.reopen(&ids, now, answer.as_ref()).await;
+        let (replayed, now) = (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.clock.read_now());
+        let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
+        let reopened = self.0.store.reopen_deliveries(&ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -126,11 +126,12 @@ impl DeliveryDispatcher {
     ) -> Result<(), AccountError> {
         let pairs: BTreeSet<_> = opened.into_iter().collect();
         for (subscriber, account) in &pairs {
-            self.reread(*subscriber, *account);
+            self.reload_worker(*subscriber, *account);
         }
         if self.0.cluster.is_shared() && !pairs.is_empty() {
             // Their couriers may be on other nodes, which look at what has changed.
-            let ids: BTreeSet<_> = pairs.iter().filter_map(|(subscriber, _)| subscriber.webhook()).collect();
+            let ids: BTreeSet<_> =
+                pairs.iter().filter_map(|(subscriber, _)| subscriber.for_webhook()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
             self.0.store.touch_subscriptions(&ids).await.map_err(|error| unread(&error))?;
         }
@@ -138,7 +139,7 @@ impl DeliveryDispatcher {
     }
 
     /// Has the courier of this subscriber and account read its rows again, if it may work here.
-    pub(super) fn reread(&self, subscriber: SubscriberId, account: i64) {
+    pub(super) fn reload_worker(&self, subscriber: SubscriberId, account: i64) {
         if let Some(slot) = self.0.directory.account_of_row(account)
             && self.serves(&slot)
         {
@@ -160,11 +161,11 @@ impl DeliveryDispatcher {
         (from, to): (i64, Option<i64>),
         claim: Option<KeyClaim<ReplayedLog>>,
     ) -> Result<Option<ReplayedLog>, AccountError> {
-        let account = slot.account();
-        let Some(subscription) = self.subscription(account.organisation_id, id) else { return Ok(None) };
+        let account = slot.current_account();
+        let Some(subscription) = self.find_subscription(account.organisation_id, id) else { return Ok(None) };
         let subscriber = Subscriber::Webhook(subscription);
         let store = &self.0.store;
-        let place = store.courier_place(subscriber.id(), account.number).await;
+        let place = store.courier_place(subscriber.subscriber_id(), account.number).await;
         let DeliveryCursor { cursor, head } =
             place.map_err(|error| unread(&error))?.unwrap_or(DeliveryCursor { cursor: 0, head: 0 });
         let oldest = store.oldest_event(account.number).await.map_err(|error| unread(&error))?;
@@ -175,25 +176,30 @@ impl DeliveryDispatcher {
         // What lies behind the cursor is on its way already.
         let to = to.map_or(cursor, |to| to.min(cursor));
         let between = (from.saturating_sub(1), to);
-        let events = store.events_of(account.number, between, subscriber.events(), REPLAYED_MAX + 1).await;
+        let events =
+            store.events_of(account.number, between, subscriber.event_types(), REPLAYED_MAX + 1).await;
         let mut events = events.map_err(|error| unread(&error))?;
         let capped = events.len() > REPLAYED_MAX;
         events.truncate(REPLAYED_MAX);
         let last = events.last().filter(|_| capped).map_or(to, |event| event.sequence);
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let deliveries: Vec<Delivery> = {
             let mut ids = self.0.writing.lock().await;
-            events.iter().map(|event| owed(&mut ids, &subscriber, account.number, event, now)).collect()
+            events
+                .iter()
+                .map(|event| build_delivery(&mut ids, &subscriber, account.number, event, now))
+                .collect()
         };
         let last_sequence = last.max(from.saturating_sub(1));
         let replayed = ReplayedLog { enqueued: deliveries.len(), capped, last_sequence };
-        let answer = claim.as_ref().map(|claim| claim.record(&replayed, now));
+        let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let written = store.replay_deliveries(&deliveries, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
         }
-        self.bring_again((!deliveries.is_empty()).then_some((subscriber.id(), account.number))).await?;
+        self.bring_again((!deliveries.is_empty()).then_some((subscriber.subscriber_id(), account.number)))
+            .await?;
         Ok(Some(replayed))
     }
 }

@@ -64,22 +64,26 @@ pub(super) struct SubscriberRegistry {
 }
 
 impl SubscriberRegistry {
-    pub(super) fn of(subscriptions: Vec<Subscription>, plugins: Vec<Plugin>, now: &ClockReading) -> Self {
+    pub(super) fn for_account(
+        subscriptions: Vec<Subscription>,
+        plugins: Vec<Plugin>,
+        now: &ClockReading,
+    ) -> Self {
         let mut roster = Self::default();
         for row in subscriptions {
-            roster.put(Subscriber::Webhook(Arc::new(row)), now);
+            roster.put_subscriber(Subscriber::Webhook(Arc::new(row)), now);
         }
         for row in plugins {
-            roster.put(Subscriber::Hook(Arc::new(row)), now);
+            roster.put_subscriber(Subscriber::Hook(Arc::new(row)), now);
         }
         roster
     }
 
-    pub(super) fn put(&mut self, subscriber: Subscriber, now: &ClockReading) {
-        if let Some(recipient) = self.find(subscriber.id()) {
-            recipient.set(subscriber, now);
+    pub(super) fn put_subscriber(&mut self, subscriber: Subscriber, now: &ClockReading) {
+        if let Some(recipient) = self.find_subscriber(subscriber.subscriber_id()) {
+            recipient.set_subscriber(subscriber, now);
         } else {
-            let (organisation, id) = (subscriber.organisation_id(), subscriber.id());
+            let (organisation, id) = (subscriber.organisation_id(), subscriber.subscriber_id());
             self.organisations.insert(id, organisation);
             self.recipients.insert((organisation, id), Arc::new(SubscriberState::new(subscriber, now)));
         }
@@ -90,11 +94,11 @@ impl SubscriberRegistry {
         self.recipients.remove(&(organisation, id))
     }
 
-    pub(super) fn find(&self, id: SubscriberId) -> Option<&Arc<SubscriberState>> {
+    pub(super) fn find_subscriber(&self, id: SubscriberId) -> Option<&Arc<SubscriberState>> {
         self.recipients.get(&(*self.organisations.get(&id)?, id))
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SubscriberState>> {
+    pub(super) fn all_subscribers(&self) -> impl Iterator<Item = &Arc<SubscriberState>> {
         self.recipients.values()
     }
 
@@ -105,7 +109,7 @@ impl SubscriberRegistry {
 }
 
 /// A subscriber that was deleted, as its couriers meet it.
-fn stopped(subscriber: &Subscriber) -> Subscriber {
+fn stopped_subscriber(subscriber: &Subscriber) -> Subscriber {
     match subscriber {
         Subscriber::Webhook(row) => Subscriber::Webhook(Arc::new(Subscription {
             status: SubscriptionStatus::Disabled,
@@ -116,7 +120,7 @@ fn stopped(subscriber: &Subscriber) -> Subscriber {
 }
 
 fn unwritten(error: &StoreError) -> AccountError {
-    AccountError::of(error, "subscription not written")
+    AccountError::from_store(error, "subscription not written")
 }
 
 fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
@@ -130,7 +134,7 @@ fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
 }
 
 impl DeliveryDispatcher {
-    pub(super) fn publish(&self, change: impl FnOnce(&mut SubscriberRegistry)) {
+    pub(super) fn publish_registry(&self, change: impl FnOnce(&mut SubscriberRegistry)) {
         let mut next = SubscriberRegistry::clone(&self.0.roster.load());
         change(&mut next);
         self.0.roster.store(Arc::new(next));
@@ -148,23 +152,27 @@ impl DeliveryDispatcher {
 
     /// A tenant's subscription.
     #[must_use]
-    pub fn subscription(
+    pub fn find_subscription(
         &self,
         organisation: OrganisationId,
         id: SubscriptionId,
     ) -> Option<Arc<Subscription>> {
         let roster = self.0.roster.load();
-        let found = roster.find(SubscriberId::Webhook(id))?.get();
+        let found = roster.find_subscriber(SubscriberId::Webhook(id))?.get();
         subscription_of(&found).filter(|found| found.organisation_id == organisation)
     }
 
     /// Whether this is a subscriber of the tenant's.
-    pub(super) fn knows(&self, organisation: OrganisationId, id: SubscriberId) -> bool {
-        self.0.roster.load().find(id).is_some_and(|found| found.get().organisation_id() == organisation)
+    pub(super) fn has_subscriber(&self, organisation: OrganisationId, id: SubscriberId) -> bool {
+        self.0
+            .roster
+            .load()
+            .find_subscriber(id)
+            .is_some_and(|found| found.get().organisation_id() == organisation)
     }
 
-    fn put(&self, next: &mut SubscriberRegistry, row: &Subscription) {
-        next.put(Subscriber::Webhook(Arc::new(row.clone())), &self.0.clock.read());
+    fn put_subscriber(&self, next: &mut SubscriberRegistry, row: &Subscription) {
+        next.put_subscriber(Subscriber::Webhook(Arc::new(row.clone())), &self.0.clock.take_reading());
     }
 
     /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
@@ -182,7 +190,7 @@ impl DeliveryDispatcher {
         if self.subscriptions_of(organisation_id).len() >= self.0.tenant_subscriptions {
             return Ok(None);
         }
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let subscription = Subscription {
             id: SubscriptionId::from_bits(ids.next_bits(now.millis())),
             organisation_id,
@@ -197,13 +205,13 @@ impl DeliveryDispatcher {
             row_version: RowVersion::FIRST,
         };
         let subscription = Arc::new(subscription);
-        let answer = claim.as_ref().map(|claim| claim.record(&subscription, now));
+        let answer = claim.as_ref().map(|claim| claim.build_record(&subscription, now));
         let inserted = self.0.store.insert_subscription(&subscription, answer.as_ref()).await;
         inserted.map_err(|error| unwritten(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
         }
-        self.publish(|next| self.put(next, &subscription));
+        self.publish_registry(|next| self.put_subscriber(next, &subscription));
         let id = SubscriberId::Webhook(subscription.id);
         // What was committed between the cursor and this moment has rung for nobody.
         self.take_up_all(DeliveryWork::Of(id)).await;
@@ -220,20 +228,20 @@ impl DeliveryDispatcher {
         id: SubscriptionId,
     ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
-        if self.subscription(organisation, id).is_none() {
+        if self.find_subscription(organisation, id).is_none() {
             return Ok(false);
         }
-        let deleted = self.0.store.delete_subscription(id, self.0.clock.now()).await;
+        let deleted = self.0.store.delete_subscription(id, self.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
-        self.retire(SubscriberId::Webhook(id));
+        self.retire_subscriber(SubscriberId::Webhook(id));
         Ok(true)
     }
 
     /// Takes a subscriber off the roster; its couriers find it stopped, and leave.
-    pub(super) fn retire(&self, id: SubscriberId) {
-        self.publish(|next| {
+    pub(super) fn retire_subscriber(&self, id: SubscriberId) {
+        self.publish_registry(|next| {
             if let Some(recipient) = next.drop(id) {
-                recipient.set(stopped(&recipient.get()), &self.0.clock.read());
+                recipient.set_subscriber(stopped_subscriber(&recipient.get()), &self.0.clock.take_reading());
             }
         });
         self.look_all(id);
@@ -241,20 +249,20 @@ impl DeliveryDispatcher {
 
     /// Takes over what other nodes have changed after this revision of the directory. Returns the
     /// subscribers whose couriers are to be looked after.
-    pub(crate) async fn follow(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
+    pub(crate) async fn follow_changes(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
         let _turn = self.0.writing.lock().await;
         let (changed, deleted) = self.0.store.subscription_changes(after).await?;
         let mut ids: Vec<_> = changed.iter().map(|row| SubscriberId::Webhook(row.id)).collect();
         if !changed.is_empty() {
-            self.publish(|next| changed.iter().for_each(|row| self.put(next, row)));
+            self.publish_registry(|next| changed.iter().for_each(|row| self.put_subscriber(next, row)));
         }
         let (plugins, uninstalled) = self.0.store.plugin_changes(after).await?;
         ids.extend(plugins.iter().map(|row| SubscriberId::Hook(row.id)));
         if !plugins.is_empty() {
-            let now = self.0.clock.read();
-            self.publish(|next| {
+            let now = self.0.clock.take_reading();
+            self.publish_registry(|next| {
                 for row in plugins {
-                    next.put(Subscriber::Hook(Arc::new(row)), &now);
+                    next.put_subscriber(Subscriber::Hook(Arc::new(row)), &now);
                 }
             });
         }
@@ -262,10 +270,10 @@ impl DeliveryDispatcher {
             self.look_all(*id);
         }
         for id in deleted {
-            self.retire(SubscriberId::Webhook(id));
+            self.retire_subscriber(SubscriberId::Webhook(id));
         }
         for id in uninstalled {
-            self.retire(SubscriberId::Hook(id));
+            self.retire_subscriber(SubscriberId::Hook(id));
         }
         Ok(ids)
     }
@@ -297,7 +305,7 @@ impl DeliveryDispatcher {
         if gone && row.status == SubscriptionStatus::Active {
             // Said in the log; the next 410 tries again.
             let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&row) };
-            let _unavailable = self.rewrite(paused).await;
+            let _unavailable = self.rewrite_registry(paused).await;
             tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
             return;
         }

@@ -66,7 +66,7 @@ pub(super) struct RunRecorder {
     width: AtomicUsize,
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_inbox<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nobody panics half-way through a change of it.
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -95,55 +95,55 @@ impl RunRecorder {
     }
 
     /// Runs that a courier may have under way.
-    pub(super) fn width(&self) -> usize {
+    pub(super) fn runs_max(&self) -> usize {
         self.width.load(Ordering::Relaxed)
     }
 
     /// What the plugin keeps, if it has been read.
-    pub(super) fn seen(&self) -> Option<KeyValues> {
-        lock(&self.kept).as_ref().map(|(kv, _)| kv.clone())
+    pub(super) fn known_values(&self) -> Option<KeyValues> {
+        lock_inbox(&self.kept).as_ref().map(|(kv, _)| kv.clone())
     }
 
     /// Reads what the plugin keeps, unless that is known.
-    pub(super) async fn prepare(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
-        if lock(&self.kept).is_none() {
-            self.load(couriers).await?;
+    pub(super) async fn load_values(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
+        if lock_inbox(&self.kept).is_none() {
+            self.read_values(couriers).await?;
         }
         Ok(())
     }
 
     /// Forgets what the plugin keeps: nobody brings it anything.
-    pub(super) fn forget(&self) {
-        *lock(&self.kept) = None;
+    pub(super) fn forget_values(&self) {
+        *lock_inbox(&self.kept) = None;
     }
 
-    async fn load(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
+    async fn read_values(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
         let kept = couriers.0.store.plugin_kv(self.plugin).await?;
         // Of a plugin that is gone nothing is ever recorded.
-        *lock(&self.kept) = Some(kept.unwrap_or_default());
+        *lock_inbox(&self.kept) = Some(kept.unwrap_or_default());
         Ok(())
     }
 
     /// Takes a run over.
-    pub(super) fn submit(
+    pub(super) fn submit_run(
         self: &Arc<Self>,
         couriers: &DeliveryDispatcher,
         recipient: &Arc<SubscriberState>,
         job: RecorderJob,
     ) {
-        let mut inbox = lock(&self.inbox);
+        let mut inbox = lock_inbox(&self.inbox);
         inbox.jobs.push(job);
         if take_once(&mut inbox.busy) {
             let (scribe, couriers, recipient) = (self.clone(), couriers.clone(), recipient.clone());
             drop(inbox);
-            couriers.0.tasks.clone().spawn(async move { scribe.work(&couriers, &recipient).await });
+            couriers.0.tasks.clone().spawn(async move { scribe.record_inbox(&couriers, &recipient).await });
         }
     }
 
-    async fn work(&self, couriers: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
+    async fn record_inbox(&self, couriers: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
         loop {
             let jobs = {
-                let mut inbox = lock(&self.inbox);
+                let mut inbox = lock_inbox(&self.inbox);
                 if inbox.jobs.is_empty() {
                     inbox.busy = false;
                     return;
@@ -151,12 +151,12 @@ impl RunRecorder {
                 let most = inbox.jobs.len().min(BATCH_MAX);
                 inbox.jobs.drain(..most).collect()
             };
-            self.record(couriers, recipient, jobs).await;
+            self.record_batch(couriers, recipient, jobs).await;
         }
     }
 
     /// Records what can be recorded, and tells the couriers.
-    async fn record(
+    async fn record_batch(
         &self,
         couriers: &DeliveryDispatcher,
         recipient: &Arc<SubscriberState>,
@@ -170,12 +170,12 @@ impl RunRecorder {
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
             // Perhaps to be made again, which is no attempt: at once.
             let not_before = MonotonicInstant::START;
-            let Some(settled) = flight::settle(couriers, recipient, ended) else {
+            let Some(settled) = flight::settle_delivery(couriers, recipient, ended) else {
                 // Not tried to the end, because the server stops.
-                tidings.of(&courier, |written| written.lost.push(before));
+                tidings.note_for_worker(&courier, |written| written.lost.push(before));
                 continue;
             };
-            let record = settled.record(couriers.0.clock.now());
+            let record = settled.run_record(couriers.0.clock.read_now());
             entries.push((
                 QueuedDelivery { delivery: before, not_before, event },
                 RecorderEntry { record, settled, slot, courier },
@@ -186,17 +186,17 @@ impl RunRecorder {
         while !waiting.is_empty() {
             let rest = if alone { waiting.split_off(1) } else { Vec::new() };
             let whole = waiting.len();
-            let (batch, refused) = self.validated(waiting);
+            let (batch, refused) = self.split_valid(waiting);
             conflicts += refused.len();
             for (load, entry) in refused {
                 couriers.0.metrics.hook_conflicts.inc();
-                tidings.of(&entry.courier, |written| written.again.push(load));
+                tidings.note_for_worker(&entry.courier, |written| written.again.push(load));
             }
             waiting = rest;
             let Some(batch) = batch else { continue };
-            match self.commit(couriers, &batch).await {
+            match self.write_batch(couriers, &batch).await {
                 Some(BatchWrite::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
-                    tidings.done(couriers, entry);
+                    tidings.note_done(couriers, entry);
                 }),
                 Some(BatchWrite::Not) if whole > 1 => {
                     // One of them stands in the way of the others: each for itself, on what is there now.
@@ -205,8 +205,9 @@ impl RunRecorder {
                 }
                 Some(BatchWrite::Not) => {
                     for (_, entry) in batch.entries {
-                        tidings
-                            .of(&entry.courier, |written| written.lost.push(entry.record.delivery.clone()));
+                        tidings.note_for_worker(&entry.courier, |written| {
+                            written.lost.push(entry.record.delivery.clone());
+                        });
                     }
                 }
                 Some(BatchWrite::Moved) => waiting.splice(0..0, batch.entries).for_each(drop),
@@ -214,23 +215,23 @@ impl RunRecorder {
                 None => return,
             }
         }
-        self.adapt(conflicts);
-        tidings.tell();
+        self.adapt_width(conflicts);
+        tidings.notify_workers();
     }
 
     /// Where runs get into each other's way, fewer go at a time.
-    fn adapt(&self, conflicts: usize) {
-        let width = self.width();
+    fn adapt_width(&self, conflicts: usize) {
+        let width = self.runs_max();
         let next = if conflicts > 0 { width / 2 } else { width.saturating_add(1) };
         self.width.store(next.clamp(1, WIDTH_MAX), Ordering::Relaxed);
     }
 
     /// Those runs that may be recorded together, one after another, and those that are to be made again.
-    fn validated(
+    fn split_valid(
         &self,
         entries: Vec<(QueuedDelivery, RecorderEntry)>,
     ) -> (Option<RecorderBatch>, Vec<(QueuedDelivery, RecorderEntry)>) {
-        let (mut kv, revision) = lock(&self.kept).clone().unwrap_or_default();
+        let (mut kv, revision) = lock_inbox(&self.kept).clone().unwrap_or_default();
         let (mut fit, mut refused, mut changed, mut touched) =
             (Vec::new(), Vec::new(), BTreeSet::new(), false);
         for (load, entry) in entries {
@@ -239,7 +240,7 @@ impl RunRecorder {
                 continue;
             }
             let report = entry.settled.report.as_deref();
-            let taken = report.and_then(|report| kv.take(&report.seen, &report.reads, &report.writes));
+            let taken = report.and_then(|report| kv.take_writes(&report.seen, &report.reads, &report.writes));
             match taken {
                 None => refused.push((load, entry)),
                 Some(keys) => {
@@ -253,7 +254,7 @@ impl RunRecorder {
             return (None, refused);
         }
         let changes = changed.into_iter().map(|key| {
-            let value = kv.map().get(&key).cloned();
+            let value = kv.as_map().get(&key).cloned();
             (key, value)
         });
         (
@@ -268,8 +269,8 @@ impl RunRecorder {
     }
 
     /// Writes a batch until it is durable or refused; `None` when the server stops before that.
-    async fn commit(&self, couriers: &DeliveryDispatcher, batch: &RecorderBatch) -> Option<BatchWrite> {
-        let token = format!("{:032x}", ulid(couriers.0.clock.now().millis(), rand::random()));
+    async fn write_batch(&self, couriers: &DeliveryDispatcher, batch: &RecorderBatch) -> Option<BatchWrite> {
+        let token = format!("{:032x}", ulid(couriers.0.clock.read_now().millis(), rand::random()));
         let runs: Vec<RunRecord> = batch.entries.iter().map(|(_, entry)| entry.record.clone()).collect();
         let wanted = RunBatch {
             plugin: self.plugin,
@@ -281,14 +282,14 @@ impl RunRecorder {
         loop {
             let written = match couriers.0.store.record_runs(&wanted).await {
                 Ok(Some(revision)) if batch.revision.is_some() => {
-                    *lock(&self.kept) = Some((batch.kv.clone(), revision));
+                    *lock_inbox(&self.kept) = Some((batch.kv.clone(), revision));
                     Ok(BatchWrite::Whole)
                 }
                 Ok(Some(_)) => Ok(BatchWrite::Whole),
                 Ok(None) => {
-                    let before = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
-                    self.load(couriers).await.map(|()| {
-                        let now = lock(&self.kept).as_ref().map(|(_, revision)| *revision);
+                    let before = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
+                    self.read_values(couriers).await.map(|()| {
+                        let now = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
                         let moved = batch.revision.is_some() && before != now && batch.entries.len() == 1;
                         if moved { BatchWrite::Moved } else { BatchWrite::Not }
                     })
@@ -300,7 +301,7 @@ impl RunRecorder {
                 Err(error) => {
                     tracing::error!(plugin = %self.plugin, error = cause(&error), "runs not recorded");
                     tokio::select! {
-                        () = couriers.0.clock.wait(STORE_RETRY) => {}
+                        () = couriers.0.clock.sleep_for(STORE_RETRY) => {}
                         () = couriers.0.stopping.cancelled() => return None,
                     }
                 }
@@ -332,20 +333,24 @@ struct RecorderBatch {
 struct RunNotifications(HashMap<ractor::ActorId, (ActorRef<DeliveryWorkerMessage>, RecordedRuns)>);
 
 impl RunNotifications {
-    fn of(&mut self, courier: &ActorRef<DeliveryWorkerMessage>, note: impl FnOnce(&mut RecordedRuns)) {
+    fn note_for_worker(
+        &mut self,
+        courier: &ActorRef<DeliveryWorkerMessage>,
+        note: impl FnOnce(&mut RecordedRuns),
+    ) {
         let place =
             self.0.entry(courier.get_id()).or_insert_with(|| (courier.clone(), RecordedRuns::default()));
         note(&mut place.1);
     }
 
-    fn done(&mut self, couriers: &DeliveryDispatcher, entry: RecorderEntry) {
+    fn note_done(&mut self, couriers: &DeliveryDispatcher, entry: RecorderEntry) {
         if !entry.record.effects.is_empty() {
             couriers.carry_out(&entry.slot);
         }
-        self.of(&entry.courier, |written| written.recorded.push(entry.record.delivery));
+        self.note_for_worker(&entry.courier, |written| written.recorded.push(entry.record.delivery));
     }
 
-    fn tell(self) {
+    fn notify_workers(self) {
         for (courier, written) in self.0.into_values() {
             // A courier that is gone has left the rows, and its successor reads them.
             let _gone = courier.cast(DeliveryWorkerMessage::Written(Box::new(written)));

@@ -120,7 +120,7 @@ async fn who_has_nothing_to_do_leaves_and_costs_no_statement() {
     stage.until_nobody_works().await;
     let minute = async || {
         for _ in 0..60 {
-            stage.ground.clock.advance(Duration::from_secs(1));
+            stage.ground.clock.advance_manual(Duration::from_secs(1));
             tokio::task::yield_now().await;
         }
     };
@@ -143,14 +143,14 @@ async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
     }
     stage.until_metric("kabar_open_breakers 1").await;
     assert_eq!(stage.sink.calls().len(), 10, "the breaker is open");
-    stage.ground.clock.advance(Duration::from_secs(5));
+    stage.ground.clock.advance_manual(Duration::from_secs(5));
     patiently(async || stage.sink.calls().len() == 11).await;
     // That probe has failed as well: nothing more for ten seconds.
     stage.until_recorded(subscription.id, DeliveryStatus::Failed, 11).await;
     assert_eq!(stage.sink.calls().len(), 11);
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
     patiently(async || {
-        stage.ground.clock.advance(Duration::from_secs(1));
+        stage.ground.clock.advance_manual(Duration::from_secs(1));
         stage.sink.taken() == 30
     })
     .await;
@@ -174,8 +174,8 @@ async fn deliveries_are_given_up_at_the_end_of_the_ladder() {
         stage
             .ground
             .accounts
-            .couriers()
-            .replay(stage.ground.organisation, page[0].id, None)
+            .dispatcher()
+            .replay_delivery(stage.ground.organisation, page[0].id, None)
             .await
             .unwrap()
             .is_some()
@@ -199,7 +199,7 @@ async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
     stage.until_recorded(subscription.id, DeliveryStatus::Dead, 1).await;
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
     let id = stage.list(subscription.id).await[0].id;
-    assert!(stage.couriers().replay(stage.ground.organisation, id, None).await.unwrap().is_some());
+    assert!(stage.couriers().replay_delivery(stage.ground.organisation, id, None).await.unwrap().is_some());
     stage.until_heard().await;
     drop(roster);
     stage.until_taken(1).await;
@@ -216,7 +216,7 @@ async fn what_is_replayed_during_an_attempt_is_brought_once_more_whatever_became
         stage.sink.until_hanging(1).await;
         let id = stage.list(subscription.id).await[0].id;
         for _ in 0..2 {
-            stage.couriers().replay(stage.ground.organisation, id, None).await.unwrap().unwrap();
+            stage.couriers().replay_delivery(stage.ground.organisation, id, None).await.unwrap().unwrap();
         }
         stage.sink.ends_first_attempt(outcome);
         patiently(async || stage.list(subscription.id).await[0].attempt_count == 2).await;
@@ -238,7 +238,7 @@ async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_bec
         stage.sink.plays(|_| HealthChange::Hang);
         stage.ground.ingest(0, 1).await;
         stage.sink.until_hanging(1).await;
-        let run = stage.runs(plugin.id).await[0].id();
+        let run = stage.runs(plugin.id).await[0].run_id();
         for _ in 0..2 {
             stage.couriers().replay_run(&plugin, run).await.unwrap().unwrap();
         }
@@ -267,7 +267,7 @@ async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     assert_eq!(stage.sink.taken(), 0);
     stage.set(subscription.id, SubscriptionStatus::Active).await;
     stage.until_taken(1).await;
-    let mut filter = DeliveryFilter::of(stage.ground.organisation);
+    let mut filter = DeliveryFilter::for_subscriber(stage.ground.organisation);
     filter.subscription_id = Some(subscription.id);
     filter.status = Some(DeliveryStatus::Dead);
     let replayed = stage.couriers().replay_many(&filter, None).await.unwrap().unwrap();
@@ -307,8 +307,10 @@ async fn what_came_in_a_pause_that_a_courier_did_not_notice_is_brought() {
     stage.until_heard().await;
     // The pause holds already, and the courier has not been told.
     let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&subscription) };
-    let now = stage.ground.clock.read();
-    stage.couriers().publish(|next| next.put(Subscriber::Webhook(Arc::new(paused)), &now));
+    let now = stage.ground.clock.take_reading();
+    stage
+        .couriers()
+        .publish_registry(|next| next.put_subscriber(Subscriber::Webhook(Arc::new(paused)), &now));
     stage.ground.ingest(0, 2).await;
     stage.set(subscription.id, SubscriptionStatus::Active).await;
     stage.until_taken(2).await;
@@ -323,7 +325,7 @@ async fn a_sink_that_panics_is_tried_again() {
     });
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Failed, 1).await;
-    stage.ground.clock.advance(Duration::from_secs(12));
+    stage.ground.clock.advance_manual(Duration::from_secs(12));
     stage.until_taken(1).await;
 }
 
@@ -344,9 +346,9 @@ async fn what_nobody_wants_rings_nobody() {
     stage.ground.ingest(0, 2).await;
     assert!(stage.couriers().desks().is_empty() && stage.sink.calls().is_empty());
     let query = DeliveryQuery {
-        filter: DeliveryFilter::of(stage.ground.organisation),
+        filter: DeliveryFilter::for_subscriber(stage.ground.organisation),
         limit: PageLimit::default(),
         after: None,
     };
-    assert!(stage.couriers().deliveries(&query).await.unwrap().rows.is_empty());
+    assert!(stage.couriers().page_deliveries(&query).await.unwrap().rows.is_empty());
 }

@@ -88,12 +88,12 @@ impl OrganisationPatch {
 }
 
 fn unwritten(error: &StoreError) -> AccountError {
-    AccountError::of(error, "directory not written")
+    AccountError::from_store(error, "directory not written")
 }
 
 impl TenantDirectory {
     /// Makes the change visible. The caller holds the writers' turn.
-    pub(super) fn publish<T>(&self, change: impl FnOnce(&mut DirectorySnapshot) -> T) -> T {
+    pub(super) fn publish_snapshot<T>(&self, change: impl FnOnce(&mut DirectorySnapshot) -> T) -> T {
         let mut next = (**self.0.snapshot.load()).clone();
         let changed = change(&mut next);
         self.0.snapshot.store(Arc::new(next));
@@ -106,7 +106,7 @@ impl TenantDirectory {
     /// [`AccountError::Storage`].
     pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, AccountError> {
         let mut ids = self.0.writing.lock().await;
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let organisation = Organisation {
             id: OrganisationId::from_bits(ids.next_bits(now.millis())),
             name: new.name,
@@ -118,7 +118,7 @@ impl TenantDirectory {
             row_version: RowVersion::FIRST,
         };
         self.0.store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put_organisation(organisation.clone(), &self.0.memory));
+        self.publish_snapshot(|next| next.put_organisation(organisation.clone(), &self.0.memory));
         Ok(Arc::new(organisation))
     }
 
@@ -134,7 +134,7 @@ impl TenantDirectory {
         decide: impl Fn(&Organisation) -> Result<OrganisationPatch, E>,
     ) -> Result<Option<Result<Arc<Organisation>, E>>, AccountError> {
         let _turn = self.0.writing.lock().await;
-        let Some(entry) = self.snapshot().organisations.get(&id).cloned() else { return Ok(None) };
+        let Some(entry) = self.current_snapshot().organisations.get(&id).cloned() else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
             let found = entry.get();
             let patch = match decide(&found) {
@@ -144,13 +144,13 @@ impl TenantDirectory {
             let written = self.0.store.update_organisation(patch.apply(&found)).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))? {
                 let row = Arc::new(row);
-                entry.set(row.clone());
+                entry.set_organisation(row.clone());
                 return Ok(Some(Ok(row)));
             }
             let again = self.0.store.find_organisation(id).await;
-            let again = again.map_err(|error| AccountError::of(&error, "organisation not read"))?;
+            let again = again.map_err(|error| AccountError::from_store(&error, "organisation not read"))?;
             let Some(again) = again else { return Ok(None) };
-            entry.set(Arc::new(again));
+            entry.set_organisation(Arc::new(again));
         }
         Err(AccountError::Overloaded)
     }
@@ -167,8 +167,8 @@ impl TenantDirectory {
         expires_at: Option<Timestamp>,
     ) -> Result<Option<(ApiKey, String)>, AccountError> {
         let mut ids = self.0.writing.lock().await;
-        let Some(organisation) = self.organisation(organisation_id) else { return Ok(None) };
-        let now = self.0.clock.now();
+        let Some(organisation) = self.find_organisation(organisation_id) else { return Ok(None) };
+        let now = self.0.clock.read_now();
         let entropy: [u8; KEY_BYTES] = rand::rng().random();
         let prefix = if organisation.sandbox { "kdv_test_" } else { "kdv_live_" };
         let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(entropy));
@@ -182,7 +182,7 @@ impl TenantDirectory {
             created_at: now,
         };
         self.0.store.insert_api_key(&key).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.put_key(key.clone()));
+        self.publish_snapshot(|next| next.put_key(key.clone()));
         Ok(Some((key, secret)))
     }
 
@@ -192,9 +192,9 @@ impl TenantDirectory {
     /// [`AccountError::Storage`].
     pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let revoked = self.0.store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
-        self.publish(|next| next.drop_key(id));
+        self.publish_snapshot(|next| next.drop_key(id));
         Ok(revoked)
     }
 
@@ -209,15 +209,15 @@ impl TenantDirectory {
         email: Option<Arc<str>>,
     ) -> Result<Option<Arc<User>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
-        if self.organisation(organisation_id).is_none() {
+        if self.find_organisation(organisation_id).is_none() {
             return Ok(None);
         }
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let id = UserId::from_bits(ids.next_bits(now.millis()));
         let user = User { id, organisation_id, name, email, created_at: now };
         self.0.store.insert_user(&user).await.map_err(|error| unwritten(&error))?;
         let user = Arc::new(user);
-        self.publish(|next| {
+        self.publish_snapshot(|next| {
             next.users.insert((organisation_id, id), user.clone());
         });
         Ok(Some(user))
@@ -233,10 +233,10 @@ impl TenantDirectory {
         new: NewAccount,
     ) -> Result<AccountConnection, AccountError> {
         let mut ids = self.0.writing.lock().await;
-        let Some(organisation) = self.organisation(organisation_id) else {
+        let Some(organisation) = self.find_organisation(organisation_id) else {
             return Ok(AccountConnection::NoOrganisation);
         };
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let account = Account {
             id: AccountId::from_bits(ids.next_bits(now.millis())),
             number: 0,
@@ -255,7 +255,7 @@ impl TenantDirectory {
         Ok(match inserted {
             InsertedAccount::AlreadyConnected => AccountConnection::AlreadyConnected,
             InsertedAccount::Inserted(account) => {
-                AccountConnection::Connected(self.publish(|next| next.put_account(account)))
+                AccountConnection::Connected(self.publish_snapshot(|next| next.put_account(account)))
             }
         })
     }

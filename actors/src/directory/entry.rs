@@ -42,11 +42,11 @@ impl OrganisationEntry {
         self.row.load_full()
     }
 
-    pub(super) fn set(&self, organisation: Arc<Organisation>) {
+    pub(super) fn set_organisation(&self, organisation: Arc<Organisation>) {
         self.row.store(organisation);
     }
 
-    const fn budget(&self, class: BudgetClass) -> &Arc<RedisBudget> {
+    const fn budget_of(&self, class: BudgetClass) -> &Arc<RedisBudget> {
         match class {
             BudgetClass::Read => &self.read,
             BudgetClass::Write => &self.write,
@@ -55,18 +55,18 @@ impl OrganisationEntry {
 
     /// Takes a token, or says when there is one. Waits only if the node holds none and the shared memory
     /// must be asked.
-    pub async fn take(&self, class: BudgetClass, now: Timestamp) -> BudgetQuote {
+    pub async fn take_token(&self, class: BudgetClass, now: Timestamp) -> BudgetQuote {
         let limits = self.row.load().limits;
         let capacity = match class {
             BudgetClass::Read => limits.read_per_minute,
             BudgetClass::Write => limits.write_per_minute,
         };
-        self.budget(class).take(capacity, now).await
+        self.budget_of(class).take_token(capacity, now).await
     }
 
     /// Gives a token back: a 304 costs nothing.
     #[must_use]
     pub fn give_back(&self, class: BudgetClass) -> BudgetQuote {
-        self.budget(class).give_back()
+        self.budget_of(class).give_back()
     }
 }

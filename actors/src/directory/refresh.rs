@@ -12,9 +12,9 @@ use kabar_core::store::StoreError;
 use super::{DirectorySnapshot, TenantDirectory};
 
 impl DirectorySnapshot {
-    fn follow(&mut self, account: Account) {
+    fn apply_changes(&mut self, account: Account) {
         match self.accounts.get(&account.phone_number_id) {
-            Some(slot) if slot.resident().is_none() => slot.set_account(Arc::new(account)),
+            Some(slot) if slot.loaded_account().is_none() => slot.set_account(Arc::new(account)),
             Some(_) => {}
             None => drop(self.put_account(account)),
         }
@@ -23,7 +23,7 @@ impl DirectorySnapshot {
 
 impl TenantDirectory {
     /// Revision of the directory up to which other nodes' changes are known.
-    pub(crate) fn known(&self) -> i64 {
+    pub(crate) fn known_revision(&self) -> i64 {
         self.0.known.load(Ordering::Relaxed)
     }
 
@@ -31,18 +31,18 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// See [`StoreError`]; nothing was taken over then.
-    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
-        let known = self.known();
+    pub(crate) async fn refresh_directory(&self) -> Result<(), StoreError> {
+        let known = self.known_revision();
         if self.0.store.directory_revision().await? == known {
             return Ok(());
         }
         // Before the rows are read, so that nothing older comes after a change that was made here.
         let _turn = self.0.writing.lock().await;
         let changes = self.0.store.directory_changes(known).await?;
-        self.publish(|next| {
+        self.publish_snapshot(|next| {
             for organisation in changes.rows.organisations {
                 match next.organisations.get(&organisation.id) {
-                    Some(entry) => entry.set(Arc::new(organisation)),
+                    Some(entry) => entry.set_organisation(Arc::new(organisation)),
                     None => drop(next.put_organisation(organisation, &self.0.memory)),
                 }
             }
@@ -51,7 +51,7 @@ impl TenantDirectory {
             for user in changes.rows.users {
                 next.users.insert((user.organisation_id, user.id), Arc::new(user));
             }
-            changes.rows.accounts.into_iter().for_each(|account| next.follow(account));
+            changes.rows.accounts.into_iter().for_each(|account| next.apply_changes(account));
         });
         self.0.known.store(changes.revision, Ordering::Relaxed);
         Ok(())

@@ -22,7 +22,7 @@ use crate::accounts::AccountError;
 const SWEEP_AFTER: Duration = Duration::from_secs(5);
 
 fn not_before(now: Timestamp) -> Timestamp {
-    now.minus(IdempotencyRecord::KEPT)
+    now.minus_duration(IdempotencyRecord::KEPT)
 }
 
 impl KeyLock {
@@ -38,13 +38,13 @@ impl KeyLock {
 
     /// The state of the key in the database.
     pub(super) async fn read_state(&self) -> Result<KeyState, AccountError> {
-        let since = not_before(self.registry.0.clock.now());
+        let since = not_before(self.registry.0.clock.read_now());
         let state = self.registry.0.store.idempotency_key(self.organisation_id, &self.key, since).await;
-        state.map_err(|error| AccountError::of(&error, "idempotency record not read"))
+        state.map_err(|error| AccountError::from_store(&error, "idempotency record not read"))
     }
 
     async fn claim(&self, node: NodeId) -> Result<KeyState, AccountError> {
-        let (store, now) = (&self.registry.0.store, self.registry.0.clock.now());
+        let (store, now) = (&self.registry.0.store, self.registry.0.clock.read_now());
         let instants = (now, not_before(now));
         let claimed = store.claim_idempotency_key(self.organisation_id, &self.key, node, instants).await;
         match claimed {
@@ -53,7 +53,7 @@ impl KeyLock {
             Err(error) => {
                 // It may be written all the same, and later than the gate releases it.
                 self.registry.sweep_later();
-                return Err(AccountError::of(&error, "idempotency key not claimed"));
+                return Err(AccountError::from_store(&error, "idempotency key not claimed"));
             }
         }
         match self.read_state().await? {
@@ -69,7 +69,7 @@ impl KeyLock {
         if let KeyState::Claimed(former) = state {
             let store = &self.registry.0.store;
             let released = store.release_idempotency_key(self.organisation_id, &self.key, former).await;
-            released.map_err(|error| AccountError::of(&error, "idempotency key not released"))?;
+            released.map_err(|error| AccountError::from_store(&error, "idempotency key not released"))?;
             return Ok(KeyState::Free);
         }
         Ok(state)
@@ -79,7 +79,7 @@ impl KeyLock {
 impl IdempotencyKeys {
     /// Releases what this node has claimed and no call here runs; `false` when something is left.
     async fn sweep_claims(&self) -> bool {
-        let node = self.0.cluster.node();
+        let node = self.0.cluster.node_id();
         let left = match self.0.store.claimed_idempotency_keys(node).await {
             Ok(left) => left,
             Err(error) => {
@@ -91,7 +91,7 @@ impl IdempotencyKeys {
         for (organisation, key) in left {
             let id = (organisation, Arc::<str>::from(key));
             // A call that holds the gate releases the key itself.
-            let Ok(permit) = self.gate(&id).try_acquire_owned() else { continue };
+            let Ok(permit) = self.lock_key(&id).try_acquire_owned() else { continue };
             let place = KeyLockHolder { registry: self.clone(), id, permit: Some(permit) };
             done &= self.0.store.release_idempotency_key(organisation, &place.id.1, node).await.is_ok();
         }

@@ -22,7 +22,7 @@ use rand::RngExt as _;
 use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, backoff};
+use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, retry_backoff};
 use crate::accounts::{AccountError, AccountRegistry, Context};
 use crate::slot::AccountEntry;
 
@@ -61,21 +61,21 @@ pub(crate) struct UnrecordedSend {
 
 impl UnrecordedSend {
     /// One more call.
-    pub(super) fn begin(ground: &Context) -> Self {
+    pub(super) fn count_call(ground: &Context) -> Self {
         Self { _call: ground.calls.token(), _task: ground.tasks.token() }
     }
 }
 
 /// Calls, and says what is to be recorded. `settles_at` is when the durable attempt has settled.
-pub(super) async fn make(
+pub(super) async fn call_graph(
     accounts: &AccountRegistry,
     slot: &Arc<AccountEntry>,
     message: &Message,
     settles_at: MonotonicInstant,
     unrecorded: UnrecordedSend,
 ) -> FinishedSend {
-    let ground = accounts.ground();
-    let account = slot.account();
+    let ground = accounts.context();
+    let account = slot.current_account();
     let begun_at = ground.clock.monotonic_now();
     let ended = move |outcome, too_fast| FinishedSend {
         conversation: message.conversation_id,
@@ -95,7 +95,7 @@ pub(super) async fn make(
         surroundings::sleep(LAST_ANSWERS).await;
     };
     let called = tokio::select! {
-        called = before(&ground.clock, settles_at, ground.graph.send(&account, message)) => {
+        called = run_before(&ground.clock, settles_at, ground.graph.send_message(&account, message)) => {
             Some(called.unwrap_or_else(broken_off))
         }
         () = hurried => None,
@@ -113,12 +113,12 @@ pub(super) async fn make(
 /// Whether a call that begins at `now` has ended, by its own time limit, when its attempt has settled. Where the
 /// time to settle is short the call gets half of it at least.
 fn leaves_time(now: MonotonicInstant, settles_at: MonotonicInstant, settle: Duration) -> bool {
-    settles_at.since(now).is_some_and(|left| left >= TOTAL_TIMEOUT.min(settle / 2))
+    settles_at.saturating_since(now).is_some_and(|left| left >= TOTAL_TIMEOUT.min(settle / 2))
 }
 
 /// Works on a call until `end`. The clock is looked at before each step of the call, so that a process that was
 /// stopped while it connected does not go on with the request afterwards.
-async fn before<T>(clock: &Clock, end: MonotonicInstant, call: impl Future<Output = T>) -> Option<T> {
+async fn run_before<T>(clock: &Clock, end: MonotonicInstant, call: impl Future<Output = T>) -> Option<T> {
     let (mut call, mut ended) = (pin!(call), pin!(clock.wait_until(end)));
     poll_fn(|context| {
         if clock.monotonic_now() >= end || ended.as_mut().poll(context).is_ready() {
@@ -150,7 +150,7 @@ fn outcome_of(ground: &Context, message: &Message, called: GraphOutcome) -> Send
                 SendOutcome::Refused(error)
             }
         }
-        GraphOutcome::Transient { error, retry_after } => retry(ground, message, error, retry_after),
+        GraphOutcome::Transient { error, retry_after } => retry_at(ground, message, error, retry_after),
         GraphOutcome::Unknown { error } if message.attempts >= ATTEMPTS_MAX => SendOutcome::Refused(error),
         GraphOutcome::Unknown { error } => {
             ground.metrics.sends_unknown.inc();
@@ -162,13 +162,18 @@ fn outcome_of(ground: &Context, message: &Message, called: GraphOutcome) -> Send
 }
 
 /// When to call again, or never.
-fn retry(ground: &Context, message: &Message, error: MessageError, asked: Option<Duration>) -> SendOutcome {
+fn retry_at(
+    ground: &Context,
+    message: &Message,
+    error: MessageError,
+    asked: Option<Duration>,
+) -> SendOutcome {
     let class = class_of(&error);
     let pause = match class {
         ErrorClass::AccountRate => THROTTLED_PAUSE,
-        ErrorClass::PairRate => backoff(PAIR_RATE_BASE, message.attempts),
+        ErrorClass::PairRate => retry_backoff(PAIR_RATE_BASE, message.attempts),
         ErrorClass::Transient | ErrorClass::TokenRefused | ErrorClass::Permanent => {
-            backoff(2, message.attempts)
+            retry_backoff(2, message.attempts)
         }
     };
     let jittered = pause.mul_f64(rand::rng().random_range(0.8..JITTER_MAX));
@@ -186,15 +191,15 @@ fn retry(ground: &Context, message: &Message, error: MessageError, asked: Option
 }
 
 /// Records until it is durable or the server stops.
-pub(super) async fn record(
+pub(super) async fn record_outcomes(
     accounts: &AccountRegistry,
     slot: &Arc<AccountEntry>,
     outcomes: impl IntoIterator<Item = (MessageId, SendOutcome)>,
 ) {
     let command = AccountCommand::RecordSends(outcomes.into_iter().collect());
-    let ground = accounts.ground();
+    let ground = accounts.context();
     loop {
-        match accounts.execute(slot, command.clone(), None).await {
+        match accounts.execute_command(slot, command.clone(), None).await {
             // Recorded; or somebody else's by now, who waits for the echoes.
             Ok(Ok(_)) | Err(AccountError::Elsewhere) => return,
             Ok(Err(refusal)) => {
@@ -209,7 +214,7 @@ pub(super) async fn record(
                 | AccountError::Expired { .. },
             ) => {
                 tokio::select! {
-                    () = ground.clock.wait(STORE_RETRY) => {}
+                    () = ground.clock.sleep_for(STORE_RETRY) => {}
                     () = ground.stopping.cancelled() => return,
                 }
             }
@@ -237,9 +242,12 @@ mod tests {
         let begun = MonotonicInstant::from_millis(1_000_000);
         for (settle, latest) in [(60, 30), (3_600, 3_570), (20, 10), (1, 0)] {
             let (settle, latest) = (settle * SECOND, latest * SECOND);
-            let leaves = |now| leaves_time(now, begun.plus(settle), settle);
-            assert!(leaves(begun) && leaves(begun.plus(latest)), "{settle:?}");
-            assert!(!leaves(begun.plus(latest + SECOND)) && !leaves(begun.plus(2 * settle)), "{settle:?}");
+            let leaves = |now| leaves_time(now, begun.saturating_plus(settle), settle);
+            assert!(leaves(begun) && leaves(begun.saturating_plus(latest)), "{settle:?}");
+            assert!(
+                !leaves(begun.saturating_plus(latest + SECOND)) && !leaves(begun.saturating_plus(2 * settle)),
+                "{settle:?}"
+            );
         }
     }
 
@@ -248,15 +256,15 @@ mod tests {
     async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
         let ground = Context::open(AccountRegistryOptions::default()).await;
         let settle = AccountRegistryOptions::default().settle;
-        let unrecorded = || UnrecordedSend::begin(ground.accounts.ground());
+        let unrecorded = || UnrecordedSend::count_call(ground.accounts.context());
         let CommandReply::Message(message) = ground.run(AccountCommand::Send(template())).await else {
             unreachable!()
         };
-        let settles_at = ground.clock.monotonic_now().plus(settle);
-        let made = make(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
+        let settles_at = ground.clock.monotonic_now().saturating_plus(settle);
+        let made = call_graph(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
         assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
-        ground.clock.advance(settle.mul_f64(0.8));
-        let skipped = make(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
+        ground.clock.advance_manual(settle.mul_f64(0.8));
+        let skipped = call_graph(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
         assert!(skipped.outcome.is_none() && ground.says("kabar_sends_skipped_total 1"));
     }
 
@@ -272,17 +280,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_takes_no_step_after_its_end() {
-        let clock = Clock::manual(Timestamp::from_seconds(1_000_000));
-        let end = clock.monotonic_now().plus(SECOND);
-        assert_eq!(before(&clock, end, async { 1 }).await, Some(1));
+        let clock = Clock::manual_clock(Timestamp::from_seconds(1_000_000));
+        let end = clock.monotonic_now().saturating_plus(SECOND);
+        assert_eq!(run_before(&clock, end, async { 1 }).await, Some(1));
         let steps = AtomicU32::new(0);
         let call = async {
             steps.fetch_add(1, Ordering::Relaxed);
             // As a process that is stopped while it connects, and goes on when everything is over.
-            clock.advance(2 * SECOND);
+            clock.advance_manual(2 * SECOND);
             tokio::task::yield_now().await;
             steps.fetch_add(1, Ordering::Relaxed);
         };
-        assert_eq!((before(&clock, end, call).await, steps.load(Ordering::Relaxed)), (None, 1));
+        assert_eq!((run_before(&clock, end, call).await, steps.load(Ordering::Relaxed)), (None, 1));
     }
 }

@@ -79,12 +79,12 @@ impl SendBacklog {
     }
 
     /// Messages whose calls are under way, or not recorded yet.
-    pub(super) const fn away(&self) -> usize {
+    pub(super) const fn count_away(&self) -> usize {
         self.away
     }
 
     /// Messages whose turn it is.
-    pub(super) fn ready(&self) -> usize {
+    pub(super) fn count_ready(&self) -> usize {
         self.ready.len()
     }
 
@@ -99,7 +99,7 @@ impl SendBacklog {
     }
 
     /// Follows a commit.
-    pub(super) fn follow(&mut self, moved: MessageMove, schedule: &SendSchedule) {
+    pub(super) fn apply_moves(&mut self, moved: MessageMove, schedule: &SendSchedule) {
         let MessageMove { conversation, message, waiting } = moved;
         let placed = waiting.map(|waiting| (waiting, schedule.after_commit(&waiting)));
         let now = schedule.reading.monotonic;
@@ -110,7 +110,7 @@ impl SendBacklog {
             None if self.unread.contains(&conversation) || self.truncated => {}
             None => {
                 if let Some((waiting, at)) = placed {
-                    self.insert(waiting, at, false, now);
+                    self.insert_head(waiting, at, false, now);
                 }
             }
         }
@@ -133,7 +133,7 @@ impl SendBacklog {
         }
         self.take_out(conversation);
         match placed {
-            Some((waiting, at)) => self.insert(waiting, at, more, now),
+            Some((waiting, at)) => self.insert_head(waiting, at, more, now),
             None if more => {
                 self.unread.insert(conversation);
             }
@@ -141,7 +141,13 @@ impl SendBacklog {
         }
     }
 
-    fn insert(&mut self, waiting: WaitingMessage, at: MonotonicInstant, more: bool, now: MonotonicInstant) {
+    fn insert_head(
+        &mut self,
+        waiting: WaitingMessage,
+        at: MonotonicInstant,
+        more: bool,
+        now: MonotonicInstant,
+    ) {
         if self.len() >= self.room {
             self.truncated = true;
             return;
@@ -170,7 +176,7 @@ impl SendBacklog {
     }
 
     /// Lets those whose time has come stand in line.
-    pub(super) fn wake(&mut self, now: MonotonicInstant) {
+    pub(super) fn wake_due(&mut self, now: MonotonicInstant) {
         while let Some((at, conversation)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, conversation));
             if let Some(head) = self.heads.get_mut(&conversation) {
@@ -180,8 +186,8 @@ impl SendBacklog {
         }
     }
 
-    /// The messages of the next so many turns. Each is away until [`SendBacklog::back`].
-    pub(super) fn depart(&mut self, turns: usize) -> Vec<WaitingMessage> {
+    /// The messages of the next so many turns. Each is away until [`SendBacklog::return_ended`].
+    pub(super) fn next_messages(&mut self, turns: usize) -> Vec<WaitingMessage> {
         let mut departed = Vec::new();
         while departed.len() < turns
             && let Some(conversation) = self.ready.pop_front()
@@ -196,7 +202,7 @@ impl SendBacklog {
     }
 
     /// A message's call has ended and is recorded: it is over, or waits again.
-    pub(super) fn back(&mut self, conversation: ConversationId, now: MonotonicInstant) {
+    pub(super) fn return_ended(&mut self, conversation: ConversationId, now: MonotonicInstant) {
         let Some(head) = self.heads.get(&conversation) else { return };
         if head.standing != QueueState::Away {
             return;
@@ -204,14 +210,14 @@ impl SendBacklog {
         let (waiting, at, over, more) = (head.waiting, head.not_before, head.over, head.more);
         self.take_out(conversation);
         if !over {
-            self.insert(waiting, at, more, now);
+            self.insert_head(waiting, at, more, now);
         } else if more {
             self.unread.insert(conversation);
         }
     }
 
     /// A message was not begun after all: somebody knows more about it than memory does.
-    pub(super) fn doubt(&mut self, conversation: ConversationId) {
+    pub(super) fn return_unknown(&mut self, conversation: ConversationId) {
         self.take_out(conversation);
         self.unread.insert(conversation);
     }
@@ -221,13 +227,13 @@ impl SendBacklog {
         !self.unread.is_empty()
     }
 
-    /// The conversations whose next message must be read; to be given to [`SendBacklog::learn`] with it.
-    pub(super) fn unread(&self) -> Vec<ConversationId> {
+    /// The conversations whose next message must be read; to be given to [`SendBacklog::apply_read`] with it.
+    pub(super) fn unread_conversations(&self) -> Vec<ConversationId> {
         self.unread.iter().copied().collect()
     }
 
     /// What was read of these conversations; of one that is missing nothing waits.
-    pub(super) fn learn(
+    pub(super) fn apply_read(
         &mut self,
         asked: &[ConversationId],
         read: &[WaitingMessage],
@@ -237,13 +243,13 @@ impl SendBacklog {
             self.unread.remove(conversation);
         }
         for waiting in read {
-            self.insert(*waiting, schedule.after_load(waiting), true, schedule.reading.monotonic);
+            self.insert_head(*waiting, schedule.after_load(waiting), true, schedule.reading.monotonic);
         }
     }
 
     /// The store's whole queue, or as much of it as was read; what is away stays away. A message that memory has
     /// seen in the same place keeps its instant: its wait is not measured anew.
-    pub(super) fn reload(&mut self, read: &[WaitingMessage], truncated: bool, schedule: &SendSchedule) {
+    pub(super) fn reload_queue(&mut self, read: &[WaitingMessage], truncated: bool, schedule: &SendSchedule) {
         let before = std::mem::take(&mut self.heads);
         self.ready.clear();
         self.later.clear();
@@ -253,7 +259,7 @@ impl SendBacklog {
             before.into_iter().partition(|(_, head)| head.standing == QueueState::Away);
         self.heads = away;
         self.heads.values_mut().for_each(|head| head.more = true);
-        let floor = schedule.loaded_at.plus(schedule.settle);
+        let floor = schedule.loaded_at.saturating_plus(schedule.settle);
         for waiting in read {
             let conversation = &waiting.conversation_id;
             if self.heads.contains_key(conversation) {
@@ -266,7 +272,7 @@ impl SendBacklog {
                     if waiting.attempts == 0 { head.not_before } else { head.not_before.max(floor) }
                 },
             );
-            self.insert(*waiting, at, true, schedule.reading.monotonic);
+            self.insert_head(*waiting, at, true, schedule.reading.monotonic);
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) const PAIR_RATE_BASE: u64 = 4;
 pub(super) const JITTER_MAX: f64 = 1.2;
 
 /// 1 s after the first attempt, and so many times as long after each further one.
-pub(super) fn backoff(times: u64, attempts: u32) -> Duration {
+pub(super) fn retry_backoff(times: u64, attempts: u32) -> Duration {
     let pause = times.saturating_pow(attempts.saturating_sub(1));
     Duration::from_secs(pause).min(BACKOFF_MAX)
 }
@@ -46,9 +46,9 @@ impl SendSchedule {
 
     /// When a message may be sent that was read from the store. Its writer is not known.
     pub(super) fn after_load(&self, waiting: &WaitingMessage) -> MonotonicInstant {
-        let backoff_max = backoff(PAIR_RATE_BASE, waiting.attempts).mul_f64(JITTER_MAX);
+        let backoff_max = retry_backoff(PAIR_RATE_BASE, waiting.attempts).mul_f64(JITTER_MAX);
         let at = self.instant_of(waiting.next_attempt_at, backoff_max.max(self.settle));
-        if waiting.attempts == 0 { at } else { at.max(self.loaded_at.plus(self.settle)) }
+        if waiting.attempts == 0 { at } else { at.max(self.loaded_at.saturating_plus(self.settle)) }
     }
 
     /// The longest wait that any outcome can ask for.
@@ -57,7 +57,7 @@ impl SendSchedule {
     }
 
     fn instant_of(&self, due: DueTime, wait_max: Duration) -> MonotonicInstant {
-        self.reading.monotonic.plus(due.wait(self.reading.wall, wait_max))
+        self.reading.monotonic.saturating_plus(due.time_left(self.reading.wall, wait_max))
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_their_bound() {
-        let seconds = |times, attempts| backoff(times, attempts).as_secs();
+        let seconds = |times, attempts| retry_backoff(times, attempts).as_secs();
         assert_eq!(
             [0, 1, 2, 3, 9, 10, 1000].map(|attempts| seconds(2, attempts)),
             [1, 1, 2, 4, 256, 300, 300]
@@ -90,20 +90,20 @@ mod tests {
             |attempts, next_attempt_at| WaitingMessage { id, conversation_id, attempts, next_attempt_at };
         assert_eq!(schedule.after_load(&waiting(0, DueTime::AT_ONCE)), monotonic);
         for skew in [40 * SECOND, 3_600 * SECOND] {
-            let ahead = DueTime::after(wall.plus(skew), 4 * SECOND);
-            assert_eq!(schedule.after_load(&waiting(2, ahead)), monotonic.plus(20 * SECOND));
+            let ahead = DueTime::after_wait(wall.plus_duration(skew), 4 * SECOND);
+            assert_eq!(schedule.after_load(&waiting(2, ahead)), monotonic.saturating_plus(20 * SECOND));
             assert_eq!(
                 schedule.after_load(&waiting(5, ahead)),
-                monotonic.plus(ahead.wait(wall, 307_200 * SECOND / 1000))
+                monotonic.saturating_plus(ahead.time_left(wall, 307_200 * SECOND / 1000))
             );
-            let behind = DueTime::after(wall.minus(skew), 4 * SECOND);
+            let behind = DueTime::after_wait(wall.minus_duration(skew), 4 * SECOND);
             assert_eq!(
                 schedule.after_load(&waiting(2, behind)),
-                monotonic.plus(20 * SECOND),
+                monotonic.saturating_plus(20 * SECOND),
                 "its echo may come"
             );
         }
-        let asked = DueTime::after(wall, 600 * SECOND);
-        assert_eq!(schedule.after_commit(&waiting(1, asked)), monotonic.plus(600 * SECOND));
+        let asked = DueTime::after_wait(wall, 600 * SECOND);
+        assert_eq!(schedule.after_commit(&waiting(1, asked)), monotonic.saturating_plus(600 * SECOND));
     }
 }

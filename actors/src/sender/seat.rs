@@ -33,7 +33,7 @@ impl SenderHandle {
     }
 
     /// Tells the sender something, if there is one; gives the message back otherwise.
-    pub(crate) fn tell(&self, message: SenderMessage) -> Option<SenderMessage> {
+    pub(crate) fn send_moves(&self, message: SenderMessage) -> Option<SenderMessage> {
         let Some(sender) = &self.sender else { return Some(message) };
         match sender.cast(message) {
             Err(MessagingErr::SendErr(message)) => Some(message),
@@ -42,13 +42,13 @@ impl SenderHandle {
     }
 
     /// Tells the sender something, starting it, or its successor, if need be.
-    pub(crate) async fn ring(&mut self, message: SenderMessage) {
-        let Some(message) = self.tell(message).filter(|_| !self.stopped) else { return };
+    pub(crate) async fn wake_sender(&mut self, message: SenderMessage) {
+        let Some(message) = self.send_moves(message).filter(|_| !self.stopped) else { return };
         // Commits tell the sender only while something is to be sent; until it has read the queue that is assumed,
         // because what is committed meanwhile may concern what it reads.
         self.resident.sending.fetch_max(1, Ordering::AcqRel);
         let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
-        let supervisor = self.accounts.ground().supervisor.get_cell();
+        let supervisor = self.accounts.context().supervisor.get_cell();
         match Actor::spawn_linked(None, SendActor, parts, supervisor).await {
             Ok((sender, _joined)) => {
                 // Just started, so it takes the message.
@@ -64,7 +64,7 @@ impl SenderHandle {
     }
 
     /// Ends the sender; there is no further one.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop_sender(&mut self) {
         self.stopped = true;
         if let Some(sender) = self.sender.take() {
             sender.stop(None);
@@ -74,6 +74,6 @@ impl SenderHandle {
 
 impl Drop for SenderHandle {
     fn drop(&mut self) {
-        self.stop();
+        self.stop_sender();
     }
 }

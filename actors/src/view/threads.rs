@@ -23,7 +23,7 @@ struct StatusShelf {
 }
 
 impl StatusShelf {
-    const fn order(&self, order: ConversationOrder) -> &ConversationIndex {
+    const fn index_for(&self, order: ConversationOrder) -> &ConversationIndex {
         match order {
             ConversationOrder::Recency => &self.by_recency,
             ConversationOrder::Updated => &self.by_updated,
@@ -31,19 +31,19 @@ impl StatusShelf {
     }
 }
 
-fn recency(thread: &Conversation) -> PagePosition {
-    PagePosition { key: thread.recency(), id: thread.id.bits() }
+fn recency_key(thread: &Conversation) -> PagePosition {
+    PagePosition { key: thread.recency_key(), id: thread.id.bits() }
 }
 
-fn updated(thread: &Conversation) -> PagePosition {
+fn updated_key(thread: &Conversation) -> PagePosition {
     PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() }
 }
 
 /// The sort key of a thread in an order.
 const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> PagePosition {
     match order {
-        ConversationOrder::Recency => recency,
-        ConversationOrder::Updated => updated,
+        ConversationOrder::Recency => recency_key,
+        ConversationOrder::Updated => updated_key,
     }
 }
 
@@ -61,16 +61,16 @@ pub(crate) struct Conversations {
 
 impl Conversations {
     /// From the newest threads of an account.
-    pub(crate) fn load(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
+    pub(crate) fn load_rows(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
         let oldest = threads.iter().map(|thread| thread.updated_at).min();
         let mut loaded = Self { horizon: if complete { None } else { oldest }, ..Self::default() };
         for thread in threads {
-            loaded.put(thread);
+            loaded.put_conversation(thread);
         }
         loaded
     }
 
-    const fn shelf(&self, status: ConversationStatus) -> &StatusShelf {
+    const fn status_shelf(&self, status: ConversationStatus) -> &StatusShelf {
         match status {
             ConversationStatus::Open => &self.open,
             ConversationStatus::Pending => &self.pending,
@@ -92,7 +92,7 @@ impl Conversations {
     }
 
     /// The horizon, if there are threads below it.
-    pub(crate) const fn horizon(&self) -> Option<Timestamp> {
+    pub(crate) const fn view_horizon(&self) -> Option<Timestamp> {
         self.horizon
     }
 
@@ -107,44 +107,44 @@ impl Conversations {
     }
 
     /// Adds a thread, or replaces its former state.
-    pub(crate) fn put(&mut self, thread: Arc<Conversation>) {
-        self.remove(thread.id);
+    pub(crate) fn put_conversation(&mut self, thread: Arc<Conversation>) {
+        self.remove_conversation(thread.id);
         let place = self.shelf_mut(thread.status);
-        place.by_recency.insert(recency(&thread), thread.clone());
-        place.by_updated.insert(updated(&thread), thread.clone());
+        place.by_recency.insert(recency_key(&thread), thread.clone());
+        place.by_updated.insert(updated_key(&thread), thread.clone());
         self.by_contact.insert(thread.contact.id, thread.id);
         self.by_id.insert(thread.id, thread);
     }
 
-    fn remove(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
+    fn remove_conversation(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
         let old = self.by_id.remove(&id)?;
         let place = self.shelf_mut(old.status);
-        place.by_recency.remove(&recency(&old));
-        place.by_updated.remove(&updated(&old));
+        place.by_recency.remove(&recency_key(&old));
+        place.by_updated.remove(&updated_key(&old));
         self.by_contact.remove(&old.contact.id);
         Some(old)
     }
 
     /// Drops the threads that changed longest ago until `max` are left, and raises the horizon.
     /// Returns what was dropped.
-    pub(crate) fn trim(&mut self, max: usize) -> Vec<Arc<Conversation>> {
+    pub(crate) fn trim_rows(&mut self, max: usize) -> Vec<Arc<Conversation>> {
         let mut dropped = Vec::new();
         while self.by_id.len() > max {
             let oldest = ConversationStatus::ALL
                 .into_iter()
                 .filter_map(|status| {
-                    self.shelf(status).by_updated.get_min().map(|(place, thread)| (*place, thread.id))
+                    self.status_shelf(status).by_updated.get_min().map(|(place, thread)| (*place, thread.id))
                 })
                 .min();
             let Some((place, id)) = oldest else { break };
             self.horizon = self.horizon.max(Some(Timestamp::from_millis(place.key)));
-            dropped.extend(self.remove(id));
+            dropped.extend(self.remove_conversation(id));
         }
         dropped
     }
 
     /// The page, if memory can answer it exactly.
-    pub(crate) fn page(&self, query: &ConversationQuery) -> Option<RowPage<Arc<Conversation>>> {
+    pub(crate) fn read_page(&self, query: &ConversationQuery) -> Option<RowPage<Arc<Conversation>>> {
         if let Some(contact) = query.contact_id {
             return self.page_of_contact(contact, query);
         }
@@ -153,17 +153,17 @@ impl Conversations {
         let floor = query.updated_since.map(Timestamp::millis);
         let horizon = self.horizon.map(Timestamp::millis);
         let mut rows = Vec::with_capacity(query.limit.rows() + 1);
-        for thread in self.descending(query.status, order, query.after) {
+        for thread in self.iter_descending(query.status, order, query.after) {
             let place = key(thread).key;
             if floor.is_some_and(|floor| place <= floor) {
-                return Some(RowPage::cut(rows, query.limit));
+                return Some(RowPage::cut_to(rows, query.limit));
             }
             if horizon.is_some_and(|horizon| place <= horizon) {
                 return None;
             }
             rows.push(thread.clone());
             if rows.len() > query.limit.rows() {
-                return Some(RowPage::cut(rows, query.limit));
+                return Some(RowPage::cut_to(rows, query.limit));
             }
         }
         // Nothing resident is left. That is the end if nothing can lie below the horizon.
@@ -172,7 +172,7 @@ impl Conversations {
             (Some(horizon), Some(floor)) => floor >= horizon,
             (Some(_), None) => false,
         };
-        all_seen.then(|| RowPage::cut(rows, query.limit))
+        all_seen.then(|| RowPage::cut_to(rows, query.limit))
     }
 
     /// An account has one thread with a contact, so this page holds one row at most.
@@ -194,7 +194,7 @@ impl Conversations {
     }
 
     /// Threads below a place, newest first, of one status or of all.
-    fn descending(
+    fn iter_descending(
         &self,
         status: Option<ConversationStatus>,
         order: ConversationOrder,
@@ -205,7 +205,7 @@ impl Conversations {
             ConversationStatus::ALL.into_iter().filter(move |known| status.is_none_or(|only| only == *known));
         let mut runs: Vec<_> = wanted
             .map(|status| {
-                let mut run = self.shelf(status).order(order).range(below).rev();
+                let mut run = self.status_shelf(status).index_for(order).range(below).rev();
                 (run.next(), run)
             })
             .collect();

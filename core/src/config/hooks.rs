@@ -50,17 +50,18 @@ pub struct HookExceptions {
 }
 
 impl HookSettings {
-    pub(super) fn read(from: &mut SettingsReader) -> Option<Self> {
+    pub(super) fn read_settings(from: &mut SettingsReader) -> Option<Self> {
         // They have defaults, so none of them is absent.
-        let common = HookExceptions::read(
+        let common = HookExceptions::read_settings(
             from,
             ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib"],
         );
-        let tiers = PriceTier::ALL.map(|tier| HookExceptions::read(from, HookExceptions::keys(tier)));
-        let threads = from.count("hooks.threads", 2..=256);
-        let concurrent_runs = from.count("hooks.concurrent_runs", 1..=1_000);
-        let component_bytes = from.count("hooks.component_bytes", 65_536..=134_217_728);
-        let cache_folder = from.optional("hooks.cache_folder", |text| Ok(PathBuf::from(text)));
+        let tiers = PriceTier::ALL
+            .map(|tier| HookExceptions::read_settings(from, HookExceptions::setting_keys(tier)));
+        let threads = from.read_count("hooks.threads", 2..=256);
+        let concurrent_runs = from.read_count("hooks.concurrent_runs", 1..=1_000);
+        let component_bytes = from.read_count("hooks.component_bytes", 65_536..=134_217_728);
+        let cache_folder = from.read_optional("hooks.cache_folder", |text| Ok(PathBuf::from(text)));
         Some(Self {
             limits: HookLimits {
                 cpu: common.cpu?,
@@ -92,7 +93,7 @@ impl HookSettings {
 
 impl HookExceptions {
     /// The names of its settings, in the order of its members.
-    const fn keys(tier: PriceTier) -> [&'static str; 4] {
+    const fn setting_keys(tier: PriceTier) -> [&'static str; 4] {
         match tier {
             PriceTier::Free => {
                 ["hooks.free.cpu_ms", "hooks.free.wall_ms", "hooks.free.memory_mib", "hooks.free.log_kib"]
@@ -109,7 +110,7 @@ impl HookExceptions {
         }
     }
 
-    fn read(from: &mut SettingsReader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
+    fn read_settings(from: &mut SettingsReader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
         let bytes = |count: u64, shift: u32| usize::try_from(count << shift).unwrap_or(usize::MAX);
         Self {
             cpu: from.optional_count(cpu, 1..=10_000).map(Duration::from_millis),

@@ -18,30 +18,30 @@ enum MaskedValue {
     Absent,
 }
 
-pub(super) fn toml(settings: &Settings) -> String {
+pub(super) fn render_toml(settings: &Settings) -> String {
     let mut out = String::new();
     let mut open_table = "";
     for known in SETTINGS {
         let (table, name) = known.key.split_once('.').unwrap_or(("", known.key));
         if table != open_table {
             open_table = table;
-            push(&mut out, format_args!("\n[{table}]\n"));
+            push_value(&mut out, format_args!("\n[{table}]\n"));
         }
-        match shown(settings, known.key) {
-            MaskedValue::Text(text) => push(&mut out, format_args!("{name} = {}\n", quoted(&text))),
-            MaskedValue::Bare(text) => push(&mut out, format_args!("{name} = {text}\n")),
+        match render_value(settings, known.key) {
+            MaskedValue::Text(text) => push_value(&mut out, format_args!("{name} = {}\n", quote_text(&text))),
+            MaskedValue::Bare(text) => push_value(&mut out, format_args!("{name} = {text}\n")),
             MaskedValue::List(items) => {
-                let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
-                push(&mut out, format_args!("{name} = [{}]\n", items.join(", ")));
+                let items: Vec<String> = items.iter().map(|item| quote_text(item)).collect();
+                push_value(&mut out, format_args!("{name} = [{}]\n", items.join(", ")));
             }
-            MaskedValue::Masked => push(&mut out, format_args!("{name} = \"***\"\n")),
-            MaskedValue::Absent => push(&mut out, format_args!("# {name} is not set\n")),
+            MaskedValue::Masked => push_value(&mut out, format_args!("{name} = \"***\"\n")),
+            MaskedValue::Absent => push_value(&mut out, format_args!("# {name} is not set\n")),
         }
     }
     out
 }
 
-fn shown(settings: &Settings, key: &str) -> MaskedValue {
+fn render_value(settings: &Settings, key: &str) -> MaskedValue {
     let (limits, hooks) = (&settings.limits, &settings.hooks);
     match key {
         "listen" => MaskedValue::Text(settings.listen.to_string()),
@@ -49,9 +49,9 @@ fn shown(settings: &Settings, key: &str) -> MaskedValue {
         "redis_url" => {
             settings.redis_url.as_ref().map_or(MaskedValue::Absent, |url| MaskedValue::Text(url.to_string()))
         }
-        "operator_token" => secret(settings.operator_token.as_ref()),
-        "whatsapp.app_secret" => secret(settings.whatsapp.app_secret.as_ref()),
-        "whatsapp.verify_token" => secret(settings.whatsapp.verify_token.as_ref()),
+        "operator_token" => mask_secret(settings.operator_token.as_ref()),
+        "whatsapp.app_secret" => mask_secret(settings.whatsapp.app_secret.as_ref()),
+        "whatsapp.verify_token" => mask_secret(settings.whatsapp.verify_token.as_ref()),
         "whatsapp.base_url" => {
             settings.whatsapp.base_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text)
         }
@@ -120,17 +120,17 @@ fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
     figure.map_or(MaskedValue::Absent, MaskedValue::Bare)
 }
 
-fn secret(value: Option<&Secret>) -> MaskedValue {
+fn mask_secret(value: Option<&Secret>) -> MaskedValue {
     if value.is_some() { MaskedValue::Masked } else { MaskedValue::Absent }
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+fn quote_text(text: &str) -> String {
     let mut out = String::from("\"");
     for sign in text.chars() {
         match sign {
             '"' | '\\' => out.extend(['\\', sign]),
-            sign if sign.is_control() => push(&mut out, format_args!("\\u{:04X}", u32::from(sign))),
+            sign if sign.is_control() => push_value(&mut out, format_args!("\\u{:04X}", u32::from(sign))),
             sign => out.push(sign),
         }
     }
@@ -139,6 +139,6 @@ fn quoted(text: &str) -> String {
 }
 
 /// Writing to a `String` cannot fail.
-fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+fn push_value(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }

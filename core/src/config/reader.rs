@@ -9,7 +9,7 @@ use std::path::Path;
 
 use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKind};
 
-use super::keys::{SETTINGS, setting, variable};
+use super::keys::{SETTINGS, define_key, variable_name};
 use super::{ServerMode, SettingProblem, SettingSources};
 use crate::domain::account::Secret;
 #[cfg(debug_assertions)]
@@ -37,7 +37,7 @@ const OF_CLIENTS: &str = "api_key";
 
 impl SettingsReader {
     /// Reads the sources; fails only when one of them cannot be read at all.
-    pub(super) fn open(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblem> {
+    pub(super) fn merge_sources(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblem> {
         let path = sources.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let file = File::from(path).format(FileFormat::Toml).required(sources.file.is_some());
         let environment = Environment::with_prefix("KABAR")
@@ -48,7 +48,7 @@ impl SettingsReader {
 
         let mut given = Vec::new();
         let mut values = BTreeMap::new();
-        let in_file = flat(file.collect().map_err(|error| unreadable(path, error))?);
+        let in_file = flatten_table(file.collect().map_err(|error| unreadable_file(path, error))?);
         let mut in_environment =
             environment.collect().map_err(|_not_shown_it_quotes_the_value| SettingProblem {
                 key: String::new(),
@@ -58,7 +58,7 @@ impl SettingsReader {
         #[cfg(debug_assertions)]
         let test_delays = in_environment.remove(OF_TESTS);
         given.extend(in_file.keys().map(|key| (key.clone(), format!("in {}", path.display()))));
-        given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable(key)))));
+        given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable_name(key)))));
         given.extend(sources.flags.keys().map(|key| (key.clone(), "as a flag".to_owned())));
 
         let defaults = SETTINGS.iter().filter_map(|known| Some((known.key, known.default(mode)?)));
@@ -80,7 +80,7 @@ impl SettingsReader {
     #[cfg(debug_assertions)]
     pub(super) fn test_delays(&mut self) -> Option<SeededDelays> {
         let text = self.test_delays.take()?.into_string().ok()?;
-        text.parse().map_err(|reason| self.problem(OF_TESTS, reason)).ok()
+        text.parse().map_err(|reason| self.report_problem(OF_TESTS, reason)).ok()
     }
 
     /// Everything that was found wrong.
@@ -90,7 +90,7 @@ impl SettingsReader {
 
     /// A key that nobody reads is a mistake: most often a misspelt one.
     pub(super) fn refuse_unknown_keys(&mut self) {
-        let unknown = self.given.iter().filter(|(key, _)| setting(key).is_none());
+        let unknown = self.given.iter().filter(|(key, _)| define_key(key).is_none());
         self.problems.extend(unknown.map(|(key, place)| SettingProblem {
             key: key.clone(),
             reason: format!("there is no such setting (given {place})"),
@@ -98,20 +98,20 @@ impl SettingsReader {
     }
 
     /// A setting that is there, or is a problem.
-    pub(super) fn parsed<T>(
+    pub(super) fn read_parsed<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         if !self.values.contains_key(key) {
-            self.missing(key);
+            self.report_missing(key);
             return None;
         }
-        self.optional(key, parse)
+        self.read_optional(key, parse)
     }
 
     /// A setting that may be absent.
-    pub(super) fn optional<T>(
+    pub(super) fn read_optional<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -128,17 +128,17 @@ impl SettingsReader {
             | ValueKind::Table(_)
             | ValueKind::Array(_) => Err("has a type that does not fit".to_owned()),
         };
-        text.map_err(|reason| self.problem(key, reason)).ok()
+        text.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
     /// A secret: text only, because a number would have lost its leading zeros already.
-    pub(super) fn secret(
+    pub(super) fn read_secret(
         &mut self,
         key: &'static str,
         check: impl FnOnce(&str) -> Result<(), String>,
     ) -> Option<Secret> {
         let Some(value) = self.values.get(key) else {
-            self.missing(key);
+            self.report_missing(key);
             return None;
         };
         let checked = if let ValueKind::String(text) = &value.kind {
@@ -146,26 +146,26 @@ impl SettingsReader {
         } else {
             Err("must be text; put it in quotes".to_owned())
         };
-        checked.map_err(|reason| self.problem(key, reason)).ok()
+        checked.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
     /// A whole number within a range.
-    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.parsed(key, |text| whole_number(text, &range))
+    pub(super) fn read_count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.read_parsed(key, |text| whole_number(text, &range))
     }
 
     /// The same where it may be absent.
     pub(super) fn optional_count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.optional(key, |text| whole_number(text, &range))
+        self.read_optional(key, |text| whole_number(text, &range))
     }
 
     /// On or off.
-    pub(super) fn switch(&mut self, key: &'static str) -> Option<bool> {
-        self.parsed(key, |text| text.parse().or(Err(format!("must be true or false, got {text:?}"))))
+    pub(super) fn read_switch(&mut self, key: &'static str) -> Option<bool> {
+        self.read_parsed(key, |text| text.parse().or(Err(format!("must be true or false, got {text:?}"))))
     }
 
     /// A list: an array of texts in the file, separated by commas elsewhere.
-    pub(super) fn list(
+    pub(super) fn read_list(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<String, String>,
@@ -176,22 +176,22 @@ impl SettingsReader {
             _ => None,
         };
         let Some(items) = items else {
-            self.problem(key, "must be a list of texts".to_owned());
+            self.report_problem(key, "must be a list of texts".to_owned());
             return None;
         };
         let items = items.iter().map(|item| item.trim()).filter(|item| !item.is_empty());
         let read: Result<Vec<String>, String> = items.map(parse).collect();
-        read.map_err(|reason| self.problem(key, reason)).ok()
+        read.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
-    fn missing(&mut self, key: &'static str) {
-        let needed = setting(key).and_then(|known| known.needed);
+    fn report_missing(&mut self, key: &'static str) {
+        let needed = define_key(key).and_then(|known| known.needed);
         if let (ServerMode::Serve, Some(reason)) = (self.mode, needed) {
-            self.problem(key, reason.to_owned());
+            self.report_problem(key, reason.to_owned());
         }
     }
 
-    fn problem(&mut self, key: &str, reason: String) {
+    fn report_problem(&mut self, key: &str, reason: String) {
         self.problems.push(SettingProblem { key: key.to_owned(), reason });
     }
 }
@@ -208,7 +208,7 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 /// Leaves of a file's tables by their dotted keys.
-fn flat(tables: config::Map<String, Value>) -> BTreeMap<String, Value> {
+fn flatten_table(tables: config::Map<String, Value>) -> BTreeMap<String, Value> {
     let mut leaves = BTreeMap::new();
     let mut open: Vec<(String, Value)> = tables.into_iter().collect();
     while let Some((key, value)) = open.pop() {
@@ -222,7 +222,7 @@ fn flat(tables: config::Map<String, Value>) -> BTreeMap<String, Value> {
 }
 
 /// Says where a file is wrong without quoting the line, which may hold a secret.
-fn unreadable(path: &Path, error: ConfigError) -> SettingProblem {
+fn unreadable_file(path: &Path, error: ConfigError) -> SettingProblem {
     let text =
         if let ConfigError::FileParse { cause, .. } = error { cause.to_string() } else { error.to_string() };
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains('|')).map(str::trim).collect();

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::keys::{SETTINGS, variable};
+use super::keys::{SETTINGS, variable_name};
 use super::*;
 use crate::domain::organisation::PriceTier;
 
@@ -55,7 +55,7 @@ fn serve_names_everything_that_is_missing() {
     assert_eq!(keys_of(&problems), needed);
     let text = problems.to_string();
     for key in needed {
-        assert!(text.contains(key) && text.contains(&variable(key)), "{key}: {text}");
+        assert!(text.contains(key) && text.contains(&variable_name(key)), "{key}: {text}");
     }
 }
 
@@ -215,7 +215,7 @@ fn postgres_addresses_are_shown_without_their_password() {
         ("postgres://u:hunter2@db1,[::1]:5433/k?sslmode=require", "postgres://u:***@db1,[::1]:5433/k"),
     ] {
         let url = DatabaseUrl::parse(text).unwrap();
-        assert_eq!((url.to_string().as_str(), url.reveal().as_str()), (shown, text));
+        assert_eq!((url.to_string().as_str(), url.reveal_url().as_str()), (shown, text));
         assert!(!format!("{url:?}").contains("hunter2"));
     }
     for text in [
@@ -239,7 +239,7 @@ fn redis_addresses_are_shown_without_their_password() {
     ] {
         let settings = Settings::load(ServerMode::Dev, &environment(&[("KABAR_REDIS_URL", text)])).unwrap();
         let url = settings.redis_url.clone().unwrap();
-        assert_eq!((url.to_string().as_str(), url.reveal()), (shown, text));
+        assert_eq!((url.to_string().as_str(), url.reveal_url()), (shown, text));
         assert!(!format!("{settings:?}{}", settings.masked()).contains("hunter2"), "{text}");
         assert!(settings.masked().contains(&format!("redis_url = \"{shown}\"")), "{text}");
     }
@@ -268,7 +268,7 @@ fn sqlite_addresses() {
         ("sqlite:///srv/a b.db", "/srv/a b.db"),
         ("sqlite:///srv/kabar.db?mode=rwc", "/srv/kabar.db"),
     ] {
-        assert_eq!(DatabaseUrl::parse(text).unwrap().path(), Some(std::path::Path::new(path)));
+        assert_eq!(DatabaseUrl::parse(text).unwrap().file_path(), Some(std::path::Path::new(path)));
     }
     for text in ["sqlite://", "sqlite::memory:", "sqlite://:memory:", "sqlite://x.db?cache=shared", "x.db"] {
         assert!(DatabaseUrl::parse(text).is_err(), "{text}");
@@ -328,7 +328,7 @@ fn texts_are_quoted_as_toml() {
 fn every_setting_is_documented() {
     let page = include_str!("../../../docs/configuration.md");
     for known in SETTINGS {
-        for name in [known.key.to_owned(), variable(known.key)] {
+        for name in [known.key.to_owned(), variable_name(known.key)] {
             assert!(page.contains(&format!("`{name}`")), "{name} is missing in docs/configuration.md");
         }
     }

@@ -52,7 +52,7 @@ impl DatabaseUrl {
 
     /// The file of an embedded database.
     #[must_use]
-    pub fn path(&self) -> Option<&Path> {
+    pub fn file_path(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),
             Self::Postgres(_) => None,
@@ -61,7 +61,7 @@ impl DatabaseUrl {
 
     /// The whole address, with its password: what a store is opened with. Never to be shown.
     #[must_use]
-    pub fn reveal(&self) -> String {
+    pub fn reveal_url(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite://{}", path.display()),
             Self::Postgres(url) => url.reveal().to_owned(),
@@ -75,7 +75,7 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
             Self::Postgres(url) => {
-                let masked = PostgresUrl::parse(url.reveal()).map(|list| list.masked());
+                let masked = PostgresUrl::parse(url.reveal()).map(|list| list.masked_url());
                 f.write_str(masked.as_deref().unwrap_or("postgres://***"))
             }
         }
@@ -107,7 +107,7 @@ impl RedisUrl {
 
     /// The whole address, with its password. Never to be shown.
     #[must_use]
-    pub fn reveal(&self) -> &str {
+    pub fn reveal_url(&self) -> &str {
         self.0.reveal()
     }
 }
@@ -150,7 +150,7 @@ impl LogFormat {
     }
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().or(Err(format!("must be an address and a port, like 127.0.0.1:8080, got {text:?}")))
 }
 
@@ -196,7 +196,7 @@ pub(super) fn graph_version(text: &str) -> Result<String, String> {
 }
 
 /// What browsers send as `Origin`: scheme, host, and the port if it is not the usual one.
-pub(super) fn origin(text: &str) -> Result<String, String> {
+pub(super) fn parse_origin(text: &str) -> Result<String, String> {
     let refusal = || format!("must hold origins like https://inbox.example.com, got {text:?}");
     let url = Url::parse(text).or(Err(refusal()))?;
     if is_web(&url) && url.origin().ascii_serialization() == text {
@@ -207,7 +207,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 }
 
 /// A level, or `target=level` directives separated by commas.
-pub(super) fn level(text: &str) -> Result<String, String> {
+pub(super) fn parse_level(text: &str) -> Result<String, String> {
     let known = |directive: &str| {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
         LEVELS.contains(&level.trim().to_ascii_lowercase().as_str())

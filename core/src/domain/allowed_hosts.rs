@@ -34,7 +34,7 @@ impl HostPattern {
     }
 
     /// Whether it names this host; `authority` is a URL's in lower case, without user or password.
-    fn names(&self, authority: &str) -> bool {
+    fn matches_host(&self, authority: &str) -> bool {
         match self.0.strip_prefix('*') {
             Some(domain) => authority.strip_suffix(domain).is_some_and(|label| !label.is_empty()),
             None => *authority == *self.0,
@@ -86,9 +86,9 @@ impl AllowedHosts {
 
     /// Whether this host may be called; `authority` is a URL's, without user or password.
     #[must_use]
-    pub fn permit(&self, authority: &str) -> bool {
+    pub fn permits_host(&self, authority: &str) -> bool {
         let authority = authority.to_ascii_lowercase();
-        self.iter().any(|known| known.names(&authority))
+        self.iter().any(|known| known.matches_host(&authority))
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         for one in
             ["hooks.example.com", "HOOKS.EXAMPLE.COM", "a.chat.example", "a.b.chat.example", "127.0.0.1:9000"]
         {
-            assert!(hosts.permit(one), "{one}");
+            assert!(hosts.permits_host(one), "{one}");
         }
         for one in [
             "example.com",
@@ -114,7 +114,7 @@ mod tests {
             "127.0.0.1",
             "",
         ] {
-            assert!(!hosts.permit(one), "{one}");
+            assert!(!hosts.permits_host(one), "{one}");
         }
         let long = "a".repeat(64);
         for text in [

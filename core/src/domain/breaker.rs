@@ -46,7 +46,7 @@ struct OpenCircuit {
 impl CircuitBreaker {
     /// How it stands.
     #[must_use]
-    pub const fn state(&self) -> BreakerState {
+    pub const fn current_state(&self) -> BreakerState {
         match self.shut {
             None => BreakerState::Closed,
             Some(OpenCircuit { probing: false, .. }) => BreakerState::Open,
@@ -62,18 +62,18 @@ impl CircuitBreaker {
 
     /// When to ask again; `None` while it is closed.
     #[must_use]
-    pub fn until(&self) -> Option<MonotonicInstant> {
+    pub fn opens_until(&self) -> Option<MonotonicInstant> {
         self.shut.map(|shut| shut.until)
     }
 
     /// Lets one attempt go, or not.
-    pub fn take(&mut self, now: MonotonicInstant) -> bool {
+    pub fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         let Some(shut) = &mut self.shut else { return true };
         if now < shut.until {
             return false;
         }
         shut.probing = true;
-        shut.until = now.plus(PROBE_TIME);
+        shut.until = now.saturating_plus(PROBE_TIME);
         true
     }
 
@@ -99,12 +99,13 @@ impl CircuitBreaker {
         match &mut self.shut {
             Some(shut) if shut.probing => {
                 shut.pause = (shut.pause * 2).min(PAUSE_MAX);
-                shut.until = now.plus(shut.pause);
+                shut.until = now.saturating_plus(shut.pause);
                 shut.probing = false;
                 false
             }
             None if self.failures >= FAILURES => {
-                self.shut = Some(OpenCircuit { until: now.plus(PAUSE), pause: PAUSE, probing: false });
+                self.shut =
+                    Some(OpenCircuit { until: now.saturating_plus(PAUSE), pause: PAUSE, probing: false });
                 true
             }
             // Not enough yet, or one of those that were under way when it opened.
@@ -126,7 +127,7 @@ mod tests {
     fn opened(now: u64) -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for n in 1..=FAILURES {
-            assert!(breaker.take(at(now)));
+            assert!(breaker.take_outcome(at(now)));
             assert_eq!(breaker.note_failure(at(now)), n == FAILURES);
         }
         breaker
@@ -137,13 +138,13 @@ mod tests {
         let mut breaker = opened(0);
         // Stragglers change nothing.
         assert!(!breaker.note_failure(at(1)));
-        assert_eq!((breaker.until(), breaker.take(at(4))), (Some(at(5)), false));
-        assert!(breaker.take(at(5)) && !breaker.take(at(5)));
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert_eq!((breaker.opens_until(), breaker.take_outcome(at(4))), (Some(at(5)), false));
+        assert!(breaker.take_outcome(at(5)) && !breaker.take_outcome(at(5)));
+        assert_eq!(breaker.current_state(), BreakerState::HalfOpen);
         assert!(!breaker.note_failure(at(6)));
-        assert_eq!((breaker.state(), breaker.until()), (BreakerState::Open, Some(at(16))));
-        assert!(breaker.take(at(16)) && breaker.note_well());
-        assert!(breaker.is_closed() && breaker.take(at(16)) && breaker.take(at(16)));
+        assert_eq!((breaker.current_state(), breaker.opens_until()), (BreakerState::Open, Some(at(16))));
+        assert!(breaker.take_outcome(at(16)) && breaker.note_well());
+        assert!(breaker.is_closed() && breaker.take_outcome(at(16)) && breaker.take_outcome(at(16)));
         // It forgets: again so many are needed.
         assert!(!breaker.note_failure(at(17)) && breaker.is_closed());
     }
@@ -151,9 +152,9 @@ mod tests {
     #[test]
     fn a_probe_that_is_lost_or_given_back_does_not_stop_the_next() {
         let mut breaker = opened(0);
-        assert!(breaker.take(at(5)) && !breaker.take(at(24)) && breaker.take(at(25)));
+        assert!(breaker.take_outcome(at(5)) && !breaker.take_outcome(at(24)) && breaker.take_outcome(at(25)));
         breaker.give_back(at(26));
-        assert!(breaker.take(at(26)));
+        assert!(breaker.take_outcome(at(26)));
     }
 
     proptest! {
@@ -163,13 +164,13 @@ mod tests {
             let (mut breaker, mut now, mut last) = (opened(0), 0, 0);
             for step in steps {
                 now += step;
-                if breaker.take(at(now)) {
+                if breaker.take_outcome(at(now)) {
                     prop_assert!(now - last >= 5, "{last} {now}");
                     last = now;
                     breaker.note_failure(at(now));
                 }
-                let until = breaker.until().unwrap();
-                prop_assert!(until <= at(now).plus(PAUSE_MAX));
+                let until = breaker.opens_until().unwrap();
+                prop_assert!(until <= at(now).saturating_plus(PAUSE_MAX));
             }
         }
     }

@@ -41,32 +41,32 @@ pub struct BudgetQuote {
 impl TokenBucket {
     /// A full bucket.
     #[must_use]
-    pub fn full(capacity: u32, now: Timestamp) -> Self {
+    pub fn new_full(capacity: u32, now: Timestamp) -> Self {
         Self { capacity, units: u64::from(capacity) * UNITS_PER_TOKEN, reserved: 0, at: now }
     }
 
     /// A bucket as somebody else knows it: `units` in it at `at`, `reserved` more out with others.
     #[must_use]
-    pub(crate) fn known(capacity: u32, units: u64, reserved: u64, at: Timestamp) -> Self {
+    pub(crate) fn known_tokens(capacity: u32, units: u64, reserved: u64, at: Timestamp) -> Self {
         let mut bucket = Self { capacity, units, reserved, at };
-        bucket.units = units.min(bucket.ceiling());
+        bucket.units = units.min(bucket.token_ceiling());
         bucket
     }
 
     /// Learns how much is out with others, as of `at`.
-    pub(crate) fn reserve(&mut self, reserved: u64, at: Timestamp) {
+    pub(crate) fn reserve_share(&mut self, reserved: u64, at: Timestamp) {
         self.reserved = reserved;
-        self.units = self.units.min(self.ceiling());
+        self.units = self.units.min(self.token_ceiling());
         self.at = self.at.max(at);
     }
 
     /// What is in it, in units.
-    pub(crate) const fn units(&self) -> u64 {
+    pub(crate) const fn token_units(&self) -> u64 {
         self.units
     }
 
     /// When it was last refilled.
-    pub(crate) const fn at(&self) -> Timestamp {
+    pub(crate) const fn level_at(&self) -> Timestamp {
         self.at
     }
 
@@ -76,47 +76,48 @@ impl TokenBucket {
     }
 
     /// Lets so many tokens vanish, as far as there are any.
-    pub(crate) fn drain(&mut self, tokens: u64) {
+    pub(crate) fn drain_tokens(&mut self, tokens: u64) {
         self.units = self.units.saturating_sub(tokens.saturating_mul(UNITS_PER_TOKEN));
     }
 
-    fn ceiling(&self) -> u64 {
+    fn token_ceiling(&self) -> u64 {
         (u64::from(self.capacity) * UNITS_PER_TOKEN).saturating_sub(self.reserved)
     }
 
     /// Adds what time has earned. A changed capacity is adopted on the way. When the clock was set back, what is
     /// in the bucket stays, and earning goes on from `now`.
-    pub(crate) fn refill(&mut self, capacity: u32, now: Timestamp) {
-        if self.at.since(now) > Some(STEP_MIN) {
+    pub(crate) fn refill_tokens(&mut self, capacity: u32, now: Timestamp) {
+        if self.at.duration_since(now) > Some(STEP_MIN) {
             self.at = now;
         }
-        let passed_ms = now.since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        let passed_ms =
+            now.duration_since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
         // Time earned under the old capacity is paid at the old rate, the new ceiling then applies.
         self.units = self.units.saturating_add(passed_ms.saturating_mul(u64::from(self.capacity)));
         self.capacity = capacity;
-        self.units = self.units.min(self.ceiling());
+        self.units = self.units.min(self.token_ceiling());
         self.at = self.at.max(now);
     }
 
     /// Takes one token if there is one. A changed capacity is adopted on the way.
-    pub fn take(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
-        self.refill(capacity, now);
+    pub fn take_token(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
+        self.refill_tokens(capacity, now);
         if self.units >= UNITS_PER_TOKEN {
             self.units -= UNITS_PER_TOKEN;
-            return self.quote(None);
+            return self.budget_quote(None);
         }
         let missing_ms = (UNITS_PER_TOKEN - self.units).div_ceil(u64::from(self.capacity.max(1)));
         let wait_s = u32::try_from(missing_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-        self.quote(Some(wait_s))
+        self.budget_quote(Some(wait_s))
     }
 
     /// Gives one token back, as a 304 does.
     pub fn give_back(&mut self) -> BudgetQuote {
-        self.units = (self.units + UNITS_PER_TOKEN).min(self.ceiling());
-        self.quote(None)
+        self.units = (self.units + UNITS_PER_TOKEN).min(self.token_ceiling());
+        self.budget_quote(None)
     }
 
-    fn quote(&self, retry_after_s: Option<u32>) -> BudgetQuote {
+    fn budget_quote(&self, retry_after_s: Option<u32>) -> BudgetQuote {
         let capacity_units = u64::from(self.capacity) * UNITS_PER_TOKEN;
         let missing_ms = capacity_units.saturating_sub(self.units).div_ceil(u64::from(self.capacity.max(1)));
         let full_at_ms = self.at.millis().saturating_add(i64::try_from(missing_ms).unwrap_or(i64::MAX));
@@ -144,16 +145,16 @@ mod tests {
         ) {
             let start = Timestamp::from_millis(1_000_000);
             let mut now = start;
-            let mut bucket = TokenBucket::full(capacity, now);
+            let mut bucket = TokenBucket::new_full(capacity, now);
             let mut passed = 0_u64;
             for gap in gaps {
-                now = now.plus(Duration::from_millis(gap));
-                let quote = bucket.take(capacity, now);
+                now = now.plus_duration(Duration::from_millis(gap));
+                let quote = bucket.take_token(capacity, now);
                 prop_assert!(quote.remaining <= capacity);
                 prop_assert!(quote.reset_at_s * 1000 >= now.millis());
                 if let Some(wait) = quote.retry_after_s {
                     let mut later = bucket;
-                    let retry = later.take(capacity, now.plus(Duration::from_secs(wait.into())));
+                    let retry = later.take_token(capacity, now.plus_duration(Duration::from_secs(wait.into())));
                     prop_assert_eq!(retry.retry_after_s, None);
                 } else {
                     passed += 1;
@@ -167,38 +168,38 @@ mod tests {
         #[test]
         fn a_token_given_back_leaves_no_trace(capacity in 1_u32..1000, at in 0_i64..1_000_000) {
             let now = Timestamp::from_millis(at);
-            let mut bucket = TokenBucket::full(capacity, now);
-            bucket.take(capacity, now);
+            let mut bucket = TokenBucket::new_full(capacity, now);
+            bucket.take_token(capacity, now);
             bucket.give_back();
-            prop_assert_eq!(bucket, TokenBucket::full(capacity, now));
+            prop_assert_eq!(bucket, TokenBucket::new_full(capacity, now));
         }
     }
 
     #[test]
     fn a_clock_that_is_set_back_stops_no_refill() {
         let now = Timestamp::from_seconds(1_000_000);
-        let mut bucket = TokenBucket::full(60, now);
+        let mut bucket = TokenBucket::new_full(60, now);
         for _ in 0..60 {
-            bucket.take(60, now);
+            bucket.take_token(60, now);
         }
-        let earlier = now.minus(Duration::from_hours(1));
-        let refused = bucket.take(60, earlier);
+        let earlier = now.minus_duration(Duration::from_hours(1));
+        let refused = bucket.take_token(60, earlier);
         assert_eq!((refused.retry_after_s, refused.reset_at_s), (Some(1), earlier.millis() / 1000 + 60));
-        assert_eq!(bucket.take(60, earlier.plus(Duration::from_secs(1))).retry_after_s, None);
+        assert_eq!(bucket.take_token(60, earlier.plus_duration(Duration::from_secs(1))).retry_after_s, None);
     }
 
     #[test]
     fn headers_of_a_free_tier() {
         let now = Timestamp::from_millis(1_000_500);
-        let mut bucket = TokenBucket::full(60, now);
-        let first = bucket.take(60, now);
+        let mut bucket = TokenBucket::new_full(60, now);
+        let first = bucket.take_token(60, now);
         assert_eq!((first.limit, first.remaining, first.reset_at_s), (60, 59, 1002));
         for _ in 0..59 {
-            assert_eq!(bucket.take(60, now).retry_after_s, None);
+            assert_eq!(bucket.take_token(60, now).retry_after_s, None);
         }
-        let refused = bucket.take(60, now);
+        let refused = bucket.take_token(60, now);
         assert_eq!((refused.remaining, refused.retry_after_s, refused.reset_at_s), (0, Some(1), 1061));
-        let grown = bucket.take(600, now.plus(Duration::from_secs(1)));
+        let grown = bucket.take_token(600, now.plus_duration(Duration::from_secs(1)));
         assert_eq!((grown.limit, grown.remaining, grown.retry_after_s), (600, 0, None));
     }
 }

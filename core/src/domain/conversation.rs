@@ -71,7 +71,7 @@ pub const NEVER: i64 = -1;
 impl Conversation {
     /// `last_message_at` in milliseconds, or [`NEVER`].
     #[must_use]
-    pub fn recency(&self) -> i64 {
+    pub fn recency_key(&self) -> i64 {
         self.last_message_at.map_or(NEVER, Timestamp::millis)
     }
 }

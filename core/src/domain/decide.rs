@@ -30,28 +30,28 @@ pub enum DecideError {
 ///
 /// # Errors
 /// See [`DecideError`].
-pub fn decide(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
-    let decided = apply(draft, command);
+pub fn decide_command(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
+    let decided = apply_inbound(draft, command);
     if let Err(DecideError::NotLoaded(missing)) = &decided {
         draft.note_missing(missing.clone());
     }
     decided
 }
 
-fn apply(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
+fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
     Ok(match command {
         AccountCommand::Ingest(items) => {
             for_each(draft, items, |draft, item| match item {
-                InboundItem::Message(message) => messages::receive(draft, message),
-                InboundItem::Status(report) => statuses::report(draft, report),
+                InboundItem::Message(message) => messages::receive_message(draft, message),
+                InboundItem::Status(report) => statuses::report_status(draft, report),
             })?;
             CommandReply::Ingested
         }
-        AccountCommand::Send(outgoing) => messages::send(draft, outgoing)?,
+        AccountCommand::Send(outgoing) => messages::queue_send(draft, outgoing)?,
         AccountCommand::MarkRead { wamid } => messages::mark_read(draft, wamid)?,
-        AccountCommand::PatchConversation(patch) => conversations::patch(draft, patch)?,
-        AccountCommand::CreateContact(contact) => contacts::create(draft, contact)?,
-        AccountCommand::PatchContact { id, patch } => contacts::patch(draft, *id, patch)?,
+        AccountCommand::PatchConversation(patch) => conversations::patch_conversation(draft, patch)?,
+        AccountCommand::CreateContact(contact) => contacts::create_contact(draft, contact)?,
+        AccountCommand::PatchContact { id, patch } => contacts::patch_contact(draft, *id, patch)?,
         AccountCommand::BeginSends { seen, settle_by, .. } => statuses::begin_sends(draft, seen, *settle_by)?,
         AccountCommand::RecordSends(ended) => {
             for_each(draft, ended, |draft, (id, outcome)| statuses::record_send(draft, *id, outcome))?;

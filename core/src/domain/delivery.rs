@@ -148,14 +148,14 @@ impl RetrySchedule {
 
     /// Attempts before a delivery is given up.
     #[must_use]
-    pub fn attempts(self) -> u32 {
+    pub fn attempts_max(self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
     /// The pause after so many attempts, or `None` when it was the last one. `chance` from 0 to 1
     /// makes it a fifth shorter to a fifth longer.
     #[must_use]
-    pub fn pause(self, tries: u32, chance: f64) -> Option<Duration> {
+    pub fn pause_before(self, tries: u32, chance: f64) -> Option<Duration> {
         let step = self.0.get(usize::try_from(tries).ok()?)?;
         Some(step.mul_f64(chance.clamp(0.0, 1.0).mul_add(0.4, 0.8)))
     }
@@ -187,23 +187,23 @@ impl Delivery {
     /// none. Never longer than the pause that was decided when the row was last written, because both instants
     /// of the row are of one clock.
     #[must_use]
-    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
+    pub fn wait_until(&self, now: Timestamp) -> Option<Duration> {
         let due = self.next_attempt_at?;
-        let pause = due.to_row().since(self.updated_at).unwrap_or_default();
-        Some(due.wait(now, pause))
+        let pause = due.to_row().duration_since(self.updated_at).unwrap_or_default();
+        Some(due.time_left(now, pause))
     }
 
     /// Begins the ladder afresh at `now`.
-    pub fn reopen(&mut self, now: Timestamp) {
+    pub fn reopen_at(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Pending;
         self.tries = 0;
         self.replays = self.replays.saturating_add(1);
         self.updated_at = now.max(self.updated_at);
-        self.next_attempt_at = Some(DueTime::after(self.updated_at, Duration::ZERO));
+        self.next_attempt_at = Some(DueTime::after_wait(self.updated_at, Duration::ZERO));
     }
 
     /// Takes down how an attempt ended at `now`.
-    pub fn settle(
+    pub fn settle_attempt(
         &mut self,
         attempt: DeliveryAttempt,
         outcome: AttemptOutcome,
@@ -221,10 +221,10 @@ impl Delivery {
         (self.status, self.next_attempt_at) = match outcome {
             AttemptOutcome::Delivered => (DeliveryStatus::Delivered, None),
             AttemptOutcome::Rejected | AttemptOutcome::Gone => (DeliveryStatus::Dead, None),
-            AttemptOutcome::Retry { after } => match ladder.pause(self.tries, chance) {
+            AttemptOutcome::Retry { after } => match ladder.pause_before(self.tries, chance) {
                 Some(pause) => {
                     let asked = after.unwrap_or_default().min(ASKED_MAX);
-                    (DeliveryStatus::Failed, Some(DueTime::after(self.updated_at, pause.max(asked))))
+                    (DeliveryStatus::Failed, Some(DueTime::after_wait(self.updated_at, pause.max(asked))))
                 }
                 None => (DeliveryStatus::Dead, None),
             },
@@ -271,12 +271,12 @@ mod tests {
     fn pauses(ladder: RetrySchedule, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
         let (mut one, mut now, mut pauses) = (delivery(), Timestamp::EPOCH, Vec::new());
         while one.is_open() {
-            one.settle(attempt(now), AttemptOutcome::Retry { after: asked }, ladder, chance, now);
-            pauses.extend(one.wait(now));
+            one.settle_attempt(attempt(now), AttemptOutcome::Retry { after: asked }, ladder, chance, now);
+            pauses.extend(one.wait_until(now));
             now = one.next_attempt_at.map_or(now, DueTime::to_row);
         }
         assert_eq!(one.status, DeliveryStatus::Dead);
-        assert_eq!((one.tries, one.attempt_count), (ladder.attempts(), ladder.attempts()));
+        assert_eq!((one.tries, one.attempt_count), (ladder.attempts_max(), ladder.attempts_max()));
         pauses
     }
 
@@ -286,7 +286,7 @@ mod tests {
             |ladder| -> Vec<u64> { pauses(ladder, 0.5, None).iter().map(Duration::as_secs).collect() };
         assert_eq!(seconds(RetrySchedule::WEBHOOK), [10, 30, 120, 600, 3600, 21_600, 86_400]);
         assert_eq!(seconds(RetrySchedule::HOOK), [5, 30, 120, 600, 3600, 21_600]);
-        assert_eq!((RetrySchedule::WEBHOOK.attempts(), RetrySchedule::HOOK.attempts()), (8, 7));
+        assert_eq!((RetrySchedule::WEBHOOK.attempts_max(), RetrySchedule::HOOK.attempts_max()), (8, 7));
     }
 
     #[test]
@@ -301,35 +301,39 @@ mod tests {
     #[test]
     fn a_wait_is_never_longer_than_the_pause_that_was_decided() {
         let (mut one, written_at) = (delivery(), Timestamp::from_seconds(1_000_000));
-        one.settle(
+        one.settle_attempt(
             attempt(written_at),
             AttemptOutcome::Retry { after: None },
             RetrySchedule::WEBHOOK,
             0.5,
             written_at,
         );
-        assert_eq!(one.wait(written_at.plus(3 * SECOND)), Some(7 * SECOND));
-        assert_eq!(one.wait(written_at.plus(HOUR)), Some(Duration::ZERO));
-        assert_eq!(one.wait(written_at.minus(HOUR)), Some(10 * SECOND), "the clock was set back");
+        assert_eq!(one.wait_until(written_at.plus_duration(3 * SECOND)), Some(7 * SECOND));
+        assert_eq!(one.wait_until(written_at.plus_duration(HOUR)), Some(Duration::ZERO));
+        assert_eq!(
+            one.wait_until(written_at.minus_duration(HOUR)),
+            Some(10 * SECOND),
+            "the clock was set back"
+        );
         // Settled again by a clock that was set back: the row's instants stay in order.
-        let earlier = written_at.minus(HOUR);
-        one.settle(
+        let earlier = written_at.minus_duration(HOUR);
+        one.settle_attempt(
             attempt(earlier),
             AttemptOutcome::Retry { after: None },
             RetrySchedule::WEBHOOK,
             0.5,
             earlier,
         );
-        assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(30 * SECOND)));
-        one.reopen(earlier);
-        assert_eq!((one.updated_at, one.wait(earlier)), (written_at, Some(Duration::ZERO)));
+        assert_eq!((one.updated_at, one.wait_until(earlier)), (written_at, Some(30 * SECOND)));
+        one.reopen_at(earlier);
+        assert_eq!((one.updated_at, one.wait_until(earlier)), (written_at, Some(Duration::ZERO)));
     }
 
     proptest! {
         #[test]
         fn chance_moves_a_pause_by_a_fifth_at_most(tries in 1_u32..8, chance in 0.0_f64..=1.0) {
-            let exact = RetrySchedule::WEBHOOK.pause(tries, 0.5).unwrap().as_secs_f64();
-            let moved = RetrySchedule::WEBHOOK.pause(tries, chance).unwrap().as_secs_f64();
+            let exact = RetrySchedule::WEBHOOK.pause_before(tries, 0.5).unwrap().as_secs_f64();
+            let moved = RetrySchedule::WEBHOOK.pause_before(tries, chance).unwrap().as_secs_f64();
             prop_assert!((0.8 * exact - 0.001..=1.2 * exact + 0.001).contains(&moved));
         }
 
@@ -344,10 +348,10 @@ mod tests {
                     2 => AttemptOutcome::Gone,
                     _ => AttemptOutcome::Retry { after: None },
                 };
-                one.settle(attempt(now), outcome, RetrySchedule::WEBHOOK, 0.5, now);
+                one.settle_attempt(attempt(now), outcome, RetrySchedule::WEBHOOK, 0.5, now);
                 let open = matches!(one.status, DeliveryStatus::Pending | DeliveryStatus::Failed);
                 prop_assert_eq!(one.is_open(), open);
-                prop_assert!(one.wait(now).is_none_or(|wait| !wait.is_zero()));
+                prop_assert!(one.wait_until(now).is_none_or(|wait| !wait.is_zero()));
                 prop_assert!(one.attempts.len() == (n + 1).min(ATTEMPTS_KEPT));
                 prop_assert_eq!(one.attempts.last().unwrap().at, now);
                 if !open {

@@ -85,7 +85,7 @@ impl<'a> Draft<'a> {
 
     /// What is known.
     #[must_use]
-    pub const fn facts(&self) -> &LoadedRows {
+    pub const fn loaded_rows(&self) -> &LoadedRows {
         &self.facts
     }
 
@@ -94,13 +94,13 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// The [`RowNeeds`] of rules that lacked rows. All commands must be decided again, on a new draft, once these
     /// are loaded.
-    pub fn finish(self) -> Result<AccountChanges, Box<RowNeeds>> {
+    pub fn into_changes(self) -> Result<AccountChanges, Box<RowNeeds>> {
         if self.missing.is_empty() { Ok(self.changes) } else { Err(Box::new(self.missing)) }
     }
 
     /// Records that a rule lacked a row.
     pub(super) fn note_missing(&mut self, missing: RowNotLoaded) {
-        self.missing.insert(missing.0);
+        self.missing.insert_need(missing.0);
     }
 
     /// Draws the id of a new conversation, which has no unread messages yet.
@@ -116,7 +116,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Appends an event.
-    pub fn emit(&mut self, event: EventKind) {
+    pub fn emit_event(&mut self, event: EventKind) {
         self.changes.events.push(event);
     }
 
@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn park(&mut self, report: StatusReport) -> Result<(), RowNotLoaded> {
+    pub fn park_status(&mut self, report: StatusReport) -> Result<(), RowNotLoaded> {
         let waiting = self.facts.parked_mut(&report.wamid)?;
         if !waiting.iter().any(|known| known.status == report.status) {
             waiting.push(report.clone());

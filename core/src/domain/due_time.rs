@@ -18,8 +18,8 @@ impl DueTime {
 
     /// A wait from `now`, the writer's wall time.
     #[must_use]
-    pub fn after(now: Timestamp, wait: Duration) -> Self {
-        Self(now.plus(wait))
+    pub fn after_wait(now: Timestamp, wait: Duration) -> Self {
+        Self(now.plus_duration(wait))
     }
 
     /// As a row has kept it.
@@ -36,8 +36,8 @@ impl DueTime {
 
     /// How long the reader has to wait, whose wall time is `now`; `wait_max` is the longest wait of the schedule.
     #[must_use]
-    pub fn wait(self, now: Timestamp, wait_max: Duration) -> Duration {
-        self.0.since(now).unwrap_or_default().min(wait_max)
+    pub fn time_left(self, now: Timestamp, wait_max: Duration) -> Duration {
+        self.0.duration_since(now).unwrap_or_default().min(wait_max)
     }
 }
 
@@ -50,11 +50,14 @@ mod tests {
     #[test]
     fn a_wait_is_bounded_by_the_schedule_whatever_the_clocks_say() {
         let written_at = Timestamp::from_seconds(1_000_000);
-        let due = DueTime::after(written_at, 4 * SECOND);
-        assert_eq!(due.wait(written_at, 5 * SECOND), 4 * SECOND);
-        assert_eq!(due.wait(written_at.plus(SECOND), 5 * SECOND), 3 * SECOND);
-        assert_eq!(due.wait(written_at.plus(40 * SECOND), 5 * SECOND), Duration::ZERO);
-        assert_eq!(due.wait(written_at.minus(40 * SECOND), 5 * SECOND), 5 * SECOND);
-        assert_eq!(DueTime::AT_ONCE.wait(written_at.minus(3_600 * SECOND), 5 * SECOND), Duration::ZERO);
+        let due = DueTime::after_wait(written_at, 4 * SECOND);
+        assert_eq!(due.time_left(written_at, 5 * SECOND), 4 * SECOND);
+        assert_eq!(due.time_left(written_at.plus_duration(SECOND), 5 * SECOND), 3 * SECOND);
+        assert_eq!(due.time_left(written_at.plus_duration(40 * SECOND), 5 * SECOND), Duration::ZERO);
+        assert_eq!(due.time_left(written_at.minus_duration(40 * SECOND), 5 * SECOND), 5 * SECOND);
+        assert_eq!(
+            DueTime::AT_ONCE.time_left(written_at.minus_duration(3_600 * SECOND), 5 * SECOND),
+            Duration::ZERO
+        );
     }
 }

@@ -104,7 +104,7 @@ pub fn of_row<T: ListTagged>(row: &T) -> String {
 
 /// Whether an `If-None-Match` value matches: a list or `*`, weak comparison (RFC 9110, 13.1.2).
 #[must_use]
-pub fn matches(if_none_match: &str, etag: &str) -> bool {
+pub fn tag_matches(if_none_match: &str, etag: &str) -> bool {
     let opaque = etag.strip_prefix("W/").unwrap_or(etag);
     let mut rest = if_none_match.trim();
     if rest == "*" {
@@ -160,7 +160,7 @@ mod tests {
 
         #[test]
         fn any_header_is_survived(header in ".{0,40}") {
-            let _whatever = matches(&header, "W/\"a\"");
+            let _whatever = tag_matches(&header, "W/\"a\"");
         }
     }
 
@@ -174,10 +174,10 @@ mod tests {
             "\"2026-06-19T11:00:00.000Z:2:1:0:9f2c61d3a07b\"",
             "\"a,b\",W/\"2026-06-19T11:00:00.000Z:2:1:0:9f2c61d3a07b\"",
         ] {
-            assert!(matches(header, tag), "{header}");
+            assert!(tag_matches(header, tag), "{header}");
         }
         for header in ["", "W/", "\"", "2026", "W/\"y\"", "w/\"y\"", "**", "\"x\" \"y\""] {
-            assert!(!matches(header, tag), "{header}");
+            assert!(!tag_matches(header, tag), "{header}");
         }
         assert!(of_page::<TestRow>(&RowPage { rows: vec![], has_more: false }).starts_with("W/\"-:0:0:0:"));
     }

@@ -130,11 +130,11 @@ impl EventTypes {
 
     /// Every type.
     #[must_use]
-    pub fn all() -> Self {
+    pub fn all_types() -> Self {
         EventType::ALL.iter().copied().collect()
     }
 
-    fn bit(one: EventType) -> u16 {
+    fn type_bit(one: EventType) -> u16 {
         let place = EventType::ALL.iter().position(|known| *known == one);
         place
             .and_then(|place| u32::try_from(place).ok())
@@ -150,25 +150,25 @@ impl EventTypes {
 
     /// Whether this one is among them.
     #[must_use]
-    pub fn contains(self, one: EventType) -> bool {
-        self.0 & Self::bit(one) != 0
+    pub fn contains_type(self, one: EventType) -> bool {
+        self.0 & Self::type_bit(one) != 0
     }
 
     /// Whether they have one in common.
     #[must_use]
-    pub const fn meets(self, other: Self) -> bool {
+    pub const fn intersects_with(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
     /// Each of them, in the contract's order.
     pub fn iter(self) -> impl Iterator<Item = EventType> {
-        EventType::ALL.iter().copied().filter(move |one| self.contains(*one))
+        EventType::ALL.iter().copied().filter(move |one| self.contains_type(*one))
     }
 }
 
 impl FromIterator<EventType> for EventTypes {
     fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
-        Self(types.into_iter().fold(0, |bits, one| bits | Self::bit(one)))
+        Self(types.into_iter().fold(0, |bits, one| bits | Self::type_bit(one)))
     }
 }
 
@@ -197,7 +197,11 @@ mod tests {
             assert_eq!(alone.iter().collect::<Vec<_>>(), [*one]);
             let others: EventTypes =
                 EventType::ALL.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, one)| *one).collect();
-            assert!(!others.contains(*one) && !others.meets(alone) && EventTypes::all().meets(alone));
+            assert!(
+                !others.contains_type(*one)
+                    && !others.intersects_with(alone)
+                    && EventTypes::all_types().intersects_with(alone)
+            );
         }
         assert!(EventTypes::NONE.is_empty() && EventType::parse("message").is_none());
     }

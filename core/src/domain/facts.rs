@@ -29,7 +29,7 @@ impl<K, V> Default for LoadedKeys<K, V> {
 }
 
 impl<K: Eq + Hash, V> LoadedKeys<K, V> {
-    fn put(&mut self, key: K, value: V) {
+    fn put_row(&mut self, key: K, value: V) {
         self.0.insert(key, Some(value));
     }
 
@@ -38,7 +38,7 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
         self.0.entry(key).or_insert(None);
     }
 
-    fn find<Q: Eq + Hash + ?Sized>(
+    fn find_row<Q: Eq + Hash + ?Sized>(
         &self,
         key: &Q,
         need: impl FnOnce() -> RowNeed,
@@ -50,7 +50,7 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
     }
 
     /// Takes over what is not known here.
-    fn merge(&mut self, other: Self) {
+    fn merge_keys(&mut self, other: Self) {
         for (key, value) in other.0 {
             let known = self.0.entry(key).or_default();
             if known.is_none() {
@@ -98,13 +98,13 @@ impl LoadedRows {
     }
 
     /// Adds what other facts know and these do not.
-    pub fn merge(&mut self, other: Self) {
-        self.contacts.merge(other.contacts);
-        self.contact_by_phone.merge(other.contact_by_phone);
-        self.conversations.merge(other.conversations);
-        self.conversation_by_phone.merge(other.conversation_by_phone);
-        self.messages.merge(other.messages);
-        self.message_by_wamid.merge(other.message_by_wamid);
+    pub fn merge_rows(&mut self, other: Self) {
+        self.contacts.merge_keys(other.contacts);
+        self.contact_by_phone.merge_keys(other.contact_by_phone);
+        self.conversations.merge_keys(other.conversations);
+        self.conversation_by_phone.merge_keys(other.conversation_by_phone);
+        self.messages.merge_keys(other.messages);
+        self.message_by_wamid.merge_keys(other.message_by_wamid);
         for (key, ids) in other.unread {
             self.unread.entry(key).or_insert(ids);
         }
@@ -118,14 +118,14 @@ impl LoadedRows {
 
     /// Adds, or replaces, a contact.
     pub fn put_contact(&mut self, contact: Arc<Contact>) {
-        self.contact_by_phone.put(contact.phone.clone(), contact.id);
-        self.contacts.put(contact.id, contact);
+        self.contact_by_phone.put_row(contact.phone.clone(), contact.id);
+        self.contacts.put_row(contact.id, contact);
     }
 
     /// Adds, or replaces, a conversation.
     pub fn put_conversation(&mut self, conversation: Arc<Conversation>) {
-        self.conversation_by_phone.put(conversation.contact.phone.clone(), conversation.id);
-        self.conversations.put(conversation.id, conversation);
+        self.conversation_by_phone.put_row(conversation.contact.phone.clone(), conversation.id);
+        self.conversations.put_row(conversation.id, conversation);
     }
 
     /// Records that a number has no conversation, unless one was put.
@@ -143,9 +143,9 @@ impl LoadedRows {
             }
         }
         if let Some(wamid) = &message.wamid {
-            self.message_by_wamid.put(wamid.clone(), message.id);
+            self.message_by_wamid.put_row(wamid.clone(), message.id);
         }
-        self.messages.put(message.id, message);
+        self.messages.put_row(message.id, message);
     }
 
     /// Records that a conversation has no unread messages, unless some were put.
@@ -176,8 +176,8 @@ impl LoadedRows {
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn contact(&self, id: ContactId) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
-        self.contacts.find(&id, || RowNeed::Contact(id))
+    pub fn find_contact(&self, id: ContactId) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
+        self.contacts.find_row(&id, || RowNeed::Contact(id))
     }
 
     /// Finds a contact by number.
@@ -185,16 +185,16 @@ impl LoadedRows {
     /// # Errors
     /// [`RowNotLoaded`].
     pub fn contact_of(&self, phone: &Phone) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
-        let id = self.contact_by_phone.find(phone, || RowNeed::ContactOfPhone(phone.clone()))?;
-        id.map_or(Ok(None), |id| self.contact(*id))
+        let id = self.contact_by_phone.find_row(phone, || RowNeed::ContactOfPhone(phone.clone()))?;
+        id.map_or(Ok(None), |id| self.find_contact(*id))
     }
 
     /// Finds a conversation by id.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn conversation(&self, id: ConversationId) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
-        self.conversations.find(&id, || RowNeed::Conversation(id))
+    pub fn find_conversation(&self, id: ConversationId) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
+        self.conversations.find_row(&id, || RowNeed::Conversation(id))
     }
 
     /// Finds a conversation by its contact's number.
@@ -202,16 +202,17 @@ impl LoadedRows {
     /// # Errors
     /// [`RowNotLoaded`].
     pub fn conversation_with(&self, phone: &Phone) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
-        let id = self.conversation_by_phone.find(phone, || RowNeed::ConversationOfPhone(phone.clone()))?;
-        id.map_or(Ok(None), |id| self.conversation(*id))
+        let id =
+            self.conversation_by_phone.find_row(phone, || RowNeed::ConversationOfPhone(phone.clone()))?;
+        id.map_or(Ok(None), |id| self.find_conversation(*id))
     }
 
     /// Finds a message by id.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn message(&self, id: MessageId) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
-        self.messages.find(&id, || RowNeed::Message(id))
+    pub fn find_message(&self, id: MessageId) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
+        self.messages.find_row(&id, || RowNeed::Message(id))
     }
 
     /// Finds a message by WhatsApp's id.
@@ -219,8 +220,8 @@ impl LoadedRows {
     /// # Errors
     /// [`RowNotLoaded`].
     pub fn message_of(&self, wamid: &Arc<str>) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
-        let id = self.message_by_wamid.find(wamid, || RowNeed::MessageOfWamid(wamid.clone()))?;
-        id.map_or(Ok(None), |id| self.message(*id))
+        let id = self.message_by_wamid.find_row(wamid, || RowNeed::MessageOfWamid(wamid.clone()))?;
+        id.map_or(Ok(None), |id| self.find_message(*id))
     }
 
     /// Lists the unread inbound messages of a conversation up to and including `last`, oldest first.

@@ -59,8 +59,8 @@ pub struct FailureRate {
 impl FailureRate {
     /// Of a hook that has been paused for this time; a restarted server goes on probing.
     #[must_use]
-    pub fn paused(before: Duration, now: MonotonicInstant) -> Self {
-        let until = now.plus(PROBE_EVERY.saturating_sub(before));
+    pub fn is_paused(before: Duration, now: MonotonicInstant) -> Self {
+        let until = now.saturating_plus(PROBE_EVERY.saturating_sub(before));
         Self {
             slices: VecDeque::new(),
             pause: Some(FailurePause { since: now, before, until, probing: false }),
@@ -75,19 +75,19 @@ impl FailureRate {
 
     /// When to ask again; `None` while everything may be tried.
     #[must_use]
-    pub fn until(&self) -> Option<MonotonicInstant> {
+    pub fn paused_until(&self) -> Option<MonotonicInstant> {
         self.pause.map(|pause| pause.until)
     }
 
     /// Lets one run go, or not.
-    pub fn take(&mut self, now: MonotonicInstant) -> bool {
+    pub fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         let Some(pause) = &mut self.pause else { return true };
         if now < pause.until {
             return false;
         }
         pause.probing = true;
         // A probe of which nothing is heard until then is taken for lost.
-        pause.until = now.plus(PROBE_EVERY);
+        pause.until = now.saturating_plus(PROBE_EVERY);
         true
     }
 
@@ -107,14 +107,14 @@ impl FailureRate {
             *self = Self::default();
             return HealthChange::Recovered;
         }
-        self.count(now, false);
+        self.count_runs(now, false);
         HealthChange::None
     }
 
     /// A run failed.
     pub fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
         let Some(pause) = &mut self.pause else {
-            self.count(now, true);
+            self.count_runs(now, true);
             let (runs, failed) = self.slices.iter().fold((0_u32, 0_u32), |(runs, failed), one| {
                 (runs.saturating_add(one.runs), failed.saturating_add(one.failed))
             });
@@ -122,7 +122,7 @@ impl FailureRate {
                 return HealthChange::None;
             }
             self.slices.clear();
-            let until = now.plus(PROBE_EVERY);
+            let until = now.saturating_plus(PROBE_EVERY);
             self.pause = Some(FailurePause { since: now, before: Duration::ZERO, until, probing: false });
             return HealthChange::Paused;
         };
@@ -131,19 +131,19 @@ impl FailureRate {
             return HealthChange::None;
         }
         pause.probing = false;
-        pause.until = now.plus(PROBE_EVERY);
-        let paused_for = pause.before.saturating_add(now.since(pause.since).unwrap_or_default());
+        pause.until = now.saturating_plus(PROBE_EVERY);
+        let paused_for = pause.before.saturating_add(now.saturating_since(pause.since).unwrap_or_default());
         if paused_for >= PAUSED_MAX { HealthChange::GivenUp } else { HealthChange::None }
     }
 
-    fn count(&mut self, now: MonotonicInstant, failed: bool) {
+    fn count_runs(&mut self, now: MonotonicInstant, failed: bool) {
         if self.pause.is_some() {
             return;
         }
-        while self.slices.front().is_some_and(|slice| slice.begin.plus(WINDOW) <= now) {
+        while self.slices.front().is_some_and(|slice| slice.begin.saturating_plus(WINDOW) <= now) {
             self.slices.pop_front();
         }
-        if self.slices.back().is_none_or(|slice| slice.begin.plus(SLICE) <= now) {
+        if self.slices.back().is_none_or(|slice| slice.begin.saturating_plus(SLICE) <= now) {
             self.slices.push_back(WindowSlice { begin: now, runs: 0, failed: 0 });
         }
         if let Some(slice) = self.slices.back_mut() {
@@ -187,27 +187,27 @@ mod tests {
     #[test]
     fn a_probe_each_minute_until_one_succeeds() {
         let mut rate = paused();
-        assert_eq!((rate.until(), rate.take(at(78))), (Some(at(79)), false));
+        assert_eq!((rate.paused_until(), rate.take_outcome(at(78))), (Some(at(79)), false));
         // Stragglers change nothing.
         assert_eq!(
             (rate.note_well(at(20)), rate.note_failure(at(20))),
             (HealthChange::None, HealthChange::None)
         );
-        assert!(rate.take(at(79)) && !rate.take(at(79)));
+        assert!(rate.take_outcome(at(79)) && !rate.take_outcome(at(79)));
         assert_eq!(rate.note_failure(at(80)), HealthChange::None);
-        assert!(!rate.take(at(139)) && rate.take(at(140)));
+        assert!(!rate.take_outcome(at(139)) && rate.take_outcome(at(140)));
         rate.give_back(at(141));
-        assert!(rate.take(at(141)));
+        assert!(rate.take_outcome(at(141)));
         assert_eq!(rate.note_well(at(142)), HealthChange::Recovered);
-        assert!(rate.is_closed() && rate.take(at(142)));
+        assert!(rate.is_closed() && rate.take_outcome(at(142)));
         assert_eq!(rate.note_failure(at(143)), HealthChange::None, "it counts afresh");
     }
 
     #[test]
     fn after_a_day_it_is_given_up() {
-        let (mut rate, mut now, mut probes) = (FailureRate::paused(Duration::from_secs(5), at(5)), 5, 0);
+        let (mut rate, mut now, mut probes) = (FailureRate::is_paused(Duration::from_secs(5), at(5)), 5, 0);
         let turn = loop {
-            if rate.take(at(now)) {
+            if rate.take_outcome(at(now)) {
                 probes += 1;
                 let turn = rate.note_failure(at(now));
                 if turn != HealthChange::None {
@@ -226,7 +226,7 @@ mod tests {
             let (mut rate, mut now, mut last) = (paused(), 19, 19);
             for step in steps {
                 now += step;
-                if rate.take(at(now)) {
+                if rate.take_outcome(at(now)) {
                     prop_assert!(now - last >= 60, "{last} {now}");
                     last = now;
                     rate.note_failure(at(now));

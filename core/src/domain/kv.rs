@@ -49,7 +49,7 @@ pub enum KvWrite {
 impl KvWrite {
     /// Which key changes.
     #[must_use]
-    pub const fn key(&self) -> &Arc<str> {
+    pub const fn written_key(&self) -> &Arc<str> {
         match self {
             Self::Put(key, _) | Self::Delete(key) | Self::Add(key, _) => key,
         }
@@ -63,20 +63,20 @@ pub struct KeyValues {
     bytes: usize,
 }
 
-fn size(key: &str, value: &[u8]) -> usize {
+fn entry_bytes(key: &str, value: &[u8]) -> usize {
     key.len().saturating_add(value.len())
 }
 
 /// The number that a counter holds.
 #[must_use]
-pub fn counter(value: &[u8]) -> Option<i64> {
+pub fn parse_counter(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 impl FromIterator<(Arc<str>, Arc<[u8]>)> for KeyValues {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<[u8]>)>>(entries: I) -> Self {
         let map: KvMap = entries.into_iter().collect();
-        let bytes = map.iter().map(|(key, value)| size(key, value)).sum();
+        let bytes = map.iter().map(|(key, value)| entry_bytes(key, value)).sum();
         Self { map, bytes }
     }
 }
@@ -84,7 +84,7 @@ impl FromIterator<(Arc<str>, Arc<[u8]>)> for KeyValues {
 impl KeyValues {
     /// All of them.
     #[must_use]
-    pub const fn map(&self) -> &KvMap {
+    pub const fn as_map(&self) -> &KvMap {
         &self.map
     }
 
@@ -95,7 +95,7 @@ impl KeyValues {
     }
 
     /// Keys that begin with `prefix`, in order.
-    pub fn keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+    pub fn list_keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
         self.map
             .range::<_, str>((Bound::Included(prefix), Bound::Unbounded))
             .map(|(key, _)| key)
@@ -104,68 +104,73 @@ impl KeyValues {
 
     /// Bytes of all keys and values: what the quota counts.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
+    pub const fn total_bytes(&self) -> usize {
         self.bytes
     }
 
     /// Sets a key.
-    pub fn put(&mut self, key: Arc<str>, value: Arc<[u8]>) {
-        let (key_bytes, added) = (key.len(), size(&key, &value));
+    pub fn put_value(&mut self, key: Arc<str>, value: Arc<[u8]>) {
+        let (key_bytes, added) = (key.len(), entry_bytes(&key, &value));
         let removed = self.map.insert(key, value).map_or(0, |old| key_bytes.saturating_add(old.len()));
         self.bytes = self.bytes.saturating_add(added).saturating_sub(removed);
     }
 
     /// Removes a key.
-    pub fn delete(&mut self, key: &str) {
+    pub fn delete_key(&mut self, key: &str) {
         if let Some(old) = self.map.remove(key) {
-            self.bytes = self.bytes.saturating_sub(size(key, &old));
+            self.bytes = self.bytes.saturating_sub(entry_bytes(key, &old));
         }
     }
 
     /// Adds to the counter under a key, which is 0 when it is not there; gives the sum, which stops at the
     /// ends of `i64`. `None` when the key has a value that is no counter: nothing has changed then.
-    pub fn add(&mut self, key: Arc<str>, by: i64) -> Option<i64> {
-        let before = self.map.get(&key).map_or(Some(0), |value| counter(value))?;
+    pub fn add_counter(&mut self, key: Arc<str>, by: i64) -> Option<i64> {
+        let before = self.map.get(&key).map_or(Some(0), |value| parse_counter(value))?;
         let sum = before.saturating_add(by);
-        self.put(key, sum.to_string().into_bytes().into());
+        self.put_value(key, sum.to_string().into_bytes().into());
         Some(sum)
     }
 
     /// Takes a run's writes, if all that it read of `seen` stands here still and nothing exceeds the
     /// quota. Nothing has changed when the answer is `None`: the run is to be repeated on what is here
     /// now. Else the keys that were written.
-    pub fn take(&mut self, seen: &Self, reads: &KvReads, writes: &[KvWrite]) -> Option<BTreeSet<Arc<str>>> {
-        if !self.stands(seen, reads) {
+    pub fn take_writes(
+        &mut self,
+        seen: &Self,
+        reads: &KvReads,
+        writes: &[KvWrite],
+    ) -> Option<BTreeSet<Arc<str>>> {
+        if !self.reads_hold(seen, reads) {
             return None;
         }
         let mut next = self.clone();
         for write in writes {
-            next.write(write)?;
+            next.apply_write(write)?;
         }
         if next.bytes > QUOTA_BYTES && next.bytes > self.bytes {
             return None;
         }
         *self = next;
-        Some(writes.iter().map(|write| write.key().clone()).collect())
+        Some(writes.iter().map(|write| write.written_key().clone()).collect())
     }
 
     /// Whether all that a run read of `seen` stands here still, so that it would do the same again.
     #[must_use]
-    pub fn stands(&self, seen: &Self, reads: &KvReads) -> bool {
+    pub fn reads_hold(&self, seen: &Self, reads: &KvReads) -> bool {
         if self.map.ptr_eq(&seen.map) {
             return true;
         }
         let keys = reads.keys.iter().all(|key| self.map.get(key) == seen.map.get(key));
-        keys && reads.prefixes.iter().all(|prefix| self.keys(prefix).eq(seen.keys(prefix)))
+        keys && reads.prefixes.iter().all(|prefix| self.list_keys(prefix).eq(seen.list_keys(prefix)))
     }
 
     /// Makes one change. `None` when it adds to what is no counter: nothing has changed then.
-    pub fn write(&mut self, write: &KvWrite) -> Option<()> {
+    pub fn apply_write(&mut self, write: &KvWrite) -> Option<()> {
         match write {
-            KvWrite::Put(key, value) => self.put(key.clone(), value.clone()),
-            KvWrite::Delete(key) => self.delete(key),
+            KvWrite::Put(key, value) => self.put_value(key.clone(), value.clone()),
+            KvWrite::Delete(key) => self.delete_key(key),
             KvWrite::Add(key, amount) => {
-                self.add(key.clone(), *amount)?;
+                self.add_counter(key.clone(), *amount)?;
             }
         }
         Some(())

@@ -95,9 +95,9 @@ impl Lease {
 
     /// Of a full bucket of which nothing is known elsewhere.
     #[must_use]
-    pub fn full(capacity: u32, now: Timestamp) -> Self {
+    pub fn new_full(capacity: u32, now: Timestamp) -> Self {
         Self {
-            bucket: TokenBucket::full(capacity, now),
+            bucket: TokenBucket::new_full(capacity, now),
             capacity,
             held: 0,
             until: now,
@@ -112,7 +112,7 @@ impl Lease {
         }
     }
 
-    fn arrive(&mut self, capacity: u32, now: Timestamp) {
+    fn credit_arrival(&mut self, capacity: u32, now: Timestamp) {
         self.capacity = capacity;
         self.used_at = now;
     }
@@ -123,37 +123,37 @@ impl Lease {
         if self.alone {
             return None;
         }
-        self.arrive(capacity, now);
-        self.bucket.refill(capacity, now);
-        self.trim();
+        self.credit_arrival(capacity, now);
+        self.bucket.refill_tokens(capacity, now);
+        self.trim_surplus();
         if self.bucket.has_token() {
             let is_held = self.held > 0 && is_before(now, self.until);
-            return is_held.then(|| self.spend(capacity, now));
+            return is_held.then(|| self.spend_tokens(capacity, now));
         }
-        let fresh = self.visited_at.is_some_and(|at| is_before(now, at.plus(LOOK_AGAIN)));
-        fresh.then(|| self.bucket.take(capacity, now))
+        let fresh = self.visited_at.is_some_and(|at| is_before(now, at.plus_duration(LOOK_AGAIN)));
+        fresh.then(|| self.bucket.take_token(capacity, now))
     }
 
-    fn spend(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
+    fn spend_tokens(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
         self.held = self.held.saturating_sub(1);
         self.spent = self.spent.saturating_add(1);
-        self.bucket.take(capacity, now)
+        self.bucket.take_token(capacity, now)
     }
 
     /// Decides right after a visit. `None`: the pool gave nothing although there was a token.
     pub fn take_granted(&mut self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
-        self.bucket.refill(capacity, now);
+        self.bucket.refill_tokens(capacity, now);
         if self.bucket.has_token() {
-            return (self.held > 0).then(|| self.spend(capacity, now));
+            return (self.held > 0).then(|| self.spend_tokens(capacity, now));
         }
-        Some(self.bucket.take(capacity, now))
+        Some(self.bucket.take_token(capacity, now))
     }
 
     /// Decides while the pool is away: by the bucket's law on this node's share of the budget.
     pub fn take_alone(&mut self, capacity: u32, nodes: u32, now: Timestamp) -> BudgetQuote {
-        self.arrive(capacity, now);
-        self.part(nodes, now);
-        let quote = self.bucket.take((capacity / nodes.max(1)).max(1), now);
+        self.credit_arrival(capacity, now);
+        self.own_share(nodes, now);
+        let quote = self.bucket.take_token((capacity / nodes.max(1)).max(1), now);
         if quote.retry_after_s.is_none() {
             self.spent = self.spent.saturating_add(1);
         }
@@ -161,7 +161,7 @@ impl Lease {
     }
 
     /// From now on on its own: what it holds is its own, of the pool it takes its share.
-    fn part(&mut self, nodes: u32, now: Timestamp) {
+    fn own_share(&mut self, nodes: u32, now: Timestamp) {
         if nodes > 1 {
             // What this node sees from here on is a share, never again the whole.
             self.run = 0;
@@ -170,10 +170,11 @@ impl Lease {
             return;
         }
         self.alone = true;
-        self.bucket.refill(self.capacity, now);
-        let held = self.held.saturating_mul(UNITS_PER_TOKEN).min(self.bucket.units());
-        let units = held.saturating_add((self.bucket.units().saturating_sub(held)) / u64::from(nodes.max(1)));
-        self.bucket = TokenBucket::known(self.capacity, units, 0, now.max(self.bucket.at()));
+        self.bucket.refill_tokens(self.capacity, now);
+        let held = self.held.saturating_mul(UNITS_PER_TOKEN).min(self.bucket.token_units());
+        let units =
+            held.saturating_add((self.bucket.token_units().saturating_sub(held)) / u64::from(nodes.max(1)));
+        self.bucket = TokenBucket::known_tokens(self.capacity, units, 0, now.max(self.bucket.level_at()));
         self.held = 0;
     }
 
@@ -184,44 +185,44 @@ impl Lease {
         // A token of a lease that was reported is the pool's: it goes back there with the next report.
         if self.held < self.granted && !self.visiting && !self.alone {
             self.held += 1;
-            self.trim();
+            self.trim_surplus();
         }
         BudgetQuote { limit: self.capacity, ..quote }
     }
 
     /// More cannot be held than is there: a capacity may have fallen.
-    fn trim(&mut self) {
-        self.held = self.held.min(self.bucket.units() / UNITS_PER_TOKEN);
+    fn trim_surplus(&mut self) {
+        self.held = self.held.min(self.bucket.token_units() / UNITS_PER_TOKEN);
     }
 
     /// Whether there is something that nobody has drawn on for a while.
     #[must_use]
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        self.held > 0 && !is_before(now, self.used_at.plus(IDLE))
+        self.held > 0 && !is_before(now, self.used_at.plus_duration(IDLE))
     }
 
     /// Whether there is something to give back.
     #[must_use]
-    pub const fn holds(&self) -> bool {
+    pub const fn holds_tokens(&self) -> bool {
         self.held > 0
     }
 
     /// The budget's figure, as of the last request.
     #[must_use]
-    pub const fn capacity(&self) -> u32 {
+    pub const fn set_capacity(&self) -> u32 {
         self.capacity
     }
 
     /// Puts everything that is held into a report, with a wish for as much as was used lately, and for
     /// those who wait; `waiting` 0 wishes for nothing.
-    pub fn report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> LeaseReport {
+    pub fn build_report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> LeaseReport {
         self.capacity = capacity;
         if waiting > 0 {
-            self.bucket.refill(capacity, now);
+            self.bucket.refill_tokens(capacity, now);
         }
         // Giving back earns nothing: only a request knows the capacity of its time.
-        let at = if waiting > 0 { now } else { self.bucket.at() };
-        let units = self.bucket.units();
+        let at = if waiting > 0 { now } else { self.bucket.level_at() };
+        let units = self.bucket.token_units();
         let share = u64::from((self.capacity / nodes.max(1)).max(1)) * UNITS_PER_TOKEN;
         let has_peers = nodes > 1 && (self.visited_at.is_some() || self.alone);
         let lately = u64::try_from(self.spent).unwrap_or(0).saturating_mul(2);
@@ -243,21 +244,21 @@ impl Lease {
     }
 
     /// A visit was not answered; whether the pool heard of it is unknown.
-    pub const fn abandon(&mut self) {
+    pub const fn abandon_grant(&mut self) {
         self.visiting = false;
     }
 
     /// Takes the pool's answer. If the pool agrees with the picture that was reported, the picture stands,
     /// with all that happened since; else that happens again, on what the pool says.
-    pub fn settle(&mut self, report: &LeaseReport, grant: &LeaseGrant) {
+    pub fn settle_grant(&mut self, report: &LeaseReport, grant: &LeaseGrant) {
         let units = grant.units.saturating_add(grant.granted.saturating_mul(UNITS_PER_TOKEN));
         let meanwhile = self.spent.saturating_sub(report.spent);
         let spent = u64::try_from(meanwhile).unwrap_or(0);
         if units == report.units && self.run == report.run {
-            self.bucket.reserve(grant.reserved, grant.at);
+            self.bucket.reserve_share(grant.reserved, grant.at);
         } else {
-            self.bucket = TokenBucket::known(report.capacity, units, grant.reserved, grant.at);
-            self.bucket.drain(spent);
+            self.bucket = TokenBucket::known_tokens(report.capacity, units, grant.reserved, grant.at);
+            self.bucket.drain_tokens(spent);
             for _ in meanwhile..0 {
                 self.bucket.give_back();
             }
@@ -265,9 +266,9 @@ impl Lease {
         self.spent = meanwhile;
         self.granted = grant.granted;
         self.held = grant.granted.saturating_sub(spent);
-        self.trim();
+        self.trim_surplus();
         self.run = grant.run;
-        self.until = report.at.plus(HELD);
+        self.until = report.at.plus_duration(HELD);
         self.visited_at = Some(report.at);
         self.visiting = false;
         self.alone = false;
@@ -276,7 +277,7 @@ impl Lease {
 
 /// Whether `now` is before `end`. By more than any of the spans here it is of a clock that was set back.
 fn is_before(now: Timestamp, end: Timestamp) -> bool {
-    end.since(now).is_some_and(|left| left <= HELD * 2)
+    end.duration_since(now).is_some_and(|left| left <= HELD * 2)
 }
 
 /// The most tokens of one lease of a budget.
@@ -308,58 +309,58 @@ mod tests {
 
     #[test]
     fn what_is_held_is_spent_without_asking_and_for_two_seconds() {
-        let mut lease = Lease::full(6000, at(0));
+        let mut lease = Lease::new_full(6000, at(0));
         assert_eq!(lease.take_held(6000, at(0)), None);
-        let report = lease.report(6000, 1, 3, at(0));
+        let report = lease.build_report(6000, 1, 3, at(0));
         assert_eq!((report.want, report.units, report.run), (3, 6000 * UNITS_PER_TOKEN, 0));
-        lease.settle(&report, &granted(&report));
+        lease.settle_grant(&report, &granted(&report));
         for left in [5999, 5998] {
             assert_eq!(lease.take_held(6000, at(0)).unwrap().remaining, left);
         }
-        assert!(lease.holds() && !lease.is_idle(at(999)) && lease.is_idle(at(1000)));
+        assert!(lease.holds_tokens() && !lease.is_idle(at(999)) && lease.is_idle(at(1000)));
         assert_eq!(lease.take_held(6000, at(2000)), None, "its time is over");
         assert!(!lease.is_idle(at(2500)), "somebody asked at 2000");
-        let report = lease.report(6000, 1, 1, at(2000));
+        let report = lease.build_report(6000, 1, 1, at(2000));
         assert_eq!((report.granted, report.spent, report.want), (3, 2, 4));
-        assert!(!lease.holds(), "what is reported is held no more");
+        assert!(!lease.holds_tokens(), "what is reported is held no more");
     }
 
     #[test]
     fn a_token_given_back_is_held_again_if_it_was_held() {
-        let mut lease = Lease::full(6000, at(0));
-        let report = lease.report(6000, 1, 1, at(0));
-        lease.settle(&report, &granted(&report));
+        let mut lease = Lease::new_full(6000, at(0));
+        let report = lease.build_report(6000, 1, 1, at(0));
+        lease.settle_grant(&report, &granted(&report));
         for _ in 0..100 {
             assert_eq!(lease.take_held(6000, at(0)).unwrap().remaining, 5999);
             assert_eq!(lease.give_back().remaining, 6000);
         }
         lease.take_held(6000, at(0)).unwrap();
-        let report = lease.report(6000, 1, 1, at(0));
+        let report = lease.build_report(6000, 1, 1, at(0));
         // It comes back while the visit is under way.
         lease.give_back();
-        lease.settle(&report, &granted(&report));
-        let next = lease.report(6000, 1, 1, at(0));
+        lease.settle_grant(&report, &granted(&report));
+        let next = lease.build_report(6000, 1, 1, at(0));
         assert_eq!((next.granted, next.spent, next.units), (2, -1, 6000 * UNITS_PER_TOKEN));
     }
 
     #[test]
     fn alone_a_node_keeps_to_its_share() {
-        let mut lease = Lease::full(90, at(0));
+        let mut lease = Lease::new_full(90, at(0));
         for left in (0..30).rev() {
             let quote = lease.take_alone(90, 3, at(0));
             assert_eq!((quote.limit, quote.remaining, quote.retry_after_s), (90, left, None));
         }
         assert_eq!(lease.take_alone(90, 3, at(0)).retry_after_s, Some(2));
-        let report = lease.report(90, 3, 1, at(0));
+        let report = lease.build_report(90, 3, 1, at(0));
         assert_eq!((report.run, report.spent, report.units), (0, 30, 0));
     }
 
     #[test]
     fn alone_and_single_it_is_the_bucket() {
-        let (mut lease, mut bucket) = (Lease::full(60, at(0)), TokenBucket::full(60, at(0)));
+        let (mut lease, mut bucket) = (Lease::new_full(60, at(0)), TokenBucket::new_full(60, at(0)));
         for step in 0..200 {
             let now = at(step * 333);
-            assert_eq!(lease.take_alone(60, 1, now), bucket.take(60, now));
+            assert_eq!(lease.take_alone(60, 1, now), bucket.take_token(60, now));
         }
     }
 
@@ -368,7 +369,7 @@ mod tests {
         let wants = [(1, 1), (60, 1), (600, 18), (6000, 64), (384_000, 64), (6_000_000, 1000)];
         for (capacity, want) in wants {
             assert_eq!(
-                Lease::full(capacity, at(0)).report(capacity, 1, 100_000, at(0)).want,
+                Lease::new_full(capacity, at(0)).build_report(capacity, 1, 100_000, at(0)).want,
                 want,
                 "{capacity}"
             );

@@ -41,7 +41,7 @@ pub struct EventPage {
 impl EventPage {
     /// Nothing, up to here.
     #[must_use]
-    pub const fn empty(last_sequence: i64) -> Self {
+    pub const fn empty_at(last_sequence: i64) -> Self {
         Self { events: Vec::new(), last_sequence, has_more: false }
     }
 }
@@ -65,13 +65,13 @@ pub struct NewestEvents([i64; EventType::ALL.len()]);
 impl NewestEvents {
     /// Nothing is known but that the log ends here.
     #[must_use]
-    pub const fn before(sequence: i64) -> Self {
+    pub const fn events_before(sequence: i64) -> Self {
         Self([sequence; EventType::ALL.len()])
     }
 
     /// The same after these events, which follow.
     #[must_use]
-    pub fn with(mut self, events: &[Event]) -> Self {
+    pub fn with_events(mut self, events: &[Event]) -> Self {
         for event in events {
             let of_type = EventType::ALL.iter().position(|known| *known == event.kind.event_type());
             if let Some(newest) = of_type.and_then(|place| self.0.get_mut(place)) {
@@ -83,8 +83,8 @@ impl NewestEvents {
 
     /// No event of these types has a greater number; 0 when there are none.
     #[must_use]
-    pub fn of(&self, types: EventTypes) -> i64 {
-        let wanted = EventType::ALL.iter().zip(self.0).filter(|(one, _)| types.contains(**one));
+    pub fn from_events(&self, types: EventTypes) -> i64 {
+        let wanted = EventType::ALL.iter().zip(self.0).filter(|(one, _)| types.contains_type(**one));
         wanted.map(|(_, newest)| newest).max().unwrap_or(0)
     }
 }
@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_may_be_there() {
-        let newest = NewestEvents::before(9);
-        assert_eq!((newest.of(EventTypes::all()), newest.of(EventTypes::NONE)), (9, 0));
+        let newest = NewestEvents::events_before(9);
+        assert_eq!(
+            (newest.from_events(EventTypes::all_types()), newest.from_events(EventTypes::NONE)),
+            (9, 0)
+        );
     }
 }

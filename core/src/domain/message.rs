@@ -136,7 +136,7 @@ pub struct WaitingMessage {
 impl Message {
     /// Where it stands in the send queue; `None` when it is not in it.
     #[must_use]
-    pub fn waiting(&self) -> Option<WaitingMessage> {
+    pub fn as_waiting(&self) -> Option<WaitingMessage> {
         let next_attempt_at = self.next_attempt_at.filter(|_| self.status == MessageStatus::Pending)?;
         let (id, conversation_id, attempts) = (self.id, self.conversation_id, self.attempts);
         Some(WaitingMessage { id, conversation_id, attempts, next_attempt_at })

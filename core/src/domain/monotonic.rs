@@ -32,13 +32,13 @@ impl MonotonicInstant {
 
     /// This much later.
     #[must_use]
-    pub fn plus(self, by: Duration) -> Self {
+    pub fn saturating_plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The time from `earlier` to this; `None` unless this is later.
     #[must_use]
-    pub const fn since(self, earlier: Self) -> Option<Duration> {
+    pub const fn saturating_since(self, earlier: Self) -> Option<Duration> {
         match self.0.checked_sub(earlier.0) {
             None | Some(0) => None,
             Some(ms) => Some(Duration::from_millis(ms)),
@@ -59,9 +59,9 @@ mod tests {
     #[test]
     fn a_span_is_positive_or_none() {
         let (early, late) = (MonotonicInstant::from_millis(5), MonotonicInstant::from_millis(9));
-        assert_eq!(late.since(early), Some(Duration::from_millis(4)));
-        assert_eq!((early.since(late), early.since(early)), (None, None));
-        assert_eq!(early.plus(Duration::from_micros(4_900)), late);
-        assert_eq!(late.plus(Duration::MAX), MonotonicInstant::from_millis(u64::MAX));
+        assert_eq!(late.saturating_since(early), Some(Duration::from_millis(4)));
+        assert_eq!((early.saturating_since(late), early.saturating_since(early)), (None, None));
+        assert_eq!(early.saturating_plus(Duration::from_micros(4_900)), late);
+        assert_eq!(late.saturating_plus(Duration::MAX), MonotonicInstant::from_millis(u64::MAX));
     }
 }

@@ -70,7 +70,7 @@ impl RowNeeds {
     }
 
     /// Adds a key that a rule looked up.
-    pub fn insert(&mut self, need: RowNeed) {
+    pub fn insert_need(&mut self, need: RowNeed) {
         match need {
             RowNeed::Message(id) => {
                 self.messages.insert(id);
@@ -105,7 +105,7 @@ impl RowNeeds {
     }
 
     /// Adds the keys that this command is known to need before it is decided.
-    pub fn add(&mut self, command: &AccountCommand) {
+    pub fn add_needs(&mut self, command: &AccountCommand) {
         match command {
             AccountCommand::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
             AccountCommand::Send(outgoing) => {

@@ -44,25 +44,25 @@ struct PaceSlowdown {
 impl SendPace {
     /// Messages a second that may leave now, of the `configured` ones; at least 1.
     #[must_use]
-    pub fn current(&self, configured: u32, now: MonotonicInstant) -> u32 {
+    pub fn current_rate(&self, configured: u32, now: MonotonicInstant) -> u32 {
         let configured = configured.max(1);
         let Some(PaceSlowdown { to, at }) = self.slowed else { return configured };
-        let steps = now.since(at).map_or(0, |quiet| quiet.as_millis() / STEP_TIME.as_millis());
+        let steps = now.saturating_since(at).map_or(0, |quiet| quiet.as_millis() / STEP_TIME.as_millis());
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let step = configured.div_ceil(STEPS);
         to.saturating_add(steps.saturating_mul(step)).min(configured)
     }
 
     /// Lets up to `wanted` messages leave.
-    pub fn take(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> SendAllowance {
+    pub fn take_allowance(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> SendAllowance {
         if wanted == 0 {
             return SendAllowance { messages: 0, next_at: None };
         }
         if let Some(until) = self.closed_until.filter(|until| *until > now) {
             return SendAllowance { messages: 0, next_at: Some(until) };
         }
-        self.sent.retain(|(at, _)| at.plus(SECOND) > now);
-        let most = self.current(configured, now);
+        self.sent.retain(|(at, _)| at.saturating_plus(SECOND) > now);
+        let most = self.current_rate(configured, now);
         let portion = most.div_ceil(PORTIONS);
         let portion_time = SECOND * portion / most;
         let room_at = |pace: &Self, messages| {
@@ -90,11 +90,11 @@ impl SendPace {
         pause: Option<Duration>,
         now: MonotonicInstant,
     ) -> bool {
-        self.closed_until = self.closed_until.max(pause.map(|pause| now.plus(pause)));
+        self.closed_until = self.closed_until.max(pause.map(|pause| now.saturating_plus(pause)));
         if self.slowed.is_some_and(|slowed| begun_at <= slowed.at) {
             return false;
         }
-        let to = (self.current(configured, now) / 2).max(1);
+        let to = (self.current_rate(configured, now) / 2).max(1);
         self.slowed = Some(PaceSlowdown { to, at: now });
         true
     }
@@ -106,7 +106,7 @@ impl SendPace {
         for (at, sent) in self.sent.iter().rev() {
             within = within.saturating_add(*sent);
             if within > most {
-                return at.plus(time).max(now);
+                return at.saturating_plus(time).max(now);
             }
         }
         now
@@ -129,7 +129,7 @@ mod tests {
         let mut left = Vec::new();
         for (pause, wanted) in asks {
             now += pause;
-            left.push((now, pace.take(*wanted, configured, at(now)).messages));
+            left.push((now, pace.take_allowance(*wanted, configured, at(now)).messages));
         }
         left
     }
@@ -158,7 +158,7 @@ mod tests {
         fn a_patient_sender_gets_its_pace(configured in 1_u32..=1000) {
             let (mut pace, mut now, mut sent, mut asked) = (SendPace::default(), 0, 0, 0);
             while now < 10_000 {
-                let leave = pace.take(u32::MAX, configured, at(now));
+                let leave = pace.take_allowance(u32::MAX, configured, at(now));
                 (sent, asked) = (sent + leave.messages, asked + 1);
                 let next = leave.next_at.unwrap().millis();
                 prop_assert!(next > now);
@@ -176,15 +176,15 @@ mod tests {
             let (mut pace, mut now) = (SendPace::default(), 10_000);
             for (pause, took) in refusals {
                 now += pause;
-                let before = pace.current(configured, at(now));
+                let before = pace.current_rate(configured, at(now));
                 let slowed = pace.slow_down(configured, at(now - took), None, at(now));
-                let after = pace.current(configured, at(now));
+                let after = pace.current_rate(configured, at(now));
                 prop_assert_eq!(after, if slowed { (before / 2).max(1) } else { before });
                 prop_assert!((1..=configured).contains(&after));
             }
-            let mut last = pace.current(configured, at(now));
+            let mut last = pace.current_rate(configured, at(now));
             for second in 1..=60 {
-                let then = pace.current(configured, at(now + second * 1000));
+                let then = pace.current_rate(configured, at(now + second * 1000));
                 prop_assert!(then >= last);
                 last = then;
             }
@@ -199,11 +199,11 @@ mod tests {
         for begun_at in [1_000, 1_100, 1_200] {
             assert!(!pace.slow_down(80, at(begun_at), None, at(1_300)));
         }
-        assert_eq!(pace.current(80, at(1_300)), 40);
+        assert_eq!(pace.current_rate(80, at(1_300)), 40);
         assert!(pace.slow_down(80, at(1_201), None, at(1_400)));
-        assert_eq!(pace.current(80, at(1_400)), 20);
-        assert_eq!(pace.current(80, at(1_400 + 5_000)), 28);
-        assert_eq!(pace.current(80, at(1_400 + 60_000)), 80);
+        assert_eq!(pace.current_rate(80, at(1_400)), 20);
+        assert_eq!(pace.current_rate(80, at(1_400 + 5_000)), 28);
+        assert_eq!(pace.current_rate(80, at(1_400 + 60_000)), 80);
     }
 
     #[test]
@@ -211,15 +211,18 @@ mod tests {
         let mut pace = SendPace::default();
         pace.slow_down(80, at(1_000), Some(Duration::from_secs(7)), at(1_000));
         pace.slow_down(80, at(1_000), Some(Duration::from_secs(2)), at(1_000));
-        assert_eq!(pace.take(3, 80, at(7_999)), SendAllowance { messages: 0, next_at: Some(at(8_000)) });
-        assert_eq!(pace.take(1, 80, at(8_000)), SendAllowance { messages: 1, next_at: None });
+        assert_eq!(
+            pace.take_allowance(3, 80, at(7_999)),
+            SendAllowance { messages: 0, next_at: Some(at(8_000)) }
+        );
+        assert_eq!(pace.take_allowance(1, 80, at(8_000)), SendAllowance { messages: 1, next_at: None });
     }
 
     #[test]
     fn a_slow_accounts_messages_leave_one_by_one() {
         let mut pace = SendPace::default();
-        assert_eq!(pace.take(9, 5, at(0)), SendAllowance { messages: 1, next_at: Some(at(200)) });
-        assert_eq!(pace.take(9, 5, at(199)).messages, 0);
-        assert_eq!(pace.take(9, 5, at(200)), SendAllowance { messages: 1, next_at: Some(at(400)) });
+        assert_eq!(pace.take_allowance(9, 5, at(0)), SendAllowance { messages: 1, next_at: Some(at(200)) });
+        assert_eq!(pace.take_allowance(9, 5, at(199)).messages, 0);
+        assert_eq!(pace.take_allowance(9, 5, at(200)), SendAllowance { messages: 1, next_at: Some(at(400)) });
     }
 }

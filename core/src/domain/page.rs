@@ -89,9 +89,9 @@ impl ConversationQuery {
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("conversations/{account}");
-        bind(&mut scope, "status", self.status.map(ConversationStatus::as_str));
-        bind(&mut scope, "contact_id", self.contact_id);
-        bind(&mut scope, "updated_since", self.updated_since);
+        bind_scope(&mut scope, "status", self.status.map(ConversationStatus::as_str));
+        bind_scope(&mut scope, "contact_id", self.contact_id);
+        bind_scope(&mut scope, "updated_since", self.updated_since);
         scope
     }
 }
@@ -120,11 +120,11 @@ impl MessageQuery {
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("messages/{account}");
-        bind(&mut scope, "conversation_id", self.conversation_id);
-        bind(&mut scope, "direction", self.direction.map(Direction::as_str));
-        bind(&mut scope, "status", self.status.map(MessageStatus::as_str));
-        bind(&mut scope, "created_after", self.created_after);
-        bind(&mut scope, "created_before", self.created_before);
+        bind_scope(&mut scope, "conversation_id", self.conversation_id);
+        bind_scope(&mut scope, "direction", self.direction.map(Direction::as_str));
+        bind_scope(&mut scope, "status", self.status.map(MessageStatus::as_str));
+        bind_scope(&mut scope, "created_after", self.created_after);
+        bind_scope(&mut scope, "created_before", self.created_before);
         scope
     }
 }
@@ -134,7 +134,7 @@ impl MessageQuery {
 pub struct ContactQuery {
     /// Only the one with this number.
     pub phone: Option<Phone>,
-    /// Only those whose name, number or email address contains this, in any case; see [`folded`].
+    /// Only those whose name, number or email address contains this, in any case; see [`fold_text`].
     pub search: Option<Arc<str>>,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -147,8 +147,8 @@ impl ContactQuery {
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("contacts/{account}");
-        bind(&mut scope, "phone", self.phone.as_ref());
-        bind(&mut scope, "search", self.search.as_deref());
+        bind_scope(&mut scope, "phone", self.phone.as_ref());
+        bind_scope(&mut scope, "search", self.search.as_deref());
         scope
     }
 }
@@ -173,7 +173,7 @@ pub struct DeliveryFilter {
 impl DeliveryFilter {
     /// All of a tenant's.
     #[must_use]
-    pub const fn of(organisation_id: OrganisationId) -> Self {
+    pub const fn for_subscriber(organisation_id: OrganisationId) -> Self {
         Self {
             organisation_id,
             subscription_id: None,
@@ -202,11 +202,11 @@ impl DeliveryQuery {
     pub fn scope(&self) -> String {
         let filter = &self.filter;
         let mut scope = format!("webhook_deliveries/{}", filter.organisation_id);
-        bind(&mut scope, "subscription_id", filter.subscription_id);
-        bind(&mut scope, "status", filter.status.map(DeliveryStatus::as_str));
-        bind(&mut scope, "event_type", filter.event_type.map(EventType::as_str));
-        bind(&mut scope, "created_after", filter.created_after);
-        bind(&mut scope, "created_before", filter.created_before);
+        bind_scope(&mut scope, "subscription_id", filter.subscription_id);
+        bind_scope(&mut scope, "status", filter.status.map(DeliveryStatus::as_str));
+        bind_scope(&mut scope, "event_type", filter.event_type.map(EventType::as_str));
+        bind_scope(&mut scope, "created_after", filter.created_after);
+        bind_scope(&mut scope, "created_before", filter.created_before);
         scope
     }
 }
@@ -233,9 +233,9 @@ impl RunQuery {
     #[must_use]
     pub fn scope(&self) -> String {
         let mut scope = format!("runs/{}", self.plugin_id);
-        bind(&mut scope, "status", self.status.map(DeliveryStatus::as_str));
-        bind(&mut scope, "created_after", self.created_after);
-        bind(&mut scope, "created_before", self.created_before);
+        bind_scope(&mut scope, "status", self.status.map(DeliveryStatus::as_str));
+        bind_scope(&mut scope, "created_after", self.created_after);
+        bind_scope(&mut scope, "created_before", self.created_before);
         scope
     }
 }
@@ -258,19 +258,19 @@ impl RunLogQuery {
     #[must_use]
     pub fn scope(&self) -> String {
         let mut scope = format!("run_logs/{}", self.plugin_id);
-        bind(&mut scope, "run_id", self.run_id);
+        bind_scope(&mut scope, "run_id", self.run_id);
         scope
     }
 }
 
 /// A text as searches compare it: lower case, in Unicode's sense.
 #[must_use]
-pub fn folded(text: &str) -> String {
+pub fn fold_text(text: &str) -> String {
     text.to_lowercase()
 }
 
 /// Appends one filter such that no value can imitate another filter.
-fn bind<T: std::fmt::Display>(scope: &mut String, name: &str, value: Option<T>) {
+fn bind_scope<T: std::fmt::Display>(scope: &mut String, name: &str, value: Option<T>) {
     if let Some(value) = value {
         let text = value.to_string();
         // Writing into a String cannot fail.
@@ -290,7 +290,7 @@ pub struct RowPage<T> {
 impl<T> RowPage<T> {
     /// Cuts the look-ahead row off rows that were read with one more than the limit.
     #[must_use]
-    pub fn cut(mut rows: Vec<T>, limit: PageLimit) -> Self {
+    pub fn cut_to(mut rows: Vec<T>, limit: PageLimit) -> Self {
         let has_more = rows.len() > limit.rows();
         rows.truncate(limit.rows());
         Self { rows, has_more }

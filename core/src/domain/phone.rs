@@ -36,7 +36,7 @@ impl Phone {
 
     /// Without the plus, as Meta writes it.
     #[must_use]
-    pub fn digits(&self) -> &str {
+    pub fn as_digits(&self) -> &str {
         self.0.trim_start_matches('+')
     }
 }

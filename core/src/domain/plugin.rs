@@ -93,25 +93,25 @@ pub struct Capabilities(u16);
 impl Capabilities {
     /// Every one.
     #[must_use]
-    pub fn all() -> Self {
+    pub fn all_granted() -> Self {
         Capability::ALL.iter().copied().collect()
     }
 
     /// Whether this one is among them.
     #[must_use]
-    pub fn contains(self, one: Capability) -> bool {
+    pub fn contains_capability(self, one: Capability) -> bool {
         self.0 & one.bit() != 0
     }
 
     /// These without that one.
     #[must_use]
-    pub fn without(self, one: Capability) -> Self {
+    pub fn without_capability(self, one: Capability) -> Self {
         Self(self.0 & !one.bit())
     }
 
     /// Each of them, in the contract's order.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
-        Capability::ALL.iter().copied().filter(move |one| self.contains(*one))
+        Capability::ALL.iter().copied().filter(move |one| self.contains_capability(*one))
     }
 }
 
@@ -169,15 +169,15 @@ pub struct PluginHealth {
 impl PluginHealth {
     /// Active since then.
     #[must_use]
-    pub const fn active(since: Timestamp) -> Self {
+    pub const fn active_since(since: Timestamp) -> Self {
         Self { state: PluginState::Active, since, reason: None, by_operator: false }
     }
 
     /// Paused because its runs fail.
     #[must_use]
-    pub fn paused(since: Timestamp) -> Self {
+    pub fn paused_since(since: Timestamp) -> Self {
         let reason = "at least half of its runs within five minutes failed; one is tried each minute";
-        Self { state: PluginState::Paused, reason: Some(reason.into()), ..Self::active(since) }
+        Self { state: PluginState::Paused, reason: Some(reason.into()), ..Self::active_since(since) }
     }
 
     /// Disabled because it was paused for too long.
@@ -185,14 +185,19 @@ impl PluginHealth {
     pub fn given_up(since: Timestamp) -> Self {
         let reason =
             "it was paused for 24 hours and no probe succeeded; activate a version that works, or enable it";
-        Self { state: PluginState::Disabled, reason: Some(reason.into()), ..Self::active(since) }
+        Self { state: PluginState::Disabled, reason: Some(reason.into()), ..Self::active_since(since) }
     }
 
     /// Disabled by the operator.
     #[must_use]
-    pub fn forbidden(since: Timestamp, reason: Option<Arc<str>>) -> Self {
+    pub fn forbidden_since(since: Timestamp, reason: Option<Arc<str>>) -> Self {
         let reason = reason.unwrap_or_else(|| "disabled by the operator".into());
-        Self { state: PluginState::Disabled, reason: Some(reason), by_operator: true, ..Self::active(since) }
+        Self {
+            state: PluginState::Disabled,
+            reason: Some(reason),
+            by_operator: true,
+            ..Self::active_since(since)
+        }
     }
 }
 
@@ -248,37 +253,37 @@ impl fmt::Debug for Plugin {
 impl Plugin {
     /// Whether it gets events, be it only to find out how it fares.
     #[must_use]
-    pub fn runs(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.enabled && self.active_version.is_some() && self.standing.state != PluginState::Disabled
     }
 
     /// Whether it wants events of this number.
     #[must_use]
-    pub fn hears(&self, number: &PhoneNumberId) -> bool {
+    pub fn hears_event(&self, number: &PhoneNumberId) -> bool {
         self.accounts.as_ref().is_none_or(|named| named.contains(number))
     }
 
     /// What its components may import. Those of JavaScript and Python import all of the world, whatever
     /// they use: so a plugin without allowed hosts may import `http`, and each call of it is refused.
     #[must_use]
-    pub fn granted(&self) -> Capabilities {
-        self.capabilities.unwrap_or_else(Capabilities::all)
+    pub fn granted_capabilities(&self) -> Capabilities {
+        self.capabilities.unwrap_or_else(Capabilities::all_granted)
     }
 
     /// Makes a version the one that runs; the one that ran stays to go back to. Whatever was wrong with
     /// that one is not held against this one.
-    pub fn activate(&mut self, version: PluginVersionId, now: Timestamp) {
+    pub fn activate_version(&mut self, version: PluginVersionId, now: Timestamp) {
         if self.active_version != Some(version) {
             self.previous_version = self.active_version.or(self.previous_version);
             self.active_version = Some(version);
         }
-        self.recover(now);
+        self.recover_health(now);
     }
 
     /// Forgets what went wrong, but for the operator's word.
-    pub fn recover(&mut self, now: Timestamp) {
+    pub fn recover_health(&mut self, now: Timestamp) {
         if !self.standing.by_operator && self.standing.state != PluginState::Active {
-            self.standing = PluginHealth::active(now);
+            self.standing = PluginHealth::active_since(now);
         }
     }
 }
@@ -314,14 +319,14 @@ mod tests {
             organisation_id: OrganisationId::from_bits(1),
             name: "a".into(),
             description: None,
-            events: EventTypes::all(),
+            events: EventTypes::all_types(),
             accounts: None,
             config: Arc::default(),
             secrets: Arc::default(),
             allowed_hosts: AllowedHosts::default(),
             capabilities: None,
             enabled: true,
-            standing: PluginHealth::active(Timestamp::EPOCH),
+            standing: PluginHealth::active_since(Timestamp::EPOCH),
             active_version: None,
             previous_version: None,
             created_at: Timestamp::EPOCH,
@@ -334,34 +339,34 @@ mod tests {
     fn it_runs_while_it_may_and_can() {
         let (one, two) = (PluginVersionId::from_bits(1), PluginVersionId::from_bits(2));
         let mut it = plugin();
-        assert!(!it.runs());
-        it.activate(one, Timestamp::EPOCH);
-        assert!(it.runs() && it.previous_version.is_none());
-        it.standing = PluginHealth::paused(Timestamp::EPOCH);
-        assert!(it.runs());
+        assert!(!it.is_running());
+        it.activate_version(one, Timestamp::EPOCH);
+        assert!(it.is_running() && it.previous_version.is_none());
+        it.standing = PluginHealth::paused_since(Timestamp::EPOCH);
+        assert!(it.is_running());
         it.standing = PluginHealth::given_up(Timestamp::EPOCH);
-        assert!(!it.runs());
-        it.activate(two, Timestamp::EPOCH);
-        assert!(it.runs() && it.previous_version == Some(one));
-        it.activate(two, Timestamp::EPOCH);
+        assert!(!it.is_running());
+        it.activate_version(two, Timestamp::EPOCH);
+        assert!(it.is_running() && it.previous_version == Some(one));
+        it.activate_version(two, Timestamp::EPOCH);
         assert_eq!((it.active_version, it.previous_version), (Some(two), Some(one)));
-        it.activate(one, Timestamp::EPOCH);
+        it.activate_version(one, Timestamp::EPOCH);
         assert_eq!((it.active_version, it.previous_version), (Some(one), Some(two)));
-        it.standing = PluginHealth::forbidden(Timestamp::EPOCH, None);
-        it.activate(two, Timestamp::EPOCH);
-        assert!(!it.runs(), "the operator's word stands");
-        it.standing = PluginHealth::active(Timestamp::EPOCH);
+        it.standing = PluginHealth::forbidden_since(Timestamp::EPOCH, None);
+        it.activate_version(two, Timestamp::EPOCH);
+        assert!(!it.is_running(), "the operator's word stands");
+        it.standing = PluginHealth::active_since(Timestamp::EPOCH);
         it.enabled = false;
-        assert!(!it.runs());
+        assert!(!it.is_running());
     }
 
     #[test]
     fn everything_may_be_imported_that_was_not_withheld() {
         let mut it = plugin();
         assert!(it.allowed_hosts.is_empty());
-        assert_eq!(it.granted(), Capabilities::all());
+        assert_eq!(it.granted_capabilities(), Capabilities::all_granted());
         it.capabilities = Some([Capability::Log].into_iter().collect());
-        assert_eq!(it.granted().iter().collect::<Vec<_>>(), [Capability::Log]);
+        assert_eq!(it.granted_capabilities().iter().collect::<Vec<_>>(), [Capability::Log]);
     }
 
     #[test]
@@ -370,8 +375,8 @@ mod tests {
             assert_eq!(Capability::parse(one.as_str()), Some(*one));
             let alone: Capabilities = [*one].into_iter().collect();
             assert_eq!(alone.iter().collect::<Vec<_>>(), [*one]);
-            let others = Capabilities::all().without(*one);
-            assert!(!others.contains(*one));
+            let others = Capabilities::all_granted().without_capability(*one);
+            assert!(!others.contains_capability(*one));
             assert_eq!(others.iter().count(), Capability::ALL.len() - 1);
         }
         assert!(Capability::parse("files").is_none());

@@ -154,7 +154,7 @@ pub struct Run {
 impl Run {
     /// `run_…`.
     #[must_use]
-    pub fn id(&self) -> RunId {
+    pub fn run_id(&self) -> RunId {
         self.delivery.id.into()
     }
 }

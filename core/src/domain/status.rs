@@ -77,7 +77,7 @@ pub struct StatusHistory(Vec<StatusSighting>);
 impl StatusHistory {
     /// Keeps a status that this server saw by itself; `false` when it was seen before.
     pub fn keep_own(&mut self, status: MessageStatus, at: Timestamp) -> bool {
-        let first = self.at(status).is_none();
+        let first = self.time_of(status).is_none();
         if first {
             self.0.push(StatusSighting { status, at, reported: false });
         }
@@ -103,7 +103,7 @@ impl StatusHistory {
 
     /// When a status was first seen.
     #[must_use]
-    pub fn at(&self, status: MessageStatus) -> Option<Timestamp> {
+    pub fn time_of(&self, status: MessageStatus) -> Option<Timestamp> {
         self.0.iter().find(|known| known.status == status).map(|known| known.at)
     }
 

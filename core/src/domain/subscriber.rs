@@ -22,7 +22,7 @@ pub enum SubscriberId {
 impl SubscriberId {
     /// The subscription's id, if it is one.
     #[must_use]
-    pub const fn webhook(self) -> Option<SubscriptionId> {
+    pub const fn for_webhook(self) -> Option<SubscriptionId> {
         match self {
             Self::Webhook(id) => Some(id),
             Self::Hook(_) => None,
@@ -58,7 +58,7 @@ pub enum Subscriber {
 impl Subscriber {
     /// Which one.
     #[must_use]
-    pub fn id(&self) -> SubscriberId {
+    pub fn subscriber_id(&self) -> SubscriberId {
         match self {
             Self::Webhook(subscription) => SubscriberId::Webhook(subscription.id),
             Self::Hook(plugin) => SubscriberId::Hook(plugin.id),
@@ -76,7 +76,7 @@ impl Subscriber {
 
     /// What it wants.
     #[must_use]
-    pub fn events(&self) -> EventTypes {
+    pub fn event_types(&self) -> EventTypes {
         match self {
             Self::Webhook(subscription) => subscription.events,
             Self::Hook(plugin) => plugin.events,
@@ -85,10 +85,10 @@ impl Subscriber {
 
     /// Whether it wants events of this account of its tenant's.
     #[must_use]
-    pub fn hears(&self, account: &Account) -> bool {
+    pub fn hears_event(&self, account: &Account) -> bool {
         match self {
             Self::Webhook(_) => true,
-            Self::Hook(plugin) => plugin.hears(&account.phone_number_id),
+            Self::Hook(plugin) => plugin.hears_event(&account.phone_number_id),
         }
     }
 
@@ -97,13 +97,13 @@ impl Subscriber {
     pub fn is_active(&self) -> bool {
         match self {
             Self::Webhook(subscription) => subscription.status == SubscriptionStatus::Active,
-            Self::Hook(plugin) => plugin.runs(),
+            Self::Hook(plugin) => plugin.is_running(),
         }
     }
 
     /// How often, and after which pauses, it is tried.
     #[must_use]
-    pub const fn ladder(&self) -> RetrySchedule {
+    pub const fn retry_schedule(&self) -> RetrySchedule {
         match self {
             Self::Webhook(_) => RetrySchedule::WEBHOOK,
             Self::Hook(_) => RetrySchedule::HOOK,

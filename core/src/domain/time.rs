@@ -48,13 +48,13 @@ impl Timestamp {
 
     /// This much later.
     #[must_use]
-    pub fn plus(self, by: Duration) -> Self {
+    pub fn plus_duration(self, by: Duration) -> Self {
         Self::from_millis(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// This much earlier.
     #[must_use]
-    pub fn minus(self, by: Duration) -> Self {
+    pub fn minus_duration(self, by: Duration) -> Self {
         Self::from_millis(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
@@ -66,7 +66,7 @@ impl Timestamp {
 
     /// How long after `earlier` this is; `None` unless it is later.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Option<Duration> {
+    pub fn duration_since(self, earlier: Self) -> Option<Duration> {
         u64::try_from(self.0 - earlier.0).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
     }
 }

@@ -24,30 +24,30 @@ pub(super) struct GraphAnswer {
 }
 
 impl GraphAnswer {
-    fn json(&self) -> Option<Value> {
+    fn parse_json(&self) -> Option<Value> {
         serde_json::from_slice(self.body.as_deref()?).ok()
     }
 
     /// Seconds only: Meta does not use the other form, a date.
-    fn patience(&self) -> Option<Duration> {
+    fn retry_after(&self) -> Option<Duration> {
         let seconds = self.retry_after.as_deref()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
     }
 
     /// What the answer to a send says of the message.
     pub(super) fn of_send(&self) -> GraphOutcome {
-        let json = self.json();
+        let json = self.parse_json();
         if (200..300).contains(&self.status) {
             let wamid = read_wamid(json.as_ref().and_then(|json| json.pointer("/messages/0/id")));
             return match wamid {
                 Some(wamid) => GraphOutcome::Accepted { wamid },
-                None => GraphOutcome::Unknown { error: self.unreadable() },
+                None => GraphOutcome::Unknown { error: self.unreadable_answer() },
             };
         }
-        match self.refusal(json.as_ref()) {
+        match self.read_refusal(json.as_ref()) {
             // A gateway gave up on Meta, which may have taken the message all the same.
-            None if self.status >= 500 => GraphOutcome::Unknown { error: self.unreadable() },
-            refusal => refusal.unwrap_or_else(|| self.bare()).into(),
+            None if self.status >= 500 => GraphOutcome::Unknown { error: self.unreadable_answer() },
+            refusal => refusal.unwrap_or_else(|| self.bare_refusal()).into(),
         }
     }
 
@@ -56,28 +56,32 @@ impl GraphAnswer {
         if (200..300).contains(&self.status) {
             return Ok(());
         }
-        Err(self.refusal(self.json().as_ref()).unwrap_or_else(|| self.bare()))
+        Err(self.read_refusal(self.parse_json().as_ref()).unwrap_or_else(|| self.bare_refusal()))
     }
 
     /// The error that Meta wrote, if it wrote one.
-    fn refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
+    fn read_refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
-        let error = errors::read(error);
-        let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing();
-        Some(GraphRefusal { transient, retry_after: self.patience(), error })
+        let error = errors::read_error(error);
+        let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing_refusal();
+        Some(GraphRefusal { transient, retry_after: self.retry_after(), error })
     }
 
     /// An answer without an error of Meta's, as proxies write them.
-    fn bare(&self) -> GraphRefusal {
-        GraphRefusal { transient: self.passing(), retry_after: self.patience(), error: self.unreadable() }
+    fn bare_refusal(&self) -> GraphRefusal {
+        GraphRefusal {
+            transient: self.passing_refusal(),
+            retry_after: self.retry_after(),
+            error: self.unreadable_answer(),
+        }
     }
 
     /// Whether the HTTP status alone promises that a later call may fare better.
-    fn passing(&self) -> bool {
+    fn passing_refusal(&self) -> bool {
         matches!(self.status, 408 | 425 | 429 | 500..)
     }
 
-    fn unreadable(&self) -> MessageError {
+    fn unreadable_answer(&self) -> MessageError {
         errors::message_error(
             None,
             &format!("WhatsApp's server answered HTTP {} without saying why", self.status),

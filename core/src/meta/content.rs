@@ -23,7 +23,7 @@ pub(super) const CONTENT_CHARS_MAX: usize = 4096;
 
 /// The content of a message that carries this object; `None` when the object lacks what its type
 /// must have.
-pub(super) fn render(kind: MessageKind, object: &Value) -> Option<String> {
+pub(super) fn render_content(kind: MessageKind, object: &Value) -> Option<String> {
     let rendered = match kind {
         MessageKind::Text | MessageKind::System => text_at(object, "/body")?.to_owned(),
         MessageKind::Button => text_at(object, "/text").or_else(|| text_at(object, "/payload"))?.to_owned(),
@@ -31,73 +31,76 @@ pub(super) fn render(kind: MessageKind, object: &Value) -> Option<String> {
         | MessageKind::Video
         | MessageKind::Audio
         | MessageKind::Document
-        | MessageKind::Sticker => media(kind, object)?,
-        MessageKind::Location => location(object)?,
-        MessageKind::Contacts => contacts(object)?,
-        MessageKind::Interactive => interactive(object)?,
-        MessageKind::Reaction => reaction(object)?,
-        MessageKind::Order => order(object)?,
+        | MessageKind::Sticker => render_media(kind, object)?,
+        MessageKind::Location => render_location(object)?,
+        MessageKind::Contacts => render_contacts(object)?,
+        MessageKind::Interactive => render_interactive(object)?,
+        MessageKind::Reaction => render_reaction(object)?,
+        MessageKind::Order => render_order(object)?,
         // WhatsApp does not deliver templates; were it to, the message is kept as unsupported.
         MessageKind::Template => return None,
         MessageKind::Unsupported => "[unsupported]".to_owned(),
     };
-    Some(bounded(&rendered, CONTENT_CHARS_MAX))
+    Some(bound_text(&rendered, CONTENT_CHARS_MAX))
 }
 
 fn text_at<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer)?.as_str()
 }
 
-fn filled<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+fn is_filled<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     text_at(object, pointer).filter(|text| !text.trim().is_empty())
 }
 
-fn media(kind: MessageKind, object: &Value) -> Option<String> {
+fn render_media(kind: MessageKind, object: &Value) -> Option<String> {
     let members = object.as_object()?;
     if members.is_empty() {
         return None;
     }
-    let told =
-        filled(object, "/caption").map(str::to_owned).or_else(|| filled(object, "/filename").map(one_line));
+    let told = is_filled(object, "/caption")
+        .map(str::to_owned)
+        .or_else(|| is_filled(object, "/filename").map(one_line));
     Some(told.unwrap_or_else(|| format!("[{}]", kind.as_str())))
 }
 
-fn location(object: &Value) -> Option<String> {
+fn render_location(object: &Value) -> Option<String> {
     let (latitude, longitude) = (object.get("latitude")?.as_f64()?, object.get("longitude")?.as_f64()?);
     let named: Vec<&str> =
-        ["/name", "/address"].iter().filter_map(|pointer| filled(object, pointer)).collect();
+        ["/name", "/address"].iter().filter_map(|pointer| is_filled(object, pointer)).collect();
     let place =
         if named.is_empty() { format!("{latitude}, {longitude}") } else { one_line(&named.join(", ")) };
     Some(format!("📍 {place}"))
 }
 
-fn contacts(object: &Value) -> Option<String> {
+fn render_contacts(object: &Value) -> Option<String> {
     let names: Vec<&str> = object
         .as_array()?
         .iter()
-        .filter_map(|card| filled(card, "/name/formatted_name").or_else(|| filled(card, "/name/first_name")))
+        .filter_map(|card| {
+            is_filled(card, "/name/formatted_name").or_else(|| is_filled(card, "/name/first_name"))
+        })
         .collect();
     Some(if names.is_empty() { "👤".to_owned() } else { one_line(&format!("👤 {}", names.join(", "))) })
 }
 
-fn interactive(object: &Value) -> Option<String> {
-    let title = filled(object, "/button_reply/title").or_else(|| filled(object, "/list_reply/title"));
+fn render_interactive(object: &Value) -> Option<String> {
+    let title = is_filled(object, "/button_reply/title").or_else(|| is_filled(object, "/list_reply/title"));
     if let Some(title) = title {
         return Some(one_line(title));
     }
     object.get("nfm_reply")?.as_object()?;
-    Some(filled(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
+    Some(is_filled(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
 }
 
-fn reaction(object: &Value) -> Option<String> {
+fn render_reaction(object: &Value) -> Option<String> {
     text_at(object, "/message_id")?;
-    Some(filled(object, "/emoji").map_or_else(|| "[reaction removed]".to_owned(), one_line))
+    Some(is_filled(object, "/emoji").map_or_else(|| "[reaction removed]".to_owned(), one_line))
 }
 
-fn order(object: &Value) -> Option<String> {
+fn render_order(object: &Value) -> Option<String> {
     let count = object.get("product_items")?.as_array()?.len();
     let items = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
-    Some(match filled(object, "/text") {
+    Some(match is_filled(object, "/text") {
         Some(text) => format!("🛒 {items}: {}", one_line(text)),
         None => format!("🛒 {items}"),
     })
@@ -109,7 +112,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// The first so many characters.
-pub(super) fn bounded(text: &str, chars_max: usize) -> String {
+pub(super) fn bound_text(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
 }
 
@@ -153,7 +156,7 @@ mod tests {
             (Order, json!({"product_items": [1]}), "🛒 1 item"),
             (Order, json!({"product_items": [1, 2], "text": "soon"}), "🛒 2 items: soon"),
         ] {
-            assert_eq!(render(kind, &object).as_deref(), Some(content), "{object}");
+            assert_eq!(render_content(kind, &object).as_deref(), Some(content), "{object}");
         }
     }
 
@@ -162,8 +165,8 @@ mod tests {
         for kind in MessageKind::ALL.iter().filter(|kind| **kind != MessageKind::Unsupported) {
             for object in [json!(null), json!({}), json!("x"), json!({"body": 1, "latitude": "1"})] {
                 // A media object is whatever its id says, so any member will do.
-                let is_media = media(*kind, &object).is_some();
-                assert!(is_media || render(*kind, &object).is_none(), "{kind:?} {object}");
+                let is_media = render_media(*kind, &object).is_some();
+                assert!(is_media || render_content(*kind, &object).is_none(), "{kind:?} {object}");
             }
         }
     }
@@ -171,6 +174,6 @@ mod tests {
     #[test]
     fn content_is_bounded_in_characters() {
         let long = json!({"body": "é".repeat(5000)});
-        assert_eq!(render(MessageKind::Text, &long).unwrap().chars().count(), CONTENT_CHARS_MAX);
+        assert_eq!(render_content(MessageKind::Text, &long).unwrap().chars().count(), CONTENT_CHARS_MAX);
     }
 }

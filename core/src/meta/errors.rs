@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::content::{bounded, one_line};
+use super::content::{bound_text, one_line};
 use crate::domain::message::MessageError;
 
 /// Texts of errors are shown to people; more than this says nothing more.
@@ -30,7 +30,7 @@ pub enum ErrorClass {
 
 /// What this number of Meta's means for the message.
 #[must_use]
-pub const fn classify(provider_code: i64) -> ErrorClass {
+pub const fn classify_code(provider_code: i64) -> ErrorClass {
     match provider_code {
         1 | 2 | 131_000 | 131_016 => ErrorClass::Transient,
         4 | 80_007 | 130_429 => ErrorClass::AccountRate,
@@ -43,13 +43,16 @@ pub const fn classify(provider_code: i64) -> ErrorClass {
 /// Whether the same call may succeed later.
 #[must_use]
 pub const fn is_transient(provider_code: i64) -> bool {
-    matches!(classify(provider_code), ErrorClass::Transient | ErrorClass::AccountRate | ErrorClass::PairRate)
+    matches!(
+        classify_code(provider_code),
+        ErrorClass::Transient | ErrorClass::AccountRate | ErrorClass::PairRate
+    )
 }
 
 /// What this error means for the message; permanent, when it has no number of Meta's.
 #[must_use]
 pub fn class_of(error: &MessageError) -> ErrorClass {
-    error.provider_code.map_or(ErrorClass::Permanent, classify)
+    error.provider_code.map_or(ErrorClass::Permanent, classify_code)
 }
 
 /// The contract's `error.code` for this number of Meta's.
@@ -82,7 +85,7 @@ pub fn message_error(provider_code: Option<i64>, message: &str) -> MessageError 
 /// Reads an error object of Meta's, as webhooks and answers carry it: the most telling of its texts
 /// (`error_data.details`, `message`, `error_user_msg`, `title`), and its number.
 #[must_use]
-pub(super) fn read(error: &Value) -> MessageError {
+pub(super) fn read_error(error: &Value) -> MessageError {
     let code = error.get("code").and_then(whole_number);
     let texts = [
         error.pointer("/error_data/details"),
@@ -91,7 +94,7 @@ pub(super) fn read(error: &Value) -> MessageError {
         error.get("title"),
     ];
     let text = texts.into_iter().flatten().filter_map(Value::as_str).find(|text| !text.trim().is_empty());
-    message_error(code, &bounded(&one_line(text.unwrap_or("WhatsApp gave no reason")), MESSAGE_CHARS_MAX))
+    message_error(code, &bound_text(&one_line(text.unwrap_or("WhatsApp gave no reason")), MESSAGE_CHARS_MAX))
 }
 
 fn whole_number(value: &Value) -> Option<i64> {
@@ -129,11 +132,11 @@ mod tests {
             assert!(is_transient(number), "{number}");
         }
         for number in [0, 190] {
-            assert_eq!(classify(number), ErrorClass::TokenRefused);
+            assert_eq!(classify_code(number), ErrorClass::TokenRefused);
             assert_eq!(class_of(&message_error(Some(number), "x")), ErrorClass::TokenRefused);
         }
         for number in [-1, 3, 10, 100, 200, 368, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
-            assert_eq!(classify(number), ErrorClass::Permanent, "{number}");
+            assert_eq!(classify_code(number), ErrorClass::Permanent, "{number}");
         }
         assert_eq!(class_of(&message_error(None, "x")), ErrorClass::Permanent);
     }
@@ -142,15 +145,18 @@ mod tests {
     fn the_most_telling_text_is_taken() {
         let full = json!({"code": 131_047, "title": "Re-engagement message", "message": "Re-engagement message",
             "error_data": {"details": "More than 24 hours\nhave passed"}});
-        let error = read(&full);
+        let error = read_error(&full);
         assert_eq!((&*error.code, error.provider_code), ("outside_24h_window", Some(131_047)));
         assert_eq!(&*error.message, "More than 24 hours have passed");
-        assert_eq!(&*read(&json!({"code": "4", "title": "Limit", "message": " "})).message, "Limit");
+        assert_eq!(&*read_error(&json!({"code": "4", "title": "Limit", "message": " "})).message, "Limit");
         for nothing in [json!({}), json!(null), json!("x"), json!({"code": 1.5, "message": 7})] {
-            let error = read(&nothing);
+            let error = read_error(&nothing);
             assert_eq!((&*error.code, error.provider_code), ("whatsapp_error", None), "{nothing}");
             assert_eq!(&*error.message, "WhatsApp gave no reason");
         }
-        assert_eq!(read(&json!({"message": "é".repeat(5000)})).message.chars().count(), MESSAGE_CHARS_MAX);
+        assert_eq!(
+            read_error(&json!({"message": "é".repeat(5000)})).message.chars().count(),
+            MESSAGE_CHARS_MAX
+        );
     }
 }

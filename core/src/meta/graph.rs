@@ -105,12 +105,12 @@ impl GraphClient {
     }
 
     /// Sends a message. Our id travels with it and comes back in its statuses.
-    pub async fn send(&self, account: &Account, message: &Message) -> GraphOutcome {
+    pub async fn send_message(&self, account: &Account, message: &Message) -> GraphOutcome {
         let Some(body) = send_body(message) else {
             return GraphOutcome::Refused(errors::message_error(None, "the message's payload is not JSON"));
         };
         let span = tracing::debug_span!("graph.send", account = %account.id, message = %message.id);
-        match self.post(account, &body).instrument(span).await {
+        match self.post_request(account, &body).instrument(span).await {
             Ok(answer) => answer.of_send(),
             Err(RequestLost::NotSent(error)) => GraphOutcome::Transient { error, retry_after: None },
             Err(RequestLost::Unanswered(error)) => GraphOutcome::Unknown { error },
@@ -124,7 +124,7 @@ impl GraphClient {
     pub async fn mark_read(&self, account: &Account, wamid: &str) -> Result<(), ReceiptRefusal> {
         let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
         let span = tracing::debug_span!("graph.mark_read", account = %account.id);
-        match self.post(account, &body).instrument(span).await {
+        match self.post_request(account, &body).instrument(span).await {
             Ok(answer) => answer.of_receipt().map_err(ReceiptRefusal::from),
             Err(RequestLost::NotSent(error) | RequestLost::Unanswered(error)) => {
                 Err(ReceiptRefusal { error, transient: true, retry_after: None })
@@ -132,12 +132,12 @@ impl GraphClient {
         }
     }
 
-    async fn post(&self, account: &Account, body: &Value) -> Result<GraphAnswer, RequestLost> {
+    async fn post_request(&self, account: &Account, body: &Value) -> Result<GraphAnswer, RequestLost> {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
         // The token is the key to Meta's API.
         let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
         wait_for(AwaitKind::GraphCall, async {
-            let response = request.send().await.map_err(|error| lost(&error.without_url()))?;
+            let response = request.send().await.map_err(|error| lost_outcome(&error.without_url()))?;
             Ok(read(response).await)
         })
         .await
@@ -156,7 +156,7 @@ fn send_body(message: &Message) -> Option<Value> {
     let mut body = Map::new();
     body.insert("messaging_product".into(), "whatsapp".into());
     body.insert("recipient_type".into(), "individual".into());
-    body.insert("to".into(), message.to.digits().into());
+    body.insert("to".into(), message.to.as_digits().into());
     body.insert("type".into(), message.kind.as_str().into());
     body.insert(message.kind.as_str().into(), payload);
     if let Some(context) = &message.context {
@@ -166,7 +166,7 @@ fn send_body(message: &Message) -> Option<Value> {
     Some(Value::Object(body))
 }
 
-fn lost(error: &reqwest::Error) -> RequestLost {
+fn lost_outcome(error: &reqwest::Error) -> RequestLost {
     tracing::debug!(error = %error, "no answer from WhatsApp");
     let told = |text| errors::message_error(None, text);
     if error.is_builder() {

@@ -22,7 +22,7 @@ const REPLACEMENT: &[u8; ESCAPE_BYTES] = br"\ufffd";
 
 /// The body as text in which every escape can be stored: what cannot becomes U+FFFD, the
 /// replacement character, as do bytes that are not UTF-8.
-pub(super) fn storable(body: &[u8]) -> Cow<'_, str> {
+pub(super) fn is_storable(body: &[u8]) -> Cow<'_, str> {
     let broken = unstorable_escapes(body);
     if broken.is_empty() {
         return String::from_utf8_lossy(body);
@@ -42,9 +42,9 @@ fn unstorable_escapes(body: &[u8]) -> Vec<usize> {
     let mut at = 0;
     while let Some(ahead) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         at += ahead;
-        match unit(body, at) {
+        match read_unit(body, at) {
             None => at += 2,
-            Some(0xd800..=0xdbff) if matches!(unit(body, at + ESCAPE_BYTES), Some(0xdc00..=0xdfff)) => {
+            Some(0xd800..=0xdbff) if matches!(read_unit(body, at + ESCAPE_BYTES), Some(0xdc00..=0xdfff)) => {
                 at += 2 * ESCAPE_BYTES;
             }
             Some(code) => {
@@ -59,7 +59,7 @@ fn unstorable_escapes(body: &[u8]) -> Vec<usize> {
 }
 
 /// The UTF-16 unit that a `\uXXXX` at this place spells.
-fn unit(body: &[u8], at: usize) -> Option<u16> {
+fn read_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + ESCAPE_BYTES)?.strip_prefix(br"\u")?;
     digits.iter().try_fold(0, |code: u16, digit| {
         let digit = char::from(*digit).to_digit(16)?;
@@ -68,17 +68,17 @@ fn unit(body: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The members of an object; the last of those with one name. `None` when it is no object.
-pub(super) fn members(json: &str) -> Option<RawMembers<'_>> {
+pub(super) fn read_members(json: &str) -> Option<RawMembers<'_>> {
     serde_json::from_str(json).ok()
 }
 
 /// The elements of an array; `None` when it is none.
-pub(super) fn elements(json: &str) -> Option<Vec<&RawValue>> {
+pub(super) fn read_elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
 /// A member that is a string.
-pub(super) fn string(members: &RawMembers<'_>, name: &str) -> Option<String> {
+pub(super) fn read_string(members: &RawMembers<'_>, name: &str) -> Option<String> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }
 
@@ -102,21 +102,23 @@ mod tests {
             (r"\u00", r"\u00"),
             (r"\", r"\"),
         ] {
-            assert_eq!(storable(raw.as_bytes()), mended, "{raw}");
+            assert_eq!(is_storable(raw.as_bytes()), mended, "{raw}");
         }
-        assert_eq!(storable(b"a\xffb"), "a\u{fffd}b");
-        assert!(matches!(storable(b"plain \\n text"), Cow::Borrowed(_)));
+        assert_eq!(is_storable(b"a\xffb"), "a\u{fffd}b");
+        assert!(matches!(is_storable(b"plain \\n text"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn a_member_is_kept_although_it_cannot_be_read() {
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
         let json = format!(r#"{{"deep":{deep},"huge":1e999,"name":"x"}}"#);
-        let found = members(&json).unwrap();
-        assert_eq!(string(&found, "name").as_deref(), Some("x"));
+        let found = read_members(&json).unwrap();
+        assert_eq!(read_string(&found, "name").as_deref(), Some("x"));
         assert_eq!(found["deep"].get(), deep);
-        assert_eq!(string(&found, "huge"), None);
-        assert!(members("[]").is_none() && elements("{}").is_none() && members("{} x").is_none());
+        assert_eq!(read_string(&found, "huge"), None);
+        assert!(
+            read_members("[]").is_none() && read_elements("{}").is_none() && read_members("{} x").is_none()
+        );
     }
 
     proptest! {
@@ -124,14 +126,14 @@ mod tests {
         fn mending_leaves_json_json(text: String, nul in any::<bool>()) {
             let text = if nul { format!("{text}\0") } else { text };
             let json = serde_json::to_string(&text).unwrap();
-            let read: String = serde_json::from_str(&storable(json.as_bytes())).unwrap();
+            let read: String = serde_json::from_str(&is_storable(json.as_bytes())).unwrap();
             prop_assert_eq!(read, text.replace('\0', "\u{fffd}"));
         }
 
         #[test]
         fn any_units_can_be_read_after_mending(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xd800u16..0xe000], 0..12)) {
             let json = units.iter().fold(String::new(), |json, unit| json + &format!("\\u{unit:04x}"));
-            let read: String = serde_json::from_str(&storable(format!("\"{json}\"").as_bytes())).unwrap();
+            let read: String = serde_json::from_str(&is_storable(format!("\"{json}\"").as_bytes())).unwrap();
             let expected = String::from_utf16_lossy(&units).replace('\0', "\u{fffd}");
             prop_assert_eq!(read, expected);
         }

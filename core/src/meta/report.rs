@@ -26,8 +26,9 @@ pub(super) fn read_status(
         "failed" => MessageStatus::Failed,
         _ => return Err(SkipReason::UnknownStatus),
     };
-    let error = (moved_to == MessageStatus::Failed)
-        .then(|| errors::read(status.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&Value::Null)));
+    let error = (moved_to == MessageStatus::Failed).then(|| {
+        errors::read_error(status.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&Value::Null))
+    });
     // Sends made by other means than ours carry other people's data there.
     let echo = status.get("biz_opaque_callback_data").and_then(Value::as_str);
     let echo = echo.and_then(|text| MessageId::parse(text).ok());

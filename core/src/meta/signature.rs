@@ -2,7 +2,7 @@
 //!
 //! Invariants: the raw bytes are signed, never a parsed and rewritten body; the time that a check
 //! takes depends on how many secrets are tried, never on their content; an empty secret signs
-//! nothing. Which accounts a secret may speak for is the caller's decision, so [`verify`] says
+//! nothing. Which accounts a secret may speak for is the caller's decision, so [`verify_body`] says
 //! which one it was.
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,15 +19,15 @@ const DIGEST_BYTES: usize = 32;
 
 /// The header's value for this body.
 #[must_use]
-pub fn sign(secret: &Secret, body: &[u8]) -> String {
-    format!("{SCHEME}{}", hex::encode(digest(secret, body)))
+pub fn sign_body(secret: &Secret, body: &[u8]) -> String {
+    format!("{SCHEME}{}", hex::encode(compute_digest(secret, body)))
 }
 
 /// Which of the candidate secrets signed the body; `None` when none did, or the header is not a
 /// signature. A body may name several accounts: a secret that only one of them has must not vouch
 /// for the others.
 #[must_use]
-pub fn verify<'a>(
+pub fn verify_body<'a>(
     header: Option<&str>,
     body: &[u8],
     candidates: impl IntoIterator<Item = &'a Secret>,
@@ -41,14 +41,14 @@ pub fn verify<'a>(
             continue;
         }
         // All are tried, so that the time taken does not tell which one matched.
-        if bool::from(digest(secret, body).ct_eq(&claimed)) && signer.is_none() {
+        if bool::from(compute_digest(secret, body).ct_eq(&claimed)) && signer.is_none() {
             signer = Some(secret);
         }
     }
     signer
 }
 
-fn digest(secret: &Secret, body: &[u8]) -> [u8; DIGEST_BYTES] {
+fn compute_digest(secret: &Secret, body: &[u8]) -> [u8; DIGEST_BYTES] {
     // The secret is needed as the key.
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104, section 2)")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("a key of any length");
@@ -67,30 +67,30 @@ mod tests {
         let secret = Secret::new("Jefe");
         let body = b"what do ya want for nothing?";
         let header = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(sign(&secret, body), header);
-        assert_eq!(verify(Some(header), body, [&secret]), Some(&secret));
+        assert_eq!(sign_body(&secret, body), header);
+        assert_eq!(verify_body(Some(header), body, [&secret]), Some(&secret));
         let upper = header.to_uppercase().replace("SHA256", "sha256");
-        assert!(verify(Some(&upper), body, [&secret]).is_some());
+        assert!(verify_body(Some(&upper), body, [&secret]).is_some());
     }
 
     #[test]
     fn what_is_not_a_signature_is_refused() {
         let secret = Secret::new("s3cret");
-        let good = sign(&secret, b"{}");
+        let good = sign_body(&secret, b"{}");
         let (_, digits) = good.split_once('=').unwrap();
         let headers = ["", "sha256=", digits, "sha1=00", "sha256=zz", &good[..good.len() - 2], "sha256=é"];
         for header in headers {
-            assert_eq!(verify(Some(header), b"{}", [&secret]), None, "{header}");
+            assert_eq!(verify_body(Some(header), b"{}", [&secret]), None, "{header}");
         }
-        assert_eq!(verify(None, b"{}", [&secret]), None);
-        assert_eq!(verify(Some(&good), b"{}", []), None);
-        assert_eq!(verify(Some(&good), b"{} ", [&secret]), None);
+        assert_eq!(verify_body(None, b"{}", [&secret]), None);
+        assert_eq!(verify_body(Some(&good), b"{}", []), None);
+        assert_eq!(verify_body(Some(&good), b"{} ", [&secret]), None);
     }
 
     #[test]
     fn an_unset_secret_vouches_for_nobody() {
         let unset = Secret::new("");
-        assert_eq!(verify(Some(&sign(&unset, b"{}")), b"{}", [&unset]), None);
+        assert_eq!(verify_body(Some(&sign_body(&unset, b"{}")), b"{}", [&unset]), None);
     }
 
     proptest! {
@@ -98,17 +98,17 @@ mod tests {
         fn the_signer_is_found_among_others(secrets in prop::collection::vec("[a-z]{1,8}", 1..5), body: Vec<u8>, pick: prop::sample::Index) {
             let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::new(text)).collect();
             let signer = pick.get(&secrets);
-            let header = sign(signer, &body);
-            prop_assert_eq!(verify(Some(&header), &body, &secrets), Some(signer));
+            let header = sign_body(signer, &body);
+            prop_assert_eq!(verify_body(Some(&header), &body, &secrets), Some(signer));
         }
 
         #[test]
         fn a_changed_byte_is_noticed(mut body in prop::collection::vec(any::<u8>(), 1..64), at: prop::sample::Index, by in 1u8..) {
             let secret = Secret::new("s3cret");
-            let header = sign(&secret, &body);
+            let header = sign_body(&secret, &body);
             let at = at.index(body.len());
             body[at] = body[at].wrapping_add(by);
-            prop_assert_eq!(verify(Some(&header), &body, [&secret]), None);
+            prop_assert_eq!(verify_body(Some(&header), &body, [&secret]), None);
         }
     }
 }

@@ -99,15 +99,15 @@ pub enum SkipReason {
 ///
 /// # Errors
 /// [`MalformedWebhook`] when the body is not a JSON object at all.
-pub fn translate(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
-    let text = payload::storable(body);
-    let envelope = payload::members(&text).ok_or(MalformedWebhook)?;
+pub fn translate_webhook(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
+    let text = payload::is_storable(body);
+    let envelope = payload::read_members(&text).ok_or(MalformedWebhook)?;
     let mut reading =
         WebhookReader { received_at, webhook: InboundWebhook::default(), places: HashMap::new() };
-    for entry in reading.elements(&envelope, "entry", None) {
-        match payload::members(entry.get()) {
-            Some(entry) => reading.entry(&entry),
-            None => reading.skip(None, SkipReason::Unreadable),
+    for entry in reading.read_elements(&envelope, "entry", None) {
+        match payload::read_members(entry.get()) {
+            Some(entry) => reading.read_entry(&entry),
+            None => reading.skip_item(None, SkipReason::Unreadable),
         }
     }
     Ok(reading.webhook)
@@ -121,88 +121,90 @@ struct WebhookReader {
 }
 
 impl WebhookReader {
-    fn entry(&mut self, entry: &RawMembers<'_>) {
-        for change in self.elements(entry, "changes", None) {
-            let change = payload::members(change.get());
+    fn read_entry(&mut self, entry: &RawMembers<'_>) {
+        for change in self.read_elements(entry, "changes", None) {
+            let change = payload::read_members(change.get());
             // A change without a field is taken for what its value says.
             let named = change.as_ref().filter(|change| change.contains_key("field"));
-            if named.is_some_and(|change| payload::string(change, "field").as_deref() != Some("messages")) {
-                self.skip(None, SkipReason::OtherField);
+            if named
+                .is_some_and(|change| payload::read_string(change, "field").as_deref() != Some("messages"))
+            {
+                self.skip_item(None, SkipReason::OtherField);
                 continue;
             }
-            match change.and_then(|change| payload::members(change.get("value")?.get())) {
-                Some(value) => self.value(&value),
-                None => self.skip(None, SkipReason::Unreadable),
+            match change.and_then(|change| payload::read_members(change.get("value")?.get())) {
+                Some(value) => self.read_value(&value),
+                None => self.skip_item(None, SkipReason::Unreadable),
             }
         }
     }
 
-    fn value(&mut self, value: &RawMembers<'_>) {
-        let metadata = value.get("metadata").and_then(|metadata| payload::members(metadata.get()));
-        let id = metadata.and_then(|metadata| payload::string(&metadata, "phone_number_id"));
+    fn read_value(&mut self, value: &RawMembers<'_>) {
+        let metadata = value.get("metadata").and_then(|metadata| payload::read_members(metadata.get()));
+        let id = metadata.and_then(|metadata| payload::read_string(&metadata, "phone_number_id"));
         let Some(id) = id.as_deref().and_then(PhoneNumberId::parse) else {
-            self.skip(None, SkipReason::NoPhoneNumberId);
+            self.skip_item(None, SkipReason::NoPhoneNumberId);
             return;
         };
         self.webhook.named.insert(id.clone());
-        let names = self.names(value, &id);
-        for message in self.elements(value, "messages", Some(&id)) {
+        let names = self.read_names(value, &id);
+        for message in self.read_elements(value, "messages", Some(&id)) {
             let item = read_item(message)
                 .and_then(|item| read_message(item, &names, self.received_at))
                 .map(InboundItem::Message);
-            self.keep(&id, item);
+            self.keep_item(&id, item);
         }
-        for status in self.elements(value, "statuses", Some(&id)) {
+        for status in self.read_elements(value, "statuses", Some(&id)) {
             let item = read_item(status)
                 .and_then(|item| report::read_status(&item, self.received_at))
                 .map(InboundItem::Status);
-            self.keep(&id, item);
+            self.keep_item(&id, item);
         }
-        for error in self.elements(value, "errors", Some(&id)) {
+        for error in self.read_elements(value, "errors", Some(&id)) {
             match read_item(error) {
                 Ok(error) => {
-                    let error = errors::read(&Value::Object(error));
+                    let error = errors::read_error(&Value::Object(error));
                     self.webhook.account_errors.push(NumberError { phone_number_id: id.clone(), error });
                 }
-                Err(reason) => self.skip(Some(&id), reason),
+                Err(reason) => self.skip_item(Some(&id), reason),
             }
         }
     }
 
     /// Profile names by number. An unreadable one is merely unknown: nothing is lost that is not
     /// told again with the next message.
-    fn names(&mut self, value: &RawMembers<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
-        let contacts = self.elements(value, "contacts", Some(id));
+    fn read_names(&mut self, value: &RawMembers<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
+        let contacts = self.read_elements(value, "contacts", Some(id));
         let cards = contacts.into_iter().filter_map(|card| read_item(card).ok());
         cards
             .filter_map(|card| {
                 let card = Value::Object(card);
                 let phone = Phone::parse(card.get("wa_id")?.as_str()?)?;
                 let name = content::one_line(card.pointer("/profile/name")?.as_str()?);
-                let name = content::bounded(&name, NAME_CHARS_MAX);
+                let name = content::bound_text(&name, NAME_CHARS_MAX);
                 (!name.is_empty()).then(|| (phone, name.into()))
             })
             .collect()
     }
 
     /// The elements of a list; none when it is absent, and told when it is something else.
-    fn elements<'a>(
+    fn read_elements<'a>(
         &mut self,
         members: &RawMembers<'a>,
         name: &str,
         id: Option<&PhoneNumberId>,
     ) -> Vec<&'a RawValue> {
         let Some(list) = members.get(name).filter(|list| list.get() != "null") else { return Vec::new() };
-        payload::elements(list.get()).unwrap_or_else(|| {
-            self.skip(id, SkipReason::Unreadable);
+        payload::read_elements(list.get()).unwrap_or_else(|| {
+            self.skip_item(id, SkipReason::Unreadable);
             Vec::new()
         })
     }
 
-    fn keep(&mut self, id: &PhoneNumberId, item: Result<InboundItem, SkipReason>) {
+    fn keep_item(&mut self, id: &PhoneNumberId, item: Result<InboundItem, SkipReason>) {
         let item = match item {
             Ok(item) => item,
-            Err(reason) => return self.skip(Some(id), reason),
+            Err(reason) => return self.skip_item(Some(id), reason),
         };
         let groups = &mut self.webhook.groups;
         let place = *self.places.entry(id.clone()).or_insert(groups.len());
@@ -212,7 +214,7 @@ impl WebhookReader {
         }
     }
 
-    fn skip(&mut self, id: Option<&PhoneNumberId>, reason: SkipReason) {
+    fn skip_item(&mut self, id: Option<&PhoneNumberId>, reason: SkipReason) {
         self.webhook.skipped.push(SkippedItem { phone_number_id: id.cloned(), reason });
     }
 }
@@ -260,7 +262,8 @@ fn read_message(
 fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Value) {
     let name = message.get("type").and_then(Value::as_str).unwrap_or_default();
     let known = MessageKind::parse(name).filter(|kind| *kind != MessageKind::Unsupported);
-    let rendered = known.and_then(|kind| Some((kind, content::render(kind, message.get(kind.as_str())?)?)));
+    let rendered =
+        known.and_then(|kind| Some((kind, content::render_content(kind, message.get(kind.as_str())?)?)));
     match rendered {
         Some((kind, content)) => {
             let object = message.remove(kind.as_str()).unwrap_or_default();
@@ -282,7 +285,7 @@ pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Time
     match seconds {
         Some(seconds) if seconds >= FIRST_SECOND => {
             let at = Timestamp::from_seconds(seconds);
-            if at > received_at.plus(AHEAD_MAX) { received_at } else { at }
+            if at > received_at.plus_duration(AHEAD_MAX) { received_at } else { at }
         }
         Some(_) | None => received_at,
     }

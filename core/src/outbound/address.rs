@@ -44,7 +44,7 @@ const CLOSED_V6: &[(Ipv6Addr, u32, &str)] = &[
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// What kind of closed address this is; `None` for one that may be called.
-pub(super) fn closed(address: IpAddr, allow_loopback: bool) -> Option<&'static str> {
+pub(super) fn closed_reason(address: IpAddr, allow_loopback: bool) -> Option<&'static str> {
     if allow_loopback && address.is_loopback() {
         return None;
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn is_closed(text: &str) -> bool {
-        closed(text.parse().unwrap(), false).is_some()
+        closed_reason(text.parse().unwrap(), false).is_some()
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
             ("169.254.169.254", false),
             ("2002:7f00:1::", false),
         ] {
-            assert_eq!(closed(text.parse().unwrap(), true).is_none(), open, "{text}");
+            assert_eq!(closed_reason(text.parse().unwrap(), true).is_none(), open, "{text}");
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
                 (0x2002 << 112) | (high << 96) | (low << 80) | 1,
                 (0x2001 << 112) | u128::from(!v4),
             ] {
-                prop_assert!(closed(IpAddr::V6(Ipv6Addr::from_bits(bits)), true).is_some() || bits == 1);
+                prop_assert!(closed_reason(IpAddr::V6(Ipv6Addr::from_bits(bits)), true).is_some() || bits == 1);
             }
         }
 
@@ -207,7 +207,7 @@ mod tests {
             let v4 = Ipv4Addr::from_bits(bits);
             let special = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_broadcast()
                 || v4.is_documentation() || v4.is_unspecified() || v4.is_multicast();
-            prop_assert!(!special || closed(IpAddr::V4(v4), false).is_some());
+            prop_assert!(!special || closed_reason(IpAddr::V4(v4), false).is_some());
         }
     }
 }

@@ -34,15 +34,15 @@ impl RequestLimit {
         Self { all: Arc::new(Semaphore::new(ALL_MAX)), tenants: Mutex::default() }
     }
 
-    fn tenants(&self) -> MutexGuard<'_, HashMap<OrganisationId, Arc<Semaphore>>> {
+    fn lock_tenants(&self) -> MutexGuard<'_, HashMap<OrganisationId, Arc<Semaphore>>> {
         // Nobody panics half-way through a change of it.
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a place; `None` never happens, since nobody closes the gate.
-    pub(super) async fn enter(&self, tenant: OrganisationId) -> Option<RequestPermit<'_>> {
+    pub(super) async fn acquire_permit(&self, tenant: OrganisationId) -> Option<RequestPermit<'_>> {
         let fresh = || Arc::new(Semaphore::new(TENANT_MAX));
-        let own = self.tenants().entry(tenant).or_insert_with(fresh).clone();
+        let own = self.lock_tenants().entry(tenant).or_insert_with(fresh).clone();
         let mut pass = RequestPermit { gate: self, tenant, own: own.clone(), places: None };
         let mine = own.acquire_owned().await.ok()?;
         pass.places = Some((mine, self.all.clone().acquire_owned().await.ok()?));
@@ -53,7 +53,7 @@ impl RequestLimit {
 impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         self.places = None;
-        let mut tenants = self.gate.tenants();
+        let mut tenants = self.gate.lock_tenants();
         // The list's and this one's; new ones are made under the lock.
         if Arc::strong_count(&self.own) <= 2 {
             tenants.remove(&self.tenant);
@@ -71,13 +71,14 @@ mod tests {
     fn a_tenant_that_uses_up_its_places_leaves_the_others_theirs() {
         let gate = RequestLimit::new();
         let (greedy, other) = (OrganisationId::from_bits(1), OrganisationId::from_bits(2));
-        let mut held: Vec<_> = (0..TENANT_MAX).map(|_| gate.enter(greedy).now_or_never().unwrap()).collect();
-        assert!(gate.enter(greedy).now_or_never().is_none());
-        assert!(gate.enter(other).now_or_never().is_some());
+        let mut held: Vec<_> =
+            (0..TENANT_MAX).map(|_| gate.acquire_permit(greedy).now_or_never().unwrap()).collect();
+        assert!(gate.acquire_permit(greedy).now_or_never().is_none());
+        assert!(gate.acquire_permit(other).now_or_never().is_some());
         held.pop();
-        assert!(gate.enter(greedy).now_or_never().is_some());
+        assert!(gate.acquire_permit(greedy).now_or_never().is_some());
         drop(held);
-        assert!(gate.tenants().is_empty(), "who has left is forgotten");
+        assert!(gate.lock_tenants().is_empty(), "who has left is forgotten");
         assert_eq!(gate.all.available_permits(), ALL_MAX);
     }
 }

@@ -67,7 +67,7 @@ struct NameLookup {
 }
 
 impl NameLookup {
-    fn last(&self) -> MutexGuard<'_, Option<(u64, LookupResult)>> {
+    fn last_result(&self) -> MutexGuard<'_, Option<(u64, LookupResult)>> {
         // Nobody panics half-way through a change of it.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,18 +85,18 @@ impl NameLookups {
         Self { resolver, names: Mutex::default() }
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<NameLookup>>> {
+    fn lock_names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<NameLookup>>> {
         // Nobody panics half-way through a change of it.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The addresses of a name, by a lookup that begins now or later.
-    pub(super) async fn find(&self, text: &Arc<str>) -> LookupResult {
-        let name = self.names().entry(text.clone()).or_default().clone();
+    pub(super) async fn find_addresses(&self, text: &Arc<str>) -> LookupResult {
+        let name = self.lock_names().entry(text.clone()).or_default().clone();
         let asking = LookupWaiter { lookups: self, text, name: &name };
         let asked = name.begun.load(Ordering::Acquire);
         let _turn = name.turn.lock().await;
-        if let Some((number, found)) = &*name.last()
+        if let Some((number, found)) = &*name.last_result()
             && *number > asked
         {
             return found.clone();
@@ -104,7 +104,7 @@ impl NameLookups {
         let number = name.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let found = self.resolver.resolve(text).await.map_err(Arc::new);
         let found = found.map(|all| all.into_iter().take(ADDRESSES_MAX).collect());
-        *name.last() = Some((number, LookupResult::clone(&found)));
+        *name.last_result() = Some((number, LookupResult::clone(&found)));
         drop(asking);
         found
     }
@@ -119,7 +119,7 @@ struct LookupWaiter<'a> {
 
 impl Drop for LookupWaiter<'_> {
     fn drop(&mut self) {
-        let mut names = self.lookups.names();
+        let mut names = self.lookups.lock_names();
         // The list's and this one's; new ones are made under the lock.
         if Arc::strong_count(self.name) <= 2 {
             names.remove(self.text);
@@ -160,11 +160,11 @@ mod tests {
         let resolver = Arc::new(NumberedResolver::default());
         let lookups = Arc::new(NameLookups::new(resolver.clone()));
         let name: Arc<str> = "a.example".into();
-        let first = lookups.find(&name);
+        let first = lookups.find_addresses(&name);
         let mut first = std::pin::pin!(first);
         assert!(futures_util::poll!(first.as_mut()).is_pending());
         resolver.begun.notified().await;
-        let mut later: Vec<_> = (0..5).map(|_| Box::pin(lookups.find(&name))).collect();
+        let mut later: Vec<_> = (0..5).map(|_| Box::pin(lookups.find_addresses(&name))).collect();
         for one in &mut later {
             assert!(futures_util::poll!(one.as_mut()).is_pending());
         }
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(one.await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
         }
         assert_eq!(resolver.asked.load(Ordering::Acquire), 2);
-        assert!(lookups.names().is_empty(), "names are forgotten");
+        assert!(lookups.lock_names().is_empty(), "names are forgotten");
     }
 
     #[tokio::test]
@@ -183,10 +183,10 @@ mod tests {
         let resolver = Arc::new(NumberedResolver::default());
         let lookups = NameLookups::new(resolver.clone());
         let name: Arc<str> = "a.example".into();
-        let first = tokio::time::timeout(Duration::ZERO, lookups.find(&name)).await;
+        let first = tokio::time::timeout(Duration::ZERO, lookups.find_addresses(&name)).await;
         assert!(first.is_err());
-        assert!(lookups.names().is_empty());
+        assert!(lookups.lock_names().is_empty());
         resolver.go.notify_one();
-        assert_eq!(lookups.find(&name).await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
+        assert_eq!(lookups.find_addresses(&name).await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
     }
 }

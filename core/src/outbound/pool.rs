@@ -26,7 +26,7 @@ struct ConnectionKey {
 }
 
 impl ConnectionKey {
-    fn of(target: &OutboundTarget, address: SocketAddr) -> Self {
+    fn for_target(target: &OutboundTarget, address: SocketAddr) -> Self {
         Self { secure: target.secure, host: target.host.clone(), address }
     }
 }
@@ -42,15 +42,19 @@ struct IdleConnections {
 pub(super) struct ConnectionPool(Mutex<IdleConnections>);
 
 impl ConnectionPool {
-    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
+    fn lock_idle(&self) -> MutexGuard<'_, IdleConnections> {
         // Nobody panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was used last.
-    pub(super) fn take(&self, target: &OutboundTarget, address: SocketAddr) -> Option<OutboundConnection> {
-        let mut idle = self.idle();
-        let place = ConnectionKey::of(target, address);
+    pub(super) fn take_connection(
+        &self,
+        target: &OutboundTarget,
+        address: SocketAddr,
+    ) -> Option<OutboundConnection> {
+        let mut idle = self.lock_idle();
+        let place = ConnectionKey::for_target(target, address);
         let wires = idle.wires.get_mut(&place)?;
         let found = wires.pop();
         if wires.is_empty() {
@@ -61,12 +65,17 @@ impl ConnectionPool {
     }
 
     /// Keeps a connection, if there is room.
-    pub(super) fn put(&self, target: &OutboundTarget, address: SocketAddr, wire: OutboundConnection) {
-        let mut idle = self.idle();
+    pub(super) fn put_connection(
+        &self,
+        target: &OutboundTarget,
+        address: SocketAddr,
+        wire: OutboundConnection,
+    ) {
+        let mut idle = self.lock_idle();
         if idle.count >= ALL_MAX {
             return;
         }
-        let wires = idle.wires.entry(ConnectionKey::of(target, address)).or_default();
+        let wires = idle.wires.entry(ConnectionKey::for_target(target, address)).or_default();
         if wires.len() < ALIKE_MAX {
             wires.push(wire);
             idle.count += 1;
@@ -74,9 +83,9 @@ impl ConnectionPool {
     }
 
     /// Drops what has lain too long.
-    pub(super) fn tidy(&self) {
+    pub(super) fn drop_idle(&self) {
         let now = Instant::now();
-        let mut idle = self.idle();
+        let mut idle = self.lock_idle();
         idle.wires.retain(|_, wires| {
             wires.retain(|wire| now.duration_since(wire.used) < IDLE);
             !wires.is_empty()
@@ -85,7 +94,7 @@ impl ConnectionPool {
     }
 
     #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.idle().count
+    pub(super) fn count_idle(&self) -> usize {
+        self.lock_idle().count
     }
 }

@@ -28,7 +28,7 @@ async fn an_answer_comes_back_whole_and_the_connection_is_used_again() {
         assert_eq!((answer.status.as_u16(), &answer.body[..], answer.truncated), (200, &b"taken"[..], false));
     }
     assert_eq!((far.connections(), far.requests(), dns.asked()), (1, 3, 3), "resolved per attempt");
-    assert_eq!(client.0.pool.count(), 1);
+    assert_eq!(client.0.pool.count_idle(), 1);
     assert!(far.heard().contains(&format!("Host: hook.example:{}", far.port)), "{}", far.heard());
 }
 
@@ -109,7 +109,7 @@ async fn a_long_answer_is_cut_and_a_large_head_refused() {
         let request = get(&client, &far.url("http", "hook.example"));
         let answer = client.send(OutboundRequest { answer_bytes_max: 1000, ..request }).await.unwrap();
         assert_eq!((answer.body.len(), answer.truncated), (1000, true));
-        assert_eq!(client.0.pool.count(), 0, "what was cut off is not used again");
+        assert_eq!(client.0.pool.count_idle(), 0, "what was cut off is not used again");
     }
     let wide = format!("200 OK\r\nX-Wide: {}", "x".repeat(64 * 1024));
     let many = format!("200 OK{}", "\r\nX-Many: 1".repeat(1000));

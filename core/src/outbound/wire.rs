@@ -58,7 +58,7 @@ pub(super) enum ConnectionLost {
 
 impl OutboundConnection {
     /// Connects to this address.
-    pub(super) async fn open(
+    pub(super) async fn open_connection(
         target: &OutboundTarget,
         address: SocketAddr,
         tls: &Arc<ClientConfig>,
@@ -90,7 +90,7 @@ impl OutboundConnection {
 
     /// Moves the connection on for as long as that can be done without waiting; `true` when it can take
     /// a request then.
-    pub(super) async fn settle(&mut self) -> bool {
+    pub(super) async fn drive_pending(&mut self) -> bool {
         poll_fn(|context| {
             if let Some(connection) = &mut self.connection
                 && Pin::new(connection).poll(context).is_ready()
@@ -104,27 +104,27 @@ impl OutboundConnection {
     }
 
     /// Sends a request and reads its answer, of which at most so many bytes.
-    pub(super) async fn exchange(
+    pub(super) async fn exchange_request(
         &mut self,
         request: Request<Full<Bytes>>,
         body_bytes_max: usize,
     ) -> Result<OutboundAnswer, ConnectionLost> {
         let sent = self.sender.try_send_request(request);
-        let answer = drive(&mut self.connection, sent).await.map_err(|mut error| {
+        let answer = drive_until(&mut self.connection, sent).await.map_err(|mut error| {
             error.take_message().map_or_else(
                 || ConnectionLost::Broken(error.into_error()),
                 |request| ConnectionLost::Unsent(Box::new(request)),
             )
         })?;
-        let reading = read(answer, body_bytes_max);
-        let answer = drive(&mut self.connection, reading).await.map_err(ConnectionLost::Broken)?;
+        let reading = read_body(answer, body_bytes_max);
+        let answer = drive_until(&mut self.connection, reading).await.map_err(ConnectionLost::Broken)?;
         self.used = Instant::now();
         Ok(answer)
     }
 }
 
 /// Does something that needs the connection to move on.
-async fn drive<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Future<Output = T>) -> T {
+async fn drive_until<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -142,7 +142,7 @@ async fn drive<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Futu
     .await
 }
 
-async fn read(answer: Response<Incoming>, bytes_max: usize) -> Result<OutboundAnswer, hyper::Error> {
+async fn read_body(answer: Response<Incoming>, bytes_max: usize) -> Result<OutboundAnswer, hyper::Error> {
     let (head, mut incoming) = answer.into_parts();
     let (mut body, mut truncated) = (BytesMut::new(), false);
     while let Some(frame) = incoming.frame().await {

@@ -64,7 +64,7 @@ impl RedisConnection {
     }
 
     /// The script of budgets.
-    pub(super) const fn lease(&self) -> &Script {
+    pub(super) const fn lease_script(&self) -> &Script {
         &self.lease
     }
 
@@ -74,7 +74,7 @@ impl RedisConnection {
 
     /// Waits until the breaker is in this position.
     #[cfg(test)]
-    pub(super) async fn until(&self, up: bool) {
+    pub(super) async fn wait_for(&self, up: bool) {
         let mut changes = self.current.subscribe();
         let _sender_lives = changes.wait_for(|current| current.is_some() == up).await;
     }
@@ -84,12 +84,12 @@ impl RedisConnection {
     pub(super) fn break_open(&self) {
         let number = self.current.borrow().as_ref().map(|current| current.number);
         if let Some(number) = number {
-            self.fail(number, &RedisError::from((ErrorKind::Io, "cut by a test")));
+            self.report_failure(number, &RedisError::from((ErrorKind::Io, "cut by a test")));
         }
     }
 
     /// Has Redis carry out one command, or one pipeline, or one script.
-    pub(super) async fn call<T: FromRedisValue>(
+    pub(super) async fn run_command<T: FromRedisValue>(
         &self,
         command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, RedisFailure> {
@@ -108,12 +108,12 @@ impl RedisConnection {
             tracing::debug!(error = cause(&error), "Redis holds something that is not ours");
             return Err(RedisFailure::Foreign);
         }
-        self.fail(connected.number, &error);
+        self.report_failure(connected.number, &error);
         Err(RedisFailure::Away)
     }
 
     /// Opens the breaker, if it is this connection's failure.
-    fn fail(&self, number: u64, error: &RedisError) {
+    fn report_failure(&self, number: u64, error: &RedisError) {
         let opened = self.current.send_if_modified(|current| {
             let is_it = current.as_ref().is_some_and(|current| current.number == number);
             if is_it {
@@ -128,11 +128,11 @@ impl RedisConnection {
     }
 
     /// Connects, and connects again whenever the breaker is open, until told to end.
-    pub(super) async fn keep(&self, closing: &CancellationToken) {
+    pub(super) async fn keep_connected(&self, closing: &CancellationToken) {
         let mut pause = PAUSES.0;
         let (mut number, mut told) = (0, false);
         loop {
-            let connecting = tokio::time::timeout(CONNECT_TIME, self.connect());
+            let connecting = tokio::time::timeout(CONNECT_TIME, self.open_connection());
             let connected = tokio::select! {
                 connected = connecting => connected,
                 () = closing.cancelled() => return,
@@ -145,7 +145,7 @@ impl RedisConnection {
                     self.current.send_replace(Some(OpenConnection { connection, number }));
                     (pause, told) = (PAUSES.0, true);
                     tokio::select! {
-                        () = self.watch() => {}
+                        () = self.watch_breaker() => {}
                         () = closing.cancelled() => return,
                     }
                     continue;
@@ -166,22 +166,22 @@ impl RedisConnection {
     }
 
     /// Returns when the breaker has opened.
-    async fn watch(&self) {
+    async fn watch_breaker(&self) {
         let mut changes = self.current.subscribe();
         loop {
             tokio::select! {
                 _opened = changes.wait_for(Option::is_none) => return,
                 () = surroundings::sleep(PING_EVERY) => {}
             }
-            let ping =
-                self.call(async |connection| redis::cmd("PING").query_async::<String>(connection).await);
+            let ping = self
+                .run_command(async |connection| redis::cmd("PING").query_async::<String>(connection).await);
             // A failure opens the breaker, which is seen above.
             let _seen = ping.await;
         }
     }
 
     /// A connection over which a write and the loading of a script went well.
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn open_connection(&self) -> Result<MultiplexedConnection, RedisError> {
         // Time is kept by the caller, for the whole of it.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)

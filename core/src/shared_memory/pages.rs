@@ -79,7 +79,7 @@ impl PageWriter {
         (Self { key: key.into(), queue }, puts)
     }
 
-    fn mac(&self, key: &str, sealed: &[u8]) -> Option<Hmac<Sha256>> {
+    fn compute_mac(&self, key: &str, sealed: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
         mac.update(key.as_bytes());
         mac.update(&[0]);
@@ -87,7 +87,7 @@ impl PageWriter {
         Some(mac)
     }
 
-    fn seal(&self, key: &str, page: &RedisPage, made_at: Timestamp, life_ms: u64) -> Option<Vec<u8>> {
+    fn sign_page(&self, key: &str, page: &RedisPage, made_at: Timestamp, life_ms: u64) -> Option<Vec<u8>> {
         let mut sealed = Vec::with_capacity(page.head.len() + 128);
         sealed.extend(made_at.millis().to_be_bytes());
         sealed.extend(life_ms.to_be_bytes());
@@ -95,14 +95,14 @@ impl PageWriter {
         sealed.extend(u16::try_from(page.etag.len()).ok()?.to_be_bytes());
         sealed.extend_from_slice(&page.etag);
         sealed.extend_from_slice(&page.head);
-        let mac = self.mac(key, &sealed)?.finalize().into_bytes();
+        let mac = self.compute_mac(key, &sealed)?.finalize().into_bytes();
         Some([mac.as_slice(), &sealed].concat())
     }
 
     /// The page, when it was made, and how long it may live.
-    fn open(&self, key: &str, value: &Bytes) -> Option<(RedisPage, Timestamp, Duration)> {
+    fn verify_page(&self, key: &str, value: &Bytes) -> Option<(RedisPage, Timestamp, Duration)> {
         let (mac, rest) = value.split_at_checked(MAC_BYTES)?;
-        self.mac(key, rest)?.verify_slice(mac).ok()?;
+        self.compute_mac(key, rest)?.verify_slice(mac).ok()?;
         let (made_at, rest) = rest.split_first_chunk()?;
         let (life_ms, rest) = rest.split_first_chunk()?;
         let (rows, rest) = rest.split_first_chunk()?;
@@ -126,11 +126,11 @@ impl RedisCache {
         let mut look = redis::pipe();
         look.get(&key).pttl(&key);
         let found: Result<(Option<Vec<u8>>, i64), _> = link
-            .call(async |connection: &mut MultiplexedConnection| look.query_async(connection).await)
+            .run_command(async |connection: &mut MultiplexedConnection| look.query_async(connection).await)
             .await;
         let page = found.ok().and_then(|(value, left_ms)| {
-            let (page, made_at, life) = self.0.pages.open(&key, &Bytes::from(value?))?;
-            let age = self.0.clock.now().since(made_at).unwrap_or_default();
+            let (page, made_at, life) = self.0.pages.verify_page(&key, &Bytes::from(value?))?;
+            let age = self.0.clock.read_now().duration_since(made_at).unwrap_or_default();
             let left = Duration::from_millis(u64::try_from(left_ms).ok()?).min(life.checked_sub(age)?);
             (!left.is_zero()).then_some((page, left))
         });
@@ -153,7 +153,7 @@ impl RedisCache {
         let life = life.min(LIFE_MAX);
         let key = format!("{}{}", self.0.prefix, place.0);
         let life_ms = u64::try_from(life.as_millis()).unwrap_or(0);
-        if let Some(value) = self.0.pages.seal(&key, page, self.0.clock.now(), life_ms) {
+        if let Some(value) = self.0.pages.sign_page(&key, page, self.0.clock.read_now(), life_ms) {
             // Full: somebody will read it from the database.
             let _one_too_many =
                 self.0.pages.queue.try_send(PendingPage { key, value, life, since: Instant::now() });
@@ -175,8 +175,8 @@ impl RedisCache {
             }
             let mut set = redis::cmd("SET");
             set.arg(&put.key).arg(&put.value).arg("PX").arg(u64::try_from(left_ms).unwrap_or(1));
-            let kept =
-                link.call(async |connection: &mut MultiplexedConnection| set.exec_async(connection).await);
+            let kept = link
+                .run_command(async |connection: &mut MultiplexedConnection| set.exec_async(connection).await);
             // A failure is counted and seen by the link.
             let _seen = kept.await;
         }

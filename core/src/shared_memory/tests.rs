@@ -29,11 +29,11 @@ async fn node(key: &[u8; 32], clock: Arc<Clock>) -> RedisCache {
 
 async fn until(memory: &RedisCache, up: bool) {
     let link = memory.0.link.as_ref().unwrap();
-    tokio::time::timeout(PATIENCE, link.until(up)).await.expect("Redis changes within patience");
+    tokio::time::timeout(PATIENCE, link.wait_for(up)).await.expect("Redis changes within patience");
 }
 
 fn noon() -> Arc<Clock> {
-    Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)))
+    Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)))
 }
 
 /// A connection of somebody else's.

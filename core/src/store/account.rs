@@ -90,7 +90,7 @@ pub(super) struct AccountRow<'a> {
 
 impl<'a> AccountRow<'a> {
     /// The changeable part of an account; `number` says whose row it is.
-    pub(super) fn of(number: i64, account: &'a Account) -> Self {
+    pub(super) fn from_account(number: i64, account: &'a Account) -> Self {
         Self {
             number,
             name: account.name.as_deref().map(RowText::Borrowed),
@@ -104,27 +104,28 @@ impl<'a> AccountRow<'a> {
 }
 
 /// Reads [`COLUMNS`].
-fn read(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
-    let id = fields.text()?;
+fn read_account(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     Ok(Account {
-        id: at.checked("id", AccountId::parse(&id).ok())?,
-        number: fields.int()?,
-        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
-        phone_number_id: at.checked("phone_number_id", PhoneNumberId::parse(&fields.text()?))?,
-        phone: at.phone("phone", &fields.text()?)?,
+        id: at.check_value("id", AccountId::parse(&id).ok())?,
+        number: fields.take_int()?,
+        organisation_id: at
+            .check_value("organisation_id", OrganisationId::parse(&fields.take_text()?).ok())?,
+        phone_number_id: at.check_value("phone_number_id", PhoneNumberId::parse(&fields.take_text()?))?,
+        phone: at.check_phone("phone", &fields.take_text()?)?,
         name: fields.opt_text()?.map(Arc::from),
-        status: at.checked("status", AccountStatus::parse(&fields.text()?))?,
-        access_token: Secret::new(&fields.text()?),
+        status: at.check_value("status", AccountStatus::parse(&fields.take_text()?))?,
+        access_token: Secret::new(&fields.take_text()?),
         app_secret: fields.opt_text()?.as_deref().map(Secret::new),
-        messages_per_second: at.count("messages_per_second", fields.int()?)?,
-        sandbox: at.flag("sandbox", fields.int()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
+        messages_per_second: at.check_count("messages_per_second", fields.take_int()?)?,
+        sandbox: at.check_flag("sandbox", fields.take_int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
     })
 }
 
 fn number_of(row: &EngineRow) -> Result<i64, StoreError> {
-    row.fields(TABLE).int()
+    row.read_fields(TABLE).take_int()
 }
 
 /// The accounts that a fence let through.
@@ -133,15 +134,20 @@ pub(super) fn numbers_of(rows: &[EngineRow]) -> Result<std::collections::HashSet
 }
 
 impl Store {
-    pub(super) async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+    pub(super) async fn load_accounts(&self) -> Result<Vec<Account>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY number");
-        self.engine.fetch(sql, Vec::new()).await?.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+        self.engine
+            .fetch_rows(sql, Vec::new())
+            .await?
+            .iter()
+            .map(|row| read_account(&mut row.read_fields(TABLE)))
+            .collect()
     }
 
     pub(super) async fn accounts_changed(&self, after: i64) -> Result<Vec<Account>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 ORDER BY number");
-        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
-        rows.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
+        rows.iter().map(|row| read_account(&mut row.read_fields(TABLE))).collect()
     }
 
     /// Connects a number, unless it is connected already. The given `number` is not looked at.
@@ -166,7 +172,7 @@ impl Store {
             i64::from(account.sandbox).into(),
             account.created_at.millis().into(),
         ];
-        let rows = self.writer.write(sql, args).await?;
+        let rows = self.writer.write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(InsertedAccount::AlreadyConnected) };
         account.number = number_of(row)?;
         Ok(InsertedAccount::Inserted(account))
@@ -182,7 +188,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::LeaseLost`] when `node` has no
     /// row any more; [`StoreError::Fenced`] when yet another owner came in between; see [`StoreError`].
-    pub async fn activate(
+    pub async fn activate_account(
         &self,
         account_number: i64,
         node: NodeId,
@@ -191,33 +197,34 @@ impl Store {
     ) -> Result<Option<AccountActivation>, StoreError> {
         let Some(taken) = self.take_over(account_number, node, floor).await? else { return Ok(None) };
 
-        let mut snapshot = self.engine.snapshot().await?;
+        let mut snapshot = self.engine.begin_snapshot().await?;
         let sql = format!(
             "SELECT {COLUMNS}, revision, sequence, epoch, last_commit_at FROM accounts WHERE number = $1"
         );
-        let rows = snapshot.fetch(sql, vec![account_number.into()]).await?;
+        let rows = snapshot.fetch_rows(sql, vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields(TABLE);
-        let account = Arc::new(read(&mut fields)?);
-        let (revision, sequence, epoch) = (fields.int()?, fields.int()?, fields.int()?);
+        let mut fields = row.read_fields(TABLE);
+        let account = Arc::new(read_account(&mut fields)?);
+        let (revision, sequence, epoch) = (fields.take_int()?, fields.take_int()?, fields.take_int()?);
         if epoch != taken.epoch {
             return Err(StoreError::Fenced);
         }
         let id = account.id.to_string();
-        let last_commit_at = RowPlace { table: TABLE, id: &id }.time("last_commit_at", fields.int()?)?;
+        let last_commit_at =
+            RowPlace { table: TABLE, id: &id }.check_time("last_commit_at", fields.take_int()?)?;
 
         let wanted = i64::try_from(resident_max).unwrap_or(i64::MAX).saturating_add(1);
         let args = vec![account_number.into(), wanted.into()];
-        let rows = snapshot.fetch(conversation::newest_statement(), args).await?;
+        let rows = snapshot.fetch_rows(conversation::newest_statement(), args).await?;
         let mut conversations = conversation::read_all(&rows)?;
         let complete = conversations.len() <= resident_max;
         conversations.truncate(resident_max);
 
         let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' LIMIT 1";
-        let has_pending = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
+        let has_pending = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
         let sql = "SELECT wamid FROM parked_statuses WHERE account = $1 LIMIT 1";
-        let has_parked = !snapshot.fetch(sql, vec![account_number.into()]).await?.is_empty();
-        snapshot.end().await?;
+        let has_parked = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
+        snapshot.end_reads().await?;
         Ok(Some(AccountActivation {
             account,
             revision,

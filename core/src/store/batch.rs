@@ -18,7 +18,7 @@ use super::event::{self, EventRow};
 use super::idempotency::{self, RecordRow};
 use super::message::{self, MessageRow};
 use super::parked::{self, ParkedRow, UnparkedRow};
-use super::row::array;
+use super::row::json_array;
 use super::{AccountCommit, StoreError};
 
 /// What a job wants written.
@@ -71,59 +71,61 @@ struct BatchRows<'a> {
 }
 
 impl<'a> BatchRows<'a> {
-    fn of(commits: impl IntoIterator<Item = &'a AccountCommit>) -> Self {
+    fn from_commits(commits: impl IntoIterator<Item = &'a AccountCommit>) -> Self {
         let mut rows = Self::default();
-        commits.into_iter().for_each(|commit| rows.add(commit));
+        commits.into_iter().for_each(|commit| rows.add_commit(commit));
         rows
     }
 
-    fn add(&mut self, commit: &'a AccountCommit) {
+    fn add_commit(&mut self, commit: &'a AccountCommit) {
         let number = commit.account_number;
         let changes = &commit.changes;
-        self.accounts.extend(changes.account.iter().map(|row| AccountRow::of(number, row)));
-        self.contacts.extend(changes.contacts.values().map(|row| ContactRow::searchable(number, row)));
-        self.conversations.extend(changes.conversations.values().map(|row| ConversationRow::of(number, row)));
-        self.messages.extend(changes.messages.values().map(|row| MessageRow::of(number, row)));
+        self.accounts.extend(changes.account.iter().map(|row| AccountRow::from_account(number, row)));
+        self.contacts.extend(changes.contacts.values().map(|row| ContactRow::with_search(number, row)));
+        self.conversations.extend(
+            changes.conversations.values().map(|row| ConversationRow::from_conversation(number, row)),
+        );
+        self.messages.extend(changes.messages.values().map(|row| MessageRow::from_message(number, row)));
         self.unparked.extend(changes.unparked.iter().map(|wamid| UnparkedRow { account: number, wamid }));
-        self.parked.extend(changes.parked.iter().map(|row| ParkedRow::of(number, commit.at, row)));
-        self.events.extend(commit.events.iter().map(|row| EventRow::of(number, row)));
-        self.records.extend(commit.records.iter().map(|row| RecordRow::of(number, row)));
-        self.effects.extend(changes.effects.iter().map(|row| SettledRow::of(number, row)));
+        self.parked.extend(changes.parked.iter().map(|row| ParkedRow::from_status(number, commit.at, row)));
+        self.events.extend(commit.events.iter().map(|row| EventRow::from_event(number, row)));
+        self.records.extend(commit.records.iter().map(|row| RecordRow::from_record(number, row)));
+        self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
     }
 
     /// The statements of the tables that have rows, and their rows. The accounts' own rows are not
     /// among them: the fence writes to these too.
-    fn statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
+    fn to_statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
-            bulk(&contact::UPSERT, &self.contacts),
-            bulk(&conversation::UPSERT, &self.conversations),
-            bulk(&message::UPSERT, &self.messages),
-            bulk(&parked::DELETE, &self.unparked),
-            bulk(&parked::INSERT, &self.parked),
-            bulk(&event::INSERT, &self.events),
-            bulk(&idempotency::UPSERT, &self.records),
-            bulk(&effect::SETTLE, &self.effects),
+            bulk_rows(&contact::UPSERT, &self.contacts),
+            bulk_rows(&conversation::UPSERT, &self.conversations),
+            bulk_rows(&message::UPSERT, &self.messages),
+            bulk_rows(&parked::DELETE, &self.unparked),
+            bulk_rows(&parked::INSERT, &self.parked),
+            bulk_rows(&event::INSERT, &self.events),
+            bulk_rows(&idempotency::UPSERT, &self.records),
+            bulk_rows(&effect::SETTLE, &self.effects),
         ];
         each.into_iter().filter_map(Result::transpose).collect()
     }
 
     async fn write_accounts(&self, writer: &mut WriteConnection) -> Result<(), sqlx::Error> {
-        match bulk(&account::UPDATE, &self.accounts)? {
+        match bulk_rows(&account::UPDATE, &self.accounts)? {
             Some((statement, rows)) => writer.run_bulk(statement, rows).await.map(drop),
             None => Ok(()),
         }
     }
 }
 
-fn bulk<T: Serialize>(
+fn bulk_rows<T: Serialize>(
     statement: &'static BulkStatement,
     rows: &[T],
 ) -> Result<Option<(&'static BulkStatement, String)>, sqlx::Error> {
-    Ok(if rows.is_empty() { None } else { Some((statement, array(rows)?)) })
+    Ok(if rows.is_empty() { None } else { Some((statement, json_array(rows)?)) })
 }
 
 /// Writes the commits; gives the numbers of the accounts whose commits the fence let through.
-async fn write(
+async fn write_commits(
     writer: &mut WriteConnection,
     commits: &[&AccountCommit],
 ) -> Result<HashSet<i64>, sqlx::Error> {
@@ -131,35 +133,35 @@ async fn write(
         return Ok(HashSet::new());
     }
     let fence: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
-    let fence = array(&fence)?;
+    let fence = json_array(&fence)?;
     if writer.dialect() == Dialect::Postgres {
         let (statements, rows): (Vec<_>, Vec<_>) =
-            BatchRows::of(commits.iter().copied()).statements()?.into_iter().unzip();
-        let passed = numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
-        BatchRows::of(passing(commits, &passed)).write_accounts(writer).await?;
+            BatchRows::from_commits(commits.iter().copied()).to_statements()?.into_iter().unzip();
+        let passed = number_array(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
+        BatchRows::from_commits(is_passing(commits, &passed)).write_accounts(writer).await?;
         return Ok(passed);
     }
-    let passed = numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
-    let rows = BatchRows::of(passing(commits, &passed));
-    for (statement, rows) in rows.statements()? {
+    let passed = number_array(&writer.run_bulk(&account::FENCE, fence).await?)?;
+    let rows = BatchRows::from_commits(is_passing(commits, &passed));
+    for (statement, rows) in rows.to_statements()? {
         writer.run_bulk(statement, rows).await?;
     }
     rows.write_accounts(writer).await?;
     Ok(passed)
 }
 
-fn passing<'a>(
+fn is_passing<'a>(
     commits: &[&'a AccountCommit],
     passed: &HashSet<i64>,
 ) -> impl Iterator<Item = &'a AccountCommit> {
     commits.iter().copied().filter(|commit| passed.contains(&commit.account_number))
 }
 
-fn numbers(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
+fn number_array(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
     account::numbers_of(rows).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
 }
 
-/// Whether these jobs are commits that [`apply`] writes with a single statement, which needs no
+/// Whether these jobs are commits that [`apply_jobs`] writes with a single statement, which needs no
 /// transaction around it.
 pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
     let alone = |work: &&WriteWork| match work {
@@ -171,7 +173,7 @@ pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
 
 /// Writes the jobs into the transaction that is open, or with one statement. No account may occur twice. Commits go
 /// first, so that an activation queued behind its predecessor's commit reads it.
-pub(super) async fn apply(
+pub(super) async fn apply_jobs(
     writer: &mut WriteConnection,
     jobs: &[&WriteWork],
 ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
@@ -182,7 +184,7 @@ pub(super) async fn apply(
             WriteWork::Statement { .. } | WriteWork::Script { .. } => None,
         })
         .collect();
-    let passed = write(writer, &commits).await?;
+    let passed = write_commits(writer, &commits).await?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for work in jobs {
         outcomes.push(match work {
@@ -191,7 +193,7 @@ pub(super) async fn apply(
             }
             WriteWork::Commit(_) => WriteOutcome::Fenced,
             WriteWork::Statement { sql, args } => {
-                WriteOutcome::Written(writer.run(sql.clone(), args.clone()).await?)
+                WriteOutcome::Written(writer.run_statement(sql.clone(), args.clone()).await?)
             }
             WriteWork::Script { statements, answer } => {
                 WriteOutcome::Written(run_all(writer, statements, *answer).await?)
@@ -208,7 +210,7 @@ async fn run_all(
 ) -> Result<Vec<EngineRow>, sqlx::Error> {
     let mut wanted = Vec::new();
     for (place, (sql, args)) in statements.iter().enumerate() {
-        let rows = writer.run(sql.clone(), args.clone()).await?;
+        let rows = writer.run_statement(sql.clone(), args.clone()).await?;
         if place == answer {
             wanted = rows;
         }

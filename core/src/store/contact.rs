@@ -12,13 +12,13 @@ use super::engine::{EngineRow, SqlArg};
 use super::row::{RowPlace, RowText};
 use super::{Store, StoreError};
 use crate::domain::contact::Contact;
-use crate::domain::page::{ContactQuery, RowPage, folded};
+use crate::domain::page::{ContactQuery, RowPage, fold_text};
 use crate::ids::ContactId;
 
 /// The table.
 pub(super) const TABLE: &str = "contacts";
 
-/// What every read selects, in the order in which [`ContactRow::read`] takes it.
+/// What every read selects, in the order in which [`ContactRow::read_row`] takes it.
 pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
@@ -60,7 +60,7 @@ pub(super) struct ContactRow<'a> {
 
 impl<'a> ContactRow<'a> {
     /// The row of a contact of this account, without its search text.
-    pub(super) fn of(account: i64, contact: &'a Contact) -> Self {
+    pub(super) fn from_contact(account: i64, contact: &'a Contact) -> Self {
         Self {
             account,
             id: contact.id.to_string(),
@@ -75,47 +75,47 @@ impl<'a> ContactRow<'a> {
     }
 
     /// The row as the table keeps it.
-    pub(super) fn searchable(account: i64, contact: &'a Contact) -> Self {
+    pub(super) fn with_search(account: i64, contact: &'a Contact) -> Self {
         let name = contact.name.as_deref().unwrap_or_default();
         let email = contact.email.as_deref().unwrap_or_default();
-        let text = folded(&format!("{name}\n{}\n{email}", contact.phone));
-        Self { search_text: Some(text), ..Self::of(account, contact) }
+        let text = fold_text(&format!("{name}\n{}\n{email}", contact.phone));
+        Self { search_text: Some(text), ..Self::from_contact(account, contact) }
     }
 
     /// Reads [`COLUMNS`].
-    fn read(row: &EngineRow) -> Result<Self, StoreError> {
-        let mut fields = row.fields(TABLE);
+    fn read_row(row: &EngineRow) -> Result<Self, StoreError> {
+        let mut fields = row.read_fields(TABLE);
         Ok(Self {
-            id: fields.text()?,
-            account: fields.int()?,
-            phone: fields.text()?.into(),
+            id: fields.take_text()?,
+            account: fields.take_int()?,
+            phone: fields.take_text()?.into(),
             name: fields.opt_text()?.map(RowText::Owned),
             email: fields.opt_text()?.map(RowText::Owned),
-            metadata: fields.text()?.into(),
+            metadata: fields.take_text()?.into(),
             search_text: None,
-            created_at: fields.int()?,
-            updated_at: fields.int()?,
+            created_at: fields.take_int()?,
+            updated_at: fields.take_int()?,
         })
     }
 
     /// The contact of this row.
-    pub(super) fn contact(self) -> Result<Contact, StoreError> {
+    pub(super) fn into_contact(self) -> Result<Contact, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
         Ok(Contact {
-            id: at.checked("id", ContactId::parse(&self.id).ok())?,
-            phone: at.phone("phone", &self.phone)?,
+            id: at.check_value("id", ContactId::parse(&self.id).ok())?,
+            phone: at.check_phone("phone", &self.phone)?,
             name: self.name.map(Arc::from),
             email: self.email.map(Arc::from),
             metadata: self.metadata.into(),
-            created_at: at.time("created_at", self.created_at)?,
-            updated_at: at.time("updated_at", self.updated_at)?,
+            created_at: at.check_time("created_at", self.created_at)?,
+            updated_at: at.check_time("updated_at", self.updated_at)?,
         })
     }
 }
 
 /// Contacts of rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Contact>>, StoreError> {
-    rows.iter().map(|row| Ok(Arc::new(ContactRow::read(row)?.contact()?))).collect()
+    rows.iter().map(|row| Ok(Arc::new(ContactRow::read_row(row)?.into_contact()?))).collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
@@ -127,8 +127,8 @@ pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuer
         sql = format!("{sql} AND phone = ${}", args.len());
     }
     if let Some(text) = &query.search {
-        args.push(folded(text).into());
-        sql = format!("{sql} AND {}", dialect.contains("search_text", args.len()));
+        args.push(fold_text(text).into());
+        sql = format!("{sql} AND {}", dialect.text_contains("search_text", args.len()));
     }
     if let Some(after) = query.after {
         args.push(after.to_string().into());
@@ -144,27 +144,27 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn contacts(
+    pub async fn page_contacts(
         &self,
         account_number: i64,
         query: &ContactQuery,
     ) -> Result<RowPage<Arc<Contact>>, StoreError> {
         let (sql, args) = page_statement(self.engine.dialect(), account_number, query);
-        let rows = self.engine.fetch(sql, args).await?;
-        Ok(RowPage::cut(read_all(&rows)?, query.limit))
+        let rows = self.engine.fetch_rows(sql, args).await?;
+        Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
     /// One contact.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn contact(
+    pub async fn find_contact(
         &self,
         account_number: i64,
         id: ContactId,
     ) -> Result<Option<Arc<Contact>>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1 AND id = $2");
-        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
     }
 }

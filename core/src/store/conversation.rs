@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, SqlArg};
 use super::organisation::UserRow;
-use super::row::{RowPlace, RowText, millis};
+use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
 use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
@@ -82,14 +82,14 @@ pub(super) struct ConversationRow<'a> {
 pub(super) struct AssigneeCache(HashMap<UserId, Arc<User>>);
 
 impl AssigneeCache {
-    fn shared(&mut self, user: User) -> Arc<User> {
+    fn shared_user(&mut self, user: User) -> Arc<User> {
         self.0.entry(user.id).or_insert_with(|| Arc::new(user)).clone()
     }
 }
 
 impl<'a> ConversationRow<'a> {
     /// The row of a conversation of this account.
-    pub(super) fn of(account: i64, conversation: &'a Conversation) -> Self {
+    pub(super) fn from_conversation(account: i64, conversation: &'a Conversation) -> Self {
         Self {
             account,
             id: conversation.id.to_string(),
@@ -97,29 +97,30 @@ impl<'a> ConversationRow<'a> {
             contact_id: conversation.contact.id.to_string(),
             contact_phone: conversation.contact.phone.as_str().into(),
             contact_name: conversation.contact.name.as_deref().map(RowText::Borrowed),
-            assignee: conversation.assignee.as_deref().map(UserRow::of),
+            assignee: conversation.assignee.as_deref().map(UserRow::from_user),
             unread_count: conversation.unread_count.into(),
-            recency: conversation.recency(),
-            last_message_at: millis(conversation.last_message_at),
-            last_inbound_at: millis(conversation.last_inbound_at),
+            recency: conversation.recency_key(),
+            last_message_at: instant_millis(conversation.last_message_at),
+            last_inbound_at: instant_millis(conversation.last_inbound_at),
             created_at: conversation.created_at.millis(),
             updated_at: conversation.updated_at.millis(),
         }
     }
 
     /// Reads what [`SELECT`] selects.
-    fn read(row: &EngineRow) -> Result<Self, StoreError> {
-        let mut fields = row.fields(TABLE);
-        let id = fields.text()?;
-        let account = fields.int()?;
-        let status = fields.text()?.into();
-        let contact_id = fields.text()?;
+    fn read_row(row: &EngineRow) -> Result<Self, StoreError> {
+        let mut fields = row.read_fields(TABLE);
+        let id = fields.take_text()?;
+        let account = fields.take_int()?;
+        let status = fields.take_text()?.into();
+        let contact_id = fields.take_text()?;
         // Null when the contact's row is missing.
         let contact_phone = fields.opt_text()?;
-        let contact_phone = RowPlace { table: TABLE, id: &id }.checked("contact_id", contact_phone)?.into();
+        let contact_phone =
+            RowPlace { table: TABLE, id: &id }.check_value("contact_id", contact_phone)?.into();
         let contact_name = fields.opt_text()?.map(RowText::Owned);
         let assignee = UserRow::read_joined(&mut fields)?;
-        let unread_count = fields.int()?;
+        let unread_count = fields.take_int()?;
         let last_message_at = fields.opt_int()?;
         Ok(Self {
             account,
@@ -132,30 +133,30 @@ impl<'a> ConversationRow<'a> {
             recency: last_message_at.unwrap_or(crate::domain::conversation::NEVER),
             last_message_at,
             last_inbound_at: fields.opt_int()?,
-            created_at: fields.int()?,
-            updated_at: fields.int()?,
+            created_at: fields.take_int()?,
+            updated_at: fields.take_int()?,
             id,
         })
     }
 
     /// The conversation of this row.
-    pub(super) fn conversation(self, assignees: &mut AssigneeCache) -> Result<Conversation, StoreError> {
+    pub(super) fn into_conversation(self, assignees: &mut AssigneeCache) -> Result<Conversation, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
-        let assignee = self.assignee.map(UserRow::user).transpose()?;
+        let assignee = self.assignee.map(UserRow::into_user).transpose()?;
         Ok(Conversation {
-            id: at.checked("id", ConversationId::parse(&self.id).ok())?,
-            status: at.checked("status", ConversationStatus::parse(&self.status))?,
+            id: at.check_value("id", ConversationId::parse(&self.id).ok())?,
+            status: at.check_value("status", ConversationStatus::parse(&self.status))?,
             contact: ContactRef {
-                id: at.checked("contact_id", ContactId::parse(&self.contact_id).ok())?,
-                phone: at.phone("contact_phone", &self.contact_phone)?,
+                id: at.check_value("contact_id", ContactId::parse(&self.contact_id).ok())?,
+                phone: at.check_phone("contact_phone", &self.contact_phone)?,
                 name: self.contact_name.map(Arc::from),
             },
-            assignee: assignee.map(|user| assignees.shared(user)),
-            unread_count: at.count("unread_count", self.unread_count)?,
+            assignee: assignee.map(|user| assignees.shared_user(user)),
+            unread_count: at.check_count("unread_count", self.unread_count)?,
             last_message_at: at.opt_time("last_message_at", self.last_message_at)?,
             last_inbound_at: at.opt_time("last_inbound_at", self.last_inbound_at)?,
-            created_at: at.time("created_at", self.created_at)?,
-            updated_at: at.time("updated_at", self.updated_at)?,
+            created_at: at.check_time("created_at", self.created_at)?,
+            updated_at: at.check_time("updated_at", self.updated_at)?,
         })
     }
 }
@@ -163,7 +164,9 @@ impl<'a> ConversationRow<'a> {
 /// Conversations of rows that hold what [`SELECT`] selects.
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Conversation>>, StoreError> {
     let mut assignees = AssigneeCache::default();
-    rows.iter().map(|row| Ok(Arc::new(ConversationRow::read(row)?.conversation(&mut assignees)?))).collect()
+    rows.iter()
+        .map(|row| Ok(Arc::new(ConversationRow::read_row(row)?.into_conversation(&mut assignees)?)))
+        .collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
@@ -206,27 +209,27 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn conversations(
+    pub async fn page_conversations(
         &self,
         account_number: i64,
         query: &ConversationQuery,
     ) -> Result<RowPage<Arc<Conversation>>, StoreError> {
         let (sql, args) = page_statement(account_number, query);
-        let rows = self.engine.fetch(sql, args).await?;
-        Ok(RowPage::cut(read_all(&rows)?, query.limit))
+        let rows = self.engine.fetch_rows(sql, args).await?;
+        Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
     /// One conversation.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn conversation(
+    pub async fn find_conversation(
         &self,
         account_number: i64,
         id: ConversationId,
     ) -> Result<Option<Arc<Conversation>>, StoreError> {
         let sql = format!("{SELECT} WHERE c.account = $1 AND c.id = $2");
-        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
     }
 }

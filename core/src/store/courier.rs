@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::delivery::{self, DeliveryRow};
 use super::engine::{EngineRow, SqlArg};
-use super::row::array;
+use super::row::json_array;
 use super::{Store, StoreError, run};
 use crate::domain::delivery::Delivery;
 use crate::domain::subscriber::SubscriberId;
@@ -116,10 +116,10 @@ impl Store {
         let sql = "SELECT a.sequence, c.cursor FROM accounts a \
                    LEFT JOIN courier_cursors c ON c.account = a.number AND c.subscriber = $1 \
                    WHERE a.number = $2";
-        let rows = self.engine.fetch(sql, vec![subscriber.to_string().into(), account.into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![subscriber.to_string().into(), account.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields(TABLE);
-        let head = fields.int()?;
+        let mut fields = row.read_fields(TABLE);
+        let head = fields.take_int()?;
         Ok(Some(DeliveryCursor { cursor: fields.opt_int()?.unwrap_or(0), head }))
     }
 
@@ -137,8 +137,8 @@ impl Store {
         if !deliveries.is_empty() {
             let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
             let insert = if is_hook { &run::INSERT } else { &delivery::INSERT };
-            let args = vec![array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
-            script.push((self.engine.dialect().bulk(insert).into(), args));
+            let args = vec![json_array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
+            script.push((self.engine.dialect().bulk_text(insert).into(), args));
         }
         Ok(!self.writer.write_all(script).await?.is_empty())
     }
@@ -161,7 +161,7 @@ impl Store {
             SubscriberId::Hook(_) => run::open_statement(),
         };
         let args = vec![subscriber.to_string().into(), account.into(), after.into(), limit.into()];
-        delivery::read_all(&self.engine.fetch(sql, args).await?)
+        delivery::read_all(&self.engine.fetch_rows(sql, args).await?)
     }
 
     /// Records how attempts ended, and returns the ids of those that stand as recorded. The rows of the others
@@ -171,8 +171,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn record_deliveries(&self, deliveries: &[Delivery]) -> Result<Vec<DeliveryId>, StoreError> {
         let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
-        let sql = self.engine.dialect().bulk(&delivery::RECORD);
-        let recorded = self.writer.write(sql, vec![array(&rows)?.into()]).await?;
+        let sql = self.engine.dialect().bulk_text(&delivery::RECORD);
+        let recorded = self.writer.write_statement(sql, vec![json_array(&rows)?.into()]).await?;
         let recorded = recorded.iter().map(delivery::id_and_replays).collect::<Result<HashMap<_, _>, _>>()?;
         let stands = |one: &&Delivery| recorded.get(&one.id) == Some(&one.replays);
         Ok(deliveries.iter().filter(stands).map(|one| one.id).collect())
@@ -189,13 +189,13 @@ impl Store {
             DeliveryWork::Unserved => 0.into(),
         };
         let read = |row: &EngineRow| {
-            let mut fields = row.fields(TABLE);
-            let id = fields.text()?;
+            let mut fields = row.read_fields(TABLE);
+            let id = fields.take_text()?;
             let subscriber = SubscriberId::parse(&id);
             let subscriber =
                 subscriber.ok_or_else(|| StoreError::Corrupt(format!("{id:?} is no subscriber")))?;
-            Ok((subscriber, fields.int()?))
+            Ok((subscriber, fields.take_int()?))
         };
-        self.engine.fetch(work_statement(work), vec![whose]).await?.iter().map(read).collect()
+        self.engine.fetch_rows(work_statement(work), vec![whose]).await?.iter().map(read).collect()
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, RowFields, SqlArg};
-use super::row::{RowPlace, array, millis};
+use super::row::{RowPlace, instant_millis, json_array};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
 use crate::domain::due_time::DueTime;
@@ -141,7 +141,7 @@ impl From<&Delivery> for DeliveryRow {
             attempts: one.attempts.iter().map(attempt).collect(),
             attempt_count: one.attempt_count,
             tries: one.tries,
-            next_attempt_at: millis(one.next_attempt_at.map(DueTime::to_row)),
+            next_attempt_at: instant_millis(one.next_attempt_at.map(DueTime::to_row)),
             created_at: one.created_at.millis(),
             updated_at: one.updated_at.millis(),
             replays: one.replays,
@@ -150,54 +150,55 @@ impl From<&Delivery> for DeliveryRow {
 }
 
 /// Reads [`COLUMNS`], of whichever table has them.
-pub(super) fn read(fields: &mut RowFields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
-    let id = fields.text()?;
+pub(super) fn read_delivery(fields: &mut RowFields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
+    let id = fields.take_text()?;
     let at = RowPlace { table, id: &id };
     let attempt = |(ms, status_code, duration_ms, error): AttemptRow| {
         let error = error.map(Arc::from);
-        Ok(DeliveryAttempt { at: at.time("attempts", ms)?, status_code, duration_ms, error })
+        Ok(DeliveryAttempt { at: at.check_time("attempts", ms)?, status_code, duration_ms, error })
     };
     Ok(Delivery {
-        id: at.checked("id", Delivery::parse_id(&id))?,
-        subscriber: at.checked("subscription_id", SubscriberId::parse(&fields.text()?))?,
-        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
-        account: fields.int()?,
-        sequence: fields.int()?,
-        event_id: at.checked("event_id", EventId::parse(&fields.text()?).ok())?,
-        event_type: at.checked("event_type", EventType::parse(&fields.text()?))?,
-        contact_id: at.checked("contact_id", ContactId::parse(&fields.text()?).ok())?,
-        status: at.checked("status", DeliveryStatus::parse(&fields.text()?))?,
+        id: at.check_value("id", Delivery::parse_id(&id))?,
+        subscriber: at.check_value("subscription_id", SubscriberId::parse(&fields.take_text()?))?,
+        organisation_id: at
+            .check_value("organisation_id", OrganisationId::parse(&fields.take_text()?).ok())?,
+        account: fields.take_int()?,
+        sequence: fields.take_int()?,
+        event_id: at.check_value("event_id", EventId::parse(&fields.take_text()?).ok())?,
+        event_type: at.check_value("event_type", EventType::parse(&fields.take_text()?))?,
+        contact_id: at.check_value("contact_id", ContactId::parse(&fields.take_text()?).ok())?,
+        status: at.check_value("status", DeliveryStatus::parse(&fields.take_text()?))?,
         attempts: {
-            let rows: Option<Vec<AttemptRow>> = serde_json::from_str(&fields.text()?).ok();
-            let rows = at.checked("attempts", rows)?.into_iter();
+            let rows: Option<Vec<AttemptRow>> = serde_json::from_str(&fields.take_text()?).ok();
+            let rows = at.check_value("attempts", rows)?.into_iter();
             rows.map(attempt).collect::<Result<_, StoreError>>()?
         },
-        attempt_count: at.count("attempt_count", fields.int()?)?,
-        tries: at.count("tries", fields.int()?)?,
+        attempt_count: at.check_count("attempt_count", fields.take_int()?)?,
+        tries: at.check_count("tries", fields.take_int()?)?,
         next_attempt_at: at.opt_due_time("next_attempt_at", fields.opt_int()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
-        updated_at: at.time("updated_at", fields.int()?)?,
-        replays: at.count("replays", fields.int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
+        updated_at: at.check_time("updated_at", fields.take_int()?)?,
+        replays: at.check_count("replays", fields.take_int()?)?,
     })
 }
 
 /// Deliveries of rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Delivery>, StoreError> {
-    rows.iter().map(|row| read(&mut row.fields(TABLE), TABLE)).collect()
+    rows.iter().map(|row| read_delivery(&mut row.read_fields(TABLE), TABLE)).collect()
 }
 
 /// Id and replays of a row that begins with them.
 pub(super) fn id_and_replays(row: &EngineRow) -> Result<(DeliveryId, u32), StoreError> {
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    Ok((at.checked("id", DeliveryId::parse(&id).ok())?, at.count("replays", fields.int()?)?))
+    Ok((at.check_value("id", DeliveryId::parse(&id).ok())?, at.check_count("replays", fields.take_int()?)?))
 }
 
 /// The id of a row that begins with it.
 pub(super) fn id_of(row: &EngineRow) -> Result<DeliveryId, StoreError> {
-    let id = row.fields(TABLE).text()?;
-    RowPlace { table: TABLE, id: &id }.checked("id", DeliveryId::parse(&id).ok())
+    let id = row.read_fields(TABLE).take_text()?;
+    RowPlace { table: TABLE, id: &id }.check_value("id", DeliveryId::parse(&id).ok())
 }
 
 /// What a courier has to bring.
@@ -209,7 +210,7 @@ pub(super) fn open_statement() -> String {
 }
 
 /// Narrows a statement down to what a filter lets through.
-fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) {
+fn narrow_filter(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) {
     let (mut sql, mut args) = (sql, Vec::new());
     let mut narrow = |condition: &str, value: SqlArg| {
         let word = if args.is_empty() { "WHERE" } else { "AND" };
@@ -238,7 +239,8 @@ fn narrowed(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) {
 
 /// The statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<SqlArg>) {
-    let (mut sql, mut args) = narrowed(format!("SELECT {COLUMNS} FROM webhook_deliveries"), &query.filter);
+    let (mut sql, mut args) =
+        narrow_filter(format!("SELECT {COLUMNS} FROM webhook_deliveries"), &query.filter);
     if let Some(after) = query.after {
         args.push(after.to_string().into());
         sql = format!("{sql} AND id < ${}", args.len());
@@ -252,23 +254,23 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, StoreError> {
+    pub async fn page_deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, StoreError> {
         let (sql, args) = page_statement(query);
-        Ok(RowPage::cut(read_all(&self.engine.fetch(sql, args).await?)?, query.limit))
+        Ok(RowPage::cut_to(read_all(&self.engine.fetch_rows(sql, args).await?)?, query.limit))
     }
 
     /// A tenant's delivery.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn delivery(
+    pub async fn find_delivery(
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_deliveries WHERE id = $1 AND organisation_id = $2");
         let rows =
-            self.engine.fetch(sql, vec![id.to_string().into(), organisation.to_string().into()]).await?;
+            self.engine.fetch_rows(sql, vec![id.to_string().into(), organisation.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
     }
 
@@ -281,10 +283,10 @@ impl Store {
         filter: &DeliveryFilter,
         limit: usize,
     ) -> Result<(Vec<DeliveryId>, bool), StoreError> {
-        let (sql, mut args) = narrowed("SELECT id FROM webhook_deliveries".to_owned(), filter);
+        let (sql, mut args) = narrow_filter("SELECT id FROM webhook_deliveries".to_owned(), filter);
         args.push(SqlArg::from(i64::try_from(limit.saturating_add(1)).ok()));
         let sql = format!("{sql} ORDER BY id LIMIT ${}", args.len());
-        let rows = self.engine.fetch(sql, args).await?;
+        let rows = self.engine.fetch_rows(sql, args).await?;
         let mut ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
         let capped = ids.len() > limit;
         ids.truncate(limit);
@@ -296,7 +298,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn reopen(
+    pub async fn reopen_deliveries(
         &self,
         ids: &[DeliveryId],
         now: Timestamp,
@@ -308,15 +310,15 @@ impl Store {
             "UPDATE webhook_deliveries SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $2, \
              updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END WHERE id {listed} RETURNING id, subscription_id, account"
         );
-        let mut script = vec![(sql.into(), vec![array(&names)?.into(), now.millis().into()])];
-        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        let mut script = vec![(sql.into(), vec![json_array(&names)?.into(), now.millis().into()])];
+        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         let rows = self.writer.write_all(script).await?;
         let read = |row: &EngineRow| {
-            let mut fields = row.fields(TABLE);
-            let id = fields.text()?;
+            let mut fields = row.read_fields(TABLE);
+            let id = fields.take_text()?;
             let at = RowPlace { table: TABLE, id: &id };
-            let subscriber = SubscriberId::parse(&fields.text()?);
-            Ok((at.checked("subscription_id", subscriber)?, fields.int()?))
+            let subscriber = SubscriberId::parse(&fields.take_text()?);
+            Ok((at.check_value("subscription_id", subscriber)?, fields.take_int()?))
         };
         rows.iter().map(read).collect()
     }
@@ -332,8 +334,9 @@ impl Store {
         answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
-        let mut script = vec![(self.engine.dialect().bulk(&REPLAY).into(), vec![array(&rows)?.into()])];
-        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        let mut script =
+            vec![(self.engine.dialect().bulk_text(&REPLAY).into(), vec![json_array(&rows)?.into()])];
+        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         self.writer.write_all(script).await.map(drop)
     }
 }

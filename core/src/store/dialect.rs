@@ -39,8 +39,8 @@ impl Dialect {
     /// SQLite reads `jsonb_each` (3.51): `json_each` would write each object out as text again for
     /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
     /// keeps the text of nested values as it is.
-    pub(super) fn bulk(self, bulk: &BulkStatement) -> String {
-        self.with_rows(bulk, &self.rows(bulk, 1), 1)
+    pub(super) fn bulk_text(self, bulk: &BulkStatement) -> String {
+        self.with_rows(bulk, &self.array_rows(bulk, 1), 1)
     }
 
     /// The text with these rows, which are those of the JSON array in this argument.
@@ -50,7 +50,7 @@ impl Dialect {
         while let Some((before, from)) = rest.split_once("{same ")
             && let Some((condition, after)) = from.split_once('}')
         {
-            text = text + before + &self.same(bulk, condition, argument);
+            text = text + before + &self.same_row(bulk, condition, argument);
             rest = after;
         }
         (text + rest).replace("{rows}", rows)
@@ -60,7 +60,7 @@ impl Dialect {
     ///
     /// PostgreSQL cannot know how many rows the array holds, and so would rather read a table whole than
     /// look rows up in it one by one. It takes an array of values for short.
-    fn same(self, bulk: &BulkStatement, condition: &str, argument: usize) -> String {
+    fn same_row(self, bulk: &BulkStatement, condition: &str, argument: usize) -> String {
         let sides = condition.split_once(" = r.");
         match (self, sides) {
             (Self::Postgres, Some((column, name))) => {
@@ -76,7 +76,7 @@ impl Dialect {
     }
 
     /// The rows of the JSON array in this argument, as a table called `r`.
-    fn rows(self, bulk: &BulkStatement, argument: usize) -> String {
+    fn array_rows(self, bulk: &BulkStatement, argument: usize) -> String {
         let columns = bulk.columns.iter().map(|(name, kind)| match (self, kind) {
             (Self::Sqlite, ColumnKind::Int | ColumnKind::Text) => format!("value->>'{name}' AS {name}"),
             (Self::Sqlite, ColumnKind::Json) => format!("value->'{name}' AS {name}"),
@@ -101,7 +101,7 @@ impl Dialect {
     }
 
     /// The condition that a number is one of the JSON array of numbers in this argument.
-    pub(super) fn numbers(self, argument: usize) -> String {
+    pub(super) fn in_numbers(self, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
             Self::Postgres => {
@@ -111,7 +111,7 @@ impl Dialect {
     }
 
     /// The condition that a column's text contains the text in this argument.
-    pub(super) fn contains(self, column: &str, argument: usize) -> String {
+    pub(super) fn text_contains(self, column: &str, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("instr({column}, ${argument}) > 0"),
             Self::Postgres => format!("strpos({column}, ${argument}) > 0"),
@@ -127,9 +127,9 @@ impl Dialect {
 /// order. None sees what the others write, and no row may be written twice.
 pub(super) fn at_once(fence: &BulkStatement, others: &[&BulkStatement]) -> String {
     let dialect = Dialect::Postgres;
-    let mut sql = format!("WITH passed AS ({})", dialect.bulk(fence));
+    let mut sql = format!("WITH passed AS ({})", dialect.bulk_text(fence));
     for (argument, bulk) in (2..).zip(others) {
-        let rows = dialect.rows(bulk, argument);
+        let rows = dialect.array_rows(bulk, argument);
         let rows = format!("(SELECT r.* FROM {rows} WHERE r.account IN (SELECT number FROM passed)) AS r");
         sql = format!("{sql}, w{argument} AS ({})", dialect.with_rows(bulk, &rows, argument));
     }
@@ -147,12 +147,12 @@ mod tests {
             columns: &[("a", ColumnKind::Int), ("b", ColumnKind::Json)],
         };
         assert_eq!(
-            Dialect::Sqlite.bulk(&bulk),
+            Dialect::Sqlite.bulk_text(&bulk),
             "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
              (SELECT value->>'a' AS a, value->'b' AS b FROM jsonb_each($1)) AS r WHERE true"
         );
         assert_eq!(
-            Dialect::Postgres.bulk(&bulk),
+            Dialect::Postgres.bulk_text(&bulk),
             "INSERT INTO t (a, b) SELECT r.a, r.b->>'id' FROM \
              json_to_recordset($1::json) AS r(a bigint, b json) WHERE true"
         );
@@ -164,8 +164,8 @@ mod tests {
             text: "UPDATE t SET b = r.b FROM {rows} WHERE {same t.a = r.a} AND t.c = r.c",
             columns: &[("a", ColumnKind::Int), ("b", ColumnKind::Text), ("c", ColumnKind::Int)],
         };
-        assert!(Dialect::Sqlite.bulk(&bulk).ends_with(" AS r WHERE t.a = r.a AND t.c = r.c"));
-        assert!(Dialect::Postgres.bulk(&bulk).ends_with(
+        assert!(Dialect::Sqlite.bulk_text(&bulk).ends_with(" AS r WHERE t.a = r.a AND t.c = r.c"));
+        assert!(Dialect::Postgres.bulk_text(&bulk).ends_with(
             " WHERE t.a = r.a AND t.a = ANY (ARRAY(SELECT wanted.a \
              FROM json_to_recordset($1::json) AS wanted(a bigint))) AND t.c = r.c"
         ));

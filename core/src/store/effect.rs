@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::{EngineRow, SqlArg};
-use super::row::{RowPlace, array};
+use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectStatus, SettledEffect};
@@ -71,7 +71,13 @@ pub(super) struct NewEffectRow {
 }
 
 impl NewEffectRow {
-    pub(super) fn of(id: EffectId, account: i64, sequence: i64, effect: &Effect, now: Timestamp) -> Self {
+    pub(super) fn from_effect(
+        id: EffectId,
+        account: i64,
+        sequence: i64,
+        effect: &Effect,
+        now: Timestamp,
+    ) -> Self {
         let (run_id, ordinal) = (id.run.to_string(), id.ordinal);
         Self { run_id, ordinal, account, sequence, effect: effect.into(), created_at: now.millis() }
     }
@@ -91,7 +97,7 @@ pub(super) struct SettledRow {
 
 impl SettledRow {
     /// The row of an effect that this account has carried out or refused.
-    pub(super) fn of(account: i64, one: &SettledEffect) -> Self {
+    pub(super) fn from_effect(account: i64, one: &SettledEffect) -> Self {
         let status = if one.refusal.is_some() { EffectStatus::Refused } else { EffectStatus::Done };
         Self {
             account,
@@ -148,7 +154,7 @@ impl From<&Effect> for EffectJson {
 }
 
 impl EffectJson {
-    fn effect(self) -> Option<Effect> {
+    fn into_effect(self) -> Option<Effect> {
         Some(match self {
             Self::Send { to, kind, content, payload, context } => Effect::Send(OutgoingMessage {
                 to: Phone::parse(&to)?,
@@ -174,19 +180,19 @@ impl EffectJson {
     }
 }
 
-fn read(row: &EngineRow) -> Result<EffectRow, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let run = fields.text()?;
+fn read_effect(row: &EngineRow) -> Result<EffectRow, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let run = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &run };
-    let ordinal = at.count("ordinal", fields.int()?)?;
-    let effect = serde_json::from_str(&fields.text()?).ok().and_then(EffectJson::effect);
+    let ordinal = at.check_count("ordinal", fields.take_int()?)?;
+    let effect = serde_json::from_str(&fields.take_text()?).ok().and_then(EffectJson::into_effect);
     Ok(EffectRow {
-        id: EffectId { run: at.checked("run_id", RunId::parse(&run).ok())?, ordinal },
-        effect: at.checked("effect", effect)?,
-        status: at.checked("status", EffectStatus::parse(&fields.text()?))?,
+        id: EffectId { run: at.check_value("run_id", RunId::parse(&run).ok())?, ordinal },
+        effect: at.check_value("effect", effect)?,
+        status: at.check_value("status", EffectStatus::parse(&fields.take_text()?))?,
         message_id: match fields.opt_text()? {
             None => None,
-            Some(id) => Some(at.checked("message_id", MessageId::parse(&id).ok())?),
+            Some(id) => Some(at.check_value("message_id", MessageId::parse(&id).ok())?),
         },
         error_code: fields.opt_text()?.map(Arc::from),
         error_message: fields.opt_text()?.map(Arc::from),
@@ -214,9 +220,9 @@ pub(super) const UNSERVED: &str = "\
 SELECT DISTINCT e.account FROM hook_effects e JOIN accounts a ON a.number = e.account \
 WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)";
 
-fn names(runs: &BTreeSet<RunId>) -> Result<Vec<SqlArg>, StoreError> {
+fn list_names(runs: &BTreeSet<RunId>) -> Result<Vec<SqlArg>, StoreError> {
     let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
-    Ok(vec![array(&names)?.into()])
+    Ok(vec![json_array(&names)?.into()])
 }
 
 impl Store {
@@ -226,7 +232,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn pending_effects(&self, account: i64, limit: usize) -> Result<Vec<EffectRow>, StoreError> {
         let args = vec![account.into(), SqlArg::from(i64::try_from(limit).ok())];
-        self.engine.fetch(pending_statement(), args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(pending_statement(), args).await?.iter().map(read_effect).collect()
     }
 
     /// What these runs asked for, by run and in order.
@@ -238,7 +244,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let sql = of_runs_statement(self.engine.dialect());
-        self.engine.fetch(sql, names(runs)?).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, list_names(runs)?).await?.iter().map(read_effect).collect()
     }
 
     /// Short numbers of accounts that no node serves and in which effects wait.
@@ -246,6 +252,11 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn unserved_with_effects(&self) -> Result<Vec<i64>, StoreError> {
-        self.engine.fetch(UNSERVED, Vec::new()).await?.iter().map(|row| row.fields(TABLE).int()).collect()
+        self.engine
+            .fetch_rows(UNSERVED, Vec::new())
+            .await?
+            .iter()
+            .map(|row| row.read_fields(TABLE).take_int())
+            .collect()
     }
 }

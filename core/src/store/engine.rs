@@ -41,7 +41,7 @@ pub(super) enum EngineRow {
 
 impl EngineRow {
     /// Reads the columns of this row of `table` from the first to the last.
-    pub(super) const fn fields(&self, table: &'static str) -> RowFields<'_> {
+    pub(super) const fn read_fields(&self, table: &'static str) -> RowFields<'_> {
         RowFields { row: self, table, next: 0 }
     }
 
@@ -56,7 +56,7 @@ impl EngineRow {
         }
     }
 
-    fn column(&self, index: usize) -> Option<&str> {
+    fn read_column(&self, index: usize) -> Option<&str> {
         match self {
             Self::Sqlite(row) => row.columns().get(index).map(sqlx::Column::name),
             Self::Postgres(row) => row.columns().get(index).map(sqlx::Column::name),
@@ -72,7 +72,7 @@ pub(super) struct RowFields<'r> {
 }
 
 impl RowFields<'_> {
-    fn take<T>(&mut self) -> Result<T, StoreError>
+    fn take_column<T>(&mut self) -> Result<T, StoreError>
     where
         T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
         T: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -80,35 +80,35 @@ impl RowFields<'_> {
         let index = self.next;
         self.next += 1;
         self.row.get(index).map_err(|error| {
-            let column = self.row.column(index).unwrap_or("?");
+            let column = self.row.read_column(index).unwrap_or("?");
             let id: String = self.row.get(0).unwrap_or_default();
             StoreError::Corrupt(format!("{}.{column} of {id:?}: {error}", self.table))
         })
     }
 
     /// The next column: a text.
-    pub(super) fn text(&mut self) -> Result<String, StoreError> {
-        self.take()
+    pub(super) fn take_text(&mut self) -> Result<String, StoreError> {
+        self.take_column()
     }
 
     /// The next column: a text or null.
     pub(super) fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
-        self.take()
+        self.take_column()
     }
 
     /// The next column: bytes.
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        self.take()
+    pub(super) fn take_bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        self.take_column()
     }
 
     /// The next column: an integer.
-    pub(super) fn int(&mut self) -> Result<i64, StoreError> {
-        self.take()
+    pub(super) fn take_int(&mut self) -> Result<i64, StoreError> {
+        self.take_column()
     }
 
     /// The next column: an integer or null.
     pub(super) fn opt_int(&mut self) -> Result<Option<i64>, StoreError> {
-        self.take()
+        self.take_column()
     }
 }
 
@@ -128,13 +128,13 @@ enum EngineDatabase {
 impl Engine {
     /// Opens the database that `url` names, and brings its schema up. `patience` is how long a
     /// statement waits for a lock that somebody else holds.
-    pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn open_url(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
         let database = if url.starts_with("sqlite:") {
-            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open(url, readers, patience).await?))
+            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open_file(url, readers, patience).await?))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            EngineDatabase::Postgres(postgres::PostgresDatabase::open(url, readers, patience).await?)
+            EngineDatabase::Postgres(postgres::PostgresDatabase::open_database(url, readers, patience).await?)
         } else {
-            return Err(unusable("the URL of the database must begin with sqlite: or postgres:"));
+            return Err(unusable_value("the URL of the database must begin with sqlite: or postgres:"));
         };
         Ok(Self { database, executed: Arc::default() })
     }
@@ -148,12 +148,12 @@ impl Engine {
     }
 
     /// Statements run so far.
-    pub(super) fn executed(&self) -> u64 {
+    pub(super) fn count_executed(&self) -> u64 {
         self.executed.load(Ordering::Relaxed)
     }
 
     /// Reads with one statement.
-    pub(super) async fn fetch(
+    pub(super) async fn fetch_rows(
         &self,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
@@ -162,40 +162,38 @@ impl Engine {
         let sql = sql.into();
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
-                EngineDatabase::Sqlite(database) => rows(database.fetch(sql, args).await?, EngineRow::Sqlite),
-                EngineDatabase::Postgres(database) => {
-                    rows(database.fetch(sql, args).await?, EngineRow::Postgres)
-                }
+                EngineDatabase::Sqlite(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Sqlite),
+                EngineDatabase::Postgres(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Postgres),
             })
         })
         .await
     }
 
     /// Begins several reads that must see the same commits.
-    pub(super) async fn snapshot(&self) -> Result<ReadSnapshot, StoreError> {
+    pub(super) async fn begin_snapshot(&self) -> Result<ReadSnapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let reads = wait_for(AwaitKind::Read, async {
             Ok::<_, StoreError>(match &self.database {
-                EngineDatabase::Sqlite(database) => ReadTransaction::Sqlite(database.snapshot().await?),
-                EngineDatabase::Postgres(database) => ReadTransaction::Postgres(database.snapshot().await?),
+                EngineDatabase::Sqlite(db) => ReadTransaction::Sqlite(db.begin_snapshot().await?),
+                EngineDatabase::Postgres(db) => ReadTransaction::Postgres(db.begin_snapshot().await?),
             })
         });
         let reads = reads.await?;
         Ok(ReadSnapshot { reads, executed: self.executed.clone() })
     }
 
-    /// See [`Store::enter`](super::Store::enter).
-    pub(super) async fn enter(
+    /// See [`Store::lock_database`](super::Store::lock_database).
+    pub(super) async fn lock_database(
         &self,
         alone: bool,
         last: Option<&DatabaseTenure>,
     ) -> Result<Option<DatabaseLock>, StoreError> {
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
-                EngineDatabase::Sqlite(database) => database.enter()?.map(DatabaseLock::sqlite),
+                EngineDatabase::Sqlite(db) => db.lock_database()?.map(DatabaseLock::from_sqlite),
                 EngineDatabase::Postgres(database) => {
                     let last = last.and_then(DatabaseTenure::postgres);
-                    database.enter(alone, last).await?.map(DatabaseLock::postgres)
+                    database.lock_database(alone, last).await?.map(DatabaseLock::from_postgres)
                 }
             })
         })
@@ -203,30 +201,30 @@ impl Engine {
     }
 
     /// Opens the connection that writes. There must be one at a time.
-    pub(super) async fn writer(&self) -> Result<WriteConnection, sqlx::Error> {
+    pub(super) async fn open_writer(&self) -> Result<WriteConnection, sqlx::Error> {
         let connection = match &self.database {
             EngineDatabase::Sqlite(database) => {
-                EngineConnection::Sqlite(database.writer().await?, database.checkpoints.clone())
+                EngineConnection::Sqlite(database.open_writer().await?, database.checkpoints.clone())
             }
-            EngineDatabase::Postgres(database) => EngineConnection::Postgres(database.writer().await?),
+            EngineDatabase::Postgres(db) => EngineConnection::Postgres(db.open_writer().await?),
         };
         Ok(WriteConnection { connection, executed: self.executed.clone() })
     }
 
     /// Closes the readers.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close_readers(&self) {
         match &self.database {
-            EngineDatabase::Sqlite(database) => database.close().await,
-            EngineDatabase::Postgres(database) => database.close().await,
+            EngineDatabase::Sqlite(db) => db.close_readers().await,
+            EngineDatabase::Postgres(db) => db.close_readers().await,
         }
     }
 }
 
-fn rows<R>(rows: Vec<R>, row: impl Fn(R) -> EngineRow) -> Vec<EngineRow> {
+fn to_rows<R>(rows: Vec<R>, row: impl Fn(R) -> EngineRow) -> Vec<EngineRow> {
     rows.into_iter().map(row).collect()
 }
 
-fn unusable(why: &'static str) -> StoreError {
+fn unusable_value(why: &'static str) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Configuration(why.into()))
 }
 
@@ -243,7 +241,7 @@ enum ReadTransaction {
 
 impl ReadSnapshot {
     /// Reads with one statement.
-    pub(super) async fn fetch(
+    pub(super) async fn fetch_rows(
         &mut self,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
@@ -253,19 +251,21 @@ impl ReadSnapshot {
         wait_for(AwaitKind::Read, async {
             Ok(match &mut self.reads {
                 ReadTransaction::Sqlite(reads) => {
-                    rows(sqlite::run(reads, sql, args).await?, EngineRow::Sqlite)
+                    to_rows(sqlite::run_statement(reads, sql, args).await?, EngineRow::Sqlite)
                 }
-                ReadTransaction::Postgres(reads) => rows(reads.fetch(sql, args).await?, EngineRow::Postgres),
+                ReadTransaction::Postgres(reads) => {
+                    to_rows(reads.fetch_rows(sql, args).await?, EngineRow::Postgres)
+                }
             })
         })
         .await
     }
 
     /// Ends them in good order, which keeps their connection for others.
-    pub(super) async fn end(self) -> Result<(), StoreError> {
+    pub(super) async fn end_reads(self) -> Result<(), StoreError> {
         match self.reads {
             ReadTransaction::Sqlite(reads) => reads.rollback().await?,
-            ReadTransaction::Postgres(reads) => reads.end().await?,
+            ReadTransaction::Postgres(reads) => reads.end_reads().await?,
         }
         Ok(())
     }
@@ -284,7 +284,7 @@ enum EngineConnection {
 
 impl WriteConnection {
     /// Runs one statement.
-    pub(super) async fn run(
+    pub(super) async fn run_statement(
         &mut self,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
@@ -293,8 +293,12 @@ impl WriteConnection {
         let sql = sql.into();
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
-                EngineConnection::Sqlite(it, _) => rows(sqlite::run(it, sql, args).await?, EngineRow::Sqlite),
-                EngineConnection::Postgres(it) => rows(it.run(sql, args).await?, EngineRow::Postgres),
+                EngineConnection::Sqlite(it, _) => {
+                    to_rows(sqlite::run_statement(it, sql, args).await?, EngineRow::Sqlite)
+                }
+                EngineConnection::Postgres(it) => {
+                    to_rows(it.run_statement(sql, args).await?, EngineRow::Postgres)
+                }
             })
         })
         .await
@@ -314,7 +318,7 @@ impl WriteConnection {
         bulk: &BulkStatement,
         array: String,
     ) -> Result<Vec<EngineRow>, sqlx::Error> {
-        self.run(self.dialect().bulk(bulk), vec![array.into()]).await
+        self.run_statement(self.dialect().bulk_text(bulk), vec![array.into()]).await
     }
 
     /// Runs a fence and what hangs on it as one statement, each over the rows of its own JSON array; see
@@ -327,22 +331,22 @@ impl WriteConnection {
         arrays: Vec<String>,
     ) -> Result<Vec<EngineRow>, sqlx::Error> {
         let args = std::iter::once(passing).chain(arrays).map(SqlArg::from).collect();
-        self.run(at_once(fence, others), args).await
+        self.run_statement(at_once(fence, others), args).await
     }
 
     /// Begins a transaction that writes.
-    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn begin_transaction(&mut self) -> Result<(), sqlx::Error> {
         let sql = match self.connection {
             // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
             EngineConnection::Sqlite(..) => "BEGIN IMMEDIATE",
             EngineConnection::Postgres(_) => "BEGIN",
         };
-        self.run(sql, Vec::new()).await.map(drop)
+        self.run_statement(sql, Vec::new()).await.map(drop)
     }
 
     /// Ends the transaction; on return it is on the disk.
-    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        self.run("COMMIT", Vec::new()).await?;
+    pub(super) async fn commit_transaction(&mut self) -> Result<(), sqlx::Error> {
+        self.run_statement("COMMIT", Vec::new()).await?;
         if let EngineConnection::Sqlite(_, checkpoints) = &self.connection {
             checkpoints.note_commit();
         }
@@ -350,15 +354,15 @@ impl WriteConnection {
     }
 
     /// Undoes the transaction. An error means that the connection is of no more use.
-    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
-        self.run("ROLLBACK", Vec::new()).await.map(drop)
+    pub(super) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        self.run_statement("ROLLBACK", Vec::new()).await.map(drop)
     }
 
     /// Closes in good order.
-    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+    pub(super) async fn close_connection(self) -> Result<(), sqlx::Error> {
         match self.connection {
-            EngineConnection::Sqlite(connection, _) => sqlite::close(connection).await,
-            EngineConnection::Postgres(connection) => connection.close().await,
+            EngineConnection::Sqlite(connection, _) => sqlite::close_writer(connection).await,
+            EngineConnection::Postgres(connection) => connection.close_connection().await,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::conversation::{AssigneeCache, ConversationRow};
 use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::EngineRow;
 use super::message::MessageRow;
-use super::row::{RowPlace, array, millis};
+use super::row::{RowPlace, instant_millis, json_array};
 use super::{Store, StoreError};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
@@ -80,7 +80,7 @@ pub(super) struct EventRow<'a> {
 
 impl<'a> EventRow<'a> {
     /// The row of an event of this account.
-    pub(super) fn of(account: i64, event: &'a Event) -> Self {
+    pub(super) fn from_event(account: i64, event: &'a Event) -> Self {
         let blank = |snapshot| Self {
             account,
             sequence: event.sequence,
@@ -98,7 +98,7 @@ impl<'a> EventRow<'a> {
             message_id: Some(message.id.to_string()),
             conversation_id: Some(message.conversation_id.to_string()),
             contact_id: Some(message.contact_id.to_string()),
-            ..blank(SubjectRow::Message(MessageRow::of(account, message)))
+            ..blank(SubjectRow::Message(MessageRow::from_message(account, message)))
         };
         match &event.kind {
             EventKind::MessageReceived(message)
@@ -106,7 +106,7 @@ impl<'a> EventRow<'a> {
             | EventKind::MessageSent(message) => of_message(message),
             EventKind::MessageStatus { message, previous, occurred_at } => Self {
                 previous_status: Some(previous.as_str()),
-                occurred_at: millis(Some(*occurred_at)),
+                occurred_at: instant_millis(Some(*occurred_at)),
                 ..of_message(message)
             },
             EventKind::ConversationCreated(conversation)
@@ -115,59 +115,60 @@ impl<'a> EventRow<'a> {
             | EventKind::ConversationUpdated(conversation) => Self {
                 conversation_id: Some(conversation.id.to_string()),
                 contact_id: Some(conversation.contact.id.to_string()),
-                ..blank(SubjectRow::Conversation(ConversationRow::of(account, conversation)))
+                ..blank(SubjectRow::Conversation(ConversationRow::from_conversation(account, conversation)))
             },
             EventKind::ContactCreated(contact) | EventKind::ContactUpdated(contact) => Self {
                 contact_id: Some(contact.id.to_string()),
-                ..blank(SubjectRow::Contact(ContactRow::of(account, contact)))
+                ..blank(SubjectRow::Contact(ContactRow::from_contact(account, contact)))
             },
         }
     }
 }
 
-fn subject<T: DeserializeOwned>(at: RowPlace<'_>, snapshot: &str) -> Result<T, StoreError> {
-    at.checked("snapshot", serde_json::from_str(snapshot).ok())
+fn read_subject<T: DeserializeOwned>(at: RowPlace<'_>, snapshot: &str) -> Result<T, StoreError> {
+    at.check_value("snapshot", serde_json::from_str(snapshot).ok())
 }
 
-fn message(at: RowPlace<'_>, snapshot: &str) -> Result<Message, StoreError> {
-    subject::<MessageRow<'static>>(at, snapshot)?.message()
+fn read_message(at: RowPlace<'_>, snapshot: &str) -> Result<Message, StoreError> {
+    read_subject::<MessageRow<'static>>(at, snapshot)?.into_message()
 }
 
-fn conversation(at: RowPlace<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
-    subject::<ConversationRow<'static>>(at, snapshot)?.conversation(&mut AssigneeCache::default())
+fn read_conversation(at: RowPlace<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
+    read_subject::<ConversationRow<'static>>(at, snapshot)?.into_conversation(&mut AssigneeCache::default())
 }
 
-fn contact(at: RowPlace<'_>, snapshot: &str) -> Result<Contact, StoreError> {
-    subject::<ContactRow<'static>>(at, snapshot)?.contact()
+fn read_contact(at: RowPlace<'_>, snapshot: &str) -> Result<Contact, StoreError> {
+    read_subject::<ContactRow<'static>>(at, snapshot)?.into_contact()
 }
 
-fn read(row: &EngineRow) -> Result<Event, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    let (sequence, kind) = (fields.int()?, fields.text()?);
-    let created_at = at.time("created_at", fields.int()?)?;
+    let (sequence, kind) = (fields.take_int()?, fields.take_text()?);
+    let created_at = at.check_time("created_at", fields.take_int()?)?;
     let previous = fields.opt_text()?;
     let occurred_at = at.opt_time("occurred_at", fields.opt_int()?)?;
-    let snapshot = fields.text()?;
+    let snapshot = fields.take_text()?;
     let kind = match kind.as_str() {
-        "message.received" => EventKind::MessageReceived(message(at, &snapshot)?),
-        "message.created" => EventKind::MessageCreated(message(at, &snapshot)?),
-        "message.sent" => EventKind::MessageSent(message(at, &snapshot)?),
+        "message.received" => EventKind::MessageReceived(read_message(at, &snapshot)?),
+        "message.created" => EventKind::MessageCreated(read_message(at, &snapshot)?),
+        "message.sent" => EventKind::MessageSent(read_message(at, &snapshot)?),
         "message.status" => EventKind::MessageStatus {
-            message: message(at, &snapshot)?,
-            previous: at.checked("previous_status", previous.as_deref().and_then(MessageStatus::parse))?,
-            occurred_at: at.checked("occurred_at", occurred_at)?,
+            message: read_message(at, &snapshot)?,
+            previous: at
+                .check_value("previous_status", previous.as_deref().and_then(MessageStatus::parse))?,
+            occurred_at: at.check_value("occurred_at", occurred_at)?,
         },
-        "conversation.created" => EventKind::ConversationCreated(conversation(at, &snapshot)?),
-        "conversation.assigned" => EventKind::ConversationAssigned(conversation(at, &snapshot)?),
-        "conversation.closed" => EventKind::ConversationClosed(conversation(at, &snapshot)?),
-        "conversation.updated" => EventKind::ConversationUpdated(conversation(at, &snapshot)?),
-        "contact.created" => EventKind::ContactCreated(contact(at, &snapshot)?),
-        "contact.updated" => EventKind::ContactUpdated(contact(at, &snapshot)?),
-        _ => return Err(at.corrupt("kind")),
+        "conversation.created" => EventKind::ConversationCreated(read_conversation(at, &snapshot)?),
+        "conversation.assigned" => EventKind::ConversationAssigned(read_conversation(at, &snapshot)?),
+        "conversation.closed" => EventKind::ConversationClosed(read_conversation(at, &snapshot)?),
+        "conversation.updated" => EventKind::ConversationUpdated(read_conversation(at, &snapshot)?),
+        "contact.created" => EventKind::ContactCreated(read_contact(at, &snapshot)?),
+        "contact.updated" => EventKind::ContactUpdated(read_contact(at, &snapshot)?),
+        _ => return Err(at.corrupt_column("kind")),
     };
-    Ok(Event { id: at.checked("id", EventId::parse(&id).ok())?, sequence, created_at, kind })
+    Ok(Event { id: at.check_value("id", EventId::parse(&id).ok())?, sequence, created_at, kind })
 }
 
 const COLUMNS: &str = "id, sequence, kind, created_at, previous_status, occurred_at, snapshot";
@@ -183,7 +184,7 @@ pub(super) fn events_of_statement(dialect: Dialect) -> String {
 
 /// The statement of [`Store::events_at`].
 pub(super) fn events_at_statement(dialect: Dialect) -> String {
-    let numbers = dialect.numbers(2);
+    let numbers = dialect.in_numbers(2);
     format!("SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence {numbers}")
 }
 
@@ -201,9 +202,10 @@ impl Store {
     ) -> Result<Vec<Event>, StoreError> {
         let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let args = vec![account_number.into(), after.into(), to.into(), array(&words)?.into(), limit.into()];
+        let args =
+            vec![account_number.into(), after.into(), to.into(), json_array(&words)?.into(), limit.into()];
         let sql = events_of_statement(self.engine.dialect());
-        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
     /// Those of these events that are kept still, in no order.
@@ -211,9 +213,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn events_at(&self, account_number: i64, sequences: &[i64]) -> Result<Vec<Event>, StoreError> {
-        let args = vec![account_number.into(), array(sequences)?.into()];
+        let args = vec![account_number.into(), json_array(sequences)?.into()];
         let sql = events_at_statement(self.engine.dialect());
-        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
     /// An event by its id, whose time tells where in the log it stands.
@@ -228,14 +230,14 @@ impl Store {
         );
         let beyond = first.saturating_add(EVENTS_OF_ONE_COMMIT);
         let args = vec![account_number.into(), first.into(), beyond.into(), id.to_string().into()];
-        self.engine.fetch(sql, args).await?.first().map(read).transpose()
+        self.engine.fetch_rows(sql, args).await?.first().map(read_event).transpose()
     }
 
     /// Events of an account after this number, in order, at most `limit`.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn events(
+    pub async fn events_after(
         &self,
         account_number: i64,
         after_sequence: i64,
@@ -246,6 +248,6 @@ impl Store {
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), after_sequence.into(), limit.into()];
-        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 }

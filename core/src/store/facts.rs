@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
-use super::row::array;
+use super::row::json_array;
 use super::{Store, StoreError, contact, conversation, message, parked};
 use crate::domain::effect::EffectStatus;
 use crate::domain::facts::LoadedRows;
@@ -24,7 +24,7 @@ struct WantedValues {
 }
 
 impl WantedValues {
-    fn by<T: ToString>(condition: &'static str, values: impl IntoIterator<Item = T>) -> Self {
+    fn by_column<T: ToString>(condition: &'static str, values: impl IntoIterator<Item = T>) -> Self {
         Self { condition, values: values.into_iter().map(|value| value.to_string()).collect() }
     }
 }
@@ -46,7 +46,7 @@ fn any_of(
     let mut selects = Vec::new();
     for WantedValues { condition, values } in wanted {
         if !values.is_empty() {
-            args.push(array(values)?.into());
+            args.push(json_array(values)?.into());
             let argument = args.len();
             let rows = format!("{head} WHERE {alias}account = $1 AND {alias}{condition}");
             selects.push(match dialect {
@@ -67,7 +67,8 @@ pub(super) fn messages_statement(
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted = [WantedValues::by("wamid", &needs.wamids), WantedValues::by("id", &needs.messages)];
+    let wanted =
+        [WantedValues::by_column("wamid", &needs.wamids), WantedValues::by_column("id", &needs.messages)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
@@ -77,7 +78,7 @@ pub(super) fn unread_statement(
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted = [WantedValues::by("status = 'received' AND conversation_id", &needs.unread)];
+    let wanted = [WantedValues::by_column("status = 'received' AND conversation_id", &needs.unread)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
@@ -86,7 +87,7 @@ pub(super) fn parked_statement(
     account: i64,
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    any_of(dialect, parked::SELECT, "", account, &[WantedValues::by("wamid", &needs.parked)])
+    any_of(dialect, parked::SELECT, "", account, &[WantedValues::by_column("wamid", &needs.parked)])
 }
 
 pub(super) fn contacts_statement(
@@ -95,8 +96,8 @@ pub(super) fn contacts_statement(
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
-    let phones = WantedValues::by("phone", needs.phones.union(&needs.contact_phones));
-    let wanted = [phones, WantedValues::by("id", &needs.contacts)];
+    let phones = WantedValues::by_column("phone", needs.phones.union(&needs.contact_phones));
+    let wanted = [phones, WantedValues::by_column("id", &needs.contacts)];
     any_of(dialect, &head, "", account, &wanted)
 }
 
@@ -106,7 +107,7 @@ pub(super) fn conversations_statement(
     threads: &BTreeSet<ConversationId>,
     contacts: &BTreeSet<ContactId>,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    let wanted = [WantedValues::by("id", threads), WantedValues::by("contact_id", contacts)];
+    let wanted = [WantedValues::by_column("id", threads), WantedValues::by_column("contact_id", contacts)];
     any_of(dialect, conversation::SELECT, "c.", account, &wanted)
 }
 
@@ -115,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn facts(&self, account_number: i64, needs: &RowNeeds) -> Result<LoadedRows, StoreError> {
+    pub async fn load_rows(&self, account_number: i64, needs: &RowNeeds) -> Result<LoadedRows, StoreError> {
         let dialect = self.engine.dialect();
         let mut facts = LoadedRows::all_absent(needs);
         for statement in [
@@ -127,7 +128,7 @@ impl Store {
             }
         }
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
-            facts.put_parked(parked::read(row)?);
+            facts.put_parked(parked::read_parked(row)?);
         }
         let mut with_conversation = BTreeSet::new();
         let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
@@ -153,7 +154,7 @@ impl Store {
 
     async fn fetch_wanted(&self, statement: Option<BoundStatement>) -> Result<Vec<EngineRow>, StoreError> {
         match statement {
-            Some((sql, args)) => self.engine.fetch(sql, args).await,
+            Some((sql, args)) => self.engine.fetch_rows(sql, args).await,
             None => Ok(Vec::new()),
         }
     }

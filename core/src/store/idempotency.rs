@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, Sql, SqlArg};
 use super::node::NOW;
-use super::row::{RowPlace, array};
+use super::row::{RowPlace, json_array};
 use super::{IdempotencyRecord, KeyState, Store, StoreError};
 use crate::domain::time::Timestamp;
 use crate::ids::{NodeId, OrganisationId};
@@ -59,7 +59,7 @@ pub(super) struct RecordRow<'a> {
 
 impl<'a> RecordRow<'a> {
     /// The row of a record that comes with a commit of this account.
-    pub(super) fn of(account: i64, record: &'a IdempotencyRecord) -> Self {
+    pub(super) fn from_record(account: i64, record: &'a IdempotencyRecord) -> Self {
         Self {
             account,
             organisation_id: record.organisation_id.to_string(),
@@ -73,15 +73,15 @@ impl<'a> RecordRow<'a> {
     }
 }
 
-fn read(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let key = fields.text()?;
+fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let key = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &key };
-    let fingerprint = at.digest("fingerprint", &fields.text()?)?;
-    let status = at.checked("status", u16::try_from(fields.int()?).ok())?;
-    let body = fields.text()?;
-    let created_at = at.time("created_at", fields.int()?)?;
-    let claimed_by = fields.opt_text()?.map(|id| at.checked("claimed_by", NodeId::parse(&id).ok()));
+    let fingerprint = at.check_digest("fingerprint", &fields.take_text()?)?;
+    let status = at.check_value("status", u16::try_from(fields.take_int()?).ok())?;
+    let body = fields.take_text()?;
+    let created_at = at.check_time("created_at", fields.take_int()?)?;
+    let claimed_by = fields.opt_text()?.map(|id| at.check_value("claimed_by", NodeId::parse(&id).ok()));
     let claimed_by = claimed_by.transpose()?;
     match (status, claimed_by) {
         (0, Some(node)) => Ok(KeyState::Claimed(node)),
@@ -99,9 +99,9 @@ fn read(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeyState, St
 
 impl Store {
     /// The statement that remembers an answer, for a script that writes more than that.
-    pub(super) fn remember(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<SqlArg>), StoreError> {
-        let rows = array(&[RecordRow::of(0, record)])?;
-        Ok((self.engine.dialect().bulk(&UPSERT).into(), vec![rows.into()]))
+    pub(super) fn insert_record(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<SqlArg>), StoreError> {
+        let rows = json_array(&[RecordRow::from_record(0, record)])?;
+        Ok((self.engine.dialect().bulk_text(&UPSERT).into(), vec![rows.into()]))
     }
 
     /// The state of a key. A row from before `not_before` does not count.
@@ -117,8 +117,8 @@ impl Store {
         let sql = "SELECT key, fingerprint, status, body, created_at, claimed_by FROM idempotency_records \
                    WHERE organisation_id = $1 AND key = $2 AND created_at >= $3";
         let args = vec![organisation_id.to_string().into(), key.into(), not_before.millis().into()];
-        let rows = self.engine.fetch(sql, args).await?;
-        rows.first().map_or(Ok(KeyState::Free), |row| read(row, organisation_id))
+        let rows = self.engine.fetch_rows(sql, args).await?;
+        rows.first().map_or(Ok(KeyState::Free), |row| read_record(row, organisation_id))
     }
 
     /// Claims a key for a node, before its call is run. `true` when the key was free: without a row, with a row
@@ -156,7 +156,7 @@ impl Store {
             node.to_string().into(),
             not_before.millis().into(),
         ];
-        Ok(!self.engine.fetch(sql, args).await?.is_empty())
+        Ok(!self.engine.fetch_rows(sql, args).await?.is_empty())
     }
 
     /// Frees a key that this node claimed and whose call ended without an answer to remember. Does nothing when
@@ -173,7 +173,7 @@ impl Store {
         let sql = "DELETE FROM idempotency_records \
                    WHERE organisation_id = $1 AND key = $2 AND status = 0 AND claimed_by = $3";
         let args = vec![organisation_id.to_string().into(), key.into(), node.to_string().into()];
-        self.engine.fetch(sql, args).await.map(drop)
+        self.engine.fetch_rows(sql, args).await.map(drop)
     }
 
     /// Keys that a node has claimed and not answered, at most 1000 of them.
@@ -186,15 +186,15 @@ impl Store {
     ) -> Result<Vec<(OrganisationId, String)>, StoreError> {
         let sql = "SELECT key, organisation_id FROM idempotency_records \
                    WHERE status = 0 AND claimed_by = $1 LIMIT $2";
-        let rows = self.engine.fetch(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
-        let read = |row: &EngineRow| {
-            let mut fields = row.fields(TABLE);
-            let key = fields.text()?;
+        let rows = self.engine.fetch_rows(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
+        let read_key = |row: &EngineRow| {
+            let mut fields = row.read_fields(TABLE);
+            let key = fields.take_text()?;
             let at = RowPlace { table: TABLE, id: &key };
-            let organisation = OrganisationId::parse(&fields.text()?).ok();
-            Ok((at.checked("organisation_id", organisation)?, key))
+            let organisation = OrganisationId::parse(&fields.take_text()?).ok();
+            Ok((at.check_value("organisation_id", organisation)?, key))
         };
-        rows.iter().map(read).collect()
+        rows.iter().map(read_key).collect()
     }
 
     /// Remembers an answer that came with no write of an account.
@@ -202,8 +202,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] when the key belongs to another call by now; see [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
-        let (sql, args) = self.remember(&record)?;
-        self.writer.write(sql, args).await.map(drop)
+        let (sql, args) = self.insert_record(&record)?;
+        self.writer.write_statement(sql, args).await.map(drop)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct PutRow<'a> {
 }
 
 impl<'a> PutRow<'a> {
-    pub(super) fn of(key: &'a str, value: &[u8]) -> Self {
+    pub(super) fn from_write(key: &'a str, value: &[u8]) -> Self {
         Self { key, value: STANDARD.encode(value) }
     }
 }
@@ -59,19 +59,19 @@ impl Store {
     /// See [`StoreError`].
     pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(KeyValues, i64)>, StoreError> {
         let id = plugin.to_string();
-        let mut reads = self.engine.snapshot().await?;
+        let mut reads = self.engine.begin_snapshot().await?;
         let sql = "SELECT kv_revision FROM plugin_heads WHERE plugin_id = $1";
-        let head = reads.fetch(sql, vec![id.as_str().into()]).await?;
+        let head = reads.fetch_rows(sql, vec![id.as_str().into()]).await?;
         let sql = "SELECT key, value FROM plugin_kv WHERE plugin_id = $1";
-        let rows = reads.fetch(sql, vec![id.as_str().into()]).await?;
-        reads.end().await?;
+        let rows = reads.fetch_rows(sql, vec![id.as_str().into()]).await?;
+        reads.end_reads().await?;
         let Some(head) = head.first() else { return Ok(None) };
-        let revision = head.fields("plugin_heads").int()?;
+        let revision = head.read_fields("plugin_heads").take_int()?;
         let mut entries: Vec<(Arc<str>, Arc<[u8]>)> = Vec::with_capacity(rows.len());
         for row in &rows {
-            let mut fields = row.fields(TABLE);
-            let (key, value) = (fields.text()?, STANDARD.decode(fields.text()?).ok());
-            let value = RowPlace { table: TABLE, id: &id }.checked("value", value)?;
+            let mut fields = row.read_fields(TABLE);
+            let (key, value) = (fields.take_text()?, STANDARD.decode(fields.take_text()?).ok());
+            let value = RowPlace { table: TABLE, id: &id }.check_value("value", value)?;
             entries.push((key.into(), value.into()));
         }
         Ok(Some((entries.into_iter().collect(), revision)))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, SqlArg};
-use super::row::{RowPlace, RowText, millis};
+use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
 use crate::domain::due_time::DueTime;
 use crate::domain::message::{Direction, Message, MessageError, MessageKind};
@@ -22,7 +22,7 @@ use crate::ids::{ContactId, ConversationId, MessageId, ulid};
 /// The table.
 pub(super) const TABLE: &str = "messages";
 
-/// What every read selects, in the order in which [`MessageRow::read`] takes it.
+/// What every read selects, in the order in which [`MessageRow::read_row`] takes it.
 pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversation_id, contact_id, \
      sender, recipient, wamid, content, payload, context, error_code, error_message, provider_code, \
      history, attempts, next_attempt_at, created_at, updated_at";
@@ -95,7 +95,7 @@ pub(super) struct MessageRow<'a> {
 
 impl<'a> MessageRow<'a> {
     /// The row of a message of this account.
-    pub(super) fn of(account: i64, message: &'a Message) -> Self {
+    pub(super) fn from_message(account: i64, message: &'a Message) -> Self {
         let error = message.error.as_ref();
         let seen = |seen: StatusSighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
         Self {
@@ -117,44 +117,44 @@ impl<'a> MessageRow<'a> {
             provider_code: error.and_then(|error| error.provider_code),
             history: message.history.iter().map(seen).collect(),
             attempts: message.attempts.into(),
-            next_attempt_at: millis(message.next_attempt_at.map(DueTime::to_row)),
+            next_attempt_at: instant_millis(message.next_attempt_at.map(DueTime::to_row)),
             created_at: message.created_at.millis(),
             updated_at: message.updated_at.millis(),
         }
     }
 
     /// Reads [`COLUMNS`].
-    fn read(row: &EngineRow) -> Result<Self, StoreError> {
-        let mut fields = row.fields(TABLE);
-        let id = fields.text()?;
+    fn read_row(row: &EngineRow) -> Result<Self, StoreError> {
+        let mut fields = row.read_fields(TABLE);
+        let id = fields.take_text()?;
         let place = RowPlace { table: TABLE, id: &id };
         Ok(Self {
-            account: fields.int()?,
-            direction: fields.text()?.into(),
-            status: fields.text()?.into(),
-            kind: fields.text()?.into(),
-            conversation_id: fields.text()?,
-            contact_id: fields.text()?,
-            sender: fields.text()?.into(),
-            recipient: fields.text()?.into(),
+            account: fields.take_int()?,
+            direction: fields.take_text()?.into(),
+            status: fields.take_text()?.into(),
+            kind: fields.take_text()?.into(),
+            conversation_id: fields.take_text()?,
+            contact_id: fields.take_text()?,
+            sender: fields.take_text()?.into(),
+            recipient: fields.take_text()?.into(),
             wamid: fields.opt_text()?.map(RowText::Owned),
-            content: fields.text()?.into(),
-            payload: fields.text()?.into(),
+            content: fields.take_text()?.into(),
+            payload: fields.take_text()?.into(),
             context: fields.opt_text()?.map(RowText::Owned),
             error_code: fields.opt_text()?.map(RowText::Owned),
             error_message: fields.opt_text()?.map(RowText::Owned),
             provider_code: fields.opt_int()?,
-            history: place.checked("history", serde_json::from_str(&fields.text()?).ok())?,
-            attempts: fields.int()?,
+            history: place.check_value("history", serde_json::from_str(&fields.take_text()?).ok())?,
+            attempts: fields.take_int()?,
             next_attempt_at: fields.opt_int()?,
-            created_at: fields.int()?,
-            updated_at: fields.int()?,
+            created_at: fields.take_int()?,
+            updated_at: fields.take_int()?,
             id,
         })
     }
 
     /// The message of this row.
-    pub(super) fn message(self) -> Result<Message, StoreError> {
+    pub(super) fn into_message(self) -> Result<Message, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
         let error = match (self.error_code, self.error_message) {
             (Some(code), Some(message)) => Some(MessageError {
@@ -163,39 +163,39 @@ impl<'a> MessageRow<'a> {
                 provider_code: self.provider_code,
             }),
             (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => return Err(at.corrupt("error_code")),
+            (Some(_), None) | (None, Some(_)) => return Err(at.corrupt_column("error_code")),
         };
         let sighting = |(status, ms, reported): (RowText<'_>, i64, bool)| {
-            let status = at.checked("history", MessageStatus::parse(&status))?;
-            Ok(StatusSighting { status, at: at.time("history", ms)?, reported })
+            let status = at.check_value("history", MessageStatus::parse(&status))?;
+            Ok(StatusSighting { status, at: at.check_time("history", ms)?, reported })
         };
         Ok(Message {
-            id: at.checked("id", MessageId::parse(&self.id).ok())?,
-            direction: at.checked("direction", Direction::parse(&self.direction))?,
-            status: at.checked("status", MessageStatus::parse(&self.status))?,
-            kind: at.checked("kind", MessageKind::parse(&self.kind))?,
+            id: at.check_value("id", MessageId::parse(&self.id).ok())?,
+            direction: at.check_value("direction", Direction::parse(&self.direction))?,
+            status: at.check_value("status", MessageStatus::parse(&self.status))?,
+            kind: at.check_value("kind", MessageKind::parse(&self.kind))?,
             conversation_id: at
-                .checked("conversation_id", ConversationId::parse(&self.conversation_id).ok())?,
-            contact_id: at.checked("contact_id", ContactId::parse(&self.contact_id).ok())?,
-            from: at.phone("sender", &self.sender)?,
-            to: at.phone("recipient", &self.recipient)?,
+                .check_value("conversation_id", ConversationId::parse(&self.conversation_id).ok())?,
+            contact_id: at.check_value("contact_id", ContactId::parse(&self.contact_id).ok())?,
+            from: at.check_phone("sender", &self.sender)?,
+            to: at.check_phone("recipient", &self.recipient)?,
             wamid: self.wamid.map(Arc::from),
             content: self.content.into(),
             payload: self.payload.into(),
             context: self.context.map(Arc::from),
             error,
             history: self.history.into_iter().map(sighting).collect::<Result<_, StoreError>>()?,
-            attempts: at.count("attempts", self.attempts)?,
+            attempts: at.check_count("attempts", self.attempts)?,
             next_attempt_at: at.opt_due_time("next_attempt_at", self.next_attempt_at)?,
-            created_at: at.time("created_at", self.created_at)?,
-            updated_at: at.time("updated_at", self.updated_at)?,
+            created_at: at.check_time("created_at", self.created_at)?,
+            updated_at: at.check_time("updated_at", self.updated_at)?,
         })
     }
 }
 
 /// Messages of rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Message>>, StoreError> {
-    rows.iter().map(|row| Ok(Arc::new(MessageRow::read(row)?.message()?))).collect()
+    rows.iter().map(|row| Ok(Arc::new(MessageRow::read_row(row)?.into_message()?))).collect()
 }
 
 /// The statement and the values of one page, one row longer than the page.
@@ -233,27 +233,27 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn messages(
+    pub async fn page_messages(
         &self,
         account_number: i64,
         query: &MessageQuery,
     ) -> Result<RowPage<Arc<Message>>, StoreError> {
         let (sql, args) = page_statement(account_number, query);
-        let rows = self.engine.fetch(sql, args).await?;
-        Ok(RowPage::cut(read_all(&rows)?, query.limit))
+        let rows = self.engine.fetch_rows(sql, args).await?;
+        Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
     /// One message.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn message(
+    pub async fn find_message(
         &self,
         account_number: i64,
         id: MessageId,
     ) -> Result<Option<Arc<Message>>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND id = $2");
-        let rows = self.engine.fetch(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
     }
 }

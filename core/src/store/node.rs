@@ -76,12 +76,12 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn enter(
+    pub async fn lock_database(
         &self,
         alone: bool,
         last: Option<&DatabaseTenure>,
     ) -> Result<Option<DatabaseLock>, StoreError> {
-        self.engine.enter(alone, last).await
+        self.engine.lock_database(alone, last).await
     }
 
     /// Makes a node known; an empty address is that of a server that is alone. Nothing is written while a
@@ -90,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn join(
+    pub async fn insert_node(
         &self,
         node: NodeId,
         address: &str,
@@ -104,19 +104,19 @@ impl Store {
              WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE {in_the_way}) \
              ON CONFLICT (address) DO NOTHING RETURNING id"
         );
-        let args = vec![node.to_string().into(), address.into(), process.into(), ms(lease).into()];
-        if !self.engine.fetch(sql, args).await?.is_empty() {
+        let args = vec![node.to_string().into(), address.into(), process.into(), duration_ms(lease).into()];
+        if !self.engine.fetch_rows(sql, args).await?.is_empty() {
             return Ok(NodeEntry::Entered);
         }
         let sql = "SELECT id, process FROM nodes WHERE $1 = '' OR address = '' OR address = $1 LIMIT 1";
-        let rows = self.engine.fetch(sql, vec![address.into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![address.into()]).await?;
         // Gone in between: the caller asks again.
         let Some(row) = rows.first() else {
             return Ok(NodeEntry::Blocked { process: String::new(), id: node });
         };
-        let mut fields = row.fields(TABLE);
-        let id = node_id(&fields.text()?)?;
-        Ok(NodeEntry::Blocked { process: fields.text()?, id })
+        let mut fields = row.read_fields(TABLE);
+        let id = node_id(&fields.take_text()?)?;
+        Ok(NodeEntry::Blocked { process: fields.take_text()?, id })
     }
 
     /// Says that a node is alive for another `lease`, and removes those whose time is over; `None` when
@@ -124,20 +124,24 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn renew(&self, node: NodeId, lease: Duration) -> Result<Option<LeaseRenewal>, StoreError> {
+    pub async fn renew_node(
+        &self,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Option<LeaseRenewal>, StoreError> {
         let sql = format!("UPDATE nodes SET expires_at = {NOW} + $2 WHERE id = $1 RETURNING id");
-        let args = vec![node.to_string().into(), ms(lease).into()];
-        if self.engine.fetch(sql, args).await?.is_empty() {
+        let args = vec![node.to_string().into(), duration_ms(lease).into()];
+        if self.engine.fetch_rows(sql, args).await?.is_empty() {
             return Ok(None);
         }
         self.remove_expired_nodes().await?;
         let sql = format!("SELECT id, address, expires_at, {NOW} FROM nodes");
         let mut renewed = LeaseRenewal { peers: Vec::new(), database_ms: 0 };
-        for row in self.engine.fetch(sql, Vec::new()).await? {
-            let mut fields = row.fields(TABLE);
-            let peer = NodePeer { id: node_id(&fields.text()?)?, address: fields.text()?.into() };
-            let expires_at = fields.int()?;
-            renewed.database_ms = fields.int()?;
+        for row in self.engine.fetch_rows(sql, Vec::new()).await? {
+            let mut fields = row.read_fields(TABLE);
+            let peer = NodePeer { id: node_id(&fields.take_text()?)?, address: fields.take_text()?.into() };
+            let expires_at = fields.take_int()?;
+            renewed.database_ms = fields.take_int()?;
             let left = u64::try_from(expires_at.saturating_sub(renewed.database_ms)).unwrap_or(0);
             if peer.id != node {
                 renewed.peers.push((peer, Duration::from_millis(left)));
@@ -149,15 +153,18 @@ impl Store {
     /// Removes the nodes whose time is over.
     async fn remove_expired_nodes(&self) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
-        self.engine.fetch(sql, Vec::new()).await.map(drop)
+        self.engine.fetch_rows(sql, Vec::new()).await.map(drop)
     }
 
     /// Removes a node: it gives up everything that it owns, or is known to have ended.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        self.engine.fetch("DELETE FROM nodes WHERE id = $1", vec![node.to_string().into()]).await.map(drop)
+    pub async fn remove_node(&self, node: NodeId) -> Result<(), StoreError> {
+        self.engine
+            .fetch_rows("DELETE FROM nodes WHERE id = $1", vec![node.to_string().into()])
+            .await
+            .map(drop)
     }
 
     /// The other node that owns an account; `None` when there is none.
@@ -171,10 +178,10 @@ impl Store {
     ) -> Result<Option<NodePeer>, StoreError> {
         let sql = "SELECT n.id, n.address FROM accounts a JOIN nodes n ON n.id = a.owner \
                    WHERE a.number = $1 AND n.id <> $2";
-        let rows = self.engine.fetch(sql, vec![account_number.into(), node.to_string().into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), node.to_string().into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields(TABLE);
-        Ok(Some(NodePeer { id: node_id(&fields.text()?)?, address: fields.text()?.into() }))
+        let mut fields = row.read_fields(TABLE);
+        Ok(Some(NodePeer { id: node_id(&fields.take_text()?)?, address: fields.take_text()?.into() }))
     }
 
     /// Raises an account's epoch for its new owner, and its numbers to `floor`; `None` when there is no
@@ -216,23 +223,23 @@ impl Store {
         let sql = format!(
             "SELECT a.epoch, {}, {}, {}, n.id, n.address FROM accounts a \
              LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1",
-            flag("a.revision < $3 OR a.sequence < $4"),
-            flag(&is_over),
-            flag(is_member),
+            flag_column("a.revision < $3 OR a.sequence < $4"),
+            flag_column(&is_over),
+            flag_column(is_member),
         );
         let args =
             vec![account_number.into(), own.as_str().into(), floor.revision.into(), floor.sequence.into()];
-        let rows = self.engine.fetch(sql, args).await?;
+        let rows = self.engine.fetch_rows(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields("accounts");
-        let (seen, had_lost_commits) = (fields.int()?, fields.int()? != 0);
-        let (is_over, is_member_now) = (fields.int()? != 0, fields.int()? != 0);
+        let mut fields = row.read_fields("accounts");
+        let (seen, had_lost_commits) = (fields.take_int()?, fields.take_int()? != 0);
+        let (is_over, is_member_now) = (fields.take_int()? != 0, fields.take_int()? != 0);
         if !is_member_now {
             return Err(StoreError::LeaseLost);
         }
         if let Some(id) = fields.opt_text()? {
             if !is_over {
-                let owner = NodePeer { id: node_id(&id)?, address: fields.text()?.into() };
+                let owner = NodePeer { id: node_id(&id)?, address: fields.take_text()?.into() };
                 return Err(StoreError::Elsewhere(owner));
             }
             self.remove_expired_nodes().await?;
@@ -274,8 +281,8 @@ impl Store {
             floor.sequence.into(),
             floor.at.millis().into(),
         ];
-        let rows = self.writer.write(sql, args).await?;
-        rows.first().ok_or(StoreError::Fenced)?.fields("accounts").int()
+        let rows = self.writer.write_statement(sql, args).await?;
+        rows.first().ok_or(StoreError::Fenced)?.read_fields("accounts").take_int()
     }
 
     /// Numbers of the accounts that have messages waiting to be sent and that no other node serves.
@@ -287,8 +294,8 @@ impl Store {
                    JOIN accounts a ON a.number = m.account \
                    LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $1 \
                    WHERE m.status = 'pending' AND n.id IS NULL ORDER BY m.account";
-        let rows = self.engine.fetch(sql, vec![node.to_string().into()]).await?;
-        rows.iter().map(|row: &EngineRow| row.fields("messages").int()).collect()
+        let rows = self.engine.fetch_rows(sql, vec![node.to_string().into()]).await?;
+        rows.iter().map(|row: &EngineRow| row.read_fields("messages").take_int()).collect()
     }
 
     /// Number of the last change of the directory; zero where nobody else could change it.
@@ -300,17 +307,20 @@ impl Store {
             return Ok(0);
         }
         let rows =
-            self.engine.fetch("SELECT revision FROM directory_counter WHERE id = 1", Vec::new()).await?;
-        rows.first().ok_or_else(|| StoreError::Corrupt("directory_counter".into()))?.fields(TABLE).int()
+            self.engine.fetch_rows("SELECT revision FROM directory_counter WHERE id = 1", Vec::new()).await?;
+        rows.first()
+            .ok_or_else(|| StoreError::Corrupt("directory_counter".into()))?
+            .read_fields(TABLE)
+            .take_int()
     }
 }
 
-fn ms(duration: Duration) -> i64 {
+fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A condition as a column of 0 and 1.
-fn flag(condition: &str) -> String {
+fn flag_column(condition: &str) -> String {
     format!("CAST(CASE WHEN {condition} THEN 1 ELSE 0 END AS BIGINT)")
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{EngineRow, RowFields, Sql};
-use super::row::{RowPlace, RowText, millis};
+use super::row::{RowPlace, RowText, instant_millis};
 use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use crate::domain::time::Timestamp;
@@ -21,43 +21,44 @@ const ORGANISATION: &str =
 
 fn read_organisation(row: &EngineRow) -> Result<Organisation, StoreError> {
     const TABLE: &str = "organisations";
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     Ok(Organisation {
-        id: at.checked("id", OrganisationId::parse(&id).ok())?,
-        name: fields.text()?.into(),
-        tier: at.checked("tier", PriceTier::parse(&fields.text()?))?,
+        id: at.check_value("id", OrganisationId::parse(&id).ok())?,
+        name: fields.take_text()?.into(),
+        tier: at.check_value("tier", PriceTier::parse(&fields.take_text()?))?,
         limits: RateLimits {
-            write_per_minute: at.count("write_per_minute", fields.int()?)?,
-            read_per_minute: at.count("read_per_minute", fields.int()?)?,
+            write_per_minute: at.check_count("write_per_minute", fields.take_int()?)?,
+            read_per_minute: at.check_count("read_per_minute", fields.take_int()?)?,
         },
-        sandbox: at.flag("sandbox", fields.int()?)?,
-        suspended: at.flag("suspended", fields.int()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
-        row_version: at.row_version(fields.int()?)?,
+        sandbox: at.check_flag("sandbox", fields.take_int()?)?,
+        suspended: at.check_flag("suspended", fields.take_int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
+        row_version: at.row_version(fields.take_int()?)?,
     })
 }
 
 fn read_api_key(row: &EngineRow) -> Result<ApiKey, StoreError> {
     const TABLE: &str = "api_keys";
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     Ok(ApiKey {
-        id: at.checked("id", ApiKeyId::parse(&id).ok())?,
-        organisation_id: at.checked("organisation_id", OrganisationId::parse(&fields.text()?).ok())?,
-        label: fields.text()?.into(),
-        last4: fields.text()?.into(),
-        digest: at.digest("digest", &fields.text()?)?,
+        id: at.check_value("id", ApiKeyId::parse(&id).ok())?,
+        organisation_id: at
+            .check_value("organisation_id", OrganisationId::parse(&fields.take_text()?).ok())?,
+        label: fields.take_text()?.into(),
+        last4: fields.take_text()?.into(),
+        digest: at.check_digest("digest", &fields.take_text()?)?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
     })
 }
 
 fn read_user(row: &EngineRow) -> Result<User, StoreError> {
-    let user = UserRow::read_joined(&mut row.fields("users"))?;
-    user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.user()
+    let user = UserRow::read_joined(&mut row.read_fields("users"))?;
+    user.ok_or_else(|| StoreError::Corrupt("users: a null".into()))?.into_user()
 }
 
 /// A row of `users`.
@@ -72,7 +73,7 @@ pub(super) struct UserRow<'a> {
 
 impl<'a> UserRow<'a> {
     /// The row of a user.
-    pub(super) fn of(user: &'a User) -> Self {
+    pub(super) fn from_user(user: &'a User) -> Self {
         Self {
             id: user.id.to_string(),
             organisation_id: user.organisation_id.to_string(),
@@ -98,15 +99,15 @@ impl<'a> UserRow<'a> {
     }
 
     /// The user of this row.
-    pub(super) fn user(self) -> Result<User, StoreError> {
+    pub(super) fn into_user(self) -> Result<User, StoreError> {
         let at = RowPlace { table: "users", id: &self.id };
         let organisation_id = OrganisationId::parse(&self.organisation_id).ok();
         Ok(User {
-            id: at.checked("id", UserId::parse(&self.id).ok())?,
-            organisation_id: at.checked("organisation_id", organisation_id)?,
+            id: at.check_value("id", UserId::parse(&self.id).ok())?,
+            organisation_id: at.check_value("organisation_id", organisation_id)?,
             name: self.name.into(),
             email: self.email.map(Arc::from),
-            created_at: at.time("created_at", self.created_at)?,
+            created_at: at.check_time("created_at", self.created_at)?,
         })
     }
 }
@@ -134,39 +135,39 @@ impl Store {
         let since = || vec![after.into()];
         let sql =
             format!("SELECT {ORGANISATION} FROM organisations WHERE directory_revision > $1 ORDER BY id");
-        let rows = self.engine.fetch(sql, since()).await?;
+        let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.organisations = rows.iter().map(read_organisation).collect::<Result<_, _>>()?;
         let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
                    FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id";
-        let rows = self.engine.fetch(sql, since()).await?;
+        let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.api_keys = rows.iter().map(read_api_key).collect::<Result<_, _>>()?;
         let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
                    FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id";
-        for row in &self.engine.fetch(sql, since()).await? {
+        for row in &self.engine.fetch_rows(sql, since()).await? {
             changes.revoked.push(read_api_key(row)?.id);
         }
         let sql = "SELECT id, organisation_id, name, email, created_at \
                    FROM users WHERE directory_revision > $1 ORDER BY id";
-        let rows = self.engine.fetch(sql, since()).await?;
+        let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.users = rows.iter().map(read_user).collect::<Result<_, _>>()?;
         changes.rows.accounts = self.accounts_changed(after).await?;
         Ok(changes)
     }
 
-    pub(super) async fn organisations(&self) -> Result<Vec<Organisation>, StoreError> {
+    pub(super) async fn load_organisations(&self) -> Result<Vec<Organisation>, StoreError> {
         let sql = format!("SELECT {ORGANISATION} FROM organisations ORDER BY id");
-        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_organisation).collect()
+        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_organisation).collect()
     }
 
     pub(super) async fn live_api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
         let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
                    FROM api_keys WHERE revoked_at IS NULL ORDER BY id";
-        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_api_key).collect()
+        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_api_key).collect()
     }
 
-    pub(super) async fn users(&self) -> Result<Vec<User>, StoreError> {
+    pub(super) async fn load_users(&self) -> Result<Vec<User>, StoreError> {
         let sql = "SELECT id, organisation_id, name, email, created_at FROM users ORDER BY id";
-        self.engine.fetch(sql, Vec::new()).await?.iter().map(read_user).collect()
+        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_user).collect()
     }
 
     /// A tenant's row as it stands.
@@ -175,7 +176,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn find_organisation(&self, id: OrganisationId) -> Result<Option<Organisation>, StoreError> {
         let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1");
-        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(read_organisation).transpose()
     }
 
@@ -222,7 +223,7 @@ impl Store {
             organisation.created_at.millis().into(),
             organisation.row_version.to_row().into(),
         ];
-        self.writer.write(sql, args).await
+        self.writer.write_statement(sql, args).await
     }
 
     /// Adds a key.
@@ -238,10 +239,10 @@ impl Store {
             key.label.as_ref().into(),
             key.last4.as_ref().into(),
             hex::encode(key.digest).into(),
-            millis(key.expires_at).into(),
+            instant_millis(key.expires_at).into(),
             key.created_at.millis().into(),
         ];
-        self.writer.write(sql, args).await.map(drop)
+        self.writer.write_statement(sql, args).await.map(drop)
     }
 
     /// Revokes a key; `false` when it is unknown, or was revoked before.
@@ -250,7 +251,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
-        let rows = self.writer.write(sql, vec![id.to_string().into(), at.millis().into()]).await?;
+        let rows = self.writer.write_statement(sql, vec![id.to_string().into(), at.millis().into()]).await?;
         Ok(!rows.is_empty())
     }
 
@@ -268,6 +269,6 @@ impl Store {
             user.email.as_deref().into(),
             user.created_at.millis().into(),
         ];
-        self.writer.write(sql, args).await.map(drop)
+        self.writer.write_statement(sql, args).await.map(drop)
     }
 }

@@ -65,7 +65,7 @@ pub(super) struct ParkedRow<'a> {
 
 impl<'a> ParkedRow<'a> {
     /// The row of a status of this account, kept since `at`.
-    pub(super) fn of(account: i64, at: Timestamp, report: &'a StatusReport) -> Self {
+    pub(super) fn from_status(account: i64, at: Timestamp, report: &'a StatusReport) -> Self {
         let error = report.error.as_ref();
         Self {
             account,
@@ -91,20 +91,20 @@ pub(super) struct UnparkedRow<'a> {
 }
 
 /// Reads what [`SELECT`] selects.
-pub(super) fn read(row: &EngineRow) -> Result<StatusReport, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let wamid = fields.text()?;
+pub(super) fn read_parked(row: &EngineRow) -> Result<StatusReport, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let wamid = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &wamid };
-    let status = at.checked("status", MessageStatus::parse(&fields.text()?))?;
-    let echo = fields.opt_text()?.map(|id| at.checked("echo", MessageId::parse(&id).ok())).transpose()?;
-    let reported_at = at.time("reported_at", fields.int()?)?;
+    let status = at.check_value("status", MessageStatus::parse(&fields.take_text()?))?;
+    let echo = fields.opt_text()?.map(|id| at.check_value("echo", MessageId::parse(&id).ok())).transpose()?;
+    let reported_at = at.check_time("reported_at", fields.take_int()?)?;
     let (code, message, provider_code) = (fields.opt_text()?, fields.opt_text()?, fields.opt_int()?);
     let error = match (code, message) {
         (Some(code), Some(message)) => {
             Some(MessageError { code: code.into(), message: message.into(), provider_code })
         }
         (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => return Err(at.corrupt("error_code")),
+        (Some(_), None) | (None, Some(_)) => return Err(at.corrupt_column("error_code")),
     };
     Ok(StatusReport { wamid: wamid.into(), echo, status, at: reported_at, error })
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::dialect::Dialect;
 use super::engine::{RowFields, Sql, SqlArg};
-use super::row::{RowPlace, array};
+use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::account::{PhoneNumberId, Secret};
 use crate::domain::allowed_hosts::{AllowedHosts, HostPattern};
@@ -29,66 +29,66 @@ const COLUMNS: &str = "id, organisation_id, name, description, events, accounts,
      allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
      previous_version, created_at, updated_at, row_version";
 
-fn json<T: DeserializeOwned>(at: RowPlace<'_>, column: &str, text: &str) -> Result<T, StoreError> {
-    at.checked(column, serde_json::from_str(text).ok())
+fn to_json<T: DeserializeOwned>(at: RowPlace<'_>, column: &str, text: &str) -> Result<T, StoreError> {
+    at.check_value(column, serde_json::from_str(text).ok())
 }
 
-fn texts(at: RowPlace<'_>, column: &str, text: &str) -> Result<Vec<String>, StoreError> {
-    json(at, column, text)
+fn read_texts(at: RowPlace<'_>, column: &str, text: &str) -> Result<Vec<String>, StoreError> {
+    to_json(at, column, text)
 }
 
 /// Reads [`COLUMNS`].
-fn read(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
-    let id = fields.text()?;
+fn read_plugin(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    let organisation_id = OrganisationId::parse(&fields.text()?).ok();
-    let (name, description) = (fields.text()?.into(), fields.opt_text()?.map(Arc::from));
-    let events = texts(at, "events", &fields.text()?)?;
+    let organisation_id = OrganisationId::parse(&fields.take_text()?).ok();
+    let (name, description) = (fields.take_text()?.into(), fields.opt_text()?.map(Arc::from));
+    let events = read_texts(at, "events", &fields.take_text()?)?;
     let events: Option<EventTypes> = events.iter().map(|word| EventType::parse(word)).collect();
     let accounts = match fields.opt_text()? {
         None => None,
         Some(listed) => {
-            let listed = texts(at, "accounts", &listed)?;
+            let listed = read_texts(at, "accounts", &listed)?;
             let parsed: Option<Vec<_>> = listed.iter().map(|number| PhoneNumberId::parse(number)).collect();
-            Some(at.checked("accounts", parsed)?.into())
+            Some(at.check_value("accounts", parsed)?.into())
         }
     };
-    let config: BTreeMap<String, String> = json(at, "config", &fields.text()?)?;
-    let secrets: BTreeMap<String, String> = json(at, "secrets", &fields.text()?)?;
-    let hosts = texts(at, "allowed_hosts", &fields.text()?)?;
+    let config: BTreeMap<String, String> = to_json(at, "config", &fields.take_text()?)?;
+    let secrets: BTreeMap<String, String> = to_json(at, "secrets", &fields.take_text()?)?;
+    let hosts = read_texts(at, "allowed_hosts", &fields.take_text()?)?;
     let capabilities = match fields.opt_text()? {
         None => None,
         Some(listed) => {
-            let listed = texts(at, "capabilities", &listed)?;
+            let listed = read_texts(at, "capabilities", &listed)?;
             let parsed: Option<Capabilities> = listed.iter().map(|word| Capability::parse(word)).collect();
-            Some(at.checked("capabilities", parsed)?)
+            Some(at.check_value("capabilities", parsed)?)
         }
     };
     Ok(Plugin {
-        id: at.checked("id", PluginId::parse(&id).ok())?,
-        organisation_id: at.checked("organisation_id", organisation_id)?,
+        id: at.check_value("id", PluginId::parse(&id).ok())?,
+        organisation_id: at.check_value("organisation_id", organisation_id)?,
         name,
         description,
-        events: at.checked("events", events)?,
+        events: at.check_value("events", events)?,
         accounts,
         config: Arc::new(config.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
         secrets: Arc::new(
             secrets.into_iter().map(|(key, value)| (key.into(), Secret::new(&value))).collect(),
         ),
-        allowed_hosts: at.checked("allowed_hosts", AllowedHosts::parse(hosts).ok())?,
+        allowed_hosts: at.check_value("allowed_hosts", AllowedHosts::parse(hosts).ok())?,
         capabilities,
-        enabled: at.flag("enabled", fields.int()?)?,
+        enabled: at.check_flag("enabled", fields.take_int()?)?,
         standing: PluginHealth {
-            state: at.checked("state", PluginState::parse(&fields.text()?))?,
-            since: at.time("state_since", fields.int()?)?,
+            state: at.check_value("state", PluginState::parse(&fields.take_text()?))?,
+            since: at.check_time("state_since", fields.take_int()?)?,
             reason: fields.opt_text()?.map(Arc::from),
-            by_operator: at.flag("by_operator", fields.int()?)?,
+            by_operator: at.check_flag("by_operator", fields.take_int()?)?,
         },
         active_version: version_id(at, "active_version", fields.opt_text()?)?,
         previous_version: version_id(at, "previous_version", fields.opt_text()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
-        updated_at: at.time("updated_at", fields.int()?)?,
-        row_version: at.row_version(fields.int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
+        updated_at: at.check_time("updated_at", fields.take_int()?)?,
+        row_version: at.row_version(fields.take_int()?)?,
     })
 }
 
@@ -97,7 +97,7 @@ fn version_id(
     column: &str,
     text: Option<String>,
 ) -> Result<Option<PluginVersionId>, StoreError> {
-    text.map(|text| at.checked(column, PluginVersionId::parse(&text).ok())).transpose()
+    text.map(|text| at.check_value(column, PluginVersionId::parse(&text).ok())).transpose()
 }
 
 fn text_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
@@ -105,12 +105,12 @@ fn text_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
 }
 
 /// The JSON array of these numbers.
-fn named(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
-    array(&accounts.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>())
+fn number_array(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
+    json_array(&accounts.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>())
 }
 
 /// The values of [`COLUMNS`], in their order.
-fn values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
+fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
     let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
     let capabilities: Option<Vec<&str>> =
         one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
@@ -125,12 +125,12 @@ fn values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
         one.organisation_id.to_string().into(),
         one.name.as_ref().into(),
         one.description.as_deref().into(),
-        array(&events)?.into(),
-        one.accounts.as_deref().map(named).transpose()?.as_deref().into(),
+        json_array(&events)?.into(),
+        one.accounts.as_deref().map(number_array).transpose()?.as_deref().into(),
         text_of(&config)?.into(),
         text_of(&secrets)?.into(),
-        array(&hosts)?.into(),
-        capabilities.map(|some| array(&some)).transpose()?.as_deref().into(),
+        json_array(&hosts)?.into(),
+        capabilities.map(|some| json_array(&some)).transpose()?.as_deref().into(),
         i64::from(one.enabled).into(),
         one.standing.state.as_str().into(),
         one.standing.since.millis().into(),
@@ -160,7 +160,7 @@ fn begin_at_the_end(
     let listed = [("AND", &one.accounts), ("AND NOT", &before.accounts)];
     for (word, accounts) in listed.into_iter().take(if ran { 2 } else { 1 }) {
         if let Some(accounts) = accounts {
-            args.push(named(accounts)?.into());
+            args.push(number_array(accounts)?.into());
             heard = format!("{heard} {word} phone_number_id {}", dialect.is_one_of(args.len()));
         }
     }
@@ -177,10 +177,10 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn plugins(&self) -> Result<Vec<Plugin>, StoreError> {
+    pub async fn load_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE deleted_at IS NULL ORDER BY id");
-        let rows = self.engine.fetch(sql, Vec::new()).await?;
-        rows.iter().map(|row| read(&mut row.fields(TABLE))).collect()
+        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        rows.iter().map(|row| read_plugin(&mut row.read_fields(TABLE))).collect()
     }
 
     /// A plugin as it stands; `None` when it was deleted.
@@ -189,8 +189,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn find_plugin(&self, id: PluginId) -> Result<Option<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE id = $1 AND deleted_at IS NULL");
-        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
-        rows.first().map(|row| read(&mut row.fields(TABLE))).transpose()
+        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
+        rows.first().map(|row| read_plugin(&mut row.read_fields(TABLE))).transpose()
     }
 
     /// What has changed after this revision of the directory, and what was deleted. Only for a database
@@ -201,11 +201,11 @@ impl Store {
     pub async fn plugin_changes(&self, after: i64) -> Result<(Vec<Plugin>, Vec<PluginId>), StoreError> {
         let sql =
             format!("SELECT {COLUMNS}, deleted_at FROM plugins WHERE directory_revision > $1 ORDER BY id");
-        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
         let (mut kept, mut deleted) = (Vec::new(), Vec::new());
         for row in &rows {
-            let mut fields = row.fields(TABLE);
-            let plugin = read(&mut fields)?;
+            let mut fields = row.read_fields(TABLE);
+            let plugin = read_plugin(&mut fields)?;
             if fields.opt_int()?.is_some() { deleted.push(plugin.id) } else { kept.push(plugin) }
         }
         Ok((kept, deleted))
@@ -219,7 +219,7 @@ impl Store {
         let places: Vec<String> = (1..=20).map(|n| format!("${n}")).collect();
         let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
         let head = "INSERT INTO plugin_heads (plugin_id, kv_revision, gate) VALUES ($1, 0, '')";
-        let script = vec![(sql.into(), values(one)?), (head.into(), vec![one.id.to_string().into()])];
+        let script = vec![(sql.into(), column_values(one)?), (head.into(), vec![one.id.to_string().into()])];
         self.writer.write_all(script).await.map(drop)
     }
 
@@ -241,7 +241,7 @@ impl Store {
                    previous_version = $17, created_at = $18, updated_at = $19, \
                    row_version = CASE WHEN row_version = $20 AND deleted_at IS NULL THEN row_version + 1 END \
                    WHERE id = $1 AND organisation_id = $2";
-        let mut script = vec![(Sql::from(sql), values(&decided)?)];
+        let mut script = vec![(Sql::from(sql), column_values(&decided)?)];
         script.extend(begin_at_the_end(self.engine.dialect(), before, &decided)?);
         let version = decided.row_version;
         match self.writer.write_all(script).await {
@@ -274,11 +274,11 @@ impl Store {
             standing.reason.as_deref().into(),
             i64::from(standing.by_operator).into(),
         ];
-        let rows = self.writer.write(sql, args).await?;
+        let rows = self.writer.write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields(TABLE);
-        let id = fields.text()?;
-        RowPlace { table: TABLE, id: &id }.row_version(fields.int()?).map(Some)
+        let mut fields = row.read_fields(TABLE);
+        let id = fields.take_text()?;
+        RowPlace { table: TABLE, id: &id }.row_version(fields.take_int()?).map(Some)
     }
 
     /// Deletes a plugin, its components, what it keeps and its place in every log, and gives up what it was
@@ -311,6 +311,6 @@ impl Store {
     /// See [`StoreError`].
     pub async fn touch_plugin(&self, id: PluginId) -> Result<(), StoreError> {
         let sql = "UPDATE plugins SET deleted_at = deleted_at WHERE id = $1";
-        self.writer.write(sql, vec![id.to_string().into()]).await.map(drop)
+        self.writer.write_statement(sql, vec![id.to_string().into()]).await.map(drop)
     }
 }

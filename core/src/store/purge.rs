@@ -89,7 +89,7 @@ pub(super) const EFFECTS: OldestRows = OldestRows {
 
 impl OldestRows {
     /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.
-    pub(super) fn delete(&self, dialect: Dialect) -> String {
+    pub(super) fn delete_statement(&self, dialect: Dialect) -> String {
         let Self { table, key, which } = self;
         match dialect {
             Dialect::Sqlite => format!(
@@ -111,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn purge(&self, now: Timestamp, ages: &PurgeAges) -> Result<u64, StoreError> {
+    pub async fn purge_rows(&self, now: Timestamp, ages: &PurgeAges) -> Result<u64, StoreError> {
         let steps = [
             (IDEMPOTENCY_RECORDS, ages.idempotency_records),
             (PARKED_STATUSES, ages.parked_statuses),
@@ -123,12 +123,12 @@ impl Store {
         ];
         let mut removed = 0;
         for (oldest, age) in steps {
-            let args = vec![now.minus(age).millis().into(), STEP_ROWS.into()];
-            let sql = oldest.delete(self.engine.dialect());
-            let rows: Vec<EngineRow> = self.writer.write(sql, args).await?;
+            let args = vec![now.minus_duration(age).millis().into(), STEP_ROWS.into()];
+            let sql = oldest.delete_statement(self.engine.dialect());
+            let rows: Vec<EngineRow> = self.writer.write_statement(sql, args).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
-        self.purge_unfinished_versions(now.minus(UPLOAD_TIME)).await?;
+        self.purge_unfinished_versions(now.minus_duration(UPLOAD_TIME)).await?;
         Ok(removed)
     }
 }

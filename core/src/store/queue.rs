@@ -6,7 +6,7 @@
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::message::TABLE;
-use super::row::{RowPlace, array};
+use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::due_time::DueTime;
 use crate::domain::message::WaitingMessage;
@@ -56,15 +56,16 @@ pub(super) fn next_due_statement() -> String {
     )
 }
 
-fn read(row: &EngineRow) -> Result<WaitingMessage, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+fn read_waiting(row: &EngineRow) -> Result<WaitingMessage, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     Ok(WaitingMessage {
-        id: at.checked("id", MessageId::parse(&id).ok())?,
-        conversation_id: at.checked("conversation_id", ConversationId::parse(&fields.text()?).ok())?,
-        attempts: at.count("attempts", fields.int()?)?,
-        next_attempt_at: DueTime::from_row(at.time("next_attempt_at", fields.int()?)?),
+        id: at.check_value("id", MessageId::parse(&id).ok())?,
+        conversation_id: at
+            .check_value("conversation_id", ConversationId::parse(&fields.take_text()?).ok())?,
+        attempts: at.check_count("attempts", fields.take_int()?)?,
+        next_attempt_at: DueTime::from_row(at.check_time("next_attempt_at", fields.take_int()?)?),
     })
 }
 
@@ -74,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn queue(
+    pub async fn load_queue(
         &self,
         account_number: i64,
         due_by: Timestamp,
@@ -83,7 +84,7 @@ impl Store {
     ) -> Result<Vec<WaitingMessage>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), due_by.millis().into(), beyond.millis().into(), limit.into()];
-        self.engine.fetch(queue_statement(), args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(queue_statement(), args).await?.iter().map(read_waiting).collect()
     }
 
     /// The message that is next of each of these conversations that has one, due or not.
@@ -96,10 +97,10 @@ impl Store {
         conversations: &[ConversationId],
     ) -> Result<Vec<WaitingMessage>, StoreError> {
         let names: Vec<String> = conversations.iter().map(ToString::to_string).collect();
-        let listed = array(&names).map_err(StoreError::from)?;
+        let listed = json_array(&names).map_err(StoreError::from)?;
         let args: Vec<SqlArg> = vec![account_number.into(), listed.into()];
         let sql = next_of_statement(self.engine.dialect());
-        self.engine.fetch(sql, args).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, args).await?.iter().map(read_waiting).collect()
     }
 
     /// When the next message that waits may be sent.
@@ -107,8 +108,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn next_due(&self, account_number: i64) -> Result<Option<DueTime>, StoreError> {
-        let rows = self.engine.fetch(next_due_statement(), vec![account_number.into()]).await?;
+        let rows = self.engine.fetch_rows(next_due_statement(), vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        RowPlace { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.fields(TABLE).opt_int()?)
+        RowPlace { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.read_fields(TABLE).opt_int()?)
     }
 }

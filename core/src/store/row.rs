@@ -26,24 +26,24 @@ pub(super) struct RowPlace<'a> {
 
 impl RowPlace<'_> {
     /// The error for this column.
-    pub(super) fn corrupt(self, column: &str) -> StoreError {
+    pub(super) fn corrupt_column(self, column: &str) -> StoreError {
         StoreError::Corrupt(format!("{}.{column} of {:?}", self.table, self.id))
     }
 
     /// A parsed value, or the error for this column.
-    pub(super) fn checked<T>(self, column: &str, value: Option<T>) -> Result<T, StoreError> {
-        value.ok_or_else(|| self.corrupt(column))
+    pub(super) fn check_value<T>(self, column: &str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| self.corrupt_column(column))
     }
 
     /// An instant.
-    pub(super) fn time(self, column: &str, ms: i64) -> Result<Timestamp, StoreError> {
+    pub(super) fn check_time(self, column: &str, ms: i64) -> Result<Timestamp, StoreError> {
         let at = Timestamp::from_millis(ms);
-        self.checked(column, (at.millis() == ms).then_some(at))
+        self.check_value(column, (at.millis() == ms).then_some(at))
     }
 
     /// An instant, where there is one.
     pub(super) fn opt_time(self, column: &str, ms: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
-        ms.map(|ms| self.time(column, ms)).transpose()
+        ms.map(|ms| self.check_time(column, ms)).transpose()
     }
 
     /// A due time, where there is one.
@@ -52,44 +52,44 @@ impl RowPlace<'_> {
     }
 
     /// A count.
-    pub(super) fn count(self, column: &str, value: i64) -> Result<u32, StoreError> {
-        self.checked(column, u32::try_from(value).ok())
+    pub(super) fn check_count(self, column: &str, value: i64) -> Result<u32, StoreError> {
+        self.check_value(column, u32::try_from(value).ok())
     }
 
     /// A row's version.
     pub(super) fn row_version(self, value: i64) -> Result<RowVersion, StoreError> {
-        self.checked("row_version", (value > 0).then_some(RowVersion::from_row(value)))
+        self.check_value("row_version", (value > 0).then_some(RowVersion::from_row(value)))
     }
 
     /// A yes or no, kept as 1 or 0.
-    pub(super) fn flag(self, column: &str, value: i64) -> Result<bool, StoreError> {
+    pub(super) fn check_flag(self, column: &str, value: i64) -> Result<bool, StoreError> {
         match value {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(self.corrupt(column)),
+            _ => Err(self.corrupt_column(column)),
         }
     }
 
     /// A telephone number in its normal form.
-    pub(super) fn phone(self, column: &str, text: &str) -> Result<Phone, StoreError> {
-        self.checked(column, Phone::parse(text).filter(|phone| phone.as_str() == text))
+    pub(super) fn check_phone(self, column: &str, text: &str) -> Result<Phone, StoreError> {
+        self.check_value(column, Phone::parse(text).filter(|phone| phone.as_str() == text))
     }
 
     /// 32 bytes, kept as hexadecimal digits.
-    pub(super) fn digest(self, column: &str, text: &str) -> Result<[u8; 32], StoreError> {
+    pub(super) fn check_digest(self, column: &str, text: &str) -> Result<[u8; 32], StoreError> {
         let mut bytes = [0; 32];
         let decoded = hex::decode_to_slice(text, &mut bytes);
-        self.checked(column, decoded.ok().map(|()| bytes))
+        self.check_value(column, decoded.ok().map(|()| bytes))
     }
 }
 
 /// Milliseconds of an instant, where there is one.
-pub(super) fn millis(at: Option<Timestamp>) -> Option<i64> {
+pub(super) fn instant_millis(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::millis)
 }
 
 /// Rows as one JSON array, the only argument of a bulk statement.
-pub(super) fn array<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
+pub(super) fn json_array<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
     let json = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     Ok(without_nul(json))
 }
@@ -127,16 +127,16 @@ mod tests {
     #[test]
     fn nul_is_replaced_and_nothing_else() {
         let rows = ["a\0b", "\\u0000", "\\\0", "\u{fffd}\"\n é 😀", ""];
-        let back: Vec<String> = serde_json::from_str(&array(&rows).unwrap()).unwrap();
+        let back: Vec<String> = serde_json::from_str(&json_array(&rows).unwrap()).unwrap();
         assert_eq!(back, ["a\u{fffd}b", "\\u0000", "\\\u{fffd}", "\u{fffd}\"\n é 😀", ""]);
     }
 
     #[test]
     fn foreign_values_are_corrupt() {
         let place = RowPlace { table: "t", id: "x" };
-        assert!(place.time("c", -1).is_err() && place.time("c", i64::MAX).is_err());
-        assert!(place.flag("c", 2).is_err() && place.count("c", -1).is_err());
-        assert!(place.phone("c", "628 123 456 78").is_err() && place.digest("c", "00").is_err());
-        assert_eq!(place.corrupt("c").to_string(), "a stored row cannot be read: t.c of \"x\"",);
+        assert!(place.check_time("c", -1).is_err() && place.check_time("c", i64::MAX).is_err());
+        assert!(place.check_flag("c", 2).is_err() && place.check_count("c", -1).is_err());
+        assert!(place.check_phone("c", "628 123 456 78").is_err() && place.check_digest("c", "00").is_err());
+        assert_eq!(place.corrupt_column("c").to_string(), "a stored row cannot be read: t.c of \"x\"",);
     }
 }

@@ -14,7 +14,7 @@ use super::dialect::{BulkStatement, ColumnKind};
 use super::effect::{self, NewEffectRow};
 use super::engine::{RowFields, Sql, SqlArg};
 use super::kv::{self, DeleteRow, PutRow};
-use super::row::{RowPlace, array};
+use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::delivery::Delivery;
 use crate::domain::effect::{Effect, EffectId};
@@ -151,17 +151,17 @@ impl From<&RunRecord> for RecordRow {
 }
 
 /// Reads [`OWED`] and [`OWN`].
-fn read(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
-    let delivery = delivery::read(fields, TABLE)?;
+fn read_run(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
+    let delivery = delivery::read_delivery(fields, TABLE)?;
     let id = delivery.shown_id();
     let at = RowPlace { table: TABLE, id: &id };
     let version_id = match fields.opt_text()? {
         None => None,
-        Some(text) => Some(at.checked("version_id", PluginVersionId::parse(&text).ok())?),
+        Some(text) => Some(at.check_value("version_id", PluginVersionId::parse(&text).ok())?),
     };
     let mut figure = |column| match fields.opt_int()? {
         None => Ok(None),
-        Some(value) => at.checked(column, u64::try_from(value).ok()).map(Some),
+        Some(value) => at.check_value(column, u64::try_from(value).ok()).map(Some),
     };
     let figures = [figure("cpu_us")?, figure("wall_us")?, figure("host_calls")?, figure("memory_bytes")?];
     let usage = match figures {
@@ -191,7 +191,7 @@ impl Store {
         let dialect = self.engine.dialect();
         let plugin = batch.plugin.to_string();
         let rows: Vec<RecordRow> = batch.runs.iter().map(RecordRow::from).collect();
-        let rows = array(&rows)?;
+        let rows = json_array(&rows)?;
         let count = i64::try_from(batch.runs.len()).unwrap_or(i64::MAX);
         let gate = vec![
             rows.clone().into(),
@@ -202,34 +202,37 @@ impl Store {
             count.into(),
         ];
         let mut script: Vec<(Sql, Vec<SqlArg>)> =
-            vec![(LOCK.into(), vec![plugin.as_str().into()]), (dialect.bulk(&GATE).into(), gate)];
+            vec![(LOCK.into(), vec![plugin.as_str().into()]), (dialect.bulk_text(&GATE).into(), gate)];
         let mut add = |bulk: &BulkStatement, rows: String| {
             script.push((
-                dialect.bulk(bulk).into(),
+                dialect.bulk_text(bulk).into(),
                 vec![rows.into(), plugin.as_str().into(), batch.token.into()],
             ));
         };
         add(&RECORD, rows);
-        let puts: Vec<PutRow<'_>> =
-            batch.kv.iter().filter_map(|(key, value)| Some(PutRow::of(key, value.as_ref()?))).collect();
+        let puts: Vec<PutRow<'_>> = batch
+            .kv
+            .iter()
+            .filter_map(|(key, value)| Some(PutRow::from_write(key, value.as_ref()?)))
+            .collect();
         if !puts.is_empty() {
-            add(&kv::PUT, array(&puts)?);
+            add(&kv::PUT, json_array(&puts)?);
         }
         let deletes: Vec<DeleteRow<'_>> =
             batch.kv.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| DeleteRow { key }).collect();
         if !deletes.is_empty() {
-            add(&kv::DELETE, array(&deletes)?);
+            add(&kv::DELETE, json_array(&deletes)?);
         }
         let effects: Vec<NewEffectRow> = batch.runs.iter().flat_map(effects_of).collect();
         if !effects.is_empty() {
-            add(&effect::INSERT, array(&effects)?);
+            add(&effect::INSERT, json_array(&effects)?);
         }
-        let logs: Vec<log::NewLogRow> = batch.runs.iter().filter_map(log::NewLogRow::of).collect();
+        let logs: Vec<log::NewLogRow> = batch.runs.iter().filter_map(log::NewLogRow::from_run).collect();
         if !logs.is_empty() {
-            add(&log::INSERT, array(&logs)?);
+            add(&log::INSERT, json_array(&logs)?);
         }
         let passed = self.writer.write_script(script, 1).await?;
-        passed.first().map(|row| row.fields("plugin_heads").int()).transpose()
+        passed.first().map(|row| row.read_fields("plugin_heads").take_int()).transpose()
     }
 }
 
@@ -237,6 +240,6 @@ fn effects_of(run: &RunRecord) -> impl Iterator<Item = NewEffectRow> + '_ {
     let owed = &run.delivery;
     run.effects.iter().zip(0_u32..).map(|(effect, ordinal)| {
         let id = EffectId { run: owed.id.into(), ordinal };
-        NewEffectRow::of(id, owed.account, owed.sequence, effect, owed.updated_at)
+        NewEffectRow::from_effect(id, owed.account, owed.sequence, effect, owed.updated_at)
     })
 }

@@ -29,7 +29,10 @@ impl std::fmt::Debug for ServerSecrets {
 
 impl ServerSecrets {
     /// Reads the secrets, after making those that are missing.
-    pub(super) async fn load(engine: &Engine, writer: &mut WriteConnection) -> Result<Self, StoreError> {
+    pub(super) async fn load_secrets(
+        engine: &Engine,
+        writer: &mut WriteConnection,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             cursor_key: secret(engine, writer, "cursor_key").await?,
             shared_memory_key: secret(engine, writer, "shared_memory_key").await?,
@@ -46,10 +49,11 @@ async fn secret(
     let mut fresh = [0; 32];
     SysRng.try_fill_bytes(&mut fresh).map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
     let sql = "INSERT INTO server_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    writer.run(sql, vec![name.into(), hex::encode(fresh).into()]).await?;
+    writer.run_statement(sql, vec![name.into(), hex::encode(fresh).into()]).await?;
     // Another node may have been first: what the table holds is what counts.
-    let rows = engine.fetch("SELECT value FROM server_secrets WHERE name = $1", vec![name.into()]).await?;
+    let rows =
+        engine.fetch_rows("SELECT value FROM server_secrets WHERE name = $1", vec![name.into()]).await?;
     let at = RowPlace { table: "server_secrets", id: name };
-    let row = at.checked("value", rows.first())?;
-    at.digest("value", &row.fields("server_secrets").text()?)
+    let row = at.check_value("value", rows.first())?;
+    at.check_digest("value", &row.read_fields("server_secrets").take_text()?)
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::engine::{EngineRow, RowFields, Sql, SqlArg};
-use super::row::{RowPlace, array, millis};
+use super::row::{RowPlace, instant_millis, json_array};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
@@ -24,46 +24,46 @@ const COLUMNS: &str = "id, organisation_id, url, events, description, status, de
 
 fn words_of(types: EventTypes) -> Result<String, StoreError> {
     let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
-    Ok(array(&words)?)
+    Ok(json_array(&words)?)
 }
 
 /// Reads [`COLUMNS`]; the secrets are elsewhere.
-fn read(fields: &mut RowFields<'_>) -> Result<Subscription, StoreError> {
-    let id = fields.text()?;
+fn read_subscription(fields: &mut RowFields<'_>) -> Result<Subscription, StoreError> {
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    let organisation_id = OrganisationId::parse(&fields.text()?).ok();
-    let url = fields.text()?.into();
-    let words: Option<Vec<String>> = serde_json::from_str(&fields.text()?).ok();
-    let words = at.checked("events", words)?;
+    let organisation_id = OrganisationId::parse(&fields.take_text()?).ok();
+    let url = fields.take_text()?.into();
+    let words: Option<Vec<String>> = serde_json::from_str(&fields.take_text()?).ok();
+    let words = at.check_value("events", words)?;
     let types: Option<EventTypes> = words.iter().map(|word| EventType::parse(word)).collect();
     Ok(Subscription {
-        id: at.checked("id", SubscriptionId::parse(&id).ok())?,
-        organisation_id: at.checked("organisation_id", organisation_id)?,
+        id: at.check_value("id", SubscriptionId::parse(&id).ok())?,
+        organisation_id: at.check_value("organisation_id", organisation_id)?,
         url,
-        events: at.checked("events", types)?,
+        events: at.check_value("events", types)?,
         description: fields.opt_text()?.map(Arc::from),
-        status: at.checked("status", SubscriptionStatus::parse(&fields.text()?))?,
-        dead_in_row: at.count("dead_in_row", fields.int()?)?,
+        status: at.check_value("status", SubscriptionStatus::parse(&fields.take_text()?))?,
+        dead_in_row: at.check_count("dead_in_row", fields.take_int()?)?,
         secrets: Vec::new(),
-        created_at: at.time("created_at", fields.int()?)?,
-        updated_at: at.time("updated_at", fields.int()?)?,
-        row_version: at.row_version(fields.int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
+        updated_at: at.check_time("updated_at", fields.take_int()?)?,
+        row_version: at.row_version(fields.take_int()?)?,
     })
 }
 
 fn read_secret(row: &EngineRow) -> Result<(SubscriptionId, SigningSecret), StoreError> {
     const TABLE: &str = "webhook_secrets";
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    let subscription = SubscriptionId::parse(&fields.text()?).ok();
+    let subscription = SubscriptionId::parse(&fields.take_text()?).ok();
     let secret = SigningSecret {
-        id: at.checked("id", SigningSecretId::parse(&id).ok())?,
-        secret: Secret::new(&fields.text()?),
-        created_at: at.time("created_at", fields.int()?)?,
+        id: at.check_value("id", SigningSecretId::parse(&id).ok())?,
+        secret: Secret::new(&fields.take_text()?),
+        created_at: at.check_time("created_at", fields.take_int()?)?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
     };
-    Ok((at.checked("subscription_id", subscription)?, secret))
+    Ok((at.check_value("subscription_id", subscription)?, secret))
 }
 
 fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, Vec<SqlArg>) {
@@ -75,7 +75,7 @@ fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, 
         // Every delivery is signed with it, so it must be kept.
         secret.secret.reveal().into(),
         secret.created_at.millis().into(),
-        millis(secret.expires_at).into(),
+        instant_millis(secret.expires_at).into(),
     ];
     (sql.into(), args)
 }
@@ -96,11 +96,15 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
+    pub async fn load_subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE deleted_at IS NULL ORDER BY id");
-        let rows = self.engine.fetch(sql, Vec::new()).await?;
-        self.with_secrets(rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?)
-            .await
+        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        self.with_secrets(
+            rows.iter()
+                .map(|row| read_subscription(&mut row.read_fields(TABLE)))
+                .collect::<Result<_, _>>()?,
+        )
+        .await
     }
 
     /// A subscription as it stands, with its secrets; `None` when it was deleted.
@@ -109,8 +113,11 @@ impl Store {
     /// See [`StoreError`].
     pub async fn find_subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = $1 AND deleted_at IS NULL");
-        let rows = self.engine.fetch(sql, vec![id.to_string().into()]).await?;
-        let rows = rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?;
+        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
+        let rows = rows
+            .iter()
+            .map(|row| read_subscription(&mut row.read_fields(TABLE)))
+            .collect::<Result<_, _>>()?;
         Ok(self.with_secrets(rows).await?.pop())
     }
 
@@ -126,11 +133,11 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS}, deleted_at FROM webhook_subscriptions WHERE directory_revision > $1 ORDER BY id"
         );
-        let rows = self.engine.fetch(sql, vec![after.into()]).await?;
+        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
         let (mut kept, mut deleted) = (Vec::new(), Vec::new());
         for row in &rows {
-            let mut fields = row.fields(TABLE);
-            let subscription = read(&mut fields)?;
+            let mut fields = row.read_fields(TABLE);
+            let subscription = read_subscription(&mut fields)?;
             if fields.opt_int()?.is_some() {
                 deleted.push(subscription.id);
             } else {
@@ -151,7 +158,7 @@ impl Store {
             self.engine.dialect().is_one_of(1)
         );
         let mut secrets: HashMap<SubscriptionId, Vec<SigningSecret>> = HashMap::new();
-        for row in &self.engine.fetch(sql, vec![array(&names)?.into()]).await? {
+        for row in &self.engine.fetch_rows(sql, vec![json_array(&names)?.into()]).await? {
             let (subscription, secret) = read_secret(row)?;
             secrets.entry(subscription).or_default().push(secret);
         }
@@ -191,7 +198,7 @@ impl Store {
         let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
         let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
         script.extend(one.secrets.iter().map(|secret| insert_secret(one.id, secret)));
-        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         self.writer.write_all(script).await.map(drop)
     }
 
@@ -218,7 +225,7 @@ impl Store {
             decided.updated_at.millis().into(),
             decided.row_version.to_row().into(),
         ];
-        let written = self.writer.write(sql, args).await?;
+        let written = self.writer.write_statement(sql, args).await?;
         let row_version = decided.row_version.next();
         Ok((!written.is_empty()).then_some(Subscription { row_version, ..decided }))
     }
@@ -252,7 +259,7 @@ impl Store {
             (older.into(), vec![id(), older_until.millis().into()]),
             insert_secret(decided.id, secret),
         ];
-        script.extend(answer.map(|record| self.remember(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         match self.writer.write_all(script).await {
             Ok(_) => Ok(Some(Subscription { row_version: version.next(), ..decided })),
             Err(refused @ StoreError::Refused(_)) => {
@@ -292,7 +299,7 @@ impl Store {
             "UPDATE webhook_subscriptions SET deleted_at = deleted_at WHERE id {}",
             self.engine.dialect().is_one_of(1)
         );
-        self.writer.write(sql, vec![array(&names)?.into()]).await.map(drop)
+        self.writer.write_statement(sql, vec![json_array(&names)?.into()]).await.map(drop)
     }
 
     /// Counts deliveries that were given up: `deaths` more, or, when one was taken before them, so many
@@ -314,15 +321,15 @@ impl Store {
         let kept = i64::from(!taken_before);
         let most = i64::from(DEAD_IN_ROW_MAX);
         let args = vec![id.to_string().into(), kept.into(), i64::from(deaths).into(), most.into()];
-        let rows = self.writer.write(sql, args).await?;
+        let rows = self.writer.write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let mut fields = row.fields(TABLE);
-        let id = fields.text()?;
+        let mut fields = row.read_fields(TABLE);
+        let id = fields.take_text()?;
         let at = RowPlace { table: TABLE, id: &id };
         Ok(Some(NotedDeaths {
-            status: at.checked("status", SubscriptionStatus::parse(&fields.text()?))?,
-            dead_in_row: at.count("dead_in_row", fields.int()?)?,
-            row_version: at.row_version(fields.int()?)?,
+            status: at.check_value("status", SubscriptionStatus::parse(&fields.take_text()?))?,
+            dead_in_row: at.check_count("dead_in_row", fields.take_int()?)?,
+            row_version: at.row_version(fields.take_int()?)?,
         }))
     }
 }

@@ -86,7 +86,7 @@ impl Guard {
         let store = Store::open(&self.url(), StoreOptions::default()).await.unwrap();
         if store.is_shared() {
             // In vain where it has joined before.
-            store.join(NODE, "", "", Duration::from_hours(1)).await.unwrap();
+            store.insert_node(NODE, "", "", Duration::from_hours(1)).await.unwrap();
         }
         store
     }
@@ -139,7 +139,7 @@ impl Owner {
     /// Takes an account over.
     async fn again(store: &Store, number: i64) -> Self {
         let AccountActivation { epoch, revision, sequence, last_commit_at, .. } =
-            store.activate(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
+            store.activate_account(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
         Self { number, epoch, revision, sequence, now: last_commit_at.millis().max(1000) }
     }
 

@@ -41,13 +41,13 @@ pub(super) struct StoreWriter {
 
 impl StoreWriter {
     /// Starts the task on this connection.
-    pub(super) fn start(engine: Engine, connection: WriteConnection) -> Self {
+    pub(super) fn start_task(engine: Engine, connection: WriteConnection) -> Self {
         let (jobs, inbox) = mpsc::channel(QUEUE_JOBS);
         let failing = Arc::new(AtomicBool::new(false));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let task = WriterTask { engine, connection: Some(connection), failing: failing.clone() };
-        tasks.spawn(task.run(inbox, closing.clone()));
+        tasks.spawn(task.run_task(inbox, closing.clone()));
         tasks.close();
         Self { jobs, failing, closing, tasks }
     }
@@ -58,12 +58,12 @@ impl StoreWriter {
     }
 
     /// Writes one statement durably and returns its rows.
-    pub(super) async fn write(
+    pub(super) async fn write_statement(
         &self,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
     ) -> Result<Vec<EngineRow>, StoreError> {
-        self.queue(WriteWork::Statement { sql: sql.into(), args }).await
+        self.queue_job(WriteWork::Statement { sql: sql.into(), args }).await
     }
 
     /// Writes several statements durably, together or not at all, and returns the rows of the first.
@@ -80,15 +80,15 @@ impl StoreWriter {
         statements: Vec<(Sql, Vec<SqlArg>)>,
         answer: usize,
     ) -> Result<Vec<EngineRow>, StoreError> {
-        self.queue(WriteWork::Script { statements, answer }).await
+        self.queue_job(WriteWork::Script { statements, answer }).await
     }
 
     /// Writes one account's commit durably.
-    pub(super) async fn commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
-        self.queue(WriteWork::Commit(Box::new(commit))).await.map(drop)
+    pub(super) async fn write_commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
+        self.queue_job(WriteWork::Commit(Box::new(commit))).await.map(drop)
     }
 
-    async fn queue(&self, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
+    async fn queue_job(&self, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
         wait_for(AwaitKind::Transaction, async {
@@ -101,7 +101,7 @@ impl StoreWriter {
     }
 
     /// Takes no more jobs, finishes those that wait, and closes the connection.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close_task(&self) {
         self.closing.cancel();
         self.tasks.wait().await;
     }
@@ -115,7 +115,7 @@ struct WriterTask {
 }
 
 impl WriterTask {
-    async fn run(mut self, mut inbox: mpsc::Receiver<WriteJob>, closing: CancellationToken) {
+    async fn run_task(mut self, mut inbox: mpsc::Receiver<WriteJob>, closing: CancellationToken) {
         let mut waiting = VecDeque::new();
         loop {
             let job = tokio::select! {
@@ -135,11 +135,11 @@ impl WriterTask {
                     waiting.push_back(job);
                 }
                 let jobs = take_batch(&mut waiting);
-                self.settle(jobs).await;
+                self.write_jobs(jobs).await;
             }
         }
         if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
+            && let Err(error) = connection.close_connection().await
         {
             // Nothing is lost: the log is replayed when the file is opened again.
             tracing::warn!(%error, "the database was not closed cleanly");
@@ -147,9 +147,9 @@ impl WriterTask {
     }
 
     /// Writes all jobs, together if possible, and answers them.
-    async fn settle(&mut self, mut jobs: Vec<WriteJob>) {
+    async fn write_jobs(&mut self, mut jobs: Vec<WriteJob>) {
         let works: Vec<&WriteWork> = jobs.iter().map(|job| &job.work).collect();
-        match self.transaction(&works).await {
+        match self.write_transaction(&works).await {
             Ok(outcomes) => {
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
                     // A caller that stopped waiting does not hear of it.
@@ -161,7 +161,7 @@ impl WriterTask {
             }
             Err(error) if (refuses(&error) || is_deadlock(&error)) && jobs.len() > 1 => {
                 for job in jobs {
-                    Box::pin(self.settle(vec![job])).await;
+                    Box::pin(self.write_jobs(vec![job])).await;
                 }
             }
             Err(error) if jobs.len() == 1 => {
@@ -180,28 +180,28 @@ impl WriterTask {
     }
 
     /// Writes the jobs in one transaction, or nothing.
-    async fn transaction(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
+    async fn write_transaction(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         if batch::is_one_statement(self.engine.dialect(), jobs) {
             return self.one_statement(jobs).await;
         }
-        let mut connection = match self.begun().await {
+        let mut connection = match self.begin_transaction().await {
             Ok(connection) => connection,
             Err(error) => {
-                self.failed(&error);
+                self.note_fault(&error);
                 return Err(error);
             }
         };
-        match attempt(&mut connection, jobs).await {
+        match try_jobs(&mut connection, jobs).await {
             Ok(outcomes) => {
                 self.failing.store(false, Ordering::Relaxed);
                 self.connection = Some(connection);
                 Ok(outcomes)
             }
             Err(error) => {
-                let undone = !is_lost(&error) && connection.rollback().await.is_ok();
+                let undone = !is_lost(&error) && connection.roll_back().await.is_ok();
                 let well = is_well_after(&error);
                 if !well {
-                    self.failed(&error);
+                    self.note_fault(&error);
                 }
                 // After any other fault the next transaction begins on a fresh connection.
                 self.connection = (undone && well).then_some(connection);
@@ -217,9 +217,9 @@ impl WriterTask {
     async fn one_statement(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         let mut lost = None;
         loop {
-            let written = match self.connected().await {
+            let written = match self.ready_connection().await {
                 Ok(mut connection) => {
-                    let written = batch::apply(&mut connection, jobs).await;
+                    let written = batch::apply_jobs(&mut connection, jobs).await;
                     if written.as_ref().map_or_else(is_well_after, |_| true) {
                         self.connection = Some(connection);
                     }
@@ -242,35 +242,35 @@ impl WriterTask {
                 (Err(_), Some(first)) => first,
             };
             if !is_well_after(&fault) {
-                self.failed(&fault);
+                self.note_fault(&fault);
             }
             return Err(fault);
         }
     }
 
     /// The last connection, or, when there is none, a fresh one.
-    async fn connected(&mut self) -> Result<WriteConnection, sqlx::Error> {
+    async fn ready_connection(&mut self) -> Result<WriteConnection, sqlx::Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => self.engine.writer().await,
+            None => self.engine.open_writer().await,
         }
     }
 
     /// A connection with a transaction begun on it: the last one, or, when there is none or it has died
     /// while it lay idle, a fresh one.
-    async fn begun(&mut self) -> Result<WriteConnection, sqlx::Error> {
+    async fn begin_transaction(&mut self) -> Result<WriteConnection, sqlx::Error> {
         if let Some(mut connection) = self.connection.take() {
-            match connection.begin().await {
+            match connection.begin_transaction().await {
                 Err(error) if is_lost(&error) => {}
                 begun => return begun.map(|()| connection),
             }
         }
-        let mut connection = self.engine.writer().await?;
-        connection.begin().await?;
+        let mut connection = self.engine.open_writer().await?;
+        connection.begin_transaction().await?;
         Ok(connection)
     }
 
-    fn failed(&self, error: &sqlx::Error) {
+    fn note_fault(&self, error: &sqlx::Error) {
         self.failing.store(true, Ordering::Relaxed);
         tracing::error!(%error, "a write failed");
     }
@@ -283,12 +283,12 @@ fn is_well_after(error: &sqlx::Error) -> bool {
 }
 
 /// Writes the jobs into the transaction that is open, and ends it.
-async fn attempt(
+async fn try_jobs(
     connection: &mut WriteConnection,
     jobs: &[&WriteWork],
 ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
-    let outcomes = batch::apply(connection, jobs).await?;
-    connection.commit().await?;
+    let outcomes = batch::apply_jobs(connection, jobs).await?;
+    connection.commit_transaction().await?;
     Ok(outcomes)
 }
 

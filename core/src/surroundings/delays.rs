@@ -39,14 +39,14 @@ impl FromStr for SeededDelays {
 impl SeededDelays {
     /// The delay of the draw of this number, most often none.
     fn draw(self, kind: AwaitKind, number: u64) -> Option<Duration> {
-        let mixed = mix(mix(self.seed ^ index_of(kind).rotate_left(32)) ^ number);
+        let mixed = mix_bits(mix_bits(self.seed ^ index_of(kind).rotate_left(32)) ^ number);
         let delayed = mixed.is_multiple_of(ONE_OF);
         delayed.then(|| Duration::from_millis((mixed / ONE_OF) % self.max_ms.saturating_add(1)))
     }
 }
 
 /// The finalizer of `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators").
-const fn mix(seed: u64) -> u64 {
+const fn mix_bits(seed: u64) -> u64 {
     let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -84,7 +84,7 @@ pub fn delay_by_seed(delays: SeededDelays) {
     }
 }
 
-async fn delay(kind: AwaitKind) {
+async fn next_delay(kind: AwaitKind) {
     let Some(drawn) = DRAWN.get() else { return };
     let count = usize::try_from(index_of(kind)).ok().and_then(|index| drawn.counts.get(index));
     let number = count.map_or(0, |count| count.fetch_add(1, Ordering::Relaxed));
@@ -98,9 +98,9 @@ pub fn wait_for<F: Future>(kind: AwaitKind, awaited: F) -> impl Future<Output = 
     // Boxed, because a future that is moved into another one counts twice in its size.
     let awaited = Box::pin(awaited);
     async move {
-        delay(kind).await;
+        next_delay(kind).await;
         let outcome = awaited.await;
-        delay(kind).await;
+        next_delay(kind).await;
         outcome
     }
 }

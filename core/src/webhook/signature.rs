@@ -12,7 +12,11 @@ use crate::domain::account::Secret;
 use crate::domain::time::Timestamp;
 
 /// The header's value: `t=<unix seconds>,v1=<hex>`, with one `v1` for each secret.
-pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a Secret>, at: Timestamp, body: &[u8]) -> String {
+pub(super) fn signature_header<'a>(
+    secrets: impl Iterator<Item = &'a Secret>,
+    at: Timestamp,
+    body: &[u8],
+) -> String {
     let seconds = at.millis().div_euclid(1000);
     let mut header = format!("t={seconds}");
     for secret in secrets {
@@ -40,13 +44,13 @@ mod tests {
     fn the_contracts_vector_holds() {
         let secret = Secret::new("whsec_alpha_test_secret_0001");
         let at = Timestamp::from_millis(1_782_864_000_999);
-        assert_eq!(of([&secret].into_iter(), at, BODY), format!("t=1782864000,v1={ALPHA}"));
+        assert_eq!(signature_header([&secret].into_iter(), at, BODY), format!("t=1782864000,v1={ALPHA}"));
     }
 
     #[test]
     fn every_secret_signs_in_turn() {
         let (new, old) = (Secret::new("whsec_beta"), Secret::new("whsec_alpha_test_secret_0001"));
-        let header = of([&new, &old].into_iter(), Timestamp::from_seconds(1_782_864_000), BODY);
+        let header = signature_header([&new, &old].into_iter(), Timestamp::from_seconds(1_782_864_000), BODY);
         let parts: Vec<&str> = header.split(',').collect();
         assert_eq!((parts.len(), parts[0], parts[2]), (3, "t=1782864000", format!("v1={ALPHA}").as_str()));
         assert!(parts[1].starts_with("v1=") && parts[1].len() == 67 && parts[1] != parts[2]);

@@ -23,7 +23,7 @@ fn answer(status: u16, retry_after: Option<&str>) -> OutboundAnswer {
 }
 
 fn outcome(status: u16, retry_after: Option<&str>) -> AttemptOutcome {
-    let receipt = verdict::verdict(&answer(status, retry_after), NOW);
+    let receipt = verdict::classify_response(&answer(status, retry_after), NOW);
     assert_eq!(receipt.status_code, Some(status));
     assert_eq!(receipt.error.is_none(), receipt.outcome == AttemptOutcome::Delivered);
     receipt.outcome
@@ -72,12 +72,12 @@ fn secrets_sign_until_they_expire() {
         created_at: NOW,
         expires_at,
     };
-    let later = NOW.plus(Duration::from_secs(1));
+    let later = NOW.plus_duration(Duration::from_secs(1));
     let subscription = Subscription {
         id: SubscriptionId::from_bits(1),
         organisation_id: OrganisationId::from_bits(1),
         url: "https://example.com/".into(),
-        events: EventTypes::all(),
+        events: EventTypes::all_types(),
         description: None,
         status: SubscriptionStatus::Active,
         dead_in_row: 0,
@@ -86,10 +86,11 @@ fn secrets_sign_until_they_expire() {
         updated_at: NOW,
         row_version: RowVersion::FIRST,
     };
-    let signed = |now| signature::of(subscription.signing_at(now).map(|one| &one.secret), now, b"{}");
+    let signed =
+        |now| signature::signature_header(subscription.signing_at(now).map(|one| &one.secret), now, b"{}");
     assert_eq!(signed(NOW).matches(",v1=").count(), 2);
     assert_eq!(signed(later).matches(",v1=").count(), 1);
     // The newest secret signs first.
-    let newest = signature::of([&Secret::new("whsec_3")].into_iter(), NOW, b"{}");
+    let newest = signature::signature_header([&Secret::new("whsec_3")].into_iter(), NOW, b"{}");
     assert!(signed(NOW).starts_with(&newest));
 }

@@ -15,7 +15,7 @@ use crate::outbound::OutboundAnswer;
 use crate::ports::AttemptResult;
 
 /// What this answer, which came at `now`, means.
-pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult {
+pub(super) fn classify_response(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult {
     let status = answer.status;
     let code = Some(status.as_u16());
     let ended = |outcome, error: &str| AttemptResult {
@@ -32,7 +32,7 @@ pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult 
             ended(AttemptOutcome::Gone, "the receiver answered 410: the subscription is paused")
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-            retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16()))
+            retry(code, retry_after(answer, now), &format!("the receiver answered {}", status.as_u16()))
         }
         _ if status.is_client_error() => {
             ended(AttemptOutcome::Rejected, &format!("the receiver answered {}", status.as_u16()))
@@ -41,22 +41,22 @@ pub(super) fn verdict(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult 
             let error = format!("the receiver answered {}; redirects are not followed", status.as_u16());
             retry(code, None, &error)
         }
-        _ => retry(code, patience(answer, now), &format!("the receiver answered {}", status.as_u16())),
+        _ => retry(code, retry_after(answer, now), &format!("the receiver answered {}", status.as_u16())),
     }
 }
 
 /// What there is no answer to.
-pub(super) fn unmade(error: &str) -> AttemptResult {
+pub(super) fn classify_failure(error: &str) -> AttemptResult {
     retry(None, None, error)
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which in the past means now.
-fn patience(answer: &OutboundAnswer, now: Timestamp) -> Option<Duration> {
+fn retry_after(answer: &OutboundAnswer, now: Timestamp) -> Option<Duration> {
     let text = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean "for ever"; the courier waits an hour at most.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;
-    Some(Timestamp::from_millis(date.timestamp_millis()).since(now).unwrap_or_default())
+    Some(Timestamp::from_millis(date.timestamp_millis()).duration_since(now).unwrap_or_default())
 }

@@ -59,7 +59,7 @@ impl AccountsAdmin {
         let new = body::read_new(&body.value)?;
         match self.0.directory.connect_account(org_id.0, new).await? {
             AccountConnection::Connected(slot) => {
-                let account = slot.account();
+                let account = slot.current_account();
                 tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
                 Ok(CreatedResponse(AccountBody::of(&account)))
             }
@@ -82,8 +82,8 @@ impl AccountsAdmin {
     ) -> Result<DataResponse<AccountBody>, OperationError<AccountUpdateFails>> {
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
-        let patch = body::read_patch(&body.value, &slot.account())?;
-        let reply = self.0.accounts.execute(&slot, AccountCommand::Configure(patch), None).await??;
+        let patch = body::read_patch(&body.value, &slot.current_account())?;
+        let reply = self.0.accounts.execute_command(&slot, AccountCommand::Configure(patch), None).await??;
         let CommandReply::Account(account) = reply else { return Err(ApiError::internal().into()) };
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");

@@ -45,7 +45,7 @@ impl ActorsAdmin {
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<ActorBody>, OperationError<ActorListFails>> {
         let place = PageRequest::read(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
-        let mut residents = self.0.accounts.residents();
+        let mut residents = self.0.accounts.loaded_accounts();
         residents.sort_by_key(|resident| Reverse(resident.account_id));
         Ok(place.answer(residents, |resident| resident.account_id.bits(), ActorBody::of))
     }

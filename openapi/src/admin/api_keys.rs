@@ -50,7 +50,7 @@ impl ApiKeysAdmin {
         org_id: Path<OrganisationId>,
         body: JsonBody<CreateApiKey>,
     ) -> Result<CreatedResponse<CreatedApiKeyBody>, OperationError<ApiKeyCreateFails>> {
-        let new = body::read_new(&body.value, self.0.clock.now())?;
+        let new = body::read_new(&body.value, self.0.clock.read_now())?;
         let made = self.0.directory.create_api_key(org_id.0, new.label, new.expires_at).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");

@@ -73,7 +73,7 @@ impl OrganisationsAdmin {
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<OrganizationBody>, OperationError<OrganizationListFails>> {
         let place = PageRequest::read(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
-        let rows = self.0.directory.organisations();
+        let rows = self.0.directory.list_organisations();
         Ok(place.answer(rows, |row| row.id.bits(), |row| OrganizationBody::of(row)))
     }
 

@@ -88,7 +88,7 @@ impl PluginsAdmin {
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<AdminPluginBody>, OperationError<AdminPluginListFails>> {
         let place = PageRequest::read(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.couriers().all_plugins();
+        let rows = self.0.accounts.dispatcher().all_plugins();
         Ok(place.answer(rows, |row| row.id.bits(), |row| AdminPluginBody::of(row)))
     }
 
@@ -105,7 +105,7 @@ impl PluginsAdmin {
     ) -> Result<DataResponse<AdminPluginBody>, OperationError<AdminPluginDisableFails>> {
         let fields = BodyFields::of_body(&body.value)?;
         let reason = fields.optional_text("reason", &(1..=500))?.map(Arc::from);
-        let disabled = self.0.accounts.couriers().disable_plugin(plugin_id.0, reason).await?;
+        let disabled = self.0.accounts.dispatcher().disable_plugin(plugin_id.0, reason).await?;
         let disabled = disabled.ok_or_else(no_plugin)?;
         tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
         Ok(DataResponse(AdminPluginBody::of(&disabled)))

@@ -39,9 +39,9 @@ pub(super) async fn tenant(
     visit: &mut RequestContext,
 ) -> Result<Arc<Caller>, ApiError> {
     let secret = bearer(request.headers()).ok_or_else(missing_api_key)?;
-    let caller = app.directory.authenticate(secret)?;
+    let caller = app.directory.find_caller(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
-    let quote = caller.organisation.take(class, app.clock.now()).await;
+    let quote = caller.organisation.take_token(class, app.clock.read_now()).await;
     visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
     if caller.organisation.get().suspended {
         let message = "this organization is suspended; ask whoever runs the server";

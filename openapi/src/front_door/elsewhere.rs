@@ -92,7 +92,7 @@ impl Gateway {
             return Ok(None);
         }
         let Some(slot) = self.account_of(request, visit.door) else { return Ok(None) };
-        let AccountPlace::There(peer) = self.app.accounts.place(&slot).await? else { return Ok(None) };
+        let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
             return Ok(Some(misdirected()));
@@ -133,7 +133,7 @@ impl Gateway {
                 visit.foreign = true;
                 return Ok(misdirected());
             }
-            if let AccountPlace::There(peer) = self.app.accounts.place(&kept.slot).await?
+            if let AccountPlace::There(peer) = self.app.accounts.find_owner(&kept.slot).await?
                 && let Some(answer) = self.ask_others(&kept, peer).await?
             {
                 visit.foreign = true;
@@ -162,7 +162,7 @@ impl Gateway {
         for _ in 0..NODES_MAX {
             // A node that says nothing is not waited for beyond its lease.
             let sent = tokio::select! {
-                sent = self.app.forwarder.send(&peer.address, kept.to_onward()) => Some(sent),
+                sent = self.app.forwarder.send_request(&peer.address, kept.to_onward()) => Some(sent),
                 () = self.app.accounts.until_gone(&peer) => None,
             };
             let (is_there, may_be_done) = match sent {
@@ -186,7 +186,7 @@ impl Gateway {
                 self.app.metrics.forward_failures.inc();
                 return Err(unanswered());
             }
-            match self.app.accounts.place(slot).await? {
+            match self.app.accounts.find_owner(slot).await? {
                 // It died a moment ago, and its lease is not over.
                 AccountPlace::There(next) if !is_there && next == peer => break,
                 AccountPlace::There(next) => peer = next,
@@ -208,8 +208,8 @@ impl Gateway {
             }
             AccessClass::Tenant => {
                 let secret = admission::bearer(request.headers())?;
-                let caller = self.app.directory.authenticate(secret).ok()?;
-                self.app.directory.account(caller.key.organisation_id, number)
+                let caller = self.app.directory.find_caller(secret).ok()?;
+                self.app.directory.find_account(caller.key.organisation_id, number)
             }
         }
     }

@@ -74,7 +74,7 @@ impl SitePage {
     async fn answer(&self, request: &Request, encoding: Option<ContentCoding>) -> Result<Response, ApiError> {
         let made = self.made().await?;
         let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
-        let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::matches(line, &made.tag)));
+        let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::tag_matches(line, &made.tag)));
         let response = Response::builder().header(ETAG, &made.tag).header(CACHE_CONTROL, REVALIDATE);
         if unchanged {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());

@@ -97,7 +97,7 @@ impl MessageBody {
     /// A message of any account.
     #[must_use]
     pub fn of(message: &Message) -> Self {
-        let at = |status| message.history.at(status).map(TextValue);
+        let at = |status| message.history.time_of(status).map(TextValue);
         Self {
             id: TextValue(message.id),
             object: TextValue(MessageNoun),

@@ -228,7 +228,7 @@ impl DryRunApi {
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
         })?;
-        let couriers = self.0.accounts.couriers();
+        let couriers = self.0.accounts.dispatcher();
         let version = named.or(plugin.active_version).ok_or_else(|| {
             let mut missing = FieldError::missing("version_id".to_owned());
             "no version is active: name one with version_id".clone_into(&mut missing.message);
@@ -242,7 +242,7 @@ impl DryRunApi {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,
             event,
-            delivery_id: DeliveryId::from_bits(ulid(self.0.clock.now().millis(), rand::random())),
+            delivery_id: DeliveryId::from_bits(ulid(self.0.clock.read_now().millis(), rand::random())),
             attempt: 1,
             kv: couriers.plugin_kv(plugin.id).await?,
         };

@@ -88,8 +88,8 @@ impl RunsApi {
         let scope = query.scope();
         let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunId::from_bits(place.id));
-        let (page, effects) = self.0.accounts.couriers().runs(&query).await?;
-        let next_cursor = self.next_cursor(&page, &scope, |row| row.id().bits());
+        let (page, effects) = self.0.accounts.dispatcher().page_runs(&query).await?;
+        let next_cursor = self.next_cursor(&page, &scope, |row| row.run_id().bits());
         let rows = page.rows.iter().map(|run| RunBody::of(&self.0, run, &effects)).collect();
         Ok(PageResponse { rows, next_cursor })
     }
@@ -107,7 +107,7 @@ impl RunsApi {
         run_id: Path<RunId>,
     ) -> Result<DataResponse<RunBody>, OperationError<RunGetFails>> {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
-        let found = self.0.accounts.couriers().run(plugin.id, run_id.0).await?;
+        let found = self.0.accounts.dispatcher().find_run(plugin.id, run_id.0).await?;
         let (run, effects) = found.ok_or_else(no_run)?;
         Ok(DataResponse(RunBody::of(&self.0, &run, &effects)))
     }
@@ -135,7 +135,7 @@ impl RunsApi {
         let scope = query.scope();
         let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunLogId::from_bits(place.id));
-        let page = self.0.accounts.couriers().run_logs(&query).await?;
+        let page = self.0.accounts.dispatcher().run_logs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row: &RunLog| row.id.bits());
         Ok(PageResponse { rows: page.rows.iter().map(RunLogBody::of).collect(), next_cursor })
     }
@@ -161,7 +161,7 @@ impl RunsApi {
     ) -> Result<IdempotentResponse<RunBody, 200>, OperationError<RunReplayFails>> {
         let make = async {
             let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
-            let replayed = self.0.accounts.couriers().replay_run(&plugin, run_id.0).await?;
+            let replayed = self.0.accounts.dispatcher().replay_run(&plugin, run_id.0).await?;
             let (run, effects) = replayed.ok_or_else(no_run)?;
             Ok(RunBody::of(&self.0, &run, &effects))
         };
@@ -187,7 +187,7 @@ impl RunsApi {
         let make = async {
             let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
             let wanted = replay::read(&self.0, &plugin, &body.value)?;
-            let couriers = self.0.accounts.couriers();
+            let couriers = self.0.accounts.dispatcher();
             let mut all = ReplayedRuns::default();
             for account in wanted.accounts {
                 let some = couriers.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
@@ -203,7 +203,7 @@ impl RunsApi {
 impl RunsApi {
     fn next_cursor<T>(&self, page: &RowPage<T>, scope: &str, id_of: impl Fn(&T) -> u128) -> Option<String> {
         let last = page.rows.last().filter(|_| page.has_more)?;
-        Some(self.0.cursor_key.seal(scope, PagePosition { key: 0, id: id_of(last) }))
+        Some(self.0.cursor_key.sign_cursor(scope, PagePosition { key: 0, id: id_of(last) }))
     }
 }
 

@@ -77,7 +77,7 @@ impl VersionsApi {
                 )
             }
         })?;
-        let couriers = self.0.accounts.couriers();
+        let couriers = self.0.accounts.dispatcher();
         let version = PluginVersion {
             id: couriers.next_version_id().await,
             plugin_id: plugin.id,
@@ -86,7 +86,7 @@ impl VersionsApi {
             imports: inspected.imports,
             exports: inspected.exports,
             compile_ms: inspected.compile_ms,
-            created_at: self.0.clock.now(),
+            created_at: self.0.clock.read_now(),
         };
         self.0.workshop.keep(version.id, inspected.artefact).await;
         if !couriers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
@@ -135,7 +135,7 @@ impl VersionsApi {
         let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
         let scope = format!("plugin_versions/{}", plugin.id);
         let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.couriers().plugin_versions(plugin.id).await?;
+        let rows = self.0.accounts.dispatcher().plugin_versions(plugin.id).await?;
         Ok(place.answer(rows, |row| row.id.bits(), PluginVersionBody::of))
     }
 
@@ -160,7 +160,7 @@ impl VersionsApi {
             let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
                 PluginVersionId::parse(text).ok()
             })?;
-            let couriers = self.0.accounts.couriers();
+            let couriers = self.0.accounts.dispatcher();
             let activated = couriers.activate_plugin(organisation, plugin_id.0, version).await?;
             let activated = activated.ok_or_else(no_plugin)?.map_err(refusal)?;
             Ok(PluginBody::of(&activated))

@@ -152,7 +152,7 @@ fn accounts(
     if named.is_empty() {
         return Err(fields.invalid("accounts", &expected).into());
     }
-    if named.iter().any(|number| app.directory.account(organisation, number.as_str()).is_none()) {
+    if named.iter().any(|number| app.directory.find_account(organisation, number.as_str()).is_none()) {
         return Err(ApiError::not_found("account", "accounts"));
     }
     Ok(Some(named.into()))

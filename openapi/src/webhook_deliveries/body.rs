@@ -100,7 +100,7 @@ impl WebhookDeliveryBody {
         Self {
             id: TextValue(row.id),
             object: TextValue(WebhookDeliveryNoun),
-            subscription_id: TextValue(row.subscriber.webhook().unwrap_or(SubscriptionId::from_bits(0))),
+            subscription_id: TextValue(row.subscriber.for_webhook().unwrap_or(SubscriptionId::from_bits(0))),
             event_id: TextValue(row.event_id),
             event_type: TextValue(row.event_type),
             status: TextValue(row.status),

@@ -26,7 +26,8 @@ pub(super) async fn hand_on<'a>(
     peer: &NodePeer,
     slots: impl Iterator<Item = &'a Arc<AccountEntry>> + Clone,
 ) -> bool {
-    let names: Vec<String> = slots.clone().map(|slot| slot.account().phone_number_id.to_string()).collect();
+    let names: Vec<String> =
+        slots.clone().map(|slot| slot.current_account().phone_number_id.to_string()).collect();
     let onward = ForwardRequest {
         method: Method::POST,
         target: INGRESS,
@@ -36,7 +37,7 @@ pub(super) async fn hand_on<'a>(
     let address = &peer.address;
     // A node that says nothing is not waited for beyond its lease.
     let sent = tokio::select! {
-        sent = app.forwarder.send(address, onward) => Some(sent),
+        sent = app.forwarder.send_request(address, onward) => Some(sent),
         () = app.accounts.until_gone(peer) => None,
     };
     match sent {

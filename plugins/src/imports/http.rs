@@ -83,7 +83,7 @@ impl GuestState {
         let host = uri.as_ref().and_then(host_of);
         let host =
             host.ok_or_else(|| wrong("the URL must be https:// and a host, without user or password"))?;
-        if !self.invocation.allowed_hosts.permit(&host) {
+        if !self.invocation.allowed_hosts.permits_host(&host) {
             return Err(HttpError::HostNotAllowed(host));
         }
         let body: Bytes = request.body.unwrap_or_default().into();

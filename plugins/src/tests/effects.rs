@@ -23,13 +23,13 @@ async fn the_map_is_read_and_written_as_data() {
     let host = host();
     let version = version(&host, component(KV, &format!("{GET} {SET} {ADD} (i32.const 64)"))).await;
     let mut kv = KeyValues::default();
-    kv.put("key".into(), b"old".as_slice().into());
+    kv.put_value("key".into(), b"old".as_slice().into());
     let report = host.run(&version, Invocation { kv: kv.clone(), ..invocation() }).await;
     assert_eq!(report.outcome, HookOutcome::Succeeded);
     let put = KvWrite::Put("key".into(), b"value".as_slice().into());
     assert_eq!(report.kv_writes, [put, KvWrite::Add("value".into(), 3)]);
     assert_eq!(report.kv_reads.keys.len(), 1);
-    assert!(kv.stands(&kv, &report.kv_reads) && !KeyValues::default().stands(&kv, &report.kv_reads));
+    assert!(kv.reads_hold(&kv, &report.kv_reads) && !KeyValues::default().reads_hold(&kv, &report.kv_reads));
     assert_eq!(report.usage.host_calls, 3);
     assert_eq!(report.usage.memory_peak_bytes, 4 << 16);
 }

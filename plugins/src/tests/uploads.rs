@@ -85,8 +85,10 @@ async fn what_is_not_granted_is_refused_by_name() {
     let host = host();
     let random = r#"(import "kabar:hooks/random@1.0.0" "number" (func $n (result i64)))"#;
     let wasm = component(random, "(drop (call $n)) (i32.const 64)");
-    let narrowed =
-        ComponentUpload { granted: Capabilities::all().without(Capability::Random), ..upload(wasm.clone()) };
+    let narrowed = ComponentUpload {
+        granted: Capabilities::all_granted().without_capability(Capability::Random),
+        ..upload(wasm.clone())
+    };
     let error = host.compile(narrowed).await.unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -82,7 +82,7 @@ fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) 
         allowed_hosts,
         kv: entries.collect::<KeyValues>(),
         limits: RunLimits { cpu: Duration::from_millis(args.cpu_ms), ..RunLimits::default() },
-        now: Clock::system().now(),
+        now: Clock::system_clock().read_now(),
         seed: rand::random(),
         outbound: OutboundMode::Captured,
     }
@@ -99,7 +99,7 @@ pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
     let upload = ComponentUpload {
         organisation_id: invocation.organisation_id,
         wasm: wasm.into(),
-        granted: Capabilities::all(),
+        granted: Capabilities::all_granted(),
         config: invocation.config.clone(),
         secrets: invocation.secrets.clone(),
         allowed_hosts: invocation.allowed_hosts.clone(),

@@ -51,7 +51,7 @@ impl TimedStream {
         let clock = &self.readers.clock;
         let wait = self.stalled.get_or_insert_with(|| {
             let clock = clock.clone();
-            Box::pin(async move { clock.wait(STALL_MAX).await })
+            Box::pin(async move { clock.sleep_for(STALL_MAX).await })
         });
         if wait.as_mut().poll(cx).is_pending() {
             return Poll::Pending;

@@ -17,11 +17,11 @@ const STOPS: usize = 4;
 async fn use_node(tenant: &Tenant, author: usize, over: &AtomicBool) -> usize {
     let mut answers = 0;
     while !over.load(Ordering::Acquire) {
-        let message = text_from(&from(author), tenant.clock.now(), "halo");
+        let message = text_from(&from(author), tenant.clock.read_now(), "halo");
         let webhook = InboundWebhook::default().messages(&tenant.id, &[message]);
         webhook.post(&tenant.api).await.is(200);
         tenant.get("conversations").await.is(200);
-        let key = format!("message {answers} of {}", tenant.clock.now().millis());
+        let key = format!("message {answers} of {}", tenant.clock.read_now().millis());
         let (path, headers) = (tenant.path("messages"), [("Idempotency-Key", key.as_str())]);
         let sent = tenant.api.post_with(&path, &headers, &Tenant::template(&from(author))).await.is(200);
         assert_eq!(sent.header("Idempotent-Replayed"), Some("false"));

@@ -16,7 +16,7 @@ async fn expired(tenant: &Tenant, tail: &str) -> Answer {
                 return answer;
             }
             assert_eq!(answer.status, 200, "{answer:?}");
-            tenant.clock.advance(PAGE_LIFE);
+            tenant.clock.advance_manual(PAGE_LIFE);
         }
     })
     .await
@@ -31,10 +31,10 @@ async fn a_position_before_the_log_is_410() {
     .await;
     let tenant = server.tenant().await;
     tenant.inbox(1).await;
-    server.clock.advance(2 * DAY);
+    server.clock.advance_manual(2 * DAY);
     tenant.hears(&from(0), "on the second day").await;
     assert_eq!(log(&tenant).await.len(), 4);
-    server.clock.advance(DAY);
+    server.clock.advance_manual(DAY);
     let refused = expired(&tenant, "events?after=1").await;
     let told = refused.refused(410, "position_expired");
     assert!(told["message"].as_str().unwrap().contains("number 4"), "{told}");
@@ -50,7 +50,7 @@ async fn a_position_before_the_log_is_410() {
     let mut stream = Stream::open(&tenant, "events/stream", &[]).await;
     assert_eq!(stream.event().await.id, Some(4));
     // All of it goes, and the log goes on.
-    server.clock.advance(3 * DAY);
+    server.clock.advance_manual(3 * DAY);
     let refused = expired(&tenant, "events?after=3").await;
     let told = refused.refused(410, "position_expired");
     assert!(told["message"].as_str().unwrap().contains("number 5"), "{told}");

@@ -121,7 +121,7 @@ async fn at_the_end_of_the_log_a_poll_waits_for_what_it_wants() {
         waiting(1).await;
         tenant.hears(&from(0), "and again").await;
         waiting(1).await;
-        server.clock.advance(std::time::Duration::from_secs(5));
+        server.clock.advance_manual(std::time::Duration::from_secs(5));
     };
     let (answer, ()) = tokio::join!(asked, time_passes);
     let part = Part::of(&answer);

@@ -68,15 +68,15 @@ async fn silence_is_broken_every_15_seconds_and_keeps_the_position_young() {
     assert_eq!(stream.frame().await.unwrap().retry, Some(2000));
     let silence = |id| Frame { id: Some(id), comment: Some("nothing new".to_owned()), ..Frame::default() };
     streaming(&server, 1).await;
-    server.clock.advance(Duration::from_millis(14_999));
+    server.clock.advance_manual(Duration::from_millis(14_999));
     streaming(&server, 1).await;
     tenant.hears(&from(0), "not of the type").await;
-    server.clock.advance(Duration::from_millis(1));
+    server.clock.advance_manual(Duration::from_millis(1));
     let frame = stream.frame().await.unwrap();
     // Whether the commit before the beat was looked at yet is the scheduler's affair.
     assert!(frame == silence(3) || frame == silence(4), "{frame:?}");
     streaming(&server, 1).await;
-    server.clock.advance(Duration::from_secs(15));
+    server.clock.advance_manual(Duration::from_secs(15));
     assert_eq!(stream.frame().await, Some(silence(4)));
     // A stream from there on hears what comes next.
     let sent = tenant.sends(&from(0)).await;
@@ -112,7 +112,7 @@ async fn many_listen_and_a_wake_up_costs_one_read_for_all() {
     // Nobody asks the database while there is nothing new.
     let quiet = async || {
         for _ in 0..4 {
-            server.clock.advance(Duration::from_secs(15));
+            server.clock.advance_manual(Duration::from_secs(15));
             for stream in &mut streams {
                 assert!(stream.frame().await.unwrap().comment.is_some());
             }

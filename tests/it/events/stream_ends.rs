@@ -51,7 +51,7 @@ async fn a_revoked_key_hears_nothing_more() {
     let path = format!("/admin/v1/organizations/{}", tenant.organisation);
     streaming(&server, 1).await;
     server.operator.patch(&path, &suspended).await.is(200);
-    server.clock.advance(Duration::from_secs(15));
+    server.clock.advance_manual(Duration::from_secs(15));
     assert!(kept.frame().await.unwrap().comment.is_some());
     assert_eq!(kept.frame().await, None);
 }
@@ -92,9 +92,9 @@ async fn a_client_that_does_not_read_is_dropped() {
     // More than all buffers on the way can hold.
     for _ in 0..4 {
         let messages: Vec<_> =
-            (0..25).map(|nth| text_from(&from(nth), server.clock.now(), &"x".repeat(LARGE))).collect();
+            (0..25).map(|nth| text_from(&from(nth), server.clock.read_now(), &"x".repeat(LARGE))).collect();
         tenant.receives(&messages).await;
-        server.clock.advance(Duration::from_secs(1));
+        server.clock.advance_manual(Duration::from_secs(1));
     }
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -113,7 +113,7 @@ async fn a_client_that_does_not_read_is_dropped() {
     .await;
     patiently(async {
         while server.metric("kabar_slow_readers_total").await != 1 {
-            server.clock.advance(Duration::from_secs(10));
+            server.clock.advance_manual(Duration::from_secs(10));
         }
     })
     .await;

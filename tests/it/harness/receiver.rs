@@ -98,7 +98,7 @@ impl Call {
         let seconds = parts.next().and_then(|part| part.strip_prefix("t=")).expect("t first");
         let signed = [seconds.as_bytes(), b".", &self.body].concat();
         let hex_of =
-            |secret: &str| signature::sign(&Secret::new(secret), &signed)["sha256=".len()..].to_owned();
+            |secret: &str| signature::sign_body(&Secret::new(secret), &signed)["sha256=".len()..].to_owned();
         let signers = parts.map(|part| {
             let hex = part.strip_prefix("v1=").expect("v1 after t");
             *secrets.iter().find(|secret| hex_of(secret) == hex).expect("a known secret")

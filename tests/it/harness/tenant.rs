@@ -56,7 +56,7 @@ impl Tenant {
 
     /// A contact writes; gives WhatsApp's id of the message.
     pub(crate) async fn hears(&self, author: &str, body: &str) -> String {
-        let message = wire::text_from(author, self.clock.now(), body);
+        let message = wire::text_from(author, self.clock.read_now(), body);
         self.receives(std::slice::from_ref(&message)).await;
         text(&message["id"])
     }
@@ -73,7 +73,7 @@ impl Tenant {
 
     /// WhatsApp reports a status of a message, now.
     pub(crate) async fn learns_that(&self, wamid: &str, status: &str) {
-        self.learns(&[wire::status_of(wamid, status, self.clock.now())]).await;
+        self.learns(&[wire::status_of(wamid, status, self.clock.read_now())]).await;
     }
 
     /// So many contacts write, one after the other; gives their conversations, first writer first.

@@ -93,7 +93,7 @@ impl InboundWebhook {
     /// The same, to servers that may die on the way.
     pub(crate) async fn attempt(&self, to: &Client) -> Result<Answer, reqwest::Error> {
         let body = self.body().to_string().into_bytes();
-        let signature = signature::sign(&Secret::new(APP_SECRET), &body);
+        let signature = signature::sign_body(&Secret::new(APP_SECRET), &body);
         let headers = [("Content-Type", "application/json"), (signature::HEADER, &*signature)];
         to.attempt("POST", "/webhooks/whatsapp", &headers, body).await
     }
@@ -107,7 +107,7 @@ impl InboundWebhook {
 
 /// Posts any bytes, signed by this secret.
 pub(crate) async fn post_bytes(to: &Client, body: Vec<u8>, secret: &str) -> Answer {
-    let signature = signature::sign(&Secret::new(secret), &body);
+    let signature = signature::sign_body(&Secret::new(secret), &body);
     let headers = [("Content-Type", "application/json"), (signature::HEADER, &*signature)];
     to.bytes("POST", "/webhooks/whatsapp", &headers, body).await
 }

@@ -43,7 +43,7 @@ async fn an_event_becomes_a_run_with_a_log() {
     assert_eq!(uploaded["sha256"].as_str().map(str::len), Some(64));
     assert_eq!(uploaded["imports"], json!(["kabar:hooks/log@1.0.0", "kabar:hooks/types@1.0.0"]));
     tenant.hears(&from(1), "before the activation").await;
-    plugin.activate(&text(&uploaded["id"])).await;
+    plugin.activate_version(&text(&uploaded["id"])).await;
     tenant.hears(&from(1), "after it").await;
     let runs = plugin.until("succeeded", 1).await;
     assert_eq!(runs.len(), 1, "it begins with its activation");
@@ -116,7 +116,7 @@ async fn a_test_performs_nothing() {
     let events = tenant.get("events").await.envelope()["data"].clone();
     test(&plugin, &json!({"version_id": version, "event_id": events[0]["id"]})).await;
     assert!(tenant.all("messages?direction=outbound").await.is_empty());
-    assert!(plugin.runs().await.is_empty());
+    assert!(plugin.is_running().await.is_empty());
     for (body, status, code) in [
         (json!({"version_id": version}), 400, "missing_required_field"),
         (json!({"version_id": version, "event": {"type": "nothing"}}), 400, "invalid_field_value"),
@@ -142,7 +142,7 @@ async fn a_version_that_does_worse_is_rolled_back() {
     tenant.hears(&from(0), "one").await;
     let dead = plugin.until("dead", 1).await;
     assert_eq!((&dead[0]["error"], &dead[0]["attempt"]), (&json!("bad"), &json!(1)));
-    plugin.activate(&good).await;
+    plugin.activate_version(&good).await;
     let row = plugin.row().await;
     assert_eq!((&row["active_version_id"], &row["previous_version_id"]), (&json!(good), &json!(bad)));
     let replay = format!("/runs/{}/replay", text(&dead[0]["id"]));
@@ -184,10 +184,10 @@ async fn counters_of_parallel_runs_are_right_whichever_way_they_count() {
         let (_server, tenant) = stage().await;
         let plugin = Plugin::running(&tenant, &guest).await;
         let messages: Vec<_> =
-            (0..60).map(|n| crate::harness::text_from(&from(n), tenant.clock.now(), "hi")).collect();
+            (0..60).map(|n| crate::harness::text_from(&from(n), tenant.clock.read_now(), "hi")).collect();
         tenant.receives(&messages).await;
         plugin.until("succeeded", 60).await;
-        let attempts = plugin.runs().await.iter().map(|run| run["attempt"].as_u64().unwrap()).max();
+        let attempts = plugin.is_running().await.iter().map(|run| run["attempt"].as_u64().unwrap()).max();
         assert_eq!(attempts, Some(1), "a conflict is no attempt");
         // The next value tells the one before it.
         let tried = test(&plugin, &json!({"event": {"type": "message.received"}})).await;

@@ -20,7 +20,7 @@ async fn a_plugin_made_at_one_node_runs_where_the_account_is_served() {
     here.hears(&from(0), "one").await;
     there.hears(&from(1), "two").await;
     let runs = plugin.until("succeeded", 2).await;
-    assert_eq!(own.runs().await, runs, "both nodes list the same");
+    assert_eq!(own.is_running().await, runs, "both nodes list the same");
     let lines = plugin.get("/logs").await.is(200).rows();
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["lines"][0]["message"], "hello");

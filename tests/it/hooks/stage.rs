@@ -49,11 +49,11 @@ impl Plugin {
     /// Uploads a guest and activates it; gives the version's id.
     pub(super) async fn deploy(&self, guest: &Guest) -> String {
         let version = text(&self.upload(guest.component()).await.is(201).data()["id"]);
-        self.activate(&version).await;
+        self.activate_version(&version).await;
         version
     }
 
-    pub(super) async fn activate(&self, version: &str) {
+    pub(super) async fn activate_version(&self, version: &str) {
         self.post("/activate", &json!({"version_id": version})).await.is(200);
     }
 
@@ -62,7 +62,7 @@ impl Plugin {
     }
 
     /// Its runs, newest first.
-    pub(super) async fn runs(&self) -> Vec<Value> {
+    pub(super) async fn is_running(&self) -> Vec<Value> {
         self.get("/runs?limit=100").await.is(200).rows()
     }
 
@@ -70,7 +70,7 @@ impl Plugin {
     pub(super) async fn runs_when(&self, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         patiently(async {
             loop {
-                let rows = self.runs().await;
+                let rows = self.is_running().await;
                 if wanted(&rows) {
                     return rows;
                 }

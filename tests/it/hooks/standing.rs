@@ -18,7 +18,7 @@ async fn a_run_is_retried_by_the_ladder_and_then_dead() {
         let runs = plugin.runs_when(|rows| rows.first().is_some_and(|row| row["attempt"] == tried + 1)).await;
         assert_eq!((&runs[0]["status"], &runs[0]["error"]), (&json!("failed"), &json!("not yet")));
         assert!(runs[0]["next_attempt_at"].is_string());
-        server.clock.advance(Duration::from_secs(pause + pause / 5 + 1));
+        server.clock.advance_manual(Duration::from_secs(pause + pause / 5 + 1));
     }
     let dead = plugin.until("dead", 1).await;
     assert_eq!((&dead[0]["attempt"], &dead[0]["next_attempt_at"]), (&json!(7), &json!(null)));
@@ -42,9 +42,9 @@ async fn what_fails_half_the_time_is_paused_probed_and_goes_on() {
         tenant.hears(&from(n), "hi").await;
     }
     let attempts =
-        async || plugin.runs().await.iter().map(|run| run["attempt"].as_u64().unwrap()).sum::<u64>();
+        async || plugin.is_running().await.iter().map(|run| run["attempt"].as_u64().unwrap()).sum::<u64>();
     assert_eq!(attempts().await, 20, "what is held back is not tried");
-    server.clock.advance(Duration::from_mins(1));
+    server.clock.advance_manual(Duration::from_mins(1));
     patiently(async {
         while attempts().await != 21 {
             a_moment().await;
@@ -56,7 +56,7 @@ async fn what_fails_half_the_time_is_paused_probed_and_goes_on() {
     plugin.row_when(|row| row["status"] == "active").await;
     patiently(async {
         while plugin.get("/runs?status=succeeded&limit=100").await.rows().len() < 40 {
-            server.clock.advance(Duration::from_secs(10));
+            server.clock.advance_manual(Duration::from_secs(10));
         }
     })
     .await;
@@ -70,7 +70,7 @@ async fn what_stays_paused_for_a_day_is_disabled_until_somebody_sees_to_it() {
         tenant.hears(&from(n), "hi").await;
     }
     plugin.row_when(|row| row["status"] == "paused").await;
-    server.clock.advance(Duration::from_hours(24));
+    server.clock.advance_manual(Duration::from_hours(24));
     let row = plugin.row_when(|row| row["status"] == "disabled").await;
     assert!(text(&row["status_reason"]).contains("24 hours"), "{row}");
     tenant.hears(&from(0), "more").await;
@@ -86,7 +86,7 @@ async fn one_that_is_stopped_goes_on_where_it_stood() {
     for n in 0..3 {
         tenant.hears(&from(n), "hi").await;
     }
-    assert!(plugin.runs().await.is_empty());
+    assert!(plugin.is_running().await.is_empty());
     tenant.api.patch(&plugin.path(""), &json!({"enabled": true})).await.is(200);
     plugin.until("succeeded", 3).await;
 }

@@ -36,7 +36,7 @@ async fn messages_around_a_bad_one_are_kept() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     for (nth, bad) in bad_items().into_iter().enumerate() {
-        let good = |side: &str| text_from(&from(nth), tenant.clock.now(), &format!("{side} {nth}"));
+        let good = |side: &str| text_from(&from(nth), tenant.clock.read_now(), &format!("{side} {nth}"));
         tenant.receives(&[good("before"), bad.clone(), good("after")]).await;
         assert!(heard(&tenant, &format!("before {nth}")).await, "{bad}");
         assert!(heard(&tenant, &format!("after {nth}")).await, "{bad}");
@@ -49,7 +49,8 @@ async fn statuses_around_a_bad_one_are_kept() {
     let tenant = server.tenant().await;
     for bad in bad_items() {
         let sent = tenant.sent(&from(1)).await;
-        let good = crate::harness::status_of(&text(&sent["message_id"]), "delivered", tenant.clock.now());
+        let good =
+            crate::harness::status_of(&text(&sent["message_id"]), "delivered", tenant.clock.read_now());
         tenant.learns(&[bad.clone(), good]).await;
         assert_eq!(tenant.message(&text(&sent["id"])).await["status"], "delivered", "{bad}");
     }
@@ -73,7 +74,7 @@ async fn entries_and_changes_around_a_bad_one_are_kept() {
     ];
     for (nth, bad) in bad.into_iter().enumerate() {
         let webhook = InboundWebhook::default()
-            .messages(&tenant.id, &[text_from(&from(nth), tenant.clock.now(), &format!("m{nth}"))]);
+            .messages(&tenant.id, &[text_from(&from(nth), tenant.clock.read_now(), &format!("m{nth}"))]);
         let mut body = webhook.body();
         body["entry"].as_array_mut().unwrap().insert(0, bad.clone());
         post_bytes(&server.anyone, body.to_string().into(), APP_SECRET).await.is(200);
@@ -86,7 +87,7 @@ async fn texts_that_no_database_takes_are_mended() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;
     let webhook = InboundWebhook::default()
-        .messages(&tenant.id, &[text_from(&from(1), tenant.clock.now(), "NUL and half")]);
+        .messages(&tenant.id, &[text_from(&from(1), tenant.clock.read_now(), "NUL and half")]);
     let body = webhook.body().to_string().replace("NUL and half", r"a\u0000b\ud83dc");
     post_bytes(&server.anyone, body.into_bytes(), APP_SECRET).await.is(200);
     assert!(heard(&tenant, "a\u{fffd}b\u{fffd}c").await);
@@ -133,7 +134,7 @@ fn whatever_stands_beside_it_a_good_message_arrives() {
     let config = Config { cases: 60, max_shrink_iters: 30, failure_persistence: None, ..Config::default() };
     let ran = TestRunner::new(config).run(&(any_json(), any_json(), any_json()), |(entry, item, value)| {
         runtime.block_on(async {
-            let good = text_from(&from(1), tenant.clock.now(), "good");
+            let good = text_from(&from(1), tenant.clock.read_now(), "good");
             let id = text(&good["id"]);
             let mut body = InboundWebhook::default()
                 .value(&value)

@@ -81,7 +81,7 @@ async fn errors_that_last_are_told_by_word_and_number_and_not_tried_again() {
         assert!(!text(&error["message"]).is_empty() && failed["failed_at"].is_string(), "{failed}");
     }
     // Not even much later; a message sent meanwhile shows that the sender is at work.
-    server.clock.advance(Duration::from_hours(1));
+    server.clock.advance_manual(Duration::from_hours(1));
     tenant.sent(&from(1)).await;
     assert_eq!(server.simulator.counts().borrow().received, 1 + u64::try_from(LASTING.len()).unwrap());
     let row = tenant.api.get("/v1/accounts").await.rows().remove(0);

@@ -92,7 +92,7 @@ impl Writer {
                 break;
             }
             let said = format!("{}-{round}", self.nth);
-            let message = text_from(&self.author, self.tenant.clock.now(), &said);
+            let message = text_from(&self.author, self.tenant.clock.read_now(), &said);
             let webhook = InboundWebhook::default().messages(&self.tenant.id, std::slice::from_ref(&message));
             self.insist(200, Call::Webhook(&webhook)).await;
             done.wamids.push(text(&message["id"]));

@@ -60,7 +60,7 @@ async fn calls_cut_off_are_not_judged() {
 
 #[tokio::test]
 async fn a_late_answer_comes_after_the_acceptance_and_its_statuses() {
-    let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
+    let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let mut stage = stage(|options| {
         options.clock = clock.clone();
         options.mischief = NetworkFaults {
@@ -75,7 +75,7 @@ async fn a_late_answer_comes_after_the_acceptance_and_its_statuses() {
     assert_eq!((counts.received, counts.accepted, counts.answered), (1, 1, 0));
     assert_eq!(stage.status().await.echo.unwrap().to_string(), OPAQUE);
     assert!(!late.is_finished());
-    clock.advance(Duration::from_mins(1));
+    clock.advance_manual(Duration::from_mins(1));
     let (status, answer) = late.await.unwrap().unwrap();
     assert_eq!((status, &answer["messages"][0]["id"]), (200, &json!(stage.simulator.sends()[0].wamid)));
     stage.counted(|counts| counts.answered == 1).await;

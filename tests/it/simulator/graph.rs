@@ -54,7 +54,7 @@ fn message_to(to: &str) -> Message {
 
 async fn sent(stage: &Stage, token: &str, to: &str) -> GraphOutcome {
     let client = GraphClient::new(&stage.simulator.base_url(), "v23.0").unwrap();
-    client.send(&account(token), &message_to(to)).await
+    client.send_message(&account(token), &message_to(to)).await
 }
 
 #[tokio::test]

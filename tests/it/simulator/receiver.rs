@@ -8,7 +8,7 @@ use kabar_core::domain::account::Secret;
 use kabar_core::domain::message::InboundItem;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::meta::signature;
-use kabar_core::meta::translate::translate;
+use kabar_core::meta::translate::translate_webhook;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
 use poem::{Endpoint, EndpointExt, Request, Route, Server};
@@ -63,7 +63,7 @@ impl Endpoint for WebhookSink {
 
     async fn call(&self, mut request: Request) -> poem::Result<StatusCode> {
         let body = request.take_body().into_bytes_limit(3_000_000).await?;
-        if signature::verify(request.header(signature::HEADER), &body, [&self.secret]).is_none() {
+        if signature::verify_body(request.header(signature::HEADER), &body, [&self.secret]).is_none() {
             return Ok(StatusCode::UNAUTHORIZED);
         }
         let left = self.refusals.left.load(Ordering::SeqCst);
@@ -71,7 +71,7 @@ impl Endpoint for WebhookSink {
             self.refusals.left.store(left - 1, Ordering::SeqCst);
             return Ok(StatusCode::from_u16(self.refusals.status.load(Ordering::SeqCst)).unwrap());
         }
-        let webhook = translate(&body, Timestamp::from_seconds(4_000_000_000)).unwrap();
+        let webhook = translate_webhook(&body, Timestamp::from_seconds(4_000_000_000)).unwrap();
         assert!(webhook.skipped.is_empty(), "{:?}", webhook.skipped);
         for item in webhook.groups.into_iter().flat_map(|group| group.items) {
             // The test may have seen enough.

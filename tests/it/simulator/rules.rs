@@ -44,7 +44,7 @@ async fn an_error_told_later_is_told_later() {
 
 #[tokio::test]
 async fn a_rate_is_kept_by_the_clock() {
-    let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
+    let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let stage = stage(|options| {
         options.clock = clock.clone();
         options.rules = vec![
@@ -58,10 +58,10 @@ async fn a_rate_is_kept_by_the_clock() {
     assert_eq!(code("12025550141").await, Some(131_056));
     assert_eq!(code("12025550142").await, None);
     assert_eq!(code("12025550143").await, Some(130_429));
-    clock.advance(Duration::from_secs(1));
+    clock.advance_manual(Duration::from_secs(1));
     assert_eq!(code("12025550143").await, None);
     assert_eq!(code("12025550141").await, Some(131_056));
-    clock.advance(Duration::from_secs(5));
+    clock.advance_manual(Duration::from_secs(5));
     assert_eq!(code("12025550141").await, None);
 }
 

@@ -21,7 +21,7 @@ fn examples() -> PathBuf {
 
 /// A stage whose time stands, playing this script.
 async fn playing(script: SimulatorScript) -> (Stage, Arc<Clock>) {
-    let clock = Arc::new(Clock::manual(Timestamp::from_seconds(1_781_866_800)));
+    let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let stage = stage(|options| {
         options.clock = clock.clone();
         options.script = Some(script);
@@ -78,15 +78,15 @@ async fn an_outage_begins_after_twenty_sends_and_passes() {
         assert!(stage.answered("12025550141").await, "send {nth}");
     }
     assert!(!stage.answered("12025550141").await);
-    clock.advance(Duration::from_secs(10));
+    clock.advance_manual(Duration::from_secs(10));
     stage.stepped(2).await;
     let answered = std::pin::pin!(stage.answered("12025550141"));
     let moved = async {
         stage.counted(|counts| counts.accepted == 21).await;
-        clock.advance(Duration::from_secs(3));
+        clock.advance_manual(Duration::from_secs(3));
     };
     assert!(tokio::join!(answered, moved).0);
-    clock.advance(Duration::from_secs(27));
+    clock.advance_manual(Duration::from_secs(27));
     stage.stepped(3).await;
     assert!(stage.answered("12025550141").await);
 }
@@ -101,10 +101,10 @@ async fn rates_are_limited() {
         assert_eq!(stage.code(&format!("120255502{nth:02}")).await, None, "{nth}");
     }
     assert_eq!(stage.code("12025550101").await, Some(130_429));
-    clock.advance(Duration::from_secs(1));
+    clock.advance_manual(Duration::from_secs(1));
     assert_eq!(stage.code("12025550101").await, None);
     assert_eq!(stage.code("12025550100").await, Some(131_056));
-    clock.advance(Duration::from_secs(5));
+    clock.advance_manual(Duration::from_secs(5));
     assert_eq!(stage.code("12025550100").await, None);
 }
 
@@ -179,7 +179,7 @@ async fn a_token_expires_and_is_good_again() {
         let (status, answer) = stage.send("12025550141").await;
         assert_eq!((status, answer["error"]["code"].as_i64()), (401, Some(190)));
     }
-    clock.advance(Duration::from_mins(1));
+    clock.advance_manual(Duration::from_mins(1));
     stage.stepped(2).await;
     assert_eq!(stage.code("12025550141").await, None);
 }
@@ -194,15 +194,15 @@ async fn a_customer_says_what_the_script_says() {
     });
     let mut kinds = Vec::new();
     for (nth, wait) in [1, 2, 2, 2].into_iter().enumerate() {
-        clock.advance(Duration::from_secs(wait));
+        clock.advance_manual(Duration::from_secs(wait));
         stage.stepped(u64::try_from(nth).unwrap() + 2).await;
         let message = stage.message().await;
-        assert_eq!(message.from.digits(), "447700900123");
+        assert_eq!(message.from.as_digits(), "447700900123");
         assert_eq!(message.profile_name.as_deref(), Some("Ayu Adler"));
         kinds.push(message.kind);
     }
     assert_eq!(kinds, [Text, Image, Interactive, Unsupported]);
-    clock.advance(Duration::from_secs(5));
+    clock.advance_manual(Duration::from_secs(5));
     tokio::time::timeout(super::PATIENCE, stage.simulator.ended()).await.unwrap();
 }
 
@@ -230,7 +230,7 @@ async fn first_steps_come_before_the_first_call_and_the_missing_number_is_given_
     );
     let (mut stage, _clock) = playing(script(&text)).await;
     assert_eq!(stage.code("12025550141").await, Some(2));
-    assert_eq!(stage.message().await.from.digits(), "447700900124");
+    assert_eq!(stage.message().await.from.as_digits(), "447700900124");
     let counts = stage.counted(|counts| counts.delivered == 1).await;
     assert_eq!((counts.inbound, counts.given_up), (1, 1));
 }

@@ -18,7 +18,7 @@ async fn the_list_is_filtered_and_paged_newest_first() {
         tenant.hears(&from(nth), "hello").await;
         until_deliveries(&tenant, "status=delivered", nth + 1).await;
         until_deliveries(&tenant, "status=dead", nth + 1).await;
-        server.clock.advance(Duration::from_secs(10));
+        server.clock.advance_manual(Duration::from_secs(10));
     }
     let all = deliveries(&tenant, "").await;
     assert_eq!(all.len(), 6);
@@ -90,10 +90,10 @@ async fn rows_go_after_thirty_days() {
     subscribe(&tenant, &receiver).await;
     tenant.hears(&from(0), "hello").await;
     until_deliveries(&tenant, "status=delivered", 1).await;
-    server.clock.advance(Duration::from_hours(30 * 24 - 1));
+    server.clock.advance_manual(Duration::from_hours(30 * 24 - 1));
     tenant.hears(&from(0), "again").await;
     until_deliveries(&tenant, "status=delivered", 2).await;
-    server.clock.advance(Duration::from_hours(2));
+    server.clock.advance_manual(Duration::from_hours(2));
     let rows = until_deliveries(&tenant, "", 1).await;
     assert_eq!(receiver.calls()[1].header("X-Kirim-Delivery-Id"), text(&rows[0]["id"]));
 }

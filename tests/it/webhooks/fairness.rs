@@ -17,7 +17,7 @@ async fn a_fast_receiver_gets_everything_while_another_hangs_and_a_third_fails()
     let (stuck, _) = subscribe(&tenant, &hanging).await;
     subscribe(&tenant, &failing).await;
     for round in 0..ROUNDS {
-        let at = server.clock.now();
+        let at = server.clock.read_now();
         let messages: Vec<_> =
             (0..AUTHORS).map(|nth| text_from(&from(nth), at, &format!("{round:03}"))).collect();
         tenant.receives(&messages).await;
@@ -42,7 +42,7 @@ async fn a_tenant_whose_receivers_hang_holds_up_no_other_tenant() {
     for _ in 0..10 {
         subscribe(&tenant, &hanging).await;
     }
-    let at = server.clock.now();
+    let at = server.clock.read_now();
     let messages: Vec<_> = (0..100).map(|nth| text_from(&from(nth), at, "hello")).collect();
     tenant.receives(&messages).await;
     // As many as one tenant may have under way.

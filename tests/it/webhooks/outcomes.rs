@@ -28,7 +28,7 @@ async fn a_failing_receiver_is_tried_by_the_ladder_with_fresh_signatures_and_equ
         assert_eq!(row["status"], "failed");
         let pause = pause(&server, &row);
         assert!(is_step(pause, step), "{pause:?} for {step} s");
-        server.clock.advance(pause);
+        server.clock.advance_manual(pause);
     }
     let row = until_attempts(&tenant, 8).await;
     assert_eq!((&row["status"], &row["next_attempt_at"]), (&json!("dead"), &json!(null)));
@@ -48,7 +48,7 @@ async fn a_failing_receiver_is_tried_by_the_ladder_with_fresh_signatures_and_equ
 async fn a_receiver_that_asks_for_time_gets_it_up_to_an_hour() {
     let (server, tenant) = stage().await;
     let date = |seconds: u64| {
-        let at = server.clock.now().plus(Duration::from_secs(seconds)).millis() / 1000;
+        let at = server.clock.read_now().plus_duration(Duration::from_secs(seconds)).millis() / 1000;
         chrono::DateTime::from_timestamp(at, 0).unwrap().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
     for (asked, waits) in [
@@ -137,7 +137,7 @@ async fn one_conversation_waits_for_its_own_failure_and_for_nobody_elses() {
         let failed = |row: &Value| attempts(row).len() == nth;
         let rows = until_deliveries(&tenant, "status=failed", 1).await;
         let row = if failed(&rows[0]) { rows[0].clone() } else { until_failed(&tenant, nth).await };
-        server.clock.advance(pause(&server, &row));
+        server.clock.advance_manual(pause(&server, &row));
     }
     until_deliveries(&tenant, "status=delivered", 5).await;
     let said = receiver.conversations();

@@ -25,7 +25,7 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
     tenant.hears(&from(0), "hello").await;
     let row = until_deliveries(&tenant, "status=delivered", 1).await.remove(0);
     let path = format!("/v1/webhook_deliveries/{}/replay", text(&row["id"]));
-    server.clock.advance(Duration::from_mins(1));
+    server.clock.advance_manual(Duration::from_mins(1));
     let answer = tenant.api.post(&path, &json!({})).await.is(200).data();
     assert_eq!((&answer["id"], &answer["status"]), (&row["id"], &json!("pending")));
     assert_eq!(keys_of(&answer), super::DELIVERY_KEYS.into());
@@ -157,8 +157,9 @@ async fn a_long_part_is_sent_in_steps() {
     let receiver = Receiver::start().await;
     let (id, _) = subscribe(&tenant, &receiver).await;
     set_status(&tenant, &id, "paused").await;
-    let messages: Vec<Value> =
-        (0..1100).map(|nth| crate::harness::text_from(&from(nth % 7), server.clock.now(), "hi")).collect();
+    let messages: Vec<Value> = (0..1100)
+        .map(|nth| crate::harness::text_from(&from(nth % 7), server.clock.read_now(), "hi"))
+        .collect();
     for part in messages.chunks(550) {
         tenant.receives(part).await;
     }
@@ -182,12 +183,12 @@ async fn parts_that_are_not_kept_and_nonsense_are_refused() {
     tenant.hears(&from(0), "old").await;
     until_deliveries(&tenant, "status=delivered", 1).await;
     let old = numbers(&tenant).await[0];
-    server.clock.advance(Duration::from_hours(31 * 24));
+    server.clock.advance_manual(Duration::from_hours(31 * 24));
     tenant.hears(&from(0), "new").await;
     // The purge goes by the clock, and a page read before it is served for a while.
     patiently(async {
         while numbers(&tenant).await.contains(&old) {
-            server.clock.advance(PAGE_LIFE);
+            server.clock.advance_manual(PAGE_LIFE);
         }
     })
     .await;

@@ -32,7 +32,7 @@ async fn a_new_secret_signs_at_once_and_the_older_one_until_it_expires() {
     let expiries: Vec<bool> =
         shown.as_array().unwrap().iter().map(|one| one["expires_at"].is_null()).collect();
     assert_eq!(expiries, [false, true], "{shown}");
-    server.clock.advance(24 * HOUR);
+    server.clock.advance_manual(24 * HOUR);
     tenant.hears(&from(0), "one").await;
     assert_eq!(receiver.until(2).await[1].signers(&secrets).1, [second.as_str()]);
     assert_eq!(subscription(&tenant, &id).await["secrets"].as_array().unwrap().len(), 1);
@@ -48,7 +48,7 @@ async fn an_attempt_is_signed_by_the_secrets_of_its_own_time() {
     let row = until_deliveries(&tenant, "status=failed", 1).await.remove(0);
     // At once: the first one is out of force before the second attempt.
     let second = add(&tenant, &id, &json!({"expires_in_hours": 0})).await;
-    server.clock.advance(super::pause(&server, &row));
+    server.clock.advance_manual(super::pause(&server, &row));
     let calls = receiver.until(2).await;
     let secrets = [first.as_str(), second.as_str()];
     assert_eq!(calls[0].signers(&secrets).1, [first.as_str()]);
@@ -70,7 +70,7 @@ async fn secrets_are_made_once_per_key_and_in_bounded_number() {
         add(&tenant, &id, &json!({"expires_in_hours": 168})).await;
     }
     tenant.api.post(&path, &json!({})).await.refused(403, "plan_limit_reached");
-    server.clock.advance(168 * HOUR);
+    server.clock.advance_manual(168 * HOUR);
     add(&tenant, &id, &json!({})).await;
     assert_eq!(subscription(&tenant, &id).await["secrets"].as_array().unwrap().len(), 2);
     for hours in [json!(-1), json!(169), json!(1.5), json!("1")] {

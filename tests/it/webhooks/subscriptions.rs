@@ -167,7 +167,7 @@ async fn a_deleted_one_gets_nothing_more_and_what_it_was_owed_is_dead() {
     tenant.api.delete(&format!("{PATH}/{id}")).await.is(204);
     let row = deliveries(&tenant, &format!("subscription_id={id}")).await.remove(0);
     assert_eq!((&row["status"], &row["next_attempt_at"]), (&json!("dead"), &json!(null)));
-    tenant.clock.advance(std::time::Duration::from_hours(1));
+    tenant.clock.advance_manual(std::time::Duration::from_hours(1));
     let witness = Receiver::start().await;
     subscribe(&tenant, &witness).await;
     tenant.hears(&from(0), "two").await;
@@ -192,7 +192,7 @@ async fn subscriptions_outlive_a_restart() {
     assert_eq!(subscription(&tenant, &id).await, before);
     receiver.plays(|_| Turn::status(200));
     // Nobody asks for the account: it is taken up by itself.
-    server.clock.advance(std::time::Duration::from_mins(1));
+    server.clock.advance_manual(std::time::Duration::from_mins(1));
     let calls = receiver.until(2).await;
     assert_eq!((calls[1].attempt(), calls[1].signers(&[&secret]).1.len()), (2, 1));
     assert_eq!(calls[0].header("X-Kirim-Delivery-Id"), calls[1].header("X-Kirim-Delivery-Id"));

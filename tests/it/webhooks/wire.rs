@@ -24,7 +24,7 @@ async fn a_request_is_the_contracts() {
     assert_eq!(call.header("Host"), format!("127.0.0.1:{}", receiver.port));
     assert_eq!(call.header("Content-Length"), call.body.len().to_string());
     let (at, signers) = call.signers(&[&secret]);
-    assert_eq!((at, signers), (server.clock.now().millis() / 1000, vec![secret.as_str()]));
+    assert_eq!((at, signers), (server.clock.read_now().millis() / 1000, vec![secret.as_str()]));
     assert!(at >= NOON);
     // What is sent is what the log shows, byte for byte.
     let listed = tenant.get("events?types=message.received").await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::command::{CommandRefusal, CommandReply};
-use kabar_core::domain::decide::{DecideError, decide};
+use kabar_core::domain::decide::{DecideError, decide_command};
 use kabar_core::domain::draft::{AccountChanges, Draft};
 use kabar_core::domain::facts::LoadedRows;
 use kabar_core::domain::need::RowNeeds;
@@ -68,10 +68,10 @@ impl AccountState {
         &mut self,
         batch: &[QueuedCommand],
     ) -> Result<BatchDecision, BatchError> {
-        let view = self.parts.resident.view();
+        let view = self.parts.resident.current_view();
         let mut needs = RowNeeds::default();
         for work in batch {
-            needs.add(&work.command);
+            needs.add_needs(&work.command);
         }
         let mut facts = LoadedRows::default();
         for _ in 0..ROUNDS_MAX {
@@ -99,7 +99,7 @@ impl AccountState {
             }
         }
         if !needs.is_empty() {
-            facts.merge(self.ground().store.facts(view.account.number, &needs).await?);
+            facts.merge_rows(self.context().store.load_rows(view.account.number, &needs).await?);
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl AccountState {
         batch: &[QueuedCommand],
     ) -> Result<BatchDecision, Box<RowNeeds>> {
         let loaded_at = self.parts.resident.loaded_at();
-        let wall_now = self.parts.accounts.ground().clock.now();
+        let wall_now = self.parts.accounts.context().clock.read_now();
         let draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
         let mut draft = draft.with_wall_time(wall_now);
         let mut results = Vec::with_capacity(batch.len());
@@ -122,20 +122,20 @@ impl AccountState {
                 results.push(Ok(CommandReply::Sends(Vec::new())));
                 continue;
             }
-            match decide(&mut draft, &work.command) {
+            match decide_command(&mut draft, &work.command) {
                 Ok(reply) => results.push(Ok(reply)),
                 Err(DecideError::Refused(refusal)) => results.push(Err(refusal)),
                 // The draft knows, and does not finish. The others are looked at for what they lack.
                 Err(DecideError::NotLoaded(_)) => {}
             }
         }
-        Ok(BatchDecision { view: view.clone(), at, results, changes: draft.finish()? })
+        Ok(BatchDecision { view: view.clone(), at, results, changes: draft.into_changes()? })
     }
 
     /// Fails a command for whose own sake the store or the rules gave up. Nothing was written, so memory stands.
     /// The commands of a larger batch come back, to be tried one by one. A command whose key belongs to another
     /// call by now may be sent again, and is then told that call's answer.
-    pub(super) async fn refuse<E: std::error::Error + Sync + 'static>(
+    pub(super) async fn refuse_command<E: std::error::Error + Sync + 'static>(
         &self,
         batch: Vec<QueuedCommand>,
         error: E,
@@ -143,7 +143,7 @@ impl AccountState {
         if batch.len() > 1 {
             return batch;
         }
-        let account = self.parts.slot.account().id;
+        let account = self.parts.slot.current_account().id;
         for work in batch {
             let lost_key = match &work.claim {
                 Some(claim) => claim.is_lost().await,
@@ -151,12 +151,12 @@ impl AccountState {
             };
             if lost_key {
                 tracing::info!(%account, "command refused: its idempotency key belongs to another call");
-                work.answer(CommandVerdict::Failed(AccountError::Storage));
+                work.send_outcome(CommandVerdict::Failed(AccountError::Storage));
                 continue;
             }
-            self.ground().metrics.cycle_failures.inc();
+            self.context().metrics.cycle_failures.inc();
             tracing::error!(%account, error = cause(&error), "command refused by the store");
-            work.answer(CommandVerdict::Failed(AccountError::Refused));
+            work.send_outcome(CommandVerdict::Failed(AccountError::Refused));
         }
         Vec::new()
     }

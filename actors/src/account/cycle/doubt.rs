@@ -23,10 +23,10 @@ impl AccountState {
     }
 
     /// Finds out what has become of a commit that failed, unless the store could not be reached just now.
-    pub(super) async fn recover(&mut self) {
+    pub(super) async fn recover_commit(&mut self) {
         if self.is_in_doubt()
             && !self.looks_again
-            && let Err(error) = self.load().await
+            && let Err(error) = self.reload_account().await
         {
             self.note_failure(&error);
         }
@@ -37,8 +37,8 @@ impl AccountState {
         if std::mem::replace(&mut self.looks_again, true) {
             return;
         }
-        let stopping = self.ground().stopping.clone();
-        self.ground().tasks.spawn(async move {
+        let stopping = self.context().stopping.clone();
+        self.context().tasks.spawn(async move {
             // Not by the clock: it is the store that is spared, not a promise that is kept.
             if tokio::time::timeout(LOAD_RETRY, stopping.cancelled()).await.is_err() {
                 let _gone = myself.cast(AccountMessage::LookAgain);
@@ -47,34 +47,36 @@ impl AccountState {
     }
 
     /// It is time to look again.
-    pub(in crate::account) const fn looks(&mut self) {
+    pub(in crate::account) const fn retry_recovery(&mut self) {
         self.looks_again = false;
     }
 
     /// Loads the account afresh.
-    pub(super) async fn load(&mut self) -> Result<(), StoreError> {
-        let number = self.parts.slot.account().number;
+    pub(super) async fn reload_account(&mut self) -> Result<(), StoreError> {
+        let number = self.parts.slot.current_account().number;
         // Under the lease of this generation: a later one loads for itself.
-        let (node, most) = (self.parts.resident.lease().node(), self.ground().options.resident_conversations);
-        let activation = self.ground().store.activate(number, node, most, self.parts.slot.floor()).await?;
+        let (node, most) =
+            (self.parts.resident.node_lease().node_id(), self.context().options.resident_conversations);
+        let activation =
+            self.context().store.activate_account(number, node, most, self.parts.slot.commit_floor()).await?;
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
         note_lost_commits(&activation);
-        let known = self.parts.resident.view().sequence;
+        let known = self.parts.resident.current_view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;
-        self.parts.resident.note_load(self.ground().clock.monotonic_now());
+        self.parts.resident.note_load(self.context().clock.monotonic_now());
         self.parts.slot.set_account(activation.account.clone());
-        self.parts.resident.publish(view_of(&activation));
+        self.parts.resident.publish_view(view_of(&activation));
         self.index_threads();
         self.reload = false;
         // A commit that seemed to fail may have been written: nobody has heard of it.
         if activation.has_pending {
-            self.sender.ring(SenderMessage::Reload).await;
+            self.sender.wake_sender(SenderMessage::Reload).await;
         }
         if activation.sequence > known {
-            let couriers = &self.ground().couriers;
-            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all());
+            let couriers = &self.context().couriers;
+            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all_types());
         }
         Ok(())
     }

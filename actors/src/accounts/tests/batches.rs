@@ -25,8 +25,8 @@ async fn run_together(
     let mut running: Vec<JoinHandle<QueryResult>> = Vec::new();
     for command in commands {
         let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
-        running.push(ground.tasks.spawn(async move { accounts.execute(&slot, command, None).await }));
-        while ground.accounts.residents()[0].mailbox_depth <= running.len() {
+        running.push(ground.tasks.spawn(async move { accounts.execute_command(&slot, command, None).await }));
+        while ground.accounts.loaded_accounts()[0].mailbox_depth <= running.len() {
             tokio::task::yield_now().await;
         }
     }
@@ -45,11 +45,11 @@ async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too(
     let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     ground.ingest(1, 2).await;
-    let before = ground.accounts.residents()[0].revision;
+    let before = ground.accounts.loaded_accounts()[0].revision;
     let read = AccountCommand::MarkRead { wamid: "wamid.1.3".into() };
     let answers = run_together(&ground, [AccountCommand::Ingest(vec![inbound(1, 3)]), read]).await;
     assert_eq!(
-        ground.accounts.residents()[0].revision,
+        ground.accounts.loaded_accounts()[0].revision,
         before + 2,
         "one commit of both, after the stuck one"
     );
@@ -64,7 +64,7 @@ async fn a_resident_number_is_a_contact_already_for_one_statement() {
     let ground = Context::open(AccountRegistryOptions::default()).await;
     ground.ingest(1, 1).await;
     let refused = async || {
-        let answer = ground.accounts.execute(&ground.slot, new_contact("+6281200000001"), None).await;
+        let answer = ground.accounts.execute_command(&ground.slot, new_contact("+6281200000001"), None).await;
         assert!(matches!(answer, Ok(Err(CommandRefusal::ContactExists(_)))), "{answer:?}");
     };
     assert_eq!(ground.statements_of(refused).await, 1, "the contact's row");
@@ -84,11 +84,11 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
         panic!("no message")
     };
     // Nothing listens at WhatsApp's address: the attempt is begun and recorded, and the next one is not due.
-    while ground.accounts.residents()[0].revision < 4 {
+    while ground.accounts.loaded_accounts()[0].revision < 4 {
         tokio::task::yield_now().await;
     }
-    ground.clock.advance(Duration::from_millis(10));
-    let resident = ground.slot.resident().unwrap();
+    ground.clock.advance_manual(Duration::from_millis(10));
+    let resident = ground.slot.loaded_account().unwrap();
     let loaded_at = resident.loaded_at();
 
     // A message's id of WhatsApp's, given to a second message.
@@ -100,14 +100,14 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
     let answers = run_together(&ground, [first, refused.clone(), last]).await;
     let ingested = Ok(Ok(CommandReply::Ingested));
     assert_eq!(answers, [ingested.clone(), Err(AccountError::Refused), ingested]);
-    let alone = ground.accounts.execute(&ground.slot, refused, None).await;
+    let alone = ground.accounts.execute_command(&ground.slot, refused, None).await;
     assert_eq!(alone, Err(AccountError::Refused));
 
     assert!(ground.says("kabar_cycle_failures_total 2"), "one for each command that failed");
     assert_eq!(resident.loaded_at(), loaded_at, "memory stands");
-    assert!(!resident.is_in_doubt() && resident.quiet_at(resident.view().revision).is_some());
+    assert!(!resident.is_in_doubt() && resident.quiet_at(resident.current_view().revision).is_some());
     ground.ingest(1, 2).await;
-    assert!(std::sync::Arc::ptr_eq(&resident, &ground.slot.resident().unwrap()));
+    assert!(std::sync::Arc::ptr_eq(&resident, &ground.slot.loaded_account().unwrap()));
     let threads = text_of(&ground.ask(&every_thread()).await);
     assert_eq!(threads.matches(';').count(), 4, "{threads}");
 }

@@ -58,8 +58,8 @@ impl RenderRows for Plain {
         RenderedPage {
             etag: Bytes::from(etag),
             head: Bytes::from(text),
-            rows: answer.rows(),
-            reach: answer.reach(),
+            rows: answer.count_rows(),
+            reach: answer.log_reach(),
             compressed: OnceLock::new(),
         }
     }
@@ -94,10 +94,11 @@ impl Context {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
         let store = Store::open(&url, StoreOptions::default()).await.unwrap();
-        let clock = Arc::new(Clock::manual(Timestamp::from_millis(1_780_000_000_000)));
+        let clock = Arc::new(Clock::manual_clock(Timestamp::from_millis(1_780_000_000_000)));
         let metrics = Arc::new(Metrics::default());
         let memory = RedisCache::none(clock.clone(), metrics.clone());
-        let directory = TenantDirectory::load(store.clone(), memory.clone(), clock.clone()).await.unwrap();
+        let directory =
+            TenantDirectory::load_directory(store.clone(), memory.clone(), clock.clone()).await.unwrap();
         let new = NewOrganisation {
             name: "o".into(),
             tier: PriceTier::Pro,
@@ -121,7 +122,7 @@ impl Context {
             lease: Duration::from_secs(6),
             alone_lease: Duration::from_mins(1),
         };
-        let cluster = Cluster::enter(store.clone(), alone, &clock).await.unwrap();
+        let cluster = Cluster::join_cluster(store.clone(), alone, &clock).await.unwrap();
         let parts = AccountRegistryParts {
             store: store.clone(),
             directory,
@@ -159,7 +160,7 @@ impl Context {
     }
 
     pub(crate) async fn run(&self, command: AccountCommand) -> CommandReply {
-        self.accounts.execute(&self.slot, command, None).await.unwrap().unwrap()
+        self.accounts.execute_command(&self.slot, command, None).await.unwrap().unwrap()
     }
 
     /// The contact's `n`th message comes in.
@@ -170,7 +171,7 @@ impl Context {
     pub(crate) async fn ask(&self, question: &ReadQuery) -> CachedResponse {
         let list = matches!(question, ReadQuery::Conversations(_));
         let path = list.then_some("/v1/106540352242922/conversations");
-        self.accounts.ask(&self.slot, question, path).await.unwrap()
+        self.accounts.read_response(&self.slot, question, path).await.unwrap()
     }
 
     pub(crate) async fn first_thread(&self) -> ConversationId {
@@ -180,7 +181,7 @@ impl Context {
 
     /// Returns when so many long polls wait on the account.
     pub(crate) async fn until_waiting(&self, polls: usize) {
-        while self.accounts.residents().first().is_none_or(|resident| resident.waiting_polls < polls) {
+        while self.accounts.loaded_accounts().first().is_none_or(|resident| resident.waiting_polls < polls) {
             tokio::task::yield_now().await;
         }
     }
@@ -210,12 +211,12 @@ impl Context {
 
     /// Lets so much time pass and the sweeper, which wakes every 8 s, look around.
     pub(crate) async fn sweep_after(&self, time: Duration) {
-        self.clock.advance(time);
+        self.clock.advance_manual(time);
         for _ in 0..20 {
             for _ in 0..50 {
                 tokio::task::yield_now().await;
             }
-            self.clock.advance(Duration::from_secs(8));
+            self.clock.advance_manual(Duration::from_secs(8));
         }
     }
 }

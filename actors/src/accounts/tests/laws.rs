@@ -35,8 +35,11 @@ async fn sync(ground: &Context, since: Option<i64>, picture: &mut Picture) -> Op
         ..ConversationQuery::default()
     };
     loop {
-        let asked =
-            ground.accounts.ask(&ground.slot, &ReadQuery::Conversations(query.clone()), None).await.unwrap();
+        let asked = ground
+            .accounts
+            .read_response(&ground.slot, &ReadQuery::Conversations(query.clone()), None)
+            .await
+            .unwrap();
         let rows = rows_of(&asked);
         newest = newest.or_else(|| rows.first().map(|row| row.1.0));
         if let Some((id, (at, _))) = rows.last().filter(|_| rows.len() == 3) {
@@ -102,7 +105,7 @@ async fn no_read_is_stale_and_no_tag_lies() {
                     let items = vec![inbound(writer, n)];
                     ground
                         .accounts
-                        .execute(&ground.slot, AccountCommand::Ingest(items), None)
+                        .execute_command(&ground.slot, AccountCommand::Ingest(items), None)
                         .await
                         .unwrap()
                         .unwrap();
@@ -116,9 +119,9 @@ async fn no_read_is_stale_and_no_tag_lies() {
     let mut polls = 0_u64;
     while writers.iter().any(|writer| !writer.is_finished()) {
         let floor = acknowledged.load(Ordering::SeqCst);
-        let asked = match ground.accounts.repeat(&ground.slot, PATH) {
+        let asked = match ground.accounts.cached_response(&ground.slot, PATH) {
             Some(asked) => asked,
-            None => ground.accounts.ask(&ground.slot, &question, Some(PATH)).await.unwrap(),
+            None => ground.accounts.read_response(&ground.slot, &question, Some(PATH)).await.unwrap(),
         };
         let seen: u32 = rows_of(&asked).iter().map(|row| row.1.1).sum();
         assert!(u64::from(seen) >= floor, "saw {seen} of {floor} acknowledged");

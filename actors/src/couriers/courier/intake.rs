@@ -30,42 +30,43 @@ const PAGE: usize = 256;
 
 impl DeliveryWorker {
     /// How many more may be read into memory now: a page at a time, since each reading costs a commit.
-    fn room(&mut self) -> usize {
-        if !self.recipient.breaker().is_closed() {
-            return PROBES.saturating_sub(self.lanes.open());
+    fn room_left(&mut self) -> usize {
+        if !self.recipient.lock_health().is_closed() {
+            return PROBES.saturating_sub(self.lanes.count_open());
         }
-        let window = WINDOW.saturating_sub(self.lanes.moving());
+        let window = WINDOW.saturating_sub(self.lanes.count_moving());
         self.filling = window > 0 && (self.filling || window >= PAGE);
         if !self.filling {
             return 0;
         }
-        window.min(OPEN_MAX.saturating_sub(self.lanes.open())).min(PAGE)
+        window.min(OPEN_MAX.saturating_sub(self.lanes.count_open())).min(PAGE)
     }
 
     /// Reads rows that wait, and then the log, as far as there is room.
-    pub(super) async fn fill(&mut self, subscriber: &Subscriber) -> Result<(), StoreError> {
-        let number = self.slot.account().number;
+    pub(super) async fn fill_lanes(&mut self, subscriber: &Subscriber) -> Result<(), StoreError> {
+        let number = self.slot.current_account().number;
         loop {
-            let room = self.room();
+            let room = self.room_left();
             if room == 0 {
                 return Ok(());
             }
             let Some(place) = self.place else {
                 // No such account: nothing is ever there.
-                let found = self.couriers.0.store.courier_place(subscriber.id(), number).await?;
+                let found = self.couriers.0.store.courier_place(subscriber.subscriber_id(), number).await?;
                 self.place = Some(found.unwrap_or(DeliveryCursor { cursor: 0, head: 0 }));
                 continue;
             };
             if self.loaded_to < place.cursor {
                 let store = &self.couriers.0.store;
-                let rows = store.open_deliveries(subscriber.id(), number, self.loaded_to, room).await?;
+                let rows =
+                    store.open_deliveries(subscriber.subscriber_id(), number, self.loaded_to, room).await?;
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
-                let reading = self.couriers.0.clock.read();
+                let reading = self.couriers.0.clock.take_reading();
                 for delivery in rows {
                     let id = delivery.id;
                     let load = QueuedDelivery::new(delivery, None, &reading);
-                    if self.unrecorded.contains(&id) || !self.lanes.put(load) {
+                    if self.unrecorded.contains(&id) || !self.lanes.put_delivery(load) {
                         self.doubtful.insert(id);
                     }
                 }
@@ -89,15 +90,22 @@ impl DeliveryWorker {
     ) -> Result<(), StoreError> {
         let store = &self.couriers.0.store;
         let between = (place.cursor, place.head);
-        let events = store.events_of(account, between, subscriber.events(), room).await?;
+        let events = store.events_of(account, between, subscriber.event_types(), room).await?;
         let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
         let to = last.unwrap_or(place.head);
-        let reading = self.couriers.0.clock.read();
+        let reading = self.couriers.0.clock.take_reading();
         let now = reading.wall;
-        let deliveries: Vec<Delivery> =
-            events.iter().map(|event| owed(&mut self.ids, subscriber, account, event, now)).collect();
-        let intake =
-            Intake { subscriber: subscriber.id(), account, from: place.cursor, to, deliveries: &deliveries };
+        let deliveries: Vec<Delivery> = events
+            .iter()
+            .map(|event| build_delivery(&mut self.ids, subscriber, account, event, now))
+            .collect();
+        let intake = Intake {
+            subscriber: subscriber.subscriber_id(),
+            account,
+            from: place.cursor,
+            to,
+            deliveries: &deliveries,
+        };
         if !store.take_in(intake).await? {
             // Somebody else has taken them in: their rows are there.
             self.place = None;
@@ -106,14 +114,14 @@ impl DeliveryWorker {
         self.place = Some(DeliveryCursor { cursor: to, head: place.head });
         self.loaded_to = to;
         for (delivery, event) in deliveries.into_iter().zip(events) {
-            self.lanes.put(QueuedDelivery::new(delivery, Some(Arc::new(event)), &reading));
+            self.lanes.put_delivery(QueuedDelivery::new(delivery, Some(Arc::new(event)), &reading));
         }
         Ok(())
     }
 }
 
 /// What is owed to a subscriber for an event.
-pub(in crate::couriers) fn owed(
+pub(in crate::couriers) fn build_delivery(
     ids: &mut MonotonicIds<StdRng>,
     subscriber: &Subscriber,
     account: i64,
@@ -122,7 +130,7 @@ pub(in crate::couriers) fn owed(
 ) -> Delivery {
     Delivery {
         id: DeliveryId::from_bits(ids.next_bits(now.millis())),
-        subscriber: subscriber.id(),
+        subscriber: subscriber.subscriber_id(),
         organisation_id: subscriber.organisation_id(),
         account,
         sequence: event.sequence,
@@ -133,7 +141,7 @@ pub(in crate::couriers) fn owed(
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
+        next_attempt_at: Some(DueTime::after_wait(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
         replays: 0,

@@ -48,51 +48,61 @@ fn load(sequence: i64, contact: u128) -> QueuedDelivery {
 
 fn failed(mut delivery: Delivery, now: u64) -> Delivery {
     let attempt = DeliveryAttempt { at: wall(now), status_code: None, duration_ms: 0, error: None };
-    delivery.settle(attempt, AttemptOutcome::Retry { after: None }, RetrySchedule::WEBHOOK, 0.5, wall(now));
+    delivery.settle_attempt(
+        attempt,
+        AttemptOutcome::Retry { after: None },
+        RetrySchedule::WEBHOOK,
+        0.5,
+        wall(now),
+    );
     delivery
 }
 
 fn put_back(lanes: &mut DeliveryLanes, delivery: Delivery, now: u64) {
     let load = QueuedDelivery::new(delivery, None, &reading(now));
-    lanes.back(load.delivery, load.not_before);
+    lanes.return_retried(load.delivery, load.not_before);
 }
 
 #[test]
 fn a_lane_waits_for_its_oldest_and_the_others_go_on() {
     let mut lanes = DeliveryLanes::default();
     for (sequence, contact) in [(1, 7), (2, 7), (3, 8)] {
-        lanes.put(load(sequence, contact));
+        lanes.put_delivery(load(sequence, contact));
     }
-    let first = lanes.depart(at(0)).unwrap().delivery;
-    let other = lanes.depart(at(0)).unwrap().delivery;
-    assert_eq!((first.sequence, other.sequence, lanes.depart(at(0)).is_none()), (1, 3, true));
+    let first = lanes.next_due(at(0)).unwrap().delivery;
+    let other = lanes.next_due(at(0)).unwrap().delivery;
+    assert_eq!((first.sequence, other.sequence, lanes.next_due(at(0)).is_none()), (1, 3, true));
     put_back(&mut lanes, failed(first, 5), 5);
-    assert_eq!((lanes.open(), lanes.away(), lanes.moving()), (3, 1, 1), "two wait for one attempt");
+    assert_eq!(
+        (lanes.count_open(), lanes.count_away(), lanes.count_moving()),
+        (3, 1, 1),
+        "two wait for one attempt"
+    );
     assert_eq!(lanes.next_at(), Some(at(10_005)));
-    lanes.end(other.contact_id);
-    let again = lanes.depart(at(10_005)).unwrap().delivery;
+    lanes.end_delivery(other.contact_id);
+    let again = lanes.next_due(at(10_005)).unwrap().delivery;
     assert_eq!((again.sequence, again.tries), (1, 1));
     // What is away is not taken over again.
-    lanes.put(load(1, 7));
-    lanes.end(again.contact_id);
-    assert_eq!(lanes.depart(at(10_005)).unwrap().delivery.sequence, 2);
-    lanes.end(again.contact_id);
-    assert_eq!((lanes.open(), lanes.next_at()), (0, None));
+    lanes.put_delivery(load(1, 7));
+    lanes.end_delivery(again.contact_id);
+    assert_eq!(lanes.next_due(at(10_005)).unwrap().delivery.sequence, 2);
+    lanes.end_delivery(again.contact_id);
+    assert_eq!((lanes.count_open(), lanes.next_at()), (0, None));
 }
 
 #[test]
 fn a_lane_goes_on_by_process_time_when_the_wall_clock_is_set() {
     let mut lanes = DeliveryLanes::default();
-    lanes.put(load(1, 7));
-    let first = failed(lanes.depart(at(0)).unwrap().delivery, 5);
+    lanes.put_delivery(load(1, 7));
+    let first = failed(lanes.next_due(at(0)).unwrap().delivery, 5);
     put_back(&mut lanes, first.clone(), 5);
     // Read again from its row after the clock was set back by an hour: the wait goes on.
     let set_back = ClockReading { wall: Timestamp::EPOCH, monotonic: at(4_000) };
-    lanes.put(QueuedDelivery::new(first.clone(), None, &set_back));
+    lanes.put_delivery(QueuedDelivery::new(first.clone(), None, &set_back));
     assert_eq!(lanes.next_at(), Some(at(10_005)));
     // A process that has not seen it before waits as long as was decided, and no longer.
     let mut others = DeliveryLanes::default();
-    others.put(QueuedDelivery::new(
+    others.put_delivery(QueuedDelivery::new(
         first,
         None,
         &ClockReading { wall: Timestamp::EPOCH, monotonic: at(70_000) },
@@ -109,19 +119,19 @@ proptest! {
         let (mut lanes, mut now) = (DeliveryLanes::default(), 0);
         let mut expected: HashMap<ContactId, Vec<i64>> = HashMap::new();
         for (sequence, contact) in (1..).zip(&contacts) {
-            lanes.put(load(sequence, *contact));
+            lanes.put_delivery(load(sequence, *contact));
             expected.entry(ContactId::from_bits(*contact)).or_default().push(sequence);
         }
         let mut taken: HashMap<ContactId, Vec<i64>> = HashMap::new();
         let mut away: Vec<Delivery> = Vec::new();
         let mut finish = |lanes: &mut DeliveryLanes, delivery: Delivery| {
-            lanes.end(delivery.contact_id);
+            lanes.end_delivery(delivery.contact_id);
             taken.entry(delivery.contact_id).or_default().push(delivery.sequence);
         };
         for (turn, pause) in turns {
             now += pause;
             match turn {
-                0 | 1 => away.extend(lanes.depart(at(now)).map(|load| load.delivery)),
+                0 | 1 => away.extend(lanes.next_due(at(now)).map(|load| load.delivery)),
                 2 => if let Some(delivery) = away.pop() {
                     let delivery = failed(delivery, now);
                     if delivery.is_open() { put_back(&mut lanes, delivery, now) } else { finish(&mut lanes, delivery) }
@@ -131,14 +141,14 @@ proptest! {
             let mut of: Vec<ContactId> = away.iter().map(|delivery| delivery.contact_id).collect();
             of.sort_unstable();
             of.dedup();
-            prop_assert_eq!((of.len(), lanes.away()), (away.len(), away.len()));
-            prop_assert!(lanes.moving() <= lanes.open());
+            prop_assert_eq!((of.len(), lanes.count_away()), (away.len(), away.len()));
+            prop_assert!(lanes.count_moving() <= lanes.count_open());
         }
         away.drain(..).for_each(|delivery| finish(&mut lanes, delivery));
-        while let Some(load) = lanes.depart(at(u64::MAX)) {
+        while let Some(load) = lanes.next_due(at(u64::MAX)) {
             finish(&mut lanes, load.delivery);
         }
-        prop_assert_eq!((lanes.open(), lanes.moving(), lanes.next_at()), (0, 0, None));
+        prop_assert_eq!((lanes.count_open(), lanes.count_moving(), lanes.next_at()), (0, 0, None));
         prop_assert_eq!(taken, expected);
     }
 }

@@ -47,9 +47,9 @@ impl DeliveryDispatcher {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), AccountError> {
-        let page = self.0.store.runs(query).await.map_err(|error| unread(&error))?;
-        let ids = page.rows.iter().map(Run::id).collect();
+    pub async fn page_runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), AccountError> {
+        let page = self.0.store.page_runs(query).await.map_err(|error| unread(&error))?;
+        let ids = page.rows.iter().map(Run::run_id).collect();
         let effects = self.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
         Ok((page, effects))
     }
@@ -58,12 +58,12 @@ impl DeliveryDispatcher {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn run(
+    pub async fn find_run(
         &self,
         plugin: PluginId,
         id: RunId,
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
-        let run = self.0.store.run(plugin, id).await.map_err(|error| unread(&error))?;
+        let run = self.0.store.find_run(plugin, id).await.map_err(|error| unread(&error))?;
         let Some(run) = run else { return Ok(None) };
         let effects = self.0.store.effects_of(&[id].into()).await.map_err(|error| unread(&error))?;
         Ok(Some((run, effects)))
@@ -87,11 +87,11 @@ impl DeliveryDispatcher {
         plugin: &Plugin,
         id: RunId,
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
-        let Some((found, _)) = self.run(plugin.id, id).await? else { return Ok(None) };
-        let opened = self.0.store.reopen_run(plugin.id, id, self.0.clock.now()).await;
+        let Some((found, _)) = self.find_run(plugin.id, id).await? else { return Ok(None) };
+        let opened = self.0.store.reopen_run(plugin.id, id, self.0.clock.read_now()).await;
         opened.map_err(|error| unwritten(&error))?;
         self.bring_runs(plugin.id, found.delivery.account).await?;
-        self.run(plugin.id, id).await
+        self.find_run(plugin.id, id).await
     }
 
     /// Brings the events of an account to a plugin again, from the first up to and including the last, oldest
@@ -107,9 +107,9 @@ impl DeliveryDispatcher {
         from: ReplayFrom,
         to: Option<ReplayFrom>,
     ) -> Result<ReplayedRuns, AccountError> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.read_now();
         let store = &self.0.store;
-        let oldest = now.minus(KEPT).plus(MARGIN);
+        let oldest = now.minus_duration(KEPT).plus_duration(MARGIN);
         let oldest = store.first_event_since(account, oldest).await.map_err(|error| unread(&error))?;
         let mut next = match from {
             ReplayFrom::Sequence(number) => number,
@@ -149,7 +149,7 @@ impl DeliveryDispatcher {
 
     /// Has a courier, here or elsewhere, read the runs that have been opened.
     async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), AccountError> {
-        self.reread(SubscriberId::Hook(plugin), account);
+        self.reload_worker(SubscriberId::Hook(plugin), account);
         if self.0.cluster.is_shared() {
             self.0.store.touch_plugin(plugin).await.map_err(|error| unwritten(&error))?;
         }

@@ -20,9 +20,9 @@ impl DeliveryDispatcher {
             HealthChange::None => return,
             HealthChange::Paused => {
                 tracing::warn!(subscriber = %id, "subscriber fails too often; trying it less");
-                PluginHealth::paused(now)
+                PluginHealth::paused_since(now)
             }
-            HealthChange::Recovered => PluginHealth::active(now),
+            HealthChange::Recovered => PluginHealth::active_since(now),
             HealthChange::GivenUp => {
                 tracing::warn!(subscriber = %id, "plugin disabled: it was paused for too long");
                 PluginHealth::given_up(now)
@@ -32,7 +32,7 @@ impl DeliveryDispatcher {
             SubscriberId::Webhook(_) => {}
             SubscriberId::Hook(plugin) => {
                 let couriers = self.clone();
-                self.0.tasks.spawn(async move { couriers.stand(plugin, standing).await });
+                self.0.tasks.spawn(async move { couriers.record_health(plugin, standing).await });
             }
         }
         if turn == HealthChange::Recovered {
@@ -41,7 +41,7 @@ impl DeliveryDispatcher {
     }
 
     /// Writes down how a plugin fares, unless the operator has said so already.
-    async fn stand(&self, id: PluginId, standing: PluginHealth) {
+    async fn record_health(&self, id: PluginId, standing: PluginHealth) {
         if let Err(error) = self.set_standing(id, standing).await {
             tracing::error!(plugin = %id, error = cause(&error), "standing of a plugin not written");
         }
@@ -62,8 +62,8 @@ impl DeliveryDispatcher {
         let row = if written == Some(found.row_version.next()) {
             let row_version = found.row_version.next();
             let row = Arc::new(Plugin { standing, row_version, ..Plugin::clone(&found) });
-            let now = self.0.clock.read();
-            self.publish(|next| next.put(Subscriber::Hook(row.clone()), &now));
+            let now = self.0.clock.take_reading();
+            self.publish_registry(|next| next.put_subscriber(Subscriber::Hook(row.clone()), &now));
             Some(row)
         } else {
             // Another node has written the row meanwhile.
@@ -82,6 +82,6 @@ impl DeliveryDispatcher {
         id: PluginId,
         reason: Option<Arc<str>>,
     ) -> Result<Option<Arc<Plugin>>, AccountError> {
-        self.set_standing(id, PluginHealth::forbidden(self.0.clock.now(), reason)).await
+        self.set_standing(id, PluginHealth::forbidden_since(self.0.clock.read_now(), reason)).await
     }
 }

@@ -47,9 +47,9 @@ impl DeliveryDispatcher {
         patch: SubscriptionPatch,
     ) -> Result<Option<Arc<Subscription>>, AccountError> {
         let _turn = self.0.writing.lock().await;
-        let Some(mut found) = self.subscription(organisation, id) else { return Ok(None) };
+        let Some(mut found) = self.find_subscription(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
-            if let Some(row) = self.rewrite(patch.clone().apply(&found)).await? {
+            if let Some(row) = self.rewrite_registry(patch.clone().apply(&found)).await? {
                 return Ok(Some(row));
             }
             let Some(again) = self.read_subscription(id).await? else { return Ok(None) };
@@ -60,14 +60,14 @@ impl DeliveryDispatcher {
 
     /// Writes a changed row; `None` when another node has written it since it was read. The caller holds the
     /// writers' turn.
-    pub(super) async fn rewrite(
+    pub(super) async fn rewrite_registry(
         &self,
         mut row: Subscription,
     ) -> Result<Option<Arc<Subscription>>, AccountError> {
-        row.updated_at = self.0.clock.now().max(row.updated_at);
+        row.updated_at = self.0.clock.read_now().max(row.updated_at);
         let written = self.0.store.update_subscription(row).await;
         let Some(row) = written.map_err(|error| unwritten(&error))? else { return Ok(None) };
-        self.publish(|next| self.put(next, &row));
+        self.publish_registry(|next| self.put_subscriber(next, &row));
         let id = SubscriberId::Webhook(row.id);
         self.look_all(id);
         if row.status == SubscriptionStatus::Active {
@@ -80,10 +80,10 @@ impl DeliveryDispatcher {
     /// holds the writers' turn.
     async fn read_subscription(&self, id: SubscriptionId) -> Result<Option<Arc<Subscription>>, AccountError> {
         let found = self.0.store.find_subscription(id).await;
-        let found = found.map_err(|error| AccountError::of(&error, "subscription not read"))?;
+        let found = found.map_err(|error| AccountError::from_store(&error, "subscription not read"))?;
         match &found {
-            Some(row) => self.publish(|next| self.put(next, row)),
-            None => self.retire(SubscriberId::Webhook(id)),
+            Some(row) => self.publish_registry(|next| self.put_subscriber(next, row)),
+            None => self.retire_subscriber(SubscriberId::Webhook(id)),
         }
         Ok(found.map(Arc::new))
     }
@@ -91,7 +91,7 @@ impl DeliveryDispatcher {
     /// Publishes what was noted of a subscription's health; `None` when it was deleted, or cannot be read. The
     /// caller holds the writers' turn.
     pub(super) async fn noted(&self, known: &Subscription, noted: &NotedDeaths) -> Option<Arc<Subscription>> {
-        let found = self.subscription(known.organisation_id, known.id)?;
+        let found = self.find_subscription(known.organisation_id, known.id)?;
         if found.row_version.next() != noted.row_version {
             // Another node has written more than this.
             return self.read_subscription(known.id).await.unwrap_or_else(|error| {
@@ -101,7 +101,7 @@ impl DeliveryDispatcher {
         }
         let NotedDeaths { status, dead_in_row, row_version } = *noted;
         let row = Subscription { status, dead_in_row, row_version, ..Subscription::clone(&found) };
-        self.publish(|next| self.put(next, &row));
+        self.publish_registry(|next| self.put_subscriber(next, &row));
         Some(Arc::new(row))
     }
 
@@ -119,29 +119,29 @@ impl DeliveryDispatcher {
         claim: Option<KeyClaim<Arc<Subscription>>>,
     ) -> Result<Option<Arc<Subscription>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
-        let Some(mut found) = self.subscription(organisation, id) else { return Ok(None) };
+        let Some(mut found) = self.find_subscription(organisation, id) else { return Ok(None) };
         for _ in 0..DECISIONS_MAX {
-            let now = self.0.clock.now();
+            let now = self.0.clock.read_now();
             let mut row = Subscription::clone(&found);
             row.secrets.retain(|one| one.expires_at.is_none_or(|at| now < at));
             if row.secrets.len() >= SIGNING_SECRETS_MAX {
                 return Ok(None);
             }
-            let until = now.plus(older_for);
+            let until = now.plus_duration(older_for);
             for older in &mut row.secrets {
                 older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
             }
             row.secrets.push(fresh_secret(&mut *ids, now));
             row.updated_at = now.max(row.updated_at);
             let row = Arc::new(row);
-            let answer = claim.as_ref().map(|claim| claim.record(&row, now));
+            let answer = claim.as_ref().map(|claim| claim.build_record(&row, now));
             let written =
                 self.0.store.insert_signing_secret(Subscription::clone(&row), until, answer.as_ref()).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))? {
                 if let Some(claim) = &claim {
                     claim.note_answered();
                 }
-                self.publish(|next| self.put(next, &row));
+                self.publish_registry(|next| self.put_subscriber(next, &row));
                 return Ok(Some(Arc::new(row)));
             }
             let Some(again) = self.read_subscription(id).await? else { return Ok(None) };

@@ -115,7 +115,7 @@ impl Script {
     fn note(&self, parcel: &DeliveryRequest) -> Call {
         let mut calls = self.calls.lock().unwrap();
         let mut call = Call {
-            subscriber: parcel.subscriber.id(),
+            subscriber: parcel.subscriber.subscriber_id(),
             delivery: parcel.delivery_id,
             event: parcel.event.id,
             sequence: parcel.event.sequence,
@@ -176,11 +176,11 @@ impl Stage {
     }
 
     pub(super) fn couriers(&self) -> &DeliveryDispatcher {
-        self.ground.accounts.couriers()
+        self.ground.accounts.dispatcher()
     }
 
     pub(super) fn account(&self) -> i64 {
-        self.ground.slot.account().number
+        self.ground.slot.current_account().number
     }
 
     /// A subscription to inbound messages.
@@ -216,7 +216,7 @@ impl Stage {
             imports: Vec::new(),
             exports: Vec::new(),
             compile_ms: 1,
-            created_at: self.ground.clock.now(),
+            created_at: self.ground.clock.read_now(),
         };
         let wasm = bytes::Bytes::from_static(b"w");
         assert!(couriers.add_plugin_version(organisation, &version, &wasm).await.unwrap());
@@ -233,11 +233,11 @@ impl Stage {
             limit: PageLimit::new(100).unwrap(),
             after: None,
         };
-        self.couriers().runs(&query).await.unwrap().0.rows
+        self.couriers().page_runs(&query).await.unwrap().0.rows
     }
 
     pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {
-        self.couriers().subscription(self.ground.organisation, id).unwrap()
+        self.couriers().find_subscription(self.ground.organisation, id).unwrap()
     }
 
     pub(super) async fn set(&self, id: SubscriptionId, status: SubscriptionStatus) {
@@ -259,10 +259,10 @@ impl Stage {
     }
 
     pub(super) async fn list(&self, id: SubscriptionId) -> Vec<Delivery> {
-        let mut filter = DeliveryFilter::of(self.ground.organisation);
+        let mut filter = DeliveryFilter::for_subscriber(self.ground.organisation);
         filter.subscription_id = Some(id);
         let query = DeliveryQuery { filter, limit: PageLimit::new(100).unwrap(), after: None };
-        self.couriers().deliveries(&query).await.unwrap().rows
+        self.couriers().page_deliveries(&query).await.unwrap().rows
     }
 
     /// So many of the newest hundred.
@@ -280,13 +280,13 @@ impl Stage {
         patiently(async || self.list(id).await.iter().any(failed)).await;
         let rows = self.list(id).await;
         let next = rows.iter().find(|row| failed(row)).and_then(|row| row.next_attempt_at).unwrap();
-        self.ground.clock.advance(next.wait(self.ground.clock.now(), Duration::MAX));
+        self.ground.clock.advance_manual(next.time_left(self.ground.clock.read_now(), Duration::MAX));
     }
 
     /// Lets time pass until every courier has left, and less than the purge takes to look again.
     pub(super) async fn until_nobody_works(&self) {
         for _ in 0..15 {
-            self.ground.clock.advance(LINGER);
+            self.ground.clock.advance_manual(LINGER);
             let left = async {
                 while !self.couriers().desks().is_empty() {
                     tokio::task::yield_now().await;

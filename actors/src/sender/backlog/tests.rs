@@ -59,54 +59,54 @@ fn conversations_take_turns() {
     let mut backlog = SendBacklog::new(100);
     // One with ten thousand messages, all older than the other's one.
     for id in 0..10_000 {
-        backlog.follow(fresh(1, id), &now(1));
+        backlog.apply_moves(fresh(1, id), &now(1));
     }
-    backlog.follow(fresh(2, 10_000), &now(1));
-    assert_eq!((backlog.len(), backlog.ready()), (2, 2));
-    assert_eq!(ids(&backlog.depart(1)), [0]);
-    backlog.follow(done(1, 0), &now(2));
-    backlog.back(thread(1), at(2));
-    assert_eq!(backlog.unread(), [thread(1)], "the rest is in the store");
-    backlog.learn(&[thread(1)], &[waiting(1, 1, 0, 0)], &now(2));
-    assert_eq!(ids(&backlog.depart(9)), [10_000, 1], "it stands in line behind the other");
-    assert!(backlog.depart(9).is_empty(), "one of a conversation at a time");
+    backlog.apply_moves(fresh(2, 10_000), &now(1));
+    assert_eq!((backlog.len(), backlog.count_ready()), (2, 2));
+    assert_eq!(ids(&backlog.next_messages(1)), [0]);
+    backlog.apply_moves(done(1, 0), &now(2));
+    backlog.return_ended(thread(1), at(2));
+    assert_eq!(backlog.unread_conversations(), [thread(1)], "the rest is in the store");
+    backlog.apply_read(&[thread(1)], &[waiting(1, 1, 0, 0)], &now(2));
+    assert_eq!(ids(&backlog.next_messages(9)), [10_000, 1], "it stands in line behind the other");
+    assert!(backlog.next_messages(9).is_empty(), "one of a conversation at a time");
 }
 
 #[test]
 fn what_is_tried_again_waits_for_its_time_and_holds_its_own_conversation_only() {
     let mut backlog = SendBacklog::new(100);
-    backlog.follow(fresh(1, 1), &now(1));
-    backlog.follow(fresh(1, 2), &now(1));
-    backlog.depart(1);
-    backlog.follow(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(1));
-    backlog.back(thread(1), at(2));
-    backlog.follow(fresh(2, 3), &now(2));
-    backlog.wake(at(499));
-    assert_eq!(ids(&backlog.depart(9)), [3]);
+    backlog.apply_moves(fresh(1, 1), &now(1));
+    backlog.apply_moves(fresh(1, 2), &now(1));
+    backlog.next_messages(1);
+    backlog.apply_moves(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(1));
+    backlog.return_ended(thread(1), at(2));
+    backlog.apply_moves(fresh(2, 3), &now(2));
+    backlog.wake_due(at(499));
+    assert_eq!(ids(&backlog.next_messages(9)), [3]);
     assert_eq!(backlog.next_at(), Some(at(500)));
-    backlog.wake(at(500));
-    assert_eq!(ids(&backlog.depart(9)), [1]);
-    assert_eq!(backlog.away(), 2);
+    backlog.wake_due(at(500));
+    assert_eq!(ids(&backlog.next_messages(9)), [1]);
+    assert_eq!(backlog.count_away(), 2);
 }
 
 #[test]
 fn an_echo_settles_whatever_the_message_is_doing() {
     let mut backlog = SendBacklog::new(100);
     for conversation in 1..=3 {
-        backlog.follow(fresh(conversation, conversation), &now(1));
-        backlog.follow(fresh(conversation, 10 + conversation), &now(1));
+        backlog.apply_moves(fresh(conversation, conversation), &now(1));
+        backlog.apply_moves(fresh(conversation, 10 + conversation), &now(1));
     }
-    backlog.depart(2);
-    backlog.follow(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(2));
-    backlog.back(thread(1), at(2));
+    backlog.next_messages(2);
+    backlog.apply_moves(MessageMove { waiting: Some(waiting(1, 1, 1, 500)), ..fresh(1, 1) }, &now(2));
+    backlog.return_ended(thread(1), at(2));
     // The first waits, the second is away, the third is ready.
     for conversation in 1..=3 {
-        backlog.follow(done(conversation, conversation), &now(3));
+        backlog.apply_moves(done(conversation, conversation), &now(3));
     }
-    assert_eq!((backlog.away(), backlog.ready(), backlog.next_at()), (1, 0, None));
-    assert_eq!(backlog.unread(), [thread(1), thread(3)]);
-    backlog.back(thread(2), at(4));
-    assert_eq!(backlog.unread(), [thread(1), thread(2), thread(3)]);
+    assert_eq!((backlog.count_away(), backlog.count_ready(), backlog.next_at()), (1, 0, None));
+    assert_eq!(backlog.unread_conversations(), [thread(1), thread(3)]);
+    backlog.return_ended(thread(2), at(4));
+    assert_eq!(backlog.unread_conversations(), [thread(1), thread(2), thread(3)]);
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
     let mut backlog = SendBacklog::new(100);
     let schedule = loaded(1_000, Duration::from_secs(5), 1_000);
     let queue = [waiting(1, 1, 0, 10), waiting(2, 2, 1, 10), waiting(3, 3, 3, 9_000)];
-    backlog.reload(&queue, false, &schedule);
-    assert_eq!(ids(&backlog.depart(9)), [1]);
+    backlog.reload_queue(&queue, false, &schedule);
+    assert_eq!(ids(&backlog.next_messages(9)), [1]);
     assert_eq!(backlog.next_at(), Some(at(6_000)));
-    backlog.wake(at(6_000));
-    assert_eq!(ids(&backlog.depart(9)), [2]);
+    backlog.wake_due(at(6_000));
+    assert_eq!(ids(&backlog.next_messages(9)), [2]);
     assert_eq!(backlog.next_at(), Some(at(9_000)));
 }
 
@@ -126,17 +126,17 @@ fn what_an_earlier_owner_may_have_sent_gets_time_to_settle() {
 fn beyond_its_room_it_asks_for_the_rest() {
     let mut backlog = SendBacklog::new(2);
     for n in 1..=3 {
-        backlog.follow(fresh(n, n), &now(1));
+        backlog.apply_moves(fresh(n, n), &now(1));
     }
     assert!(backlog.is_truncated());
-    assert_eq!(ids(&backlog.depart(9)), [1, 2]);
-    backlog.follow(done(1, 1), &now(2));
-    backlog.back(thread(1), at(2));
+    assert_eq!(ids(&backlog.next_messages(9)), [1, 2]);
+    backlog.apply_moves(done(1, 1), &now(2));
+    backlog.return_ended(thread(1), at(2));
     // Whoever is not known may have older messages in the store.
-    backlog.follow(fresh(4, 4), &now(3));
-    assert_eq!(backlog.ready(), 0);
-    backlog.reload(&[waiting(2, 2, 1, 60_000), waiting(3, 3, 0, 0)], false, &now(3));
-    assert_eq!(ids(&backlog.depart(9)), [3], "what is away stays away");
+    backlog.apply_moves(fresh(4, 4), &now(3));
+    assert_eq!(backlog.count_ready(), 0);
+    backlog.reload_queue(&[waiting(2, 2, 1, 60_000), waiting(3, 3, 0, 0)], false, &now(3));
+    assert_eq!(ids(&backlog.next_messages(9)), [3], "what is away stays away");
 }
 
 #[test]
@@ -144,11 +144,11 @@ fn a_wait_in_memory_does_not_begin_anew_when_the_queue_is_read_again() {
     let mut backlog = SendBacklog::new(100);
     // Due an hour away, by a clock that is ahead: no retry waits for more than its schedule.
     let far = waiting(1, 1, 1, 3_600_000);
-    backlog.reload(&[far], false, &now(1_000));
+    backlog.reload_queue(&[far], false, &now(1_000));
     assert_eq!(backlog.next_at(), Some(at(2_200)));
-    backlog.reload(&[far], false, &now(2_000));
+    backlog.reload_queue(&[far], false, &now(2_000));
     assert_eq!(backlog.next_at(), Some(at(2_200)));
-    backlog.reload(&[waiting(1, 1, 2, 3_600_000)], false, &now(2_000));
+    backlog.reload_queue(&[waiting(1, 1, 2, 3_600_000)], false, &now(2_000));
     assert_eq!(backlog.next_at(), Some(at(6_800)), "another attempt has its own wait");
 }
 
@@ -184,15 +184,15 @@ fn queue(rows: &Rows, asked: impl Fn(u128) -> bool) -> Vec<WaitingMessage> {
 }
 
 fn refresh(backlog: &mut SendBacklog, rows: &Rows, schedule: &SendSchedule) {
-    if backlog.is_truncated() && backlog.ready() == 0 {
+    if backlog.is_truncated() && backlog.count_ready() == 0 {
         let all = queue(rows, |_| true);
         let truncated = all.len() > backlog.room;
-        backlog.reload(&all[..all.len().min(backlog.room)], truncated, schedule);
+        backlog.reload_queue(&all[..all.len().min(backlog.room)], truncated, schedule);
     }
-    let unread = backlog.unread();
+    let unread = backlog.unread_conversations();
     let asked = queue(rows, |conversation| unread.contains(&thread(conversation)));
-    backlog.learn(&unread, &asked, schedule);
-    backlog.wake(schedule.reading.monotonic);
+    backlog.apply_read(&unread, &asked, schedule);
+    backlog.wake_due(schedule.reading.monotonic);
 }
 
 proptest! {
@@ -212,11 +212,11 @@ proptest! {
                 Step::Accept { conversation } => {
                     let id = 100 + u128::try_from(n).unwrap();
                     rows.entry(conversation).or_default().push(id);
-                    backlog.follow(fresh(conversation, id), &schedule);
+                    backlog.apply_moves(fresh(conversation, id), &schedule);
                 }
                 Step::Depart { turns } => {
                     refresh(&mut backlog, &rows, &schedule);
-                    for WaitingMessage { id, conversation_id, .. } in backlog.depart(turns) {
+                    for WaitingMessage { id, conversation_id, .. } in backlog.next_messages(turns) {
                         let conversation = conversation_id.bits();
                         prop_assert!(!away.contains(&conversation), "two of one conversation");
                         match rows.get(&conversation).and_then(|ids| ids.first()) {
@@ -230,14 +230,14 @@ proptest! {
                     let conversation = away.remove(nth);
                     let ids = rows.get_mut(&conversation).unwrap();
                     match ids.first().copied() {
-                        Some(id) if again => backlog.follow(fresh(conversation, id), &schedule),
+                        Some(id) if again => backlog.apply_moves(fresh(conversation, id), &schedule),
                         Some(id) => {
                             ids.remove(0);
-                            backlog.follow(done(conversation, id), &schedule);
+                            backlog.apply_moves(done(conversation, id), &schedule);
                         }
                         None => {}
                     }
-                    backlog.back(thread(conversation), now);
+                    backlog.return_ended(thread(conversation), now);
                 }
                 Step::End { .. } => {}
                 // Of what is away, the end of the call tells; of the rest, an echo of an earlier attempt.
@@ -245,17 +245,17 @@ proptest! {
                 Step::Echo { conversation } => {
                     if let Some(ids) = rows.get_mut(&conversation) && !ids.is_empty() {
                         let id = ids.remove(0);
-                        backlog.follow(done(conversation, id), &schedule);
+                        backlog.apply_moves(done(conversation, id), &schedule);
                     }
                 }
                 Step::Reload => {
                     let all = queue(&rows, |_| true);
                     let truncated = all.len() > room;
-                    backlog.reload(&all[..all.len().min(room)], truncated, &schedule);
+                    backlog.reload_queue(&all[..all.len().min(room)], truncated, &schedule);
                 }
             }
         }
         prop_assert!(rows.values().all(Vec::is_empty), "left behind: {rows:?}");
-        prop_assert_eq!((backlog.len(), backlog.away()), (0, 0));
+        prop_assert_eq!((backlog.len(), backlog.count_away()), (0, 0));
     }
 }

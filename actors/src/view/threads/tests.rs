@@ -78,14 +78,14 @@ fn by_definition(all: &[Arc<Conversation>], query: &ConversationQuery) -> RowPag
         .collect();
     rows.sort_by_key(|t| std::cmp::Reverse(key(t)));
     rows.truncate(query.limit.rows() + 1);
-    RowPage::cut(rows, query.limit)
+    RowPage::cut_to(rows, query.limit)
 }
 
 proptest! {
     #[test]
     fn wholly_resident_threads_answer_everything(all in threads(), query in query()) {
-        let resident = Conversations::load(all.clone(), true);
-        prop_assert_eq!(resident.page(&query), Some(by_definition(&all, &query)));
+        let resident = Conversations::load_rows(all.clone(), true);
+        prop_assert_eq!(resident.read_page(&query), Some(by_definition(&all, &query)));
     }
 
     #[test]
@@ -93,8 +93,8 @@ proptest! {
         all in threads(), max in 0_usize..40, changed in proptest::collection::vec((0_usize..40, status()), 0..10), query in query(),
     ) {
         let mut all = all;
-        let mut resident = Conversations::load(all.clone(), true);
-        resident.trim(max);
+        let mut resident = Conversations::load_rows(all.clone(), true);
+        resident.trim_rows(max);
         // Threads go on changing, resident or not: what changes becomes resident.
         for (at, (n, status)) in changed.into_iter().enumerate() {
             if let Some(place) = all.get_mut(n) {
@@ -102,10 +102,10 @@ proptest! {
                 next.status = status;
                 next.updated_at = Timestamp::from_millis(20 + i64::try_from(at).unwrap());
                 *place = Arc::new(next);
-                resident.put(place.clone());
+                resident.put_conversation(place.clone());
             }
         }
-        if let Some(page) = resident.page(&query) {
+        if let Some(page) = resident.read_page(&query) {
             prop_assert_eq!(page, by_definition(&all, &query));
         }
     }
@@ -113,8 +113,8 @@ proptest! {
     #[test]
     fn the_newest_page_of_a_trimmed_account_stays_in_memory(all in threads()) {
         let newest = ConversationQuery { updated_since: Some(Timestamp::from_millis(19)), ..ConversationQuery::default() };
-        let mut resident = Conversations::load(all, true);
-        resident.trim(5);
-        prop_assert!(resident.page(&newest).is_some());
+        let mut resident = Conversations::load_rows(all, true);
+        resident.trim_rows(5);
+        prop_assert!(resident.read_page(&newest).is_some());
     }
 }

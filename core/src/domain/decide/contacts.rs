@@ -14,15 +14,15 @@ use crate::ids::ContactId;
 /// Metadata of a contact for which none was given.
 const NO_METADATA: &str = "{}";
 
-pub(super) fn create(draft: &mut Draft<'_>, new: &NewContact) -> Result<CommandReply, DecideError> {
-    if let Some(known) = draft.facts().contact_of(&new.phone)? {
+pub(super) fn create_contact(draft: &mut Draft<'_>, new: &NewContact) -> Result<CommandReply, DecideError> {
+    if let Some(known) = draft.loaded_rows().contact_of(&new.phone)? {
         return Err(CommandRefusal::ContactExists(known.id).into());
     }
-    let contact = insert(draft, new);
+    let contact = insert_contact(draft, new);
     Ok(CommandReply::Contact(contact))
 }
 
-fn insert(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
+fn insert_contact(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
     let id = ContactId::from_bits(draft.next_bits());
     let contact = draft.write_contact(Contact {
         id,
@@ -33,7 +33,7 @@ fn insert(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
         created_at: draft.now,
         updated_at: draft.now,
     });
-    draft.emit(EventKind::ContactCreated((*contact).clone()));
+    draft.emit_event(EventKind::ContactCreated((*contact).clone()));
     contact
 }
 
@@ -43,24 +43,24 @@ pub(super) fn find_or_insert(
     phone: &Phone,
     name: Option<&Arc<str>>,
 ) -> Result<Arc<Contact>, RowNotLoaded> {
-    if let Some(known) = draft.facts().contact_of(phone)? {
+    if let Some(known) = draft.loaded_rows().contact_of(phone)? {
         return Ok(known.clone());
     }
     let new = NewContact { phone: phone.clone(), name: name.cloned(), email: None, metadata: None };
-    Ok(insert(draft, &new))
+    Ok(insert_contact(draft, &new))
 }
 
-pub(super) fn patch(
+pub(super) fn patch_contact(
     draft: &mut Draft<'_>,
     id: ContactId,
     patch: &ContactPatch,
 ) -> Result<CommandReply, DecideError> {
-    let known = draft.facts().contact(id)?.ok_or(CommandRefusal::NoContact)?.clone();
-    Ok(CommandReply::Contact(change(draft, &known, patch)?))
+    let known = draft.loaded_rows().find_contact(id)?.ok_or(CommandRefusal::NoContact)?.clone();
+    Ok(CommandReply::Contact(change_contact(draft, &known, patch)?))
 }
 
 /// Applies a patch; writes nothing when nothing changes.
-pub(super) fn change(
+pub(super) fn change_contact(
     draft: &mut Draft<'_>,
     known: &Arc<Contact>,
     patch: &ContactPatch,
@@ -80,12 +80,12 @@ pub(super) fn change(
     }
     let renamed = contact.name != known.name;
     let contact = draft.write_contact(contact);
-    draft.emit(EventKind::ContactUpdated((*contact).clone()));
-    if renamed && let Some(thread) = draft.facts().conversation_with(&contact.phone)? {
+    draft.emit_event(EventKind::ContactUpdated((*contact).clone()));
+    if renamed && let Some(thread) = draft.loaded_rows().conversation_with(&contact.phone)? {
         let mut thread = (**thread).clone();
         thread.contact = (&*contact).into();
         let thread = draft.write_conversation(thread);
-        draft.emit(EventKind::ConversationUpdated((*thread).clone()));
+        draft.emit_event(EventKind::ConversationUpdated((*thread).clone()));
     }
     Ok(contact)
 }

@@ -7,8 +7,12 @@ use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
 
-pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<CommandReply, DecideError> {
-    let known = draft.facts().conversation(patch.id)?.ok_or(CommandRefusal::NoConversation)?.clone();
+pub(super) fn patch_conversation(
+    draft: &mut Draft<'_>,
+    patch: &ConversationPatch,
+) -> Result<CommandReply, DecideError> {
+    let known =
+        draft.loaded_rows().find_conversation(patch.id)?.ok_or(CommandRefusal::NoConversation)?.clone();
     let mut thread = (*known).clone();
     if let Some(status) = patch.status {
         thread.status = status;
@@ -23,11 +27,11 @@ pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<
     }
     let thread = draft.write_conversation(thread);
     if reassigned {
-        draft.emit(EventKind::ConversationAssigned((*thread).clone()));
+        draft.emit_event(EventKind::ConversationAssigned((*thread).clone()));
     }
     if moved {
         let thread = (*thread).clone();
-        draft.emit(match thread.status {
+        draft.emit_event(match thread.status {
             ConversationStatus::Resolved => EventKind::ConversationClosed(thread),
             ConversationStatus::Open | ConversationStatus::Pending => EventKind::ConversationUpdated(thread),
         });
@@ -36,7 +40,7 @@ pub(super) fn patch(draft: &mut Draft<'_>, patch: &ConversationPatch) -> Result<
 }
 
 /// A thread that begins now; not written yet.
-pub(super) fn begin(draft: &mut Draft<'_>, contact: ContactRef) -> Conversation {
+pub(super) fn begin_conversation(draft: &mut Draft<'_>, contact: ContactRef) -> Conversation {
     Conversation {
         id: draft.next_conversation_id(),
         status: ConversationStatus::Open,

@@ -12,9 +12,9 @@ pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<
         return Ok(());
     }
     let decided = match &order.deed {
-        Ok(EffectAction::Send(outgoing)) => messages::send(draft, outgoing),
+        Ok(EffectAction::Send(outgoing)) => messages::queue_send(draft, outgoing),
         Ok(EffectAction::MarkRead(wamid)) => messages::mark_read(draft, wamid),
-        Ok(EffectAction::Patch(patch)) => conversations::patch(draft, patch),
+        Ok(EffectAction::Patch(patch)) => conversations::patch_conversation(draft, patch),
         Err(refusal) => {
             draft.settle_effect(SettledEffect { id: order.id, message_id: None, refusal: Some(*refusal) });
             return Ok(());

@@ -29,7 +29,7 @@ fn thread_with(
     name: Option<&Arc<str>>,
 ) -> Result<(Conversation, bool), RowNotLoaded> {
     // A conversation shows all that is needed of a named contact, whose own row is then not looked at.
-    if let Some(thread) = draft.facts().conversation_with(phone)?
+    if let Some(thread) = draft.loaded_rows().conversation_with(phone)?
         && (thread.contact.name.is_some() || name.is_none())
     {
         return Ok(((**thread).clone(), false));
@@ -37,16 +37,16 @@ fn thread_with(
     let mut contact = contacts::find_or_insert(draft, phone, name)?;
     if contact.name.is_none() && name.is_some() {
         let named = ContactPatch { name: Some(name.cloned()), ..ContactPatch::default() };
-        contact = contacts::change(draft, &contact, &named)?;
+        contact = contacts::change_contact(draft, &contact, &named)?;
     }
-    Ok(match draft.facts().conversation_with(phone)? {
+    Ok(match draft.loaded_rows().conversation_with(phone)? {
         Some(thread) => ((**thread).clone(), false),
-        None => (conversations::begin(draft, ContactRef::from(&*contact)), true),
+        None => (conversations::begin_conversation(draft, ContactRef::from(&*contact)), true),
     })
 }
 
-pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), RowNotLoaded> {
-    if draft.facts().message_of(&inbound.wamid)?.is_some() {
+pub(super) fn receive_message(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), RowNotLoaded> {
+    if draft.loaded_rows().message_of(&inbound.wamid)?.is_some() {
         return Ok(());
     }
     let (mut thread, new) = thread_with(draft, &inbound.from, inbound.profile_name.as_ref())?;
@@ -85,21 +85,25 @@ pub(super) fn receive(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result
     };
     let message = draft.write_message(message);
     if new {
-        draft.emit(EventKind::ConversationCreated((*thread).clone()));
+        draft.emit_event(EventKind::ConversationCreated((*thread).clone()));
     }
-    draft.emit(EventKind::MessageReceived((*message).clone()));
+    draft.emit_event(EventKind::MessageReceived((*message).clone()));
     if reopened {
-        draft.emit(EventKind::ConversationUpdated((*thread).clone()));
+        draft.emit_event(EventKind::ConversationUpdated((*thread).clone()));
     }
     Ok(())
 }
 
-pub(super) fn send(draft: &mut Draft<'_>, outgoing: &OutgoingMessage) -> Result<CommandReply, DecideError> {
+pub(super) fn queue_send(
+    draft: &mut Draft<'_>,
+    outgoing: &OutgoingMessage,
+) -> Result<CommandReply, DecideError> {
     if draft.account.status != AccountStatus::Connected {
         return Err(CommandRefusal::AccountNotConnected(draft.account.status).into());
     }
-    let opened_at = draft.facts().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
-    let open = opened_at.is_some_and(|at| at.plus(WINDOW) > draft.wall_now);
+    let opened_at =
+        draft.loaded_rows().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
+    let open = opened_at.is_some_and(|at| at.plus_duration(WINDOW) > draft.wall_now);
     if outgoing.needs_window() && !open {
         return Err(CommandRefusal::OutsideWindow.into());
     }
@@ -130,40 +134,41 @@ pub(super) fn send(draft: &mut Draft<'_>, outgoing: &OutgoingMessage) -> Result<
     };
     let message = draft.write_message(message);
     if new {
-        draft.emit(EventKind::ConversationCreated((*thread).clone()));
+        draft.emit_event(EventKind::ConversationCreated((*thread).clone()));
     }
-    draft.emit(EventKind::MessageCreated((*message).clone()));
+    draft.emit_event(EventKind::MessageCreated((*message).clone()));
     Ok(CommandReply::Message(message))
 }
 
 pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<CommandReply, DecideError> {
-    let named = draft.facts().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
+    let named =
+        draft.loaded_rows().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
     let named = named.ok_or(CommandRefusal::NoMessage)?.clone();
-    let unread = draft.facts().unread_up_to(named.conversation_id, named.id)?;
+    let unread = draft.loaded_rows().unread_up_to(named.conversation_id, named.id)?;
     if unread.is_empty() {
         return Ok(CommandReply::Message(named));
     }
     let mut read = 0_u32;
     for id in unread {
-        let Some(message) = draft.facts().message(id)? else { continue };
+        let Some(message) = draft.loaded_rows().find_message(id)? else { continue };
         let mut message = (**message).clone();
         message.status = MessageStatus::Read;
         message.history.keep_own(MessageStatus::Read, draft.now);
         let message = draft.write_message(message);
-        draft.emit(EventKind::MessageStatus {
+        draft.emit_event(EventKind::MessageStatus {
             message: (*message).clone(),
             previous: MessageStatus::Received,
             occurred_at: draft.now,
         });
         read = read.saturating_add(1);
     }
-    if let Some(thread) = draft.facts().conversation(named.conversation_id)? {
+    if let Some(thread) = draft.loaded_rows().find_conversation(named.conversation_id)? {
         let mut thread = (**thread).clone();
         thread.unread_count = thread.unread_count.saturating_sub(read);
         let thread = draft.write_conversation(thread);
-        draft.emit(EventKind::ConversationUpdated((*thread).clone()));
+        draft.emit_event(EventKind::ConversationUpdated((*thread).clone()));
     }
     draft.tell_read(wamid.clone());
-    let named = draft.facts().message(named.id)?.cloned().unwrap_or(named);
+    let named = draft.loaded_rows().find_message(named.id)?.cloned().unwrap_or(named);
     Ok(CommandReply::Message(named))
 }

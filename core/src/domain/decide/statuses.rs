@@ -15,33 +15,37 @@ use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
 
-pub(super) fn report(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(), RowNotLoaded> {
-    let facts = draft.facts();
+pub(super) fn report_status(draft: &mut Draft<'_>, report: &StatusReport) -> Result<(), RowNotLoaded> {
+    let facts = draft.loaded_rows();
     let known = match (facts.message_of(&report.wamid)?, report.echo) {
-        (None, Some(echo)) => facts.message(echo)?,
+        (None, Some(echo)) => facts.find_message(echo)?,
         (known, _) => known,
     };
     match known.cloned() {
-        Some(message) if message.direction == Direction::Outbound => apply(draft, &message, report),
+        Some(message) if message.direction == Direction::Outbound => apply_status(draft, &message, report),
         // Nobody reports statuses of what a contact wrote.
         Some(_) => Ok(()),
-        None => draft.park(report.clone()),
+        None => draft.park_status(report.clone()),
     }
 }
 
-fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> Result<(), RowNotLoaded> {
+fn apply_status(
+    draft: &mut Draft<'_>,
+    known: &Arc<Message>,
+    report: &StatusReport,
+) -> Result<(), RowNotLoaded> {
     let mut message = (**known).clone();
     if message.wamid.is_none() {
         message.wamid = Some(report.wamid.clone());
     }
     message.history.keep_reported(report.status, report.at);
-    let moved = step(&mut message, report.status, report.error.clone());
+    let moved = advance_status(&mut message, report.status, report.error.clone());
     if message == **known {
         return Ok(());
     }
     let message = draft.write_message(message);
     if moved {
-        announce(draft, &message, known.status, report.at);
+        announce_status(draft, &message, known.status, report.at);
     }
     apply_parked(draft, &message, &report.wamid)
 }
@@ -49,14 +53,14 @@ fn apply(draft: &mut Draft<'_>, known: &Arc<Message>, report: &StatusReport) -> 
 /// Applies the statuses that waited for a message until it got this id of WhatsApp's.
 fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>) -> Result<(), RowNotLoaded> {
     for parked in draft.take_parked(wamid)? {
-        let latest = draft.facts().message(message.id)?.unwrap_or(message).clone();
-        apply(draft, &latest, &parked)?;
+        let latest = draft.loaded_rows().find_message(message.id)?.unwrap_or(message).clone();
+        apply_status(draft, &latest, &parked)?;
     }
     Ok(())
 }
 
 /// Moves the current status up the ladder, if it yields.
-fn step(message: &mut Message, next: MessageStatus, error: Option<MessageError>) -> bool {
+fn advance_status(message: &mut Message, next: MessageStatus, error: Option<MessageError>) -> bool {
     let moved = message.status.yields_to(next);
     if moved {
         message.status = next;
@@ -66,11 +70,16 @@ fn step(message: &mut Message, next: MessageStatus, error: Option<MessageError>)
     moved
 }
 
-fn announce(draft: &mut Draft<'_>, message: &Message, previous: MessageStatus, occurred_at: Timestamp) {
+fn announce_status(
+    draft: &mut Draft<'_>,
+    message: &Message,
+    previous: MessageStatus,
+    occurred_at: Timestamp,
+) {
     if message.status == MessageStatus::Sent {
-        draft.emit(EventKind::MessageSent(message.clone()));
+        draft.emit_event(EventKind::MessageSent(message.clone()));
     }
-    draft.emit(EventKind::MessageStatus { message: message.clone(), previous, occurred_at });
+    draft.emit_event(EventKind::MessageStatus { message: message.clone(), previous, occurred_at });
 }
 
 /// An attempt counts before it is made: a crash in the middle of it must not look as if nothing had
@@ -95,8 +104,8 @@ fn begin_send(
     seen: &WaitingMessage,
     settle_by: DueTime,
 ) -> Result<Option<Arc<Message>>, RowNotLoaded> {
-    let Some(known) = draft.facts().message(seen.id)? else { return Ok(None) };
-    if known.waiting() != Some(*seen) {
+    let Some(known) = draft.loaded_rows().find_message(seen.id)? else { return Ok(None) };
+    if known.as_waiting() != Some(*seen) {
         return Ok(None);
     }
     let mut message = (**known).clone();
@@ -111,18 +120,18 @@ pub(super) fn record_send(
     id: MessageId,
     outcome: &SendOutcome,
 ) -> Result<(), RowNotLoaded> {
-    let Some(known) = draft.facts().message(id)?.cloned() else { return Ok(()) };
+    let Some(known) = draft.loaded_rows().find_message(id)?.cloned() else { return Ok(()) };
     let mut message = (*known).clone();
     let moved = match outcome {
         SendOutcome::Accepted { wamid } => {
             message.wamid.get_or_insert_with(|| wamid.clone());
             message.history.keep_own(MessageStatus::Sent, draft.now);
-            step(&mut message, MessageStatus::Sent, None)
+            advance_status(&mut message, MessageStatus::Sent, None)
         }
-        SendOutcome::Refused(error) => fail(&mut message, error, draft.now),
+        SendOutcome::Refused(error) => fail_message(&mut message, error, draft.now),
         SendOutcome::TokenRefused(error) => {
-            degrade(draft);
-            fail(&mut message, error, draft.now)
+            degrade_account(draft);
+            fail_message(&mut message, error, draft.now)
         }
         SendOutcome::Retry { wait } | SendOutcome::Unknown { settle: wait } => {
             put_off(draft, message, *wait);
@@ -136,7 +145,7 @@ pub(super) fn record_send(
     };
     let message = if message == *known { known.clone() } else { draft.write_message(message) };
     if moved {
-        announce(draft, &message, known.status, draft.now);
+        announce_status(draft, &message, known.status, draft.now);
     }
     match outcome {
         SendOutcome::Accepted { wamid } => apply_parked(draft, &message, wamid),
@@ -151,13 +160,13 @@ pub(super) fn record_send(
 /// Lets a message wait, unless WhatsApp has told meanwhile what became of it.
 fn put_off(draft: &mut Draft<'_>, mut message: Message, wait: Duration) {
     if message.status == MessageStatus::Pending {
-        message.next_attempt_at = Some(DueTime::after(draft.wall_now, wait));
+        message.next_attempt_at = Some(DueTime::after_wait(draft.wall_now, wait));
         draft.note_attempt(message);
     }
 }
 
-fn fail(message: &mut Message, error: &MessageError, at: Timestamp) -> bool {
-    let moved = step(message, MessageStatus::Failed, Some(error.clone()));
+fn fail_message(message: &mut Message, error: &MessageError, at: Timestamp) -> bool {
+    let moved = advance_status(message, MessageStatus::Failed, Some(error.clone()));
     if moved {
         message.history.keep_own(MessageStatus::Failed, at);
     }
@@ -165,7 +174,7 @@ fn fail(message: &mut Message, error: &MessageError, at: Timestamp) -> bool {
 }
 
 /// WhatsApp does not take the account's token: nothing more is sent until the operator acts.
-fn degrade(draft: &mut Draft<'_>) {
+fn degrade_account(draft: &mut Draft<'_>) {
     if draft.account.status == AccountStatus::Connected {
         let mut account = (*draft.account).clone();
         account.status = AccountStatus::Degraded;

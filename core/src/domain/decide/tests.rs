@@ -76,8 +76,9 @@ fn the_window_is_24_hours_and_templates_need_none() {
     );
     world.ingest(vec![inbound("a")]);
     send(&mut world);
-    world.now =
-        Timestamp::from_millis(START_MS).plus(Duration::from_hours(24)).minus(Duration::from_millis(2));
+    world.now = Timestamp::from_millis(START_MS)
+        .plus_duration(Duration::from_hours(24))
+        .minus_duration(Duration::from_millis(2));
     send(&mut world);
     assert_eq!(
         world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
@@ -103,11 +104,14 @@ fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
     assert_eq!(changes.unparked.len(), 1);
     let message = world.message(id);
     assert_eq!(message.status, MessageStatus::Delivered);
-    assert_eq!(message.history.at(MessageStatus::Delivered), Some(Timestamp::from_millis(START_MS + 7)));
+    assert_eq!(message.history.time_of(MessageStatus::Delivered), Some(Timestamp::from_millis(START_MS + 7)));
     assert_eq!(message.next_attempt_at, None);
     // WhatsApp's own time replaces ours, once.
     world.ingest(vec![report("out", MessageStatus::Sent, START_MS + 5)]);
-    assert_eq!(world.message(id).history.at(MessageStatus::Sent), Some(Timestamp::from_millis(START_MS + 5)));
+    assert_eq!(
+        world.message(id).history.time_of(MessageStatus::Sent),
+        Some(Timestamp::from_millis(START_MS + 5))
+    );
     assert!(world.ingest(vec![report("out", MessageStatus::Sent, START_MS + 6)]).is_empty());
     assert_eq!(world.message(id).status, MessageStatus::Delivered);
 }
@@ -136,12 +140,12 @@ fn refusals_retries_and_a_refused_token() {
     world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Retry { wait })])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).next_attempt_at),
-        (MessageStatus::Pending, Some(DueTime::after(world.now, wait)))
+        (MessageStatus::Pending, Some(DueTime::after_wait(world.now, wait)))
     );
     // Whoever waits for an echo waits from the commit on, not from the call.
     let settle = Duration::from_mins(1);
     world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Unknown { settle })])).0.unwrap();
-    assert_eq!(world.message(id).next_attempt_at, Some(DueTime::after(world.now, settle)));
+    assert_eq!(world.message(id).next_attempt_at, Some(DueTime::after_wait(world.now, settle)));
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
     world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();

@@ -34,15 +34,15 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn the_quota_counts_what_is_there() {
     let mut kv = KeyValues::default();
-    kv.put("a".into(), value(123));
-    kv.put("a".into(), value(1));
-    kv.put("bb".into(), value(22));
-    assert_eq!((kv.bytes(), kv.map().len()), (2 + 4, 2));
+    kv.put_value("a".into(), value(123));
+    kv.put_value("a".into(), value(1));
+    kv.put_value("bb".into(), value(22));
+    assert_eq!((kv.total_bytes(), kv.as_map().len()), (2 + 4, 2));
     let before = kv.clone();
-    kv.delete("a");
-    kv.delete("nothing");
-    assert_eq!((kv.bytes(), before.bytes()), (4, 6));
-    let again: KeyValues = before.map().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    kv.delete_key("a");
+    kv.delete_key("nothing");
+    assert_eq!((kv.total_bytes(), before.total_bytes()), (4, 6));
+    let again: KeyValues = before.as_map().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     assert_eq!(again, before);
 }
 
@@ -50,7 +50,7 @@ fn the_quota_counts_what_is_there() {
 fn prefixes_find_their_keys_in_order() {
     let kv: KeyValues =
         ["b", "a/2", "a/1", "a", "a0"].map(|key| (Arc::from(key), value(1))).into_iter().collect();
-    let keys = |prefix: &str| kv.keys(prefix).map(ToString::to_string).collect::<Vec<_>>();
+    let keys = |prefix: &str| kv.list_keys(prefix).map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(keys("a/"), ["a/1", "a/2"]);
     assert_eq!(keys(""), ["a", "a/1", "a/2", "a0", "b"]);
     assert!(keys("c").is_empty());
@@ -59,12 +59,15 @@ fn prefixes_find_their_keys_in_order() {
 #[test]
 fn counters_stop_at_the_ends_and_leave_what_is_none() {
     let mut kv = KeyValues::default();
-    assert_eq!((kv.add("n".into(), 3), kv.add("n".into(), -5)), (Some(3), Some(-2)));
-    kv.put("n".into(), b"two".as_slice().into());
+    assert_eq!((kv.add_counter("n".into(), 3), kv.add_counter("n".into(), -5)), (Some(3), Some(-2)));
+    kv.put_value("n".into(), b"two".as_slice().into());
     let before = kv.clone();
-    assert_eq!((kv.add("n".into(), 1), &kv), (None, &before));
-    kv.delete("n");
-    assert_eq!((kv.add("n".into(), i64::MAX), kv.add("n".into(), 1)), (Some(i64::MAX), Some(i64::MAX)));
+    assert_eq!((kv.add_counter("n".into(), 1), &kv), (None, &before));
+    kv.delete_key("n");
+    assert_eq!(
+        (kv.add_counter("n".into(), i64::MAX), kv.add_counter("n".into(), 1)),
+        (Some(i64::MAX), Some(i64::MAX))
+    );
 }
 
 /// A run whose writes depend on all that it has read: a digest of it goes into every value put.
@@ -81,7 +84,7 @@ fn run(seen: &KeyValues, steps: &[Step]) -> (KvReads, Vec<KvWrite>) {
             }
             Step::List(p) => {
                 let prefix: Arc<str> = format!("{p}/").into();
-                for name in seen.keys(&prefix) {
+                for name in seen.list_keys(&prefix) {
                     digest = name.bytes().fold(digest, |a, b| a.wrapping_mul(31).wrapping_add(b));
                 }
                 reads.prefixes.insert(prefix);
@@ -107,17 +110,17 @@ proptest! {
             let mut refused = Vec::new();
             for steps in waiting {
                 let (reads, writes) = run(&seen, steps);
-                if kv.take(&seen, &reads, &writes).is_some() {
+                if kv.take_writes(&seen, &reads, &writes).is_some() {
                     let (_, alone) = run(&serial, steps);
-                    prop_assert!(serial.take(&serial.clone(), &KvReads::default(), &alone).is_some());
+                    prop_assert!(serial.take_writes(&serial.clone(), &KvReads::default(), &alone).is_some());
                 } else {
                     refused.push(steps);
                 }
             }
             waiting = refused;
         }
-        prop_assert!(kv.map() == serial.map());
-        prop_assert_eq!(kv.bytes(), kv.map().iter().map(|(k, v)| k.len() + v.len()).sum::<usize>());
+        prop_assert!(kv.as_map() == serial.as_map());
+        prop_assert_eq!(kv.total_bytes(), kv.as_map().iter().map(|(k, v)| k.len() + v.len()).sum::<usize>());
     }
 
     #[test]
@@ -125,9 +128,9 @@ proptest! {
         let mut kv = KeyValues::default();
         let seen = kv.clone();
         for count in &counts {
-            prop_assert!(kv.take(&seen, &KvReads::default(), &[KvWrite::Add(key(0), *count)]).is_some());
+            prop_assert!(kv.take_writes(&seen, &KvReads::default(), &[KvWrite::Add(key(0), *count)]).is_some());
         }
-        let total = kv.map().get(&key(0)).map_or(0, |value| counter(value).unwrap());
+        let total = kv.as_map().get(&key(0)).map_or(0, |value| parse_counter(value).unwrap());
         prop_assert_eq!(total, counts.iter().sum::<i64>());
     }
 }
@@ -137,14 +140,15 @@ fn the_quota_holds_and_what_exceeds_it_can_be_mended() {
     let mut kv = KeyValues::default();
     let big: Arc<[u8]> = vec![0; QUOTA_BYTES / 2].into();
     let none = KvReads::default();
-    let put =
-        |kv: &mut KeyValues, n| kv.take(&KeyValues::default(), &none, &[KvWrite::Put(key(n), big.clone())]);
+    let put = |kv: &mut KeyValues, n| {
+        kv.take_writes(&KeyValues::default(), &none, &[KvWrite::Put(key(n), big.clone())])
+    };
     assert!(put(&mut kv, 1).is_some());
-    assert!(put(&mut kv, 2).is_none() && kv.map().len() == 1, "two keys are beyond the quota");
+    assert!(put(&mut kv, 2).is_none() && kv.as_map().len() == 1, "two keys are beyond the quota");
     let swap = [KvWrite::Delete(key(1)), KvWrite::Put(key(2), big.clone())];
-    assert_eq!(kv.take(&KeyValues::default(), &none, &swap).unwrap().len(), 2);
+    assert_eq!(kv.take_writes(&KeyValues::default(), &none, &swap).unwrap().len(), 2);
     assert!(
-        kv.take(&KeyValues::default(), &none, &[KvWrite::Add(key(2), 1)]).is_none(),
+        kv.take_writes(&KeyValues::default(), &none, &[KvWrite::Add(key(2), 1)]).is_none(),
         "that is no counter"
     );
 }

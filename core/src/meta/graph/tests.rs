@@ -84,7 +84,7 @@ async fn answered<T>(answer: &[u8], call: impl AsyncFnOnce(GraphClient) -> T) ->
 }
 
 async fn sent(answer: &[u8]) -> GraphOutcome {
-    answered(answer, async |client| client.send(&account(), &message()).await).await.0
+    answered(answer, async |client| client.send_message(&account(), &message()).await).await.0
 }
 
 fn http(status: &str, body: &str) -> Vec<u8> {
@@ -101,7 +101,7 @@ fn refusal(code: i64) -> String {
 async fn the_request_is_metas() {
     let answer =
         http("200 OK", r#"{"messaging_product":"whatsapp","contacts":[],"messages":[{"id":"wamid.OUT1"}]}"#);
-    let call = async |client: GraphClient| client.send(&account(), &message()).await;
+    let call = async |client: GraphClient| client.send_message(&account(), &message()).await;
     let (outcome, head, body) = answered(&answer, call).await;
     assert_eq!(outcome, GraphOutcome::Accepted { wamid: "wamid.OUT1".into() });
     assert!(head.starts_with("post /v23.0/100200300400501/messages http/1.1"), "{head}");
@@ -180,17 +180,17 @@ async fn what_never_left_is_tried_again() {
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let client = GraphClient::new(&nobody, "v23.0").unwrap();
-    let outcome = client.send(&account(), &message()).await;
+    let outcome = client.send_message(&account(), &message()).await;
     assert!(matches!(outcome, GraphOutcome::Transient { .. }), "{outcome:?}");
 
     let mut unsendable = account();
     unsendable.access_token = Secret::new("line\nbreak");
-    let outcome = client.send(&unsendable, &message()).await;
+    let outcome = client.send_message(&unsendable, &message()).await;
     assert!(matches!(outcome, GraphOutcome::Transient { .. }), "{outcome:?}");
 
     let mut unreadable = message();
     unreadable.payload = "{".into();
-    assert!(matches!(client.send(&account(), &unreadable).await, GraphOutcome::Refused(_)));
+    assert!(matches!(client.send_message(&account(), &unreadable).await, GraphOutcome::Refused(_)));
 }
 
 #[tokio::test]
@@ -199,6 +199,6 @@ async fn silence_ends_in_time_and_leaves_it_open() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     let http = Client::builder().timeout(Duration::from_millis(100)).build().unwrap();
     let client = GraphClient::with_http(&base, "v23.0", http);
-    let outcome = client.send(&account(), &message()).await;
+    let outcome = client.send_message(&account(), &message()).await;
     assert!(matches!(outcome, GraphOutcome::Unknown { .. }), "{outcome:?}");
 }

@@ -19,7 +19,7 @@ fn noon() -> Timestamp {
 }
 
 fn read(body: &[u8]) -> InboundWebhook {
-    translate(body, noon()).unwrap()
+    translate_webhook(body, noon()).unwrap()
 }
 
 fn messages(webhook: &InboundWebhook) -> Vec<&InboundMessage> {
@@ -132,10 +132,10 @@ fn several_numbers_are_told_apart_and_noise_is_told() {
 #[test]
 fn only_what_is_no_object_is_malformed() {
     for body in [&b""[..], b"[]", b"null", b"\"x\"", b"{", b"{} {}", b"\xff\xfe", b"entry=1"] {
-        assert_eq!(translate(body, noon()), Err(MalformedWebhook), "{body:?}");
+        assert_eq!(translate_webhook(body, noon()), Err(MalformedWebhook), "{body:?}");
     }
     for body in [&b"{}"[..], br#"{"entry":null}"#, br#"{"entry":[]}"#, br#"{"object":"page","x":[1]}"#] {
-        assert_eq!(translate(body, noon()), Ok(InboundWebhook::default()), "{body:?}");
+        assert_eq!(translate_webhook(body, noon()), Ok(InboundWebhook::default()), "{body:?}");
     }
 }
 
@@ -263,11 +263,11 @@ fn bad_item() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_bytes_and_no_json_make_it_panic(bytes: Vec<u8>, json in any_json()) {
-        let _any = translate(&bytes, noon());
+        let _any = translate_webhook(&bytes, noon());
         let body = json.to_string();
-        prop_assert_eq!(translate(body.as_bytes(), noon()).is_ok(), json.is_object());
+        prop_assert_eq!(translate_webhook(body.as_bytes(), noon()).is_ok(), json.is_object());
         let inside = json!({"entry": [{"changes": [{"field": "messages", "value": json.clone()}]}]});
-        prop_assert!(translate(inside.to_string().as_bytes(), noon()).is_ok());
+        prop_assert!(translate_webhook(inside.to_string().as_bytes(), noon()).is_ok());
         let one = read(&hook(&json!([json.clone()]), &json!([json])));
         prop_assert!(one.groups.iter().map(|group| group.items.len()).sum::<usize>() + one.skipped.len() == 2);
         for message in messages(&one) {

@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 async fn forget(budget: &Arc<RedisBudget>) {
     let mut stranger = stranger().await;
-    redis::cmd("DEL").arg(budget.key()).exec_async(&mut stranger).await.unwrap();
+    redis::cmd("DEL").arg(budget.redis_key()).exec_async(&mut stranger).await.unwrap();
 }
 
 proptest! {
@@ -57,24 +57,24 @@ proptest! {
             let memory = node(&rand::random(), clock.clone()).await;
             let budget = memory.budget("org/read", capacity);
             let mut capacity = capacity;
-            let mut bucket = TokenBucket::full(capacity, clock.now());
+            let mut bucket = TokenBucket::new_full(capacity, clock.read_now());
             for (nth, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Take => {
-                        let now = clock.now();
-                        let (here, there) = (bucket.take(capacity, now), budget.take(capacity, now).await);
+                        let now = clock.read_now();
+                        let (here, there) = (bucket.take_token(capacity, now), budget.take_token(capacity, now).await);
                         prop_assert_eq!(there, here, "step {}", nth);
                     }
                     Step::GiveBack => {
                         // Only what was taken is given back.
-                        let now = clock.now();
-                        let (here, there) = (bucket.take(capacity, now), budget.take(capacity, now).await);
+                        let now = clock.read_now();
+                        let (here, there) = (bucket.take_token(capacity, now), budget.take_token(capacity, now).await);
                         prop_assert_eq!(there, here, "step {}", nth);
                         if here.retry_after_s.is_none() {
                             prop_assert_eq!(budget.give_back(), bucket.give_back(), "step {}", nth);
                         }
                     }
-                    Step::Wait(ms) => clock.advance(Duration::from_millis(ms.into())),
+                    Step::Wait(ms) => clock.advance_manual(Duration::from_millis(ms.into())),
                     Step::Resize(other) => capacity = other,
                     Step::Sweep => budget.return_idle().await,
                     Step::Forget => forget(&budget).await,
@@ -108,7 +108,7 @@ proptest! {
             for (who, what, ms) in steps {
                 let nth = who % nodes;
                 match what {
-                    0 => clock.advance(Duration::from_millis(ms)),
+                    0 => clock.advance_manual(Duration::from_millis(ms)),
                     1 => peers[nth].0.return_idle().await,
                     2 if ms < 300 => {
                         // A node dies with what it holds, and another one takes its place.
@@ -118,14 +118,14 @@ proptest! {
                     }
                     3 => {
                         // A 304.
-                        if peers[nth].0.take(capacity, clock.now()).await.retry_after_s.is_none() {
+                        if peers[nth].0.take_token(capacity, clock.read_now()).await.retry_after_s.is_none() {
                             let _quote = peers[nth].0.give_back();
                         }
                     }
                     _ => {
                         for _ in 0..=ms / 100 {
-                            let now = clock.now();
-                            let quote = peers[nth].0.take(capacity, now).await;
+                            let now = clock.read_now();
+                            let quote = peers[nth].0.take_token(capacity, now).await;
                             prop_assert!(quote.remaining <= capacity);
                             if quote.retry_after_s.is_none() {
                                 spent.push(now.millis());
@@ -158,7 +158,7 @@ async fn a_small_budget_can_be_used_up_from_every_node() {
     let mut passed = [0; 3];
     for _ in 0..30 {
         for (nth, (budget, _)) in peers.iter().enumerate() {
-            passed[nth] += u32::from(budget.take(60, clock.now()).await.retry_after_s.is_none());
+            passed[nth] += u32::from(budget.take_token(60, clock.read_now()).await.retry_after_s.is_none());
         }
     }
     assert_eq!(passed, [20, 20, 20]);
@@ -170,17 +170,17 @@ async fn an_idle_lease_goes_back_to_the_others() {
     let (one, other) = (node(&key, clock.clone()).await, node(&key, clock.clone()).await);
     let (mine, theirs) = (one.budget("org/read", 600), other.budget("org/read", 600));
     for _ in 0..20 {
-        assert_eq!(mine.take(600, clock.now()).await.retry_after_s, None);
+        assert_eq!(mine.take_token(600, clock.read_now()).await.retry_after_s, None);
     }
     let before = one.0.metrics.budget_visits.get();
-    clock.advance(Duration::from_millis(999));
+    clock.advance_manual(Duration::from_millis(999));
     mine.return_idle().await;
     assert_eq!(one.0.metrics.budget_visits.get(), before, "it may still be wanted");
-    clock.advance(Duration::from_millis(1));
+    clock.advance_manual(Duration::from_millis(1));
     mine.return_idle().await;
     assert_eq!(one.0.metrics.budget_visits.get(), before + 1);
     // 580, and ten for a second: every one of them is there for the other node.
-    assert_eq!(theirs.take(600, clock.now()).await.remaining, 589);
+    assert_eq!(theirs.take_token(600, clock.read_now()).await.remaining, 589);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn unchanged_answers_cost_no_round_trip() {
     let memory = node(&rand::random(), clock.clone()).await;
     let budget = memory.budget("org/read", 600);
     for _ in 0..1000 {
-        assert_eq!(budget.take(600, clock.now()).await.remaining, 599);
+        assert_eq!(budget.take_token(600, clock.read_now()).await.remaining, 599);
         assert_eq!(budget.give_back().remaining, 600);
     }
     assert_eq!(memory.0.metrics.budget_visits.get(), 1);
@@ -200,7 +200,7 @@ async fn requests_that_come_together_share_a_visit() {
     let clock = noon();
     let memory = node(&rand::random(), clock.clone()).await;
     let budget = memory.budget("org/read", 6000);
-    let asks: Vec<_> = (0..64).map(|_| budget.take(6000, clock.now())).collect();
+    let asks: Vec<_> = (0..64).map(|_| budget.take_token(6000, clock.read_now())).collect();
     let all = async {
         let mut left: Vec<u32> = futures_of(asks).await.into_iter().map(|quote| quote.remaining).collect();
         left.sort_unstable();
@@ -239,20 +239,20 @@ async fn what_was_spent_alone_is_reported() {
     }
     let (mine, theirs) = (one.budget("org/read", 60), other.budget("org/read", 60));
     for left in (50..60).rev() {
-        assert_eq!(theirs.take(60, clock.now()).await.remaining, left);
+        assert_eq!(theirs.take_token(60, clock.read_now()).await.remaining, left);
     }
-    assert_eq!(mine.take(60, clock.now()).await.remaining, 49);
+    assert_eq!(mine.take_token(60, clock.read_now()).await.remaining, 49);
     cut(&one);
     // Nothing here yields to the keeper, so Redis stays away.
     let mut alone = 0;
-    while mine.take(60, clock.now()).await.retry_after_s.is_none() {
+    while mine.take_token(60, clock.read_now()).await.retry_after_s.is_none() {
         alone += 1;
     }
     assert_eq!(alone, 24, "it knew of 49, and one half of them is its own");
     until(&one, true).await;
-    clock.advance(Duration::from_secs(1));
+    clock.advance_manual(Duration::from_secs(1));
     // One token earned, and one taken.
-    assert_eq!(mine.take(60, clock.now()).await.remaining, 49 - alone);
+    assert_eq!(mine.take_token(60, clock.read_now()).await.remaining, 49 - alone);
 }
 
 #[tokio::test]
@@ -268,13 +268,13 @@ async fn nonsense_in_redis_is_swept_aside() {
         vec!["lease:x", "a b c", "lease:y", "1 99999999999999999999999 1", "lease:", "", "else", "\u{0}"],
     ] {
         let budget = memory.budget(&format!("org/{:x}", rand::random::<u64>()), 60);
-        redis::cmd("HSET").arg(budget.key()).arg(&fields).exec_async(&mut stranger).await.unwrap();
-        assert_eq!(budget.take(60, clock.now()).await.remaining, 59, "{fields:?}");
+        redis::cmd("HSET").arg(budget.redis_key()).arg(&fields).exec_async(&mut stranger).await.unwrap();
+        assert_eq!(budget.take_token(60, clock.read_now()).await.remaining, 59, "{fields:?}");
     }
     for (command, value) in [("SET", "junk"), ("LPUSH", "junk"), ("SADD", "junk")] {
         let budget = memory.budget(&format!("org/{:x}", rand::random::<u64>()), 60);
-        redis::cmd(command).arg(budget.key()).arg(value).exec_async(&mut stranger).await.unwrap();
-        assert_eq!(budget.take(60, clock.now()).await.remaining, 59, "{command}");
+        redis::cmd(command).arg(budget.redis_key()).arg(value).exec_async(&mut stranger).await.unwrap();
+        assert_eq!(budget.take_token(60, clock.read_now()).await.remaining, 59, "{command}");
     }
     assert!(memory.0.link.as_ref().unwrap().is_up(), "nobody suffers for it");
 }
@@ -284,11 +284,11 @@ async fn a_report_that_comes_late_is_not_heard() {
     let clock = noon();
     let memory = node(&rand::random(), clock.clone()).await;
     let budget = memory.budget("org/read", 60);
-    let late = budget.lease().report(60, 1, 1, clock.now());
-    assert_eq!(budget.take(60, clock.now()).await.remaining, 59);
+    let late = budget.lock_lease().build_report(60, 1, 1, clock.read_now());
+    assert_eq!(budget.take_token(60, clock.read_now()).await.remaining, 59);
     let link = memory.0.link.as_ref().unwrap();
-    assert_eq!(budget.ask(link, &late).await.unwrap(), None);
-    assert_eq!(budget.take(60, clock.now()).await.remaining, 58);
+    assert_eq!(budget.request_lease(link, &late).await.unwrap(), None);
+    assert_eq!(budget.take_token(60, clock.read_now()).await.remaining, 58);
 }
 
 #[tokio::test]
@@ -297,11 +297,11 @@ async fn what_a_stopped_node_held_is_there_for_the_next() {
     let memory = node(&key, clock.clone()).await;
     let budget = memory.budget("org/read", 600);
     for _ in 0..10 {
-        let _quote = budget.take(600, clock.now()).await;
+        let _quote = budget.take_token(600, clock.read_now()).await;
     }
     memory.close().await;
     let next = node(&key, clock.clone()).await;
-    assert_eq!(next.budget("org/read", 600).take(600, clock.now()).await.remaining, 589);
+    assert_eq!(next.budget("org/read", 600).take_token(600, clock.read_now()).await.remaining, 589);
 }
 
 #[tokio::test]
@@ -311,7 +311,7 @@ async fn installations_do_not_see_each_other() {
     let name = format!("org/{:x}", rand::random::<u64>());
     let (mine, theirs) = (one.budget(&name, 60), other.budget(&name, 60));
     for left in (50..60).rev() {
-        assert_eq!(mine.take(60, clock.now()).await.remaining, left);
+        assert_eq!(mine.take_token(60, clock.read_now()).await.remaining, left);
     }
-    assert_eq!(theirs.take(60, clock.now()).await.remaining, 59);
+    assert_eq!(theirs.take_token(60, clock.read_now()).await.remaining, 59);
 }

@@ -37,10 +37,10 @@ async fn a_page_is_found_by_another_node_with_its_age() {
     let (found, left) = arrived(&other, &place(1)).await;
     assert_eq!(found, page(b"{"));
     assert!(left <= LIFE && !left.is_zero(), "{left:?}");
-    clock.advance(Duration::from_secs(5));
+    clock.advance_manual(Duration::from_secs(5));
     let (_, left) = other.find_page(&place(1)).await.unwrap();
     assert!(left <= Duration::from_secs(3), "{left:?}");
-    clock.advance(Duration::from_secs(3));
+    clock.advance_manual(Duration::from_secs(3));
     assert_eq!(other.find_page(&place(1)).await, None, "eight seconds in all");
     assert_eq!(
         (other.0.metrics.shared_page_hits.get() >= 2, one.0.metrics.shared_page_hits.get()),

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::sqlite::run;
+use super::sqlite::run_statement;
 use crate::surroundings;
 
 /// 64 MiB in pages of 4 KiB: at a longer log a commit moves the rest of it itself.
@@ -40,9 +40,9 @@ pub(super) struct CheckpointTask {
 
 impl CheckpointTask {
     /// Starts the task; it connects when there is something to do.
-    pub(super) fn start(options: SqliteConnectOptions) -> Self {
+    pub(super) fn start_task(options: SqliteConnectOptions) -> Self {
         let (written, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(watch(options, written.clone(), stop.clone()));
+        tasks.spawn(watch_log(options, written.clone(), stop.clone()));
         tasks.close();
         let last = Arc::new(stop.clone().drop_guard());
         Self { written, stop, tasks, _last: last }
@@ -54,17 +54,17 @@ impl CheckpointTask {
     }
 
     /// Ends the task and its connection.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close_task(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }
 }
 
-async fn watch(options: SqliteConnectOptions, written: Arc<Notify>, stop: CancellationToken) {
+async fn watch_log(options: SqliteConnectOptions, written: Arc<Notify>, stop: CancellationToken) {
     let mut connection = None;
     while stop.run_until_cancelled(written.notified()).await.is_some() {
         let mut pause = PAUSE;
-        if let Err(error) = pass(&options, &mut connection).await {
+        if let Err(error) = run_checkpoint(&options, &mut connection).await {
             tracing::warn!(%error, "the log was not moved into the database's file");
             connection = None;
             pause = RETRY;
@@ -82,7 +82,7 @@ async fn watch(options: SqliteConnectOptions, written: Arc<Notify>, stop: Cancel
 }
 
 /// Moves what lies in the log, if it is worth it.
-async fn pass(
+async fn run_checkpoint(
     options: &SqliteConnectOptions,
     connection: &mut Option<SqliteConnection>,
 ) -> Result<(), sqlx::Error> {
@@ -90,12 +90,12 @@ async fn pass(
         Some(connection) => connection,
         None => connection.insert(options.connect().await?),
     };
-    let rows = run(connection, "PRAGMA wal_checkpoint(NOOP)".into(), Vec::new()).await?;
+    let rows = run_statement(connection, "PRAGMA wal_checkpoint(NOOP)".into(), Vec::new()).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (log, moved): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
     let enough = if log >= LOG_PAGES / 4 * 3 { LAST_PASS_PAGES } else { PASS_PAGES };
     if log.saturating_sub(moved) >= enough {
-        run(connection, "PRAGMA wal_checkpoint(PASSIVE)".into(), Vec::new()).await?;
+        run_statement(connection, "PRAGMA wal_checkpoint(PASSIVE)".into(), Vec::new()).await?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(super) use self::lock::{LockTenure, PostgresLock};
 pub(super) use self::primary_connection::PrimaryConnection;
 use self::primary_tracker::{DatabaseHost, PrimaryTracker};
 use self::reader_pool::{PooledReader, ReaderPool};
-use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable};
+use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::postgres_url::PostgresUrl;
 use crate::store::StoreError;
 
@@ -56,7 +56,11 @@ pub(super) struct PostgresDatabase {
 impl PostgresDatabase {
     /// Connects to the database that `url` names and brings its schema up. `patience` is how long a
     /// statement waits for a lock that somebody else holds.
-    pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn open_database(
+        url: &str,
+        readers: u32,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
         let tracker = PrimaryTracker::new(database_hosts(url, patience)?);
         start_check::check_server(&tracker).await?;
         Ok(Self { readers: ReaderPool::new(tracker.clone(), readers.max(1)), tracker })
@@ -66,11 +70,11 @@ impl PostgresDatabase {
     ///
     /// A restart of the server kills all connections that lie idle, and the first that is found dead takes
     /// them all out of the pool.
-    pub(super) async fn fetch(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn fetch_rows(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut dead = 0;
         loop {
-            let mut reader = self.readers.acquire().await?;
-            match reader.connection()?.run(sql.clone(), args.clone()).await {
+            let mut reader = self.readers.acquire_reader().await?;
+            match reader.connection_mut()?.run_statement(sql.clone(), args.clone()).await {
                 Err(error) if is_lost(&error) => {
                     reader.discard_dead();
                     if is_silence(&error) || dead == DEAD_MAX {
@@ -79,7 +83,7 @@ impl PostgresDatabase {
                     dead += 1;
                 }
                 done => {
-                    reader.release();
+                    reader.release_reader();
                     return done;
                 }
             }
@@ -87,12 +91,12 @@ impl PostgresDatabase {
     }
 
     /// Begins several reads that see the same commits.
-    pub(super) async fn snapshot(&self) -> Result<PostgresSnapshot, sqlx::Error> {
+    pub(super) async fn begin_snapshot(&self) -> Result<PostgresSnapshot, sqlx::Error> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let mut dead = 0;
         loop {
-            let mut snapshot = PostgresSnapshot(Some(self.readers.acquire().await?));
-            match snapshot.fetch(BEGIN.into(), Vec::new()).await {
+            let mut snapshot = PostgresSnapshot(Some(self.readers.acquire_reader().await?));
+            match snapshot.fetch_rows(BEGIN.into(), Vec::new()).await {
                 Err(error) if is_lost(&error) && !is_silence(&error) && dead < DEAD_MAX => dead += 1,
                 begun => return begun.map(|_nothing| snapshot),
             }
@@ -100,24 +104,24 @@ impl PostgresDatabase {
     }
 
     /// Opens a connection that writes.
-    pub(super) async fn writer(&self) -> Result<PrimaryConnection, sqlx::Error> {
+    pub(super) async fn open_writer(&self) -> Result<PrimaryConnection, sqlx::Error> {
         // Whatever is written is found by its key; but the planner cannot know how few rows an array holds,
         // and would read every account to find one.
-        self.tracker.connect(|options| options.options([("enable_seqscan", "off")])).await
+        self.tracker.connect_primary(|options| options.options([("enable_seqscan", "off")])).await
     }
 
-    /// Takes a place; see [`PostgresLock::take`].
-    pub(super) async fn enter(
+    /// Takes a place; see [`PostgresLock::take_lock`].
+    pub(super) async fn lock_database(
         &self,
         alone: bool,
         last: Option<&LockTenure>,
     ) -> Result<Option<PostgresLock>, sqlx::Error> {
-        PostgresLock::take(&self.tracker, alone, last).await
+        PostgresLock::take_lock(&self.tracker, alone, last).await
     }
 
     /// Closes the readers.
-    pub(super) async fn close(&self) {
-        self.readers.close().await;
+    pub(super) async fn close_readers(&self) {
+        self.readers.close_pool().await;
     }
 }
 
@@ -126,9 +130,13 @@ pub(super) struct PostgresSnapshot(Option<PooledReader>);
 
 impl PostgresSnapshot {
     /// Reads with one statement.
-    pub(super) async fn fetch(&mut self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn fetch_rows(
+        &mut self,
+        sql: Sql,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let reader = self.0.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let read = reader.connection()?.run(sql, args).await;
+        let read = reader.connection_mut()?.run_statement(sql, args).await;
         if let Err(error) = &read
             && is_lost(error)
             && let Some(reader) = self.0.take()
@@ -139,11 +147,11 @@ impl PostgresSnapshot {
     }
 
     /// Ends them, and gives the connection back.
-    pub(super) async fn end(mut self) -> Result<(), sqlx::Error> {
-        self.fetch("COMMIT".into(), Vec::new()).await?;
+    pub(super) async fn end_reads(mut self) -> Result<(), sqlx::Error> {
+        self.fetch_rows("COMMIT".into(), Vec::new()).await?;
         // Still there, since the statement went well; what is left in `self` is dropped as nothing.
         if let Some(reader) = self.0.take() {
-            reader.release();
+            reader.release_reader();
         }
         Ok(())
     }
@@ -153,13 +161,17 @@ impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
         // Its transaction is open still: the server ends it with the connection.
         if let Some(reader) = self.0.take() {
-            reader.discard();
+            reader.discard_reader();
         }
     }
 }
 
 /// Runs one statement and collects its rows.
-async fn run(connection: &mut PgConnection, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
+async fn run_statement(
+    connection: &mut PgConnection,
+    sql: Sql,
+    args: Vec<SqlArg>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     // Composed of this floor's own fragments only; whatever a client gave is bound.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for arg in args {
@@ -169,7 +181,7 @@ async fn run(connection: &mut PgConnection, sql: Sql, args: Vec<SqlArg>) -> Resu
             SqlArg::Bytes(value) => query.bind(Vec::from(value)),
         };
     }
-    answered(query.fetch_all(connection)).await
+    within_answer_timeout(query.fetch_all(connection)).await
 }
 
 /// Whether this SQLSTATE says that the statement, and not the database, is at fault.
@@ -198,11 +210,13 @@ pub(super) fn is_silence(error: &sqlx::Error) -> bool {
 }
 
 /// What a server that can be reached says within [`ANSWER_TIMEOUT`].
-async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    within(ANSWER_TIMEOUT, question).await
+async fn within_answer_timeout<T>(
+    question: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    with_timeout(ANSWER_TIMEOUT, question).await
 }
 
-async fn within<T>(
+async fn with_timeout<T>(
     limit: Duration,
     question: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -213,7 +227,7 @@ async fn within<T>(
 /// The hosts that `url` names, with the settings of kabar's sessions.
 fn database_hosts(url: &str, patience: Duration) -> Result<Vec<DatabaseHost>, sqlx::Error> {
     let list = PostgresUrl::parse(url).map_err(|reason| sqlx::Error::Configuration(reason.into()))?;
-    let names = list.hosts().map(str::to_owned);
+    let names = list.host_list().map(str::to_owned);
     let hosts = names
         .zip(list.single_urls())
         .map(|(name, url)| Ok(DatabaseHost { name, options: connect_options(&url, patience)? }));

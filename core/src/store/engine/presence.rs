@@ -32,11 +32,11 @@ impl std::fmt::Debug for DatabaseLock {
 }
 
 impl DatabaseLock {
-    pub(super) const fn sqlite(lock: sqlite::SqliteLock) -> Self {
+    pub(super) const fn from_sqlite(lock: sqlite::SqliteLock) -> Self {
         Self(LockBackend::Sqlite(lock))
     }
 
-    pub(super) const fn postgres(lock: postgres::PostgresLock) -> Self {
+    pub(super) const fn from_postgres(lock: postgres::PostgresLock) -> Self {
         Self(LockBackend::Postgres(lock))
     }
 
@@ -44,19 +44,19 @@ impl DatabaseLock {
     ///
     /// # Errors
     /// [`StoreError::AccountError`] when the database has let go of it, or does not answer.
-    pub async fn check(&mut self) -> Result<(), StoreError> {
+    pub async fn check_held(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
             LockBackend::Sqlite(lock) => {
-                lock.check();
+                lock.check_alive();
                 Ok(())
             }
-            LockBackend::Postgres(lock) => Ok(wait_for(AwaitKind::Read, lock.check()).await?),
+            LockBackend::Postgres(lock) => Ok(wait_for(AwaitKind::Read, lock.check_alive()).await?),
         }
     }
 
     /// What tells a later one whether it follows at once.
     #[must_use]
-    pub fn stay(&self) -> DatabaseTenure {
+    pub fn current_tenure(&self) -> DatabaseTenure {
         match &self.0 {
             // A lock on a file is not lost before the process ends.
             LockBackend::Sqlite(_) => DatabaseTenure(None),
@@ -66,9 +66,9 @@ impl DatabaseLock {
 
     /// Whether nobody else had the place between that stay and this one.
     #[must_use]
-    pub fn follows(&self, last: &DatabaseTenure) -> bool {
+    pub fn follows_directly(&self, last: &DatabaseTenure) -> bool {
         match (&self.0, &last.0) {
-            (LockBackend::Postgres(lock), Some(last)) => lock.stay.follows(last),
+            (LockBackend::Postgres(lock), Some(last)) => lock.stay.follows_directly(last),
             (LockBackend::Postgres(_), None) | (LockBackend::Sqlite(_), _) => false,
         }
     }

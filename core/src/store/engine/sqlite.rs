@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::checkpoints::{CheckpointTask, LOG_PAGES};
-use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable};
+use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::store::StoreError;
 
 /// How long a reader waits for a free connection.
@@ -32,12 +32,12 @@ pub(super) struct SqliteDatabase {
 impl SqliteDatabase {
     /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
     /// `patience` is how long a statement waits for a lock that another process holds.
-    pub(super) async fn open(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn open_file(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
-            return Err(unusable("readers cannot see a database in memory; name a file"));
+            return Err(unusable_value("readers cannot see a database in memory; name a file"));
         }
         let named = SqliteConnectOptions::from_str(url)?;
-        create(named.get_filename()).await.map_err(sqlx::Error::Io)?;
+        create_file(named.get_filename()).await.map_err(sqlx::Error::Io)?;
         let shared = named
             .busy_timeout(patience)
             .foreign_keys(false)
@@ -57,7 +57,7 @@ impl SqliteDatabase {
         let mut first = writing.connect().await?;
         MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
         first.close().await?;
-        let checkpoints = CheckpointTask::start(writing.clone().pragma("cache_size", "-256"));
+        let checkpoints = CheckpointTask::start_task(writing.clone().pragma("cache_size", "-256"));
         let readers = SqlitePoolOptions::new()
             .max_connections(readers.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -70,23 +70,29 @@ impl SqliteDatabase {
     }
 
     /// Reads with one statement.
-    pub(super) async fn fetch(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    pub(super) async fn fetch_rows(
+        &self,
+        sql: Sql,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let mut reader = self.readers.acquire().await?;
-        run(&mut reader, sql, args).await
+        run_statement(&mut reader, sql, args).await
     }
 
     /// Begins several reads that see the same commits.
-    pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
+    pub(super) async fn begin_snapshot(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
         self.readers.begin().await
     }
 
     /// Opens the connection that writes.
-    pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
+    pub(super) async fn open_writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.writing.connect().await
     }
 
     /// Keeps other servers off the file; `None` when one is there.
-    pub(super) fn enter(&self) -> Result<Option<SqliteLock>, sqlx::Error> {
+    pub(super) fn lock_database(&self) -> Result<Option<SqliteLock>, sqlx::Error> {
         let mut name = self.writing.get_filename().as_os_str().to_owned();
         name.push(".lock");
         let mut options = File::options();
@@ -102,8 +108,8 @@ impl SqliteDatabase {
     }
 
     /// Closes all but the connection that writes.
-    pub(super) async fn close(&self) {
-        self.checkpoints.close().await;
+    pub(super) async fn close_readers(&self) {
+        self.checkpoints.close_task().await;
         self.readers.close().await;
     }
 }
@@ -113,13 +119,13 @@ pub(super) struct SqliteLock(File);
 
 impl SqliteLock {
     /// It lasts as long as the file is open.
-    pub(super) const fn check(&self) {
+    pub(super) const fn check_alive(&self) {
         let Self(_open) = self;
     }
 }
 
 /// Runs one statement and collects its rows.
-pub(super) async fn run(
+pub(super) async fn run_statement(
     connection: &mut SqliteConnection,
     sql: Sql,
     args: Vec<SqlArg>,
@@ -137,8 +143,8 @@ pub(super) async fn run(
 }
 
 /// Moves the log into the file and closes.
-pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
-    run(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)".into(), Vec::new()).await?;
+pub(super) async fn close_writer(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
+    run_statement(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)".into(), Vec::new()).await?;
     connection.close().await
 }
 
@@ -150,7 +156,7 @@ pub(super) fn refuses(code: &str) -> bool {
 }
 
 /// Makes the file, and the folder that it lies in, readable by their owner only: it holds tokens.
-async fn create(file: &Path) -> std::io::Result<()> {
+async fn create_file(file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(folder).await?;
     }

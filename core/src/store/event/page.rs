@@ -27,7 +27,7 @@ impl Store {
         end: i64,
     ) -> Result<LogRead, StoreError> {
         let mut after = query.after;
-        let mut page = self.look(account_number, query, after, end).await?;
+        let mut page = self.page_events(account_number, query, after, end).await?;
         let begun = page.events.first().map(|event| event.sequence) == Some(after.saturating_add(1));
         if begun || after >= end {
             return Ok(LogRead::Page(page));
@@ -40,12 +40,12 @@ impl Store {
                 return Ok(LogRead::Expired { oldest });
             }
             after = oldest.saturating_sub(1);
-            page = self.look(account_number, query, after, end).await?;
+            page = self.page_events(account_number, query, after, end).await?;
         }
         Ok(LogRead::Page(page))
     }
 
-    async fn look(
+    async fn page_events(
         &self,
         account_number: i64,
         query: &EventQuery,
@@ -53,7 +53,7 @@ impl Store {
         end: i64,
     ) -> Result<EventPage, StoreError> {
         if after >= end {
-            return Ok(EventPage::empty(after));
+            return Ok(EventPage::empty_at(after));
         }
         let to = end.min(after.saturating_add(LOOK_MAX));
         let rows_max = query.limit.rows();
@@ -70,7 +70,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn oldest_event(&self, account_number: i64) -> Result<Option<i64>, StoreError> {
-        let rows = self.engine.fetch(oldest_statement(), vec![account_number.into()]).await?;
-        rows.first().map(|row| row.fields(TABLE).int()).transpose()
+        let rows = self.engine.fetch_rows(oldest_statement(), vec![account_number.into()]).await?;
+        rows.first().map(|row| row.read_fields(TABLE).take_int()).transpose()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{json, text_of};
+use super::{text_of, to_json};
 use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
 use crate::domain::time::Timestamp;
 use crate::ids::{PluginId, PluginVersionId};
@@ -27,27 +27,27 @@ const UNFINISHED: [&str; 2] = [
     "DELETE FROM plugin_versions WHERE whole = 0 AND created_at < $1",
 ];
 
-fn read(row: &EngineRow) -> Result<PluginVersion, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+fn read_version(row: &EngineRow) -> Result<PluginVersion, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
-    let size = |column, value: i64| at.checked(column, u64::try_from(value).ok());
+    let size = |column, value: i64| at.check_value(column, u64::try_from(value).ok());
     let names = |column, text: &str| -> Result<Vec<Arc<str>>, StoreError> {
-        Ok(json::<Vec<String>>(at, column, text)?.into_iter().map(Arc::from).collect())
+        Ok(to_json::<Vec<String>>(at, column, text)?.into_iter().map(Arc::from).collect())
     };
     Ok(PluginVersion {
-        id: at.checked("id", PluginVersionId::parse(&id).ok())?,
-        plugin_id: at.checked("plugin_id", PluginId::parse(&fields.text()?).ok())?,
-        sha256: at.digest("sha256", &fields.text()?)?,
-        size: size("size", fields.int()?)?,
-        imports: names("imports", &fields.text()?)?,
-        exports: names("exports", &fields.text()?)?,
-        compile_ms: size("compile_ms", fields.int()?)?,
-        created_at: at.time("created_at", fields.int()?)?,
+        id: at.check_value("id", PluginVersionId::parse(&id).ok())?,
+        plugin_id: at.check_value("plugin_id", PluginId::parse(&fields.take_text()?).ok())?,
+        sha256: at.check_digest("sha256", &fields.take_text()?)?,
+        size: size("size", fields.take_int()?)?,
+        imports: names("imports", &fields.take_text()?)?,
+        exports: names("exports", &fields.take_text()?)?,
+        compile_ms: size("compile_ms", fields.take_int()?)?,
+        created_at: at.check_time("created_at", fields.take_int()?)?,
     })
 }
 
-fn whole(count: u64) -> i64 {
+fn read_whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -65,23 +65,25 @@ impl Store {
             one.id.to_string().into(),
             one.plugin_id.to_string().into(),
             hex::encode(one.sha256).into(),
-            whole(one.size).into(),
+            read_whole(one.size).into(),
             names(&one.imports)?.into(),
             names(&one.exports)?.into(),
-            whole(one.compile_ms).into(),
+            read_whole(one.compile_ms).into(),
             one.created_at.millis().into(),
         ];
-        self.writer.write(sql, args).await?;
+        self.writer.write_statement(sql, args).await?;
         let mut rest = wasm.clone();
         let mut part = 0_i64;
         while !rest.is_empty() {
             let bytes = rest.split_to(rest.len().min(PART_BYTES));
             let sql = "INSERT INTO plugin_parts (version_id, part, bytes) VALUES ($1, $2, $3)";
-            self.writer.write(sql, vec![one.id.to_string().into(), part.into(), bytes.into()]).await?;
+            self.writer
+                .write_statement(sql, vec![one.id.to_string().into(), part.into(), bytes.into()])
+                .await?;
             part += 1;
         }
         let sql = "UPDATE plugin_versions SET whole = 1 WHERE id = $1";
-        self.writer.write(sql, vec![one.id.to_string().into()]).await.map(drop)
+        self.writer.write_statement(sql, vec![one.id.to_string().into()]).await.map(drop)
     }
 
     /// A plugin's versions, newest first.
@@ -92,7 +94,7 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM plugin_versions WHERE plugin_id = $1 AND whole = 1 ORDER BY id DESC"
         );
-        self.engine.fetch(sql, vec![plugin.to_string().into()]).await?.iter().map(read).collect()
+        self.engine.fetch_rows(sql, vec![plugin.to_string().into()]).await?.iter().map(read_version).collect()
     }
 
     /// A plugin's version.
@@ -107,7 +109,7 @@ impl Store {
         let sql =
             format!("SELECT {COLUMNS} FROM plugin_versions WHERE id = $1 AND plugin_id = $2 AND whole = 1");
         let args = vec![id.to_string().into(), plugin.to_string().into()];
-        self.engine.fetch(sql, args).await?.first().map(read).transpose()
+        self.engine.fetch_rows(sql, args).await?.first().map(read_version).transpose()
     }
 
     /// A version's bytes; `None` when it is gone.
@@ -119,9 +121,9 @@ impl Store {
         // One by one, so that no reader is held for long.
         for part in 0_i64.. {
             let sql = "SELECT bytes FROM plugin_parts WHERE version_id = $1 AND part = $2";
-            let rows = self.engine.fetch(sql, vec![id.to_string().into(), part.into()]).await?;
+            let rows = self.engine.fetch_rows(sql, vec![id.to_string().into(), part.into()]).await?;
             let Some(row) = rows.first() else { break };
-            wasm.extend_from_slice(&row.fields("plugin_parts").bytes()?);
+            wasm.extend_from_slice(&row.read_fields("plugin_parts").take_bytes()?);
         }
         Ok((!wasm.is_empty()).then(|| wasm.into()))
     }

@@ -42,7 +42,7 @@ pub(super) struct NewLogRow<'a> {
 
 impl<'a> NewLogRow<'a> {
     /// The log of a run that wrote one.
-    pub(super) fn of(run: &'a RunRecord) -> Option<Self> {
+    pub(super) fn from_run(run: &'a RunRecord) -> Option<Self> {
         let version_id = run.version_id.filter(|_| !run.logs.is_empty())?;
         Some(Self {
             id: RunLogId::from_bits(run.log_bits).to_string(),
@@ -58,24 +58,24 @@ impl<'a> NewLogRow<'a> {
 /// When, level, text.
 type LineRow = (i64, String, String);
 
-fn read(row: &EngineRow) -> Result<RunLog, StoreError> {
-    let mut fields = row.fields(TABLE);
-    let id = fields.text()?;
+fn read_log(row: &EngineRow) -> Result<RunLog, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     let line = |(ms, level, text): LineRow| {
-        let line_at = at.time("lines", ms).ok()?;
+        let line_at = at.check_time("lines", ms).ok()?;
         Some(LogLine { at: line_at, level: LogLevel::parse(&level)?, text: text.into() })
     };
     Ok(RunLog {
-        id: at.checked("id", RunLogId::parse(&id).ok())?,
-        run_id: at.checked("run_id", RunId::parse(&fields.text()?).ok())?,
-        version_id: at.checked("version_id", PluginVersionId::parse(&fields.text()?).ok())?,
-        attempt: at.count("attempt", fields.int()?)?,
+        id: at.check_value("id", RunLogId::parse(&id).ok())?,
+        run_id: at.check_value("run_id", RunId::parse(&fields.take_text()?).ok())?,
+        version_id: at.check_value("version_id", PluginVersionId::parse(&fields.take_text()?).ok())?,
+        attempt: at.check_count("attempt", fields.take_int()?)?,
         lines: {
-            let lines: Option<Vec<LineRow>> = serde_json::from_str(&fields.text()?).ok();
-            at.checked("lines", lines.and_then(|lines| lines.into_iter().map(line).collect()))?
+            let lines: Option<Vec<LineRow>> = serde_json::from_str(&fields.take_text()?).ok();
+            at.check_value("lines", lines.and_then(|lines| lines.into_iter().map(line).collect()))?
         },
-        at: at.time("created_at", fields.int()?)?,
+        at: at.check_time("created_at", fields.take_int()?)?,
     })
 }
 
@@ -106,7 +106,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, StoreError> {
         let (sql, args) = page_statement(query);
-        let rows = self.engine.fetch(sql, args).await?.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(RowPage::cut(rows, query.limit))
+        let rows = self.engine.fetch_rows(sql, args).await?.iter().map(read_log).collect::<Result<_, _>>()?;
+        Ok(RowPage::cut_to(rows, query.limit))
     }
 }

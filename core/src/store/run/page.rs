@@ -17,10 +17,10 @@ use crate::ids::{ContactId, DeliveryId, EventId, IdSource, PluginId, RunId, ulid
 use crate::store::delivery::{self, DeliveryRow};
 use crate::store::dialect::{BulkStatement, Dialect};
 use crate::store::engine::{EngineRow, SqlArg};
-use crate::store::row::{RowPlace, array};
+use crate::store::row::{RowPlace, json_array};
 use crate::store::{Store, StoreError};
 
-use super::{OWED, OWN, TABLE, read};
+use super::{OWED, OWN, TABLE, read_run};
 
 /// Opens the runs of an array: those that are there begin afresh.
 const OPEN: BulkStatement = BulkStatement {
@@ -87,11 +87,11 @@ fn owed(
     ids: &mut dyn IdSource,
     now: Timestamp,
 ) -> Result<Delivery, StoreError> {
-    let mut fields = row.fields("events");
-    let id = fields.text()?;
+    let mut fields = row.read_fields("events");
+    let id = fields.take_text()?;
     let at = RowPlace { table: "events", id: &id };
-    let sequence = fields.int()?;
-    let event_type = at.checked("kind", EventType::parse(&fields.text()?))?;
+    let sequence = fields.take_int()?;
+    let event_type = at.check_value("kind", EventType::parse(&fields.take_text()?))?;
     let contact_id = fields.opt_text()?.and_then(|id| ContactId::parse(&id).ok());
     Ok(Delivery {
         id: DeliveryId::from_bits(ids.next_bits(now.millis())),
@@ -99,14 +99,14 @@ fn owed(
         organisation_id: plugin.organisation_id,
         account,
         sequence,
-        event_id: at.checked("id", EventId::parse(&id).ok())?,
+        event_id: at.check_value("id", EventId::parse(&id).ok())?,
         event_type,
-        contact_id: at.checked("contact_id", contact_id)?,
+        contact_id: at.check_value("contact_id", contact_id)?,
         status: DeliveryStatus::Pending,
         attempts: Vec::new(),
         attempt_count: 0,
         tries: 0,
-        next_attempt_at: Some(DueTime::after(now, Duration::ZERO)),
+        next_attempt_at: Some(DueTime::after_wait(now, Duration::ZERO)),
         created_at: now,
         updated_at: now,
         replays: 0,
@@ -118,21 +118,22 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<RowPage<Run>, StoreError> {
+    pub async fn page_runs(&self, query: &RunQuery) -> Result<RowPage<Run>, StoreError> {
         let (sql, args) = page_statement(query);
-        let rows = self.engine.fetch(sql, args).await?;
-        let rows = rows.iter().map(|row| read(&mut row.fields(TABLE))).collect::<Result<_, _>>()?;
-        Ok(RowPage::cut(rows, query.limit))
+        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = rows.iter().map(|row| read_run(&mut row.read_fields(TABLE))).collect::<Result<_, _>>()?;
+        Ok(RowPage::cut_to(rows, query.limit))
     }
 
     /// A plugin's run.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn run(&self, plugin: PluginId, id: RunId) -> Result<Option<Run>, StoreError> {
+    pub async fn find_run(&self, plugin: PluginId, id: RunId) -> Result<Option<Run>, StoreError> {
         let sql = format!("SELECT {OWED}, {OWN} FROM hook_runs WHERE id = $1 AND plugin_id = $2");
-        let rows = self.engine.fetch(sql, vec![id.to_string().into(), plugin.to_string().into()]).await?;
-        rows.first().map(|row| read(&mut row.fields(TABLE))).transpose()
+        let rows =
+            self.engine.fetch_rows(sql, vec![id.to_string().into(), plugin.to_string().into()]).await?;
+        rows.first().map(|row| read_run(&mut row.read_fields(TABLE))).transpose()
     }
 
     /// Makes a run due at `now`, at the beginning of the ladder.
@@ -144,7 +145,7 @@ impl Store {
                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
                    WHERE id = $1 AND plugin_id = $2";
         let args = vec![id.to_string().into(), plugin.to_string().into(), now.millis().into()];
-        self.writer.write(sql, args).await.map(drop)
+        self.writer.write_statement(sql, args).await.map(drop)
     }
 
     /// Makes the events of these types between two numbers due to a plugin at `now`, whether it has had
@@ -167,16 +168,16 @@ impl Store {
         let to = to.min(place.map_or(0, |place| place.cursor));
         let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let args = vec![account.into(), from.into(), to.into(), array(&words)?.into(), limit.into()];
-        let rows = self.engine.fetch(events_statement(self.engine.dialect()), args).await?;
+        let args = vec![account.into(), from.into(), to.into(), json_array(&words)?.into(), limit.into()];
+        let rows = self.engine.fetch_rows(events_statement(self.engine.dialect()), args).await?;
         let owed: Vec<Delivery> =
             rows.iter().map(|row| owed(row, plugin, account, &mut *ids, now)).collect::<Result<_, _>>()?;
         if owed.is_empty() {
             return Ok(ReopenedRuns::default());
         }
         let rows: Vec<DeliveryRow> = owed.iter().map(DeliveryRow::from).collect();
-        let args = vec![array(&rows)?.into(), plugin.id.to_string().into()];
-        self.writer.write(self.engine.dialect().bulk(&OPEN), args).await?;
+        let args = vec![json_array(&rows)?.into(), plugin.id.to_string().into()];
+        self.writer.write_statement(self.engine.dialect().bulk_text(&OPEN), args).await?;
         Ok(ReopenedRuns { opened: owed.len(), last: owed.last().map(|one| one.sequence) })
     }
 
@@ -188,15 +189,15 @@ impl Store {
         // An account's events are numbered in the order of its clock: by halves, along the key.
         let sql =
             "SELECT COALESCE(MIN(sequence), 0), COALESCE(MAX(sequence), 0) FROM events WHERE account = $1";
-        let ends = self.engine.fetch(sql, vec![account.into()]).await?;
+        let ends = self.engine.fetch_rows(sql, vec![account.into()]).await?;
         let Some(row) = ends.first() else { return Ok(1) };
-        let mut fields = row.fields("events");
-        let (mut low, mut high) = (fields.int()?, fields.int()?.saturating_add(1));
+        let mut fields = row.read_fields("events");
+        let (mut low, mut high) = (fields.take_int()?, fields.take_int()?.saturating_add(1));
         while low < high {
             let middle = low.midpoint(high);
             let sql = "SELECT created_at FROM events WHERE account = $1 AND sequence = $2";
-            let rows = self.engine.fetch(sql, vec![account.into(), middle.into()]).await?;
-            let created = rows.first().map(|row| row.fields("events").int()).transpose()?;
+            let rows = self.engine.fetch_rows(sql, vec![account.into(), middle.into()]).await?;
+            let created = rows.first().map(|row| row.read_fields("events").take_int()).transpose()?;
             if created.is_some_and(|created| created < at.millis()) {
                 low = middle.saturating_add(1);
             } else {

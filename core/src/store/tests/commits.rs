@@ -27,8 +27,8 @@ async fn two_accounts_share_one_transaction() {
     // BEGIN, fence, messages, events, COMMIT; or all of them in one round trip.
     assert_eq!(cost.await, if store.engine.dialect() == Dialect::Postgres { 1 } else { 5 });
     for (owner, message) in [(&a, &of_a), (&b, &of_b)] {
-        assert_eq!(store.message(owner.number, message.id).await.unwrap().as_deref(), Some(message));
-        assert_eq!(store.events(owner.number, 0, 9).await.unwrap().len(), 2);
+        assert_eq!(store.find_message(owner.number, message.id).await.unwrap().as_deref(), Some(message));
+        assert_eq!(store.events_after(owner.number, 0, 9).await.unwrap().len(), 2);
     }
 }
 
@@ -42,8 +42,8 @@ async fn commits_of_one_account_follow_each_other() {
     let (first, second, third) = tokio::join!(cycle(1), cycle(2), cycle(3));
     first.and(second).and(third).unwrap();
     let number = owner.number;
-    assert_eq!(store.message(number, message.id).await.unwrap().unwrap().attempts, 3);
-    let events = store.events(number, 0, 9).await.unwrap();
+    assert_eq!(store.find_message(number, message.id).await.unwrap().unwrap().attempts, 3);
+    let events = store.events_after(number, 0, 9).await.unwrap();
     assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
@@ -67,14 +67,17 @@ async fn a_stale_owner_leaves_nothing_behind() {
         assert!(matches!(stale, Err(StoreError::Fenced)));
         fine.unwrap();
     }
-    let after = store.activate(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
+    let after = store.activate_account(number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((after.revision, after.sequence), (1, 1));
     assert_eq!(after.last_commit_at, at(1001));
-    assert_eq!(store.message(number, message.id).await.unwrap().as_deref(), Some(&message));
-    assert_eq!(store.contact(number, contact.id).await.unwrap().as_deref(), Some(&contact));
-    assert_eq!(store.conversation(number, conversation.id).await.unwrap().as_deref(), Some(&conversation));
-    assert_eq!(store.events(number, 0, 9).await.unwrap().len(), 1);
-    assert!(store.contact(neighbour.number, super::contact(77).id).await.unwrap().is_some());
+    assert_eq!(store.find_message(number, message.id).await.unwrap().as_deref(), Some(&message));
+    assert_eq!(store.find_contact(number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(
+        store.find_conversation(number, conversation.id).await.unwrap().as_deref(),
+        Some(&conversation)
+    );
+    assert_eq!(store.events_after(number, 0, 9).await.unwrap().len(), 1);
+    assert!(store.find_contact(neighbour.number, super::contact(77).id).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -103,8 +106,8 @@ async fn a_bad_commit_fails_alone() {
     assert!(matches!(b, Err(StoreError::Refused(_))), "{b:?}");
     for (n, (owner, conversation)) in owners.iter().enumerate() {
         let id = inbound(3, conversation).id;
-        assert_eq!(store.message(owner.number, id).await.unwrap().is_some(), n != 1);
-        let now = store.activate(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
+        assert_eq!(store.find_message(owner.number, id).await.unwrap().is_some(), n != 1);
+        let now = store.activate_account(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!(now.revision, if n == 1 { 2 } else { 3 });
     }
     store.ping().await.unwrap();
@@ -126,16 +129,16 @@ async fn a_caller_that_gave_up_has_committed_all_the_same() {
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.insert_user(&user()).await, Err(StoreError::Unavailable(_))));
     let store = guard.open().await;
-    assert_eq!(store.contact(owner.number, new.id).await.unwrap().as_deref(), Some(&new));
+    assert_eq!(store.find_contact(owner.number, new.id).await.unwrap().as_deref(), Some(&new));
 }
 
 #[tokio::test]
 async fn an_owner_starts_from_the_newest_conversations() {
     let (store, _guard) = store().await;
     store.insert_user(&user()).await.unwrap();
-    assert!(store.activate(404, NODE, 9, CommitFloor::NONE).await.unwrap().is_none());
+    assert!(store.activate_account(404, NODE, 9, CommitFloor::NONE).await.unwrap().is_none());
     let mut owner = Owner::of(&store, 1).await;
-    let fresh = store.activate(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
+    let fresh = store.activate_account(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
     assert!(fresh.complete && fresh.conversations.is_empty() && !fresh.has_pending);
     assert_eq!((fresh.revision, fresh.sequence, fresh.last_commit_at), (0, 0, Timestamp::EPOCH));
     owner.epoch = fresh.epoch;
@@ -154,7 +157,7 @@ async fn an_owner_starts_from_the_newest_conversations() {
     store.commit(owner.cycle(writes.0)).await.unwrap();
     all.reverse();
     for max in [0, 1, 5, 6, 7] {
-        let got = store.activate(owner.number, NODE, max, CommitFloor::NONE).await.unwrap().unwrap();
+        let got = store.activate_account(owner.number, NODE, max, CommitFloor::NONE).await.unwrap().unwrap();
         let rows: Vec<Conversation> = got.conversations.iter().map(|row| (**row).clone()).collect();
         assert_eq!(rows, all[..max.min(6)]);
         assert_eq!(got.complete, max >= 6, "{max}");
@@ -163,14 +166,16 @@ async fn an_owner_starts_from_the_newest_conversations() {
     let pending = message(1, &all[5]);
     let mut owner = Owner::again(&store, owner.number).await;
     store.commit(owner.cycle(Writes::default().message(&pending).0)).await.unwrap();
-    assert!(store.activate(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap().has_pending);
+    assert!(
+        store.activate_account(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap().has_pending
+    );
 }
 
 #[tokio::test]
 async fn the_accounts_own_row_changes_with_a_commit() {
     let (store, _guard) = store().await;
     let mut owner = Owner::of(&store, 1).await;
-    let before = store.activate(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
+    let before = store.activate_account(owner.number, NODE, 0, CommitFloor::NONE).await.unwrap().unwrap();
     owner.epoch = before.epoch;
     let degraded = Account {
         status: AccountStatus::Degraded,
@@ -206,13 +211,13 @@ async fn many_accounts_at_once_keep_gapless_logs() {
     tasks.close();
     tasks.wait().await;
     for number in owners {
-        let events = store.events(number, 0, 999).await.unwrap();
+        let events = store.events_after(number, 0, 999).await.unwrap();
         let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
         assert_eq!(sequences, (1..=i64::from(COMMITS)).collect::<Vec<i64>>());
-        let now = store.activate(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
+        let now = store.activate_account(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
         let all = MessageQuery { limit: PageLimit::new(100).unwrap(), ..MessageQuery::default() };
-        assert_eq!(store.messages(number, &all).await.unwrap().rows.len(), 30);
+        assert_eq!(store.page_messages(number, &all).await.unwrap().rows.len(), 30);
     }
 }
 
@@ -227,20 +232,21 @@ async fn foreign_rows_are_errors_that_name_their_place() {
         ("UPDATE messages SET history = '[[1]]', status = 'sent'", "messages.history".into()),
         ("UPDATE messages SET history = '[]', id = 'x'", "messages.id".into()),
     ] {
-        store.writer.write(sql, Vec::new()).await.unwrap();
-        let error = store.messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
+        store.writer.write_statement(sql, Vec::new()).await.unwrap();
+        let error =
+            store.page_messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
     }
-    store.writer.write("UPDATE contacts SET phone = '1'", Vec::new()).await.unwrap();
+    store.writer.write_statement("UPDATE contacts SET phone = '1'", Vec::new()).await.unwrap();
     let errors = [
-        store.contact(number, contact.id).await.err(),
-        store.conversation(number, conversation.id).await.err(),
-        store.activate(number, NODE, 9, CommitFloor::NONE).await.err(),
+        store.find_contact(number, contact.id).await.err(),
+        store.find_conversation(number, conversation.id).await.err(),
+        store.activate_account(number, NODE, 9, CommitFloor::NONE).await.err(),
     ];
     for error in errors {
         assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
     }
-    store.writer.write("DELETE FROM contacts", Vec::new()).await.unwrap();
-    let error = store.conversation(number, conversation.id).await.err();
+    store.writer.write_statement("DELETE FROM contacts", Vec::new()).await.unwrap();
+    let error = store.find_conversation(number, conversation.id).await.err();
     assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
 }

@@ -60,7 +60,7 @@ pub(super) fn delivery(n: u128, owner: &Owner, sequence: i64) -> Delivery {
 pub(super) fn tried(mut one: Delivery, outcome: AttemptOutcome) -> Delivery {
     let error = (outcome != AttemptOutcome::Delivered).then(|| text("\"no\""));
     let attempt = DeliveryAttempt { at: at(6_000), status_code: Some(503), duration_ms: 12, error };
-    one.settle(attempt, outcome, RetrySchedule::WEBHOOK, 0.5, at(6_012));
+    one.settle_attempt(attempt, outcome, RetrySchedule::WEBHOOK, 0.5, at(6_012));
     one
 }
 
@@ -87,11 +87,11 @@ pub(super) async fn open(store: &Store, owner: &Owner) -> Vec<Delivery> {
 }
 
 async fn listed(store: &Store, query: &DeliveryQuery) -> Vec<Delivery> {
-    store.deliveries(query).await.unwrap().rows
+    store.page_deliveries(query).await.unwrap().rows
 }
 
 fn everything() -> DeliveryQuery {
-    let filter = DeliveryFilter::of(OrganisationId::from_bits(1));
+    let filter = DeliveryFilter::for_subscriber(OrganisationId::from_bits(1));
     DeliveryQuery { filter, limit: PageLimit::default(), after: None }
 }
 
@@ -101,7 +101,7 @@ async fn subscriptions_come_back_with_their_secrets() {
     let (mut one, two) = (subscription(1), subscription(2));
     store.insert_subscription(&one, None).await.unwrap();
     store.insert_subscription(&two, None).await.unwrap();
-    assert_eq!(store.subscriptions().await.unwrap(), [one.clone(), two.clone()]);
+    assert_eq!(store.load_subscriptions().await.unwrap(), [one.clone(), two.clone()]);
     for (nth, until) in [(11, 50), (12, 70)] {
         let secrets = vec![secret(nth)];
         let more = Subscription { secrets, row_version: one.row_version, ..subscription(1) };
@@ -109,7 +109,7 @@ async fn subscriptions_come_back_with_their_secrets() {
             store.insert_signing_secret(more, at(until), None).await.unwrap().unwrap().row_version;
     }
     one.url = text("https://example.org/");
-    one.events = EventTypes::all();
+    one.events = EventTypes::all_types();
     one.description = None;
     one.status = SubscriptionStatus::Paused;
     (one.dead_in_row, one.updated_at) = (4, at(9));
@@ -121,10 +121,10 @@ async fn subscriptions_come_back_with_their_secrets() {
     let signing = |ms| -> Vec<_> { one.signing_at(at(ms)).map(|one| one.id.bits()).collect() };
     assert_eq!((signing(49), signing(50), signing(70)), (vec![12, 11, 10], vec![12, 11], vec![12]));
     for store in [store.clone(), guard.open().await] {
-        assert_eq!(store.subscriptions().await.unwrap(), [one.clone(), two.clone()]);
+        assert_eq!(store.load_subscriptions().await.unwrap(), [one.clone(), two.clone()]);
     }
     store.delete_subscription(one.id, at(10)).await.unwrap();
-    assert_eq!(store.subscriptions().await.unwrap(), [two]);
+    assert_eq!(store.load_subscriptions().await.unwrap(), [two]);
 }
 
 #[tokio::test]
@@ -201,9 +201,9 @@ async fn outcomes_are_recorded_by_whoever_knows_the_attempts_before() {
     assert_eq!(listed(&store, &everything()).await, [dead, taken, failed.clone()]);
     let again = tried(failed, AttemptOutcome::Delivered);
     assert_eq!(store.record_deliveries(std::slice::from_ref(&again)).await.unwrap(), [again.id]);
-    let found = store.delivery(OrganisationId::from_bits(1), again.id).await.unwrap();
+    let found = store.find_delivery(OrganisationId::from_bits(1), again.id).await.unwrap();
     assert_eq!(found, Some(again.clone()));
-    assert_eq!(store.delivery(OrganisationId::from_bits(2), again.id).await.unwrap(), None);
+    assert_eq!(store.find_delivery(OrganisationId::from_bits(2), again.id).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn lists_are_narrowed_by_every_filter() {
     assert!(ids(&|query| query.filter.subscription_id = other).await.is_empty());
     assert!(ids(&|query| query.filter.organisation_id = OrganisationId::from_bits(2)).await.is_empty());
     let page = DeliveryQuery { limit: PageLimit::new(2).unwrap(), ..everything() };
-    let page = store.deliveries(&page).await.unwrap();
+    let page = store.page_deliveries(&page).await.unwrap();
     assert!(page.has_more && page.rows == [rows[5].clone(), rows[4].clone()]);
 }
 
@@ -244,7 +244,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     filter.status = Some(DeliveryStatus::Dead);
     let (oldest, capped) = store.oldest_deliveries(&filter, 2).await.unwrap();
     assert!(capped && oldest == [rows[0].id, rows[1].id]);
-    let reopened = store.reopen(&oldest, at(9_000), None).await.unwrap();
+    let reopened = store.reopen_deliveries(&oldest, at(9_000), None).await.unwrap();
     assert_eq!(reopened, [(rows[0].subscriber, owner.number); 2]);
     let open_again = open(&store, &owner).await;
     assert_eq!(open_again.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0].id, rows[1].id]);
@@ -253,7 +253,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
         assert_eq!((row.tries, row.attempt_count, row.attempts.len()), (0, 1, 1));
     }
     assert_eq!(store.oldest_deliveries(&filter, 2).await.unwrap(), (vec![rows[2].id], false));
-    assert_eq!(store.reopen(&[], at(1), None).await.unwrap(), []);
+    assert_eq!(store.reopen_deliveries(&[], at(1), None).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn whoever_has_something_to_bring_is_found() {
     assert!(take_in(&store, &owner, (0, 1), std::slice::from_ref(&row)).await);
     if store.is_shared() {
         // A node that is there looks after its own.
-        store.leave(NODE).await.unwrap();
+        store.remove_node(NODE).await.unwrap();
     }
     assert_eq!(found(DeliveryWork::Unserved).await, expected, "an open delivery");
     store.record_deliveries(&[tried(row, AttemptOutcome::Delivered)]).await.unwrap();
@@ -330,7 +330,11 @@ async fn deleting_a_subscription_gives_up_what_it_is_owed_and_time_removes_it() 
     assert!(open(&store, &owner).await.is_empty());
     assert_eq!(listed(&store, &everything()).await[0].status, DeliveryStatus::Dead);
     let ages = PurgeAges::default();
-    assert_eq!(store.purge(at(5_001).plus(ages.deliveries), &ages).await.unwrap(), 1, "its event");
-    assert_eq!(store.purge(at(5_002).plus(ages.deliveries), &ages).await.unwrap(), 1);
+    assert_eq!(
+        store.purge_rows(at(5_001).plus_duration(ages.deliveries), &ages).await.unwrap(),
+        1,
+        "its event"
+    );
+    assert_eq!(store.purge_rows(at(5_002).plus_duration(ages.deliveries), &ages).await.unwrap(), 1);
     assert!(listed(&store, &everything()).await.is_empty());
 }

@@ -41,18 +41,21 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let number = owner.number;
 
     let nothing = store.statements_executed();
-    store.facts(number, &RowNeeds::default()).await.unwrap();
+    store.load_rows(number, &RowNeeds::default()).await.unwrap();
     assert_eq!(store.statements_executed(), nothing);
 
     let mut needs = RowNeeds { messages: [pending.id].into(), ..RowNeeds::default() };
-    let facts = store.facts(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs).await.unwrap();
     assert_eq!(store.statements_executed(), nothing + 1);
-    assert_eq!(row(facts.message(pending.id)), Some(pending.clone()));
-    assert_eq!(facts.conversation(conversation.id).unwrap_err().0, RowNeed::Conversation(conversation.id));
+    assert_eq!(row(facts.find_message(pending.id)), Some(pending.clone()));
+    assert_eq!(
+        facts.find_conversation(conversation.id).unwrap_err().0,
+        RowNeed::Conversation(conversation.id)
+    );
 
     needs.wamids.extend([text("wamid.3"), text("wamid.404")]);
-    let facts = store.facts(number, &needs).await.unwrap();
-    assert_eq!(row(facts.message(pending.id)), Some(pending.clone()));
+    let facts = store.load_rows(number, &needs).await.unwrap();
+    assert_eq!(row(facts.find_message(pending.id)), Some(pending.clone()));
     assert_eq!(row(facts.message_of(&text("wamid.3"))), Some(inbound(3, &conversation)));
     assert_eq!(facts.message_of(&text("wamid.404")), Ok(None), "looked for, and absent");
     assert!(facts.message_of(&text("wamid.4")).is_err(), "not looked for");
@@ -60,7 +63,7 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let last = inbound(5, &conversation).id;
     assert!(facts.unread_up_to(conversation.id, last).is_err(), "one of them is known, not all");
     let unread = RowNeeds { unread: [conversation.id].into(), ..RowNeeds::default() };
-    let facts = store.facts(number, &unread).await.unwrap();
+    let facts = store.load_rows(number, &unread).await.unwrap();
     let ids: Vec<MessageId> = (3..=5).map(|n| inbound(n, &conversation).id).collect();
     assert_eq!(facts.unread_up_to(conversation.id, last), Ok(ids));
     assert!(facts.unread_up_to(far.id, last).is_err());
@@ -73,29 +76,29 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
             ..RowNeeds::default()
         },
     ] {
-        let facts = store.facts(number, &needs).await.unwrap();
+        let facts = store.load_rows(number, &needs).await.unwrap();
         assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
         assert_eq!(row(facts.conversation_with(&contact.phone)), Some(conversation.clone()));
-        assert!(facts.contact(other.id).is_err() && facts.contact_of(&phone(404)) == Ok(None));
+        assert!(facts.find_contact(other.id).is_err() && facts.contact_of(&phone(404)) == Ok(None));
     }
     let needs = RowNeeds { contact_phones: [contact.phone.clone()].into(), ..RowNeeds::default() };
     let before = store.statements_executed();
-    let facts = store.facts(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs).await.unwrap();
     assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
     assert!(facts.conversation_with(&contact.phone).is_err(), "not looked for");
     assert_eq!(store.statements_executed(), before + 1);
     let needs = RowNeeds { conversations: [far.id].into(), ..RowNeeds::default() };
-    let facts = store.facts(number, &needs).await.unwrap();
-    assert_eq!(row(facts.conversation(far.id)), Some(far));
+    let facts = store.load_rows(number, &needs).await.unwrap();
+    assert_eq!(row(facts.find_conversation(far.id)), Some(far));
     let needs = RowNeeds {
         messages: [pending.id].into(),
         phones: [contact.phone.clone()].into(),
         contacts: [contact.id].into(),
         ..RowNeeds::default()
     };
-    let foreign = store.facts(number + 1, &needs).await.unwrap();
-    assert_eq!(foreign.message(pending.id), Ok(None));
-    assert_eq!((foreign.contact(contact.id), foreign.contact_of(&contact.phone)), (Ok(None), Ok(None)));
+    let foreign = store.load_rows(number + 1, &needs).await.unwrap();
+    assert_eq!(foreign.find_message(pending.id), Ok(None));
+    assert_eq!((foreign.find_contact(contact.id), foreign.contact_of(&contact.phone)), (Ok(None), Ok(None)));
     assert_eq!(foreign.conversation_with(&contact.phone), Ok(None));
 }
 
@@ -121,17 +124,19 @@ async fn statuses_wait_for_their_message() {
     store.commit(owner.cycle(AccountChanges { parked: again, ..AccountChanges::default() })).await.unwrap();
 
     let needs = RowNeeds { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..RowNeeds::default() };
-    let facts = store.facts(owner.number, &needs).await.unwrap();
+    let facts = store.load_rows(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
     assert_eq!(parked(facts.clone(), "w.2"), std::slice::from_ref(&other));
     assert_eq!(parked(facts, "w.3"), []);
 
     let gone = AccountChanges { unparked: vec![text("w.1")], ..AccountChanges::default() };
     store.commit(owner.cycle(gone)).await.unwrap();
-    let facts = store.facts(owner.number, &needs).await.unwrap();
+    let facts = store.load_rows(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), []);
     assert_eq!(parked(facts, "w.2"), [other]);
-    assert!(store.activate(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap().has_parked);
+    assert!(
+        store.activate_account(owner.number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap().has_parked
+    );
 }
 
 #[tokio::test]
@@ -156,7 +161,7 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
 
     let number = owner.number;
     let due = async |by, limit| -> Vec<i64> {
-        let rows = store.queue(number, at(by), at(450), limit).await.unwrap();
+        let rows = store.load_queue(number, at(by), at(450), limit).await.unwrap();
         rows.iter().map(|row| i64::try_from(row.id.bits() >> 80).unwrap()).collect()
     };
     assert_eq!(due(39, 10).await, [2], "due after all that a schedule asks for");
@@ -211,17 +216,17 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     store.commit(owner.cycle(new)).await.unwrap();
 
     let ages = PurgeAges::default();
-    assert_eq!(store.purge(born.plus(ages.idempotency_records), &ages).await.unwrap(), 0);
-    let now = born.next().plus(ages.idempotency_records);
-    assert_eq!(store.purge(now, &ages).await.unwrap(), 1);
-    let now = born.next().plus(ages.parked_statuses);
-    assert_eq!(store.purge(now, &ages).await.unwrap(), 2);
-    let now = born.next().plus(ages.events);
-    assert_eq!(store.purge(now, &ages).await.unwrap(), 1001);
+    assert_eq!(store.purge_rows(born.plus_duration(ages.idempotency_records), &ages).await.unwrap(), 0);
+    let now = born.next().plus_duration(ages.idempotency_records);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 1);
+    let now = born.next().plus_duration(ages.parked_statuses);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 2);
+    let now = born.next().plus_duration(ages.events);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 1001);
     let left: Vec<i64> =
-        store.events(owner.number, 0, 9999).await.unwrap().iter().map(|event| event.sequence).collect();
+        store.events_after(owner.number, 0, 9999).await.unwrap().iter().map(|event| event.sequence).collect();
     assert_eq!(left, (1001..=1201).collect::<Vec<i64>>());
-    assert_eq!(store.purge(now, &ages).await.unwrap(), 200);
-    assert_eq!(store.purge(now, &ages).await.unwrap(), 0);
-    assert_eq!(store.events(owner.number, 0, 9).await.unwrap().len(), 1);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 200);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 0);
+    assert_eq!(store.events_after(owner.number, 0, 9).await.unwrap().len(), 1);
 }

@@ -7,7 +7,7 @@ use crate::domain::page::PageLimit;
 use crate::store::PurgeAges;
 
 fn query(after: i64, types: &[EventType], limit: i64) -> EventQuery {
-    let types = if types.is_empty() { EventTypes::all() } else { types.iter().copied().collect() };
+    let types = if types.is_empty() { EventTypes::all_types() } else { types.iter().copied().collect() };
     EventQuery { after, types, limit: PageLimit::new(limit).unwrap() }
 }
 
@@ -52,7 +52,7 @@ async fn pages_walk_the_log_once() {
     assert_eq!(seen, (1..=55).collect::<Vec<_>>());
     for beyond in [55, 56, i64::MAX] {
         let page = page(&store, &owner, &query(beyond, &[], 25)).await;
-        assert_eq!(page, EventPage::empty(beyond));
+        assert_eq!(page, EventPage::empty_at(beyond));
     }
     // A page that ends with the log says so.
     assert!(!page(&store, &owner, &query(30, &[], 25)).await.has_more);
@@ -86,8 +86,8 @@ async fn what_was_purged_is_told_and_never_skipped() {
     let (store, _guard) = store().await;
     let mut owner = log_of(&store, 1200).await;
     let ages = PurgeAges::default();
-    let stale = at(owner.now).next().plus(ages.events);
-    assert_eq!(store.purge(stale, &ages).await.unwrap(), 1000);
+    let stale = at(owner.now).next().plus_duration(ages.events);
+    assert_eq!(store.purge_rows(stale, &ages).await.unwrap(), 1000);
     let expired = LogRead::Expired { oldest: 1001 };
     for (after, types) in [(1, &[][..]), (999, &[]), (5, &[EventType::MessageSent])] {
         let read = store.event_page(owner.number, &query(after, types, 10), owner.sequence).await.unwrap();
@@ -98,11 +98,11 @@ async fn what_was_purged_is_told_and_never_skipped() {
     let filtered = page(&store, &owner, &query(0, &[EventType::ContactUpdated], 1)).await;
     assert_eq!((numbers(&filtered), filtered.last_sequence), (vec![1010], 1010));
     // All of it goes; whoever has read it to its end has missed nothing.
-    assert_eq!(store.purge(stale, &ages).await.unwrap(), 200);
+    assert_eq!(store.purge_rows(stale, &ages).await.unwrap(), 200);
     let read = store.event_page(owner.number, &query(1199, &[], 10), 1200).await.unwrap();
     assert_eq!(read, LogRead::Expired { oldest: 1201 });
-    assert_eq!(page(&store, &owner, &query(1200, &[], 10)).await, EventPage::empty(1200));
-    assert_eq!(page(&store, &owner, &query(0, &[], 10)).await, EventPage::empty(1200));
+    assert_eq!(page(&store, &owner, &query(1200, &[], 10)).await, EventPage::empty_at(1200));
+    assert_eq!(page(&store, &owner, &query(0, &[], 10)).await, EventPage::empty_at(1200));
     let news =
         AccountChanges { events: vec![EventKind::ContactUpdated(contact(1))], ..AccountChanges::default() };
     store.commit(owner.cycle(news)).await.unwrap();

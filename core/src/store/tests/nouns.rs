@@ -127,12 +127,12 @@ async fn rows_of_an_account_come_back_from_this_and_the_next_process() {
         for (contact, thread, message) in
             [(&contact, &thread, &message), (&bare_contact, &bare_thread, &bare_message)]
         {
-            assert_eq!(store.contact(number, contact.id).await.unwrap().as_deref(), Some(contact));
-            assert_eq!(store.conversation(number, thread.id).await.unwrap().as_deref(), Some(thread));
-            assert_eq!(store.message(number, message.id).await.unwrap().as_deref(), Some(message));
-            assert_eq!(store.contact(number + 1, contact.id).await.unwrap(), None);
-            assert_eq!(store.conversation(number + 1, thread.id).await.unwrap(), None);
-            assert_eq!(store.message(number + 1, message.id).await.unwrap(), None);
+            assert_eq!(store.find_contact(number, contact.id).await.unwrap().as_deref(), Some(contact));
+            assert_eq!(store.find_conversation(number, thread.id).await.unwrap().as_deref(), Some(thread));
+            assert_eq!(store.find_message(number, message.id).await.unwrap().as_deref(), Some(message));
+            assert_eq!(store.find_contact(number + 1, contact.id).await.unwrap(), None);
+            assert_eq!(store.find_conversation(number + 1, thread.id).await.unwrap(), None);
+            assert_eq!(store.find_message(number + 1, message.id).await.unwrap(), None);
         }
     }
 }
@@ -166,9 +166,9 @@ async fn rows_change_in_place() {
     message.history.keep_reported(MessageStatus::Read, at(49));
     let writes = Writes::default().contact(&contact).conversation(&thread).message(&message);
     store.commit(owner.cycle(writes.0)).await.unwrap();
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
-    assert_eq!(store.conversation(owner.number, thread.id).await.unwrap().as_deref(), Some(&thread));
-    assert_eq!(store.message(owner.number, message.id).await.unwrap().as_deref(), Some(&message));
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(store.find_conversation(owner.number, thread.id).await.unwrap().as_deref(), Some(&thread));
+    assert_eq!(store.find_message(owner.number, message.id).await.unwrap().as_deref(), Some(&message));
 }
 
 #[tokio::test]
@@ -196,9 +196,9 @@ async fn events_tell_what_was_at_their_time() {
     let renamed = Contact { name: Some(text("Other")), ..contact };
     store.commit(owner.cycle(Writes::default().contact(&renamed).0)).await.unwrap();
 
-    assert_eq!(store.events(owner.number, 0, 100).await.unwrap(), written);
-    assert_eq!(store.events(owner.number, 4, 2).await.unwrap(), written[4..6]);
-    assert_eq!(store.events(owner.number + 1, 0, 100).await.unwrap(), []);
+    assert_eq!(store.events_after(owner.number, 0, 100).await.unwrap(), written);
+    assert_eq!(store.events_after(owner.number, 4, 2).await.unwrap(), written[4..6]);
+    assert_eq!(store.events_after(owner.number + 1, 0, 100).await.unwrap(), []);
 }
 
 fn record(key: &str, status: u16, ms: i64) -> IdempotencyRecord {
@@ -250,7 +250,7 @@ async fn an_answer_that_is_kept_is_never_overwritten_and_neither_is_its_write_re
     refused.records.push(record("a", 200, 11));
     let result = store.commit(refused).await;
     assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
-    assert_eq!(store.contact(owner.number, contact(1).id).await.unwrap(), None);
+    assert_eq!(store.find_contact(owner.number, contact(1).id).await.unwrap(), None);
     assert_eq!(store.idempotency_key(org, "a", at(0)).await.unwrap(), KeyState::Answered(first));
     // A key that was used long ago is free again.
     let late = record("a", 422, 11 + kept);
@@ -276,6 +276,6 @@ async fn a_nul_becomes_a_replacement_character() {
     let mut owner = Owner::of(&store, 1).await;
     let named = |name| Contact { name: Some(text(name)), ..contact(1) };
     store.commit(owner.cycle(Writes::default().contact(&named("a\0b")).0)).await.unwrap();
-    let kept = store.contact(owner.number, contact(1).id).await.unwrap();
+    let kept = store.find_contact(owner.number, contact(1).id).await.unwrap();
     assert_eq!(kept.as_deref(), Some(&named("a\u{fffd}b")));
 }

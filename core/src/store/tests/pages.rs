@@ -7,7 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::*;
 use crate::domain::page::{
     ContactQuery, ConversationOrder, ConversationQuery, MessageQuery, PageLimit, PagePosition, RowPage,
-    folded,
+    fold_text,
 };
 
 const ROWS: u32 = 60;
@@ -143,7 +143,7 @@ async fn conversations_equal_the_model() {
                 let query =
                     ConversationQuery { status, contact_id, updated_since, ..ConversationQuery::default() };
                 let key = |row: &Conversation| match query.order() {
-                    ConversationOrder::Recency => row.recency(),
+                    ConversationOrder::Recency => row.recency_key(),
                     ConversationOrder::Updated => row.updated_at.millis(),
                 };
                 let mut expected = world.conversations.clone();
@@ -156,7 +156,7 @@ async fn conversations_equal_the_model() {
                 for limit in limits() {
                     let read = async |after| {
                         let query = ConversationQuery { limit, after, ..query.clone() };
-                        world.store.conversations(world.number, &query).await.unwrap()
+                        world.store.page_conversations(world.number, &query).await.unwrap()
                     };
                     let place = |row: &Conversation| PagePosition { key: key(row), id: row.id.bits() };
                     walk(&expected, limit, read, place).await;
@@ -195,7 +195,7 @@ async fn messages_equal_the_model() {
                     for limit in limits() {
                         let read = async |after| {
                             let query = MessageQuery { limit, after, ..query.clone() };
-                            world.store.messages(world.number, &query).await.unwrap()
+                            world.store.page_messages(world.number, &query).await.unwrap()
                         };
                         walk(&expected, limit, read, |row: &Message| row.id).await;
                     }
@@ -218,14 +218,15 @@ async fn contacts_equal_the_model() {
             let mut expected = world.contacts.clone();
             expected.retain(|row| {
                 let fields = [row.name.as_deref(), Some(row.phone.as_str()), row.email.as_deref()];
-                let found =
-                    |needle| fields.iter().flatten().any(|field| folded(field).contains(&folded(needle)));
+                let found = |needle| {
+                    fields.iter().flatten().any(|field| fold_text(field).contains(&fold_text(needle)))
+                };
                 phone.as_ref().is_none_or(|phone| row.phone == *phone) && search.is_none_or(found)
             });
             for limit in limits() {
                 let read = async |after| {
                     let query = ContactQuery { limit, after, ..query.clone() };
-                    world.store.contacts(world.number, &query).await.unwrap()
+                    world.store.page_contacts(world.number, &query).await.unwrap()
                 };
                 walk(&expected, limit, read, |row: &Contact| row.id).await;
             }

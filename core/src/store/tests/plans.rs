@@ -24,11 +24,12 @@ async fn sqlite() -> (Store, Guard) {
 
 /// SQLite's plan, one step a line.
 async fn plan(store: &Store, (sql, args): (String, Vec<SqlArg>)) -> String {
-    let rows = store.engine.fetch(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
+    let rows = store.engine.fetch_rows(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
     let step = |row: &crate::store::engine::EngineRow| {
-        let mut fields = row.fields("plan");
-        let (_id, _parent, _unused) = (fields.int().unwrap(), fields.int().unwrap(), fields.int().unwrap());
-        fields.text().unwrap()
+        let mut fields = row.read_fields("plan");
+        let (_id, _parent, _unused) =
+            (fields.take_int().unwrap(), fields.take_int().unwrap(), fields.take_int().unwrap());
+        fields.take_text().unwrap()
     };
     rows.iter().map(step).collect::<Vec<_>>().join("\n")
 }
@@ -141,12 +142,12 @@ async fn runs_and_logs_walk_indices() {
         (run::open_statement(), vec![id(), 1.into(), 1.into(), 1.into()]),
         (effect::pending_statement(), vec![1.into(), 1.into()]),
         (effect::of_runs_statement(Dialect::Sqlite), vec!["[]".into()]),
-        (Dialect::Sqlite.bulk(&run::GATE), gate),
-        (Dialect::Sqlite.bulk(&run::RECORD), vec!["[]".into(), id(), "t".into()]),
-        (Dialect::Sqlite.bulk(&effect::SETTLE), vec!["[]".into()]),
-        (purge::RUNS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
-        (purge::RUN_LOGS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
-        (purge::EFFECTS.delete(Dialect::Sqlite), vec![1.into(), 1.into()]),
+        (Dialect::Sqlite.bulk_text(&run::GATE), gate),
+        (Dialect::Sqlite.bulk_text(&run::RECORD), vec!["[]".into(), id(), "t".into()]),
+        (Dialect::Sqlite.bulk_text(&effect::SETTLE), vec!["[]".into()]),
+        (purge::RUNS.delete_statement(Dialect::Sqlite), vec![1.into(), 1.into()]),
+        (purge::RUN_LOGS.delete_statement(Dialect::Sqlite), vec![1.into(), 1.into()]),
+        (purge::EFFECTS.delete_statement(Dialect::Sqlite), vec![1.into(), 1.into()]),
     ] {
         let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
@@ -259,14 +260,14 @@ async fn writes_find_their_rows_through_indices() {
     let old = || vec![SqlArg::from(1), SqlArg::from(1)];
     let mut plans = String::new();
     for (sql, args) in [
-        (Dialect::Sqlite.bulk(&account::FENCE), rows()),
-        (Dialect::Sqlite.bulk(&account::UPDATE), rows()),
-        (Dialect::Sqlite.bulk(&parked::DELETE), rows()),
-        (purge::IDEMPOTENCY_RECORDS.delete(Dialect::Sqlite), old()),
-        (purge::PARKED_STATUSES.delete(Dialect::Sqlite), old()),
-        (purge::EVENTS.delete(Dialect::Sqlite), old()),
-        (purge::DELIVERIES.delete(Dialect::Sqlite), old()),
-        (Dialect::Sqlite.bulk(&delivery::RECORD), rows()),
+        (Dialect::Sqlite.bulk_text(&account::FENCE), rows()),
+        (Dialect::Sqlite.bulk_text(&account::UPDATE), rows()),
+        (Dialect::Sqlite.bulk_text(&parked::DELETE), rows()),
+        (purge::IDEMPOTENCY_RECORDS.delete_statement(Dialect::Sqlite), old()),
+        (purge::PARKED_STATUSES.delete_statement(Dialect::Sqlite), old()),
+        (purge::EVENTS.delete_statement(Dialect::Sqlite), old()),
+        (purge::DELIVERIES.delete_statement(Dialect::Sqlite), old()),
+        (Dialect::Sqlite.bulk_text(&delivery::RECORD), rows()),
     ] {
         let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");

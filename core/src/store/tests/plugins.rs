@@ -46,7 +46,7 @@ pub(super) fn plugin(n: u128) -> Plugin {
         allowed_hosts: AllowedHosts::parse(["hooks.example.com"]).unwrap(),
         capabilities: (n == 2).then(|| [Capability::Log, Capability::Kv].into_iter().collect()),
         enabled: true,
-        standing: PluginHealth::active(at(3)),
+        standing: PluginHealth::active_since(at(3)),
         active_version: Some(VERSION),
         previous_version: None,
         created_at: at(3),
@@ -104,7 +104,7 @@ pub(super) fn record(mut delivery: Delivery, outcome: AttemptOutcome) -> RunReco
     let done = outcome == AttemptOutcome::Delivered;
     let error = (!done).then(|| text("no"));
     let attempt = DeliveryAttempt { at: at(6_000), status_code: None, duration_ms: 1, error };
-    delivery.settle(attempt, outcome, RetrySchedule::HOOK, 0.5, at(6_001));
+    delivery.settle_attempt(attempt, outcome, RetrySchedule::HOOK, 0.5, at(6_001));
     let bits = delivery.id.bits() + u128::from(delivery.attempt_count);
     RunRecord {
         delivery,
@@ -174,20 +174,20 @@ async fn plugins_are_kept_as_they_are() {
     let (one, mut two) = (plugin(1), plugin(2));
     store.insert_plugin(&one).await.unwrap();
     store.insert_plugin(&two).await.unwrap();
-    assert_eq!(store.plugins().await.unwrap(), [one.clone(), two.clone()]);
+    assert_eq!(store.load_plugins().await.unwrap(), [one.clone(), two.clone()]);
     two.accounts = None;
     two.secrets = Arc::default();
     two.enabled = false;
     two.previous_version = Some(VERSION);
     let two = store.update_plugin(&plugin(2), two).await.unwrap().unwrap();
-    assert_eq!(store.plugins().await.unwrap()[1], two);
+    assert_eq!(store.load_plugins().await.unwrap()[1], two);
 
-    store.set_plugin_standing(two.id, &PluginHealth::forbidden(at(9), None)).await.unwrap();
-    store.set_plugin_standing(two.id, &PluginHealth::active(at(10))).await.unwrap();
-    let standing = store.plugins().await.unwrap()[1].standing.clone();
+    store.set_plugin_standing(two.id, &PluginHealth::forbidden_since(at(9), None)).await.unwrap();
+    store.set_plugin_standing(two.id, &PluginHealth::active_since(at(10))).await.unwrap();
+    let standing = store.load_plugins().await.unwrap()[1].standing.clone();
     assert_eq!((standing.state, standing.by_operator), (PluginState::Disabled, true));
     store.delete_plugin(one.id, at(11)).await.unwrap();
-    assert_eq!(store.plugins().await.unwrap().len(), 1);
+    assert_eq!(store.load_plugins().await.unwrap().len(), 1);
     assert!(store.plugin_kv(one.id).await.unwrap().is_none());
 }
 
@@ -255,7 +255,7 @@ async fn versions_are_seen_once_they_are_whole_and_the_oldest_go() {
     );
     assert_eq!(store.plugin_bytes(version(2).id).await.unwrap(), None);
     let half = "UPDATE plugin_versions SET whole = 0";
-    store.writer.write(half, Vec::new()).await.unwrap();
+    store.writer.write_statement(half, Vec::new()).await.unwrap();
     assert!(store.plugin_versions(PLUGIN).await.unwrap().is_empty());
     store.purge_unfinished_versions(at(5)).await.unwrap();
     assert_eq!(store.plugin_bytes(version(1).id).await.unwrap(), None);
@@ -275,24 +275,24 @@ async fn a_batch_is_recorded_whole() {
     let kv = vec![put("n", "1"), ("gone".into(), None)];
     assert_eq!(write(&store, "a", Some(0), kv, &batch).await, Some(1));
     let (kv, revision) = store.plugin_kv(PLUGIN).await.unwrap().unwrap();
-    assert_eq!((kv.map().len(), revision), (1, 1));
+    assert_eq!((kv.as_map().len(), revision), (1, 1));
 
-    let page = store.runs(&runs_of(None)).await.unwrap().rows;
-    let states: Vec<_> = page.iter().map(|run| (run.id(), run.delivery.status)).collect();
+    let page = store.page_runs(&runs_of(None)).await.unwrap().rows;
+    let states: Vec<_> = page.iter().map(|run| (run.run_id(), run.delivery.status)).collect();
     let expected = [DeliveryStatus::Pending, DeliveryStatus::Failed, DeliveryStatus::Delivered];
     assert!(states.iter().map(|(_, status)| *status).eq(expected));
-    let done = store.run(PLUGIN, states[2].0).await.unwrap().unwrap();
+    let done = store.find_run(PLUGIN, states[2].0).await.unwrap().unwrap();
     assert_eq!((done.version_id, done.usage), (Some(VERSION), Some(batch[0].usage)));
     assert_eq!(done.delivery, batch[0].delivery);
-    assert_eq!(store.runs(&runs_of(Some(DeliveryStatus::Failed))).await.unwrap().rows.len(), 1);
-    assert!(store.run(PluginId::from_bits(2), done.id()).await.unwrap().is_none());
+    assert_eq!(store.page_runs(&runs_of(Some(DeliveryStatus::Failed))).await.unwrap().rows.len(), 1);
+    assert!(store.find_run(PluginId::from_bits(2), done.run_id()).await.unwrap().is_none());
 
-    let logs = store.run_logs(&logs_of(Some(done.id()))).await.unwrap().rows;
+    let logs = store.run_logs(&logs_of(Some(done.run_id()))).await.unwrap().rows;
     assert_eq!((logs.len(), &logs[0].lines, logs[0].attempt), (1, &batch[0].logs, 1));
     assert_eq!(store.run_logs(&logs_of(None)).await.unwrap().rows.len(), 2);
     let effects = store.pending_effects(owner.number, 10).await.unwrap();
     assert!(effects.iter().map(|one| one.effect.clone()).eq([send(), assign()]));
-    assert_eq!(store.effects_of(&[done.id()].into()).await.unwrap(), effects);
+    assert_eq!(store.effects_of(&[done.run_id()].into()).await.unwrap(), effects);
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn what_does_not_stand_where_it_should_changes_nothing() {
     assert_eq!(write(&store, "c", Some(1), vec![put("k", "w")], &both).await, None);
     assert_eq!(write(&store, "c2", None, Vec::new(), &both).await, None);
     let (kv, revision) = store.plugin_kv(PLUGIN).await.unwrap().unwrap();
-    assert_eq!((kv.map().get("k").map(|value| &**value), revision), (Some(&b"v"[..]), 1));
+    assert_eq!((kv.as_map().get("k").map(|value| &**value), revision), (Some(&b"v"[..]), 1));
     assert_eq!(store.pending_effects(owner.number, 10).await.unwrap().len(), 2);
     assert_eq!(write(&store, "d", None, Vec::new(), &[second]).await, Some(1));
     store.delete_plugin(PLUGIN, at(9)).await.unwrap();
@@ -355,8 +355,8 @@ async fn a_part_of_the_log_is_opened_again() {
     let (owner, rows) = stage(&store, 3).await;
     let done: Vec<_> = rows.iter().map(|row| record(row.clone(), AttemptOutcome::Rejected)).collect();
     assert!(write(&store, "a", None, Vec::new(), &done).await.is_some());
-    let events = store.events(owner.number, 0, 100).await.unwrap();
-    let all = EventTypes::all();
+    let events = store.events_after(owner.number, 0, 100).await.unwrap();
+    let all = EventTypes::all_types();
     let plugin = plugin(1);
     let mut ids = Counting(0);
     let opened = store.open_runs(&plugin, all, (owner.number, 2, 9), 100, at(9_000), &mut ids).await.unwrap();
@@ -387,8 +387,8 @@ async fn runs_are_purged_with_all_that_belongs_to_them() {
     let delivered = [record(rows[0].clone(), AttemptOutcome::Delivered)];
     assert!(write(&store, "a", None, Vec::new(), &delivered).await.is_some());
     let ages = PurgeAges { runs: Duration::from_secs(1), ..PurgeAges::default() };
-    assert_eq!(store.purge(at(100_000), &ages).await.unwrap(), 4);
-    assert!(store.runs(&runs_of(None)).await.unwrap().rows.is_empty());
+    assert_eq!(store.purge_rows(at(100_000), &ages).await.unwrap(), 4);
+    assert!(store.page_runs(&runs_of(None)).await.unwrap().rows.is_empty());
     assert!(store.run_logs(&logs_of(None)).await.unwrap().rows.is_empty());
     let none: BTreeSet<RunId> = [RunId::from(rows[0].id)].into();
     assert!(store.effects_of(&none).await.unwrap().is_empty());

@@ -35,9 +35,9 @@ async fn connections_that_died_while_idle_fail_nobody() {
     let next = Writes::default().contact(&super::contact(2)).0;
     store.commit(owner.cycle(next)).await.unwrap();
     assert!(cut(&guard, &mut other).await >= 1);
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
     assert!(cut(&guard, &mut other).await >= 1);
-    let again = store.activate(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
+    let again = store.activate_account(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((again.revision, again.sequence), (owner.revision, owner.sequence));
     store.close().await;
 }
@@ -64,7 +64,7 @@ async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through
     let (failed, _) = tokio::join!(store.commit(commit.clone()), cutting);
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     assert!(store.writer.is_failing());
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap(), None);
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap(), None);
 
     // Somebody who holds a lock for long is an unavailable database too.
     let refused = store.ping().await;
@@ -72,7 +72,7 @@ async fn a_write_cut_off_in_the_middle_is_undone_and_the_same_write_goes_through
     refused.unwrap();
     assert!(!store.writer.is_failing());
     store.commit(commit).await.unwrap();
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
 }
 
 #[tokio::test]
@@ -90,9 +90,9 @@ async fn a_write_whose_connection_broke_is_written_once() {
     let (written, ()) = tokio::join!(store.commit(commit), cutting);
     written.unwrap();
     assert!(!store.writer.is_failing());
-    let now = store.activate(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
+    let now = store.activate_account(owner.number, NODE, 10, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!((now.revision, now.sequence), (owner.revision, owner.sequence));
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_lock_held_too_long_is_an_unavailable_database() {
     for failed in [store.commit(commit.clone()).await, store.ping().await] {
         assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     }
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap(), None, "reads go on");
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap(), None, "reads go on");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     store.ping().await.unwrap();
     store.commit(commit).await.unwrap();
@@ -122,14 +122,14 @@ async fn two_stores_of_one_database_see_each_other_and_never_both_commit() {
     assert_eq!(one.secrets().cursor_key, two.secrets().cursor_key);
     let mut first = Owner::of(&one, 1).await;
     let (contact, ..) = thread(&one, &mut first, 1).await;
-    assert_eq!(two.contact(first.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(two.find_contact(first.number, contact.id).await.unwrap().as_deref(), Some(&contact));
     let mut second = Owner::again(&two, first.number).await;
     let (mine, theirs) = (super::contact(2), super::contact(3));
     let late = one.commit(first.cycle(Writes::default().contact(&mine).0)).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     two.commit(second.cycle(Writes::default().contact(&theirs).0)).await.unwrap();
-    assert_eq!(one.contact(first.number, mine.id).await.unwrap(), None);
-    assert!(one.contact(first.number, theirs.id).await.unwrap().is_some());
+    assert_eq!(one.find_contact(first.number, mine.id).await.unwrap(), None);
+    assert!(one.find_contact(first.number, theirs.id).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -138,9 +138,9 @@ async fn writes_are_flushed_whatever_the_database_says() {
     let url = guard.url() + "&options[synchronous_commit]=off";
     let store = Store::open(&url, StoreOptions::default()).await.unwrap();
     let sql = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout')";
-    let rows = store.writer.write(sql, Vec::new()).await.unwrap();
-    let mut fields = rows.first().unwrap().fields("settings");
-    assert_eq!((fields.text().unwrap().as_str(), fields.text().unwrap().as_str()), ("on", "3s"));
+    let rows = store.writer.write_statement(sql, Vec::new()).await.unwrap();
+    let mut fields = rows.first().unwrap().read_fields("settings");
+    assert_eq!((fields.take_text().unwrap().as_str(), fields.take_text().unwrap().as_str()), ("on", "3s"));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn what_does_not_fit_says_so() {
 /// The place, alone, as soon as the server has noticed that whoever had it has gone.
 async fn entered(store: &Store) -> crate::store::DatabaseLock {
     loop {
-        if let Some(entered) = store.enter(true, None).await.unwrap() {
+        if let Some(entered) = store.lock_database(true, None).await.unwrap() {
             return entered;
         }
         tokio::task::yield_now().await;
@@ -191,30 +191,32 @@ async fn entered(store: &Store) -> crate::store::DatabaseLock {
 async fn a_place_lasts_as_long_as_its_connection() {
     let (one, guard, mut other) = named().await;
     let two = guard.open().await;
-    let mut alone = one.enter(true, None).await.unwrap().unwrap();
-    alone.check().await.unwrap();
+    let mut alone = one.lock_database(true, None).await.unwrap().unwrap();
+    alone.check_held().await.unwrap();
     for beside in [true, false] {
-        assert!(two.enter(beside, None).await.unwrap().is_none());
+        assert!(two.lock_database(beside, None).await.unwrap().is_none());
     }
     cut(&guard, &mut other).await;
-    assert!(alone.check().await.is_err());
+    assert!(alone.check_held().await.is_err());
     // Who comes back learns whether somebody was there in between.
-    let again = one.enter(true, Some(&alone.stay())).await.unwrap().unwrap();
-    assert!(again.follows(&alone.stay()));
+    let again = one.lock_database(true, Some(&alone.current_tenure())).await.unwrap().unwrap();
+    assert!(again.follows_directly(&alone.current_tenure()));
     // It needs not wait until the server has noticed the end of its own connection.
-    let last = again.stay();
+    let last = again.current_tenure();
     let held = again;
-    let again = one.enter(true, Some(&last)).await.unwrap().unwrap();
+    let again = one.lock_database(true, Some(&last)).await.unwrap().unwrap();
     drop(held);
-    let last = again.stay();
+    let last = again.current_tenure();
     drop(again);
     drop(entered(&two).await);
-    assert!(!entered(&one).await.follows(&last));
+    assert!(!entered(&one).await.follows_directly(&last));
     cut(&guard, &mut other).await;
     // Nodes share it with each other, and with nobody who wants to be alone.
-    let _nodes =
-        (one.enter(false, None).await.unwrap().unwrap(), two.enter(false, None).await.unwrap().unwrap());
-    assert!(one.enter(true, None).await.unwrap().is_none());
+    let _nodes = (
+        one.lock_database(false, None).await.unwrap().unwrap(),
+        two.lock_database(false, None).await.unwrap().unwrap(),
+    );
+    assert!(one.lock_database(true, None).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -222,30 +224,30 @@ async fn an_account_changes_hands_only_when_its_owner_is_gone() {
     let guard = Guard::postgres().await;
     let store = guard.open().await;
     let number = Owner::of(&store, 1).await.number;
-    store.leave(NODE).await.unwrap();
+    store.remove_node(NODE).await.unwrap();
     let (a, b) = (NodeId::from_bits(10), NodeId::from_bits(11));
     let (lease, floor) = (Duration::from_mins(1), CommitFloor::NONE);
-    let joins = |node, address| store.join(node, address, "process", lease);
+    let joins = |node, address| store.insert_node(node, address, "process", lease);
     for (node, address) in [(a, "http://a"), (b, "http://b")] {
         assert_eq!(joins(node, address).await.unwrap(), NodeEntry::Entered);
     }
-    let epoch = store.activate(number, a, 1, floor).await.unwrap().unwrap().epoch;
-    let refused = store.activate(number, b, 1, floor).await;
+    let epoch = store.activate_account(number, a, 1, floor).await.unwrap().unwrap().epoch;
+    let refused = store.activate_account(number, b, 1, floor).await;
     assert!(matches!(&refused, Err(StoreError::Elsewhere(peer)) if peer.id == a), "{refused:?}");
     // It found the lease of the owner over, and the owner has renewed it since.
     let late = store.become_owner(number, b, epoch, floor).await;
     assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
     let seen = store.find_owner(number, b).await.unwrap().unwrap();
     assert_eq!((seen.id, &*seen.address), (a, "http://a"));
-    let renewed = store.renew(a, lease).await.unwrap().unwrap();
+    let renewed = store.renew_node(a, lease).await.unwrap().unwrap();
     assert_eq!(renewed.peers.iter().map(|(peer, _)| peer.id).collect::<Vec<_>>(), [b]);
     // Its time is over: the next request for the account takes it, and the row never comes back.
-    store.renew(a, Duration::ZERO).await.unwrap();
-    store.activate(number, b, 1, floor).await.unwrap().unwrap();
-    assert_eq!(store.renew(a, lease).await.unwrap(), None);
+    store.renew_node(a, Duration::ZERO).await.unwrap();
+    store.activate_account(number, b, 1, floor).await.unwrap().unwrap();
+    assert_eq!(store.renew_node(a, lease).await.unwrap(), None);
     // What has no row owns nothing, whatever it believes.
-    store.leave(b).await.unwrap();
-    let lost = store.activate(number, a, 1, floor).await;
+    store.remove_node(b).await.unwrap();
+    let lost = store.activate_account(number, a, 1, floor).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     assert_eq!(store.find_owner(number, a).await.unwrap(), None);
 }
@@ -257,13 +259,13 @@ async fn a_row_whose_lease_runs_is_in_the_way_of_its_address_and_of_being_alone(
     let lease = Duration::from_mins(1);
     let blocked = |id, process: &str| NodeEntry::Blocked { process: process.to_owned(), id };
     // The server that is alone.
-    assert_eq!(store.join(a, "http://a", "pa", lease).await.unwrap(), blocked(NODE, ""));
-    store.leave(NODE).await.unwrap();
-    assert_eq!(store.join(a, "http://a", "pa", lease).await.unwrap(), NodeEntry::Entered);
-    assert_eq!(store.join(b, "http://a", "pb", lease).await.unwrap(), blocked(a, "pa"));
-    assert_eq!(store.join(NODE, "", "pn", lease).await.unwrap(), blocked(a, "pa"));
-    assert!(store.renew(a, Duration::ZERO).await.unwrap().is_some(), "it was not removed");
-    assert_eq!(store.join(b, "http://a", "pb", lease).await.unwrap(), NodeEntry::Entered);
+    assert_eq!(store.insert_node(a, "http://a", "pa", lease).await.unwrap(), blocked(NODE, ""));
+    store.remove_node(NODE).await.unwrap();
+    assert_eq!(store.insert_node(a, "http://a", "pa", lease).await.unwrap(), NodeEntry::Entered);
+    assert_eq!(store.insert_node(b, "http://a", "pb", lease).await.unwrap(), blocked(a, "pa"));
+    assert_eq!(store.insert_node(NODE, "", "pn", lease).await.unwrap(), blocked(a, "pa"));
+    assert!(store.renew_node(a, Duration::ZERO).await.unwrap().is_some(), "it was not removed");
+    assert_eq!(store.insert_node(b, "http://a", "pb", lease).await.unwrap(), NodeEntry::Entered);
 }
 
 #[tokio::test]
@@ -272,17 +274,17 @@ async fn numbers_that_were_given_out_are_not_given_out_again() {
     let mut owner = Owner::of(&store, 1).await;
     thread(&store, &mut owner, 1).await;
     let seen = CommitFloor { revision: owner.revision, sequence: owner.sequence, at: at(owner.now) };
-    let again = store.activate(owner.number, NODE, 1, seen).await.unwrap().unwrap();
+    let again = store.activate_account(owner.number, NODE, 1, seen).await.unwrap().unwrap();
     assert_eq!(again.lost_commits, None);
     let floor =
         CommitFloor { revision: seen.revision + 2, sequence: seen.sequence + 5, at: at(owner.now + 9) };
-    let again = store.activate(owner.number, NODE, 1, floor).await.unwrap().unwrap();
+    let again = store.activate_account(owner.number, NODE, 1, floor).await.unwrap().unwrap();
     assert_eq!(again.lost_commits, Some(floor));
     assert_eq!(
         (again.revision, again.sequence, again.last_commit_at),
         (floor.revision, floor.sequence, floor.at)
     );
-    let last = store.activate(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap();
+    let last = store.activate_account(owner.number, NODE, 1, CommitFloor::NONE).await.unwrap().unwrap();
     assert_eq!(last.lost_commits, None);
 }
 
@@ -293,9 +295,9 @@ async fn a_key_has_one_call_over_all_nodes_and_the_call_of_a_dead_node_cannot_en
     let mut owner = Owner::of(&store, 1).await;
     let (a, b, org) = (NodeId::from_bits(10), NodeId::from_bits(11), OrganisationId::from_bits(1));
     let lease = std::time::Duration::from_mins(1);
-    store.leave(NODE).await.unwrap();
+    store.remove_node(NODE).await.unwrap();
     for (node, address) in [(a, "http://a"), (b, "http://b")] {
-        assert_eq!(store.join(node, address, "process", lease).await.unwrap(), NodeEntry::Entered);
+        assert_eq!(store.insert_node(node, address, "process", lease).await.unwrap(), NodeEntry::Entered);
     }
     let claim = async |node| store.claim_idempotency_key(org, "k", node, (at(10), at(0))).await.unwrap();
     let state = async || store.idempotency_key(org, "k", at(0)).await.unwrap();
@@ -318,13 +320,13 @@ async fn a_key_has_one_call_over_all_nodes_and_the_call_of_a_dead_node_cannot_en
     assert_eq!(state().await, KeyState::Free);
     // A node whose lease has ended loses the key, and what it then writes under it is refused whole.
     assert!(claim(a).await);
-    store.renew(a, std::time::Duration::ZERO).await.unwrap();
+    store.renew_node(a, std::time::Duration::ZERO).await.unwrap();
     assert!(claim(b).await);
     let mut late = owner.cycle(Writes::default().contact(&contact(1)).0);
     late.records.push(record(a));
     let refused = store.commit(late).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
-    assert_eq!(store.contact(owner.number, contact(1).id).await.unwrap(), None);
+    assert_eq!(store.find_contact(owner.number, contact(1).id).await.unwrap(), None);
     store.insert_idempotency_record(record(b)).await.unwrap();
     assert_eq!(state().await, KeyState::Answered(record(b)));
     // An answer is never claimed, nor released, and the late node is still refused.

@@ -213,8 +213,12 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
     }
     for oldest in [purge::IDEMPOTENCY_RECORDS, purge::PARKED_STATUSES, purge::EVENTS, purge::DELIVERIES] {
         found.extend(
-            faults_of(c, "purge", (oldest.delete(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]))
-                .await,
+            faults_of(
+                c,
+                "purge",
+                (oldest.delete_statement(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]),
+            )
+            .await,
         );
     }
     assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
@@ -243,7 +247,7 @@ async fn what_hooks_ask_walks_an_index_in_big_tables_too() {
         found.extend(faults_of(c, what, (sql, args)).await);
     }
     for oldest in [purge::RUNS, purge::RUN_LOGS, purge::EFFECTS] {
-        let old = (oldest.delete(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]);
+        let old = (oldest.delete_statement(Dialect::Postgres), vec![1_018_000.into(), 1000.into()]);
         found.extend(faults_of(c, "purge", old).await);
     }
     assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
@@ -263,7 +267,7 @@ async fn what_is_written_is_looked_up_row_by_row() {
         ("runs", &run::RECORD, vec![rows(), "plg_1".into(), "t".into()]),
         ("effects", &effect::SETTLE, vec![rows()]),
     ] {
-        found.extend(faults_of(&mut connection, what, (Dialect::Postgres.bulk(bulk), args)).await);
+        found.extend(faults_of(&mut connection, what, (Dialect::Postgres.bulk_text(bulk), args)).await);
     }
     assert!(found.is_empty(), "{} faults\n{}", found.len(), found.join("\n\n"));
 }

@@ -13,7 +13,7 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
     let rows = [1, 2, 3].map(|n| delivery(n.try_into().unwrap(), &owner, n));
     assert!(take_in(&store, &owner, (0, 3), &rows).await);
     // Attempts at all of them are under way while two are replayed, each in its way.
-    store.reopen(&[rows[0].id], at(5_900), None).await.unwrap();
+    store.reopen_deliveries(&[rows[0].id], at(5_900), None).await.unwrap();
     let again = Delivery { next_attempt_at: Some(due_at(5_900)), ..delivery(9, &owner, 2) };
     store.replay_deliveries(&[again], None).await.unwrap();
     let ended = [
@@ -27,7 +27,7 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
     for (row, attempt) in open_again.iter().zip(&ended) {
         assert_eq!((row.status, row.tries, row.replays), (DeliveryStatus::Pending, 0, 1));
         assert_eq!((row.attempt_count, &row.attempts), (1, &attempt.attempts), "the attempt is kept");
-        assert_eq!(row.wait(at(6_012)), Some(std::time::Duration::ZERO), "due at once");
+        assert_eq!(row.wait_until(at(6_012)), Some(std::time::Duration::ZERO), "due at once");
     }
     // The attempts that the replays ask for end them.
     let last: Vec<_> = open_again.into_iter().map(|row| tried(row, AttemptOutcome::Delivered)).collect();

@@ -92,7 +92,7 @@ async fn a_plugin_is_written_over_the_row_that_was_read() {
     assert_eq!(store.update_plugin(&read, running(&read)).await.unwrap(), None);
     assert_eq!((cursor().await, store.find_plugin(read.id).await.unwrap()), (0, Some(renamed.clone())));
     // How it fares is a change as well.
-    let version = store.set_plugin_standing(read.id, &PluginHealth::paused(at(5))).await.unwrap();
+    let version = store.set_plugin_standing(read.id, &PluginHealth::paused_since(at(5))).await.unwrap();
     assert_eq!(store.update_plugin(&renamed, running(&renamed)).await.unwrap(), None);
     let stands = store.find_plugin(read.id).await.unwrap().unwrap();
     assert_eq!((Some(stands.row_version), cursor().await), (version, 0));
@@ -100,5 +100,5 @@ async fn a_plugin_is_written_over_the_row_that_was_read() {
     assert_eq!((cursor().await, &last.name, last.standing.state), (1, &renamed.name, stands.standing.state));
     store.delete_plugin(read.id, at(9)).await.unwrap();
     assert_eq!(store.update_plugin(&last, last.clone()).await.unwrap(), None);
-    assert_eq!(store.set_plugin_standing(read.id, &PluginHealth::active(at(9))).await.unwrap(), None);
+    assert_eq!(store.set_plugin_standing(read.id, &PluginHealth::active_since(at(9))).await.unwrap(), None);
 }

@@ -35,14 +35,14 @@ async fn a_locked_file_takes_writes_again_once_it_is_free() {
     for failed in [first, second, store.ping().await] {
         assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     }
-    assert_eq!(store.contact(a.number, new.id).await.unwrap(), None);
+    assert_eq!(store.find_contact(a.number, new.id).await.unwrap(), None);
 
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     store.ping().await.unwrap();
     // The very same commits go through: nothing of them was written.
     let (first, second) = tokio::join!(store.commit(of_a), store.commit(of_b));
     first.and(second).unwrap();
-    assert!(store.contact(a.number, new.id).await.unwrap().is_some());
+    assert!(store.find_contact(a.number, new.id).await.unwrap().is_some());
     other.close().await.unwrap();
 }
 
@@ -52,17 +52,17 @@ async fn a_full_disk_loses_nothing_and_is_left_behind() {
     let mut owner = Owner::of(&store, 1).await;
     let (contact, _, _) = thread(&store, &mut owner, 1).await;
     // No page more than there are: SQLite answers as it does when the disk is full.
-    store.writer.write("PRAGMA max_page_count = 1", Vec::new()).await.unwrap();
+    store.writer.write_statement("PRAGMA max_page_count = 1", Vec::new()).await.unwrap();
     let large = Contact { metadata: "x".repeat(1 << 20).into(), ..super::contact(2) };
     let commit = owner.cycle(Writes::default().contact(&large).0);
     let failed = store.commit(commit.clone()).await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     assert!(store.writer.is_failing());
-    assert_eq!(store.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(store.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
     store.ping().await.unwrap();
     assert!(!store.writer.is_failing());
     store.commit(commit).await.unwrap();
-    assert_eq!(store.contact(owner.number, large.id).await.unwrap().as_deref(), Some(&large));
+    assert_eq!(store.find_contact(owner.number, large.id).await.unwrap().as_deref(), Some(&large));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn the_file_is_its_owners_and_survives_a_crash() {
         std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
     }
     let copied = open(copy.path()).await;
-    assert_eq!(copied.contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
+    assert_eq!(copied.find_contact(owner.number, contact.id).await.unwrap().as_deref(), Some(&contact));
 
     store.close().await;
     let log = std::fs::metadata(folder.join("kabar.db-wal")).map_or(0, |file| file.len());
@@ -137,9 +137,9 @@ async fn what_cannot_be_opened_says_so() {
 #[tokio::test]
 async fn a_file_has_one_server() {
     let (store, guard) = impatient().await;
-    let here = store.enter(true, None).await.unwrap().unwrap();
+    let here = store.lock_database(true, None).await.unwrap().unwrap();
     let other = guard.open().await;
-    assert!(other.enter(true, None).await.unwrap().is_none());
+    assert!(other.lock_database(true, None).await.unwrap().is_none());
     drop(here);
-    other.enter(true, None).await.unwrap().unwrap().check().await.unwrap();
+    other.lock_database(true, None).await.unwrap().unwrap().check_held().await.unwrap();
 }

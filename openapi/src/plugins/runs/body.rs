@@ -175,7 +175,7 @@ impl RunBody {
     /// A run with those of the effects that are its own.
     pub(crate) fn of(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
         let slot = app.directory.account_of_row(run.delivery.account);
-        Self::shown(run, slot.map(|slot| slot.account().phone_number_id.clone()), effects)
+        Self::shown(run, slot.map(|slot| slot.current_account().phone_number_id.clone()), effects)
     }
 
     fn shown(run: &Run, phone_number_id: Option<PhoneNumberId>, effects: &[EffectRow]) -> Self {
@@ -187,9 +187,9 @@ impl RunBody {
             error: one.error.clone().map(TextValue),
         };
         // They are read after it: what it did meanwhile is not shown of a run that has not run yet.
-        let own = |one: &&EffectRow| one.id.run == run.id() && owed.attempt_count > 0;
+        let own = |one: &&EffectRow| one.id.run == run.run_id() && owed.attempt_count > 0;
         Self {
-            id: TextValue(run.id()),
+            id: TextValue(run.run_id()),
             object: TextValue(PluginRunNoun),
             version_id: run.version_id.map(TextValue),
             event_id: TextValue(owed.event_id),

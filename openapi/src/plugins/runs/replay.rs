@@ -78,7 +78,7 @@ pub(super) fn read(app: &AppState, plugin: &Plugin, body: &Value) -> Result<Repl
     let named = fields.optional_word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?;
     let heard = app.directory.accounts_of(plugin.organisation_id).into_iter();
     let heard: Vec<_> = heard
-        .filter(|account| plugin.hears(&account.phone_number_id))
+        .filter(|account| plugin.hears_event(&account.phone_number_id))
         .filter(|account| named.as_ref().is_none_or(|named| *named == account.phone_number_id))
         .collect();
     if named.is_some() && heard.is_empty() {

@@ -90,7 +90,7 @@ impl World {
     /// The account's nth outbound message as a sender saw it, or one that is not there.
     fn seen(&self, nth: usize) -> WaitingMessage {
         let id = self.outbound(nth);
-        self.messages.get(&id).and_then(|message| message.waiting()).unwrap_or(WaitingMessage {
+        self.messages.get(&id).and_then(|message| message.as_waiting()).unwrap_or(WaitingMessage {
             id,
             conversation_id: ConversationId::from_bits(1),
             attempts: 0,
@@ -168,18 +168,18 @@ impl World {
     fn everything(&self, commands: &[AccountCommand]) -> RowNeeds {
         let mut needs = RowNeeds::default();
         for command in commands {
-            needs.add(command);
+            needs.add_needs(command);
         }
         needs.contacts.extend(self.contacts.keys());
         needs.conversations.extend(self.threads.keys());
         needs.unread.extend(self.threads.keys());
         needs.messages.extend(self.messages.keys());
         for nth in 0..3 {
-            needs.insert(RowNeed::ConversationOfPhone(contact_phone(nth)));
-            needs.insert(RowNeed::ParkedStatuses(outbound_wamid(nth)));
+            needs.insert_need(RowNeed::ConversationOfPhone(contact_phone(nth)));
+            needs.insert_need(RowNeed::ParkedStatuses(outbound_wamid(nth)));
         }
         for nth in 0..6 {
-            needs.insert(RowNeed::MessageOfWamid(format!("in.{nth}").into()));
+            needs.insert_need(RowNeed::MessageOfWamid(format!("in.{nth}").into()));
         }
         needs
     }
@@ -188,7 +188,7 @@ impl World {
     fn hinted(&self, commands: &[AccountCommand], lot: u64) -> LoadedRows {
         let mut needs = RowNeeds::default();
         for command in commands {
-            needs.add(command);
+            needs.add_needs(command);
         }
         let mut facts = LoadedRows::default();
         let drawn = |nth: usize| (lot >> (nth % 64)) & 1 == 1;
@@ -204,7 +204,7 @@ impl World {
                 needs.wamids.remove(wamid);
             }
         }
-        facts.merge(self.load(&needs));
+        facts.merge_rows(self.load(&needs));
         facts
     }
 }
@@ -293,8 +293,8 @@ fn a_resident_conversation_says_nothing_of_its_contacts_row() {
     assert!(facts.conversation_with(&number).unwrap().is_some());
     assert_eq!(facts.contact_of(&number).unwrap_err().0, RowNeed::ContactOfPhone(number.clone()));
     let needs = RowNeeds { contact_phones: [number.clone()].into(), ..RowNeeds::default() };
-    facts.merge(World::new().load(&needs));
+    facts.merge_rows(World::new().load(&needs));
     assert_eq!(facts.contact_of(&number), Ok(None), "looked for, and absent");
-    facts.merge(world.load(&needs));
+    facts.merge_rows(world.load(&needs));
     assert!(facts.contact_of(&number).unwrap().is_some());
 }

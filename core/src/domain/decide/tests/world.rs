@@ -7,7 +7,7 @@ use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
-use crate::domain::decide::{DecideError, decide};
+use crate::domain::decide::{DecideError, decide_command};
 use crate::domain::draft::{AccountChanges, Draft};
 use crate::domain::effect::EffectId;
 use crate::domain::facts::LoadedRows;
@@ -126,19 +126,19 @@ impl World {
             let mut draft = Draft::new(self.account.clone(), facts.clone(), self.now.next(), &mut ids);
             let mut results = Vec::new();
             for command in commands {
-                match decide(&mut draft, command) {
+                match decide_command(&mut draft, command) {
                     Ok(reply) => results.push(Ok(reply)),
                     Err(DecideError::Refused(refusal)) => results.push(Err(refusal)),
                     Err(DecideError::NotLoaded(_)) => {}
                 }
             }
             let account = draft.account.clone();
-            match draft.finish() {
+            match draft.into_changes() {
                 Ok(changes) => {
                     assert_eq!(results.len(), commands.len());
                     return Decided { results, changes, rounds, account, ids: ids.0 };
                 }
-                Err(missing) => facts.merge(self.load(&missing)),
+                Err(missing) => facts.merge_rows(self.load(&missing)),
             }
         }
         unreachable!("rounds have no end")

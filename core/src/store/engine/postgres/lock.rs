@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
-use super::{LOCK_CLASS, answered};
+use super::{LOCK_CLASS, within_answer_timeout};
 
 /// The connection that holds a server's place.
 pub(in crate::store::engine) struct PostgresLock {
@@ -19,29 +19,29 @@ pub(in crate::store::engine) struct PostgresLock {
 impl PostgresLock {
     /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
     /// `last` is the stay of this server whose connection was lost.
-    pub(super) async fn take(
+    pub(super) async fn take_lock(
         tracker: &PrimaryTracker,
         alone: bool,
         last: Option<&LockTenure>,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let mut connection = tracker.connect(noticed_when_gone).await?;
+        let mut connection = tracker.connect_primary(noticed_when_gone).await?;
         if let Some(last) = last {
-            last.end(connection.raw()).await?;
+            last.end_session(connection.raw_connection()).await?;
         }
         let function = if alone { "pg_try_advisory_lock" } else { "pg_try_advisory_lock_shared" };
         let sql = format!("SELECT {function}({LOCK_CLASS}, hashtext(current_schema()))");
-        let ask = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection.raw());
-        let taken: bool = answered(ask).await?;
+        let ask = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection.raw_connection());
+        let taken: bool = within_answer_timeout(ask).await?;
         if !taken {
             return Ok(None);
         }
-        let stay = LockTenure::begin(connection.raw()).await?;
+        let stay = LockTenure::begin_tenure(connection.raw_connection()).await?;
         Ok(Some(Self { connection, stay }))
     }
 
     /// Asks whether the connection is alive, and with it the lock.
-    pub(in crate::store::engine) async fn check(&mut self) -> Result<(), sqlx::Error> {
-        self.connection.check().await
+    pub(in crate::store::engine) async fn check_alive(&mut self) -> Result<(), sqlx::Error> {
+        self.connection.check_primary().await
     }
 }
 
@@ -64,25 +64,26 @@ pub(in crate::store::engine) struct LockTenure {
 }
 
 impl LockTenure {
-    async fn begin(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    async fn begin_tenure(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let sql = "INSERT INTO probes (id, written) VALUES (2, 1) \
                    ON CONFLICT (id) DO UPDATE SET written = probes.written + 1 \
                    RETURNING written, pg_backend_pid(), (SELECT backend_start::text \
                    FROM pg_stat_activity WHERE pid = pg_backend_pid())";
-        let (number, backend, backend_since) = answered(sqlx::query_as(sql).fetch_one(connection)).await?;
+        let (number, backend, backend_since) =
+            within_answer_timeout(sqlx::query_as(sql).fetch_one(connection)).await?;
         Ok(Self { number, backend, backend_since })
     }
 
     /// Ends its session if the server has not noticed yet that the connection is gone.
-    async fn end(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn end_session(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity \
                    WHERE pid = $1 AND backend_start::text = $2";
         let ended = sqlx::query(sql).bind(self.backend).bind(&self.backend_since);
-        answered(ended.fetch_all(connection)).await.map(drop)
+        within_answer_timeout(ended.fetch_all(connection)).await.map(drop)
     }
 
     /// Whether nobody was there between that stay and this one.
-    pub(in crate::store::engine) const fn follows(&self, last: &Self) -> bool {
+    pub(in crate::store::engine) const fn follows_directly(&self, last: &Self) -> bool {
         self.number == last.number + 1
     }
 }

@@ -7,8 +7,8 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::primary_tracker::PrimaryTracker;
-use super::server_role::identify;
-use super::{Sql, SqlArg, answered, is_lost, run};
+use super::server_role::identify_server;
+use super::{Sql, SqlArg, is_lost, run_statement, within_answer_timeout};
 
 /// Connection to the current primary, of one generation.
 pub(in crate::store::engine) struct PrimaryConnection {
@@ -28,27 +28,27 @@ impl PrimaryConnection {
     }
 
     /// Runs one statement and collects its rows.
-    pub(in crate::store::engine) async fn run(
+    pub(in crate::store::engine) async fn run_statement(
         &mut self,
         sql: Sql,
         args: Vec<SqlArg>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         self.ensure_current()?;
-        let answer = run(&mut self.connection, sql, args).await;
-        let rows = self.note(answer)?;
+        let answer = run_statement(&mut self.connection, sql, args).await;
+        let rows = self.note_loss(answer)?;
         self.ensure_current()?;
         Ok(rows)
     }
 
     /// Asks whether it is alive.
-    pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
-        let answer = answered(self.connection.ping()).await;
-        self.note(answer)
+    pub(super) async fn ping_server(&mut self) -> Result<(), sqlx::Error> {
+        let answer = within_answer_timeout(self.connection.ping()).await;
+        self.note_loss(answer)
     }
 
     /// Asks whether its server is still a primary, and the current one. Hosts are asked too if a
     /// connection was lost since they were asked last.
-    pub(super) async fn check(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn check_primary(&mut self) -> Result<(), sqlx::Error> {
         if self.tracker.is_doubted()
             && let Err(error) = self.tracker.current_primary().await
         {
@@ -56,31 +56,31 @@ impl PrimaryConnection {
             tracing::warn!(%error, "the hosts of the database were asked in vain");
         }
         self.ensure_current()?;
-        let role = identify(&mut self.connection).await;
-        if self.tracker.is_identity(&self.note(role)?) {
+        let role = identify_server(&mut self.connection).await;
+        if self.tracker.is_identity(&self.note_loss(role)?) {
             return Ok(());
         }
-        self.tracker.doubt(self.generation);
+        self.tracker.doubt_generation(self.generation);
         Err(replaced())
     }
 
     /// The connection itself, for what is done before it is used.
-    pub(super) const fn raw(&mut self) -> &mut PgConnection {
+    pub(super) const fn raw_connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 
     /// Closes it in good order.
-    pub(in crate::store::engine) async fn close(self) -> Result<(), sqlx::Error> {
-        answered(self.connection.close()).await
+    pub(in crate::store::engine) async fn close_connection(self) -> Result<(), sqlx::Error> {
+        within_answer_timeout(self.connection.close()).await
     }
 
     fn ensure_current(&self) -> Result<(), sqlx::Error> {
         if self.is_current() { Ok(()) } else { Err(replaced()) }
     }
 
-    fn note<T>(&self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    fn note_loss<T>(&self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if answer.as_ref().is_err_and(is_lost) {
-            self.tracker.doubt(self.generation);
+            self.tracker.doubt_generation(self.generation);
         }
         answer
     }

@@ -18,8 +18,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::primary_connection::PrimaryConnection;
-use super::server_role::{ServerIdentity, ServerRole, commit_barrier, identify};
-use super::{CONNECT_TIMEOUT, is_silence, within};
+use super::server_role::{ServerIdentity, ServerRole, commit_barrier, identify_server};
+use super::{CONNECT_TIMEOUT, is_silence, with_timeout};
 
 /// A host must have answered by then; shorter than [`CONNECT_TIMEOUT`], so that one silent host of a list
 /// does not use up the time of the others.
@@ -85,31 +85,31 @@ impl PrimaryTracker {
 
     /// Whether a connection was lost since the hosts were last asked.
     pub(super) fn is_doubted(&self) -> bool {
-        self.state().doubted
+        self.lock_state().doubted
     }
 
     /// Says that a connection of this generation was lost.
-    pub(super) fn doubt(&self, generation: u64) {
+    pub(super) fn doubt_generation(&self, generation: u64) {
         if self.is_current(generation) {
-            self.state().doubted = true;
+            self.lock_state().doubted = true;
         }
     }
 
     /// Whether this is the identity of the current primary.
     pub(super) fn is_identity(&self, role: &ServerRole) -> bool {
-        let state = self.state();
+        let state = self.lock_state();
         matches!((role, &state.current), (ServerRole::Primary(seen), Some(current)) if *seen == current.identity)
     }
 
     /// Opens a connection to the current primary. `shape` adds settings of the session.
-    pub(super) async fn connect(
+    pub(super) async fn connect_primary(
         &self,
         shape: fn(PgConnectOptions) -> PgConnectOptions,
     ) -> Result<PrimaryConnection, sqlx::Error> {
         // In a box: it is rare, and large where every statement would carry it.
-        let connected = within(CONNECT_TIMEOUT, Box::pin(self.open_current(shape))).await;
+        let connected = with_timeout(CONNECT_TIMEOUT, Box::pin(self.open_current(shape))).await;
         if connected.as_ref().is_err_and(|error| !is_full(error)) {
-            self.doubt(self.0.generation.load(Ordering::Acquire));
+            self.doubt_generation(self.0.generation.load(Ordering::Acquire));
         }
         connected
     }
@@ -122,9 +122,9 @@ impl PrimaryTracker {
         loop {
             let current = self.current_primary().await?;
             opens += 1;
-            match self.open(current.host, &current.identity, shape).await {
+            match self.open_host(current.host, &current.identity, shape).await {
                 Err(error) if opens < OPENS_MAX && !is_silence(&error) && !is_full(&error) => {
-                    self.doubt(current.generation);
+                    self.doubt_generation(current.generation);
                 }
                 opened => {
                     let connection = opened?;
@@ -134,7 +134,7 @@ impl PrimaryTracker {
         }
     }
 
-    async fn open(
+    async fn open_host(
         &self,
         host: usize,
         identity: &ServerIdentity,
@@ -145,7 +145,7 @@ impl PrimaryTracker {
         if matches!(role, ServerRole::Primary(found) if found == *identity) {
             return Ok(connection);
         }
-        close(connection).await;
+        close_rival(connection).await;
         Err(no_primary("another server answers at this address than before"))
     }
 
@@ -154,7 +154,7 @@ impl PrimaryTracker {
         match self.trusted() {
             Some(current) => Ok(current),
             // In a box, as in `connect`.
-            None => within(CONNECT_TIMEOUT, Box::pin(self.elect_in_turn())).await,
+            None => with_timeout(CONNECT_TIMEOUT, Box::pin(self.elect_in_turn())).await,
         }
     }
 
@@ -166,28 +166,28 @@ impl PrimaryTracker {
             // Another caller's election ended while this one waited: its outcome is as good.
             return self.trusted().ok_or_else(|| no_primary("no host of database_url is a usable primary"));
         }
-        let elected = self.elect().await;
+        let elected = self.elect_primary().await;
         self.0.elections.fetch_add(1, Ordering::AcqRel);
         elected
     }
 
     fn trusted(&self) -> Option<CurrentPrimary> {
-        let state = self.state();
+        let state = self.lock_state();
         state.current.clone().filter(|_| !state.doubted)
     }
 
-    fn state(&self) -> MutexGuard<'_, TrackerState> {
+    fn lock_state(&self) -> MutexGuard<'_, TrackerState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks all hosts, and makes the best primary the current one.
-    async fn elect(&self) -> Result<CurrentPrimary, sqlx::Error> {
-        let current = self.state().current.clone();
+    async fn elect_primary(&self) -> Result<CurrentPrimary, sqlx::Error> {
+        let current = self.lock_state().current.clone();
         let mut candidates = Vec::new();
         let mut failures = Vec::new();
         for (host, probed) in self.probe_hosts().await {
             match probed {
-                Ok(ServerRole::Primary(identity)) => match objection(current.as_ref(), &identity) {
+                Ok(ServerRole::Primary(identity)) => match find_objection(current.as_ref(), &identity) {
                     None => candidates.push((host, identity)),
                     Some(reason) => failures.push((host, no_primary(reason))),
                 },
@@ -197,19 +197,19 @@ impl PrimaryTracker {
             }
         }
         let Some((host, identity)) = best_candidate(current.as_ref(), candidates) else {
-            return self.keep_full_server(current, &failures).ok_or_else(|| self.refusal(failures));
+            return self.keep_full_server(current, &failures).ok_or_else(|| self.refusal_error(failures));
         };
         if current.is_none_or(|current| current.identity != identity) {
-            self.confirm(host, &identity).await?;
+            self.confirm_primary(host, &identity).await?;
         }
-        Ok(self.adopt(host, identity))
+        Ok(self.adopt_primary(host, identity))
     }
 
     /// Makes sure that a server can commit, and that whatever it shows is as durable as its commits are.
-    async fn confirm(&self, host: usize, identity: &ServerIdentity) -> Result<(), sqlx::Error> {
-        let mut connection = self.open(host, identity, std::convert::identity).await?;
-        within(HOST_TIMEOUT, commit_barrier(&mut connection)).await?;
-        close(connection).await;
+    async fn confirm_primary(&self, host: usize, identity: &ServerIdentity) -> Result<(), sqlx::Error> {
+        let mut connection = self.open_host(host, identity, std::convert::identity).await?;
+        with_timeout(HOST_TIMEOUT, commit_barrier(&mut connection)).await?;
+        close_rival(connection).await;
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl PrimaryTracker {
         let probe = async |(number, host): (usize, &DatabaseHost)| {
             let probed = async {
                 let (connection, role) = open_host(host.options.clone()).await?;
-                close(connection).await;
+                close_rival(connection).await;
                 Ok(role)
             };
             (number, probed.await)
@@ -242,8 +242,8 @@ impl PrimaryTracker {
     }
 
     /// Makes a server the current one. A generation begins unless it was the current one before.
-    fn adopt(&self, host: usize, identity: ServerIdentity) -> CurrentPrimary {
-        let mut state = self.state();
+    fn adopt_primary(&self, host: usize, identity: ServerIdentity) -> CurrentPrimary {
+        let mut state = self.lock_state();
         state.doubted = false;
         let last = state.current.take();
         let is_same = last.as_ref().is_some_and(|last| last.identity == identity);
@@ -277,12 +277,12 @@ impl PrimaryTracker {
         if !is_full {
             return None;
         }
-        self.state().doubted = false;
+        self.lock_state().doubted = false;
         Some(current)
     }
 
     /// Why no host can be used: its own error where there is one host, else a line about all.
-    fn refusal(&self, mut failures: Vec<(usize, sqlx::Error)>) -> sqlx::Error {
+    fn refusal_error(&self, mut failures: Vec<(usize, sqlx::Error)>) -> sqlx::Error {
         if self.0.hosts.len() == 1
             && let Some((_, error)) = failures.pop()
         {
@@ -301,7 +301,7 @@ impl PrimaryTracker {
 }
 
 /// Why a primary must not replace the current one.
-fn objection(current: Option<&CurrentPrimary>, identity: &ServerIdentity) -> Option<&'static str> {
+fn find_objection(current: Option<&CurrentPrimary>, identity: &ServerIdentity) -> Option<&'static str> {
     let last = &current?.identity;
     if identity.system != last.system {
         Some("it is another database cluster than at the start; restart kabar if that is meant")
@@ -325,15 +325,15 @@ fn best_candidate(
 async fn open_host(options: PgConnectOptions) -> Result<(PgConnection, ServerRole), sqlx::Error> {
     let open = async {
         let mut connection = options.connect().await?;
-        let role = identify(&mut connection).await?;
+        let role = identify_server(&mut connection).await?;
         Ok((connection, role))
     };
-    within(HOST_TIMEOUT, open).await
+    with_timeout(HOST_TIMEOUT, open).await
 }
 
-async fn close(connection: PgConnection) {
+async fn close_rival(connection: PgConnection) {
     // A server that does not answer is not waited for; its end of the connection goes with this one.
-    let _gone = within(RIVAL_TIMEOUT, connection.close()).await;
+    let _gone = with_timeout(RIVAL_TIMEOUT, connection.close()).await;
 }
 
 fn no_primary(reason: &'static str) -> sqlx::Error {
@@ -360,11 +360,11 @@ mod tests {
     #[test]
     fn only_the_same_cluster_on_no_lower_timeline_replaces_the_current_primary() {
         let now = current(server("a", 2, "monday"));
-        assert!(objection(None, &server("b", 1, "sunday")).is_none(), "the first of all");
-        assert!(objection(Some(&now), &server("a", 2, "tuesday")).is_none(), "a restart");
-        assert!(objection(Some(&now), &server("a", 3, "sunday")).is_none(), "a promotion");
-        assert!(objection(Some(&now), &server("a", 1, "tuesday")).is_some(), "the one before");
-        assert!(objection(Some(&now), &server("b", 3, "tuesday")).is_some(), "another cluster");
+        assert!(find_objection(None, &server("b", 1, "sunday")).is_none(), "the first of all");
+        assert!(find_objection(Some(&now), &server("a", 2, "tuesday")).is_none(), "a restart");
+        assert!(find_objection(Some(&now), &server("a", 3, "sunday")).is_none(), "a promotion");
+        assert!(find_objection(Some(&now), &server("a", 1, "tuesday")).is_some(), "the one before");
+        assert!(find_objection(Some(&now), &server("b", 3, "tuesday")).is_some(), "another cluster");
     }
 
     #[test]

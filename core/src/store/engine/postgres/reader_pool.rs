@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
-use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, within};
+use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, with_timeout};
 
 /// A connection that was idle longer is asked whether it is alive before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -52,11 +52,11 @@ impl ReaderPool {
     }
 
     /// Takes a connection, an idle one or a fresh one.
-    pub(super) async fn acquire(&self) -> Result<PooledReader, sqlx::Error> {
+    pub(super) async fn acquire_reader(&self) -> Result<PooledReader, sqlx::Error> {
         let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.0.permits.clone().acquire_owned()).await;
         let permit = permit.map_err(|_late| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_closed| sqlx::Error::PoolClosed)?;
-        let (connection, opened) = within(CONNECT_TIMEOUT, Box::pin(self.take_connection())).await?;
+        let (connection, opened) = with_timeout(CONNECT_TIMEOUT, Box::pin(self.take_connection())).await?;
         Ok(PooledReader { lent: Some(LentReader { connection, opened, permit }), pool: self.clone() })
     }
 
@@ -65,33 +65,33 @@ impl ReaderPool {
             // After a loss this asks the hosts, and so sorts out what leads to another server.
             self.0.tracker.current_primary().await?;
             let Some(mut reader) = self.take_idle() else { break };
-            if reader.since.elapsed() < TRUSTED_IDLE || reader.connection.ping().await.is_ok() {
+            if reader.since.elapsed() < TRUSTED_IDLE || reader.connection.ping_server().await.is_ok() {
                 return Ok((reader.connection, reader.opened));
             }
             self.forget_idle();
         }
-        Ok((self.0.tracker.connect(std::convert::identity).await?, Instant::now()))
+        Ok((self.0.tracker.connect_primary(std::convert::identity).await?, Instant::now()))
     }
 
     fn take_idle(&self) -> Option<IdleReader> {
-        let mut idle = self.idle();
+        let mut idle = self.lock_idle();
         idle.retain(|reader| reader.connection.is_current() && reader.opened.elapsed() < AGE_MAX);
         idle.pop()
     }
 
     /// Closes the connections that lie idle: what ended one has mostly ended all.
     fn forget_idle(&self) {
-        self.idle().clear();
+        self.lock_idle().clear();
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<IdleReader>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<IdleReader>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_back(&self, lent: LentReader) {
         let LentReader { connection, opened, permit } = lent;
         if connection.is_current() && !self.0.permits.is_closed() {
-            let mut idle = self.idle();
+            let mut idle = self.lock_idle();
             idle.retain(|reader| reader.since.elapsed() < IDLE_MAX);
             idle.push(IdleReader { connection, opened, since: Instant::now() });
         }
@@ -99,15 +99,15 @@ impl ReaderPool {
     }
 
     /// Lends no more, and closes what is idle.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close_pool(&self) {
         self.0.permits.close();
         self.0.returning.close();
         // A server that does not answer is not waited for.
         let _silent = tokio::time::timeout(ANSWER_TIMEOUT, async {
             self.0.returning.wait().await;
-            let idle = std::mem::take(&mut *self.idle());
+            let idle = std::mem::take(&mut *self.lock_idle());
             for reader in idle {
-                let _gone = reader.connection.close().await;
+                let _gone = reader.connection.close_connection().await;
             }
         })
         .await;
@@ -128,26 +128,26 @@ pub(super) struct PooledReader {
 
 impl PooledReader {
     /// The connection.
-    pub(super) fn connection(&mut self) -> Result<&mut PrimaryConnection, sqlx::Error> {
+    pub(super) fn connection_mut(&mut self) -> Result<&mut PrimaryConnection, sqlx::Error> {
         self.lent.as_mut().map(|lent| &mut lent.connection).ok_or(sqlx::Error::PoolClosed)
     }
 
     /// Gives it back; nothing must be under way on it.
-    pub(super) fn release(mut self) {
+    pub(super) fn release_reader(mut self) {
         if let Some(lent) = self.lent.take() {
             self.pool.put_back(lent);
         }
     }
 
     /// Closes it without a word, and frees its place in the pool.
-    pub(super) fn discard(mut self) {
+    pub(super) fn discard_reader(mut self) {
         drop(self.lent.take());
     }
 
     /// The same for one that was found dead.
     pub(super) fn discard_dead(self) {
         self.pool.forget_idle();
-        self.discard();
+        self.discard_reader();
     }
 }
 
@@ -158,7 +158,7 @@ impl Drop for PooledReader {
         let pool = self.pool.clone();
         self.pool.0.returning.spawn_on(
             async move {
-                if lent.connection.ping().await.is_ok() {
+                if lent.connection.ping_server().await.is_ok() {
                     pool.put_back(lent);
                 }
             },

@@ -6,7 +6,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::answered;
+use super::within_answer_timeout;
 
 /// Identity of a primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +43,12 @@ const ROLE_WITHOUT_WAL: &str = "SELECT pg_is_in_recovery(), \
     current_setting('transaction_read_only') = 'on', pg_postmaster_start_time()::text, NULL::text, NULL::bigint";
 
 /// Asks the server for its role. Must be called outside a transaction.
-pub(super) async fn identify(connection: &mut PgConnection) -> Result<ServerRole, sqlx::Error> {
-    let answer: Result<ServerRoleRow, _> = answered(sqlx::query_as(ROLE).fetch_one(&mut *connection)).await;
+pub(super) async fn identify_server(connection: &mut PgConnection) -> Result<ServerRole, sqlx::Error> {
+    let answer: Result<ServerRoleRow, _> =
+        within_answer_timeout(sqlx::query_as(ROLE).fetch_one(&mut *connection)).await;
     let (standby, read_only, started, system, timeline) = match answer {
         Err(error) if is_unsupported(&error) => {
-            answered(sqlx::query_as(ROLE_WITHOUT_WAL).fetch_one(connection)).await?
+            within_answer_timeout(sqlx::query_as(ROLE_WITHOUT_WAL).fetch_one(connection)).await?
         }
         answer => answer?,
     };
@@ -70,7 +71,7 @@ pub(super) async fn identify(connection: &mut PgConnection) -> Result<ServerRole
 /// the smallest record with which a commit waits for the standby; it changes no table.
 pub(super) async fn commit_barrier(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let emit = "SELECT pg_logical_emit_message(true, 'kabar', '')::text";
-    match answered(sqlx::query(emit).execute(connection)).await {
+    match within_answer_timeout(sqlx::query(emit).execute(connection)).await {
         Err(error) if is_unsupported(&error) => Ok(()),
         done => done.map(drop),
     }

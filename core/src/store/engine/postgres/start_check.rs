@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::primary_tracker::PrimaryTracker;
-use super::{LOCK_CLASS, MIGRATIONS, OLDEST_VERSION, answered, unusable};
+use super::{LOCK_CLASS, MIGRATIONS, OLDEST_VERSION, unusable_value, within_answer_timeout};
 use crate::store::StoreError;
 
 /// What is said where a lock that one session holds is given to another one.
@@ -16,30 +16,30 @@ const NO_LOCKS: &str = "advisory locks do not lock here: kabar needs PostgreSQL 
 
 /// Looks at the server, and brings the schema up.
 pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreError> {
-    let mut first = tracker.connect(std::convert::identity).await?;
+    let mut first = tracker.connect_primary(std::convert::identity).await?;
     let settings = "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
                     current_setting('server_encoding'), current_setting('fsync'), \
                     current_setting('synchronous_standby_names')";
     let (number, version, encoding, fsync, standbys): (i64, String, String, String, String) =
-        answered(sqlx::query_as(settings).fetch_one(first.raw())).await?;
+        within_answer_timeout(sqlx::query_as(settings).fetch_one(first.raw_connection())).await?;
     if number < OLDEST_VERSION {
-        return Err(unusable("PostgreSQL 15 or later is needed"));
+        return Err(unusable_value("PostgreSQL 15 or later is needed"));
     }
     if encoding != "UTF8" {
-        return Err(unusable("the database must be made with ENCODING 'UTF8'"));
+        return Err(unusable_value("the database must be made with ENCODING 'UTF8'"));
     }
-    let mut second = tracker.connect(std::convert::identity).await?;
-    check_locks(first.raw(), second.raw()).await?;
-    second.close().await?;
+    let mut second = tracker.connect_primary(std::convert::identity).await?;
+    check_locks(first.raw_connection(), second.raw_connection()).await?;
+    second.close_connection().await?;
     if fsync != "on" {
         tracing::warn!("PostgreSQL runs with fsync=off: acknowledged writes do not survive its crash");
     }
     tracing::info!(version, synchronous_standby_names = standbys, "PostgreSQL is the database");
     // May take long: another node may be at it, and a schema change reads whole tables.
-    answered(sqlx::query("SET statement_timeout = 0").execute(first.raw())).await?;
-    answered(sqlx::query("SET lock_timeout = 0").execute(first.raw())).await?;
-    MIGRATIONS.run(first.raw()).await.map_err(sqlx::Error::from)?;
-    Ok(first.close().await?)
+    within_answer_timeout(sqlx::query("SET statement_timeout = 0").execute(first.raw_connection())).await?;
+    within_answer_timeout(sqlx::query("SET lock_timeout = 0").execute(first.raw_connection())).await?;
+    MIGRATIONS.run(first.raw_connection()).await.map_err(sqlx::Error::from)?;
+    Ok(first.close_connection().await?)
 }
 
 /// Makes sure that a lock which one session holds is not given to another one, and is given when it is
@@ -48,12 +48,12 @@ async fn check_locks(first: &mut PgConnection, second: &mut PgConnection) -> Res
     let key = format!("{}, {}", LOCK_CLASS.wrapping_add(1), rand::random::<i32>());
     let ask = async |connection: &mut PgConnection, function: &str| {
         let sql = AssertSqlSafe(format!("SELECT {function}({key})"));
-        answered(sqlx::query_scalar::<_, bool>(sql).fetch_one(connection)).await
+        within_answer_timeout(sqlx::query_scalar::<_, bool>(sql).fetch_one(connection)).await
     };
     let locks = ask(first, "pg_try_advisory_lock").await?
         && !ask(second, "pg_try_advisory_lock").await?
         && !ask(second, "pg_try_advisory_lock_shared").await?
         && ask(first, "pg_advisory_unlock").await?
         && ask(second, "pg_try_advisory_lock").await?;
-    if locks { Ok(()) } else { Err(unusable(NO_LOCKS)) }
+    if locks { Ok(()) } else { Err(unusable_value(NO_LOCKS)) }
 }
