@@ -21,7 +21,7 @@ use crate::engine;
 use crate::host::CompilerMode;
 use crate::invalid::{CompileError, InvalidPlugin};
 use crate::turns::QueuePermit;
-use crate::verdict::words;
+use crate::verdict::error_text;
 
 /// How much lower the priority of hooks and compilations is.
 pub(crate) const NICENESS: i32 = 10;
@@ -52,40 +52,40 @@ pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> std::io::R
         }
         Err(error) => {
             output.write_all(&[REFUSED])?;
-            output.write_all(words(&error).as_bytes())?;
+            output.write_all(error_text(&error).as_bytes())?;
         }
     }
     output.flush()
 }
 
 fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    engine::compiling()?.precompile_component(wasm)
+    engine::compiling_engine()?.precompile_component(wasm)
 }
 
 /// Compiles a component; the seat is held for as long as something is busy with it.
-pub(crate) async fn compile(
+pub(crate) async fn compile_component(
     compiler: &CompilerMode,
     wasm: Bytes,
     timeout: Duration,
     seat: QueuePermit,
 ) -> Result<Vec<u8>, CompileError> {
     match compiler {
-        CompilerMode::Here => here(wasm, timeout, seat).await,
+        CompilerMode::Here => compile_on_thread(wasm, timeout, seat).await,
         CompilerMode::Program { path, arguments } => {
             let mut command = Command::new(path);
             command.args(arguments);
-            let compiled = elsewhere(command, wasm, timeout).await;
+            let compiled = compile_in_process(command, wasm, timeout).await;
             drop(seat);
             compiled
         }
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> CompileError {
+fn compile_failed(error: impl std::fmt::Display) -> CompileError {
     CompileError::Failed(error.to_string().into())
 }
 
-fn refused(words: Arc<str>) -> CompileError {
+fn compile_refused(words: Arc<str>) -> CompileError {
     InvalidPlugin::DoesNotCompile(words).into()
 }
 
@@ -93,31 +93,39 @@ fn too_slow(timeout: Duration) -> CompileError {
     InvalidPlugin::TooSlow { seconds: timeout.as_secs() }.into()
 }
 
-async fn here(wasm: Bytes, timeout: Duration, seat: QueuePermit) -> Result<Vec<u8>, CompileError> {
+async fn compile_on_thread(
+    wasm: Bytes,
+    timeout: Duration,
+    seat: QueuePermit,
+) -> Result<Vec<u8>, CompileError> {
     let (answer, answered) = oneshot::channel();
     let thread = std::thread::Builder::new().name("hook-compiler".to_owned());
     let spawned = thread.spawn(move || {
         let _unchanged = nice(NICENESS);
         // Nobody listens any more when it took too long.
-        let _unheard = answer.send(code_of(&wasm).map_err(|error| words(&error)));
+        let _unheard = answer.send(code_of(&wasm).map_err(|error| error_text(&error)));
         drop(seat);
     });
-    spawned.map_err(failed)?;
+    spawned.map_err(compile_failed)?;
     match tokio::time::timeout(timeout, answered).await {
-        Ok(Ok(compiled)) => compiled.map_err(refused),
-        Ok(Err(_died)) => Err(refused("the compiler broke on it".into())),
+        Ok(Ok(compiled)) => compiled.map_err(compile_refused),
+        Ok(Err(_died)) => Err(compile_refused("the compiler broke on it".into())),
         Err(_elapsed) => Err(too_slow(timeout)),
     }
 }
 
-async fn elsewhere(mut command: Command, wasm: Bytes, timeout: Duration) -> Result<Vec<u8>, CompileError> {
+async fn compile_in_process(
+    mut command: Command,
+    wasm: Bytes,
+    timeout: Duration,
+) -> Result<Vec<u8>, CompileError> {
     // It needs no setting, least of all a secret one.
     command.env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn().map_err(compile_failed)?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (Some(mut stdin), Some(mut stdout)) = (stdin, stdout) else {
-        return Err(failed("the compiling process has no pipes"));
+        return Err(compile_failed("the compiling process has no pipes"));
     };
     let work = async {
         stdin.write_all(&wasm).await?;
@@ -127,7 +135,7 @@ async fn elsewhere(mut command: Command, wasm: Bytes, timeout: Duration) -> Resu
         child.wait().await.map(|status| (status, answer))
     };
     let ended = tokio::time::timeout(timeout, work).await.map_err(|_elapsed| too_slow(timeout))?;
-    let (status, mut answer) = ended.map_err(failed)?;
+    let (status, mut answer) = ended.map_err(compile_failed)?;
     match answer.first().copied() {
         Some(COMPILED) if status.success() => {
             answer.remove(0);
@@ -135,9 +143,9 @@ async fn elsewhere(mut command: Command, wasm: Bytes, timeout: Duration) -> Resu
         }
         Some(REFUSED) if status.success() => {
             let words = answer.get(1..).unwrap_or_default();
-            Err(refused(String::from_utf8_lossy(words).into()))
+            Err(compile_refused(String::from_utf8_lossy(words).into()))
         }
         // Out of memory, or a mistake of the compiler's: both by the component's doing.
-        Some(_) | None => Err(refused("the compiler ran out of memory, or broke on it".into())),
+        Some(_) | None => Err(compile_refused("the compiler ran out of memory, or broke on it".into())),
     }
 }

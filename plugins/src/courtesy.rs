@@ -50,13 +50,13 @@ struct ProcessorTimes {
 
 impl ProcessorTimes {
     /// `None` where it is not Linux.
-    fn now() -> Option<Self> {
-        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
+    fn read_now() -> Option<Self> {
+        Self::parse_stat(&std::fs::read_to_string("/proc/stat").ok()?)
     }
 
     /// Of the first line: user, nice, system, idle, waiting for disks, and what interrupts and other
     /// machines take.
-    fn parse(text: &str) -> Option<Self> {
+    fn parse_stat(text: &str) -> Option<Self> {
         let fields = text.lines().next()?.strip_prefix("cpu ")?;
         let times: Vec<u64> = fields.split_whitespace().take(8).map_while(|time| time.parse().ok()).collect();
         let [_, _, _, idle, disks, ..] = times.as_slice() else { return None };
@@ -81,46 +81,52 @@ impl BackgroundThrottle {
             window: Mutex::new(UsageWindow {
                 since: Instant::now(),
                 process,
-                machine: ProcessorTimes::now(),
+                machine: ProcessorTimes::read_now(),
                 bench: Duration::ZERO,
                 others: 0.0,
             }),
         }
     }
 
-    fn window(&self) -> MutexGuard<'_, UsageWindow> {
+    fn lock_window(&self) -> MutexGuard<'_, UsageWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rest that is due after the bench has computed for so long.
-    pub(crate) fn rest(&self, computed: Duration) -> Duration {
-        let mut window = self.window();
+    pub(crate) fn rest_due(&self, computed: Duration) -> Duration {
+        let mut window = self.lock_window();
         window.bench += computed;
         let wall = window.since.elapsed();
         if wall >= WINDOW {
             let process = cpu_time(ClockId::ProcessCPUTime);
-            window.turn(Instant::now(), process, ProcessorTimes::now(), self.processors);
+            window.start_next(Instant::now(), process, ProcessorTimes::read_now(), self.processors);
         }
-        window.due(computed)
+        window.rest_after(computed)
     }
 
     /// From now on, others use so much of the machine.
     #[cfg(test)]
-    pub(crate) fn pretend(&self, others: f64) {
-        let mut window = self.window();
+    pub(crate) fn set_others_use(&self, others: f64) {
+        let mut window = self.lock_window();
         window.since = Instant::now() + Duration::from_hours(1);
         window.others = others;
     }
 }
 
 impl UsageWindow {
-    fn due(&self, computed: Duration) -> Duration {
+    fn rest_after(&self, computed: Duration) -> Duration {
         computed.mul_f64(self.others * REST_PER_USE)
     }
 
     /// Ends it, and begins the next one. Of the two ways to see what others used the larger counts: in a
     /// container the machine may be larger than what this process may use of it.
-    fn turn(&mut self, now: Instant, process: Duration, machine: Option<ProcessorTimes>, processors: f64) {
+    fn start_next(
+        &mut self,
+        now: Instant,
+        process: Duration,
+        machine: Option<ProcessorTimes>,
+        processors: f64,
+    ) {
         let available = now.saturating_duration_since(self.since).as_secs_f64() * processors;
         if available > 0.0 {
             let bench = self.bench.as_secs_f64() / available;
@@ -143,27 +149,27 @@ mod tests {
         let mut window = UsageWindow { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
         let near = |window: &UsageWindow, others: f64| (window.others - others).abs() < 1e-9;
         // In 20 ms of two processors, 23 ms of the process of which the bench had 15.
-        window.turn(since + at(20), at(1023), None, 2.0);
+        window.start_next(since + at(20), at(1023), None, 2.0);
         assert!(near(&window, 0.2), "{}", window.others);
         // Next, the bench alone. The clocks of threads and of the process differ a little.
         window.bench = at(21);
-        window.turn(since + at(40), at(1043), Some(ProcessorTimes { busy: 500, total: 9000 }), 2.0);
+        window.start_next(since + at(40), at(1043), Some(ProcessorTimes { busy: 500, total: 9000 }), 2.0);
         assert!(near(&window, 0.0), "{}", window.others);
         // The bench had a quarter of the machine, others half of it, most of that in other processes.
         window.bench = at(100);
-        window.turn(since + at(240), at(1193), Some(ProcessorTimes { busy: 530, total: 9040 }), 2.0);
+        window.start_next(since + at(240), at(1193), Some(ProcessorTimes { busy: 530, total: 9040 }), 2.0);
         assert!(near(&window, 0.5), "{}", window.others);
         // Everything is the most there is.
-        window.turn(since + at(260), at(9000), None, 2.0);
+        window.start_next(since + at(260), at(9000), None, 2.0);
         assert!(near(&window, 1.0), "{}", window.others);
     }
 
     #[test]
     fn the_machines_time_is_read() {
         let text = "cpu  100 20 30 800 40 5 4 1 7 0\ncpu0 50 10 15 400 20 2 2 0 3 0\nintr 1 2\n";
-        assert_eq!(ProcessorTimes::parse(text), Some(ProcessorTimes { busy: 160, total: 1000 }));
+        assert_eq!(ProcessorTimes::parse_stat(text), Some(ProcessorTimes { busy: 160, total: 1000 }));
         for other in ["", "cpu", "cpu 1 2 3", "cpux 1 2 3 4 5 6 7 8"] {
-            assert_eq!(ProcessorTimes::parse(other), None, "{other}");
+            assert_eq!(ProcessorTimes::parse_stat(other), None, "{other}");
         }
     }
 
@@ -171,9 +177,9 @@ mod tests {
     fn rest_is_in_proportion_to_both() {
         let courtesy = BackgroundThrottle::new();
         let computed = Duration::from_micros(200);
-        courtesy.pretend(0.5);
-        assert_eq!(courtesy.rest(computed), computed.mul_f64(1.5));
-        courtesy.pretend(0.0);
-        assert_eq!(courtesy.rest(computed), Duration::ZERO);
+        courtesy.set_others_use(0.5);
+        assert_eq!(courtesy.rest_due(computed), computed.mul_f64(1.5));
+        courtesy.set_others_use(0.0);
+        assert_eq!(courtesy.rest_due(computed), Duration::ZERO);
     }
 }

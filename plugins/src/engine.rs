@@ -27,7 +27,7 @@ const STACK_KEPT_BYTES: usize = 32 << 10;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
 
 /// The configuration, which whoever compiles and whoever runs must share.
-fn config() -> Config {
+fn engine_config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -46,15 +46,15 @@ fn config() -> Config {
 ///
 /// # Errors
 /// When this machine is none that wasmtime knows.
-pub(crate) fn compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&config())
+pub(crate) fn compiling_engine() -> wasmtime::Result<Engine> {
+    Engine::new(&engine_config())
 }
 
 /// An engine for this many runs at once.
 ///
 /// # Errors
 /// When there is not enough address space.
-pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
+pub(crate) fn running_engine(runs_max: usize) -> wasmtime::Result<Engine> {
     let runs = u32::try_from(runs_max).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(runs)
@@ -71,7 +71,7 @@ pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES);
-    let mut config = config();
+    let mut config = engine_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
@@ -80,7 +80,7 @@ pub(crate) fn running(runs_max: usize) -> wasmtime::Result<Engine> {
 ///
 /// # Errors
 /// When two of the parts have the same name.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+pub(crate) fn guest_linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     StatusHook::add_to_linker::<GuestState, HasSelf<GuestState>>(&mut linker, |guest| guest)?;

@@ -1,6 +1,6 @@
 //! What the host knows of one run while it lasts: the data of its store.
 //!
-//! Invariant: every call of a `kabar:hooks` function goes through [`GuestState::charge`], so that their
+//! Invariant: every call of a `kabar:hooks` function goes through [`GuestState::charge_host_call`], so that their
 //! number is bounded whatever they cost.
 
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl GuestState {
     }
 
     /// Counts a call to the host.
-    pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
+    pub(crate) fn charge_host_call(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
         if self.host_calls > self.invocation.limits.host_calls {
             return Err(GuestStopReason::HostCalls.into());
@@ -95,7 +95,7 @@ impl GuestState {
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
-            self.wasi = Some(wasi::context(self));
+            self.wasi = Some(wasi::build_context(self));
         }
         let ctx = self.wasi.get_or_insert_with(|| wasmtime_wasi::WasiCtxBuilder::new().build());
         WasiCtxView { ctx, table: &mut self.table }

@@ -17,7 +17,7 @@ use kabar_core::ids::OrganisationId;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
-use crate::compile::compile;
+use crate::compile::compile_component;
 use crate::guest::GuestState;
 use crate::inspect;
 use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
@@ -146,9 +146,9 @@ impl PluginHost {
     ) -> Result<Self, HostStartError> {
         let no_host = |error: wasmtime::Error| HostStartError(format!("{error:#}").into());
         let no_thread = |error: std::io::Error| HostStartError(error.to_string().into());
-        let engine = engine::running(options.runs_max).map_err(no_host)?;
+        let engine = engine::running_engine(options.runs_max).map_err(no_host)?;
         let threads = options.threads.max(2);
-        let linker = engine::linker(&engine).map_err(no_host)?;
+        let linker = engine::guest_linker(&engine).map_err(no_host)?;
         let pulse = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
             linker,
@@ -170,8 +170,8 @@ impl PluginHost {
     /// # Errors
     /// [`CompileError::Invalid`] when it is no plugin.
     pub async fn compile(&self, upload: ComponentUpload) -> Result<CompiledComponent, CompileError> {
-        let compiled = self.build(&upload).await?;
-        let version = self.version(&compiled.artefact).map_err(|error| match error {
+        let compiled = self.build_component(&upload).await?;
+        let version = self.link_version(&compiled.artefact).map_err(|error| match error {
             ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
             ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
         })?;
@@ -193,20 +193,25 @@ impl PluginHost {
     }
 
     /// All of [`PluginHost::compile`] but the trial.
-    pub(crate) async fn build(&self, upload: &ComponentUpload) -> Result<CompiledComponent, CompileError> {
+    pub(crate) async fn build_component(
+        &self,
+        upload: &ComponentUpload,
+    ) -> Result<CompiledComponent, CompileError> {
         let (wasm, bytes_max) = (&upload.wasm, self.options.component_bytes_max);
         if wasm.is_empty() || wasm.len() > bytes_max {
             return Err(InvalidPlugin::Size { bytes: wasm.len(), bytes_max }.into());
         }
         let tenant = upload.organisation_id.to_string().into();
-        let seat = self.compilations.seat(upload.organisation_id, &tenant).await;
-        let surface = inspect::surface(wasm)?;
-        surface.check(upload.granted)?;
+        let seat = self.compilations.acquire_permit(upload.organisation_id, &tenant).await;
+        let surface = inspect::read_interface(wasm)?;
+        surface.check_world(upload.granted)?;
         let began = Instant::now();
-        let code = compile(&self.options.compiler, wasm.clone(), self.options.compile_timeout, seat).await?;
+        let code =
+            compile_component(&self.options.compiler, wasm.clone(), self.options.compile_timeout, seat)
+                .await?;
         let sha256: [u8; 32] = Sha256::digest(wasm).into();
         Ok(CompiledComponent {
-            artefact: seal::seal(&self.options.seal_key, &sha256, &code),
+            artefact: seal::sign_artifact(&self.options.seal_key, &sha256, &code),
             sha256,
             size: wasm.len(),
             imports: surface.imports,
@@ -221,16 +226,17 @@ impl PluginHost {
     /// # Errors
     /// When this server did not seal it, or another build of it did.
     pub fn load(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, NotTrusted> {
-        self.version(artefact).map_err(NotTrusted::from)
+        self.link_version(artefact).map_err(NotTrusted::from)
     }
 
-    fn version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
-        let opened = seal::open(&self.options.seal_key, artefact).map_err(ComponentLoadError::NotTrusted)?;
+    fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
+        let opened = seal::verify_artifact(&self.options.seal_key, artefact)
+            .map_err(ComponentLoadError::NotTrusted)?;
         let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
             return Ok(version);
         }
-        let version = Arc::new(LoadedVersion::of(&opened, &self.linker)?);
+        let version = Arc::new(LoadedVersion::link_artifact(&opened, &self.linker)?);
         let mut known = loaded();
         known.retain(|_, held| held.strong_count() > 0);
         known.insert(opened.tag(), Arc::downgrade(&version));
@@ -240,8 +246,8 @@ impl PluginHost {
     /// Runs one event through a version, once it is its turn. Dropping the future stops the run.
     pub async fn run(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
-        let seat = self.runs.seat(organisation_id, &plugin).await;
-        let long = self.long().contains(&plugin);
+        let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
+        let long = self.lock_long_running().contains(&plugin);
         let meter = CpuMeter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
@@ -249,25 +255,25 @@ impl PluginHost {
             // Declared first, so that it goes last, also when the run is stopped: a seat is free only
             // once its instance is.
             let held = seat;
-            let report = run::execute(&version, invocation, fetch, drafts, metered).await;
+            let report = run::execute_run(&version, invocation, fetch, drafts, metered).await;
             drop(held);
             report
         };
         let report = self.threads.run(run, &meter).await;
-        self.remember(plugin, meter.was_long());
+        self.remember_long(plugin, meter.was_long());
         report.unwrap_or_else(|error| {
             tracing::error!(%error, "a run broke its host");
             broken("the host failed; the event will be tried again")
         })
     }
 
-    fn long(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+    fn lock_long_running(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.long.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a plugin's next run is expected to be.
-    fn remember(&self, plugin: Arc<str>, long: bool) {
-        let mut known = self.long();
+    fn remember_long(&self, plugin: Arc<str>, long: bool) {
+        let mut known = self.lock_long_running();
         if !long {
             known.remove(&plugin);
         } else if known.len() < LONG_MAX {

@@ -18,7 +18,7 @@ impl types::Host for GuestState {}
 
 impl GuestState {
     /// Keeps an effect and answers its reference, unless the run has asked for too much.
-    fn keep(&mut self, effect: RequestedEffect) -> Result<String, types::Refusal> {
+    fn record_effect(&mut self, effect: RequestedEffect) -> Result<String, types::Refusal> {
         let max = self.invocation.limits.effects;
         if self.effects.len() >= max {
             return Err(types::Refusal {
@@ -32,7 +32,7 @@ impl GuestState {
     }
 }
 
-fn invalid(param: &str, message: &str) -> types::Refusal {
+fn invalid_param(param: &str, message: &str) -> types::Refusal {
     types::Refusal {
         code: "invalid_field_value".to_owned(),
         message: message.to_owned(),

@@ -38,7 +38,7 @@ struct ComponentSizes {
 }
 
 impl ComponentSizes {
-    fn check(&self) -> Result<(), InvalidPlugin> {
+    fn check_limits(&self) -> Result<(), InvalidPlugin> {
         let complaint = if self.modules > MODULES_MAX {
             format!("it has more than {MODULES_MAX} modules")
         } else if self.functions > FUNCTIONS_MAX {
@@ -49,13 +49,13 @@ impl ComponentSizes {
         Err(InvalidPlugin::TooComplex(complaint.into()))
     }
 
-    fn body(&mut self, bytes: usize) -> Result<(), InvalidPlugin> {
+    fn count_function(&mut self, bytes: usize) -> Result<(), InvalidPlugin> {
         self.functions += 1;
         if bytes > BODY_BYTES_MAX {
             let complaint = format!("a function has {bytes} bytes of code, and may have {BODY_BYTES_MAX}");
             return Err(InvalidPlugin::TooComplex(complaint.into()));
         }
-        self.check()
+        self.check_limits()
     }
 }
 
@@ -69,7 +69,7 @@ fn malformed(error: wasmparser::BinaryReaderError) -> InvalidPlugin {
 /// # Errors
 /// What is wrong with it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's enum is open, and most of it is for others")]
-pub(crate) fn surface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> {
+pub(crate) fn read_interface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> {
     if !wasm.starts_with(b"\0asm") {
         return Err(InvalidPlugin::NotWasm);
     }
@@ -84,7 +84,7 @@ pub(crate) fn surface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> 
                 }
                 depth += 1;
                 sizes.modules += u32::from(encoding == Encoding::Module);
-                sizes.check()?;
+                sizes.check_limits()?;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
@@ -97,7 +97,7 @@ pub(crate) fn surface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> 
                     found.exports.push(export.map_err(malformed)?.name.name.into());
                 }
             }
-            Payload::CodeSectionEntry(body) => sizes.body(body.range().len())?,
+            Payload::CodeSectionEntry(body) => sizes.count_function(body.range().len())?,
             Payload::UnknownSection { id, .. } => {
                 return Err(InvalidPlugin::Malformed(format!("there is no section {id:#x}").into()));
             }
@@ -116,12 +116,12 @@ impl ComponentInterface {
     ///
     /// # Errors
     /// The first import or export that does not.
-    pub(crate) fn check(&self, granted: Capabilities) -> Result<(), InvalidPlugin> {
-        self.exported()?;
-        self.imports.iter().try_for_each(|import| imported(import, granted))
+    pub(crate) fn check_world(&self, granted: Capabilities) -> Result<(), InvalidPlugin> {
+        self.check_exports()?;
+        self.imports.iter().try_for_each(|import| check_import(import, granted))
     }
 
-    fn exported(&self) -> Result<(), InvalidPlugin> {
+    fn check_exports(&self) -> Result<(), InvalidPlugin> {
         if self.exports.iter().any(|name| name.as_ref() == HANDLER) {
             return Ok(());
         }
@@ -133,7 +133,7 @@ impl ComponentInterface {
     }
 }
 
-fn imported(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidPlugin> {
+fn check_import(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidPlugin> {
     let unknown = || InvalidPlugin::UnknownImport { import: import.clone() };
     let (path, version) = import.split_once('@').ok_or_else(unknown)?;
     if let Some(interface) = path.strip_prefix("kabar:hooks/") {
@@ -161,15 +161,15 @@ mod tests {
     use super::*;
 
     fn look(wat: &str) -> Result<ComponentInterface, InvalidPlugin> {
-        surface(&wat::parse_str(wat).unwrap())
+        read_interface(&wat::parse_str(wat).unwrap())
     }
 
     #[test]
     fn only_components_pass() {
-        assert_eq!(surface(b"MZ\x90\0").unwrap_err(), InvalidPlugin::NotWasm);
-        assert_eq!(surface(&[7; 100]).unwrap_err(), InvalidPlugin::NotWasm);
+        assert_eq!(read_interface(b"MZ\x90\0").unwrap_err(), InvalidPlugin::NotWasm);
+        assert_eq!(read_interface(&[7; 100]).unwrap_err(), InvalidPlugin::NotWasm);
         assert_eq!(look("(module)").unwrap_err(), InvalidPlugin::CoreModule);
-        assert!(matches!(surface(b"\0asm\x0d\0\x01\0\x07\xff"), Err(InvalidPlugin::Malformed(_))));
+        assert!(matches!(read_interface(b"\0asm\x0d\0\x01\0\x07\xff"), Err(InvalidPlugin::Malformed(_))));
         assert_eq!(look("(component)").unwrap(), ComponentInterface::default());
     }
 
@@ -185,13 +185,13 @@ mod tests {
         );
         let found = found.unwrap();
         assert_eq!(found.imports, [Arc::from("kabar:hooks/log@1.0.0")]);
-        assert_eq!(found.check(Capabilities::all_granted()), Ok(()));
+        assert_eq!(found.check_world(Capabilities::all_granted()), Ok(()));
     }
 
     #[test]
     fn each_import_and_export_is_answered_for() {
         let one = |import: &str| {
-            imported(&import.into(), Capabilities::all_granted().without_capability(Capability::Http))
+            check_import(&import.into(), Capabilities::all_granted().without_capability(Capability::Http))
         };
         for fine in ["kabar:hooks/types@1.0.0", "kabar:hooks/kv@1.0.0", "wasi:io/streams@0.2.3"] {
             assert_eq!(one(fine), Ok(()), "{fine}");
@@ -211,7 +211,7 @@ mod tests {
         let exports = |names: &[&str]| {
             let exports = names.iter().map(|name| Arc::from(*name)).collect();
             ComponentInterface { exports, ..ComponentInterface::default() }
-                .check(Capabilities::all_granted())
+                .check_world(Capabilities::all_granted())
                 .map_err(|e| e.to_string())
         };
         assert!(exports(&[]).unwrap_err().ends_with("it exports nothing"));

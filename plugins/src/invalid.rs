@@ -51,7 +51,7 @@ pub enum InvalidPlugin {
     #[error(
         "the component does not export {:?}, which the world kabar:hooks/status-hook asks for; it exports {}",
         crate::HANDLER,
-        listed(exports)
+        list_names(exports)
     )]
     MissingExport {
         /// What it exports instead.
@@ -100,6 +100,6 @@ pub enum NotTrusted {
     Foreign(Arc<str>),
 }
 
-fn listed(names: &[Arc<str>]) -> String {
+fn list_names(names: &[Arc<str>]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }

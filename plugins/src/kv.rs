@@ -42,11 +42,11 @@ impl KvOverlay {
         }
     }
 
-    fn own(&self, key: &str) -> Option<&KvWrite> {
+    fn own_write(&self, key: &str) -> Option<&KvWrite> {
         self.writes.get(*self.places.get(key)?)
     }
 
-    fn note(&mut self, write: KvWrite) {
+    fn record_write(&mut self, write: KvWrite) {
         let known = self.places.get(write.written_key()).and_then(|place| self.writes.get_mut(*place));
         if let Some(known) = known {
             *known = write;
@@ -56,7 +56,7 @@ impl KvOverlay {
         }
     }
 
-    fn look(&mut self, key: &str) {
+    fn record_read(&mut self, key: &str) {
         if !self.reads.keys.contains(key) {
             self.reads.keys.insert(key.into());
         }
@@ -64,46 +64,46 @@ impl KvOverlay {
 
     pub(crate) fn get(&mut self, key: &str) -> Option<Arc<[u8]>> {
         // What no map can hold need not be kept as looked at.
-        valid(key).ok()?;
-        match self.own(key) {
+        check_key(key).ok()?;
+        match self.own_write(key) {
             Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {}
-            Some(KvWrite::Add(..)) | None => self.look(key),
+            Some(KvWrite::Add(..)) | None => self.record_read(key),
         }
         self.current.get(key).cloned()
     }
 
     pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<(), KvRefused> {
-        let key = valid(key)?;
+        let key = check_key(key)?;
         let old = self.current.get(&key).map_or(0, |old| key.len() + old.len());
         if (self.current.total_bytes() + key.len() + value.len()).saturating_sub(old) > self.bytes_max {
             return Err(KvRefused::Quota);
         }
         let value: Arc<[u8]> = value.into();
         self.current.put_value(key.clone(), value.clone());
-        self.note(KvWrite::Put(key, value));
+        self.record_write(KvWrite::Put(key, value));
         Ok(())
     }
 
     pub(crate) fn delete(&mut self, key: &str) {
-        if let Ok(key) = valid(key) {
+        if let Ok(key) = check_key(key) {
             self.current.delete_key(&key);
-            self.note(KvWrite::Delete(key));
+            self.record_write(KvWrite::Delete(key));
         }
     }
 
     pub(crate) fn add(&mut self, key: &str, by: i64) -> Result<(), KvRefused> {
-        let key = valid(key)?;
+        let key = check_key(key)?;
         let mut sum = self.current.clone();
         let Some(total) = sum.add_counter(key.clone(), by) else {
             // Whoever hears that it is no number has looked.
-            self.look(&key);
+            self.record_read(&key);
             return Err(KvRefused::NotANumber);
         };
         if sum.total_bytes() > self.bytes_max && sum.total_bytes() > self.current.total_bytes() {
             return Err(KvRefused::Quota);
         }
         self.current = sum;
-        let write = match self.own(&key) {
+        let write = match self.own_write(&key) {
             // What the run itself put there is known, so the sum is.
             Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {
                 KvWrite::Put(key, total.to_string().into_bytes().into())
@@ -111,7 +111,7 @@ impl KvOverlay {
             Some(KvWrite::Add(_, before)) => KvWrite::Add(key, before.saturating_add(by)),
             None => KvWrite::Add(key, by),
         };
-        self.note(write);
+        self.record_write(write);
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl KvOverlay {
     }
 }
 
-fn valid(key: &str) -> Result<Arc<str>, KvRefused> {
+fn check_key(key: &str) -> Result<Arc<str>, KvRefused> {
     if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key.into()) } else { Err(KvRefused::Key) }
 }
 

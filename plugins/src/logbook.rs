@@ -28,13 +28,13 @@ impl LogBuffer {
         Self(Arc::new(Mutex::new(pages)))
     }
 
-    fn pages(&self) -> MutexGuard<'_, LogLines> {
+    fn lock_lines(&self) -> MutexGuard<'_, LogLines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a line, or as much of it as there is room for.
-    pub(crate) fn write(&self, level: LogLevel, text: &str) {
-        let mut pages = self.pages();
+    pub(crate) fn write_line(&self, level: LogLevel, text: &str) {
+        let mut pages = self.lock_lines();
         if pages.cut {
             return;
         }
@@ -51,8 +51,8 @@ impl LogBuffer {
     }
 
     /// Takes the lines out, and whether there were more.
-    pub(crate) fn take(&self) -> (Vec<LogLine>, bool) {
-        let mut pages = self.pages();
+    pub(crate) fn take_lines(&self) -> (Vec<LogLine>, bool) {
+        let mut pages = self.lock_lines();
         (std::mem::take(&mut pages.lines), pages.cut)
     }
 }
@@ -64,15 +64,15 @@ mod tests {
     #[test]
     fn a_flood_ends_at_the_limit() {
         let log = LogBuffer::new(100, Timestamp::EPOCH, Instant::now());
-        log.write(LogLevel::Info, "first");
-        log.write(LogLevel::Warn, &"ä".repeat(100));
-        (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
-        let (lines, cut) = log.take();
+        log.write_line(LogLevel::Info, "first");
+        log.write_line(LogLevel::Warn, &"ä".repeat(100));
+        (0..1000).for_each(|_| log.write_line(LogLevel::Error, ""));
+        let (lines, cut) = log.take_lines();
         assert!(cut);
         let texts: Vec<usize> = lines.iter().map(|line| line.text.len()).collect();
         assert_eq!(texts, [5, 30], "cut between characters");
         let log = LogBuffer::new(100, Timestamp::EPOCH, Instant::now());
-        (0..1000).for_each(|_| log.write(LogLevel::Error, ""));
-        assert_eq!(log.take().0.len(), 3);
+        (0..1000).for_each(|_| log.write_line(LogLevel::Error, ""));
+        assert_eq!(log.take_lines().0.len(), 3);
     }
 }

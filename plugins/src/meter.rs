@@ -57,7 +57,7 @@ pub(crate) fn cpu_time(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
-fn nanos(time: Duration) -> u64 {
+fn to_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -135,97 +135,97 @@ impl CpuMeter {
 
     /// Of a run of which nothing is known, on a host of its own.
     #[cfg(test)]
-    pub(crate) fn alone() -> Arc<Self> {
+    pub(crate) fn for_single_run() -> Arc<Self> {
         let bench = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
         Self::new(OrganisationId::from_bits(1), "p".into(), bench, false)
     }
 
-    fn held(&self) -> MutexGuard<'_, MeterState> {
+    fn lock_state(&self) -> MutexGuard<'_, MeterState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Computing time so far; to be asked from within the run.
-    pub(crate) fn used(&self) -> Duration {
-        let current = nanos(thread_cpu()).saturating_sub(self.poll_began.load(Ordering::Relaxed));
+    pub(crate) fn cpu_used(&self) -> Duration {
+        let current = to_nanos(thread_cpu()).saturating_sub(self.poll_began.load(Ordering::Relaxed));
         Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(current))
     }
 
     /// Computing time of a run that is over, or is not being polled.
-    pub(crate) fn spent(&self) -> Duration {
+    pub(crate) fn cpu_spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     /// Time spent waiting for turns and for a processor, and resting; the wait under way included.
-    pub(crate) fn waited(&self) -> Duration {
-        let held = self.held();
+    pub(crate) fn time_waited(&self) -> Duration {
+        let held = self.lock_state();
         let turn = held.waits_since.map_or(Duration::ZERO, |since| since.elapsed());
-        held.waited + turn + self.starved() + self.rested()
+        held.waited + turn + self.time_starved() + self.time_rested()
     }
 
-    fn rested(&self) -> Duration {
+    fn time_rested(&self) -> Duration {
         Duration::from_nanos(self.rested.load(Ordering::Relaxed))
     }
 
     /// Rests on the bench for as long as is due; blocks the thread, because it is the thread that is in the
     /// way.
-    pub(crate) fn rest(&self) {
+    pub(crate) fn take_rest(&self) {
         if !self.benched.load(Ordering::Relaxed) {
             return;
         }
-        let used = self.used();
+        let used = self.cpu_used();
         let due = {
-            let mut held = self.held();
+            let mut held = self.lock_state();
             let computed = used.saturating_sub(held.reckoned);
             held.reckoned = used;
-            held.due += self.bench.courtesy.rest(computed);
+            held.due += self.bench.courtesy.rest_due(computed);
             if held.due < REST_MIN {
                 return;
             }
             std::mem::take(&mut held.due)
         };
         let began = Instant::now();
-        self.bench.pulse.except(|| std::thread::sleep(due));
-        self.rested.fetch_add(nanos(began.elapsed()), Ordering::Relaxed);
+        self.bench.pulse.pause_during(|| std::thread::sleep(due));
+        self.rested.fetch_add(to_nanos(began.elapsed()), Ordering::Relaxed);
     }
 
-    fn starved(&self) -> Duration {
+    fn time_starved(&self) -> Duration {
         Duration::from_nanos(self.starved.load(Ordering::Relaxed))
     }
 
-    fn starve(&self, time: Duration) {
-        self.starved.fetch_add(nanos(time), Ordering::Relaxed);
+    fn add_starved(&self, time: Duration) {
+        self.starved.fetch_add(to_nanos(time), Ordering::Relaxed);
     }
 
     /// Whether it has computed for longer than short runs do.
     pub(crate) fn was_long(&self) -> bool {
-        self.spent() >= SHORT
+        self.cpu_spent() >= SHORT
     }
 
     /// Where it should be polled.
-    pub(crate) fn place(&self) -> RunPool {
+    pub(crate) fn current_pool(&self) -> RunPool {
         let long = self.long.load(Ordering::Relaxed);
-        if long && self.starved() < STARVED { RunPool::Bench } else { RunPool::Front }
+        if long && self.time_starved() < STARVED { RunPool::Bench } else { RunPool::Front }
     }
 
     /// Says where it is polled from now on.
-    pub(crate) fn settle(&self, place: RunPool) {
+    pub(crate) fn move_to(&self, place: RunPool) {
         self.benched.store(place == RunPool::Bench, Ordering::Relaxed);
     }
 
     /// Whether it should be polled elsewhere.
     fn is_misplaced(&self) -> bool {
-        (self.place() == RunPool::Bench) != self.benched.load(Ordering::Relaxed)
+        (self.current_pool() == RunPool::Bench) != self.benched.load(Ordering::Relaxed)
     }
 
     /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
-    pub(crate) fn turn(self: &Arc<Self>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let used = self.used();
+    pub(crate) fn next_turn(self: &Arc<Self>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let used = self.cpu_used();
         if used < SHORT {
             return None;
         }
         self.long.store(true, Ordering::Relaxed);
         {
-            let mut held = self.held();
+            let mut held = self.lock_state();
             let sat = used.saturating_sub(held.since);
             let stays = held.seat.is_some() && (sat < SITTING || !self.bench.seats.is_wanted());
             if stays && !self.is_misplaced() {
@@ -239,25 +239,25 @@ impl CpuMeter {
         self.yields.store(true, Ordering::Relaxed);
         let meter = self.clone();
         Some(Box::pin(async move {
-            if meter.held().seat.is_none() {
-                let seat = meter.bench.seats.seat(meter.organisation, &meter.plugin).await;
-                let used = meter.used();
-                let mut held = meter.held();
+            if meter.lock_state().seat.is_none() {
+                let seat = meter.bench.seats.acquire_permit(meter.organisation, &meter.plugin).await;
+                let used = meter.cpu_used();
+                let mut held = meter.lock_state();
                 held.seat = Some(seat);
                 held.since = used;
             }
             let seated = Instant::now();
-            meter.hop().await;
+            meter.yield_pool().await;
             meter.yields.store(false, Ordering::Relaxed);
-            meter.starve(seated.elapsed());
-            let mut held = meter.held();
+            meter.add_starved(seated.elapsed());
+            let mut held = meter.lock_state();
             let waited = held.waits_since.take().map_or(Duration::ZERO, |since| seated - since);
             held.waited += waited;
         }))
     }
 
     /// Pending once if the run should be polled elsewhere, which whoever polls it sees to.
-    async fn hop(&self) {
+    async fn yield_pool(&self) {
         if self.is_misplaced() {
             tokio::task::yield_now().await;
         }
@@ -281,15 +281,15 @@ impl<F: Future> Future for MeteredRun<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let Self { run, meter } = self.get_mut();
-        let (began, clock, rested) = (nanos(thread_cpu()), Instant::now(), meter.rested());
+        let (began, clock, rested) = (to_nanos(thread_cpu()), Instant::now(), meter.time_rested());
         meter.poll_began.store(began, Ordering::Relaxed);
-        let polled = meter.bench.pulse.during(|| run.as_mut().poll(context));
-        let took = nanos(thread_cpu()).saturating_sub(began);
+        let polled = meter.bench.pulse.tick_during(|| run.as_mut().poll(context));
+        let took = to_nanos(thread_cpu()).saturating_sub(began);
         meter.spent.fetch_add(took, Ordering::Relaxed);
-        let rested = meter.rested().saturating_sub(rested);
-        meter.starve(clock.elapsed().saturating_sub(Duration::from_nanos(took)).saturating_sub(rested));
+        let rested = meter.time_rested().saturating_sub(rested);
+        meter.add_starved(clock.elapsed().saturating_sub(Duration::from_nanos(took)).saturating_sub(rested));
         if polled.is_ready() || !meter.yields.load(Ordering::Relaxed) {
-            meter.held().seat = None;
+            meter.lock_state().seat = None;
         }
         polled
     }
@@ -308,69 +308,69 @@ mod tests {
 
     #[tokio::test]
     async fn only_computing_counts() {
-        let meter = CpuMeter::alone();
+        let meter = CpuMeter::for_single_run();
         let run = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(20)).await;
             compute(Duration::from_millis(3));
         };
         MeteredRun::new(run, meter.clone()).await;
-        let spent = meter.spent();
+        let spent = meter.cpu_spent();
         assert!(spent >= Duration::from_millis(6) && spent < Duration::from_millis(20), "{spent:?}");
     }
 
     #[tokio::test]
     async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
-        let meter = CpuMeter::alone();
-        meter.bench.courtesy.pretend(1.0);
+        let meter = CpuMeter::for_single_run();
+        meter.bench.courtesy.set_others_use(1.0);
         let own = meter.clone();
         let run = async move {
             compute(Duration::from_millis(1));
-            own.rest();
-            assert_eq!(own.rested(), Duration::ZERO, "at the front nobody rests");
-            own.settle(RunPool::Bench);
-            own.rest();
+            own.take_rest();
+            assert_eq!(own.time_rested(), Duration::ZERO, "at the front nobody rests");
+            own.move_to(RunPool::Bench);
+            own.take_rest();
         };
         MeteredRun::new(run, meter.clone()).await;
-        let rested = meter.rested();
-        assert!(rested >= Duration::from_millis(3) && meter.waited() >= rested, "{rested:?}");
-        assert!(meter.spent() < Duration::from_millis(3), "{:?}", meter.spent());
+        let rested = meter.time_rested();
+        assert!(rested >= Duration::from_millis(3) && meter.time_waited() >= rested, "{rested:?}");
+        assert!(meter.cpu_spent() < Duration::from_millis(3), "{:?}", meter.cpu_spent());
     }
 
     #[tokio::test]
     async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
-        let meter = CpuMeter::alone();
+        let meter = CpuMeter::for_single_run();
         let run = async {
-            assert_eq!(meter.place(), RunPool::Front);
+            assert_eq!(meter.current_pool(), RunPool::Front);
             compute(SHORT);
-            meter.turn().unwrap().await;
-            assert_eq!(meter.place(), RunPool::Bench);
-            meter.settle(RunPool::Bench);
-            assert!(meter.turn().is_none(), "it is where it belongs");
-            meter.starve(STARVED);
-            meter.turn().unwrap().await;
-            assert_eq!(meter.place(), RunPool::Front);
-            meter.settle(RunPool::Front);
-            assert!(meter.turn().is_none() && meter.held().seat.is_some());
+            meter.next_turn().unwrap().await;
+            assert_eq!(meter.current_pool(), RunPool::Bench);
+            meter.move_to(RunPool::Bench);
+            assert!(meter.next_turn().is_none(), "it is where it belongs");
+            meter.add_starved(STARVED);
+            meter.next_turn().unwrap().await;
+            assert_eq!(meter.current_pool(), RunPool::Front);
+            meter.move_to(RunPool::Front);
+            assert!(meter.next_turn().is_none() && meter.lock_state().seat.is_some());
         };
         MeteredRun::new(run, meter.clone()).await;
-        assert!(meter.waited() >= STARVED, "that does not count against it");
+        assert!(meter.time_waited() >= STARVED, "that does not count against it");
     }
 
     #[tokio::test]
     async fn a_long_run_takes_a_seat_and_gives_it_back_when_it_waits() {
-        let meter = CpuMeter::alone();
+        let meter = CpuMeter::for_single_run();
         let run = async {
-            assert!(meter.turn().is_none(), "nothing computed yet");
+            assert!(meter.next_turn().is_none(), "nothing computed yet");
             compute(SHORT);
-            meter.turn().unwrap().await;
-            meter.settle(meter.place());
-            assert!(meter.held().seat.is_some() && meter.turn().is_none());
+            meter.next_turn().unwrap().await;
+            meter.move_to(meter.current_pool());
+            assert!(meter.lock_state().seat.is_some() && meter.next_turn().is_none());
             tokio::task::yield_now().await;
-            assert!(meter.held().seat.is_none(), "a run that waits keeps no seat");
-            meter.turn().unwrap().await;
+            assert!(meter.lock_state().seat.is_none(), "a run that waits keeps no seat");
+            meter.next_turn().unwrap().await;
         };
         MeteredRun::new(run, meter.clone()).await;
-        assert!(meter.held().seat.is_none(), "a run that ended keeps no seat");
+        assert!(meter.lock_state().seat.is_none(), "a run that ended keeps no seat");
     }
 }

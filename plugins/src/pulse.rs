@@ -27,13 +27,13 @@ struct TickerShared {
 pub(crate) struct EpochTicker(Arc<TickerShared>);
 
 impl TickerShared {
-    fn state(&self) -> MutexGuard<'_, TickerState> {
+    fn lock_state(&self) -> MutexGuard<'_, TickerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for somebody to compute; `false` when it is over.
-    fn wait(&self) -> bool {
-        let mut state = self.state();
+    fn wait_for_work(&self) -> bool {
+        let mut state = self.lock_state();
         while state.computing == 0 && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -50,7 +50,7 @@ impl EpochTicker {
         let pulse = Self::default();
         let shared = pulse.0.clone();
         std::thread::Builder::new().name("hook-pulse".to_owned()).spawn(move || {
-            while shared.wait() {
+            while shared.wait_for_work() {
                 std::thread::sleep(BEAT);
                 engine.increment_epoch();
             }
@@ -59,23 +59,23 @@ impl EpochTicker {
     }
 
     /// Runs this while the epoch moves.
-    pub(crate) fn during<T>(&self, computing: impl FnOnce() -> T) -> T {
-        self.with(1, computing)
+    pub(crate) fn tick_during<T>(&self, computing: impl FnOnce() -> T) -> T {
+        self.count_during(1, computing)
     }
 
-    /// Runs this, within [`EpochTicker::during`], while the epoch need not move on the caller's account.
-    pub(crate) fn except<T>(&self, resting: impl FnOnce() -> T) -> T {
-        self.with(-1, resting)
+    /// Runs this, within [`EpochTicker::tick_during`], while the epoch need not move on the caller's account.
+    pub(crate) fn pause_during<T>(&self, resting: impl FnOnce() -> T) -> T {
+        self.count_during(-1, resting)
     }
 
-    fn with<T>(&self, by: isize, work: impl FnOnce() -> T) -> T {
-        self.change(by);
+    fn count_during<T>(&self, by: isize, work: impl FnOnce() -> T) -> T {
+        self.change_count(by);
         let _ends = ComputingGuard(self, -by);
         work()
     }
 
-    fn change(&self, by: isize) {
-        let mut state = self.0.state();
+    fn change_count(&self, by: isize) {
+        let mut state = self.0.lock_state();
         state.computing = state.computing.saturating_add_signed(by);
         if by > 0 && state.computing == 1 {
             self.0.changed.notify_one();
@@ -89,13 +89,13 @@ struct ComputingGuard<'a>(&'a EpochTicker, isize);
 impl Drop for ComputingGuard<'_> {
     fn drop(&mut self) {
         let Self(pulse, by) = self;
-        pulse.change(*by);
+        pulse.change_count(*by);
     }
 }
 
 impl Drop for EpochTicker {
     fn drop(&mut self) {
-        self.0.state().stopped = true;
+        self.0.lock_state().stopped = true;
         self.0.changed.notify_one();
     }
 }
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn it_beats_while_somebody_computes() {
         let pulse = EpochTicker::default();
-        let computing = || pulse.0.state().computing;
-        let inner = pulse.during(|| {
-            let rests = pulse.except(computing);
-            (computing(), rests, pulse.during(computing))
+        let computing = || pulse.0.lock_state().computing;
+        let inner = pulse.tick_during(|| {
+            let rests = pulse.pause_during(computing);
+            (computing(), rests, pulse.tick_during(computing))
         });
         assert_eq!((inner, computing()), ((1, 0, 2), 0));
     }

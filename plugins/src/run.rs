@@ -27,7 +27,7 @@ const CALL_BYTES_MAX: usize = 2 << 20;
 const REASON_BYTES_MAX: usize = 4096;
 
 /// Runs one event through a version.
-pub(crate) async fn execute(
+pub(crate) async fn execute_run(
     version: &LoadedVersion,
     invocation: Invocation,
     fetch: Arc<dyn HttpFetcher>,
@@ -36,7 +36,7 @@ pub(crate) async fn execute(
 ) -> RunReport {
     let started = Instant::now();
     let limits = invocation.limits;
-    let event = wire::event(&invocation);
+    let event = wire::convert_event(&invocation);
     let guest = GuestState::new(invocation, fetch, drafts, started);
     let mut store = Store::new(version.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
@@ -44,12 +44,12 @@ pub(crate) async fn execute(
     store.set_epoch_deadline(SLICE + 1);
     let pulse = meter.clone();
     store.epoch_deadline_callback(move |_store| {
-        if pulse.used() >= limits.cpu {
+        if pulse.cpu_used() >= limits.cpu {
             return Err(GuestStopReason::Cpu.into());
         }
-        pulse.rest();
+        pulse.take_rest();
         Ok(pulse
-            .turn()
+            .next_turn()
             .map_or(UpdateDeadline::Continue(SLICE), |turn| UpdateDeadline::YieldCustom(SLICE, turn)))
     });
     let call = async {
@@ -58,20 +58,20 @@ pub(crate) async fn execute(
         let handler = hook.kabar_hooks_handler();
         handler.call_handle(&mut store, &event).await.map_err(|error| (RunStage::Call, error))
     };
-    let ended = within(&limits, started, &meter, MeteredRun::new(call, meter.clone())).await;
+    let ended = run_within(&limits, started, &meter, MeteredRun::new(call, meter.clone())).await;
     let outcome = match ended {
         None => verdict::too_long(&limits),
         Some(Ok(Ok(()))) => HookOutcome::Succeeded,
-        Some(Ok(Err(HookError::Retry(reason)))) => HookOutcome::Retry(cut(&reason)),
-        Some(Ok(Err(HookError::Reject(reason)))) => HookOutcome::Rejected(cut(&reason)),
-        Some(Err((RunStage::Call, error))) => verdict::of(&error, store.data()),
-        Some(Err((RunStage::Start, error))) => not_started(verdict::of(&error, store.data())),
+        Some(Ok(Err(HookError::Retry(reason)))) => HookOutcome::Retry(cut_text(&reason)),
+        Some(Ok(Err(HookError::Reject(reason)))) => HookOutcome::Rejected(cut_text(&reason)),
+        Some(Err((RunStage::Call, error))) => verdict::classify_error(&error, store.data()),
+        Some(Err((RunStage::Start, error))) => not_started(verdict::classify_error(&error, store.data())),
     };
-    let wall = started.elapsed().saturating_sub(meter.waited());
-    report(
+    let wall = started.elapsed().saturating_sub(meter.time_waited());
+    build_report(
         outcome,
         store,
-        RunUsage { cpu_us: micros(meter.spent()), wall_us: micros(wall), ..RunUsage::default() },
+        RunUsage { cpu_us: to_micros(meter.cpu_spent()), wall_us: to_micros(wall), ..RunUsage::default() },
     )
 }
 
@@ -92,17 +92,17 @@ fn not_started(outcome: HookOutcome) -> HookOutcome {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+fn to_micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn cut(reason: &str) -> Arc<str> {
+fn cut_text(reason: &str) -> Arc<str> {
     reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default().into()
 }
 
 /// Waits for a run's end within its time, from which waits for turns are left out; `None` when it is
 /// over.
-async fn within<F: Future>(
+async fn run_within<F: Future>(
     limits: &RunLimits,
     started: Instant,
     meter: &CpuMeter,
@@ -110,7 +110,7 @@ async fn within<F: Future>(
 ) -> Option<F::Output> {
     let mut run = std::pin::pin!(run);
     loop {
-        let end = started + limits.wall + meter.waited();
+        let end = started + limits.wall + meter.time_waited();
         let left = end.saturating_duration_since(Instant::now());
         if left == Duration::ZERO {
             return None;
@@ -121,7 +121,7 @@ async fn within<F: Future>(
     }
 }
 
-fn report(outcome: HookOutcome, mut store: Store<GuestState>, usage: RunUsage) -> RunReport {
+fn build_report(outcome: HookOutcome, mut store: Store<GuestState>, usage: RunUsage) -> RunReport {
     let usage = RunUsage {
         memory_peak_bytes: u64::try_from(store.data().memory.bytes_peak).unwrap_or(u64::MAX),
         host_calls: store.data().host_calls.into(),
@@ -134,7 +134,7 @@ fn report(outcome: HookOutcome, mut store: Store<GuestState>, usage: RunUsage) -
     let succeeded = outcome.succeeded();
     let (kv_reads, kv_writes) = store.into_data().kv.into_parts();
     // The guest is gone by now, and its unfinished lines are closed.
-    let (logs, logs_cut) = log.take();
+    let (logs, logs_cut) = log.take_lines();
     RunReport {
         outcome,
         kv_reads: if succeeded { kv_reads } else { KvReads::default() },

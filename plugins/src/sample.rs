@@ -45,132 +45,143 @@ pub struct NotAnEvent {
 /// # Errors
 /// The first member that cannot be read.
 pub fn read(json: &Value) -> Result<SampleEvent, NotAnEvent> {
-    let fields = SampleFields::root(json)?;
+    let fields = SampleFields::read_root(json)?;
     let wanted = "one of the event types, e.g. message.status";
-    let kind = fields.required("type", wanted, EventType::parse)?;
+    let kind = fields.read_required("type", wanted, EventType::parse)?;
     let made = event(kind);
-    let account = fields.object("account")?;
+    let account = fields.read_object("account")?;
     let read_account = Account {
-        id: account.given("id", "wba_…", |text| AccountId::parse(text).ok())?.unwrap_or(made.account.id),
+        id: account.read_given("id", "wba_…", |text| AccountId::parse(text).ok())?.unwrap_or(made.account.id),
         phone_number_id: account
-            .given("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?
+            .read_given("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?
             .unwrap_or_else(|| made.account.phone_number_id.clone()),
-        sandbox: !fields.truth("livemode")?.unwrap_or(!made.account.sandbox),
+        sandbox: !fields.read_bool("livemode")?.unwrap_or(!made.account.sandbox),
         ..Account::clone(&made.account)
     };
     let read_event = Event {
-        id: fields.given("id", "evt_…", |text| EventId::parse(text).ok())?.unwrap_or(made.event.id),
-        sequence: fields.number("sequence")?.unwrap_or(made.event.sequence),
-        created_at: fields.instant("created_at")?.unwrap_or(made.event.created_at),
-        kind: change(&fields.object("data")?, &made.event.kind)?,
+        id: fields.read_given("id", "evt_…", |text| EventId::parse(text).ok())?.unwrap_or(made.event.id),
+        sequence: fields.read_number("sequence")?.unwrap_or(made.event.sequence),
+        created_at: fields.read_instant("created_at")?.unwrap_or(made.event.created_at),
+        kind: read_change(&fields.read_object("data")?, &made.event.kind)?,
     };
     Ok(SampleEvent { account: Arc::new(read_account), event: Arc::new(read_event) })
 }
 
-fn change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
+fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
     Ok(match made {
-        EventKind::MessageReceived(base) => EventKind::MessageReceived(message(data, base)?),
-        EventKind::MessageCreated(base) => EventKind::MessageCreated(message(data, base)?),
-        EventKind::MessageSent(base) => EventKind::MessageSent(message(data, base)?),
+        EventKind::MessageReceived(base) => EventKind::MessageReceived(read_message(data, base)?),
+        EventKind::MessageCreated(base) => EventKind::MessageCreated(read_message(data, base)?),
+        EventKind::MessageSent(base) => EventKind::MessageSent(read_message(data, base)?),
         EventKind::MessageStatus { message: base, previous, occurred_at } => {
-            let message = message(data, base)?;
-            let occurred_at = data.instant("occurred_at")?.unwrap_or(*occurred_at);
-            let previous = data.given("previous_status", STATUS, MessageStatus::parse)?.unwrap_or(*previous);
+            let message = read_message(data, base)?;
+            let occurred_at = data.read_instant("occurred_at")?.unwrap_or(*occurred_at);
+            let previous =
+                data.read_given("previous_status", STATUS, MessageStatus::parse)?.unwrap_or(*previous);
             EventKind::MessageStatus { message, previous, occurred_at }
         }
-        EventKind::ConversationCreated(base) => EventKind::ConversationCreated(conversation(data, base)?),
-        EventKind::ConversationAssigned(base) => EventKind::ConversationAssigned(conversation(data, base)?),
-        EventKind::ConversationClosed(base) => EventKind::ConversationClosed(conversation(data, base)?),
-        EventKind::ConversationUpdated(base) => EventKind::ConversationUpdated(conversation(data, base)?),
-        EventKind::ContactCreated(base) => EventKind::ContactCreated(contact(data, base)?),
-        EventKind::ContactUpdated(base) => EventKind::ContactUpdated(contact(data, base)?),
+        EventKind::ConversationCreated(base) => {
+            EventKind::ConversationCreated(read_conversation(data, base)?)
+        }
+        EventKind::ConversationAssigned(base) => {
+            EventKind::ConversationAssigned(read_conversation(data, base)?)
+        }
+        EventKind::ConversationClosed(base) => EventKind::ConversationClosed(read_conversation(data, base)?),
+        EventKind::ConversationUpdated(base) => {
+            EventKind::ConversationUpdated(read_conversation(data, base)?)
+        }
+        EventKind::ContactCreated(base) => EventKind::ContactCreated(read_contact(data, base)?),
+        EventKind::ContactUpdated(base) => EventKind::ContactUpdated(read_contact(data, base)?),
     })
 }
 
 const STATUS: &str = "received, pending, sent, delivered, read or failed";
 const PHONE: &str = "a number in E.164 form";
 
-fn message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
-    let own = data.object("message")?;
-    let context = own.object("context")?;
+fn read_message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
+    let own = data.read_object("message")?;
+    let context = own.read_object("context")?;
     Ok(Message {
-        id: own.given("id", "msg_…", |text| MessageId::parse(text).ok())?.unwrap_or(base.id),
-        direction: own.given("direction", "inbound or outbound", Direction::parse)?.unwrap_or(base.direction),
-        status: own.given("status", STATUS, MessageStatus::parse)?.unwrap_or(base.status),
-        kind: own.given("type", "a type of message", MessageKind::parse)?.unwrap_or(base.kind),
+        id: own.read_given("id", "msg_…", |text| MessageId::parse(text).ok())?.unwrap_or(base.id),
+        direction: own
+            .read_given("direction", "inbound or outbound", Direction::parse)?
+            .unwrap_or(base.direction),
+        status: own.read_given("status", STATUS, MessageStatus::parse)?.unwrap_or(base.status),
+        kind: own.read_given("type", "a type of message", MessageKind::parse)?.unwrap_or(base.kind),
         conversation_id: own
-            .given("conversation_id", "cnv_…", |text| ConversationId::parse(text).ok())?
+            .read_given("conversation_id", "cnv_…", |text| ConversationId::parse(text).ok())?
             .unwrap_or(base.conversation_id),
         contact_id: own
-            .given("contact_id", "ctc_…", |text| ContactId::parse(text).ok())?
+            .read_given("contact_id", "ctc_…", |text| ContactId::parse(text).ok())?
             .unwrap_or(base.contact_id),
-        from: own.given("from", PHONE, Phone::parse)?.unwrap_or_else(|| base.from.clone()),
-        to: own.given("to", PHONE, Phone::parse)?.unwrap_or_else(|| base.to.clone()),
+        from: own.read_given("from", PHONE, Phone::parse)?.unwrap_or_else(|| base.from.clone()),
+        to: own.read_given("to", PHONE, Phone::parse)?.unwrap_or_else(|| base.to.clone()),
         wamid: own.text("message_id")?.or_else(|| base.wamid.clone()),
         content: own.text("content")?.unwrap_or_else(|| base.content.clone()),
-        payload: own.json("payload").unwrap_or_else(|| base.payload.clone()),
+        payload: own.read_json("payload").unwrap_or_else(|| base.payload.clone()),
         context: context.text("message_id")?.or_else(|| base.context.clone()),
-        error: failure(&own)?,
+        error: read_failure(&own)?,
         history: StatusHistory::default(),
         attempts: base.attempts,
         next_attempt_at: None,
-        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
-        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+        created_at: own.read_instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.read_instant("updated_at")?.unwrap_or(base.updated_at),
     })
 }
 
-fn failure(message: &SampleFields<'_>) -> Result<Option<MessageError>, NotAnEvent> {
-    let own = message.object("error")?;
+fn read_failure(message: &SampleFields<'_>) -> Result<Option<MessageError>, NotAnEvent> {
+    let own = message.read_object("error")?;
     let Some(code) = own.text("code")? else { return Ok(None) };
     let text = own.text("message")?.unwrap_or_else(|| code.clone());
-    Ok(Some(MessageError { code, message: text, provider_code: own.number("provider_code")? }))
+    Ok(Some(MessageError { code, message: text, provider_code: own.read_number("provider_code")? }))
 }
 
-fn conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Conversation, NotAnEvent> {
-    let own = data.object("conversation")?;
-    let with = own.object("contact")?;
+fn read_conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Conversation, NotAnEvent> {
+    let own = data.read_object("conversation")?;
+    let with = own.read_object("contact")?;
     let contact = ContactRef {
-        id: with.given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.contact.id),
-        phone: with.given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.contact.phone.clone()),
+        id: with.read_given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.contact.id),
+        phone: with
+            .read_given("phone_number", PHONE, Phone::parse)?
+            .unwrap_or_else(|| base.contact.phone.clone()),
         name: with.text("name")?.or_else(|| base.contact.name.clone()),
     };
-    let user = own.object("assignee")?;
-    let assignee = match user.given("id", "usr_…", |text| UserId::parse(text).ok())? {
+    let user = own.read_object("assignee")?;
+    let assignee = match user.read_given("id", "usr_…", |text| UserId::parse(text).ok())? {
         Some(id) => Some(Arc::new(User {
             id,
             name: user.text("name")?.unwrap_or_else(|| "Somebody".into()),
             email: user.text("email")?,
-            ..made::user()
+            ..made::sample_user()
         })),
         None => base.assignee.clone(),
     };
     Ok(Conversation {
-        id: own.given("id", "cnv_…", |text| ConversationId::parse(text).ok())?.unwrap_or(base.id),
+        id: own.read_given("id", "cnv_…", |text| ConversationId::parse(text).ok())?.unwrap_or(base.id),
         status: own
-            .given("status", "open, pending or resolved", ConversationStatus::parse)?
+            .read_given("status", "open, pending or resolved", ConversationStatus::parse)?
             .unwrap_or(base.status),
         contact,
         assignee,
         unread_count: own
-            .number("unread_count")?
+            .read_number("unread_count")?
             .map_or(base.unread_count, |count| u32::try_from(count).unwrap_or_default()),
-        last_message_at: own.instant("last_message_at")?.or(base.last_message_at),
-        last_inbound_at: own.instant("last_inbound_at")?.or(base.last_inbound_at),
-        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
-        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+        last_message_at: own.read_instant("last_message_at")?.or(base.last_message_at),
+        last_inbound_at: own.read_instant("last_inbound_at")?.or(base.last_inbound_at),
+        created_at: own.read_instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.read_instant("updated_at")?.unwrap_or(base.updated_at),
     })
 }
 
-fn contact(data: &SampleFields<'_>, base: &Contact) -> Result<Contact, NotAnEvent> {
-    let own = data.object("contact")?;
+fn read_contact(data: &SampleFields<'_>, base: &Contact) -> Result<Contact, NotAnEvent> {
+    let own = data.read_object("contact")?;
     Ok(Contact {
-        id: own.given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.id),
-        phone: own.given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.phone.clone()),
+        id: own.read_given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.id),
+        phone: own.read_given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.phone.clone()),
         name: own.text("name")?.or_else(|| base.name.clone()),
         email: own.text("email")?.or_else(|| base.email.clone()),
-        metadata: own.json("metadata").unwrap_or_else(|| base.metadata.clone()),
-        created_at: own.instant("created_at")?.unwrap_or(base.created_at),
-        updated_at: own.instant("updated_at")?.unwrap_or(base.updated_at),
+        metadata: own.read_json("metadata").unwrap_or_else(|| base.metadata.clone()),
+        created_at: own.read_instant("created_at")?.unwrap_or(base.created_at),
+        updated_at: own.read_instant("updated_at")?.unwrap_or(base.updated_at),
     })
 }
 

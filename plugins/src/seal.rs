@@ -14,7 +14,7 @@ const MAGIC: &[u8; 8] = b"kabarhk1";
 const SEAL_BYTES: usize = 32;
 const SHA_BYTES: usize = 32;
 
-fn mac(key: &[u8; 32], rest: &[u8]) -> Option<Hmac<Sha256>> {
+fn compute_mac(key: &[u8; 32], rest: &[u8]) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     mac.update(MAGIC);
     mac.update(rest);
@@ -22,11 +22,11 @@ fn mac(key: &[u8; 32], rest: &[u8]) -> Option<Hmac<Sha256>> {
 }
 
 /// Seals the code of the component with this digest.
-pub(crate) fn seal(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> Bytes {
+pub(crate) fn sign_artifact(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> Bytes {
     let mut rest = BytesMut::with_capacity(SHA_BYTES + code.len());
     rest.put_slice(sha256);
     rest.put_slice(code);
-    let tag = mac(key, &rest).map(|mac| mac.finalize().into_bytes());
+    let tag = compute_mac(key, &rest).map(|mac| mac.finalize().into_bytes());
     let mut artefact = BytesMut::with_capacity(MAGIC.len() + SEAL_BYTES + rest.len());
     artefact.put_slice(MAGIC);
     artefact.put_slice(tag.as_deref().unwrap_or(&[0; SEAL_BYTES]));
@@ -62,11 +62,14 @@ impl<'a> VerifiedArtifact<'a> {
 ///
 /// # Errors
 /// When it was not sealed under this key, or was changed.
-pub(crate) fn open<'a>(key: &[u8; 32], artefact: &'a [u8]) -> Result<VerifiedArtifact<'a>, NotTrusted> {
+pub(crate) fn verify_artifact<'a>(
+    key: &[u8; 32],
+    artefact: &'a [u8],
+) -> Result<VerifiedArtifact<'a>, NotTrusted> {
     let sealed = artefact.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<SEAL_BYTES>());
     let (tag, rest) = sealed.ok_or(NotTrusted::Seal)?;
     let (sha256, code) = rest.split_first_chunk::<SHA_BYTES>().ok_or(NotTrusted::Seal)?;
-    let genuine = mac(key, rest).is_some_and(|mac| mac.verify_slice(tag).is_ok());
+    let genuine = compute_mac(key, rest).is_some_and(|mac| mac.verify_slice(tag).is_ok());
     if genuine { Ok(VerifiedArtifact { sha256: *sha256, tag: *tag, code }) } else { Err(NotTrusted::Seal) }
 }
 
@@ -76,15 +79,15 @@ mod tests {
 
     #[test]
     fn only_what_was_sealed_here_is_opened() {
-        let sealed = seal(&[1; 32], &[7; 32], b"code");
-        let opened = open(&[1; 32], &sealed).ok().unwrap();
+        let sealed = sign_artifact(&[1; 32], &[7; 32], b"code");
+        let opened = verify_artifact(&[1; 32], &sealed).ok().unwrap();
         assert_eq!((opened.sha256, opened.code), ([7; 32], b"code".as_slice()));
-        assert!(open(&[2; 32], &sealed).is_err(), "another server's");
+        assert!(verify_artifact(&[2; 32], &sealed).is_err(), "another server's");
         for place in 0..sealed.len() {
             let mut changed = sealed.to_vec();
             changed[place] ^= 1;
-            assert!(open(&[1; 32], &changed).is_err(), "byte {place}");
-            assert!(open(&[1; 32], &sealed[..place]).is_err(), "cut at {place}");
+            assert!(verify_artifact(&[1; 32], &changed).is_err(), "byte {place}");
+            assert!(verify_artifact(&[1; 32], &sealed[..place]).is_err(), "cut at {place}");
         }
     }
 }

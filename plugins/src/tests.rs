@@ -20,7 +20,7 @@ use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 
-use crate::wrap::wrap;
+use crate::wrap::wrap_module;
 use crate::{
     ComponentUpload, DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest,
     HostOptions, HttpFetcher, Invocation, LoadedVersion, NoNetwork, OutboundMode, PluginHost, RunLimits,
@@ -105,12 +105,12 @@ fn module(parts: &str, body: &str) -> String {
 
 /// That guest as a component.
 fn component(parts: &str, body: &str) -> Bytes {
-    wrap(&wat::parse_str(module(parts, body)).unwrap()).unwrap().into()
+    wrap_module(&wat::parse_str(module(parts, body)).unwrap()).unwrap().into()
 }
 
 /// Builds and loads a guest without trying it out.
 async fn version(host: &PluginHost, wasm: Bytes) -> Arc<LoadedVersion> {
-    let compiled = host.build(&upload(wasm)).await.unwrap();
+    let compiled = host.build_component(&upload(wasm)).await.unwrap();
     host.load(&compiled.artefact).unwrap()
 }
 

@@ -58,9 +58,9 @@ impl ThreadPools {
     {
         let mut run = Box::pin(run);
         loop {
-            let place = meter.place();
-            meter.settle(place);
-            let leg = leg(run, meter.clone(), place);
+            let place = meter.current_pool();
+            meter.move_to(place);
+            let leg = poll_in_pool(run, meter.clone(), place);
             let runtime = match place {
                 RunPool::Front => &self.front,
                 RunPool::Bench => &self.bench,
@@ -75,11 +75,11 @@ impl ThreadPools {
 }
 
 /// Polls a run until it ends or belongs elsewhere.
-async fn leg<F: Future>(run: Pin<Box<F>>, meter: Arc<CpuMeter>, place: RunPool) -> PoolStep<F> {
+async fn poll_in_pool<F: Future>(run: Pin<Box<F>>, meter: Arc<CpuMeter>, place: RunPool) -> PoolStep<F> {
     let mut run = Some(run);
     poll_fn(|context| match run.as_mut().map(|run| run.as_mut().poll(context)) {
         Some(Poll::Ready(output)) => Poll::Ready(PoolStep::Ended(output)),
-        Some(Poll::Pending) if meter.place() != place => run.take().map_or(Poll::Pending, |run| {
+        Some(Poll::Pending) if meter.current_pool() != place => run.take().map_or(Poll::Pending, |run| {
             // The next leg polls it at once, so that no call to wake it is lost.
             Poll::Ready(PoolStep::Moves(run))
         }),
@@ -119,15 +119,15 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_computes_for_long_goes_on_on_the_bench() {
         let threads = ThreadPools::start(2).unwrap();
-        let meter = CpuMeter::alone();
+        let meter = CpuMeter::for_single_run();
         let (own, name) = (meter.clone(), || std::thread::current().name().unwrap_or_default().to_owned());
         let run = MeteredRun::new(
             async move {
                 let first = name();
-                while own.used() < Duration::from_millis(3) {
+                while own.cpu_used() < Duration::from_millis(3) {
                     std::hint::black_box(0);
                 }
-                own.turn().unwrap().await;
+                own.next_turn().unwrap().await;
                 [first, name()]
             },
             meter.clone(),

@@ -47,24 +47,24 @@ impl FairQueue {
         Arc::new(Self { line: Mutex::new(line), per_plugin_max })
     }
 
-    fn line(&self) -> MutexGuard<'_, WaitingQueue> {
+    fn lock_queue(&self) -> MutexGuard<'_, WaitingQueue> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a seat.
-    pub(crate) async fn seat(
+    pub(crate) async fn acquire_permit(
         self: &Arc<Self>,
         organisation: OrganisationId,
         plugin: &Arc<str>,
     ) -> QueuePermit {
         let called = {
-            let mut line = self.line();
+            let mut line = self.lock_queue();
             if line.free > 0 && !line.is_full(plugin, self.per_plugin_max) {
-                line.sit(plugin);
+                line.take_slot(plugin);
                 return QueuePermit { turns: self.clone(), plugin: Some(plugin.clone()) };
             }
             let (call, called) = oneshot::channel();
-            line.wait(organisation, QueueWaiter { plugin: plugin.clone(), called: call });
+            line.push_waiter(organisation, QueueWaiter { plugin: plugin.clone(), called: call });
             called
         };
         match called.await {
@@ -76,21 +76,21 @@ impl FairQueue {
 
     /// Whether somebody waits.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.line().rotation.is_empty()
+        !self.lock_queue().rotation.is_empty()
     }
 
-    fn leave(self: &Arc<Self>, plugin: &Arc<str>) {
-        let mut line = self.line();
-        line.rise(plugin);
+    fn release_permit(self: &Arc<Self>, plugin: &Arc<str>) {
+        let mut line = self.lock_queue();
+        line.free_slot(plugin);
         while line.free > 0 {
-            let Some(next) = line.next(self.per_plugin_max) else { break };
-            line.sit(&next.plugin);
+            let Some(next) = line.next_waiter(self.per_plugin_max) else { break };
+            line.take_slot(&next.plugin);
             let seat = QueuePermit { turns: self.clone(), plugin: Some(next.plugin) };
             // Who gave up waiting gets none; the seat must not come back through this lock.
             if let Err(mut unwanted) = next.called.send(seat)
                 && let Some(plugin) = unwanted.plugin.take()
             {
-                line.rise(&plugin);
+                line.free_slot(&plugin);
             }
         }
     }
@@ -101,12 +101,12 @@ impl WaitingQueue {
         self.seated.get(plugin).is_some_and(|seated| *seated >= max)
     }
 
-    fn sit(&mut self, plugin: &Arc<str>) {
+    fn take_slot(&mut self, plugin: &Arc<str>) {
         self.free = self.free.saturating_sub(1);
         *self.seated.entry(plugin.clone()).or_default() += 1;
     }
 
-    fn rise(&mut self, plugin: &Arc<str>) {
+    fn free_slot(&mut self, plugin: &Arc<str>) {
         self.free += 1;
         if let Some(seated) = self.seated.get_mut(plugin) {
             *seated = seated.saturating_sub(1);
@@ -116,7 +116,7 @@ impl WaitingQueue {
         }
     }
 
-    fn wait(&mut self, organisation: OrganisationId, waiter: QueueWaiter) {
+    fn push_waiter(&mut self, organisation: OrganisationId, waiter: QueueWaiter) {
         let own = self.waiting.entry(organisation).or_default();
         if own.is_empty() {
             self.rotation.push_back(organisation);
@@ -125,7 +125,7 @@ impl WaitingQueue {
     }
 
     /// Takes the next waiter out of the line.
-    fn next(&mut self, per_plugin_max: usize) -> Option<QueueWaiter> {
+    fn next_waiter(&mut self, per_plugin_max: usize) -> Option<QueueWaiter> {
         for place in 0..self.rotation.len() {
             let organisation = *self.rotation.get(place)?;
             let seated = &self.seated;
@@ -150,7 +150,7 @@ impl WaitingQueue {
 impl Drop for QueuePermit {
     fn drop(&mut self) {
         if let Some(plugin) = self.plugin.take() {
-            self.turns.leave(&plugin);
+            self.turns.release_permit(&plugin);
         }
     }
 }

@@ -11,42 +11,45 @@ use crate::report::{HookFault, HookOutcome};
 /// Bytes of a wasmtime error that are told.
 const ERROR_BYTES_MAX: usize = 1000;
 
-fn trapped(fault: HookFault, text: impl Into<Arc<str>>) -> HookOutcome {
+fn trapped_by(fault: HookFault, text: impl Into<Arc<str>>) -> HookOutcome {
     HookOutcome::Trapped(fault, text.into())
 }
 
 /// It took too long.
 pub(crate) fn too_long(limits: &RunLimits) -> HookOutcome {
     let ms = limits.wall.as_millis();
-    trapped(HookFault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
+    trapped_by(HookFault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
 }
 
 fn too_much_computing(limits: &RunLimits) -> HookOutcome {
     let ms = limits.cpu.as_millis();
-    trapped(HookFault::Cpu, format!("the hook used more than {ms} ms of computing time"))
+    trapped_by(HookFault::Cpu, format!("the hook used more than {ms} ms of computing time"))
 }
 
 /// wasmtime's own words, cut to a bearable length.
-pub(crate) fn words(error: &wasmtime::Error) -> Arc<str> {
+pub(crate) fn error_text(error: &wasmtime::Error) -> Arc<str> {
     let text = format!("{error:#}");
     let end = text.floor_char_boundary(ERROR_BYTES_MAX);
     text.get(..end).unwrap_or_default().into()
 }
 
 /// It was stopped, or broke.
-pub(crate) fn of(error: &wasmtime::Error, guest: &GuestState) -> HookOutcome {
+pub(crate) fn classify_error(error: &wasmtime::Error, guest: &GuestState) -> HookOutcome {
     let limits = &guest.invocation.limits;
     match error.downcast_ref::<GuestStopReason>() {
         Some(GuestStopReason::Cpu) => return too_much_computing(limits),
         Some(GuestStopReason::HostCalls) => {
             let calls = limits.host_calls;
-            return trapped(HookFault::Excess, format!("the hook called the host more than {calls} times"));
+            return trapped_by(
+                HookFault::Excess,
+                format!("the hook called the host more than {calls} times"),
+            );
         }
         None => {}
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
-        return trapped(HookFault::Stack, "the hook called itself too deeply: its stack is full");
+        return trapped_by(HookFault::Stack, "the hook called itself too deeply: its stack is full");
     }
     if trap == Some(&Trap::Interrupt) {
         return too_much_computing(limits);
@@ -54,22 +57,22 @@ pub(crate) fn of(error: &wasmtime::Error, guest: &GuestState) -> HookOutcome {
     // Most languages abort when they get no memory, which looks like any other crash.
     if guest.memory.refused {
         let mib = limits.memory_bytes >> 20;
-        return trapped(HookFault::Memory, format!("the hook ran out of memory: it may use {mib} MiB"));
+        return trapped_by(HookFault::Memory, format!("the hook ran out of memory: it may use {mib} MiB"));
     }
     match trap {
         Some(Trap::UnreachableCodeReached) => {
-            trapped(HookFault::Crash, "the hook crashed: it panicked, aborted or reached unreachable code")
+            trapped_by(HookFault::Crash, "the hook crashed: it panicked, aborted or reached unreachable code")
         }
-        Some(trap) => trapped(HookFault::Crash, format!("the hook crashed: {trap}")),
+        Some(trap) => trapped_by(HookFault::Crash, format!("the hook crashed: {trap}")),
         None if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
-            trapped(HookFault::Crash, "the hook ended its own process instead of answering")
+            trapped_by(HookFault::Crash, "the hook ended its own process instead of answering")
         }
         None => {
-            let words = words(error);
+            let words = error_text(error);
             if words.contains("fuel allocated for hostcalls") {
-                trapped(HookFault::Excess, "the hook handed the host more data at once than it may")
+                trapped_by(HookFault::Excess, "the hook handed the host more data at once than it may")
             } else {
-                trapped(HookFault::Crash, format!("the hook failed: {words}"))
+                trapped_by(HookFault::Crash, format!("the hook failed: {words}"))
             }
         }
     }

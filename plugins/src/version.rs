@@ -10,7 +10,7 @@ use crate::bindings::StatusHookPre;
 use crate::guest::GuestState;
 use crate::invalid::{InvalidPlugin, NotTrusted};
 use crate::seal::VerifiedArtifact;
-use crate::verdict::words;
+use crate::verdict::error_text;
 
 /// A component that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +61,17 @@ impl LoadedVersion {
     }
 
     /// Makes code that was sealed ready to run.
-    pub(crate) fn of(
+    pub(crate) fn link_artifact(
         opened: &VerifiedArtifact<'_>,
         linker: &Linker<GuestState>,
     ) -> Result<Self, ComponentLoadError> {
         let engine = linker.engine();
         let foreign =
-            |error: wasmtime::Error| ComponentLoadError::NotTrusted(NotTrusted::Foreign(words(&error)));
-        let component = trusted(engine, opened).map_err(foreign)?;
-        let misfit =
-            |error: wasmtime::Error| ComponentLoadError::Misfit(InvalidPlugin::WrongWorld(words(&error)));
+            |error: wasmtime::Error| ComponentLoadError::NotTrusted(NotTrusted::Foreign(error_text(&error)));
+        let component = load_trusted(engine, opened).map_err(foreign)?;
+        let misfit = |error: wasmtime::Error| {
+            ComponentLoadError::Misfit(InvalidPlugin::WrongWorld(error_text(&error)))
+        };
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
         let pre = StatusHookPre::new(pre).map_err(misfit)?;
         Ok(Self { sha256: opened.sha256(), engine: engine.clone(), pre })
@@ -88,9 +89,9 @@ impl std::fmt::Debug for LoadedVersion {
     reason = "loading machine code trusts it; `Opened` exists only of what this server compiled and sealed, \
               and wasmtime itself compares version, target and settings"
 )]
-fn trusted(engine: &Engine, opened: &VerifiedArtifact<'_>) -> wasmtime::Result<Component> {
+fn load_trusted(engine: &Engine, opened: &VerifiedArtifact<'_>) -> wasmtime::Result<Component> {
     // SAFETY: the bytes are what `Engine::precompile_component` answered on a server with this key:
-    // `seal::open` is the only maker of an `VerifiedArtifact`, and checks the MAC over all of them.
+    // `seal::verify_artifact` is the only maker of an `VerifiedArtifact`, and checks the MAC over all of them.
     unsafe { Component::deserialize(engine, opened.code()) }
 }
 

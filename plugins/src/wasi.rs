@@ -28,7 +28,7 @@ const LINE_BYTES_MAX: usize = 4096;
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// WASI for one run.
-pub(crate) fn context(guest: &mut GuestState) -> WasiCtx {
+pub(crate) fn build_context(guest: &mut GuestState) -> WasiCtx {
     let clock = GuestClock { now: guest.invocation.now, started: guest.started };
     let mut builder = WasiCtxBuilder::new();
     for (key, value) in guest.invocation.config.iter() {
@@ -89,7 +89,7 @@ impl LogLineWriter {
     fn take_in(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' || self.open.len() >= LINE_BYTES_MAX {
-                self.close();
+                self.close_line();
             }
             if *byte != b'\n' {
                 self.open.push(*byte);
@@ -97,12 +97,12 @@ impl LogLineWriter {
         }
     }
 
-    fn close(&mut self) {
-        self.log.write(self.level, &String::from_utf8_lossy(&self.open));
+    fn close_line(&mut self) {
+        self.log.write_line(self.level, &String::from_utf8_lossy(&self.open));
         self.open.clear();
     }
 
-    fn another(&self) -> Self {
+    fn clone_writer(&self) -> Self {
         Self { log: self.log.clone(), level: self.level, open: Vec::new() }
     }
 }
@@ -110,7 +110,7 @@ impl LogLineWriter {
 impl Drop for LogLineWriter {
     fn drop(&mut self) {
         if !self.open.is_empty() {
-            self.close();
+            self.close_line();
         }
     }
 }
@@ -123,11 +123,11 @@ impl IsTerminal for LogLineWriter {
 
 impl StdoutStream for LogLineWriter {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.another())
+        Box::new(self.clone_writer())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.another())
+        Box::new(self.clone_writer())
     }
 }
 

@@ -13,30 +13,30 @@ use kabar_core::domain::time::Timestamp;
 use crate::bindings::kabar::hooks::types as wit;
 use crate::invocation::Invocation;
 
-fn instant(at: Timestamp) -> u64 {
+fn to_millis(at: Timestamp) -> u64 {
     u64::try_from(at.millis()).unwrap_or_default()
 }
 
-fn text(text: Option<&Arc<str>>) -> Option<String> {
+fn optional_text(text: Option<&Arc<str>>) -> Option<String> {
     text.map(ToString::to_string)
 }
 
 /// The event of an invocation.
-pub(crate) fn event(invocation: &Invocation) -> wit::Event {
+pub(crate) fn convert_event(invocation: &Invocation) -> wit::Event {
     let event = &invocation.event;
     wit::Event {
         id: event.id.to_string(),
         kind: event.kind.as_str().to_owned(),
         sequence: u64::try_from(event.sequence).unwrap_or_default(),
-        created_at: instant(event.created_at),
+        created_at: to_millis(event.created_at),
         livemode: !invocation.account.sandbox,
-        account: account(&invocation.account),
+        account: convert_account(&invocation.account),
         attempt: invocation.attempt,
-        change: change(&event.kind),
+        change: convert_change(&event.kind),
     }
 }
 
-fn account(account: &Account) -> wit::Account {
+fn convert_account(account: &Account) -> wit::Account {
     wit::Account {
         id: account.id.to_string(),
         phone_number_id: account.phone_number_id.to_string(),
@@ -44,25 +44,25 @@ fn account(account: &Account) -> wit::Account {
     }
 }
 
-fn change(kind: &EventKind) -> wit::Change {
+fn convert_change(kind: &EventKind) -> wit::Change {
     match kind {
-        EventKind::MessageReceived(row) => wit::Change::MessageReceived(message(row)),
-        EventKind::MessageCreated(row) => wit::Change::MessageCreated(message(row)),
-        EventKind::MessageSent(row) => wit::Change::MessageSent(message(row)),
+        EventKind::MessageReceived(row) => wit::Change::MessageReceived(convert_message(row)),
+        EventKind::MessageCreated(row) => wit::Change::MessageCreated(convert_message(row)),
+        EventKind::MessageSent(row) => wit::Change::MessageSent(convert_message(row)),
         EventKind::MessageStatus { message: row, previous, occurred_at } => {
             wit::Change::MessageStatus(wit::StatusChange {
-                message: message(row),
+                message: convert_message(row),
                 previous_status: message_status(*previous),
                 status: message_status(row.status),
-                occurred_at: instant(*occurred_at),
+                occurred_at: to_millis(*occurred_at),
             })
         }
-        EventKind::ConversationCreated(row) => wit::Change::ConversationCreated(conversation(row)),
-        EventKind::ConversationAssigned(row) => wit::Change::ConversationAssigned(conversation(row)),
-        EventKind::ConversationClosed(row) => wit::Change::ConversationClosed(conversation(row)),
-        EventKind::ConversationUpdated(row) => wit::Change::ConversationUpdated(conversation(row)),
-        EventKind::ContactCreated(row) => wit::Change::ContactCreated(contact(row)),
-        EventKind::ContactUpdated(row) => wit::Change::ContactUpdated(contact(row)),
+        EventKind::ConversationCreated(row) => wit::Change::ConversationCreated(convert_conversation(row)),
+        EventKind::ConversationAssigned(row) => wit::Change::ConversationAssigned(convert_conversation(row)),
+        EventKind::ConversationClosed(row) => wit::Change::ConversationClosed(convert_conversation(row)),
+        EventKind::ConversationUpdated(row) => wit::Change::ConversationUpdated(convert_conversation(row)),
+        EventKind::ContactCreated(row) => wit::Change::ContactCreated(convert_contact(row)),
+        EventKind::ContactUpdated(row) => wit::Change::ContactUpdated(convert_contact(row)),
     }
 }
 
@@ -77,7 +77,7 @@ const fn message_status(status: MessageStatus) -> wit::MessageStatus {
     }
 }
 
-fn message(row: &Message) -> wit::Message {
+fn convert_message(row: &Message) -> wit::Message {
     wit::Message {
         id: row.id.to_string(),
         direction: match row.direction {
@@ -90,21 +90,21 @@ fn message(row: &Message) -> wit::Message {
         contact_id: row.contact_id.to_string(),
         from: row.from.to_string(),
         to: row.to.to_string(),
-        message_id: text(row.wamid.as_ref()),
+        message_id: optional_text(row.wamid.as_ref()),
         content: row.content.to_string(),
         payload: row.payload.to_string(),
-        context: text(row.context.as_ref()),
+        context: optional_text(row.context.as_ref()),
         error: row.error.as_ref().map(|error| wit::MessageError {
             code: error.code.to_string(),
             message: error.message.to_string(),
             provider_code: error.provider_code,
         }),
-        created_at: instant(row.created_at),
-        updated_at: instant(row.updated_at),
+        created_at: to_millis(row.created_at),
+        updated_at: to_millis(row.updated_at),
     }
 }
 
-fn conversation(row: &Conversation) -> wit::Conversation {
+fn convert_conversation(row: &Conversation) -> wit::Conversation {
     wit::Conversation {
         id: row.id.to_string(),
         status: match row.status {
@@ -114,28 +114,28 @@ fn conversation(row: &Conversation) -> wit::Conversation {
         },
         contact_id: row.contact.id.to_string(),
         phone_number: row.contact.phone.to_string(),
-        contact_name: text(row.contact.name.as_ref()),
+        contact_name: optional_text(row.contact.name.as_ref()),
         assignee: row.assignee.as_ref().map(|user| wit::User {
             id: user.id.to_string(),
             name: user.name.to_string(),
-            email: text(user.email.as_ref()),
+            email: optional_text(user.email.as_ref()),
         }),
         unread_count: row.unread_count,
-        last_message_at: row.last_message_at.map(instant),
-        last_inbound_at: row.last_inbound_at.map(instant),
-        created_at: instant(row.created_at),
-        updated_at: instant(row.updated_at),
+        last_message_at: row.last_message_at.map(to_millis),
+        last_inbound_at: row.last_inbound_at.map(to_millis),
+        created_at: to_millis(row.created_at),
+        updated_at: to_millis(row.updated_at),
     }
 }
 
-fn contact(row: &Contact) -> wit::Contact {
+fn convert_contact(row: &Contact) -> wit::Contact {
     wit::Contact {
         id: row.id.to_string(),
         phone_number: row.phone.to_string(),
-        name: text(row.name.as_ref()),
-        email: text(row.email.as_ref()),
+        name: optional_text(row.name.as_ref()),
+        email: optional_text(row.email.as_ref()),
         metadata: row.metadata.to_string(),
-        created_at: instant(row.created_at),
-        updated_at: instant(row.updated_at),
+        created_at: to_millis(row.created_at),
+        updated_at: to_millis(row.updated_at),
     }
 }

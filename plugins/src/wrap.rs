@@ -35,7 +35,7 @@ fn says_what_for(module: &[u8]) -> bool {
 ///
 /// # Errors
 /// When it is no WebAssembly, or does not export what a hook does, in wit-component's words.
-pub fn wrap(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
+pub fn wrap_module(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
     if wasmparser::Parser::is_component(wasm) {
         return Ok(wasm.to_vec());
     }

@@ -5,7 +5,7 @@ use crate::guest::GuestState;
 
 impl Host for GuestState {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        self.charge()?;
+        self.charge_host_call()?;
         Ok(u64::try_from(GuestState::now(self).millis()).unwrap_or_default())
     }
 }

@@ -3,15 +3,15 @@
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::ids::{ConversationId, UserId};
 
-use super::invalid;
+use super::invalid_param;
 use crate::bindings::kabar::hooks::conversations::{Assignment, Changes, Host};
 use crate::bindings::kabar::hooks::types::{ConversationStatus as WitStatus, Refusal};
 use crate::guest::GuestState;
 use crate::report::RequestedEffect;
 
-fn read(conversation_id: &str, changes: Changes) -> Result<RequestedEffect, Refusal> {
+fn read_changes(conversation_id: &str, changes: Changes) -> Result<RequestedEffect, Refusal> {
     let conversation_id = ConversationId::parse(conversation_id)
-        .map_err(|malformed| invalid("conversation_id", &malformed.to_string()))?;
+        .map_err(|malformed| invalid_param("conversation_id", &malformed.to_string()))?;
     let status = changes.status.map(|status| match status {
         WitStatus::Open => ConversationStatus::Open,
         WitStatus::Pending => ConversationStatus::Pending,
@@ -21,13 +21,13 @@ fn read(conversation_id: &str, changes: Changes) -> Result<RequestedEffect, Refu
         Assignment::Keep => None,
         Assignment::Nobody => Some(None),
         Assignment::User(id) => {
-            let id =
-                UserId::parse(&id).map_err(|malformed| invalid("assigned_to", &malformed.to_string()))?;
+            let id = UserId::parse(&id)
+                .map_err(|malformed| invalid_param("assigned_to", &malformed.to_string()))?;
             Some(Some(id))
         }
     };
     if status.is_none() && assigned_to.is_none() {
-        return Err(invalid("changes", "nothing is to change: give a status or an assignee"));
+        return Err(invalid_param("changes", "nothing is to change: give a status or an assignee"));
     }
     Ok(RequestedEffect::UpdateConversation { conversation_id, status, assigned_to })
 }
@@ -38,7 +38,7 @@ impl Host for GuestState {
         conversation_id: String,
         changes: Changes,
     ) -> wasmtime::Result<Result<String, Refusal>> {
-        self.charge()?;
-        Ok(read(&conversation_id, changes).and_then(|effect| self.keep(effect)))
+        self.charge_host_call()?;
+        Ok(read_changes(&conversation_id, changes).and_then(|effect| self.record_effect(effect)))
     }
 }

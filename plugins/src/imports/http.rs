@@ -34,7 +34,7 @@ const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 const URL_BYTES_MAX: usize = 8 << 10;
 
-fn wrong(why: &str) -> HttpError {
+fn invalid_request(why: &str) -> HttpError {
     HttpError::InvalidRequest(why.to_owned())
 }
 
@@ -55,10 +55,10 @@ fn host_of(uri: &Uri) -> Option<String> {
 
 type HeaderList = Vec<(Arc<str>, Arc<str>)>;
 
-fn headers(given: &[(String, String)]) -> Result<HeaderList, HttpError> {
+fn read_headers(given: &[(String, String)]) -> Result<HeaderList, HttpError> {
     let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
-        return Err(wrong("at most 64 headers with 16 KiB in all"));
+        return Err(invalid_request("at most 64 headers with 16 KiB in all"));
     }
     let read = |(name, value): &(String, String)| {
         let name = name.to_ascii_lowercase();
@@ -76,13 +76,14 @@ impl GuestState {
         let limits = &self.invocation.limits;
         let method = request.method.to_ascii_uppercase();
         if !METHODS.contains(&method.as_str()) {
-            return Err(wrong("the method must be GET, POST, PUT, PATCH, DELETE or HEAD"));
+            return Err(invalid_request("the method must be GET, POST, PUT, PATCH, DELETE or HEAD"));
         }
         let uri: Option<Uri> =
             (request.url.len() <= URL_BYTES_MAX).then(|| request.url.parse().ok()).flatten();
         let host = uri.as_ref().and_then(host_of);
-        let host =
-            host.ok_or_else(|| wrong("the URL must be https:// and a host, without user or password"))?;
+        let host = host.ok_or_else(|| {
+            invalid_request("the URL must be https:// and a host, without user or password")
+        })?;
         if !self.invocation.allowed_hosts.permits_host(&host) {
             return Err(HttpError::HostNotAllowed(host));
         }
@@ -90,7 +91,7 @@ impl GuestState {
         if body.len() > limits.http_bytes {
             return Err(HttpError::InvalidRequest(format!("the body may have {} bytes", limits.http_bytes)));
         }
-        let mut headers = headers(&request.headers)?;
+        let mut headers = read_headers(&request.headers)?;
         if !headers.iter().any(|(name, _)| name.as_ref() == IDEMPOTENCY_KEY) {
             let number = self.http_calls.len() + 1;
             let key = format!("{}-{}-{number}", self.invocation.event.id, self.invocation.plugin);
@@ -108,7 +109,7 @@ impl GuestState {
         })
     }
 
-    async fn perform(&mut self, request: FetchRequest) -> Result<FetchAnswer, FetchError> {
+    async fn perform_request(&mut self, request: FetchRequest) -> Result<FetchAnswer, FetchError> {
         let (method, url, bytes_max) =
             (request.method.clone(), request.url.clone(), request.answer_bytes_max);
         // Noted before it is made: a run that is stopped meanwhile has called all the same.
@@ -142,7 +143,7 @@ impl GuestState {
 
 impl Host for GuestState {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
-        self.charge()?;
+        self.charge_host_call()?;
         let calls_max = usize::try_from(self.invocation.limits.http_calls).unwrap_or(usize::MAX);
         if self.http_calls.len() >= calls_max {
             return Ok(Err(HttpError::TooManyCalls));
@@ -151,7 +152,7 @@ impl Host for GuestState {
             Ok(request) => request,
             Err(refused) => return Ok(Err(refused)),
         };
-        Ok(match self.perform(request).await {
+        Ok(match self.perform_request(request).await {
             Ok(answer) => Ok(Response {
                 status: answer.status,
                 headers: answer.headers.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),

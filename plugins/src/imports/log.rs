@@ -7,14 +7,14 @@ use crate::guest::GuestState;
 
 impl Host for GuestState {
     fn write(&mut self, level: WitLevel, text: String) -> wasmtime::Result<()> {
-        self.charge()?;
+        self.charge_host_call()?;
         let level = match level {
             WitLevel::Debug => LogLevel::Debug,
             WitLevel::Info => LogLevel::Info,
             WitLevel::Warn => LogLevel::Warn,
             WitLevel::Error => LogLevel::Error,
         };
-        self.log.write(level, &text);
+        self.log.write_line(level, &text);
         Ok(())
     }
 }

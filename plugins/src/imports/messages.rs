@@ -10,7 +10,7 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 
 impl Host for GuestState {
     fn send(&mut self, body: String) -> wasmtime::Result<Result<String, Refusal>> {
-        self.charge()?;
+        self.charge_host_call()?;
         if body.len() > BODY_BYTES_MAX {
             return Ok(Err(Refusal {
                 code: "payload_too_large".to_owned(),
@@ -20,7 +20,7 @@ impl Host for GuestState {
         }
         let read = self.drafts.read(&body);
         Ok(match read {
-            Ok(draft) => self.keep(RequestedEffect::Send { body: body.into(), draft }),
+            Ok(draft) => self.record_effect(RequestedEffect::Send { body: body.into(), draft }),
             Err(refused) => Err(Refusal {
                 code: refused.code.to_string(),
                 message: refused.message.to_string(),

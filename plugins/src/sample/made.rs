@@ -20,7 +20,7 @@ use super::SampleEvent;
 /// 2026-06-19T11:00:00Z.
 const AT: Timestamp = Timestamp::from_millis(1_781_866_800_000);
 
-fn bits(random: u128) -> u128 {
+fn id_bits(random: u128) -> u128 {
     ulid(AT.millis(), random)
 }
 
@@ -28,49 +28,51 @@ fn bits(random: u128) -> u128 {
 #[must_use]
 pub fn event(kind: EventType) -> SampleEvent {
     let change = match kind {
-        EventType::MessageReceived => EventKind::MessageReceived(received()),
-        EventType::MessageCreated => EventKind::MessageCreated(outbound(MessageStatus::Pending)),
-        EventType::MessageSent => EventKind::MessageSent(outbound(MessageStatus::Sent)),
-        EventType::MessageStatus => {
-            EventKind::MessageStatus { message: failed(), previous: MessageStatus::Sent, occurred_at: AT }
-        }
-        EventType::ConversationCreated => EventKind::ConversationCreated(conversation()),
+        EventType::MessageReceived => EventKind::MessageReceived(received_message()),
+        EventType::MessageCreated => EventKind::MessageCreated(outbound_message(MessageStatus::Pending)),
+        EventType::MessageSent => EventKind::MessageSent(outbound_message(MessageStatus::Sent)),
+        EventType::MessageStatus => EventKind::MessageStatus {
+            message: failed_message(),
+            previous: MessageStatus::Sent,
+            occurred_at: AT,
+        },
+        EventType::ConversationCreated => EventKind::ConversationCreated(sample_conversation()),
         EventType::ConversationAssigned => {
-            let assignee = Some(Arc::new(user()));
-            EventKind::ConversationAssigned(Conversation { assignee, ..conversation() })
+            let assignee = Some(Arc::new(sample_user()));
+            EventKind::ConversationAssigned(Conversation { assignee, ..sample_conversation() })
         }
         EventType::ConversationClosed => {
             let status = ConversationStatus::Resolved;
-            EventKind::ConversationClosed(Conversation { status, ..conversation() })
+            EventKind::ConversationClosed(Conversation { status, ..sample_conversation() })
         }
-        EventType::ConversationUpdated => EventKind::ConversationUpdated(conversation()),
-        EventType::ContactCreated => EventKind::ContactCreated(contact()),
-        EventType::ContactUpdated => EventKind::ContactUpdated(contact()),
+        EventType::ConversationUpdated => EventKind::ConversationUpdated(sample_conversation()),
+        EventType::ContactCreated => EventKind::ContactCreated(sample_contact()),
+        EventType::ContactUpdated => EventKind::ContactUpdated(sample_contact()),
     };
-    let event = Event { id: EventId::from_bits(bits(1)), sequence: 1, created_at: AT, kind: change };
-    SampleEvent { account: Arc::new(account()), event: Arc::new(event) }
+    let event = Event { id: EventId::from_bits(id_bits(1)), sequence: 1, created_at: AT, kind: change };
+    SampleEvent { account: Arc::new(sample_account()), event: Arc::new(event) }
 }
 
 // Both are well-formed; a `Phone` has no other constructor.
-fn phone(text: &str) -> Phone {
+fn parse_phone(text: &str) -> Phone {
     Phone::parse(text).unwrap_or_else(|| unreachable!("a number in E.164 form"))
 }
 
-fn business() -> Phone {
-    phone("+14155550100")
+fn business_phone() -> Phone {
+    parse_phone("+14155550100")
 }
 
-fn customer() -> Phone {
-    phone("+6281234567890")
+fn customer_phone() -> Phone {
+    parse_phone("+6281234567890")
 }
 
-fn account() -> Account {
+fn sample_account() -> Account {
     Account {
-        id: AccountId::from_bits(bits(2)),
+        id: AccountId::from_bits(id_bits(2)),
         number: 1,
-        organisation_id: OrganisationId::from_bits(bits(3)),
+        organisation_id: OrganisationId::from_bits(id_bits(3)),
         phone_number_id: PhoneNumberId::parse("106540352242922").unwrap_or_else(|| unreachable!("15 digits")),
-        phone: business(),
+        phone: business_phone(),
         name: Some("Sample".into()),
         status: AccountStatus::Connected,
         access_token: Secret::new(""),
@@ -81,16 +83,16 @@ fn account() -> Account {
     }
 }
 
-fn outbound(status: MessageStatus) -> Message {
+fn outbound_message(status: MessageStatus) -> Message {
     Message {
-        id: MessageId::from_bits(bits(4)),
+        id: MessageId::from_bits(id_bits(4)),
         direction: Direction::Outbound,
         status,
         kind: MessageKind::Text,
-        conversation_id: ConversationId::from_bits(bits(5)),
-        contact_id: ContactId::from_bits(bits(6)),
-        from: business(),
-        to: customer(),
+        conversation_id: ConversationId::from_bits(id_bits(5)),
+        contact_id: ContactId::from_bits(id_bits(6)),
+        from: business_phone(),
+        to: customer_phone(),
         wamid: (status != MessageStatus::Pending).then(|| "wamid.HBgNNjI4MTIzNDU2Nzg5MA==".into()),
         content: "Your order is on its way".into(),
         payload: r#"{"body":"Your order is on its way"}"#.into(),
@@ -104,31 +106,31 @@ fn outbound(status: MessageStatus) -> Message {
     }
 }
 
-fn failed() -> Message {
+fn failed_message() -> Message {
     let error = MessageError {
         code: "outside_24h_window".into(),
         message: "the contact has not written within the last 24 hours".into(),
         provider_code: Some(131_047),
     };
-    Message { error: Some(error), ..outbound(MessageStatus::Failed) }
+    Message { error: Some(error), ..outbound_message(MessageStatus::Failed) }
 }
 
-fn received() -> Message {
+fn received_message() -> Message {
     Message {
         direction: Direction::Inbound,
         status: MessageStatus::Received,
-        from: customer(),
-        to: business(),
+        from: customer_phone(),
+        to: business_phone(),
         content: "Where is my order?".into(),
         payload: r#"{"body":"Where is my order?"}"#.into(),
-        ..outbound(MessageStatus::Sent)
+        ..outbound_message(MessageStatus::Sent)
     }
 }
 
-fn contact() -> Contact {
+fn sample_contact() -> Contact {
     Contact {
-        id: ContactId::from_bits(bits(6)),
-        phone: customer(),
+        id: ContactId::from_bits(id_bits(6)),
+        phone: customer_phone(),
         name: Some("Siti".into()),
         email: None,
         metadata: "{}".into(),
@@ -137,11 +139,11 @@ fn contact() -> Contact {
     }
 }
 
-fn conversation() -> Conversation {
+fn sample_conversation() -> Conversation {
     Conversation {
-        id: ConversationId::from_bits(bits(5)),
+        id: ConversationId::from_bits(id_bits(5)),
         status: ConversationStatus::Open,
-        contact: ContactRef::from(&contact()),
+        contact: ContactRef::from(&sample_contact()),
         assignee: None,
         unread_count: 1,
         last_message_at: Some(AT),
@@ -152,10 +154,10 @@ fn conversation() -> Conversation {
 }
 
 /// A person of the sample's tenant.
-pub(super) fn user() -> User {
+pub(super) fn sample_user() -> User {
     User {
-        id: UserId::from_bits(bits(7)),
-        organisation_id: OrganisationId::from_bits(bits(3)),
+        id: UserId::from_bits(id_bits(7)),
+        organisation_id: OrganisationId::from_bits(id_bits(3)),
         name: "Ayu".into(),
         email: None,
         created_at: AT,

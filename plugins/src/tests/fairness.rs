@@ -11,7 +11,7 @@ use crate::{HookFault, HookOutcome};
 #[test]
 fn the_burner_is_made_of_its_source() {
     let core = wat::parse_str(include_str!("../../fixtures/burner.wat")).unwrap();
-    assert!(wrap(&core).unwrap() == include_bytes!("../../fixtures/burner.wasm"));
+    assert!(wrap_module(&core).unwrap() == include_bytes!("../../fixtures/burner.wasm"));
 }
 
 const LOOP: &str = "(loop $l (br $l)) (unreachable)";

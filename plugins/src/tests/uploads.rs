@@ -138,7 +138,7 @@ async fn what_compiles_for_minutes_is_given_up_and_holds_up_only_its_owner() {
     assert_eq!(slow, InvalidPlugin::TooSlow { seconds: 0 });
     // The other place is free for another tenant.
     let other = ComponentUpload { organisation_id: tenant(2), ..upload(component("", "(i32.const 64)")) };
-    host.build(&other).await.unwrap();
+    host.build_component(&other).await.unwrap();
 }
 
 #[tokio::test]

@@ -11,13 +11,13 @@ fn organisation(n: u128) -> OrganisationId {
 /// Asks for a seat and keeps the place in the line.
 fn ask(turns: &Arc<FairQueue>, tenant: u128, plugin: &str) -> BoxFuture<'static, QueuePermit> {
     let (turns, plugin) = (turns.clone(), Arc::from(plugin));
-    let mut waiting = async move { turns.seat(organisation(tenant), &plugin).await }.boxed();
+    let mut waiting = async move { turns.acquire_permit(organisation(tenant), &plugin).await }.boxed();
     assert!((&mut waiting).now_or_never().is_none(), "nobody was to be seated at once");
     waiting
 }
 
 fn take(turns: &Arc<FairQueue>, tenant: u128, plugin: &str) -> QueuePermit {
-    turns.seat(organisation(tenant), &Arc::from(plugin)).now_or_never().expect("a free seat")
+    turns.acquire_permit(organisation(tenant), &Arc::from(plugin)).now_or_never().expect("a free seat")
 }
 
 fn is_called(waiting: &mut BoxFuture<'static, QueuePermit>) -> Option<QueuePermit> {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use kabar_plugins::wrap::wrap;
+use kabar_plugins::wrap::wrap_module;
 
 /// Arguments of `kabar plugin build`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     } else {
         bail!("{} holds no Cargo.toml, package.json, app.py or hook.c", path.display());
     };
-    let component = wrap(&built)?;
+    let component = wrap_module(&built)?;
     std::fs::write(&output, &component).with_context(|| format!("cannot write {}", output.display()))?;
     let told = format!("{}: {} KB\n", output.display(), component.len().div_ceil(1000));
     std::io::stdout().write_all(told.as_bytes())?;

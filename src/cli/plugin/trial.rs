@@ -17,7 +17,7 @@ use kabar_core::domain::kv::{KeyValues, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::sample::{self, SampleEvent};
-use kabar_plugins::wrap::wrap;
+use kabar_plugins::wrap::wrap_module;
 use kabar_plugins::{
     CompiledComponent, ComponentUpload, HostOptions, Invocation, NoNetwork, OutboundMode, PluginHost,
     RequestedEffect, RunLimits, RunReport,
@@ -61,7 +61,7 @@ fn event(text: &str) -> anyhow::Result<SampleEvent> {
 
 fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(if wasm.starts_with(b"\0asm") { wrap(&wasm)? } else { wasm })
+    Ok(if wasm.starts_with(b"\0asm") { wrap_module(&wasm)? } else { wasm })
 }
 
 fn map(pairs: Vec<(String, String)>) -> BTreeMap<Arc<str>, Arc<str>> {
