@@ -31,7 +31,7 @@ const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
 
 impl AccessClass {
     /// The door of a path.
-    pub(crate) fn of(path: &str) -> Self {
+    pub(crate) fn classify_path(path: &str) -> Self {
         if is_below(path, "/admin") {
             Self::Operator
         } else if is_below(path, "/v1") && !OPEN.contains(&path) {
@@ -111,7 +111,7 @@ mod tests {
             ("/admin", AccessClass::Operator),
         ];
         for (path, door) in cases {
-            assert_eq!(AccessClass::of(path), door, "{path}");
+            assert_eq!(AccessClass::classify_path(path), door, "{path}");
         }
     }
 }

@@ -36,7 +36,7 @@ impl AccountsApi {
     ///
     /// Your WhatsApp numbers, the most recently connected first.
     #[oai(path = "/v1/accounts", method = "get", operation_id = "listAccounts")]
-    async fn list(
+    async fn list_accounts(
         &self,
         tenant: TenantCaller,
         /// `connected`, the default: only accounts that can send; `all`: whatever their status.
@@ -49,9 +49,9 @@ impl AccountsApi {
         let id = tenant.key.organisation_id;
         let filter = status.0.unwrap_or_default();
         let scope = format!("accounts/{id}&status={}", filter.as_str());
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.directory.accounts_of(id).into_iter().filter(|row| filter.shows(row.status));
-        Ok(place.answer(rows, |row| row.id.bits(), |row| AccountBody::of(row)))
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.directory.accounts_of(id).into_iter().filter(|row| filter.shows_status(row.status));
+        Ok(place.page_response(rows, |row| row.id.bits(), |row| AccountBody::from_account(row)))
     }
 }
 
@@ -76,7 +76,7 @@ impl AccountFilter {
         }
     }
 
-    fn shows(self, status: AccountStatus) -> bool {
+    fn shows_status(self, status: AccountStatus) -> bool {
         self == Self::All || status == AccountStatus::Connected
     }
 }
@@ -105,8 +105,8 @@ mod tests {
         assert_eq!(AccountFilter::read("all"), Some(AccountFilter::All));
         assert_eq!(AccountFilter::read("degraded"), None);
         for status in AccountStatus::ALL {
-            assert!(AccountFilter::All.shows(status));
-            assert_eq!(AccountFilter::Connected.shows(status), status == AccountStatus::Connected);
+            assert!(AccountFilter::All.shows_status(status));
+            assert_eq!(AccountFilter::Connected.shows_status(status), status == AccountStatus::Connected);
         }
     }
 }

@@ -33,7 +33,7 @@ pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin
 
 /// The operator's operations over these facades.
 #[must_use]
-pub fn api(app: &Arc<AppState>) -> AdminApi {
+pub fn admin_api(app: &Arc<AppState>) -> AdminApi {
     (
         OrganisationsAdmin(app.clone()),
         ApiKeysAdmin(app.clone()),
@@ -45,7 +45,7 @@ pub fn api(app: &Arc<AppState>) -> AdminApi {
 }
 
 /// The tenant that a path names.
-fn organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
+fn find_organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
     app.directory.find_organisation(id).ok_or_else(no_organisation)
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
         assert_eq!((paths.len(), operations), (10, 13));
         for path in &paths {
-            assert_eq!(AccessClass::of(&path.path), AccessClass::Operator, "{}", path.path);
+            assert_eq!(AccessClass::classify_path(&path.path), AccessClass::Operator, "{}", path.path);
         }
     }
 }

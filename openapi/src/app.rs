@@ -103,7 +103,11 @@ impl AppState {
     ///
     /// # Errors
     /// `resource_not_found`, for another tenant's account too.
-    pub(crate) fn account(&self, caller: &Caller, id: &PhoneNumberId) -> Result<Arc<AccountEntry>, ApiError> {
+    pub(crate) fn find_account(
+        &self,
+        caller: &Caller,
+        id: &PhoneNumberId,
+    ) -> Result<Arc<AccountEntry>, ApiError> {
         let found = self.directory.find_account(caller.key.organisation_id, id.as_str());
         found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
     }
@@ -112,7 +116,7 @@ impl AppState {
     ///
     /// # Errors
     /// `invalid_cursor`.
-    pub(crate) fn opened(&self, scope: &str, cursor: &CursorText) -> Result<PagePosition, ApiError> {
+    pub(crate) fn open_cursor(&self, scope: &str, cursor: &CursorText) -> Result<PagePosition, ApiError> {
         self.cursor_key.verify_cursor(scope, &cursor.0).ok_or_else(ApiError::invalid_cursor)
     }
 }

@@ -47,8 +47,8 @@ impl<'a> BodyFields<'a> {
     pub fn of(value: &'a Value, path: String) -> Result<Self, FieldError> {
         match value.as_object() {
             Some(members) => Ok(Self { members, path }),
-            None if path.is_empty() => Err(FieldError::body("the body must be a JSON object")),
-            None => Err(FieldError::invalid(path, "an object")),
+            None if path.is_empty() => Err(FieldError::invalid_body("the body must be a JSON object")),
+            None => Err(FieldError::invalid_value(path, "an object")),
         }
     }
 
@@ -73,13 +73,13 @@ impl<'a> BodyFields<'a> {
     /// The error for a member with a wrong value; `expected` continues "must be …".
     #[must_use]
     pub fn invalid(&self, key: &str, expected: &str) -> FieldError {
-        FieldError::invalid(self.path_of(key), expected)
+        FieldError::invalid_value(self.path_of(key), expected)
     }
 
     /// The error for a member that may not be there; `why` is the whole sentence.
     #[must_use]
     pub fn refused(&self, key: &str, why: &str) -> FieldError {
-        FieldError::refused(self.path_of(key), why)
+        FieldError::refused_value(self.path_of(key), why)
     }
 
     /// A member that must be there.
@@ -87,7 +87,7 @@ impl<'a> BodyFields<'a> {
     /// # Errors
     /// `missing_required_field` when absent or null.
     pub fn required(&self, key: &str) -> Result<&'a Value, FieldError> {
-        self.get(key).ok_or_else(|| FieldError::missing(self.path_of(key)))
+        self.get(key).ok_or_else(|| FieldError::missing_field(self.path_of(key)))
     }
 
     /// A text of so many characters, which must be there. An empty text where one character is the
@@ -170,7 +170,7 @@ impl<'a> BodyFields<'a> {
     /// `invalid_phone_number` when it is anything else.
     pub fn phone(&self, key: &str) -> Result<Phone, FieldError> {
         let phone = self.required(key)?.as_str().and_then(Phone::parse);
-        phone.ok_or_else(|| FieldError::phone(self.path_of(key)))
+        phone.ok_or_else(|| FieldError::invalid_phone(self.path_of(key)))
     }
 
     /// `true` or `false`, if there.
@@ -297,7 +297,7 @@ fn text_expectation(chars: &RangeInclusive<usize>) -> String {
 fn refuse_nul(value: &Value, path: &str) -> Result<(), FieldError> {
     match value {
         Value::String(text) if text.contains('\0') => {
-            Err(FieldError::invalid(path.to_owned(), "free of NUL characters"))
+            Err(FieldError::invalid_value(path.to_owned(), "free of NUL characters"))
         }
         Value::Array(elements) => elements
             .iter()
@@ -306,7 +306,7 @@ fn refuse_nul(value: &Value, path: &str) -> Result<(), FieldError> {
             .try_for_each(|(place, element)| refuse_nul(element, &format!("{path}[{place}]"))),
         Value::Object(members) => members.iter().try_for_each(|(key, member)| {
             if key.contains('\0') {
-                return Err(FieldError::body("the body has a key with a NUL character"));
+                return Err(FieldError::invalid_body("the body has a key with a NUL character"));
             }
             let dot = if path.is_empty() { "" } else { "." };
             if holds_text(member) { refuse_nul(member, &format!("{path}{dot}{key}")) } else { Ok(()) }

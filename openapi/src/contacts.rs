@@ -22,7 +22,7 @@ use crate::body::JsonBody;
 use crate::conversations::GetFails;
 use crate::envelope::{DataResponse, OpenEnvelope};
 use crate::error::{ApiError, OperationError, code_list};
-use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, once};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
 use crate::params::{CursorText, Path, QueryParam, SearchText};
 use crate::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::tags::ApiTag;
@@ -49,18 +49,18 @@ code_list! {
 const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show };
 
 fn show(account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
-    shown(account, reply).and_then(|body| OpenEnvelope::single(&body))
+    shown(account, reply).and_then(|body| OpenEnvelope::from_value(&body))
 }
 
 fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiError> {
     match reply {
-        CommandReply::Contact(row) => Ok(ContactBody::of(account, row)),
+        CommandReply::Contact(row) => Ok(ContactBody::from_contact(account, row)),
         CommandReply::Ingested
         | CommandReply::Sends(_)
         | CommandReply::Recorded
         | CommandReply::Conversation(_)
         | CommandReply::Message(_)
-        | CommandReply::Account(_) => Err(ApiError::internal()),
+        | CommandReply::Account(_) => Err(ApiError::internal_error()),
     }
 }
 
@@ -75,7 +75,7 @@ impl ContactsApi {
     /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
     #[oai(path = "/v1/:phone_number_id/contacts", method = "get", operation_id = "listContacts")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_contacts(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -90,15 +90,17 @@ impl ContactsApi {
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<ContactBody>, OperationError<ContactListFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let mut query = ContactQuery {
             phone: phone.0,
             search: search.0.map(|search| search.0),
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        let place =
-            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
+        let place = cursor
+            .0
+            .map(|text| self.0.open_cursor(&query.scope(slot.current_account().id), &text))
+            .transpose()?;
         query.after = place.map(|place| ContactId::from_bits(place.id));
         Ok(poll(&self.0, &slot, &ReadQuery::Contacts(query), &conditions, false).await?.into())
     }
@@ -107,7 +109,7 @@ impl ContactsApi {
     ///
     /// Contacts are also made by themselves when somebody writes.
     #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
-    async fn create(
+    async fn create_contact(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -116,17 +118,17 @@ impl ContactsApi {
         body: JsonBody<CreateContact>,
     ) -> Result<IdempotentResponse<ContactBody, 201>, OperationError<CreateFails>> {
         let read = || {
-            let slot = self.0.account(&tenant, &phone_number_id.0)?;
+            let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
             Ok((slot, AccountCommand::CreateContact(write::read_new(&body.value)?)))
         };
-        Ok(once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
+        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
     }
 
     /// Get a contact
     ///
     /// Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
     #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "get", operation_id = "getContact")]
-    async fn get(
+    async fn get_contact(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -135,7 +137,7 @@ impl ContactsApi {
         /// The contact.
         contact_id: Path<ContactId>,
     ) -> Result<PolledOne<ContactBody>, OperationError<GetFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let question = ReadQuery::Contact(contact_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
@@ -149,7 +151,7 @@ impl ContactsApi {
         method = "patch",
         operation_id = "updateContact"
     )]
-    async fn update(
+    async fn update_contact(
         &self,
         tenant: TenantCaller,
         /// The connected number, by WhatsApp's id of it.
@@ -158,7 +160,7 @@ impl ContactsApi {
         contact_id: Path<ContactId>,
         body: JsonBody<UpdateContact>,
     ) -> Result<DataResponse<ContactBody>, OperationError<UpdateFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let patch = write::read_patch(&body.value)?;
         let command = AccountCommand::PatchContact { id: contact_id.0, patch };
         let reply = self.0.accounts.execute_command(&slot, command, None).await??;

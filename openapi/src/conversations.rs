@@ -53,7 +53,7 @@ impl ConversationsApi {
     /// 304 and costs nothing. Add `Prefer: wait=30` and the request is held until the page changes.
     #[oai(path = "/v1/:phone_number_id/conversations", method = "get", operation_id = "listConversations")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_conversations(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -70,7 +70,7 @@ impl ConversationsApi {
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<ConversationBody>, OperationError<ListFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let mut query = ConversationQuery {
             status: status.0,
             contact_id: contact_id.0,
@@ -78,8 +78,10 @@ impl ConversationsApi {
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        query.after =
-            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
+        query.after = cursor
+            .0
+            .map(|text| self.0.open_cursor(&query.scope(slot.current_account().id), &text))
+            .transpose()?;
         let delta = query.updated_since.is_some();
         let answer = poll(&self.0, &slot, &ReadQuery::Conversations(query), &conditions, delta).await?;
         Ok(answer.into())
@@ -93,7 +95,7 @@ impl ConversationsApi {
         method = "get",
         operation_id = "getConversation"
     )]
-    async fn get(
+    async fn get_conversation(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -102,7 +104,7 @@ impl ConversationsApi {
         /// The conversation.
         conversation_id: Path<ConversationId>,
     ) -> Result<PolledOne<ConversationBody>, OperationError<GetFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let question = ReadQuery::Conversation(conversation_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
@@ -116,7 +118,7 @@ impl ConversationsApi {
         method = "patch",
         operation_id = "updateConversation"
     )]
-    async fn update(
+    async fn update_conversation(
         &self,
         tenant: TenantCaller,
         /// The connected number, by WhatsApp's id of it.
@@ -125,23 +127,23 @@ impl ConversationsApi {
         conversation_id: Path<ConversationId>,
         body: JsonBody<UpdateConversation>,
     ) -> Result<DataResponse<ConversationBody>, OperationError<UpdateFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
-        let change = patch::read(&body.value)?;
-        let patch = change.resolve(conversation_id.0, |user| {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let change = patch::read_changes(&body.value)?;
+        let patch = change.resolve_user(conversation_id.0, |user| {
             self.0.directory.find_user(tenant.key.organisation_id, user)
         })?;
         let outcome =
             self.0.accounts.execute_command(&slot, AccountCommand::PatchConversation(patch), None).await?;
         match outcome? {
             CommandReply::Conversation(row) => {
-                Ok(DataResponse(ConversationBody::of(&slot.current_account(), &row)))
+                Ok(DataResponse(ConversationBody::from_conversation(&slot.current_account(), &row)))
             }
             CommandReply::Ingested
             | CommandReply::Sends(_)
             | CommandReply::Recorded
             | CommandReply::Message(_)
             | CommandReply::Contact(_)
-            | CommandReply::Account(_) => Err(ApiError::internal().into()),
+            | CommandReply::Account(_) => Err(ApiError::internal_error().into()),
         }
     }
 }

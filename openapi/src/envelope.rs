@@ -28,7 +28,7 @@ pub(crate) const CLOSING: &[u8] = b"\"}";
 impl OpenEnvelope {
     /// Takes a body that is open already.
     #[must_use]
-    pub const fn of(head: Bytes) -> Self {
+    pub const fn from_head(head: Bytes) -> Self {
         Self(head)
     }
 
@@ -36,9 +36,9 @@ impl OpenEnvelope {
     ///
     /// # Errors
     /// `internal_error` when the value cannot be written as JSON.
-    pub fn single<T: Serialize>(value: &T) -> Result<Self, ApiError> {
+    pub fn from_value<T: Serialize>(value: &T) -> Result<Self, ApiError> {
         let mut head = b"{\"data\":".to_vec();
-        write(&mut head, value)?;
+        write_json(&mut head, value)?;
         head.extend_from_slice(OPENING);
         Ok(Self(head.into()))
     }
@@ -48,14 +48,14 @@ impl OpenEnvelope {
     ///
     /// # Errors
     /// `internal_error` when a row cannot be written as JSON.
-    pub fn list<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
+    pub fn from_rows<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
         Self::list_with::<T, ()>(rows, next_cursor, None)
     }
 
     /// The same with one more member behind the cursor.
     ///
     /// # Errors
-    /// As [`OpenEnvelope::list`].
+    /// As [`OpenEnvelope::from_rows`].
     pub(crate) fn list_with<T: Serialize, M: Serialize>(
         rows: &[T],
         next_cursor: Option<&str>,
@@ -63,16 +63,16 @@ impl OpenEnvelope {
     ) -> Result<Self, ApiError> {
         let mut head = Vec::with_capacity(rows.len().saturating_mul(640).saturating_add(128));
         head.extend_from_slice(b"{\"data\":");
-        write(&mut head, &rows)?;
+        write_json(&mut head, &rows)?;
         head.extend_from_slice(b",\"has_more\":");
-        write(&mut head, &next_cursor.is_some())?;
+        write_json(&mut head, &next_cursor.is_some())?;
         head.extend_from_slice(b",\"next_cursor\":");
-        write(&mut head, &next_cursor)?;
+        write_json(&mut head, &next_cursor)?;
         if let Some((name, value)) = more {
             head.push(b',');
-            write(&mut head, &name)?;
+            write_json(&mut head, &name)?;
             head.push(b':');
-            write(&mut head, &value)?;
+            write_json(&mut head, &value)?;
         }
         head.extend_from_slice(OPENING);
         Ok(Self(head.into()))
@@ -97,15 +97,15 @@ impl OpenEnvelope {
 }
 
 /// Our own types do not fail to serialise; if one does, the front door must not send half of it.
-fn write<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
+fn write_json<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
     serde_json::to_writer(head, value).map_err(|error| {
         tracing::error!(%error, "answer not serialised");
-        ApiError::internal()
+        ApiError::internal_error()
     })
 }
 
 /// An answer whose body the front door closes.
-pub(crate) fn open(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
+pub(crate) fn open_response(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
     match envelope {
         Ok(envelope) => {
             let mut response = Response::builder().status(status).finish();
@@ -147,20 +147,20 @@ pub struct NoContentResponse;
 
 impl<T: ToJSON> IntoResponse for DataResponse<T> {
     fn into_response(self) -> Response {
-        open(StatusCode::OK, OpenEnvelope::single(&self.0.to_json()))
+        open_response(StatusCode::OK, OpenEnvelope::from_value(&self.0.to_json()))
     }
 }
 
 impl<T: ToJSON> IntoResponse for CreatedResponse<T> {
     fn into_response(self) -> Response {
-        open(StatusCode::CREATED, OpenEnvelope::single(&self.0.to_json()))
+        open_response(StatusCode::CREATED, OpenEnvelope::from_value(&self.0.to_json()))
     }
 }
 
 impl<T: ToJSON> IntoResponse for PageResponse<T> {
     fn into_response(self) -> Response {
         let rows: Vec<_> = self.rows.iter().map(ToJSON::to_json).collect();
-        open(StatusCode::OK, OpenEnvelope::list(&rows, self.next_cursor.as_deref()))
+        open_response(StatusCode::OK, OpenEnvelope::from_rows(&rows, self.next_cursor.as_deref()))
     }
 }
 
@@ -172,7 +172,7 @@ impl IntoResponse for NoContentResponse {
 
 impl<T: Type> ApiResponse for DataResponse<T> {
     fn meta() -> MetaResponses {
-        responses([single::<T>(200, "OK.")])
+        collect_responses([single_response::<T>(200, "OK.")])
     }
     fn register(registry: &mut Registry) {
         SingleOf::<T>::register(registry);
@@ -181,7 +181,7 @@ impl<T: Type> ApiResponse for DataResponse<T> {
 
 impl<T: Type> ApiResponse for CreatedResponse<T> {
     fn meta() -> MetaResponses {
-        responses([single::<T>(201, "Made.")])
+        collect_responses([single_response::<T>(201, "Made.")])
     }
     fn register(registry: &mut Registry) {
         SingleOf::<T>::register(registry);
@@ -190,7 +190,7 @@ impl<T: Type> ApiResponse for CreatedResponse<T> {
 
 impl<T: Type> ApiResponse for PageResponse<T> {
     fn meta() -> MetaResponses {
-        responses([page::<T>(200, "One page.")])
+        collect_responses([page_response::<T>(200, "One page.")])
     }
     fn register(registry: &mut Registry) {
         PageOf::<T>::register(registry);
@@ -199,35 +199,35 @@ impl<T: Type> ApiResponse for PageResponse<T> {
 
 impl ApiResponse for NoContentResponse {
     fn meta() -> MetaResponses {
-        responses([bare(204, "Done; there is no body.")])
+        collect_responses([bare_response(204, "Done; there is no body.")])
     }
     fn register(_registry: &mut Registry) {}
 }
 
 /// Answers of one operation.
-pub(crate) fn responses(responses: impl IntoIterator<Item = MetaResponse>) -> MetaResponses {
+pub(crate) fn collect_responses(responses: impl IntoIterator<Item = MetaResponse>) -> MetaResponses {
     MetaResponses { responses: responses.into_iter().collect() }
 }
 
 /// Documents an answer with one `T`.
-pub(crate) fn single<T: Type>(status: u16, description: &'static str) -> MetaResponse {
-    json(status, description, SingleOf::<T>::reference())
+pub(crate) fn single_response<T: Type>(status: u16, description: &'static str) -> MetaResponse {
+    json(status, description, SingleOf::<T>::schema_reference())
 }
 
 /// Documents an answer with a page of `T`.
-pub(crate) fn page<T: Type>(status: u16, description: &'static str) -> MetaResponse {
-    json(status, description, PageOf::<T>::reference())
+pub(crate) fn page_response<T: Type>(status: u16, description: &'static str) -> MetaResponse {
+    json(status, description, PageOf::<T>::schema_reference())
 }
 
 /// Documents an answer without a body.
-pub(crate) fn bare(status: u16, description: &'static str) -> MetaResponse {
+pub(crate) fn bare_response(status: u16, description: &'static str) -> MetaResponse {
     let (content, headers) = (Vec::new(), Vec::new());
     MetaResponse { description, status: Some(status), status_range: None, content, headers }
 }
 
 fn json(status: u16, description: &'static str, schema: MetaSchemaRef) -> MetaResponse {
     let content = vec![MetaMediaType { content_type: "application/json", schema }];
-    MetaResponse { content, ..bare(status, description) }
+    MetaResponse { content, ..bare_response(status, description) }
 }
 
 /// The schema `TEnvelope`.
@@ -240,14 +240,14 @@ impl<T: Type> SingleOf<T> {
         format!("{}Envelope", T::name())
     }
 
-    fn reference() -> MetaSchemaRef {
+    fn schema_reference() -> MetaSchemaRef {
         MetaSchemaRef::Reference(Self::name())
     }
 
     pub(crate) fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(Self::name(), |registry| {
             T::register(registry);
-            envelope(vec![("data", T::schema_ref())])
+            envelope_schema(vec![("data", T::schema_ref())])
         });
     }
 }
@@ -257,7 +257,7 @@ impl<T: Type> PageOf<T> {
         format!("{}Page", T::name())
     }
 
-    fn reference() -> MetaSchemaRef {
+    fn schema_reference() -> MetaSchemaRef {
         MetaSchemaRef::Reference(Self::name())
     }
 
@@ -279,25 +279,28 @@ impl<T: Type> PageOf<T> {
                 description: Some("Whether rows follow this page."),
                 ..MetaSchema::new("boolean")
             };
-            let mut members =
-                vec![("data", inline(rows)), ("has_more", inline(follows)), ("next_cursor", inline(cursor))];
-            members.extend(more.into_iter().map(|(name, schema)| (name, inline(schema))));
-            envelope(members)
+            let mut members = vec![
+                ("data", inline_schema(rows)),
+                ("has_more", inline_schema(follows)),
+                ("next_cursor", inline_schema(cursor)),
+            ];
+            members.extend(more.into_iter().map(|(name, schema)| (name, inline_schema(schema))));
+            envelope_schema(members)
         });
     }
 }
 
-fn inline(schema: MetaSchema) -> MetaSchemaRef {
+fn inline_schema(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }
 
-fn envelope(mut properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSchema {
+fn envelope_schema(mut properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSchema {
     let id = MetaSchema {
         description: Some("Id of the request, as in the header `X-Request-Id`."),
         example: Some(EXAMPLE_REQUEST_ID.into()),
         ..MetaSchema::new("string")
     };
-    properties.push(("request_id", inline(id)));
+    properties.push(("request_id", inline_schema(id)));
     let required = properties.iter().map(|(name, _)| *name).collect();
     MetaSchema { properties, required, ..MetaSchema::new("object") }
 }
@@ -315,16 +318,16 @@ mod tests {
 
     #[test]
     fn envelopes_are_exactly_the_contracts() {
-        let single = OpenEnvelope::single(&"x").unwrap();
+        let single = OpenEnvelope::from_value(&"x").unwrap();
         assert_eq!(text(&single), r#"{"data":"x","request_id":"req_1"}"#);
-        let last = OpenEnvelope::list(&[1, 2], None).unwrap();
+        let last = OpenEnvelope::from_rows(&[1, 2], None).unwrap();
         let expected = r#"{"data":[1,2],"has_more":false,"next_cursor":null,"request_id":"req_1"}"#;
         assert_eq!(text(&last), expected);
         let reaching = OpenEnvelope::list_with(&[1], None, Some(("last_sequence", 7))).unwrap();
         let expected =
             r#"{"data":[1],"has_more":false,"next_cursor":null,"last_sequence":7,"request_id":"req_1"}"#;
         assert_eq!(text(&reaching), expected);
-        let more = OpenEnvelope::list(&[1], Some("abc")).unwrap();
+        let more = OpenEnvelope::from_rows(&[1], Some("abc")).unwrap();
         let expected = r#"{"data":[1],"has_more":true,"next_cursor":"abc","request_id":"req_1"}"#;
         assert_eq!(text(&more), expected);
     }

@@ -58,7 +58,7 @@ impl ApiError {
 
     /// Names the field at fault.
     #[must_use]
-    pub fn at(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.param = Some(param.into());
         self
     }
@@ -73,21 +73,21 @@ impl ApiError {
     /// A field, parameter or header with a value that it cannot have; `expected` continues
     /// "must be …".
     #[must_use]
-    pub fn invalid(param: &'static str, expected: &str) -> Self {
-        Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).at(param)
+    pub fn invalid_field(param: &'static str, expected: &str) -> Self {
+        Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).with_param(param)
     }
 
     /// A well-formed id that names nothing here; `what` is the noun, `param` where it stood.
     #[must_use]
     pub fn not_found(what: &str, param: &'static str) -> Self {
-        Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).at(param)
+        Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).with_param(param)
     }
 
     /// A cursor that this server did not seal for this list.
     #[must_use]
     pub fn invalid_cursor() -> Self {
         let message = "cursor must be the next_cursor of a page of this very list; begin again without it";
-        Self::new(ErrorCode::InvalidCursor, message).at("cursor")
+        Self::new(ErrorCode::InvalidCursor, message).with_param("cursor")
     }
 
     /// A body of another kind than the one expected.
@@ -105,7 +105,7 @@ impl ApiError {
 
     /// A defect of ours; what it was stands in the log, under the request's id.
     #[must_use]
-    pub fn internal() -> Self {
+    pub fn internal_error() -> Self {
         let message = "something went wrong here; try again, and report the request_id if it persists";
         Self::new(ErrorCode::InternalError, message)
     }
@@ -149,7 +149,7 @@ impl ApiError {
     pub(crate) fn of_parts(parts: &ErrorParts<'_>) -> Option<Self> {
         let refusal = Self::new(ErrorCode::parse(&parts.code)?, parts.message.clone().into_owned());
         let param = parts.param.as_deref().map(str::to_owned);
-        Some(param.map_or(refusal.clone(), |param| refusal.at(param)))
+        Some(param.map_or(refusal.clone(), |param| refusal.with_param(param)))
     }
 }
 
@@ -168,7 +168,7 @@ impl From<FieldError> for ApiError {
             FieldErrorKind::InvalidPhoneNumber => ErrorCode::InvalidPhoneNumber,
         };
         let refusal = Self::new(code, error.message);
-        if error.param.is_empty() { refusal } else { refusal.at(error.param) }
+        if error.param.is_empty() { refusal } else { refusal.with_param(error.param) }
     }
 }
 
@@ -185,7 +185,7 @@ impl From<AccountError> for ApiError {
                 let message = "the account is moving to another node; try again shortly";
                 Self { account_moved: true, ..Self::new(ErrorCode::Overloaded, message) }
             }
-            AccountError::Crashed | AccountError::Refused => Self::internal(),
+            AccountError::Crashed | AccountError::Refused => Self::internal_error(),
             AccountError::Expired { oldest } => Self::new(
                 ErrorCode::PositionExpired,
                 format!(
@@ -229,7 +229,7 @@ impl From<CommandRefusal> for ApiError {
                 ErrorCode::ContactAlreadyExists,
                 format!("this number is the contact {id} already; change that one instead"),
             )
-            .at("phone_number"),
+            .with_param("phone_number"),
         }
     }
 }
@@ -240,10 +240,10 @@ mod tests {
 
     #[test]
     fn parts_leave_an_absent_param_out() {
-        let plain = serde_json::to_string(&ApiError::internal().parts()).unwrap();
+        let plain = serde_json::to_string(&ApiError::internal_error().parts()).unwrap();
         assert!(plain.starts_with(r#"{"type":"api_error","code":"internal_error","message":"#), "{plain}");
         assert!(!plain.contains("param"), "{plain}");
-        let at = serde_json::to_value(ApiError::invalid("status", "one of a, b").parts()).unwrap();
+        let at = serde_json::to_value(ApiError::invalid_field("status", "one of a, b").parts()).unwrap();
         assert_eq!(at["param"], "status");
         assert_eq!(at["message"], "status must be one of a, b");
     }
@@ -252,6 +252,6 @@ mod tests {
     fn only_503_says_by_itself_when_to_try_again() {
         assert_eq!(ApiError::from(AccountError::Storage).retry_after_s(), Some(1));
         assert_eq!(ApiError::from(AccountError::Overloaded).retry_after_s(), Some(1));
-        assert_eq!(ApiError::internal().retry_after_s(), None);
+        assert_eq!(ApiError::internal_error().retry_after_s(), None);
     }
 }

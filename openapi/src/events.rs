@@ -56,7 +56,7 @@ impl EventsApi {
     /// is configured otherwise; a position before the oldest one is refused with 410.
     #[oai(path = "/v1/:phone_number_id/events", method = "get", operation_id = "listEvents")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_events(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -72,14 +72,14 @@ impl EventsApi {
         /// types.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledEvents, OperationError<ListFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let mut query = EventQuery {
             after: after.0.map_or(0, SequenceNumber::number),
             types: types.0.unwrap_or_else(EventTypes::all_types),
             limit: limit.0.unwrap_or_default(),
         };
         if let Some(text) = cursor.0 {
-            query.after = self.0.opened(&query.scope(slot.current_account().id), &text)?.key;
+            query.after = self.0.open_cursor(&query.scope(slot.current_account().id), &text)?.key;
         }
         let answer = poll(&self.0, &slot, &ReadQuery::Events(query), &conditions, true).await?;
         Ok(answer.into())
@@ -96,7 +96,7 @@ impl EventsApi {
     /// does not read for 30 s; open it again at the last `id`. It costs one read token. When too many
     /// streams are open, 503 `overloaded`.
     #[oai(path = "/v1/:phone_number_id/events/stream", method = "get", operation_id = "streamEvents")]
-    async fn stream(
+    async fn stream_events(
         &self,
         tenant: TenantCaller,
         last_event_id: LastEventId,
@@ -108,14 +108,14 @@ impl EventsApi {
         /// Only these types, separated by commas.
         types: QueryParam<EventTypes>,
     ) -> Result<StreamedEvents, OperationError<StreamFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let query = EventQuery {
             after: last_event_id.0.or(after.0).map_or(0, SequenceNumber::number),
             types: types.0.unwrap_or_else(EventTypes::all_types),
-            limit: stream::batch(),
+            limit: stream::stream_batch(),
         };
         let opened = self.0.accounts.open_stream(&slot, &tenant.0, query).await;
-        Ok(StreamedEvents::of(opened.map_err(refusal)?))
+        Ok(StreamedEvents::from_stream(opened.map_err(refusal)?))
     }
 }
 

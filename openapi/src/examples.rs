@@ -32,173 +32,174 @@ const NOON_MS: i64 = 1_781_866_800_000;
 /// Random part of the examples' ids.
 const NOISE: u128 = 0x5d13_7a2c_94e8_61b0_f3c7;
 
-fn at(offset_ms: i64) -> Timestamp {
+fn example_time(offset_ms: i64) -> Timestamp {
     Timestamp::from_millis(NOON_MS + offset_ms)
 }
 
-fn bits(offset_ms: i64) -> u128 {
+fn id_bits(offset_ms: i64) -> u128 {
     ulid(NOON_MS + offset_ms, NOISE)
 }
 
 #[expect(clippy::expect_used, reason = "literals, read by every test that makes the document")]
-fn phone(text: &str) -> Phone {
+fn parse_phone(text: &str) -> Phone {
     Phone::parse(text).expect("a literal in E.164")
 }
 
 #[expect(clippy::expect_used, reason = "a literal, read by every test that makes the document")]
-pub(crate) fn account() -> Account {
+pub(crate) fn example_account() -> Account {
     Account {
-        id: AccountId::from_bits(bits(-9_000)),
+        id: AccountId::from_bits(id_bits(-9_000)),
         number: 1,
-        organisation_id: organisation().id,
+        organisation_id: example_organisation().id,
         phone_number_id: PhoneNumberId::parse("106540352242922").expect("a literal of digits"),
-        phone: phone("+447700900100"),
+        phone: parse_phone("+447700900100"),
         name: Some("Front desk".into()),
         status: AccountStatus::Connected,
         access_token: Secret::new(""),
         app_secret: None,
         messages_per_second: 80,
         sandbox: false,
-        created_at: at(-9_000),
+        created_at: example_time(-9_000),
     }
 }
 
-pub(crate) fn organisation() -> Organisation {
+pub(crate) fn example_organisation() -> Organisation {
     Organisation {
-        id: OrganisationId::from_bits(bits(-10_000)),
+        id: OrganisationId::from_bits(id_bits(-10_000)),
         name: "Toko Melati".into(),
         tier: PriceTier::Pro,
         limits: PriceTier::Pro.default_limits(),
         sandbox: false,
         suspended: false,
-        created_at: at(-10_000),
+        created_at: example_time(-10_000),
         row_version: RowVersion::FIRST,
     }
 }
 
 pub(crate) fn api_key() -> ApiKey {
     ApiKey {
-        id: ApiKeyId::from_bits(bits(-9_500)),
-        organisation_id: organisation().id,
+        id: ApiKeyId::from_bits(id_bits(-9_500)),
+        organisation_id: example_organisation().id,
         label: "inbox sync".into(),
         last4: "x7Qd".into(),
         digest: [0; 32],
         expires_at: None,
-        created_at: at(-9_500),
+        created_at: example_time(-9_500),
     }
 }
 
-pub(crate) fn user() -> User {
+pub(crate) fn example_user() -> User {
     User {
-        id: UserId::from_bits(bits(-8_000)),
-        organisation_id: organisation().id,
+        id: UserId::from_bits(id_bits(-8_000)),
+        organisation_id: example_organisation().id,
         name: "Rina Hartono".into(),
         email: Some("rina@example.com".into()),
-        created_at: at(-8_000),
+        created_at: example_time(-8_000),
     }
 }
 
-pub(crate) fn contact() -> Contact {
+pub(crate) fn example_contact() -> Contact {
     Contact {
-        id: ContactId::from_bits(bits(-5_000)),
-        phone: phone("+447700900123"),
+        id: ContactId::from_bits(id_bits(-5_000)),
+        phone: parse_phone("+447700900123"),
         name: Some("Sari Wijaya".into()),
         email: Some("sari@example.com".into()),
         metadata: r#"{"customer_number":"K-1042"}"#.into(),
-        created_at: at(-5_000),
-        updated_at: at(0),
+        created_at: example_time(-5_000),
+        updated_at: example_time(0),
     }
 }
 
-pub(crate) fn conversation() -> Conversation {
+pub(crate) fn example_conversation() -> Conversation {
     Conversation {
-        id: ConversationId::from_bits(bits(-4_000)),
+        id: ConversationId::from_bits(id_bits(-4_000)),
         status: ConversationStatus::Open,
-        contact: ContactRef::from(&contact()),
-        assignee: Some(Arc::new(user())),
+        contact: ContactRef::from(&example_contact()),
+        assignee: Some(Arc::new(example_user())),
         unread_count: 2,
-        last_message_at: Some(at(0)),
-        last_inbound_at: Some(at(-1_000)),
-        created_at: at(-4_000),
-        updated_at: at(0),
+        last_message_at: Some(example_time(0)),
+        last_inbound_at: Some(example_time(-1_000)),
+        created_at: example_time(-4_000),
+        updated_at: example_time(0),
     }
 }
 
 pub(crate) fn signing_secret() -> SigningSecret {
     SigningSecret {
-        id: SigningSecretId::from_bits(bits(-7_000)),
+        id: SigningSecretId::from_bits(id_bits(-7_000)),
         // Spelt in two halves, so that scanners for lost secrets do not take it for one.
         secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6G"].concat()),
-        created_at: at(-7_000),
+        created_at: example_time(-7_000),
         expires_at: None,
     }
 }
 
-pub(crate) fn subscription() -> Subscription {
+pub(crate) fn example_subscription() -> Subscription {
     Subscription {
-        id: SubscriptionId::from_bits(bits(-7_000)),
-        organisation_id: organisation().id,
+        id: SubscriptionId::from_bits(id_bits(-7_000)),
+        organisation_id: example_organisation().id,
         url: "https://hooks.example.com/kabar".into(),
         events: [EventType::MessageReceived, EventType::MessageStatus].into_iter().collect(),
         description: Some("Order tracker".into()),
         status: SubscriptionStatus::Active,
         dead_in_row: 0,
         secrets: vec![signing_secret()],
-        created_at: at(-7_000),
-        updated_at: at(-7_000),
+        created_at: example_time(-7_000),
+        updated_at: example_time(-7_000),
         row_version: RowVersion::FIRST,
     }
 }
 
-pub(crate) fn delivery() -> Delivery {
-    let attempt = DeliveryAttempt { at: at(2_160), status_code: Some(204), duration_ms: 38, error: None };
+pub(crate) fn example_delivery() -> Delivery {
+    let attempt =
+        DeliveryAttempt { at: example_time(2_160), status_code: Some(204), duration_ms: 38, error: None };
     Delivery {
-        id: DeliveryId::from_bits(bits(2_155)),
-        subscriber: SubscriberId::Webhook(subscription().id),
-        organisation_id: organisation().id,
-        account: account().number,
-        sequence: event().sequence,
-        event_id: event().id,
-        event_type: event().kind.event_type(),
-        contact_id: contact().id,
+        id: DeliveryId::from_bits(id_bits(2_155)),
+        subscriber: SubscriberId::Webhook(example_subscription().id),
+        organisation_id: example_organisation().id,
+        account: example_account().number,
+        sequence: example_event().sequence,
+        event_id: example_event().id,
+        event_type: example_event().kind.event_type(),
+        contact_id: example_contact().id,
         status: DeliveryStatus::Delivered,
         attempts: vec![attempt],
         attempt_count: 1,
         tries: 1,
         next_attempt_at: None,
-        created_at: at(2_155),
-        updated_at: at(2_200),
+        created_at: example_time(2_155),
+        updated_at: example_time(2_200),
         replays: 0,
     }
 }
 
-pub(crate) fn event() -> Event {
+pub(crate) fn example_event() -> Event {
     Event {
-        id: EventId::from_bits(bits(2_150)),
+        id: EventId::from_bits(id_bits(2_150)),
         sequence: 1042,
-        created_at: at(2_150),
+        created_at: example_time(2_150),
         kind: EventKind::MessageStatus {
-            message: message(),
+            message: example_message(),
             previous: MessageStatus::Sent,
-            occurred_at: at(2_000),
+            occurred_at: example_time(2_000),
         },
     }
 }
 
-pub(crate) fn message() -> Message {
+pub(crate) fn example_message() -> Message {
     let mut history = StatusHistory::default();
-    history.keep_own(MessageStatus::Pending, at(0));
-    history.keep_reported(MessageStatus::Sent, at(1_000));
-    history.keep_reported(MessageStatus::Delivered, at(2_000));
+    history.keep_own(MessageStatus::Pending, example_time(0));
+    history.keep_reported(MessageStatus::Sent, example_time(1_000));
+    history.keep_reported(MessageStatus::Delivered, example_time(2_000));
     Message {
-        id: MessageId::from_bits(bits(0)),
+        id: MessageId::from_bits(id_bits(0)),
         direction: Direction::Outbound,
         status: MessageStatus::Delivered,
         kind: MessageKind::Text,
-        conversation_id: conversation().id,
-        contact_id: contact().id,
-        from: account().phone,
-        to: contact().phone,
+        conversation_id: example_conversation().id,
+        contact_id: example_contact().id,
+        from: example_account().phone,
+        to: example_contact().phone,
         wamid: Some("wamid.HBgMNDQ3NzAwOTAwMTIzFQIAERgSMUE2QjI0".into()),
         content: "Your order is on its way.".into(),
         payload: r#"{"body":"Your order is on its way."}"#.into(),
@@ -207,15 +208,15 @@ pub(crate) fn message() -> Message {
         history,
         attempts: 1,
         next_attempt_at: None,
-        created_at: at(0),
-        updated_at: at(2_150),
+        created_at: example_time(0),
+        updated_at: example_time(2_150),
     }
 }
 
-pub(crate) fn plugin() -> Plugin {
+pub(crate) fn example_plugin() -> Plugin {
     Plugin {
-        id: PluginId::from_bits(bits(-3_000)),
-        organisation_id: organisation().id,
+        id: PluginId::from_bits(id_bits(-3_000)),
+        organisation_id: example_organisation().id,
         name: "Fallback template".into(),
         description: Some("Sends a template when a message fails".into()),
         events: [EventType::MessageStatus].into_iter().collect(),
@@ -225,62 +226,62 @@ pub(crate) fn plugin() -> Plugin {
         allowed_hosts: HostPattern::parse("crm.example.com").into_iter().collect(),
         capabilities: None,
         enabled: true,
-        standing: PluginHealth::active_since(at(-3_000)),
+        standing: PluginHealth::active_since(example_time(-3_000)),
         active_version: Some(plugin_version().id),
         previous_version: None,
-        created_at: at(-3_000),
-        updated_at: at(-2_000),
+        created_at: example_time(-3_000),
+        updated_at: example_time(-2_000),
         row_version: RowVersion::FIRST,
     }
 }
 
 pub(crate) fn plugin_version() -> PluginVersion {
     PluginVersion {
-        id: PluginVersionId::from_bits(bits(-2_500)),
-        plugin_id: PluginId::from_bits(bits(-3_000)),
+        id: PluginVersionId::from_bits(id_bits(-2_500)),
+        plugin_id: PluginId::from_bits(id_bits(-3_000)),
         sha256: [0x5d; 32],
         size: 61_440,
         imports: vec!["kabar:hooks/log@1.0.0".into(), "kabar:hooks/messages@1.0.0".into()],
         exports: vec!["kabar:hooks/handler@1.0.0".into()],
         compile_ms: 84,
-        created_at: at(-2_500),
+        created_at: example_time(-2_500),
     }
 }
 
-pub(crate) fn run() -> Run {
-    let attempt = DeliveryAttempt { at: at(2_155), status_code: None, duration_ms: 1, error: None };
+pub(crate) fn example_run() -> Run {
+    let attempt = DeliveryAttempt { at: example_time(2_155), status_code: None, duration_ms: 1, error: None };
     Run {
         delivery: Delivery {
-            id: DeliveryId::from_bits(bits(2_152)),
-            subscriber: SubscriberId::Hook(plugin().id),
-            organisation_id: organisation().id,
+            id: DeliveryId::from_bits(id_bits(2_152)),
+            subscriber: SubscriberId::Hook(example_plugin().id),
+            organisation_id: example_organisation().id,
             account: 1,
-            sequence: event().sequence,
-            event_id: event().id,
-            event_type: event().kind.event_type(),
-            contact_id: contact().id,
+            sequence: example_event().sequence,
+            event_id: example_event().id,
+            event_type: example_event().kind.event_type(),
+            contact_id: example_contact().id,
             status: DeliveryStatus::Delivered,
             attempts: vec![attempt],
             attempt_count: 1,
             tries: 1,
             next_attempt_at: None,
-            created_at: at(2_152),
-            updated_at: at(2_158),
+            created_at: example_time(2_152),
+            updated_at: example_time(2_158),
             replays: 0,
         },
         version_id: Some(plugin_version().id),
-        usage: Some(usage()),
+        usage: Some(example_usage()),
     }
 }
 
-fn usage() -> RunUsage {
+fn example_usage() -> RunUsage {
     RunUsage { cpu_us: 180, wall_us: 240, host_calls: 3, memory_peak_bytes: 1_114_112 }
 }
 
-pub(crate) fn effect() -> EffectRow {
+pub(crate) fn example_effect() -> EffectRow {
     EffectRow {
-        id: EffectId { run: run().run_id(), ordinal: 0 },
-        effect: assignment(),
+        id: EffectId { run: example_run().run_id(), ordinal: 0 },
+        effect: example_assignment(),
         status: EffectStatus::Done,
         message_id: None,
         error_code: None,
@@ -288,38 +289,38 @@ pub(crate) fn effect() -> EffectRow {
     }
 }
 
-fn assignment() -> Effect {
-    let assigned_to = Some(Some(user().id));
-    Effect::UpdateConversation { id: conversation().id, status: None, assigned_to }
+fn example_assignment() -> Effect {
+    let assigned_to = Some(Some(example_user().id));
+    Effect::UpdateConversation { id: example_conversation().id, status: None, assigned_to }
 }
 
-fn line() -> LogLine {
-    LogLine { at: at(2_156), level: LogLevel::Info, text: "assigned to the front desk".into() }
+fn example_line() -> LogLine {
+    LogLine { at: example_time(2_156), level: LogLevel::Info, text: "assigned to the front desk".into() }
 }
 
 pub(crate) fn run_log() -> RunLog {
     RunLog {
-        id: RunLogId::from_bits(bits(2_158)),
-        run_id: run().run_id(),
+        id: RunLogId::from_bits(id_bits(2_158)),
+        run_id: example_run().run_id(),
         attempt: 1,
         version_id: plugin_version().id,
-        at: at(2_158),
-        lines: vec![line()],
+        at: example_time(2_158),
+        lines: vec![example_line()],
     }
 }
 
-pub(crate) fn receipt() -> AttemptResult {
+pub(crate) fn example_receipt() -> AttemptResult {
     let report = HookReport {
         version_id: plugin_version().id,
         broke: false,
         seen: KeyValues::default(),
         reads: KvReads::default(),
         writes: vec![KvWrite::Add("failed".into(), 1)],
-        effects: vec![assignment()],
+        effects: vec![example_assignment()],
         calls: Vec::new(),
-        logs: vec![line()],
+        logs: vec![example_line()],
         logs_cut: false,
-        usage: usage(),
+        usage: example_usage(),
     };
     AttemptResult {
         outcome: AttemptOutcome::Delivered,

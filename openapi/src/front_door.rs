@@ -38,7 +38,7 @@ use self::pages::SitePages;
 use crate::access::{AccessClass, OperatorCaller, TenantCaller, is_below};
 use crate::app::AppState;
 use crate::error::{ApiError, ErrorCode};
-use crate::poll::respond;
+use crate::poll::respond_to_poll;
 use crate::prefer::{PREFER, WaitPreference};
 use crate::spec::OpenApiDocument;
 pub(crate) use seal::StreamedBody;
@@ -75,7 +75,7 @@ struct AdmittedTenant {
     quote: BudgetQuote,
 }
 
-fn mint(clock: &Clock) -> Bytes {
+fn mint_request_id(clock: &Clock) -> Bytes {
     let mut id = [b'_'; RequestId::PREFIX.len() + 27];
     let (prefix, text) = id.split_at_mut(RequestId::PREFIX.len() + 1);
     prefix.iter_mut().zip(RequestId::PREFIX.bytes()).for_each(|(slot, byte)| *slot = byte);
@@ -91,48 +91,52 @@ impl Gateway {
         document: &'static LazyLock<OpenApiDocument>,
     ) -> Self {
         let pages = SitePages::new(document, app.showcase.clone());
-        let methods = MethodTable::new(documented, pages.paths());
+        let methods = MethodTable::new(documented, pages.page_paths());
         let cors = CorsPolicy::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
     }
 
-    fn visit(&self, request: &mut Request) -> RequestContext {
+    fn read_context(&self, request: &mut Request) -> RequestContext {
         let head_only = request.method() == Method::HEAD;
         if head_only {
             request.set_method(Method::GET);
         }
         RequestContext {
-            request_id: mint(&self.app.clock),
-            door: AccessClass::of(request.uri().path()),
+            request_id: mint_request_id(&self.app.clock),
+            door: AccessClass::classify_path(request.uri().path()),
             head_only,
-            waits: WaitPreference::of(request.headers()).is_some(),
-            encoding: ContentCoding::of(request.headers()),
-            origin: self.cors.origin(request.headers()),
+            waits: WaitPreference::from_headers(request.headers()).is_some(),
+            encoding: ContentCoding::from_headers(request.headers()),
+            origin: self.cors.allowed_origin(request.headers()),
             admitted: None,
             foreign: false,
         }
     }
 
-    async fn pass(&self, mut request: Request, visit: &mut RequestContext) -> Result<Response, ApiError> {
-        if let Some(preflight) = CorsPolicy::preflight(&request, visit.origin.as_ref()) {
+    async fn handle_request(
+        &self,
+        mut request: Request,
+        visit: &mut RequestContext,
+    ) -> Result<Response, ApiError> {
+        if let Some(preflight) = CorsPolicy::answer_preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
         if visit.door == AccessClass::Tenant {
             self.app.accounts.ensure_fresh_directory().await?;
         }
-        if let Some(answer) = self.elsewhere(&mut request, visit).await? {
+        if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
         }
         match visit.door {
             AccessClass::Open => {}
             AccessClass::Operator => {
-                admission::operator(&self.app, request.headers())?;
+                admission::admit_operator(&self.app, request.headers())?;
                 request.set_data(OperatorCaller { _let_in: () });
             }
             AccessClass::Tenant => {
-                let caller = admission::tenant(&self.app, &request, visit).await?;
-                if let Some(response) = self.repeat(&request, &caller) {
+                let caller = admission::admit_tenant(&self.app, &request, visit).await?;
+                if let Some(response) = self.repeat_cached(&request, &caller) {
                     return Ok(response);
                 }
                 request.set_data(TenantCaller(caller));
@@ -147,27 +151,27 @@ impl Gateway {
                 "shorten the request's path and query: 8 KiB at most",
             ));
         }
-        if let Some(page) = self.pages.answer(&request, visit.encoding).await? {
+        if let Some(page) = self.pages.answer_request(&request, visit.encoding).await? {
             return Ok(page);
         }
-        bodies::read(&mut request, self.app.limits).await?;
+        bodies::read_body(&mut request, self.app.limits).await?;
         let kept = self.keep_for_move(&mut request, visit).await;
         self.operate_or_follow(request, kept, visit).await
     }
 
     /// The fast lane: a poll that was asked in these very words before, and whose page still stands.
     /// No routing, no parameters, no SQL, no JSON.
-    fn repeat(&self, request: &Request, caller: &Caller) -> Option<Response> {
+    fn repeat_cached(&self, request: &Request, caller: &Caller) -> Option<Response> {
         if request.method() != Method::GET || request.headers().contains_key(PREFER) {
             return None;
         }
         let number = polled_account(request.uri().path())?;
         let slot = self.app.directory.find_account(caller.key.organisation_id, number)?;
         let asked = self.app.accounts.cached_response(&slot, request.uri().path_and_query()?.as_str())?;
-        respond(&asked, request.headers().get_all(IF_NONE_MATCH).into_iter()).ok()
+        respond_to_poll(&asked, request.headers().get_all(IF_NONE_MATCH).into_iter()).ok()
     }
 
-    async fn operate(&self, request: Request) -> Response {
+    async fn call_operation(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         match self.operations.call(request).await {
             Ok(response) => response,
@@ -176,7 +180,7 @@ impl Gateway {
                 let refusal = ApiError::from(&error);
                 let unrouted =
                     matches!(refusal.code(), ErrorCode::MethodNotAllowed | ErrorCode::RouteNotFound);
-                let allow = self.methods.allowed(&path).filter(|_| unrouted);
+                let allow = self.methods.allowed_methods(&path).filter(|_| unrouted);
                 let refusal = if allow.is_some() { ApiError::method_not_allowed() } else { refusal };
                 let mut response = refusal.into_response();
                 if let Some(allow) = allow {
@@ -214,23 +218,23 @@ impl Endpoint for Gateway {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let mut visit = self.visit(&mut request);
-        let log = AccessLog::of(&request);
-        let passing = AssertUnwindSafe(self.pass(request, &mut visit)).catch_unwind().await;
+        let mut visit = self.read_context(&mut request);
+        let log = AccessLog::from_request(&request);
+        let passing = AssertUnwindSafe(self.handle_request(request, &mut visit)).catch_unwind().await;
         let response = match passing {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refusal.into_response(),
             Err(_panic) => {
                 // The panic hook has printed where; the id ties it to what the client was told.
                 tracing::error!(request_id = %visit.request_id.escape_ascii(), "request panicked");
-                ApiError::internal().into_response()
+                ApiError::internal_error().into_response()
             }
         };
-        log.write(&visit.request_id, response.status());
+        log.write_line(&visit.request_id, response.status());
         if visit.foreign {
             return Ok(response);
         }
-        Ok(seal::seal(&self.app, visit, response).await)
+        Ok(seal::finish_response(&self.app, visit, response).await)
     }
 }
 
@@ -238,13 +242,13 @@ impl Endpoint for Gateway {
 struct AccessLog(Option<(Instant, Method, String)>);
 
 impl AccessLog {
-    fn of(request: &Request) -> Self {
+    fn from_request(request: &Request) -> Self {
         // The path only: a query may hold a phone number or a name.
         let kept = || (Instant::now(), request.method().clone(), request.uri().path().to_owned());
         Self(tracing::enabled!(tracing::Level::DEBUG).then(kept))
     }
 
-    fn write(self, request_id: &Bytes, status: StatusCode) {
+    fn write_line(self, request_id: &Bytes, status: StatusCode) {
         let Some((began, method, path)) = self.0 else { return };
         let took_us = began.elapsed().as_micros();
         let request_id = request_id.escape_ascii();
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn request_ids_are_well_formed_and_differ() {
         let clock = Clock::manual_clock(Timestamp::from_millis(1_781_866_800_000));
-        let (a, b) = (mint(&clock), mint(&clock));
+        let (a, b) = (mint_request_id(&clock), mint_request_id(&clock));
         assert_ne!(a, b);
         for id in [a, b] {
             assert!(RequestId::parse(std::str::from_utf8(&id).unwrap()).is_ok(), "{id:?}");

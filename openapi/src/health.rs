@@ -107,9 +107,9 @@ impl IntoResponse for MetricsText {
 impl ApiResponse for MetricsText {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
-        let mut text = envelope::bare(200, "Every counter.");
+        let mut text = envelope::bare_response(200, "Every counter.");
         text.content.push(MetaMediaType { content_type: "application/openmetrics-text", schema });
-        envelope::responses([text])
+        envelope::collect_responses([text])
     }
 
     fn register(_registry: &mut Registry) {}
@@ -126,7 +126,7 @@ impl HealthApi {
     /// Needs no key.
     #[oai(path = "/v1/health", method = "get", operation_id = "getHealth")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-    async fn health(&self) -> Result<DataResponse<HealthBody>, OperationError<NeverFails>> {
+    async fn get_health(&self) -> Result<DataResponse<HealthBody>, OperationError<NeverFails>> {
         Ok(DataResponse(HealthBody::ok()))
     }
 
@@ -135,13 +135,14 @@ impl HealthApi {
     /// Asks each thing that the server depends on. 503 when the database does not answer, and while the
     /// server is stopping; without Redis the server goes on, and says so here. Needs no key.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
-    async fn readiness(&self) -> Result<DataResponse<ReadinessBody>, OperationError<ReadyFails>> {
+    async fn get_readiness(&self) -> Result<DataResponse<ReadinessBody>, OperationError<ReadyFails>> {
         if self.0.stopping.is_cancelled() {
             return Err(ApiError::new(ErrorCode::Overloaded, "the server is stopping").into());
         }
         self.0.store.ping().await.map_err(|error| {
             tracing::warn!(error = cause(&error), "not ready");
-            ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer").at("database")
+            ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer")
+                .with_param("database")
         })?;
         Ok(DataResponse(ReadinessBody::ready(self.0.memory.state())))
     }
@@ -151,7 +152,7 @@ impl HealthApi {
     /// For Prometheus. Names no tenant. Needs no key.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-    async fn metrics(&self) -> Result<MetricsText, OperationError<NeverFails>> {
+    async fn get_metrics(&self) -> Result<MetricsText, OperationError<NeverFails>> {
         self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
         self.0.metrics.note_statements(self.0.store.statements_executed());
         self.0.accounts.refresh_gauges();

@@ -45,7 +45,7 @@ impl<'a> FromRequest<'a> for IdempotentCall {
         let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).into_iter();
         let key = keys.next().map(read_key).transpose()?;
         if keys.next().is_some() {
-            return Err(ApiError::invalid(IDEMPOTENCY_KEY, "given once").into());
+            return Err(ApiError::invalid_field(IDEMPOTENCY_KEY, "given once").into());
         }
         let path = request.original_uri().path().to_owned();
         Ok(Self { key, method: request.method().as_str().to_owned(), path })
@@ -56,7 +56,7 @@ fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
     let text = value.to_str().ok().filter(|text| {
         KEY_CHARS.contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     });
-    let refused = || ApiError::invalid(IDEMPOTENCY_KEY, "1 to 255 printable ASCII characters");
+    let refused = || ApiError::invalid_field(IDEMPOTENCY_KEY, "1 to 255 printable ASCII characters");
     text.map(Into::into).ok_or_else(refused)
 }
 
@@ -65,7 +65,7 @@ pub(crate) type RenderReply = fn(&Account, &CommandReply) -> Result<OpenEnvelope
 
 /// Carries a command out, at most once per key. `command` is the request as the operation read it:
 /// a refusal in it is an answer of the operation's, and remembered as such.
-pub(crate) async fn once(
+pub(crate) async fn carry_out_once(
     app: &AppState,
     tenant: &TenantCaller,
     call: &IdempotentCall,
@@ -73,13 +73,13 @@ pub(crate) async fn once(
     command: Result<(Arc<AccountEntry>, AccountCommand), ApiError>,
     form: ReplyFormat,
 ) -> Result<Response, ApiError> {
-    match begin(app, tenant, call, body).await? {
+    match begin_call(app, tenant, call, body).await? {
         CallDecision::Run(None) => {
             let (slot, command) = command?;
             let outcome = app.accounts.execute_command(&slot, command, None).await?;
             Ok(form.answer(&slot.current_account(), &outcome))
         }
-        CallDecision::Run(Some(permit)) => Ok(marked(first(app, permit, command, form).await?, false)),
+        CallDecision::Run(Some(permit)) => Ok(mark_replayed(first(app, permit, command, form).await?, false)),
         CallDecision::Told(response) => {
             // What is confirmed now must be seen by whoever asks next.
             if let Ok((slot, _)) = &command {
@@ -105,7 +105,7 @@ where
     W: Future<Output = Result<Result<T, ApiError>, AccountError>> + Send + 'static,
 {
     let couriers = app.accounts.dispatcher();
-    let permit = match begin(app, tenant, call, body).await? {
+    let permit = match begin_call(app, tenant, call, body).await? {
         CallDecision::Run(permit) => permit,
         CallDecision::Told(response) => return Ok(response),
     };
@@ -121,13 +121,13 @@ where
             permit.end().await;
             form.answer(&made)
         }
-        Ok(Err(refusal)) => refused(permit, refusal).await?,
+        Ok(Err(refusal)) => record_refusal(permit, refusal).await?,
         Err(why) => {
             permit.end().await;
             return Err(why.into());
         }
     };
-    Ok(marked(response, false))
+    Ok(mark_replayed(response, false))
 }
 
 /// What is to be done with a call.
@@ -138,18 +138,20 @@ enum CallDecision {
     Told(Response),
 }
 
-async fn begin(
+async fn begin_call(
     app: &AppState,
     tenant: &TenantCaller,
     call: &IdempotentCall,
     body: &Value,
 ) -> Result<CallDecision, ApiError> {
     let Some(key) = &call.key else { return Ok(CallDecision::Run(None)) };
-    let fingerprint = fingerprint::of(&call.method, &call.path, body);
+    let fingerprint = fingerprint::compute_fingerprint(&call.method, &call.path, body);
     match app.idempotency.begin_call(tenant.key.organisation_id, key, fingerprint).await? {
         KeyedCall::First(permit) => Ok(CallDecision::Run(Some(permit))),
-        KeyedCall::Replay(recorded) => Ok(CallDecision::Told(marked(replay(&recorded)?, true))),
-        KeyedCall::Reused => Err(reused()),
+        KeyedCall::Replay(recorded) => {
+            Ok(CallDecision::Told(mark_replayed(replay_recorded(&recorded)?, true)))
+        }
+        KeyedCall::Reused => Err(key_reused()),
         KeyedCall::InProgress => Err(in_progress()),
     }
 }
@@ -164,21 +166,21 @@ pub(crate) async fn once_beside<T: ToJSON>(
     status: StatusCode,
     make: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<Response, ApiError> {
-    let permit = match begin(app, tenant, call, body).await? {
+    let permit = match begin_call(app, tenant, call, body).await? {
         CallDecision::Run(Some(permit)) => permit,
         CallDecision::Run(None) => {
-            return Ok(envelope::open(status, OpenEnvelope::single(&make.await?.to_json())));
+            return Ok(envelope::open_response(status, OpenEnvelope::from_value(&make.await?.to_json())));
         }
         CallDecision::Told(response) => return Ok(response),
     };
     match make.await {
         Ok(made) => {
-            let open = OpenEnvelope::single(&made.to_json())?;
+            let open = OpenEnvelope::from_value(&made.to_json())?;
             let text = String::from_utf8_lossy(open.head()).into();
             permit.record_response(RecordedResponse { status: status.as_u16(), body: text }).await?;
-            Ok(marked(envelope::open(status, Ok(open)), false))
+            Ok(mark_replayed(envelope::open_response(status, Ok(open)), false))
         }
-        Err(refusal) => Ok(marked(refused(permit, refusal).await?, false)),
+        Err(refusal) => Ok(mark_replayed(record_refusal(permit, refusal).await?, false)),
     }
 }
 
@@ -188,14 +190,14 @@ pub(crate) fn digest_of(body: &[u8]) -> String {
     crate::wire::hex_of(&digest)
 }
 
-fn reused() -> ApiError {
+fn key_reused() -> ApiError {
     let message = "this Idempotency-Key belongs to another request; use a new one for this request";
-    ApiError::new(ErrorCode::IdempotencyKeyReuse, message).at(IDEMPOTENCY_KEY)
+    ApiError::new(ErrorCode::IdempotencyKeyReuse, message).with_param(IDEMPOTENCY_KEY)
 }
 
 fn in_progress() -> ApiError {
     let message = "the first request of this Idempotency-Key is still running; try again later";
-    ApiError::new(ErrorCode::IdempotencyInProgress, message).at(IDEMPOTENCY_KEY)
+    ApiError::new(ErrorCode::IdempotencyInProgress, message).with_param(IDEMPOTENCY_KEY)
 }
 
 async fn first(
@@ -214,12 +216,12 @@ async fn first(
             permit.end().await;
             Ok(form.answer(&account, &outcome?))
         }
-        Err(refusal) => refused(permit, refusal).await,
+        Err(refusal) => record_refusal(permit, refusal).await,
     }
 }
 
 /// Remembers what the operation decided without a write.
-async fn refused(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
+async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
     if refusal.code().status().is_client_error() {
         permit.record_response(recorded_refusal(&refusal)).await?;
     } else {
@@ -246,11 +248,11 @@ impl<T> Copy for ResponseFormat<T> {}
 
 impl<T> ResponseFormat<T> {
     fn answer(self, made: &T) -> Response {
-        envelope::open(self.status, (self.show)(made))
+        envelope::open_response(self.status, (self.show)(made))
     }
 
     fn record(self, made: &T) -> RecordedResponse {
-        recorded(self.status, (self.show)(made))
+        recorded_response(self.status, (self.show)(made))
     }
 }
 
@@ -266,7 +268,7 @@ pub(crate) struct ReplyFormat {
 impl ReplyFormat {
     fn answer(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> Response {
         match outcome {
-            Ok(reply) => envelope::open(self.status, (self.show)(account, reply)),
+            Ok(reply) => envelope::open_response(self.status, (self.show)(account, reply)),
             Err(refusal) => ApiError::from(*refusal).into_response(),
         }
     }
@@ -276,11 +278,11 @@ impl ReplyFormat {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err(ApiError::from(*refusal)),
         };
-        recorded(self.status, shown)
+        recorded_response(self.status, shown)
     }
 }
 
-fn recorded(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedResponse {
+fn recorded_response(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedResponse {
     match shown {
         Ok(open) => {
             RecordedResponse { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
@@ -294,21 +296,21 @@ fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
     RecordedResponse { status: refusal.code().status().as_u16(), body: body.into() }
 }
 
-fn replay(recorded: &RecordedResponse) -> Result<Response, ApiError> {
+fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
     let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status.is_success() {
         let head = Bytes::copy_from_slice(recorded.body.as_bytes());
-        return Ok(envelope::open(status, Ok(OpenEnvelope::of(head))));
+        return Ok(envelope::open_response(status, Ok(OpenEnvelope::from_head(head))));
     }
     let parts: Option<ErrorParts<'_>> = serde_json::from_str(&recorded.body).ok();
     let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
         tracing::error!(status = recorded.status, "remembered answer cannot be read");
-        ApiError::internal()
+        ApiError::internal_error()
     })?;
     Ok(refusal.into_response())
 }
 
-fn marked(mut response: Response, replayed: bool) -> Response {
+fn mark_replayed(mut response: Response, replayed: bool) -> Response {
     let value = HeaderValue::from_static(if replayed { "true" } else { "false" });
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, value);
     response
@@ -331,7 +333,7 @@ impl<T, const STATUS: u16> IntoResponse for IdempotentResponse<T, STATUS> {
 
 impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
     fn meta() -> MetaResponses {
-        let mut done = envelope::single::<T>(STATUS, "Done, and durable.");
+        let mut done = envelope::single_response::<T>(STATUS, "Done, and durable.");
         let words = vec!["true".into(), "false".into()];
         let schema = MetaSchema { enum_items: words, ..MetaSchema::new("string") };
         let says = "With an `Idempotency-Key`: whether this is the answer of an earlier request of that key.";
@@ -342,7 +344,7 @@ impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
             deprecated: false,
             schema: MetaSchemaRef::Inline(Box::new(schema)),
         });
-        envelope::responses([done])
+        envelope::collect_responses([done])
     }
 
     fn register(registry: &mut Registry) {
@@ -363,8 +365,8 @@ mod tests {
 
     #[test]
     fn remembered_refusals_are_told_again() {
-        let refusal = ApiError::invalid("to", "a number");
-        let told = replay(&recorded_refusal(&refusal)).unwrap();
+        let refusal = ApiError::invalid_field("to", "a number");
+        let told = replay_recorded(&recorded_refusal(&refusal)).unwrap();
         assert_eq!(told.status(), StatusCode::BAD_REQUEST);
         assert_eq!(told.data::<ApiError>(), Some(&refusal));
     }
@@ -372,10 +374,10 @@ mod tests {
     #[test]
     fn remembered_successes_are_closed_anew() {
         let recorded = RecordedResponse { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
-        let told = replay(&recorded).unwrap();
+        let told = replay_recorded(&recorded).unwrap();
         assert_eq!(told.status(), StatusCode::CREATED);
         let body = told.data::<OpenEnvelope>().unwrap().close(b"req_2");
         assert_eq!(&body[..], br#"{"data":1,"request_id":"req_2"}"#);
-        assert!(replay(&RecordedResponse { status: 400, body: "junk".into() }).is_err());
+        assert!(replay_recorded(&RecordedResponse { status: 400, body: "junk".into() }).is_err());
     }
 }

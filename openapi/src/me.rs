@@ -20,7 +20,7 @@ impl MeApi {
     ///
     /// The organization and the key behind the request, and the budgets in force: a good first call.
     #[oai(path = "/v1/me", method = "get", operation_id = "getMe")]
-    async fn get(&self, tenant: TenantCaller) -> DataResponse<MeBody> {
-        DataResponse(MeBody::of(&tenant.key, &tenant.organisation.get()))
+    async fn get_caller(&self, tenant: TenantCaller) -> DataResponse<MeBody> {
+        DataResponse(MeBody::from_key(&tenant.key, &tenant.organisation.get()))
     }
 }

@@ -23,7 +23,7 @@ use crate::body::JsonBody;
 use crate::conversations::{GetFails, ListFails};
 use crate::envelope::OpenEnvelope;
 use crate::error::{ApiError, OperationError, code_list};
-use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, once};
+use crate::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
 use crate::params::{CursorText, Path, QueryParam};
 use crate::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::send::{self, SendBody, SendMessageBody};
@@ -42,13 +42,13 @@ const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show };
 
 fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
     match reply {
-        CommandReply::Message(row) => OpenEnvelope::single(&MessageBody::of(row)),
+        CommandReply::Message(row) => OpenEnvelope::from_value(&MessageBody::from_message(row)),
         CommandReply::Ingested
         | CommandReply::Sends(_)
         | CommandReply::Recorded
         | CommandReply::Conversation(_)
         | CommandReply::Contact(_)
-        | CommandReply::Account(_) => Err(ApiError::internal()),
+        | CommandReply::Account(_) => Err(ApiError::internal_error()),
     }
 }
 
@@ -63,7 +63,7 @@ impl MessagesApi {
     /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
     #[oai(path = "/v1/:phone_number_id/messages", method = "get", operation_id = "listMessages")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_messages(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -84,7 +84,7 @@ impl MessagesApi {
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PolledPage<MessageBody>, OperationError<ListFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let mut query = MessageQuery {
             conversation_id: conversation_id.0,
             direction: direction.0,
@@ -94,8 +94,10 @@ impl MessagesApi {
             limit: limit.0.unwrap_or_default(),
             after: None,
         };
-        let place =
-            cursor.0.map(|text| self.0.opened(&query.scope(slot.current_account().id), &text)).transpose()?;
+        let place = cursor
+            .0
+            .map(|text| self.0.open_cursor(&query.scope(slot.current_account().id), &text))
+            .transpose()?;
         query.after = place.map(|place| MessageId::from_bits(place.id));
         Ok(poll(&self.0, &slot, &ReadQuery::Messages(query), &conditions, false).await?.into())
     }
@@ -105,7 +107,7 @@ impl MessagesApi {
     /// The cheap way to follow one message: send the last `ETag` as `If-None-Match`, and the answer
     /// is 304 until its status changes; add `Prefer: wait=30` to be told at once.
     #[oai(path = "/v1/:phone_number_id/messages/:message_id", method = "get", operation_id = "getMessage")]
-    async fn get(
+    async fn get_message(
         &self,
         tenant: TenantCaller,
         conditions: PollConditions,
@@ -114,7 +116,7 @@ impl MessagesApi {
         /// The message (`msg_…`).
         message_id: Path<MessageId>,
     ) -> Result<PolledOne<MessageBody>, OperationError<GetFails>> {
-        let slot = self.0.account(&tenant, &phone_number_id.0)?;
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let question = ReadQuery::Message(message_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
@@ -130,7 +132,7 @@ impl MessagesApi {
     ///
     /// Send an `Idempotency-Key`, and it is safe to repeat the request for 24 hours.
     #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]
-    async fn send(
+    async fn send_message(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -139,13 +141,13 @@ impl MessagesApi {
         body: JsonBody<SendMessageBody>,
     ) -> Result<IdempotentResponse<MessageBody, 200>, OperationError<SendFails>> {
         let read = || {
-            let slot = self.0.account(&tenant, &phone_number_id.0)?;
+            let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
             Ok((slot, send::parse(&body.value)?))
         };
         let command = read().map(|(slot, body)| match body {
             SendBody::Send(outgoing) => (slot, AccountCommand::Send(outgoing)),
             SendBody::MarkRead { wamid } => (slot, AccountCommand::MarkRead { wamid }),
         });
-        Ok(once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
+        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
     }
 }

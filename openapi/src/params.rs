@@ -41,10 +41,10 @@ pub trait ParameterKind: Sized + Send {
 /// Longer values are not repeated.
 const ECHO_CHARS: usize = 20;
 
-fn refused<T: ParameterKind>(name: &'static str, given: Option<&str>) -> ApiError {
+fn refuse_value<T: ParameterKind>(name: &'static str, given: Option<&str>) -> ApiError {
     let given = given.filter(|text| T::ECHOED && text.len() <= ECHO_CHARS && !text.is_empty());
     let got = given.map(|text| format!(", got {}", text.escape_debug())).unwrap_or_default();
-    ApiError::new(T::CODE, format!("{name} must be {}{got}", T::EXPECTED)).at(name)
+    ApiError::new(T::CODE, format!("{name} must be {}{got}", T::EXPECTED)).with_param(name)
 }
 
 fn schema_of<T: ParameterKind>() -> MetaSchemaRef {
@@ -79,9 +79,9 @@ impl<'a, T: ParameterKind> ApiExtractor<'a> for Path<T> {
         options: ExtractParamOptions<NeverDefault>,
     ) -> Result<Self> {
         let segment = request.raw_path_param(options.name).unwrap_or_default();
-        let decoded = percent::decode(segment, percent::PlusMeaning::IsPlus);
+        let decoded = percent::decode_percent(segment, percent::PlusMeaning::IsPlus);
         let value = decoded.and_then(|text| T::read(&text));
-        Ok(Self(value.ok_or_else(|| refused::<T>(T::SEGMENT, None))?))
+        Ok(Self(value.ok_or_else(|| refuse_value::<T>(T::SEGMENT, None))?))
     }
 }
 
@@ -120,13 +120,13 @@ impl<'a, T: ParameterKind> ApiExtractor<'a> for QueryParam<T> {
 pub struct NeverDefault;
 
 fn read_query<T: ParameterKind>(query: &str, name: &'static str) -> Result<Option<T>, ApiError> {
-    let mut values = percent::values(query, name);
+    let mut values = percent::query_values(query, name);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(ApiError::new(T::CODE, format!("give {name} once")).at(name));
+        return Err(ApiError::new(T::CODE, format!("give {name} once")).with_param(name));
     }
     let read = value.as_deref().and_then(T::read);
-    read.map(Some).ok_or_else(|| refused::<T>(name, value.as_deref()))
+    read.map(Some).ok_or_else(|| refuse_value::<T>(name, value.as_deref()))
 }
 
 #[cfg(test)]

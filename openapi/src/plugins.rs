@@ -56,13 +56,13 @@ pub(crate) fn no_plugin() -> ApiError {
     ApiError::not_found("plugin", "plugin_id")
 }
 
-pub(crate) fn refusal(refusal: PluginRefusal) -> ApiError {
+pub(crate) fn plugin_refusal(refusal: PluginRefusal) -> ApiError {
     match refusal {
         PluginRefusal::TooMany => ApiError::new(
             ErrorCode::PlanLimitReached,
             format!("an organization has at most {PLUGINS_MAX} plugins; delete one first"),
         ),
-        PluginRefusal::TooManySecrets => ApiError::invalid(
+        PluginRefusal::TooManySecrets => ApiError::invalid_field(
             "secrets",
             &format!("at most {ENTRIES_MAX} in all; set some to null to remove them"),
         ),
@@ -71,7 +71,11 @@ pub(crate) fn refusal(refusal: PluginRefusal) -> ApiError {
 }
 
 /// A tenant's plugin.
-pub(crate) fn plugin(app: &AppState, tenant: &TenantCaller, id: PluginId) -> Result<Arc<Plugin>, ApiError> {
+pub(crate) fn find_plugin(
+    app: &AppState,
+    tenant: &TenantCaller,
+    id: PluginId,
+) -> Result<Arc<Plugin>, ApiError> {
     app.accounts.dispatcher().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
 }
 
@@ -87,7 +91,7 @@ impl PluginsApi {
     /// It waits for a version: upload a component, then activate it. It then gets the events after its
     /// first activation, one conversation's in order, each at least once.
     #[oai(path = "/v1/plugins", method = "post", operation_id = "createPlugin")]
-    async fn create(
+    async fn create_plugin(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -97,7 +101,7 @@ impl PluginsApi {
         let make = async {
             let new = write::read_new(&self.0, organisation, &body.value)?;
             let made = self.0.accounts.dispatcher().create_plugin(organisation, new).await?;
-            made.map(|plugin| PluginBody::of(&plugin)).map_err(refusal)
+            made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_refusal)
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::CREATED, make).await?.into())
     }
@@ -106,7 +110,7 @@ impl PluginsApi {
     ///
     /// The latest made first.
     #[oai(path = "/v1/plugins", method = "get", operation_id = "listPlugins")]
-    async fn list(
+    async fn list_plugins(
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
@@ -116,22 +120,22 @@ impl PluginsApi {
     ) -> Result<PageResponse<PluginBody>, OperationError<PluginListFails>> {
         let organisation = tenant.key.organisation_id;
         let scope = format!("plugins/{organisation}");
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.dispatcher().plugins_of(organisation);
-        Ok(place.answer(rows, |row| row.id.bits(), |row| PluginBody::of(row)))
+        Ok(place.page_response(rows, |row| row.id.bits(), |row| PluginBody::from_plugin(row)))
     }
 
     /// Get a plugin
     ///
     /// Secrets are never shown, only their names.
     #[oai(path = "/v1/plugins/:plugin_id", method = "get", operation_id = "getPlugin")]
-    async fn get(
+    async fn get_plugin(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
     ) -> Result<DataResponse<PluginBody>, OperationError<PluginGetFails>> {
-        Ok(DataResponse(PluginBody::of(&*plugin(&self.0, &tenant, plugin_id.0)?)))
+        Ok(DataResponse(PluginBody::from_plugin(&*find_plugin(&self.0, &tenant, plugin_id.0)?)))
     }
 
     /// Update a plugin
@@ -141,7 +145,7 @@ impl PluginsApi {
     /// `enabled: true` lets it go on where it stood, also after it was paused or disabled for its
     /// failures. Runs under way finish with what they began with.
     #[oai(path = "/v1/plugins/:plugin_id", method = "patch", operation_id = "updatePlugin")]
-    async fn update(
+    async fn update_plugin(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
@@ -149,18 +153,18 @@ impl PluginsApi {
         body: JsonBody<UpdatePlugin>,
     ) -> Result<DataResponse<PluginBody>, OperationError<PluginUpdateFails>> {
         let organisation = tenant.key.organisation_id;
-        plugin(&self.0, &tenant, plugin_id.0)?;
+        find_plugin(&self.0, &tenant, plugin_id.0)?;
         let patch = write::read_patch(&self.0, organisation, &body.value)?;
         let patched = self.0.accounts.dispatcher().patch_plugin(organisation, plugin_id.0, patch).await?;
-        let patched = patched.ok_or_else(no_plugin)?.map_err(refusal)?;
-        Ok(DataResponse(PluginBody::of(&patched)))
+        let patched = patched.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+        Ok(DataResponse(PluginBody::from_plugin(&patched)))
     }
 
     /// Delete a plugin
     ///
     /// With its versions, what it kept, and its place in the log. What it was owed is given up.
     #[oai(path = "/v1/plugins/:plugin_id", method = "delete", operation_id = "deletePlugin")]
-    async fn delete(
+    async fn delete_plugin(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).

@@ -1,6 +1,6 @@
 //! Answering a poll: the page, 304, or a held answer. One way for every list and every single thing.
 //!
-//! Invariants: `respond` is the only place that turns a page into an answer, for the operations and
+//! Invariants: `respond_to_poll` is the only place that turns a page into an answer, for the operations and
 //! for the front door's fast lane; a held request is answered as soon as its answer changes. Pages
 //! themselves, and how long they may be served, are the account's.
 
@@ -46,7 +46,7 @@ impl<'a> FromRequest<'a> for PollConditions {
         let path = request.uri().path_and_query().map(PathAndQuery::as_str);
         Ok(Self {
             if_none_match: request.headers().get_all(IF_NONE_MATCH).into_iter().cloned().collect(),
-            wait: WaitPreference::of(request.headers()),
+            wait: WaitPreference::from_headers(request.headers()),
             path: path.filter(|path| path.len() <= REMEMBERED_PATH_BYTES).map(Into::into),
         })
     }
@@ -75,7 +75,7 @@ pub(crate) async fn poll(
     let known = || conditions.if_none_match.iter();
     let Some(wait) = conditions.wait else {
         let asked = app.accounts.read_response(slot, question, conditions.path.as_deref()).await?;
-        return respond(&asked, known());
+        return respond_to_poll(&asked, known());
     };
     let held = AtomicBool::new(false);
     let done = |asked: &CachedResponse| {
@@ -85,7 +85,7 @@ pub(crate) async fn poll(
         !idle
     };
     let asked = app.accounts.ask_until(slot, question, wait.duration(), &done).await?;
-    let mut response = respond(&asked, known())?;
+    let mut response = respond_to_poll(&asked, known())?;
     if held.into_inner()
         && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.seconds()))
     {
@@ -98,7 +98,7 @@ pub(crate) async fn poll(
 ///
 /// # Errors
 /// `resource_not_found`.
-pub(crate) fn respond<'h>(
+pub(crate) fn respond_to_poll<'h>(
     asked: &CachedResponse,
     if_none_match: impl Iterator<Item = &'h HeaderValue>,
 ) -> Result<Response, ApiError> {
@@ -166,7 +166,7 @@ impl<T> IntoResponse for PolledPage<T> {
 
 impl<T: Type> ApiResponse for PolledOne<T> {
     fn meta() -> MetaResponses {
-        envelope::responses(documented(envelope::single::<T>(200, "As it stands.")))
+        envelope::collect_responses(documented(envelope::single_response::<T>(200, "As it stands.")))
     }
     fn register(registry: &mut Registry) {
         SingleOf::<T>::register(registry);
@@ -175,7 +175,7 @@ impl<T: Type> ApiResponse for PolledOne<T> {
 
 impl<T: Type> ApiResponse for PolledPage<T> {
     fn meta() -> MetaResponses {
-        envelope::responses(documented(envelope::page::<T>(200, "One page.")))
+        envelope::collect_responses(documented(envelope::page_response::<T>(200, "One page.")))
     }
     fn register(registry: &mut Registry) {
         PageOf::<T>::register(registry);
@@ -185,7 +185,7 @@ impl<T: Type> ApiResponse for PolledPage<T> {
 const UNCHANGED: &str = "The client has this answer already (`If-None-Match`). No body. Costs nothing, unless the request asked to wait.";
 
 pub(crate) fn documented(mut ok: MetaResponse) -> [MetaResponse; 2] {
-    let mut unchanged = envelope::bare(304, UNCHANGED);
+    let mut unchanged = envelope::bare_response(304, UNCHANGED);
     ok.headers = validators();
     unchanged.headers = validators();
     [ok, unchanged]
@@ -232,7 +232,7 @@ mod tests {
 
     fn answer(lines: &[&'static str]) -> Response {
         let lines: Vec<_> = lines.iter().map(|line| HeaderValue::from_static(line)).collect();
-        respond(&asked(true), lines.iter()).unwrap()
+        respond_to_poll(&asked(true), lines.iter()).unwrap()
     }
 
     #[test]
@@ -258,13 +258,13 @@ mod tests {
             let page = response.data::<Arc<RenderedPage>>().unwrap();
             assert_eq!(&page.head[..], br#"{"data":[],"request_id":""#);
         }
-        let miss = respond(&asked(false), std::iter::empty()).unwrap();
+        let miss = respond_to_poll(&asked(false), std::iter::empty()).unwrap();
         assert_eq!(miss.header("cache-status"), Some("kabar; fwd=miss"));
     }
 
     #[test]
     fn nothing_is_404() {
         let nothing = CachedResponse { page: None, hit: true, ttl_s: 1 };
-        assert!(respond(&nothing, [HeaderValue::from_static("*")].iter()).is_err());
+        assert!(respond_to_poll(&nothing, [HeaderValue::from_static("*")].iter()).is_err());
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct WaitPreference(u64);
 
 impl WaitPreference {
     /// What the headers ask for.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let lines = headers.get_all(PREFER).into_iter().filter_map(|line| line.to_str().ok());
         let preferences = lines.flat_map(|line| line.split(','));
         let wait = preferences.filter_map(|preference| {
@@ -27,10 +27,10 @@ impl WaitPreference {
             let (name, value) = preference.split(';').next()?.split_once('=')?;
             name.trim().eq_ignore_ascii_case("wait").then_some(value)
         });
-        wait.map(Self::read).next().flatten()
+        wait.map(Self::parse_wait).next().flatten()
     }
 
-    fn read(value: &str) -> Option<Self> {
+    fn parse_wait(value: &str) -> Option<Self> {
         let value = value.trim();
         let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
         let digits = value.bytes().all(|byte| byte.is_ascii_digit());
@@ -59,7 +59,7 @@ mod tests {
         for line in lines {
             headers.append("prefer", HeaderValue::from_str(line).unwrap());
         }
-        WaitPreference::of(&headers).map(WaitPreference::seconds)
+        WaitPreference::from_headers(&headers).map(WaitPreference::seconds)
     }
 
     #[test]

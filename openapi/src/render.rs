@@ -41,7 +41,7 @@ impl ResponseRenderer {
         Self { cursor_key }
     }
 
-    fn list<T: Serialize, R>(
+    fn render_list<T: Serialize, R>(
         &self,
         page: &RowPage<R>,
         scope: impl FnOnce() -> String,
@@ -51,28 +51,30 @@ impl ResponseRenderer {
         let last = page.rows.last().filter(|_| page.has_more);
         let cursor = last.map(|row| self.cursor_key.sign_cursor(&scope(), place(row)));
         let rows: Vec<T> = page.rows.iter().map(body).collect();
-        written(OpenEnvelope::list(&rows, cursor.as_deref()))
+        written_envelope(OpenEnvelope::from_rows(&rows, cursor.as_deref()))
     }
 }
 
 impl ResponseRenderer {
     /// A part of the log: frames for a stream, else a list.
-    fn log(&self, account: &Account, question: &ReadQuery, page: &EventPage) -> OpenEnvelope {
+    fn render_log(&self, account: &Account, question: &ReadQuery, page: &EventPage) -> OpenEnvelope {
         if matches!(question, ReadQuery::EventFrames(_)) {
-            return OpenEnvelope::of(frames_of(account, &page.events, bytes_of));
+            return OpenEnvelope::from_head(frames_of(account, &page.events, bytes_of));
         }
         let place = PagePosition { key: page.last_sequence, id: 0 };
         let cursor = page.has_more.then(|| self.cursor_key.sign_cursor(&scope_of(question, account), place));
-        let rows: Vec<EventBody> = page.events.iter().map(|event| EventBody::of(account, event)).collect();
+        let rows: Vec<EventBody> =
+            page.events.iter().map(|event| EventBody::from_event(account, event)).collect();
         let last = (LAST_SEQUENCE, page.last_sequence);
-        written(OpenEnvelope::list_with(&rows, cursor.as_deref(), Some(last)))
+        written_envelope(OpenEnvelope::list_with(&rows, cursor.as_deref(), Some(last)))
     }
 }
 
 /// Bodies are texts, numbers and lists of such, which serde always writes.
-fn written<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
-    envelope
-        .unwrap_or_else(|_logged| OpenEnvelope::of(Bytes::from_static(b"{\"data\":null,\"request_id\":\"")))
+fn written_envelope<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
+    envelope.unwrap_or_else(|_logged| {
+        OpenEnvelope::from_head(Bytes::from_static(b"{\"data\":null,\"request_id\":\""))
+    })
 }
 
 /// The order of a question's rows.
@@ -109,27 +111,32 @@ impl RenderRows for ResponseRenderer {
                 let order = order_of(question);
                 let place =
                     |row: &Arc<Conversation>| PagePosition { key: key_of(order, row), id: row.id.bits() };
-                let body = |row: &Arc<Conversation>| ConversationBody::of(account, row);
-                (etag::of_page(page), self.list(page, scope, place, body))
+                let body = |row: &Arc<Conversation>| ConversationBody::from_conversation(account, row);
+                (etag::of_page(page), self.render_list(page, scope, place, body))
             }
             QueryResult::Messages(page) => {
-                let body = |row: &Arc<Message>| MessageBody::of(row);
-                (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
+                let body = |row: &Arc<Message>| MessageBody::from_message(row);
+                (etag::of_page(page), self.render_list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
             QueryResult::Contacts(page) => {
-                let body = |row: &Arc<Contact>| ContactBody::of(account, row);
-                (etag::of_page(page), self.list(page, scope, |row| place_of_id(row.id.bits()), body))
+                let body = |row: &Arc<Contact>| ContactBody::from_contact(account, row);
+                (etag::of_page(page), self.render_list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
-            QueryResult::Events(page) => (etag::of_events(page), self.log(account, question, page)),
-            QueryResult::Conversation(row) => {
-                (etag::of_row(row), written(OpenEnvelope::single(&ConversationBody::of(account, row))))
-            }
-            QueryResult::Message(row) => {
-                (etag::of_message(row), written(OpenEnvelope::single(&MessageBody::of(row))))
-            }
-            QueryResult::Contact(row) => {
-                (etag::of_row(row), written(OpenEnvelope::single(&ContactBody::of(account, row))))
-            }
+            QueryResult::Events(page) => (etag::of_events(page), self.render_log(account, question, page)),
+            QueryResult::Conversation(row) => (
+                etag::of_row(row),
+                written_envelope(OpenEnvelope::from_value(&ConversationBody::from_conversation(
+                    account, row,
+                ))),
+            ),
+            QueryResult::Message(row) => (
+                etag::of_message(row),
+                written_envelope(OpenEnvelope::from_value(&MessageBody::from_message(row))),
+            ),
+            QueryResult::Contact(row) => (
+                etag::of_row(row),
+                written_envelope(OpenEnvelope::from_value(&ContactBody::from_contact(account, row))),
+            ),
         };
         RenderedPage {
             etag: etag.into(),
@@ -180,8 +187,8 @@ mod tests {
     }
 
     fn render(question: &ReadQuery, answer: &QueryResult) -> (String, Value) {
-        let rendered = renderer().render(&examples::account(), question, answer);
-        let body = OpenEnvelope::of(rendered.head).close(b"req_1");
+        let rendered = renderer().render(&examples::example_account(), question, answer);
+        let body = OpenEnvelope::from_head(rendered.head).close(b"req_1");
         let etag = String::from_utf8(rendered.etag.to_vec()).unwrap();
         (etag, serde_json::from_slice(&body).unwrap())
     }
@@ -205,25 +212,25 @@ mod tests {
 
     #[test]
     fn single_things_are_enveloped() {
-        let thread = Arc::new(examples::conversation());
+        let thread = Arc::new(examples::example_conversation());
         let (etag, body) = render(&ReadQuery::Conversation(thread.id), &QueryResult::Conversation(thread));
         assert_eq!(etag, "W/\"2026-06-19T11:00:00.000Z:2\"");
         assert_eq!(body["data"]["whatsapp_account"]["phone_number"], "+447700900100");
         assert_eq!(body["request_id"], "req_1");
-        let message = Arc::new(examples::message());
+        let message = Arc::new(examples::example_message());
         let (etag, body) = render(&ReadQuery::Message(message.id), &QueryResult::Message(message));
         assert_eq!(etag, "W/\"delivered:-:2026-06-19T11:00:02.150Z\"");
         assert_eq!(body["data"]["sent_at"], "2026-06-19T11:00:01.000Z");
         assert_eq!(body["data"]["read_at"], Value::Null);
         assert_eq!(body["data"]["payload"]["body"], "Your order is on its way.");
-        let contact = Arc::new(examples::contact());
+        let contact = Arc::new(examples::example_contact());
         let (_, body) = render(&ReadQuery::Contact(contact.id), &QueryResult::Contact(contact));
         assert_eq!(body["data"]["metadata"]["customer_number"], "K-1042");
     }
 
     #[test]
     fn a_part_of_the_log_says_how_far_it_reaches_and_holds_the_events_own_bytes() {
-        let (account, event) = (examples::account(), examples::event());
+        let (account, event) = (examples::example_account(), examples::example_event());
         let types = [event.kind.event_type()].into_iter().collect();
         let query = EventQuery { after: 7, types, limit: kabar_core::domain::page::PageLimit::default() };
         let page = EventPage { events: vec![event.clone()], last_sequence: 2000, has_more: true };
@@ -233,7 +240,7 @@ mod tests {
         let own = renderer().event(&account, &event);
         assert!(rendered.head.windows(own.len()).any(|part| part == own));
         let body: Value =
-            serde_json::from_slice(&OpenEnvelope::of(rendered.head.clone()).close(b"req_1")).unwrap();
+            serde_json::from_slice(&OpenEnvelope::from_head(rendered.head.clone()).close(b"req_1")).unwrap();
         assert_eq!((&body["last_sequence"], &body["has_more"]), (&2000.into(), &true.into()));
         let cursor = body["next_cursor"].as_str().unwrap();
         let place = CursorKey::new([7; 32]).verify_cursor(&query.scope(account.id), cursor).unwrap();
@@ -246,8 +253,8 @@ mod tests {
 
     #[test]
     fn cursors_continue_below_the_last_row_of_their_list() {
-        let account = examples::account();
-        let thread = Arc::new(examples::conversation());
+        let account = examples::example_account();
+        let thread = Arc::new(examples::example_conversation());
         for updated_since in [None, Some(kabar_core::domain::time::Timestamp::EPOCH)] {
             let query = ConversationQuery { updated_since, ..ConversationQuery::default() };
             let scope = query.scope(account.id);
@@ -265,11 +272,11 @@ mod tests {
         );
         assert!(etag.starts_with("W/\"-:0:0:0:"), "{etag}");
         assert_eq!((&body["data"], &body["next_cursor"]), (&Value::Array(vec![]), &Value::Null));
-        let page = RowPage { rows: vec![Arc::new(examples::contact())], has_more: true };
+        let page = RowPage { rows: vec![Arc::new(examples::example_contact())], has_more: true };
         let (_, body) = render(&ReadQuery::Contacts(ContactQuery::default()), &QueryResult::Contacts(page));
         let scope = ContactQuery::default().scope(account.id);
         let cursor = body["next_cursor"].as_str().unwrap();
         let place = CursorKey::new([7; 32]).verify_cursor(&scope, cursor).unwrap();
-        assert_eq!(place.id, examples::contact().id.bits());
+        assert_eq!(place.id, examples::example_contact().id.bits());
     }
 }

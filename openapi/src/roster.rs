@@ -24,7 +24,7 @@ impl<'a> PageRequest<'a> {
     ///
     /// # Errors
     /// `invalid_cursor` for a cursor of another list, or of nobody's.
-    pub(crate) fn read(
+    pub(crate) fn parse_request(
         key: &'a CursorKey,
         scope: &'a str,
         limit: Option<PageLimit>,
@@ -38,20 +38,20 @@ impl<'a> PageRequest<'a> {
     }
 
     /// The answer, of rows that come newest first.
-    pub(crate) fn answer<T, B>(
+    pub(crate) fn page_response<T, B>(
         &self,
         rows: impl IntoIterator<Item = T>,
         id_of: impl Fn(&T) -> u128,
         show: impl Fn(&T) -> B,
     ) -> PageResponse<B> {
-        let page = page(rows, &id_of, self.limit, self.after);
+        let page = take_page(rows, &id_of, self.limit, self.after);
         let next_cursor = next_cursor(&page, id_of, self.key, self.scope);
         PageResponse { rows: page.rows.iter().map(show).collect(), next_cursor }
     }
 }
 
 /// One page of rows that come newest first.
-fn page<T>(
+fn take_page<T>(
     rows: impl IntoIterator<Item = T>,
     id_of: impl Fn(&T) -> u128,
     limit: PageLimit,
@@ -83,7 +83,7 @@ mod tests {
         let key = CursorKey::new([3; 32]);
         let (mut seen, mut after) = (Vec::<u128>::new(), None);
         loop {
-            let page = page(rows.iter().copied(), |row| *row, PageLimit::new(4).unwrap(), after);
+            let page = take_page(rows.iter().copied(), |row| *row, PageLimit::new(4).unwrap(), after);
             seen.extend(&page.rows);
             let cursor = next_cursor(&page, |row| *row, &key, "users/a");
             assert_eq!(cursor.is_some(), page.has_more);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn an_exact_page_has_no_follower() {
-        let page = page([3_u128, 2, 1], |row| *row, PageLimit::new(3).unwrap(), None);
+        let page = take_page([3_u128, 2, 1], |row| *row, PageLimit::new(3).unwrap(), None);
         assert!(!page.has_more && page.rows == [3, 2, 1]);
     }
 }

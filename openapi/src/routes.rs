@@ -52,18 +52,18 @@ static DOCUMENT: LazyLock<OpenApiDocument> = LazyLock::new(OpenApiDocument::of::
 #[must_use]
 pub fn service(app: AppState) -> impl Endpoint<Output = Response> + 'static {
     let app = Arc::new(app);
-    Gateway::new(app.clone(), operations(&app), methods(), &DOCUMENT)
+    Gateway::new(app.clone(), build_operations(&app), documented_methods(), &DOCUMENT)
 }
 
 /// Every documented path with each of its methods, in capitals.
-pub(crate) fn methods() -> impl Iterator<Item = (String, String)> {
+pub(crate) fn documented_methods() -> impl Iterator<Item = (String, String)> {
     ApiOperations::meta().into_iter().flat_map(|api| api.paths).flat_map(|path| {
         let methods = path.operations.into_iter().map(|operation| operation.method.to_string());
         methods.map(move |method| (path.path.clone(), method))
     })
 }
 
-fn operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
+fn build_operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
     let operations: ApiOperations = (
         ConversationsApi(app.clone()),
         MessagesApi(app.clone()),
@@ -77,7 +77,7 @@ fn operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
         UsersApi(app.clone()),
         HealthApi(app.clone()),
         WhatsAppApi(app.clone()),
-        admin::api(app),
+        admin::admin_api(app),
     );
     OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
 }

@@ -84,17 +84,17 @@ const SENDABLE: &str = "text, image, video, audio, document, sticker, template, 
 
 fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     match kind {
-        MessageKind::Text => text::render(fields),
+        MessageKind::Text => text::render_text(fields),
         MessageKind::Image
         | MessageKind::Video
         | MessageKind::Audio
         | MessageKind::Document
-        | MessageKind::Sticker => media::render(kind, fields),
-        MessageKind::Template => template::render(fields),
-        MessageKind::Interactive => interactive::render(fields),
-        MessageKind::Location => location::render(fields),
-        MessageKind::Contacts => contacts::render(fields),
-        MessageKind::Reaction => reaction::render(fields),
+        | MessageKind::Sticker => media::render_media(kind, fields),
+        MessageKind::Template => template::render_template(fields),
+        MessageKind::Interactive => interactive::render_interactive(fields),
+        MessageKind::Location => location::render_location(fields),
+        MessageKind::Contacts => contacts::render_contacts(fields),
+        MessageKind::Reaction => reaction::render_reaction(fields),
         MessageKind::Button | MessageKind::Order | MessageKind::System | MessageKind::Unsupported => {
             Err(fields.invalid("type", SENDABLE))
         }

@@ -40,7 +40,7 @@ impl OpenApiDocument {
     pub(crate) fn of<T: OpenApi>() -> Self {
         let service = OpenApiService::new(DocumentedApi::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"));
         let raw = serde_json::from_str(&service.spec()).unwrap_or_default();
-        let value = polish::polished(raw);
+        let value = polish::polish_document(raw);
         let json = format!("{value:#}\n");
         Self { value, json }
     }

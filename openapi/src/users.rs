@@ -34,7 +34,7 @@ impl UsersApi {
     ///
     /// The people to whom your conversations can be assigned, the latest made first.
     #[oai(path = "/v1/users", method = "get", operation_id = "listUsers")]
-    async fn list(
+    async fn list_users(
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
@@ -44,7 +44,11 @@ impl UsersApi {
     ) -> Result<PageResponse<UserBody>, OperationError<UserListFails>> {
         let id = tenant.key.organisation_id;
         let scope = format!("users/{id}");
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        Ok(place.answer(self.0.directory.users_of(id), |user| user.id.bits(), |user| UserBody::of(user)))
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        Ok(place.page_response(
+            self.0.directory.users_of(id),
+            |user| user.id.bits(),
+            |user| UserBody::from_user(user),
+        ))
     }
 }

@@ -57,7 +57,7 @@ impl WebhookDeliveriesApi {
     /// attempt; `dead` was given up.
     #[oai(path = "/v1/webhook_deliveries", method = "get", operation_id = "listWebhookDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_deliveries(
         &self,
         tenant: TenantCaller,
         /// Only this subscription's.
@@ -85,7 +85,7 @@ impl WebhookDeliveriesApi {
         };
         let mut query = DeliveryQuery { filter, limit: limit.0.unwrap_or_default(), after: None };
         let scope = query.scope();
-        let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
+        let place = cursor.0.map(|text| self.0.open_cursor(&scope, &text)).transpose()?;
         query.after = place.map(|place| DeliveryId::from_bits(place.id));
         let page = self.0.accounts.dispatcher().page_deliveries(&query).await?;
         let last = page.rows.last().filter(|_| page.has_more);
@@ -94,7 +94,7 @@ impl WebhookDeliveriesApi {
         };
         Ok(PageResponse {
             next_cursor: last.map(sealed),
-            rows: page.rows.iter().map(WebhookDeliveryBody::of).collect(),
+            rows: page.rows.iter().map(WebhookDeliveryBody::from_delivery).collect(),
         })
     }
 
@@ -102,7 +102,7 @@ impl WebhookDeliveriesApi {
     ///
     /// With its last 32 attempts.
     #[oai(path = "/v1/webhook_deliveries/:delivery_id", method = "get", operation_id = "getWebhookDelivery")]
-    async fn get(
+    async fn get_delivery(
         &self,
         tenant: TenantCaller,
         /// The delivery.
@@ -110,7 +110,7 @@ impl WebhookDeliveriesApi {
     ) -> Result<DataResponse<WebhookDeliveryBody>, OperationError<DeliveryGetFails>> {
         let couriers = self.0.accounts.dispatcher();
         let found = couriers.find_delivery(tenant.key.organisation_id, delivery_id.0).await?;
-        Ok(DataResponse(WebhookDeliveryBody::of(&found.ok_or_else(no_delivery)?)))
+        Ok(DataResponse(WebhookDeliveryBody::from_delivery(&found.ok_or_else(no_delivery)?)))
     }
 
     /// Replay a delivery
@@ -123,7 +123,7 @@ impl WebhookDeliveriesApi {
         method = "post",
         operation_id = "replayWebhookDelivery"
     )]
-    async fn replay(
+    async fn replay_delivery(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -132,7 +132,7 @@ impl WebhookDeliveriesApi {
     ) -> Result<IdempotentResponse<WebhookDeliveryBody, 200>, OperationError<DeliveryReplayFails>> {
         const FORM: ResponseFormat<Delivery> = ResponseFormat {
             status: StatusCode::OK,
-            show: |row| OpenEnvelope::single(&WebhookDeliveryBody::of(row)),
+            show: |row| OpenEnvelope::from_value(&WebhookDeliveryBody::from_delivery(row)),
         };
         let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {
@@ -161,7 +161,7 @@ impl WebhookDeliveriesApi {
     ) -> Result<IdempotentResponse<BulkReplayedBody, 200>, OperationError<BulkReplayFails>> {
         const FORM: ResponseFormat<ReplayedDeliveries> = ResponseFormat {
             status: StatusCode::OK,
-            show: |replayed| OpenEnvelope::single(&BulkReplayedBody::of(*replayed)),
+            show: |replayed| OpenEnvelope::from_value(&BulkReplayedBody::from_replayed(*replayed)),
         };
         let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {

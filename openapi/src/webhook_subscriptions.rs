@@ -70,7 +70,7 @@ impl WebhookSubscriptionsApi {
     /// its body; see `x-webhooks` for the request. `initial_secret` signs it, and is shown here and never
     /// again. The url must be https and lead to public addresses only, at every attempt.
     #[oai(path = "/v1/webhook_subscriptions", method = "post", operation_id = "createWebhookSubscription")]
-    async fn create(
+    async fn create_subscription(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -81,7 +81,7 @@ impl WebhookSubscriptionsApi {
     > {
         const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
-            show: |made| OpenEnvelope::single(&CreatedWebhookSubscriptionBody::of(made)),
+            show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
         };
         let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let outbound = &self.0.outbound;
@@ -103,7 +103,7 @@ impl WebhookSubscriptionsApi {
     ///
     /// The latest made first.
     #[oai(path = "/v1/webhook_subscriptions", method = "get", operation_id = "listWebhookSubscriptions")]
-    async fn list(
+    async fn list_subscriptions(
         &self,
         tenant: TenantCaller,
         /// Rows of a page, 1 to 100.
@@ -113,10 +113,14 @@ impl WebhookSubscriptionsApi {
     ) -> Result<PageResponse<WebhookSubscriptionBody>, OperationError<SubscriptionListFails>> {
         let id = tenant.key.organisation_id;
         let scope = format!("webhook_subscriptions/{id}");
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.dispatcher().subscriptions_of(id);
         let now = self.0.clock.read_now();
-        Ok(place.answer(rows, |row| row.id.bits(), |row| WebhookSubscriptionBody::of(row, now)))
+        Ok(place.page_response(
+            rows,
+            |row| row.id.bits(),
+            |row| WebhookSubscriptionBody::from_subscription(row, now),
+        ))
     }
 
     /// Get a webhook subscription
@@ -127,7 +131,7 @@ impl WebhookSubscriptionsApi {
         method = "get",
         operation_id = "getWebhookSubscription"
     )]
-    async fn get(
+    async fn get_subscription(
         &self,
         tenant: TenantCaller,
         /// The subscription.
@@ -136,7 +140,7 @@ impl WebhookSubscriptionsApi {
         let couriers = self.0.accounts.dispatcher();
         let found = couriers.find_subscription(tenant.key.organisation_id, subscription_id.0);
         let found = found.ok_or_else(no_subscription)?;
-        Ok(DataResponse(WebhookSubscriptionBody::of(&found, self.0.clock.read_now())))
+        Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&found, self.0.clock.read_now())))
     }
 
     /// Update a webhook subscription
@@ -149,7 +153,7 @@ impl WebhookSubscriptionsApi {
         method = "patch",
         operation_id = "updateWebhookSubscription"
     )]
-    async fn update(
+    async fn update_subscription(
         &self,
         tenant: TenantCaller,
         /// The subscription.
@@ -164,7 +168,7 @@ impl WebhookSubscriptionsApi {
         let patched =
             couriers.to_the_end(async move { own.patch_subscription(organisation, id, patch).await }).await?;
         let patched = patched.ok_or_else(no_subscription)?;
-        Ok(DataResponse(WebhookSubscriptionBody::of(&patched, self.0.clock.read_now())))
+        Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&patched, self.0.clock.read_now())))
     }
 
     /// Delete a webhook subscription
@@ -176,7 +180,7 @@ impl WebhookSubscriptionsApi {
         method = "delete",
         operation_id = "deleteWebhookSubscription"
     )]
-    async fn delete(
+    async fn delete_subscription(
         &self,
         tenant: TenantCaller,
         /// The subscription.
@@ -209,8 +213,8 @@ impl WebhookSubscriptionsApi {
         const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
             show: |made| {
-                let newest = made.secrets.last().ok_or_else(ApiError::internal)?;
-                OpenEnvelope::single(&CreatedWebhookSecretBody::of(newest))
+                let newest = made.secrets.last().ok_or_else(ApiError::internal_error)?;
+                OpenEnvelope::from_value(&CreatedWebhookSecretBody::from_secret(newest))
             },
         };
         let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
@@ -241,7 +245,7 @@ impl WebhookSubscriptionsApi {
         method = "post",
         operation_id = "replayWebhookEvents"
     )]
-    async fn replay(
+    async fn replay_events(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -251,21 +255,21 @@ impl WebhookSubscriptionsApi {
     ) -> Result<IdempotentResponse<ReplayedEventsBody, 200>, OperationError<LogReplayFails>> {
         const FORM: ResponseFormat<kabar_actors::ReplayedLog> = ResponseFormat {
             status: StatusCode::OK,
-            show: |replayed| OpenEnvelope::single(&ReplayedEventsBody::of(*replayed)),
+            show: |replayed| OpenEnvelope::from_value(&ReplayedEventsBody::from_replayed(*replayed)),
         };
         let couriers = self.0.accounts.dispatcher().clone();
         let id = subscription_id.0;
         let work = |claim| {
             couriers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
             let part = write::read_part(&body.value)?;
-            let slot = self.0.account(&tenant, &part.phone_number_id)?;
+            let slot = self.0.find_account(&tenant, &part.phone_number_id)?;
             Ok(async move {
                 let replayed = couriers.replay_log(id, &slot, (part.from, part.to), claim).await;
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
                     // A refusal of the operation's, not a failure of the server's.
                     Err(expired @ kabar_actors::AccountError::Expired { .. }) => {
-                        Ok(Err(ApiError::from(expired).at("from_sequence")))
+                        Ok(Err(ApiError::from(expired).with_param("from_sequence")))
                     }
                     Err(error) => Err(error),
                 }

@@ -68,7 +68,7 @@ impl WhatsAppApi {
     /// Meta's handshake: answers the bare challenge when the token is the configured one.
     #[oai(path = "/webhooks/whatsapp", method = "get", operation_id = "verifyWhatsAppWebhook")]
     #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
-    async fn verify(
+    async fn verify_handshake(
         &self,
         /// Always `subscribe`.
         #[oai(name = "hub.mode")]
@@ -81,7 +81,8 @@ impl WhatsAppApi {
         challenge: QueryParam<OpaqueText>,
     ) -> Result<HandshakeChallenge, OperationError<HandshakeFails>> {
         let subscribes = mode.0.is_some_and(|mode| mode.0 == "subscribe");
-        let known = token.0.is_some_and(|token| same(self.0.whatsapp.verify_token.as_ref(), &token.0));
+        let known =
+            token.0.is_some_and(|token| is_same_secret(self.0.whatsapp.verify_token.as_ref(), &token.0));
         match challenge.0 {
             Some(challenge) if subscribes && known => Ok(HandshakeChallenge(challenge.0)),
             Some(_) | None => {
@@ -97,18 +98,18 @@ impl WhatsAppApi {
     /// it is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a
     /// number that is not connected are counted and skipped.
     #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
-    async fn receive(
+    async fn receive_webhook(
         &self,
         body: SignedBody,
     ) -> Result<DataResponse<super::health::HealthBody>, OperationError<WebhookFails>> {
         let read = translate_webhook(&body.bytes, self.0.clock.read_now());
-        let signer = self.signer(&body, read.as_ref().ok())?;
+        let signer = self.find_signer(&body, read.as_ref().ok())?;
         let webhook = read.map_err(|malformed| {
             tracing::warn!(error = cause(&malformed), "webhook not understood");
             ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
         })?;
         self.0.metrics.webhooks.inc();
-        self.report(&webhook);
+        self.report_skipped(&webhook);
         let mut taken = self.take_in(&body, webhook.groups, &signer).await;
         for _ in 1..NODES_MAX {
             let moved = taken.as_ref().is_err_and(ApiError::account_moved);
@@ -131,7 +132,7 @@ const NODES_MAX: usize = 3;
 
 impl WhatsAppApi {
     /// The secret that signed a body: the server's, or that of an account which the body names.
-    fn signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
+    fn find_signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
         let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
         let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
         let own: Vec<Secret> =
@@ -147,7 +148,7 @@ impl WhatsAppApi {
     }
 
     /// Counts and logs what is not for an account's writer.
-    fn report(&self, webhook: &InboundWebhook) {
+    fn report_skipped(&self, webhook: &InboundWebhook) {
         for skipped in &webhook.skipped {
             self.0.metrics.webhook_skipped.inc();
             tracing::warn!(reason = %skipped.reason, phone_number_id = ?skipped.phone_number_id, "item skipped");
@@ -161,7 +162,7 @@ impl WhatsAppApi {
 
     /// The account of this number, if it takes what this secret signed: the operator has not taken it
     /// off, and the secret may speak for it.
-    fn taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
+    fn find_taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
         let slot = self.0.directory.account_of_number(number)?;
         let account = slot.current_account();
         let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
@@ -178,7 +179,7 @@ impl WhatsAppApi {
         let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
         let is_meant = |number: &str| meant.as_ref().is_none_or(|meant| meant.contains(&number));
         let groups = groups.into_iter().filter(|group| is_meant(group.phone_number_id.as_str()));
-        let find = |group: &AccountGroup| self.taker(group.phone_number_id.as_str(), signer);
+        let find = |group: &AccountGroup| self.find_taker(group.phone_number_id.as_str(), signer);
         let mut groups: Vec<_> = groups.map(|group| (find(&group), group)).collect();
         if groups.iter().any(|(slot, _)| slot.is_none()) {
             // It may have been connected at another node a moment ago; what is skipped never comes again.
@@ -195,7 +196,7 @@ impl WhatsAppApi {
                 tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
                 return None;
             };
-            Some(self.ingest(AccountShare { slot, group }))
+            Some(self.ingest_share(AccountShare { slot, group }))
         });
         let mut away: BTreeMap<NodeId, (NodePeer, Vec<AccountShare>)> = BTreeMap::new();
         for outcome in join_all(commands).await {
@@ -223,7 +224,7 @@ impl WhatsAppApi {
             return Ok(());
         }
         for share in shares {
-            let taken = match self.ingest(share).await? {
+            let taken = match self.ingest_share(share).await? {
                 ShareOutcome::Taken => true,
                 ShareOutcome::Away(next, share) => {
                     next != peer && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
@@ -238,7 +239,7 @@ impl WhatsAppApi {
     }
 
     /// Has an account take its items in, or says which node serves it.
-    async fn ingest(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
+    async fn ingest_share(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
         let AccountShare { slot, group } = share;
         if self.0.accounts.is_clustered()
             && let AccountPlace::There(peer) = self.0.accounts.find_owner(&slot).await?
@@ -257,7 +258,7 @@ impl WhatsAppApi {
 }
 
 /// An unset token is nobody's.
-fn same(expected: Option<&Secret>, shown: &str) -> bool {
+fn is_same_secret(expected: Option<&Secret>, shown: &str) -> bool {
     expected.is_some_and(|expected| is_shown(expected, shown))
 }
 
@@ -268,8 +269,8 @@ mod tests {
     #[test]
     fn an_unset_token_is_nobodys() {
         let token = Secret::new("t0ken");
-        assert!(same(Some(&token), "t0ken"));
-        assert!(!same(Some(&token), "t0keN") && !same(Some(&token), ""));
-        assert!(!same(Some(&Secret::new("")), "") && !same(None, ""));
+        assert!(is_same_secret(Some(&token), "t0ken"));
+        assert!(!is_same_secret(Some(&token), "t0keN") && !is_same_secret(Some(&token), ""));
+        assert!(!is_same_secret(Some(&Secret::new("")), "") && !is_same_secret(None, ""));
     }
 }

@@ -31,7 +31,7 @@ pub struct AccountBody {
 impl AccountBody {
     /// What an account shows of itself.
     #[must_use]
-    pub fn of(account: &Account) -> Self {
+    pub fn from_account(account: &Account) -> Self {
         Self {
             id: TextValue(account.id),
             object: TextValue(AccountNoun),
@@ -45,7 +45,7 @@ impl AccountBody {
 
 impl Example for AccountBody {
     fn example() -> Self {
-        Self::of(&crate::examples::account())
+        Self::from_account(&crate::examples::example_account())
     }
 }
 
@@ -58,11 +58,11 @@ mod tests {
 
     #[test]
     fn every_key_is_there_and_no_secret() {
-        let mut account = crate::examples::account();
+        let mut account = crate::examples::example_account();
         account.name = None;
         account.access_token = Secret::new("EAAG-token");
         account.app_secret = Some(Secret::new("app-secret"));
-        let json = AccountBody::of(&account).to_json().unwrap();
+        let json = AccountBody::from_account(&account).to_json().unwrap();
         let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["id", "object", "phone_number_id", "phone_number", "name", "status"]);
         assert!(json["name"].is_null());

@@ -49,7 +49,7 @@ impl AccountsAdmin {
         method = "post",
         operation_id = "connectAccount"
     )]
-    async fn connect(
+    async fn connect_account(
         &self,
         _operator: OperatorCaller,
         /// The organization.
@@ -61,7 +61,7 @@ impl AccountsAdmin {
             AccountConnection::Connected(slot) => {
                 let account = slot.current_account();
                 tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
-                Ok(CreatedResponse(AccountBody::of(&account)))
+                Ok(CreatedResponse(AccountBody::from_account(&account)))
             }
             AccountConnection::AlreadyConnected => Err(already_connected().into()),
             AccountConnection::NoOrganisation => Err(no_organisation().into()),
@@ -73,7 +73,7 @@ impl AccountsAdmin {
     /// What is absent, or null, stays. A new token makes a `degraded` account `connected`, unless
     /// `status` says otherwise.
     #[oai(path = "/admin/v1/accounts/:phone_number_id", method = "patch", operation_id = "updateAccount")]
-    async fn update(
+    async fn update_account(
         &self,
         _operator: OperatorCaller,
         /// The connected number, by WhatsApp's id of it.
@@ -84,14 +84,14 @@ impl AccountsAdmin {
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
         let patch = body::read_patch(&body.value, &slot.current_account())?;
         let reply = self.0.accounts.execute_command(&slot, AccountCommand::Configure(patch), None).await??;
-        let CommandReply::Account(account) = reply else { return Err(ApiError::internal().into()) };
+        let CommandReply::Account(account) = reply else { return Err(ApiError::internal_error().into()) };
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");
-        Ok(DataResponse(AccountBody::of(&account)))
+        Ok(DataResponse(AccountBody::from_account(&account)))
     }
 }
 
 fn already_connected() -> ApiError {
     let message = "this number is connected already, to this organization or another";
-    ApiError::new(ErrorCode::AccountAlreadyConnected, message).at("phone_number_id")
+    ApiError::new(ErrorCode::AccountAlreadyConnected, message).with_param("phone_number_id")
 }

@@ -36,7 +36,7 @@ impl ActorsAdmin {
     ///
     /// The accounts that this process holds in memory, the most recently connected first.
     #[oai(path = "/admin/v1/actors", method = "get", operation_id = "listActors")]
-    async fn list(
+    async fn list_actors(
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
@@ -44,9 +44,9 @@ impl ActorsAdmin {
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<ActorBody>, OperationError<ActorListFails>> {
-        let place = PageRequest::read(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::parse_request(&self.0.cursor_key, "actors", limit.0, cursor.0.as_ref())?;
         let mut residents = self.0.accounts.loaded_accounts();
         residents.sort_by_key(|resident| Reverse(resident.account_id));
-        Ok(place.answer(residents, |resident| resident.account_id.bits(), ActorBody::of))
+        Ok(place.page_response(residents, |resident| resident.account_id.bits(), ActorBody::from_report))
     }
 }

@@ -9,7 +9,7 @@ use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::OpenApi;
 
 use self::body::{ApiKeyBody, CreateApiKey, CreatedApiKeyBody};
-use super::{no_organisation, organisation};
+use super::{find_organisation, no_organisation};
 use crate::access::OperatorCaller;
 use crate::app::AppState;
 use crate::body::JsonBody;
@@ -43,7 +43,7 @@ impl ApiKeysAdmin {
     /// The answer holds the secret, which is shown there and never again. An `Idempotency-Key` is not
     /// looked at here; a key that was made twice shows in the list.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
-    async fn create(
+    async fn create_api_key(
         &self,
         _operator: OperatorCaller,
         /// The organization.
@@ -54,14 +54,14 @@ impl ApiKeysAdmin {
         let made = self.0.directory.create_api_key(org_id.0, new.label, new.expires_at).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
-        Ok(CreatedResponse(CreatedApiKeyBody::of(&key, secret)))
+        Ok(CreatedResponse(CreatedApiKeyBody::from_key(&key, secret)))
     }
 
     /// List an organization's API keys
     ///
     /// The latest made first; revoked keys are not shown.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
-    async fn list(
+    async fn list_api_keys(
         &self,
         _operator: OperatorCaller,
         /// The organization.
@@ -71,17 +71,17 @@ impl ApiKeysAdmin {
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<ApiKeyBody>, OperationError<ApiKeyListFails>> {
-        let id = organisation(&self.0, org_id.0)?.id;
+        let id = find_organisation(&self.0, org_id.0)?.id;
         let scope = format!("api_keys/{id}");
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        Ok(place.answer(self.0.directory.api_keys_of(id), |key| key.id.bits(), ApiKeyBody::of))
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        Ok(place.page_response(self.0.directory.api_keys_of(id), |key| key.id.bits(), ApiKeyBody::from_key))
     }
 
     /// Revoke an API key
     ///
     /// Its very next request fails.
     #[oai(path = "/admin/v1/api_keys/:key_id", method = "delete", operation_id = "revokeApiKey")]
-    async fn revoke(
+    async fn revoke_api_key(
         &self,
         _operator: OperatorCaller,
         /// The key (`key_…`), not its secret.

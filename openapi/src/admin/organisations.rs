@@ -10,7 +10,7 @@ use kabar_core::ids::OrganisationId;
 use poem_openapi::OpenApi;
 
 use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
-use super::{no_organisation, organisation};
+use super::{find_organisation, no_organisation};
 use crate::access::OperatorCaller;
 use crate::app::AppState;
 use crate::body::JsonBody;
@@ -49,7 +49,7 @@ impl OrganisationsAdmin {
     /// A tenant, without keys or numbers yet. Figures of its own may be given with tier `enterprise`
     /// only. An `Idempotency-Key` is not looked at here.
     #[oai(path = "/admin/v1/organizations", method = "post", operation_id = "createOrganization")]
-    async fn create(
+    async fn create_organization(
         &self,
         _operator: OperatorCaller,
         body: JsonBody<CreateOrganization>,
@@ -57,14 +57,14 @@ impl OrganisationsAdmin {
         let new = body::read_new(&body.value)?;
         let made = self.0.directory.create_organisation(new).await?;
         tracing::info!(organisation_id = %made.id, "operator made an organisation");
-        Ok(CreatedResponse(OrganizationBody::of(&made)))
+        Ok(CreatedResponse(OrganizationBody::from_organisation(&made)))
     }
 
     /// List organizations
     ///
     /// The latest made first.
     #[oai(path = "/admin/v1/organizations", method = "get", operation_id = "listOrganizations")]
-    async fn list(
+    async fn list_organizations(
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
@@ -72,23 +72,24 @@ impl OrganisationsAdmin {
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<OrganizationBody>, OperationError<OrganizationListFails>> {
-        let place = PageRequest::read(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
+        let place =
+            PageRequest::parse_request(&self.0.cursor_key, "organizations", limit.0, cursor.0.as_ref())?;
         let rows = self.0.directory.list_organisations();
-        Ok(place.answer(rows, |row| row.id.bits(), |row| OrganizationBody::of(row)))
+        Ok(place.page_response(rows, |row| row.id.bits(), |row| OrganizationBody::from_organisation(row)))
     }
 
     /// Get an organization
     ///
     /// Its tier, its budgets, and whether it is suspended.
     #[oai(path = "/admin/v1/organizations/:org_id", method = "get", operation_id = "getOrganization")]
-    async fn get(
+    async fn get_organization(
         &self,
         _operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
     ) -> Result<DataResponse<OrganizationBody>, OperationError<OrganizationGetFails>> {
-        let found = organisation(&self.0, org_id.0)?;
-        Ok(DataResponse(OrganizationBody::of(&found)))
+        let found = find_organisation(&self.0, org_id.0)?;
+        Ok(DataResponse(OrganizationBody::from_organisation(&found)))
     }
 
     /// Update an organization
@@ -96,7 +97,7 @@ impl OrganisationsAdmin {
     /// What is absent, or null, stays. A new tier brings its own figures; `enterprise` keeps those
     /// that it has unless others are given. `suspended` takes effect with the next request.
     #[oai(path = "/admin/v1/organizations/:org_id", method = "patch", operation_id = "updateOrganization")]
-    async fn update(
+    async fn update_organization(
         &self,
         _operator: OperatorCaller,
         /// The organization.
@@ -108,6 +109,6 @@ impl OrganisationsAdmin {
         let updated = updated.ok_or_else(no_organisation)??;
         let suspended = updated.suspended;
         tracing::info!(organisation_id = %updated.id, suspended, "operator changed an organisation");
-        Ok(DataResponse(OrganizationBody::of(&updated)))
+        Ok(DataResponse(OrganizationBody::from_organisation(&updated)))
     }
 }

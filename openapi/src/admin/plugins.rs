@@ -41,15 +41,15 @@ pub struct AdminPluginBody {
 }
 
 impl AdminPluginBody {
-    fn of(row: &Plugin) -> Self {
+    fn from_plugin(row: &Plugin) -> Self {
         let bare = Plugin { config: Arc::default(), ..row.clone() };
-        Self { organization_id: TextValue(row.organisation_id), plugin: PluginBody::of(&bare) }
+        Self { organization_id: TextValue(row.organisation_id), plugin: PluginBody::from_plugin(&bare) }
     }
 }
 
 impl Example for AdminPluginBody {
     fn example() -> Self {
-        Self::of(&crate::examples::plugin())
+        Self::from_plugin(&crate::examples::example_plugin())
     }
 }
 
@@ -79,7 +79,7 @@ impl PluginsAdmin {
     ///
     /// The latest made first.
     #[oai(path = "/admin/v1/plugins", method = "get", operation_id = "listAllPlugins")]
-    async fn list(
+    async fn list_plugins(
         &self,
         _operator: OperatorCaller,
         /// Rows of a page, 1 to 100.
@@ -87,16 +87,17 @@ impl PluginsAdmin {
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<AdminPluginBody>, OperationError<AdminPluginListFails>> {
-        let place = PageRequest::read(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
+        let place =
+            PageRequest::parse_request(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.dispatcher().all_plugins();
-        Ok(place.answer(rows, |row| row.id.bits(), |row| AdminPluginBody::of(row)))
+        Ok(place.page_response(rows, |row| row.id.bits(), |row| AdminPluginBody::from_plugin(row)))
     }
 
     /// Disable a plugin
     ///
     /// It runs no more, whatever its tenant does; its events wait in the log. Runs under way finish.
     #[oai(path = "/admin/v1/plugins/:plugin_id/disable", method = "post", operation_id = "disablePlugin")]
-    async fn disable(
+    async fn disable_plugin(
         &self,
         _operator: OperatorCaller,
         /// The plugin (`plg_…`).
@@ -108,6 +109,6 @@ impl PluginsAdmin {
         let disabled = self.0.accounts.dispatcher().disable_plugin(plugin_id.0, reason).await?;
         let disabled = disabled.ok_or_else(no_plugin)?;
         tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
-        Ok(DataResponse(AdminPluginBody::of(&disabled)))
+        Ok(DataResponse(AdminPluginBody::from_plugin(&disabled)))
     }
 }

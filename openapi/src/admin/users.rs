@@ -37,7 +37,7 @@ impl UsersAdmin {
     /// A person to whom the organization's conversations can be assigned. An `Idempotency-Key` is not
     /// looked at here.
     #[oai(path = "/admin/v1/organizations/:org_id/users", method = "post", operation_id = "createUser")]
-    async fn create(
+    async fn create_user(
         &self,
         _operator: OperatorCaller,
         /// The organization.
@@ -48,6 +48,6 @@ impl UsersAdmin {
         let made = self.0.directory.create_user(org_id.0, new.name, new.email).await?;
         let user = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, user_id = %user.id, "operator made a user");
-        Ok(CreatedResponse(UserBody::of(&user)))
+        Ok(CreatedResponse(UserBody::from_user(&user)))
     }
 }

@@ -44,34 +44,34 @@ pub struct FieldError {
 impl FieldError {
     /// A field with a value that it cannot have; `expected` continues "must be …".
     #[must_use]
-    pub fn invalid(param: String, expected: &str) -> Self {
+    pub fn invalid_value(param: String, expected: &str) -> Self {
         let message = format!("{param} must be {expected}");
         Self { code: FieldErrorKind::InvalidFieldValue, param, message }
     }
 
     /// A field that may not be there, or not together with another; `why` is the whole sentence.
     #[must_use]
-    pub fn refused(param: String, why: &str) -> Self {
+    pub fn refused_value(param: String, why: &str) -> Self {
         Self { code: FieldErrorKind::InvalidFieldValue, param, message: why.to_owned() }
     }
 
     /// A field that is not a telephone number.
     #[must_use]
-    pub fn phone(param: String) -> Self {
+    pub fn invalid_phone(param: String) -> Self {
         let message = format!("{param} must be a number in E.164 form, such as +6281234567890");
         Self { code: FieldErrorKind::InvalidPhoneNumber, param, message }
     }
 
     /// A field that is not there.
     #[must_use]
-    pub fn missing(param: String) -> Self {
+    pub fn missing_field(param: String) -> Self {
         let message = format!("{param} is required");
         Self { code: FieldErrorKind::MissingRequiredField, param, message }
     }
 
     /// A body that cannot be read at all.
     #[must_use]
-    pub fn body(message: &str) -> Self {
+    pub fn invalid_body(message: &str) -> Self {
         Self { code: FieldErrorKind::InvalidRequest, param: String::new(), message: message.to_owned() }
     }
 }

@@ -61,20 +61,20 @@ impl<T: Type> ParsePayload for JsonBody<T> {
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = <Vec<u8> as FromRequest>::from_request(request, body).await?;
         if bytes.is_empty() {
-            return Err(ApiError::from(FieldError::body("send a JSON object as the body")).into());
+            return Err(ApiError::from(FieldError::invalid_body("send a JSON object as the body")).into());
         }
         if !request.content_type().is_some_and(is_json) {
             return Err(ApiError::unsupported_media_type("application/json").into());
         }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self::new(value)),
-            Err(error) => Err(ApiError::from(FieldError::body(&unparsable(&error))).into()),
+            Err(error) => Err(ApiError::from(FieldError::invalid_body(&parse_error_text(&error))).into()),
         }
     }
 }
 
 /// Where the text stops being JSON; the text itself is not repeated.
-fn unparsable(error: &serde_json::Error) -> String {
+fn parse_error_text(error: &serde_json::Error) -> String {
     format!("the body is not valid JSON: see line {}, column {}", error.line(), error.column())
 }
 

@@ -41,7 +41,7 @@ pub struct ContactBody {
 impl ContactBody {
     /// A contact of this account.
     #[must_use]
-    pub fn of(account: &Account, contact: &Contact) -> Self {
+    pub fn from_contact(account: &Account, contact: &Contact) -> Self {
         Self {
             id: TextValue(contact.id),
             object: TextValue(ContactNoun),
@@ -49,7 +49,7 @@ impl ContactBody {
             name: contact.name.clone().map(TextValue),
             email: contact.email.clone().map(TextValue),
             metadata: FreeObject(contact.metadata.clone()),
-            whatsapp_account: WhatsAppNumber::of(account),
+            whatsapp_account: WhatsAppNumber::from_account(account),
             created_at: TextValue(contact.created_at),
             updated_at: TextValue(contact.updated_at),
         }
@@ -58,6 +58,6 @@ impl ContactBody {
 
 impl Example for ContactBody {
     fn example() -> Self {
-        Self::of(&crate::examples::account(), &crate::examples::contact())
+        Self::from_contact(&crate::examples::example_account(), &crate::examples::example_contact())
     }
 }

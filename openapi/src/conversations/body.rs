@@ -74,7 +74,7 @@ pub struct AssigneeBody {
 impl WhatsAppNumber {
     /// An account's number.
     #[must_use]
-    pub fn of(account: &Account) -> Self {
+    pub fn from_account(account: &Account) -> Self {
         Self { phone_number: TextValue(account.phone.clone()) }
     }
 }
@@ -82,7 +82,7 @@ impl WhatsAppNumber {
 impl ConversationBody {
     /// A thread of this account.
     #[must_use]
-    pub fn of(account: &Account, conversation: &Conversation) -> Self {
+    pub fn from_conversation(account: &Account, conversation: &Conversation) -> Self {
         Self {
             id: TextValue(conversation.id),
             object: TextValue(ConversationNoun),
@@ -92,7 +92,7 @@ impl ConversationBody {
                 phone_number: TextValue(conversation.contact.phone.clone()),
                 name: conversation.contact.name.clone().map(TextValue),
             },
-            whatsapp_account: WhatsAppNumber::of(account),
+            whatsapp_account: WhatsAppNumber::from_account(account),
             assignee: conversation.assignee.as_ref().map(|user| AssigneeBody {
                 id: TextValue(user.id),
                 name: TextValue(user.name.clone()),
@@ -109,6 +109,6 @@ impl ConversationBody {
 
 impl Example for ConversationBody {
     fn example() -> Self {
-        Self::of(&crate::examples::account(), &crate::examples::conversation())
+        Self::from_conversation(&crate::examples::example_account(), &crate::examples::example_conversation())
     }
 }

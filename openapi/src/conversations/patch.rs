@@ -52,7 +52,7 @@ pub(super) struct RequestedChanges {
 const USER_ID: &str = "the id of a user (usr_…), or null for nobody";
 
 /// Reads the body.
-pub(super) fn read(body: &Value) -> Result<RequestedChanges, FieldError> {
+pub(super) fn read_changes(body: &Value) -> Result<RequestedChanges, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let status = fields.optional_word("status", "open, pending or resolved", ConversationStatus::parse)?;
     let assigned_to = match body.get("assigned_to") {
@@ -61,7 +61,7 @@ pub(super) fn read(body: &Value) -> Result<RequestedChanges, FieldError> {
         Some(_) => FieldChange::Set(fields.word("assigned_to", USER_ID, |text| UserId::parse(text).ok())?),
     };
     if status.is_none() && assigned_to == FieldChange::Keep {
-        let mut missing = FieldError::missing("status".to_owned());
+        let mut missing = FieldError::missing_field("status".to_owned());
         "give status, assigned_to, or both".clone_into(&mut missing.message);
         return Err(missing);
     }
@@ -70,7 +70,7 @@ pub(super) fn read(body: &Value) -> Result<RequestedChanges, FieldError> {
 
 impl RequestedChanges {
     /// The domain's patch, with the user that the organisation has under the id.
-    pub(super) fn resolve(
+    pub(super) fn resolve_user(
         self,
         id: ConversationId,
         user: impl FnOnce(UserId) -> Option<Arc<User>>,
@@ -94,23 +94,23 @@ mod tests {
     #[test]
     fn at_least_one_field_is_given() {
         for body in [json!({}), json!({"status": null}), json!({"unknown": 1})] {
-            assert_eq!(read(&body).unwrap_err().code, FieldErrorKind::MissingRequiredField, "{body}");
+            assert_eq!(read_changes(&body).unwrap_err().code, FieldErrorKind::MissingRequiredField, "{body}");
         }
         for body in [json!({"status": "closed"}), json!({"assigned_to": "usr_1"}), json!({"assigned_to": 7})]
         {
-            assert_eq!(read(&body).unwrap_err().code, FieldErrorKind::InvalidFieldValue, "{body}");
+            assert_eq!(read_changes(&body).unwrap_err().code, FieldErrorKind::InvalidFieldValue, "{body}");
         }
     }
 
     #[test]
     fn null_takes_the_assignee_off() {
         let id = ConversationId::from_bits(1);
-        let patch = read(&json!({"assigned_to": null})).unwrap().resolve(id, |_| None).unwrap();
+        let patch = read_changes(&json!({"assigned_to": null})).unwrap().resolve_user(id, |_| None).unwrap();
         assert_eq!((patch.status, patch.assignee), (None, Some(None)));
-        let unknown = read(&json!({"assigned_to": "usr_00000000000000000000000001"})).unwrap();
-        let refusal = unknown.resolve(id, |_| None).unwrap_err();
+        let unknown = read_changes(&json!({"assigned_to": "usr_00000000000000000000000001"})).unwrap();
+        let refusal = unknown.resolve_user(id, |_| None).unwrap_err();
         assert_eq!(refusal.param(), Some("assigned_to"));
-        let patch = read(&json!({"status": "resolved"})).unwrap().resolve(id, |_| None).unwrap();
+        let patch = read_changes(&json!({"status": "resolved"})).unwrap().resolve_user(id, |_| None).unwrap();
         assert_eq!((patch.status, patch.assignee), (Some(ConversationStatus::Resolved), None));
     }
 }

@@ -22,10 +22,10 @@ impl From<&poem::Error> for ApiError {
             return Self::method_not_allowed();
         }
         if let Some(error) = error.downcast_ref::<ParseParamError>() {
-            return Self::invalid(error.name, "of the documented form");
+            return Self::invalid_field(error.name, "of the documented form");
         }
         if let Some(error) = error.downcast_ref::<ParsePathError>() {
-            return Self::invalid(error.name, "of the documented form");
+            return Self::invalid_field(error.name, "of the documented form");
         }
         if error.is::<ParseRequestPayloadError>() {
             return Self::new(ErrorCode::InvalidRequest, "the body is not of the documented form");
@@ -49,7 +49,7 @@ impl From<&ReadBodyError> for ApiError {
             }
             ReadBodyError::BodyHasBeenTaken => {
                 tracing::error!(error = cause(error), "body read twice");
-                Self::internal()
+                Self::internal_error()
             }
         }
     }
@@ -78,7 +78,7 @@ impl ApiError {
             }
             _ => {
                 tracing::error!(%error, "unforeseen error");
-                Self::internal()
+                Self::internal_error()
             }
         }
     }

@@ -95,7 +95,7 @@ pub struct ContactData {
 impl EventBody {
     /// An event of this account's log.
     #[must_use]
-    pub fn of(account: &Account, event: &Event) -> Self {
+    pub fn from_event(account: &Account, event: &Event) -> Self {
         Self {
             id: TextValue(event.id),
             kind: TextValue(event.kind.event_type()),
@@ -106,22 +106,22 @@ impl EventBody {
                 id: TextValue(account.id),
                 phone_number_id: TextValue(account.phone_number_id.clone()),
             },
-            data: EventData::of(account, &event.kind),
+            data: EventData::from_kind(account, &event.kind),
         }
     }
 }
 
 impl EventData {
-    fn of(account: &Account, kind: &EventKind) -> Self {
+    fn from_kind(account: &Account, kind: &EventKind) -> Self {
         match kind {
             EventKind::MessageReceived(message)
             | EventKind::MessageCreated(message)
             | EventKind::MessageSent(message) => {
-                Self::Message(Box::new(MessageData { message: MessageBody::of(message) }))
+                Self::Message(Box::new(MessageData { message: MessageBody::from_message(message) }))
             }
             EventKind::MessageStatus { message, previous, occurred_at } => {
                 Self::Status(Box::new(MessageStatusData {
-                    message: MessageBody::of(message),
+                    message: MessageBody::from_message(message),
                     previous_status: TextValue(*previous),
                     status: TextValue(message.status),
                     occurred_at: TextValue(*occurred_at),
@@ -131,11 +131,11 @@ impl EventData {
             | EventKind::ConversationAssigned(conversation)
             | EventKind::ConversationClosed(conversation)
             | EventKind::ConversationUpdated(conversation) => {
-                let conversation = ConversationBody::of(account, conversation);
+                let conversation = ConversationBody::from_conversation(account, conversation);
                 Self::Conversation(Box::new(ConversationData { conversation }))
             }
             EventKind::ContactCreated(contact) | EventKind::ContactUpdated(contact) => {
-                Self::Contact(Box::new(ContactData { contact: ContactBody::of(account, contact) }))
+                Self::Contact(Box::new(ContactData { contact: ContactBody::from_contact(account, contact) }))
             }
         }
     }
@@ -145,7 +145,7 @@ impl EventData {
 #[must_use]
 pub fn bytes_of(account: &Account, event: &Event) -> Bytes {
     // Texts, numbers and lists of such, which serde always writes.
-    serde_json::to_vec(&EventBody::of(account, event)).unwrap_or_default().into()
+    serde_json::to_vec(&EventBody::from_event(account, event)).unwrap_or_default().into()
 }
 
 /// The name of the schema of one type: `message.status` is `MessageStatusEvent`.
@@ -158,7 +158,7 @@ fn schema_name(one: EventType) -> String {
 }
 
 /// When an event of a type is written.
-const fn occasion(one: EventType) -> &'static str {
+const fn describe_occasion(one: EventType) -> &'static str {
     match one {
         EventType::MessageReceived => "A contact's message was stored.",
         EventType::MessageCreated => "A message was accepted for sending.",
@@ -177,24 +177,24 @@ const fn occasion(one: EventType) -> &'static str {
 }
 
 fn data_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
-    fn registered<T: Type>(registry: &mut Registry) -> MetaSchemaRef {
+    fn register_schema<T: Type>(registry: &mut Registry) -> MetaSchemaRef {
         T::register(registry);
         T::schema_ref()
     }
     match one {
         EventType::MessageReceived | EventType::MessageCreated | EventType::MessageSent => {
-            registered::<MessageData>(registry)
+            register_schema::<MessageData>(registry)
         }
-        EventType::MessageStatus => registered::<MessageStatusData>(registry),
+        EventType::MessageStatus => register_schema::<MessageStatusData>(registry),
         EventType::ConversationCreated
         | EventType::ConversationAssigned
         | EventType::ConversationClosed
-        | EventType::ConversationUpdated => registered::<ConversationData>(registry),
-        EventType::ContactCreated | EventType::ContactUpdated => registered::<ContactData>(registry),
+        | EventType::ConversationUpdated => register_schema::<ConversationData>(registry),
+        EventType::ContactCreated | EventType::ContactUpdated => register_schema::<ContactData>(registry),
     }
 }
 
-fn described(schema: MetaSchemaRef, description: &'static str) -> MetaSchemaRef {
+fn describe_schema(schema: MetaSchemaRef, description: &'static str) -> MetaSchemaRef {
     match schema {
         MetaSchemaRef::Inline(inline) => {
             MetaSchemaRef::Inline(Box::new(MetaSchema { description: Some(description), ..*inline }))
@@ -220,17 +220,25 @@ fn schema_of(one: EventType, registry: &mut Registry) -> MetaSchema {
     let properties = vec![
         (
             "id",
-            described(TextValue::<EventId>::schema_ref(), "`evt_…`; the same wherever the event is told."),
+            describe_schema(
+                TextValue::<EventId>::schema_ref(),
+                "`evt_…`; the same wherever the event is told.",
+            ),
         ),
         ("type", inline(word)),
-        ("created_at", described(TextValue::<Timestamp>::schema_ref(), "Account clock.")),
+        ("created_at", describe_schema(TextValue::<Timestamp>::schema_ref(), "Account clock.")),
         ("livemode", inline(livemode)),
         ("sequence", inline(sequence)),
         ("account", EventAccount::schema_ref()),
         ("data", data_schema(one, registry)),
     ];
     let required = properties.iter().map(|(name, _)| *name).collect();
-    MetaSchema { description: Some(occasion(one)), properties, required, ..MetaSchema::new("object") }
+    MetaSchema {
+        description: Some(describe_occasion(one)),
+        properties,
+        required,
+        ..MetaSchema::new("object")
+    }
 }
 
 impl Type for EventBody {
@@ -278,7 +286,7 @@ impl Type for EventBody {
 
 impl Example for EventBody {
     fn example() -> Self {
-        Self::of(&crate::examples::account(), &crate::examples::event())
+        Self::from_event(&crate::examples::example_account(), &crate::examples::example_event())
     }
 }
 
@@ -289,24 +297,24 @@ mod tests {
     use serde_json::{Value, json};
 
     fn told(kind: EventKind) -> Value {
-        let event = Event { kind, ..examples::event() };
-        serde_json::from_slice(&bytes_of(&examples::account(), &event)).unwrap()
+        let event = Event { kind, ..examples::example_event() };
+        serde_json::from_slice(&bytes_of(&examples::example_account(), &event)).unwrap()
     }
 
     #[test]
     fn the_envelope_is_the_contracts() {
-        let event = told(examples::event().kind);
+        let event = told(examples::example_event().kind);
         let keys: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["id", "type", "created_at", "livemode", "sequence", "account", "data"]);
         assert_eq!(
             event["account"],
-            json!({"id": examples::account().id.to_string(), "phone_number_id": "106540352242922"})
+            json!({"id": examples::example_account().id.to_string(), "phone_number_id": "106540352242922"})
         );
         assert_eq!((&event["livemode"], &event["sequence"]), (&json!(true), &json!(1042)));
         let keys: Vec<&str> = event["data"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["message", "previous_status", "status", "occurred_at"]);
-        let sandbox = Account { sandbox: true, ..examples::account() };
-        let bytes = bytes_of(&sandbox, &examples::event());
+        let sandbox = Account { sandbox: true, ..examples::example_account() };
+        let bytes = bytes_of(&sandbox, &examples::example_event());
         assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["livemode"], false);
     }
 
@@ -314,12 +322,13 @@ mod tests {
     fn every_type_has_the_keys_of_its_schema() {
         let mut registry = Registry::new();
         EventBody::register(&mut registry);
-        let (message, thread, contact) = (examples::message(), examples::conversation(), examples::contact());
+        let (message, thread, contact) =
+            (examples::example_message(), examples::example_conversation(), examples::example_contact());
         let kinds = [
             EventKind::MessageReceived(message.clone()),
             EventKind::MessageCreated(message.clone()),
             EventKind::MessageSent(message),
-            examples::event().kind,
+            examples::example_event().kind,
             EventKind::ConversationCreated(thread.clone()),
             EventKind::ConversationAssigned(thread.clone()),
             EventKind::ConversationClosed(thread.clone()),
@@ -344,10 +353,12 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
-        let message =
-            kabar_core::domain::message::Message { content: "a\nb\r\u{2028}".into(), ..examples::message() };
-        let event = Event { kind: EventKind::MessageReceived(message), ..examples::event() };
-        let bytes = bytes_of(&examples::account(), &event);
+        let message = kabar_core::domain::message::Message {
+            content: "a\nb\r\u{2028}".into(),
+            ..examples::example_message()
+        };
+        let event = Event { kind: EventKind::MessageReceived(message), ..examples::example_event() };
+        let bytes = bytes_of(&examples::example_account(), &event);
         assert!(!bytes.contains(&b'\n') && !bytes.contains(&b'\r'));
     }
 }

@@ -28,7 +28,7 @@ impl IntoResponse for PolledEvents {
 
 impl ApiResponse for PolledEvents {
     fn meta() -> MetaResponses {
-        envelope::responses(documented(envelope::page::<EventBody>(200, "One page.")))
+        envelope::collect_responses(documented(envelope::page_response::<EventBody>(200, "One page.")))
     }
 
     fn register(registry: &mut Registry) {
@@ -39,7 +39,7 @@ impl ApiResponse for PolledEvents {
             ),
             format: Some("int64"),
             minimum: Some(0.0),
-            example: Some(crate::examples::event().sequence.into()),
+            example: Some(crate::examples::example_event().sequence.into()),
             ..MetaSchema::new("integer")
         };
         PageOf::<EventBody>::register_with(registry, vec![(LAST_SEQUENCE, last)]);

@@ -18,7 +18,7 @@ use poem_openapi::types::{Example, Type as _};
 use poem_openapi::{ApiResponse, Object};
 
 use super::body::bytes_of;
-use crate::envelope::{bare, responses};
+use crate::envelope::{bare_response, collect_responses};
 use crate::error::ApiError;
 use crate::front_door::StreamedBody;
 use crate::params::{ParameterKind as _, SequenceNumber};
@@ -34,7 +34,7 @@ const OPENING: &[u8] = b"retry: 2000\n\n";
 const BATCH: i64 = 50;
 
 /// Events of one part of a stream.
-pub(super) fn batch() -> PageLimit {
+pub(super) fn stream_batch() -> PageLimit {
     PageLimit::new(BATCH).unwrap_or_default()
 }
 
@@ -50,7 +50,7 @@ impl<'a> FromRequest<'a> for LastEventId {
         let read = line.to_str().ok().and_then(SequenceNumber::read).filter(|_| lines.next().is_none());
         match read {
             Some(sequence) => Ok(Self(Some(sequence))),
-            None => Err(ApiError::invalid(LAST_EVENT_ID, SequenceNumber::EXPECTED).into()),
+            None => Err(ApiError::invalid_field(LAST_EVENT_ID, SequenceNumber::EXPECTED).into()),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn frames_of(
 
 /// A comment, for those who wait, and the position, for those who will come again. Without data there
 /// is no event in it.
-fn silence(last_sequence: i64) -> Bytes {
+fn keep_alive_frame(last_sequence: i64) -> Bytes {
     format!(": nothing new\nid: {last_sequence}\n\n").into()
 }
 
@@ -92,8 +92,8 @@ pub(super) struct StreamedEvent {
 
 impl Example for StreamedEvent {
     fn example() -> Self {
-        let event = crate::examples::event();
-        let data = bytes_of(&crate::examples::account(), &event);
+        let event = crate::examples::example_event();
+        let data = bytes_of(&crate::examples::example_account(), &event);
         Self {
             id: event.sequence.to_string(),
             event: TextValue(event.kind.event_type()),
@@ -106,11 +106,11 @@ impl Example for StreamedEvent {
 pub struct StreamedEvents(Response);
 
 impl StreamedEvents {
-    pub(super) fn of(events: EventStream) -> Self {
+    pub(super) fn from_stream(events: EventStream) -> Self {
         let frames = stream::unfold(events, |mut events| async move {
             let frame = match events.next().await? {
                 StreamFrame::Events(page) => page.head.clone(),
-                StreamFrame::Silence(last_sequence) => silence(last_sequence),
+                StreamFrame::Silence(last_sequence) => keep_alive_frame(last_sequence),
             };
             Some((frame, events))
         });
@@ -141,14 +141,14 @@ impl ApiResponse for StreamedEvents {
             deprecated: false,
             schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
         };
-        responses([MetaResponse {
+        collect_responses([MetaResponse {
             // OpenAPI 3.0 has no word for "one of many": tools take the schema for that of each event.
             content: vec![MetaMediaType { content_type: EVENT_STREAM, schema: StreamedEvent::schema_ref() }],
             headers: vec![
                 text("Cache-Control", "Always `no-cache`."),
                 text("X-Accel-Buffering", "Always `no`: proxies hand on what comes as it comes."),
             ],
-            ..bare(200, "Events as they come, without end.")
+            ..bare_response(200, "Events as they come, without end.")
         }])
     }
 
@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn frames_are_what_the_standard_wants() {
-        let (account, event) = (examples::account(), examples::event());
+        let (account, event) = (examples::example_account(), examples::example_event());
         let frames = frames_of(&account, std::slice::from_ref(&event), bytes_of);
         let text = std::str::from_utf8(&frames).unwrap();
         let data = text.strip_prefix("id: 1042\nevent: message.status\ndata: ").unwrap();
         assert_eq!(data.strip_suffix("\n\n").unwrap().as_bytes(), bytes_of(&account, &event));
-        assert_eq!(silence(7), ": nothing new\nid: 7\n\n");
-        assert_eq!(batch().rows(), 50);
+        assert_eq!(keep_alive_frame(7), ": nothing new\nid: 7\n\n");
+        assert_eq!(stream_batch().rows(), 50);
     }
 }

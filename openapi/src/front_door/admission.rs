@@ -17,15 +17,15 @@ use crate::app::AppState;
 use crate::error::{ApiError, ErrorCode};
 
 /// The secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let secret = secret.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
 }
 
 /// Lets the operator in.
-pub(super) fn operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let shown = bearer(headers).ok_or_else(missing_api_key)?;
+pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
     if is_shown(&app.operator_token, shown) {
         return Ok(());
     }
@@ -33,12 +33,12 @@ pub(super) fn operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiErr
 }
 
 /// Lets a tenant in, and takes the request off the budget.
-pub(super) async fn tenant(
+pub(super) async fn admit_tenant(
     app: &AppState,
     request: &Request,
     visit: &mut RequestContext,
 ) -> Result<Arc<Caller>, ApiError> {
-    let secret = bearer(request.headers()).ok_or_else(missing_api_key)?;
+    let secret = bearer_token(request.headers()).ok_or_else(missing_api_key)?;
     let caller = app.directory.find_caller(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
     let quote = caller.organisation.take_token(class, app.clock.read_now()).await;
@@ -64,13 +64,13 @@ mod tests {
         let read = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            bearer(&headers).map(str::to_owned)
+            bearer_token(&headers).map(str::to_owned)
         };
         assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(read("bearer  abc ").as_deref(), Some("abc"));
         for value in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"] {
             assert_eq!(read(value), None, "{value}");
         }
-        assert_eq!(bearer(&HeaderMap::new()), None);
+        assert_eq!(bearer_token(&HeaderMap::new()), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::plugins::is_upload;
 use crate::whatsapp::INGRESS;
 
 /// Reads the body into memory, if the method has one.
-pub(super) async fn read(request: &mut Request, limits: BodyLimits) -> Result<(), ApiError> {
+pub(super) async fn read_body(request: &mut Request, limits: BodyLimits) -> Result<(), ApiError> {
     // A GET's body has no meaning (RFC 9110, 9.3.1), and is left where it is.
     if request.method() == Method::GET {
         return Ok(());
@@ -51,7 +51,7 @@ mod tests {
         let builder = Request::builder().method(Method::POST).uri_str(path);
         let builder = if announced { builder.header(CONTENT_LENGTH, bytes) } else { builder };
         let mut request = builder.body(vec![b'x'; bytes]);
-        read(&mut request, limits).await.map_err(|error| error.code())
+        read_body(&mut request, limits).await.map_err(|error| error.code())
     }
 
     #[tokio::test]

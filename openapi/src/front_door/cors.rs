@@ -32,7 +32,7 @@ impl CorsPolicy {
     }
 
     /// The request's origin, if it is listed.
-    pub(super) fn origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.0.is_empty() {
             return None;
         }
@@ -40,7 +40,7 @@ impl CorsPolicy {
     }
 
     /// The answer to a listed origin's preflight; it comes without a key.
-    pub(super) fn preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response> {
+    pub(super) fn answer_preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         origin.filter(|_| asks)?;
@@ -54,7 +54,7 @@ impl CorsPolicy {
 }
 
 /// Lets the page of a listed origin read the answer.
-pub(super) fn admit(headers: &mut HeaderMap, origin: HeaderValue) {
+pub(super) fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
     headers.append(VARY, HeaderValue::from_static("Origin"));
@@ -70,7 +70,7 @@ mod tests {
             .header(ORIGIN, origin)
             .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
             .finish();
-        CorsPolicy::preflight(&request, cors.origin(request.headers()).as_ref())
+        CorsPolicy::answer_preflight(&request, cors.allowed_origin(request.headers()).as_ref())
     }
 
     #[test]
@@ -83,6 +83,8 @@ mod tests {
         assert!(preflight(&CorsPolicy::new(&[]), "https://inbox.example.com").is_none());
         let plain =
             Request::builder().method(Method::OPTIONS).header(ORIGIN, "https://inbox.example.com").finish();
-        assert!(CorsPolicy::preflight(&plain, cors.origin(plain.headers()).as_ref()).is_none());
+        assert!(
+            CorsPolicy::answer_preflight(&plain, cors.allowed_origin(plain.headers()).as_ref()).is_none()
+        );
     }
 }

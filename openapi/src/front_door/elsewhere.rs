@@ -77,13 +77,13 @@ fn has_moved(response: &Response) -> bool {
     response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
 }
 
-fn misdirected() -> Response {
+fn misdirected_response() -> Response {
     Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
 }
 
 impl Gateway {
     /// What the node answers that serves this request's account; `None` when that is this one.
-    pub(super) async fn elsewhere(
+    pub(super) async fn forward_request(
         &self,
         request: &mut Request,
         visit: &RequestContext,
@@ -95,10 +95,10 @@ impl Gateway {
         let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
-            return Ok(Some(misdirected()));
+            return Ok(Some(misdirected_response()));
         }
-        bodies::read(request, self.app.limits).await?;
-        let kept = keep(slot, request, visit).await;
+        bodies::read_body(request, self.app.limits).await?;
+        let kept = keep_request(slot, request, visit).await;
         self.ask_others(&kept, peer).await
     }
 
@@ -112,7 +112,7 @@ impl Gateway {
             return None;
         }
         let slot = self.account_of(request, visit.door)?;
-        Some(keep(slot, request, visit).await)
+        Some(keep_request(slot, request, visit).await)
     }
 
     /// Carries a request out here. Where its account has moved to another node before anything was carried out,
@@ -123,7 +123,7 @@ impl Gateway {
         kept: Option<AccountRequest>,
         visit: &mut RequestContext,
     ) -> Result<Response, ApiError> {
-        let mut response = self.operate(request).await;
+        let mut response = self.call_operation(request).await;
         let Some(kept) = kept else { return Ok(response) };
         for _ in 0..NODES_MAX {
             if !has_moved(&response) {
@@ -131,7 +131,7 @@ impl Gateway {
             }
             if kept.is_forwarded() {
                 visit.foreign = true;
-                return Ok(misdirected());
+                return Ok(misdirected_response());
             }
             if let AccountPlace::There(peer) = self.app.accounts.find_owner(&kept.slot).await?
                 && let Some(answer) = self.ask_others(&kept, peer).await?
@@ -147,7 +147,7 @@ impl Gateway {
                 (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
                 (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
             }
-            response = self.operate(again).await;
+            response = self.call_operation(again).await;
         }
         Ok(response)
     }
@@ -184,7 +184,7 @@ impl Gateway {
             slot.forget_elsewhere();
             if may_be_done && !kept.is_repeatable() {
                 self.app.metrics.forward_failures.inc();
-                return Err(unanswered());
+                return Err(request_unanswered());
             }
             match self.app.accounts.find_owner(slot).await? {
                 // It died a moment ago, and its lease is not over.
@@ -194,7 +194,7 @@ impl Gateway {
             }
         }
         self.app.metrics.forward_failures.inc();
-        Err(moving())
+        Err(account_moving())
     }
 
     /// The account that a request is about, if whoever sent it may ask for it.
@@ -203,11 +203,11 @@ impl Gateway {
         match door {
             AccessClass::Open => None,
             AccessClass::Operator => {
-                admission::operator(&self.app, request.headers()).ok()?;
+                admission::admit_operator(&self.app, request.headers()).ok()?;
                 self.app.directory.account_of_number(number)
             }
             AccessClass::Tenant => {
-                let secret = admission::bearer(request.headers())?;
+                let secret = admission::bearer_token(request.headers())?;
                 let caller = self.app.directory.find_caller(secret).ok()?;
                 self.app.directory.find_account(caller.key.organisation_id, number)
             }
@@ -216,7 +216,11 @@ impl Gateway {
 }
 
 /// Copies a request whose body was read.
-async fn keep(slot: Arc<AccountEntry>, request: &mut Request, visit: &RequestContext) -> AccountRequest {
+async fn keep_request(
+    slot: Arc<AccountEntry>,
+    request: &mut Request,
+    visit: &RequestContext,
+) -> AccountRequest {
     // A GET's body has no meaning, and is not read.
     let body = if request.method() == Method::GET {
         Bytes::new()
@@ -260,12 +264,12 @@ fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: Cance
     response
 }
 
-fn moving() -> ApiError {
+fn account_moving() -> ApiError {
     ApiError::from(kabar_actors::AccountError::Elsewhere)
 }
 
 /// It may have been carried out; with an Idempotency-Key it can be sent again all the same.
-fn unanswered() -> ApiError {
+fn request_unanswered() -> ApiError {
     ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
 }
 

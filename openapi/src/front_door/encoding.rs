@@ -32,7 +32,7 @@ impl ContentCoding {
         }
     }
 
-    const fn algorithm(self) -> CompressionAlgo {
+    const fn compression_algorithm(self) -> CompressionAlgo {
         match self {
             Self::Zstd => CompressionAlgo::ZSTD,
             Self::Brotli => CompressionAlgo::BR,
@@ -41,24 +41,25 @@ impl ContentCoding {
     }
 
     /// The client's favourite among ours; `None` when it prefers no coding.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut weights = CodingWeights::default();
         for line in headers.get_all(ACCEPT_ENCODING) {
-            line.to_str().unwrap_or_default().split(',').for_each(|item| weights.add(item));
+            line.to_str().unwrap_or_default().split(',').for_each(|item| weights.add_weight(item));
         }
-        let weighted = Self::ALL.map(|coding| (coding, weights.of(coding.as_str())));
+        let weighted = Self::ALL.map(|coding| (coding, weights.weight_of(coding.as_str())));
         // Of equals the last one wins, so ours are tried from the least liked up.
         let (coding, weight) = weighted.into_iter().rev().max_by_key(|(_, weight)| *weight)?;
         (weight > 0 && weight >= weights.of_identity()).then_some(coding)
     }
 
     /// The compressed body and its `Content-Encoding`; `None` when it is better left alone.
-    pub(super) async fn apply(self, body: &Bytes) -> Option<(HeaderValue, Bytes)> {
+    pub(super) async fn compress_body(self, body: &Bytes) -> Option<(HeaderValue, Bytes)> {
         if !is_worth_it(body.len()) {
             return None;
         }
         let plain = poem::Body::from_bytes(body.clone());
-        let compress = Compress::new(plain, self.algorithm()).with_quality(CompressionLevel::Fastest);
+        let compress =
+            Compress::new(plain, self.compression_algorithm()).with_quality(CompressionLevel::Fastest);
         let small = compress.into_response().into_body().into_bytes().await.ok()?;
         Some((self.into(), small))
     }
@@ -84,12 +85,12 @@ struct CodingWeights {
 }
 
 impl CodingWeights {
-    fn add(&mut self, item: &str) {
+    fn add_weight(&mut self, item: &str) {
         let mut parts = item.split(';');
         let name = parts.next().unwrap_or_default().trim();
         let weight = parts.find_map(|part| {
             let (key, value) = part.split_once('=')?;
-            key.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()))
+            key.trim().eq_ignore_ascii_case("q").then(|| parse_weight(value.trim()))
         });
         // A weight that cannot be read asks for nothing.
         let weight = Some(weight.map_or(1000, Option::unwrap_or_default));
@@ -103,7 +104,7 @@ impl CodingWeights {
         }
     }
 
-    fn of(&self, name: &str) -> u16 {
+    fn weight_of(&self, name: &str) -> u16 {
         let mut slots = self.named.iter().zip(ContentCoding::ALL);
         let named = slots.find(|(_, coding)| coding.as_str() == name).and_then(|(weight, _)| *weight);
         named.or(self.others).unwrap_or(0)
@@ -122,7 +123,7 @@ fn is_named(name: &str, coding: ContentCoding) -> bool {
 }
 
 /// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
-fn thousandths(text: &str) -> Option<u16> {
+fn parse_weight(text: &str) -> Option<u16> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let well_formed = rest.len() <= 3 && rest.bytes().all(|byte| byte.is_ascii_digit());
     let fraction: u16 = if rest.is_empty() { 0 } else { format!("{rest:0<3}").parse().ok()? };
@@ -140,7 +141,7 @@ mod tests {
     fn chosen(line: &str) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
-        ContentCoding::of(&headers).map(ContentCoding::as_str)
+        ContentCoding::from_headers(&headers).map(ContentCoding::as_str)
     }
 
     #[test]
@@ -167,14 +168,14 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(chosen(line), expected, "{line}");
         }
-        assert_eq!(ContentCoding::of(&HeaderMap::new()), None);
+        assert_eq!(ContentCoding::from_headers(&HeaderMap::new()), None);
     }
 
     #[tokio::test]
     async fn small_bodies_stay_and_large_ones_shrink() {
         for coding in ContentCoding::ALL {
-            assert!(coding.apply(&vec![b'x'; WORTH_BYTES].into()).await.is_none());
-            let (name, small) = coding.apply(&vec![b'x'; WORTH_BYTES + 1].into()).await.unwrap();
+            assert!(coding.compress_body(&vec![b'x'; WORTH_BYTES].into()).await.is_none());
+            let (name, small) = coding.compress_body(&vec![b'x'; WORTH_BYTES + 1].into()).await.unwrap();
             assert_eq!(name, coding.as_str());
             assert!(!small.is_empty() && small.len() < 200, "{coding:?} {}", small.len());
         }

@@ -18,8 +18,8 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const LAST_STORED: u8 = 1;
 
 /// The whole body of this answer.
-pub(super) fn close(page: &RenderedPage, request_id: &[u8]) -> Bytes {
-    let head = page.compressed.get_or_init(|| compress(&page.head));
+pub(super) fn close_page(page: &RenderedPage, request_id: &[u8]) -> Bytes {
+    let head = page.compressed.get_or_init(|| compress_head(&page.head));
     let tail = [request_id, CLOSING].concat();
     // An id and a few characters: far below the 65 535 bytes that a stored block can hold.
     let length = u16::try_from(tail.len()).unwrap_or(u16::MAX);
@@ -41,7 +41,7 @@ pub(super) fn close(page: &RenderedPage, request_id: &[u8]) -> Bytes {
     body.into()
 }
 
-fn compress(head: &[u8]) -> CompressedHead {
+fn compress_head(head: &[u8]) -> CompressedHead {
     let mut deflate = Compress::new(Compression::default(), false);
     let mut bytes = Vec::with_capacity(head.len() / 4 + 64);
     loop {
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    fn opened(body: &[u8]) -> Vec<u8> {
+    fn open_cursor(body: &[u8]) -> Vec<u8> {
         let mut plain = Vec::new();
         let mut reader = flate2::bufread::GzDecoder::new(body);
         reader.read_to_end(&mut plain).unwrap();
@@ -96,7 +96,7 @@ mod tests {
                 let page = page(head.clone());
                 for _ in 0..2 {
                     let expected = [&head, id.as_bytes(), CLOSING].concat();
-                    prop_assert_eq!(opened(&close(&page, id.as_bytes())), expected);
+                    prop_assert_eq!(open_cursor(&close_page(&page, id.as_bytes())), expected);
                 }
             }
         }
@@ -105,6 +105,6 @@ mod tests {
     #[test]
     fn a_page_shrinks() {
         let page = page(br#"{"object":"conversation","status":"open"},"#.repeat(300));
-        assert!(close(&page, b"req_1").len() * 10 < page.head.len());
+        assert!(close_page(&page, b"req_1").len() * 10 < page.head.len());
     }
 }

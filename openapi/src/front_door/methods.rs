@@ -15,15 +15,15 @@ struct PathTemplate {
 }
 
 impl PathTemplate {
-    fn segments(path: &str) -> Vec<Option<String>> {
+    fn split_path(path: &str) -> Vec<Option<String>> {
         path.split('/').map(|part| (!part.starts_with('{')).then(|| part.to_owned())).collect()
     }
 
-    fn literal(&self) -> usize {
+    fn count_literals(&self) -> usize {
         self.segments.iter().flatten().count()
     }
 
-    fn matches(&self, path: &str) -> bool {
+    fn matches_path(&self, path: &str) -> bool {
         let parts: Vec<_> = path.split('/').collect();
         let same = |(part, segment): (&&str, &Option<String>)| {
             segment.as_ref().map_or(!part.is_empty(), |literal| literal == part)
@@ -44,7 +44,7 @@ impl MethodTable {
         let pages = pages.map(|path| (path.to_owned(), "GET".to_owned()));
         let mut templates: Vec<PathTemplate> = Vec::new();
         for (path, method) in operations.into_iter().chain(pages) {
-            let segments = PathTemplate::segments(&path);
+            let segments = PathTemplate::split_path(&path);
             let allow = if method == "GET" { vec!["HEAD".to_owned(), method] } else { vec![method] };
             match templates.iter_mut().find(|template| template.segments == segments) {
                 Some(template) => template.allow.extend(allow),
@@ -55,9 +55,9 @@ impl MethodTable {
     }
 
     /// The `Allow` of a path; `None` when nothing is there.
-    pub(crate) fn allowed(&self, path: &str) -> Option<HeaderValue> {
-        let matching = self.0.iter().filter(|template| template.matches(path));
-        let closest = matching.max_by_key(|template| template.literal())?;
+    pub(crate) fn allowed_methods(&self, path: &str) -> Option<HeaderValue> {
+        let matching = self.0.iter().filter(|template| template.matches_path(path));
+        let closest = matching.max_by_key(|template| template.count_literals())?;
         let methods: Vec<_> = closest.allow.iter().map(String::as_str).collect();
         HeaderValue::try_from(methods.join(", ")).ok()
     }
@@ -77,7 +77,7 @@ mod tests {
         ];
         let operations = operations.map(|(path, method)| (path.to_owned(), method.to_owned()));
         let table = MethodTable::new(operations, ["/docs"].into_iter());
-        let allowed = |path| table.allowed(path).map(|allow| allow.to_str().unwrap().to_owned());
+        let allowed = |path| table.allowed_methods(path).map(|allow| allow.to_str().unwrap().to_owned());
         assert_eq!(allowed("/v1/123456/contacts").as_deref(), Some("GET, HEAD, POST"));
         assert_eq!(allowed("/v1/123456/contacts/x").as_deref(), Some("PATCH"));
         assert_eq!(allowed("/v1/me/contacts").as_deref(), Some("DELETE"));

@@ -59,20 +59,24 @@ impl SitePage {
         Self { path: path.into(), content_type, make: Arc::new(make), made: OnceCell::new() }
     }
 
-    async fn made(&self) -> Result<&PageContent, ApiError> {
+    async fn load_content(&self) -> Result<&PageContent, ApiError> {
         let making = || {
             let make = self.make.clone();
-            tokio::task::spawn_blocking(move || PageContent::of(make()))
+            tokio::task::spawn_blocking(move || PageContent::from_body(make()))
         };
         let made = self.made.get_or_try_init(making).await;
         made.map_err(|error| {
             tracing::error!(path = self.path, error = cause(&error), "page not made");
-            ApiError::internal()
+            ApiError::internal_error()
         })
     }
 
-    async fn answer(&self, request: &Request, encoding: Option<ContentCoding>) -> Result<Response, ApiError> {
-        let made = self.made().await?;
+    async fn answer_request(
+        &self,
+        request: &Request,
+        encoding: Option<ContentCoding>,
+    ) -> Result<Response, ApiError> {
+        let made = self.load_content().await?;
         let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
         let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::tag_matches(line, &made.tag)));
         let response = Response::builder().header(ETAG, &made.tag).header(CACHE_CONTROL, REVALIDATE);
@@ -82,7 +86,7 @@ impl SitePage {
         let response =
             response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
-        Ok(match made.compressed(encoding).await {
+        Ok(match made.compressed_body(encoding).await {
             Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
             None => response.body(made.body.clone()),
         })
@@ -90,7 +94,7 @@ impl SitePage {
 }
 
 impl PageContent {
-    fn of(body: String) -> Self {
+    fn from_body(body: String) -> Self {
         use std::fmt::Write as _;
         let mut tag = String::from("W/\"");
         for byte in Sha256::digest(&body).into_iter().take(12) {
@@ -102,11 +106,11 @@ impl PageContent {
     }
 
     /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
-    async fn compressed(&self, encoding: Option<ContentCoding>) -> Option<&(HeaderValue, Bytes)> {
+    async fn compressed_body(&self, encoding: Option<ContentCoding>) -> Option<&(HeaderValue, Bytes)> {
         let encoding = encoding?;
         let mut cells = ContentCoding::ALL.into_iter().zip(&self.compressed);
         let (_, cell) = cells.find(|(coding, _)| *coding == encoding)?;
-        cell.get_or_init(|| encoding.apply(&self.body)).await.as_ref()
+        cell.get_or_init(|| encoding.compress_body(&self.body)).await.as_ref()
     }
 }
 
@@ -130,23 +134,25 @@ impl SitePages {
     ) -> Self {
         let filled = showcase.is_some();
         let mut pages = vec![
-            SitePage::new("/", HTML, move || start(filled)),
+            SitePage::new("/", HTML, move || start_page(filled)),
             SitePage::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
             SitePage::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
-            SitePage::new("/docs", HTML, move || docs(document, filled)),
+            SitePage::new("/docs", HTML, move || docs_page(document, filled)),
         ];
-        pages.extend(guides::ALL.iter().map(|guide| SitePage::new(guide.path(), HTML, || guide_page(guide))));
+        pages.extend(
+            guides::ALL.iter().map(|guide| SitePage::new(guide.page_path(), HTML, || guide_page(guide))),
+        );
         Self { pages, showcase }
     }
 
     /// Where the pages are.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn page_paths(&self) -> impl Iterator<Item = &str> {
         let sandbox = self.showcase.as_ref().map(|_| SANDBOX);
         self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
     }
 
     /// The page at the request's path, if there is one and it is asked for with GET.
-    pub(super) async fn answer(
+    pub(super) async fn answer_request(
         &self,
         request: &Request,
         encoding: Option<ContentCoding>,
@@ -156,15 +162,15 @@ impl SitePages {
         }
         let path = request.uri().path();
         if let Some(showcase) = self.showcase.as_ref().filter(|_| path == SANDBOX) {
-            return Ok(Some(sandbox(showcase, request)));
+            return Ok(Some(answer_sandbox_keys(showcase, request)));
         }
         let Some(page) = self.pages.iter().find(|page| page.path == path) else { return Ok(None) };
-        page.answer(request, encoding).await.map(Some)
+        page.answer_request(request, encoding).await.map(Some)
     }
 }
 
 /// The sandbox's keys. A page of another name that leads to this machine is told nothing.
-fn sandbox(showcase: &PendingSandboxKeys, request: &Request) -> Response {
+fn answer_sandbox_keys(showcase: &PendingSandboxKeys, request: &Request) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
     let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
@@ -180,7 +186,7 @@ fn sandbox(showcase: &PendingSandboxKeys, request: &Request) -> Response {
     }
 }
 
-fn docs(document: &OpenApiDocument, filled: bool) -> String {
+fn docs_page(document: &OpenApiDocument, filled: bool) -> String {
     let sandbox = if filled { include_str!("pages/sandbox.js").trim_end() } else { "" };
     // A text `</script>` in the document would end the script; JSON may escape the slash.
     let spec = document.json().trim_end().replace("</", "<\\/");
@@ -189,11 +195,11 @@ fn docs(document: &OpenApiDocument, filled: bool) -> String {
         + &ours.replacen("{spec}", &spec, 1)
 }
 
-fn start(filled: bool) -> String {
+fn start_page(filled: bool) -> String {
     let cards = |operators: bool| {
         let ours = guides::ALL.iter().filter(|guide| guide.operators == operators);
         let cards = ours.map(|guide| {
-            let (path, title, says) = (guide.path(), guide.title, guide.says);
+            let (path, title, says) = (guide.page_path(), guide.title, guide.says);
             format!("<a class=\"card\" href=\"{path}\"><b>{title}</b><span>{says}</span></a>")
         });
         cards.collect::<Vec<_>>().join("\n")
@@ -213,5 +219,5 @@ fn guide_page(guide: &guides::GuidePage) -> String {
         .replacen("{title}", guide.title, 1)
         .replacen("{icon}", ICON, 1)
         .replacen("{style}", STYLE, 1)
-        .replacen("{text}", &guide.html(), 1)
+        .replacen("{text}", &guide.render_html(), 1)
 }

@@ -55,24 +55,28 @@ fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
 }
 
 /// Finishes an answer.
-pub(super) async fn seal(app: &AppState, mut visit: RequestContext, mut response: Response) -> Response {
+pub(super) async fn finish_response(
+    app: &AppState,
+    mut visit: RequestContext,
+    mut response: Response,
+) -> Response {
     let streamed = response.extensions_mut().remove::<StreamedBody>().is_some();
-    let body = if streamed { Bytes::new() } else { close(&visit, &mut response).await };
+    let body = if streamed { Bytes::new() } else { close_body(&visit, &mut response).await };
     let status = response.status();
-    count(app, status);
+    count_response(app, status);
     if let Some(admitted) = &mut visit.admitted {
         if status == StatusCode::NOT_MODIFIED && !visit.waits {
             admitted.quote = admitted.caller.organisation.give_back(admitted.class);
         }
-        quote(response.headers_mut(), admitted);
+        write_quote(response.headers_mut(), admitted);
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    guard(headers, visit.door);
+    write_guards(headers, visit.door);
     if let Some(origin) = visit.origin {
-        cors::admit(headers, origin);
+        cors::allow_origin(headers, origin);
     }
     if streamed {
         if visit.head_only {
@@ -81,7 +85,7 @@ pub(super) async fn seal(app: &AppState, mut visit: RequestContext, mut response
         return response;
     }
     let body = match visit.encoding.filter(|_| !headers.contains_key(CONTENT_ENCODING)) {
-        Some(encoding) => match encoding.apply(&body).await {
+        Some(encoding) => match encoding.compress_body(&body).await {
             Some((name, small)) => {
                 headers.remove(CONTENT_LENGTH);
                 headers.insert(CONTENT_ENCODING, name);
@@ -102,15 +106,15 @@ pub(super) async fn seal(app: &AppState, mut visit: RequestContext, mut response
 }
 
 /// The body, with the request's id where it belongs.
-async fn close(visit: &RequestContext, response: &mut Response) -> Bytes {
+async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
     if let Some(page) = response.extensions_mut().remove::<Arc<RenderedPage>>() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         if visit.encoding == Some(ContentCoding::Gzip) && encoding::is_worth_it(page.head.len()) {
             headers.insert(CONTENT_ENCODING, ContentCoding::Gzip.into());
-            return gzip::close(&page, &visit.request_id);
+            return gzip::close_page(&page, &visit.request_id);
         }
-        return OpenEnvelope::of(page.head.clone()).close(&visit.request_id);
+        return OpenEnvelope::from_head(page.head.clone()).close(&visit.request_id);
     }
     if let Some(open) = response.extensions_mut().remove::<OpenEnvelope>() {
         response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -130,7 +134,7 @@ async fn close(visit: &RequestContext, response: &mut Response) -> Bytes {
     response.take_body().into_bytes().await.unwrap_or_default()
 }
 
-fn count(app: &AppState, status: StatusCode) {
+fn count_response(app: &AppState, status: StatusCode) {
     let metrics = &app.metrics;
     metrics.requests.inc();
     if status == StatusCode::NOT_MODIFIED {
@@ -142,14 +146,14 @@ fn count(app: &AppState, status: StatusCode) {
     }
 }
 
-fn quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
+fn write_quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
     headers.insert(LIMIT, admitted.quote.limit.into());
     headers.insert(REMAINING, admitted.quote.remaining.into());
     headers.insert(RESET, admitted.quote.reset_at_s.into());
 }
 
 /// What a tenant or the operator is told is nobody else's, whatever stands between.
-fn guard(headers: &mut HeaderMap, door: AccessClass) {
+fn write_guards(headers: &mut HeaderMap, door: AccessClass) {
     let vary = match door {
         AccessClass::Open => HeaderValue::from_static("Accept-Encoding"),
         AccessClass::Tenant | AccessClass::Operator => {
@@ -166,8 +170,8 @@ mod tests {
 
     #[test]
     fn errors_are_enveloped_as_the_contract_shows() {
-        let refusal =
-            ApiError::new(crate::error::ErrorCode::InvalidLimit, "limit must be 1 to 100").at("limit");
+        let refusal = ApiError::new(crate::error::ErrorCode::InvalidLimit, "limit must be 1 to 100")
+            .with_param("limit");
         let expected = r#"{"error":{"type":"invalid_request_error","code":"invalid_limit","message":"limit must be 1 to 100","param":"limit","request_id":"req_1"}}"#;
         assert_eq!(&error_body(&refusal, b"req_1")[..], expected.as_bytes());
     }

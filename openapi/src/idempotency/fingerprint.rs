@@ -6,23 +6,23 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over method, path and canonical body.
-pub(super) fn of(method: &str, path: &str, body: &Value) -> [u8; 32] {
+pub(super) fn compute_fingerprint(method: &str, path: &str, body: &Value) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in [method, path] {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
-    canonical(body, &mut digest);
+    hash_canonical(body, &mut digest);
     digest.finalize().into()
 }
 
 /// Depth is bounded: `serde_json` refuses more than 128 levels when it reads the body.
-fn canonical(value: &Value, digest: &mut Sha256) {
+fn hash_canonical(value: &Value, digest: &mut Sha256) {
     match value {
         Value::Array(elements) => {
             digest.update([b'[']);
             for element in elements {
-                canonical(element, digest);
+                hash_canonical(element, digest);
                 digest.update([b',']);
             }
             digest.update([b']']);
@@ -34,7 +34,7 @@ fn canonical(value: &Value, digest: &mut Sha256) {
             for (key, member) in sorted {
                 digest.update(Value::from(key.as_str()).to_string());
                 digest.update([b':']);
-                canonical(member, digest);
+                hash_canonical(member, digest);
                 digest.update([b',']);
             }
             digest.update([b'}']);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn print(text: &str) -> [u8; 32] {
-        of("POST", "/v1/1/messages", &serde_json::from_str(text).unwrap())
+        compute_fingerprint("POST", "/v1/1/messages", &serde_json::from_str(text).unwrap())
     }
 
     #[test]
@@ -66,7 +66,7 @@ mod tests {
             assert_ne!(base, print(other), "{other}");
         }
         let body = Value::Null;
-        assert_ne!(of("POST", "/a", &body), of("POST", "/b", &body));
-        assert_ne!(of("POST", "/a", &body), of("PUT", "/a", &body));
+        assert_ne!(compute_fingerprint("POST", "/a", &body), compute_fingerprint("POST", "/b", &body));
+        assert_ne!(compute_fingerprint("POST", "/a", &body), compute_fingerprint("PUT", "/a", &body));
     }
 }

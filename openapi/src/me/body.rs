@@ -59,7 +59,7 @@ pub struct MeRateLimits {
 impl MeBody {
     /// What a key and its organization show of themselves.
     #[must_use]
-    pub fn of(key: &ApiKey, organisation: &Organisation) -> Self {
+    pub fn from_key(key: &ApiKey, organisation: &Organisation) -> Self {
         Self {
             organization: MeOrganization {
                 id: TextValue(organisation.id),
@@ -83,6 +83,6 @@ impl MeBody {
 
 impl Example for MeBody {
     fn example() -> Self {
-        Self::of(&crate::examples::api_key(), &crate::examples::organisation())
+        Self::from_key(&crate::examples::api_key(), &crate::examples::example_organisation())
     }
 }

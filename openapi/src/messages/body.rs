@@ -96,7 +96,7 @@ pub struct SightingBody {
 impl MessageBody {
     /// A message of any account.
     #[must_use]
-    pub fn of(message: &Message) -> Self {
+    pub fn from_message(message: &Message) -> Self {
         let at = |status| message.history.time_of(status).map(TextValue);
         Self {
             id: TextValue(message.id),
@@ -134,6 +134,6 @@ impl MessageBody {
 
 impl Example for MessageBody {
     fn example() -> Self {
-        Self::of(&crate::examples::message())
+        Self::from_message(&crate::examples::example_message())
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum PlusMeaning {
 }
 
 /// Decodes one component; `None` when an escape is broken, or the result is not UTF-8.
-pub(super) fn decode(text: &str, plus: PlusMeaning) -> Option<Cow<'_, str>> {
+pub(super) fn decode_percent(text: &str, plus: PlusMeaning) -> Option<Cow<'_, str>> {
     let escaped = |byte: u8| byte == b'%' || (byte == b'+' && plus == PlusMeaning::IsBlank);
     if !text.bytes().any(escaped) {
         return Some(Cow::Borrowed(text));
@@ -42,11 +42,11 @@ fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 /// The values that a query gives a name, in order; `None` for one that cannot be decoded.
-pub(super) fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Option<Cow<'a, str>>> {
+pub(super) fn query_values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Option<Cow<'a, str>>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let named =
-        pairs.filter(move |(key, _)| decode(key, PlusMeaning::IsBlank).is_some_and(|key| key == name));
-    named.map(|(_, value)| decode(value, PlusMeaning::IsBlank))
+    let named = pairs
+        .filter(move |(key, _)| decode_percent(key, PlusMeaning::IsBlank).is_some_and(|key| key == name));
+    named.map(|(_, value)| decode_percent(value, PlusMeaning::IsBlank))
 }
 
 #[cfg(test)]
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_or_refused() {
-        let blank = |text| decode(text, PlusMeaning::IsBlank);
+        let blank = |text| decode_percent(text, PlusMeaning::IsBlank);
         assert_eq!(blank("a+b%20c%2B").as_deref(), Some("a b c+"));
-        assert_eq!(decode("a+b", PlusMeaning::IsPlus).as_deref(), Some("a+b"));
+        assert_eq!(decode_percent("a+b", PlusMeaning::IsPlus).as_deref(), Some("a+b"));
         assert_eq!(blank("%C3%a9").as_deref(), Some("é"));
         for broken in ["%", "%2", "%zz", "%ff", "%C3", "a%"] {
             assert_eq!(blank(broken), None, "{broken}");

@@ -59,7 +59,7 @@ pub struct PluginBody {
 impl PluginBody {
     /// What a plugin shows of itself.
     #[must_use]
-    pub fn of(row: &Plugin) -> Self {
+    pub fn from_plugin(row: &Plugin) -> Self {
         let config: BTreeMap<&str, &str> = row.config.iter().map(|(key, value)| (&**key, &**value)).collect();
         // Texts only, which serde always writes.
         let config = serde_json::to_string(&config).unwrap_or_default();
@@ -88,7 +88,7 @@ impl PluginBody {
 
 impl Example for PluginBody {
     fn example() -> Self {
-        Self::of(&crate::examples::plugin())
+        Self::from_plugin(&crate::examples::example_plugin())
     }
 }
 
@@ -119,7 +119,7 @@ pub struct PluginVersionBody {
 impl PluginVersionBody {
     /// What a version shows of itself.
     #[must_use]
-    pub fn of(row: &PluginVersion) -> Self {
+    pub fn from_version(row: &PluginVersion) -> Self {
         Self {
             id: TextValue(row.id),
             object: TextValue(PluginVersionNoun),
@@ -136,7 +136,7 @@ impl PluginVersionBody {
 
 impl Example for PluginVersionBody {
     fn example() -> Self {
-        Self::of(&crate::examples::plugin_version())
+        Self::from_version(&crate::examples::plugin_version())
     }
 }
 
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn secrets_are_named_and_not_shown() {
-        let row = crate::examples::plugin();
-        let json = PluginBody::of(&row).to_json().unwrap();
+        let row = crate::examples::example_plugin();
+        let json = PluginBody::from_plugin(&row).to_json().unwrap();
         assert_eq!(json["secrets"], serde_json::json!(["CRM_TOKEN"]));
         assert_eq!(json["config"]["TEMPLATE"], "delivery_failed");
         let (_, secret) = row.secrets.iter().next().unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::body::{BodyFields, FieldError};
 
 /// Reads the object `key`; `None` where a member is null.
-pub(super) fn read(
+pub(super) fn read_entries(
     fields: &BodyFields<'_>,
     key: &str,
 ) -> Result<Option<PluginEntries<Option<Arc<str>>>>, FieldError> {
@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn entries_are_texts_within_bounds() {
-        let of = |value: Value| read(&BodyFields::of_body(&json!({"config": value})).unwrap(), "config");
+        let of =
+            |value: Value| read_entries(&BodyFields::of_body(&json!({"config": value})).unwrap(), "config");
         let found = of(json!({"A.b-c_1": "x", "gone": null})).unwrap().unwrap();
         assert_eq!((found.len(), found.get("gone")), (2, Some(&None)));
         assert!(of(Value::Null).unwrap().is_none());

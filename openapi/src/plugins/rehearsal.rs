@@ -17,7 +17,7 @@ use poem_openapi::types::{Any, Example};
 use poem_openapi::{Object, OpenApi};
 use serde_json::{Map, Value, json};
 
-use super::plugin;
+use super::find_plugin;
 use super::runs::body::{LogLineBody, UsageBody};
 use crate::access::TenantCaller;
 use crate::app::AppState;
@@ -120,7 +120,7 @@ pub struct CapturedCall {
 }
 
 impl CapturedEffect {
-    fn of(effect: &Effect) -> Self {
+    fn from_effect(effect: &Effect) -> Self {
         let body = match effect {
             Effect::Send(outgoing) => json!({
                 "to": outgoing.to.to_string(),
@@ -144,7 +144,7 @@ impl CapturedEffect {
 }
 
 impl CapturedWrite {
-    fn of(write: &KvWrite) -> Self {
+    fn from_write(write: &KvWrite) -> Self {
         let (op, key, value) = match write {
             KvWrite::Put(key, value) => ("put", key, Some(String::from_utf8_lossy(value).into_owned())),
             KvWrite::Delete(key) => ("delete", key, None),
@@ -155,7 +155,7 @@ impl CapturedWrite {
 }
 
 impl TestBody {
-    fn of(version: PluginVersionId, receipt: &AttemptResult) -> Self {
+    fn from_receipt(version: PluginVersionId, receipt: &AttemptResult) -> Self {
         let report = receipt.report.as_deref();
         let broke = report.is_none_or(|report| report.broke);
         let result = match receipt.outcome {
@@ -170,16 +170,16 @@ impl TestBody {
             version_id: TextValue(version),
             result: result.to_owned(),
             error: receipt.error.clone().map(TextValue),
-            logs: report.map(|one| one.logs.iter().map(LogLineBody::of).collect()).unwrap_or_default(),
+            logs: report.map(|one| one.logs.iter().map(LogLineBody::from_line).collect()).unwrap_or_default(),
             logs_truncated: report.is_some_and(|one| one.logs_cut),
             effects: report
-                .map(|one| one.effects.iter().map(CapturedEffect::of).collect())
+                .map(|one| one.effects.iter().map(CapturedEffect::from_effect).collect())
                 .unwrap_or_default(),
             kv_writes: report
-                .map(|one| one.writes.iter().map(CapturedWrite::of).collect())
+                .map(|one| one.writes.iter().map(CapturedWrite::from_write).collect())
                 .unwrap_or_default(),
             http_calls: report.map(of).unwrap_or_default(),
-            usage: report.map(|one| UsageBody::of(one.usage)),
+            usage: report.map(|one| UsageBody::from_usage(one.usage)),
         }
     }
 }
@@ -190,7 +190,7 @@ fn captured(call: &kabar_core::domain::run::HookCall) -> CapturedCall {
 
 impl Example for TestBody {
     fn example() -> Self {
-        Self::of(crate::examples::plugin_version().id, &crate::examples::receipt())
+        Self::from_receipt(crate::examples::plugin_version().id, &crate::examples::example_receipt())
     }
 }
 
@@ -206,7 +206,7 @@ impl DryRunApi {
     /// what it keeps. Nothing is performed: no message leaves, nothing is kept, nobody is called, and no
     /// run is listed.
     #[oai(path = "/v1/plugins/:plugin_id/test", method = "post", operation_id = "testPlugin")]
-    async fn test(
+    async fn test_plugin(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -215,29 +215,29 @@ impl DryRunApi {
         body: JsonBody<TestPlugin>,
     ) -> Result<IdempotentResponse<TestBody, 200>, OperationError<TestFails>> {
         let make = async {
-            let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
-            self.rehearse(plugin, &body.value).await
+            let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
+            self.dry_run(plugin, &body.value).await
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make).await?.into())
     }
 }
 
 impl DryRunApi {
-    async fn rehearse(&self, plugin: Arc<Plugin>, body: &Value) -> Result<TestBody, ApiError> {
+    async fn dry_run(&self, plugin: Arc<Plugin>, body: &Value) -> Result<TestBody, ApiError> {
         let fields = BodyFields::of_body(body)?;
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
         })?;
         let couriers = self.0.accounts.dispatcher();
         let version = named.or(plugin.active_version).ok_or_else(|| {
-            let mut missing = FieldError::missing("version_id".to_owned());
+            let mut missing = FieldError::missing_field("version_id".to_owned());
             "no version is active: name one with version_id".clone_into(&mut missing.message);
             missing
         })?;
         if couriers.plugin_version(plugin.id, version).await?.is_none() {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
-        let (account, event) = self.event(&plugin, &fields).await?;
+        let (account, event) = self.find_event(&plugin, &fields).await?;
         let parcel = DeliveryRequest {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,
@@ -247,10 +247,10 @@ impl DryRunApi {
             kv: couriers.plugin_kv(plugin.id).await?,
         };
         let receipt = self.0.workshop.rehearse(version, parcel).await;
-        Ok(TestBody::of(version, &receipt))
+        Ok(TestBody::from_receipt(version, &receipt))
     }
 
-    async fn event(
+    async fn find_event(
         &self,
         plugin: &Plugin,
         fields: &BodyFields<'_>,
@@ -262,14 +262,14 @@ impl DryRunApi {
             (Some(sample), None) => self.0.workshop.sample(sample).map_err(|wrong| {
                 let path =
                     if wrong.path.is_empty() { "event".to_owned() } else { format!("event.{}", wrong.path) };
-                FieldError::invalid(path, wrong.wanted).into()
+                FieldError::invalid_value(path, wrong.wanted).into()
             }),
             (None, Some(id)) => {
                 let found = self.0.accounts.find_event(plugin.organisation_id, id).await?;
                 found.ok_or_else(|| ApiError::not_found("event", "event_id"))
             }
             (None, None) => {
-                let mut missing = FieldError::missing("event".to_owned());
+                let mut missing = FieldError::missing_field("event".to_owned());
                 "give event or event_id".clone_into(&mut missing.message);
                 Err(missing.into())
             }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::body::{ReplayedBody, RunBody, RunLogBody, RunStatus};
 use self::replay::ReplayRuns;
-use super::plugin;
+use super::find_plugin;
 use crate::access::TenantCaller;
 use crate::app::AppState;
 use crate::body::JsonBody;
@@ -60,7 +60,7 @@ impl RunsApi {
     /// first attempt, or was replayed, is `pending`. `effects` tells what became of what it asked for.
     #[oai(path = "/v1/plugins/:plugin_id/runs", method = "get", operation_id = "listPluginRuns")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
-    async fn list(
+    async fn list_runs(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
@@ -76,7 +76,7 @@ impl RunsApi {
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<RunBody>, OperationError<RunListFails>> {
-        let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+        let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
         let mut query = RunQuery {
             plugin_id: plugin.id,
             status: status.0.map(|status| status.0),
@@ -86,11 +86,11 @@ impl RunsApi {
             after: None,
         };
         let scope = query.scope();
-        let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
+        let place = cursor.0.map(|text| self.0.open_cursor(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunId::from_bits(place.id));
         let (page, effects) = self.0.accounts.dispatcher().page_runs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row| row.run_id().bits());
-        let rows = page.rows.iter().map(|run| RunBody::of(&self.0, run, &effects)).collect();
+        let rows = page.rows.iter().map(|run| RunBody::from_run(&self.0, run, &effects)).collect();
         Ok(PageResponse { rows, next_cursor })
     }
 
@@ -98,7 +98,7 @@ impl RunsApi {
     ///
     /// With its attempts and what became of what it asked for.
     #[oai(path = "/v1/plugins/:plugin_id/runs/:run_id", method = "get", operation_id = "getPluginRun")]
-    async fn get(
+    async fn get_run(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
@@ -106,10 +106,10 @@ impl RunsApi {
         /// The run (`run_…`).
         run_id: Path<RunId>,
     ) -> Result<DataResponse<RunBody>, OperationError<RunGetFails>> {
-        let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+        let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
         let found = self.0.accounts.dispatcher().find_run(plugin.id, run_id.0).await?;
         let (run, effects) = found.ok_or_else(no_run)?;
-        Ok(DataResponse(RunBody::of(&self.0, &run, &effects)))
+        Ok(DataResponse(RunBody::from_run(&self.0, &run, &effects)))
     }
 
     /// List logs
@@ -117,7 +117,7 @@ impl RunsApi {
     /// What components wrote, newest first, one row per attempt that wrote anything; kept for 30 days. Of
     /// one attempt 64 KiB are kept. The lines of a row are in their order.
     #[oai(path = "/v1/plugins/:plugin_id/logs", method = "get", operation_id = "listPluginLogs")]
-    async fn logs(
+    async fn list_logs(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
@@ -129,15 +129,15 @@ impl RunsApi {
         /// `next_cursor` of the page before; bound to the same filters.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<RunLogBody>, OperationError<RunListFails>> {
-        let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+        let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
         let limit = limit.0.unwrap_or_default();
         let mut query = RunLogQuery { plugin_id: plugin.id, run_id: run_id.0, limit, after: None };
         let scope = query.scope();
-        let place = cursor.0.map(|text| self.0.opened(&scope, &text)).transpose()?;
+        let place = cursor.0.map(|text| self.0.open_cursor(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunLogId::from_bits(place.id));
         let page = self.0.accounts.dispatcher().run_logs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row: &RunLog| row.id.bits());
-        Ok(PageResponse { rows: page.rows.iter().map(RunLogBody::of).collect(), next_cursor })
+        Ok(PageResponse { rows: page.rows.iter().map(RunLogBody::from_row).collect(), next_cursor })
     }
 
     /// Replay a run
@@ -160,10 +160,10 @@ impl RunsApi {
         run_id: Path<RunId>,
     ) -> Result<IdempotentResponse<RunBody, 200>, OperationError<RunReplayFails>> {
         let make = async {
-            let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+            let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
             let replayed = self.0.accounts.dispatcher().replay_run(&plugin, run_id.0).await?;
             let (run, effects) = replayed.ok_or_else(no_run)?;
-            Ok(RunBody::of(&self.0, &run, &effects))
+            Ok(RunBody::from_run(&self.0, &run, &effects))
         };
         let once = once_beside(&self.0, &tenant, &call, &Value::Null, StatusCode::OK, Box::pin(make));
         Ok(once.await?.into())
@@ -176,7 +176,7 @@ impl RunsApi {
     /// with a later beginning. Nothing is done twice; see the replay of a run. Numbers count within one
     /// account's log, so an organization with several accounts names one with `from_sequence`.
     #[oai(path = "/v1/plugins/:plugin_id/replay", method = "post", operation_id = "replayPlugin")]
-    async fn replay(
+    async fn replay_runs(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -185,8 +185,8 @@ impl RunsApi {
         body: JsonBody<ReplayRuns>,
     ) -> Result<IdempotentResponse<ReplayedBody, 200>, OperationError<ReplayFails>> {
         let make = async {
-            let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
-            let wanted = replay::read(&self.0, &plugin, &body.value)?;
+            let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
+            let wanted = replay::read_selection(&self.0, &plugin, &body.value)?;
             let couriers = self.0.accounts.dispatcher();
             let mut all = ReplayedRuns::default();
             for account in wanted.accounts {
@@ -194,7 +194,7 @@ impl RunsApi {
                 all.enqueued += some.enqueued;
                 all.capped |= some.capped;
             }
-            Ok(ReplayedBody::of(all))
+            Ok(ReplayedBody::from_runs(all))
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make).await?.into())
     }

@@ -53,7 +53,9 @@ impl ParsePayload for UploadedComponent {
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
         if bytes.is_empty() {
-            return Err(ApiError::from(FieldError::body("send a WebAssembly component as the body")).into());
+            return Err(
+                ApiError::from(FieldError::invalid_body("send a WebAssembly component as the body")).into()
+            );
         }
         if !request.content_type().is_some_and(is_wasm) {
             return Err(ApiError::unsupported_media_type(WASM).into());

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::body::{PluginBody, PluginVersionBody};
 use super::upload::UploadedComponent;
-use super::{no_plugin, plugin, refusal};
+use super::{find_plugin, no_plugin, plugin_refusal};
 use crate::access::TenantCaller;
 use crate::app::AppState;
 use crate::body::{BodyFields, JsonBody};
@@ -59,13 +59,13 @@ impl Example for ActivateVersion {
 pub struct VersionsApi(pub Arc<AppState>);
 
 impl VersionsApi {
-    async fn take(
+    async fn compile_upload(
         &self,
         tenant: &TenantCaller,
         id: PluginId,
         wasm: bytes::Bytes,
     ) -> Result<PluginVersionBody, ApiError> {
-        let plugin = plugin(&self.0, tenant, id)?;
+        let plugin = find_plugin(&self.0, tenant, id)?;
         let inspected = self.0.workshop.inspect(plugin.clone(), wasm.clone()).await;
         let inspected = inspected.map_err(|error| match error {
             NotInspected::Invalid(why) => ApiError::new(ErrorCode::InvalidPlugin, why.to_string()),
@@ -92,7 +92,7 @@ impl VersionsApi {
         if !couriers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
             return Err(no_plugin());
         }
-        Ok(PluginVersionBody::of(&version))
+        Ok(PluginVersionBody::from_version(&version))
     }
 }
 
@@ -105,7 +105,7 @@ impl VersionsApi {
     /// message of 422 `invalid_plugin`. A version does not run before it is activated; the last ten are
     /// kept.
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "post", operation_id = "uploadPluginVersion")]
-    async fn upload(
+    async fn upload_version(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -113,7 +113,7 @@ impl VersionsApi {
         plugin_id: Path<PluginId>,
         body: UploadedComponent,
     ) -> Result<IdempotentResponse<PluginVersionBody, 201>, OperationError<UploadFails>> {
-        let make = self.take(&tenant, plugin_id.0, body.0.clone());
+        let make = self.compile_upload(&tenant, plugin_id.0, body.0.clone());
         let print = Value::String(crate::idempotency::digest_of(&body.0));
         Ok(once_beside(&self.0, &tenant, &call, &print, StatusCode::CREATED, make).await?.into())
     }
@@ -122,7 +122,7 @@ impl VersionsApi {
     ///
     /// The latest first.
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "get", operation_id = "listPluginVersions")]
-    async fn list(
+    async fn list_versions(
         &self,
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
@@ -132,11 +132,11 @@ impl VersionsApi {
         /// `next_cursor` of the page before.
         cursor: QueryParam<CursorText>,
     ) -> Result<PageResponse<PluginVersionBody>, OperationError<VersionListFails>> {
-        let plugin = plugin(&self.0, &tenant, plugin_id.0)?;
+        let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
         let scope = format!("plugin_versions/{}", plugin.id);
-        let place = PageRequest::read(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
         let rows = self.0.accounts.dispatcher().plugin_versions(plugin.id).await?;
-        Ok(place.answer(rows, |row| row.id.bits(), PluginVersionBody::of))
+        Ok(place.page_response(rows, |row| row.id.bits(), PluginVersionBody::from_version))
     }
 
     /// Activate a version
@@ -145,7 +145,7 @@ impl VersionsApi {
     /// before is `previous_version_id`: activate it to roll back. A plugin that was paused or disabled
     /// for its failures goes on. The first activation begins with the events after it.
     #[oai(path = "/v1/plugins/:plugin_id/activate", method = "post", operation_id = "activatePluginVersion")]
-    async fn activate(
+    async fn activate_version(
         &self,
         tenant: TenantCaller,
         call: IdempotentCall,
@@ -155,15 +155,15 @@ impl VersionsApi {
     ) -> Result<IdempotentResponse<PluginBody, 200>, OperationError<ActivateFails>> {
         let organisation = tenant.key.organisation_id;
         let make = async {
-            plugin(&self.0, &tenant, plugin_id.0)?;
+            find_plugin(&self.0, &tenant, plugin_id.0)?;
             let fields = BodyFields::of_body(&body.value)?;
             let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
                 PluginVersionId::parse(text).ok()
             })?;
             let couriers = self.0.accounts.dispatcher();
             let activated = couriers.activate_plugin(organisation, plugin_id.0, version).await?;
-            let activated = activated.ok_or_else(no_plugin)?.map_err(refusal)?;
-            Ok(PluginBody::of(&activated))
+            let activated = activated.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+            Ok(PluginBody::from_plugin(&activated))
         };
         let done = once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make);
         Ok(Box::pin(done).await?.into())

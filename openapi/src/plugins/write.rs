@@ -76,7 +76,7 @@ pub struct UpdatePlugin {
     pub enabled: Option<bool>,
 }
 
-fn texts(pairs: &[(&str, &str)]) -> TextMap {
+fn example_texts(pairs: &[(&str, &str)]) -> TextMap {
     Any(pairs.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned()))).collect())
 }
 
@@ -87,8 +87,8 @@ impl Example for CreatePlugin {
             description: Some("Sends a template when a message fails".to_owned()),
             events: Some(vec!["message.status".to_owned()]),
             accounts: None,
-            config: Some(texts(&[("TEMPLATE", "delivery_failed")])),
-            secrets: Some(texts(&[("CRM_TOKEN", "c2VjcmV0")])),
+            config: Some(example_texts(&[("TEMPLATE", "delivery_failed")])),
+            secrets: Some(example_texts(&[("CRM_TOKEN", "c2VjcmV0")])),
             allowed_hosts: Some(vec!["crm.example.com".to_owned()]),
             capabilities: None,
             enabled: Some(true),
@@ -103,7 +103,7 @@ impl Example for UpdatePlugin {
             description: None,
             events: None,
             accounts: None,
-            config: Some(texts(&[("TEMPLATE", "delivery_failed_v2")])),
+            config: Some(example_texts(&[("TEMPLATE", "delivery_failed_v2")])),
             secrets: None,
             allowed_hosts: None,
             capabilities: None,
@@ -113,7 +113,7 @@ impl Example for UpdatePlugin {
 }
 
 /// A list of different words that `parse` understands.
-fn listed<T>(
+fn read_list<T>(
     fields: &BodyFields<'_>,
     key: &str,
     most: usize,
@@ -131,9 +131,9 @@ fn listed<T>(
     elements.iter().map(read).collect::<Option<Vec<T>>>().map(Some).ok_or_else(refused)
 }
 
-fn events(fields: &BodyFields<'_>) -> Result<Option<EventTypes>, FieldError> {
+fn read_events(fields: &BodyFields<'_>) -> Result<Option<EventTypes>, FieldError> {
     const EXPECTED: &str = "a list of at least one type of event, each once, such as message.status";
-    let read = listed(fields, "events", EventType::ALL.len(), EXPECTED, EventType::parse)?;
+    let read = read_list(fields, "events", EventType::ALL.len(), EXPECTED, EventType::parse)?;
     match read {
         Some(some) if some.is_empty() => Err(fields.invalid("events", EXPECTED)),
         other => Ok(other.map(|some| some.into_iter().collect())),
@@ -141,13 +141,13 @@ fn events(fields: &BodyFields<'_>) -> Result<Option<EventTypes>, FieldError> {
 }
 
 /// Numbers, each of which must be one of the tenant's.
-fn accounts(
+fn read_accounts(
     app: &AppState,
     organisation: OrganisationId,
     fields: &BodyFields<'_>,
 ) -> Result<Option<Arc<[PhoneNumberId]>>, ApiError> {
     let expected = format!("a list of 1 to {ACCOUNTS_MAX} phone_number_ids, each once");
-    let read = listed(fields, "accounts", ACCOUNTS_MAX, &expected, PhoneNumberId::parse)?;
+    let read = read_list(fields, "accounts", ACCOUNTS_MAX, &expected, PhoneNumberId::parse)?;
     let Some(named) = read else { return Ok(None) };
     if named.is_empty() {
         return Err(fields.invalid("accounts", &expected).into());
@@ -158,27 +158,27 @@ fn accounts(
     Ok(Some(named.into()))
 }
 
-fn hosts(fields: &BodyFields<'_>) -> Result<Option<AllowedHosts>, FieldError> {
+fn read_hosts(fields: &BodyFields<'_>) -> Result<Option<AllowedHosts>, FieldError> {
     let expected =
         format!("a list of at most {HOSTS_MAX} hosts such as api.example.com, *.example.com or host:8443");
-    let read = listed(fields, "allowed_hosts", HOSTS_MAX, &expected, HostPattern::parse)?;
+    let read = read_list(fields, "allowed_hosts", HOSTS_MAX, &expected, HostPattern::parse)?;
     Ok(read.map(|some| some.into_iter().collect()))
 }
 
-fn capabilities(fields: &BodyFields<'_>) -> Result<Option<Capabilities>, FieldError> {
+fn read_capabilities(fields: &BodyFields<'_>) -> Result<Option<Capabilities>, FieldError> {
     let words: Vec<&str> = Capability::ALL.iter().map(|one| one.as_str()).collect();
     let expected = format!("a list of {}, each once", words.join(", "));
-    let read = listed(fields, "capabilities", Capability::ALL.len(), &expected, Capability::parse)?;
+    let read = read_list(fields, "capabilities", Capability::ALL.len(), &expected, Capability::parse)?;
     Ok(read.map(|some| some.into_iter().collect()))
 }
 
-fn config(fields: &BodyFields<'_>) -> Result<Option<PluginEntries<Arc<str>>>, FieldError> {
-    let read = entries::read(fields, "config")?;
+fn read_config(fields: &BodyFields<'_>) -> Result<Option<PluginEntries<Arc<str>>>, FieldError> {
+    let read = entries::read_entries(fields, "config")?;
     Ok(read.map(|some| some.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()))
 }
 
-fn secrets(fields: &BodyFields<'_>) -> Result<PluginEntries<Option<Secret>>, FieldError> {
-    let read = entries::read(fields, "secrets")?.unwrap_or_default();
+fn read_secrets(fields: &BodyFields<'_>) -> Result<PluginEntries<Option<Secret>>, FieldError> {
+    let read = entries::read_entries(fields, "secrets")?.unwrap_or_default();
     Ok(read.into_iter().map(|(key, value)| (key, value.map(|value| Secret::new(&value)))).collect())
 }
 
@@ -190,16 +190,16 @@ pub(super) fn read_new(
 ) -> Result<NewPlugin, ApiError> {
     let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
-    let secrets = secrets(&fields)?;
+    let secrets = read_secrets(&fields)?;
     Ok(NewPlugin {
         name,
         description: fields.optional_text("description", &DESCRIPTION_CHARS)?.map(Into::into),
-        events: events(&fields)?.unwrap_or_else(|| [EventType::MessageStatus].into_iter().collect()),
-        accounts: accounts(app, organisation, &fields)?,
-        config: config(&fields)?.unwrap_or_default(),
+        events: read_events(&fields)?.unwrap_or_else(|| [EventType::MessageStatus].into_iter().collect()),
+        accounts: read_accounts(app, organisation, &fields)?,
+        config: read_config(&fields)?.unwrap_or_default(),
         secrets: secrets.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
-        allowed_hosts: hosts(&fields)?.unwrap_or_default(),
-        capabilities: capabilities(&fields)?,
+        allowed_hosts: read_hosts(&fields)?.unwrap_or_default(),
+        capabilities: read_capabilities(&fields)?,
         enabled: fields.optional_flag("enabled")?.unwrap_or(true),
     })
 }
@@ -220,16 +220,20 @@ pub(super) fn read_patch(
     Ok(PluginPatch {
         name: fields.optional_text("name", &NAME_CHARS)?.map(Into::into),
         description,
-        events: events(&fields)?,
+        events: read_events(&fields)?,
         accounts: if cleared("accounts") {
             Some(None)
         } else {
-            accounts(app, organisation, &fields)?.map(Some)
+            read_accounts(app, organisation, &fields)?.map(Some)
         },
-        config: config(&fields)?,
-        secrets: secrets(&fields)?,
-        allowed_hosts: hosts(&fields)?,
-        capabilities: if cleared("capabilities") { Some(None) } else { capabilities(&fields)?.map(Some) },
+        config: read_config(&fields)?,
+        secrets: read_secrets(&fields)?,
+        allowed_hosts: read_hosts(&fields)?,
+        capabilities: if cleared("capabilities") {
+            Some(None)
+        } else {
+            read_capabilities(&fields)?.map(Some)
+        },
         enabled: fields.optional_flag("enabled")?,
     })
 }
@@ -243,7 +247,7 @@ mod tests {
     #[test]
     fn lists_hold_different_known_words() {
         let of = |body: Value| {
-            events(&BodyFields::of_body(&body).unwrap()).map(|some| some.map(|some| some.iter().count()))
+            read_events(&BodyFields::of_body(&body).unwrap()).map(|some| some.map(|some| some.iter().count()))
         };
         assert_eq!(of(json!({"events": ["message.status", "contact.created"]})), Ok(Some(2)));
         assert_eq!(of(json!({})), Ok(None));
@@ -256,12 +260,14 @@ mod tests {
         ] {
             assert!(of(json!({"events": wrong})).is_err(), "{wrong}");
         }
-        let of =
-            |hosts_given: Value| hosts(&BodyFields::of_body(&json!({"allowed_hosts": hosts_given})).unwrap());
+        let of = |hosts_given: Value| {
+            read_hosts(&BodyFields::of_body(&json!({"allowed_hosts": hosts_given})).unwrap())
+        };
         let hosts = of(json!(["API.example.com"])).unwrap().unwrap();
         assert_eq!(hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>(), ["api.example.com"]);
         assert!(of(json!(["https://api.example.com"])).is_err());
-        let of = |some: Value| capabilities(&BodyFields::of_body(&json!({"capabilities": some})).unwrap());
+        let of =
+            |some: Value| read_capabilities(&BodyFields::of_body(&json!({"capabilities": some})).unwrap());
         assert_eq!(of(json!([])).unwrap().unwrap().iter().count(), 0);
         assert!(of(json!(["files"])).is_err());
     }

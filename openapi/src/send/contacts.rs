@@ -8,12 +8,12 @@ use super::{RenderedContent, content, payload};
 const CARDS: std::ops::RangeInclusive<usize> = 1..=257;
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=1024;
 
-pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+pub(super) fn render_contacts(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let names: Vec<&str> = fields
         .objects("contacts", &CARDS)?
         .iter()
         .map(|card| card.object("name")?.text("formatted_name", &NAME_CHARS))
         .collect::<Result<_, _>>()?;
     let content = content::one_line(&format!("👤 {}", names.join(", ")));
-    Ok(RenderedContent { content, payload: payload::of(fields.required("contacts")?) })
+    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("contacts")?) })
 }

@@ -11,6 +11,6 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// A text that says something, if it does.
-pub(super) fn filled(text: Option<&str>) -> Option<&str> {
+pub(super) fn non_empty(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim().is_empty())
 }

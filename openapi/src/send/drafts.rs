@@ -9,7 +9,7 @@ use crate::body::FieldError;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MessageDrafts;
 
-fn refused(error: FieldError) -> DraftRefused {
+fn refuse_draft(error: FieldError) -> DraftRefused {
     DraftRefused {
         code: error.code.as_str().into(),
         message: error.message.into(),
@@ -21,9 +21,9 @@ impl DraftReader for MessageDrafts {
     fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused> {
         let json = serde_json::from_str(body).map_err(|error| {
             // serde_json tells a place, and nothing of the body.
-            refused(FieldError::body(&format!("the body is not JSON: {error}")))
+            refuse_draft(FieldError::invalid_body(&format!("the body is not JSON: {error}")))
         })?;
-        match parse(&json).map_err(refused)? {
+        match parse(&json).map_err(refuse_draft)? {
             SendBody::Send(outgoing) => Ok(DraftedRequest::Send(outgoing)),
             SendBody::MarkRead { wamid } => Ok(DraftedRequest::MarkRead { wamid }),
         }

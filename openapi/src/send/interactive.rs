@@ -63,19 +63,19 @@ impl InteractiveKind {
     }
 }
 
-pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+pub(super) fn render_interactive(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let interactive = fields.object("interactive")?;
     let form = interactive.word("type", InteractiveKind::EXPECTED, InteractiveKind::parse)?;
     check_header(form, &interactive)?;
-    let body = body(form, &interactive)?;
+    let body = read_body(form, &interactive)?;
     if let Some(footer) = interactive.optional_object("footer")? {
         footer.text("text", &LINE_CHARS)?;
     }
     let action = interactive.object("action")?;
     match form {
-        InteractiveKind::Button => button::check(&action)?,
-        InteractiveKind::List => list::check(&action)?,
-        InteractiveKind::CtaUrl => cta_url::check(&action)?,
+        InteractiveKind::Button => button::check_button(&action)?,
+        InteractiveKind::List => list::check_list(&action)?,
+        InteractiveKind::CtaUrl => cta_url::check_cta_url(&action)?,
         InteractiveKind::Product
         | InteractiveKind::ProductList
         | InteractiveKind::Flow
@@ -83,15 +83,15 @@ pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldEr
         | InteractiveKind::Catalog
         | InteractiveKind::Address => {}
     }
-    let content = match content::filled(body) {
+    let content = match content::non_empty(body) {
         Some(body) => body.to_owned(),
         None => format!("[{}]", form.as_str()),
     };
-    Ok(RenderedContent { content, payload: payload::of(fields.required("interactive")?) })
+    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("interactive")?) })
 }
 
 /// Only a single product may speak for itself.
-fn body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<Option<&'a str>, FieldError> {
+fn read_body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<Option<&'a str>, FieldError> {
     if form == InteractiveKind::Product && interactive.get("body").is_none() {
         return Ok(None);
     }
@@ -110,6 +110,6 @@ fn check_header(form: InteractiveKind, interactive: &BodyFields<'_>) -> Result<(
     let find = |text: &str| kinds.iter().copied().find(|kind| *kind == text);
     match header.word("type", expected, find)? {
         "text" => header.text("text", &LINE_CHARS).map(drop),
-        medium => media::check(&header.object(medium)?),
+        medium => media::check_medium(&header.object(medium)?),
     }
 }

@@ -17,12 +17,15 @@ const CAPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=1024;
 /// What file systems bear.
 const FILENAME_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
-pub(super) fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+pub(super) fn render_media(
+    kind: MessageKind,
+    fields: &BodyFields<'_>,
+) -> Result<RenderedContent, FieldError> {
     let key = kind.as_str();
     let medium = fields.object(key)?;
-    check(&medium)?;
+    check_medium(&medium)?;
     let caption = if matches!(kind, MessageKind::Audio | MessageKind::Sticker) {
-        absent(&medium, "caption", "has no caption")?;
+        require_absent(&medium, "caption", "has no caption")?;
         None
     } else {
         medium.optional_text("caption", &CAPTION_CHARS)?
@@ -30,19 +33,19 @@ pub(super) fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<Rende
     let filename = if kind == MessageKind::Document {
         medium.optional_text("filename", &FILENAME_CHARS)?
     } else {
-        absent(&medium, "filename", "has no filename; only a document has one")?;
+        require_absent(&medium, "filename", "has no filename; only a document has one")?;
         None
     };
-    let content = match (content::filled(caption), content::filled(filename)) {
+    let content = match (content::non_empty(caption), content::non_empty(filename)) {
         (Some(caption), _) => caption.to_owned(),
         (None, Some(filename)) => content::one_line(filename),
         (None, None) => format!("[{key}]"),
     };
-    Ok(RenderedContent { content, payload: payload::of(fields.required(key)?) })
+    Ok(RenderedContent { content, payload: payload::build_payload(fields.required(key)?) })
 }
 
 /// A medium on its own, as in a header: link or id.
-pub(super) fn check(medium: &BodyFields<'_>) -> Result<(), FieldError> {
+pub(super) fn check_medium(medium: &BodyFields<'_>) -> Result<(), FieldError> {
     let link = medium.optional_text("link", &LINK_CHARS)?;
     let id = medium.optional_text("id", &ID_CHARS)?;
     match (link, id) {
@@ -54,7 +57,7 @@ pub(super) fn check(medium: &BodyFields<'_>) -> Result<(), FieldError> {
             Err(medium.refused("id", &why))
         }
         (None, None) => {
-            let mut missing = FieldError::missing(medium.path_of("link"));
+            let mut missing = FieldError::missing_field(medium.path_of("link"));
             missing.message = format!("{} needs a link or an id", medium.path());
             Err(missing)
         }
@@ -68,7 +71,7 @@ pub(super) fn is_web_link(text: &str, schemes: &[&str]) -> bool {
         && uri.host().is_some_and(|host| !host.is_empty())
 }
 
-fn absent(medium: &BodyFields<'_>, key: &str, why: &str) -> Result<(), FieldError> {
+fn require_absent(medium: &BodyFields<'_>, key: &str, why: &str) -> Result<(), FieldError> {
     match medium.get(key) {
         None => Ok(()),
         Some(_) => Err(medium.refused(key, &format!("{} {why}", medium.path()))),

@@ -17,24 +17,24 @@ const TYPE_CHARS: std::ops::RangeInclusive<usize> = 1..=64;
 const COMPONENTS: std::ops::RangeInclusive<usize> = 0..=32;
 const PARAMETERS: std::ops::RangeInclusive<usize> = 0..=1024;
 
-pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+pub(super) fn render_template(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let template = fields.object("template")?;
     let name = template.text("name", &NAME_CHARS)?;
-    let code = language(&template)?;
+    let code = read_language(&template)?;
     for component in template.optional_objects("components", &COMPONENTS)? {
         component.text("type", &TYPE_CHARS)?;
         for parameter in component.optional_objects("parameters", &PARAMETERS)? {
             parameter.text("type", &TYPE_CHARS)?;
         }
     }
-    let mut payload = payload::of(fields.required("template")?);
+    let mut payload = payload::build_payload(fields.required("template")?);
     if let Some(slot) = payload.get_mut("language").filter(|slot| slot.is_string()) {
         *slot = json!({ "code": code });
     }
     Ok(RenderedContent { content: format!("[template] {name}"), payload })
 }
 
-fn language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {
+fn read_language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {
     match template.required("language")? {
         Value::String(_) => template.text("language", &LANGUAGE_CHARS),
         Value::Object(_) => template.object("language")?.text("code", &LANGUAGE_CHARS),

@@ -4,9 +4,12 @@ use crate::body::{BodyFields, FieldError};
 
 use super::{RenderedContent, payload};
 
-pub(super) fn render(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+pub(super) fn render_text(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let text = fields.object("text")?;
     let body = text.text("body", &(1..=4096))?;
     text.optional_flag("preview_url")?;
-    Ok(RenderedContent { content: body.to_owned(), payload: payload::of(fields.required("text")?) })
+    Ok(RenderedContent {
+        content: body.to_owned(),
+        payload: payload::build_payload(fields.required("text")?),
+    })
 }

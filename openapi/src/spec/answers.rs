@@ -13,11 +13,11 @@ use crate::envelope::EXAMPLE_REQUEST_ID;
 use crate::error::{CODES_TITLE, ErrorCode};
 
 /// Completes the responses of one operation.
-pub(super) fn complete(path: &str, operation: &mut Map<String, Value>) {
-    let door = AccessClass::of(path);
+pub(super) fn complete_answers(path: &str, operation: &mut Map<String, Value>) {
+    let door = AccessClass::classify_path(path);
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
-    for (status, codes) in failures(door, responses) {
-        responses.insert(status.to_string(), failure(&codes));
+    for (status, codes) in list_failures(door, responses) {
+        responses.insert(status.to_string(), failure_response(&codes));
     }
     for (status, response) in responses.iter_mut() {
         if let Some(response) = response.as_object_mut() {
@@ -29,7 +29,7 @@ pub(super) fn complete(path: &str, operation: &mut Map<String, Value>) {
 }
 
 /// The codes of an operation and its door, by status.
-fn failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
+fn list_failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
     let own = responses.values().filter_map(|response| {
         let schema = response.pointer("/content/application~1json/schema")?;
         schema.get("title").filter(|title| *title == CODES_TITLE)?;
@@ -69,7 +69,7 @@ const fn of_door(door: AccessClass) -> &'static [ErrorCode] {
     }
 }
 
-fn failure(codes: &[ErrorCode]) -> Value {
+fn failure_response(codes: &[ErrorCode]) -> Value {
     let spelt: Vec<_> =
         codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.meaning())).collect();
     let example = |code: &ErrorCode| {

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::access::AccessClass;
 
 /// Adds the security and the header parameters of one operation.
-pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value>) {
-    let security = match AccessClass::of(path) {
+pub(super) fn complete_requests(path: &str, verb: &str, operation: &mut Map<String, Value>) {
+    let security = match AccessClass::classify_path(path) {
         AccessClass::Open => json!([]),
         AccessClass::Tenant => json!([{"apiKey": []}]),
         AccessClass::Operator => json!([{"operatorToken": []}]),
@@ -20,7 +20,7 @@ pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value
     if path.ends_with("/events/stream") {
         shared.push("LastEventId");
     }
-    if verb == "post" && AccessClass::of(path) == AccessClass::Tenant {
+    if verb == "post" && AccessClass::classify_path(path) == AccessClass::Tenant {
         shared.push("IdempotencyKey");
     }
     if shared.is_empty() {
@@ -37,7 +37,7 @@ pub(super) fn complete(path: &str, verb: &str, operation: &mut Map<String, Value
 pub(super) fn add_components(root: &mut Map<String, Value>) {
     let components = root.entry("components").or_insert_with(|| json!({}));
     let Some(components) = components.as_object_mut() else { return };
-    components.insert("parameters".to_owned(), parameters());
+    components.insert("parameters".to_owned(), header_parameters());
     components.insert(
         "securitySchemes".to_owned(),
         json!({
@@ -56,7 +56,7 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
 }
 
 /// Without examples: Swagger UI would send them, and a key that everybody sends is nobody's.
-fn parameters() -> Value {
+fn header_parameters() -> Value {
     json!({
         "IfNoneMatch": {
             "name": "If-None-Match",

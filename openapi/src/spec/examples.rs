@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::envelope::EXAMPLE_REQUEST_ID;
 
 /// Gives every envelope, and every body in an operation, an example.
-pub(super) fn complete(root: &mut Map<String, Value>) {
+pub(super) fn complete_examples(root: &mut Map<String, Value>) {
     let Some(schemas) = root.get("components").and_then(|components| components.get("schemas")).cloned()
     else {
         return;
@@ -15,7 +15,7 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
         return;
     };
     for schema in own.values_mut() {
-        if let Some(example) = envelope(schema, named)
+        if let Some(example) = envelope_example(schema, named)
             && let Some(schema) = schema.as_object_mut()
         {
             schema.insert("example".to_owned(), example);
@@ -24,7 +24,7 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
 }
 
 /// `{"data": …, "request_id": …}`, for a schema that is such an envelope.
-fn envelope<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value>) -> Option<Value> {
+fn envelope_example<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value>) -> Option<Value> {
     let properties = schema.get("properties")?;
     properties.get("request_id")?;
     let inner = properties.get("data")?;

@@ -37,7 +37,7 @@ const CHAPTERS: [&str; 10] = [
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Mends and completes what poem-openapi wrote.
-pub(super) fn polished(raw: Value) -> Value {
+pub(super) fn polish_document(raw: Value) -> Value {
     let mut document = raw;
     let Some(root) = document.as_object_mut() else { return document };
     root.insert("openapi".to_owned(), "3.0.3".into());
@@ -47,18 +47,18 @@ pub(super) fn polished(raw: Value) -> Value {
     }
     order_chapters(root);
     for_each_operation(root, |path, verb, operation| {
-        doors::complete(path, verb, operation);
-        answers::complete(path, operation);
+        doors::complete_requests(path, verb, operation);
+        answers::complete_answers(path, operation);
     });
-    schemas::complete(root);
-    words::complete(root);
-    send_union::complete(root);
+    schemas::complete_schemas(root);
+    words::complete_enumerations(root);
+    send_union::complete_union(root);
     schemas::drop_unused(root);
-    examples::complete(root);
+    examples::complete_examples(root);
     doors::add_components(root);
     answers::add_components(root);
-    webhooks::complete(root);
-    tidy(&mut document);
+    webhooks::complete_webhooks(root);
+    tidy_value(&mut document);
     document
 }
 
@@ -97,14 +97,14 @@ fn for_each_operation(
 }
 
 /// Drops what says nothing, and writes numbers and formats as OpenAPI knows them.
-fn tidy(value: &mut Value) {
+fn tidy_value(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|key, member| !says_nothing(key, member));
             mend_integer(members);
-            members.values_mut().for_each(tidy);
+            members.values_mut().for_each(tidy_value);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(tidy),
+        Value::Array(elements) => elements.iter_mut().for_each(tidy_value),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
 
 /// Completes every named schema.
-pub(super) fn complete(root: &mut Map<String, Value>) {
-    let asked = reached(root, "requestBody");
-    let answered = reached(root, "responses");
+pub(super) fn complete_schemas(root: &mut Map<String, Value>) {
+    let asked = reachable_schemas(root, "requestBody");
+    let answered = reachable_schemas(root, "responses");
     let Some(schemas) = super::polish::schemas_of(root) else { return };
     let whole = |name: &String| answered.contains(name) && !asked.contains(name);
     for (name, schema) in schemas.iter_mut() {
@@ -41,7 +41,7 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
 pub(super) fn drop_unused(root: &mut Map<String, Value>) {
     loop {
         let mut used = BTreeSet::new();
-        root.values().for_each(|part| references(part, &mut used));
+        root.values().for_each(|part| collect_references(part, &mut used));
         let Some(schemas) = super::polish::schemas_of(root) else { return };
         let before = schemas.len();
         schemas.retain(|name, _| used.contains(name));
@@ -51,14 +51,14 @@ pub(super) fn drop_unused(root: &mut Map<String, Value>) {
     }
 }
 
-fn references(value: &Value, found: &mut BTreeSet<String>) {
+fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             let reference = members.get("$ref").and_then(Value::as_str);
             found.extend(reference.and_then(|path| path.rsplit('/').next()).map(str::to_owned));
-            members.values().for_each(|part| references(part, found));
+            members.values().for_each(|part| collect_references(part, found));
         }
-        Value::Array(elements) => elements.iter().for_each(|part| references(part, found)),
+        Value::Array(elements) => elements.iter().for_each(|part| collect_references(part, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -76,14 +76,14 @@ fn drop_nulls(example: &mut Value) {
 }
 
 fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
-    let required: BTreeSet<String> = names(schema.get("required")).collect();
+    let required: BTreeSet<String> = collect_names(schema.get("required")).collect();
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (key, property) in properties.iter_mut() {
         if let Some(property) = property.as_object_mut() {
             merge_reference(property);
         }
         if !required.contains(key) && (name, key.as_str()) != LEFT_OUT {
-            nullable::mark(property);
+            nullable::mark_nullable(property);
         }
     }
     if whole {
@@ -93,7 +93,7 @@ fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
     }
 }
 
-fn names(list: Option<&Value>) -> impl Iterator<Item = String> + '_ {
+fn collect_names(list: Option<&Value>) -> impl Iterator<Item = String> + '_ {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned()))
 }
 
@@ -106,7 +106,7 @@ fn merge_reference(property: &mut Map<String, Value>) {
 }
 
 /// Names of the schemas that this part of the operations leads to.
-fn reached(root: &Map<String, Value>, part: &str) -> BTreeSet<String> {
+fn reachable_schemas(root: &Map<String, Value>, part: &str) -> BTreeSet<String> {
     let items = root.get("paths").and_then(Value::as_object).into_iter().flatten();
     let operations = items.filter_map(|(_, item)| item.as_object()).flatten();
     let mut open: Vec<&Value> = operations.filter_map(|(_, operation)| operation.get(part)).collect();

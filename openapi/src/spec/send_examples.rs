@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Name, summary and body; the first one is what Swagger UI shows.
-pub(super) fn bodies() -> [(&'static str, &'static str, Value); 7] {
+pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 7] {
     let message = |kind: &str, object: Value| {
         let mut body = json!({"messaging_product": "whatsapp", "to": "+6281234567890", "type": kind});
         if let Some(members) = body.as_object_mut() {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn each_is_taken() {
-        for (name, _, body) in bodies() {
+        for (name, _, body) in example_bodies() {
             assert!(crate::send::parse(&body).is_ok(), "{name}");
         }
     }

@@ -18,14 +18,14 @@ const TYPES: &str = "SendType";
 const SHARED: [&str; 3] = ["messaging_product", "recipient_type", "to"];
 
 /// Splits the plain object.
-pub(super) fn complete(root: &mut Map<String, Value>) {
+pub(super) fn complete_union(root: &mut Map<String, Value>) {
     let Some(schemas) = super::polish::schemas_of(root) else { return };
     let Some(plain) = schemas.get(BODY).cloned() else { return };
     let types = schemas.get(TYPES).and_then(|schema| schema.get("enum")).and_then(Value::as_array).cloned();
     let mut one_of = Vec::new();
     for word in types.iter().flatten().filter_map(Value::as_str) {
-        let name = format!("Send{}Message", capital(word));
-        schemas.insert(name.clone(), message(&plain, word));
+        let name = format!("Send{}Message", capitalize_word(word));
+        schemas.insert(name.clone(), message_schema(&plain, word));
         one_of.push(json!({"$ref": format!("#/components/schemas/{name}")}));
     }
     schemas.insert("MarkAsRead".to_owned(), mark_as_read(&plain));
@@ -42,25 +42,25 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
         .and_then(|post| post.pointer_mut("/requestBody/content/application~1json"))
         .and_then(Value::as_object_mut);
     let Some(media) = media else { return };
-    let bodies = send_examples::bodies()
+    let bodies = send_examples::example_bodies()
         .map(|(name, summary, body)| (name.to_owned(), json!({"summary": summary, "value": body})));
     media.insert("examples".to_owned(), Value::Object(bodies.into_iter().collect()));
 }
 
-fn capital(word: &str) -> String {
+fn capitalize_word(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn message(plain: &Value, word: &str) -> Value {
+fn message_schema(plain: &Value, word: &str) -> Value {
     let mut properties = Map::new();
     for key in SHARED {
-        properties.insert(key.to_owned(), member(plain, key, key != "recipient_type"));
+        properties.insert(key.to_owned(), member_schema(plain, key, key != "recipient_type"));
     }
     properties
         .insert("type".to_owned(), json!({"type": "string", "description": "What to send.", "enum": [word]}));
-    properties.insert(word.to_owned(), member(plain, word, true));
-    properties.insert("context".to_owned(), member(plain, "context", false));
+    properties.insert(word.to_owned(), member_schema(plain, word, true));
+    properties.insert("context".to_owned(), member_schema(plain, "context", false));
     json!({
         "type": "object",
         "description": format!("Sends a message of type `{word}`."),
@@ -72,7 +72,7 @@ fn message(plain: &Value, word: &str) -> Value {
 fn mark_as_read(plain: &Value) -> Value {
     let keys = ["messaging_product", "status", "message_id"];
     let properties: Map<_, _> =
-        keys.iter().map(|key| ((*key).to_owned(), member(plain, key, true))).collect();
+        keys.iter().map(|key| ((*key).to_owned(), member_schema(plain, key, true))).collect();
     json!({
         "type": "object",
         "description": "Marks an inbound message, and the earlier unread ones of its conversation, as read.",
@@ -82,7 +82,7 @@ fn mark_as_read(plain: &Value) -> Value {
 }
 
 /// A member of the plain object; one that must be there cannot be null.
-fn member(plain: &Value, key: &str, must: bool) -> Value {
+fn member_schema(plain: &Value, key: &str, must: bool) -> Value {
     let mut member = plain.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default();
     if let Some(members) = member.as_object_mut().filter(|_| must) {
         members.remove("nullable");

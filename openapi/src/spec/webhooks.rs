@@ -18,7 +18,7 @@ the HMAC-SHA256, keyed by the whole secret (with `whsec_`), of `<t>.<raw body>`.
 few minutes.";
 
 /// Adds the request.
-pub(super) fn complete(root: &mut Map<String, Value>) {
+pub(super) fn complete_webhooks(root: &mut Map<String, Value>) {
     let header = |name: &str, description: &str, example: &str| {
         json!({"name": name, "in": "header", "required": true, "description": description,
             "schema": {"type": "string"}, "example": example})

@@ -17,7 +17,7 @@ const NAMED: [(&str, &str, &str, &str); 7] = [
 ];
 
 /// Names the known enumerations, and refers to them from everywhere else.
-pub(super) fn complete(root: &mut Map<String, Value>) {
+pub(super) fn complete_enumerations(root: &mut Map<String, Value>) {
     for (name, description, owner, property) in NAMED {
         let path = format!("/components/schemas/{owner}/properties/{property}/enum");
         let words = Value::Object(std::mem::take(root));
@@ -27,7 +27,7 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
         }
         let Some(words) = found else { continue };
         for (key, part) in root.iter_mut() {
-            refer(key, part, name, &words);
+            refer_to(key, part, name, &words);
         }
         let schema = json!({"type": "string", "description": description, "enum": words});
         if let Some(schemas) = super::polish::schemas_of(root) {
@@ -37,7 +37,7 @@ pub(super) fn complete(root: &mut Map<String, Value>) {
 }
 
 /// Puts a reference in the place of every schema below with just these words.
-fn refer(key: &str, value: &mut Value, name: &str, words: &Value) {
+fn refer_to(key: &str, value: &mut Value, name: &str, words: &Value) {
     match value {
         Value::Object(members) if is_plain(members, words) && key != name => {
             let reference = json!({"$ref": format!("#/components/schemas/{name}")});
@@ -46,8 +46,8 @@ fn refer(key: &str, value: &mut Value, name: &str, words: &Value) {
                 None => reference,
             };
         }
-        Value::Object(members) => members.iter_mut().for_each(|(key, part)| refer(key, part, name, words)),
-        Value::Array(elements) => elements.iter_mut().for_each(|part| refer("", part, name, words)),
+        Value::Object(members) => members.iter_mut().for_each(|(key, part)| refer_to(key, part, name, words)),
+        Value::Array(elements) => elements.iter_mut().for_each(|part| refer_to("", part, name, words)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -26,7 +26,7 @@ pub struct UserBody {
 impl UserBody {
     /// What a user shows.
     #[must_use]
-    pub fn of(user: &User) -> Self {
+    pub fn from_user(user: &User) -> Self {
         Self {
             id: TextValue(user.id),
             object: TextValue(UserNoun),
@@ -38,6 +38,6 @@ impl UserBody {
 
 impl Example for UserBody {
     fn example() -> Self {
-        Self::of(&crate::examples::user())
+        Self::from_user(&crate::examples::example_user())
     }
 }

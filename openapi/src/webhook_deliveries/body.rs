@@ -83,7 +83,7 @@ pub struct BulkReplayedBody {
 }
 
 impl AttemptBody {
-    fn of(attempt: &DeliveryAttempt) -> Self {
+    fn from_attempt(attempt: &DeliveryAttempt) -> Self {
         Self {
             at: TextValue(attempt.at),
             status_code: attempt.status_code,
@@ -96,7 +96,7 @@ impl AttemptBody {
 impl WebhookDeliveryBody {
     /// What a delivery shows of itself.
     #[must_use]
-    pub fn of(row: &Delivery) -> Self {
+    pub fn from_delivery(row: &Delivery) -> Self {
         Self {
             id: TextValue(row.id),
             object: TextValue(WebhookDeliveryNoun),
@@ -104,7 +104,7 @@ impl WebhookDeliveryBody {
             event_id: TextValue(row.event_id),
             event_type: TextValue(row.event_type),
             status: TextValue(row.status),
-            attempts: row.attempts.iter().map(AttemptBody::of).collect(),
+            attempts: row.attempts.iter().map(AttemptBody::from_attempt).collect(),
             next_attempt_at: row.next_attempt_at.map(|due| TextValue(due.to_row())),
             created_at: TextValue(row.created_at),
         }
@@ -114,7 +114,7 @@ impl WebhookDeliveryBody {
 impl BulkReplayedBody {
     /// What became of it.
     #[must_use]
-    pub fn of(replayed: ReplayedDeliveries) -> Self {
+    pub fn from_replayed(replayed: ReplayedDeliveries) -> Self {
         let ReplayedDeliveries { enqueued, capped } = replayed;
         Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped }
     }
@@ -122,29 +122,29 @@ impl BulkReplayedBody {
 
 impl Example for WebhookDeliveryBody {
     fn example() -> Self {
-        Self::of(&crate::examples::delivery())
+        Self::from_delivery(&crate::examples::example_delivery())
     }
 }
 
 impl Example for AttemptBody {
     fn example() -> Self {
         let attempt = DeliveryAttempt {
-            at: crate::examples::delivery().created_at,
+            at: crate::examples::example_delivery().created_at,
             status_code: Some(503),
             duration_ms: 41,
             error: Some("the receiver answered 503".into()),
         };
-        Self::of(&attempt)
+        Self::from_attempt(&attempt)
     }
 }
 
 impl Example for BulkReplay {
     fn example() -> Self {
         Self {
-            subscription_id: TextValue(crate::examples::subscription().id),
+            subscription_id: TextValue(crate::examples::example_subscription().id),
             status: Some(TextValue(DeliveryStatus::Dead)),
             event_type: None,
-            created_after: Some(TextValue(crate::examples::subscription().created_at)),
+            created_after: Some(TextValue(crate::examples::example_subscription().created_at)),
             created_before: None,
         }
     }
@@ -152,7 +152,7 @@ impl Example for BulkReplay {
 
 impl Example for BulkReplayedBody {
     fn example() -> Self {
-        Self::of(ReplayedDeliveries { enqueued: 24, capped: false })
+        Self::from_replayed(ReplayedDeliveries { enqueued: 24, capped: false })
     }
 }
 

@@ -173,7 +173,7 @@ pub struct ReplayedEventsBody {
 }
 
 impl WebhookSecretBody {
-    fn of(secret: &SigningSecret) -> Self {
+    fn from_secret(secret: &SigningSecret) -> Self {
         Self {
             id: TextValue(secret.id),
             object: TextValue(WebhookSecretNoun),
@@ -186,8 +186,8 @@ impl WebhookSecretBody {
 impl WebhookSubscriptionBody {
     /// What a subscription shows of itself at this instant.
     #[must_use]
-    pub fn of(row: &Subscription, now: Timestamp) -> Self {
-        let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::of).collect();
+    pub fn from_subscription(row: &Subscription, now: Timestamp) -> Self {
+        let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::from_secret).collect();
         secrets.reverse();
         Self {
             id: TextValue(row.id),
@@ -206,7 +206,7 @@ impl WebhookSubscriptionBody {
 impl CreatedWebhookSubscriptionBody {
     /// A subscription that was just made.
     #[must_use]
-    pub fn of(row: &Subscription) -> Self {
+    pub fn from_subscription(row: &Subscription) -> Self {
         let WebhookSubscriptionBody {
             id,
             object,
@@ -217,7 +217,7 @@ impl CreatedWebhookSubscriptionBody {
             secrets,
             created_at,
             updated_at,
-        } = WebhookSubscriptionBody::of(row, row.created_at);
+        } = WebhookSubscriptionBody::from_subscription(row, row.created_at);
         // Shown to whoever made it, once.
         let initial_secret = row.secrets.first().map(|one| one.secret.reveal().to_owned());
         let initial_secret = initial_secret.unwrap_or_default();
@@ -228,8 +228,8 @@ impl CreatedWebhookSubscriptionBody {
 impl CreatedWebhookSecretBody {
     /// A secret that was just made.
     #[must_use]
-    pub fn of(one: &SigningSecret) -> Self {
-        let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::of(one);
+    pub fn from_secret(one: &SigningSecret) -> Self {
+        let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::from_secret(one);
         // Shown to whoever made it, once.
         Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at }
     }
@@ -238,7 +238,7 @@ impl CreatedWebhookSecretBody {
 impl ReplayedEventsBody {
     /// What became of it.
     #[must_use]
-    pub fn of(replayed: ReplayedLog) -> Self {
+    pub fn from_replayed(replayed: ReplayedLog) -> Self {
         let ReplayedLog { enqueued, capped, last_sequence } = replayed;
         Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped, last_sequence }
     }
@@ -246,26 +246,26 @@ impl ReplayedEventsBody {
 
 impl Example for WebhookSubscriptionBody {
     fn example() -> Self {
-        let row = crate::examples::subscription();
-        Self::of(&row, row.created_at)
+        let row = crate::examples::example_subscription();
+        Self::from_subscription(&row, row.created_at)
     }
 }
 
 impl Example for WebhookSecretBody {
     fn example() -> Self {
-        Self::of(&crate::examples::signing_secret())
+        Self::from_secret(&crate::examples::signing_secret())
     }
 }
 
 impl Example for CreatedWebhookSubscriptionBody {
     fn example() -> Self {
-        Self::of(&crate::examples::subscription())
+        Self::from_subscription(&crate::examples::example_subscription())
     }
 }
 
 impl Example for CreatedWebhookSecretBody {
     fn example() -> Self {
-        Self::of(&crate::examples::signing_secret())
+        Self::from_secret(&crate::examples::signing_secret())
     }
 }
 
@@ -290,13 +290,13 @@ impl Example for CreateWebhookSecret {
 
 impl Example for ReplayWebhookEvents {
     fn example() -> Self {
-        let phone_number_id = TextValue(crate::examples::account().phone_number_id);
+        let phone_number_id = TextValue(crate::examples::example_account().phone_number_id);
         Self { phone_number_id, from_sequence: 1001, to_sequence: Some(1042) }
     }
 }
 
 impl Example for ReplayedEventsBody {
     fn example() -> Self {
-        Self::of(ReplayedLog { enqueued: 17, capped: false, last_sequence: 1042 })
+        Self::from_replayed(ReplayedLog { enqueued: 17, capped: false, last_sequence: 1042 })
     }
 }

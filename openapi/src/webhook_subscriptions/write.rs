@@ -49,7 +49,9 @@ fn read_url(fields: &BodyFields<'_>, value: &Value, outbound: &OutboundClient) -
     let text = value.as_str().ok_or_else(|| fields.invalid("url", "a text"))?;
     match outbound.target(text) {
         Ok(_fit) => Ok(text.into()),
-        Err(refusal) => Err(ApiError::new(ErrorCode::InvalidWebhookUrl, format!("url {refusal}")).at("url")),
+        Err(refusal) => {
+            Err(ApiError::new(ErrorCode::InvalidWebhookUrl, format!("url {refusal}")).with_param("url"))
+        }
     }
 }
 
@@ -57,7 +59,7 @@ fn read_events(fields: &BodyFields<'_>) -> Result<EventTypes, FieldError> {
     let expected = "a type of events, such as message.received";
     let read = |(path, value): (String, &Value)| {
         let found = value.as_str().and_then(EventType::parse);
-        found.ok_or_else(|| FieldError::invalid(path, expected))
+        found.ok_or_else(|| FieldError::invalid_value(path, expected))
     };
     fields.array("events", &(1..=EventType::ALL.len()))?.map(read).collect()
 }

@@ -23,9 +23,9 @@ impl IntoResponse for HandshakeChallenge {
 impl ApiResponse for HandshakeChallenge {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
-        let mut text = envelope::bare(200, "The challenge, bare.");
+        let mut text = envelope::bare_response(200, "The challenge, bare.");
         text.content.push(MetaMediaType { content_type: "text/plain", schema });
-        envelope::responses([text])
+        envelope::collect_responses([text])
     }
 
     fn register(_registry: &mut Registry) {}

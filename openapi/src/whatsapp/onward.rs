@@ -31,7 +31,7 @@ pub(super) async fn hand_on<'a>(
     let onward = ForwardRequest {
         method: Method::POST,
         target: INGRESS,
-        headers: headers(body.signature.as_deref(), &names.join(",")),
+        headers: build_headers(body.signature.as_deref(), &names.join(",")),
         body: body.bytes.clone(),
     };
     let address = &peer.address;
@@ -57,7 +57,7 @@ pub(super) async fn hand_on<'a>(
     false
 }
 
-fn headers(signature: Option<&str>, names: &str) -> HeaderMap {
+fn build_headers(signature: Option<&str>, names: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let texts = [(signature::HEADER, signature), (FORWARDED, Some(names))];

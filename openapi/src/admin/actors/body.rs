@@ -49,7 +49,7 @@ pub struct ActorBody {
 impl ActorBody {
     /// What a resident account shows.
     #[must_use]
-    pub fn of(report: &LoadedAccountReport) -> Self {
+    pub fn from_report(report: &LoadedAccountReport) -> Self {
         Self {
             id: TextValue(report.account_id),
             object: TextValue(ActorNoun),
@@ -72,8 +72,8 @@ impl ActorBody {
 
 impl Example for ActorBody {
     fn example() -> Self {
-        let account = crate::examples::account();
-        Self::of(&LoadedAccountReport {
+        let account = crate::examples::example_account();
+        Self::from_report(&LoadedAccountReport {
             account_id: account.id,
             phone_number_id: account.phone_number_id.to_string(),
             revision: 1_204,

@@ -68,7 +68,7 @@ pub struct CreatedApiKeyBody {
 impl ApiKeyBody {
     /// What a key shows.
     #[must_use]
-    pub fn of(key: &ApiKey) -> Self {
+    pub fn from_key(key: &ApiKey) -> Self {
         Self {
             id: TextValue(key.id),
             object: TextValue(ApiKeyNoun),
@@ -83,8 +83,8 @@ impl ApiKeyBody {
 impl CreatedApiKeyBody {
     /// A key with the secret that opens it.
     #[must_use]
-    pub fn of(key: &ApiKey, secret: String) -> Self {
-        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::of(key);
+    pub fn from_key(key: &ApiKey, secret: String) -> Self {
+        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::from_key(key);
         Self { id, object, label, last4, key: secret, expires_at, created_at }
     }
 }
@@ -97,14 +97,14 @@ impl Example for CreateApiKey {
 
 impl Example for ApiKeyBody {
     fn example() -> Self {
-        Self::of(&crate::examples::api_key())
+        Self::from_key(&crate::examples::api_key())
     }
 }
 
 impl Example for CreatedApiKeyBody {
     fn example() -> Self {
         // Spelt in two halves, so that scanners for lost secrets do not take it for one.
-        Self::of(&crate::examples::api_key(), ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat())
+        Self::from_key(&crate::examples::api_key(), ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat())
     }
 }
 

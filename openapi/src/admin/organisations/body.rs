@@ -84,7 +84,7 @@ pub struct OrganizationBody {
 impl OrganizationBody {
     /// What an organisation shows.
     #[must_use]
-    pub fn of(organisation: &Organisation) -> Self {
+    pub fn from_organisation(organisation: &Organisation) -> Self {
         Self {
             id: TextValue(organisation.id),
             object: TextValue(OrganizationNoun),
@@ -122,7 +122,7 @@ impl Example for UpdateOrganization {
 
 impl Example for OrganizationBody {
     fn example() -> Self {
-        Self::of(&crate::examples::organisation())
+        Self::from_organisation(&crate::examples::example_organisation())
     }
 }
 

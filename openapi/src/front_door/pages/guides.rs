@@ -45,12 +45,12 @@ guides! {
 
 impl GuidePage {
     /// Its text in HTML.
-    pub(super) fn html(&self) -> String {
+    pub(super) fn render_html(&self) -> String {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
         let mut lost = false;
         let events = Parser::new_ext(self.markdown, options).filter_map(|event| {
             if let Event::Start(Tag::Link { link_type, dest_url, title, id }) = event {
-                let here = local(&dest_url);
+                let here = local_link(&dest_url);
                 lost = here.is_none();
                 let link = |dest_url| Event::Start(Tag::Link { link_type, dest_url, title, id });
                 return here.map(link);
@@ -59,18 +59,18 @@ impl GuidePage {
             (!end).then_some(event)
         });
         let mut text = String::with_capacity(self.markdown.len().saturating_mul(2));
-        html::push_html(&mut text, anchored(events.collect()).into_iter());
+        html::push_html(&mut text, add_anchors(events.collect()).into_iter());
         text
     }
 
     /// Where it is served.
-    pub(super) fn path(&self) -> String {
+    pub(super) fn page_path(&self) -> String {
         format!("/guides/{}", self.name)
     }
 }
 
 /// Where a link of the repository leads on this server.
-fn local(link: &str) -> Option<CowStr<'static>> {
+fn local_link(link: &str) -> Option<CowStr<'static>> {
     if link.starts_with("https://") || link.starts_with('#') {
         return Some(link.to_owned().into());
     }
@@ -80,11 +80,15 @@ fn local(link: &str) -> Option<CowStr<'static>> {
     }
     let name = file.strip_suffix(".md")?;
     let guide = ALL.iter().find(|guide| guide.name == name)?;
-    Some(fragment.map_or_else(|| guide.path(), |fragment| format!("{}#{fragment}", guide.path())).into())
+    Some(
+        fragment
+            .map_or_else(|| guide.page_path(), |fragment| format!("{}#{fragment}", guide.page_path()))
+            .into(),
+    )
 }
 
 /// Gives each heading the id that a link to it has in the repository: its words, joined by hyphens.
-fn anchored(mut events: Vec<Event<'_>>) -> Vec<Event<'_>> {
+fn add_anchors(mut events: Vec<Event<'_>>) -> Vec<Event<'_>> {
     let mut heading = None;
     let mut ids: Vec<(usize, HeadingLevel, String)> = Vec::new();
     for (place, event) in events.iter().enumerate() {
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn links_stay_on_this_server_or_go_to_the_web() {
-        let led = |link| local(link).map(|led| led.to_string());
+        let led = |link| local_link(link).map(|led| led.to_string());
         assert_eq!(led("contract.md#2-errors").as_deref(), Some("/guides/contract#2-errors"));
         assert_eq!(led("polling.md").as_deref(), Some("/guides/polling"));
         assert_eq!(led("../openapi/openapi.json").as_deref(), Some("/v1/openapi.json"));
@@ -122,7 +126,7 @@ mod tests {
             assert_eq!(led(lost), None, "{lost}");
         }
         for guide in ALL {
-            let html = guide.html();
+            let html = guide.render_html();
             assert!(html.contains("<h1 id=") && html.len() > 500, "{}", guide.name);
             assert!(!html.contains(".md\""), "{}", guide.name);
             assert_eq!(html.matches("<a ").count(), html.matches("</a>").count(), "{}", guide.name);

@@ -145,7 +145,7 @@ pub struct EffectErrorBody {
 }
 
 impl UsageBody {
-    pub(crate) const fn of(usage: RunUsage) -> Self {
+    pub(crate) const fn from_usage(usage: RunUsage) -> Self {
         Self {
             fuel: usage.cpu_us,
             cpu_us: usage.cpu_us,
@@ -157,7 +157,7 @@ impl UsageBody {
 }
 
 impl EffectBody {
-    fn of(row: &EffectRow) -> Self {
+    fn from_row(row: &EffectRow) -> Self {
         let error = row.error_code.clone().zip(row.error_message.clone());
         Self {
             kind: row.effect.as_str().to_owned(),
@@ -173,7 +173,7 @@ impl EffectBody {
 
 impl RunBody {
     /// A run with those of the effects that are its own.
-    pub(crate) fn of(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
+    pub(crate) fn from_run(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
         let slot = app.directory.account_of_row(run.delivery.account);
         Self::shown(run, slot.map(|slot| slot.current_account().phone_number_id.clone()), effects)
     }
@@ -201,8 +201,8 @@ impl RunBody {
             duration_ms: last.map(|one| one.duration_ms),
             error: last.and_then(|one| one.error.clone()).map(TextValue),
             attempts: owed.attempts.iter().map(attempt).collect(),
-            usage: run.usage.map(UsageBody::of),
-            effects: effects.iter().filter(own).map(EffectBody::of).collect(),
+            usage: run.usage.map(UsageBody::from_usage),
+            effects: effects.iter().filter(own).map(EffectBody::from_row).collect(),
             next_attempt_at: owed.next_attempt_at.map(|due| TextValue(due.to_row())),
             created_at: TextValue(owed.created_at),
             updated_at: TextValue(owed.updated_at),
@@ -212,8 +212,8 @@ impl RunBody {
 
 impl Example for RunBody {
     fn example() -> Self {
-        let number = crate::examples::account().phone_number_id;
-        Self::shown(&crate::examples::run(), Some(number), &[crate::examples::effect()])
+        let number = crate::examples::example_account().phone_number_id;
+        Self::shown(&crate::examples::example_run(), Some(number), &[crate::examples::example_effect()])
     }
 }
 
@@ -248,19 +248,19 @@ pub struct LogLineBody {
 }
 
 impl LogLineBody {
-    pub(crate) fn of(line: &LogLine) -> Self {
+    pub(crate) fn from_line(line: &LogLine) -> Self {
         Self { at: TextValue(line.at), level: TextValue(line.level), message: TextValue(line.text.clone()) }
     }
 }
 
 impl RunLogBody {
-    pub(crate) fn of(row: &RunLog) -> Self {
+    pub(crate) fn from_row(row: &RunLog) -> Self {
         Self {
             object: TextValue(PluginLogNoun),
             run_id: TextValue(row.run_id),
             attempt: row.attempt,
             version_id: TextValue(row.version_id),
-            lines: row.lines.iter().map(LogLineBody::of).collect(),
+            lines: row.lines.iter().map(LogLineBody::from_line).collect(),
             created_at: TextValue(row.at),
         }
     }
@@ -268,7 +268,7 @@ impl RunLogBody {
 
 impl Example for RunLogBody {
     fn example() -> Self {
-        Self::of(&crate::examples::run_log())
+        Self::from_row(&crate::examples::run_log())
     }
 }
 
@@ -283,7 +283,7 @@ pub struct ReplayedBody {
 }
 
 impl ReplayedBody {
-    pub(super) fn of(replayed: ReplayedRuns) -> Self {
+    pub(super) fn from_runs(replayed: ReplayedRuns) -> Self {
         Self { enqueued: u64::try_from(replayed.enqueued).unwrap_or(u64::MAX), capped: replayed.capped }
     }
 }

@@ -46,25 +46,25 @@ pub(super) struct ReplaySelection {
 const SEQUENCES: std::ops::RangeInclusive<i64> = 1..=i64::MAX;
 const INSTANT: &str = "an instant in RFC 3339, such as 2026-06-19T11:00:00.000Z";
 
-fn instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<TimeBound>, FieldError> {
+fn read_instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<TimeBound>, FieldError> {
     fields.optional_word(key, INSTANT, TimeBound::parse)
 }
 
 /// Where to begin and where to end.
-fn range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldError> {
+fn read_range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldError> {
     let sequence = fields.optional_integer("from_sequence", &SEQUENCES)?;
-    match (sequence, instant(fields, "from_time")?) {
+    match (sequence, read_instant(fields, "from_time")?) {
         (Some(_), Some(_)) => Err(fields.refused("from_time", "give from_sequence or from_time, not both")),
         (Some(number), None) => {
             let to = fields.optional_integer("to", &SEQUENCES)?;
             Ok((ReplayFrom::Sequence(number), to.map(ReplayFrom::Sequence)))
         }
         (None, Some(from)) => {
-            let to = instant(fields, "to")?.map(TimeBound::strictly_after);
+            let to = read_instant(fields, "to")?.map(TimeBound::strictly_after);
             Ok((ReplayFrom::Time(from.strictly_before()), to.map(ReplayFrom::Time)))
         }
         (None, None) => {
-            let mut missing = FieldError::missing("from_sequence".to_owned());
+            let mut missing = FieldError::missing_field("from_sequence".to_owned());
             "give from_sequence or from_time".clone_into(&mut missing.message);
             Err(missing)
         }
@@ -72,9 +72,13 @@ fn range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), Fi
 }
 
 /// Reads the body.
-pub(super) fn read(app: &AppState, plugin: &Plugin, body: &Value) -> Result<ReplaySelection, ApiError> {
+pub(super) fn read_selection(
+    app: &AppState,
+    plugin: &Plugin,
+    body: &Value,
+) -> Result<ReplaySelection, ApiError> {
     let fields = BodyFields::of_body(body)?;
-    let (from, to) = range(&fields)?;
+    let (from, to) = read_range(&fields)?;
     let named = fields.optional_word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?;
     let heard = app.directory.accounts_of(plugin.organisation_id).into_iter();
     let heard: Vec<_> = heard
@@ -85,7 +89,7 @@ pub(super) fn read(app: &AppState, plugin: &Plugin, body: &Value) -> Result<Repl
         return Err(ApiError::not_found("account that the plugin hears", "phone_number_id"));
     }
     if matches!(from, ReplayFrom::Sequence(_)) && heard.len() > 1 {
-        let mut missing = FieldError::missing("phone_number_id".to_owned());
+        let mut missing = FieldError::missing_field("phone_number_id".to_owned());
         "numbers count within one account's log: name the account with phone_number_id"
             .clone_into(&mut missing.message);
         return Err(missing.into());
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_replay_begins_with_a_number_or_an_instant() {
-        let of = |body: Value| range(&BodyFields::of_body(&body).unwrap());
+        let of = |body: Value| read_range(&BodyFields::of_body(&body).unwrap());
         assert_eq!(
             of(json!({"from_sequence": 3, "to": 5})),
             Ok((ReplayFrom::Sequence(3), Some(ReplayFrom::Sequence(5))))

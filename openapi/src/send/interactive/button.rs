@@ -8,7 +8,7 @@ const COUNT: std::ops::RangeInclusive<usize> = 1..=3;
 const ID_CHARS: std::ops::RangeInclusive<usize> = 1..=256;
 const TITLE_CHARS: std::ops::RangeInclusive<usize> = 1..=20;
 
-pub(super) fn check(action: &BodyFields<'_>) -> Result<(), FieldError> {
+pub(super) fn check_button(action: &BodyFields<'_>) -> Result<(), FieldError> {
     let mut ids = HashSet::new();
     for button in action.objects("buttons", &COUNT)? {
         button.word("type", "\"reply\"", |text| (text == "reply").then_some(()))?;

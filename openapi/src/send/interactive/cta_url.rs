@@ -7,7 +7,7 @@ use super::media;
 const DISPLAY_CHARS: std::ops::RangeInclusive<usize> = 1..=20;
 const URL_CHARS: std::ops::RangeInclusive<usize> = 1..=2048;
 
-pub(super) fn check(action: &BodyFields<'_>) -> Result<(), FieldError> {
+pub(super) fn check_cta_url(action: &BodyFields<'_>) -> Result<(), FieldError> {
     action.word("name", "\"cta_url\"", |text| (text == "cta_url").then_some(()))?;
     let parameters = action.object("parameters")?;
     parameters.text("display_text", &DISPLAY_CHARS)?;

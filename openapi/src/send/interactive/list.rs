@@ -12,7 +12,7 @@ const ID_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const TITLE_CHARS: std::ops::RangeInclusive<usize> = 1..=24;
 const DESCRIPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=72;
 
-pub(super) fn check(action: &BodyFields<'_>) -> Result<(), FieldError> {
+pub(super) fn check_list(action: &BodyFields<'_>) -> Result<(), FieldError> {
     action.text("button", &BUTTON_CHARS)?;
     // A section has a row at least, so there are no more sections than rows.
     let sections = action.objects("sections", &ROWS)?;

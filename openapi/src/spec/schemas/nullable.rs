@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 /// Lets a property be null. What has no type may be already.
-pub(super) fn mark(property: &mut Value) {
+pub(super) fn mark_nullable(property: &mut Value) {
     let Some(members) = property.as_object_mut() else { return };
     if let Some(reference) = members.remove("$ref") {
         members.insert("allOf".to_owned(), json!([{"$ref": reference}]));
