@@ -25,7 +25,7 @@ pub struct CliArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Set one setting, e.g. `--set listen=127.0.0.1:9000`. May be repeated.
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = setting)]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(String, String)>,
     /// What to do; `dev` when absent.
     #[command(subcommand)]
@@ -71,7 +71,7 @@ pub enum CliCommand {
     BenchBaseline(BaselineArgs),
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+fn parse_setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }

@@ -27,7 +27,7 @@ use sandbox::DevSandbox;
 ///
 /// # Errors
 /// When the address is taken, or the data folder cannot be used.
-pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
             "cannot listen on {}; choose another address with KABAR_LISTEN=127.0.0.1:9000",
@@ -41,19 +41,20 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
         None => Path::new("data"),
     };
     let folder = folder.to_owned();
-    let mut sandbox = DevSandbox::open(&folder)?;
-    let secrets = secrets(settings, &sandbox);
+    let mut sandbox = DevSandbox::open_folder(&folder)?;
+    let secrets = serving_secrets(settings, &sandbox);
 
     let (tasks, quiet) = (TaskTracker::new(), CancellationToken::new());
     let webhook_url = format!("http://{address}/webhooks/whatsapp");
-    let simulator = simulate(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
+    let simulator =
+        start_simulator(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
     let graph = settings.whatsapp.base_url.clone().unwrap_or_else(|| simulator.base_url());
     let clock = Arc::new(Clock::system_clock());
     let server = RunningServer::start(settings, secrets.clone(), &graph, listener, clock).await?;
-    sandbox.furnish(&server.directory).await?;
-    show(&secrets, &sandbox);
-    simulator.add_number(DevSandbox::number()?);
-    welcome::print(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
+    sandbox.create_tenant(&server.directory).await?;
+    print_addresses(&secrets, &sandbox);
+    simulator.add_number(DevSandbox::simulated_number()?);
+    welcome::print_welcome(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
     welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);
 
     stop.cancelled().await;
@@ -65,7 +66,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> anyhow::Result
 }
 
 /// Lets the docs page fill in the sandbox's keys, now that they are made.
-fn show(secrets: &ServingSecrets, sandbox: &DevSandbox) {
+fn print_addresses(secrets: &ServingSecrets, sandbox: &DevSandbox) {
     let Some(showcase) = &secrets.showcase else { return };
     // Nobody else sets it.
     let _first = showcase.set(SandboxKeys {
@@ -76,7 +77,7 @@ fn show(secrets: &ServingSecrets, sandbox: &DevSandbox) {
 
 /// Settings win over what was made. Keys are shown to this machine only: whoever lets `dev` listen to
 /// others has to type them.
-fn secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets {
+fn serving_secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets {
     let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
     ServingSecrets {
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
@@ -86,7 +87,7 @@ fn secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets {
     }
 }
 
-async fn simulate(
+async fn start_simulator(
     settings: &Settings,
     webhook_url: &str,
     app_secret: Secret,

@@ -60,7 +60,7 @@ impl PluginRuntime {
             threads: wanted.threads,
             runs_max: wanted.concurrent_runs,
             component_bytes_max: wanted.component_bytes,
-            compiler: compiler(),
+            compiler: compiler_mode(),
             ..HostOptions::new(store.secrets().artefact_key)
         };
         let limits = PriceTier::ALL.map(|tier| {
@@ -72,13 +72,13 @@ impl PluginRuntime {
     }
 
     /// A version that is ready to run.
-    async fn version(
+    async fn load_version(
         &self,
         plugin: &Arc<Plugin>,
         id: PluginVersionId,
     ) -> Result<Arc<LoadedVersion>, Arc<str>> {
         let load = async {
-            if let Some(artefact) = self.cache.read(id).await
+            if let Some(artefact) = self.cache.read_artifact(id).await
                 && let Ok(version) = self.host.load(&artefact)
             {
                 return Ok(version);
@@ -86,12 +86,12 @@ impl PluginRuntime {
             let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;
             let wasm = wasm
                 .ok_or_else(|| Arc::<str>::from("the version is not kept any more; activate another one"))?;
-            let compiled = self.host.compile(upload(plugin, wasm, &self.clock)).await;
+            let compiled = self.host.compile(build_upload(plugin, wasm, &self.clock)).await;
             let compiled = compiled.map_err(|error| Arc::<str>::from(error.to_string()))?;
-            self.cache.write(id, &compiled.artefact).await;
+            self.cache.write_artifact(id, &compiled.artefact).await;
             self.host.load(&compiled.artefact).map_err(|error| error.to_string().into())
         };
-        self.cache.loaded(id, Box::pin(load)).await
+        self.cache.get_or_load(id, Box::pin(load)).await
     }
 
     fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
@@ -103,14 +103,14 @@ impl PluginRuntime {
             .map_or_else(RunLimits::default, |(_, limits)| *limits)
     }
 
-    async fn run(
+    async fn run_hook(
         &self,
         plugin: &Arc<Plugin>,
         id: PluginVersionId,
         parcel: DeliveryRequest,
         outbound: OutboundMode,
     ) -> AttemptResult {
-        let version = match self.version(plugin, id).await {
+        let version = match self.load_version(plugin, id).await {
             Ok(version) => version,
             Err(why) => return outcome::not_started(&why),
         };
@@ -130,12 +130,12 @@ impl PluginRuntime {
             seed: rand::random(),
             outbound,
         };
-        outcome::receipt(id, seen, self.host.run(&version, invocation).await)
+        outcome::build_receipt(id, seen, self.host.run(&version, invocation).await)
     }
 }
 
 /// In a process of its own where this program can be started once more for it.
-fn compiler() -> kabar_plugins::CompilerMode {
+fn compiler_mode() -> kabar_plugins::CompilerMode {
     match std::env::current_exe() {
         Ok(path) if path.file_stem().is_some_and(|name| name == "kabar") => {
             kabar_plugins::CompilerMode::Program {
@@ -147,7 +147,7 @@ fn compiler() -> kabar_plugins::CompilerMode {
     }
 }
 
-fn upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
+fn build_upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
     ComponentUpload {
         organisation_id: plugin.organisation_id,
         wasm,
@@ -167,7 +167,7 @@ impl EventSink for PluginRuntime {
                 return outcome::not_started("this is no hook");
             };
             match plugin.active_version {
-                Some(id) => self.run(&plugin, id, parcel, OutboundMode::Performed).await,
+                Some(id) => self.run_hook(&plugin, id, parcel, OutboundMode::Performed).await,
                 None => outcome::not_started("no version is active"),
             }
         })
@@ -181,11 +181,12 @@ impl PluginToolchain for PluginRuntime {
         wasm: Bytes,
     ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>> {
         Box::pin(async move {
-            let compiled =
-                self.host.compile(upload(&plugin, wasm, &self.clock)).await.map_err(|error| match error {
+            let compiled = self.host.compile(build_upload(&plugin, wasm, &self.clock)).await.map_err(
+                |error| match error {
                     CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
                     CompileError::Failed(why) => NotInspected::Failed(why),
-                })?;
+                },
+            )?;
             Ok(InspectedComponent {
                 sha256: compiled.sha256,
                 size: u64::try_from(compiled.size).unwrap_or(u64::MAX),
@@ -198,7 +199,7 @@ impl PluginToolchain for PluginRuntime {
     }
 
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.cache.write(version, &artefact).await })
+        Box::pin(async move { self.cache.write_artifact(version, &artefact).await })
     }
 
     fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
@@ -206,7 +207,7 @@ impl PluginToolchain for PluginRuntime {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
                 return outcome::not_started("this is no hook");
             };
-            self.run(&plugin, version, parcel, OutboundMode::Captured).await
+            self.run_hook(&plugin, version, parcel, OutboundMode::Captured).await
         })
     }
 

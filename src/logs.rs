@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// When the level's directives cannot be read, or logging was started before.
-pub fn start(log: &LogSettings) -> anyhow::Result<()> {
+pub fn start_logging(log: &LogSettings) -> anyhow::Result<()> {
     // The HTTP library announces each listener; the welcome and `kabar serves` say it already.
     let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level))
         .with_context(|| format!("log.level {:?}", log.level))?;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(run(cli)));
+        .and_then(|runtime| runtime.block_on(run_command(cli)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,28 +41,28 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: CliArgs) -> anyhow::Result<()> {
+async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
     let flags = cli.settings.into_iter().collect();
     let sources = SettingSources { file: cli.config, environment: None, flags };
     let load = |mode| Settings::load(mode, &sources);
     match cli.command.unwrap_or(CliCommand::Dev) {
         CliCommand::Dev => {
             let settings = load(ServerMode::Dev)?;
-            logs::start(&settings.log)?;
-            dev::run(&settings, stop_signal()?).await
+            logs::start_logging(&settings.log)?;
+            dev::run_dev(&settings, stop_signal()?).await
         }
-        CliCommand::Serve => serve(&load(ServerMode::Serve)?).await,
+        CliCommand::Serve => run_server(&load(ServerMode::Serve)?).await,
         // Needs nothing but the database.
-        CliCommand::Migrate => migrate(&load(ServerMode::Dev)?).await,
+        CliCommand::Migrate => migrate_database(&load(ServerMode::Dev)?).await,
         CliCommand::Openapi { yaml } => {
-            print(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
+            print_text(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
         }
         // Needs nothing but the address.
         CliCommand::Health => cli::run_health(load(ServerMode::Dev)?.listen).await,
-        CliCommand::CheckConfig => print(&load(ServerMode::Serve)?.masked()),
+        CliCommand::CheckConfig => print_text(&load(ServerMode::Serve)?.masked()),
         CliCommand::Simulate(args) => {
-            logs::start(&load(ServerMode::Dev)?.log)?;
-            simulate::run(args, stop_signal()?).await
+            logs::start_logging(&load(ServerMode::Dev)?.log)?;
+            simulate::run_simulator(args, stop_signal()?).await
         }
         CliCommand::Org(args) => cli::run_org(args).await,
         CliCommand::Key(args) => cli::run_key(args).await,
@@ -73,8 +73,8 @@ async fn run(cli: CliArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    logs::start(&settings.log)?;
+async fn run_server(settings: &Settings) -> anyhow::Result<()> {
+    logs::start_logging(&settings.log)?;
     let stop = stop_signal()?;
     let secrets = ServingSecrets {
         operator_token: settings.operator_token.clone().context("operator_token")?,
@@ -83,7 +83,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         showcase: None,
     };
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
-    let listener = listen(settings.listen).await;
+    let listener = bind_listener(settings.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let server =
         RunningServer::start(settings, secrets, &graph, listener, Arc::new(Clock::system_clock())).await?;
@@ -95,7 +95,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
 /// Listens. A server that was killed may leave a child behind that was just being started, and holds the
 /// address until it has begun; so an address that is taken is tried again for two seconds.
-async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+async fn bind_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     for _ in 0..20 {
         match TcpListener::bind(address).await {
             Err(error) if error.kind() == ErrorKind::AddrInUse => tokio::time::sleep(LISTEN_RETRY).await,
@@ -105,15 +105,15 @@ async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+async fn migrate_database(settings: &Settings) -> anyhow::Result<()> {
     let url = &settings.database_url;
     let opened = Store::open(&url.reveal_url(), StoreOptions::default()).await;
     let store = opened.with_context(|| format!("cannot open {url}"))?;
     store.close().await;
-    print(&format!("{url} is up to date\n"))
+    print_text(&format!("{url} is up to date\n"))
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+fn print_text(text: &str) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 

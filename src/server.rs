@@ -109,7 +109,7 @@ impl RunningServer {
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping, closing) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let outbound = outbound(settings, &tasks, &stopping)?;
+        let outbound = outbound_client(settings, &tasks, &stopping)?;
         let render = Arc::new(ResponseRenderer::new(cursor_key.clone()));
         let fetch = Arc::new(GuardedFetcher(outbound.clone()));
         let hooks =
@@ -203,7 +203,7 @@ fn body_limits(settings: &Settings) -> BodyLimits {
 }
 
 /// The way to addresses that tenants name.
-fn outbound(
+fn outbound_client(
     settings: &Settings,
     tasks: &TaskTracker,
     stopping: &CancellationToken,

@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use args::{FaultArgs, SimulateArgs, run};
+pub use args::{FaultArgs, SimulateArgs, run_simulator};
 pub use failure::RecipientFailure;
 pub use ledger::{RecordedSend, SimulatorCounts};
 pub use options::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
@@ -69,12 +69,12 @@ impl WhatsAppSimulator {
     ) -> anyhow::Result<Self> {
         let base_url = format!("http://{}", listener.local_addr()?);
         let acceptor = TcpAcceptor::from_tokio(listener)?;
-        let lanes = lane::open(&options, tasks, &stop)?;
+        let lanes = lane::open_lanes(&options, tasks, &stop)?;
         let world = Arc::new(SimulatorState::new(options, lanes));
         world.take_steps();
-        tasks.spawn(play::run(world.clone(), stop.clone()));
+        tasks.spawn(play::run_script(world.clone(), stop.clone()));
         tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
-        tasks.spawn(traffic::run(world.clone(), stop));
+        tasks.spawn(traffic::run_traffic(world.clone(), stop));
         Ok(Self { base_url, world })
     }
 

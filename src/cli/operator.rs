@@ -135,7 +135,7 @@ enum AccountSubcommand {
 }
 
 /// Leaves absent values out, so that the server's defaults hold.
-fn given(body: Value) -> Value {
+fn without_nulls(body: Value) -> Value {
     match body {
         Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => body,
@@ -143,11 +143,11 @@ fn given(body: Value) -> Value {
 }
 
 impl OperatorRemote {
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    async fn send_request(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let url = format!("{}/admin/v1/{path}", self.url.trim_end_matches('/'));
         let mut request = Client::new().request(method, &url).bearer_auth(&self.token);
         if let Some(body) = body {
-            request = request.json(&given(body));
+            request = request.json(&without_nulls(body));
         }
         let answer = request.send().await.with_context(|| format!("no answer from {url}"))?;
         let status = answer.status();
@@ -161,19 +161,19 @@ impl OperatorRemote {
         Ok(answer)
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
-        let answer = self.ask(method, path, body).await?;
-        answer.get("data").map_or(Ok(()), show)
+    async fn call_api(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+        let answer = self.send_request(method, path, body).await?;
+        answer.get("data").map_or(Ok(()), print_answer)
     }
 
     /// Prints a whole list, page after page.
-    async fn list(&self, path: &str) -> anyhow::Result<()> {
+    async fn list_all(&self, path: &str) -> anyhow::Result<()> {
         let mut cursor = String::new();
         loop {
             let query = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
-            let page = self.ask(Method::GET, &format!("{path}?limit=100{query}"), None).await?;
+            let page = self.send_request(Method::GET, &format!("{path}?limit=100{query}"), None).await?;
             for row in page.get("data").and_then(Value::as_array).into_iter().flatten() {
-                show(row)?;
+                print_answer(row)?;
             }
             match page.get("next_cursor").and_then(Value::as_str) {
                 Some(next) => next.clone_into(&mut cursor),
@@ -183,7 +183,7 @@ impl OperatorRemote {
     }
 }
 
-fn show(answer: &Value) -> anyhow::Result<()> {
+fn print_answer(answer: &Value) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{answer:#}").context("cannot write to standard output")
 }
 
@@ -194,17 +194,19 @@ fn show(answer: &Value) -> anyhow::Result<()> {
 pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        OrgCommand::List => remote.list("organizations").await,
+        OrgCommand::List => remote.list_all("organizations").await,
         OrgCommand::Create { name, tier, sandbox } => {
             let body = json!({"name": name, "tier": tier, "sandbox": sandbox});
-            remote.call(Method::POST, "organizations", Some(body)).await
+            remote.call_api(Method::POST, "organizations", Some(body)).await
         }
         OrgCommand::Suspend { id } => {
-            remote.call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": true}))).await
+            remote
+                .call_api(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": true})))
+                .await
         }
         OrgCommand::Resume { id } => {
             remote
-                .call(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": false})))
+                .call_api(Method::PATCH, &format!("organizations/{id}"), Some(json!({"suspended": false})))
                 .await
         }
     }
@@ -217,12 +219,12 @@ pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
 pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        KeyCommand::List { org } => remote.list(&format!("organizations/{org}/api_keys")).await,
+        KeyCommand::List { org } => remote.list_all(&format!("organizations/{org}/api_keys")).await,
         KeyCommand::Create { org, label, expires_at } => {
             let body = json!({"label": label, "expires_at": expires_at});
-            remote.call(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await
+            remote.call_api(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await
         }
-        KeyCommand::Revoke { key } => remote.call(Method::DELETE, &format!("api_keys/{key}"), None).await,
+        KeyCommand::Revoke { key } => remote.call_api(Method::DELETE, &format!("api_keys/{key}"), None).await,
     }
 }
 
@@ -238,14 +240,14 @@ pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
                 "phone_number_id": phone_number_id, "phone_number": phone_number, "name": name,
                 "access_token": access_token, "app_secret": app_secret,
             });
-            remote.call(Method::POST, &format!("organizations/{org}/accounts"), Some(body)).await
+            remote.call_api(Method::POST, &format!("organizations/{org}/accounts"), Some(body)).await
         }
         AccountSubcommand::Set { phone_number_id, status, access_token, messages_per_second } => {
             let body = json!({
                 "status": status, "access_token": access_token, "messages_per_second": messages_per_second,
             });
-            remote.call(Method::PATCH, &format!("accounts/{phone_number_id}"), Some(body)).await
+            remote.call_api(Method::PATCH, &format!("accounts/{phone_number_id}"), Some(body)).await
         }
-        AccountSubcommand::Actors => remote.list("actors").await,
+        AccountSubcommand::Actors => remote.list_all("actors").await,
     }
 }

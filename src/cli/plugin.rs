@@ -46,13 +46,13 @@ enum PluginCommand {
 /// When it cannot be done; says what to do instead where that is known.
 pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
     match args.command {
-        PluginCommand::New(args) => new::run(&args),
-        PluginCommand::Build(args) => build::run(&args),
-        PluginCommand::Test(args) => trial::run(args).await,
-        PluginCommand::Deploy(args) => remote::deploy(args).await,
-        PluginCommand::Logs(args) => remote::logs(args).await,
-        PluginCommand::Runs(args) => remote::runs(args).await,
-        PluginCommand::Rollback(args) => remote::rollback(args).await,
+        PluginCommand::New(args) => new::create_folder(&args),
+        PluginCommand::Build(args) => build::build_component(&args),
+        PluginCommand::Test(args) => trial::run_trial(args).await,
+        PluginCommand::Deploy(args) => remote::deploy_component(args).await,
+        PluginCommand::Logs(args) => remote::print_logs(args).await,
+        PluginCommand::Runs(args) => remote::print_runs(args).await,
+        PluginCommand::Rollback(args) => remote::roll_back(args).await,
         PluginCommand::Compile => {
             Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
         }

@@ -35,13 +35,13 @@ pub(super) struct DevSandbox {
     made: SandboxSecrets,
 }
 
-fn secret(prefix: &str) -> String {
+fn new_secret(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>()))
 }
 
 impl DevSandbox {
     /// Finds, or makes, the secrets in the data folder.
-    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open_folder(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("dev.json");
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
@@ -54,17 +54,17 @@ impl DevSandbox {
             return Ok(Self { file, made });
         }
         let made = SandboxSecrets {
-            operator_token: secret("kop_"),
-            app_secret: secret("dev_app_secret_"),
-            verify_token: secret("dev_verify_"),
+            operator_token: new_secret("kop_"),
+            app_secret: new_secret("dev_app_secret_"),
+            verify_token: new_secret("dev_verify_"),
             api_key: None,
         };
         let sandbox = Self { file, made };
-        sandbox.save()?;
+        sandbox.save_file()?;
         Ok(sandbox)
     }
 
-    fn save(&self) -> anyhow::Result<()> {
+    fn save_file(&self) -> anyhow::Result<()> {
         let mut options = fs::OpenOptions::new();
         let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&self.file);
         let mut file = opened.with_context(|| format!("cannot write {}", self.file.display()))?;
@@ -73,7 +73,7 @@ impl DevSandbox {
     }
 
     /// Makes organisation, users, number and key, unless they are there.
-    pub(super) async fn furnish(&mut self, directory: &TenantDirectory) -> anyhow::Result<()> {
+    pub(super) async fn create_tenant(&mut self, directory: &TenantDirectory) -> anyhow::Result<()> {
         let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.find_caller(key).is_ok());
         if key_works && directory.account_of_number(PHONE_NUMBER_ID).is_some() {
             return Ok(());
@@ -102,10 +102,10 @@ impl DevSandbox {
         }
         let made = directory.create_api_key(organisation, "made by kabar dev".into(), None).await?;
         self.made.api_key = made.map(|(_, secret)| secret);
-        self.save()
+        self.save_file()
     }
 
-    pub(super) fn number() -> anyhow::Result<SimulatedNumber> {
+    pub(super) fn simulated_number() -> anyhow::Result<SimulatedNumber> {
         let NewAccount { phone_number_id, phone, .. } = number_to_connect()?;
         Ok(SimulatedNumber { phone_number_id, phone, waba_id: "102290129340398".to_owned() })
     }

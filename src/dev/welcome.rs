@@ -18,7 +18,7 @@ const RUSH_MESSAGES: u64 = 12;
 const RUSH_TIME: Duration = Duration::from_secs(5);
 
 /// Prints where everything is and three lines to copy.
-pub(super) fn print(
+pub(super) fn print_welcome(
     address: SocketAddr,
     sandbox: &DevSandbox,
     operator: &Secret,

@@ -43,7 +43,7 @@ impl VersionCache {
         Self { folder: settings.hooks.cache_folder.clone().or_else(beside), ready: Mutex::default() }
     }
 
-    fn cell(&self, id: PluginVersionId) -> VersionCell {
+    fn version_cell(&self, id: PluginVersionId) -> VersionCell {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.uses += 1;
         let now = ready.uses;
@@ -57,26 +57,26 @@ impl VersionCache {
     }
 
     /// The version, which `load` makes ready if it is not.
-    pub(super) async fn loaded(
+    pub(super) async fn get_or_load(
         &self,
         id: PluginVersionId,
         load: impl Future<Output = Result<Arc<LoadedVersion>, Arc<str>>>,
     ) -> Result<Arc<LoadedVersion>, Arc<str>> {
-        self.cell(id).get_or_try_init(|| load).await.cloned()
+        self.version_cell(id).get_or_try_init(|| load).await.cloned()
     }
 
-    fn file(&self, id: PluginVersionId) -> Option<PathBuf> {
+    fn file_path(&self, id: PluginVersionId) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(format!("{id}.artefact")))
     }
 
     /// What a version was compiled to, if it is there.
-    pub(super) async fn read(&self, id: PluginVersionId) -> Option<Bytes> {
-        tokio::fs::read(self.file(id)?).await.ok().map(Bytes::from)
+    pub(super) async fn read_artifact(&self, id: PluginVersionId) -> Option<Bytes> {
+        tokio::fs::read(self.file_path(id)?).await.ok().map(Bytes::from)
     }
 
     /// Keeps what a version was compiled to.
-    pub(super) async fn write(&self, id: PluginVersionId, artefact: &Bytes) {
-        let (Some(folder), Some(file)) = (&self.folder, self.file(id)) else { return };
+    pub(super) async fn write_artifact(&self, id: PluginVersionId, artefact: &Bytes) {
+        let (Some(folder), Some(file)) = (&self.folder, self.file_path(id)) else { return };
         let whole = async {
             tokio::fs::create_dir_all(folder).await?;
             // Renamed into place, so that nobody reads half of it.

@@ -9,22 +9,22 @@ use kabar_plugins::{FetchAnswer, FetchError, FetchRequest, HttpFetcher};
 /// See the module.
 pub(crate) struct GuardedFetcher(pub(crate) OutboundClient);
 
-fn refused(why: &str) -> FetchError {
+fn refuse_fetch(why: &str) -> FetchError {
     FetchError::Refused(why.into())
 }
 
 /// The request as the client takes it.
-fn outbound(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundRequest, FetchError> {
+fn build_request(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundRequest, FetchError> {
     let mut headers = HeaderMap::with_capacity(request.headers.len());
     for (name, value) in &request.headers {
-        let name = HeaderName::try_from(&**name).map_err(|error| refused(&error.to_string()))?;
-        let value = HeaderValue::try_from(&**value).map_err(|error| refused(&error.to_string()))?;
+        let name = HeaderName::try_from(&**name).map_err(|error| refuse_fetch(&error.to_string()))?;
+        let value = HeaderValue::try_from(&**value).map_err(|error| refuse_fetch(&error.to_string()))?;
         headers.append(name, value);
     }
-    let target = client.target(&request.url).map_err(|error| refused(&error.to_string()))?;
+    let target = client.target(&request.url).map_err(|error| refuse_fetch(&error.to_string()))?;
     Ok(OutboundRequest {
         tenant: request.organisation_id,
-        method: Method::try_from(&*request.method).map_err(|error| refused(&error.to_string()))?,
+        method: Method::try_from(&*request.method).map_err(|error| refuse_fetch(&error.to_string()))?,
         target,
         headers,
         body: request.body.clone(),
@@ -38,15 +38,16 @@ fn outbound(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundR
 impl HttpFetcher for GuardedFetcher {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>> {
         Box::pin(async move {
-            let answer = self.0.send(outbound(&self.0, &request)?).await.map_err(|error| match error {
-                OutboundError::Refused(why) => refused(&why.to_string()),
-                OutboundError::Late(_) => FetchError::TimedOut,
-                OutboundError::Method
-                | OutboundError::Unresolved(_)
-                | OutboundError::Unreached(_)
-                | OutboundError::Untrusted(_)
-                | OutboundError::Broken(_) => FetchError::Failed(error.to_string().into()),
-            })?;
+            let answer =
+                self.0.send(build_request(&self.0, &request)?).await.map_err(|error| match error {
+                    OutboundError::Refused(why) => refuse_fetch(&why.to_string()),
+                    OutboundError::Late(_) => FetchError::TimedOut,
+                    OutboundError::Method
+                    | OutboundError::Unresolved(_)
+                    | OutboundError::Unreached(_)
+                    | OutboundError::Untrusted(_)
+                    | OutboundError::Broken(_) => FetchError::Failed(error.to_string().into()),
+                })?;
             if answer.truncated {
                 return Err(FetchError::TooLarge);
             }

@@ -21,7 +21,11 @@ pub(super) fn not_started(why: &str) -> AttemptResult {
 }
 
 /// A run that has ended.
-pub(super) fn receipt(version_id: PluginVersionId, seen: KeyValues, report: RunReport) -> AttemptResult {
+pub(super) fn build_receipt(
+    version_id: PluginVersionId,
+    seen: KeyValues,
+    report: RunReport,
+) -> AttemptResult {
     use kabar_plugins::HookOutcome::{Rejected, Retry, Succeeded, Trapped};
     let retry = AttemptOutcome::Retry { after: None };
     let (outcome, error, broke) = match report.outcome {
@@ -36,26 +40,31 @@ pub(super) fn receipt(version_id: PluginVersionId, seen: KeyValues, report: RunR
         seen,
         reads: report.kv_reads,
         writes: report.kv_writes,
-        effects: report.effects.into_iter().map(effect).collect(),
-        calls: report.http_calls.into_iter().map(call).collect(),
+        effects: report.effects.into_iter().map(convert_effect).collect(),
+        calls: report.http_calls.into_iter().map(convert_call).collect(),
         logs: report.logs,
         logs_cut: report.logs_cut,
         usage: report.usage,
     };
-    AttemptResult { outcome, status_code: None, error: error.map(short), report: Some(Box::new(report)) }
+    AttemptResult {
+        outcome,
+        status_code: None,
+        error: error.map(shorten_text),
+        report: Some(Box::new(report)),
+    }
 }
 
 /// Characters of an error that are kept: it is repeated for each attempt.
 const ERROR_CHARS: usize = 500;
 
-fn short(text: Arc<str>) -> Arc<str> {
+fn shorten_text(text: Arc<str>) -> Arc<str> {
     match text.char_indices().nth(ERROR_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
         None => text,
     }
 }
 
-fn effect(effect: kabar_plugins::RequestedEffect) -> Effect {
+fn convert_effect(effect: kabar_plugins::RequestedEffect) -> Effect {
     match effect {
         kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::Send(outgoing), .. } => {
             Effect::Send(outgoing)
@@ -69,6 +78,6 @@ fn effect(effect: kabar_plugins::RequestedEffect) -> Effect {
     }
 }
 
-fn call(call: kabar_plugins::HttpCall) -> HookCall {
+fn convert_call(call: kabar_plugins::HttpCall) -> HookCall {
     HookCall { method: call.method, url: call.url, answer: call.answer }
 }

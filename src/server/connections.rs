@@ -51,7 +51,7 @@ pub(super) async fn serve<E>(
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept_connection(&listener, &places) => accepted,
             () = stop.cancelled() => break,
         };
         let (stream, place) = match accepted {
@@ -62,7 +62,7 @@ pub(super) async fn serve<E>(
                 continue;
             }
         };
-        let serving = connection(stream, endpoint.clone(), &readers, &graceful);
+        let serving = serve_connection(stream, endpoint.clone(), &readers, &graceful);
         tasks.spawn(async move {
             serving.await;
             drop(place);
@@ -74,7 +74,7 @@ pub(super) async fn serve<E>(
     }
 }
 
-async fn accept(
+async fn accept_connection(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
@@ -85,7 +85,7 @@ async fn accept(
     Ok((stream, place))
 }
 
-fn connection<E>(
+fn serve_connection<E>(
     stream: TcpStream,
     endpoint: Arc<E>,
     readers: &WriteTimeout,

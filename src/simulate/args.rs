@@ -41,10 +41,10 @@ pub struct SimulateArgs {
     #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/whatsapp")]
     pub webhook_url: String,
     /// Key of the webhooks' signatures.
-    #[arg(long, value_parser = secret)]
+    #[arg(long, value_parser = parse_secret)]
     pub app_secret: Secret,
     /// A business number, as <phone number id>:<phone>; may be repeated.
-    #[arg(long = "number", value_parser = number, value_name = "ID:PHONE")]
+    #[arg(long = "number", value_parser = parse_number, value_name = "ID:PHONE")]
     pub numbers: Vec<SimulatedNumber>,
     /// Messages that customers write per minute; 0 is silence.
     #[arg(long, default_value_t = 12)]
@@ -56,7 +56,7 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// A script: what happens when, in TOML (docs/simulator.md).
-    #[arg(long, value_name = "FILE", value_parser = script)]
+    #[arg(long, value_name = "FILE", value_parser = load_script)]
     pub script: Option<SimulatorScript>,
     /// Milliseconds from a send to its `sent` status.
     #[arg(long, default_value_t = 150)]
@@ -102,7 +102,7 @@ pub struct FaultArgs {
 }
 
 impl SimulateArgs {
-    fn options(&self) -> SimulatorOptions {
+    fn build_options(&self) -> SimulatorOptions {
         let mischief = &self.mischief;
         let options = SimulatorOptions {
             traffic_per_minute: self.traffic_per_minute,
@@ -126,7 +126,7 @@ impl SimulateArgs {
             ..SimulatorOptions::new(&self.webhook_url, self.app_secret.clone())
         };
         let options = match &self.script {
-            Some(script) => options.playing(script.clone()),
+            Some(script) => options.with_script(script.clone()),
             None => options,
         };
         SimulatorOptions { seed: self.seed.unwrap_or(options.seed), ..options }
@@ -137,11 +137,11 @@ impl SimulateArgs {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run_simulator(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let tasks = TaskTracker::new();
-    let simulator = WhatsAppSimulator::start(listener, args.options(), &tasks, stop.clone())?;
+    let simulator = WhatsAppSimulator::start(listener, args.build_options(), &tasks, stop.clone())?;
     tracing::info!(base_url = simulator.base_url(), numbers = args.numbers.len(), "WhatsApp is simulated");
     tokio::select! {
         () = stop.cancelled() => {}
@@ -158,15 +158,15 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-fn secret(text: &str) -> Result<Secret, &'static str> {
+fn parse_secret(text: &str) -> Result<Secret, &'static str> {
     if text.is_empty() { Err("must not be empty: anybody could sign with it") } else { Ok(Secret::new(text)) }
 }
 
-fn script(path: &str) -> Result<SimulatorScript, ScriptError> {
-    SimulatorScript::load(Path::new(path))
+fn load_script(path: &str) -> Result<SimulatorScript, ScriptError> {
+    SimulatorScript::load_file(Path::new(path))
 }
 
-fn number(text: &str) -> Result<SimulatedNumber, String> {
+fn parse_number(text: &str) -> Result<SimulatedNumber, String> {
     let (id, phone) = text.split_once(':').ok_or("must be <phone number id>:<phone>")?;
     let phone_number_id = PhoneNumberId::parse(id).ok_or("the phone number id must be 6 to 20 digits")?;
     let phone = Phone::parse(phone).ok_or("the phone must have 7 to 15 digits")?;
@@ -196,7 +196,7 @@ mod tests {
         let flags = ["--app-secret", "s3cret", "--number", "100200300400501:+12025550100", "--seed", "9"];
         let args = parse(&flags).unwrap();
         assert!(!format!("{args:?}").contains("s3cret"));
-        let options = args.options();
+        let options = args.build_options();
         assert_eq!((options.seed, options.numbers.len(), options.reserved_recipients), (9, 1, true));
         assert_eq!(options.numbers[0].phone.as_digits(), "12025550100");
         assert_eq!(

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::dice::{RandomPurpose, chance};
+use super::dice::{RandomPurpose, roll_percent};
 use super::failure::{self, KnownError};
 use super::ledger::RecordedSend;
 use super::rule::{RuleSubject, RuleVerdict};
@@ -49,27 +49,27 @@ struct AcceptedSend<'a> {
 }
 
 /// Answers one call, once the gate lets it through.
-pub(super) async fn answer(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
-    world.count(|counts| counts.received += 1);
+pub(super) async fn answer_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
+    world.update_counts(|counts| counts.received += 1);
     let mut gate = world.gate.subscribe();
     // The other end lives in `world`, so there is always a gate.
     let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
-    if open { judge(world, id, token, body).await } else { CallAnswer::BrokenOff }
+    if open { judge_call(world, id, token, body).await } else { CallAnswer::BrokenOff }
 }
 
-async fn judge(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
+async fn judge_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     if token.is_empty() || token.starts_with("expired") {
-        return refuse(world, TOKEN_REFUSED, "The access token is missing or has expired.");
+        return refuse_call(world, TOKEN_REFUSED, "The access token is missing or has expired.");
     }
-    let Some(number) = world.number(id) else {
-        return refuse(world, INVALID_PARAMETER, "No such phone number id, or no permission for it.");
+    let Some(number) = world.find_number(id) else {
+        return refuse_call(world, INVALID_PARAMETER, "No such phone number id, or no permission for it.");
     };
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
-        Err(_) => return refuse(world, INVALID_PARAMETER, "The body is not JSON."),
+        Err(_) => return refuse_call(world, INVALID_PARAMETER, "The body is not JSON."),
     };
     if text(&body, "messaging_product") != Some("whatsapp") {
-        return refuse(world, INVALID_PARAMETER, "messaging_product must be whatsapp.");
+        return refuse_call(world, INVALID_PARAMETER, "messaging_product must be whatsapp.");
     }
     if text(&body, "status") == Some("read") {
         return match text(&body, "message_id") {
@@ -77,32 +77,32 @@ async fn judge(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> Ca
                 world.record_receipt(wamid);
                 CallAnswer::Told(200, json!({"success": true}))
             }
-            None => refuse(world, INVALID_PARAMETER, "message_id is required."),
+            None => refuse_call(world, INVALID_PARAMETER, "message_id is required."),
         };
     }
-    send(world, &number, &body).await
+    accept_send(world, &number, &body).await
 }
 
-async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Value) -> CallAnswer {
+async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Value) -> CallAnswer {
     let input = text(body, "to").unwrap_or_default();
     let Some(to) = Phone::parse(input) else {
-        return refuse(world, INVALID_PARAMETER, "to must be a phone number.");
+        return refuse_call(world, INVALID_PARAMETER, "to must be a phone number.");
     };
     let kind = text(body, "type").unwrap_or("text");
-    if let Some(mistake) = mistake(kind, body) {
-        return refuse(world, INVALID_PARAMETER, mistake);
+    if let Some(mistake) = find_mistake(kind, body) {
+        return refuse_call(world, INVALID_PARAMETER, mistake);
     }
-    let mut dice = world.dice(RandomPurpose::Call, &to);
+    let mut dice = world.customer_rng(RandomPurpose::Call, &to);
     let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.read_now() };
-    let failure = match world.verdict(&subject, &mut dice) {
+    let failure = match world.find_verdict(&subject, &mut dice) {
         None => None,
         Some(RuleVerdict::Cut) => return CallAnswer::BrokenOff,
         Some(RuleVerdict::Http(status)) => {
-            world.count(|counts| counts.refused += 1);
+            world.update_counts(|counts| counts.refused += 1);
             return CallAnswer::Bare(status);
         }
-        Some(RuleVerdict::Error(code)) => match failure::describe(code) {
-            KnownError { http: Some(_), .. } => return refuse(world, code, "Simulated failure."),
+        Some(RuleVerdict::Error(code)) => match failure::describe_error(code) {
+            KnownError { http: Some(_), .. } => return refuse_call(world, code, "Simulated failure."),
             told_later => Some(told_later),
         },
     };
@@ -110,7 +110,7 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
     let opaque = text(body, "biz_opaque_callback_data");
     let sent = AcceptedSend { number, to: &to, wamid: &wamid, opaque };
     let record = || {
-        world.record(RecordedSend {
+        world.record_send(RecordedSend {
             phone_number_id: number.phone_number_id.clone(),
             to: to.clone(),
             kind: kind.to_owned(),
@@ -120,17 +120,17 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
             at: world.clock.read_now(),
         });
     };
-    let pieces = statuses(world, &sent, failure);
-    let mischief = world.mischief();
+    let pieces = schedule_statuses(world, &sent, failure);
+    let mischief = world.network_faults();
     let (told, first_done) = oneshot::channel();
-    let early = chance(&mut dice, mischief.early_status_percent);
-    let late = chance(&mut dice, mischief.late_answer_percent);
-    let dropped = chance(&mut dice, mischief.drop_answer_percent);
-    if let Err(NoRoom) = world.schedule(&to, pieces, &mut dice, early.then_some(told), record) {
-        return refuse(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
+    let early = roll_percent(&mut dice, mischief.early_status_percent);
+    let late = roll_percent(&mut dice, mischief.late_answer_percent);
+    let dropped = roll_percent(&mut dice, mischief.drop_answer_percent);
+    if let Err(NoRoom) = world.schedule_items(&to, pieces, &mut dice, early.then_some(told), record) {
+        return refuse_call(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
     }
     if failure.is_none() {
-        reply(world, &sent);
+        schedule_reply(world, &sent);
     }
     if early {
         // Late is late: the answer is given all the same.
@@ -142,11 +142,11 @@ async fn send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Valu
     if dropped {
         return CallAnswer::BrokenOff;
     }
-    CallAnswer::Told(200, wire::accepted(input, &to, &wamid))
+    CallAnswer::Told(200, wire::accepted_body(input, &to, &wamid))
 }
 
 /// What is wrong with a send, if anything is.
-fn mistake(kind: &str, body: &Value) -> Option<&'static str> {
+fn find_mistake(kind: &str, body: &Value) -> Option<&'static str> {
     let object = body.get(kind);
     if !object.is_some_and(|object| object.is_object() || object.is_array()) {
         return Some("The object that type names is missing.");
@@ -159,48 +159,48 @@ fn mistake(kind: &str, body: &Value) -> Option<&'static str> {
 }
 
 /// The statuses that follow a send, in order.
-fn statuses(
+fn schedule_statuses(
     world: &SimulatorState,
     sent: &AcceptedSend<'_>,
     failure: Option<KnownError>,
 ) -> Vec<(kabar_core::domain::time::Timestamp, WebhookItem)> {
-    let delay = world.manner().status_delay;
+    let delay = world.behavior_now().status_delay;
     let piece = |status| WebhookItem { number: sent.number.clone(), matter: ItemContent::Status(status) };
     let mut at = world.clock.read_now().plus_duration(delay.sent);
     if let Some(known) = failure {
-        return vec![(at, piece(wire::failed(sent.wamid, known.code, sent.to, at, sent.opaque)))];
+        return vec![(at, piece(wire::failed_item(sent.wamid, known.code, sent.to, at, sent.opaque)))];
     }
     let ladder = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
     let step = |(word, wait)| {
         at = at.plus_duration(wait);
-        (at, piece(wire::status(sent.wamid, word, sent.to, at, sent.opaque)))
+        (at, piece(wire::status_item(sent.wamid, word, sent.to, at, sent.opaque)))
     };
     ladder.into_iter().map(step).collect()
 }
 
 /// Lets the customer answer, if anybody answers at all. What they say follows from the seed, the
 /// number, and how many messages it has got.
-fn reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
+fn schedule_reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
     if *world.traffic.borrow() == 0 {
         return;
     }
     let nth = world.sends_to(sent.to);
     let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.as_digits(), nth)));
-    let SimulatorBehavior { reply_percent, status_delay: delay, .. } = world.manner();
+    let SimulatorBehavior { reply_percent, status_delay: delay, .. } = world.behavior_now();
     if dice.random_range(0..100u8) >= reply_percent {
         return;
     }
     let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
     let at = world.clock.read_now().plus_duration(delay.sent + delay.delivered + delay.read + thinking);
-    let utterance = GeneratedMessage::answer(&mut dice);
-    world.write(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
+    let utterance = GeneratedMessage::random_answer(&mut dice);
+    world.write_message(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
 }
 
-fn refuse(world: &SimulatorState, code: i64, details: &str) -> CallAnswer {
-    world.count(|counts| counts.refused += 1);
-    let known = failure::describe(code);
+fn refuse_call(world: &SimulatorState, code: i64, details: &str) -> CallAnswer {
+    world.update_counts(|counts| counts.refused += 1);
+    let known = failure::describe_error(code);
     let trace = format!("SIM{}", world.counts.borrow().refused);
-    CallAnswer::Told(known.http.unwrap_or(400), wire::refused(known, details, &trace))
+    CallAnswer::Told(known.http.unwrap_or(400), wire::refused_body(known, details, &trace))
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

@@ -44,7 +44,7 @@ pub(super) struct SimulatedCustomer {
 }
 
 /// The people of this seed.
-pub(super) fn gather(seed: u64) -> Vec<SimulatedCustomer> {
+pub(super) fn gather_customers(seed: u64) -> Vec<SimulatedCustomer> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut numbers: Vec<u32> = (0..1000).collect();
     let (chosen, _) = numbers.partial_shuffle(&mut dice, CROWD);
@@ -58,10 +58,10 @@ pub(super) fn gather(seed: u64) -> Vec<SimulatedCustomer> {
 /// What the owner of this number is called; the same at every call.
 pub(super) fn name_of(seed: u64, phone: &Phone) -> String {
     let mut dice = StdRng::seed_from_u64(hash_of((seed, phone.as_digits())));
-    format!("{} {}", pick(&FIRST, &mut dice), pick(&LAST, &mut dice))
+    format!("{} {}", pick_one(&FIRST, &mut dice), pick_one(&LAST, &mut dice))
 }
 
-pub(super) fn pick(from: &[&'static str], dice: &mut impl Rng) -> &'static str {
+pub(super) fn pick_one(from: &[&'static str], dice: &mut impl Rng) -> &'static str {
     from.choose(dice).copied().unwrap_or_default()
 }
 
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_crowd() {
-        let crowd = gather(7);
-        assert_eq!(crowd, gather(7));
-        assert_ne!(crowd, gather(8));
+        let crowd = gather_customers(7);
+        assert_eq!(crowd, gather_customers(7));
+        assert_ne!(crowd, gather_customers(8));
         let numbers: std::collections::BTreeSet<_> = crowd.iter().map(|customer| &customer.phone).collect();
         assert_eq!(numbers.len(), CROWD);
         assert!(crowd.iter().all(|customer| customer.phone.as_digits().starts_with("447700900")));

@@ -36,7 +36,7 @@ impl SeededRandom {
     }
 
     /// Fresh dice for this customer.
-    pub(super) fn take(&mut self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
+    pub(super) fn next_rng(&mut self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
         let mut nth = 0;
         let key = (occasion, customer.clone());
         if self.thrown.len() < CUSTOMERS_MAX || self.thrown.contains_key(&key) {
@@ -49,7 +49,7 @@ impl SeededRandom {
 }
 
 /// Whether something that happens in so many of a hundred cases happens now.
-pub(super) fn chance(dice: &mut impl Rng, percent: u8) -> bool {
+pub(super) fn roll_percent(dice: &mut impl Rng, percent: u8) -> bool {
     percent > 0 && dice.random_range(0..100u8) < percent
 }
 
@@ -62,7 +62,7 @@ mod tests {
         let [a, b] = ["12025550141", "12025550142"].map(|digits| Phone::parse(digits).unwrap());
         let luck = |seed, order: &[&Phone]| -> Vec<u64> {
             let mut dice = SeededRandom::new(seed);
-            let mut throw = |who: &Phone| (*who == a, dice.take(RandomPurpose::Call, who).random());
+            let mut throw = |who: &Phone| (*who == a, dice.next_rng(RandomPurpose::Call, who).random());
             order.iter().map(|who| throw(who)).filter_map(|(mine, n)| mine.then_some(n)).collect()
         };
         let alone = luck(1, &[&a, &a, &a]);

@@ -29,41 +29,41 @@ pub(super) struct KnownError {
     pub(super) title: &'static str,
 }
 
-const fn known(code: i64, http: Option<u16>, title: &'static str) -> KnownError {
+const fn known_error(code: i64, http: Option<u16>, title: &'static str) -> KnownError {
     KnownError { code, http, title }
 }
 
 /// The errors that a recipient's last six digits may ask for.
 pub(super) const KNOWN: [KnownError; 15] = [
-    known(80_007, Some(400), "Rate limit issues"),
-    known(130_429, Some(400), "Rate limit hit"),
-    known(131_000, Some(500), "Something went wrong"),
-    known(131_016, Some(500), "Service unavailable"),
-    known(131_026, None, "Message undeliverable"),
-    known(131_047, None, "Re-engagement message"),
-    known(131_049, None, "Meta chose not to deliver"),
-    known(131_052, None, "Media download error"),
-    known(131_053, None, "Media upload error"),
-    known(131_056, Some(400), "Pair rate limit hit"),
-    known(132_000, Some(400), "Template param count mismatch"),
-    known(132_001, Some(404), "Template does not exist"),
-    known(132_012, Some(400), "Template parameter format mismatch"),
-    known(132_015, Some(400), "Template is paused"),
-    known(132_016, Some(400), "Template is disabled"),
+    known_error(80_007, Some(400), "Rate limit issues"),
+    known_error(130_429, Some(400), "Rate limit hit"),
+    known_error(131_000, Some(500), "Something went wrong"),
+    known_error(131_016, Some(500), "Service unavailable"),
+    known_error(131_026, None, "Message undeliverable"),
+    known_error(131_047, None, "Re-engagement message"),
+    known_error(131_049, None, "Meta chose not to deliver"),
+    known_error(131_052, None, "Media download error"),
+    known_error(131_053, None, "Media upload error"),
+    known_error(131_056, Some(400), "Pair rate limit hit"),
+    known_error(132_000, Some(400), "Template param count mismatch"),
+    known_error(132_001, Some(404), "Template does not exist"),
+    known_error(132_012, Some(400), "Template parameter format mismatch"),
+    known_error(132_015, Some(400), "Template is paused"),
+    known_error(132_016, Some(400), "Template is disabled"),
 ];
 
 /// What is known of this number.
-pub(super) fn describe(code: i64) -> KnownError {
+pub(super) fn describe_error(code: i64) -> KnownError {
     let other = match code {
-        0 | 190 => known(code, Some(401), "Authentication error"),
-        2 => known(code, Some(503), "API service"),
-        _ => known(code, Some(400), "Request refused"),
+        0 | 190 => known_error(code, Some(401), "Authentication error"),
+        2 => known_error(code, Some(503), "API service"),
+        _ => known_error(code, Some(400), "Request refused"),
     };
     KNOWN.into_iter().find(|known| known.code == code).unwrap_or(other)
 }
 
 /// The number that a recipient's last six digits ask for.
-pub(super) fn reserved(digits: &str) -> Option<i64> {
+pub(super) fn reserved_error(digits: &str) -> Option<i64> {
     let tail = digits.get(digits.len().checked_sub(6)?..)?;
     let code = tail.parse().ok()?;
     KNOWN.iter().any(|known| known.code == code).then_some(code)
@@ -83,7 +83,7 @@ mod tests {
             ("31026", None),
             ("", None),
         ] {
-            assert_eq!(reserved(digits), code, "{digits}");
+            assert_eq!(reserved_error(digits), code, "{digits}");
         }
     }
 }

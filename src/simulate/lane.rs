@@ -89,7 +89,7 @@ struct WebhookPost {
 }
 
 /// Starts the lanes.
-pub(super) fn open(
+pub(super) fn open_lanes(
     options: &SimulatorOptions,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -120,7 +120,7 @@ pub(super) fn open(
             mischief: mischief.subscribe(),
             stop: stop.clone(),
         };
-        tasks.spawn(lane.run());
+        tasks.spawn(lane.run_lane());
     }
     let (raw, bodies) = mpsc::channel(INBOX);
     let (posting, stop) = (post_raw(bodies, post, counts.clone()), stop.clone());
@@ -147,7 +147,7 @@ async fn post_raw(
 }
 
 impl WebhookLane {
-    async fn run(mut self) {
+    async fn run_lane(mut self) {
         loop {
             while self.held.len() < HELD_MAX
                 && let Ok(item) = self.inbox.try_recv()
@@ -186,10 +186,10 @@ impl WebhookLane {
         {
             items.push(item);
         }
-        let mut rest = items.split_off(wire::fitting(items.iter().map(|item| &item.piece)));
+        let mut rest = items.split_off(wire::count_fitting(items.iter().map(|item| &item.piece)));
         self.held.extend(rest.drain(..).map(Reverse));
 
-        let body = wire::webhook(items.iter().map(|item| &item.piece));
+        let body = wire::webhook_body(items.iter().map(|item| &item.piece));
         let taken = self.post.until_taken(body.into(), &self.counts).await;
         let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
         self.counts.send_modify(|counts| {

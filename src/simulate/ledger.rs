@@ -65,15 +65,15 @@ pub(super) struct SendLog {
 }
 
 impl SendLog {
-    pub(super) fn record(&mut self, send: RecordedSend) {
+    pub(super) fn record_send(&mut self, send: RecordedSend) {
         if self.by_recipient.len() < RECIPIENTS_MAX || self.by_recipient.contains_key(&send.to) {
             *self.by_recipient.entry(send.to.clone()).or_default() += 1;
         }
-        push(&mut self.sends, send);
+        push_bounded(&mut self.sends, send);
     }
 
     pub(super) fn record_receipt(&mut self, wamid: String) {
-        push(&mut self.receipts, wamid);
+        push_bounded(&mut self.receipts, wamid);
     }
 
     pub(super) fn sends(&self) -> Vec<RecordedSend> {
@@ -89,7 +89,7 @@ impl SendLog {
     }
 }
 
-fn push<T>(entries: &mut VecDeque<T>, entry: T) {
+fn push_bounded<T>(entries: &mut VecDeque<T>, entry: T) {
     if entries.len() == ENTRIES_MAX {
         entries.pop_front();
     }

@@ -175,7 +175,7 @@ impl SimulatorOptions {
 
     /// The same, playing this script; its seed, if it has one, replaces ours.
     #[must_use]
-    pub fn playing(self, script: SimulatorScript) -> Self {
+    pub fn with_script(self, script: SimulatorScript) -> Self {
         Self { seed: script.seed.unwrap_or(self.seed), script: Some(script), ..self }
     }
 }

@@ -45,7 +45,7 @@ impl ScriptPlayer {
     }
 
     /// What the next step waits for.
-    fn awaited(&self) -> Option<AwaitedStep> {
+    fn next_awaited(&self) -> Option<AwaitedStep> {
         Some(match self.steps.front()?.when {
             StepTime::After(span) => AwaitedStep::Instant(self.since.saturating_plus(span)),
             StepTime::AtOnce | StepTime::AfterSends(_) => AwaitedStep::Sends,
@@ -59,7 +59,7 @@ enum AwaitedStep {
 }
 
 /// Takes the steps that wait for a time, until the script or the stand-in ends.
-pub(super) async fn run(world: Arc<SimulatorState>, stop: CancellationToken) {
+pub(super) async fn run_script(world: Arc<SimulatorState>, stop: CancellationToken) {
     // Whoever stops us does not wait for the next step.
     let _stopped = stop.run_until_cancelled(take_in_time(&world)).await;
 }
@@ -69,7 +69,7 @@ async fn take_in_time(world: &SimulatorState) {
     loop {
         world.take_steps();
         let taken = counts.borrow_and_update().steps;
-        let awaited = world.player().awaited();
+        let awaited = world.lock_player().next_awaited();
         match awaited {
             None => return,
             Some(AwaitedStep::Instant(due)) => world.clock.wait_until(due).await,
@@ -86,23 +86,23 @@ async fn take_in_time(world: &SimulatorState) {
 impl SimulatorState {
     /// Takes every step that is due.
     pub(super) fn take_steps(&self) {
-        let mut player = self.player();
+        let mut player = self.lock_player();
         loop {
             let sends = self.counts.borrow().accepted;
             let Some(step) = player.take_due(self.clock.monotonic_now(), sends) else { return };
             let ends = step.end;
-            self.take(step);
+            self.take_step(step);
             if ends {
                 player.steps.clear();
                 self.ended.cancel();
             }
-            self.count(|counts| counts.steps += 1);
+            self.update_counts(|counts| counts.steps += 1);
         }
     }
 
-    fn take(&self, step: ScriptStep) {
+    fn take_step(&self, step: ScriptStep) {
         let change = step.change;
-        self.set_mischief(change.mischief(self.mischief()));
+        self.set_mischief(change.apply_faults(self.network_faults()));
         self.change_manner(|manner| {
             manner.status_delay = change.status_delay(manner.status_delay);
             manner.reply_percent = change.reply_percent.unwrap_or(manner.reply_percent);
@@ -115,10 +115,10 @@ impl SimulatorState {
             self.set_traffic(per_minute);
         }
         for line in step.lines {
-            self.speak(line);
+            self.send_line(line);
         }
         for body in step.posts {
-            self.post(body);
+            self.post_webhook(body);
         }
         // Last, so that calls that are let through find everything else in force.
         if let Some(gate) = change.gate {
@@ -127,27 +127,27 @@ impl SimulatorState {
     }
 
     /// Lets a customer write what the script says.
-    fn speak(&self, line: CustomerMessage) {
+    fn send_line(&self, line: CustomerMessage) {
         let number = match &line.to {
-            Some(id) => self.number(id.as_str()),
-            None => self.numbers().into_iter().next(),
+            Some(id) => self.find_number(id.as_str()),
+            None => self.business_numbers().into_iter().next(),
         };
         let Some(number) = number else {
             tracing::warn!("a customer of the script writes to a number that is not known");
-            return self.count(|counts| counts.given_up += 1);
+            return self.update_counts(|counts| counts.given_up += 1);
         };
         let now = self.clock.read_now();
         let mut message = line.message;
         let defaults = [
             ("from", Value::from(line.from.as_digits())),
             ("id", self.next_wamid().into()),
-            ("timestamp", wire::seconds(now).into()),
+            ("timestamp", wire::format_seconds(now).into()),
         ];
         for (key, value) in defaults {
             message.entry(key).or_insert(value);
         }
         let name = line.name.unwrap_or_else(|| crowd::name_of(self.seed, &line.from));
-        self.deliver(&number, &line.from, &name, message.into(), now);
+        self.deliver_message(&number, &line.from, &name, message.into(), now);
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
                     [[step]]\nafter = \"1s\"";
         let at = MonotonicInstant::from_millis;
         let mut player =
-            ScriptPlayer::new(Some(SimulatorScript::parse(text, Path::new(".")).unwrap()), at(1000));
+            ScriptPlayer::new(Some(SimulatorScript::parse_text(text, Path::new(".")).unwrap()), at(1000));
         let mut taken = |now, sends| player.take_due(at(now), sends).is_some();
         assert!(taken(1000, 0));
         assert!(!taken(2999, 9), "two seconds after the first");

@@ -13,7 +13,7 @@ use kabar_core::domain::time::Timestamp;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 
-use super::dice::chance;
+use super::dice::roll_percent;
 
 /// Numbers, or pairs of number and recipient, whose rate one rule watches at a time.
 const WATCHED_MAX: usize = 100_000;
@@ -82,7 +82,7 @@ impl FailureRule {
     /// Sends beyond a rate fail with this error of Meta's (130429 for a number, 131056 for a
     /// recipient).
     #[must_use]
-    pub const fn rate(sends: u32, within: Duration, each: RateScope, code: i64) -> Self {
+    pub const fn rate_limit(sends: u32, within: Duration, each: RateScope, code: i64) -> Self {
         let trigger = RuleTrigger::Beyond { sends, within, each };
         Self { to: None, trigger, times: None, verdict: RuleVerdict::Error(code) }
     }
@@ -114,13 +114,17 @@ impl RuleSet {
     }
 
     /// What the first rule that fires says.
-    pub(super) fn verdict(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
-        self.0.iter_mut().find_map(|clause| clause.fires(subject, dice).then_some(clause.rule.verdict))
+    pub(super) fn find_verdict(
+        &mut self,
+        subject: &RuleSubject<'_>,
+        dice: &mut StdRng,
+    ) -> Option<RuleVerdict> {
+        self.0.iter_mut().find_map(|clause| clause.is_triggered(subject, dice).then_some(clause.rule.verdict))
     }
 }
 
 impl RuleState {
-    fn fires(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> bool {
+    fn is_triggered(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> bool {
         let elsewhere = self.rule.to.as_ref().is_some_and(|to| to != subject.to);
         if elsewhere || self.rule.times.is_some_and(|times| self.fired >= times) {
             return false;
@@ -128,7 +132,7 @@ impl RuleState {
         self.seen = self.seen.wrapping_add(1);
         let fires = match self.rule.trigger {
             RuleTrigger::Always => true,
-            RuleTrigger::Percent(percent) => chance(dice, percent),
+            RuleTrigger::Percent(percent) => roll_percent(dice, percent),
             RuleTrigger::Every(nth) => nth != 0 && self.seen.is_multiple_of(nth),
             RuleTrigger::Beyond { sends, within, each } => !self.lets_by(subject, sends, within, each),
         };
@@ -175,7 +179,7 @@ mod tests {
         let fails = |(at, to): &(i64, &str)| {
             let to = Phone::parse(to).unwrap();
             let subject = RuleSubject { number: &number, to: &to, now: Timestamp::from_millis(*at) };
-            book.verdict(&subject, &mut dice).is_some()
+            book.find_verdict(&subject, &mut dice).is_some()
         };
         sends.iter().map(fails).collect()
     }
@@ -186,12 +190,12 @@ mod tests {
     #[test]
     fn a_rate_slides_and_refused_sends_do_not_count() {
         let second = Duration::from_secs(1);
-        let number = [FailureRule::rate(2, second, RateScope::Number, 130_429)];
+        let number = [FailureRule::rate_limit(2, second, RateScope::Number, 130_429)];
         let sends = [(0, A), (600, B), (700, A), (999, A), (1000, A), (1001, A), (1600, A)];
         assert_eq!(failing(&number, &sends), [false, false, true, true, false, true, false]);
-        let pair = [FailureRule::rate(1, second, RateScope::Recipient, 131_056)];
+        let pair = [FailureRule::rate_limit(1, second, RateScope::Recipient, 131_056)];
         assert_eq!(failing(&pair, &[(0, A), (1, B), (2, A), (1000, A)]), [false, false, true, false]);
-        assert_eq!(failing(&[FailureRule::rate(0, second, RateScope::Number, 4)], &[(0, A)]), [true]);
+        assert_eq!(failing(&[FailureRule::rate_limit(0, second, RateScope::Number, 4)], &[(0, A)]), [true]);
     }
 
     #[test]
@@ -220,7 +224,7 @@ mod tests {
         for (to, verdict) in [(A, RuleVerdict::Http(502)), (B, RuleVerdict::Cut)] {
             let to = Phone::parse(to).unwrap();
             let subject = RuleSubject { number: &number, to: &to, now: Timestamp::EPOCH };
-            assert_eq!(book.verdict(&subject, &mut dice), Some(verdict));
+            assert_eq!(book.find_verdict(&subject, &mut dice), Some(verdict));
         }
     }
 }

@@ -143,21 +143,21 @@ impl SimulatorScript {
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn load(path: &Path) -> Result<Self, ScriptError> {
+    pub fn load_file(path: &Path) -> Result<Self, ScriptError> {
         let told = |error: &dyn std::fmt::Display| ScriptError(format!("{}: {error}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| told(&error))?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("."))).map_err(|error| told(&error))
+        Self::parse_text(&text, path.parent().unwrap_or(Path::new("."))).map_err(|error| told(&error))
     }
 
     /// Reads a script; the files that it posts lie relative to `folder`.
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ScriptError> {
+    pub fn parse_text(text: &str, folder: &Path) -> Result<Self, ScriptError> {
         let words: ScriptWords =
             toml::from_str(text).map_err(|error| ScriptError(error.to_string().trim_end().to_owned()))?;
         let source = ScriptSource { text, folder };
-        let steps = words.step.into_iter().map(|step| source.step(step)).collect::<Result<_, _>>()?;
+        let steps = words.step.into_iter().map(|step| source.read_step(step)).collect::<Result<_, _>>()?;
         Ok(Self { seed: words.seed, steps })
     }
 }
@@ -169,7 +169,7 @@ struct ScriptSource<'a> {
 }
 
 impl ScriptSource<'_> {
-    fn step(&self, spanned: Spanned<StepWords>) -> Result<ScriptStep, ScriptError> {
+    fn read_step(&self, spanned: Spanned<StepWords>) -> Result<ScriptStep, ScriptError> {
         let span = spanned.span();
         let words = spanned.into_inner();
         let when = match (words.after, words.after_sends) {
@@ -177,7 +177,7 @@ impl ScriptSource<'_> {
             (Some(span), None) => StepTime::After(span.0),
             (None, Some(sends)) => StepTime::AfterSends(sends),
             (Some(_), Some(_)) => {
-                return Err(self.wrong(&span, "after", "a step has after or after_sends, not both"));
+                return Err(self.script_error(&span, "after", "a step has after or after_sends, not both"));
             }
         };
         let change = StepChange {
@@ -189,32 +189,36 @@ impl ScriptSource<'_> {
             mischief: words.mischief,
             status_delay: words.status_delay,
         };
-        let lines = words.write.into_iter().map(|line| self.line(line)).collect::<Result<_, _>>()?;
-        let posts = words.post.iter().map(|path| self.post(path)).collect::<Result<_, _>>()?;
+        let lines = words.write.into_iter().map(|line| self.read_line(line)).collect::<Result<_, _>>()?;
+        let posts = words.post.iter().map(|path| self.read_post(path)).collect::<Result<_, _>>()?;
         Ok(ScriptStep { when, change, lines, posts, end: words.end })
     }
 
-    fn line(&self, words: LineWords) -> Result<CustomerMessage, ScriptError> {
+    fn read_line(&self, words: LineWords) -> Result<CustomerMessage, ScriptError> {
         let span = words.message.span();
         let message = words.message.into_inner();
         if !message.get("type").is_some_and(Value::is_string) {
-            return Err(self.wrong(&span, "message", "must have a type, such as \"text\""));
+            return Err(self.script_error(&span, "message", "must have a type, such as \"text\""));
         }
         Ok(CustomerMessage { from: words.from.0, name: words.name, to: words.to.map(|to| to.0), message })
     }
 
-    fn post(&self, path: &Spanned<PathBuf>) -> Result<Bytes, ScriptError> {
+    fn read_post(&self, path: &Spanned<PathBuf>) -> Result<Bytes, ScriptError> {
         let file = self.folder.join(path.get_ref());
         let body = fs::read(&file).map_err(|error| {
-            self.wrong(&path.span(), "post", &format!("cannot read {}: {error}", file.display()))
+            self.script_error(&path.span(), "post", &format!("cannot read {}: {error}", file.display()))
         })?;
         if body.len() > POST_BYTES_MAX {
-            return Err(self.wrong(&path.span(), "post", "has more than 3 MB, Meta's largest webhook"));
+            return Err(self.script_error(
+                &path.span(),
+                "post",
+                "has more than 3 MB, Meta's largest webhook",
+            ));
         }
         Ok(body.into())
     }
 
-    fn wrong(&self, span: &Range<usize>, key: &str, why: &str) -> ScriptError {
+    fn script_error(&self, span: &Range<usize>, key: &str, why: &str) -> ScriptError {
         let before = self.text.get(..span.start).unwrap_or_default();
         ScriptError(format!("line {}: {key}: {why}", before.matches('\n').count() + 1))
     }
@@ -222,7 +226,7 @@ impl ScriptSource<'_> {
 
 impl StepChange {
     /// What goes wrong on the way from now on.
-    pub(super) fn mischief(&self, before: NetworkFaults) -> NetworkFaults {
+    pub(super) fn apply_faults(&self, before: NetworkFaults) -> NetworkFaults {
         let words = &self.mischief;
         let percent = |said: Option<PercentValue>, before| said.map_or(before, |percent| percent.0);
         NetworkFaults {

@@ -60,16 +60,16 @@ impl Endpoint for MessagesEndpoint {
         let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
         let (world, stop) = (self.world.clone(), self.stop.clone());
         // Held and late calls end with the stand-in.
-        let judged = self
-            .tasks
-            .spawn(async move { stop.run_until_cancelled(call::answer(&world, &id, &token, &body)).await });
+        let judged = self.tasks.spawn(async move {
+            stop.run_until_cancelled(call::answer_call(&world, &id, &token, &body)).await
+        });
         Ok(match judged.await {
             Ok(Some(CallAnswer::Told(status, body))) => {
-                self.world.count(|counts| counts.answered += 1);
+                self.world.update_counts(|counts| counts.answered += 1);
                 told(StatusCode::from_u16(status).unwrap_or_default(), &body)
             }
             Ok(Some(CallAnswer::Bare(status))) => {
-                self.world.count(|counts| counts.answered += 1);
+                self.world.update_counts(|counts| counts.answered += 1);
                 Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
             }
             Ok(Some(CallAnswer::BrokenOff) | None) | Err(_) => broken_off(),

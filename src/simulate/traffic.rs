@@ -27,14 +27,14 @@ struct TrafficGenerator {
 
 impl TrafficGenerator {
     fn new(seed: u64) -> Self {
-        Self { crowd: crowd::gather(seed), dice: StdRng::seed_from_u64(seed) }
+        Self { crowd: crowd::gather_customers(seed), dice: StdRng::seed_from_u64(seed) }
     }
 
     /// The next line, to one of these numbers.
-    fn line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, SimulatedCustomer, GeneratedMessage)> {
+    fn next_line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, SimulatedCustomer, GeneratedMessage)> {
         let number = numbers.choose(&mut self.dice)?.clone();
         let customer = self.crowd.choose(&mut self.dice)?.clone();
-        Some((number, customer, GeneratedMessage::opening(&mut self.dice)))
+        Some((number, customer, GeneratedMessage::random_opening(&mut self.dice)))
     }
 
     /// Microseconds to the next line: half to one and a half of the mean.
@@ -45,12 +45,12 @@ impl TrafficGenerator {
 }
 
 /// Lets customers write until stopped.
-pub(super) async fn run(world: Arc<SimulatorState>, stop: CancellationToken) {
+pub(super) async fn run_traffic(world: Arc<SimulatorState>, stop: CancellationToken) {
     // Whoever stops us does not wait for the next message.
-    let _stopped = stop.run_until_cancelled(write(&world)).await;
+    let _stopped = stop.run_until_cancelled(write_next(&world)).await;
 }
 
-async fn write(world: &SimulatorState) {
+async fn write_next(world: &SimulatorState) {
     let mut rate = world.traffic.subscribe();
     let mut script = TrafficGenerator::new(world.seed);
     let mut base = world.clock.monotonic_now();
@@ -77,11 +77,11 @@ async fn write(world: &SimulatorState) {
             }
             () = world.clock.wait_until(due) => {}
         }
-        if let Some((number, customer, utterance)) = script.line(&world.numbers()) {
+        if let Some((number, customer, utterance)) = script.next_line(&world.business_numbers()) {
             // The instant at which it was due, by the wall clock of today.
             let now = world.clock.take_reading();
             let at = now.wall.minus_duration(now.monotonic.saturating_since(due).unwrap_or_default());
-            world.write(&number, &customer.phone, &customer.name, &utterance, at);
+            world.write_message(&number, &customer.phone, &customer.name, &utterance, at);
         }
         offset_us += script.gap_us(per_minute);
         if world

@@ -7,7 +7,7 @@ use kabar_core::domain::time::Timestamp;
 use rand::{Rng, RngExt};
 use serde_json::{Map, Value, json};
 
-use super::crowd::pick;
+use super::crowd::pick_one;
 use super::{SimulatedNumber, wire};
 
 const GREETINGS: [&str; 8] =
@@ -76,46 +76,48 @@ pub(super) enum GeneratedMessage {
 
 impl GeneratedMessage {
     /// What somebody writes on their own accord.
-    pub(super) fn opening(dice: &mut impl Rng) -> Self {
+    pub(super) fn random_opening(dice: &mut impl Rng) -> Self {
         match dice.random_range(0..20u8) {
-            0 | 1 => Self::Image { media: dice.random_range(1..1_000_000), caption: pick(&CAPTIONS, dice) },
-            2 => Self::location(dice),
-            3 => Self::button(dice),
+            0 | 1 => {
+                Self::Image { media: dice.random_range(1..1_000_000), caption: pick_one(&CAPTIONS, dice) }
+            }
+            2 => Self::random_location(dice),
+            3 => Self::random_button(dice),
             _ => {
-                let question = pick(&QUESTIONS, dice).replace("{}", pick(&THINGS, dice));
-                Self::Text(format!("{} {question}", pick(&GREETINGS, dice)))
+                let question = pick_one(&QUESTIONS, dice).replace("{}", pick_one(&THINGS, dice));
+                Self::Text(format!("{} {question}", pick_one(&GREETINGS, dice)))
             }
         }
     }
 
     /// What somebody writes who was written to.
-    pub(super) fn answer(dice: &mut impl Rng) -> Self {
+    pub(super) fn random_answer(dice: &mut impl Rng) -> Self {
         match dice.random_range(0..10u8) {
-            0 => Self::button(dice),
-            _ => Self::Text(pick(&ANSWERS, dice).to_owned()),
+            0 => Self::random_button(dice),
+            _ => Self::Text(pick_one(&ANSWERS, dice).to_owned()),
         }
     }
 
-    fn location(dice: &mut impl Rng) -> Self {
+    fn random_location(dice: &mut impl Rng) -> Self {
         let (name, address, latitude, longitude) =
             PLACES.get(dice.random_range(0..PLACES.len())).copied().unwrap_or_default();
         Self::Location { name, address, latitude, longitude }
     }
 
-    fn button(dice: &mut impl Rng) -> Self {
+    fn random_button(dice: &mut impl Rng) -> Self {
         let (id, title) = BUTTONS.get(dice.random_range(0..BUTTONS.len())).copied().unwrap_or_default();
         Self::Button { id, title }
     }
 
     /// The message that says it.
-    pub(super) fn message(
+    pub(super) fn to_meta(
         &self,
         number: &SimulatedNumber,
         author: &Phone,
         wamid: &str,
         at: Timestamp,
     ) -> Value {
-        let (kind, object) = self.substance();
+        let (kind, object) = self.message_content();
         let mut message = Map::new();
         if let Self::Button { .. } = self {
             // WhatsApp names the message whose button was pressed; nobody here remembers it.
@@ -124,14 +126,14 @@ impl GeneratedMessage {
         }
         message.insert("from".into(), author.as_digits().into());
         message.insert("id".into(), wamid.into());
-        message.insert("timestamp".into(), wire::seconds(at).into());
+        message.insert("timestamp".into(), wire::format_seconds(at).into());
         message.insert("type".into(), kind.into());
         message.insert(kind.into(), object);
         Value::Object(message)
     }
 
     /// Meta's type, and its object.
-    fn substance(&self) -> (&'static str, Value) {
+    fn message_content(&self) -> (&'static str, Value) {
         match self {
             Self::Text(body) => ("text", json!({"body": body})),
             Self::Image { media, caption } => {

@@ -33,12 +33,12 @@ pub(super) enum ItemContent {
 }
 
 /// Seconds, as Meta writes them.
-pub(super) fn seconds(at: Timestamp) -> String {
+pub(super) fn format_seconds(at: Timestamp) -> String {
     (at.millis() / 1000).to_string()
 }
 
 /// The answer to an accepted send.
-pub(super) fn accepted(input: &str, to: &Phone, wamid: &str) -> Value {
+pub(super) fn accepted_body(input: &str, to: &Phone, wamid: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
         "contacts": [{"input": input, "wa_id": to.as_digits()}],
@@ -47,7 +47,7 @@ pub(super) fn accepted(input: &str, to: &Phone, wamid: &str) -> Value {
 }
 
 /// The answer to a refused call.
-pub(super) fn refused(known: KnownError, details: &str, trace: &str) -> Value {
+pub(super) fn refused_body(known: KnownError, details: &str, trace: &str) -> Value {
     json!({"error": {
         "message": format!("(#{}) {}", known.code, known.title),
         "type": "OAuthException",
@@ -58,11 +58,11 @@ pub(super) fn refused(known: KnownError, details: &str, trace: &str) -> Value {
 }
 
 /// One status of a send.
-pub(super) fn status(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
+pub(super) fn status_item(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
     let mut status = json!({
         "id": wamid,
         "status": word,
-        "timestamp": seconds(at),
+        "timestamp": format_seconds(at),
         "recipient_id": to.as_digits(),
         "pricing": {"billable": true, "pricing_model": "PMP", "category": "service", "type": "regular"},
     });
@@ -73,9 +73,9 @@ pub(super) fn status(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque:
 }
 
 /// The status of a send that was accepted and then failed.
-pub(super) fn failed(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
-    let title = failure::describe(code).title;
-    let mut status = status(wamid, "failed", to, at, opaque);
+pub(super) fn failed_item(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
+    let title = failure::describe_error(code).title;
+    let mut status = status_item(wamid, "failed", to, at, opaque);
     if let Some(members) = status.as_object_mut() {
         members.shift_remove("pricing");
         let error = json!({
@@ -91,12 +91,12 @@ pub(super) fn failed(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: 
 }
 
 /// The card of somebody who writes.
-pub(super) fn card(phone: &Phone, name: &str) -> Value {
+pub(super) fn contact_card(phone: &Phone, name: &str) -> Value {
     json!({"profile": {"name": name}, "wa_id": phone.as_digits()})
 }
 
 /// How many of these pieces, from the first, fit into one webhook; at least one.
-pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> usize {
+pub(super) fn count_fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> usize {
     let mut bytes = 0;
     let sizes = pieces.into_iter().map(|piece| match &piece.matter {
         ItemContent::Message { card, message } => card.to_string().len() + message.to_string().len(),
@@ -110,12 +110,12 @@ pub(super) fn fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> 
 }
 
 /// A webhook that carries these pieces in their order, one entry each.
-pub(super) fn webhook<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> Vec<u8> {
-    let entries: Vec<Value> = pieces.into_iter().map(entry).collect();
+pub(super) fn webhook_body<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> Vec<u8> {
+    let entries: Vec<Value> = pieces.into_iter().map(webhook_entry).collect();
     json!({"object": "whatsapp_business_account", "entry": entries}).to_string().into_bytes()
 }
 
-fn entry(piece: &WebhookItem) -> Value {
+fn webhook_entry(piece: &WebhookItem) -> Value {
     let number = &piece.number;
     let metadata = json!({
         "display_phone_number": number.phone.as_digits(),
@@ -150,14 +150,14 @@ mod tests {
             matter: ItemContent::Message { card: json!({}), message: json!({"text": "x".repeat(chars)}) },
         };
         let small: Vec<WebhookItem> = (0..40_000).map(|_| of_size(20)).collect();
-        let count = fitting(&small);
-        let bytes = webhook(small.iter().take(count)).len();
+        let count = count_fitting(&small);
+        let bytes = webhook_body(small.iter().take(count)).len();
         assert!(
             count < small.len() && bytes <= BODY_BYTES_MAX && bytes > BODY_BYTES_MAX / 2,
             "{count} {bytes}"
         );
         // What does not fit alone goes alone.
-        assert_eq!(fitting(&[of_size(BODY_BYTES_MAX), of_size(1)]), 1);
-        assert_eq!(fitting(&[of_size(1), of_size(BODY_BYTES_MAX)]), 1);
+        assert_eq!(count_fitting(&[of_size(BODY_BYTES_MAX), of_size(1)]), 1);
+        assert_eq!(count_fitting(&[of_size(1), of_size(BODY_BYTES_MAX)]), 1);
     }
 }

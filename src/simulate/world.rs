@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::dice::{RandomPurpose, SeededRandom, chance};
+use super::dice::{RandomPurpose, SeededRandom, roll_percent};
 use super::failure::{self, RecipientFailure};
 use super::lane::{QueuedItem, WebhookLanes};
 use super::ledger::{RecordedSend, SendLog, SimulatorCounts};
@@ -72,7 +72,7 @@ pub(super) struct SimulatorBehavior {
 }
 
 /// Nothing that holds a lock here can panic half-way through a change.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -114,48 +114,48 @@ impl SimulatorState {
         self.mischief.send_replace(mischief);
     }
 
-    pub(super) fn mischief(&self) -> NetworkFaults {
+    pub(super) fn network_faults(&self) -> NetworkFaults {
         *self.mischief.borrow()
     }
 
-    pub(super) fn manner(&self) -> SimulatorBehavior {
-        *lock(&self.manner)
+    pub(super) fn behavior_now(&self) -> SimulatorBehavior {
+        *lock_mutex(&self.manner)
     }
 
     pub(super) fn change_manner(&self, change: impl FnOnce(&mut SimulatorBehavior)) {
-        change(&mut lock(&self.manner));
+        change(&mut lock_mutex(&self.manner));
     }
 
-    pub(super) fn player(&self) -> MutexGuard<'_, ScriptPlayer> {
-        lock(&self.player)
+    pub(super) fn lock_player(&self) -> MutexGuard<'_, ScriptPlayer> {
+        lock_mutex(&self.player)
     }
 
     pub(super) fn add_number(&self, number: SimulatedNumber) {
-        let mut numbers = lock(&self.numbers);
+        let mut numbers = lock_mutex(&self.numbers);
         numbers.retain(|known| known.phone_number_id != number.phone_number_id);
         numbers.push(Arc::new(number));
     }
 
-    pub(super) fn numbers(&self) -> Vec<Arc<SimulatedNumber>> {
-        lock(&self.numbers).clone()
+    pub(super) fn business_numbers(&self) -> Vec<Arc<SimulatedNumber>> {
+        lock_mutex(&self.numbers).clone()
     }
 
-    pub(super) fn number(&self, id: &str) -> Option<Arc<SimulatedNumber>> {
-        lock(&self.numbers).iter().find(|known| known.phone_number_id.as_str() == id).cloned()
+    pub(super) fn find_number(&self, id: &str) -> Option<Arc<SimulatedNumber>> {
+        lock_mutex(&self.numbers).iter().find(|known| known.phone_number_id.as_str() == id).cloned()
     }
 
     pub(super) fn set_rules(&self, rules: Vec<FailureRule>) {
-        *lock(&self.rules) = RuleSet::new(rules);
+        *lock_mutex(&self.rules) = RuleSet::new(rules);
     }
 
     /// What becomes of a send now, if it fails: by the rules, then by its recipient.
-    pub(super) fn verdict(&self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
-        let by_rule = lock(&self.rules).verdict(subject, dice);
+    pub(super) fn find_verdict(&self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
+        let by_rule = lock_mutex(&self.rules).find_verdict(subject, dice);
         by_rule.or_else(|| self.failure_of(subject.to).map(RuleVerdict::Error))
     }
 
     pub(super) fn set_failure(&self, recipient: Phone, failure: Option<RecipientFailure>) {
-        let mut failures = lock(&self.failures);
+        let mut failures = lock_mutex(&self.failures);
         match failure {
             Some(failure) => failures.insert(recipient, failure),
             None => failures.remove(&recipient),
@@ -164,42 +164,42 @@ impl SimulatorState {
 
     /// The number with which a send to this recipient fails now.
     fn failure_of(&self, recipient: &Phone) -> Option<i64> {
-        let mut failures = lock(&self.failures);
+        let mut failures = lock_mutex(&self.failures);
         match failures.get_mut(recipient) {
             Some(RecipientFailure { times: Some(0), .. }) => None,
             Some(failure) => {
                 failure.times = failure.times.map(|left| left.saturating_sub(1));
                 Some(failure.code)
             }
-            None if self.manner().reserved_recipients => failure::reserved(recipient.as_digits()),
+            None if self.behavior_now().reserved_recipients => failure::reserved_error(recipient.as_digits()),
             None => None,
         }
     }
 
-    pub(super) fn record(&self, send: RecordedSend) {
-        lock(&self.ledger).record(send);
-        self.count(|counts| counts.accepted += 1);
+    pub(super) fn record_send(&self, send: RecordedSend) {
+        lock_mutex(&self.ledger).record_send(send);
+        self.update_counts(|counts| counts.accepted += 1);
         self.take_steps();
     }
 
     pub(super) fn record_receipt(&self, wamid: &str) {
-        lock(&self.ledger).record_receipt(wamid.to_owned());
-        self.count(|counts| counts.receipts += 1);
+        lock_mutex(&self.ledger).record_receipt(wamid.to_owned());
+        self.update_counts(|counts| counts.receipts += 1);
     }
 
     pub(super) fn sends(&self) -> Vec<RecordedSend> {
-        lock(&self.ledger).sends()
+        lock_mutex(&self.ledger).sends()
     }
 
     pub(super) fn sends_to(&self, recipient: &Phone) -> u64 {
-        lock(&self.ledger).sends_to(recipient)
+        lock_mutex(&self.ledger).sends_to(recipient)
     }
 
     pub(super) fn receipts(&self) -> Vec<String> {
-        lock(&self.ledger).receipts()
+        lock_mutex(&self.ledger).receipts()
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut SimulatorCounts)) {
+    pub(super) fn update_counts(&self, change: impl FnOnce(&mut SimulatorCounts)) {
         self.counts.send_modify(change);
     }
 
@@ -210,12 +210,12 @@ impl SimulatorState {
     }
 
     /// Fresh dice for this customer.
-    pub(super) fn dice(&self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
-        lock(&self.dice).take(occasion, customer)
+    pub(super) fn customer_rng(&self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
+        lock_mutex(&self.dice).next_rng(occasion, customer)
     }
 
     /// Lets a customer write.
-    pub(super) fn write(
+    pub(super) fn write_message(
         &self,
         number: &Arc<SimulatedNumber>,
         author: &Phone,
@@ -223,12 +223,12 @@ impl SimulatorState {
         utterance: &GeneratedMessage,
         at: Timestamp,
     ) {
-        let message = utterance.message(number, author, &self.next_wamid(), at);
-        self.deliver(number, author, name, message, at);
+        let message = utterance.to_meta(number, author, &self.next_wamid(), at);
+        self.deliver_message(number, author, name, message, at);
     }
 
     /// Brings a customer's message on its way.
-    pub(super) fn deliver(
+    pub(super) fn deliver_message(
         &self,
         number: &Arc<SimulatedNumber>,
         author: &Phone,
@@ -236,26 +236,26 @@ impl SimulatorState {
         message: Value,
         at: Timestamp,
     ) {
-        let matter = ItemContent::Message { card: wire::card(author, name), message };
+        let matter = ItemContent::Message { card: wire::contact_card(author, name), message };
         let piece = WebhookItem { number: number.clone(), matter };
-        let mut dice = self.dice(RandomPurpose::Line, author);
-        let scheduled = self.schedule(author, vec![(at, piece)], &mut dice, None, || {});
-        self.count(|counts| match scheduled {
+        let mut dice = self.customer_rng(RandomPurpose::Line, author);
+        let scheduled = self.schedule_items(author, vec![(at, piece)], &mut dice, None, || {});
+        self.update_counts(|counts| match scheduled {
             Ok(()) => counts.inbound += 1,
             Err(NoRoom) => counts.given_up += 1,
         });
     }
 
     /// Posts a webhook as it is, after those given before.
-    pub(super) fn post(&self, body: Bytes) {
+    pub(super) fn post_webhook(&self, body: Bytes) {
         if self.raw.try_send(body).is_err() {
-            self.count(|counts| counts.given_up += 1);
+            self.update_counts(|counts| counts.given_up += 1);
         }
     }
 
     /// Schedules the webhooks of one event that concerns this customer. `done` is told of the first
     /// one's end; `before` runs when there is room for all, before any of them can be seen.
-    pub(super) fn schedule(
+    pub(super) fn schedule_items(
         &self,
         customer: &Phone,
         pieces: Vec<(Timestamp, WebhookItem)>,
@@ -281,14 +281,14 @@ impl SimulatorState {
         pieces: Vec<(Timestamp, WebhookItem)>,
         dice: &mut StdRng,
     ) -> Vec<(Timestamp, WebhookItem)> {
-        let NetworkFaults { duplicate_percent, reorder_percent, .. } = self.mischief();
+        let NetworkFaults { duplicate_percent, reorder_percent, .. } = self.network_faults();
         if duplicate_percent == 0 && reorder_percent == 0 {
             return pieces;
         }
         let mut all = Vec::with_capacity(pieces.len());
         for (due, piece) in pieces {
-            for _ in 0..=u8::from(chance(dice, duplicate_percent)) {
-                let held_back = chance(dice, reorder_percent);
+            for _ in 0..=u8::from(roll_percent(dice, duplicate_percent)) {
+                let held_back = roll_percent(dice, reorder_percent);
                 let wait = if held_back { dice.random_range(0..=HELD_BACK_MS_MAX) } else { 0 };
                 all.push((due.plus_duration(Duration::from_millis(wait)), piece.clone()));
             }

@@ -20,7 +20,7 @@ const SETTLE_SECONDS: &str = "3600";
 
 fn script(name: &str) -> SimulatorScript {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/simulator");
-    SimulatorScript::load(&examples.join(name)).unwrap()
+    SimulatorScript::load_file(&examples.join(name)).unwrap()
 }
 
 /// The statuses that were seen of a message, in no order: they may arrive in any.

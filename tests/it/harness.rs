@@ -369,7 +369,7 @@ async fn simulate(
     let mut simulated = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
     simulated.status_delay = options.status_delay;
     if let Some(script) = &options.script {
-        simulated = simulated.playing(script.clone());
+        simulated = simulated.with_script(script.clone());
     }
     simulated.webhook_retry.first = Duration::from_millis(5);
     simulated.clock = options.clock.clone();

@@ -139,7 +139,7 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     server.set_pace(&tenant, 400).await;
-    server.simulator.set_rules(vec![FailureRule::rate(
+    server.simulator.set_rules(vec![FailureRule::rate_limit(
         10,
         Duration::from_secs(1),
         RateScope::Number,

@@ -30,20 +30,20 @@ pub(super) struct BuildArgs {
 }
 
 /// Builds.
-pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
+pub(super) fn build_component(args: &BuildArgs) -> anyhow::Result<()> {
     let path = &args.path;
     let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new(".")) };
     let output = args.output.clone().unwrap_or_else(|| folder.join("hook.wasm"));
     let built = if path.is_file() {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?
     } else if path.join("Cargo.toml").is_file() {
-        rust(path, args.target.as_deref())?
+        build_rust(path, args.target.as_deref())?
     } else if path.join("package.json").is_file() {
-        javascript(path)?
+        build_javascript(path)?
     } else if path.join("app.py").is_file() {
-        python(path, &given(args.wit.as_deref(), "wit")?)?
+        build_python(path, &find_given(args.wit.as_deref(), "wit")?)?
     } else if path.join("hook.c").is_file() {
-        c(path, &given(args.bindings.as_deref(), "kabar")?)?
+        build_c(path, &find_given(args.bindings.as_deref(), "kabar")?)?
     } else {
         bail!("{} holds no Cargo.toml, package.json, app.py or hook.c", path.display());
     };
@@ -55,18 +55,18 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
 }
 
 /// A folder that was given, which tools that run elsewhere find; else one beside the hook.
-fn given(folder: Option<&Path>, beside: &str) -> std::io::Result<PathBuf> {
+fn find_given(folder: Option<&Path>, beside: &str) -> std::io::Result<PathBuf> {
     folder.map_or_else(|| Ok(PathBuf::from(beside)), std::path::absolute)
 }
 
 /// A program in a folder; what it prints is shown.
-fn tool(folder: &Path, name: &str) -> Command {
+fn build_tool(folder: &Path, name: &str) -> Command {
     let mut command = Command::new(name);
     command.current_dir(folder);
     command
 }
 
-fn done(mut command: Command, missing: &str) -> anyhow::Result<()> {
+fn run_command(mut command: Command, missing: &str) -> anyhow::Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("cannot run {name}: {missing}"))?;
     if status.success() { Ok(()) } else { bail!("{name} failed ({status})") }
@@ -79,7 +79,7 @@ fn is_installed(target: &str) -> bool {
     })
 }
 
-fn rust(folder: &Path, target: Option<&str>) -> anyhow::Result<Vec<u8>> {
+fn build_rust(folder: &Path, target: Option<&str>) -> anyhow::Result<Vec<u8>> {
     const TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-unknown-unknown"];
     let target = match target {
         Some(target) => target,
@@ -88,7 +88,7 @@ fn rust(folder: &Path, target: Option<&str>) -> anyhow::Result<Vec<u8>> {
             .find(|target| is_installed(target))
             .context("Rust has no target for WebAssembly here: `rustup target add wasm32-wasip2`")?,
     };
-    let mut command = tool(folder, "cargo");
+    let mut command = build_tool(folder, "cargo");
     command.args(["build", "--release", "--message-format=json-render-diagnostics", "--target", target]);
     let ran = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output();
     let answer = ran.context("cannot run cargo: install Rust with rustup")?;
@@ -104,31 +104,31 @@ fn rust(folder: &Path, target: Option<&str>) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
 }
 
-fn javascript(folder: &Path) -> anyhow::Result<Vec<u8>> {
+fn build_javascript(folder: &Path) -> anyhow::Result<Vec<u8>> {
     const MISSING: &str = "install Node.js";
     if !folder.join("node_modules").is_dir() {
-        let mut install = tool(folder, "npm");
+        let mut install = build_tool(folder, "npm");
         install.args(["install", "--no-audit", "--no-fund"]);
-        done(install, MISSING)?;
+        run_command(install, MISSING)?;
     }
-    let mut build = tool(folder, "npm");
+    let mut build = build_tool(folder, "npm");
     build.args(["run", "--silent", "build"]);
-    done(build, MISSING)?;
+    run_command(build, MISSING)?;
     std::fs::read(folder.join("hook.wasm")).context("`npm run build` made no hook.wasm")
 }
 
-fn python(folder: &Path, wit: &Path) -> anyhow::Result<Vec<u8>> {
+fn build_python(folder: &Path, wit: &Path) -> anyhow::Result<Vec<u8>> {
     let own = std::fs::canonicalize(folder.join(".venv/bin/componentize-py"));
     let name = own.map_or_else(|_| "componentize-py".to_owned(), |path| path.to_string_lossy().into_owned());
-    let mut build = tool(folder, &name);
+    let mut build = build_tool(folder, &name);
     build.arg("-d").arg(wit).args(["-w", "status-hook", "componentize", "app", "-o", "hook.wasm"]);
-    done(build, "`pip install -r requirements.txt`")?;
+    run_command(build, "`pip install -r requirements.txt`")?;
     std::fs::read(folder.join("hook.wasm")).context("componentize-py made no hook.wasm")
 }
 
-fn c(folder: &Path, bindings: &Path) -> anyhow::Result<Vec<u8>> {
+fn build_c(folder: &Path, bindings: &Path) -> anyhow::Result<Vec<u8>> {
     let core = tempfile::Builder::new().prefix("hook").suffix(".wasm").tempfile()?;
-    let mut build = tool(folder, "clang");
+    let mut build = build_tool(folder, "clang");
     build.args([
         "--target=wasm32",
         "-Os",
@@ -141,6 +141,6 @@ fn c(folder: &Path, bindings: &Path) -> anyhow::Result<Vec<u8>> {
     build.arg("-I").arg(bindings).arg("-isystem").arg(bindings.join("include")).arg("hook.c");
     build.arg(bindings.join("status_hook.c")).arg(bindings.join("freestanding.c"));
     build.arg("-o").arg(core.path());
-    done(build, "`apt-get install clang lld`")?;
+    run_command(build, "`apt-get install clang lld`")?;
     std::fs::read(core.path()).context("clang made nothing")
 }

@@ -95,7 +95,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// In the repository the examples stand beside what they are built from; here it is below them.
-fn moved(text: &str, example: &str, name: &str) -> String {
+fn rename_example(text: &str, example: &str, name: &str) -> String {
     text.replace("../../sdk-c", "kabar")
         .replace("../../sdk", "kabar-hook")
         .replace("../../wit", "wit")
@@ -103,7 +103,7 @@ fn moved(text: &str, example: &str, name: &str) -> String {
 }
 
 /// Makes the folder.
-pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
+pub(super) fn create_folder(args: &NewArgs) -> anyhow::Result<()> {
     if !is_name(&args.name) {
         bail!("a name has lower-case letters, digits and hyphens, and begins with a letter");
     }
@@ -113,15 +113,15 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     }
     let (example, own, sdk) = args.lang.example();
     for (path, text) in own {
-        write(&folder.join(path), &moved(text, example, &args.name))?;
+        write_file(&folder.join(path), &rename_example(text, example, &args.name))?;
     }
     for (path, text) in sdk {
-        write(&folder.join(path), text)?;
+        write_file(&folder.join(path), text)?;
     }
     for (name, text) in WIT {
-        write(&folder.join(args.lang.wit_folder()).join(name), text)?;
+        write_file(&folder.join(args.lang.wit_folder()).join(name), text)?;
     }
-    write(&folder.join(".gitignore"), "/target\n/node_modules\n/.venv\n*.wasm\n")?;
+    write_file(&folder.join(".gitignore"), "/target\n/node_modules\n/.venv\n*.wasm\n")?;
     let (place, first) = (folder.display(), args.lang.first_step());
     let told = format!(
         "{place} is ready. Next:\n  cd {place}\n  {first}\n  kabar plugin build\n  kabar plugin test hook.wasm --event sample.json\n"
@@ -130,7 +130,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     made.and_then(|()| std::fs::write(path, text)).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -145,8 +145,8 @@ mod tests {
         for lang in [HookLanguage::Rust, HookLanguage::Javascript, HookLanguage::Python, HookLanguage::C] {
             let name = format!("my-{lang:?}").to_lowercase();
             let args = NewArgs { name: name.clone(), lang, folder: folder.path().to_owned() };
-            run(&args).unwrap();
-            assert!(run(&args).is_err(), "nothing is overwritten");
+            create_folder(&args).unwrap();
+            assert!(create_folder(&args).is_err(), "nothing is overwritten");
             let made = folder.path().join(&name);
             assert!(made.join(lang.wit_folder()).join("world.wit").is_file());
             assert!(made.join("sample.json").is_file());
@@ -158,7 +158,7 @@ mod tests {
         for name in ["", "A", "a/b", "..", "1a", "a b"] {
             let args =
                 NewArgs { name: name.to_owned(), lang: HookLanguage::C, folder: folder.path().to_owned() };
-            assert!(run(&args).is_err(), "{name:?}");
+            assert!(create_folder(&args).is_err(), "{name:?}");
         }
     }
 }

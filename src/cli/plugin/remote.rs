@@ -34,10 +34,10 @@ pub(super) struct DeployArgs {
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     events: Option<Vec<String>>,
     /// A setting, e.g. `--setting template=sorry`. Given once or more, they replace all.
-    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_pair)]
     entries: Vec<(String, String)>,
     /// A secret; others stay.
-    #[arg(long = "secret", value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long = "secret", value_name = "KEY=VALUE", value_parser = parse_pair)]
     secrets: Vec<(String, String)>,
     /// A host that it may call. Given once or more, they replace all.
     #[arg(long = "allow-host", value_name = "HOST")]
@@ -86,27 +86,27 @@ pub(super) struct RollbackArgs {
     plugin: String,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn print(line: &str) -> anyhow::Result<()> {
+fn print_line(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
 }
 
-fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+fn text_member<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or("-")
 }
 
 impl PluginRemote {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    fn build_request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/v1/{path}", self.url.trim_end_matches('/'));
         Client::new().request(method, url).bearer_auth(&self.key)
     }
 
     /// The whole answer.
-    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+    async fn read_answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let answer = request.send().await.with_context(|| format!("no answer from {}", self.url))?;
         let status = answer.status();
         let text = answer.text().await?;
@@ -118,22 +118,23 @@ impl PluginRemote {
         Ok(answer)
     }
 
-    async fn data(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        Ok(self.answer(request).await?.get("data").cloned().unwrap_or_default())
+    async fn read_data(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        Ok(self.read_answer(request).await?.get("data").cloned().unwrap_or_default())
     }
 
     /// The plugin of this name or id.
-    async fn find(&self, named: &str) -> anyhow::Result<Option<Value>> {
+    async fn find_plugin(&self, named: &str) -> anyhow::Result<Option<Value>> {
         let mut cursor = None::<String>;
         loop {
-            let mut request = self.request(Method::GET, "plugins").query(&[("limit", "100")]);
+            let mut request = self.build_request(Method::GET, "plugins").query(&[("limit", "100")]);
             if let Some(cursor) = &cursor {
                 request = request.query(&[("cursor", cursor)]);
             }
-            let page = self.answer(request).await?;
+            let page = self.read_answer(request).await?;
             let rows = page.get("data").and_then(Value::as_array).into_iter().flatten();
-            let found: Vec<&Value> =
-                rows.filter(|row| word(row, "id") == named || word(row, "name") == named).collect();
+            let found: Vec<&Value> = rows
+                .filter(|row| text_member(row, "id") == named || text_member(row, "name") == named)
+                .collect();
             match (found.as_slice(), page.get("next_cursor").and_then(Value::as_str)) {
                 ([one], _) => return Ok(Some((*one).clone())),
                 ([_, _, ..], _) => bail!("several plugins are called {named}; name one by its id"),
@@ -143,18 +144,18 @@ impl PluginRemote {
         }
     }
 
-    async fn existing(&self, named: &str) -> anyhow::Result<Value> {
-        self.find(named).await?.with_context(|| format!("there is no plugin {named}"))
+    async fn require_plugin(&self, named: &str) -> anyhow::Result<Value> {
+        self.find_plugin(named).await?.with_context(|| format!("there is no plugin {named}"))
     }
 
-    async fn activate(&self, plugin: &str, version: &str) -> anyhow::Result<Value> {
+    async fn activate_version(&self, plugin: &str, version: &str) -> anyhow::Result<Value> {
         let path = format!("plugins/{plugin}/activate");
-        self.data(self.request(Method::POST, &path).json(&json!({"version_id": version}))).await
+        self.read_data(self.build_request(Method::POST, &path).json(&json!({"version_id": version}))).await
     }
 }
 
 /// What the arguments say of the plugin itself.
-fn told(args: &DeployArgs) -> Map<String, Value> {
+fn given_fields(args: &DeployArgs) -> Map<String, Value> {
     let texts = |pairs: &[(String, String)]| -> Value {
         pairs
             .iter()
@@ -181,55 +182,59 @@ fn told(args: &DeployArgs) -> Map<String, Value> {
 ///
 /// # Errors
 /// When the component cannot be read, or the server cannot be reached or refuses.
-pub(super) async fn deploy(args: DeployArgs) -> anyhow::Result<()> {
+pub(super) async fn deploy_component(args: DeployArgs) -> anyhow::Result<()> {
     let file = &args.component;
     let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
     let name = args.name.clone().unwrap_or_else(|| stem.to_owned());
     let remote = &args.remote;
-    let mut body = told(&args);
-    let plugin = match remote.find(&name).await? {
+    let mut body = given_fields(&args);
+    let plugin = match remote.find_plugin(&name).await? {
         Some(known) if body.is_empty() => known,
         Some(known) => {
-            let path = format!("plugins/{}", word(&known, "id"));
-            remote.data(remote.request(Method::PATCH, &path).json(&body)).await?
+            let path = format!("plugins/{}", text_member(&known, "id"));
+            remote.read_data(remote.build_request(Method::PATCH, &path).json(&body)).await?
         }
         None => {
             body.insert("name".to_owned(), name.clone().into());
-            remote.data(remote.request(Method::POST, "plugins").json(&body)).await?
+            remote.read_data(remote.build_request(Method::POST, "plugins").json(&body)).await?
         }
     };
-    let id = word(&plugin, "id");
+    let id = text_member(&plugin, "id");
     let path = format!("plugins/{id}/versions");
-    let upload = remote.request(Method::POST, &path).header("Content-Type", "application/wasm").body(wasm);
-    let version = remote.data(upload).await?;
-    let version_id = word(&version, "id");
+    let upload =
+        remote.build_request(Method::POST, &path).header("Content-Type", "application/wasm").body(wasm);
+    let version = remote.read_data(upload).await?;
+    let version_id = text_member(&version, "id");
     let compiled = version.get("compile_ms").and_then(Value::as_u64).unwrap_or(0);
-    print(&format!("{name} ({id}): {version_id} uploaded, compiled in {compiled} ms"))?;
+    print_line(&format!("{name} ({id}): {version_id} uploaded, compiled in {compiled} ms"))?;
     if args.no_activate {
         return Ok(());
     }
-    remote.activate(id, version_id).await?;
-    print(&format!("{name} runs {version_id}; see `kabar plugin runs {id}` and `kabar plugin logs {id}`"))
+    remote.activate_version(id, version_id).await?;
+    print_line(&format!(
+        "{name} runs {version_id}; see `kabar plugin runs {id}` and `kabar plugin logs {id}`"
+    ))
 }
 
 /// Runs `kabar plugin logs`.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub(super) async fn logs(args: LogsArgs) -> anyhow::Result<()> {
+pub(super) async fn print_logs(args: LogsArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
-    let plugin = remote.existing(&args.plugin).await?;
-    let path = format!("plugins/{}/logs", word(&plugin, "id"));
-    let mut request = remote.request(Method::GET, &path).query(&[("limit", args.limit)]);
+    let plugin = remote.require_plugin(&args.plugin).await?;
+    let path = format!("plugins/{}/logs", text_member(&plugin, "id"));
+    let mut request = remote.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
     if let Some(run) = &args.run {
         request = request.query(&[("run_id", run)]);
     }
-    let page = remote.data(request).await?;
+    let page = remote.read_data(request).await?;
     for row in page.as_array().into_iter().flatten().rev() {
         for line in row.get("lines").and_then(Value::as_array).into_iter().flatten() {
-            let (at, level, message) = (word(line, "at"), word(line, "level"), word(line, "message"));
-            print(&format!("{at} {level:5} {} {message}", word(row, "run_id")))?;
+            let (at, level, message) =
+                (text_member(line, "at"), text_member(line, "level"), text_member(line, "message"));
+            print_line(&format!("{at} {level:5} {} {message}", text_member(row, "run_id")))?;
         }
     }
     Ok(())
@@ -239,24 +244,25 @@ pub(super) async fn logs(args: LogsArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub(super) async fn runs(args: RunsArgs) -> anyhow::Result<()> {
+pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
-    let plugin = remote.existing(&args.plugin).await?;
-    let path = format!("plugins/{}/runs", word(&plugin, "id"));
-    let mut request = remote.request(Method::GET, &path).query(&[("limit", args.limit)]);
+    let plugin = remote.require_plugin(&args.plugin).await?;
+    let path = format!("plugins/{}/runs", text_member(&plugin, "id"));
+    let mut request = remote.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
     if let Some(status) = &args.status {
         request = request.query(&[("status", status)]);
     }
-    let (state, reason) = (word(&plugin, "status"), word(&plugin, "status_reason"));
+    let (state, reason) = (text_member(&plugin, "status"), text_member(&plugin, "status_reason"));
     if state != "active" {
-        print(&format!("the plugin is {state}: {reason}"))?;
+        print_line(&format!("the plugin is {state}: {reason}"))?;
     }
-    for run in remote.data(request).await?.as_array().into_iter().flatten() {
+    for run in remote.read_data(request).await?.as_array().into_iter().flatten() {
         let attempt = run.get("attempt").and_then(Value::as_u64).unwrap_or(0);
         let took = run.get("duration_ms").and_then(Value::as_u64).unwrap_or(0);
-        let (at, id, status) = (word(run, "updated_at"), word(run, "id"), word(run, "status"));
-        let (event, error) = (word(run, "event_type"), word(run, "error"));
-        print(&format!("{at} {id} {status:9} {event} attempt {attempt}, {took} ms, {error}"))?;
+        let (at, id, status) =
+            (text_member(run, "updated_at"), text_member(run, "id"), text_member(run, "status"));
+        let (event, error) = (text_member(run, "event_type"), text_member(run, "error"));
+        print_line(&format!("{at} {id} {status:9} {event} attempt {attempt}, {took} ms, {error}"))?;
     }
     Ok(())
 }
@@ -265,13 +271,13 @@ pub(super) async fn runs(args: RunsArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When no version ran before, or the server cannot be reached or refuses.
-pub(super) async fn rollback(args: RollbackArgs) -> anyhow::Result<()> {
+pub(super) async fn roll_back(args: RollbackArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
-    let plugin = remote.existing(&args.plugin).await?;
-    let id = word(&plugin, "id");
+    let plugin = remote.require_plugin(&args.plugin).await?;
+    let id = text_member(&plugin, "id");
     let Some(previous) = plugin.get("previous_version_id").and_then(Value::as_str) else {
         bail!("no version of {} ran before", args.plugin);
     };
-    remote.activate(id, previous).await?;
-    print(&format!("{} runs {previous} again", word(&plugin, "name")))
+    remote.activate_version(id, previous).await?;
+    print_line(&format!("{} runs {previous} again", text_member(&plugin, "name")))
 }

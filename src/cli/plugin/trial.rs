@@ -33,13 +33,13 @@ pub(super) struct TestArgs {
     #[arg(long, default_value = "message.status", value_name = "FILE|TYPE")]
     event: String,
     /// A setting of the plugin, an entry of its `config`. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::parse_setting)]
     setting: Vec<(String, String)>,
     /// A secret of the plugin. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::parse_setting)]
     secret: Vec<(String, String)>,
     /// An entry of the plugin's map. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::parse_setting)]
     kv: Vec<(String, String)>,
     /// A host that it may call; calls are shown, and not made. May be repeated.
     #[arg(long, value_name = "HOST")]
@@ -49,7 +49,7 @@ pub(super) struct TestArgs {
     cpu_ms: u64,
 }
 
-fn event(text: &str) -> anyhow::Result<SampleEvent> {
+fn read_event(text: &str) -> anyhow::Result<SampleEvent> {
     if let Some(kind) = EventType::parse(text) {
         return Ok(sample::event(kind));
     }
@@ -59,16 +59,16 @@ fn event(text: &str) -> anyhow::Result<SampleEvent> {
     sample::read(&json).with_context(|| format!("{text} is not an event"))
 }
 
-fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(if wasm.starts_with(b"\0asm") { wrap_module(&wasm)? } else { wasm })
 }
 
-fn map(pairs: Vec<(String, String)>) -> BTreeMap<Arc<str>, Arc<str>> {
+fn into_map(pairs: Vec<(String, String)>) -> BTreeMap<Arc<str>, Arc<str>> {
     pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) -> Invocation {
+fn build_invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) -> Invocation {
     let entries = args.kv.into_iter().map(|(key, value)| (key.into(), value.into_bytes().into()));
     let secrets = args.secret.into_iter().map(|(key, value)| (key.into(), Secret::new(&value)));
     Invocation {
@@ -77,7 +77,7 @@ fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) 
         account: sample.account,
         event: sample.event,
         attempt: 1,
-        config: Arc::new(map(args.setting)),
+        config: Arc::new(into_map(args.setting)),
         secrets: Arc::new(secrets.collect()),
         allowed_hosts,
         kv: entries.collect::<KeyValues>(),
@@ -89,13 +89,13 @@ fn invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedHosts) 
 }
 
 /// Runs the hook and shows what became of it.
-pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
-    let sample = event(&args.event)?;
-    let wasm = component(&args.plugin)?;
+pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
+    let sample = read_event(&args.event)?;
+    let wasm = read_component(&args.plugin)?;
     let allowed_hosts = AllowedHosts::parse(&args.allow_host)?;
     let host =
         PluginHost::new(HostOptions::new(rand::random()), Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
-    let invocation = invocation(args, sample, allowed_hosts);
+    let invocation = build_invocation(args, sample, allowed_hosts);
     let upload = ComponentUpload {
         organisation_id: invocation.organisation_id,
         wasm: wasm.into(),
@@ -109,16 +109,16 @@ pub(super) async fn run(args: TestArgs) -> anyhow::Result<()> {
     let compiled = host.compile(upload).await?;
     let version = host.load(&compiled.artefact)?;
     let report = host.run(&version, invocation).await;
-    std::io::stdout().write_all(shown(&compiled, &report)?.as_bytes())?;
+    std::io::stdout().write_all(render_report(&compiled, &report)?.as_bytes())?;
     if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }
 }
 
 /// Microseconds in milliseconds.
-fn millis(micros: u64) -> f64 {
+fn to_millis(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64() * 1e3
 }
 
-fn shown(compiled: &CompiledComponent, report: &RunReport) -> Result<String, std::fmt::Error> {
+fn render_report(compiled: &CompiledComponent, report: &RunReport) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "outcome  {}", report.outcome)?;
     for line in &report.logs {
@@ -161,8 +161,8 @@ fn shown(compiled: &CompiledComponent, report: &RunReport) -> Result<String, std
     writeln!(
         out,
         "used     {:.2} ms of computing, {:.2} ms in all, {} KiB of memory, {} calls to the host",
-        millis(usage.cpu_us),
-        millis(usage.wall_us),
+        to_millis(usage.cpu_us),
+        to_millis(usage.wall_us),
         usage.memory_peak_bytes >> 10,
         usage.host_calls
     )?;

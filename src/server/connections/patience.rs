@@ -43,7 +43,11 @@ impl TimedStream {
     }
 
     /// Passes a write's outcome on, or ends a wait that has lasted too long.
-    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn watch_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -76,7 +80,7 @@ impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch(cx, written)
+        this.watch_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -86,7 +90,7 @@ impl AsyncWrite for TimedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.watch(cx, written)
+        this.watch_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

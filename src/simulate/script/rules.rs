@@ -38,13 +38,13 @@ impl TryFrom<RuleFields> for RuleWords {
     type Error = &'static str;
 
     fn try_from(words: RuleFields) -> Result<Self, Self::Error> {
-        let (trigger, verdict) = (trigger(&words)?, verdict(&words)?);
+        let (trigger, verdict) = (read_trigger(&words)?, read_verdict(&words)?);
         let to: Option<Phone> = words.to.map(|to| to.0);
         Ok(Self(FailureRule { to, trigger, times: words.times, verdict }))
     }
 }
 
-fn trigger(words: &RuleFields) -> Result<RuleTrigger, &'static str> {
+fn read_trigger(words: &RuleFields) -> Result<RuleTrigger, &'static str> {
     let rate = (words.more_than, words.within);
     if rate.0.is_none() && words.each.is_some() {
         return Err("each goes with more_than and within");
@@ -65,7 +65,7 @@ fn trigger(words: &RuleFields) -> Result<RuleTrigger, &'static str> {
     }
 }
 
-fn verdict(words: &RuleFields) -> Result<RuleVerdict, &'static str> {
+fn read_verdict(words: &RuleFields) -> Result<RuleVerdict, &'static str> {
     match (words.code, words.http, words.cut) {
         (Some(code), None, None) => Ok(RuleVerdict::Error(code)),
         (None, Some(status @ 400..=599), None) => Ok(RuleVerdict::Http(status)),

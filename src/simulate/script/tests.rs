@@ -4,7 +4,7 @@ use super::*;
 use crate::simulate::rule::{RateScope, RuleTrigger, RuleVerdict};
 
 fn parse(text: &str) -> Result<SimulatorScript, String> {
-    SimulatorScript::parse(text, Path::new("docs/examples/simulator")).map_err(|error| error.to_string())
+    SimulatorScript::parse_text(text, Path::new("docs/examples/simulator")).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn every_key_is_read() {
         answer_delay: Duration::from_mins(2),
         batch_items_max: 7,
     };
-    assert_eq!(change.mischief(NetworkFaults::default()), mischief);
+    assert_eq!(change.apply_faults(NetworkFaults::default()), mischief);
     let delays = change.status_delay(StatusDelays::NONE);
     assert_eq!((delays.sent, delays.read), (Duration::from_secs(1), Duration::from_hours(1)));
     let rules = change.rules.unwrap();
@@ -84,7 +84,7 @@ fn every_key_is_read() {
 fn what_is_not_said_stays() {
     let script = parse("[[step]]\nmischief = { duplicate_percent = 9 }").unwrap();
     let before = NetworkFaults { reorder_percent: 7, batch_items_max: 3, ..NetworkFaults::default() };
-    let after = script.steps[0].change.mischief(before);
+    let after = script.steps[0].change.apply_faults(before);
     assert_eq!(after, NetworkFaults { duplicate_percent: 9, ..before });
     let delays = StatusDelays::default();
     assert_eq!(script.steps[0].change.status_delay(delays), delays);

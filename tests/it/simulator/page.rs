@@ -38,7 +38,7 @@ async fn every_switch_is_on_the_page() {
 
 /// The keys that may stand where `text` has one that is unknown.
 fn keys_where(text: &str) -> BTreeSet<String> {
-    let told = SimulatorScript::parse(text, Path::new(".")).unwrap_err().to_string();
+    let told = SimulatorScript::parse_text(text, Path::new(".")).unwrap_err().to_string();
     let (_, expected) = told.split_once("expected ").unwrap_or_else(|| panic!("{told}"));
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -69,7 +69,7 @@ fn every_script_on_the_page_can_be_read() {
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() >= 3);
     for block in blocks {
-        SimulatorScript::parse(block, Path::new(".")).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        SimulatorScript::parse_text(block, Path::new(".")).unwrap_or_else(|error| panic!("{error}\n{block}"));
     }
 }
 

@@ -48,8 +48,8 @@ async fn a_rate_is_kept_by_the_clock() {
     let stage = stage(|options| {
         options.clock = clock.clone();
         options.rules = vec![
-            FailureRule::rate(3, Duration::from_secs(1), RateScope::Number, 130_429),
-            FailureRule::rate(1, Duration::from_secs(6), RateScope::Recipient, 131_056),
+            FailureRule::rate_limit(3, Duration::from_secs(1), RateScope::Number, 130_429),
+            FailureRule::rate_limit(1, Duration::from_secs(6), RateScope::Recipient, 131_056),
         ];
     })
     .await;

@@ -31,11 +31,11 @@ async fn playing(script: SimulatorScript) -> (Stage, Arc<Clock>) {
 }
 
 async fn example(name: &str) -> (Stage, Arc<Clock>) {
-    playing(SimulatorScript::load(&examples().join(name)).unwrap()).await
+    playing(SimulatorScript::load_file(&examples().join(name)).unwrap()).await
 }
 
 fn script(text: &str) -> SimulatorScript {
-    SimulatorScript::parse(text, &examples()).unwrap()
+    SimulatorScript::parse_text(text, &examples()).unwrap()
 }
 
 impl Stage {
@@ -112,8 +112,8 @@ async fn rates_are_limited() {
 async fn outcomes(sends: u32) -> (Vec<Option<u16>>, u64) {
     // Late answers only take time; they are left out here.
     let stage = stage(|options| {
-        let script = SimulatorScript::load(&examples().join("flaky.toml")).unwrap();
-        *options = options.clone().playing(script);
+        let script = SimulatorScript::load_file(&examples().join("flaky.toml")).unwrap();
+        *options = options.clone().with_script(script);
     })
     .await;
     stage.simulator.set_mischief(kabar::simulate::NetworkFaults {
@@ -151,7 +151,7 @@ async fn a_bad_day_is_the_same_bad_day_again() {
 async fn disorder_has_every_item_and_some_twice() {
     let mut stage = stage(|options| {
         options.status_delay = StatusDelays::default();
-        options.script = Some(SimulatorScript::load(&examples().join("disorder.toml")).unwrap());
+        options.script = Some(SimulatorScript::load_file(&examples().join("disorder.toml")).unwrap());
     })
     .await;
     for nth in 0..20 {
