@@ -67,9 +67,9 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
 
 /// Lets the docs page fill in the sandbox's keys, now that they are made.
 fn print_addresses(secrets: &ServingSecrets, sandbox: &DevSandbox) {
-    let Some(showcase) = &secrets.showcase else { return };
+    let Some(sandbox_keys) = &secrets.sandbox_keys else { return };
     // Nobody else sets it.
-    let _first = showcase.set(SandboxKeys {
+    let _first = sandbox_keys.set(SandboxKeys {
         api_key: Secret::new(sandbox.api_key()),
         operator_token: secrets.operator_token.clone(),
     });
@@ -83,7 +83,7 @@ fn serving_secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets 
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
         app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
         verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
-        showcase: settings.listen.ip().is_loopback().then(PendingSandboxKeys::default),
+        sandbox_keys: settings.listen.ip().is_loopback().then(PendingSandboxKeys::default),
     }
 }
 

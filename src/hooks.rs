@@ -1,4 +1,4 @@
-//! Hooks, as the rest of the house meets them: the host behind the couriers' port and the operations'.
+//! The plugin runtime: the host of hooks behind the ports of the delivery workers and of the operations.
 //!
 //! Invariants: a version is loaded once, however many ask; what it was compiled to is kept on disk and
 //! trusted only with this server's seal, and compiled anew from the component when it is not there. A

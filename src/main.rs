@@ -80,7 +80,7 @@ async fn run_server(settings: &Settings) -> anyhow::Result<()> {
         operator_token: settings.operator_token.clone().context("operator_token")?,
         app_secret: settings.whatsapp.app_secret.clone().context("whatsapp.app_secret")?,
         verify_token: settings.whatsapp.verify_token.clone().context("whatsapp.verify_token")?,
-        showcase: None,
+        sandbox_keys: None,
     };
     let graph = settings.whatsapp.base_url.clone().context("whatsapp.base_url")?;
     let listener = bind_listener(settings.listen).await;

@@ -41,7 +41,7 @@ pub struct ServingSecrets {
     /// Answer to WhatsApp's handshake.
     pub verify_token: Secret,
     /// What the docs page fills in; only in `kabar dev`.
-    pub showcase: Option<PendingSandboxKeys>,
+    pub sandbox_keys: Option<PendingSandboxKeys>,
 }
 
 /// A server that runs.
@@ -153,7 +153,7 @@ impl RunningServer {
             store: store.clone(),
             memory: memory.clone(),
             metrics: metrics.clone(),
-            showcase: secrets.showcase,
+            sandbox_keys: secrets.sandbox_keys,
             allowed_origins: settings.cors.allowed_origins.clone(),
             stopping: stopping.clone(),
         };

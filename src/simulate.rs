@@ -10,7 +10,7 @@
 //!
 //! A [`SimulatorScript`] says what changes when. Rules make sends fail by recipient, by count, by chance or beyond a rate ([`FailureRule`]).
 //!
-//! Invariants: what one customer gets and writes arrives in order unless mischief was asked for;
+//! Invariants: what one customer gets and writes arrives in order unless network faults were asked for;
 //! every queue, list and retry is bounded; the same seed brings the same customers writing the same
 //! things (ids differ, so that a second start is not taken for a redelivery). All customers have
 //! numbers that are reserved for fiction. It never logs a number, a body or a secret.
@@ -95,8 +95,8 @@ impl WhatsAppSimulator {
     }
 
     /// Changes what goes wrong on the way.
-    pub fn set_mischief(&self, mischief: NetworkFaults) {
-        self.world.set_mischief(mischief);
+    pub fn set_faults(&self, faults: NetworkFaults) {
+        self.world.set_faults(faults);
     }
 
     /// Lets calls through, holds them back before they are judged, or cuts them off. What was held

@@ -1,8 +1,8 @@
-//! Who may pass which door, and how an operation learns who passed.
+//! Access classes of paths, and the caller that an operation receives.
 //!
-//! Invariants: which door a path lies behind is decided here alone, for the front door and for the
-//! document; an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the front
-//! door having let one in.
+//! Invariants: the access class of a path is decided here alone, for the gateway and for the
+//! document; an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the
+//! gateway having authenticated one.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) enum AccessClass {
 const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
 
 impl AccessClass {
-    /// The door of a path.
+    /// Access class of a path.
     pub(crate) fn classify_path(path: &str) -> Self {
         if is_below(path, "/admin") {
             Self::Operator
@@ -54,7 +54,7 @@ pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
     bool::from(same) && !expected.reveal().is_empty()
 }
 
-/// The tenant that the front door let in.
+/// The tenant that the gateway authenticated.
 #[derive(Debug, Clone)]
 pub struct TenantCaller(pub(crate) Arc<Caller>);
 
@@ -72,7 +72,7 @@ impl<'a> FromRequest<'a> for TenantCaller {
     }
 }
 
-/// The operator, whom the front door let in.
+/// The operator, authenticated by the gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct OperatorCaller {
     pub(crate) _let_in: (),
@@ -110,8 +110,8 @@ mod tests {
             ("/admin/v1/organizations", AccessClass::Operator),
             ("/admin", AccessClass::Operator),
         ];
-        for (path, door) in cases {
-            assert_eq!(AccessClass::classify_path(path), door, "{path}");
+        for (path, access) in cases {
+            assert_eq!(AccessClass::classify_path(path), access, "{path}");
         }
     }
 }

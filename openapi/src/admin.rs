@@ -1,6 +1,6 @@
 //! `/admin/v1`: what the operator of a server may do, across tenants.
 //!
-//! Invariants: the front door lets nobody but the operator in, and every operation asks for that;
+//! Invariants: the gateway lets nobody but the operator in, and every operation asks for that;
 //! every write leaves one line in the log, with ids and never with a secret. Operator calls draw on
 //! no budget. `Idempotency-Key` is not looked at here: keys belong to a tenant, and a repeated call
 //! is either harmless (PATCH, DELETE), refused (a number connected twice), or makes a second

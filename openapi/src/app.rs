@@ -52,7 +52,7 @@ pub struct AppState {
     /// Largest bodies.
     pub limits: BodyLimits,
     /// Only in `kabar dev`.
-    pub showcase: Option<PendingSandboxKeys>,
+    pub sandbox_keys: Option<PendingSandboxKeys>,
     /// Origins whose pages may call the API from a browser.
     pub allowed_origins: Vec<String>,
     /// Cancelled when the server is about to stop: it is then not ready.
@@ -123,6 +123,6 @@ impl AppState {
 
 impl std::fmt::Debug for AppState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("AppState").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

@@ -96,7 +96,7 @@ impl OpenEnvelope {
     }
 }
 
-/// Our own types do not fail to serialise; if one does, the front door must not send half of it.
+/// Our own types do not fail to serialise; if one does, the gateway must not send half of it.
 fn write_json<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
     serde_json::to_writer(head, value).map_err(|error| {
         tracing::error!(%error, "answer not serialised");
@@ -104,7 +104,7 @@ fn write_json<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiErro
     })
 }
 
-/// An answer whose body the front door closes.
+/// An answer whose body the gateway closes.
 pub(crate) fn open_response(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
     match envelope {
         Ok(envelope) => {

@@ -1,4 +1,4 @@
-//! What a request can be refused with: one type, carried to the front door, which renders it.
+//! What a request can be refused with: one type, carried to the gateway, which renders it.
 //!
 //! Invariants: `code` alone decides type and status (contract, section 2); a message says what to
 //! do and never repeats a secret, a phone number or a body. Rendering needs the request's id, so it

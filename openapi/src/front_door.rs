@@ -58,7 +58,7 @@ pub(crate) struct Gateway {
 /// What is known of a request once its head is read.
 struct RequestContext {
     request_id: Bytes,
-    door: AccessClass,
+    access: AccessClass,
     head_only: bool,
     waits: bool,
     encoding: Option<ContentCoding>,
@@ -90,7 +90,7 @@ impl Gateway {
         documented: impl IntoIterator<Item = PathMethod>,
         document: &'static LazyLock<OpenApiDocument>,
     ) -> Self {
-        let pages = SitePages::new(document, app.showcase.clone());
+        let pages = SitePages::new(document, app.sandbox_keys.clone());
         let methods = MethodTable::new(documented, pages.page_paths());
         let cors = CorsPolicy::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
@@ -103,7 +103,7 @@ impl Gateway {
         }
         RequestContext {
             request_id: mint_request_id(&self.app.clock),
-            door: AccessClass::classify_path(request.uri().path()),
+            access: AccessClass::classify_path(request.uri().path()),
             head_only,
             waits: WaitPreference::from_headers(request.headers()).is_some(),
             encoding: ContentCoding::from_headers(request.headers()),
@@ -121,14 +121,14 @@ impl Gateway {
         if let Some(preflight) = CorsPolicy::answer_preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
-        if visit.door == AccessClass::Tenant {
+        if visit.access == AccessClass::Tenant {
             self.app.accounts.ensure_fresh_directory().await?;
         }
         if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
         }
-        match visit.door {
+        match visit.access {
             AccessClass::Open => {}
             AccessClass::Operator => {
                 admission::admit_operator(&self.app, request.headers())?;

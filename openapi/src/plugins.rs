@@ -1,6 +1,6 @@
 //! Operations on plugins: a tenant's components that get events, their versions and their runs.
 //!
-//! What a component may do is the host's affair, when it runs the couriers'. Here bodies are read, and a
+//! What a component may do is the host's affair, when it runs the delivery workers'. Here bodies are read, and a
 //! tenant is kept to its own.
 
 pub mod body;

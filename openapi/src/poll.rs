@@ -1,7 +1,7 @@
 //! Answering a poll: the page, 304, or a held answer. One way for every list and every single thing.
 //!
 //! Invariants: `respond_to_poll` is the only place that turns a page into an answer, for the operations and
-//! for the front door's fast lane; a held request is answered as soon as its answer changes. Pages
+//! for the gateway's fast lane; a held request is answered as soon as its answer changes. Pages
 //! themselves, and how long they may be served, are the account's.
 
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! All operations, put together behind the front door.
+//! All operations, put together behind the gateway.
 
 use std::sync::{Arc, LazyLock};
 

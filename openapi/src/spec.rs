@@ -2,7 +2,7 @@
 //!
 //! Invariant: `openapi.json` beside this crate's sources is this document; a test compares them. The
 //! polishing mends what poem-openapi writes so that generators and validators take it, and adds what
-//! the front door does to every answer. It is 3.0.3 because some generators cannot read 3.1.
+//! the gateway does to every answer. It is 3.0.3 because some generators cannot read 3.1.
 
 mod answers;
 mod doors;

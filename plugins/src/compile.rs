@@ -62,7 +62,7 @@ fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     engine::compiling_engine()?.precompile_component(wasm)
 }
 
-/// Compiles a component; the seat is held for as long as something is busy with it.
+/// Compiles a component; the permit is held for as long as something is busy with it.
 pub(crate) async fn compile_component(
     compiler: &CompilerMode,
     wasm: Bytes,

@@ -1,8 +1,8 @@
-//! How long the bench rests, so that others find a processor free.
+//! How long the background pool rests, so that others find a processor free.
 //!
 //! A thread that gives way to everybody is still in the way: on Linux 6.18 a thread that wakes up may wait
 //! behind others of its own kind, or a scheduler's tick, while a processor is busy with such a thread
-//! alone. So the bench computes in short slices and rests between them, the longer the more of the machine
+//! alone. So the background pool computes in short slices and rests between them, the longer the more of the machine
 //! others are using: the rest of this process, or a database beside it. While nobody else computes it does
 //! not rest.
 //!
@@ -19,11 +19,11 @@ use crate::meter::cpu_time;
 /// How often the others' use is looked at. Linux counts that of the machine in hundredths of a second.
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// Rest for each part of computing, where others use the whole machine. So the bench gets three quarters of
+/// Rest for each part of computing, where others use the whole machine. So the background pool gets three quarters of
 /// its time where others use a tenth of the machine, two fifths where they use half, a quarter where all.
 const REST_PER_USE: f64 = 3.0;
 
-/// What the bench owes the others; of one host.
+/// What the background pool owes the others; of one host.
 pub(crate) struct BackgroundThrottle {
     processors: f64,
     window: Mutex<UsageWindow>,
@@ -35,7 +35,7 @@ struct UsageWindow {
     process: Duration,
     /// What the machine had done at its beginning, where that is told.
     machine: Option<ProcessorTimes>,
-    /// Computing time of the bench since then.
+    /// Computing time of the background pool since then.
     bench: Duration,
     /// What others used of the machine in the window before, from 0 to 1.
     others: f64,
@@ -92,7 +92,7 @@ impl BackgroundThrottle {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rest that is due after the bench has computed for so long.
+    /// The rest that is due after the background pool has computed for so long.
     pub(crate) fn rest_due(&self, computed: Duration) -> Duration {
         let mut window = self.lock_window();
         window.bench += computed;
@@ -148,14 +148,14 @@ mod tests {
         let at = Duration::from_millis;
         let mut window = UsageWindow { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
         let near = |window: &UsageWindow, others: f64| (window.others - others).abs() < 1e-9;
-        // In 20 ms of two processors, 23 ms of the process of which the bench had 15.
+        // In 20 ms of two processors, 23 ms of the process of which the background pool had 15.
         window.start_next(since + at(20), at(1023), None, 2.0);
         assert!(near(&window, 0.2), "{}", window.others);
-        // Next, the bench alone. The clocks of threads and of the process differ a little.
+        // Next, the background pool alone. The clocks of threads and of the process differ a little.
         window.bench = at(21);
         window.start_next(since + at(40), at(1043), Some(ProcessorTimes { busy: 500, total: 9000 }), 2.0);
         assert!(near(&window, 0.0), "{}", window.others);
-        // The bench had a quarter of the machine, others half of it, most of that in other processes.
+        // The background pool had a quarter of the machine, others half of it, most of that in other processes.
         window.bench = at(100);
         window.start_next(since + at(240), at(1193), Some(ProcessorTimes { busy: 530, total: 9040 }), 2.0);
         assert!(near(&window, 0.5), "{}", window.others);

@@ -252,7 +252,7 @@ impl PluginHost {
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {
-            // Declared first, so that it goes last, also when the run is stopped: a seat is free only
+            // Declared first, so that it goes last, also when the run is stopped: a permit is free only
             // once its instance is.
             let held = seat;
             let report = run::execute_run(&version, invocation, fetch, drafts, metered).await;
@@ -284,7 +284,7 @@ impl PluginHost {
 
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").finish_non_exhaustive()
+        f.debug_struct("PluginHost").finish_non_exhaustive()
     }
 }
 

@@ -8,9 +8,9 @@
 //! that are short. A bench seat is held for a few slices, then given to the next tenant in turn; it is
 //! given back whenever the run waits for something else.
 //!
-//! A run of a plugin whose last one was long is polled by the bench's threads from its beginning.
-//! Between its slices the bench rests ([`BackgroundThrottle`]); rests count neither as computing nor against the run's time.
-//! Who sits on the bench computes in time that nobody else wants ([`RunPool::BackgroundPool`]). Where there is too
+//! A run of a plugin whose last one was long is polled by the background pool's threads from its beginning.
+//! Between its slices the background pool rests ([`BackgroundThrottle`]); rests count neither as computing nor against the run's time.
+//! Who sits on the background pool computes in time that nobody else wants ([`RunPool::Background`]). Where there is too
 //! little of that the run goes back to the front and shares: it is late then, and not forgotten.
 
 use std::pin::Pin;
@@ -41,9 +41,9 @@ const STARVED: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunPool {
     /// On the threads of short runs.
-    Front,
+    Foreground,
     /// On threads that get what others leave.
-    Bench,
+    Background,
 }
 
 /// Computing time of this thread.
@@ -78,7 +78,7 @@ impl BackgroundPool {
 pub(crate) struct CpuMeter {
     organisation: OrganisationId,
     plugin: Arc<str>,
-    bench: Arc<BackgroundPool>,
+    background: Arc<BackgroundPool>,
     /// Computing time of polls that have ended.
     spent: AtomicU64,
     /// The thread's time when the poll under way began.
@@ -87,7 +87,7 @@ pub(crate) struct CpuMeter {
     yields: AtomicBool,
     /// Whether it has computed for longer than short runs do, or is expected to.
     long: AtomicBool,
-    /// Whether it is polled on the bench.
+    /// Whether it is polled on the background pool.
     benched: AtomicBool,
     /// Time in which it could have computed and did not get to.
     starved: AtomicU64,
@@ -99,9 +99,9 @@ pub(crate) struct CpuMeter {
 #[derive(Default)]
 struct MeterState {
     seat: Option<QueuePermit>,
-    /// What had been computed when the seat was taken.
+    /// What had been computed when the permit was taken.
     since: Duration,
-    /// Time spent waiting for seats that have been taken.
+    /// Time spent waiting for permits that have been taken.
     waited: Duration,
     /// What had been computed when rest was last reckoned.
     reckoned: Duration,
@@ -115,13 +115,13 @@ impl CpuMeter {
     pub(crate) fn new(
         organisation: OrganisationId,
         plugin: Arc<str>,
-        bench: Arc<BackgroundPool>,
+        background: Arc<BackgroundPool>,
         long: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             organisation,
             plugin,
-            bench,
+            background,
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
             yields: AtomicBool::new(false),
@@ -136,8 +136,8 @@ impl CpuMeter {
     /// Of a run of which nothing is known, on a host of its own.
     #[cfg(test)]
     pub(crate) fn for_single_run() -> Arc<Self> {
-        let bench = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
-        Self::new(OrganisationId::from_bits(1), "p".into(), bench, false)
+        let background = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
+        Self::new(OrganisationId::from_bits(1), "p".into(), background, false)
     }
 
     fn lock_state(&self) -> MutexGuard<'_, MeterState> {
@@ -166,7 +166,7 @@ impl CpuMeter {
         Duration::from_nanos(self.rested.load(Ordering::Relaxed))
     }
 
-    /// Rests on the bench for as long as is due; blocks the thread, because it is the thread that is in the
+    /// Rests on the background pool for as long as is due; blocks the thread, because it is the thread that is in the
     /// way.
     pub(crate) fn take_rest(&self) {
         if !self.benched.load(Ordering::Relaxed) {
@@ -177,14 +177,14 @@ impl CpuMeter {
             let mut held = self.lock_state();
             let computed = used.saturating_sub(held.reckoned);
             held.reckoned = used;
-            held.due += self.bench.courtesy.rest_due(computed);
+            held.due += self.background.courtesy.rest_due(computed);
             if held.due < REST_MIN {
                 return;
             }
             std::mem::take(&mut held.due)
         };
         let began = Instant::now();
-        self.bench.pulse.pause_during(|| std::thread::sleep(due));
+        self.background.pulse.pause_during(|| std::thread::sleep(due));
         self.rested.fetch_add(to_nanos(began.elapsed()), Ordering::Relaxed);
     }
 
@@ -204,17 +204,17 @@ impl CpuMeter {
     /// Where it should be polled.
     pub(crate) fn current_pool(&self) -> RunPool {
         let long = self.long.load(Ordering::Relaxed);
-        if long && self.time_starved() < STARVED { RunPool::Bench } else { RunPool::Front }
+        if long && self.time_starved() < STARVED { RunPool::Background } else { RunPool::Foreground }
     }
 
     /// Says where it is polled from now on.
     pub(crate) fn move_to(&self, place: RunPool) {
-        self.benched.store(place == RunPool::Bench, Ordering::Relaxed);
+        self.benched.store(place == RunPool::Background, Ordering::Relaxed);
     }
 
     /// Whether it should be polled elsewhere.
     fn is_misplaced(&self) -> bool {
-        (self.current_pool() == RunPool::Bench) != self.benched.load(Ordering::Relaxed)
+        (self.current_pool() == RunPool::Background) != self.benched.load(Ordering::Relaxed)
     }
 
     /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
@@ -227,7 +227,7 @@ impl CpuMeter {
         {
             let mut held = self.lock_state();
             let sat = used.saturating_sub(held.since);
-            let stays = held.seat.is_some() && (sat < SITTING || !self.bench.seats.is_wanted());
+            let stays = held.seat.is_some() && (sat < SITTING || !self.background.seats.is_wanted());
             if stays && !self.is_misplaced() {
                 return None;
             }
@@ -240,7 +240,7 @@ impl CpuMeter {
         let meter = self.clone();
         Some(Box::pin(async move {
             if meter.lock_state().seat.is_none() {
-                let seat = meter.bench.seats.acquire_permit(meter.organisation, &meter.plugin).await;
+                let seat = meter.background.seats.acquire_permit(meter.organisation, &meter.plugin).await;
                 let used = meter.cpu_used();
                 let mut held = meter.lock_state();
                 held.seat = Some(seat);
@@ -283,7 +283,7 @@ impl<F: Future> Future for MeteredRun<F> {
         let Self { run, meter } = self.get_mut();
         let (began, clock, rested) = (to_nanos(thread_cpu()), Instant::now(), meter.time_rested());
         meter.poll_began.store(began, Ordering::Relaxed);
-        let polled = meter.bench.pulse.tick_during(|| run.as_mut().poll(context));
+        let polled = meter.background.pulse.tick_during(|| run.as_mut().poll(context));
         let took = to_nanos(thread_cpu()).saturating_sub(began);
         meter.spent.fetch_add(took, Ordering::Relaxed);
         let rested = meter.time_rested().saturating_sub(rested);
@@ -322,13 +322,13 @@ mod tests {
     #[tokio::test]
     async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
         let meter = CpuMeter::for_single_run();
-        meter.bench.courtesy.set_others_use(1.0);
+        meter.background.courtesy.set_others_use(1.0);
         let own = meter.clone();
         let run = async move {
             compute(Duration::from_millis(1));
             own.take_rest();
             assert_eq!(own.time_rested(), Duration::ZERO, "at the front nobody rests");
-            own.move_to(RunPool::Bench);
+            own.move_to(RunPool::Background);
             own.take_rest();
         };
         MeteredRun::new(run, meter.clone()).await;
@@ -341,16 +341,16 @@ mod tests {
     async fn a_long_run_belongs_on_the_bench_until_it_starves_there() {
         let meter = CpuMeter::for_single_run();
         let run = async {
-            assert_eq!(meter.current_pool(), RunPool::Front);
+            assert_eq!(meter.current_pool(), RunPool::Foreground);
             compute(SHORT);
             meter.next_turn().unwrap().await;
-            assert_eq!(meter.current_pool(), RunPool::Bench);
-            meter.move_to(RunPool::Bench);
+            assert_eq!(meter.current_pool(), RunPool::Background);
+            meter.move_to(RunPool::Background);
             assert!(meter.next_turn().is_none(), "it is where it belongs");
             meter.add_starved(STARVED);
             meter.next_turn().unwrap().await;
-            assert_eq!(meter.current_pool(), RunPool::Front);
-            meter.move_to(RunPool::Front);
+            assert_eq!(meter.current_pool(), RunPool::Foreground);
+            meter.move_to(RunPool::Foreground);
             assert!(meter.next_turn().is_none() && meter.lock_state().seat.is_some());
         };
         MeteredRun::new(run, meter.clone()).await;

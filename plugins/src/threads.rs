@@ -1,7 +1,7 @@
-//! The threads that run hooks: those at the front for whoever has just begun, and those on the bench for
+//! The threads that run hooks: those at the front for whoever has just begun, and those on the background pool for
 //! who computes for long.
 //!
-//! Invariant: a thread of the bench computes only while nobody else wants the processor, be it a short
+//! Invariant: a thread of the background pool computes only while nobody else wants the processor, be it a short
 //! hook, the API or another program. That is the scheduler's affair (`SCHED_IDLE`): between threads of
 //! one policy a thread that wakes up waits for the other's slice to end, whatever their priorities.
 
@@ -34,7 +34,7 @@ enum PoolStep<F: Future> {
 }
 
 impl ThreadPools {
-    /// Starts so many at the front, and one fewer on the bench.
+    /// Starts so many at the front, and one fewer on the background pool.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let runtime = |threads: usize, name: &str| {
             let mut builder = Builder::new_multi_thread();
@@ -62,8 +62,8 @@ impl ThreadPools {
             meter.move_to(place);
             let leg = poll_in_pool(run, meter.clone(), place);
             let runtime = match place {
-                RunPool::Front => &self.front,
-                RunPool::Bench => &self.bench,
+                RunPool::Foreground => &self.front,
+                RunPool::Background => &self.bench,
             };
             let Some(runtime) = runtime else { return std::future::pending().await };
             match AbortOnDropHandle::new(runtime.spawn(leg)).await? {

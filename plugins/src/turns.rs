@@ -1,6 +1,6 @@
-//! Whose turn it is: a bounded number of seats, given to tenants in rotation.
+//! Whose turn it is: a bounded number of permits, given to tenants in rotation.
 //!
-//! Invariant: a seat that is free goes to the tenant that was served longest ago among those with
+//! Invariant: a permit that is free goes to the tenant that was served longest ago among those with
 //! something that may run; a tenant's own waiters stand in one line for each plugin's sake, so a
 //! plugin at its cap holds up no other plugin. Waiting is unbounded in time and never an error; who
 //! waits is bounded by who calls.
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kabar_core::ids::OrganisationId;
 use tokio::sync::oneshot;
 
-/// The seats, and who waits for one.
+/// The permits, and who waits for one.
 pub(crate) struct FairQueue {
     line: Mutex<WaitingQueue>,
     per_plugin_max: usize,
@@ -51,7 +51,7 @@ impl FairQueue {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a seat.
+    /// Waits for a permit.
     pub(crate) async fn acquire_permit(
         self: &Arc<Self>,
         organisation: OrganisationId,
@@ -86,7 +86,7 @@ impl FairQueue {
             let Some(next) = line.next_waiter(self.per_plugin_max) else { break };
             line.take_slot(&next.plugin);
             let seat = QueuePermit { turns: self.clone(), plugin: Some(next.plugin) };
-            // Who gave up waiting gets none; the seat must not come back through this lock.
+            // Who gave up waiting gets none; the permit must not come back through this lock.
             if let Err(mut unwanted) = next.called.send(seat)
                 && let Some(plugin) = unwanted.plugin.take()
             {

@@ -80,7 +80,7 @@ impl LoadedVersion {
 
 impl std::fmt::Debug for LoadedVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Version").finish_non_exhaustive()
+        f.debug_struct("LoadedVersion").finish_non_exhaustive()
     }
 }
 
@@ -91,7 +91,7 @@ impl std::fmt::Debug for LoadedVersion {
 )]
 fn load_trusted(engine: &Engine, opened: &VerifiedArtifact<'_>) -> wasmtime::Result<Component> {
     // SAFETY: the bytes are what `Engine::precompile_component` answered on a server with this key:
-    // `seal::verify_artifact` is the only maker of an `VerifiedArtifact`, and checks the MAC over all of them.
+    // `seal::verify_artifact` is the only maker of a `VerifiedArtifact`, and checks the MAC over all of them.
     unsafe { Component::deserialize(engine, opened.code()) }
 }
 

@@ -1,4 +1,4 @@
-//! What the host reports, in the words of the couriers.
+//! What the host reports, as an attempt result.
 
 use std::sync::Arc;
 

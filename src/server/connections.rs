@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub(super) async fn serve<E>(
     listener: TcpListener,
     endpoint: E,
-    readers: WriteTimeout,
+    write_timeout: WriteTimeout,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) where
@@ -62,7 +62,7 @@ pub(super) async fn serve<E>(
                 continue;
             }
         };
-        let serving = serve_connection(stream, endpoint.clone(), &readers, &graceful);
+        let serving = serve_connection(stream, endpoint.clone(), &write_timeout, &graceful);
         tasks.spawn(async move {
             serving.await;
             drop(place);
@@ -88,7 +88,7 @@ async fn accept_connection(
 fn serve_connection<E>(
     stream: TcpStream,
     endpoint: Arc<E>,
-    readers: &WriteTimeout,
+    write_timeout: &WriteTimeout,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + use<E>
 where
@@ -107,7 +107,7 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let stream = TokioIo::new(TimedStream::new(stream, readers.clone()));
+    let stream = TokioIo::new(TimedStream::new(stream, write_timeout.clone()));
     let serving = graceful.watch(builder.serve_connection(stream, answer).into_owned());
     async move {
         // A client that breaks off is no event of ours.

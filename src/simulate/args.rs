@@ -72,7 +72,7 @@ pub struct SimulateArgs {
     pub no_reserved_recipients: bool,
     /// What goes wrong on the way.
     #[command(flatten)]
-    pub mischief: FaultArgs,
+    pub faults: FaultArgs,
 }
 
 /// What goes wrong on the way.
@@ -103,7 +103,7 @@ pub struct FaultArgs {
 
 impl SimulateArgs {
     fn build_options(&self) -> SimulatorOptions {
-        let mischief = &self.mischief;
+        let faults = &self.faults;
         let options = SimulatorOptions {
             traffic_per_minute: self.traffic_per_minute,
             reply_percent: self.reply_percent,
@@ -114,14 +114,14 @@ impl SimulateArgs {
                 read: Duration::from_millis(self.read_delay_ms),
             },
             reserved_recipients: !self.no_reserved_recipients,
-            mischief: NetworkFaults {
-                duplicate_percent: mischief.duplicate_percent,
-                reorder_percent: mischief.reorder_percent,
-                drop_answer_percent: mischief.drop_answer_percent,
-                early_status_percent: mischief.early_status_percent,
-                late_answer_percent: mischief.late_answer_percent,
-                answer_delay: Duration::from_millis(mischief.answer_delay_ms),
-                batch_items_max: mischief.batch_items,
+            faults: NetworkFaults {
+                duplicate_percent: faults.duplicate_percent,
+                reorder_percent: faults.reorder_percent,
+                drop_answer_percent: faults.drop_answer_percent,
+                early_status_percent: faults.early_status_percent,
+                late_answer_percent: faults.late_answer_percent,
+                answer_delay: Duration::from_millis(faults.answer_delay_ms),
+                batch_items_max: faults.batch_items,
             },
             ..SimulatorOptions::new(&self.webhook_url, self.app_secret.clone())
         };
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!((options.seed, options.numbers.len(), options.reserved_recipients), (9, 1, true));
         assert_eq!(options.numbers[0].phone.as_digits(), "12025550100");
         assert_eq!(
-            (options.mischief, options.status_delay),
+            (options.faults, options.status_delay),
             (NetworkFaults::default(), StatusDelays::default())
         );
     }

@@ -121,11 +121,11 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
         });
     };
     let pieces = schedule_statuses(world, &sent, failure);
-    let mischief = world.network_faults();
+    let faults = world.network_faults();
     let (told, first_done) = oneshot::channel();
-    let early = roll_percent(&mut dice, mischief.early_status_percent);
-    let late = roll_percent(&mut dice, mischief.late_answer_percent);
-    let dropped = roll_percent(&mut dice, mischief.drop_answer_percent);
+    let early = roll_percent(&mut dice, faults.early_status_percent);
+    let late = roll_percent(&mut dice, faults.late_answer_percent);
+    let dropped = roll_percent(&mut dice, faults.drop_answer_percent);
     if let Err(NoRoom) = world.schedule_items(&to, pieces, &mut dice, early.then_some(told), record) {
         return refuse_call(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
     }
@@ -137,7 +137,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
     }
     if late {
-        world.clock.sleep_for(mischief.answer_delay).await;
+        world.clock.sleep_for(faults.answer_delay).await;
     }
     if dropped {
         return CallAnswer::BrokenOff;
@@ -170,12 +170,12 @@ fn schedule_statuses(
     if let Some(known) = failure {
         return vec![(at, piece(wire::failed_item(sent.wamid, known.code, sent.to, at, sent.opaque)))];
     }
-    let ladder = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
+    let stages = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
     let step = |(word, wait)| {
         at = at.plus_duration(wait);
         (at, piece(wire::status_item(sent.wamid, word, sent.to, at, sent.opaque)))
     };
-    ladder.into_iter().map(step).collect()
+    stages.into_iter().map(step).collect()
 }
 
 /// Lets the customer answer, if anybody answers at all. What they say follows from the seed, the

@@ -66,7 +66,7 @@ pub(super) struct WebhookLanes {
     /// Webhooks to be posted as they are, in their order.
     pub(super) raw: mpsc::Sender<Bytes>,
     pub(super) counts: watch::Sender<SimulatorCounts>,
-    pub(super) mischief: watch::Sender<NetworkFaults>,
+    pub(super) faults: watch::Sender<NetworkFaults>,
 }
 
 struct WebhookLane {
@@ -75,7 +75,7 @@ struct WebhookLane {
     post: WebhookPost,
     clock: Arc<Clock>,
     counts: watch::Sender<SimulatorCounts>,
-    mischief: watch::Receiver<NetworkFaults>,
+    faults: watch::Receiver<NetworkFaults>,
     stop: CancellationToken,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn open_lanes(
     stop: &CancellationToken,
 ) -> anyhow::Result<WebhookLanes> {
     let counts = watch::Sender::new(SimulatorCounts::default());
-    let mischief = watch::Sender::new(options.mischief);
+    let faults = watch::Sender::new(options.faults);
     let http = reqwest::Client::builder()
         .timeout(POST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
@@ -117,7 +117,7 @@ pub(super) fn open_lanes(
             post: post.clone(),
             clock: options.clock.clone(),
             counts: counts.clone(),
-            mischief: mischief.subscribe(),
+            faults: faults.subscribe(),
             stop: stop.clone(),
         };
         tasks.spawn(lane.run_lane());
@@ -125,7 +125,7 @@ pub(super) fn open_lanes(
     let (raw, bodies) = mpsc::channel(INBOX);
     let (posting, stop) = (post_raw(bodies, post, counts.clone()), stop.clone());
     tasks.spawn(async move { stop.run_until_cancelled(posting).await });
-    Ok(WebhookLanes { inboxes, raw, counts, mischief })
+    Ok(WebhookLanes { inboxes, raw, counts, faults })
 }
 
 /// Posts webhooks as they are, one after the other.
@@ -178,7 +178,7 @@ impl WebhookLane {
     /// Posts what is due, as one webhook.
     async fn post_due(&mut self) {
         let now = self.clock.monotonic_now();
-        let items_max = self.mischief.borrow().batch_items_max.max(1);
+        let items_max = self.faults.borrow().batch_items_max.max(1);
         let mut items = Vec::new();
         while items.len() < items_max
             && self.held.peek().is_some_and(|Reverse(item)| item.due <= now)
@@ -207,7 +207,7 @@ impl WebhookLane {
 }
 
 impl WebhookPost {
-    /// Posts until the answer is 200; `false` when patience ran out.
+    /// Posts until the answer is 200; `false` when the retries are used up.
     async fn until_taken(&self, body: Bytes, counts: &watch::Sender<SimulatorCounts>) -> bool {
         let signed = signature::sign_body(&self.secret, &body);
         let mut wait = self.retry.first;

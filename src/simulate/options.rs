@@ -141,8 +141,8 @@ pub struct SimulatorOptions {
     /// Whether recipients that end in an error number of Meta's fail with it.
     pub reserved_recipients: bool,
     /// What goes wrong on the way.
-    pub mischief: NetworkFaults,
-    /// Patience with the receiver of webhooks.
+    pub faults: NetworkFaults,
+    /// Retries towards the receiver of webhooks.
     pub webhook_retry: WebhookRetry,
     /// What happens when; its first steps come before the first call.
     pub script: Option<SimulatorScript>,
@@ -166,7 +166,7 @@ impl SimulatorOptions {
             rules: Vec::new(),
             failures: HashMap::new(),
             reserved_recipients: true,
-            mischief: NetworkFaults::default(),
+            faults: NetworkFaults::default(),
             webhook_retry: WebhookRetry::default(),
             script: None,
             clock: Arc::new(Clock::system_clock()),

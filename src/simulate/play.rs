@@ -102,7 +102,7 @@ impl SimulatorState {
 
     fn take_step(&self, step: ScriptStep) {
         let change = step.change;
-        self.set_mischief(change.apply_faults(self.network_faults()));
+        self.set_faults(change.apply_faults(self.network_faults()));
         self.change_manner(|manner| {
             manner.status_delay = change.status_delay(manner.status_delay);
             manner.reply_percent = change.reply_percent.unwrap_or(manner.reply_percent);

@@ -75,7 +75,7 @@ pub(super) struct StepChange {
     pub(super) reserved_recipients: Option<bool>,
     pub(super) gate: Option<CallGate>,
     pub(super) rules: Option<Vec<FailureRule>>,
-    mischief: FaultWords,
+    faults: FaultWords,
     status_delay: DelayWords,
 }
 
@@ -97,8 +97,8 @@ struct StepWords {
     reserved_recipients: Option<bool>,
     gate: Option<CallGate>,
     rules: Option<Vec<RuleWords>>,
-    #[serde(default)]
-    mischief: FaultWords,
+    #[serde(default, rename = "mischief")]
+    faults: FaultWords,
     #[serde(default)]
     status_delay: DelayWords,
     #[serde(default)]
@@ -186,7 +186,7 @@ impl ScriptSource<'_> {
             reserved_recipients: words.reserved_recipients,
             gate: words.gate,
             rules: words.rules.map(|rules| rules.into_iter().map(|words| words.0).collect()),
-            mischief: words.mischief,
+            faults: words.faults,
             status_delay: words.status_delay,
         };
         let lines = words.write.into_iter().map(|line| self.read_line(line)).collect::<Result<_, _>>()?;
@@ -227,7 +227,7 @@ impl ScriptSource<'_> {
 impl StepChange {
     /// What goes wrong on the way from now on.
     pub(super) fn apply_faults(&self, before: NetworkFaults) -> NetworkFaults {
-        let words = &self.mischief;
+        let words = &self.faults;
         let percent = |said: Option<PercentValue>, before| said.map_or(before, |percent| percent.0);
         NetworkFaults {
             duplicate_percent: percent(words.duplicate_percent, before.duplicate_percent),

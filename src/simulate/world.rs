@@ -51,7 +51,7 @@ pub(super) struct SimulatorState {
     player: Mutex<ScriptPlayer>,
     inboxes: Vec<mpsc::Sender<QueuedItem>>,
     raw: mpsc::Sender<Bytes>,
-    mischief: watch::Sender<NetworkFaults>,
+    faults: watch::Sender<NetworkFaults>,
     numbers: Mutex<Vec<Arc<SimulatedNumber>>>,
     rules: Mutex<RuleSet>,
     failures: Mutex<HashMap<Phone, RecipientFailure>>,
@@ -94,7 +94,7 @@ impl SimulatorState {
             traffic: watch::Sender::new(options.traffic_per_minute),
             seed: options.seed,
             inboxes: lanes.inboxes,
-            mischief: lanes.mischief,
+            faults: lanes.faults,
             numbers: Mutex::new(options.numbers.into_iter().map(Arc::new).collect()),
             rules: Mutex::new(RuleSet::new(options.rules)),
             failures: Mutex::new(options.failures),
@@ -110,12 +110,12 @@ impl SimulatorState {
         self.traffic.send_replace(per_minute);
     }
 
-    pub(super) fn set_mischief(&self, mischief: NetworkFaults) {
-        self.mischief.send_replace(mischief);
+    pub(super) fn set_faults(&self, faults: NetworkFaults) {
+        self.faults.send_replace(faults);
     }
 
     pub(super) fn network_faults(&self) -> NetworkFaults {
-        *self.mischief.borrow()
+        *self.faults.borrow()
     }
 
     pub(super) fn behavior_now(&self) -> SimulatorBehavior {
@@ -263,7 +263,7 @@ impl SimulatorState {
         done: Option<oneshot::Sender<()>>,
         before: impl FnOnce(),
     ) -> Result<(), NoRoom> {
-        let pieces = self.with_mischief(pieces, dice);
+        let pieces = self.with_faults(pieces, dice);
         let lane = self.lane_of(customer).ok_or(NoRoom)?;
         let Ok(places) = lane.try_reserve_many(pieces.len()) else { return Err(NoRoom) };
         before();
@@ -276,7 +276,7 @@ impl SimulatorState {
         Ok(())
     }
 
-    fn with_mischief(
+    fn with_faults(
         &self,
         pieces: Vec<(Timestamp, WebhookItem)>,
         dice: &mut StdRng,

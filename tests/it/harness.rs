@@ -190,7 +190,7 @@ impl TestServer {
             operator_token: Secret::new(OPERATOR_TOKEN),
             app_secret: Secret::new(APP_SECRET),
             verify_token: Secret::new(VERIFY_TOKEN),
-            showcase: None,
+            sandbox_keys: None,
         };
         let graph = self.simulator.base_url();
         let started = RunningServer::start(&self.settings, secrets, &graph, listener, self.clock.clone());

@@ -69,7 +69,7 @@ impl Stage {
             Moment::Called => self.simulator.set_gate(CallGate::Held),
             Moment::Taken => {
                 let (late_answer_percent, answer_delay) = (100, Duration::from_hours(1));
-                self.simulator.set_mischief(NetworkFaults { late_answer_percent, answer_delay, ..calm() });
+                self.simulator.set_faults(NetworkFaults { late_answer_percent, answer_delay, ..calm() });
             }
             Moment::Acknowledged | Moment::Answered | Moment::Later(_) => {}
         }
@@ -99,7 +99,7 @@ impl Stage {
         }
         child.kill().await;
         self.simulator.set_gate(CallGate::Open);
-        self.simulator.set_mischief(calm());
+        self.simulator.set_faults(calm());
     }
 
     /// Everything that was acknowledged is there, and each recipient got each message once, in order.

@@ -186,10 +186,10 @@ async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
         .await;
         let tenant = server.tenant().await;
         server.set_pace(&tenant, 1000).await;
-        server.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
+        server.simulator.set_faults(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
         let id = text(&tenant.sends(&from(1)).await["id"]);
         patiently(server.simulator.counts().wait_for(|counts| counts.accepted == 1)).await.unwrap();
-        server.simulator.set_mischief(NetworkFaults::default());
+        server.simulator.set_faults(NetworkFaults::default());
         let mut echo = status_of(&server.simulator.sends()[0].wamid, "sent", server.clock.read_now());
         echo["biz_opaque_callback_data"] = id.as_str().into();
         let echo = InboundWebhook::default().statuses(&tenant.id, &[echo]);

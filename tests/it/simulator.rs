@@ -239,7 +239,7 @@ async fn patience_with_the_receiver_ends() {
 #[tokio::test]
 async fn mischief_happens_when_asked_for() {
     let mut stage = stage(|options| {
-        options.mischief = NetworkFaults {
+        options.faults = NetworkFaults {
             duplicate_percent: 100,
             early_status_percent: 100,
             batch_items_max: 6,
@@ -258,7 +258,7 @@ async fn mischief_happens_when_asked_for() {
     assert_eq!(seen, HashMap::from([(Sent, 1), (Delivered, 2), (Read, 2)]));
 
     let dropping = NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() };
-    stage.simulator.set_mischief(dropping);
+    stage.simulator.set_faults(dropping);
     let lost = stage.post(ID, "t0ken", &text_to("12025550143")).await.unwrap_err();
     assert!(lost.is_request(), "no answer, rather than one that cannot be read: {lost:?}");
     assert_eq!(stage.simulator.sends_to(&Phone::parse("12025550143").unwrap()), 1);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a handler gets is one whole JSON value, sent as JSON. poem-openapi's own `Json`
 //! would refuse bad fields in words of its own and without the contract's codes, so this one only
-//! borrows the schema of `T`. It does not look inside the value, nor bound its size: the front door
+//! borrows the schema of `T`. It does not look inside the value, nor bound its size: the gateway
 //! has done that.
 
 use std::marker::PhantomData;

@@ -2,7 +2,7 @@
 //!
 //! `OperationError<S>` is an [`ApiError`] in a coat that tells the document which codes an operation can
 //! give. The codes travel to the polishing pass (`spec`) as an enumeration in place of the schema;
-//! the pass puts the one error schema, a description and an example there. What the front door adds
+//! the pass puts the one error schema, a description and an example there. What the gateway adds
 //! to every operation behind it (401, 403, 429, 500) is the pass's affair too.
 
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use super::{ApiError, ErrorCode};
 /// Marks the stand-in schema that carries an operation's codes to the polishing pass.
 pub(crate) const CODES_TITLE: &str = "x-kabar-codes";
 
-/// The codes that an operation can give beyond those of the front door.
+/// The codes that an operation can give beyond those of the gateway.
 pub trait DocumentedErrors: Send + Sync + 'static {
     /// In any order.
     const CODES: &'static [ErrorCode];

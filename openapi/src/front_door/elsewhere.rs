@@ -91,7 +91,7 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return Ok(None);
         }
-        let Some(slot) = self.account_of(request, visit.door) else { return Ok(None) };
+        let Some(slot) = self.account_of(request, visit.access) else { return Ok(None) };
         let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
@@ -111,7 +111,7 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return None;
         }
-        let slot = self.account_of(request, visit.door)?;
+        let slot = self.account_of(request, visit.access)?;
         Some(keep_request(slot, request, visit).await)
     }
 
@@ -140,7 +140,7 @@ impl Gateway {
                 return Ok(answer);
             }
             let mut again = kept.to_request();
-            match (visit.door, &visit.admitted) {
+            match (visit.access, &visit.admitted) {
                 (AccessClass::Tenant, Some(admitted)) => {
                     again.set_data(TenantCaller(admitted.caller.clone()));
                 }
@@ -198,9 +198,9 @@ impl Gateway {
     }
 
     /// The account that a request is about, if whoever sent it may ask for it.
-    fn account_of(&self, request: &Request, door: AccessClass) -> Option<Arc<AccountEntry>> {
-        let number = named_account(request.uri().path(), door)?;
-        match door {
+    fn account_of(&self, request: &Request, access: AccessClass) -> Option<Arc<AccountEntry>> {
+        let number = named_account(request.uri().path(), access)?;
+        match access {
             AccessClass::Open => None,
             AccessClass::Operator => {
                 admission::admit_operator(&self.app, request.headers()).ok()?;
@@ -240,8 +240,8 @@ async fn keep_request(
 }
 
 /// The account that a path names.
-fn named_account(path: &str, door: AccessClass) -> Option<&str> {
-    let number = match door {
+fn named_account(path: &str, access: AccessClass) -> Option<&str> {
+    let number = match access {
         AccessClass::Open => return None,
         AccessClass::Operator => path.strip_prefix("/admin/v1/accounts/")?,
         AccessClass::Tenant => path.strip_prefix("/v1/")?.split_once('/')?.0,
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn paths_name_their_account() {
-        for (path, door, number) in [
+        for (path, access, number) in [
             ("/v1/123456/conversations", AccessClass::Tenant, Some("123456")),
             ("/v1/123456/events/stream", AccessClass::Tenant, Some("123456")),
             ("/v1/123456", AccessClass::Tenant, None),
@@ -289,7 +289,7 @@ mod tests {
             ("/admin/v1/actors", AccessClass::Operator, None),
             ("/webhooks/whatsapp", AccessClass::Open, None),
         ] {
-            assert_eq!(named_account(path, door), number, "{path}");
+            assert_eq!(named_account(path, access), number, "{path}");
         }
     }
 }

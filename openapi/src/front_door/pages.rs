@@ -117,7 +117,7 @@ impl PageContent {
 /// See the module.
 pub(super) struct SitePages {
     pages: Vec<SitePage>,
-    showcase: Option<PendingSandboxKeys>,
+    sandbox_keys: Option<PendingSandboxKeys>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -130,9 +130,9 @@ const SANDBOX: &str = "/docs/sandbox";
 impl SitePages {
     pub(super) fn new(
         document: &'static LazyLock<OpenApiDocument>,
-        showcase: Option<PendingSandboxKeys>,
+        sandbox_keys: Option<PendingSandboxKeys>,
     ) -> Self {
-        let filled = showcase.is_some();
+        let filled = sandbox_keys.is_some();
         let mut pages = vec![
             SitePage::new("/", HTML, move || start_page(filled)),
             SitePage::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
@@ -142,12 +142,12 @@ impl SitePages {
         pages.extend(
             guides::ALL.iter().map(|guide| SitePage::new(guide.page_path(), HTML, || guide_page(guide))),
         );
-        Self { pages, showcase }
+        Self { pages, sandbox_keys }
     }
 
     /// Where the pages are.
     pub(super) fn page_paths(&self) -> impl Iterator<Item = &str> {
-        let sandbox = self.showcase.as_ref().map(|_| SANDBOX);
+        let sandbox = self.sandbox_keys.as_ref().map(|_| SANDBOX);
         self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
     }
 
@@ -161,8 +161,8 @@ impl SitePages {
             return Ok(None);
         }
         let path = request.uri().path();
-        if let Some(showcase) = self.showcase.as_ref().filter(|_| path == SANDBOX) {
-            return Ok(Some(answer_sandbox_keys(showcase, request)));
+        if let Some(sandbox_keys) = self.sandbox_keys.as_ref().filter(|_| path == SANDBOX) {
+            return Ok(Some(answer_sandbox_keys(sandbox_keys, request)));
         }
         let Some(page) = self.pages.iter().find(|page| page.path == path) else { return Ok(None) };
         page.answer_request(request, encoding).await.map(Some)
@@ -170,11 +170,11 @@ impl SitePages {
 }
 
 /// The sandbox's keys. A page of another name that leads to this machine is told nothing.
-fn answer_sandbox_keys(showcase: &PendingSandboxKeys, request: &Request) -> Response {
+fn answer_sandbox_keys(sandbox_keys: &PendingSandboxKeys, request: &Request) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
     let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
-    match showcase.get().filter(|_| ours) {
+    match sandbox_keys.get().filter(|_| ours) {
         Some(keys) => Response::builder()
             .header(CONTENT_TYPE, "application/json")
             .header(CACHE_CONTROL, "no-store")

@@ -74,7 +74,7 @@ pub(super) async fn finish_response(
     if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    write_guards(headers, visit.door);
+    write_guards(headers, visit.access);
     if let Some(origin) = visit.origin {
         cors::allow_origin(headers, origin);
     }
@@ -126,7 +126,7 @@ async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
         if let Some(seconds) = refusal.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.door != AccessClass::Open {
+        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.access != AccessClass::Open {
             headers.insert(WWW_AUTHENTICATE, BEARER);
         }
         return error_body(&refusal, &visit.request_id);
@@ -153,8 +153,8 @@ fn write_quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
 }
 
 /// What a tenant or the operator is told is nobody else's, whatever stands between.
-fn write_guards(headers: &mut HeaderMap, door: AccessClass) {
-    let vary = match door {
+fn write_guards(headers: &mut HeaderMap, access: AccessClass) {
+    let vary = match access {
         AccessClass::Open => HeaderValue::from_static("Accept-Encoding"),
         AccessClass::Tenant | AccessClass::Operator => {
             headers.entry(CACHE_CONTROL).or_insert(NO_STORE);

@@ -143,7 +143,7 @@ impl RunsApi {
     /// Replay a run
     ///
     /// The plugin gets the event again, on the version that is active then, from the beginning of the
-    /// ladder. What the event's effects brought about already is not done twice; what was refused is
+    /// retry schedule. What the event's effects brought about already is not done twice; what was refused is
     /// tried again. Of a plugin that is stopped it waits until that goes on.
     #[oai(
         path = "/v1/plugins/:plugin_id/runs/:run_id/replay",

@@ -1,4 +1,4 @@
-//! An uploaded component: raw bytes, within a limit of their own, which the front door keeps.
+//! An uploaded component: raw bytes, within a limit of their own, which the gateway keeps.
 
 use bytes::Bytes;
 use poem::{FromRequest, Request, RequestBody, Result};

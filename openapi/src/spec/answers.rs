@@ -1,4 +1,4 @@
-//! What the front door adds to every answer, and the failures spelt out.
+//! What the gateway adds to every answer, and the failures spelt out.
 //!
 //! Operations carry their error codes as a stand-in schema (see `error::OperationError`); here they become
 //! responses with a description, the one error schema and an example, together with the codes of the
@@ -14,22 +14,22 @@ use crate::error::{CODES_TITLE, ErrorCode};
 
 /// Completes the responses of one operation.
 pub(super) fn complete_answers(path: &str, operation: &mut Map<String, Value>) {
-    let door = AccessClass::classify_path(path);
+    let access = AccessClass::classify_path(path);
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
-    for (status, codes) in list_failures(door, responses) {
+    for (status, codes) in list_failures(access, responses) {
         responses.insert(status.to_string(), failure_response(&codes));
     }
     for (status, response) in responses.iter_mut() {
         if let Some(response) = response.as_object_mut() {
             plain_content_types(response);
-            add_headers(door, status, response);
+            add_headers(access, status, response);
         }
     }
     responses.sort_keys();
 }
 
 /// The codes of an operation and its door, by status.
-fn list_failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
+fn list_failures(access: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
     let own = responses.values().filter_map(|response| {
         let schema = response.pointer("/content/application~1json/schema")?;
         schema.get("title").filter(|title| *title == CODES_TITLE)?;
@@ -37,7 +37,7 @@ fn list_failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<
     });
     let own = own.flatten().filter_map(|code| ErrorCode::parse(code.as_str()?));
     let mut by_status = BTreeMap::<u16, Vec<ErrorCode>>::new();
-    for code in own.chain(of_door(door).iter().copied()) {
+    for code in own.chain(of_door(access).iter().copied()) {
         let codes = by_status.entry(code.status().as_u16()).or_default();
         if !codes.contains(&code) {
             codes.push(code);
@@ -49,12 +49,12 @@ fn list_failures(door: AccessClass, responses: &Map<String, Value>) -> BTreeMap<
     by_status
 }
 
-const fn of_door(door: AccessClass) -> &'static [ErrorCode] {
+const fn of_door(access: AccessClass) -> &'static [ErrorCode] {
     use ErrorCode::{
         ExpiredApiKey, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
         RateLimitExceeded,
     };
-    match door {
+    match access {
         AccessClass::Open => &[InvalidRequest, InternalError],
         AccessClass::Operator => &[InvalidRequest, MissingApiKey, InvalidApiKey, InternalError],
         AccessClass::Tenant => &[
@@ -95,9 +95,9 @@ fn plain_content_types(response: &mut Map<String, Value>) {
     response.insert("content".to_owned(), Value::Object(plain.collect()));
 }
 
-fn add_headers(door: AccessClass, status: &str, response: &mut Map<String, Value>) {
+fn add_headers(access: AccessClass, status: &str, response: &mut Map<String, Value>) {
     let mut shared = vec![("X-Request-Id", "RequestId")];
-    if door == AccessClass::Tenant && status != "401" {
+    if access == AccessClass::Tenant && status != "401" {
         shared.extend([
             ("X-RateLimit-Limit", "RateLimitLimit"),
             ("X-RateLimit-Remaining", "RateLimitRemaining"),
@@ -105,7 +105,7 @@ fn add_headers(door: AccessClass, status: &str, response: &mut Map<String, Value
         ]);
     }
     match status {
-        "401" if door != AccessClass::Open => shared.push(("WWW-Authenticate", "Authenticate")),
+        "401" if access != AccessClass::Open => shared.push(("WWW-Authenticate", "Authenticate")),
         "429" | "503" => shared.push(("Retry-After", "RetryAfter")),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Turns go round among tenants, and nobody who gave up keeps a seat.
+//! Turns go round among tenants, and nobody who gave up keeps a permit.
 
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -8,7 +8,7 @@ fn organisation(n: u128) -> OrganisationId {
     OrganisationId::from_bits(n)
 }
 
-/// Asks for a seat and keeps the place in the line.
+/// Asks for a permit and keeps the place in the line.
 fn ask(turns: &Arc<FairQueue>, tenant: u128, plugin: &str) -> BoxFuture<'static, QueuePermit> {
     let (turns, plugin) = (turns.clone(), Arc::from(plugin));
     let mut waiting = async move { turns.acquire_permit(organisation(tenant), &plugin).await }.boxed();

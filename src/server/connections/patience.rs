@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 /// How long a write may wait without a byte of it being taken.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// What is needed to lose patience.
+/// Clock and counters of the write timeout.
 #[derive(Clone)]
 pub(in crate::server) struct WriteTimeout {
     /// Measures it.
@@ -32,14 +32,14 @@ type StallTimer = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// See the module.
 pub(super) struct TimedStream {
     stream: TcpStream,
-    readers: WriteTimeout,
+    write_timeout: WriteTimeout,
     /// Runs while a write waits.
     stalled: Option<StallTimer>,
 }
 
 impl TimedStream {
-    pub(super) const fn new(stream: TcpStream, readers: WriteTimeout) -> Self {
-        Self { stream, readers, stalled: None }
+    pub(super) const fn new(stream: TcpStream, write_timeout: WriteTimeout) -> Self {
+        Self { stream, write_timeout, stalled: None }
     }
 
     /// Passes a write's outcome on, or ends a wait that has lasted too long.
@@ -52,7 +52,7 @@ impl TimedStream {
             self.stalled = None;
             return written;
         }
-        let clock = &self.readers.clock;
+        let clock = &self.write_timeout.clock;
         let wait = self.stalled.get_or_insert_with(|| {
             let clock = clock.clone();
             Box::pin(async move { clock.sleep_for(STALL_MAX).await })
@@ -61,7 +61,7 @@ impl TimedStream {
             return Poll::Pending;
         }
         self.stalled = None;
-        self.readers.metrics.slow_readers.inc();
+        self.write_timeout.metrics.slow_readers.inc();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

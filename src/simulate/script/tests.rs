@@ -43,7 +43,7 @@ fn every_key_is_read() {
     let change = second.change;
     assert_eq!((change.traffic_per_minute, change.reply_percent), (Some(60), Some(30)));
     assert_eq!((change.reserved_recipients, change.gate), (Some(false), Some(CallGate::Held)));
-    let mischief = NetworkFaults {
+    let faults = NetworkFaults {
         duplicate_percent: 1,
         reorder_percent: 2,
         drop_answer_percent: 3,
@@ -52,7 +52,7 @@ fn every_key_is_read() {
         answer_delay: Duration::from_mins(2),
         batch_items_max: 7,
     };
-    assert_eq!(change.apply_faults(NetworkFaults::default()), mischief);
+    assert_eq!(change.apply_faults(NetworkFaults::default()), faults);
     let delays = change.status_delay(StatusDelays::NONE);
     assert_eq!((delays.sent, delays.read), (Duration::from_secs(1), Duration::from_hours(1)));
     let rules = change.rules.unwrap();

@@ -51,7 +51,7 @@ impl Lives {
     }
 }
 
-/// A WhatsApp that does no mischief, and tells what has piled up many at a time: told one by one, the news of
+/// A WhatsApp that causes no network faults, and tells what has piled up many at a time: told one by one, the news of
 /// what it took could come later than a server waits for it, and the message would rightly be sent again.
 pub(crate) fn calm() -> NetworkFaults {
     NetworkFaults { batch_items_max: 50, ..NetworkFaults::default() }
@@ -64,7 +64,7 @@ pub(crate) async fn patient_whatsapp(server: SocketAddr) -> (WhatsAppSimulator, 
     let webhooks = format!("http://{server}/webhooks/whatsapp");
     let mut options = SimulatorOptions::new(&webhooks, Secret::new(APP_SECRET));
     options.status_delay = StatusDelays::NONE;
-    options.mischief = calm();
+    options.faults = calm();
     let (first, longest) = (Duration::from_millis(10), Duration::from_millis(50));
     options.webhook_retry = WebhookRetry { first, longest, attempts: 100_000 };
     options.numbers = vec![SimulatedNumber {

@@ -113,7 +113,7 @@ async fn a_repeated_status_changes_nothing_and_wakes_nobody() {
 #[tokio::test]
 async fn statuses_before_the_answer_are_kept_for_the_message() {
     let server = TestServer::shaped(|options| options.status_delay = StatusDelays::NONE).await;
-    server.simulator.set_mischief(NetworkFaults { early_status_percent: 100, ..NetworkFaults::default() });
+    server.simulator.set_faults(NetworkFaults { early_status_percent: 100, ..NetworkFaults::default() });
     let tenant = server.tenant().await;
     let id = text(&tenant.sends(&from(1)).await["id"]);
     let end = tenant.message_when(&id, |message| message["status"] == "read").await;
@@ -133,7 +133,7 @@ async fn a_send_whose_answer_is_lost_is_settled_by_the_echo() {
         options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "30");
     })
     .await;
-    server.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
+    server.simulator.set_faults(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
     let tenant = server.tenant().await;
     let mut ids = Vec::new();
     for nth in 0..12 {
@@ -149,14 +149,14 @@ async fn a_send_whose_answer_is_lost_is_settled_by_the_echo() {
 #[tokio::test]
 async fn a_send_of_which_nothing_is_heard_is_tried_again_in_time() {
     let server = TestServer::shaped(|options| options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "1")).await;
-    server.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
+    server.simulator.set_faults(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
     let tenant = server.tenant().await;
     let first = text(&tenant.sends(&from(1)).await["id"]);
     let second = text(&tenant.sends(&from(1)).await["id"]);
     let mut counts = server.simulator.counts();
     patiently(counts.wait_for(|counts| counts.accepted >= 1)).await.unwrap();
     assert_eq!(tenant.message(&second).await["status"], "pending", "it waits for the one before it");
-    server.simulator.set_mischief(NetworkFaults::default());
+    server.simulator.set_faults(NetworkFaults::default());
     tenant.message_when(&first, |message| message["status"] == "sent").await;
     tenant.message_when(&second, |message| message["status"] == "sent").await;
     let order: Vec<_> = server.simulator.sends().into_iter().filter_map(|send| send.opaque).collect();
@@ -179,7 +179,7 @@ async fn a_status_for_a_message_nobody_knows_is_200_and_harmless() {
 #[tokio::test]
 async fn under_duplicates_and_disorder_every_send_ends_as_read_and_was_made_once() {
     let server = TestServer::shaped(|options| options.status_delay = StatusDelays::NONE).await;
-    server.simulator.set_mischief(NetworkFaults {
+    server.simulator.set_faults(NetworkFaults {
         duplicate_percent: 50,
         early_status_percent: 50,
         batch_items_max: 5,

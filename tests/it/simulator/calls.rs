@@ -63,7 +63,7 @@ async fn a_late_answer_comes_after_the_acceptance_and_its_statuses() {
     let clock = Arc::new(Clock::manual_clock(Timestamp::from_seconds(1_781_866_800)));
     let mut stage = stage(|options| {
         options.clock = clock.clone();
-        options.mischief = NetworkFaults {
+        options.faults = NetworkFaults {
             late_answer_percent: 100,
             answer_delay: Duration::from_mins(1),
             ..NetworkFaults::default()

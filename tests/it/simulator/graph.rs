@@ -71,7 +71,7 @@ async fn every_outcome_can_be_had() {
     let GraphOutcome::Transient { error, .. } = sent(&stage, "t0ken", "12025131016").await else { panic!() };
     assert_eq!(error.provider_code, Some(131_016));
 
-    stage.simulator.set_mischief(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
+    stage.simulator.set_faults(NetworkFaults { drop_answer_percent: 100, ..NetworkFaults::default() });
     let lost = sent(&stage, "t0ken", "12025550143").await;
     assert!(matches!(lost, GraphOutcome::Unknown { .. }), "{lost:?}");
     assert_eq!(

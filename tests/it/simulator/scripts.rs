@@ -116,7 +116,7 @@ async fn outcomes(sends: u32) -> (Vec<Option<u16>>, u64) {
         *options = options.clone().with_script(script);
     })
     .await;
-    stage.simulator.set_mischief(kabar::simulate::NetworkFaults {
+    stage.simulator.set_faults(kabar::simulate::NetworkFaults {
         drop_answer_percent: 3,
         ..kabar::simulate::NetworkFaults::default()
     });
