@@ -20,7 +20,7 @@ use kabar_core::forward::NodeForwarder;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::{OutboundClient, SystemResolver};
-use kabar_core::shared_memory::RedisCache;
+use kabar_core::redis::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_core::webhook::WebhookSink;
 use kabar_openapi::{AppState, BodyLimits, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};

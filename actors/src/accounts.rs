@@ -22,7 +22,7 @@ use kabar_core::ids::AccountId;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::ports::EventSink;
-use kabar_core::shared_memory::RedisCache;
+use kabar_core::redis::RedisCache;
 use kabar_core::store::{Store, StoreError};
 use kabar_core::surroundings::{AwaitKind, wait_for};
 use ractor::{ActorRef, MessagingErr};

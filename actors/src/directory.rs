@@ -17,7 +17,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
-use kabar_core::shared_memory::RedisCache;
+use kabar_core::redis::RedisCache;
 use kabar_core::store::{DirectoryRows, Store};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;

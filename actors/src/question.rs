@@ -13,7 +13,7 @@ use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, RowPage};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId};
-use kabar_core::shared_memory::RedisPage;
+use kabar_core::redis::RedisPage;
 
 /// One question. Equal questions of one account share one rendered page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

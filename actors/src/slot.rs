@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::monotonic::MonotonicInstant;
-use kabar_core::domain::pace::SendPace;
+use kabar_core::policy::send_pace::SendPace;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 

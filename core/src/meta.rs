@@ -3,17 +3,17 @@
 //! Invariant: Meta's words (`entry`, `changes`, `wa_id`) do not leave this room; what leaves it are
 //! the domain's own types. It knows neither the store nor the cache, and keeps no state.
 
+mod error_report;
 pub mod errors;
 pub mod graph;
+mod graph_answer;
+mod raw_members;
 pub mod signature;
 pub mod translate;
 
-mod answer;
 mod content;
-mod payload;
-mod report;
 
-pub use payload::MalformedWebhook;
+pub use raw_members::MalformedWebhook;
 
 /// WhatsApp's ids of messages are below 200 bytes today; longer than this is no id of a message.
 const WAMID_BYTES_MAX: usize = 512;

@@ -7,14 +7,14 @@
 //! time, and reads a bounded answer. It repeats nothing and knows no receiver: what an answer means is the
 //! caller's business.
 
-mod address;
-mod gate;
-mod lookup;
-mod pool;
+mod closed_addresses;
+mod connection;
+mod connection_pool;
+mod name_lookup;
+mod request_limit;
 mod target;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::fmt;
 use std::io;
@@ -35,13 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::OrganisationId;
 use crate::surroundings::{AwaitKind, wait_for};
-use gate::RequestLimit;
-use lookup::NameLookups;
-pub use lookup::{NameResolver, SystemResolver};
-use pool::ConnectionPool;
+use connection::{ConnectionLost, OutboundConnection};
+use connection_pool::ConnectionPool;
+use name_lookup::NameLookups;
+pub use name_lookup::{NameResolver, SystemResolver};
+use request_limit::RequestLimit;
 use target::TargetHost;
 pub use target::{OutboundTarget, TargetRefusal};
-use wire::{ConnectionLost, OutboundConnection};
 
 /// Addresses of a host that one attempt tries to reach.
 const ADDRESSES_TRIED: usize = 4;
@@ -206,7 +206,7 @@ impl OutboundClient {
             }
         };
         for address in found.iter() {
-            if let Some(what) = address::closed_reason(*address, self.0.allow_loopback) {
+            if let Some(what) = closed_addresses::closed_reason(*address, self.0.allow_loopback) {
                 return Err(OutboundError::Refused(TargetRefusal::Address(what)));
             }
         }

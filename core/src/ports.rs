@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::account::Account;
 use crate::domain::delivery::AttemptOutcome;
 use crate::domain::event::Event;
-use crate::domain::kv::KeyValues;
+use crate::domain::key_values::KeyValues;
 use crate::domain::plugin::Plugin;
 use crate::domain::run::HookReport;
 use crate::domain::subscriber::Subscriber;

@@ -8,28 +8,28 @@
 //! sqlx's connections; `writer` and `batch` put the writes of all accounts into few transactions.
 
 mod account;
-mod batch;
+mod commit_batch;
 mod contact;
 mod conversation;
-mod courier;
 mod delivery;
+mod delivery_work;
 mod dialect;
 mod effect;
 mod engine;
 mod event;
-mod facts;
 mod idempotency;
 mod kv;
+mod loaded_rows;
 mod message;
 mod node;
 mod organisation;
-mod parked;
+mod parked_status;
 mod plugin;
 mod purge;
-mod queue;
 mod row;
 mod run;
 mod secrets;
+mod send_queue;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::courier::{DeliveryCursor, DeliveryWork, Intake};
+pub use self::delivery_work::{DeliveryCursor, DeliveryWork, Intake};
 pub use self::engine::{DatabaseLock, DatabaseTenure};
 pub use self::node::{LeaseRenewal, NodeEntry, NodePeer};
 pub use self::organisation::DirectoryChanges;

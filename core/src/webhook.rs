@@ -4,10 +4,10 @@
 //! secret that is in force; an attempt ends within ten seconds. When to try again is the courier's
 //! business; what an answer means is said in [`verdict`](verdict::verdict).
 
+mod response_class;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +48,12 @@ impl WebhookSink {
         let target = match self.outbound.target(&subscription.url) {
             Ok(target) => target,
             // It was fit when it was written; the server's rules are others now.
-            Err(refusal) => return verdict::classify_failure(&format!("the url {refusal}")),
+            Err(refusal) => return response_class::classify_failure(&format!("the url {refusal}")),
         };
         let now = self.clock.read_now();
         let body = self.form.bytes(&parcel.account, &parcel.event);
         let Some(headers) = headers(subscription, parcel, &body, now) else {
-            return verdict::classify_failure("the request cannot be signed");
+            return response_class::classify_failure("the request cannot be signed");
         };
         let request = OutboundRequest {
             tenant: subscription.organisation_id,
@@ -67,8 +67,8 @@ impl WebhookSink {
             repeatable: true,
         };
         match self.outbound.send(request).await {
-            Ok(answer) => verdict::classify_response(&answer, self.clock.read_now()),
-            Err(error) => verdict::classify_failure(&error.to_string()),
+            Ok(answer) => response_class::classify_response(&answer, self.clock.read_now()),
+            Err(error) => response_class::classify_failure(&error.to_string()),
         }
     }
 }
@@ -78,7 +78,7 @@ impl EventSink for WebhookSink {
         Box::pin(async move {
             match &parcel.subscriber {
                 Subscriber::Webhook(subscription) => self.call(subscription, &parcel).await,
-                Subscriber::Hook(_) => verdict::classify_failure("a plugin has no address"),
+                Subscriber::Hook(_) => response_class::classify_failure("a plugin has no address"),
             }
         })
     }

@@ -13,7 +13,7 @@ use kabar_core::forward::NodeForwarder;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::OutboundClient;
 use kabar_core::ports::PluginToolchain;
-use kabar_core::shared_memory::RedisCache;
+use kabar_core::redis::RedisCache;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::effect::{Effect, EffectId, EffectRow, EffectStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
-use kabar_core::domain::kv::{KeyValues, KvReads, KvWrite};
+use kabar_core::domain::key_values::{KeyValues, KvReads, KvWrite};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, User};
 use kabar_core::domain::phone::Phone;

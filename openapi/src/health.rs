@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::shared_memory::RedisState;
+use kabar_core::redis::RedisState;
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};

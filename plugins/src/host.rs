@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::{KeyValues, KvReads};
+use kabar_core::domain::key_values::{KeyValues, KvReads};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;

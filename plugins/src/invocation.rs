@@ -8,7 +8,7 @@ use std::time::Duration;
 use kabar_core::domain::account::{Account, Secret};
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::Event;
-use kabar_core::domain::kv::{KeyValues, QUOTA_BYTES};
+use kabar_core::domain::key_values::{KeyValues, QUOTA_BYTES};
 use kabar_core::domain::run::LOG_BYTES_MAX;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kabar_core::domain::kv::{KeyValues, KvReads, KvWrite};
+use kabar_core::domain::key_values::{KeyValues, KvReads, KvWrite};
 
 /// Bytes of a key.
 const KEY_BYTES_MAX: usize = 512;

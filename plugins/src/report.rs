@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kabar_core::domain::conversation::ConversationStatus;
-use kabar_core::domain::kv::{KvReads, KvWrite};
+use kabar_core::domain::key_values::{KvReads, KvWrite};
 use kabar_core::domain::run::{LogLine, RunUsage};
 use kabar_core::ids::{ConversationId, UserId};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kabar_core::domain::kv::KvReads;
+use kabar_core::domain::key_values::KvReads;
 use kabar_core::domain::run::RunUsage;
 use wasmtime::{Store, UpdateDeadline};
 

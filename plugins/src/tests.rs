@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::KeyValues;
+use kabar_core::domain::key_values::KeyValues;
 use kabar_core::domain::message::{MessageKind, OutgoingMessage};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::Capabilities;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kabar_core::domain::delivery::AttemptOutcome;
 use kabar_core::domain::effect::Effect;
-use kabar_core::domain::kv::KeyValues;
+use kabar_core::domain::key_values::KeyValues;
 use kabar_core::domain::run::{HookCall, HookReport};
 use kabar_core::ids::PluginVersionId;
 use kabar_core::ports::AttemptResult;

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kabar_core::domain::conversation::Conversation;
-use kabar_core::domain::facts::LoadedRows;
+use kabar_core::domain::loaded_rows::LoadedRows;
 use kabar_core::domain::message::Message;
-use kabar_core::domain::need::RowNeeds;
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::row_needs::RowNeeds;
 use kabar_core::ids::{ConversationId, MessageId};
 
 use crate::view::Conversations;

@@ -10,7 +10,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, LogRead};
 use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
-use kabar_core::shared_memory::RedisPageKey;
+use kabar_core::redis::RedisPageKey;
 use kabar_core::store::StoreError;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 

@@ -12,7 +12,7 @@ use kabar_core::cause::cause;
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::kv::KvReads;
+use kabar_core::domain::key_values::KvReads;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ulid;

@@ -3,11 +3,11 @@
 //! It decides nothing of its own: the laws are the domain's.
 
 use kabar_core::clock::ClockReading;
-use kabar_core::domain::breaker::CircuitBreaker;
-use kabar_core::domain::failure_rate::{FailureRate, HealthChange};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::plugin::PluginState;
 use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::policy::circuit_breaker::CircuitBreaker;
+use kabar_core::policy::failure_rate::{FailureRate, HealthChange};
 
 /// See the module.
 #[derive(Debug, Clone)]

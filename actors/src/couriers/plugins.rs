@@ -370,7 +370,7 @@ impl DeliveryDispatcher {
     pub async fn plugin_kv(
         &self,
         plugin: PluginId,
-    ) -> Result<kabar_core::domain::kv::KeyValues, AccountError> {
+    ) -> Result<kabar_core::domain::key_values::KeyValues, AccountError> {
         let kept = self.0.store.plugin_kv(plugin).await.map_err(|error| unread(&error))?;
         Ok(kept.map(|(kv, _)| kv).unwrap_or_default())
     }

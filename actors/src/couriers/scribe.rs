@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kabar_core::cause::cause;
 use kabar_core::domain::delivery::Delivery;
-use kabar_core::domain::kv::{KeyValues, KvChanges};
+use kabar_core::domain::key_values::{KeyValues, KvChanges};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{PluginId, ulid};
 use kabar_core::store::{RunBatch, RunRecord, StoreError};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kabar_core::domain::budget::BudgetQuote;
 use kabar_core::domain::organisation::Organisation;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::shared_memory::{RedisBudget, RedisCache};
+use kabar_core::policy::token_bucket::BudgetQuote;
+use kabar_core::redis::{RedisBudget, RedisCache};
 
 /// Which budget a request draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

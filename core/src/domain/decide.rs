@@ -13,7 +13,7 @@ mod statuses;
 use super::command::{AccountCommand, CommandRefusal, CommandReply};
 use super::draft::Draft;
 use super::message::InboundItem;
-use super::need::RowNotLoaded;
+use super::row_needs::RowNotLoaded;
 
 /// Why a command brought nothing about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,9 +11,9 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::{EffectId, SettledEffect};
 use super::event::EventKind;
-use super::facts::LoadedRows;
+use super::loaded_rows::LoadedRows;
 use super::message::{Message, StatusReport};
-use super::need::{RowNeeds, RowNotLoaded};
+use super::row_needs::{RowNeeds, RowNotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::delivery::{Delivery, DeliveryStatus};
 use super::effect::Effect;
-use super::kv::{KeyValues, KvReads, KvWrite};
+use super::key_values::{KeyValues, KvReads, KvWrite};
 use super::time::Timestamp;
 use crate::ids::{DeliveryId, PluginVersionId, RunId, RunLogId};
 

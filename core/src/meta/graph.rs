@@ -12,8 +12,8 @@ use reqwest::{Client, Response, redirect};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
-use super::answer::{GraphAnswer, GraphRefusal};
 use super::errors;
+use super::graph_answer::{GraphAnswer, GraphRefusal};
 use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
 use crate::surroundings::{AwaitKind, wait_for};

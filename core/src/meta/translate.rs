@@ -12,8 +12,9 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::payload::{self, MalformedWebhook, RawMembers};
-use super::{WAMID_BYTES_MAX, content, errors, report};
+use super::raw_members;
+use super::raw_members::{MalformedWebhook, RawMembers};
+use super::{WAMID_BYTES_MAX, content, error_report, errors};
 use crate::domain::account::PhoneNumberId;
 use crate::domain::message::{InboundItem, InboundMessage, MessageError, MessageKind};
 use crate::domain::phone::Phone;
@@ -100,12 +101,12 @@ pub enum SkipReason {
 /// # Errors
 /// [`MalformedWebhook`] when the body is not a JSON object at all.
 pub fn translate_webhook(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
-    let text = payload::is_storable(body);
-    let envelope = payload::read_members(&text).ok_or(MalformedWebhook)?;
+    let text = raw_members::is_storable(body);
+    let envelope = raw_members::read_members(&text).ok_or(MalformedWebhook)?;
     let mut reading =
         WebhookReader { received_at, webhook: InboundWebhook::default(), places: HashMap::new() };
     for entry in reading.read_elements(&envelope, "entry", None) {
-        match payload::read_members(entry.get()) {
+        match raw_members::read_members(entry.get()) {
             Some(entry) => reading.read_entry(&entry),
             None => reading.skip_item(None, SkipReason::Unreadable),
         }
@@ -123,16 +124,16 @@ struct WebhookReader {
 impl WebhookReader {
     fn read_entry(&mut self, entry: &RawMembers<'_>) {
         for change in self.read_elements(entry, "changes", None) {
-            let change = payload::read_members(change.get());
+            let change = raw_members::read_members(change.get());
             // A change without a field is taken for what its value says.
             let named = change.as_ref().filter(|change| change.contains_key("field"));
-            if named
-                .is_some_and(|change| payload::read_string(change, "field").as_deref() != Some("messages"))
-            {
+            if named.is_some_and(|change| {
+                raw_members::read_string(change, "field").as_deref() != Some("messages")
+            }) {
                 self.skip_item(None, SkipReason::OtherField);
                 continue;
             }
-            match change.and_then(|change| payload::read_members(change.get("value")?.get())) {
+            match change.and_then(|change| raw_members::read_members(change.get("value")?.get())) {
                 Some(value) => self.read_value(&value),
                 None => self.skip_item(None, SkipReason::Unreadable),
             }
@@ -140,8 +141,8 @@ impl WebhookReader {
     }
 
     fn read_value(&mut self, value: &RawMembers<'_>) {
-        let metadata = value.get("metadata").and_then(|metadata| payload::read_members(metadata.get()));
-        let id = metadata.and_then(|metadata| payload::read_string(&metadata, "phone_number_id"));
+        let metadata = value.get("metadata").and_then(|metadata| raw_members::read_members(metadata.get()));
+        let id = metadata.and_then(|metadata| raw_members::read_string(&metadata, "phone_number_id"));
         let Some(id) = id.as_deref().and_then(PhoneNumberId::parse) else {
             self.skip_item(None, SkipReason::NoPhoneNumberId);
             return;
@@ -156,7 +157,7 @@ impl WebhookReader {
         }
         for status in self.read_elements(value, "statuses", Some(&id)) {
             let item = read_item(status)
-                .and_then(|item| report::read_status(&item, self.received_at))
+                .and_then(|item| error_report::read_status(&item, self.received_at))
                 .map(InboundItem::Status);
             self.keep_item(&id, item);
         }
@@ -195,7 +196,7 @@ impl WebhookReader {
         id: Option<&PhoneNumberId>,
     ) -> Vec<&'a RawValue> {
         let Some(list) = members.get(name).filter(|list| list.get() != "null") else { return Vec::new() };
-        payload::read_elements(list.get()).unwrap_or_else(|| {
+        raw_members::read_elements(list.get()).unwrap_or_else(|| {
             self.skip_item(id, SkipReason::Unreadable);
             Vec::new()
         })

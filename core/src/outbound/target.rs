@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use reqwest::Url;
 
-use super::address;
+use super::closed_addresses;
 
 /// As long as browsers and proxies take.
 const CHARS_MAX: usize = 2048;
@@ -148,7 +148,7 @@ fn authority_of(text: &str) -> Result<&str, TargetRefusal> {
 fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<TargetHost, TargetRefusal> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     if let Ok(address) = bare.parse::<IpAddr>() {
-        if let Some(what) = address::closed_reason(address, allow_loopback) {
+        if let Some(what) = closed_addresses::closed_reason(address, allow_loopback) {
             return Err(TargetRefusal::Address(what));
         }
         // 2130706433, 0x7f.1 and 0177.0.0.1 are spellings by which filters are got around.

@@ -3,10 +3,10 @@
 //! Invariant: everything that runs here is counted; whatever comes out of a row is checked, so that
 //! a bad row is an error and never a panic. It knows no table: statements belong to the nouns.
 
-mod arg;
 mod checkpoints;
+mod database_lock;
 mod postgres;
-mod presence;
+mod sql_arg;
 mod sqlite;
 
 use std::borrow::Cow;
@@ -18,9 +18,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-pub(super) use self::arg::SqlArg;
 use self::checkpoints::CheckpointTask;
-pub use self::presence::{DatabaseLock, DatabaseTenure};
+pub use self::database_lock::{DatabaseLock, DatabaseTenure};
+pub(super) use self::sql_arg::SqlArg;
 use super::StoreError;
 use super::dialect::{BulkStatement, Dialect, at_once};
 use crate::surroundings::{AwaitKind, wait_for};

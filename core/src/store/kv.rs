@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::dialect::{BulkStatement, ColumnKind};
 use super::row::RowPlace;
 use super::{Store, StoreError};
-use crate::domain::kv::KeyValues;
+use crate::domain::key_values::KeyValues;
 use crate::ids::PluginId;
 
 const TABLE: &str = "plugin_kv";

@@ -18,7 +18,7 @@ use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::delivery::Delivery;
 use crate::domain::effect::{Effect, EffectId};
-use crate::domain::kv::KvChanges;
+use crate::domain::key_values::KvChanges;
 use crate::domain::run::{LogLine, Run, RunUsage};
 use crate::ids::{PluginId, PluginVersionId};
 

@@ -5,8 +5,8 @@
 //! `tests/sqlite.rs` and `tests/postgres.rs`; those know their own.
 
 mod commits;
-mod couriers;
-mod facts;
+mod delivery_work;
+mod loaded_rows;
 mod log;
 mod nouns;
 mod pages;

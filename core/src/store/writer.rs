@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, WriteOutcome, WriteWork};
+use super::commit_batch;
+use super::commit_batch::{WriteOutcome, WriteWork};
 use super::engine::{
     Engine, EngineRow, Sql, SqlArg, WriteConnection, is_deadlock, is_lost, is_silence, refuses,
 };
@@ -181,7 +182,7 @@ impl WriterTask {
 
     /// Writes the jobs in one transaction, or nothing.
     async fn write_transaction(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
-        if batch::is_one_statement(self.engine.dialect(), jobs) {
+        if commit_batch::is_one_statement(self.engine.dialect(), jobs) {
             return self.one_statement(jobs).await;
         }
         let mut connection = match self.begin_transaction().await {
@@ -219,7 +220,7 @@ impl WriterTask {
         loop {
             let written = match self.ready_connection().await {
                 Ok(mut connection) => {
-                    let written = batch::apply_jobs(&mut connection, jobs).await;
+                    let written = commit_batch::apply_jobs(&mut connection, jobs).await;
                     if written.as_ref().map_or_else(is_well_after, |_| true) {
                         self.connection = Some(connection);
                     }
@@ -287,7 +288,7 @@ async fn try_jobs(
     connection: &mut WriteConnection,
     jobs: &[&WriteWork],
 ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
-    let outcomes = batch::apply_jobs(connection, jobs).await?;
+    let outcomes = commit_batch::apply_jobs(connection, jobs).await?;
     connection.commit_transaction().await?;
     Ok(outcomes)
 }

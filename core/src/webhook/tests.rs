@@ -23,7 +23,7 @@ fn answer(status: u16, retry_after: Option<&str>) -> OutboundAnswer {
 }
 
 fn outcome(status: u16, retry_after: Option<&str>) -> AttemptOutcome {
-    let receipt = verdict::classify_response(&answer(status, retry_after), NOW);
+    let receipt = response_class::classify_response(&answer(status, retry_after), NOW);
     assert_eq!(receipt.status_code, Some(status));
     assert_eq!(receipt.error.is_none(), receipt.outcome == AttemptOutcome::Delivered);
     receipt.outcome

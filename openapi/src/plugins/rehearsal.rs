@@ -6,7 +6,7 @@ use kabar_core::domain::account::Account;
 use kabar_core::domain::delivery::AttemptOutcome;
 use kabar_core::domain::effect::Effect;
 use kabar_core::domain::event::Event;
-use kabar_core::domain::kv::KvWrite;
+use kabar_core::domain::key_values::KvWrite;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::subscriber::Subscriber;

@@ -1,6 +1,6 @@
 //! What a run wants done comes back as data, and only if it succeeded.
 
-use kabar_core::domain::kv::KvWrite;
+use kabar_core::domain::key_values::KvWrite;
 
 use super::*;
 use crate::{HookOutcome, RequestedEffect};

@@ -13,7 +13,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::kv::{KeyValues, KvWrite};
+use kabar_core::domain::key_values::{KeyValues, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
 use kabar_plugins::sample::{self, SampleEvent};

@@ -97,7 +97,7 @@ fn rooms_name_only_what_they_may() {
             ("core/src/domain/page.rs", "use serde::Serialize;"),
             ("core/src/domain/decide/messages.rs", "fn a() { crate::store::x(); }"),
             ("core/src/store.rs", "use crate::{ids::A, meta::B};"),
-            ("core/src/shared_memory/link.rs", "use crate::store::Store;"),
+            ("core/src/redis/connection.rs", "use crate::store::Store;"),
             ("core/src/store/rows.rs", "use redis::Client;"),
             ("core/src/meta/graph.rs", "let row = sqlx::query(\"\");"),
             ("core/src/config/values.rs", "use crate::meta::graph;"),

@@ -9,8 +9,8 @@ use kabar_core::cause::cause;
 use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::decide::{DecideError, decide_command};
 use kabar_core::domain::draft::{AccountChanges, Draft};
-use kabar_core::domain::facts::LoadedRows;
-use kabar_core::domain::need::RowNeeds;
+use kabar_core::domain::loaded_rows::LoadedRows;
+use kabar_core::domain::row_needs::RowNeeds;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::store::StoreError;
 

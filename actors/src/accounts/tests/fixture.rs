@@ -20,7 +20,7 @@ use kabar_core::ids::{ConversationId, OrganisationId};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::ports::EventSink;
-use kabar_core::shared_memory::RedisCache;
+use kabar_core::redis::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::failure_rate::HealthChange;
 use kabar_core::domain::plugin::{Plugin, PluginHealth};
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::PluginId;
+use kabar_core::policy::failure_rate::HealthChange;
 
 use super::unwritten;
 use crate::accounts::AccountError;

@@ -7,8 +7,8 @@ use crate::domain::command::{CommandRefusal, CommandReply};
 use crate::domain::contact::{Contact, ContactPatch, NewContact};
 use crate::domain::draft::Draft;
 use crate::domain::event::EventKind;
-use crate::domain::need::RowNotLoaded;
 use crate::domain::phone::Phone;
+use crate::domain::row_needs::RowNotLoaded;
 use crate::ids::ContactId;
 
 /// Metadata of a contact for which none was given.

@@ -4,7 +4,7 @@ use super::{DecideError, conversations, messages};
 use crate::domain::command::{CommandReply, EffectAction, EffectCommand};
 use crate::domain::draft::Draft;
 use crate::domain::effect::{EffectRefusal, SettledEffect};
-use crate::domain::need::RowNotLoaded;
+use crate::domain::row_needs::RowNotLoaded;
 
 /// Carries an effect out, if it waits still.
 pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<(), RowNotLoaded> {

@@ -12,8 +12,8 @@ use crate::domain::draft::Draft;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, InboundMessage, Message, OutgoingMessage};
-use crate::domain::need::RowNotLoaded;
 use crate::domain::phone::Phone;
+use crate::domain::row_needs::RowNotLoaded;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::ids::MessageId;
 

@@ -10,7 +10,7 @@ use crate::domain::draft::Draft;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
 use crate::domain::message::{Direction, Message, MessageError, SendOutcome, StatusReport, WaitingMessage};
-use crate::domain::need::RowNotLoaded;
+use crate::domain::row_needs::RowNotLoaded;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;

@@ -6,7 +6,7 @@
 //! nobody; a server that is no primary any more is neither read from nor written to
 //! (`postgres/primary_tracker.rs`).
 
-mod lock;
+mod lock_tenure;
 mod primary_connection;
 mod primary_tracker;
 mod reader_pool;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
-pub(super) use self::lock::{LockTenure, PostgresLock};
+pub(super) use self::lock_tenure::{LockTenure, PostgresLock};
 pub(super) use self::primary_connection::PrimaryConnection;
 use self::primary_tracker::{DatabaseHost, PrimaryTracker};
 use self::reader_pool::{PooledReader, ReaderPool};

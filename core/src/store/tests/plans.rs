@@ -3,18 +3,18 @@
 use super::*;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
-use crate::domain::need::RowNeeds;
 use crate::domain::page::{
     ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, MessageQuery, PageLimit, PagePosition,
     RunLogQuery, RunQuery,
 };
+use crate::domain::row_needs::RowNeeds;
 use crate::ids::{DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
 use crate::store::DeliveryWork;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, courier, delivery, effect, event, facts,
-    message as messages, parked, purge, queue, run,
+    account, contact as contacts, conversation as conversations, delivery, delivery_work, effect, event,
+    loaded_rows, message as messages, parked_status, purge, run, send_queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -171,7 +171,7 @@ async fn couriers_walk_indices() {
             vec![1.into(), 1.into(), 2.into(), "[]".into(), 1.into()],
         ),
         (event::events_at_statement(Dialect::Sqlite), vec![1.into(), "[1]".into()]),
-        (courier::work_statement(DeliveryWork::OfAccount(1)), vec![1.into()]),
+        (delivery_work::work_statement(DeliveryWork::OfAccount(1)), vec![1.into()]),
     ] {
         let plan = plan(&store, (sql, args)).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
@@ -211,11 +211,11 @@ async fn the_main_plans_are_these() {
     for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
         note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
     }
-    let backlog = (queue::queue_statement(), vec![1.into(), 1.into(), 2.into(), 1.into()]);
+    let backlog = (send_queue::queue_statement(), vec![1.into(), 1.into(), 2.into(), 1.into()]);
     note("the backlog", &plan(&store, backlog).await);
-    let next = (queue::next_of_statement(Dialect::Sqlite), vec![1.into(), "[]".into()]);
+    let next = (send_queue::next_of_statement(Dialect::Sqlite), vec![1.into(), "[]".into()]);
     note("the next of some conversations", &plan(&store, next).await);
-    note("the end of waiting", &plan(&store, (queue::next_due_statement(), vec![1.into()])).await);
+    note("the end of waiting", &plan(&store, (send_queue::next_due_statement(), vec![1.into()])).await);
     let newest = (conversations::newest_statement(), vec![1.into(), 1.into()]);
     note("activation", &plan(&store, newest).await);
     insta::assert_snapshot!(plans);
@@ -237,11 +237,11 @@ async fn facts_are_found_through_indices() {
     };
     let mut plans = String::new();
     for statement in [
-        facts::messages_statement(Dialect::Sqlite, 1, &needs),
-        facts::unread_statement(Dialect::Sqlite, 1, &needs),
-        facts::parked_statement(Dialect::Sqlite, 1, &needs),
-        facts::contacts_statement(Dialect::Sqlite, 1, &needs),
-        facts::conversations_statement(Dialect::Sqlite, 1, &needs.conversations, &needs.contacts),
+        loaded_rows::messages_statement(Dialect::Sqlite, 1, &needs),
+        loaded_rows::unread_statement(Dialect::Sqlite, 1, &needs),
+        loaded_rows::parked_statement(Dialect::Sqlite, 1, &needs),
+        loaded_rows::contacts_statement(Dialect::Sqlite, 1, &needs),
+        loaded_rows::conversations_statement(Dialect::Sqlite, 1, &needs.conversations, &needs.contacts),
     ] {
         let plan = plan(&store, statement.unwrap().unwrap()).await;
         let scans = |line: &str| line.contains("SCAN") && !line.contains("_each VIRTUAL");
@@ -262,7 +262,7 @@ async fn writes_find_their_rows_through_indices() {
     for (sql, args) in [
         (Dialect::Sqlite.bulk_text(&account::FENCE), rows()),
         (Dialect::Sqlite.bulk_text(&account::UPDATE), rows()),
-        (Dialect::Sqlite.bulk_text(&parked::DELETE), rows()),
+        (Dialect::Sqlite.bulk_text(&parked_status::DELETE), rows()),
         (purge::IDEMPOTENCY_RECORDS.delete_statement(Dialect::Sqlite), old()),
         (purge::PARKED_STATUSES.delete_statement(Dialect::Sqlite), old()),
         (purge::EVENTS.delete_statement(Dialect::Sqlite), old()),

@@ -10,7 +10,7 @@ use crate::domain::allowed_hosts::AllowedHosts;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectStatus, SettledEffect};
 use crate::domain::event::{EventType, EventTypes};
-use crate::domain::kv::KvChanges;
+use crate::domain::key_values::KvChanges;
 use crate::domain::message::OutgoingMessage;
 use crate::domain::page::{PageLimit, RunLogQuery, RunQuery};
 use crate::domain::plugin::{Capability, Plugin, PluginHealth, PluginState, PluginVersion, VERSIONS_KEPT};

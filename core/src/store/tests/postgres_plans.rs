@@ -10,12 +10,12 @@ use super::plans::{
     contact_query, conversation_query, delivery_query, message_query, run_log_query, run_query,
 };
 use super::*;
-use crate::domain::need::RowNeeds;
+use crate::domain::row_needs::RowNeeds;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, delivery, effect, event, facts,
-    message as messages, purge, queue, run,
+    account, contact as contacts, conversation as conversations, delivery, effect, event, loaded_rows,
+    message as messages, purge, run, send_queue,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
@@ -176,13 +176,13 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
         }
         let now = || SqlArg::from(2_000_000);
         for (what, sql, args) in [
-            ("the backlog", queue::queue_statement(), vec![account.into(), now(), now(), 10_000.into()]),
+            ("the backlog", send_queue::queue_statement(), vec![account.into(), now(), now(), 10_000.into()]),
             (
                 "the next of some",
-                queue::next_of_statement(Dialect::Postgres),
+                send_queue::next_of_statement(Dialect::Postgres),
                 vec![account.into(), "[\"cnv_1\"]".into()],
             ),
-            ("the end of waiting", queue::next_due_statement(), vec![account.into()]),
+            ("the end of waiting", send_queue::next_due_statement(), vec![account.into()]),
             ("activation", conversations::newest_statement(), vec![account.into(), 101.into()]),
         ] {
             found.extend(faults_of(c, what, (sql, args)).await);
@@ -287,11 +287,11 @@ fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
     };
     let engine = Dialect::Postgres;
     [
-        facts::messages_statement(engine, account, &needs),
-        facts::unread_statement(engine, account, &needs),
-        facts::parked_statement(engine, account, &needs),
-        facts::contacts_statement(engine, account, &needs),
-        facts::conversations_statement(engine, account, &needs.conversations, &needs.contacts),
+        loaded_rows::messages_statement(engine, account, &needs),
+        loaded_rows::unread_statement(engine, account, &needs),
+        loaded_rows::parked_statement(engine, account, &needs),
+        loaded_rows::contacts_statement(engine, account, &needs),
+        loaded_rows::conversations_statement(engine, account, &needs.conversations, &needs.contacts),
     ]
     .into_iter()
     .map(|statement| statement.unwrap().unwrap())
@@ -303,7 +303,8 @@ async fn what_a_cycle_asks_for_is_looked_up_though_nobody_has_counted_the_rows()
     let guard = Guard::postgres().await;
     guard.open().await.close().await;
     let mut connection = PgConnection::connect(&guard.url()).await.unwrap();
-    let next = (queue::next_of_statement(Dialect::Postgres), vec![SqlArg::from(1), "[\"cnv_1\"]".into()]);
+    let next =
+        (send_queue::next_of_statement(Dialect::Postgres), vec![SqlArg::from(1), "[\"cnv_1\"]".into()]);
     for statement in wanted(1).into_iter().chain([next]) {
         let found = faults_of(&mut connection, "a new database", statement).await;
         assert!(found.is_empty(), "{}", found.join("\n\n"));

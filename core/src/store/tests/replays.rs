@@ -1,6 +1,6 @@
 //! Replays that are asked for while an attempt is under way, of deliveries and of runs.
 
-use super::couriers::{RETRY, delivery, logged, open, take_in, tried};
+use super::delivery_work::{RETRY, delivery, logged, open, take_in, tried};
 use super::plugins::{Counting, HOOK, PLUGIN, plugin, record, stage, write};
 use super::*;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};

@@ -1,6 +1,6 @@
 //! Rows that any node may change: a change is written only over the row that it was decided on.
 
-use super::couriers::{secret, subscription};
+use super::delivery_work::{secret, subscription};
 use super::nouns::organisation;
 use super::plugins::plugin;
 use super::*;

@@ -14,14 +14,14 @@ use crate::domain::contact::{ContactPatch, NewContact};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
 use crate::domain::effect::{EffectId, EffectRefusal};
-use crate::domain::facts::LoadedRows;
+use crate::domain::loaded_rows::LoadedRows;
 use crate::domain::message::{
     Direction, InboundItem, InboundMessage, MessageKind, OutgoingMessage, SendOutcome, StatusReport,
     WaitingMessage,
 };
 use crate::domain::monotonic::MonotonicInstant;
-use crate::domain::need::{RowNeed, RowNeeds};
 use crate::domain::phone::Phone;
+use crate::domain::row_needs::{RowNeed, RowNeeds};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};

@@ -10,12 +10,12 @@ use crate::domain::conversation::Conversation;
 use crate::domain::decide::{DecideError, decide_command};
 use crate::domain::draft::{AccountChanges, Draft};
 use crate::domain::effect::EffectId;
-use crate::domain::facts::LoadedRows;
+use crate::domain::loaded_rows::LoadedRows;
 use crate::domain::message::{
     InboundItem, InboundMessage, Message, MessageError, MessageKind, OutgoingMessage, StatusReport,
 };
-use crate::domain::need::RowNeeds;
 use crate::domain::phone::Phone;
+use crate::domain::row_needs::RowNeeds;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::{AccountId, ContactId, ConversationId, IdSource, MessageId, OrganisationId, ulid};

@@ -32,7 +32,7 @@ pub(super) fn queue_statement() -> String {
 }
 
 /// What is next of each of these conversations. On PostgreSQL each is looked up by itself, as in
-/// [`facts`](super::facts).
+/// [`facts`](super::loaded_rows).
 pub(super) fn next_of_statement(dialect: Dialect) -> String {
     let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending'");
     match dialect {

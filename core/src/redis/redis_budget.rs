@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::aio::MultiplexedConnection;
 
 use super::RedisCache;
-use super::link::{RedisConnection, RedisFailure};
-use crate::domain::budget::BudgetQuote;
-use crate::domain::lease::{Lease, LeaseGrant, LeaseReport};
+use super::connection::{RedisConnection, RedisFailure};
 use crate::domain::time::Timestamp;
+use crate::policy::budget_lease::{Lease, LeaseGrant, LeaseReport};
+use crate::policy::token_bucket::BudgetQuote;
 
 /// How long Redis keeps a budget that nobody draws on. After a minute it is full, as one not known is.
 const KEPT_MS: u64 = 120_000;

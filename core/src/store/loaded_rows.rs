@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
-use super::{Store, StoreError, contact, conversation, message, parked};
+use super::{Store, StoreError, contact, conversation, message, parked_status};
 use crate::domain::effect::EffectStatus;
-use crate::domain::facts::LoadedRows;
-use crate::domain::need::RowNeeds;
+use crate::domain::loaded_rows::LoadedRows;
+use crate::domain::row_needs::RowNeeds;
 use crate::ids::{ContactId, ConversationId};
 
 /// A statement and its values.
@@ -87,7 +87,7 @@ pub(super) fn parked_statement(
     account: i64,
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    any_of(dialect, parked::SELECT, "", account, &[WantedValues::by_column("wamid", &needs.parked)])
+    any_of(dialect, parked_status::SELECT, "", account, &[WantedValues::by_column("wamid", &needs.parked)])
 }
 
 pub(super) fn contacts_statement(
@@ -128,7 +128,7 @@ impl Store {
             }
         }
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
-            facts.put_parked(parked::read_parked(row)?);
+            facts.put_parked(parked_status::read_parked(row)?);
         }
         let mut with_conversation = BTreeSet::new();
         let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;

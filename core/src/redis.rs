@@ -6,9 +6,10 @@
 //! Every key begins with `kabar:` and the identity of the installation, so that several can share one
 //! Redis.
 
-mod budget;
-mod link;
-mod pages;
+mod connection;
+mod redis_budget;
+mod shared_pages;
+
 #[cfg(test)]
 mod tests;
 
@@ -20,11 +21,11 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use budget::RedisBudget;
-pub use link::AddressRefused;
-use link::RedisConnection;
-use pages::PageWriter;
-pub use pages::{RedisPage, RedisPageKey};
+pub use connection::AddressRefused;
+use connection::RedisConnection;
+pub use redis_budget::RedisBudget;
+use shared_pages::PageWriter;
+pub use shared_pages::{RedisPage, RedisPageKey};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;

@@ -13,8 +13,8 @@
 
 use std::time::Duration;
 
-use super::budget::{BudgetQuote, TokenBucket, UNITS_PER_TOKEN};
-use super::time::Timestamp;
+use super::token_bucket::{BudgetQuote, TokenBucket, UNITS_PER_TOKEN};
+use crate::domain::time::Timestamp;
 
 /// How long a node spends from what it was given. The pool remembers a lease for longer
 /// ([`Lease::REMEMBERED`]), so that clocks that run apart do not make it count tokens twice.

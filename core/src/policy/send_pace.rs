@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::monotonic::MonotonicInstant;
+use crate::domain::monotonic::MonotonicInstant;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Portions of a second: a sender at its pace wakes so often and no more.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::monotonic::MonotonicInstant;
+use crate::domain::monotonic::MonotonicInstant;
 
 /// Over which the runs are counted.
 const WINDOW: Duration = Duration::from_mins(5);

@@ -17,7 +17,8 @@ use super::engine::{EngineRow, Sql, SqlArg, WriteConnection};
 use super::event::{self, EventRow};
 use super::idempotency::{self, RecordRow};
 use super::message::{self, MessageRow};
-use super::parked::{self, ParkedRow, UnparkedRow};
+use super::parked_status;
+use super::parked_status::{ParkedRow, UnparkedRow};
 use super::row::json_array;
 use super::{AccountCommit, StoreError};
 
@@ -100,8 +101,8 @@ impl<'a> BatchRows<'a> {
             bulk_rows(&contact::UPSERT, &self.contacts),
             bulk_rows(&conversation::UPSERT, &self.conversations),
             bulk_rows(&message::UPSERT, &self.messages),
-            bulk_rows(&parked::DELETE, &self.unparked),
-            bulk_rows(&parked::INSERT, &self.parked),
+            bulk_rows(&parked_status::DELETE, &self.unparked),
+            bulk_rows(&parked_status::INSERT, &self.parked),
             bulk_rows(&event::INSERT, &self.events),
             bulk_rows(&idempotency::UPSERT, &self.records),
             bulk_rows(&effect::SETTLE, &self.effects),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::monotonic::MonotonicInstant;
+use crate::domain::monotonic::MonotonicInstant;
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 10;

@@ -146,7 +146,7 @@ impl RedisCache {
     /// Keeps a page for as long as it may be served, 8 s at most. Waits for nothing; a page that is too
     /// large, or one too many, is not kept.
     pub fn put_page(&self, place: &RedisPageKey, page: &RedisPage, life: Duration) {
-        let is_up = self.0.link.as_ref().is_some_and(super::link::RedisConnection::is_up);
+        let is_up = self.0.link.as_ref().is_some_and(super::connection::RedisConnection::is_up);
         if !is_up || page.head.len() > HEAD_BYTES_MAX {
             return;
         }

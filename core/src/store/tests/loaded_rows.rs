@@ -4,9 +4,9 @@ use rand::SeedableRng as _;
 
 use super::*;
 use crate::domain::draft::Draft;
-use crate::domain::facts::LoadedRows;
+use crate::domain::loaded_rows::LoadedRows;
 use crate::domain::message::{MessageError, StatusReport};
-use crate::domain::need::{RowNeed, RowNeeds, RowNotLoaded};
+use crate::domain::row_needs::{RowNeed, RowNeeds, RowNotLoaded};
 use crate::ids::MonotonicIds;
 use crate::store::{IdempotencyRecord, PurgeAges};
 

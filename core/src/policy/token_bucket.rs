@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::time::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// A last refill that lies further in the future than this is of a clock that was set back since.
 const STEP_MIN: Duration = Duration::from_mins(1);

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::connection::OutboundConnection;
 use super::target::{OutboundTarget, TargetHost};
-use super::wire::OutboundConnection;
 
 /// Node and uvicorn close after 5 s without a request.
 const IDLE: Duration = Duration::from_secs(4);

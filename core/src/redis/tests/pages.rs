@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::shared_memory::{RedisPage, RedisPageKey};
+use crate::redis::{RedisPage, RedisPageKey};
 
 const LIFE: Duration = Duration::from_secs(8);
 

@@ -13,8 +13,8 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::EffectId;
 use super::message::{Message, StatusReport};
-use super::need::{RowNeed, RowNeeds, RowNotLoaded};
 use super::phone::Phone;
+use super::row_needs::{RowNeed, RowNeeds, RowNotLoaded};
 use super::status::MessageStatus;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::domain::budget::TokenBucket;
-use crate::shared_memory::RedisBudget;
+use crate::policy::token_bucket::TokenBucket;
+use crate::redis::RedisBudget;
 
 /// What may happen to one budget.
 #[derive(Debug, Clone)]
