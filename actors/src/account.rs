@@ -4,9 +4,9 @@
 //! in the actor; the first one posts a cycle behind everything that waits already, so that under
 //! load one commit carries many commands.
 
-mod cycle;
-mod facts;
-mod matters;
+mod command_info;
+mod recent_rows;
+mod state;
 
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::surroundings;
@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;
-pub(crate) use cycle::{AccountState, AccountStateParts, note_lost_commits, view_of};
+pub(crate) use state::{AccountState, AccountStateParts, note_lost_commits, view_of};
 
 /// How a command ended, as the one who asked learns it.
 pub(crate) enum CommandOutcome {

@@ -4,10 +4,10 @@
 //! Invariants: an account has at most one resident at a time; a command that was not answered may
 //! have been carried out, one that was refused was not; nothing waits without a bound.
 
-mod following;
-mod places;
+mod activation;
+mod ownership;
 mod polls;
-mod residency;
+mod replication;
 mod streams;
 
 use std::sync::Arc;
@@ -31,16 +31,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::{AccountMessage, CommandOutcome, QueuedCommand};
+use crate::account_entry::AccountEntry;
 use crate::cluster::Cluster;
-use crate::couriers::{DeliveryDispatcher, DeliveryDispatcherParts};
-use crate::directory::TenantDirectory;
+use crate::delivery::{DeliveryDispatcher, DeliveryDispatcherParts};
 use crate::effects::EffectLooks;
 use crate::idempotency::KeyClaim;
-use crate::question::RenderRows;
-use crate::resident::LoadedAccount;
-use crate::slot::AccountEntry;
-pub use places::AccountPlace;
-use residency::AccountSupervisor;
+use crate::loaded_account::LoadedAccount;
+use crate::read_query::RenderRows;
+use crate::tenants::TenantDirectory;
+use activation::AccountSupervisor;
+pub use ownership::AccountPlace;
 pub use streams::{EventStream, StreamFrame};
 
 /// Owners that a command follows, one after another, before it is given up.
@@ -172,10 +172,10 @@ pub(crate) struct Context {
     pub(crate) calls: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) options: AccountRegistryOptions,
-    pub(crate) supervisor: ActorRef<residency::SupervisorMessage>,
+    pub(crate) supervisor: ActorRef<activation::SupervisorMessage>,
     waiting: AtomicUsize,
     streams: streams::StreamPermits,
-    following: following::LogFollower,
+    following: replication::LogFollower,
 }
 
 /// See the module. Cheap to clone.
@@ -219,7 +219,7 @@ impl AccountRegistry {
     ) -> Result<Self, AccountError> {
         let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
         // Read first: what changes meanwhile is read again.
-        let following = following::LogFollower::from(parts.directory.known_revision());
+        let following = replication::LogFollower::from(parts.directory.known_revision());
         let couriers = DeliveryDispatcher::open(DeliveryDispatcherParts {
             store: parts.store.clone(),
             directory: parts.directory.clone(),

@@ -13,9 +13,9 @@ use kabar_core::domain::command::{AccountCommand, ConversationPatch, EffectActio
 use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
 use kabar_core::store::StoreError;
 
+use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountError, AccountRegistry};
-use crate::directory::{BudgetClass, OrganisationEntry};
-use crate::slot::AccountEntry;
+use crate::tenants::{BudgetClass, OrganisationEntry};
 
 /// Effects of one command.
 const BATCH: usize = 100;

@@ -5,37 +5,37 @@
 //! rendered by whoever implements [`RenderRows`].
 
 mod account;
+mod account_entry;
 mod accounts;
 mod cluster;
-mod couriers;
-mod directory;
+mod delivery;
 mod effects;
-mod housekeeping;
 mod idempotency;
-mod pages;
-mod question;
-mod resident;
+mod loaded_account;
+mod purge;
+mod read_query;
+mod response_cache;
 mod sender;
-mod slot;
+mod tenants;
 mod view;
 
+pub use account_entry::AccountEntry;
 pub use accounts::{
     AccountError, AccountPlace, AccountRegistry, AccountRegistryOptions, AccountRegistryParts, EventStream,
     LoadedAccountReport, StreamFrame,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
-pub use couriers::{
+pub use delivery::{
     DeliveryDispatcher, NewPlugin, NewSubscription, PluginPatch, PluginRefusal, ReplayFrom,
     ReplayedDeliveries, ReplayedLog, ReplayedRuns, SubscriptionPatch,
-};
-pub use directory::{
-    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,
-    OrganisationPatch, TenantDirectory,
 };
 pub use idempotency::{
     IdempotencyKeys, IdempotencyParts, KeyClaim, KeyPermit, KeyedCall, RecordedResponse, RenderResponse,
 };
-pub use question::{
+pub use read_query::{
     CachedResponse, CompressedHead, LogReach, QueryResult, ReadQuery, RenderRows, RenderedPage,
 };
-pub use slot::AccountEntry;
+pub use tenants::{
+    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,
+    OrganisationPatch, TenantDirectory,
+};

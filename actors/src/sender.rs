@@ -10,7 +10,7 @@
 mod attempt;
 mod backlog;
 mod schedule;
-mod seat;
+mod sender_handle;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,14 +28,14 @@ use kabar_core::store::StoreError;
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountRegistry;
-use crate::resident::LoadedAccount;
-use crate::slot::AccountEntry;
+use crate::loaded_account::LoadedAccount;
 use attempt::{FinishedSend, UnrecordedSend};
 pub(crate) use backlog::MessageMove;
 use backlog::SendBacklog;
 use schedule::SendSchedule;
-pub(crate) use seat::SenderHandle;
+pub(crate) use sender_handle::SenderHandle;
 
 /// Calls of one account at a time: as many as leave in a second, within these bounds.
 const CALLS_MIN: usize = 32;

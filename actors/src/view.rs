@@ -4,7 +4,7 @@
 //! answered, with empty caches for every kind of row that the commit changed. So a page that
 //! outlives its rows cannot be found.
 
-mod threads;
+mod conversations;
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 
-use crate::pages::ResponseCache;
-use crate::question::ReadQuery;
-pub(crate) use threads::Conversations;
+use crate::read_query::ReadQuery;
+use crate::response_cache::ResponseCache;
+pub(crate) use conversations::Conversations;
 
 /// See the module.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use kabar_core::store::StoreError;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
 use super::{AccountError, AccountRegistry};
-use crate::question::{CachedResponse, QueryResult, ReadQuery, RenderedPage};
-use crate::resident::LoadedAccount;
-use crate::slot::AccountEntry;
+use crate::account_entry::AccountEntry;
+use crate::loaded_account::LoadedAccount;
+use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderedPage};
 use crate::view::AccountView;
 
 /// A counter held up while somebody waits.

@@ -17,9 +17,9 @@ use kabar_core::surroundings::{AwaitKind, wait_for};
 
 use super::polls::WaitCounter;
 use super::{AccountError, AccountRegistry};
-use crate::directory::Caller;
-use crate::question::{ReadQuery, RenderedPage};
-use crate::slot::AccountEntry;
+use crate::account_entry::AccountEntry;
+use crate::read_query::{ReadQuery, RenderedPage};
+use crate::tenants::Caller;
 
 /// The longest silence of a stream (contract, section 9).
 const SILENCE_MAX: Duration = Duration::from_secs(15);

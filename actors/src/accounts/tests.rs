@@ -15,7 +15,7 @@ use kabar_core::store::IdempotencyRecord;
 
 use crate::accounts::{AccountError, AccountRegistryOptions};
 use crate::idempotency::{KeyedCall, RecordedResponse};
-use crate::question::ReadQuery;
+use crate::read_query::ReadQuery;
 use fixture::{Context, every_thread, inbound, resolve, text_of};
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, retry_backoff};
+use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountError, AccountRegistry, Context};
-use crate::slot::AccountEntry;
 
 /// What WhatsApp found too fast is tried again after this time; how fast then, the pace says.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);

@@ -25,12 +25,12 @@ use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountRegistry, AccountRegistryOptions, AccountRegistryParts};
 use crate::cluster::{Cluster, ClusterOptions};
-use crate::directory::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
 use crate::idempotency::{IdempotencyKeys, IdempotencyParts};
-use crate::question::{CachedResponse, QueryResult, ReadQuery, RenderRows, RenderedPage};
-use crate::slot::AccountEntry;
+use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderRows, RenderedPage};
+use crate::tenants::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
 
 /// Renders threads as `id@updated_at:unread;`, and counts how often it is asked to.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use kabar_core::ids::ConversationId;
 
 use super::fixture::{Context, inbound, text_of};
 use crate::accounts::AccountRegistryOptions;
-use crate::question::{CachedResponse, ReadQuery};
+use crate::read_query::{CachedResponse, ReadQuery};
 
 /// Threads by id: when they changed, and how much is unread.
 type Picture = BTreeMap<String, (i64, u32)>;

@@ -16,7 +16,7 @@ use kabar_core::domain::subscription::{DEAD_IN_ROW_MAX, Subscription, Subscripti
 use kabar_core::store::DeliveryWork;
 
 use super::SubscriptionPatch;
-use super::courier::WINDOW;
+use super::worker::WINDOW;
 use crate::accounts::tests::fixture::inbound;
 use script::{HealthChange, Stage, patiently};
 

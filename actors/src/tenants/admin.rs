@@ -15,8 +15,8 @@ use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{DECISIONS_MAX, DirectorySnapshot, TenantDirectory};
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountError;
-use crate::slot::AccountEntry;
 
 /// Random bytes of an API key (contract, section 3); 24 characters of base64url.
 const KEY_BYTES: usize = 18;

@@ -24,8 +24,8 @@ use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountError;
-use crate::slot::AccountEntry;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
 

@@ -10,9 +10,9 @@ use kabar_core::cause::cause;
 use ractor::{Actor, ActorRef, MessagingErr};
 
 use super::{SendActor, SenderMessage, SenderState};
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountRegistry;
-use crate::resident::LoadedAccount;
-use crate::slot::AccountEntry;
+use crate::loaded_account::LoadedAccount;
 
 /// See the module.
 pub(crate) struct SenderHandle {

@@ -14,9 +14,9 @@ use kabar_core::store::{DeliveryWork, NotedDeaths};
 
 use super::{SubscriptionPatch, fresh_secret, unwritten};
 use crate::accounts::AccountError;
-use crate::couriers::DeliveryDispatcher;
-use crate::directory::DECISIONS_MAX;
+use crate::delivery::DeliveryDispatcher;
 use crate::idempotency::KeyClaim;
+use crate::tenants::DECISIONS_MAX;
 
 impl SubscriptionPatch {
     /// The subscription as this leaves it. One that goes on begins to count deliveries given up afresh.

@@ -4,17 +4,17 @@
 //! Invariants: a subscriber and an account have at most one courier here; a bell only wakes it; a courier
 //! that died is started again. A subscriber with nothing to bring costs its row in memory and no more.
 
-mod courier;
-mod flight;
-mod gate;
+mod attempt;
 mod lanes;
 mod plugins;
-mod recipient;
 mod replay;
-mod roster;
-mod scribe;
+mod run_recorder;
+mod subscriber_health;
+mod subscriber_registry;
+mod subscriber_state;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -37,16 +37,16 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountError;
 use crate::cluster::Cluster;
-use crate::directory::TenantDirectory;
-use crate::slot::AccountEntry;
-use courier::{DeliveryWorker, DeliveryWorkerActor, DeliveryWorkerMessage};
+use crate::tenants::TenantDirectory;
 pub use plugins::{NewPlugin, PluginPatch, PluginRefusal, ReplayFrom, ReplayedRuns};
-use recipient::SubscriberState;
 pub use replay::{ReplayedDeliveries, ReplayedLog};
-use roster::SubscriberRegistry;
-pub use roster::{NewSubscription, SubscriptionPatch};
+use subscriber_registry::SubscriberRegistry;
+pub use subscriber_registry::{NewSubscription, SubscriptionPatch};
+use subscriber_state::SubscriberState;
+use worker::{DeliveryWorker, DeliveryWorkerActor, DeliveryWorkerMessage};
 
 /// Pause before a courier that died is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);

@@ -21,8 +21,8 @@ use tokio::sync::watch;
 
 use crate::accounts::AccountRegistryOptions;
 use crate::accounts::tests::fixture::Context;
-use crate::couriers::courier::LINGER;
-use crate::couriers::{DeliveryDispatcher, NewPlugin, NewSubscription, SubscriptionPatch, WorkerEntry};
+use crate::delivery::worker::LINGER;
+use crate::delivery::{DeliveryDispatcher, NewPlugin, NewSubscription, SubscriptionPatch, WorkerEntry};
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]

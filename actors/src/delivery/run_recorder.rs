@@ -20,11 +20,12 @@ use kabar_core::store::{RunBatch, RunRecord, StoreError};
 use ractor::ActorRef;
 
 use super::DeliveryDispatcher;
-use super::courier::DeliveryWorkerMessage;
-use super::flight::{self, FinishedAttempt, SettledAttempt};
+use super::attempt;
+use super::attempt::{FinishedAttempt, SettledAttempt};
 use super::lanes::QueuedDelivery;
-use super::recipient::SubscriberState;
-use crate::slot::AccountEntry;
+use super::subscriber_state::SubscriberState;
+use super::worker::DeliveryWorkerMessage;
+use crate::account_entry::AccountEntry;
 
 /// Runs of one batch.
 const BATCH_MAX: usize = 256;
@@ -170,7 +171,7 @@ impl RunRecorder {
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
             // Perhaps to be made again, which is no attempt: at once.
             let not_before = MonotonicInstant::START;
-            let Some(settled) = flight::settle_delivery(couriers, recipient, ended) else {
+            let Some(settled) = attempt::settle_delivery(couriers, recipient, ended) else {
                 // Not tried to the end, because the server stops.
                 tidings.note_for_worker(&courier, |written| written.lost.push(before));
                 continue;

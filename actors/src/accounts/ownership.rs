@@ -11,10 +11,11 @@ use kabar_core::store::{DeliveryWork, NodePeer};
 use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
 
-use super::residency::STOP_TIME;
+use super::activation::STOP_TIME;
 use super::{AccountError, AccountRegistry};
+use crate::account_entry;
+use crate::account_entry::AccountEntry;
 use crate::cluster::LeaseState;
-use crate::slot::{self, AccountEntry};
 
 /// Time for calls to WhatsApp to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
@@ -100,7 +101,7 @@ impl AccountRegistry {
         ground.cluster.leave_cluster().await;
         // Until the last node has forgotten that accounts were here, its requests are taken, and sent on their way:
         // one that met a closing connection may have been carried out for all that node knows.
-        surroundings::sleep(slot::REMEMBERED + MARGIN).await;
+        surroundings::sleep(account_entry::REMEMBERED + MARGIN).await;
         true
     }
 

@@ -12,7 +12,7 @@ use kabar_core::ids::{PluginId, RunId};
 
 use super::{unread, unwritten};
 use crate::accounts::AccountError;
-use crate::couriers::DeliveryDispatcher;
+use crate::delivery::DeliveryDispatcher;
 
 /// Runs that are opened in one write.
 const STEP: usize = 1000;

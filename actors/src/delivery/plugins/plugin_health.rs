@@ -11,11 +11,11 @@ use kabar_core::policy::failure_rate::HealthChange;
 
 use super::unwritten;
 use crate::accounts::AccountError;
-use crate::couriers::DeliveryDispatcher;
+use crate::delivery::DeliveryDispatcher;
 
 impl DeliveryDispatcher {
     /// An outcome has changed whether a subscriber is tried.
-    pub(in crate::couriers) fn note_turn(&self, id: SubscriberId, turn: HealthChange, now: Timestamp) {
+    pub(in crate::delivery) fn note_turn(&self, id: SubscriberId, turn: HealthChange, now: Timestamp) {
         let standing = match turn {
             HealthChange::None => return,
             HealthChange::Paused => {

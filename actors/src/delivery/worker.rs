@@ -25,12 +25,13 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::task::AbortHandle;
 
-use super::flight::{self, FinishedAttempt};
+use super::attempt;
+use super::attempt::FinishedAttempt;
 use super::lanes::{DeliveryLanes, QueuedDelivery};
-use super::recipient::SubscriberState;
-use super::scribe::{RecordedRuns, RecorderJob};
+use super::run_recorder::{RecordedRuns, RecorderJob};
+use super::subscriber_state::SubscriberState;
 use super::{DeliveryDispatcher, WorkerEntry};
-use crate::slot::AccountEntry;
+use crate::account_entry::AccountEntry;
 
 #[cfg(test)]
 pub(super) use intake::WINDOW;
@@ -243,7 +244,7 @@ impl DeliveryWorker {
             let sequence = load.delivery.sequence;
             let same = |event: &&Arc<Event>| event.sequence == sequence;
             load.event = load.event.or_else(|| events.iter().find(same).cloned());
-            flight::begin_attempt(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
+            attempt::begin_attempt(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
         }
         if self.lanes.count_away() < flights_max {
             let breaker = self.recipient.lock_health().retry_at();
@@ -262,7 +263,7 @@ impl DeliveryWorker {
             return scribe.submit_run(&self.couriers, &self.recipient, job);
         }
         let contact = ended.delivery.contact_id;
-        let settled = flight::settle_delivery(&self.couriers, &self.recipient, ended);
+        let settled = attempt::settle_delivery(&self.couriers, &self.recipient, ended);
         let Some(delivery) = settled.map(|settled| settled.delivery) else {
             // Not tried to the end, because the server stops.
             return self.lanes.end_delivery(contact);
@@ -292,7 +293,7 @@ impl DeliveryWorker {
         }
         self.recording = true;
         let ended = std::mem::take(&mut self.ended);
-        flight::record_attempts(&self.couriers, self.recipient.clone(), ended, myself.clone());
+        attempt::record_attempts(&self.couriers, self.recipient.clone(), ended, myself.clone());
     }
 
     fn settle_attempt(

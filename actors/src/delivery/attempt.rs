@@ -24,10 +24,10 @@ use rand::RngExt as _;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::DeliveryDispatcher;
-use super::courier::DeliveryWorkerMessage;
 use super::lanes::QueuedDelivery;
-use super::recipient::SubscriberState;
-use crate::slot::AccountEntry;
+use super::subscriber_state::SubscriberState;
+use super::worker::DeliveryWorkerMessage;
+use crate::account_entry::AccountEntry;
 
 /// How long attempts under way may still take once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);

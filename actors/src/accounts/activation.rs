@@ -18,8 +18,8 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 
 use super::{AccountError, AccountRegistry, LoadedAccountReport};
 use crate::account::{AccountActor, AccountMessage, AccountStateParts, note_lost_commits, view_of};
-use crate::resident::LoadedAccount;
-use crate::slot::AccountEntry;
+use crate::account_entry::AccountEntry;
+use crate::loaded_account::LoadedAccount;
 
 /// How often idle accounts are looked for; as long as a page may live.
 const SWEEP_EVERY: Duration = Duration::from_secs(8);

@@ -6,8 +6,8 @@
 //! afresh: at once, or as soon as the store can be reached, and in any case before it commits again. A commit
 //! that the database refuses was not written: it fails its command, and memory stands.
 
-mod decision;
-mod doubt;
+mod batch_decision;
+mod recovery;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use kabar_core::store::{AccountActivation, AccountCommit, CommitFloor, Idempoten
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::facts::AccountIndex;
-use super::matters::{count_items, moves_of};
+use super::command_info::{count_items, moves_of};
+use super::recent_rows::AccountIndex;
 use super::{CommandVerdict, QueuedCommand};
+use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountError, AccountRegistry, Context};
-use crate::resident::LoadedAccount;
+use crate::loaded_account::LoadedAccount;
 use crate::sender::{SenderHandle, SenderMessage};
-use crate::slot::AccountEntry;
 use crate::view::{AccountView, Conversations};
-use decision::{BatchDecision, BatchError};
+use batch_decision::{BatchDecision, BatchError};
 
 /// Items (webhook items, or commands of one item) of one commit: about 25 ms of work on SQLite.
 const ITEMS_MAX: usize = 1000;

@@ -11,10 +11,10 @@ use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryCursor, StoreError};
 
 use super::DeliveryDispatcher;
-use super::courier::build_delivery;
+use super::worker::build_delivery;
+use crate::account_entry::AccountEntry;
 use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;
-use crate::slot::AccountEntry;
 
 /// The most that one call brings again (contract, section 11).
 const REPLAYED_MAX: usize = 1000;

@@ -4,8 +4,8 @@
 //! take turns. A plugin begins with the events after its first activation, and of a number that it did
 //! not hear before with the events after it began to.
 
+mod plugin_health;
 mod runs;
-mod standing;
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use kabar_core::store::{DeliveryWork, StoreError};
 
 use super::DeliveryDispatcher;
 use crate::accounts::AccountError;
-use crate::directory::DECISIONS_MAX;
+use crate::tenants::DECISIONS_MAX;
 
 pub use runs::{ReplayFrom, ReplayedRuns};
 

@@ -15,7 +15,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::store::StoreError;
 
 use super::AccountState;
-use crate::account::matters::is_outdated;
+use crate::account::command_info::is_outdated;
 use crate::account::{CommandVerdict, QueuedCommand};
 use crate::accounts::AccountError;
 use crate::view::AccountView;

@@ -17,10 +17,10 @@ use kabar_core::store::{DeliveryCursor, Intake, StoreError};
 use rand::rngs::StdRng;
 
 use super::DeliveryWorker;
-use crate::couriers::lanes::QueuedDelivery;
+use crate::delivery::lanes::QueuedDelivery;
 
 /// Deliveries that are away or wait for nothing but their turn.
-pub(in crate::couriers) const WINDOW: usize = 1000;
+pub(in crate::delivery) const WINDOW: usize = 1000;
 /// Deliveries in memory, with those that wait for a further attempt; some 300 bytes each.
 const OPEN_MAX: usize = 10_000;
 /// Deliveries in memory while the breaker is open, of which one is tried at a time.
@@ -121,7 +121,7 @@ impl DeliveryWorker {
 }
 
 /// What is owed to a subscriber for an event.
-pub(in crate::couriers) fn build_delivery(
+pub(in crate::delivery) fn build_delivery(
     ids: &mut MonotonicIds<StdRng>,
     subscriber: &Subscriber,
     account: i64,

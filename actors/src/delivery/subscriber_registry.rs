@@ -24,7 +24,7 @@ use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId}
 use kabar_core::store::{DeliveryWork, StoreError};
 use rand::RngExt as _;
 
-use super::recipient::SubscriberState;
+use super::subscriber_state::SubscriberState;
 use super::{DeliveryDispatcher, subscription_of};
 use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;

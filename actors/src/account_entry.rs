@@ -10,7 +10,7 @@ use kabar_core::policy::send_pace::SendPace;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
-use crate::resident::LoadedAccount;
+use crate::loaded_account::LoadedAccount;
 
 /// How long it is remembered which node serves an account. A wrong memory costs one detour: that node
 /// says that it does not.

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 
-use super::gate::SubscriberHealth;
-use super::scribe::RunRecorder;
+use super::run_recorder::RunRecorder;
+use super::subscriber_health::SubscriberHealth;
 
 /// See the module. There is one per subscriber for as long as it is known here.
 pub(super) struct SubscriberState {
