@@ -17,19 +17,21 @@ use kabar_core::ids::OrganisationId;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
-use crate::compile::compile_component;
-use crate::guest::GuestState;
-use crate::inspect;
-use crate::invalid::{CompileError, InvalidPlugin, NotTrusted};
+use crate::component::artifact;
+use crate::component::compile::compile_component;
+use crate::component::inspect;
+use crate::component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
+use crate::component::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
 use crate::invocation::{Invocation, OutboundMode, RunLimits};
-use crate::meter::{BackgroundPool, CpuMeter};
 use crate::ports::{DraftReader, HttpFetcher};
-use crate::pulse::EpochTicker;
 use crate::report::{HookFault, HookOutcome, RunReport};
-use crate::threads::ThreadPools;
-use crate::turns::FairQueue;
-use crate::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
-use crate::{engine, run, sample, seal};
+use crate::runtime::guest_state::GuestState;
+use crate::runtime::{engine, run};
+use crate::sample;
+use crate::scheduler::cpu_meter::{BackgroundPool, CpuMeter};
+use crate::scheduler::epoch_ticker::EpochTicker;
+use crate::scheduler::fair_queue::FairQueue;
+use crate::scheduler::thread_pools::ThreadPools;
 
 /// What a host is made with.
 #[derive(Debug, Clone)]
@@ -211,7 +213,7 @@ impl PluginHost {
                 .await?;
         let sha256: [u8; 32] = Sha256::digest(wasm).into();
         Ok(CompiledComponent {
-            artefact: seal::sign_artifact(&self.options.seal_key, &sha256, &code),
+            artefact: artifact::sign_artifact(&self.options.seal_key, &sha256, &code),
             sha256,
             size: wasm.len(),
             imports: surface.imports,
@@ -230,7 +232,7 @@ impl PluginHost {
     }
 
     fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
-        let opened = seal::verify_artifact(&self.options.seal_key, artefact)
+        let opened = artifact::verify_artifact(&self.options.seal_key, artefact)
             .map_err(ComponentLoadError::NotTrusted)?;
         let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {

@@ -36,45 +36,27 @@
 //! - A full pool is a wait, never an error.
 //! - The host knows no store, no actors and no HTTP surface; [`HttpFetcher`] and [`DraftReader`] are all it asks for.
 
-mod bindings;
-mod compile;
-mod courtesy;
-mod engine;
-mod guest;
+pub mod component;
 mod host;
-mod imports;
-mod inspect;
-mod invalid;
 mod invocation;
-mod kv;
-mod logbook;
-mod meter;
 mod ports;
-mod pulse;
 mod report;
-mod run;
+mod runtime;
 pub mod sample;
-mod seal;
-mod threads;
-mod turns;
-mod verdict;
-mod version;
-mod wasi;
-mod wire;
-pub mod wrap;
+mod scheduler;
 
 #[cfg(test)]
 mod tests;
 
-pub use compile::compile_stdin;
+pub use component::compile::compile_stdin;
+pub use component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
+pub use component::version::{CompiledComponent, LoadedVersion};
 pub use host::{CompilerMode, ComponentUpload, HostOptions, HostStartError, PluginHost};
-pub use invalid::{CompileError, InvalidPlugin, NotTrusted};
 pub use invocation::{Invocation, MEMORY_BYTES_MAX, OutboundMode, RunLimits};
 pub use ports::{
     DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest, HttpFetcher, NoNetwork,
 };
 pub use report::{HookFault, HookOutcome, HttpCall, RequestedEffect, RunReport};
-pub use version::{CompiledComponent, LoadedVersion};
 
 /// Version of `kabar:hooks` that this host has.
 pub const WIT_VERSION: &str = "1.0.0";

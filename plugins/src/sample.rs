@@ -2,8 +2,8 @@
 //!
 //! A sample may leave out what it does not care for: it gets what the ready-made event has.
 
-mod fields;
-mod made;
+mod default_events;
+mod sample_fields;
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, UserId};
 use serde_json::Value;
 
-use fields::SampleFields;
-pub use made::event;
+pub use default_events::event;
+use sample_fields::SampleFields;
 
 /// An event, and whose log it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ fn read_conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Con
             id,
             name: user.text("name")?.unwrap_or_else(|| "Somebody".into()),
             email: user.text("email")?,
-            ..made::sample_user()
+            ..default_events::sample_user()
         })),
         None => base.assignee.clone(),
     };

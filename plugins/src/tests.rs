@@ -20,7 +20,7 @@ use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 
-use crate::wrap::wrap_module;
+use crate::component::wrap::wrap_module;
 use crate::{
     ComponentUpload, DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest,
     HostOptions, HttpFetcher, Invocation, LoadedVersion, NoNetwork, OutboundMode, PluginHost, RunLimits,

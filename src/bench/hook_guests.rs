@@ -48,7 +48,7 @@ pub(super) fn calls(url: &str) -> String {
 fn component(parts: &str) -> anyhow::Result<Vec<u8>> {
     let module = include_str!("../../plugins/fixtures/guest.wat.in").replace("{parts}", parts);
     let module = module.replace("{body}", "(call $work (local.get $event)) (i32.const 64)");
-    Ok(kabar_plugins::wrap::wrap_module(&wat::parse_str(module)?)?)
+    Ok(kabar_plugins::component::wrap::wrap_module(&wat::parse_str(module)?)?)
 }
 
 /// A plugin that gets statuses.

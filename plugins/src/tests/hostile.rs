@@ -7,7 +7,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
 
 use super::*;
-use crate::wrap::WIT;
+use crate::component::wrap::WIT;
 use crate::{HookFault, HookOutcome};
 
 const RANDOM: &str = r#"(import "kabar:hooks/random@1.0.0" "number" (func $number (result i64)))"#;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use kabar_plugins::wrap::wrap_module;
+use kabar_plugins::component::wrap::wrap_module;
 
 /// Arguments of `kabar plugin build`.
 #[derive(Debug, Args)]

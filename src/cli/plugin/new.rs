@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use kabar_plugins::wrap::WIT;
+use kabar_plugins::component::wrap::WIT;
 
 /// A language to write a hook in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

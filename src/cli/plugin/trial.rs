@@ -16,8 +16,8 @@ use kabar_core::domain::event::EventType;
 use kabar_core::domain::key_values::{KeyValues, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_openapi::send::MessageDrafts;
+use kabar_plugins::component::wrap::wrap_module;
 use kabar_plugins::sample::{self, SampleEvent};
-use kabar_plugins::wrap::wrap_module;
 use kabar_plugins::{
     CompiledComponent, ComponentUpload, HostOptions, Invocation, NoNetwork, OutboundMode, PluginHost,
     RequestedEffect, RunLimits, RunReport,

@@ -162,6 +162,6 @@ impl Guest {
         let Self { parts, body } = self;
         let module = include_str!("../../../plugins/fixtures/guest.wat.in");
         let module = module.replace("{parts}", parts).replace("{body}", body);
-        kabar_plugins::wrap::wrap_module(&wat::parse_str(&module).unwrap()).unwrap()
+        kabar_plugins::component::wrap::wrap_module(&wat::parse_str(&module).unwrap()).unwrap()
     }
 }

@@ -45,5 +45,5 @@ fn only_compiled_components_are_trusted() {
         .map(|file| (file.path.clone(), unsafe_lines(file)))
         .filter(|(_, lines)| *lines > 0)
         .collect();
-    assert_eq!(found, [("plugins/src/version.rs".to_owned(), 1)]);
+    assert_eq!(found, [("plugins/src/component/version.rs".to_owned(), 1)]);
 }

@@ -10,9 +10,9 @@ use wit_parser::{Resolve, SourceMap};
 
 /// The files of `kabar:hooks`, by name: what bindings are generated from.
 pub const WIT: [(&str, &str); 3] = [
-    ("capabilities.wit", include_str!("../wit/capabilities.wit")),
-    ("types.wit", include_str!("../wit/types.wit")),
-    ("world.wit", include_str!("../wit/world.wit")),
+    ("capabilities.wit", include_str!("../../wit/capabilities.wit")),
+    ("types.wit", include_str!("../../wit/types.wit")),
+    ("world.wit", include_str!("../../wit/world.wit")),
 ];
 
 /// Why a module is no component's.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use kabar_core::domain::plugin::{Capabilities, Capability};
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::engine::INSTANCES_MAX;
-use crate::invalid::InvalidPlugin;
+use crate::component::invalid_plugin::InvalidPlugin;
+use crate::runtime::engine::INSTANCES_MAX;
 use crate::{HANDLER, WIT_VERSION};
 
 /// Packages of WASI that this host has, all of version 0.2.

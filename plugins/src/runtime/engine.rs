@@ -2,14 +2,14 @@
 //! with.
 //!
 //! Invariant: the pool has room for as many components of the largest kind as there may be runs, so
-//! that it is never exhausted while [`crate::turns`] counts.
+//! that it is never exhausted while [`crate::scheduler::fair_queue`] counts.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::bindings::StatusHook;
-use crate::guest::GuestState;
 use crate::invocation::MEMORY_BYTES_MAX;
+use crate::runtime::bindings::StatusHook;
+use crate::runtime::guest_state::GuestState;
 
 /// Core instances of one component: a Python guest has some forty.
 pub(crate) const INSTANCES_MAX: u32 = 64;

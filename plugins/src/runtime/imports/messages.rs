@@ -1,9 +1,9 @@
 //! `messages`: sends, checked now and done once the run is committed.
 
-use crate::bindings::kabar::hooks::messages::Host;
-use crate::bindings::kabar::hooks::types::Refusal;
-use crate::guest::GuestState;
 use crate::report::RequestedEffect;
+use crate::runtime::bindings::kabar::hooks::messages::Host;
+use crate::runtime::bindings::kabar::hooks::types::Refusal;
+use crate::runtime::guest_state::GuestState;
 
 /// Bytes of a body; the largest that the API's rules let through has fewer.
 const BODY_BYTES_MAX: usize = 256 << 10;

@@ -10,9 +10,9 @@ mod messages;
 mod random;
 mod secrets;
 
-use crate::bindings::kabar::hooks::types;
-use crate::guest::GuestState;
 use crate::report::RequestedEffect;
+use crate::runtime::bindings::kabar::hooks::types;
+use crate::runtime::guest_state::GuestState;
 
 impl types::Host for GuestState {}
 

@@ -2,8 +2,8 @@
 
 use kabar_core::domain::run::LogLevel;
 
-use crate::bindings::kabar::hooks::log::{Host, Level as WitLevel};
-use crate::guest::GuestState;
+use crate::runtime::bindings::kabar::hooks::log::{Host, Level as WitLevel};
+use crate::runtime::guest_state::GuestState;
 
 impl Host for GuestState {
     fn write(&mut self, level: WitLevel, text: String) -> wasmtime::Result<()> {

@@ -10,8 +10,8 @@ use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
 
-use crate::bindings::kabar::hooks::types as wit;
 use crate::invocation::Invocation;
+use crate::runtime::bindings::kabar::hooks::types as wit;
 
 fn to_millis(at: Timestamp) -> u64 {
     u64::try_from(at.millis()).unwrap_or_default()

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::ClockId;
 
-use crate::meter::cpu_time;
+use crate::scheduler::cpu_meter::cpu_time;
 
 /// How often the others' use is looked at. Linux counts that of the machine in hundredths of a second.
 const WINDOW: Duration = Duration::from_millis(200);

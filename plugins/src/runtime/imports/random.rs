@@ -2,8 +2,8 @@
 
 use rand::Rng as _;
 
-use crate::bindings::kabar::hooks::random::Host;
-use crate::guest::GuestState;
+use crate::runtime::bindings::kabar::hooks::random::Host;
+use crate::runtime::guest_state::GuestState;
 
 /// Bytes that one call answers.
 const BYTES_MAX: usize = 4096;

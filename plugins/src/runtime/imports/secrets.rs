@@ -1,7 +1,7 @@
 //! `secrets`: the plugin's secrets.
 
-use crate::bindings::kabar::hooks::secrets::Host;
-use crate::guest::GuestState;
+use crate::runtime::bindings::kabar::hooks::secrets::Host;
+use crate::runtime::guest_state::GuestState;
 
 impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {

@@ -4,10 +4,10 @@ use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::ids::{ConversationId, UserId};
 
 use super::invalid_param;
-use crate::bindings::kabar::hooks::conversations::{Assignment, Changes, Host};
-use crate::bindings::kabar::hooks::types::{ConversationStatus as WitStatus, Refusal};
-use crate::guest::GuestState;
 use crate::report::RequestedEffect;
+use crate::runtime::bindings::kabar::hooks::conversations::{Assignment, Changes, Host};
+use crate::runtime::bindings::kabar::hooks::types::{ConversationStatus as WitStatus, Refusal};
+use crate::runtime::guest_state::GuestState;
 
 fn read_changes(conversation_id: &str, changes: Changes) -> Result<RequestedEffect, Refusal> {
     let conversation_id = ConversationId::parse(conversation_id)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use wasmtime::Trap;
 
-use crate::guest::{GuestState, GuestStopReason};
 use crate::invocation::RunLimits;
 use crate::report::{HookFault, HookOutcome};
+use crate::runtime::guest_state::{GuestState, GuestStopReason};
 
 /// Bytes of a wasmtime error that are told.
 const ERROR_BYTES_MAX: usize = 1000;

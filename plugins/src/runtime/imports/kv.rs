@@ -1,8 +1,8 @@
 //! `kv`: the plugin's map, as this run sees and changes it.
 
-use crate::bindings::kabar::hooks::kv::{Host, KvError};
-use crate::guest::GuestState;
-use crate::kv::KvRefused;
+use crate::runtime::bindings::kabar::hooks::kv::{Host, KvError};
+use crate::runtime::guest_state::GuestState;
+use crate::runtime::kv_overlay::KvRefused;
 
 impl From<KvRefused> for KvError {
     fn from(refused: KvRefused) -> Self {

@@ -18,8 +18,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::guest::GuestState;
-use crate::logbook::LogBuffer;
+use crate::runtime::guest_state::GuestState;
+use crate::runtime::log_buffer::LogBuffer;
 
 /// Bytes of an unfinished line that are kept.
 const LINE_BYTES_MAX: usize = 4096;

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue};
 
-use crate::bindings::kabar::hooks::http::{Host, HttpError, Request, Response};
-use crate::guest::GuestState;
 use crate::invocation::OutboundMode;
 use crate::ports::{FetchAnswer, FetchError, FetchRequest};
 use crate::report::HttpCall;
+use crate::runtime::bindings::kabar::hooks::http::{Host, HttpError, Request, Response};
+use crate::runtime::guest_state::GuestState;
 
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -1,7 +1,7 @@
 //! `clock`: what time it is.
 
-use crate::bindings::kabar::hooks::clock::Host;
-use crate::guest::GuestState;
+use crate::runtime::bindings::kabar::hooks::clock::Host;
+use crate::runtime::guest_state::GuestState;
 
 impl Host for GuestState {
     fn now(&mut self) -> wasmtime::Result<u64> {

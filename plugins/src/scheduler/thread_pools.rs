@@ -18,8 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::compile::NICENESS;
-use crate::meter::{CpuMeter, RunPool};
+use crate::component::compile::NICENESS;
+use crate::scheduler::cpu_meter::{CpuMeter, RunPool};
 
 /// See the module.
 pub(crate) struct ThreadPools {
@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::meter::MeteredRun;
+    use crate::scheduler::cpu_meter::MeteredRun;
 
     #[tokio::test]
     async fn a_run_that_computes_for_long_goes_on_on_the_bench() {

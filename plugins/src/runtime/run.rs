@@ -7,15 +7,15 @@ use kabar_core::domain::key_values::KvReads;
 use kabar_core::domain::run::RunUsage;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::bindings::kabar::hooks::types::HookError;
-use crate::guest::{GuestState, GuestStopReason};
+use crate::component::version::LoadedVersion;
 use crate::invocation::{Invocation, RunLimits};
-use crate::meter::{CpuMeter, MeteredRun};
 use crate::ports::{DraftReader, HttpFetcher};
 use crate::report::{HookFault, HookOutcome, RunReport};
-use crate::verdict;
-use crate::version::LoadedVersion;
-use crate::wire;
+use crate::runtime::bindings::kabar::hooks::types::HookError;
+use crate::runtime::convert;
+use crate::runtime::guest_state::{GuestState, GuestStopReason};
+use crate::runtime::outcome;
+use crate::scheduler::cpu_meter::{CpuMeter, MeteredRun};
 
 /// Beats of the epoch in a slice.
 const SLICE: u64 = 1;
@@ -36,7 +36,7 @@ pub(crate) async fn execute_run(
 ) -> RunReport {
     let started = Instant::now();
     let limits = invocation.limits;
-    let event = wire::convert_event(&invocation);
+    let event = convert::convert_event(&invocation);
     let guest = GuestState::new(invocation, fetch, drafts, started);
     let mut store = Store::new(version.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
@@ -60,12 +60,12 @@ pub(crate) async fn execute_run(
     };
     let ended = run_within(&limits, started, &meter, MeteredRun::new(call, meter.clone())).await;
     let outcome = match ended {
-        None => verdict::too_long(&limits),
+        None => outcome::too_long(&limits),
         Some(Ok(Ok(()))) => HookOutcome::Succeeded,
         Some(Ok(Err(HookError::Retry(reason)))) => HookOutcome::Retry(cut_text(&reason)),
         Some(Ok(Err(HookError::Reject(reason)))) => HookOutcome::Rejected(cut_text(&reason)),
-        Some(Err((RunStage::Call, error))) => verdict::classify_error(&error, store.data()),
-        Some(Err((RunStage::Start, error))) => not_started(verdict::classify_error(&error, store.data())),
+        Some(Err((RunStage::Call, error))) => outcome::classify_error(&error, store.data()),
+        Some(Err((RunStage::Start, error))) => not_started(outcome::classify_error(&error, store.data())),
     };
     let wall = started.elapsed().saturating_sub(meter.time_waited());
     build_report(

@@ -13,11 +13,11 @@ use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::invocation::{Invocation, MEMORY_BYTES_MAX};
-use crate::kv::KvOverlay;
-use crate::logbook::LogBuffer;
 use crate::ports::{DraftReader, HttpFetcher};
 use crate::report::{HttpCall, RequestedEffect};
-use crate::wasi;
+use crate::runtime::kv_overlay::KvOverlay;
+use crate::runtime::log_buffer::LogBuffer;
+use crate::runtime::wasi;
 
 /// Handles of WASI that a guest may hold at once.
 const HANDLES_MAX: usize = 1024;

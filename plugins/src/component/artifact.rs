@@ -7,7 +7,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::invalid::NotTrusted;
+use crate::component::invalid_plugin::NotTrusted;
 
 /// What artefacts begin with; the number is that of their form.
 const MAGIC: &[u8; 8] = b"kabarhk1";

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use kabar_core::ids::OrganisationId;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::courtesy::BackgroundThrottle;
-use crate::pulse::EpochTicker;
-use crate::turns::{FairQueue, QueuePermit};
+use crate::scheduler::background_throttle::BackgroundThrottle;
+use crate::scheduler::epoch_ticker::EpochTicker;
+use crate::scheduler::fair_queue::{FairQueue, QueuePermit};
 
 /// What a run may compute without a bench seat.
 const SHORT: Duration = Duration::from_millis(2);

@@ -1,7 +1,7 @@
 //! `config`: the plugin's settings.
 
-use crate::bindings::kabar::hooks::config::Host;
-use crate::guest::GuestState;
+use crate::runtime::bindings::kabar::hooks::config::Host;
+use crate::runtime::guest_state::GuestState;
 
 impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::bindings::StatusHookPre;
-use crate::guest::GuestState;
-use crate::invalid::{InvalidPlugin, NotTrusted};
-use crate::seal::VerifiedArtifact;
-use crate::verdict::error_text;
+use crate::component::artifact::VerifiedArtifact;
+use crate::component::invalid_plugin::{InvalidPlugin, NotTrusted};
+use crate::runtime::bindings::StatusHookPre;
+use crate::runtime::guest_state::GuestState;
+use crate::runtime::outcome::error_text;
 
 /// A component that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]

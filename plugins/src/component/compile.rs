@@ -17,11 +17,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
-use crate::engine;
+use crate::component::invalid_plugin::{CompileError, InvalidPlugin};
 use crate::host::CompilerMode;
-use crate::invalid::{CompileError, InvalidPlugin};
-use crate::turns::QueuePermit;
-use crate::verdict::error_text;
+use crate::runtime::engine;
+use crate::runtime::outcome::error_text;
+use crate::scheduler::fair_queue::QueuePermit;
 
 /// How much lower the priority of hooks and compilations is.
 pub(crate) const NICENESS: i32 = 10;
