@@ -19,7 +19,7 @@ use kabar_core::domain::organisation::Organisation;
 use kabar_core::ids::OrganisationId;
 
 use crate::app::AppState;
-use crate::error::ApiError;
+use crate::rest::error::ApiError;
 
 pub use accounts::AccountsAdmin;
 pub use actors::ActorsAdmin;
@@ -58,7 +58,7 @@ mod tests {
     use poem_openapi::OpenApi;
 
     use super::AdminApi;
-    use crate::access::AccessClass;
+    use crate::http::access::AccessClass;
 
     #[test]
     fn every_operation_lies_behind_the_operators_door() {

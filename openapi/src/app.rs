@@ -17,8 +17,8 @@ use kabar_core::redis::RedisCache;
 use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ApiError;
-use crate::params::CursorText;
+use crate::rest::error::ApiError;
+use crate::rest::params::CursorText;
 
 /// Everything that the HTTP surface needs.
 #[derive(Clone)]

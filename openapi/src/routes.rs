@@ -6,25 +6,25 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response};
 use poem_openapi::{OpenApi as _, OpenApiService};
 
-use crate::accounts::AccountsApi;
 use crate::admin::{self, AdminApi};
 use crate::app::AppState;
-use crate::contacts::ContactsApi;
-use crate::conversations::ConversationsApi;
-use crate::events::EventsApi;
-use crate::front_door::Gateway;
-use crate::health::HealthApi;
-use crate::me::MeApi;
-use crate::messages::MessagesApi;
-use crate::plugins::PluginsApi;
-use crate::plugins::rehearsal::DryRunApi;
-use crate::plugins::runs::RunsApi;
-use crate::plugins::versions::VersionsApi;
+use crate::http::gateway::Gateway;
+use crate::meta_webhook::WhatsAppApi;
 use crate::spec::OpenApiDocument;
-use crate::users::UsersApi;
-use crate::webhook_deliveries::WebhookDeliveriesApi;
-use crate::webhook_subscriptions::WebhookSubscriptionsApi;
-use crate::whatsapp::WhatsAppApi;
+use crate::v1::accounts::AccountsApi;
+use crate::v1::contacts::ContactsApi;
+use crate::v1::conversations::ConversationsApi;
+use crate::v1::events::EventsApi;
+use crate::v1::health::HealthApi;
+use crate::v1::me::MeApi;
+use crate::v1::messages::MessagesApi;
+use crate::v1::plugins::PluginsApi;
+use crate::v1::plugins::dry_run::DryRunApi;
+use crate::v1::plugins::runs::RunsApi;
+use crate::v1::plugins::versions::VersionsApi;
+use crate::v1::users::UsersApi;
+use crate::v1::webhook_deliveries::WebhookDeliveriesApi;
+use crate::v1::webhook_subscriptions::WebhookSubscriptionsApi;
 
 /// Every operation that is documented and routed.
 pub(crate) type ApiOperations = (

@@ -5,16 +5,17 @@
 //! the gateway does to every answer. It is 3.0.3 because some generators cannot read 3.1.
 
 mod answers;
-mod doors;
+mod enumerations;
+pub(crate) mod example_rows;
 mod examples;
 mod polish;
+mod requests;
 mod schemas;
 mod send_examples;
 mod send_union;
 #[cfg(test)]
 mod tests;
 mod webhooks;
-mod words;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;

@@ -12,14 +12,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{ConnectAccount, UpdateAccount};
 use super::no_organisation;
-use crate::access::OperatorCaller;
-use crate::accounts::body::AccountBody;
 use crate::app::AppState;
-use crate::body::JsonBody;
-use crate::envelope::{CreatedResponse, DataResponse};
-use crate::error::{ApiError, ErrorCode, OperationError, code_list};
-use crate::params::Path;
-use crate::tags::ApiTag;
+use crate::http::access::OperatorCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{CreatedResponse, DataResponse};
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::params::Path;
+use crate::rest::tags::ApiTag;
+use crate::v1::accounts::body::AccountBody;
 
 code_list! {
     /// What connecting a number can be refused with.

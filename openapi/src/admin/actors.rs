@@ -12,13 +12,13 @@ use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 
 use self::body::ActorBody;
-use crate::access::OperatorCaller;
 use crate::app::AppState;
-use crate::envelope::PageResponse;
-use crate::error::{OperationError, code_list};
-use crate::params::{CursorText, QueryParam};
-use crate::roster::PageRequest;
-use crate::tags::ApiTag;
+use crate::http::access::OperatorCaller;
+use crate::rest::envelope::PageResponse;
+use crate::rest::error::{OperationError, code_list};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, QueryParam};
+use crate::rest::tags::ApiTag;
 
 code_list! {
     /// What a list of resident accounts can be refused with.

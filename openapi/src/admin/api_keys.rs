@@ -10,14 +10,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{ApiKeyBody, CreateApiKey, CreatedApiKeyBody};
 use super::{find_organisation, no_organisation};
-use crate::access::OperatorCaller;
 use crate::app::AppState;
-use crate::body::JsonBody;
-use crate::envelope::{CreatedResponse, NoContentResponse, PageResponse};
-use crate::error::{ApiError, OperationError, code_list};
-use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::PageRequest;
-use crate::tags::ApiTag;
+use crate::http::access::OperatorCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{CreatedResponse, NoContentResponse, PageResponse};
+use crate::rest::error::{ApiError, OperationError, code_list};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
 
 code_list! {
     /// What a new key can be refused with.

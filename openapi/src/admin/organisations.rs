@@ -11,14 +11,14 @@ use poem_openapi::OpenApi;
 
 use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
 use super::{find_organisation, no_organisation};
-use crate::access::OperatorCaller;
 use crate::app::AppState;
-use crate::body::JsonBody;
-use crate::envelope::{CreatedResponse, DataResponse, PageResponse};
-use crate::error::{OperationError, code_list};
-use crate::params::{CursorText, Path, QueryParam};
-use crate::roster::PageRequest;
-use crate::tags::ApiTag;
+use crate::http::access::OperatorCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{CreatedResponse, DataResponse, PageResponse};
+use crate::rest::error::{OperationError, code_list};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
 
 code_list! {
     /// What a new organization can be refused with.

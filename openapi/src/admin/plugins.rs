@@ -8,17 +8,17 @@ use kabar_core::ids::{OrganisationId, PluginId};
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
-use crate::access::OperatorCaller;
 use crate::app::AppState;
-use crate::body::{BodyFields, JsonBody};
-use crate::envelope::{DataResponse, PageResponse};
-use crate::error::{OperationError, code_list};
-use crate::params::{CursorText, Path, QueryParam};
-use crate::plugins::body::PluginBody;
-use crate::plugins::no_plugin;
-use crate::roster::PageRequest;
-use crate::tags::ApiTag;
-use crate::wire::TextValue;
+use crate::http::access::OperatorCaller;
+use crate::rest::body_fields::{BodyFields, JsonBody};
+use crate::rest::envelope::{DataResponse, PageResponse};
+use crate::rest::error::{OperationError, code_list};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
+use crate::rest::text::TextValue;
+use crate::v1::plugins::body::PluginBody;
+use crate::v1::plugins::no_plugin;
 
 code_list! {
     /// What a list of plugins can be refused with.
@@ -49,7 +49,7 @@ impl AdminPluginBody {
 
 impl Example for AdminPluginBody {
     fn example() -> Self {
-        Self::from_plugin(&crate::examples::example_plugin())
+        Self::from_plugin(&crate::spec::example_rows::example_plugin())
     }
 }
 

@@ -9,14 +9,14 @@ use poem_openapi::OpenApi;
 
 use self::body::CreateUser;
 use super::no_organisation;
-use crate::access::OperatorCaller;
 use crate::app::AppState;
-use crate::body::JsonBody;
-use crate::envelope::CreatedResponse;
-use crate::error::{OperationError, code_list};
-use crate::params::Path;
-use crate::tags::ApiTag;
-use crate::users::body::UserBody;
+use crate::http::access::OperatorCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::CreatedResponse;
+use crate::rest::error::{OperationError, code_list};
+use crate::rest::params::Path;
+use crate::rest::tags::ApiTag;
+use crate::v1::users::body::UserBody;
 
 code_list! {
     /// What a new user can be refused with.

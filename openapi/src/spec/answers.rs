@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::access::AccessClass;
-use crate::envelope::EXAMPLE_REQUEST_ID;
-use crate::error::{CODES_TITLE, ErrorCode};
+use crate::http::access::AccessClass;
+use crate::rest::envelope::EXAMPLE_REQUEST_ID;
+use crate::rest::error::{CODES_TITLE, ErrorCode};
 
 /// Completes the responses of one operation.
 pub(super) fn complete_answers(path: &str, operation: &mut Map<String, Value>) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::envelope::EXAMPLE_REQUEST_ID;
+use crate::rest::envelope::EXAMPLE_REQUEST_ID;
 
 /// Gives every envelope, and every body in an operation, an example.
 pub(super) fn complete_examples(root: &mut Map<String, Value>) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{answers, doors, examples, schemas, send_union, webhooks, words};
+use super::{answers, enumerations, examples, requests, schemas, send_union, webhooks};
 
 const DESCRIPTION: &str = "\
 Self-hosted WhatsApp Business messaging. One connected number is an *account*, named in paths by WhatsApp's \
@@ -47,15 +47,15 @@ pub(super) fn polish_document(raw: Value) -> Value {
     }
     order_chapters(root);
     for_each_operation(root, |path, verb, operation| {
-        doors::complete_requests(path, verb, operation);
+        requests::complete_requests(path, verb, operation);
         answers::complete_answers(path, operation);
     });
     schemas::complete_schemas(root);
-    words::complete_enumerations(root);
+    enumerations::complete_enumerations(root);
     send_union::complete_union(root);
     schemas::drop_unused(root);
     examples::complete_examples(root);
-    doors::add_components(root);
+    requests::add_components(root);
     answers::add_components(root);
     webhooks::complete_webhooks(root);
     tidy_value(&mut document);

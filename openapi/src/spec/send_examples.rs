@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn each_is_taken() {
         for (name, _, body) in example_bodies() {
-            assert!(crate::send::parse(&body).is_ok(), "{name}");
+            assert!(crate::v1::send::parse(&body).is_ok(), "{name}");
         }
     }
 }

@@ -103,7 +103,7 @@ fn rooms_name_only_what_they_may() {
             ("core/src/config/values.rs", "use crate::meta::graph;"),
             ("actors/src/view.rs", "use kabar_openapi as x;\nkabar_openapi::y();"),
             ("plugins/src/lib.rs", "pub use kabar_actors::View;"),
-            ("openapi/src/messages.rs", "use ractor;"),
+            ("openapi/src/v1/messages.rs", "use ractor;"),
             ("src/main.rs", "type A = poem_openapi::Object;"),
         ],
         &[

@@ -8,7 +8,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
-use crate::body::{BodyFields, FieldError};
+use crate::rest::body_fields::{BodyFields, FieldError};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=4096;
@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::body::FieldErrorKind;
+    use crate::rest::body_fields::FieldErrorKind;
 
     fn new(change: &Value) -> Value {
         let mut body =

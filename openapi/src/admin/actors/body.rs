@@ -6,7 +6,7 @@ use kabar_core::ids::AccountId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::wire::{ActorNoun, TextValue};
+use crate::rest::text::{ActorNoun, TextValue};
 
 /// An account in memory.
 #[derive(Debug, Clone, Object)]
@@ -72,7 +72,7 @@ impl ActorBody {
 
 impl Example for ActorBody {
     fn example() -> Self {
-        let account = crate::examples::example_account();
+        let account = crate::spec::example_rows::example_account();
         Self::from_report(&LoadedAccountReport {
             account_id: account.id,
             phone_number_id: account.phone_number_id.to_string(),

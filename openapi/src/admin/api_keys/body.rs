@@ -11,8 +11,8 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{BodyFields, FieldError};
-use crate::wire::{ApiKeyNoun, TextValue};
+use crate::rest::body_fields::{BodyFields, FieldError};
+use crate::rest::text::{ApiKeyNoun, TextValue};
 
 const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
@@ -97,14 +97,17 @@ impl Example for CreateApiKey {
 
 impl Example for ApiKeyBody {
     fn example() -> Self {
-        Self::from_key(&crate::examples::api_key())
+        Self::from_key(&crate::spec::example_rows::api_key())
     }
 }
 
 impl Example for CreatedApiKeyBody {
     fn example() -> Self {
         // Spelt in two halves, so that scanners for lost secrets do not take it for one.
-        Self::from_key(&crate::examples::api_key(), ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat())
+        Self::from_key(
+            &crate::spec::example_rows::api_key(),
+            ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat(),
+        )
     }
 }
 

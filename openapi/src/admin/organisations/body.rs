@@ -13,8 +13,8 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{BodyFields, FieldError};
-use crate::wire::{OrganizationNoun, TextValue};
+use crate::rest::body_fields::{BodyFields, FieldError};
+use crate::rest::text::{OrganizationNoun, TextValue};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
@@ -122,7 +122,7 @@ impl Example for UpdateOrganization {
 
 impl Example for OrganizationBody {
     fn example() -> Self {
-        Self::from_organisation(&crate::examples::example_organisation())
+        Self::from_organisation(&crate::spec::example_rows::example_organisation())
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::body::FieldErrorKind;
+    use crate::rest::body_fields::FieldErrorKind;
 
     fn standing(tier: PriceTier, limits: RateLimits) -> Organisation {
         Organisation {

@@ -6,7 +6,7 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::body::{BodyFields, FieldError};
+use crate::rest::body_fields::{BodyFields, FieldError};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 

@@ -1,0 +1,14 @@
+//! Every request and response: authentication, forwarding, body limits, compression and headers.
+//!
+//! Invariant: every request passes [`gateway`], whatever its path and its outcome. Operations know nothing of this folder.
+
+pub mod access;
+pub(crate) mod auth;
+pub(crate) mod compression;
+pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod gateway;
+pub(crate) mod gzip;
+pub(crate) mod methods;
+pub(crate) mod request_body;
+pub(crate) mod response;

@@ -1,0 +1,76 @@
+//! Keys, tokens and budgets: who may come in now.
+//!
+//! Invariants: a valid key costs one token of its class, whatever the answer; a secret is never
+//! compared byte by byte, nor logged; the operator's token opens no tenant's door, and no key the
+//! operator's.
+
+use std::sync::Arc;
+
+use kabar_actors::{BudgetClass, Caller};
+use poem::Request;
+use poem::http::header::AUTHORIZATION;
+use poem::http::{HeaderMap, Method};
+
+use super::gateway::{AdmittedTenant, RequestContext};
+use crate::app::AppState;
+use crate::http::access::{is_shown, missing_api_key};
+use crate::rest::error::{ApiError, ErrorCode};
+
+/// The secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+/// Lets the operator in.
+pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
+    if is_shown(&app.operator_token, shown) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::InvalidApiKey, "this is not the operator's token"))
+}
+
+/// Lets a tenant in, and takes the request off the budget.
+pub(super) async fn admit_tenant(
+    app: &AppState,
+    request: &Request,
+    visit: &mut RequestContext,
+) -> Result<Arc<Caller>, ApiError> {
+    let secret = bearer_token(request.headers()).ok_or_else(missing_api_key)?;
+    let caller = app.directory.find_caller(secret)?;
+    let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
+    let quote = caller.organisation.take_token(class, app.clock.read_now()).await;
+    visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
+    if caller.organisation.get().suspended {
+        let message = "this organization is suspended; ask whoever runs the server";
+        return Err(ApiError::new(ErrorCode::OrganizationSuspended, message));
+    }
+    if let Some(seconds) = quote.retry_after_s {
+        let message = format!("too many requests; try again in {seconds} s");
+        return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).retry_after(seconds));
+    }
+    Ok(caller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem::http::HeaderValue;
+
+    #[test]
+    fn bearer_secrets_are_read() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            bearer_token(&headers).map(str::to_owned)
+        };
+        assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(read("bearer  abc ").as_deref(), Some("abc"));
+        for value in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"] {
+            assert_eq!(read(value), None, "{value}");
+        }
+        assert_eq!(bearer_token(&HeaderMap::new()), None);
+    }
+}

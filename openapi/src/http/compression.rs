@@ -1,0 +1,183 @@
+//! Compression: chosen by `Accept-Encoding` (RFC 9110, 12.5.3), for bodies that are worth it.
+//!
+//! Weak tags stay as they are: a weak tag names the content, not its coding.
+
+use bytes::Bytes;
+use poem::IntoResponse as _;
+use poem::http::HeaderMap;
+use poem::http::header::{ACCEPT_ENCODING, HeaderValue};
+use poem::web::{Compress, CompressionAlgo, CompressionLevel};
+
+/// Smaller bodies fit into a packet or two anyway (contract, section 1).
+const WORTH_BYTES: usize = 1024;
+
+/// A coding that this server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentCoding {
+    Gzip,
+    Zstd,
+    Brotli,
+}
+
+impl ContentCoding {
+    /// In the order in which this server prefers them: gzip first, because a polled page is gzipped
+    /// once and sent many times; then most bytes saved per cycle.
+    pub(crate) const ALL: [Self; 3] = [Self::Gzip, Self::Zstd, Self::Brotli];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    const fn compression_algorithm(self) -> CompressionAlgo {
+        match self {
+            Self::Zstd => CompressionAlgo::ZSTD,
+            Self::Brotli => CompressionAlgo::BR,
+            Self::Gzip => CompressionAlgo::GZIP,
+        }
+    }
+
+    /// The client's favourite among ours; `None` when it prefers no coding.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let mut weights = CodingWeights::default();
+        for line in headers.get_all(ACCEPT_ENCODING) {
+            line.to_str().unwrap_or_default().split(',').for_each(|item| weights.add_weight(item));
+        }
+        let weighted = Self::ALL.map(|coding| (coding, weights.weight_of(coding.as_str())));
+        // Of equals the last one wins, so ours are tried from the least liked up.
+        let (coding, weight) = weighted.into_iter().rev().max_by_key(|(_, weight)| *weight)?;
+        (weight > 0 && weight >= weights.of_identity()).then_some(coding)
+    }
+
+    /// The compressed body and its `Content-Encoding`; `None` when it is better left alone.
+    pub(crate) async fn compress_body(self, body: &Bytes) -> Option<(HeaderValue, Bytes)> {
+        if !is_worth_it(body.len()) {
+            return None;
+        }
+        let plain = poem::Body::from_bytes(body.clone());
+        let compress =
+            Compress::new(plain, self.compression_algorithm()).with_quality(CompressionLevel::Fastest);
+        let small = compress.into_response().into_body().into_bytes().await.ok()?;
+        Some((self.into(), small))
+    }
+}
+
+impl From<ContentCoding> for HeaderValue {
+    fn from(encoding: ContentCoding) -> Self {
+        Self::from_static(encoding.as_str())
+    }
+}
+
+/// Whether a body of so many bytes is compressed.
+pub(crate) const fn is_worth_it(bytes: usize) -> bool {
+    bytes > WORTH_BYTES
+}
+
+/// Weights in thousandths, as the client gave them.
+#[derive(Debug, Default)]
+struct CodingWeights {
+    named: [Option<u16>; 3],
+    identity: Option<u16>,
+    others: Option<u16>,
+}
+
+impl CodingWeights {
+    fn add_weight(&mut self, item: &str) {
+        let mut parts = item.split(';');
+        let name = parts.next().unwrap_or_default().trim();
+        let weight = parts.find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("q").then(|| parse_weight(value.trim()))
+        });
+        // A weight that cannot be read asks for nothing.
+        let weight = Some(weight.map_or(1000, Option::unwrap_or_default));
+        if name == "*" {
+            self.others = weight;
+        } else if name.eq_ignore_ascii_case("identity") {
+            self.identity = weight;
+        } else {
+            let slots = self.named.iter_mut().zip(ContentCoding::ALL);
+            slots.filter(|(_, coding)| is_named(name, *coding)).for_each(|(slot, _)| *slot = weight);
+        }
+    }
+
+    fn weight_of(&self, name: &str) -> u16 {
+        let mut slots = self.named.iter().zip(ContentCoding::ALL);
+        let named = slots.find(|(_, coding)| coding.as_str() == name).and_then(|(weight, _)| *weight);
+        named.or(self.others).unwrap_or(0)
+    }
+
+    /// No coding at all is always acceptable; it is preferred only if the client says so.
+    fn of_identity(&self) -> u16 {
+        self.identity.unwrap_or(0)
+    }
+}
+
+/// `x-gzip` is gzip (RFC 9110, 8.4.1.3).
+fn is_named(name: &str, coding: ContentCoding) -> bool {
+    name.eq_ignore_ascii_case(coding.as_str())
+        || (coding == ContentCoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+}
+
+/// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
+fn parse_weight(text: &str) -> Option<u16> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    let well_formed = rest.len() <= 3 && rest.bytes().all(|byte| byte.is_ascii_digit());
+    let fraction: u16 = if rest.is_empty() { 0 } else { format!("{rest:0<3}").parse().ok()? };
+    match whole {
+        "0" if well_formed => Some(fraction),
+        "1" if well_formed && fraction == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(line: &str) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(line).unwrap());
+        ContentCoding::from_headers(&headers).map(ContentCoding::as_str)
+    }
+
+    #[test]
+    fn the_clients_weights_decide_then_ours() {
+        let cases = [
+            ("gzip, deflate, br, zstd", Some("gzip")),
+            ("br, zstd", Some("zstd")),
+            ("gzip;q=1.0, br;q=0.5", Some("gzip")),
+            ("gzip, br", Some("gzip")),
+            ("GZIP", Some("gzip")),
+            ("x-gzip", Some("gzip")),
+            ("gzip;q=0.001", Some("gzip")),
+            ("*", Some("gzip")),
+            ("gzip;q=0, *;q=0.5", Some("zstd")),
+            ("gzip;q=0.5, identity;q=0.5", Some("gzip")),
+            ("gzip;q=0.4, identity", None),
+            ("gzip;q=0", None),
+            ("gzip;q=junk", None),
+            ("gzip;q=1.5", None),
+            ("deflate", None),
+            ("identity", None),
+            ("", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(chosen(line), expected, "{line}");
+        }
+        assert_eq!(ContentCoding::from_headers(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn small_bodies_stay_and_large_ones_shrink() {
+        for coding in ContentCoding::ALL {
+            assert!(coding.compress_body(&vec![b'x'; WORTH_BYTES].into()).await.is_none());
+            let (name, small) = coding.compress_body(&vec![b'x'; WORTH_BYTES + 1].into()).await.unwrap();
+            assert_eq!(name, coding.as_str());
+            assert!(!small.is_empty() && small.len() < 200, "{coding:?} {}", small.len());
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Requests about an account that another node serves.
+//!
+//! Invariants: only who has a valid key, or the operator's token, has a request handed on; the node that
+//! serves the account takes it off the budget and answers, and its answer passes unchanged; a request
+//! that was handed on once is never handed on again: a node that cannot serve it says so (421) or is not
+//! there, and the one that asked it looks anew. An account that moves away while a request about it is on its
+//! way, or its body still arrives, is followed to its new owner.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use kabar_actors::{AccountEntry, AccountPlace};
+use kabar_core::cause::cause;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::forward::{ForwardError, ForwardRequest, ForwardedResponse};
+use kabar_core::store::NodePeer;
+use poem::http::header::{CONTENT_TYPE, HeaderValue};
+use poem::http::{HeaderMap, Method, StatusCode};
+use poem::{Body, Request, Response};
+use tokio_util::sync::CancellationToken;
+
+use super::gateway::{Gateway, RequestContext};
+use super::{auth, request_body};
+use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
+use crate::rest::error::{ApiError, ErrorCode};
+use crate::rest::idempotency::IDEMPOTENCY_KEY;
+use crate::v1::events::EVENT_STREAM;
+
+/// Marks a request that another node has handed on; of a webhook it names the accounts that are meant.
+pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
+
+/// Nodes that are asked for one request: one may just have given the account up.
+const NODES_MAX: usize = 3;
+
+/// A request about an account, as it can be asked of any node, or here once more.
+pub(super) struct AccountRequest {
+    slot: Arc<AccountEntry>,
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Bytes,
+    head_only: bool,
+}
+
+impl AccountRequest {
+    /// Whether another node has handed it on.
+    fn is_forwarded(&self) -> bool {
+        self.headers.contains_key(FORWARDED)
+    }
+
+    /// Whether it may be asked of a second node though a first one may have carried it out: a GET changes nothing,
+    /// and the answer to a POST with a key commits with its write, so a repetition finds it.
+    fn is_repeatable(&self) -> bool {
+        let is_keyed = self.method == Method::POST && self.headers.contains_key(IDEMPOTENCY_KEY);
+        self.method == Method::GET || is_keyed
+    }
+
+    fn to_onward(&self) -> ForwardRequest<'_> {
+        let mut headers = self.headers.clone();
+        headers.insert(FORWARDED, HeaderValue::from_static("1"));
+        let method = if self.head_only { Method::HEAD } else { self.method.clone() };
+        ForwardRequest { method, target: &self.target, headers, body: self.body.clone() }
+    }
+
+    fn to_request(&self) -> Request {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri_str(&self.target)
+            .body(Body::from_bytes(self.body.clone()));
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// Whether an operation found its account gone from this node, before anything was carried out.
+fn has_moved(response: &Response) -> bool {
+    response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
+}
+
+fn misdirected_response() -> Response {
+    Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
+}
+
+impl Gateway {
+    /// What the node answers that serves this request's account; `None` when that is this one.
+    pub(super) async fn forward_request(
+        &self,
+        request: &mut Request,
+        visit: &RequestContext,
+    ) -> Result<Option<Response>, ApiError> {
+        if !self.app.accounts.is_clustered() {
+            return Ok(None);
+        }
+        let Some(slot) = self.account_of(request, visit.access) else { return Ok(None) };
+        let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
+        if request.headers().contains_key(FORWARDED) {
+            slot.forget_elsewhere();
+            return Ok(Some(misdirected_response()));
+        }
+        request_body::read_body(request, self.app.limits).await?;
+        let kept = keep_request(slot, request, visit).await;
+        self.ask_others(&kept, peer).await
+    }
+
+    /// A copy of a request whose account may move to another node while it is carried out; its body was read.
+    pub(super) async fn keep_for_move(
+        &self,
+        request: &mut Request,
+        visit: &RequestContext,
+    ) -> Option<AccountRequest> {
+        if !self.app.accounts.is_clustered() {
+            return None;
+        }
+        let slot = self.account_of(request, visit.access)?;
+        Some(keep_request(slot, request, visit).await)
+    }
+
+    /// Carries a request out here. Where its account has moved to another node before anything was carried out,
+    /// it is asked there.
+    pub(super) async fn operate_or_follow(
+        &self,
+        request: Request,
+        kept: Option<AccountRequest>,
+        visit: &mut RequestContext,
+    ) -> Result<Response, ApiError> {
+        let mut response = self.call_operation(request).await;
+        let Some(kept) = kept else { return Ok(response) };
+        for _ in 0..NODES_MAX {
+            if !has_moved(&response) {
+                break;
+            }
+            if kept.is_forwarded() {
+                visit.foreign = true;
+                return Ok(misdirected_response());
+            }
+            if let AccountPlace::There(peer) = self.app.accounts.find_owner(&kept.slot).await?
+                && let Some(answer) = self.ask_others(&kept, peer).await?
+            {
+                visit.foreign = true;
+                return Ok(answer);
+            }
+            let mut again = kept.to_request();
+            match (visit.access, &visit.admitted) {
+                (AccessClass::Tenant, Some(admitted)) => {
+                    again.set_data(TenantCaller(admitted.caller.clone()));
+                }
+                (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
+                (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
+            }
+            response = self.call_operation(again).await;
+        }
+        Ok(response)
+    }
+
+    /// What the node answers that serves the account, this peer first; `None` when that is this one by now.
+    async fn ask_others(
+        &self,
+        kept: &AccountRequest,
+        mut peer: NodePeer,
+    ) -> Result<Option<Response>, ApiError> {
+        let slot = &kept.slot;
+        for _ in 0..NODES_MAX {
+            // A node that says nothing is not waited for beyond its lease.
+            let sent = tokio::select! {
+                sent = self.app.forwarder.send_request(&peer.address, kept.to_onward()) => Some(sent),
+                () = self.app.accounts.until_gone(&peer) => None,
+            };
+            let (is_there, may_be_done) = match sent {
+                Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => (true, false),
+                Some(Ok(answer)) => {
+                    self.app.metrics.forwards.inc();
+                    let gone = self.app.accounts.peer_gone(&peer);
+                    return Ok(Some(passed_on(answer, self.app.stopping.clone(), gone)));
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(address = %peer.address, error = cause(&error), "request not handed on");
+                    (false, matches!(error, ForwardError::Unanswered(_)))
+                }
+                None => {
+                    tracing::warn!(address = %peer.address, "the node fell silent, and its lease is over");
+                    (true, true)
+                }
+            };
+            slot.forget_elsewhere();
+            if may_be_done && !kept.is_repeatable() {
+                self.app.metrics.forward_failures.inc();
+                return Err(request_unanswered());
+            }
+            match self.app.accounts.find_owner(slot).await? {
+                // It died a moment ago, and its lease is not over.
+                AccountPlace::There(next) if !is_there && next == peer => break,
+                AccountPlace::There(next) => peer = next,
+                AccountPlace::Here => return Ok(None),
+            }
+        }
+        self.app.metrics.forward_failures.inc();
+        Err(account_moving())
+    }
+
+    /// The account that a request is about, if whoever sent it may ask for it.
+    fn account_of(&self, request: &Request, access: AccessClass) -> Option<Arc<AccountEntry>> {
+        let number = named_account(request.uri().path(), access)?;
+        match access {
+            AccessClass::Open => None,
+            AccessClass::Operator => {
+                auth::admit_operator(&self.app, request.headers()).ok()?;
+                self.app.directory.account_of_number(number)
+            }
+            AccessClass::Tenant => {
+                let secret = auth::bearer_token(request.headers())?;
+                let caller = self.app.directory.find_caller(secret).ok()?;
+                self.app.directory.find_account(caller.key.organisation_id, number)
+            }
+        }
+    }
+}
+
+/// Copies a request whose body was read.
+async fn keep_request(
+    slot: Arc<AccountEntry>,
+    request: &mut Request,
+    visit: &RequestContext,
+) -> AccountRequest {
+    // A GET's body has no meaning, and is not read.
+    let body = if request.method() == Method::GET {
+        Bytes::new()
+    } else {
+        let body = request.take_body().into_bytes().await.unwrap_or_default();
+        request.set_body(Body::from_bytes(body.clone()));
+        body
+    };
+    AccountRequest {
+        slot,
+        method: request.method().clone(),
+        target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+        headers: request.headers().clone(),
+        body,
+        head_only: visit.head_only,
+    }
+}
+
+/// The account that a path names.
+fn named_account(path: &str, access: AccessClass) -> Option<&str> {
+    let number = match access {
+        AccessClass::Open => return None,
+        AccessClass::Operator => path.strip_prefix("/admin/v1/accounts/")?,
+        AccessClass::Tenant => path.strip_prefix("/v1/")?.split_once('/')?.0,
+    };
+    PhoneNumberId::is_valid(number).then_some(number)
+}
+
+fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: CancellationToken) -> Response {
+    let answer =
+        ForwardedResponse { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
+    let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
+    let body = if endless {
+        // Nobody else would end it when this server stops.
+        Body::from_bytes_stream(answer.body.take_until(stopping.cancelled_owned()))
+    } else {
+        Body::from_bytes_stream(answer.body)
+    };
+    let mut response = Response::builder().status(answer.status).body(body);
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+fn account_moving() -> ApiError {
+    ApiError::from(kabar_actors::AccountError::Elsewhere)
+}
+
+/// It may have been carried out; with an Idempotency-Key it can be sent again all the same.
+fn request_unanswered() -> ApiError {
+    ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_their_account() {
+        for (path, access, number) in [
+            ("/v1/123456/conversations", AccessClass::Tenant, Some("123456")),
+            ("/v1/123456/events/stream", AccessClass::Tenant, Some("123456")),
+            ("/v1/123456", AccessClass::Tenant, None),
+            ("/v1/plugins/plg_1", AccessClass::Tenant, None),
+            ("/v1/me", AccessClass::Tenant, None),
+            ("/admin/v1/accounts/123456", AccessClass::Operator, Some("123456")),
+            ("/admin/v1/actors", AccessClass::Operator, None),
+            ("/webhooks/whatsapp", AccessClass::Open, None),
+        ] {
+            assert_eq!(named_account(path, access), number, "{path}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The last steps of every answer: body, request id, budget, compression.
+//!
+//! Invariants: the id in the body is the id in the header; a 304 gives its token back, unless the
+//! request asked to wait, and the headers then show the bucket with the token in it; HEAD has the
+//! headers of GET and no body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kabar_actors::RenderedPage;
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    VARY, WWW_AUTHENTICATE,
+};
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Body, Response};
+use serde::Serialize;
+
+use super::compression;
+use super::compression::ContentCoding;
+use super::gateway::{AdmittedTenant, RequestContext};
+use super::{cors, gzip};
+use crate::app::AppState;
+use crate::http::access::AccessClass;
+use crate::rest::envelope::OpenEnvelope;
+use crate::rest::error::{ApiError, ErrorParts};
+use crate::rest::poll::VARIES;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
+/// Marks an answer whose body has no end: it is handed on as it comes, never collected or compressed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamedBody;
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    error: IdentifiedParts<'a>,
+}
+
+#[derive(Serialize)]
+struct IdentifiedParts<'a> {
+    #[serde(flatten)]
+    parts: ErrorParts<'a>,
+    request_id: &'a str,
+}
+
+fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
+    let request_id = std::str::from_utf8(request_id).unwrap_or_default();
+    let envelope = ErrorEnvelope { error: IdentifiedParts { parts: refusal.parts(), request_id } };
+    serde_json::to_vec(&envelope).unwrap_or_default().into()
+}
+
+/// Finishes an answer.
+pub(super) async fn finish_response(
+    app: &AppState,
+    mut visit: RequestContext,
+    mut response: Response,
+) -> Response {
+    let streamed = response.extensions_mut().remove::<StreamedBody>().is_some();
+    let body = if streamed { Bytes::new() } else { close_body(&visit, &mut response).await };
+    let status = response.status();
+    count_response(app, status);
+    if let Some(admitted) = &mut visit.admitted {
+        if status == StatusCode::NOT_MODIFIED && !visit.waits {
+            admitted.quote = admitted.caller.organisation.give_back(admitted.class);
+        }
+        write_quote(response.headers_mut(), admitted);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    write_guards(headers, visit.access);
+    if let Some(origin) = visit.origin {
+        cors::allow_origin(headers, origin);
+    }
+    if streamed {
+        if visit.head_only {
+            response.set_body(Body::empty());
+        }
+        return response;
+    }
+    let body = match visit.encoding.filter(|_| !headers.contains_key(CONTENT_ENCODING)) {
+        Some(encoding) => match encoding.compress_body(&body).await {
+            Some((name, small)) => {
+                headers.remove(CONTENT_LENGTH);
+                headers.insert(CONTENT_ENCODING, name);
+                small
+            }
+            None => body,
+        },
+        None => body,
+    };
+    if visit.head_only {
+        if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
+            headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+    } else if !body.is_empty() {
+        response.set_body(Body::from_bytes(body));
+    }
+    response
+}
+
+/// The body, with the request's id where it belongs.
+async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
+    if let Some(page) = response.extensions_mut().remove::<Arc<RenderedPage>>() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if visit.encoding == Some(ContentCoding::Gzip) && compression::is_worth_it(page.head.len()) {
+            headers.insert(CONTENT_ENCODING, ContentCoding::Gzip.into());
+            return gzip::close_page(&page, &visit.request_id);
+        }
+        return OpenEnvelope::from_head(page.head.clone()).close(&visit.request_id);
+    }
+    if let Some(open) = response.extensions_mut().remove::<OpenEnvelope>() {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        return open.close(&visit.request_id);
+    }
+    if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if let Some(seconds) = refusal.retry_after_s() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.access != AccessClass::Open {
+            headers.insert(WWW_AUTHENTICATE, BEARER);
+        }
+        return error_body(&refusal, &visit.request_id);
+    }
+    response.take_body().into_bytes().await.unwrap_or_default()
+}
+
+fn count_response(app: &AppState, status: StatusCode) {
+    let metrics = &app.metrics;
+    metrics.requests.inc();
+    if status == StatusCode::NOT_MODIFIED {
+        metrics.not_modified.inc();
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        metrics.refused_budget.inc();
+    } else if status.is_server_error() {
+        metrics.errors.inc();
+    }
+}
+
+fn write_quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
+    headers.insert(LIMIT, admitted.quote.limit.into());
+    headers.insert(REMAINING, admitted.quote.remaining.into());
+    headers.insert(RESET, admitted.quote.reset_at_s.into());
+}
+
+/// What a tenant or the operator is told is nobody else's, whatever stands between.
+fn write_guards(headers: &mut HeaderMap, access: AccessClass) {
+    let vary = match access {
+        AccessClass::Open => HeaderValue::from_static("Accept-Encoding"),
+        AccessClass::Tenant | AccessClass::Operator => {
+            headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+            VARIES
+        }
+    };
+    headers.entry(VARY).or_insert(vary);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_enveloped_as_the_contract_shows() {
+        let refusal = ApiError::new(crate::rest::error::ErrorCode::InvalidLimit, "limit must be 1 to 100")
+            .with_param("limit");
+        let expected = r#"{"error":{"type":"invalid_request_error","code":"invalid_limit","message":"limit must be 1 to 100","param":"limit","request_id":"req_1"}}"#;
+        assert_eq!(&error_body(&refusal, b"req_1")[..], expected.as_bytes());
+    }
+}

@@ -1,0 +1,276 @@
+//! What WhatsApp calls: the handshake, and webhooks.
+//!
+//! Invariants: nothing is taken from a body that no known secret signed; a secret that is one
+//! account's own vouches for that account only; 200 is said only once everything that concerns an
+//! account here is durable, and 503 brings the whole webhook again, which does no harm. Meta's
+//! format is `kabar_core::meta`'s affair.
+
+mod forward;
+pub mod handshake;
+pub mod signed_body;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use kabar_actors::{AccountEntry, AccountError, AccountPlace};
+use kabar_core::cause::cause;
+use kabar_core::domain::account::{AccountStatus, Secret};
+use kabar_core::domain::command::AccountCommand;
+use kabar_core::ids::NodeId;
+use kabar_core::meta::signature;
+use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate_webhook};
+use kabar_core::store::NodePeer;
+use poem_openapi::OpenApi;
+
+use self::forward::hand_on;
+use self::handshake::HandshakeChallenge;
+use self::signed_body::SignedBody;
+use crate::app::AppState;
+use crate::http::access::is_shown;
+use crate::rest::envelope::DataResponse;
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::params::{OpaqueText, QueryParam};
+use crate::rest::tags::ApiTag;
+
+/// Where WhatsApp calls.
+pub(crate) const INGRESS: &str = "/webhooks/whatsapp";
+
+code_list! {
+    /// What a handshake can be refused with.
+    HandshakeFails = [InvalidFieldValue, InvalidVerifyToken];
+    /// What a webhook can be refused with.
+    WebhookFails = [InvalidRequest, InvalidSignature, PayloadTooLarge, StorageUnavailable, Overloaded];
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct WhatsAppApi(pub Arc<AppState>);
+
+/// What a webhook has for one account.
+struct AccountShare {
+    slot: Arc<AccountEntry>,
+    group: AccountGroup,
+}
+
+/// What has become of it.
+enum ShareOutcome {
+    /// It is durable.
+    Taken,
+    /// This node serves the account.
+    Away(NodePeer, AccountShare),
+}
+
+#[OpenApi(tag = "ApiTag::WhatsApp")]
+impl WhatsAppApi {
+    /// Prove that this is your server
+    ///
+    /// Meta's handshake: answers the bare challenge when the token is the configured one.
+    #[oai(path = "/webhooks/whatsapp", method = "get", operation_id = "verifyWhatsAppWebhook")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn verify_handshake(
+        &self,
+        /// Always `subscribe`.
+        #[oai(name = "hub.mode")]
+        mode: QueryParam<OpaqueText>,
+        /// The token agreed on.
+        #[oai(name = "hub.verify_token")]
+        token: QueryParam<OpaqueText>,
+        /// To be repeated.
+        #[oai(name = "hub.challenge")]
+        challenge: QueryParam<OpaqueText>,
+    ) -> Result<HandshakeChallenge, OperationError<HandshakeFails>> {
+        let subscribes = mode.0.is_some_and(|mode| mode.0 == "subscribe");
+        let known =
+            token.0.is_some_and(|token| is_same_secret(self.0.whatsapp.verify_token.as_ref(), &token.0));
+        match challenge.0 {
+            Some(challenge) if subscribes && known => Ok(HandshakeChallenge(challenge.0)),
+            Some(_) | None => {
+                let message = "hub.mode must be subscribe, and hub.verify_token the configured token";
+                Err(ApiError::new(ErrorCode::InvalidVerifyToken, message).into())
+            }
+        }
+    }
+
+    /// Take in what happened at WhatsApp
+    ///
+    /// Messages and statuses, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of
+    /// it is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a
+    /// number that is not connected are counted and skipped.
+    #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
+    async fn receive_webhook(
+        &self,
+        body: SignedBody,
+    ) -> Result<DataResponse<super::v1::health::HealthBody>, OperationError<WebhookFails>> {
+        let read = translate_webhook(&body.bytes, self.0.clock.read_now());
+        let signer = self.find_signer(&body, read.as_ref().ok())?;
+        let webhook = read.map_err(|malformed| {
+            tracing::warn!(error = cause(&malformed), "webhook not understood");
+            ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
+        })?;
+        self.0.metrics.webhooks.inc();
+        self.report_skipped(&webhook);
+        let mut taken = self.take_in(&body, webhook.groups, &signer).await;
+        for _ in 1..NODES_MAX {
+            let moved = taken.as_ref().is_err_and(ApiError::account_moved);
+            // What was handed on is looked after by the node that handed it on. Items taken in before do no harm.
+            let Some(again) = translate_webhook(&body.bytes, self.0.clock.read_now())
+                .ok()
+                .filter(|_| moved && body.meant.is_none())
+            else {
+                break;
+            };
+            taken = self.take_in(&body, again.groups, &signer).await;
+        }
+        taken?;
+        Ok(DataResponse(super::v1::health::HealthBody::ok()))
+    }
+}
+
+/// Looks at where a webhook's accounts are, while they move.
+const NODES_MAX: usize = 3;
+
+impl WhatsAppApi {
+    /// The secret that signed a body: the server's, or that of an account which the body names.
+    fn find_signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
+        let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
+        let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
+        let own: Vec<Secret> =
+            accounts.filter_map(|slot| slot.current_account().app_secret.clone()).collect();
+        let candidates = self.0.whatsapp.app_secret.iter().chain(&own);
+        let signer = signature::verify_body(body.signature.as_deref(), &body.bytes, candidates);
+        signer.cloned().ok_or_else(|| {
+            self.0.metrics.webhook_unsigned.inc();
+            let message =
+                "X-Hub-Signature-256 must be sha256= and the HMAC of the raw body by the app secret";
+            ApiError::new(ErrorCode::InvalidSignature, message)
+        })
+    }
+
+    /// Counts and logs what is not for an account's writer.
+    fn report_skipped(&self, webhook: &InboundWebhook) {
+        for skipped in &webhook.skipped {
+            self.0.metrics.webhook_skipped.inc();
+            tracing::warn!(reason = %skipped.reason, phone_number_id = ?skipped.phone_number_id, "item skipped");
+        }
+        for error in &webhook.account_errors {
+            self.0.metrics.account_errors.inc();
+            let (code, provider_code) = (&error.error.code, error.error.provider_code);
+            tracing::warn!(phone_number_id = %error.phone_number_id, %code, provider_code, "WhatsApp reports an error");
+        }
+    }
+
+    /// The account of this number, if it takes what this secret signed: the operator has not taken it
+    /// off, and the secret may speak for it.
+    fn find_taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
+        let slot = self.0.directory.account_of_number(number)?;
+        let account = slot.current_account();
+        let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
+            || account.app_secret.as_ref() == Some(signer);
+        (vouched && account.status != AccountStatus::Disconnected).then_some(slot)
+    }
+
+    async fn take_in(
+        &self,
+        body: &SignedBody,
+        groups: Vec<AccountGroup>,
+        signer: &Secret,
+    ) -> Result<(), ApiError> {
+        let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
+        let is_meant = |number: &str| meant.as_ref().is_none_or(|meant| meant.contains(&number));
+        let groups = groups.into_iter().filter(|group| is_meant(group.phone_number_id.as_str()));
+        let find = |group: &AccountGroup| self.find_taker(group.phone_number_id.as_str(), signer);
+        let mut groups: Vec<_> = groups.map(|group| (find(&group), group)).collect();
+        if groups.iter().any(|(slot, _)| slot.is_none()) {
+            // It may have been connected at another node a moment ago; what is skipped never comes again.
+            self.0.accounts.catch_up().await?;
+            for (slot, group) in groups.iter_mut().filter(|(slot, _)| slot.is_none()) {
+                *slot = find(group);
+            }
+        }
+        let commands = groups.into_iter().filter_map(|(slot, group)| {
+            let Some(slot) = slot else {
+                let number = group.phone_number_id.as_str();
+                let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
+                self.0.metrics.webhook_skipped.inc_by(items);
+                tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
+                return None;
+            };
+            Some(self.ingest_share(AccountShare { slot, group }))
+        });
+        let mut away: BTreeMap<NodeId, (NodePeer, Vec<AccountShare>)> = BTreeMap::new();
+        for outcome in join_all(commands).await {
+            match outcome? {
+                ShareOutcome::Taken => {}
+                ShareOutcome::Away(peer, share) if meant.is_none() => {
+                    away.entry(peer.id).or_insert_with(|| (peer, Vec::new())).1.push(share);
+                }
+                ShareOutcome::Away(..) => return Err(AccountError::Elsewhere.into()),
+            }
+        }
+        let passed = away.into_values().map(|(peer, shares)| self.pass_on(body, peer, shares));
+        join_all(passed).await.into_iter().collect()
+    }
+
+    /// Has this node take in what it serves; where that node is no more, looks once who has
+    /// come after it.
+    async fn pass_on(
+        &self,
+        body: &SignedBody,
+        peer: NodePeer,
+        shares: Vec<AccountShare>,
+    ) -> Result<(), ApiError> {
+        if hand_on(&self.0, body, &peer, shares.iter().map(|share| &share.slot)).await {
+            return Ok(());
+        }
+        for share in shares {
+            let taken = match self.ingest_share(share).await? {
+                ShareOutcome::Taken => true,
+                ShareOutcome::Away(next, share) => {
+                    next != peer && hand_on(&self.0, body, &next, std::iter::once(&share.slot)).await
+                }
+            };
+            if !taken {
+                self.0.metrics.forward_failures.inc();
+                return Err(AccountError::Elsewhere.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Has an account take its items in, or says which node serves it.
+    async fn ingest_share(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
+        let AccountShare { slot, group } = share;
+        if self.0.accounts.is_clustered()
+            && let AccountPlace::There(peer) = self.0.accounts.find_owner(&slot).await?
+        {
+            return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
+        }
+        self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
+        let taken = self.0.accounts.execute_command(&slot, AccountCommand::Ingest(group.items), None).await;
+        // Either is a 503, so that WhatsApp tries again; a crash too.
+        taken.map_err(|unavailable| match ApiError::from(unavailable) {
+            told if told.retry_after_s().is_some() => told,
+            _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
+        })??;
+        Ok(ShareOutcome::Taken)
+    }
+}
+
+/// An unset token is nobody's.
+fn is_same_secret(expected: Option<&Secret>, shown: &str) -> bool {
+    expected.is_some_and(|expected| is_shown(expected, shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unset_token_is_nobodys() {
+        let token = Secret::new("t0ken");
+        assert!(is_same_secret(Some(&token), "t0ken"));
+        assert!(!is_same_secret(Some(&token), "t0keN") && !is_same_secret(Some(&token), ""));
+        assert!(!is_same_secret(Some(&Secret::new("")), "") && !is_same_secret(None, ""));
+    }
+}

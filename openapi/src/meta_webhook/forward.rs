@@ -1,0 +1,72 @@
+//! Webhooks whose accounts other nodes serve.
+//!
+//! Invariant: a webhook is handed on as it came, signed by whoever signed it, with the accounts that are
+//! meant; it is taken there only if the answer is 200.
+
+use std::sync::Arc;
+
+use kabar_actors::AccountEntry;
+use kabar_core::cause::cause;
+use kabar_core::forward::ForwardRequest;
+use kabar_core::meta::signature;
+use kabar_core::store::NodePeer;
+use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use poem::http::{Method, StatusCode};
+
+use super::INGRESS;
+use super::signed_body::SignedBody;
+use crate::app::AppState;
+use crate::http::forward::FORWARDED;
+
+/// Hands a webhook to this node, for these accounts; says whether it was taken there. If not,
+/// where they are served is to be found out anew.
+pub(super) async fn hand_on<'a>(
+    app: &AppState,
+    body: &SignedBody,
+    peer: &NodePeer,
+    slots: impl Iterator<Item = &'a Arc<AccountEntry>> + Clone,
+) -> bool {
+    let names: Vec<String> =
+        slots.clone().map(|slot| slot.current_account().phone_number_id.to_string()).collect();
+    let onward = ForwardRequest {
+        method: Method::POST,
+        target: INGRESS,
+        headers: build_headers(body.signature.as_deref(), &names.join(",")),
+        body: body.bytes.clone(),
+    };
+    let address = &peer.address;
+    // A node that says nothing is not waited for beyond its lease.
+    let sent = tokio::select! {
+        sent = app.forwarder.send_request(address, onward) => Some(sent),
+        () = app.accounts.until_gone(peer) => None,
+    };
+    match sent {
+        None => tracing::warn!(%address, "the node fell silent, and its lease is over"),
+        Some(Ok(answer)) if answer.status == StatusCode::OK => {
+            app.metrics.forwards.inc();
+            return true;
+        }
+        Some(Ok(answer)) => {
+            tracing::warn!(%address, status = answer.status.as_u16(), "webhook not taken there");
+        }
+        Some(Err(error)) => tracing::warn!(%address, error = cause(&error), "webhook not handed on"),
+    }
+    for slot in slots {
+        slot.forget_elsewhere();
+    }
+    false
+}
+
+fn build_headers(signature: Option<&str>, names: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let texts = [(signature::HEADER, signature), (FORWARDED, Some(names))];
+    for (name, text) in texts {
+        if let (Ok(name), Some(Ok(value))) =
+            (name.parse::<poem::http::HeaderName>(), text.map(HeaderValue::from_str))
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}

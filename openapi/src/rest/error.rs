@@ -1,0 +1,257 @@
+//! What a request can be refused with: one type, carried to the gateway, which renders it.
+//!
+//! Invariants: `code` alone decides type and status (contract, section 2); a message says what to
+//! do and never repeats a secret, a phone number or a body. Rendering needs the request's id, so it
+//! happens in one place only: `front_door`.
+
+mod code;
+mod conversions;
+mod operation_error;
+
+use std::borrow::Cow;
+
+use kabar_actors::{AccountError, AuthFailure};
+use kabar_core::domain::command::CommandRefusal;
+use poem::error::ResponseError;
+use poem::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+pub use code::ErrorCode;
+pub(crate) use operation_error::CODES_TITLE;
+pub use operation_error::{DocumentedErrors, ErrorBody, ErrorDetail, OperationError, code_list};
+
+use crate::rest::body_fields::{FieldError, FieldErrorKind};
+
+/// Seconds after which a client should try again when the server cannot serve it now.
+const RETRY_AFTER_S: u32 = 1;
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.as_str())]
+pub struct ApiError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    param: Option<Cow<'static, str>>,
+    retry_after_s: Option<u32>,
+    /// The account is served by another node, and nothing was carried out here.
+    account_moved: bool,
+}
+
+/// A refusal without the request's id, as the envelope and the idempotency records hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorParts<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) code: Cow<'a, str>,
+    pub(crate) message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) param: Option<Cow<'a, str>>,
+}
+
+impl ApiError {
+    /// A refusal; the message is for a human and says what to do.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
+        Self { code, message: message.into(), param: None, retry_after_s, account_moved: false }
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// A field, parameter or header with a value that it cannot have; `expected` continues
+    /// "must be …".
+    #[must_use]
+    pub fn invalid_field(param: &'static str, expected: &str) -> Self {
+        Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).with_param(param)
+    }
+
+    /// A well-formed id that names nothing here; `what` is the noun, `param` where it stood.
+    #[must_use]
+    pub fn not_found(what: &str, param: &'static str) -> Self {
+        Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).with_param(param)
+    }
+
+    /// A cursor that this server did not seal for this list.
+    #[must_use]
+    pub fn invalid_cursor() -> Self {
+        let message = "cursor must be the next_cursor of a page of this very list; begin again without it";
+        Self::new(ErrorCode::InvalidCursor, message).with_param("cursor")
+    }
+
+    /// A body of another kind than the one expected.
+    #[must_use]
+    pub fn unsupported_media_type(expected: &str) -> Self {
+        let message = format!("send the body with Content-Type: {expected}");
+        Self::new(ErrorCode::UnsupportedMediaType, message)
+    }
+
+    /// A body beyond the limit.
+    #[must_use]
+    pub fn payload_too_large(bytes_max: usize) -> Self {
+        Self::new(ErrorCode::PayloadTooLarge, format!("the body must be at most {bytes_max} bytes"))
+    }
+
+    /// A defect of ours; what it was stands in the log, under the request's id.
+    #[must_use]
+    pub fn internal_error() -> Self {
+        let message = "something went wrong here; try again, and report the request_id if it persists";
+        Self::new(ErrorCode::InternalError, message)
+    }
+
+    /// The contract's code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The path of the field at fault.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// Whether another node serves the account, and nothing was carried out here: it can be asked there.
+    #[must_use]
+    pub(crate) const fn account_moved(&self) -> bool {
+        self.account_moved
+    }
+
+    /// Seconds after which to try again.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    pub(crate) fn parts(&self) -> ErrorParts<'_> {
+        ErrorParts {
+            kind: self.code.kind().into(),
+            code: self.code.as_str().into(),
+            message: (&*self.message).into(),
+            param: self.param.as_deref().map(Into::into),
+        }
+    }
+}
+
+impl ApiError {
+    /// Reads a remembered refusal; `None` when its code is not one of ours.
+    pub(crate) fn of_parts(parts: &ErrorParts<'_>) -> Option<Self> {
+        let refusal = Self::new(ErrorCode::parse(&parts.code)?, parts.message.clone().into_owned());
+        let param = parts.param.as_deref().map(str::to_owned);
+        Some(param.map_or(refusal.clone(), |param| refusal.with_param(param)))
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        let code = match error.code {
+            FieldErrorKind::InvalidRequest => ErrorCode::InvalidRequest,
+            FieldErrorKind::MissingRequiredField => ErrorCode::MissingRequiredField,
+            FieldErrorKind::InvalidFieldValue => ErrorCode::InvalidFieldValue,
+            FieldErrorKind::InvalidPhoneNumber => ErrorCode::InvalidPhoneNumber,
+        };
+        let refusal = Self::new(code, error.message);
+        if error.param.is_empty() { refusal } else { refusal.with_param(error.param) }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Storage => {
+                Self::new(ErrorCode::StorageUnavailable, "storage is unavailable; try again shortly")
+            }
+            AccountError::Overloaded => {
+                Self::new(ErrorCode::Overloaded, "too much waits for this account; try again shortly")
+            }
+            AccountError::Elsewhere => {
+                let message = "the account is moving to another node; try again shortly";
+                Self { account_moved: true, ..Self::new(ErrorCode::Overloaded, message) }
+            }
+            AccountError::Crashed | AccountError::Refused => Self::internal_error(),
+            AccountError::Expired { oldest } => Self::new(
+                ErrorCode::PositionExpired,
+                format!(
+                    "the events behind this position are not kept any more; the oldest event has number {oldest}: \
+                     read the lists for what is missing, then go on after {}",
+                    oldest.saturating_sub(1)
+                ),
+            ),
+        }
+    }
+}
+
+impl From<AuthFailure> for ApiError {
+    fn from(failure: AuthFailure) -> Self {
+        match failure {
+            AuthFailure::Unknown => {
+                Self::new(ErrorCode::InvalidApiKey, "this API key does not exist, or was revoked")
+            }
+            AuthFailure::Expired => {
+                Self::new(ErrorCode::ExpiredApiKey, "this API key has expired; ask for a new one")
+            }
+        }
+    }
+}
+
+impl From<CommandRefusal> for ApiError {
+    fn from(refusal: CommandRefusal) -> Self {
+        match refusal {
+            CommandRefusal::OutsideWindow => Self::new(
+                ErrorCode::Outside24hWindow,
+                "the contact has not written within the last 24 hours; send a template instead",
+            ),
+            CommandRefusal::AccountNotConnected(status) => Self::new(
+                ErrorCode::AccountNotConnected,
+                format!("the account is {} and cannot send; have it connected first", status.as_str()),
+            ),
+            CommandRefusal::NoConversation => Self::not_found("conversation", "conversation_id"),
+            CommandRefusal::NoMessage => Self::not_found("inbound message", "message_id"),
+            CommandRefusal::NoContact => Self::not_found("contact", "contact_id"),
+            CommandRefusal::ContactExists(id) => Self::new(
+                ErrorCode::ContactAlreadyExists,
+                format!("this number is the contact {id} already; change that one instead"),
+            )
+            .with_param("phone_number"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_leave_an_absent_param_out() {
+        let plain = serde_json::to_string(&ApiError::internal_error().parts()).unwrap();
+        assert!(plain.starts_with(r#"{"type":"api_error","code":"internal_error","message":"#), "{plain}");
+        assert!(!plain.contains("param"), "{plain}");
+        let at = serde_json::to_value(ApiError::invalid_field("status", "one of a, b").parts()).unwrap();
+        assert_eq!(at["param"], "status");
+        assert_eq!(at["message"], "status must be one of a, b");
+    }
+
+    #[test]
+    fn only_503_says_by_itself_when_to_try_again() {
+        assert_eq!(ApiError::from(AccountError::Storage).retry_after_s(), Some(1));
+        assert_eq!(ApiError::from(AccountError::Overloaded).retry_after_s(), Some(1));
+        assert_eq!(ApiError::internal_error().retry_after_s(), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! How an operation documents its failures: it lists its codes, and no others.
+//!
+//! `OperationError<S>` is an [`ApiError`] in a coat that tells the document which codes an operation can
+//! give. The codes travel to the polishing pass (`spec`) as an enumeration in place of the schema;
+//! the pass puts the one error schema, a description and an example there. What the gateway adds
+//! to every operation behind it (401, 403, 429, 500) is the pass's affair too.
+
+use std::marker::PhantomData;
+
+use poem_openapi::registry::{
+    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+
+use super::{ApiError, ErrorCode};
+
+/// Marks the stand-in schema that carries an operation's codes to the polishing pass.
+pub(crate) const CODES_TITLE: &str = "x-kabar-codes";
+
+/// The codes that an operation can give beyond those of the gateway.
+pub trait DocumentedErrors: Send + Sync + 'static {
+    /// In any order.
+    const CODES: &'static [ErrorCode];
+}
+
+/// Makes a list of codes: `code_list! { /// Why. ReadOne = [InvalidFieldValue, ResourceNotFound]; }`
+#[macro_export]
+#[doc(hidden)]
+macro_rules! code_list_impl {
+    ($($(#[$doc:meta])* $name:ident = [$($code:ident),* $(,)?];)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl $crate::rest::error::DocumentedErrors for $name {
+            const CODES: &'static [$crate::rest::error::ErrorCode] = &[$($crate::rest::error::ErrorCode::$code,)*];
+        }
+    )*};
+}
+pub use crate::code_list_impl as code_list;
+
+/// A refusal of an operation that lists its codes in `S`.
+#[derive(Debug)]
+pub struct OperationError<S>(pub ApiError, PhantomData<fn() -> S>);
+
+impl<S, E: Into<ApiError>> From<E> for OperationError<S> {
+    fn from(error: E) -> Self {
+        Self(error.into(), PhantomData)
+    }
+}
+
+impl<S> From<OperationError<S>> for poem::Error {
+    fn from(fails: OperationError<S>) -> Self {
+        fails.0.into()
+    }
+}
+
+impl<S: DocumentedErrors> ApiResponse for OperationError<S> {
+    fn meta() -> MetaResponses {
+        let mut statuses: Vec<u16> = S::CODES.iter().map(|code| code.status().as_u16()).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        MetaResponses { responses: statuses.into_iter().map(response::<S>).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ErrorBody::register(registry);
+    }
+}
+
+fn response<S: DocumentedErrors>(status: u16) -> MetaResponse {
+    let codes = S::CODES.iter().filter(|code| code.status().as_u16() == status);
+    let mut schema = MetaSchema::new("string");
+    schema.title = Some(CODES_TITLE.to_owned());
+    // Named, so that the error schema is not taken for unused.
+    schema.all_of = vec![ErrorBody::schema_ref()];
+    schema.enum_items = codes.map(|code| code.as_str().into()).collect();
+    let schema = MetaSchemaRef::Inline(Box::new(schema));
+    MetaResponse {
+        description: "",
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType { content_type: "application/json", schema }],
+        headers: Vec::new(),
+    }
+}
+
+/// Every answer that is neither a success nor a redirection.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Error")]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Object)]
+pub struct ErrorDetail {
+    /// The family of the code; permanent.
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// What went wrong, for programs; permanent.
+    pub code: String,
+    /// What went wrong and what to do, for people; may change.
+    pub message: String,
+    /// Path of the field, parameter or header at fault; only present when there is one.
+    pub param: Option<String>,
+    /// Id of the request, as in the header `X-Request-Id`.
+    pub request_id: String,
+}

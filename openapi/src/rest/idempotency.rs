@@ -1,0 +1,384 @@
+//! `Idempotency-Key`: one key, one outcome (contract, section 3).
+//!
+//! Invariants: an answer is remembered in the transaction of its write; only 2xx and the refusals
+//! that an operation itself decided are; a repeated call is told the first call's answer under its
+//! own request id. Gates and records are the actors' affair.
+
+mod fingerprint;
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kabar_actors::{AccountEntry, AccountError, KeyClaim, KeyPermit, KeyedCall, RecordedResponse};
+use kabar_core::domain::account::Account;
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
+use poem::http::StatusCode;
+use poem::http::header::{HeaderName, HeaderValue};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaHeader, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{ToJSON, Type};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::envelope;
+use crate::rest::envelope::{OpenEnvelope, SingleOf};
+use crate::rest::error::{ApiError, ErrorCode, ErrorParts};
+
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
+
+/// One call that may have been made before.
+#[derive(Debug)]
+pub struct IdempotentCall {
+    key: Option<Box<str>>,
+    method: String,
+    path: String,
+}
+
+impl<'a> FromRequest<'a> for IdempotentCall {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).into_iter();
+        let key = keys.next().map(read_key).transpose()?;
+        if keys.next().is_some() {
+            return Err(ApiError::invalid_field(IDEMPOTENCY_KEY, "given once").into());
+        }
+        let path = request.original_uri().path().to_owned();
+        Ok(Self { key, method: request.method().as_str().to_owned(), path })
+    }
+}
+
+fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
+    let text = value.to_str().ok().filter(|text| {
+        KEY_CHARS.contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    });
+    let refused = || ApiError::invalid_field(IDEMPOTENCY_KEY, "1 to 255 printable ASCII characters");
+    text.map(Into::into).ok_or_else(refused)
+}
+
+/// Turns what a command brought about into the body of its answer.
+pub(crate) type RenderReply = fn(&Account, &CommandReply) -> Result<OpenEnvelope, ApiError>;
+
+/// Carries a command out, at most once per key. `command` is the request as the operation read it:
+/// a refusal in it is an answer of the operation's, and remembered as such.
+pub(crate) async fn carry_out_once(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+    command: Result<(Arc<AccountEntry>, AccountCommand), ApiError>,
+    form: ReplyFormat,
+) -> Result<Response, ApiError> {
+    match begin_call(app, tenant, call, body).await? {
+        CallDecision::Run(None) => {
+            let (slot, command) = command?;
+            let outcome = app.accounts.execute_command(&slot, command, None).await?;
+            Ok(form.answer(&slot.current_account(), &outcome))
+        }
+        CallDecision::Run(Some(permit)) => Ok(mark_replayed(first(app, permit, command, form).await?, false)),
+        CallDecision::Told(response) => {
+            // What is confirmed now must be seen by whoever asks next.
+            if let Ok((slot, _)) = &command {
+                app.accounts.settle_account(slot).await?;
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// Carries out a write that is no account's, at most once per key. `work` is done to its end, whoever
+/// waits for it, and remembers its answer in its own transaction when it is given a claim.
+pub(crate) async fn once_of<T, W>(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+    work: impl FnOnce(Option<KeyClaim<T>>) -> Result<W, ApiError>,
+    form: ResponseFormat<T>,
+) -> Result<Response, ApiError>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<Result<T, ApiError>, AccountError>> + Send + 'static,
+{
+    let couriers = app.accounts.dispatcher();
+    let permit = match begin_call(app, tenant, call, body).await? {
+        CallDecision::Run(permit) => permit,
+        CallDecision::Told(response) => return Ok(response),
+    };
+    let Some(permit) = permit else {
+        return Ok(form.answer(&couriers.to_the_end(work(None)?).await??));
+    };
+    let done = match work(Some(permit.claim_key(Box::new(move |made: &T| form.record(made))))) {
+        Ok(work) => couriers.to_the_end(work).await,
+        Err(refusal) => Ok(Err(refusal)),
+    };
+    let response = match done {
+        Ok(Ok(made)) => {
+            permit.end().await;
+            form.answer(&made)
+        }
+        Ok(Err(refusal)) => record_refusal(permit, refusal).await?,
+        Err(why) => {
+            permit.end().await;
+            return Err(why.into());
+        }
+    };
+    Ok(mark_replayed(response, false))
+}
+
+/// What is to be done with a call.
+enum CallDecision {
+    /// It is carried out, under its key if it has one.
+    Run(Option<KeyPermit>),
+    /// It was carried out before.
+    Told(Response),
+}
+
+async fn begin_call(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+) -> Result<CallDecision, ApiError> {
+    let Some(key) = &call.key else { return Ok(CallDecision::Run(None)) };
+    let fingerprint = fingerprint::compute_fingerprint(&call.method, &call.path, body);
+    match app.idempotency.begin_call(tenant.key.organisation_id, key, fingerprint).await? {
+        KeyedCall::First(permit) => Ok(CallDecision::Run(Some(permit))),
+        KeyedCall::Replay(recorded) => {
+            Ok(CallDecision::Told(mark_replayed(replay_recorded(&recorded)?, true)))
+        }
+        KeyedCall::Reused => Err(key_reused()),
+        KeyedCall::InProgress => Err(in_progress()),
+    }
+}
+
+/// The same for what no account carries out: `make` does it, and says what was made. The answer is
+/// remembered after it; a crash between the two makes the call be carried out again.
+pub(crate) async fn once_beside<T: ToJSON>(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+    status: StatusCode,
+    make: impl Future<Output = Result<T, ApiError>>,
+) -> Result<Response, ApiError> {
+    let permit = match begin_call(app, tenant, call, body).await? {
+        CallDecision::Run(Some(permit)) => permit,
+        CallDecision::Run(None) => {
+            return Ok(envelope::open_response(status, OpenEnvelope::from_value(&make.await?.to_json())));
+        }
+        CallDecision::Told(response) => return Ok(response),
+    };
+    match make.await {
+        Ok(made) => {
+            let open = OpenEnvelope::from_value(&made.to_json())?;
+            let text = String::from_utf8_lossy(open.head()).into();
+            permit.record_response(RecordedResponse { status: status.as_u16(), body: text }).await?;
+            Ok(mark_replayed(envelope::open_response(status, Ok(open)), false))
+        }
+        Err(refusal) => Ok(mark_replayed(record_refusal(permit, refusal).await?, false)),
+    }
+}
+
+/// What stands for a body that is not JSON.
+pub(crate) fn digest_of(body: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    crate::rest::text::hex_of(&digest)
+}
+
+fn key_reused() -> ApiError {
+    let message = "this Idempotency-Key belongs to another request; use a new one for this request";
+    ApiError::new(ErrorCode::IdempotencyKeyReuse, message).with_param(IDEMPOTENCY_KEY)
+}
+
+fn in_progress() -> ApiError {
+    let message = "the first request of this Idempotency-Key is still running; try again later";
+    ApiError::new(ErrorCode::IdempotencyInProgress, message).with_param(IDEMPOTENCY_KEY)
+}
+
+async fn first(
+    app: &AppState,
+    permit: KeyPermit,
+    command: Result<(Arc<AccountEntry>, AccountCommand), ApiError>,
+    form: ReplyFormat,
+) -> Result<Response, ApiError> {
+    match command {
+        Ok((slot, command)) => {
+            let account = slot.current_account();
+            let shown = account.clone();
+            let claim = permit.claim_key(Box::new(move |outcome| form.record(&shown, outcome)));
+            // Kept until the answer is there, so that a second call waits for this one.
+            let outcome = app.accounts.execute_command(&slot, command, Some(claim)).await;
+            permit.end().await;
+            Ok(form.answer(&account, &outcome?))
+        }
+        Err(refusal) => record_refusal(permit, refusal).await,
+    }
+}
+
+/// Remembers what the operation decided without a write.
+async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
+    if refusal.code().status().is_client_error() {
+        permit.record_response(recorded_refusal(&refusal)).await?;
+    } else {
+        permit.end().await;
+    }
+    Ok(refusal.into_response())
+}
+
+/// How the answer of an operation that is no account's looks.
+pub(crate) struct ResponseFormat<T> {
+    /// Status when it was carried out.
+    pub(crate) status: StatusCode,
+    /// Body when it was carried out.
+    pub(crate) show: fn(&T) -> Result<OpenEnvelope, ApiError>,
+}
+
+impl<T> Clone for ResponseFormat<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ResponseFormat<T> {}
+
+impl<T> ResponseFormat<T> {
+    fn answer(self, made: &T) -> Response {
+        envelope::open_response(self.status, (self.show)(made))
+    }
+
+    fn record(self, made: &T) -> RecordedResponse {
+        recorded_response(self.status, (self.show)(made))
+    }
+}
+
+/// How the answer of an operation looks.
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyFormat {
+    /// Status when it was carried out.
+    pub(crate) status: StatusCode,
+    /// Body when it was carried out.
+    pub(crate) show: RenderReply,
+}
+
+impl ReplyFormat {
+    fn answer(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> Response {
+        match outcome {
+            Ok(reply) => envelope::open_response(self.status, (self.show)(account, reply)),
+            Err(refusal) => ApiError::from(*refusal).into_response(),
+        }
+    }
+
+    fn record(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> RecordedResponse {
+        let shown = match outcome {
+            Ok(reply) => (self.show)(account, reply),
+            Err(refusal) => Err(ApiError::from(*refusal)),
+        };
+        recorded_response(self.status, shown)
+    }
+}
+
+fn recorded_response(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedResponse {
+    match shown {
+        Ok(open) => {
+            RecordedResponse { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
+        }
+        Err(refusal) => recorded_refusal(&refusal),
+    }
+}
+
+fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
+    let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
+    RecordedResponse { status: refusal.code().status().as_u16(), body: body.into() }
+}
+
+fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
+    let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_success() {
+        let head = Bytes::copy_from_slice(recorded.body.as_bytes());
+        return Ok(envelope::open_response(status, Ok(OpenEnvelope::from_head(head))));
+    }
+    let parts: Option<ErrorParts<'_>> = serde_json::from_str(&recorded.body).ok();
+    let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
+        tracing::error!(status = recorded.status, "remembered answer cannot be read");
+        ApiError::internal_error()
+    })?;
+    Ok(refusal.into_response())
+}
+
+fn mark_replayed(mut response: Response, replayed: bool) -> Response {
+    let value = HeaderValue::from_static(if replayed { "true" } else { "false" });
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, value);
+    response
+}
+
+/// The answer of an operation that takes an `Idempotency-Key`.
+pub struct IdempotentResponse<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
+
+impl<T, const STATUS: u16> From<Response> for IdempotentResponse<T, STATUS> {
+    fn from(response: Response) -> Self {
+        Self(response, PhantomData)
+    }
+}
+
+impl<T, const STATUS: u16> IntoResponse for IdempotentResponse<T, STATUS> {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
+    fn meta() -> MetaResponses {
+        let mut done = envelope::single_response::<T>(STATUS, "Done, and durable.");
+        let words = vec!["true".into(), "false".into()];
+        let schema = MetaSchema { enum_items: words, ..MetaSchema::new("string") };
+        let says = "With an `Idempotency-Key`: whether this is the answer of an earlier request of that key.";
+        done.headers.push(MetaHeader {
+            name: "Idempotent-Replayed".to_owned(),
+            description: Some(says.to_owned()),
+            required: false,
+            deprecated: false,
+            schema: MetaSchemaRef::Inline(Box::new(schema)),
+        });
+        envelope::collect_responses([done])
+    }
+
+    fn register(registry: &mut Registry) {
+        SingleOf::<T>::register(registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_printable_ascii() {
+        let read = |bytes: &[u8]| read_key(&HeaderValue::from_bytes(bytes).unwrap()).is_ok();
+        assert!(read(b"a") && read(b"order 17: \"x\"~") && read(&[b'k'; 255]));
+        assert!(!read(b"") && !read(&[b'k'; 256]) && !read(b"a\tb") && !read("é".as_bytes()));
+    }
+
+    #[test]
+    fn remembered_refusals_are_told_again() {
+        let refusal = ApiError::invalid_field("to", "a number");
+        let told = replay_recorded(&recorded_refusal(&refusal)).unwrap();
+        assert_eq!(told.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(told.data::<ApiError>(), Some(&refusal));
+    }
+
+    #[test]
+    fn remembered_successes_are_closed_anew() {
+        let recorded = RecordedResponse { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
+        let told = replay_recorded(&recorded).unwrap();
+        assert_eq!(told.status(), StatusCode::CREATED);
+        let body = told.data::<OpenEnvelope>().unwrap().close(b"req_2");
+        assert_eq!(&body[..], br#"{"data":1,"request_id":"req_2"}"#);
+        assert!(replay_recorded(&RecordedResponse { status: 400, body: "junk".into() }).is_err());
+    }
+}

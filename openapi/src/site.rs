@@ -1,0 +1,223 @@
+//! Pages that never change while the server runs: the start page, the document, Swagger UI, the guides.
+//!
+//! Everything comes from the binary. The policy on the pages lets them load nothing from elsewhere,
+//! whatever their scripts ask for. In `kabar dev`, and nowhere else, Swagger UI asks this server for the
+//! sandbox's keys and fills them in; they are told to this machine's own names only.
+
+mod guides;
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use kabar_core::cause::cause;
+use kabar_core::domain::etag;
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderValue,
+    IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use poem::http::{Method, StatusCode};
+use poem::{Request, Response};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+
+use super::http::compression::ContentCoding;
+use crate::app::PendingSandboxKeys;
+use crate::rest::error::ApiError;
+use crate::spec::OpenApiDocument;
+
+/// A proxy or browser asks again, with the tag, and is told 304.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// Swagger UI carries its script and style in the page, and draws with `data:` images.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
+     font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// A page is made when it is first asked for: nobody who only serves waits for it at the start. The
+/// docs page takes tens of milliseconds, so no poll waits beside it either.
+struct SitePage {
+    path: String,
+    content_type: &'static str,
+    make: Arc<dyn Fn() -> String + Send + Sync>,
+    made: OnceCell<PageContent>,
+}
+
+struct PageContent {
+    body: Bytes,
+    tag: String,
+    compressed: [OnceCell<Option<(HeaderValue, Bytes)>>; ContentCoding::ALL.len()],
+}
+
+impl SitePage {
+    fn new(
+        path: impl Into<String>,
+        content_type: &'static str,
+        make: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { path: path.into(), content_type, make: Arc::new(make), made: OnceCell::new() }
+    }
+
+    async fn load_content(&self) -> Result<&PageContent, ApiError> {
+        let making = || {
+            let make = self.make.clone();
+            tokio::task::spawn_blocking(move || PageContent::from_body(make()))
+        };
+        let made = self.made.get_or_try_init(making).await;
+        made.map_err(|error| {
+            tracing::error!(path = self.path, error = cause(&error), "page not made");
+            ApiError::internal_error()
+        })
+    }
+
+    async fn answer_request(
+        &self,
+        request: &Request,
+        encoding: Option<ContentCoding>,
+    ) -> Result<Response, ApiError> {
+        let made = self.load_content().await?;
+        let mut known = request.headers().get_all(IF_NONE_MATCH).into_iter();
+        let unchanged = known.any(|line| line.to_str().is_ok_and(|line| etag::tag_matches(line, &made.tag)));
+        let response = Response::builder().header(ETAG, &made.tag).header(CACHE_CONTROL, REVALIDATE);
+        if unchanged {
+            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        let response =
+            response.header(CONTENT_TYPE, self.content_type).header(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        let response = response.header(CONTENT_SECURITY_POLICY, POLICY);
+        Ok(match made.compressed_body(encoding).await {
+            Some((name, small)) => response.header(CONTENT_ENCODING, name).body(small.clone()),
+            None => response.body(made.body.clone()),
+        })
+    }
+}
+
+impl PageContent {
+    fn from_body(body: String) -> Self {
+        use std::fmt::Write as _;
+        let mut tag = String::from("W/\"");
+        for byte in Sha256::digest(&body).into_iter().take(12) {
+            // Writing into a String cannot fail.
+            let _infallible = write!(tag, "{byte:02x}");
+        }
+        tag.push('"');
+        Self { body: body.into(), tag, compressed: Default::default() }
+    }
+
+    /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
+    async fn compressed_body(&self, encoding: Option<ContentCoding>) -> Option<&(HeaderValue, Bytes)> {
+        let encoding = encoding?;
+        let mut cells = ContentCoding::ALL.into_iter().zip(&self.compressed);
+        let (_, cell) = cells.find(|(coding, _)| *coding == encoding)?;
+        cell.get_or_init(|| encoding.compress_body(&self.body)).await.as_ref()
+    }
+}
+
+/// See the module.
+pub(super) struct SitePages {
+    pages: Vec<SitePage>,
+    sandbox_keys: Option<PendingSandboxKeys>,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+/// Carried by each page, so that no browser asks for it.
+const ICON: &str = include_str!("site/icon.html");
+const STYLE: &str = include_str!("site/style.css");
+/// Where Swagger UI asks for the sandbox's keys.
+const SANDBOX: &str = "/docs/sandbox";
+
+impl SitePages {
+    pub(super) fn new(
+        document: &'static LazyLock<OpenApiDocument>,
+        sandbox_keys: Option<PendingSandboxKeys>,
+    ) -> Self {
+        let filled = sandbox_keys.is_some();
+        let mut pages = vec![
+            SitePage::new("/", HTML, move || start_page(filled)),
+            SitePage::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
+            SitePage::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
+            SitePage::new("/docs", HTML, move || docs_page(document, filled)),
+        ];
+        pages.extend(
+            guides::ALL.iter().map(|guide| SitePage::new(guide.page_path(), HTML, || guide_page(guide))),
+        );
+        Self { pages, sandbox_keys }
+    }
+
+    /// Where the pages are.
+    pub(super) fn page_paths(&self) -> impl Iterator<Item = &str> {
+        let sandbox = self.sandbox_keys.as_ref().map(|_| SANDBOX);
+        self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
+    }
+
+    /// The page at the request's path, if there is one and it is asked for with GET.
+    pub(super) async fn answer_request(
+        &self,
+        request: &Request,
+        encoding: Option<ContentCoding>,
+    ) -> Result<Option<Response>, ApiError> {
+        if request.method() != Method::GET {
+            return Ok(None);
+        }
+        let path = request.uri().path();
+        if let Some(sandbox_keys) = self.sandbox_keys.as_ref().filter(|_| path == SANDBOX) {
+            return Ok(Some(answer_sandbox_keys(sandbox_keys, request)));
+        }
+        let Some(page) = self.pages.iter().find(|page| page.path == path) else { return Ok(None) };
+        page.answer_request(request, encoding).await.map(Some)
+    }
+}
+
+/// The sandbox's keys. A page of another name that leads to this machine is told nothing.
+fn answer_sandbox_keys(sandbox_keys: &PendingSandboxKeys, request: &Request) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+    match sandbox_keys.get().filter(|_| ours) {
+        Some(keys) => Response::builder()
+            .header(CONTENT_TYPE, "application/json")
+            .header(CACHE_CONTROL, "no-store")
+            .body(
+                json!({"api_key": keys.api_key.reveal(), "operator_token": keys.operator_token.reveal()})
+                    .to_string(),
+            ),
+        None => Response::builder().status(StatusCode::NO_CONTENT).finish(),
+    }
+}
+
+fn docs_page(document: &OpenApiDocument, filled: bool) -> String {
+    let sandbox = if filled { include_str!("site/sandbox.js").trim_end() } else { "" };
+    // A text `</script>` in the document would end the script; JSON may escape the slash.
+    let spec = document.json().trim_end().replace("</", "<\\/");
+    let ours = include_str!("site/docs.html").replacen("{sandbox}", sandbox, 1);
+    document.swagger_ui_head().replacen("</title>", &format!("</title>\n{ICON}"), 1)
+        + &ours.replacen("{spec}", &spec, 1)
+}
+
+fn start_page(filled: bool) -> String {
+    let cards = |operators: bool| {
+        let ours = guides::ALL.iter().filter(|guide| guide.operators == operators);
+        let cards = ours.map(|guide| {
+            let (path, title, says) = (guide.page_path(), guide.title, guide.says);
+            format!("<a class=\"card\" href=\"{path}\"><b>{title}</b><span>{says}</span></a>")
+        });
+        cards.collect::<Vec<_>>().join("\n")
+    };
+    let filled = if filled { "; the sandbox's key is filled in" } else { "" };
+    include_str!("site/start.html")
+        .replacen("{icon}", ICON, 1)
+        .replacen("{style}", STYLE, 1)
+        .replacen("{version}", env!("CARGO_PKG_VERSION"), 1)
+        .replacen("{filled}", filled, 1)
+        .replacen("{guides}", &cards(false), 1)
+        .replacen("{operator_guides}", &cards(true), 1)
+}
+
+fn guide_page(guide: &guides::GuidePage) -> String {
+    include_str!("site/guide.html")
+        .replacen("{title}", guide.title, 1)
+        .replacen("{icon}", ICON, 1)
+        .replacen("{style}", STYLE, 1)
+        .replacen("{text}", &guide.render_html(), 1)
+}

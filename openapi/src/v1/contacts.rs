@@ -1,0 +1,169 @@
+//! Operations on contacts. A rename shows in the contact's conversation too; the account sees to it.
+
+pub mod body;
+pub mod write;
+
+use std::sync::Arc;
+
+use kabar_actors::ReadQuery;
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
+use kabar_core::domain::page::{ContactQuery, PageLimit};
+use kabar_core::domain::phone::Phone;
+use kabar_core::ids::ContactId;
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::ContactBody;
+use self::write::{CreateContact, UpdateContact};
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{DataResponse, OpenEnvelope};
+use crate::rest::error::{ApiError, OperationError, code_list};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
+use crate::rest::params::{CursorText, Path, QueryParam, SearchText};
+use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
+use crate::rest::tags::ApiTag;
+use crate::v1::conversations::GetFails;
+
+code_list! {
+    /// What a list of contacts can be refused with.
+    ContactListFails = [
+        InvalidFieldValue, InvalidLimit, InvalidCursor, InvalidPhoneNumber, ResourceNotFound,
+        StorageUnavailable, Overloaded,
+    ];
+    /// What a new contact can be refused with.
+    CreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
+        IdempotencyInProgress, ContactAlreadyExists, PayloadTooLarge, UnsupportedMediaType,
+        IdempotencyKeyReuse, StorageUnavailable, Overloaded,
+    ];
+    /// What a change of a contact can be refused with.
+    UpdateFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable, Overloaded,
+    ];
+}
+
+const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show };
+
+fn show(account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
+    shown(account, reply).and_then(|body| OpenEnvelope::from_value(&body))
+}
+
+fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiError> {
+    match reply {
+        CommandReply::Contact(row) => Ok(ContactBody::from_contact(account, row)),
+        CommandReply::Ingested
+        | CommandReply::Sends(_)
+        | CommandReply::Recorded
+        | CommandReply::Conversation(_)
+        | CommandReply::Message(_)
+        | CommandReply::Account(_) => Err(ApiError::internal_error()),
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct ContactsApi(pub Arc<AppState>);
+
+#[OpenApi(tag = "ApiTag::Contacts")]
+impl ContactsApi {
+    /// List contacts
+    ///
+    /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/contacts", method = "get", operation_id = "listContacts")]
+    #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
+    async fn list_contacts(
+        &self,
+        tenant: TenantCaller,
+        conditions: PollConditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// Only the contact with this number (E.164).
+        phone: QueryParam<Phone>,
+        /// Only contacts whose name, number or email address contains this, in any case.
+        search: QueryParam<SearchText>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<PageLimit>,
+        /// `next_cursor` of the page before; bound to the same filters.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PolledPage<ContactBody>, OperationError<ContactListFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let mut query = ContactQuery {
+            phone: phone.0,
+            search: search.0.map(|search| search.0),
+            limit: limit.0.unwrap_or_default(),
+            after: None,
+        };
+        let place = cursor
+            .0
+            .map(|text| self.0.open_cursor(&query.scope(slot.current_account().id), &text))
+            .transpose()?;
+        query.after = place.map(|place| ContactId::from_bits(place.id));
+        Ok(poll(&self.0, &slot, &ReadQuery::Contacts(query), &conditions, false).await?.into())
+    }
+
+    /// Create a contact
+    ///
+    /// Contacts are also made by themselves when somebody writes.
+    #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
+    async fn create_contact(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        body: JsonBody<CreateContact>,
+    ) -> Result<IdempotentResponse<ContactBody, 201>, OperationError<CreateFails>> {
+        let read = || {
+            let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+            Ok((slot, AccountCommand::CreateContact(write::read_new(&body.value)?)))
+        };
+        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
+    }
+
+    /// Get a contact
+    ///
+    /// Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/contacts/:contact_id", method = "get", operation_id = "getContact")]
+    async fn get_contact(
+        &self,
+        tenant: TenantCaller,
+        conditions: PollConditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The contact.
+        contact_id: Path<ContactId>,
+    ) -> Result<PolledOne<ContactBody>, OperationError<GetFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let question = ReadQuery::Contact(contact_id.0);
+        Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
+    }
+
+    /// Update a contact
+    ///
+    /// What is absent stays; `null` clears; `metadata` is replaced whole. A body that changes nothing
+    /// is no error.
+    #[oai(
+        path = "/v1/:phone_number_id/contacts/:contact_id",
+        method = "patch",
+        operation_id = "updateContact"
+    )]
+    async fn update_contact(
+        &self,
+        tenant: TenantCaller,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The contact.
+        contact_id: Path<ContactId>,
+        body: JsonBody<UpdateContact>,
+    ) -> Result<DataResponse<ContactBody>, OperationError<UpdateFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let patch = write::read_patch(&body.value)?;
+        let command = AccountCommand::PatchContact { id: contact_id.0, patch };
+        let reply = self.0.accounts.execute_command(&slot, command, None).await??;
+        Ok(DataResponse(shown(&slot.current_account(), &reply)?))
+    }
+}

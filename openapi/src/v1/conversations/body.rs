@@ -1,0 +1,117 @@
+//! A conversation on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::account::Account;
+use kabar_core::domain::conversation::{Conversation, ConversationStatus};
+use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{ContactId, ConversationId, UserId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+
+use crate::rest::text::{ConversationNoun, TextValue};
+
+/// A thread with one contact.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Conversation", example)]
+pub struct ConversationBody {
+    /// `cnv_…`.
+    pub id: TextValue<ConversationId>,
+    /// Always `conversation`.
+    pub object: TextValue<ConversationNoun>,
+    /// Where it stands; an inbound message reopens a resolved conversation.
+    pub status: TextValue<ConversationStatus>,
+    /// Whom it is with.
+    pub contact: ConversationContact,
+    /// The connected number that it belongs to.
+    pub whatsapp_account: WhatsAppNumber,
+    /// Who works on it.
+    pub assignee: Option<AssigneeBody>,
+    /// Inbound messages not yet marked as read.
+    pub unread_count: u32,
+    /// When its newest message, in or out, was stored.
+    pub last_message_at: Option<TextValue<Timestamp>>,
+    /// When the contact last wrote; free-form messages may be sent for 24 hours from then.
+    pub last_inbound_at: Option<TextValue<Timestamp>>,
+    /// Account clock.
+    pub created_at: TextValue<Timestamp>,
+    /// Account clock; moves with every change that this object shows.
+    pub updated_at: TextValue<Timestamp>,
+}
+
+/// What a conversation shows of its contact.
+#[derive(Debug, Clone, Serialize, Object)]
+pub struct ConversationContact {
+    /// `ctc_…`.
+    pub id: TextValue<ContactId>,
+    /// E.164.
+    pub phone_number: TextValue<Phone>,
+    /// Given by the business, or else WhatsApp's profile name.
+    pub name: Option<TextValue<Arc<str>>>,
+}
+
+/// A connected number.
+#[derive(Debug, Clone, Serialize, Object)]
+pub struct WhatsAppNumber {
+    /// E.164.
+    pub phone_number: TextValue<Phone>,
+}
+
+/// Whom a conversation is assigned to.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Assignee")]
+pub struct AssigneeBody {
+    /// `usr_…`.
+    pub id: TextValue<UserId>,
+    /// The name.
+    pub name: TextValue<Arc<str>>,
+    /// The address.
+    pub email: Option<TextValue<Arc<str>>>,
+}
+
+impl WhatsAppNumber {
+    /// An account's number.
+    #[must_use]
+    pub fn from_account(account: &Account) -> Self {
+        Self { phone_number: TextValue(account.phone.clone()) }
+    }
+}
+
+impl ConversationBody {
+    /// A thread of this account.
+    #[must_use]
+    pub fn from_conversation(account: &Account, conversation: &Conversation) -> Self {
+        Self {
+            id: TextValue(conversation.id),
+            object: TextValue(ConversationNoun),
+            status: TextValue(conversation.status),
+            contact: ConversationContact {
+                id: TextValue(conversation.contact.id),
+                phone_number: TextValue(conversation.contact.phone.clone()),
+                name: conversation.contact.name.clone().map(TextValue),
+            },
+            whatsapp_account: WhatsAppNumber::from_account(account),
+            assignee: conversation.assignee.as_ref().map(|user| AssigneeBody {
+                id: TextValue(user.id),
+                name: TextValue(user.name.clone()),
+                email: user.email.clone().map(TextValue),
+            }),
+            unread_count: conversation.unread_count,
+            last_message_at: conversation.last_message_at.map(TextValue),
+            last_inbound_at: conversation.last_inbound_at.map(TextValue),
+            created_at: TextValue(conversation.created_at),
+            updated_at: TextValue(conversation.updated_at),
+        }
+    }
+}
+
+impl Example for ConversationBody {
+    fn example() -> Self {
+        Self::from_conversation(
+            &crate::spec::example_rows::example_account(),
+            &crate::spec::example_rows::example_conversation(),
+        )
+    }
+}

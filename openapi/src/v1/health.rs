@@ -1,0 +1,162 @@
+//! The server itself: alive, ready, and what it counts.
+//!
+//! Liveness says nothing of dependencies, so that a database that is away does not get the process
+//! killed; readiness names each one.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use kabar_core::redis::RedisState;
+use poem::http::header::CONTENT_TYPE;
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Example;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use crate::app::AppState;
+use crate::rest::envelope;
+use crate::rest::envelope::DataResponse;
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::tags::ApiTag;
+
+code_list! {
+    /// What liveness can fail with.
+    NeverFails = [];
+    /// What readiness can fail with.
+    ReadyFails = [StorageUnavailable, Overloaded];
+}
+
+/// It works.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Status", example)]
+pub struct HealthBody {
+    /// Always `ok`.
+    pub status: String,
+}
+
+impl HealthBody {
+    /// The only one there is.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}
+
+impl Example for HealthBody {
+    fn example() -> Self {
+        Self::ok()
+    }
+}
+
+/// Whether requests should be sent here.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Readiness", example)]
+pub struct ReadinessBody {
+    /// Always `ready`; otherwise the answer is 503.
+    pub status: String,
+    /// Each thing that the server depends on.
+    pub dependencies: Vec<DependencyBody>,
+}
+
+/// One thing that the server depends on.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Dependency")]
+pub struct DependencyBody {
+    /// What it is.
+    pub name: String,
+    /// `ok`, or `away` for what the server goes on without: Redis. When the database is away the answer
+    /// is 503 and names it.
+    pub status: String,
+}
+
+impl DependencyBody {
+    fn new(name: &str, status: &str) -> Self {
+        Self { name: name.to_owned(), status: status.to_owned() }
+    }
+}
+
+impl ReadinessBody {
+    fn ready(memory: RedisState) -> Self {
+        let redis = match memory {
+            RedisState::Absent => None,
+            RedisState::Up => Some("ok"),
+            RedisState::Away => Some("away"),
+        };
+        let redis = redis.map(|status| DependencyBody::new("redis", status));
+        let dependencies = std::iter::once(DependencyBody::new("database", "ok")).chain(redis).collect();
+        Self { status: "ready".to_owned(), dependencies }
+    }
+}
+
+impl Example for ReadinessBody {
+    fn example() -> Self {
+        Self::ready(RedisState::Up)
+    }
+}
+
+/// Counters in the text of `OpenMetrics`.
+pub struct MetricsText(String);
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl IntoResponse for MetricsText {
+    fn into_response(self) -> Response {
+        Response::builder().header(CONTENT_TYPE, OPEN_METRICS).body(self.0)
+    }
+}
+
+impl ApiResponse for MetricsText {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+        let mut text = envelope::bare_response(200, "Every counter.");
+        text.content.push(MetaMediaType { content_type: "application/openmetrics-text", schema });
+        envelope::collect_responses([text])
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct HealthApi(pub Arc<AppState>);
+
+#[OpenApi(tag = "ApiTag::Server")]
+impl HealthApi {
+    /// Is the server alive?
+    ///
+    /// Needs no key.
+    #[oai(path = "/v1/health", method = "get", operation_id = "getHealth")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn get_health(&self) -> Result<DataResponse<HealthBody>, OperationError<NeverFails>> {
+        Ok(DataResponse(HealthBody::ok()))
+    }
+
+    /// Should requests be sent here?
+    ///
+    /// Asks each thing that the server depends on. 503 when the database does not answer, and while the
+    /// server is stopping; without Redis the server goes on, and says so here. Needs no key.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
+    async fn get_readiness(&self) -> Result<DataResponse<ReadinessBody>, OperationError<ReadyFails>> {
+        if self.0.stopping.is_cancelled() {
+            return Err(ApiError::new(ErrorCode::Overloaded, "the server is stopping").into());
+        }
+        self.0.store.ping().await.map_err(|error| {
+            tracing::warn!(error = cause(&error), "not ready");
+            ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer")
+                .with_param("database")
+        })?;
+        Ok(DataResponse(ReadinessBody::ready(self.0.memory.state())))
+    }
+
+    /// What the server counts
+    ///
+    /// For Prometheus. Names no tenant. Needs no key.
+    #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
+    #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+    async fn get_metrics(&self) -> Result<MetricsText, OperationError<NeverFails>> {
+        self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
+        self.0.metrics.note_statements(self.0.store.statements_executed());
+        self.0.accounts.refresh_gauges();
+        Ok(MetricsText(self.0.metrics.encode()))
+    }
+}

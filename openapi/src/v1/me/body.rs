@@ -1,0 +1,91 @@
+//! The caller on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier};
+use kabar_core::ids::{ApiKeyId, OrganisationId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::rest::text::{ApiKeyNoun, OrganizationNoun, TextValue};
+
+/// The caller.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Me", example)]
+pub struct MeBody {
+    /// The tenant that the key opens.
+    pub organization: MeOrganization,
+    /// The key that was used.
+    pub api_key: MeApiKey,
+    /// The budgets in force.
+    pub rate_limits: MeRateLimits,
+}
+
+/// The caller's organization.
+#[derive(Debug, Clone, Object)]
+pub struct MeOrganization {
+    /// `org_…`.
+    pub id: TextValue<OrganisationId>,
+    /// Always `organization`.
+    pub object: TextValue<OrganizationNoun>,
+    /// The name.
+    pub name: TextValue<Arc<str>>,
+}
+
+/// The caller's key, without its secret.
+#[derive(Debug, Clone, Object)]
+pub struct MeApiKey {
+    /// `key_…`.
+    pub id: TextValue<ApiKeyId>,
+    /// Always `api_key`.
+    pub object: TextValue<ApiKeyNoun>,
+    /// What the operator calls it.
+    pub label: TextValue<Arc<str>>,
+    /// The last four characters of the secret.
+    pub last4: TextValue<Arc<str>>,
+}
+
+/// Capacities of the caller's two budgets.
+#[derive(Debug, Clone, Object)]
+pub struct MeRateLimits {
+    /// The price tier.
+    pub tier: TextValue<PriceTier>,
+    /// POST, PUT, PATCH and DELETE a minute.
+    pub write_per_minute: u32,
+    /// GET and HEAD a minute.
+    pub read_per_minute: u32,
+}
+
+impl MeBody {
+    /// What a key and its organization show of themselves.
+    #[must_use]
+    pub fn from_key(key: &ApiKey, organisation: &Organisation) -> Self {
+        Self {
+            organization: MeOrganization {
+                id: TextValue(organisation.id),
+                object: TextValue(OrganizationNoun),
+                name: TextValue(organisation.name.clone()),
+            },
+            api_key: MeApiKey {
+                id: TextValue(key.id),
+                object: TextValue(ApiKeyNoun),
+                label: TextValue(key.label.clone()),
+                last4: TextValue(key.last4.clone()),
+            },
+            rate_limits: MeRateLimits {
+                tier: TextValue(organisation.tier),
+                write_per_minute: organisation.limits.write_per_minute,
+                read_per_minute: organisation.limits.read_per_minute,
+            },
+        }
+    }
+}
+
+impl Example for MeBody {
+    fn example() -> Self {
+        Self::from_key(
+            &crate::spec::example_rows::api_key(),
+            &crate::spec::example_rows::example_organisation(),
+        )
+    }
+}

@@ -1,0 +1,154 @@
+//! Operations on messages. What a body may hold is `send`'s affair, whether it may be sent the
+//! account's.
+
+pub mod body;
+
+use std::sync::Arc;
+
+use kabar_actors::ReadQuery;
+use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::command::{AccountCommand, CommandReply};
+use kabar_core::domain::message::Direction;
+use kabar_core::domain::page::{MessageQuery, PageLimit};
+use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::time::TimeBound;
+use kabar_core::ids::{ConversationId, MessageId};
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::MessageBody;
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::OpenEnvelope;
+use crate::rest::error::{ApiError, OperationError, code_list};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
+use crate::rest::tags::ApiTag;
+use crate::v1::conversations::{GetFails, ListFails};
+use crate::v1::send;
+use crate::v1::send::{SendBody, SendMessageBody};
+
+code_list! {
+    /// What a send can be refused with.
+    SendFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
+        IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, Outside24hWindow,
+        AccountNotConnected, StorageUnavailable, Overloaded,
+    ];
+}
+
+const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show };
+
+fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
+    match reply {
+        CommandReply::Message(row) => OpenEnvelope::from_value(&MessageBody::from_message(row)),
+        CommandReply::Ingested
+        | CommandReply::Sends(_)
+        | CommandReply::Recorded
+        | CommandReply::Conversation(_)
+        | CommandReply::Contact(_)
+        | CommandReply::Account(_) => Err(ApiError::internal_error()),
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct MessagesApi(pub Arc<AppState>);
+
+#[OpenApi(tag = "ApiTag::Messages")]
+impl MessagesApi {
+    /// List messages
+    ///
+    /// Newest first. Follows the same rules of `ETag`, 304 and waiting as the list of conversations.
+    #[oai(path = "/v1/:phone_number_id/messages", method = "get", operation_id = "listMessages")]
+    #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
+    async fn list_messages(
+        &self,
+        tenant: TenantCaller,
+        conditions: PollConditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// Only this conversation's.
+        conversation_id: QueryParam<ConversationId>,
+        /// Only this way.
+        direction: QueryParam<Direction>,
+        /// Only messages that stand so.
+        status: QueryParam<MessageStatus>,
+        /// Only messages created strictly after this instant (RFC 3339, any offset).
+        created_after: QueryParam<TimeBound>,
+        /// Only messages created strictly before this instant (RFC 3339, any offset).
+        created_before: QueryParam<TimeBound>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<PageLimit>,
+        /// `next_cursor` of the page before; bound to the same filters.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PolledPage<MessageBody>, OperationError<ListFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let mut query = MessageQuery {
+            conversation_id: conversation_id.0,
+            direction: direction.0,
+            status: status.0,
+            created_after: created_after.0.map(TimeBound::strictly_after),
+            created_before: created_before.0.map(TimeBound::strictly_before),
+            limit: limit.0.unwrap_or_default(),
+            after: None,
+        };
+        let place = cursor
+            .0
+            .map(|text| self.0.open_cursor(&query.scope(slot.current_account().id), &text))
+            .transpose()?;
+        query.after = place.map(|place| MessageId::from_bits(place.id));
+        Ok(poll(&self.0, &slot, &ReadQuery::Messages(query), &conditions, false).await?.into())
+    }
+
+    /// Get a message
+    ///
+    /// The cheap way to follow one message: send the last `ETag` as `If-None-Match`, and the answer
+    /// is 304 until its status changes; add `Prefer: wait=30` to be told at once.
+    #[oai(path = "/v1/:phone_number_id/messages/:message_id", method = "get", operation_id = "getMessage")]
+    async fn get_message(
+        &self,
+        tenant: TenantCaller,
+        conditions: PollConditions,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The message (`msg_…`).
+        message_id: Path<MessageId>,
+    ) -> Result<PolledOne<MessageBody>, OperationError<GetFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let question = ReadQuery::Message(message_id.0);
+        Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
+    }
+
+    /// Send a message, or mark one as read
+    ///
+    /// Sending answers at once with the message in status `pending`; by then it is durable, and it
+    /// will be handed to WhatsApp however often this server or the network fails. All types but
+    /// `template` and `reaction` need the contact to have written within the last 24 hours.
+    ///
+    /// With `status: "read"` and `message_id` (WhatsApp's) instead, that inbound message and the
+    /// earlier unread ones of its conversation become `read`, and WhatsApp is told.
+    ///
+    /// Send an `Idempotency-Key`, and it is safe to repeat the request for 24 hours.
+    #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]
+    async fn send_message(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        body: JsonBody<SendMessageBody>,
+    ) -> Result<IdempotentResponse<MessageBody, 200>, OperationError<SendFails>> {
+        let read = || {
+            let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+            Ok((slot, send::parse(&body.value)?))
+        };
+        let command = read().map(|(slot, body)| match body {
+            SendBody::Send(outgoing) => (slot, AccountCommand::Send(outgoing)),
+            SendBody::MarkRead { wamid } => (slot, AccountCommand::MarkRead { wamid }),
+        });
+        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
+    }
+}

@@ -1,0 +1,178 @@
+//! Operations on plugins: a tenant's components that get events, their versions and their runs.
+//!
+//! What a component may do is the host's affair, when it runs the delivery workers'. Here bodies are read, and a
+//! tenant is kept to its own.
+
+pub mod body;
+pub mod dry_run;
+mod entries;
+pub mod runs;
+mod upload;
+pub mod versions;
+pub mod write;
+
+use std::sync::Arc;
+
+use kabar_actors::PluginRefusal;
+use kabar_core::domain::page::PageLimit;
+use kabar_core::domain::plugin::{ENTRIES_MAX, PLUGINS_MAX, Plugin};
+use kabar_core::ids::PluginId;
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::PluginBody;
+pub(crate) use self::upload::is_upload;
+use self::write::{CreatePlugin, UpdatePlugin};
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{DataResponse, NoContentResponse, PageResponse};
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
+
+code_list! {
+    /// What a new plugin can be refused with.
+    PluginCreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, PlanLimitReached, IdempotencyInProgress,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+    /// What a list of plugins can be refused with.
+    PluginListFails = [InvalidLimit, InvalidCursor];
+    /// What reading a plugin can be refused with.
+    PluginGetFails = [InvalidFieldValue, ResourceNotFound];
+    /// What a change of a plugin can be refused with.
+    PluginUpdateFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
+        StorageUnavailable,
+    ];
+    /// What deleting a plugin can be refused with.
+    PluginDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
+}
+
+pub(crate) fn no_plugin() -> ApiError {
+    ApiError::not_found("plugin", "plugin_id")
+}
+
+pub(crate) fn plugin_refusal(refusal: PluginRefusal) -> ApiError {
+    match refusal {
+        PluginRefusal::TooMany => ApiError::new(
+            ErrorCode::PlanLimitReached,
+            format!("an organization has at most {PLUGINS_MAX} plugins; delete one first"),
+        ),
+        PluginRefusal::TooManySecrets => ApiError::invalid_field(
+            "secrets",
+            &format!("at most {ENTRIES_MAX} in all; set some to null to remove them"),
+        ),
+        PluginRefusal::NoVersion => ApiError::not_found("version of this plugin", "version_id"),
+    }
+}
+
+/// A tenant's plugin.
+pub(crate) fn find_plugin(
+    app: &AppState,
+    tenant: &TenantCaller,
+    id: PluginId,
+) -> Result<Arc<Plugin>, ApiError> {
+    app.accounts.dispatcher().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct PluginsApi(pub Arc<AppState>);
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "ApiTag::Plugins")]
+impl PluginsApi {
+    /// Create a plugin
+    ///
+    /// It waits for a version: upload a component, then activate it. It then gets the events after its
+    /// first activation, one conversation's in order, each at least once.
+    #[oai(path = "/v1/plugins", method = "post", operation_id = "createPlugin")]
+    async fn create_plugin(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        body: JsonBody<CreatePlugin>,
+    ) -> Result<IdempotentResponse<PluginBody, 201>, OperationError<PluginCreateFails>> {
+        let organisation = tenant.key.organisation_id;
+        let make = async {
+            let new = write::read_new(&self.0, organisation, &body.value)?;
+            let made = self.0.accounts.dispatcher().create_plugin(organisation, new).await?;
+            made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_refusal)
+        };
+        Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::CREATED, make).await?.into())
+    }
+
+    /// List plugins
+    ///
+    /// The latest made first.
+    #[oai(path = "/v1/plugins", method = "get", operation_id = "listPlugins")]
+    async fn list_plugins(
+        &self,
+        tenant: TenantCaller,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<PageLimit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PageResponse<PluginBody>, OperationError<PluginListFails>> {
+        let organisation = tenant.key.organisation_id;
+        let scope = format!("plugins/{organisation}");
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.accounts.dispatcher().plugins_of(organisation);
+        Ok(place.page_response(rows, |row| row.id.bits(), |row| PluginBody::from_plugin(row)))
+    }
+
+    /// Get a plugin
+    ///
+    /// Secrets are never shown, only their names.
+    #[oai(path = "/v1/plugins/:plugin_id", method = "get", operation_id = "getPlugin")]
+    async fn get_plugin(
+        &self,
+        tenant: TenantCaller,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+    ) -> Result<DataResponse<PluginBody>, OperationError<PluginGetFails>> {
+        Ok(DataResponse(PluginBody::from_plugin(&*find_plugin(&self.0, &tenant, plugin_id.0)?)))
+    }
+
+    /// Update a plugin
+    ///
+    /// What is absent stays. `config`, `allowed_hosts` and `events` are replaced whole; of `secrets` each
+    /// one that is given is set, and removed by null. `enabled: false` stops it, and its events wait;
+    /// `enabled: true` lets it go on where it stood, also after it was paused or disabled for its
+    /// failures. Runs under way finish with what they began with.
+    #[oai(path = "/v1/plugins/:plugin_id", method = "patch", operation_id = "updatePlugin")]
+    async fn update_plugin(
+        &self,
+        tenant: TenantCaller,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: JsonBody<UpdatePlugin>,
+    ) -> Result<DataResponse<PluginBody>, OperationError<PluginUpdateFails>> {
+        let organisation = tenant.key.organisation_id;
+        find_plugin(&self.0, &tenant, plugin_id.0)?;
+        let patch = write::read_patch(&self.0, organisation, &body.value)?;
+        let patched = self.0.accounts.dispatcher().patch_plugin(organisation, plugin_id.0, patch).await?;
+        let patched = patched.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+        Ok(DataResponse(PluginBody::from_plugin(&patched)))
+    }
+
+    /// Delete a plugin
+    ///
+    /// With its versions, what it kept, and its place in the log. What it was owed is given up.
+    #[oai(path = "/v1/plugins/:plugin_id", method = "delete", operation_id = "deletePlugin")]
+    async fn delete_plugin(
+        &self,
+        tenant: TenantCaller,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+    ) -> Result<NoContentResponse, OperationError<PluginDeleteFails>> {
+        if !self.0.accounts.dispatcher().delete_plugin(tenant.key.organisation_id, plugin_id.0).await? {
+            return Err(no_plugin().into());
+        }
+        Ok(NoContentResponse)
+    }
+}

@@ -1,0 +1,159 @@
+//! A plugin and its versions on the wire; secrets have no member to leave by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::allowed_hosts::HostPattern;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::plugin::{Capability, Plugin, PluginState, PluginVersion};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{PluginId, PluginVersionId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::rest::text::{FreeObject, PluginNoun, PluginVersionNoun, TextValue};
+
+/// A component of yours that gets events.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "Plugin", example)]
+pub struct PluginBody {
+    /// `plg_…`.
+    pub id: TextValue<PluginId>,
+    /// Always `plugin`.
+    pub object: TextValue<PluginNoun>,
+    /// What you call it.
+    pub name: TextValue<Arc<str>>,
+    /// What it is for.
+    pub description: Option<TextValue<Arc<str>>>,
+    /// Types of events that it gets.
+    pub events: Vec<TextValue<EventType>>,
+    /// Numbers whose events it gets, by WhatsApp's ids of them; null: all of the organization's.
+    pub accounts: Option<Vec<TextValue<PhoneNumberId>>>,
+    /// Texts that its component may read.
+    pub config: FreeObject,
+    /// Names of its secrets; the secrets themselves are never shown.
+    pub secrets: Vec<TextValue<Arc<str>>>,
+    /// Hosts that its component may call.
+    pub allowed_hosts: Vec<TextValue<HostPattern>>,
+    /// What its component may import; null: everything.
+    pub capabilities: Option<Vec<TextValue<Capability>>>,
+    /// Whether you want it to run.
+    pub enabled: bool,
+    /// `paused` is tried with one run each minute; `disabled` is not tried at all.
+    pub status: TextValue<PluginState>,
+    /// Why it is not `active`.
+    pub status_reason: Option<TextValue<Arc<str>>>,
+    /// Since when it has this status.
+    pub status_since: TextValue<Timestamp>,
+    /// The version that runs; null until one is activated.
+    pub active_version_id: Option<TextValue<PluginVersionId>>,
+    /// The version that ran before: activate it to go back.
+    pub previous_version_id: Option<TextValue<PluginVersionId>>,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+    /// When it was last changed.
+    pub updated_at: TextValue<Timestamp>,
+}
+
+impl PluginBody {
+    /// What a plugin shows of itself.
+    #[must_use]
+    pub fn from_plugin(row: &Plugin) -> Self {
+        let config: BTreeMap<&str, &str> = row.config.iter().map(|(key, value)| (&**key, &**value)).collect();
+        // Texts only, which serde always writes.
+        let config = serde_json::to_string(&config).unwrap_or_default();
+        Self {
+            id: TextValue(row.id),
+            object: TextValue(PluginNoun),
+            name: TextValue(row.name.clone()),
+            description: row.description.clone().map(TextValue),
+            events: row.events.iter().map(TextValue).collect(),
+            accounts: row.accounts.as_ref().map(|named| named.iter().cloned().map(TextValue).collect()),
+            config: FreeObject(config.into()),
+            secrets: row.secrets.keys().cloned().map(TextValue).collect(),
+            allowed_hosts: row.allowed_hosts.iter().cloned().map(TextValue).collect(),
+            capabilities: row.capabilities.map(|some| some.iter().map(TextValue).collect()),
+            enabled: row.enabled,
+            status: TextValue(row.standing.state),
+            status_reason: row.standing.reason.clone().map(TextValue),
+            status_since: TextValue(row.standing.since),
+            active_version_id: row.active_version.map(TextValue),
+            previous_version_id: row.previous_version.map(TextValue),
+            created_at: TextValue(row.created_at),
+            updated_at: TextValue(row.updated_at),
+        }
+    }
+}
+
+impl Example for PluginBody {
+    fn example() -> Self {
+        Self::from_plugin(&crate::spec::example_rows::example_plugin())
+    }
+}
+
+/// A component that was uploaded for a plugin.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginVersion", example)]
+pub struct PluginVersionBody {
+    /// `plv_…`.
+    pub id: TextValue<PluginVersionId>,
+    /// Always `plugin_version`.
+    pub object: TextValue<PluginVersionNoun>,
+    /// The plugin.
+    pub plugin_id: TextValue<PluginId>,
+    /// SHA-256 of the component, in hexadecimal.
+    pub sha256: String,
+    /// Bytes of the component.
+    pub size: u64,
+    /// What it imports.
+    pub imports: Vec<TextValue<Arc<str>>>,
+    /// What it exports.
+    pub exports: Vec<TextValue<Arc<str>>>,
+    /// How long it took to compile.
+    pub compile_ms: u64,
+    /// When it was uploaded.
+    pub created_at: TextValue<Timestamp>,
+}
+
+impl PluginVersionBody {
+    /// What a version shows of itself.
+    #[must_use]
+    pub fn from_version(row: &PluginVersion) -> Self {
+        Self {
+            id: TextValue(row.id),
+            object: TextValue(PluginVersionNoun),
+            plugin_id: TextValue(row.plugin_id),
+            sha256: crate::rest::text::hex_of(&row.sha256),
+            size: row.size,
+            imports: row.imports.iter().cloned().map(TextValue).collect(),
+            exports: row.exports.iter().cloned().map(TextValue).collect(),
+            compile_ms: row.compile_ms,
+            created_at: TextValue(row.created_at),
+        }
+    }
+}
+
+impl Example for PluginVersionBody {
+    fn example() -> Self {
+        Self::from_version(&crate::spec::example_rows::plugin_version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_named_and_not_shown() {
+        let row = crate::spec::example_rows::example_plugin();
+        let json = PluginBody::from_plugin(&row).to_json().unwrap();
+        assert_eq!(json["secrets"], serde_json::json!(["CRM_TOKEN"]));
+        assert_eq!(json["config"]["TEMPLATE"], "delivery_failed");
+        let (_, secret) = row.secrets.iter().next().unwrap();
+        assert!(!json.to_string().contains(secret.reveal()));
+        assert!(!format!("{row:?}").contains(secret.reveal()));
+    }
+}

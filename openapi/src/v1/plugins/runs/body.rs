@@ -1,0 +1,299 @@
+//! Runs, their effects and their logs on the wire.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use kabar_actors::ReplayedRuns;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::delivery::{DeliveryAttempt, DeliveryStatus};
+use kabar_core::domain::effect::{EffectRow, EffectStatus};
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::run::{LogLevel, LogLine, Run, RunLog, RunUsage, parse_run_word, run_word};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{EventId, MessageId, PluginVersionId, RunId};
+use poem_openapi::Object;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::Example;
+
+use super::RUN_STATUSES;
+use crate::app::AppState;
+use crate::rest::params::ParameterKind;
+use crate::rest::text::{PluginLogNoun, PluginRunNoun, TextValue, WireText};
+
+/// How a run stands, in the contract's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunStatus(pub DeliveryStatus);
+
+fn words() -> MetaSchema {
+    let words = RUN_STATUSES.iter().map(|status| run_word(*status).into()).collect();
+    MetaSchema { enum_items: words, ..MetaSchema::new("string") }
+}
+
+impl WireText for RunStatus {
+    fn text(&self) -> impl Display + '_ {
+        run_word(self.0)
+    }
+
+    fn schema() -> MetaSchema {
+        words()
+    }
+}
+
+impl ParameterKind for RunStatus {
+    const EXPECTED: &'static str = "pending, succeeded, failed or dead";
+
+    fn read(text: &str) -> Option<Self> {
+        parse_run_word(text).map(Self)
+    }
+
+    fn schema() -> MetaSchema {
+        words()
+    }
+}
+
+/// What became of an event that a plugin got.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginRun", example)]
+pub struct RunBody {
+    /// `run_…`; the same for every attempt.
+    pub id: TextValue<RunId>,
+    /// Always `plugin_run`.
+    pub object: TextValue<PluginRunNoun>,
+    /// The version that ran last; null until one did.
+    pub version_id: Option<TextValue<PluginVersionId>>,
+    /// The event.
+    pub event_id: TextValue<EventId>,
+    /// Its type.
+    pub event_type: TextValue<EventType>,
+    /// The number whose event it is, by WhatsApp's id of it; null when it is not connected any more.
+    pub phone_number_id: Option<TextValue<PhoneNumberId>>,
+    /// The event's number in its account's log.
+    pub sequence: i64,
+    /// How it stands.
+    pub status: TextValue<RunStatus>,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// How long the last attempt took, waiting for its turn included.
+    pub duration_ms: Option<u32>,
+    /// Why the last attempt failed.
+    pub error: Option<TextValue<Arc<str>>>,
+    /// The last attempts, oldest first.
+    pub attempts: Vec<RunAttemptBody>,
+    /// What the last attempt used.
+    pub usage: Option<UsageBody>,
+    /// What it asked for when it succeeded.
+    pub effects: Vec<EffectBody>,
+    /// Not before; null when there is no further attempt.
+    pub next_attempt_at: Option<TextValue<Timestamp>>,
+    /// When the event was taken in for the plugin.
+    pub created_at: TextValue<Timestamp>,
+    /// When it last changed.
+    pub updated_at: TextValue<Timestamp>,
+}
+
+/// One attempt at a run.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginRunAttempt")]
+pub struct RunAttemptBody {
+    /// When it began.
+    pub at: TextValue<Timestamp>,
+    /// How long it took, waiting for its turn included.
+    pub duration_ms: u32,
+    /// Why it failed.
+    pub error: Option<TextValue<Arc<str>>>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginUsage")]
+pub struct UsageBody {
+    /// What computing is counted in: microseconds of processor time.
+    pub fuel: u64,
+    /// Processor time, in microseconds.
+    pub cpu_us: u64,
+    /// Time from its beginning to its end, waits for other hosts included, in microseconds.
+    pub wall_us: u64,
+    /// Calls to the host.
+    pub host_calls: u64,
+    /// The most memory that it held, in bytes.
+    pub memory_peak_bytes: u64,
+}
+
+/// Something that a run asked for.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginEffect")]
+pub struct EffectBody {
+    /// `messages.send`, `messages.mark_read` or `conversations.update`.
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// How it stands; `refused` as the API would have refused it.
+    pub status: TextValue<EffectStatus>,
+    /// The message that a send made.
+    pub message_id: Option<TextValue<MessageId>>,
+    /// Why it was refused.
+    pub error: Option<EffectErrorBody>,
+}
+
+/// Why an effect was refused.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginEffectError")]
+pub struct EffectErrorBody {
+    /// The code of the API's refusal.
+    pub code: TextValue<Arc<str>>,
+    /// For people.
+    pub message: TextValue<Arc<str>>,
+}
+
+impl UsageBody {
+    pub(crate) const fn from_usage(usage: RunUsage) -> Self {
+        Self {
+            fuel: usage.cpu_us,
+            cpu_us: usage.cpu_us,
+            wall_us: usage.wall_us,
+            host_calls: usage.host_calls,
+            memory_peak_bytes: usage.memory_peak_bytes,
+        }
+    }
+}
+
+impl EffectBody {
+    fn from_row(row: &EffectRow) -> Self {
+        let error = row.error_code.clone().zip(row.error_message.clone());
+        Self {
+            kind: row.effect.as_str().to_owned(),
+            status: TextValue(row.status),
+            message_id: row.message_id.map(TextValue),
+            error: error.map(|(code, message)| EffectErrorBody {
+                code: TextValue(code),
+                message: TextValue(message),
+            }),
+        }
+    }
+}
+
+impl RunBody {
+    /// A run with those of the effects that are its own.
+    pub(crate) fn from_run(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
+        let slot = app.directory.account_of_row(run.delivery.account);
+        Self::shown(run, slot.map(|slot| slot.current_account().phone_number_id.clone()), effects)
+    }
+
+    fn shown(run: &Run, phone_number_id: Option<PhoneNumberId>, effects: &[EffectRow]) -> Self {
+        let owed = &run.delivery;
+        let last = owed.attempts.last();
+        let attempt = |one: &DeliveryAttempt| RunAttemptBody {
+            at: TextValue(one.at),
+            duration_ms: one.duration_ms,
+            error: one.error.clone().map(TextValue),
+        };
+        // They are read after it: what it did meanwhile is not shown of a run that has not run yet.
+        let own = |one: &&EffectRow| one.id.run == run.run_id() && owed.attempt_count > 0;
+        Self {
+            id: TextValue(run.run_id()),
+            object: TextValue(PluginRunNoun),
+            version_id: run.version_id.map(TextValue),
+            event_id: TextValue(owed.event_id),
+            event_type: TextValue(owed.event_type),
+            phone_number_id: phone_number_id.map(TextValue),
+            sequence: owed.sequence,
+            status: TextValue(RunStatus(owed.status)),
+            attempt: owed.attempt_count,
+            duration_ms: last.map(|one| one.duration_ms),
+            error: last.and_then(|one| one.error.clone()).map(TextValue),
+            attempts: owed.attempts.iter().map(attempt).collect(),
+            usage: run.usage.map(UsageBody::from_usage),
+            effects: effects.iter().filter(own).map(EffectBody::from_row).collect(),
+            next_attempt_at: owed.next_attempt_at.map(|due| TextValue(due.to_row())),
+            created_at: TextValue(owed.created_at),
+            updated_at: TextValue(owed.updated_at),
+        }
+    }
+}
+
+impl Example for RunBody {
+    fn example() -> Self {
+        let number = crate::spec::example_rows::example_account().phone_number_id;
+        Self::shown(
+            &crate::spec::example_rows::example_run(),
+            Some(number),
+            &[crate::spec::example_rows::example_effect()],
+        )
+    }
+}
+
+/// What a component wrote during one attempt.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginLog", example)]
+pub struct RunLogBody {
+    /// Always `plugin_log`.
+    pub object: TextValue<PluginLogNoun>,
+    /// The run.
+    pub run_id: TextValue<RunId>,
+    /// Which attempt at it, from 1.
+    pub attempt: u32,
+    /// The version that ran.
+    pub version_id: TextValue<PluginVersionId>,
+    /// In their order.
+    pub lines: Vec<LogLineBody>,
+    /// When the attempt was recorded.
+    pub created_at: TextValue<Timestamp>,
+}
+
+/// One line.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginLogLine")]
+pub struct LogLineBody {
+    /// When, by the run's own clock.
+    pub at: TextValue<Timestamp>,
+    /// How important.
+    pub level: TextValue<LogLevel>,
+    /// What.
+    pub message: TextValue<Arc<str>>,
+}
+
+impl LogLineBody {
+    pub(crate) fn from_line(line: &LogLine) -> Self {
+        Self { at: TextValue(line.at), level: TextValue(line.level), message: TextValue(line.text.clone()) }
+    }
+}
+
+impl RunLogBody {
+    pub(crate) fn from_row(row: &RunLog) -> Self {
+        Self {
+            object: TextValue(PluginLogNoun),
+            run_id: TextValue(row.run_id),
+            attempt: row.attempt,
+            version_id: TextValue(row.version_id),
+            lines: row.lines.iter().map(LogLineBody::from_line).collect(),
+            created_at: TextValue(row.at),
+        }
+    }
+}
+
+impl Example for RunLogBody {
+    fn example() -> Self {
+        Self::from_row(&crate::spec::example_rows::run_log())
+    }
+}
+
+/// What became of a replay.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "PluginReplay", example)]
+pub struct ReplayedBody {
+    /// So many events are brought again.
+    pub enqueued: u64,
+    /// There were more, which stay as they are.
+    pub capped: bool,
+}
+
+impl ReplayedBody {
+    pub(super) fn from_runs(replayed: ReplayedRuns) -> Self {
+        Self { enqueued: u64::try_from(replayed.enqueued).unwrap_or(u64::MAX), capped: replayed.capped }
+    }
+}
+
+impl Example for ReplayedBody {
+    fn example() -> Self {
+        Self { enqueued: 412, capped: false }
+    }
+}

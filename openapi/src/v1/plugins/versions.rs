@@ -1,0 +1,171 @@
+//! Operations on the versions of a plugin: uploading, listing, activating.
+
+use std::sync::Arc;
+
+use kabar_core::domain::page::PageLimit;
+use kabar_core::domain::plugin::PluginVersion;
+use kabar_core::ids::{PluginId, PluginVersionId};
+use kabar_core::ports::NotInspected;
+use poem::http::StatusCode;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use serde_json::Value;
+
+use super::body::{PluginBody, PluginVersionBody};
+use super::upload::UploadedComponent;
+use super::{find_plugin, no_plugin, plugin_refusal};
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::body_fields::{BodyFields, JsonBody};
+use crate::rest::envelope::PageResponse;
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
+
+code_list! {
+    /// What an upload can be refused with.
+    UploadFails = [
+        InvalidRequest, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, PayloadTooLarge,
+        UnsupportedMediaType, IdempotencyKeyReuse, InvalidPlugin, StorageUnavailable, Overloaded,
+    ];
+    /// What a list of versions can be refused with.
+    VersionListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
+    /// What an activation can be refused with.
+    ActivateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+}
+
+/// Which version is to run.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct ActivateVersion {
+    /// The version (`plv_…`).
+    #[oai(validator(pattern = "^plv_[0-9A-HJKMNP-TV-Z]{26}$"))]
+    pub version_id: String,
+}
+
+impl Example for ActivateVersion {
+    fn example() -> Self {
+        Self { version_id: crate::spec::example_rows::plugin_version().id.to_string() }
+    }
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct VersionsApi(pub Arc<AppState>);
+
+impl VersionsApi {
+    async fn compile_upload(
+        &self,
+        tenant: &TenantCaller,
+        id: PluginId,
+        wasm: bytes::Bytes,
+    ) -> Result<PluginVersionBody, ApiError> {
+        let plugin = find_plugin(&self.0, tenant, id)?;
+        let inspected = self.0.workshop.inspect(plugin.clone(), wasm.clone()).await;
+        let inspected = inspected.map_err(|error| match error {
+            NotInspected::Invalid(why) => ApiError::new(ErrorCode::InvalidPlugin, why.to_string()),
+            NotInspected::Failed(why) => {
+                tracing::error!(plugin_id = %id, error = %why, "component not compiled");
+                ApiError::new(
+                    ErrorCode::Overloaded,
+                    "the component could not be compiled now; try again shortly",
+                )
+            }
+        })?;
+        let couriers = self.0.accounts.dispatcher();
+        let version = PluginVersion {
+            id: couriers.next_version_id().await,
+            plugin_id: plugin.id,
+            sha256: inspected.sha256,
+            size: inspected.size,
+            imports: inspected.imports,
+            exports: inspected.exports,
+            compile_ms: inspected.compile_ms,
+            created_at: self.0.clock.read_now(),
+        };
+        self.0.workshop.keep(version.id, inspected.artefact).await;
+        if !couriers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
+            return Err(no_plugin());
+        }
+        Ok(PluginVersionBody::from_version(&version))
+    }
+}
+
+#[OpenApi(tag = "ApiTag::Plugins")]
+impl VersionsApi {
+    /// Upload a version
+    ///
+    /// The component is validated and compiled, its imports are checked against what the plugin is granted,
+    /// and it is tried on a sample event with nothing performed. What is wrong with it is told in the
+    /// message of 422 `invalid_plugin`. A version does not run before it is activated; the last ten are
+    /// kept.
+    #[oai(path = "/v1/plugins/:plugin_id/versions", method = "post", operation_id = "uploadPluginVersion")]
+    async fn upload_version(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: UploadedComponent,
+    ) -> Result<IdempotentResponse<PluginVersionBody, 201>, OperationError<UploadFails>> {
+        let make = self.compile_upload(&tenant, plugin_id.0, body.0.clone());
+        let print = Value::String(crate::rest::idempotency::digest_of(&body.0));
+        Ok(once_beside(&self.0, &tenant, &call, &print, StatusCode::CREATED, make).await?.into())
+    }
+
+    /// List versions
+    ///
+    /// The latest first.
+    #[oai(path = "/v1/plugins/:plugin_id/versions", method = "get", operation_id = "listPluginVersions")]
+    async fn list_versions(
+        &self,
+        tenant: TenantCaller,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<PageLimit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PageResponse<PluginVersionBody>, OperationError<VersionListFails>> {
+        let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
+        let scope = format!("plugin_versions/{}", plugin.id);
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.accounts.dispatcher().plugin_versions(plugin.id).await?;
+        Ok(place.page_response(rows, |row| row.id.bits(), PluginVersionBody::from_version))
+    }
+
+    /// Activate a version
+    ///
+    /// From now on it runs; runs under way finish on the version that they began with. The version that ran
+    /// before is `previous_version_id`: activate it to roll back. A plugin that was paused or disabled
+    /// for its failures goes on. The first activation begins with the events after it.
+    #[oai(path = "/v1/plugins/:plugin_id/activate", method = "post", operation_id = "activatePluginVersion")]
+    async fn activate_version(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The plugin (`plg_…`).
+        plugin_id: Path<PluginId>,
+        body: JsonBody<ActivateVersion>,
+    ) -> Result<IdempotentResponse<PluginBody, 200>, OperationError<ActivateFails>> {
+        let organisation = tenant.key.organisation_id;
+        let make = async {
+            find_plugin(&self.0, &tenant, plugin_id.0)?;
+            let fields = BodyFields::of_body(&body.value)?;
+            let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
+                PluginVersionId::parse(text).ok()
+            })?;
+            let couriers = self.0.accounts.dispatcher();
+            let activated = couriers.activate_plugin(organisation, plugin_id.0, version).await?;
+            let activated = activated.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+            Ok(PluginBody::from_plugin(&activated))
+        };
+        let done = once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make);
+        Ok(Box::pin(done).await?.into())
+    }
+}

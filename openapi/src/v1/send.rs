@@ -1,0 +1,102 @@
+//! Reads the body of `POST …/messages`: a message to send, or a message to mark as read.
+//!
+//! Invariant: what leaves here keeps every limit of the contract and names the field that broke
+//! one. The type's object is passed on to WhatsApp as the client wrote it, keys that this server
+//! does not know included; only members that are `null` are left out (many generated clients write
+//! `null` for "absent", which WhatsApp refuses), and a template's language becomes an object.
+//! Whether the account may send now (24-hour window, status) is the account's to say.
+
+mod contacts;
+mod content;
+mod drafts;
+mod interactive;
+mod location;
+mod media;
+mod payload;
+mod reaction;
+pub mod schema;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+
+use kabar_core::domain::message::{MessageKind, OutgoingMessage};
+use serde_json::Value;
+
+use crate::rest::body_fields::{BodyFields, FieldError};
+
+pub use drafts::MessageDrafts;
+pub use schema::SendMessageBody;
+
+/// What a client may ask of `POST …/messages`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendBody {
+    /// Send a message.
+    Send(OutgoingMessage),
+    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    MarkRead {
+        /// WhatsApp's id of the message.
+        wamid: Arc<str>,
+    },
+}
+
+/// What the room of a family makes of its type's object.
+struct RenderedContent {
+    content: String,
+    payload: Value,
+}
+
+/// Characters of WhatsApp's message ids; those seen so far have 60 to 130.
+const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
+
+/// Reads a body.
+///
+/// # Errors
+/// The first field that is wrong, in the order in which the contract lists them.
+pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
+    let fields = BodyFields::of_body(body)?;
+    fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;
+    if fields.get("status").is_some() {
+        fields
+            .word("status", "\"read\", or absent to send a message", |text| (text == "read").then_some(()))?;
+        let wamid = fields.text("message_id", &WAMID_CHARS)?.into();
+        return Ok(SendBody::MarkRead { wamid });
+    }
+    outgoing(&fields).map(SendBody::Send)
+}
+
+fn outgoing(fields: &BodyFields<'_>) -> Result<OutgoingMessage, FieldError> {
+    fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
+    let to = fields.phone("to")?;
+    let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
+    let RenderedContent { content, payload } = render(kind, fields)?;
+    let context = match fields.optional_object("context")? {
+        Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
+        None => None,
+    };
+    Ok(OutgoingMessage { to, kind, content: content.into(), payload: payload.to_string().into(), context })
+}
+
+const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \
+                        contacts or reaction";
+
+fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+    match kind {
+        MessageKind::Text => text::render_text(fields),
+        MessageKind::Image
+        | MessageKind::Video
+        | MessageKind::Audio
+        | MessageKind::Document
+        | MessageKind::Sticker => media::render_media(kind, fields),
+        MessageKind::Template => template::render_template(fields),
+        MessageKind::Interactive => interactive::render_interactive(fields),
+        MessageKind::Location => location::render_location(fields),
+        MessageKind::Contacts => contacts::render_contacts(fields),
+        MessageKind::Reaction => reaction::render_reaction(fields),
+        MessageKind::Button | MessageKind::Order | MessageKind::System | MessageKind::Unsupported => {
+            Err(fields.invalid("type", SENDABLE))
+        }
+    }
+}

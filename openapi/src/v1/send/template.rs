@@ -1,0 +1,45 @@
+//! A template: a text that WhatsApp approved beforehand, filled in with parameters.
+//!
+//! Whether the template exists and how many parameters it takes is known to WhatsApp alone; its
+//! refusals arrive as the message's error.
+
+use serde_json::{Value, json};
+
+use crate::rest::body_fields::{BodyFields, FieldError};
+
+use super::{RenderedContent, payload};
+
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
+/// The longest code there is has 5 (`pt_BR`); room for what BCP 47 may bring.
+const LANGUAGE_CHARS: std::ops::RangeInclusive<usize> = 1..=35;
+const TYPE_CHARS: std::ops::RangeInclusive<usize> = 1..=64;
+/// A header, a body, ten buttons or carousel cards, and some to spare.
+const COMPONENTS: std::ops::RangeInclusive<usize> = 0..=32;
+const PARAMETERS: std::ops::RangeInclusive<usize> = 0..=1024;
+
+pub(super) fn render_template(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
+    let template = fields.object("template")?;
+    let name = template.text("name", &NAME_CHARS)?;
+    let code = read_language(&template)?;
+    for component in template.optional_objects("components", &COMPONENTS)? {
+        component.text("type", &TYPE_CHARS)?;
+        for parameter in component.optional_objects("parameters", &PARAMETERS)? {
+            parameter.text("type", &TYPE_CHARS)?;
+        }
+    }
+    let mut payload = payload::build_payload(fields.required("template")?);
+    if let Some(slot) = payload.get_mut("language").filter(|slot| slot.is_string()) {
+        *slot = json!({ "code": code });
+    }
+    Ok(RenderedContent { content: format!("[template] {name}"), payload })
+}
+
+fn read_language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {
+    match template.required("language")? {
+        Value::String(_) => template.text("language", &LANGUAGE_CHARS),
+        Value::Object(_) => template.object("language")?.text("code", &LANGUAGE_CHARS),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+            Err(template.invalid("language", "an object with a code, such as {\"code\":\"en_US\"}"))
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A user on the wire.
+
+use std::sync::Arc;
+
+use kabar_core::domain::organisation::User;
+use kabar_core::ids::UserId;
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+use crate::rest::text::{TextValue, UserNoun};
+
+/// A person to whom conversations can be assigned.
+#[derive(Debug, Clone, Object)]
+#[oai(rename = "User", example)]
+pub struct UserBody {
+    /// `usr_…`.
+    pub id: TextValue<UserId>,
+    /// Always `user`.
+    pub object: TextValue<UserNoun>,
+    /// The name.
+    pub name: TextValue<Arc<str>>,
+    /// The address.
+    pub email: Option<TextValue<Arc<str>>>,
+}
+
+impl UserBody {
+    /// What a user shows.
+    #[must_use]
+    pub fn from_user(user: &User) -> Self {
+        Self {
+            id: TextValue(user.id),
+            object: TextValue(UserNoun),
+            name: TextValue(user.name.clone()),
+            email: user.email.clone().map(TextValue),
+        }
+    }
+}
+
+impl Example for UserBody {
+    fn example() -> Self {
+        Self::from_user(&crate::spec::example_rows::example_user())
+    }
+}

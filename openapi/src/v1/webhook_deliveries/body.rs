@@ -1,0 +1,202 @@
+//! Deliveries on the wire, and the body that replays many of them.
+
+use std::sync::Arc;
+
+use kabar_actors::ReplayedDeliveries;
+use kabar_core::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::page::DeliveryFilter;
+use kabar_core::domain::time::{TimeBound, Timestamp};
+use kabar_core::ids::{DeliveryId, EventId, OrganisationId, SubscriptionId};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::rest::body_fields::{BodyFields, FieldError};
+use crate::rest::params::ParameterKind;
+use crate::rest::text::{TextValue, WebhookDeliveryNoun};
+
+/// One event on its way to one subscription.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookDelivery", example)]
+pub struct WebhookDeliveryBody {
+    /// `wbd_…`; the same for every attempt, as in `X-Kirim-Delivery-Id`.
+    pub id: TextValue<DeliveryId>,
+    /// Always `webhook_delivery`.
+    pub object: TextValue<WebhookDeliveryNoun>,
+    /// To whom.
+    pub subscription_id: TextValue<SubscriptionId>,
+    /// The event, as in `X-Kirim-Event-Id`.
+    pub event_id: TextValue<EventId>,
+    /// The event's type.
+    pub event_type: TextValue<EventType>,
+    /// `pending`: its turn will come. `failed`: tried in vain, tried again at `next_attempt_at`. `dead`:
+    /// given up.
+    pub status: TextValue<DeliveryStatus>,
+    /// The last 32, the oldest first.
+    pub attempts: Vec<AttemptBody>,
+    /// Not before; null when there is no further attempt.
+    pub next_attempt_at: Option<TextValue<Timestamp>>,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookAttempt", example)]
+pub struct AttemptBody {
+    /// When it began.
+    pub at: TextValue<Timestamp>,
+    /// What the receiver answered; null when it did not.
+    pub status_code: Option<u16>,
+    /// How long it took.
+    pub duration_ms: u32,
+    /// Why it failed, for people; null when it did not.
+    pub error: Option<TextValue<Arc<str>>>,
+}
+
+/// Which deliveries shall be sent again.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct BulkReplay {
+    /// Of this subscription.
+    pub subscription_id: TextValue<SubscriptionId>,
+    /// Only those that stand so.
+    pub status: Option<TextValue<DeliveryStatus>>,
+    /// Only of events of this type.
+    pub event_type: Option<TextValue<EventType>>,
+    /// Only rows made after this instant.
+    pub created_after: Option<TextValue<Timestamp>>,
+    /// Only rows made before this instant.
+    pub created_before: Option<TextValue<Timestamp>>,
+}
+
+/// What became of a replay of many.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "BulkReplayed", example)]
+pub struct BulkReplayedBody {
+    /// So many are sent again.
+    pub enqueued: u64,
+    /// Whether there are more, which stay as they are.
+    pub capped: bool,
+}
+
+impl AttemptBody {
+    fn from_attempt(attempt: &DeliveryAttempt) -> Self {
+        Self {
+            at: TextValue(attempt.at),
+            status_code: attempt.status_code,
+            duration_ms: attempt.duration_ms,
+            error: attempt.error.clone().map(TextValue),
+        }
+    }
+}
+
+impl WebhookDeliveryBody {
+    /// What a delivery shows of itself.
+    #[must_use]
+    pub fn from_delivery(row: &Delivery) -> Self {
+        Self {
+            id: TextValue(row.id),
+            object: TextValue(WebhookDeliveryNoun),
+            subscription_id: TextValue(row.subscriber.for_webhook().unwrap_or(SubscriptionId::from_bits(0))),
+            event_id: TextValue(row.event_id),
+            event_type: TextValue(row.event_type),
+            status: TextValue(row.status),
+            attempts: row.attempts.iter().map(AttemptBody::from_attempt).collect(),
+            next_attempt_at: row.next_attempt_at.map(|due| TextValue(due.to_row())),
+            created_at: TextValue(row.created_at),
+        }
+    }
+}
+
+impl BulkReplayedBody {
+    /// What became of it.
+    #[must_use]
+    pub fn from_replayed(replayed: ReplayedDeliveries) -> Self {
+        let ReplayedDeliveries { enqueued, capped } = replayed;
+        Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped }
+    }
+}
+
+impl Example for WebhookDeliveryBody {
+    fn example() -> Self {
+        Self::from_delivery(&crate::spec::example_rows::example_delivery())
+    }
+}
+
+impl Example for AttemptBody {
+    fn example() -> Self {
+        let attempt = DeliveryAttempt {
+            at: crate::spec::example_rows::example_delivery().created_at,
+            status_code: Some(503),
+            duration_ms: 41,
+            error: Some("the receiver answered 503".into()),
+        };
+        Self::from_attempt(&attempt)
+    }
+}
+
+impl Example for BulkReplay {
+    fn example() -> Self {
+        Self {
+            subscription_id: TextValue(crate::spec::example_rows::example_subscription().id),
+            status: Some(TextValue(DeliveryStatus::Dead)),
+            event_type: None,
+            created_after: Some(TextValue(crate::spec::example_rows::example_subscription().created_at)),
+            created_before: None,
+        }
+    }
+}
+
+impl Example for BulkReplayedBody {
+    fn example() -> Self {
+        Self::from_replayed(ReplayedDeliveries { enqueued: 24, capped: false })
+    }
+}
+
+/// Reads which deliveries shall be sent again; the subscription is not looked up yet.
+pub(super) fn read_filter(
+    body: &Value,
+    organisation_id: OrganisationId,
+) -> Result<DeliveryFilter, FieldError> {
+    let fields = BodyFields::of_body(body)?;
+    let subscription_id = fields.word("subscription_id", SubscriptionId::EXPECTED, SubscriptionId::read)?;
+    let after = fields.optional_word("created_after", TimeBound::EXPECTED, TimeBound::read)?;
+    let before = fields.optional_word("created_before", TimeBound::EXPECTED, TimeBound::read)?;
+    Ok(DeliveryFilter {
+        organisation_id,
+        subscription_id: Some(subscription_id),
+        status: fields.optional_word("status", DeliveryStatus::EXPECTED, DeliveryStatus::parse)?,
+        event_type: fields.optional_word("event_type", EventType::EXPECTED, EventType::parse)?,
+        created_after: after.map(TimeBound::strictly_after),
+        created_before: before.map(TimeBound::strictly_before),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_names_its_subscription() {
+        let read =
+            |body: Value| read_filter(&body, OrganisationId::from_bits(1)).map_err(|error| error.param);
+        let id = SubscriptionId::from_bits(7).to_string();
+        let filter = read(json!({"subscription_id": id, "status": "dead", "event_type": null})).unwrap();
+        assert_eq!(filter.subscription_id, Some(SubscriptionId::from_bits(7)));
+        assert_eq!((filter.status, filter.event_type), (Some(DeliveryStatus::Dead), None));
+        assert_eq!(read(json!({})), Err("subscription_id".to_owned()));
+        for (key, value) in [
+            ("status", "gone"),
+            ("event_type", "message"),
+            ("created_after", "today"),
+            ("created_before", ""),
+        ] {
+            assert_eq!(read(json!({"subscription_id": id, key: value})), Err(key.to_owned()));
+        }
+    }
+}

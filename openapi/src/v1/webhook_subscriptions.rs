@@ -1,0 +1,280 @@
+//! Operations on webhook subscriptions: who is called for which events, and with which secrets.
+
+pub mod body;
+pub mod write;
+
+use std::sync::Arc;
+
+use kabar_core::domain::page::PageLimit;
+use kabar_core::ids::SubscriptionId;
+use poem::http::StatusCode;
+use poem_openapi::OpenApi;
+
+use self::body::{
+    CreateWebhookSecret, CreateWebhookSubscription, CreatedWebhookSecretBody, CreatedWebhookSubscriptionBody,
+    ReplayWebhookEvents, ReplayedEventsBody, UpdateWebhookSubscription, WebhookSubscriptionBody,
+};
+use crate::app::AppState;
+use crate::http::access::TenantCaller;
+use crate::rest::body_fields::JsonBody;
+use crate::rest::envelope::{DataResponse, NoContentResponse, OpenEnvelope, PageResponse};
+use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
+use crate::rest::list::PageRequest;
+use crate::rest::params::{CursorText, Path, QueryParam};
+use crate::rest::tags::ApiTag;
+
+code_list! {
+    /// What a new subscription can be refused with.
+    SubscriptionCreateFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidWebhookUrl, PlanLimitReached,
+        IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+    /// What a list of subscriptions can be refused with.
+    SubscriptionListFails = [InvalidLimit, InvalidCursor];
+    /// What reading a subscription can be refused with.
+    SubscriptionGetFails = [InvalidFieldValue, ResourceNotFound];
+    /// What a change of a subscription can be refused with.
+    SubscriptionUpdateFails = [
+        InvalidRequest, InvalidFieldValue, InvalidWebhookUrl, ResourceNotFound, PayloadTooLarge,
+        UnsupportedMediaType, StorageUnavailable,
+    ];
+    /// What deleting a subscription can be refused with.
+    SubscriptionDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
+    /// What a new secret can be refused with.
+    SecretCreateFails = [
+        InvalidRequest, InvalidFieldValue, PlanLimitReached, ResourceNotFound, IdempotencyInProgress,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+    /// What a replay of a log can be refused with.
+    LogReplayFails = [
+        InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
+        PositionExpired, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
+    ];
+}
+
+/// The operations.
+#[derive(Debug, Clone)]
+pub struct WebhookSubscriptionsApi(pub Arc<AppState>);
+
+fn no_subscription() -> ApiError {
+    ApiError::not_found("webhook subscription", "subscription_id")
+}
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
+#[OpenApi(tag = "ApiTag::Webhooks")]
+impl WebhookSubscriptionsApi {
+    /// Create a webhook subscription
+    ///
+    /// Every later event of these types, of all your numbers, is sent to `url` as a POST with the event as
+    /// its body; see `x-webhooks` for the request. `initial_secret` signs it, and is shown here and never
+    /// again. The url must be https and lead to public addresses only, at every attempt.
+    #[oai(path = "/v1/webhook_subscriptions", method = "post", operation_id = "createWebhookSubscription")]
+    async fn create_subscription(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        body: JsonBody<CreateWebhookSubscription>,
+    ) -> Result<
+        IdempotentResponse<CreatedWebhookSubscriptionBody, 201>,
+        OperationError<SubscriptionCreateFails>,
+    > {
+        const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
+            status: StatusCode::CREATED,
+            show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
+        };
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let outbound = &self.0.outbound;
+        let work = |claim| {
+            let new = write::read_new(&body.value, outbound)?;
+            Ok(async move {
+                let made = couriers.create_subscription(organisation, new, claim).await?;
+                Ok(made.ok_or_else(|| {
+                    let message =
+                        "the organization has as many webhook subscriptions as it may have; delete one first";
+                    ApiError::new(ErrorCode::PlanLimitReached, message)
+                }))
+            })
+        };
+        Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
+    }
+
+    /// List webhook subscriptions
+    ///
+    /// The latest made first.
+    #[oai(path = "/v1/webhook_subscriptions", method = "get", operation_id = "listWebhookSubscriptions")]
+    async fn list_subscriptions(
+        &self,
+        tenant: TenantCaller,
+        /// Rows of a page, 1 to 100.
+        limit: QueryParam<PageLimit>,
+        /// `next_cursor` of the page before.
+        cursor: QueryParam<CursorText>,
+    ) -> Result<PageResponse<WebhookSubscriptionBody>, OperationError<SubscriptionListFails>> {
+        let id = tenant.key.organisation_id;
+        let scope = format!("webhook_subscriptions/{id}");
+        let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
+        let rows = self.0.accounts.dispatcher().subscriptions_of(id);
+        let now = self.0.clock.read_now();
+        Ok(place.page_response(
+            rows,
+            |row| row.id.bits(),
+            |row| WebhookSubscriptionBody::from_subscription(row, now),
+        ))
+    }
+
+    /// Get a webhook subscription
+    ///
+    /// Its secrets are not shown, only which of them sign now.
+    #[oai(
+        path = "/v1/webhook_subscriptions/:subscription_id",
+        method = "get",
+        operation_id = "getWebhookSubscription"
+    )]
+    async fn get_subscription(
+        &self,
+        tenant: TenantCaller,
+        /// The subscription.
+        subscription_id: Path<SubscriptionId>,
+    ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionGetFails>> {
+        let couriers = self.0.accounts.dispatcher();
+        let found = couriers.find_subscription(tenant.key.organisation_id, subscription_id.0);
+        let found = found.ok_or_else(no_subscription)?;
+        Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&found, self.0.clock.read_now())))
+    }
+
+    /// Update a webhook subscription
+    ///
+    /// What is absent stays; `null` clears the description. `status` `paused` stops it: events wait in the
+    /// log. `active` lets it go on with everything that has come meanwhile, and begins to count deliveries
+    /// given up afresh. Requests under way when the url changes may still reach the old one.
+    #[oai(
+        path = "/v1/webhook_subscriptions/:subscription_id",
+        method = "patch",
+        operation_id = "updateWebhookSubscription"
+    )]
+    async fn update_subscription(
+        &self,
+        tenant: TenantCaller,
+        /// The subscription.
+        subscription_id: Path<SubscriptionId>,
+        body: JsonBody<UpdateWebhookSubscription>,
+    ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
+        let (couriers, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
+        // A stranger's id tells nothing about what is wrong with the body.
+        couriers.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
+        let patch = write::read_patch(&body.value, &self.0.outbound)?;
+        let (own, id) = (couriers.clone(), subscription_id.0);
+        let patched =
+            couriers.to_the_end(async move { own.patch_subscription(organisation, id, patch).await }).await?;
+        let patched = patched.ok_or_else(no_subscription)?;
+        Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&patched, self.0.clock.read_now())))
+    }
+
+    /// Delete a webhook subscription
+    ///
+    /// Nothing is sent to it any more, but for requests under way. Its deliveries can still be listed
+    /// until they are 30 days old; those that were open are `dead`.
+    #[oai(
+        path = "/v1/webhook_subscriptions/:subscription_id",
+        method = "delete",
+        operation_id = "deleteWebhookSubscription"
+    )]
+    async fn delete_subscription(
+        &self,
+        tenant: TenantCaller,
+        /// The subscription.
+        subscription_id: Path<SubscriptionId>,
+    ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
+        let couriers = self.0.accounts.dispatcher();
+        let (own, organisation, id) = (couriers.clone(), tenant.key.organisation_id, subscription_id.0);
+        let deleted =
+            couriers.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
+        if deleted { Ok(NoContentResponse) } else { Err(no_subscription().into()) }
+    }
+
+    /// Add a signing secret
+    ///
+    /// From now on every request is signed with it too; the older secrets expire after `expires_in_hours`.
+    /// Take the new one into your receiver within that time. The secret is shown here and never again.
+    #[oai(
+        path = "/v1/webhook_subscriptions/:subscription_id/secrets",
+        method = "post",
+        operation_id = "createWebhookSecret"
+    )]
+    async fn create_secret(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The subscription.
+        subscription_id: Path<SubscriptionId>,
+        body: JsonBody<CreateWebhookSecret>,
+    ) -> Result<IdempotentResponse<CreatedWebhookSecretBody, 201>, OperationError<SecretCreateFails>> {
+        const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
+            status: StatusCode::CREATED,
+            show: |made| {
+                let newest = made.secrets.last().ok_or_else(ApiError::internal_error)?;
+                OpenEnvelope::from_value(&CreatedWebhookSecretBody::from_secret(newest))
+            },
+        };
+        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let id = subscription_id.0;
+        let work = |claim| {
+            couriers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
+            let older_for = write::read_older_for(&body.value)?;
+            Ok(async move {
+                let made = couriers.add_signing_secret(organisation, id, older_for, claim).await?;
+                Ok(made.ok_or_else(|| {
+                    let message =
+                        "the subscription has as many secrets as it may have; wait until one expires";
+                    ApiError::new(ErrorCode::PlanLimitReached, message)
+                }))
+            })
+        };
+        Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
+    }
+
+    /// Replay a part of a log
+    ///
+    /// Sends the events of one number again, from `from_sequence` to `to_sequence`, as far as they are of
+    /// the subscription's types: whatever became of them, and those from before the subscription too. At
+    /// most 1 000 at a time; while `capped` is true, go on at `last_sequence` + 1. An event that was sent
+    /// before keeps its delivery. Events that are not kept any more are refused with 410.
+    #[oai(
+        path = "/v1/webhook_subscriptions/:subscription_id/replay",
+        method = "post",
+        operation_id = "replayWebhookEvents"
+    )]
+    async fn replay_events(
+        &self,
+        tenant: TenantCaller,
+        call: IdempotentCall,
+        /// The subscription.
+        subscription_id: Path<SubscriptionId>,
+        body: JsonBody<ReplayWebhookEvents>,
+    ) -> Result<IdempotentResponse<ReplayedEventsBody, 200>, OperationError<LogReplayFails>> {
+        const FORM: ResponseFormat<kabar_actors::ReplayedLog> = ResponseFormat {
+            status: StatusCode::OK,
+            show: |replayed| OpenEnvelope::from_value(&ReplayedEventsBody::from_replayed(*replayed)),
+        };
+        let couriers = self.0.accounts.dispatcher().clone();
+        let id = subscription_id.0;
+        let work = |claim| {
+            couriers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
+            let part = write::read_part(&body.value)?;
+            let slot = self.0.find_account(&tenant, &part.phone_number_id)?;
+            Ok(async move {
+                let replayed = couriers.replay_log(id, &slot, (part.from, part.to), claim).await;
+                match replayed {
+                    Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
+                    // A refusal of the operation's, not a failure of the server's.
+                    Err(expired @ kabar_actors::AccountError::Expired { .. }) => {
+                        Ok(Err(ApiError::from(expired).with_param("from_sequence")))
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+        };
+        Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
+    }
+}

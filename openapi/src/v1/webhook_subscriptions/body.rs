@@ -1,0 +1,302 @@
+//! Webhook subscriptions on the wire; their secrets have no member to leave by, but when they are made.
+
+use std::sync::Arc;
+
+use kabar_actors::ReplayedLog;
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::event::EventType;
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::{SigningSecretId, SubscriptionId};
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use serde::Serialize;
+
+use crate::rest::text::{TextValue, WebhookSecretNoun, WebhookSubscriptionNoun};
+
+/// A webhook subscription.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookSubscription", example)]
+pub struct WebhookSubscriptionBody {
+    /// `wbs_…`.
+    pub id: TextValue<SubscriptionId>,
+    /// Always `webhook_subscription`.
+    pub object: TextValue<WebhookSubscriptionNoun>,
+    /// Where events go.
+    pub url: TextValue<Arc<str>>,
+    /// The types of events that go there.
+    pub events: Vec<TextValue<EventType>>,
+    /// For people.
+    pub description: Option<TextValue<Arc<str>>>,
+    /// `paused`: stopped by you, or because the receiver answered 410. `disabled`: 24 deliveries in a row
+    /// were given up; set it `active` when the receiver is well.
+    pub status: TextValue<SubscriptionStatus>,
+    /// Those that sign now, the oldest first.
+    pub secrets: Vec<WebhookSecretBody>,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+    /// When it changed last.
+    pub updated_at: TextValue<Timestamp>,
+}
+
+/// A secret that signs requests, without itself.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "WebhookSecret", example)]
+pub struct WebhookSecretBody {
+    /// `sec_…`.
+    pub id: TextValue<SigningSecretId>,
+    /// Always `webhook_secret`.
+    pub object: TextValue<WebhookSecretNoun>,
+    /// From then on it signs no more; null while there is no newer one.
+    pub expires_at: Option<TextValue<Timestamp>>,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+}
+
+/// A webhook subscription that was just made, with its secret.
+#[derive(Clone, Serialize, Object)]
+#[oai(rename = "CreatedWebhookSubscription", example)]
+pub struct CreatedWebhookSubscriptionBody {
+    /// `wbs_…`.
+    pub id: TextValue<SubscriptionId>,
+    /// Always `webhook_subscription`.
+    pub object: TextValue<WebhookSubscriptionNoun>,
+    /// Where events go.
+    pub url: TextValue<Arc<str>>,
+    /// The types of events that go there.
+    pub events: Vec<TextValue<EventType>>,
+    /// For people.
+    pub description: Option<TextValue<Arc<str>>>,
+    /// `active`.
+    pub status: TextValue<SubscriptionStatus>,
+    /// Those that sign now: one.
+    pub secrets: Vec<WebhookSecretBody>,
+    /// Signs the requests; shown here and never again.
+    pub initial_secret: String,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+    /// When it changed last.
+    pub updated_at: TextValue<Timestamp>,
+}
+
+/// A secret that was just made.
+#[derive(Clone, Serialize, Object)]
+#[oai(rename = "CreatedWebhookSecret", example)]
+pub struct CreatedWebhookSecretBody {
+    /// `sec_…`.
+    pub id: TextValue<SigningSecretId>,
+    /// Always `webhook_secret`.
+    pub object: TextValue<WebhookSecretNoun>,
+    /// Signs the requests; shown here and never again.
+    pub secret: String,
+    /// Null: it is in force until there is a newer one.
+    pub expires_at: Option<TextValue<Timestamp>>,
+    /// When it was made.
+    pub created_at: TextValue<Timestamp>,
+}
+
+/// A webhook subscription to be made.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct CreateWebhookSubscription {
+    /// Where events go: https, without a user name, at most 2 048 characters.
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub url: String,
+    /// The types of events that go there.
+    #[oai(validator(min_items = 1, max_items = 10))]
+    pub events: Vec<TextValue<EventType>>,
+    /// For people.
+    #[oai(validator(max_length = 500))]
+    pub description: Option<String>,
+}
+
+/// How a webhook subscription shall stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename = "NewWebhookSubscriptionStatus", rename_all = "lowercase")]
+pub enum NewSubscriptionStatus {
+    /// It gets its events.
+    Active,
+    /// Its events wait.
+    Paused,
+}
+
+/// Changes of a webhook subscription.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct UpdateWebhookSubscription {
+    /// Where events go.
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub url: Option<String>,
+    /// The types of events that go there.
+    #[oai(validator(min_items = 1, max_items = 10))]
+    pub events: Option<Vec<TextValue<EventType>>>,
+    /// For people; null clears it.
+    #[oai(validator(max_length = 500))]
+    pub description: Option<String>,
+    /// Stop it, or let it go on.
+    pub status: Option<NewSubscriptionStatus>,
+}
+
+/// A secret to be made.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct CreateWebhookSecret {
+    /// After so many hours the older secrets expire; 24 when absent. 0: at once.
+    #[oai(validator(minimum(value = "0"), maximum(value = "168")))]
+    pub expires_in_hours: Option<u32>,
+}
+
+/// A part of a log.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+pub struct ReplayWebhookEvents {
+    /// Whose log, by WhatsApp's id of the number.
+    pub phone_number_id: TextValue<PhoneNumberId>,
+    /// The first event's number; 0 for the oldest that is kept.
+    #[oai(validator(minimum(value = "0")))]
+    pub from_sequence: i64,
+    /// The last event's number; the newest when absent.
+    #[oai(validator(minimum(value = "0")))]
+    pub to_sequence: Option<i64>,
+}
+
+/// What became of a replay of a part of a log.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "ReplayedWebhookEvents", example)]
+pub struct ReplayedEventsBody {
+    /// So many events are sent again.
+    pub enqueued: u64,
+    /// Whether there are more.
+    pub capped: bool,
+    /// Number of the last event that was looked at.
+    pub last_sequence: i64,
+}
+
+impl WebhookSecretBody {
+    fn from_secret(secret: &SigningSecret) -> Self {
+        Self {
+            id: TextValue(secret.id),
+            object: TextValue(WebhookSecretNoun),
+            expires_at: secret.expires_at.map(TextValue),
+            created_at: TextValue(secret.created_at),
+        }
+    }
+}
+
+impl WebhookSubscriptionBody {
+    /// What a subscription shows of itself at this instant.
+    #[must_use]
+    pub fn from_subscription(row: &Subscription, now: Timestamp) -> Self {
+        let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::from_secret).collect();
+        secrets.reverse();
+        Self {
+            id: TextValue(row.id),
+            object: TextValue(WebhookSubscriptionNoun),
+            url: TextValue(row.url.clone()),
+            events: row.events.iter().map(TextValue).collect(),
+            description: row.description.clone().map(TextValue),
+            status: TextValue(row.status),
+            secrets,
+            created_at: TextValue(row.created_at),
+            updated_at: TextValue(row.updated_at),
+        }
+    }
+}
+
+impl CreatedWebhookSubscriptionBody {
+    /// A subscription that was just made.
+    #[must_use]
+    pub fn from_subscription(row: &Subscription) -> Self {
+        let WebhookSubscriptionBody {
+            id,
+            object,
+            url,
+            events,
+            description,
+            status,
+            secrets,
+            created_at,
+            updated_at,
+        } = WebhookSubscriptionBody::from_subscription(row, row.created_at);
+        // Shown to whoever made it, once.
+        let initial_secret = row.secrets.first().map(|one| one.secret.reveal().to_owned());
+        let initial_secret = initial_secret.unwrap_or_default();
+        Self { id, object, url, events, description, status, secrets, initial_secret, created_at, updated_at }
+    }
+}
+
+impl CreatedWebhookSecretBody {
+    /// A secret that was just made.
+    #[must_use]
+    pub fn from_secret(one: &SigningSecret) -> Self {
+        let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::from_secret(one);
+        // Shown to whoever made it, once.
+        Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at }
+    }
+}
+
+impl ReplayedEventsBody {
+    /// What became of it.
+    #[must_use]
+    pub fn from_replayed(replayed: ReplayedLog) -> Self {
+        let ReplayedLog { enqueued, capped, last_sequence } = replayed;
+        Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped, last_sequence }
+    }
+}
+
+impl Example for WebhookSubscriptionBody {
+    fn example() -> Self {
+        let row = crate::spec::example_rows::example_subscription();
+        Self::from_subscription(&row, row.created_at)
+    }
+}
+
+impl Example for WebhookSecretBody {
+    fn example() -> Self {
+        Self::from_secret(&crate::spec::example_rows::signing_secret())
+    }
+}
+
+impl Example for CreatedWebhookSubscriptionBody {
+    fn example() -> Self {
+        Self::from_subscription(&crate::spec::example_rows::example_subscription())
+    }
+}
+
+impl Example for CreatedWebhookSecretBody {
+    fn example() -> Self {
+        Self::from_secret(&crate::spec::example_rows::signing_secret())
+    }
+}
+
+impl Example for CreateWebhookSubscription {
+    fn example() -> Self {
+        let WebhookSubscriptionBody { url, events, description, .. } = WebhookSubscriptionBody::example();
+        Self { url: url.0.to_string(), events, description: description.map(|text| text.0.to_string()) }
+    }
+}
+
+impl Example for UpdateWebhookSubscription {
+    fn example() -> Self {
+        Self { url: None, events: None, description: None, status: Some(NewSubscriptionStatus::Active) }
+    }
+}
+
+impl Example for CreateWebhookSecret {
+    fn example() -> Self {
+        Self { expires_in_hours: Some(24) }
+    }
+}
+
+impl Example for ReplayWebhookEvents {
+    fn example() -> Self {
+        let phone_number_id = TextValue(crate::spec::example_rows::example_account().phone_number_id);
+        Self { phone_number_id, from_sequence: 1001, to_sequence: Some(1042) }
+    }
+}
+
+impl Example for ReplayedEventsBody {
+    fn example() -> Self {
+        Self::from_replayed(ReplayedLog { enqueued: 17, capped: false, last_sequence: 1042 })
+    }
+}
