@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::bench::{BaselineArgs, BenchArgs};
-use crate::simulate::SimulateArgs;
+use crate::simulator::SimulateArgs;
 
 /// Self-hosted WhatsApp Business messaging server: polling that costs next to nothing.
 ///

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::server::{RunningServer, ServingSecrets};
-use crate::simulate::{SimulatorOptions, WhatsAppSimulator};
+use crate::simulator::{SimulatorOptions, WhatsAppSimulator};
 use sandbox::DevSandbox;
 
 /// Runs until stopped.

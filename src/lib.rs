@@ -4,7 +4,7 @@
 pub mod bench;
 pub mod cli;
 pub mod dev;
-mod hooks;
-pub mod logs;
+pub mod logging;
+mod plugin_runtime;
 pub mod server;
-pub mod simulate;
+pub mod simulator;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use kabar::cli::{self, CliArgs, CliCommand};
 use kabar::server::{RunningServer, ServingSecrets};
-use kabar::{bench, dev, logs, simulate};
+use kabar::{bench, dev, logging, simulator};
 use kabar_core::clock::Clock;
 use kabar_core::config::{ServerMode, SettingSources, Settings};
 use kabar_core::store::{Store, StoreOptions};
@@ -48,7 +48,7 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
     match cli.command.unwrap_or(CliCommand::Dev) {
         CliCommand::Dev => {
             let settings = load(ServerMode::Dev)?;
-            logs::start_logging(&settings.log)?;
+            logging::start_logging(&settings.log)?;
             dev::run_dev(&settings, stop_signal()?).await
         }
         CliCommand::Serve => run_server(&load(ServerMode::Serve)?).await,
@@ -61,8 +61,8 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
         CliCommand::Health => cli::run_health(load(ServerMode::Dev)?.listen).await,
         CliCommand::CheckConfig => print_text(&load(ServerMode::Serve)?.masked()),
         CliCommand::Simulate(args) => {
-            logs::start_logging(&load(ServerMode::Dev)?.log)?;
-            simulate::run_simulator(args, stop_signal()?).await
+            logging::start_logging(&load(ServerMode::Dev)?.log)?;
+            simulator::run_simulator(args, stop_signal()?).await
         }
         CliCommand::Org(args) => cli::run_org(args).await,
         CliCommand::Key(args) => cli::run_key(args).await,
@@ -74,7 +74,7 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
 }
 
 async fn run_server(settings: &Settings) -> anyhow::Result<()> {
-    logs::start_logging(&settings.log)?;
+    logging::start_logging(&settings.log)?;
     let stop = stop_signal()?;
     let secrets = ServingSecrets {
         operator_token: settings.operator_token.clone().context("operator_token")?,

@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hooks::{EventSinks, GuardedFetcher, PluginRuntime};
+use crate::plugin_runtime::{EventSinks, GuardedFetcher, PluginRuntime};
 
 /// What is served with; in production all of it comes from the settings.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 //! runs on a server.
 
 mod build;
+mod deploy;
 mod new;
-mod remote;
-mod trial;
+mod test_command;
 
 use clap::{Args, Subcommand};
 
@@ -26,15 +26,15 @@ enum PluginCommand {
     Build(build::BuildArgs),
     /// Run a hook on an event, here and now: shows what it says and what it wants done, and does none of it.
     /// Exits 0 if the hook succeeded, else 1.
-    Test(trial::TestArgs),
+    Test(test_command::TestArgs),
     /// Upload a component to a server and let it run there.
-    Deploy(remote::DeployArgs),
+    Deploy(deploy::DeployArgs),
     /// What a hook on a server wrote, oldest first.
-    Logs(remote::LogsArgs),
+    Logs(deploy::LogsArgs),
     /// What became of the events that a hook on a server got, newest first.
-    Runs(remote::RunsArgs),
+    Runs(deploy::RunsArgs),
     /// Let the version of a hook run again that ran before.
-    Rollback(remote::RollbackArgs),
+    Rollback(deploy::RollbackArgs),
     /// Compile a component from standard input to standard output, for the server.
     #[command(hide = true)]
     Compile,
@@ -48,11 +48,11 @@ pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
     match args.command {
         PluginCommand::New(args) => new::create_folder(&args),
         PluginCommand::Build(args) => build::build_component(&args),
-        PluginCommand::Test(args) => trial::run_trial(args).await,
-        PluginCommand::Deploy(args) => remote::deploy_component(args).await,
-        PluginCommand::Logs(args) => remote::print_logs(args).await,
-        PluginCommand::Runs(args) => remote::print_runs(args).await,
-        PluginCommand::Rollback(args) => remote::roll_back(args).await,
+        PluginCommand::Test(args) => test_command::run_trial(args).await,
+        PluginCommand::Deploy(args) => deploy::deploy_component(args).await,
+        PluginCommand::Logs(args) => deploy::print_logs(args).await,
+        PluginCommand::Runs(args) => deploy::print_runs(args).await,
+        PluginCommand::Rollback(args) => deploy::roll_back(args).await,
         PluginCommand::Compile => {
             Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
         }

@@ -14,7 +14,7 @@ use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use serde::{Deserialize, Serialize};
 
-use crate::simulate::SimulatedNumber;
+use crate::simulator::SimulatedNumber;
 
 /// The sandbox's number: Meta's own example id, and a number of the range kept for fiction.
 pub(super) const PHONE_NUMBER_ID: &str = "106540352242922";

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::sandbox::{DevSandbox, PHONE, PHONE_NUMBER_ID};
-use crate::simulate::WhatsAppSimulator;
+use crate::simulator::WhatsAppSimulator;
 
 /// Messages a minute while the inbox is being filled, and for how many messages.
 const RUSH_PER_MINUTE: u32 = 1200;

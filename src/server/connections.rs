@@ -4,7 +4,7 @@
 //! one who asked. poem's own server keeps such a request until it answers, and has no bound on
 //! connections or on the time that a request's head may take; hence this loop over hyper.
 
-mod patience;
+mod timed_stream;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use kabar_core::cause::cause;
-use patience::TimedStream;
-pub(super) use patience::WriteTimeout;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
+use timed_stream::TimedStream;
+pub(super) use timed_stream::WriteTimeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;

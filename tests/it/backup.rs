@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use kabar::simulate::StatusDelays;
+use kabar::simulator::StatusDelays;
 use serde_json::Value;
 use tokio::process::Command;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use kabar::simulate::{SimulatorScript, StatusDelays};
+use kabar::simulator::{SimulatorScript, StatusDelays};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 

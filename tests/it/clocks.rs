@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{FailureRule, RuleTrigger, RuleVerdict};
+use kabar::simulator::{FailureRule, RuleTrigger, RuleVerdict};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::{TimeBound, Timestamp};
 use serde_json::{Value, json};

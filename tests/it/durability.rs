@@ -50,7 +50,7 @@ async fn a_message_pending_at_the_stop_is_sent_after_the_start() {
     let mut server = TestServer::shaped(|options| options.set("KABAR_WHATSAPP__SETTLE_SECONDS", "1")).await;
     let tenant = server.tenant().await;
     let phone = kabar_core::domain::phone::Phone::parse(&from(1)).unwrap();
-    let failure = kabar::simulate::RecipientFailure::always(131_016);
+    let failure = kabar::simulator::RecipientFailure::always(131_016);
     server.simulator.set_failure(phone.clone(), Some(failure));
     let id = text(&tenant.sends(&from(1)).await["id"]);
     server.stop().await;

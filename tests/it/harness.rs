@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kabar::server::{RunningServer, ServingSecrets};
-use kabar::simulate::{SimulatedNumber, SimulatorOptions, SimulatorScript, StatusDelays, WhatsAppSimulator};
+use kabar::simulator::{SimulatedNumber, SimulatorOptions, SimulatorScript, StatusDelays, WhatsAppSimulator};
 use kabar_core::clock::Clock;
 use kabar_core::config::{ServerMode, SettingSources, Settings};
 use kabar_core::domain::account::{PhoneNumberId, Secret};

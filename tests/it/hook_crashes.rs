@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kabar::simulate::WhatsAppSimulator;
+use kabar::simulator::WhatsAppSimulator;
 use kabar_core::clock::Clock;
 use serde_json::json;
 use tokio_util::sync::DropGuard;

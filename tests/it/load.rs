@@ -156,7 +156,7 @@ async fn sync(tenant: Tenant, acknowledged: Arc<Acknowledged>) -> BTreeMap<Strin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_no_read_is_stale_no_304_false_and_deltas_add_up() {
     let server =
-        TestServer::shaped(|options| options.status_delay = kabar::simulate::StatusDelays::NONE).await;
+        TestServer::shaped(|options| options.status_delay = kabar::simulator::StatusDelays::NONE).await;
     let tenant = server.tenant().await;
     let acknowledged = Arc::new(Acknowledged::default());
     let mut pollers = JoinSet::new();

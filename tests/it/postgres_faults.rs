@@ -8,7 +8,7 @@ pub(crate) mod load;
 mod nodes;
 mod pauses;
 
-use kabar::simulate::StatusDelays;
+use kabar::simulator::StatusDelays;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kabar::simulate::{CallGate, NetworkFaults, SimulatorCounts, WhatsAppSimulator};
+use kabar::simulator::{CallGate, NetworkFaults, SimulatorCounts, WhatsAppSimulator};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{FailureRule, NetworkFaults, RateScope, RuleTrigger, RuleVerdict};
+use kabar::simulator::{FailureRule, NetworkFaults, RateScope, RuleTrigger, RuleVerdict};
 use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio::task::JoinSet;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{
+use kabar::simulator::{
     NetworkFaults, RecipientFailure, SimulatedNumber, SimulatorCounts, SimulatorOptions, StatusDelays,
     WhatsAppSimulator,
 };

@@ -175,11 +175,11 @@ mod tests {
 
     #[test]
     fn rest_is_in_proportion_to_both() {
-        let courtesy = BackgroundThrottle::new();
+        let throttle = BackgroundThrottle::new();
         let computed = Duration::from_micros(200);
-        courtesy.set_others_use(0.5);
-        assert_eq!(courtesy.rest_due(computed), computed.mul_f64(1.5));
-        courtesy.set_others_use(0.0);
-        assert_eq!(courtesy.rest_due(computed), Duration::ZERO);
+        throttle.set_others_use(0.5);
+        assert_eq!(throttle.rest_due(computed), computed.mul_f64(1.5));
+        throttle.set_others_use(0.0);
+        assert_eq!(throttle.rest_due(computed), Duration::ZERO);
     }
 }

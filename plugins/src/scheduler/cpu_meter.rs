@@ -64,13 +64,13 @@ fn to_nanos(time: Duration) -> u64 {
 /// What those who compute for long share; of one host.
 pub(crate) struct BackgroundPool {
     seats: Arc<FairQueue>,
-    courtesy: BackgroundThrottle,
+    throttle: BackgroundThrottle,
     pulse: EpochTicker,
 }
 
 impl BackgroundPool {
     pub(crate) fn new(seats: usize, pulse: EpochTicker) -> Self {
-        Self { seats: FairQueue::new(seats, usize::MAX), courtesy: BackgroundThrottle::new(), pulse }
+        Self { seats: FairQueue::new(seats, usize::MAX), throttle: BackgroundThrottle::new(), pulse }
     }
 }
 
@@ -177,7 +177,7 @@ impl CpuMeter {
             let mut held = self.lock_state();
             let computed = used.saturating_sub(held.reckoned);
             held.reckoned = used;
-            held.due += self.background.courtesy.rest_due(computed);
+            held.due += self.background.throttle.rest_due(computed);
             if held.due < REST_MIN {
                 return;
             }
@@ -322,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn a_rest_on_the_bench_is_no_computing_and_no_delay() {
         let meter = CpuMeter::for_single_run();
-        meter.background.courtesy.set_others_use(1.0);
+        meter.background.throttle.set_others_use(1.0);
         let own = meter.clone();
         let run = async move {
             compute(Duration::from_millis(1));

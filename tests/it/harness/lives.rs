@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kabar::simulate::{
+use kabar::simulator::{
     NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry, WhatsAppSimulator,
 };
 use kabar_core::domain::account::{PhoneNumberId, Secret};

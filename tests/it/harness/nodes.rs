@@ -1,6 +1,6 @@
 //! Several nodes on one PostgreSQL, and one WhatsApp for all of them.
 
-use kabar::simulate::WhatsAppSimulator;
+use kabar::simulator::WhatsAppSimulator;
 use serde_json::Value;
 
 use super::{Options, Tenant, TestServer, a_moment, database, patiently};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kabar::simulate::{CallGate, FailureRule, RuleTrigger, RuleVerdict, StatusDelays};
+use kabar::simulator::{CallGate, FailureRule, RuleTrigger, RuleVerdict, StatusDelays};
 use kabar_core::domain::phone::Phone;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The ladder: statuses come in any order, twice, and before the message itself.
 
-use kabar::simulate::{NetworkFaults, StatusDelays};
+use kabar::simulator::{NetworkFaults, StatusDelays};
 use kabar_core::domain::time::Timestamp;
 use serde_json::{Value, json};
 

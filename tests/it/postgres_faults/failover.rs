@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kabar::simulate::{StatusDelays, WhatsAppSimulator};
+use kabar::simulator::{StatusDelays, WhatsAppSimulator};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 

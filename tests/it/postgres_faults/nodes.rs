@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kabar::simulate::CallGate;
+use kabar::simulator::CallGate;
 use serde_json::json;
 
 use super::load::come_again;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{CallGate, NetworkFaults};
+use kabar::simulator::{CallGate, NetworkFaults};
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;

@@ -1,6 +1,6 @@
 //! Core's client and the stand-in: what one writes, the other understands.
 
-use kabar::simulate::NetworkFaults;
+use kabar::simulator::NetworkFaults;
 use kabar_core::domain::account::{Account, AccountStatus, Secret};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::phone::Phone;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use kabar::simulate::SimulatorScript;
+use kabar::simulator::SimulatorScript;
 use tokio::process::Command;
 
 use crate::harness::patiently;

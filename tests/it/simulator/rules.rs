@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
+use kabar::simulator::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 use kabar_core::clock::Clock;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;

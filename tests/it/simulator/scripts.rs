@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar::simulate::{SimulatedNumber, SimulatorScript, StatusDelays};
+use kabar::simulator::{SimulatedNumber, SimulatorScript, StatusDelays};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::message::InboundItem;
@@ -116,9 +116,9 @@ async fn outcomes(sends: u32) -> (Vec<Option<u16>>, u64) {
         *options = options.clone().with_script(script);
     })
     .await;
-    stage.simulator.set_faults(kabar::simulate::NetworkFaults {
+    stage.simulator.set_faults(kabar::simulator::NetworkFaults {
         drop_answer_percent: 3,
-        ..kabar::simulate::NetworkFaults::default()
+        ..kabar::simulator::NetworkFaults::default()
     });
     let mut seen = Vec::new();
     for nth in 0..sends {

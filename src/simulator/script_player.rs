@@ -11,10 +11,10 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::crowd;
+use super::meta_json;
 use super::script::{CustomerMessage, ScriptStep, SimulatorScript, StepTime};
-use super::wire;
-use super::world::SimulatorState;
+use super::simulated_customers;
+use super::state::SimulatorState;
 
 /// The steps still to be taken, and what the next one counts from.
 #[derive(Debug)]
@@ -141,12 +141,12 @@ impl SimulatorState {
         let defaults = [
             ("from", Value::from(line.from.as_digits())),
             ("id", self.next_wamid().into()),
-            ("timestamp", wire::format_seconds(now).into()),
+            ("timestamp", meta_json::format_seconds(now).into()),
         ];
         for (key, value) in defaults {
             message.entry(key).or_insert(value);
         }
-        let name = line.name.unwrap_or_else(|| crowd::name_of(self.seed, &line.from));
+        let name = line.name.unwrap_or_else(|| simulated_customers::name_of(self.seed, &line.from));
         self.deliver_message(&number, &line.from, &name, message.into(), now);
     }
 }

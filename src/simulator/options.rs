@@ -12,8 +12,8 @@ use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
-use super::failure::RecipientFailure;
-use super::rule::FailureRule;
+use super::failure_rule::FailureRule;
+use super::meta_errors::RecipientFailure;
 use super::script::SimulatorScript;
 
 /// A business number that WhatsApp knows.

@@ -10,7 +10,7 @@ use kabar_core::domain::phone::Phone;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::world::hash_of;
+use super::state::hash_of;
 
 const CUSTOMERS_MAX: usize = 100_000;
 

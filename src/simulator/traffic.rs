@@ -12,9 +12,10 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::{self, SimulatedCustomer};
-use super::utterance::GeneratedMessage;
-use super::world::SimulatorState;
+use super::generated_message::GeneratedMessage;
+use super::simulated_customers;
+use super::simulated_customers::SimulatedCustomer;
+use super::state::SimulatorState;
 
 const MINUTE_US: u64 = 60_000_000;
 const BEHIND_MAX: Duration = Duration::from_mins(1);
@@ -27,7 +28,7 @@ struct TrafficGenerator {
 
 impl TrafficGenerator {
     fn new(seed: u64) -> Self {
-        Self { crowd: crowd::gather_customers(seed), dice: StdRng::seed_from_u64(seed) }
+        Self { crowd: simulated_customers::gather_customers(seed), dice: StdRng::seed_from_u64(seed) }
     }
 
     /// The next line, to one of these numbers.
@@ -77,11 +78,11 @@ async fn write_next(world: &SimulatorState) {
             }
             () = world.clock.wait_until(due) => {}
         }
-        if let Some((number, customer, utterance)) = script.next_line(&world.business_numbers()) {
+        if let Some((number, customer, message)) = script.next_line(&world.business_numbers()) {
             // The instant at which it was due, by the wall clock of today.
             let now = world.clock.take_reading();
             let at = now.wall.minus_duration(now.monotonic.saturating_since(due).unwrap_or_default());
-            world.write_message(&number, &customer.phone, &customer.name, &utterance, at);
+            world.write_message(&number, &customer.phone, &customer.name, &message, at);
         }
         offset_us += script.gap_us(per_minute);
         if world

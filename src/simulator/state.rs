@@ -22,14 +22,16 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::dice::{RandomPurpose, SeededRandom, roll_percent};
-use super::failure::{self, RecipientFailure};
-use super::lane::{QueuedItem, WebhookLanes};
-use super::ledger::{RecordedSend, SendLog, SimulatorCounts};
-use super::play::ScriptPlayer;
-use super::rule::{FailureRule, RuleSet, RuleSubject, RuleVerdict};
-use super::utterance::GeneratedMessage;
-use super::wire::{self, ItemContent, WebhookItem};
+use super::failure_rule::{FailureRule, RuleSet, RuleSubject, RuleVerdict};
+use super::generated_message::GeneratedMessage;
+use super::meta_errors;
+use super::meta_errors::RecipientFailure;
+use super::meta_json;
+use super::meta_json::{ItemContent, WebhookItem};
+use super::script_player::ScriptPlayer;
+use super::seeded_random::{RandomPurpose, SeededRandom, roll_percent};
+use super::send_log::{RecordedSend, SendLog, SimulatorCounts};
+use super::webhook_lane::{QueuedItem, WebhookLanes};
 use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
 
 /// How long a reordered item is held back at most.
@@ -171,7 +173,9 @@ impl SimulatorState {
                 failure.times = failure.times.map(|left| left.saturating_sub(1));
                 Some(failure.code)
             }
-            None if self.behavior_now().reserved_recipients => failure::reserved_error(recipient.as_digits()),
+            None if self.behavior_now().reserved_recipients => {
+                meta_errors::reserved_error(recipient.as_digits())
+            }
             None => None,
         }
     }
@@ -220,10 +224,10 @@ impl SimulatorState {
         number: &Arc<SimulatedNumber>,
         author: &Phone,
         name: &str,
-        utterance: &GeneratedMessage,
+        message: &GeneratedMessage,
         at: Timestamp,
     ) {
-        let message = utterance.to_meta(number, author, &self.next_wamid(), at);
+        let message = message.to_meta(number, author, &self.next_wamid(), at);
         self.deliver_message(number, author, name, message, at);
     }
 
@@ -236,7 +240,7 @@ impl SimulatorState {
         message: Value,
         at: Timestamp,
     ) {
-        let matter = ItemContent::Message { card: wire::contact_card(author, name), message };
+        let matter = ItemContent::Message { card: meta_json::contact_card(author, name), message };
         let piece = WebhookItem { number: number.clone(), matter };
         let mut dice = self.customer_rng(RandomPurpose::Line, author);
         let scheduled = self.schedule_items(author, vec![(at, piece)], &mut dice, None, || {});

@@ -4,8 +4,8 @@
 //! it is told with the line and the key. Its steps are taken in their order. Taking them is `play`'s
 //! business.
 
-mod rules;
-mod words;
+mod rule_fields;
+mod values;
 
 use std::fs;
 use std::ops::Range;
@@ -19,10 +19,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
-use super::rule::FailureRule;
+use super::failure_rule::FailureRule;
 use super::{CallGate, NetworkFaults, StatusDelays};
-use rules::RuleWords;
-use words::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRate};
+use rule_fields::RuleWords;
+use values::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRate};
 
 /// Meta's largest webhook.
 const POST_BYTES_MAX: usize = 3_000_000;

@@ -4,9 +4,9 @@
 //! trusted only with this server's seal, and compiled anew from the component when it is not there. A
 //! version that cannot be loaded fails its runs, and nobody else's.
 
-mod cache;
-mod fetch;
-mod outcome;
+mod attempt_result;
+mod guarded_fetcher;
+mod version_cache;
 
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ use kabar_plugins::{
 };
 
 use crate::cli::COMPILER_ARGUMENTS;
-use cache::VersionCache;
-pub(crate) use fetch::GuardedFetcher;
+pub(crate) use guarded_fetcher::GuardedFetcher;
+use version_cache::VersionCache;
 
 /// See the module.
 pub(crate) struct PluginRuntime {
@@ -112,7 +112,7 @@ impl PluginRuntime {
     ) -> AttemptResult {
         let version = match self.load_version(plugin, id).await {
             Ok(version) => version,
-            Err(why) => return outcome::not_started(&why),
+            Err(why) => return attempt_result::not_started(&why),
         };
         let seen = parcel.kv;
         let invocation = Invocation {
@@ -130,7 +130,7 @@ impl PluginRuntime {
             seed: rand::random(),
             outbound,
         };
-        outcome::build_receipt(id, seen, self.host.run(&version, invocation).await)
+        attempt_result::build_receipt(id, seen, self.host.run(&version, invocation).await)
     }
 }
 
@@ -164,11 +164,11 @@ impl EventSink for PluginRuntime {
     fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
-                return outcome::not_started("this is no hook");
+                return attempt_result::not_started("this is no hook");
             };
             match plugin.active_version {
                 Some(id) => self.run_hook(&plugin, id, parcel, OutboundMode::Performed).await,
-                None => outcome::not_started("no version is active"),
+                None => attempt_result::not_started("no version is active"),
             }
         })
     }
@@ -205,7 +205,7 @@ impl PluginToolchain for PluginRuntime {
     fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
-                return outcome::not_started("this is no hook");
+                return attempt_result::not_started("this is no hook");
             };
             self.run_hook(&plugin, version, parcel, OutboundMode::Captured).await
         })

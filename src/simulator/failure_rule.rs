@@ -13,7 +13,7 @@ use kabar_core::domain::time::Timestamp;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 
-use super::dice::roll_percent;
+use super::seeded_random::roll_percent;
 
 /// Numbers, or pairs of number and recipient, whose rate one rule watches at a time.
 const WATCHED_MAX: usize = 100_000;

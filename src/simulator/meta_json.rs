@@ -10,7 +10,8 @@ use kabar_core::domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::SimulatedNumber;
-use super::failure::{self, KnownError};
+use super::meta_errors;
+use super::meta_errors::KnownError;
 
 /// Meta's largest webhook.
 const BODY_BYTES_MAX: usize = 3_000_000;
@@ -74,7 +75,7 @@ pub(super) fn status_item(wamid: &str, word: &str, to: &Phone, at: Timestamp, op
 
 /// The status of a send that was accepted and then failed.
 pub(super) fn failed_item(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
-    let title = failure::describe_error(code).title;
+    let title = meta_errors::describe_error(code).title;
     let mut status = status_item(wamid, "failed", to, at, opaque);
     if let Some(members) = status.as_object_mut() {
         members.shift_remove("pricing");

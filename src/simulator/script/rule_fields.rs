@@ -6,8 +6,8 @@
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
-use super::words::{PercentValue, PhoneText, TimeSpan};
-use crate::simulate::rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
+use super::values::{PercentValue, PhoneText, TimeSpan};
+use crate::simulator::failure_rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 
 /// A rate counts so many sends at most.
 const RATE_SENDS_MAX: u32 = 100_000;

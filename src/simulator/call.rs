@@ -13,14 +13,16 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::dice::{RandomPurpose, roll_percent};
-use super::failure::{self, KnownError};
-use super::ledger::RecordedSend;
-use super::rule::{RuleSubject, RuleVerdict};
-use super::utterance::GeneratedMessage;
-use super::wire::{self, ItemContent, WebhookItem};
-use super::world::{NoRoom, SimulatorBehavior, SimulatorState, hash_of};
-use super::{CallGate, SimulatedNumber, crowd};
+use super::failure_rule::{RuleSubject, RuleVerdict};
+use super::generated_message::GeneratedMessage;
+use super::meta_errors;
+use super::meta_errors::KnownError;
+use super::meta_json;
+use super::meta_json::{ItemContent, WebhookItem};
+use super::seeded_random::{RandomPurpose, roll_percent};
+use super::send_log::RecordedSend;
+use super::state::{NoRoom, SimulatorBehavior, SimulatorState, hash_of};
+use super::{CallGate, SimulatedNumber, simulated_customers};
 
 /// A webhook receiver that is down does not hold up the answer for longer than this.
 const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -101,7 +103,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
             world.update_counts(|counts| counts.refused += 1);
             return CallAnswer::Bare(status);
         }
-        Some(RuleVerdict::Error(code)) => match failure::describe_error(code) {
+        Some(RuleVerdict::Error(code)) => match meta_errors::describe_error(code) {
             KnownError { http: Some(_), .. } => return refuse_call(world, code, "Simulated failure."),
             told_later => Some(told_later),
         },
@@ -142,7 +144,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     if dropped {
         return CallAnswer::BrokenOff;
     }
-    CallAnswer::Told(200, wire::accepted_body(input, &to, &wamid))
+    CallAnswer::Told(200, meta_json::accepted_body(input, &to, &wamid))
 }
 
 /// What is wrong with a send, if anything is.
@@ -168,12 +170,12 @@ fn schedule_statuses(
     let piece = |status| WebhookItem { number: sent.number.clone(), matter: ItemContent::Status(status) };
     let mut at = world.clock.read_now().plus_duration(delay.sent);
     if let Some(known) = failure {
-        return vec![(at, piece(wire::failed_item(sent.wamid, known.code, sent.to, at, sent.opaque)))];
+        return vec![(at, piece(meta_json::failed_item(sent.wamid, known.code, sent.to, at, sent.opaque)))];
     }
     let stages = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
     let step = |(word, wait)| {
         at = at.plus_duration(wait);
-        (at, piece(wire::status_item(sent.wamid, word, sent.to, at, sent.opaque)))
+        (at, piece(meta_json::status_item(sent.wamid, word, sent.to, at, sent.opaque)))
     };
     stages.into_iter().map(step).collect()
 }
@@ -192,15 +194,21 @@ fn schedule_reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
     }
     let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
     let at = world.clock.read_now().plus_duration(delay.sent + delay.delivered + delay.read + thinking);
-    let utterance = GeneratedMessage::random_answer(&mut dice);
-    world.write_message(sent.number, sent.to, &crowd::name_of(world.seed, sent.to), &utterance, at);
+    let message = GeneratedMessage::random_answer(&mut dice);
+    world.write_message(
+        sent.number,
+        sent.to,
+        &simulated_customers::name_of(world.seed, sent.to),
+        &message,
+        at,
+    );
 }
 
 fn refuse_call(world: &SimulatorState, code: i64, details: &str) -> CallAnswer {
     world.update_counts(|counts| counts.refused += 1);
-    let known = failure::describe_error(code);
+    let known = meta_errors::describe_error(code);
     let trace = format!("SIM{}", world.counts.borrow().refused);
-    CallAnswer::Told(known.http.unwrap_or(400), wire::refused_body(known, details, &trace))
+    CallAnswer::Told(known.http.unwrap_or(400), meta_json::refused_body(known, details, &trace))
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

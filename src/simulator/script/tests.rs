@@ -1,7 +1,7 @@
 //! Reading scripts: every key, and what is said of mistakes.
 
 use super::*;
-use crate::simulate::rule::{RateScope, RuleTrigger, RuleVerdict};
+use crate::simulator::failure_rule::{RateScope, RuleTrigger, RuleVerdict};
 
 fn parse(text: &str) -> Result<SimulatorScript, String> {
     SimulatorScript::parse_text(text, Path::new("docs/examples/simulator")).map_err(|error| error.to_string())

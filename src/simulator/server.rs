@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::call::{self, CallAnswer};
-use super::world::SimulatorState;
+use super::state::SimulatorState;
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// About as long as an answer is.

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
-use super::world::hash_of;
+use super::state::hash_of;
 
 /// How many different people write on their own accord.
 const CROWD: usize = 60;

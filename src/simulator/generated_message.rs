@@ -7,8 +7,8 @@ use kabar_core::domain::time::Timestamp;
 use rand::{Rng, RngExt};
 use serde_json::{Map, Value, json};
 
-use super::crowd::pick_one;
-use super::{SimulatedNumber, wire};
+use super::simulated_customers::pick_one;
+use super::{SimulatedNumber, meta_json};
 
 const GREETINGS: [&str; 8] =
     ["Hi!", "Hello,", "Good morning,", "Halo kak,", "Hey there,", "Good evening,", "Hola,", "Hi again,"];
@@ -126,7 +126,7 @@ impl GeneratedMessage {
         }
         message.insert("from".into(), author.as_digits().into());
         message.insert("id".into(), wamid.into());
-        message.insert("timestamp".into(), wire::format_seconds(at).into());
+        message.insert("timestamp".into(), meta_json::format_seconds(at).into());
         message.insert("type".into(), kind.into());
         message.insert(kind.into(), object);
         Value::Object(message)

@@ -19,8 +19,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ledger::SimulatorCounts;
-use super::wire::{self, WebhookItem};
+use super::meta_json;
+use super::meta_json::WebhookItem;
+use super::send_log::SimulatorCounts;
 use super::{NetworkFaults, SimulatorOptions, WebhookRetry};
 
 const LANES: usize = 8;
@@ -186,10 +187,10 @@ impl WebhookLane {
         {
             items.push(item);
         }
-        let mut rest = items.split_off(wire::count_fitting(items.iter().map(|item| &item.piece)));
+        let mut rest = items.split_off(meta_json::count_fitting(items.iter().map(|item| &item.piece)));
         self.held.extend(rest.drain(..).map(Reverse));
 
-        let body = wire::webhook_body(items.iter().map(|item| &item.piece));
+        let body = meta_json::webhook_body(items.iter().map(|item| &item.piece));
         let taken = self.post.until_taken(body.into(), &self.counts).await;
         let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
         self.counts.send_modify(|counts| {

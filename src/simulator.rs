@@ -17,20 +17,20 @@
 
 mod args;
 mod call;
-mod crowd;
-mod dice;
-mod failure;
-mod lane;
-mod ledger;
+mod failure_rule;
+mod generated_message;
+mod meta_errors;
+mod meta_json;
 mod options;
-mod play;
-mod rule;
 mod script;
+mod script_player;
+mod seeded_random;
+mod send_log;
 mod server;
+mod simulated_customers;
+mod state;
 mod traffic;
-mod utterance;
-mod wire;
-mod world;
+mod webhook_lane;
 
 use std::sync::Arc;
 
@@ -42,12 +42,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use args::{FaultArgs, SimulateArgs, run_simulator};
-pub use failure::RecipientFailure;
-pub use ledger::{RecordedSend, SimulatorCounts};
+pub use failure_rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
+pub use meta_errors::RecipientFailure;
 pub use options::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
-pub use rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 pub use script::{ScriptError, SimulatorScript};
-use world::SimulatorState;
+pub use send_log::{RecordedSend, SimulatorCounts};
+use state::SimulatorState;
 
 /// A running stand-in. It runs until the token given to [`WhatsAppSimulator::start`] is cancelled.
 #[derive(Clone)]
@@ -69,10 +69,10 @@ impl WhatsAppSimulator {
     ) -> anyhow::Result<Self> {
         let base_url = format!("http://{}", listener.local_addr()?);
         let acceptor = TcpAcceptor::from_tokio(listener)?;
-        let lanes = lane::open_lanes(&options, tasks, &stop)?;
+        let lanes = webhook_lane::open_lanes(&options, tasks, &stop)?;
         let world = Arc::new(SimulatorState::new(options, lanes));
         world.take_steps();
-        tasks.spawn(play::run_script(world.clone(), stop.clone()));
+        tasks.spawn(script_player::run_script(world.clone(), stop.clone()));
         tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
         tasks.spawn(traffic::run_traffic(world.clone(), stop));
         Ok(Self { base_url, world })

@@ -178,7 +178,7 @@ fn parse_number(text: &str) -> Result<SimulatedNumber, String> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::super::failure;
+    use super::super::meta_errors;
     use super::*;
 
     #[derive(Parser)]
@@ -224,7 +224,7 @@ mod tests {
         Cli::command().debug_assert();
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("simulate").unwrap().render_long_help().to_string();
-        for known in failure::KNOWN {
+        for known in meta_errors::KNOWN {
             assert!(help.contains(&format!("{:06}", known.code)), "{}", known.code);
         }
     }
