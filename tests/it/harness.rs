@@ -4,22 +4,22 @@
 //! Invariants: nothing reaches behind the HTTP surface but to start, stop and look at counters;
 //! waiting is for an event and within [`PATIENCE`], never for a time.
 
-mod answer;
 mod business;
 mod child;
 mod client;
 pub(crate) mod database;
 mod delays;
-pub(crate) mod lives;
+mod meta_webhook;
 pub(crate) mod nodes;
 pub(crate) mod postgres;
+pub(crate) mod postgres_proxy;
 mod receiver;
 pub(crate) mod redis;
-mod shape;
+mod response;
+pub(crate) mod restarts;
+mod shapes;
 mod stream;
 mod tenant;
-mod wire;
-pub(crate) mod wire_tap;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -41,15 +41,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use answer::{Answer, keys_of};
 pub(crate) use business::Business;
 pub(crate) use child::Child;
 pub(crate) use client::{Client, Raw};
+pub(crate) use meta_webhook::{
+    InboundWebhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from,
+};
 pub(crate) use receiver::{Call, Receiver, Turn};
-pub(crate) use shape::{check_object, is_id, is_timestamp};
+pub(crate) use response::{Answer, keys_of};
+pub(crate) use shapes::{check_object, is_id, is_timestamp};
 pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
-pub(crate) use wire::{InboundWebhook, fresh_wamid, from, incoming, post_bytes, status_of, text_from};
 
 /// Far above what anything here takes; only a test that would fail reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

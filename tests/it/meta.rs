@@ -4,6 +4,8 @@
 //! beside each the message that comes of it. Shapes are those of Meta's documentation, values are
 //! ours. Every file of these folders is used.
 
+pub(crate) mod ingress;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

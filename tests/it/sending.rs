@@ -1,5 +1,7 @@
 //! Contract, sections 8 and 14: turns, pace, slowing down, and what a send costs the database.
 
+pub(crate) mod send_crashes;
+
 use std::time::Duration;
 
 use kabar::simulator::{FailureRule, NetworkFaults, RateScope, RuleTrigger, RuleVerdict};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use kabar_core::clock::Clock;
 use serde_json::{Value, json};
 
-use super::wire::{self, InboundWebhook};
+use super::meta_webhook;
+use super::meta_webhook::InboundWebhook;
 use super::{Answer, Client, patiently, text};
 
 /// More rows than any test makes: a walk that goes on beyond goes round in circles.
@@ -56,7 +57,7 @@ impl Tenant {
 
     /// A contact writes; gives WhatsApp's id of the message.
     pub(crate) async fn hears(&self, author: &str, body: &str) -> String {
-        let message = wire::text_from(author, self.clock.read_now(), body);
+        let message = meta_webhook::text_from(author, self.clock.read_now(), body);
         self.receives(std::slice::from_ref(&message)).await;
         text(&message["id"])
     }
@@ -73,13 +74,13 @@ impl Tenant {
 
     /// WhatsApp reports a status of a message, now.
     pub(crate) async fn learns_that(&self, wamid: &str, status: &str) {
-        self.learns(&[wire::status_of(wamid, status, self.clock.read_now())]).await;
+        self.learns(&[meta_webhook::status_of(wamid, status, self.clock.read_now())]).await;
     }
 
     /// So many contacts write, one after the other; gives their conversations, first writer first.
     pub(crate) async fn inbox(&self, people: usize) -> Vec<Value> {
         for nth in 0..people {
-            self.hears(&wire::from(nth), "hello").await;
+            self.hears(&meta_webhook::from(nth), "hello").await;
         }
         let mut rows = self.all("conversations?limit=100").await;
         rows.retain(|row| (0..people).any(|nth| row["contact"]["phone_number"] == number(nth)));
@@ -162,5 +163,5 @@ impl Tenant {
 
 /// The nth contact's number as kabar writes it.
 fn number(nth: usize) -> String {
-    format!("+{}", wire::from(nth))
+    format!("+{}", meta_webhook::from(nth))
 }

@@ -10,9 +10,9 @@ use kabar::simulator::StatusDelays;
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::faults::postgres_faults::load::Load;
 use crate::harness::postgres::{Postgres, as_owner, program, said};
 use crate::harness::{Tenant, TestServer, database, from, text};
-use crate::postgres_faults::load::Load;
 
 const WRITERS: usize = 3;
 

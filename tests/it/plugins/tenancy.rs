@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::guests::Guest;
-use super::stage::{Plugin, stage};
+use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{from, text};
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 mod command_line;
 pub(crate) mod guests;
-mod life;
+mod health;
+pub(crate) mod hook_crashes;
+mod lifecycle;
 mod limits;
 mod nodes;
-mod stage;
-mod standing;
 mod tenancy;
+mod tenant_plugins;

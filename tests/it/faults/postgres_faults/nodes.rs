@@ -8,10 +8,10 @@ use kabar::simulator::CallGate;
 use serde_json::json;
 
 use super::load::come_again;
-use crate::harness::lives::patient_whatsapp;
 use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::wire_tap::WireTap;
+use crate::harness::postgres_proxy::WireTap;
+use crate::harness::restarts::patient_whatsapp;
 use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently, text};
 
 const LEASE_SECONDS: &str = "5";

@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::wire_tap::WireTap;
+use crate::harness::postgres_proxy::WireTap;
 use crate::harness::{
     Answer, InboundWebhook, Receiver, Tenant, TestServer, a_moment, from, patiently, text, text_from,
 };

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::guests::Guest;
-use super::stage::{Plugin, stage};
+use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{Tenant, from, is_id, is_timestamp, text};
 
 #[tokio::test]

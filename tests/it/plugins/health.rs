@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::guests::Guest;
-use super::stage::{Plugin, stage};
+use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{a_moment, from, patiently, text};
 
 #[tokio::test]

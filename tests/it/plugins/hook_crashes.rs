@@ -12,9 +12,9 @@ use kabar_core::clock::Clock;
 use serde_json::json;
 use tokio_util::sync::DropGuard;
 
-use crate::harness::lives::{Lives, beside, patient_whatsapp};
+use crate::harness::restarts::{Lives, beside, patient_whatsapp};
 use crate::harness::{Child, Client, InboundWebhook, Tenant, a_moment, from, patiently, text, text_from};
-use crate::hooks::guests::Guest;
+use crate::plugins::guests::Guest;
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
 const STAGES: usize = 2;

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::guests::Guest;
-use super::stage::Plugin;
+use super::tenant_plugins::Plugin;
 use crate::harness::nodes::{heard_of, nodes, until_known};
 use crate::harness::{from, text};
 

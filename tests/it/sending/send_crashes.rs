@@ -14,7 +14,7 @@ use kabar_core::domain::phone::Phone;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
-use crate::harness::lives::{Lives, beside, calm, patient_whatsapp};
+use crate::harness::restarts::{Lives, beside, calm, patient_whatsapp};
 use crate::harness::{Child, Tenant, from, patiently, text};
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kabar_core::clock::Clock;
 use serde_json::json;
 
-use crate::harness::lives::{Environment, Lives, beside};
+use crate::harness::restarts::{Environment, Lives, beside};
 use crate::harness::{
     Call, Child, InboundWebhook, Receiver, Turn, a_moment, from, patiently, text, text_from,
 };

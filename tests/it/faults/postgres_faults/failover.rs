@@ -14,7 +14,7 @@ use super::nodes::{read, ring};
 use super::{LISTS, WRITERS, alone_at, cut, ready, until};
 use crate::harness::nodes::heard_of;
 use crate::harness::postgres::{Postgres, Shutdown};
-use crate::harness::wire_tap::WireTap;
+use crate::harness::postgres_proxy::WireTap;
 use crate::harness::{Tenant, TestServer, a_moment, patiently, text};
 
 /// Writes in the middle of which a fault comes.

@@ -3,9 +3,9 @@
 //! Invariant: every rule is first tried on samples that break it, so that none can pass by being
 //! blind. What a compiler, clippy or `cargo deny` holds is not repeated here.
 
+mod layers;
 mod lints;
 mod source;
-mod walls;
 
 use source::{Source, all, code_of};
 

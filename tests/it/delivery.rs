@@ -7,8 +7,9 @@ mod outcomes;
 mod refusals;
 mod replays;
 mod secrets;
+mod signed_requests;
 mod subscriptions;
-mod wire;
+pub(crate) mod webhook_crashes;
 
 use serde_json::{Value, json};
 

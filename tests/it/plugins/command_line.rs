@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::guests::Guest;
-use super::stage::{Plugin, stage};
+use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{Tenant, TestServer, from, patiently, text};
 
 /// Someone at a terminal.

@@ -1,0 +1,20 @@
+//! The HTTP API as its clients see it: one module for each section of the contract.
+
+pub(crate) mod auth;
+pub(crate) mod budgets;
+pub(crate) mod contacts;
+pub(crate) mod conventions;
+pub(crate) mod conversations;
+pub(crate) mod entity_tags;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod horizon;
+pub(crate) mod hostile;
+pub(crate) mod idempotency;
+pub(crate) mod long_polls;
+pub(crate) mod messages;
+pub(crate) mod operator;
+pub(crate) mod paging;
+pub(crate) mod response_cache;
+pub(crate) mod tenancy;

@@ -1,0 +1,6 @@
+//! The command line and what is shipped: the binary, packaging, backups and worked examples.
+
+pub(crate) mod backup;
+pub(crate) mod binary;
+pub(crate) mod guests;
+pub(crate) mod packaging;
