@@ -107,20 +107,20 @@ impl PluginRuntime {
         &self,
         plugin: &Arc<Plugin>,
         id: PluginVersionId,
-        parcel: DeliveryRequest,
+        delivery_request: DeliveryRequest,
         outbound: OutboundMode,
     ) -> AttemptResult {
         let version = match self.load_version(plugin, id).await {
             Ok(version) => version,
             Err(why) => return attempt_result::not_started(&why),
         };
-        let seen = parcel.kv;
+        let seen = delivery_request.kv;
         let invocation = Invocation {
             organisation_id: plugin.organisation_id,
             plugin: plugin.id.to_string().into(),
-            account: parcel.account,
-            event: parcel.event,
-            attempt: parcel.attempt,
+            account: delivery_request.account,
+            event: delivery_request.event,
+            attempt: delivery_request.attempt,
             config: plugin.config.clone(),
             secrets: plugin.secrets.clone(),
             allowed_hosts: plugin.allowed_hosts.clone(),
@@ -161,13 +161,13 @@ fn build_upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload 
 }
 
 impl EventSink for PluginRuntime {
-    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+    fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
-            let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
+            let Subscriber::Hook(plugin) = delivery_request.subscriber.clone() else {
                 return attempt_result::not_started("this is no hook");
             };
             match plugin.active_version {
-                Some(id) => self.run_hook(&plugin, id, parcel, OutboundMode::Performed).await,
+                Some(id) => self.run_hook(&plugin, id, delivery_request, OutboundMode::Performed).await,
                 None => attempt_result::not_started("no version is active"),
             }
         })
@@ -202,12 +202,16 @@ impl PluginToolchain for PluginRuntime {
         Box::pin(async move { self.cache.write_artifact(version, &artefact).await })
     }
 
-    fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+    fn rehearse(
+        &self,
+        version: PluginVersionId,
+        delivery_request: DeliveryRequest,
+    ) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
-            let Subscriber::Hook(plugin) = parcel.subscriber.clone() else {
+            let Subscriber::Hook(plugin) = delivery_request.subscriber.clone() else {
                 return attempt_result::not_started("this is no hook");
             };
-            self.run_hook(&plugin, version, parcel, OutboundMode::Captured).await
+            self.run_hook(&plugin, version, delivery_request, OutboundMode::Captured).await
         })
     }
 
@@ -227,10 +231,10 @@ pub(crate) struct EventSinks {
 }
 
 impl EventSink for EventSinks {
-    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
-        match parcel.subscriber {
-            Subscriber::Webhook(_) => self.webhooks.deliver(parcel),
-            Subscriber::Hook(_) => self.hooks.deliver(parcel),
+    fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+        match delivery_request.subscriber {
+            Subscriber::Webhook(_) => self.webhooks.deliver(delivery_request),
+            Subscriber::Hook(_) => self.hooks.deliver(delivery_request),
         }
     }
 }

@@ -223,7 +223,7 @@ fn shared_memory(
     let Some(url) = &settings.redis_url else {
         return Ok(RedisCache::none(clock.clone(), metrics.clone()));
     };
-    let key = store.secrets().shared_memory_key;
+    let key = store.secrets().redis_cache_key;
     RedisCache::open(url.reveal_url(), &key, clock.clone(), metrics.clone())
         .with_context(|| format!("cannot use {url}"))
 }

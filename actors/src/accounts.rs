@@ -165,7 +165,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) graph: GraphClient,
     pub(crate) render: Arc<dyn RenderRows>,
-    pub(crate) couriers: DeliveryDispatcher,
+    pub(crate) dispatcher: DeliveryDispatcher,
     pub(crate) looks: EffectLooks,
     pub(crate) tasks: TaskTracker,
     /// Calls to WhatsApp whose outcomes are not recorded yet.
@@ -220,7 +220,7 @@ impl AccountRegistry {
         let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
         // Read first: what changes meanwhile is read again.
         let following = replication::LogFollower::from(parts.directory.known_revision());
-        let couriers = DeliveryDispatcher::open(DeliveryDispatcherParts {
+        let dispatcher = DeliveryDispatcher::open(DeliveryDispatcherParts {
             store: parts.store.clone(),
             directory: parts.directory.clone(),
             cluster: parts.cluster.clone(),
@@ -232,7 +232,7 @@ impl AccountRegistry {
             sink: parts.sink,
             tenant_subscriptions: parts.options.tenant_subscriptions,
         });
-        let couriers = couriers.await?;
+        let dispatcher = dispatcher.await?;
         let accounts = Self(Arc::new(Context {
             store: parts.store,
             directory: parts.directory,
@@ -242,7 +242,7 @@ impl AccountRegistry {
             metrics: parts.metrics,
             graph: parts.graph,
             render: parts.render,
-            couriers,
+            dispatcher,
             looks: EffectLooks::default(),
             options: parts.options,
             supervisor,
@@ -254,7 +254,7 @@ impl AccountRegistry {
             following,
         }));
         let weak = Arc::downgrade(&accounts.0);
-        accounts.0.couriers.open_effects(Box::new(move |slot| {
+        accounts.0.dispatcher.open_effects(Box::new(move |slot| {
             if let Some(ground) = weak.upgrade() {
                 AccountRegistry(ground).carry_out(slot);
             }
@@ -365,7 +365,7 @@ impl AccountRegistry {
     /// Who wants events, and what is owed to them.
     #[must_use]
     pub fn dispatcher(&self) -> &DeliveryDispatcher {
-        &self.0.couriers
+        &self.0.dispatcher
     }
 
     pub(crate) fn context(&self) -> &Context {

@@ -1,7 +1,7 @@
-//! The couriers' facade: knows the subscribers, rings the couriers that have something to bring, and
+//! The delivery workers' facade: knows the subscribers, rings the delivery workers that have something to bring, and
 //! starts those that are not there.
 //!
-//! Invariants: a subscriber and an account have at most one courier here; a bell only wakes it; a courier
+//! Invariants: a subscriber and an account have at most one delivery worker here; a bell only wakes it; a delivery worker
 //! that died is started again. A subscriber with nothing to bring costs its row in memory and no more.
 
 mod attempt;
@@ -48,35 +48,35 @@ pub use subscriber_registry::{NewSubscription, SubscriptionPatch};
 use subscriber_state::SubscriberState;
 use worker::{DeliveryWorker, DeliveryWorkerActor, DeliveryWorkerMessage};
 
-/// Pause before a courier that died is started again.
+/// Pause before a delivery worker that died is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
-/// A courier's place, which outlives nothing but the courier.
+/// A delivery worker's place, which outlives nothing but the delivery worker.
 struct WorkerEntry {
     /// Set once it has started.
-    courier: OnceLock<ActorRef<DeliveryWorkerMessage>>,
+    worker: OnceLock<ActorRef<DeliveryWorkerMessage>>,
     /// Number of the last event that is known to be committed.
     head: AtomicI64,
-    /// Something may have come since the courier last looked.
+    /// Something may have come since the delivery worker last looked.
     rung: AtomicBool,
-    /// The courier must read log and rows again: they may have changed, and not by `head` alone.
+    /// The delivery worker must read log and rows again: they may have changed, and not by `head` alone.
     reread: AtomicBool,
     /// Events that it still has to bring or to look at.
     waiting: AtomicI64,
 }
 
 impl WorkerEntry {
-    /// Wakes the courier: for events up to `head`, or to read anew what there is. Only under the lock of the desks.
+    /// Wakes the delivery worker: for events up to `head`, or to read anew what there is. Only under the lock of the entries.
     fn ring(&self, head: Option<i64>) {
         match head {
             Some(head) => drop(self.head.fetch_max(head, Ordering::AcqRel)),
             None => self.reread.store(true, Ordering::Release),
         }
         if !self.rung.swap(true, Ordering::AcqRel)
-            && let Some(courier) = self.courier.get()
+            && let Some(worker) = self.worker.get()
         {
             // One that is gone is noticed, and started again.
-            let _gone = courier.cast(DeliveryWorkerMessage::Look);
+            let _gone = worker.cast(DeliveryWorkerMessage::Look);
         }
     }
 }
@@ -95,10 +95,10 @@ pub(crate) struct DispatcherState {
     sink: Arc<dyn EventSink>,
     /// Subscriptions that a tenant may have.
     tenant_subscriptions: usize,
-    roster: ArcSwap<SubscriberRegistry>,
-    /// Held by the one who changes the roster, who takes new ids from it.
+    registry: ArcSwap<SubscriberRegistry>,
+    /// Held by the one who changes the subscriber registry, who takes new ids from it.
     writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
-    desks: Mutex<WorkerEntries>,
+    entries: Mutex<WorkerEntries>,
     /// Carries out what hooks ask for.
     effects: OnceLock<EffectNotifier>,
 }
@@ -131,7 +131,7 @@ impl DeliveryDispatcher {
         let rows = rows.map_err(|error| AccountError::from_store(&error, "subscriptions not read"))?;
         let plugins = parts.store.load_plugins().await;
         let plugins = plugins.map_err(|error| AccountError::from_store(&error, "plugins not read"))?;
-        let roster = SubscriberRegistry::for_account(rows, plugins, &parts.clock.take_reading());
+        let registry = SubscriberRegistry::for_account(rows, plugins, &parts.clock.take_reading());
         Ok(Self(Arc::new(DispatcherState {
             store: parts.store,
             directory: parts.directory,
@@ -143,9 +143,9 @@ impl DeliveryDispatcher {
             supervisor: parts.supervisor,
             sink: parts.sink,
             tenant_subscriptions: parts.tenant_subscriptions,
-            roster: ArcSwap::from_pointee(roster),
+            registry: ArcSwap::from_pointee(registry),
             writing: tokio::sync::Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng()))),
-            desks: Mutex::default(),
+            entries: Mutex::default(),
             effects: OnceLock::new(),
         })))
     }
@@ -174,8 +174,8 @@ impl DeliveryDispatcher {
 
     /// An account has committed events of these types, the last of this number.
     pub(crate) fn ring(&self, slot: &Arc<AccountEntry>, sequence: i64, types: EventTypes) {
-        let (roster, account) = (self.0.roster.load(), slot.current_account());
-        for recipient in roster.of_organisation(account.organisation_id) {
+        let (registry, account) = (self.0.registry.load(), slot.current_account());
+        for recipient in registry.of_organisation(account.organisation_id) {
             let subscriber = recipient.get();
             if subscriber.is_active()
                 && subscriber.event_types().intersects_with(types)
@@ -188,33 +188,35 @@ impl DeliveryDispatcher {
 
     /// Whether anybody wants events of this account.
     pub(crate) fn is_wanted(&self, slot: &AccountEntry) -> bool {
-        let roster = self.0.roster.load();
-        let mut wanting = roster.of_organisation(slot.current_account().organisation_id);
+        let registry = self.0.registry.load();
+        let mut wanting = registry.of_organisation(slot.current_account().organisation_id);
         wanting.any(|recipient| recipient.get().is_active())
     }
 
     /// Whether the account's tenant has a plugin.
     pub(crate) fn has_plugins(&self, slot: &AccountEntry) -> bool {
-        let roster = self.0.roster.load();
-        roster.of_organisation(slot.current_account().organisation_id).any(|one| one.run_recorder().is_some())
+        let registry = self.0.registry.load();
+        registry
+            .of_organisation(slot.current_account().organisation_id)
+            .any(|one| one.run_recorder().is_some())
     }
 
     /// Finds who has something to bring, with the accounts' short numbers.
     pub(crate) async fn work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
-        self.0.store.courier_work(work).await
+        self.0.store.delivery_work(work).await
     }
 
-    /// Wakes the courier of this subscriber and account, starting it if need be. It reads log and rows again:
+    /// Wakes the delivery worker of this subscriber and account, starting it if need be. It reads log and rows again:
     /// it has not been told of events that were committed while the subscriber did not want them.
     pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountEntry>) {
-        let recipient = self.0.roster.load().find_subscriber(subscriber).cloned();
+        let recipient = self.0.registry.load().find_subscriber(subscriber).cloned();
         let wants = |one: &Subscriber| one.is_active() && one.hears_event(&slot.current_account());
         if let Some(recipient) = recipient.filter(|recipient| wants(&recipient.get())) {
             self.summon(&recipient, slot, None);
         }
     }
 
-    /// Wakes or starts the couriers that have something to bring, of accounts that are served here; what
+    /// Wakes or starts the delivery workers that have something to bring, of accounts that are served here; what
     /// cannot be read is logged.
     pub(crate) async fn take_up_all(&self, work: DeliveryWork) {
         match self.work(work).await {
@@ -231,52 +233,52 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Whether couriers of this account may work here. Where there are other nodes only those of an account
+    /// Whether delivery workers of this account may work here. Where there are other nodes only those of an account
     /// in memory may: whoever serves it else sees what has changed in the directory, and goes by that.
     fn serves(&self, slot: &AccountEntry) -> bool {
         !self.0.cluster.is_shared() || slot.loaded_account().is_some()
     }
 
-    fn desks(&self) -> std::sync::MutexGuard<'_, WorkerEntries> {
+    fn entries(&self) -> std::sync::MutexGuard<'_, WorkerEntries> {
         // Nobody panics half-way through a change of it.
-        self.0.desks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes or starts a courier: for events up to `head`, or to read anew what there is.
+    /// Wakes or starts a delivery worker: for events up to `head`, or to read anew what there is.
     fn summon(&self, recipient: &Arc<SubscriberState>, slot: &Arc<AccountEntry>, head: Option<i64>) {
         let key = (recipient.subscriber_id(), slot.current_account().number);
-        let mut desks = self.desks();
-        if let Some(desk) = desks.get(&key) {
-            return desk.ring(head);
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get(&key) {
+            return entry.ring(head);
         }
         if self.0.stopping.is_cancelled() || !self.0.cluster.is_serving() || !self.serves(slot) {
             return;
         }
-        let desk = Arc::new(WorkerEntry {
-            courier: OnceLock::new(),
+        let entry = Arc::new(WorkerEntry {
+            worker: OnceLock::new(),
             head: AtomicI64::new(head.unwrap_or(0)),
             rung: AtomicBool::new(true),
             reread: AtomicBool::new(false),
             waiting: AtomicI64::new(0),
         });
-        desks.insert(key, desk.clone());
-        drop(desks);
-        let (couriers, recipient, slot) = (self.clone(), recipient.clone(), slot.clone());
-        self.0.tasks.spawn(async move { couriers.employ(recipient, slot, desk).await });
+        entries.insert(key, entry.clone());
+        drop(entries);
+        let (dispatcher, recipient, slot) = (self.clone(), recipient.clone(), slot.clone());
+        self.0.tasks.spawn(async move { dispatcher.employ(recipient, slot, entry).await });
     }
 
-    /// Starts a courier and stays with it until it ends.
-    async fn employ(self, recipient: Arc<SubscriberState>, slot: Arc<AccountEntry>, desk: Arc<WorkerEntry>) {
+    /// Starts a delivery worker and stays with it until it ends.
+    async fn employ(self, recipient: Arc<SubscriberState>, slot: Arc<AccountEntry>, entry: Arc<WorkerEntry>) {
         let key = (recipient.subscriber_id(), slot.current_account().number);
-        let courier = DeliveryWorker::new(self.clone(), recipient.clone(), slot.clone(), desk.clone());
+        let worker = DeliveryWorker::new(self.clone(), recipient.clone(), slot.clone(), entry.clone());
         let supervisor = self.0.supervisor.clone();
-        match Actor::spawn_linked(None, DeliveryWorkerActor, courier, supervisor).await {
-            Ok((courier, ended)) => {
-                let _set_before = desk.courier.set(courier.clone());
-                if !self.has(&key, &desk) {
-                    courier.stop(None);
+        match Actor::spawn_linked(None, DeliveryWorkerActor, worker, supervisor).await {
+            Ok((worker, ended)) => {
+                let _set_before = entry.worker.set(worker.clone());
+                if !self.has(&key, &entry) {
+                    worker.stop(None);
                 }
-                let _just_started = courier.cast(DeliveryWorkerMessage::Look);
+                let _just_started = worker.cast(DeliveryWorkerMessage::Look);
                 tokio::select! {
                     _ended = ended => {}
                     () = self.0.stopping.cancelled() => return,
@@ -284,7 +286,7 @@ impl DeliveryDispatcher {
             }
             Err(error) => tracing::error!(error = cause(&error), "courier not started"),
         }
-        if !self.has(&key, &desk) {
+        if !self.has(&key, &entry) {
             // It left, or was let go of.
             return;
         }
@@ -294,71 +296,71 @@ impl DeliveryDispatcher {
             () = self.0.clock.sleep_for(RESTART_AFTER) => {}
             () = self.0.stopping.cancelled() => return,
         }
-        if self.remove(&key, &desk) {
+        if self.remove(&key, &entry) {
             self.take_up(key.0, &slot);
         }
     }
 
-    fn has(&self, key: &(SubscriberId, i64), desk: &Arc<WorkerEntry>) -> bool {
-        self.desks().get(key).is_some_and(|found| Arc::ptr_eq(found, desk))
+    fn has(&self, key: &(SubscriberId, i64), entry: &Arc<WorkerEntry>) -> bool {
+        self.entries().get(key).is_some_and(|found| Arc::ptr_eq(found, entry))
     }
 
-    fn remove(&self, key: &(SubscriberId, i64), desk: &Arc<WorkerEntry>) -> bool {
-        let mut desks = self.desks();
-        let found = desks.get(key).is_some_and(|found| Arc::ptr_eq(found, desk));
+    fn remove(&self, key: &(SubscriberId, i64), entry: &Arc<WorkerEntry>) -> bool {
+        let mut entries = self.entries();
+        let found = entries.get(key).is_some_and(|found| Arc::ptr_eq(found, entry));
         if found {
-            desks.remove(key);
+            entries.remove(key);
         }
         found
     }
 
-    /// Gives a courier's place up; `false` when it has been rung since it last looked.
-    fn close(&self, subscriber: &SubscriberId, account: i64, desk: &Arc<WorkerEntry>) -> bool {
-        let mut desks = self.desks();
+    /// Gives a delivery worker's place up; `false` when it has been rung since it last looked.
+    fn close(&self, subscriber: &SubscriberId, account: i64, entry: &Arc<WorkerEntry>) -> bool {
+        let mut entries = self.entries();
         // Bells ring under this lock, so none is missed.
-        if desk.rung.load(Ordering::Acquire) {
+        if entry.rung.load(Ordering::Acquire) {
             return false;
         }
         let key = (*subscriber, account);
-        if desks.get(&key).is_some_and(|found| Arc::ptr_eq(found, desk)) {
-            desks.remove(&key);
+        if entries.get(&key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+            entries.remove(&key);
         }
         if matches!(subscriber, SubscriberId::Hook(_))
-            && !desks.keys().any(|(other, _)| other == subscriber)
-            && let Some(recipient) = self.0.roster.load().find_subscriber(*subscriber)
-            && let Some(scribe) = recipient.run_recorder()
+            && !entries.keys().any(|(other, _)| other == subscriber)
+            && let Some(recipient) = self.0.registry.load().find_subscriber(*subscriber)
+            && let Some(recorder) = recipient.run_recorder()
         {
-            scribe.forget_values();
+            recorder.forget_values();
         }
         true
     }
 
-    /// Has a subscriber's couriers go by its row as it is now.
+    /// Has a subscriber's delivery workers go by its row as it is now.
     fn look_all(&self, subscriber: SubscriberId) {
-        for desk in self.desks().iter().filter(|((of, _), _)| *of == subscriber).map(|(_, desk)| desk) {
-            desk.ring(None);
+        for entry in self.entries().iter().filter(|((of, _), _)| *of == subscriber).map(|(_, entry)| entry) {
+            entry.ring(None);
         }
     }
 
-    /// Ends every courier: this server does not serve their accounts any more.
+    /// Ends every delivery worker: this server does not serve their accounts any more.
     pub(crate) fn let_go(&self) {
-        let desks = std::mem::take(&mut *self.desks());
-        for desk in desks.values() {
-            if let Some(courier) = desk.courier.get() {
-                courier.stop(None);
+        let entries = std::mem::take(&mut *self.entries());
+        for entry in entries.values() {
+            if let Some(worker) = entry.worker.get() {
+                worker.stop(None);
             }
         }
     }
 
-    /// Brings the couriers' gauges up to now.
+    /// Brings the delivery workers' gauges up to now.
     pub(crate) fn refresh_gauges(&self) {
-        let (couriers, backlog) = {
-            let desks = self.desks();
-            (desks.len(), desks.values().map(|desk| desk.waiting.load(Ordering::Relaxed)).sum())
+        let (workers, backlog) = {
+            let entries = self.entries();
+            (entries.len(), entries.values().map(|entry| entry.waiting.load(Ordering::Relaxed)).sum())
         };
         let open =
-            self.0.roster.load().all_subscribers().filter(|one| !one.lock_health().is_closed()).count();
-        self.0.metrics.couriers.set(i64::try_from(couriers).unwrap_or(i64::MAX));
+            self.0.registry.load().all_subscribers().filter(|one| !one.lock_health().is_closed()).count();
+        self.0.metrics.couriers.set(i64::try_from(workers).unwrap_or(i64::MAX));
         self.0.metrics.courier_backlog.set(backlog);
         self.0.metrics.open_breakers.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
@@ -366,7 +368,7 @@ impl DeliveryDispatcher {
 
 impl std::fmt::Debug for DeliveryDispatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Couriers").field("couriers", &self.desks().len()).finish_non_exhaustive()
+        f.debug_struct("DeliveryDispatcher").field("workers", &self.entries().len()).finish_non_exhaustive()
     }
 }
 

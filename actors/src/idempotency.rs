@@ -123,7 +123,9 @@ pub struct KeyClaim<T = Result<CommandReply, CommandRefusal>> {
 
 impl<T> std::fmt::Debug for KeyClaim<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Claim").field("organisation_id", &self.gate.organisation_id).finish_non_exhaustive()
+        f.debug_struct("KeyClaim")
+            .field("organisation_id", &self.gate.organisation_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,7 +205,7 @@ pub struct KeyPermit(Arc<KeyLock>);
 
 impl std::fmt::Debug for KeyPermit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Permit").field("organisation_id", &self.0.organisation_id).finish_non_exhaustive()
+        f.debug_struct("KeyPermit").field("organisation_id", &self.0.organisation_id).finish_non_exhaustive()
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct LoadedAccount {
 
 impl std::fmt::Debug for LoadedAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resident").field("revision", &self.view.load().revision).finish_non_exhaustive()
+        f.debug_struct("LoadedAccount").field("revision", &self.view.load().revision).finish_non_exhaustive()
     }
 }
 

@@ -166,7 +166,7 @@ pub struct RenderedPage {
 }
 
 impl RenderedPage {
-    /// As the shared memory keeps it.
+    /// As the Redis cache keeps it.
     pub(crate) fn to_shared(&self) -> RedisPage {
         RedisPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
     }

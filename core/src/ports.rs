@@ -31,10 +31,10 @@ pub struct DeliveryRequest {
     pub kv: KeyValues,
 }
 
-/// What became of a parcel.
+/// What became of a delivery request.
 #[derive(Debug, Clone)]
 pub struct AttemptResult {
-    /// What the courier goes by.
+    /// What the delivery worker goes by.
     pub outcome: AttemptOutcome,
     /// What the subscriber answered, for show.
     pub status_code: Option<u16>,
@@ -44,11 +44,11 @@ pub struct AttemptResult {
     pub report: Option<Box<HookReport>>,
 }
 
-/// Brings an event to a subscriber, once. Order, retries and records are the courier's.
+/// Brings an event to a subscriber, once. Order, retries and records are the delivery worker's.
 pub trait EventSink: Send + Sync {
-    /// Makes one attempt, and ends it in bounded time. May be called again with the same parcel: a
+    /// Makes one attempt, and ends it in bounded time. May be called again with the same delivery request: a
     /// record of the first call may have been lost.
-    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
+    fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
 }
 
 /// How an event looks outside: the same bytes at every attempt, and to whomever it is shown.
@@ -107,8 +107,12 @@ pub trait PluginToolchain: Send + Sync {
     /// Keeps what a version was compiled to. Without it the version is compiled anew when it is needed.
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
 
-    /// Runs a version on a parcel; nothing is performed, and calls are noted and not made.
-    fn rehearse(&self, version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
+    /// Runs a version on a delivery request; nothing is performed, and calls are noted and not made.
+    fn rehearse(
+        &self,
+        version: PluginVersionId,
+        delivery_request: DeliveryRequest,
+    ) -> BoxFuture<'_, AttemptResult>;
 
     /// Reads an event in the form in which the API tells it.
     ///
@@ -147,8 +151,12 @@ impl PluginToolchain for ClosedSink {
         Box::pin(std::future::ready(()))
     }
 
-    fn rehearse(&self, _version: PluginVersionId, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
-        self.deliver(parcel)
+    fn rehearse(
+        &self,
+        _version: PluginVersionId,
+        delivery_request: DeliveryRequest,
+    ) -> BoxFuture<'_, AttemptResult> {
+        self.deliver(delivery_request)
     }
 
     fn sample(&self, _json: &serde_json::Value) -> Result<(Arc<Account>, Arc<Event>), NotASample> {

@@ -35,7 +35,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// How long giving back everything may take when the node stops.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// How it goes with the shared memory.
+/// How it goes with the Redis cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisState {
     /// There is none: this node keeps to its own.
@@ -67,7 +67,7 @@ pub struct RedisCache(Arc<CacheInner>);
 
 impl std::fmt::Debug for RedisCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedMemory").field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("RedisCache").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 

@@ -264,8 +264,8 @@ impl Store {
         Self::open_within(url, options, BUSY_TIMEOUT).await
     }
 
-    async fn open_within(url: &str, options: StoreOptions, patience: Duration) -> Result<Self, StoreError> {
-        let engine = engine::Engine::open_url(url, options.readers, patience).await?;
+    async fn open_within(url: &str, options: StoreOptions, timeout: Duration) -> Result<Self, StoreError> {
+        let engine = engine::Engine::open_url(url, options.readers, timeout).await?;
         let mut connection = engine.open_writer().await?;
         let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection).await?);
         let writer = writer::StoreWriter::start_task(engine.clone(), connection);

@@ -26,7 +26,7 @@ pub enum AwaitKind {
     ForwardedCall,
     /// A command to Redis.
     RedisCommand,
-    /// A webhook or a run of a hook, as its courier sees it.
+    /// A webhook or a run of a hook, as its delivery worker sees it.
     Delivery,
     /// An instant, or the end of a pause.
     Alarm,

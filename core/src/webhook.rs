@@ -1,7 +1,7 @@
 //! Webhooks as a sink: one event to one receiver by one signed request.
 //!
 //! Invariants: what is signed is what is sent, byte for byte; every attempt is signed afresh, by each
-//! secret that is in force; an attempt ends within ten seconds. When to try again is the courier's
+//! secret that is in force; an attempt ends within ten seconds. When to try again is the delivery worker's
 //! business; what an answer means is said in [`verdict`](verdict::verdict).
 
 mod response_class;
@@ -44,15 +44,15 @@ impl WebhookSink {
         Self { outbound, clock, form }
     }
 
-    async fn call(&self, subscription: &Subscription, parcel: &DeliveryRequest) -> AttemptResult {
+    async fn call(&self, subscription: &Subscription, delivery_request: &DeliveryRequest) -> AttemptResult {
         let target = match self.outbound.target(&subscription.url) {
             Ok(target) => target,
             // It was fit when it was written; the server's rules are others now.
             Err(refusal) => return response_class::classify_failure(&format!("the url {refusal}")),
         };
         let now = self.clock.read_now();
-        let body = self.form.bytes(&parcel.account, &parcel.event);
-        let Some(headers) = headers(subscription, parcel, &body, now) else {
+        let body = self.form.bytes(&delivery_request.account, &delivery_request.event);
+        let Some(headers) = headers(subscription, delivery_request, &body, now) else {
             return response_class::classify_failure("the request cannot be signed");
         };
         let request = OutboundRequest {
@@ -74,10 +74,10 @@ impl WebhookSink {
 }
 
 impl EventSink for WebhookSink {
-    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+    fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
-            match &parcel.subscriber {
-                Subscriber::Webhook(subscription) => self.call(subscription, &parcel).await,
+            match &delivery_request.subscriber {
+                Subscriber::Webhook(subscription) => self.call(subscription, &delivery_request).await,
                 Subscriber::Hook(_) => response_class::classify_failure("a plugin has no address"),
             }
         })
@@ -87,7 +87,7 @@ impl EventSink for WebhookSink {
 /// The headers of one attempt (contract, section 11); `None` never happens, since all of them are ASCII.
 fn headers(
     subscription: &Subscription,
-    parcel: &DeliveryRequest,
+    delivery_request: &DeliveryRequest,
     body: &Bytes,
     now: Timestamp,
 ) -> Option<HeaderMap> {
@@ -100,11 +100,11 @@ fn headers(
         (USER_AGENT, HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")))),
         (
             HeaderName::from_static("x-kirim-event"),
-            HeaderValue::from_static(parcel.event.kind.event_type().as_str()),
+            HeaderValue::from_static(delivery_request.event.kind.event_type().as_str()),
         ),
-        (HeaderName::from_static("x-kirim-event-id"), text(parcel.event.id.to_string())?),
-        (HeaderName::from_static("x-kirim-delivery-id"), text(parcel.delivery_id.to_string())?),
-        (HeaderName::from_static("x-kirim-attempt"), HeaderValue::from(parcel.attempt)),
+        (HeaderName::from_static("x-kirim-event-id"), text(delivery_request.event.id.to_string())?),
+        (HeaderName::from_static("x-kirim-delivery-id"), text(delivery_request.delivery_id.to_string())?),
+        (HeaderName::from_static("x-kirim-attempt"), HeaderValue::from(delivery_request.attempt)),
         (HeaderName::from_static("x-kirim-source"), HeaderValue::from_static("kirim")),
         (HeaderName::from_static("x-kirim-signature"), text(signature)?),
     ] {

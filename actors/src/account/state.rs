@@ -289,7 +289,7 @@ impl AccountState {
         self.parts.has_parked |= !changes.parked.is_empty();
         self.publish_view(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
-            self.context().couriers.ring(&self.parts.slot, sequence, types);
+            self.context().dispatcher.ring(&self.parts.slot, sequence, types);
         }
         self.ring_sender(&changes).await;
         Ok(())

@@ -167,11 +167,11 @@ impl AccountRegistry {
         let _stopping = ground.supervisor.cast(watch);
         resident.open_door(door);
         slot.wait_settled(resident);
-        if ground.couriers.is_wanted(slot) {
-            let couriers = ground.couriers.clone();
-            ground.tasks.spawn(async move { couriers.take_up_all(DeliveryWork::OfAccount(number)).await });
+        if ground.dispatcher.is_wanted(slot) {
+            let dispatcher = ground.dispatcher.clone();
+            ground.tasks.spawn(async move { dispatcher.take_up_all(DeliveryWork::OfAccount(number)).await });
         }
-        if ground.couriers.has_plugins(slot) {
+        if ground.dispatcher.has_plugins(slot) {
             self.carry_out(slot);
         }
         ground.metrics.activations.inc();
@@ -277,7 +277,7 @@ impl AccountRegistry {
         self.0.metrics.slowed_accounts.set(slowed);
         self.0.metrics.sending.set(sending);
         self.0.metrics.calls_under_way.set(i64::try_from(self.0.calls.len()).unwrap_or(i64::MAX));
-        self.0.couriers.refresh_gauges();
+        self.0.dispatcher.refresh_gauges();
     }
 
     fn report_account(

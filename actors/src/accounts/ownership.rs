@@ -156,13 +156,13 @@ impl AccountRegistry {
         }
     }
 
-    /// Has couriers bring what was left since before the last stop, and what a node that has died left.
+    /// Has delivery workers bring what was left since before the last stop, and what a node that has died left.
     pub(super) async fn resume_couriers(&self) -> Result<(), AccountError> {
         self.take_over(DeliveryWork::Unserved).await
     }
 
     pub(super) async fn take_over(&self, work: DeliveryWork) -> Result<(), AccountError> {
-        let found = self.context().couriers.work(work).await;
+        let found = self.context().dispatcher.work(work).await;
         for (subscriber, account) in
             found.map_err(|error| AccountError::from_store(&error, "couriers not taken up"))?
         {
@@ -170,18 +170,18 @@ impl AccountRegistry {
             if self.is_clustered() {
                 match self.load_account(&slot).await {
                     Ok(_resident) => {}
-                    // Its couriers are where it is.
+                    // Its delivery workers are where it is.
                     Err(AccountError::Elsewhere) => continue,
                     Err(error) => return Err(error),
                 }
             }
-            self.context().couriers.take_up(subscriber, &slot);
+            self.context().dispatcher.take_up(subscriber, &slot);
         }
         Ok(())
     }
 
     fn let_go(&self) {
-        self.context().couriers.let_go();
+        self.context().dispatcher.let_go();
         for slot in self.context().directory.all_accounts() {
             if let Some(resident) = slot.set_loaded() {
                 Self::release_account(&slot, &resident);

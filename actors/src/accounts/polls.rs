@@ -212,8 +212,8 @@ impl AccountRegistry {
         Arc::new(self.0.render.render(&view.account, question, answer))
     }
 
-    /// From the shared memory, or else from the database. Only while the database is at the view's
-    /// revision does the shared memory know better than nothing: see `kabar_core::shared_memory`.
+    /// From the Redis cache, or else from the database. Only while the database is at the view's
+    /// revision does the Redis cache know better than nothing: see `kabar_core::shared_memory`.
     async fn fill_from_below(
         &self,
         resident: &LoadedAccount,

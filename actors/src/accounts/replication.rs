@@ -1,6 +1,6 @@
 //! What other nodes change of tenants, keys, users, accounts and subscribers.
 //!
-//! Invariants: nothing is passed over: what could not be followed is followed in the next round; a courier
+//! Invariants: nothing is passed over: what could not be followed is followed in the next round; a delivery worker
 //! is looked after only once its subscriber's row is known. Without other nodes there is nothing to follow.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ const ASK_TIME: Duration = Duration::from_secs(3);
 pub(crate) struct LogFollower {
     /// Subscribers are known up to this revision of the directory.
     subscribers: tokio::sync::Mutex<i64>,
-    /// Subscribers that have changed, and whose couriers were not looked after since.
+    /// Subscribers that have changed, and whose delivery workers were not looked after since.
     changed: std::sync::Mutex<BTreeSet<SubscriberId>>,
     /// Until when the directory is fresh; milliseconds of the leases' clock.
     fresh_until_ms: AtomicU64,
@@ -99,7 +99,7 @@ impl AccountRegistry {
         at_ms < self.context().following.fresh_until_ms.load(Ordering::Acquire)
     }
 
-    /// Follows until the lease need not go on, and looks after couriers.
+    /// Follows until the lease need not go on, and looks after delivery workers.
     pub(super) async fn keep_following(&self) {
         let ground = self.context();
         let mut behind = false;
@@ -131,7 +131,7 @@ impl AccountRegistry {
         let mut followed = ground.following.subscribers.lock().await;
         let known = ground.directory.known_revision();
         if known != *followed {
-            let changed = ground.couriers.follow_changes(*followed).await?;
+            let changed = ground.dispatcher.follow_changes(*followed).await?;
             ground.following.record_change().extend(changed);
             *followed = known;
         }

@@ -1,7 +1,7 @@
 //! One attempt at one delivery, and the record of how attempts ended.
 //!
 //! Invariant: whatever a sink does, panics included, its attempt ends and is heard of. It decides
-//! nothing about order: the courier does.
+//! nothing about order: the delivery worker does.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -48,24 +48,24 @@ pub(super) struct FinishedAttempt {
     unrecorded: TaskTrackerToken,
 }
 
-/// Makes the attempt beside the courier, and tells it how it ended.
+/// Makes the attempt beside the delivery worker, and tells it how it ended.
 pub(super) fn begin_attempt(
-    couriers: &DeliveryDispatcher,
+    dispatcher: &DeliveryDispatcher,
     recipient: &SubscriberState,
     slot: &Arc<AccountEntry>,
     load: QueuedDelivery,
-    courier: ActorRef<DeliveryWorkerMessage>,
+    worker: ActorRef<DeliveryWorkerMessage>,
 ) {
-    let shared = couriers.0.clone();
+    let shared = dispatcher.0.clone();
     let (account, subscriber) = (slot.current_account(), recipient.get());
-    let kv = recipient.run_recorder().and_then(|scribe| scribe.known_values()).unwrap_or_default();
+    let kv = recipient.run_recorder().and_then(|recorder| recorder.known_values()).unwrap_or_default();
     let QueuedDelivery { delivery, event, .. } = load;
-    couriers.0.tasks.spawn(async move {
+    dispatcher.0.tasks.spawn(async move {
         let (at, began, asked) = (shared.clock.read_now(), Instant::now(), event.is_some());
         let receipt = if let Some(event) = event.clone() {
             let attempt = delivery.attempt_count.saturating_add(1);
-            let parcel = DeliveryRequest { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
-            let attempt = wait_for(AwaitKind::Delivery, async { shared.sink.deliver(parcel).await });
+            let request = DeliveryRequest { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
+            let attempt = wait_for(AwaitKind::Delivery, async { shared.sink.deliver(request).await });
             let hurried = async {
                 shared.stopping.cancelled().await;
                 surroundings::sleep(LAST_ANSWERS).await;
@@ -79,8 +79,8 @@ pub(super) fn begin_attempt(
         };
         let token = shared.tasks.token();
         let ended = FinishedAttempt { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
-        // A courier that is gone leaves the row open, and its successor tries again.
-        let _gone = courier.cast(DeliveryWorkerMessage::Ended(Box::new(ended)));
+        // A delivery worker that is gone leaves the row open, and its successor tries again.
+        let _gone = worker.cast(DeliveryWorkerMessage::Ended(Box::new(ended)));
     });
 }
 
@@ -122,12 +122,12 @@ impl SettledAttempt {
 
 /// The delivery as the attempt leaves it; `None` when it does not count.
 pub(super) fn settle_delivery(
-    couriers: &DeliveryDispatcher,
+    dispatcher: &DeliveryDispatcher,
     recipient: &Arc<SubscriberState>,
     ended: FinishedAttempt,
 ) -> Option<SettledAttempt> {
     let FinishedAttempt { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
-    let ClockReading { wall: now, monotonic } = couriers.0.clock.take_reading();
+    let ClockReading { wall: now, monotonic } = dispatcher.0.clock.take_reading();
     let Some(receipt) = receipt else {
         recipient.lock_health().give_back(monotonic);
         return None;
@@ -137,7 +137,7 @@ pub(super) fn settle_delivery(
         let mut breaker = recipient.lock_health();
         let turn = if failed { breaker.note_failure(monotonic) } else { breaker.note_well(monotonic) };
         drop(breaker);
-        couriers.note_turn(recipient.subscriber_id(), turn, now);
+        dispatcher.note_turn(recipient.subscriber_id(), turn, now);
     } else {
         recipient.lock_health().give_back(monotonic);
     }
@@ -149,7 +149,7 @@ pub(super) fn settle_delivery(
     };
     let chance = rand::rng().random_range(0.0..=1.0);
     delivery.settle_attempt(attempt, receipt.outcome, recipient.get().retry_schedule(), chance, now);
-    let metrics = &couriers.0.metrics;
+    let metrics = &dispatcher.0.metrics;
     match delivery.status {
         DeliveryStatus::Delivered => metrics.deliveries_taken.inc(),
         DeliveryStatus::Dead => metrics.deliveries_dead.inc(),
@@ -167,28 +167,28 @@ pub(super) fn settle_delivery(
     Some(SettledAttempt { delivery, report, _unrecorded: unrecorded })
 }
 
-/// Records until it is durable or the server stops, and tells the courier.
+/// Records until it is durable or the server stops, and tells the delivery worker.
 pub(super) fn record_attempts(
-    couriers: &DeliveryDispatcher,
+    dispatcher: &DeliveryDispatcher,
     recipient: Arc<SubscriberState>,
     ended: Vec<Delivery>,
-    courier: ActorRef<DeliveryWorkerMessage>,
+    worker: ActorRef<DeliveryWorkerMessage>,
 ) {
-    let couriers = couriers.clone();
-    couriers.0.tasks.clone().spawn(async move {
+    let dispatcher = dispatcher.clone();
+    dispatcher.0.tasks.clone().spawn(async move {
         let recorded = loop {
-            match couriers.0.store.record_deliveries(&ended).await {
+            match dispatcher.0.store.record_deliveries(&ended).await {
                 Ok(recorded) => break recorded,
                 Err(error) => {
                     tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
                     tokio::select! {
-                        () = couriers.0.clock.sleep_for(STORE_RETRY) => {}
-                        () = couriers.0.stopping.cancelled() => return,
+                        () = dispatcher.0.clock.sleep_for(STORE_RETRY) => {}
+                        () = dispatcher.0.stopping.cancelled() => return,
                     }
                 }
             }
         };
-        couriers.note_health(&recipient, &ended).await;
-        let _gone = courier.cast(DeliveryWorkerMessage::Recorded(ended, recorded.into_iter().collect()));
+        dispatcher.note_health(&recipient, &ended).await;
+        let _gone = worker.cast(DeliveryWorkerMessage::Recorded(ended, recorded.into_iter().collect()));
     });
 }

@@ -1,7 +1,7 @@
-//! What a courier has to bring, in one lane per contact.
+//! What a delivery worker has to bring, in one lane per contact.
 //!
 //! Invariants: of a lane at most one delivery is away, and it is the oldest; a lane whose oldest waits
-//! for its next attempt waits as a whole. It does not wait and it does not bring: the courier does.
+//! for its next attempt waits as a whole. It does not wait and it does not bring: the delivery worker does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -123,9 +123,9 @@ impl DeliveryDispatcher {
     /// A tenant's plugins, newest first.
     #[must_use]
     pub fn plugins_of(&self, organisation: OrganisationId) -> Vec<Arc<Plugin>> {
-        let roster = self.0.roster.load();
+        let registry = self.0.registry.load();
         let mut rows: Vec<_> =
-            roster.of_organisation(organisation).filter_map(|one| plugin_of(&one.get())).collect();
+            registry.of_organisation(organisation).filter_map(|one| plugin_of(&one.get())).collect();
         rows.reverse();
         rows
     }
@@ -134,7 +134,7 @@ impl DeliveryDispatcher {
     #[must_use]
     pub fn all_plugins(&self) -> Vec<Arc<Plugin>> {
         let mut rows: Vec<_> =
-            self.0.roster.load().all_subscribers().filter_map(|one| plugin_of(&one.get())).collect();
+            self.0.registry.load().all_subscribers().filter_map(|one| plugin_of(&one.get())).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.id));
         rows
     }
@@ -148,7 +148,11 @@ impl DeliveryDispatcher {
     /// Whoever's plugin.
     #[must_use]
     pub fn plugin_of_anybody(&self, id: PluginId) -> Option<Arc<Plugin>> {
-        self.0.roster.load().find_subscriber(SubscriberId::Hook(id)).and_then(|found| plugin_of(&found.get()))
+        self.0
+            .registry
+            .load()
+            .find_subscriber(SubscriberId::Hook(id))
+            .and_then(|found| plugin_of(&found.get()))
     }
 
     /// Makes a plugin, which waits for a version.

@@ -1,6 +1,6 @@
 //! Deliveries as they are listed, and how they are brought again.
 //!
-//! Invariant: a replayed delivery keeps its id, its event and its attempts; it begins its ladder afresh.
+//! Invariant: a replayed delivery keeps its id, its event and its attempts; it begins its retry schedule afresh.
 
 use std::collections::BTreeSet;
 
@@ -119,7 +119,7 @@ impl DeliveryDispatcher {
         Ok(Some(replayed))
     }
 
-    /// Has couriers read the rows that have been opened.
+    /// Has delivery workers read the rows that have been opened.
     async fn bring_again(
         &self,
         opened: impl IntoIterator<Item = (SubscriberId, i64)>,
@@ -129,7 +129,7 @@ impl DeliveryDispatcher {
             self.reload_worker(*subscriber, *account);
         }
         if self.0.cluster.is_shared() && !pairs.is_empty() {
-            // Their couriers may be on other nodes, which look at what has changed.
+            // Their delivery workers may be on other nodes, which look at what has changed.
             let ids: BTreeSet<_> =
                 pairs.iter().filter_map(|(subscriber, _)| subscriber.for_webhook()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
@@ -138,7 +138,7 @@ impl DeliveryDispatcher {
         Ok(())
     }
 
-    /// Has the courier of this subscriber and account read its rows again, if it may work here.
+    /// Has the delivery worker of this subscriber and account read its rows again, if it may work here.
     pub(super) fn reload_worker(&self, subscriber: SubscriberId, account: i64) {
         if let Some(slot) = self.0.directory.account_of_row(account)
             && self.serves(&slot)
@@ -165,7 +165,7 @@ impl DeliveryDispatcher {
         let Some(subscription) = self.find_subscription(account.organisation_id, id) else { return Ok(None) };
         let subscriber = Subscriber::Webhook(subscription);
         let store = &self.0.store;
-        let place = store.courier_place(subscriber.subscriber_id(), account.number).await;
+        let place = store.delivery_cursor(subscriber.subscriber_id(), account.number).await;
         let DeliveryCursor { cursor, head } =
             place.map_err(|error| unread(&error))?.unwrap_or(DeliveryCursor { cursor: 0, head: 0 });
         let oldest = store.oldest_event(account.number).await.map_err(|error| unread(&error))?;

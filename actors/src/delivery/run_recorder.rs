@@ -29,7 +29,7 @@ use crate::account_entry::AccountEntry;
 
 /// Runs of one batch.
 const BATCH_MAX: usize = 256;
-/// Runs of a plugin that may be under way in one courier when none of them was given back lately.
+/// Runs of a plugin that may be under way in one delivery worker when none of them was given back lately.
 pub(super) const WIDTH_MAX: usize = 32;
 /// Pause before the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -38,10 +38,10 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct RecorderJob {
     pub(super) ended: FinishedAttempt,
     pub(super) slot: Arc<AccountEntry>,
-    pub(super) courier: ActorRef<DeliveryWorkerMessage>,
+    pub(super) worker: ActorRef<DeliveryWorkerMessage>,
 }
 
-/// What became of a courier's runs.
+/// What became of a delivery worker's runs.
 #[derive(Default)]
 pub(super) struct RecordedRuns {
     /// Recorded.
@@ -77,7 +77,7 @@ struct RecorderEntry {
     record: RunRecord,
     settled: SettledAttempt,
     slot: Arc<AccountEntry>,
-    courier: ActorRef<DeliveryWorkerMessage>,
+    worker: ActorRef<DeliveryWorkerMessage>,
 }
 
 impl RecorderEntry {
@@ -95,7 +95,7 @@ impl RunRecorder {
         Self { plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
     }
 
-    /// Runs that a courier may have under way.
+    /// Runs that a delivery worker may have under way.
     pub(super) fn runs_max(&self) -> usize {
         self.width.load(Ordering::Relaxed)
     }
@@ -106,9 +106,9 @@ impl RunRecorder {
     }
 
     /// Reads what the plugin keeps, unless that is known.
-    pub(super) async fn load_values(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
+    pub(super) async fn load_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
         if lock_inbox(&self.kept).is_none() {
-            self.read_values(couriers).await?;
+            self.read_values(dispatcher).await?;
         }
         Ok(())
     }
@@ -118,8 +118,8 @@ impl RunRecorder {
         *lock_inbox(&self.kept) = None;
     }
 
-    async fn read_values(&self, couriers: &DeliveryDispatcher) -> Result<(), StoreError> {
-        let kept = couriers.0.store.plugin_kv(self.plugin).await?;
+    async fn read_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
+        let kept = dispatcher.0.store.plugin_kv(self.plugin).await?;
         // Of a plugin that is gone nothing is ever recorded.
         *lock_inbox(&self.kept) = Some(kept.unwrap_or_default());
         Ok(())
@@ -128,20 +128,24 @@ impl RunRecorder {
     /// Takes a run over.
     pub(super) fn submit_run(
         self: &Arc<Self>,
-        couriers: &DeliveryDispatcher,
+        dispatcher: &DeliveryDispatcher,
         recipient: &Arc<SubscriberState>,
         job: RecorderJob,
     ) {
         let mut inbox = lock_inbox(&self.inbox);
         inbox.jobs.push(job);
         if take_once(&mut inbox.busy) {
-            let (scribe, couriers, recipient) = (self.clone(), couriers.clone(), recipient.clone());
+            let (recorder, dispatcher, recipient) = (self.clone(), dispatcher.clone(), recipient.clone());
             drop(inbox);
-            couriers.0.tasks.clone().spawn(async move { scribe.record_inbox(&couriers, &recipient).await });
+            dispatcher
+                .0
+                .tasks
+                .clone()
+                .spawn(async move { recorder.record_inbox(&dispatcher, &recipient).await });
         }
     }
 
-    async fn record_inbox(&self, couriers: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
+    async fn record_inbox(&self, dispatcher: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
         loop {
             let jobs = {
                 let mut inbox = lock_inbox(&self.inbox);
@@ -152,34 +156,34 @@ impl RunRecorder {
                 let most = inbox.jobs.len().min(BATCH_MAX);
                 inbox.jobs.drain(..most).collect()
             };
-            self.record_batch(couriers, recipient, jobs).await;
+            self.record_batch(dispatcher, recipient, jobs).await;
         }
     }
 
-    /// Records what can be recorded, and tells the couriers.
+    /// Records what can be recorded, and tells the delivery workers.
     async fn record_batch(
         &self,
-        couriers: &DeliveryDispatcher,
+        dispatcher: &DeliveryDispatcher,
         recipient: &Arc<SubscriberState>,
         jobs: Vec<RecorderJob>,
     ) {
-        let mut tidings = RunNotifications::default();
+        let mut notifications = RunNotifications::default();
         let mut entries = Vec::with_capacity(jobs.len());
         let mut conflicts = 0;
         for job in jobs {
-            let RecorderJob { ended, slot, courier } = job;
+            let RecorderJob { ended, slot, worker } = job;
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
             // Perhaps to be made again, which is no attempt: at once.
             let not_before = MonotonicInstant::START;
-            let Some(settled) = attempt::settle_delivery(couriers, recipient, ended) else {
+            let Some(settled) = attempt::settle_delivery(dispatcher, recipient, ended) else {
                 // Not tried to the end, because the server stops.
-                tidings.note_for_worker(&courier, |written| written.lost.push(before));
+                notifications.note_for_worker(&worker, |written| written.lost.push(before));
                 continue;
             };
-            let record = settled.run_record(couriers.0.clock.read_now());
+            let record = settled.run_record(dispatcher.0.clock.read_now());
             entries.push((
                 QueuedDelivery { delivery: before, not_before, event },
-                RecorderEntry { record, settled, slot, courier },
+                RecorderEntry { record, settled, slot, worker },
             ));
         }
         let mut waiting = entries;
@@ -190,14 +194,14 @@ impl RunRecorder {
             let (batch, refused) = self.split_valid(waiting);
             conflicts += refused.len();
             for (load, entry) in refused {
-                couriers.0.metrics.hook_conflicts.inc();
-                tidings.note_for_worker(&entry.courier, |written| written.again.push(load));
+                dispatcher.0.metrics.hook_conflicts.inc();
+                notifications.note_for_worker(&entry.worker, |written| written.again.push(load));
             }
             waiting = rest;
             let Some(batch) = batch else { continue };
-            match self.write_batch(couriers, &batch).await {
+            match self.write_batch(dispatcher, &batch).await {
                 Some(BatchWrite::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
-                    tidings.note_done(couriers, entry);
+                    notifications.note_done(dispatcher, entry);
                 }),
                 Some(BatchWrite::Not) if whole > 1 => {
                     // One of them stands in the way of the others: each for itself, on what is there now.
@@ -206,7 +210,7 @@ impl RunRecorder {
                 }
                 Some(BatchWrite::Not) => {
                     for (_, entry) in batch.entries {
-                        tidings.note_for_worker(&entry.courier, |written| {
+                        notifications.note_for_worker(&entry.worker, |written| {
                             written.lost.push(entry.record.delivery.clone());
                         });
                     }
@@ -217,7 +221,7 @@ impl RunRecorder {
             }
         }
         self.adapt_width(conflicts);
-        tidings.notify_workers();
+        notifications.notify_workers();
     }
 
     /// Where runs get into each other's way, fewer go at a time.
@@ -270,8 +274,12 @@ impl RunRecorder {
     }
 
     /// Writes a batch until it is durable or refused; `None` when the server stops before that.
-    async fn write_batch(&self, couriers: &DeliveryDispatcher, batch: &RecorderBatch) -> Option<BatchWrite> {
-        let token = format!("{:032x}", ulid(couriers.0.clock.read_now().millis(), rand::random()));
+    async fn write_batch(
+        &self,
+        dispatcher: &DeliveryDispatcher,
+        batch: &RecorderBatch,
+    ) -> Option<BatchWrite> {
+        let token = format!("{:032x}", ulid(dispatcher.0.clock.read_now().millis(), rand::random()));
         let runs: Vec<RunRecord> = batch.entries.iter().map(|(_, entry)| entry.record.clone()).collect();
         let wanted = RunBatch {
             plugin: self.plugin,
@@ -281,7 +289,7 @@ impl RunRecorder {
             runs: &runs,
         };
         loop {
-            let written = match couriers.0.store.record_runs(&wanted).await {
+            let written = match dispatcher.0.store.record_runs(&wanted).await {
                 Ok(Some(revision)) if batch.revision.is_some() => {
                     *lock_inbox(&self.kept) = Some((batch.kv.clone(), revision));
                     Ok(BatchWrite::Whole)
@@ -289,7 +297,7 @@ impl RunRecorder {
                 Ok(Some(_)) => Ok(BatchWrite::Whole),
                 Ok(None) => {
                     let before = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
-                    self.read_values(couriers).await.map(|()| {
+                    self.read_values(dispatcher).await.map(|()| {
                         let now = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
                         let moved = batch.revision.is_some() && before != now && batch.entries.len() == 1;
                         if moved { BatchWrite::Moved } else { BatchWrite::Not }
@@ -302,8 +310,8 @@ impl RunRecorder {
                 Err(error) => {
                     tracing::error!(plugin = %self.plugin, error = cause(&error), "runs not recorded");
                     tokio::select! {
-                        () = couriers.0.clock.sleep_for(STORE_RETRY) => {}
-                        () = couriers.0.stopping.cancelled() => return None,
+                        () = dispatcher.0.clock.sleep_for(STORE_RETRY) => {}
+                        () = dispatcher.0.stopping.cancelled() => return None,
                     }
                 }
             }
@@ -329,32 +337,32 @@ struct RecorderBatch {
     revision: Option<i64>,
 }
 
-/// What the couriers are to be told, each all at once.
+/// What the delivery workers are to be told, each all at once.
 #[derive(Default)]
 struct RunNotifications(HashMap<ractor::ActorId, (ActorRef<DeliveryWorkerMessage>, RecordedRuns)>);
 
 impl RunNotifications {
     fn note_for_worker(
         &mut self,
-        courier: &ActorRef<DeliveryWorkerMessage>,
+        worker: &ActorRef<DeliveryWorkerMessage>,
         note: impl FnOnce(&mut RecordedRuns),
     ) {
         let place =
-            self.0.entry(courier.get_id()).or_insert_with(|| (courier.clone(), RecordedRuns::default()));
+            self.0.entry(worker.get_id()).or_insert_with(|| (worker.clone(), RecordedRuns::default()));
         note(&mut place.1);
     }
 
-    fn note_done(&mut self, couriers: &DeliveryDispatcher, entry: RecorderEntry) {
+    fn note_done(&mut self, dispatcher: &DeliveryDispatcher, entry: RecorderEntry) {
         if !entry.record.effects.is_empty() {
-            couriers.carry_out(&entry.slot);
+            dispatcher.carry_out(&entry.slot);
         }
-        self.note_for_worker(&entry.courier, |written| written.recorded.push(entry.record.delivery));
+        self.note_for_worker(&entry.worker, |written| written.recorded.push(entry.record.delivery));
     }
 
     fn notify_workers(self) {
-        for (courier, written) in self.0.into_values() {
-            // A courier that is gone has left the rows, and its successor reads them.
-            let _gone = courier.cast(DeliveryWorkerMessage::Written(Box::new(written)));
+        for (worker, written) in self.0.into_values() {
+            // A delivery worker that is gone has left the rows, and its successor reads them.
+            let _gone = worker.cast(DeliveryWorkerMessage::Written(Box::new(written)));
         }
     }
 }

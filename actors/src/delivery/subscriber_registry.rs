@@ -1,6 +1,6 @@
 //! Who wants events, and the changes of it.
 //!
-//! Invariants: readers see one consistent roster; a change is durable before it is visible, and visible
+//! Invariants: readers see one consistent subscriber registry; a change is durable before it is visible, and visible
 //! before it is acknowledged; writers take turns.
 
 mod changes;
@@ -56,7 +56,7 @@ pub struct SubscriptionPatch {
     pub status: Option<SubscriptionStatus>,
 }
 
-/// One state of the roster. Cheap to fork.
+/// One state of the subscriber registry. Cheap to fork.
 #[derive(Clone, Default)]
 pub(super) struct SubscriberRegistry {
     recipients: OrdMap<(OrganisationId, SubscriberId), Arc<SubscriberState>>,
@@ -69,14 +69,14 @@ impl SubscriberRegistry {
         plugins: Vec<Plugin>,
         now: &ClockReading,
     ) -> Self {
-        let mut roster = Self::default();
+        let mut registry = Self::default();
         for row in subscriptions {
-            roster.put_subscriber(Subscriber::Webhook(Arc::new(row)), now);
+            registry.put_subscriber(Subscriber::Webhook(Arc::new(row)), now);
         }
         for row in plugins {
-            roster.put_subscriber(Subscriber::Hook(Arc::new(row)), now);
+            registry.put_subscriber(Subscriber::Hook(Arc::new(row)), now);
         }
-        roster
+        registry
     }
 
     pub(super) fn put_subscriber(&mut self, subscriber: Subscriber, now: &ClockReading) {
@@ -108,7 +108,7 @@ impl SubscriberRegistry {
     }
 }
 
-/// A subscriber that was deleted, as its couriers meet it.
+/// A subscriber that was deleted, as its delivery workers meet it.
 fn stopped_subscriber(subscriber: &Subscriber) -> Subscriber {
     match subscriber {
         Subscriber::Webhook(row) => Subscriber::Webhook(Arc::new(Subscription {
@@ -135,16 +135,16 @@ fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
 
 impl DeliveryDispatcher {
     pub(super) fn publish_registry(&self, change: impl FnOnce(&mut SubscriberRegistry)) {
-        let mut next = SubscriberRegistry::clone(&self.0.roster.load());
+        let mut next = SubscriberRegistry::clone(&self.0.registry.load());
         change(&mut next);
-        self.0.roster.store(Arc::new(next));
+        self.0.registry.store(Arc::new(next));
     }
 
     /// A tenant's subscriptions, newest first.
     #[must_use]
     pub fn subscriptions_of(&self, organisation: OrganisationId) -> Vec<Arc<Subscription>> {
-        let roster = self.0.roster.load();
-        let rows = roster.of_organisation(organisation).filter_map(|one| subscription_of(&one.get()));
+        let registry = self.0.registry.load();
+        let rows = registry.of_organisation(organisation).filter_map(|one| subscription_of(&one.get()));
         let mut rows: Vec<_> = rows.collect();
         rows.reverse();
         rows
@@ -157,15 +157,15 @@ impl DeliveryDispatcher {
         organisation: OrganisationId,
         id: SubscriptionId,
     ) -> Option<Arc<Subscription>> {
-        let roster = self.0.roster.load();
-        let found = roster.find_subscriber(SubscriberId::Webhook(id))?.get();
+        let registry = self.0.registry.load();
+        let found = registry.find_subscriber(SubscriberId::Webhook(id))?.get();
         subscription_of(&found).filter(|found| found.organisation_id == organisation)
     }
 
     /// Whether this is a subscriber of the tenant's.
     pub(super) fn has_subscriber(&self, organisation: OrganisationId, id: SubscriberId) -> bool {
         self.0
-            .roster
+            .registry
             .load()
             .find_subscriber(id)
             .is_some_and(|found| found.get().organisation_id() == organisation)
@@ -237,7 +237,7 @@ impl DeliveryDispatcher {
         Ok(true)
     }
 
-    /// Takes a subscriber off the roster; its couriers find it stopped, and leave.
+    /// Takes a subscriber off the subscriber registry; its delivery workers find it stopped, and leave.
     pub(super) fn retire_subscriber(&self, id: SubscriberId) {
         self.publish_registry(|next| {
             if let Some(recipient) = next.drop(id) {
@@ -248,7 +248,7 @@ impl DeliveryDispatcher {
     }
 
     /// Takes over what other nodes have changed after this revision of the directory. Returns the
-    /// subscribers whose couriers are to be looked after.
+    /// subscribers whose delivery workers are to be looked after.
     pub(crate) async fn follow_changes(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
         let _turn = self.0.writing.lock().await;
         let (changed, deleted) = self.0.store.subscription_changes(after).await?;

@@ -1,4 +1,4 @@
-//! A subscriber as its couriers share it: its row, its breaker, and of a hook who records its runs.
+//! A subscriber as its delivery workers share it: its row, its breaker, and of a hook who records its runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,12 @@ pub(super) struct SubscriberState {
     breaker: Mutex<SubscriberHealth>,
     /// It has said that it wants nothing any more, and that is not written down yet.
     gone: AtomicBool,
-    scribe: Option<Arc<RunRecorder>>,
+    recorder: Option<Arc<RunRecorder>>,
 }
 
 impl SubscriberState {
     pub(super) fn new(row: Subscriber, now: &ClockReading) -> Self {
-        let scribe = match &row {
+        let recorder = match &row {
             Subscriber::Webhook(_) => None,
             Subscriber::Hook(plugin) => Some(Arc::new(RunRecorder::new(plugin.id))),
         };
@@ -29,7 +29,7 @@ impl SubscriberState {
             breaker: Mutex::new(SubscriberHealth::from_subscriber(&row, now)),
             row: ArcSwap::from_pointee(row),
             gone: AtomicBool::new(false),
-            scribe,
+            recorder,
         }
     }
 
@@ -54,7 +54,7 @@ impl SubscriberState {
 
     /// Who records its runs, if it is a hook.
     pub(super) const fn run_recorder(&self) -> Option<&Arc<RunRecorder>> {
-        self.scribe.as_ref()
+        self.recorder.as_ref()
     }
 
     pub(super) fn note_gone(&self) {

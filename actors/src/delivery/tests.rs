@@ -1,4 +1,4 @@
-//! Couriers over a real store, with a sink that plays a script and a clock that stands still.
+//! Delivery workers over a real store, with a sink that plays a script and a clock that stands still.
 
 mod script;
 
@@ -83,9 +83,9 @@ async fn a_courier_that_dies_before_its_record_delivers_again_under_the_same_ids
     stage.ground.ingest(0, 2).await;
     stage.sink.until_hanging(1).await;
     // The sink has it, nobody has recorded that.
-    stage.couriers().let_go();
+    stage.dispatcher().let_go();
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
-    stage.couriers().take_up_all(DeliveryWork::OfAccount(stage.account())).await;
+    stage.dispatcher().take_up_all(DeliveryWork::OfAccount(stage.account())).await;
     stage.until_taken(2).await;
     let calls = stage.sink.calls();
     assert_eq!(calls.len(), 3);
@@ -193,15 +193,15 @@ async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Rejected));
-    // The outcome is in the store, and its courier does not hear of that before the roster may change.
-    let roster = stage.couriers().0.writing.lock().await;
+    // The outcome is in the store, and its delivery worker does not hear of that before the subscriber registry may change.
+    let registry = stage.dispatcher().0.writing.lock().await;
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Dead, 1).await;
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
     let id = stage.list(subscription.id).await[0].id;
-    assert!(stage.couriers().replay_delivery(stage.ground.organisation, id, None).await.unwrap().is_some());
+    assert!(stage.dispatcher().replay_delivery(stage.ground.organisation, id, None).await.unwrap().is_some());
     stage.until_heard().await;
-    drop(roster);
+    drop(registry);
     stage.until_taken(1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
 }
@@ -216,7 +216,7 @@ async fn what_is_replayed_during_an_attempt_is_brought_once_more_whatever_became
         stage.sink.until_hanging(1).await;
         let id = stage.list(subscription.id).await[0].id;
         for _ in 0..2 {
-            stage.couriers().replay_delivery(stage.ground.organisation, id, None).await.unwrap().unwrap();
+            stage.dispatcher().replay_delivery(stage.ground.organisation, id, None).await.unwrap().unwrap();
         }
         stage.sink.ends_first_attempt(outcome);
         patiently(async || stage.list(subscription.id).await[0].attempt_count == 2).await;
@@ -240,7 +240,7 @@ async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_bec
         stage.sink.until_hanging(1).await;
         let run = stage.runs(plugin.id).await[0].run_id();
         for _ in 0..2 {
-            stage.couriers().replay_run(&plugin, run).await.unwrap().unwrap();
+            stage.dispatcher().replay_run(&plugin, run).await.unwrap().unwrap();
         }
         stage.sink.ends_first_attempt(outcome);
         patiently(async || stage.runs(plugin.id).await[0].delivery.attempt_count == 2).await;
@@ -263,14 +263,14 @@ async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     patiently(async || stage.subscription(subscription.id).status == SubscriptionStatus::Disabled).await;
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
     stage.ground.ingest(99, 1).await;
-    patiently(async || stage.couriers().desks().is_empty()).await;
+    patiently(async || stage.dispatcher().entries().is_empty()).await;
     assert_eq!(stage.sink.taken(), 0);
     stage.set(subscription.id, SubscriptionStatus::Active).await;
     stage.until_taken(1).await;
     let mut filter = DeliveryFilter::for_subscriber(stage.ground.organisation);
     filter.subscription_id = Some(subscription.id);
     filter.status = Some(DeliveryStatus::Dead);
-    let replayed = stage.couriers().replay_many(&filter, None).await.unwrap().unwrap();
+    let replayed = stage.dispatcher().replay_many(&filter, None).await.unwrap().unwrap();
     assert_eq!((replayed.enqueued, replayed.capped), (24, false));
     stage.until_taken(25).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 25).await;
@@ -289,12 +289,16 @@ async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
     stage.until_taken(1).await;
     stage.set(subscription.id, SubscriptionStatus::Paused).await;
     stage.ground.ingest(0, 3).await;
-    patiently(async || stage.couriers().desks().is_empty()).await;
+    patiently(async || stage.dispatcher().entries().is_empty()).await;
     assert_eq!(stage.sink.taken(), 1);
-    assert!(stage.couriers().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap());
-    assert!(!stage.couriers().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap());
+    assert!(
+        stage.dispatcher().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap()
+    );
+    assert!(
+        !stage.dispatcher().delete_subscription(stage.ground.organisation, subscription.id).await.unwrap()
+    );
     stage.ground.ingest(0, 4).await;
-    assert!(stage.couriers().desks().is_empty());
+    assert!(stage.dispatcher().entries().is_empty());
 }
 
 #[tokio::test]
@@ -305,11 +309,11 @@ async fn what_came_in_a_pause_that_a_courier_did_not_notice_is_brought() {
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
     stage.until_heard().await;
-    // The pause holds already, and the courier has not been told.
+    // The pause holds already, and the delivery worker has not been told.
     let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&subscription) };
     let now = stage.ground.clock.take_reading();
     stage
-        .couriers()
+        .dispatcher()
         .publish_registry(|next| next.put_subscriber(Subscriber::Webhook(Arc::new(paused)), &now));
     stage.ground.ingest(0, 2).await;
     stage.set(subscription.id, SubscriptionStatus::Active).await;
@@ -337,18 +341,18 @@ async fn what_nobody_wants_rings_nobody() {
         events: Some([EventType::MessageStatus].into_iter().collect::<EventTypes>()),
         ..SubscriptionPatch::default()
     };
-    stage.couriers().patch_subscription(stage.ground.organisation, subscription.id, patch).await.unwrap();
-    // A courier that looks all the same finds nothing, and passes it by.
+    stage.dispatcher().patch_subscription(stage.ground.organisation, subscription.id, patch).await.unwrap();
+    // A delivery worker that looks all the same finds nothing, and passes it by.
     stage.ground.ingest(0, 1).await;
-    stage.couriers().take_up_all(DeliveryWork::OfAccount(stage.account())).await;
+    stage.dispatcher().take_up_all(DeliveryWork::OfAccount(stage.account())).await;
     patiently(async || stage.place(subscription.id).await.cursor > 0).await;
     stage.until_nobody_works().await;
     stage.ground.ingest(0, 2).await;
-    assert!(stage.couriers().desks().is_empty() && stage.sink.calls().is_empty());
+    assert!(stage.dispatcher().entries().is_empty() && stage.sink.calls().is_empty());
     let query = DeliveryQuery {
         filter: DeliveryFilter::for_subscriber(stage.ground.organisation),
         limit: PageLimit::default(),
         after: None,
     };
-    assert!(stage.couriers().page_deliveries(&query).await.unwrap().rows.is_empty());
+    assert!(stage.dispatcher().page_deliveries(&query).await.unwrap().rows.is_empty());
 }

@@ -1,4 +1,4 @@
-//! A courier: brings one account's events to one subscriber, in order per contact.
+//! A delivery worker: brings one account's events to one subscriber, in order per contact.
 //!
 //! Invariants: an event becomes a delivery in the transaction that moves the cursor past it, so nothing
 //! is lost or skipped; a delivery is tried again only after the outcome before is durable, and a lane
@@ -45,10 +45,10 @@ const RECORD_WITHIN: Duration = Duration::from_millis(10);
 const RECORDS_ENOUGH: usize = 128;
 /// Pause before the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// A courier with nothing to do leaves after this time.
+/// A delivery worker with nothing to do leaves after this time.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
 
-/// What a courier may be told.
+/// What a delivery worker may be told.
 pub(super) enum DeliveryWorkerMessage {
     /// There may be something to do.
     Look,
@@ -67,12 +67,12 @@ pub(super) enum DeliveryWorkerMessage {
 /// See the module.
 pub(super) struct DeliveryWorkerActor;
 
-/// What a courier knows.
+/// What a delivery worker knows.
 pub(super) struct DeliveryWorker {
-    couriers: DeliveryDispatcher,
+    dispatcher: DeliveryDispatcher,
     recipient: Arc<SubscriberState>,
     slot: Arc<AccountEntry>,
-    desk: Arc<WorkerEntry>,
+    entry: Arc<WorkerEntry>,
     lanes: DeliveryLanes,
     ids: MonotonicIds<StdRng>,
     /// `None` until it is read.
@@ -101,27 +101,27 @@ impl Actor for DeliveryWorkerActor {
     async fn pre_start(
         &self,
         _myself: ActorRef<DeliveryWorkerMessage>,
-        courier: DeliveryWorker,
+        worker: DeliveryWorker,
     ) -> Result<DeliveryWorker, ActorProcessingErr> {
-        Ok(courier)
+        Ok(worker)
     }
 
     async fn handle(
         &self,
         myself: ActorRef<DeliveryWorkerMessage>,
         message: DeliveryWorkerMessage,
-        courier: &mut DeliveryWorker,
+        worker: &mut DeliveryWorker,
     ) -> Result<(), ActorProcessingErr> {
         surroundings::receive_message().await;
         match message {
-            DeliveryWorkerMessage::Look => courier.note_wake(),
-            DeliveryWorkerMessage::Alarm(at) => drop(courier.alarm.take_if(|(set, _)| *set == at)),
-            DeliveryWorkerMessage::Ended(ended) => courier.take_back(*ended, &myself),
-            DeliveryWorkerMessage::Record => courier.record_ended(&myself),
-            DeliveryWorkerMessage::Recorded(ended, rows) => courier.settle_attempt(ended, &rows, &myself),
-            DeliveryWorkerMessage::Written(written) => courier.resume_runs(*written),
+            DeliveryWorkerMessage::Look => worker.note_wake(),
+            DeliveryWorkerMessage::Alarm(at) => drop(worker.alarm.take_if(|(set, _)| *set == at)),
+            DeliveryWorkerMessage::Ended(ended) => worker.take_back(*ended, &myself),
+            DeliveryWorkerMessage::Record => worker.record_ended(&myself),
+            DeliveryWorkerMessage::Recorded(ended, rows) => worker.settle_attempt(ended, &rows, &myself),
+            DeliveryWorkerMessage::Written(written) => worker.resume_runs(*written),
         }
-        courier.start_due(&myself).await;
+        worker.start_due(&myself).await;
         Ok(())
     }
 }
@@ -136,16 +136,16 @@ impl Drop for DeliveryWorker {
 
 impl DeliveryWorker {
     pub(super) fn new(
-        couriers: DeliveryDispatcher,
+        dispatcher: DeliveryDispatcher,
         recipient: Arc<SubscriberState>,
         slot: Arc<AccountEntry>,
-        desk: Arc<WorkerEntry>,
+        entry: Arc<WorkerEntry>,
     ) -> Self {
         Self {
-            couriers,
+            dispatcher,
             recipient,
             slot,
-            desk,
+            entry,
             lanes: DeliveryLanes::default(),
             ids: MonotonicIds::new(StdRng::from_rng(&mut rand::rng())),
             place: None,
@@ -162,13 +162,13 @@ impl DeliveryWorker {
     }
 
     fn now(&self) -> MonotonicInstant {
-        self.couriers.0.clock.monotonic_now()
+        self.dispatcher.0.clock.monotonic_now()
     }
 
     /// Takes note of why it was woken, before it acts on it.
     fn note_wake(&mut self) {
-        self.desk.rung.store(false, Ordering::Release);
-        if self.desk.reread.swap(false, Ordering::AcqRel) {
+        self.entry.rung.store(false, Ordering::Release);
+        if self.entry.reread.swap(false, Ordering::AcqRel) {
             self.reload_lanes();
         }
     }
@@ -181,8 +181,8 @@ impl DeliveryWorker {
     /// Brings what is due, as far as limits and breaker allow, and sets the alarm for the rest.
     async fn start_due(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let subscriber = self.recipient.get();
-        let stopping = self.couriers.0.stopping.is_cancelled();
-        if !subscriber.is_active() || stopping || !self.couriers.0.cluster.is_serving() {
+        let stopping = self.dispatcher.0.stopping.is_cancelled();
+        if !subscriber.is_active() || stopping || !self.dispatcher.0.cluster.is_serving() {
             // What waits is in the store; whoever goes on reads it there.
             self.lanes.clear_waiting();
             self.reload_lanes();
@@ -210,12 +210,12 @@ impl DeliveryWorker {
         myself: &ActorRef<DeliveryWorkerMessage>,
     ) -> Result<(), StoreError> {
         self.fill_lanes(subscriber).await?;
-        if let Some(scribe) = self.recipient.run_recorder()
+        if let Some(recorder) = self.recipient.run_recorder()
             && self.lanes.count_open() > 0
         {
-            scribe.load_values(&self.couriers).await?;
+            recorder.load_values(&self.dispatcher).await?;
         }
-        let flights_max = self.recipient.run_recorder().map_or(FLIGHTS_MAX, |scribe| scribe.runs_max());
+        let flights_max = self.recipient.run_recorder().map_or(FLIGHTS_MAX, |recorder| recorder.runs_max());
         let now = self.now();
         let mut departing = Vec::new();
         while self.lanes.count_away() < flights_max
@@ -228,7 +228,7 @@ impl DeliveryWorker {
         let read = if missing.is_empty() {
             Ok(Vec::new())
         } else {
-            self.couriers.0.store.events_at(self.slot.current_account().number, &missing).await
+            self.dispatcher.0.store.events_at(self.slot.current_account().number, &missing).await
         };
         let events: Vec<Arc<Event>> = match read {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
@@ -244,7 +244,7 @@ impl DeliveryWorker {
             let sequence = load.delivery.sequence;
             let same = |event: &&Arc<Event>| event.sequence == sequence;
             load.event = load.event.or_else(|| events.iter().find(same).cloned());
-            attempt::begin_attempt(&self.couriers, &self.recipient, &self.slot, load, myself.clone());
+            attempt::begin_attempt(&self.dispatcher, &self.recipient, &self.slot, load, myself.clone());
         }
         if self.lanes.count_away() < flights_max {
             let breaker = self.recipient.lock_health().retry_at();
@@ -257,13 +257,13 @@ impl DeliveryWorker {
     }
 
     fn take_back(&mut self, ended: FinishedAttempt, myself: &ActorRef<DeliveryWorkerMessage>) {
-        if let Some(scribe) = self.recipient.run_recorder() {
+        if let Some(recorder) = self.recipient.run_recorder() {
             // The lane waits: what comes next must see what this one leaves.
-            let job = RecorderJob { ended, slot: self.slot.clone(), courier: myself.clone() };
-            return scribe.submit_run(&self.couriers, &self.recipient, job);
+            let job = RecorderJob { ended, slot: self.slot.clone(), worker: myself.clone() };
+            return recorder.submit_run(&self.dispatcher, &self.recipient, job);
         }
         let contact = ended.delivery.contact_id;
-        let settled = attempt::settle_delivery(&self.couriers, &self.recipient, ended);
+        let settled = attempt::settle_delivery(&self.dispatcher, &self.recipient, ended);
         let Some(delivery) = settled.map(|settled| settled.delivery) else {
             // Not tried to the end, because the server stops.
             return self.lanes.end_delivery(contact);
@@ -273,12 +273,12 @@ impl DeliveryWorker {
             self.unrecorded.insert(delivery.id);
         }
         self.ended.push(delivery);
-        let alone = self.lanes.count_away() == 0 || self.couriers.0.stopping.is_cancelled();
+        let alone = self.lanes.count_away() == 0 || self.dispatcher.0.stopping.is_cancelled();
         if alone || self.ended.len() >= RECORDS_ENOUGH {
             self.record_ended(myself);
         } else if self.ended.len() == 1 {
-            let (stopping, myself) = (self.couriers.0.stopping.clone(), myself.clone());
-            self.couriers.0.tasks.spawn(async move {
+            let (stopping, myself) = (self.dispatcher.0.stopping.clone(), myself.clone());
+            self.dispatcher.0.tasks.spawn(async move {
                 // Not by the clock: it is the store that is spared, not a promise that is kept.
                 let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
                 let _gone = myself.cast(DeliveryWorkerMessage::Record);
@@ -293,7 +293,7 @@ impl DeliveryWorker {
         }
         self.recording = true;
         let ended = std::mem::take(&mut self.ended);
-        attempt::record_attempts(&self.couriers, self.recipient.clone(), ended, myself.clone());
+        attempt::record_attempts(&self.dispatcher, self.recipient.clone(), ended, myself.clone());
     }
 
     fn settle_attempt(
@@ -321,7 +321,7 @@ impl DeliveryWorker {
     /// Lets a delivery wait for its next attempt.
     fn put_back(&mut self, delivery: Delivery) {
         let QueuedDelivery { delivery, not_before, .. } =
-            QueuedDelivery::new(delivery, None, &self.couriers.0.clock.take_reading());
+            QueuedDelivery::new(delivery, None, &self.dispatcher.0.clock.take_reading());
         self.lanes.return_retried(delivery, not_before);
     }
 
@@ -350,10 +350,10 @@ impl DeliveryWorker {
 
     /// Notes what is left to do, and leaves when that has been nothing for a while.
     fn schedule_rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
-        let head = self.desk.head.load(Ordering::Acquire);
+        let head = self.entry.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
         let open = i64::try_from(self.lanes.count_open()).unwrap_or(i64::MAX);
-        self.desk.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
+        self.entry.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
         let known = self.place.is_some_and(|place| self.loaded_to >= place.cursor);
         if !known || unread > 0 || open > 0 || !self.unrecorded.is_empty() || self.recording {
             self.idle_since = None;
@@ -370,7 +370,7 @@ impl DeliveryWorker {
     /// Ends, unless the bell has been rung since it was last listened to.
     fn try_exit(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let (subscriber, account) = (self.recipient.subscriber_id(), self.slot.current_account().number);
-        if self.couriers.close(&subscriber, account, &self.desk) {
+        if self.dispatcher.close(&subscriber, account, &self.entry) {
             myself.stop(None);
         }
     }
@@ -379,9 +379,9 @@ impl DeliveryWorker {
         if self.alarm.as_ref().is_some_and(|(set, _)| *set <= at) {
             return;
         }
-        let (clock, stopping) = (self.couriers.0.clock.clone(), self.couriers.0.stopping.clone());
+        let (clock, stopping) = (self.dispatcher.0.clock.clone(), self.dispatcher.0.stopping.clone());
         let myself = myself.clone();
-        let alarm = self.couriers.0.tasks.spawn(async move {
+        let alarm = self.dispatcher.0.tasks.spawn(async move {
             tokio::select! {
                 () = clock.wait_until(at) => {
                     let _gone = myself.cast(DeliveryWorkerMessage::Alarm(at));

@@ -53,7 +53,7 @@ impl OrganisationEntry {
         }
     }
 
-    /// Takes a token, or says when there is one. Waits only if the node holds none and the shared memory
+    /// Takes a token, or says when there is one. Waits only if the node holds none and the Redis cache
     /// must be asked.
     pub async fn take_token(&self, class: BudgetClass, now: Timestamp) -> BudgetQuote {
         let limits = self.row.load().limits;

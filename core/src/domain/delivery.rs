@@ -90,7 +90,7 @@ pub struct Delivery {
     pub attempts: Vec<DeliveryAttempt>,
     /// Attempts ever.
     pub attempt_count: u32,
-    /// Attempts since it was made or last replayed: how far down the ladder it is.
+    /// Attempts since it was made or last replayed: how far down the retry schedule it is.
     pub tries: u32,
     /// Not before; `None` when there is no further one. Written together with `updated_at`.
     pub next_attempt_at: Option<DueTime>,
@@ -193,7 +193,7 @@ impl Delivery {
         Some(due.time_left(now, pause))
     }
 
-    /// Begins the ladder afresh at `now`.
+    /// Begins the retry schedule afresh at `now`.
     pub fn reopen_at(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Pending;
         self.tries = 0;
@@ -207,7 +207,7 @@ impl Delivery {
         &mut self,
         attempt: DeliveryAttempt,
         outcome: AttemptOutcome,
-        ladder: RetrySchedule,
+        retry_schedule: RetrySchedule,
         chance: f64,
         now: Timestamp,
     ) {
@@ -221,7 +221,7 @@ impl Delivery {
         (self.status, self.next_attempt_at) = match outcome {
             AttemptOutcome::Delivered => (DeliveryStatus::Delivered, None),
             AttemptOutcome::Rejected | AttemptOutcome::Gone => (DeliveryStatus::Dead, None),
-            AttemptOutcome::Retry { after } => match ladder.pause_before(self.tries, chance) {
+            AttemptOutcome::Retry { after } => match retry_schedule.pause_before(self.tries, chance) {
                 Some(pause) => {
                     let asked = after.unwrap_or_default().min(ASKED_MAX);
                     (DeliveryStatus::Failed, Some(DueTime::after_wait(self.updated_at, pause.max(asked))))
@@ -268,22 +268,32 @@ mod tests {
     }
 
     /// Pauses of a delivery that always fails.
-    fn pauses(ladder: RetrySchedule, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
+    fn pauses(retry_schedule: RetrySchedule, chance: f64, asked: Option<Duration>) -> Vec<Duration> {
         let (mut one, mut now, mut pauses) = (delivery(), Timestamp::EPOCH, Vec::new());
         while one.is_open() {
-            one.settle_attempt(attempt(now), AttemptOutcome::Retry { after: asked }, ladder, chance, now);
+            one.settle_attempt(
+                attempt(now),
+                AttemptOutcome::Retry { after: asked },
+                retry_schedule,
+                chance,
+                now,
+            );
             pauses.extend(one.wait_until(now));
             now = one.next_attempt_at.map_or(now, DueTime::to_row);
         }
         assert_eq!(one.status, DeliveryStatus::Dead);
-        assert_eq!((one.tries, one.attempt_count), (ladder.attempts_max(), ladder.attempts_max()));
+        assert_eq!(
+            (one.tries, one.attempt_count),
+            (retry_schedule.attempts_max(), retry_schedule.attempts_max())
+        );
         pauses
     }
 
     #[test]
     fn the_ladders_are_the_contracts() {
-        let seconds =
-            |ladder| -> Vec<u64> { pauses(ladder, 0.5, None).iter().map(Duration::as_secs).collect() };
+        let seconds = |retry_schedule| -> Vec<u64> {
+            pauses(retry_schedule, 0.5, None).iter().map(Duration::as_secs).collect()
+        };
         assert_eq!(seconds(RetrySchedule::WEBHOOK), [10, 30, 120, 600, 3600, 21_600, 86_400]);
         assert_eq!(seconds(RetrySchedule::HOOK), [5, 30, 120, 600, 3600, 21_600]);
         assert_eq!((RetrySchedule::WEBHOOK.attempts_max(), RetrySchedule::HOOK.attempts_max()), (8, 7));

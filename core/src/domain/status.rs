@@ -1,4 +1,4 @@
-//! The status ladder of a message, and its history.
+//! The status retry schedule of a message, and its history.
 //!
 //! Invariants: the current status only moves up; `failed` yields only to `delivered` and `read`;
 //! the history keeps the first sighting of each status and nothing else.

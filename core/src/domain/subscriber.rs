@@ -1,4 +1,4 @@
-//! Somebody who wants events, whatever kind of somebody it is: couriers know no more than this.
+//! Somebody who wants events, whatever kind of somebody it is: delivery workers know no more than this.
 
 use std::fmt;
 use std::sync::Arc;

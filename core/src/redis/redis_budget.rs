@@ -34,7 +34,7 @@ pub struct RedisBudget {
 
 impl std::fmt::Debug for RedisBudget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Budget").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("RedisBudget").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

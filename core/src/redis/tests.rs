@@ -1,4 +1,4 @@
-//! The shared memory against a real Redis. `tests/services run <command>` provides one.
+//! The Redis cache against a real Redis. `tests/services run <command>` provides one.
 
 mod budgets;
 mod pages;

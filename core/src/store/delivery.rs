@@ -56,7 +56,7 @@ ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
 };
 
 /// Appends all rows of an array of a subscription that was not deleted; those that are there already are
-/// made due instead, at the beginning of their ladder.
+/// made due instead, at the beginning of their retry schedule.
 pub(super) const REPLAY: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
@@ -201,7 +201,7 @@ pub(super) fn id_of(row: &EngineRow) -> Result<DeliveryId, StoreError> {
     RowPlace { table: TABLE, id: &id }.check_value("id", DeliveryId::parse(&id).ok())
 }
 
-/// What a courier has to bring.
+/// What a delivery worker has to bring.
 pub(super) fn open_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM webhook_deliveries WHERE subscription_id = $1 AND account = $2 \
@@ -293,7 +293,7 @@ impl Store {
         Ok((ids, capped))
     }
 
-    /// Makes these deliveries due at `now`, at the beginning of the ladder, whatever became of them, and
+    /// Makes these deliveries due at `now`, at the beginning of the retry schedule, whatever became of them, and
     /// remembers the answer. Returns subscription and account of each.
     ///
     /// # Errors

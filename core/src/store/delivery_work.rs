@@ -1,8 +1,8 @@
-//! What couriers stand on: how far each subscriber has been brought along each account's log, and
+//! What delivery workers stand on: how far each subscriber has been brought along each account's log, and
 //! which of them have something to bring.
 //!
 //! Invariants: a cursor moves from the expected number in the transaction that appends the deliveries
-//! of the events that it passes, or nothing is written; so of two couriers of one subscriber and
+//! of the events that it passes, or nothing is written; so of two delivery workers of one subscriber and
 //! account one takes in each event, and neither skips one. An outcome is recorded only by whoever
 //! knows of every attempt before it.
 
@@ -18,7 +18,7 @@ use crate::ids::DeliveryId;
 
 const TABLE: &str = "courier_cursors";
 
-/// Where a courier stands.
+/// Where a delivery worker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryCursor {
     /// Number of the last event that is taken care of.
@@ -27,7 +27,7 @@ pub struct DeliveryCursor {
     pub head: i64,
 }
 
-/// What a courier takes over from the log.
+/// What a delivery worker takes over from the log.
 #[derive(Debug)]
 pub struct Intake<'a> {
     /// For whom.
@@ -42,7 +42,7 @@ pub struct Intake<'a> {
     pub deliveries: &'a [Delivery],
 }
 
-/// Whose couriers are looked for.
+/// Whose delivery workers are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryWork {
     /// This account's.
@@ -104,11 +104,11 @@ pub(super) fn work_statement(work: DeliveryWork) -> String {
 }
 
 impl Store {
-    /// Where a courier stands; `None` when there is no such account.
+    /// Where a delivery worker stands; `None` when there is no such account.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn courier_place(
+    pub async fn delivery_cursor(
         &self,
         subscriber: SubscriberId,
         account: i64,
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// Records how attempts ended, and returns the ids of those that stand as recorded. The rows of the others
-    /// were recorded by another courier, were replayed during the attempt and are due, or are gone.
+    /// were recorded by another delivery worker, were replayed during the attempt and are due, or are gone.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -182,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn courier_work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
+    pub async fn delivery_work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         let whose: SqlArg = match work {
             DeliveryWork::OfAccount(number) => number.into(),
             DeliveryWork::Of(subscriber) => subscriber.to_string().into(),

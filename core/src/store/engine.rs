@@ -126,13 +126,13 @@ enum EngineDatabase {
 }
 
 impl Engine {
-    /// Opens the database that `url` names, and brings its schema up. `patience` is how long a
+    /// Opens the database that `url` names, and brings its schema up. `timeout` is how long a
     /// statement waits for a lock that somebody else holds.
-    pub(super) async fn open_url(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn open_url(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
         let database = if url.starts_with("sqlite:") {
-            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open_file(url, readers, patience).await?))
+            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open_file(url, readers, timeout).await?))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            EngineDatabase::Postgres(postgres::PostgresDatabase::open_database(url, readers, patience).await?)
+            EngineDatabase::Postgres(postgres::PostgresDatabase::open_database(url, readers, timeout).await?)
         } else {
             return Err(unusable_value("the URL of the database must begin with sqlite: or postgres:"));
         };

@@ -173,7 +173,7 @@ fn read_run(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
     Ok(Run { delivery, version_id, usage })
 }
 
-/// What a courier has to bring.
+/// What a delivery worker has to bring.
 pub(super) fn open_statement() -> String {
     format!(
         "SELECT {OWED} FROM hook_runs WHERE plugin_id = $1 AND account = $2 \

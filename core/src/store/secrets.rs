@@ -16,7 +16,7 @@ pub struct ServerSecrets {
     /// Authenticates cursors.
     pub cursor_key: [u8; 32],
     /// Names this installation in memory that others may use too, and authenticates what it keeps there.
-    pub shared_memory_key: [u8; 32],
+    pub redis_cache_key: [u8; 32],
     /// Seals what plugins were compiled to.
     pub artefact_key: [u8; 32],
 }
@@ -35,7 +35,7 @@ impl ServerSecrets {
     ) -> Result<Self, StoreError> {
         Ok(Self {
             cursor_key: secret(engine, writer, "cursor_key").await?,
-            shared_memory_key: secret(engine, writer, "shared_memory_key").await?,
+            redis_cache_key: secret(engine, writer, "shared_memory_key").await?,
             artefact_key: secret(engine, writer, "artefact_key").await?,
         })
     }

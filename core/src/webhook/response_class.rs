@@ -54,7 +54,7 @@ pub(super) fn classify_failure(error: &str) -> AttemptResult {
 fn retry_after(answer: &OutboundAnswer, now: Timestamp) -> Option<Duration> {
     let text = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean "for ever"; the courier waits an hour at most.
+        // More digits than fit mean "for ever"; the delivery worker waits an hour at most.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;

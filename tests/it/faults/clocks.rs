@@ -163,7 +163,7 @@ async fn deliveries_go_on_and_are_signed_by_the_wall_clock_of_their_attempt() {
         })
         .await;
         server.clock.set_wall(wall);
-        // A pause of ten seconds and up to a fifth more, from when the courier hears that the outcome is recorded.
+        // A pause of ten seconds and up to a fifth more, from when the delivery worker hears that the outcome is recorded.
         patiently(async {
             while receiver.calls().len() < 2 * nth + 2 {
                 server.clock.advance_manual(Duration::from_secs(1));

@@ -75,8 +75,8 @@ impl AccountState {
             self.sender.wake_sender(SenderMessage::Reload).await;
         }
         if activation.sequence > known {
-            let couriers = &self.context().couriers;
-            couriers.ring(&self.parts.slot, activation.sequence, EventTypes::all_types());
+            let dispatcher = &self.context().dispatcher;
+            dispatcher.ring(&self.parts.slot, activation.sequence, EventTypes::all_types());
         }
         Ok(())
     }

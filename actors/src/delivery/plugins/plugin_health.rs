@@ -31,8 +31,8 @@ impl DeliveryDispatcher {
         match id {
             SubscriberId::Webhook(_) => {}
             SubscriberId::Hook(plugin) => {
-                let couriers = self.clone();
-                self.0.tasks.spawn(async move { couriers.record_health(plugin, standing).await });
+                let dispatcher = self.clone();
+                self.0.tasks.spawn(async move { dispatcher.record_health(plugin, standing).await });
             }
         }
         if turn == HealthChange::Recovered {

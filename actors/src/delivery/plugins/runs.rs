@@ -147,7 +147,7 @@ impl DeliveryDispatcher {
         Ok(replayed)
     }
 
-    /// Has a courier, here or elsewhere, read the runs that have been opened.
+    /// Has a delivery worker, here or elsewhere, read the runs that have been opened.
     async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), AccountError> {
         self.reload_worker(SubscriberId::Hook(plugin), account);
         if self.0.cluster.is_shared() {

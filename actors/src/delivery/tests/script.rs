@@ -112,15 +112,15 @@ impl Script {
         play(call)
     }
 
-    fn note(&self, parcel: &DeliveryRequest) -> Call {
+    fn note(&self, delivery_request: &DeliveryRequest) -> Call {
         let mut calls = self.calls.lock().unwrap();
         let mut call = Call {
-            subscriber: parcel.subscriber.subscriber_id(),
-            delivery: parcel.delivery_id,
-            event: parcel.event.id,
-            sequence: parcel.event.sequence,
-            contact: parcel.event.kind.contact_id(),
-            attempt: parcel.attempt,
+            subscriber: delivery_request.subscriber.subscriber_id(),
+            delivery: delivery_request.delivery_id,
+            event: delivery_request.event.id,
+            sequence: delivery_request.event.sequence,
+            contact: delivery_request.event.kind.contact_id(),
+            attempt: delivery_request.attempt,
             of_second: 0,
         };
         let first = calls.first().copied().unwrap_or(call);
@@ -135,10 +135,10 @@ impl Script {
 }
 
 impl EventSink for Script {
-    fn deliver(&self, parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+    fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         Box::pin(async move {
             let mut released = self.released.subscribe();
-            let call = self.note(&parcel);
+            let call = self.note(&delivery_request);
             let mut turn = self.turn(&call);
             if matches!(turn, HealthChange::Hang) {
                 let now = self.hanging.fetch_add(1, Ordering::AcqRel) + 1;
@@ -175,7 +175,7 @@ impl Stage {
         Self { ground: Context::open_with(AccountRegistryOptions::default(), sink.clone()).await, sink }
     }
 
-    pub(super) fn couriers(&self) -> &DeliveryDispatcher {
+    pub(super) fn dispatcher(&self) -> &DeliveryDispatcher {
         self.ground.accounts.dispatcher()
     }
 
@@ -190,7 +190,7 @@ impl Stage {
             events: [EventType::MessageReceived].into_iter().collect(),
             description: None,
         };
-        self.couriers().create_subscription(self.ground.organisation, new, None).await.unwrap().unwrap()
+        self.dispatcher().create_subscription(self.ground.organisation, new, None).await.unwrap().unwrap()
     }
 
     /// A plugin that wants inbound messages, and a version of it that runs.
@@ -206,10 +206,10 @@ impl Stage {
             capabilities: None,
             enabled: true,
         };
-        let (couriers, organisation) = (self.couriers(), self.ground.organisation);
-        let plugin = couriers.create_plugin(organisation, new).await.unwrap().unwrap();
+        let (dispatcher, organisation) = (self.dispatcher(), self.ground.organisation);
+        let plugin = dispatcher.create_plugin(organisation, new).await.unwrap().unwrap();
         let version = PluginVersion {
-            id: couriers.next_version_id().await,
+            id: dispatcher.next_version_id().await,
             plugin_id: plugin.id,
             sha256: [0; 32],
             size: 1,
@@ -219,8 +219,8 @@ impl Stage {
             created_at: self.ground.clock.read_now(),
         };
         let wasm = bytes::Bytes::from_static(b"w");
-        assert!(couriers.add_plugin_version(organisation, &version, &wasm).await.unwrap());
-        couriers.activate_plugin(organisation, plugin.id, version.id).await.unwrap().unwrap().unwrap()
+        assert!(dispatcher.add_plugin_version(organisation, &version, &wasm).await.unwrap());
+        dispatcher.activate_plugin(organisation, plugin.id, version.id).await.unwrap().unwrap().unwrap()
     }
 
     /// A plugin's runs, newest first.
@@ -233,16 +233,16 @@ impl Stage {
             limit: PageLimit::new(100).unwrap(),
             after: None,
         };
-        self.couriers().page_runs(&query).await.unwrap().0.rows
+        self.dispatcher().page_runs(&query).await.unwrap().0.rows
     }
 
     pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {
-        self.couriers().find_subscription(self.ground.organisation, id).unwrap()
+        self.dispatcher().find_subscription(self.ground.organisation, id).unwrap()
     }
 
     pub(super) async fn set(&self, id: SubscriptionId, status: SubscriptionStatus) {
         let patch = SubscriptionPatch { status: Some(status), ..SubscriptionPatch::default() };
-        let patched = self.couriers().patch_subscription(self.ground.organisation, id, patch).await;
+        let patched = self.dispatcher().patch_subscription(self.ground.organisation, id, patch).await;
         assert_eq!(patched.unwrap().unwrap().status, status);
     }
 
@@ -262,7 +262,7 @@ impl Stage {
         let mut filter = DeliveryFilter::for_subscriber(self.ground.organisation);
         filter.subscription_id = Some(id);
         let query = DeliveryQuery { filter, limit: PageLimit::new(100).unwrap(), after: None };
-        self.couriers().page_deliveries(&query).await.unwrap().rows
+        self.dispatcher().page_deliveries(&query).await.unwrap().rows
     }
 
     /// So many of the newest hundred.
@@ -283,12 +283,12 @@ impl Stage {
         self.ground.clock.advance_manual(next.time_left(self.ground.clock.read_now(), Duration::MAX));
     }
 
-    /// Lets time pass until every courier has left, and less than the purge takes to look again.
+    /// Lets time pass until every delivery worker has left, and less than the purge takes to look again.
     pub(super) async fn until_nobody_works(&self) {
         for _ in 0..15 {
             self.ground.clock.advance_manual(LINGER);
             let left = async {
-                while !self.couriers().desks().is_empty() {
+                while !self.dispatcher().entries().is_empty() {
                     tokio::task::yield_now().await;
                 }
             };
@@ -299,10 +299,10 @@ impl Stage {
         panic!("a courier stays");
     }
 
-    /// Waits until every courier has listened to its bell.
+    /// Waits until every delivery worker has listened to its bell.
     pub(super) async fn until_heard(&self) {
-        let rung = |desk: &Arc<WorkerEntry>| desk.rung.load(Ordering::Acquire);
-        patiently(async || !self.couriers().desks().values().any(rung)).await;
+        let rung = |entry: &Arc<WorkerEntry>| entry.rung.load(Ordering::Acquire);
+        patiently(async || !self.dispatcher().entries().values().any(rung)).await;
     }
 
     pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
@@ -315,6 +315,6 @@ impl Stage {
     }
 
     pub(super) async fn place(&self, id: SubscriptionId) -> DeliveryCursor {
-        self.ground.store.courier_place(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
+        self.ground.store.delivery_cursor(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
     }
 }

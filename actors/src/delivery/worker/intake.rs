@@ -1,4 +1,4 @@
-//! What a courier takes over: rows that are open already, and then events of the log.
+//! What a delivery worker takes over: rows that are open already, and then events of the log.
 //!
 //! Invariant: memory is bounded. A lane that waits for a further attempt does not use up the window of
 //! the others; a subscriber that is down is read for no more than its probes.
@@ -52,17 +52,18 @@ impl DeliveryWorker {
             }
             let Some(place) = self.place else {
                 // No such account: nothing is ever there.
-                let found = self.couriers.0.store.courier_place(subscriber.subscriber_id(), number).await?;
+                let found =
+                    self.dispatcher.0.store.delivery_cursor(subscriber.subscriber_id(), number).await?;
                 self.place = Some(found.unwrap_or(DeliveryCursor { cursor: 0, head: 0 }));
                 continue;
             };
             if self.loaded_to < place.cursor {
-                let store = &self.couriers.0.store;
+                let store = &self.dispatcher.0.store;
                 let rows =
                     store.open_deliveries(subscriber.subscriber_id(), number, self.loaded_to, room).await?;
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
-                let reading = self.couriers.0.clock.take_reading();
+                let reading = self.dispatcher.0.clock.take_reading();
                 for delivery in rows {
                     let id = delivery.id;
                     let load = QueuedDelivery::new(delivery, None, &reading);
@@ -72,7 +73,7 @@ impl DeliveryWorker {
                 }
                 continue;
             }
-            let head = self.desk.head.load(Ordering::Acquire).max(place.head);
+            let head = self.entry.head.load(Ordering::Acquire).max(place.head);
             if place.cursor >= head {
                 return Ok(());
             }
@@ -88,12 +89,12 @@ impl DeliveryWorker {
         place: DeliveryCursor,
         room: usize,
     ) -> Result<(), StoreError> {
-        let store = &self.couriers.0.store;
+        let store = &self.dispatcher.0.store;
         let between = (place.cursor, place.head);
         let events = store.events_of(account, between, subscriber.event_types(), room).await?;
         let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
         let to = last.unwrap_or(place.head);
-        let reading = self.couriers.0.clock.take_reading();
+        let reading = self.dispatcher.0.clock.take_reading();
         let now = reading.wall;
         let deliveries: Vec<Delivery> = events
             .iter()

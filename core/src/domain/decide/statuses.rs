@@ -59,7 +59,7 @@ fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>)
     Ok(())
 }
 
-/// Moves the current status up the ladder, if it yields.
+/// Moves the current status up the retry schedule, if it yields.
 fn advance_status(message: &mut Message, next: MessageStatus, error: Option<MessageError>) -> bool {
     let moved = message.status.yields_to(next);
     if moved {

@@ -54,14 +54,14 @@ pub(super) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Connects to the database that `url` names and brings its schema up. `patience` is how long a
+    /// Connects to the database that `url` names and brings its schema up. `timeout` is how long a
     /// statement waits for a lock that somebody else holds.
     pub(super) async fn open_database(
         url: &str,
         readers: u32,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let tracker = PrimaryTracker::new(database_hosts(url, patience)?);
+        let tracker = PrimaryTracker::new(database_hosts(url, timeout)?);
         start_check::check_server(&tracker).await?;
         Ok(Self { readers: ReaderPool::new(tracker.clone(), readers.max(1)), tracker })
     }
@@ -225,16 +225,16 @@ async fn with_timeout<T>(
 }
 
 /// The hosts that `url` names, with the settings of kabar's sessions.
-fn database_hosts(url: &str, patience: Duration) -> Result<Vec<DatabaseHost>, sqlx::Error> {
+fn database_hosts(url: &str, timeout: Duration) -> Result<Vec<DatabaseHost>, sqlx::Error> {
     let list = PostgresUrl::parse(url).map_err(|reason| sqlx::Error::Configuration(reason.into()))?;
     let names = list.host_list().map(str::to_owned);
     let hosts = names
         .zip(list.single_urls())
-        .map(|(name, url)| Ok(DatabaseHost { name, options: connect_options(&url, patience)? }));
+        .map(|(name, url)| Ok(DatabaseHost { name, options: connect_options(&url, timeout)? }));
     hosts.collect()
 }
 
-fn connect_options(url: &str, patience: Duration) -> Result<PgConnectOptions, sqlx::Error> {
+fn connect_options(url: &str, timeout: Duration) -> Result<PgConnectOptions, sqlx::Error> {
     let ms = |limit: Duration| limit.as_millis().to_string();
     let named = PgConnectOptions::from_str(url)?;
     // A resolver takes an IPv6 address without the brackets that it has in a URL.
@@ -244,7 +244,7 @@ fn connect_options(url: &str, patience: Duration) -> Result<PgConnectOptions, sq
     Ok(named
         .options([
             ("statement_timeout", ms(STATEMENT_TIMEOUT)),
-            ("lock_timeout", ms(patience)),
+            ("lock_timeout", ms(timeout)),
             ("idle_in_transaction_session_timeout", ms(SILENCE_TIMEOUT)),
             ("synchronous_commit", "on".to_owned()),
             // Plans cost more to compile than these statements take to run.

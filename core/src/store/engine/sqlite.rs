@@ -31,15 +31,15 @@ pub(super) struct SqliteDatabase {
 
 impl SqliteDatabase {
     /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
-    /// `patience` is how long a statement waits for a lock that another process holds.
-    pub(super) async fn open_file(url: &str, readers: u32, patience: Duration) -> Result<Self, StoreError> {
+    /// `timeout` is how long a statement waits for a lock that another process holds.
+    pub(super) async fn open_file(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(unusable_value("readers cannot see a database in memory; name a file"));
         }
         let named = SqliteConnectOptions::from_str(url)?;
         create_file(named.get_filename()).await.map_err(sqlx::Error::Io)?;
         let shared = named
-            .busy_timeout(patience)
+            .busy_timeout(timeout)
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS_CACHED)
             .row_buffer_size(128)

@@ -1,6 +1,6 @@
 //! Lists of runs, and how they are opened again.
 //!
-//! Invariant: a run that is replayed keeps its id, its event and its attempts, and begins its ladder
+//! Invariant: a run that is replayed keeps its id, its event and its attempts, and begins its retry schedule
 //! afresh; so whatever it asks for again is known by its name.
 
 use std::time::Duration;
@@ -136,7 +136,7 @@ impl Store {
         rows.first().map(|row| read_run(&mut row.read_fields(TABLE))).transpose()
     }
 
-    /// Makes a run due at `now`, at the beginning of the ladder.
+    /// Makes a run due at `now`, at the beginning of the retry schedule.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -164,7 +164,7 @@ impl Store {
         ids: &mut dyn IdSource,
     ) -> Result<ReopenedRuns, StoreError> {
         let subscriber = SubscriberId::Hook(plugin.id);
-        let place = self.courier_place(subscriber, account).await?;
+        let place = self.delivery_cursor(subscriber, account).await?;
         let to = to.min(place.map_or(0, |place| place.cursor));
         let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

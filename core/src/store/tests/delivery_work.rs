@@ -159,10 +159,10 @@ async fn a_subscription_begins_where_each_log_ends() {
     store.insert_subscription(&subscription(1), None).await.unwrap();
     let mut young = Owner::of(&store, 2).await;
     thread(&store, &mut young, 2).await;
-    let place = async |owner: &Owner| store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
+    let place = async |owner: &Owner| store.delivery_cursor(SUBSCRIBER, owner.number).await.unwrap();
     assert_eq!(place(&old).await, Some(DeliveryCursor { cursor: 1, head: 1 }));
     assert_eq!(place(&young).await, Some(DeliveryCursor { cursor: 0, head: 1 }));
-    assert_eq!(store.courier_place(SUBSCRIBER, 404).await.unwrap(), None);
+    assert_eq!(store.delivery_cursor(SUBSCRIBER, 404).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn events_are_taken_in_once_and_none_is_skipped() {
     assert!(take_in(&store, &owner, (0, 3), &rows).await);
     assert!(!take_in(&store, &owner, (0, 3), &[delivery(5, &owner, 1)]).await, "somebody was faster");
     assert_eq!(open(&store, &owner).await, rows);
-    let place = store.courier_place(SUBSCRIBER, owner.number).await.unwrap();
+    let place = store.delivery_cursor(SUBSCRIBER, owner.number).await.unwrap();
     assert_eq!(place, Some(DeliveryCursor { cursor: 3, head: 3 }));
     assert!(take_in(&store, &owner, (3, 9), &[]).await);
     let after_the_first = store.open_deliveries(SUBSCRIBER, owner.number, 1, 100);
@@ -284,7 +284,7 @@ async fn whoever_has_something_to_bring_is_found() {
     let (store, _guard) = store().await;
     let mut owner = logged(&store, 1).await;
     store.insert_subscription(&subscription(2), None).await.unwrap();
-    let found = async |work| store.courier_work(work).await.unwrap();
+    let found = async |work| store.delivery_work(work).await.unwrap();
     let expected = [(SUBSCRIBER, owner.number)];
     assert_eq!(found(DeliveryWork::OfAccount(owner.number)).await, expected, "a log beyond the cursor");
     assert_eq!(found(DeliveryWork::Of(SUBSCRIBER)).await, expected);

@@ -208,7 +208,7 @@ async fn a_plugin_begins_where_the_logs_end_that_it_did_not_hear_before() {
     let cursors = async || {
         let mut found = Vec::new();
         for owner in &owners {
-            found.push(store.courier_place(HOOK, owner.number).await.unwrap().unwrap().cursor);
+            found.push(store.delivery_cursor(HOOK, owner.number).await.unwrap().unwrap().cursor);
         }
         found
     };
@@ -266,9 +266,9 @@ async fn a_batch_is_recorded_whole() {
     let (store, _guard) = store().await;
     let (owner, rows) = stage(&store, 3).await;
     assert_eq!(store.open_deliveries(HOOK, owner.number, 0, 10).await.unwrap(), rows);
-    let work = store.courier_work(DeliveryWork::Of(HOOK)).await.unwrap();
+    let work = store.delivery_work(DeliveryWork::Of(HOOK)).await.unwrap();
     assert_eq!(work, [(HOOK, owner.number)]);
-    assert_eq!(store.courier_work(DeliveryWork::OfAccount(owner.number)).await.unwrap(), work);
+    assert_eq!(store.delivery_work(DeliveryWork::OfAccount(owner.number)).await.unwrap(), work);
 
     let retry = AttemptOutcome::Retry { after: None };
     let batch = [record(rows[0].clone(), AttemptOutcome::Delivered), record(rows[1].clone(), retry)];

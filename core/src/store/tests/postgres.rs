@@ -98,9 +98,9 @@ async fn a_write_whose_connection_broke_is_written_once() {
 #[tokio::test]
 async fn a_lock_held_too_long_is_an_unavailable_database() {
     let guard = Guard::postgres().await;
-    let patience = std::time::Duration::from_millis(50);
+    let timeout = std::time::Duration::from_millis(50);
     let _node = guard.open().await;
-    let store = Store::open_within(&guard.url(), StoreOptions::default(), patience).await.unwrap();
+    let store = Store::open_within(&guard.url(), StoreOptions::default(), timeout).await.unwrap();
     let mut owner = Owner::of(&store, 1).await;
     let mut other = PgConnection::connect(&guard.url()).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE probes, contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();

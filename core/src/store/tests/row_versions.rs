@@ -84,7 +84,7 @@ async fn a_plugin_is_written_over_the_row_that_was_read() {
     let read = Plugin { active_version: None, ..plugin(1) };
     let running = |row: &Plugin| Plugin { active_version: plugin(1).active_version, ..row.clone() };
     let cursor = async || {
-        store.courier_place(SubscriberId::Hook(read.id), owner.number).await.unwrap().unwrap().cursor
+        store.delivery_cursor(SubscriberId::Hook(read.id), owner.number).await.unwrap().unwrap().cursor
     };
     store.insert_plugin(&read).await.unwrap();
     let renamed = Plugin { name: text("new"), ..read.clone() };

@@ -241,7 +241,7 @@ impl DryRunApi {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
         let (account, event) = self.find_event(&plugin, &fields).await?;
-        let parcel = DeliveryRequest {
+        let delivery_request = DeliveryRequest {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,
             event,
@@ -249,7 +249,7 @@ impl DryRunApi {
             attempt: 1,
             kv: couriers.plugin_kv(plugin.id).await?,
         };
-        let receipt = self.0.workshop.rehearse(version, parcel).await;
+        let receipt = self.0.workshop.rehearse(version, delivery_request).await;
         Ok(TestBody::from_receipt(version, &receipt))
     }
 
