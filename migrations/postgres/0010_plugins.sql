@@ -63,7 +63,7 @@ CREATE TABLE plugin_kv (
     PRIMARY KEY (plugin_id, key)
 );
 
-CREATE TABLE hook_runs (
+CREATE TABLE plugin_runs (
     id              ctext  NOT NULL PRIMARY KEY,
     plugin_id       ctext  NOT NULL,
     organisation_id ctext  NOT NULL,
@@ -88,13 +88,13 @@ CREATE TABLE hook_runs (
 );
 
 -- An event is owed to a plugin once.
-CREATE UNIQUE INDEX hook_runs_event ON hook_runs (plugin_id, account, sequence);
-CREATE INDEX hook_runs_open ON hook_runs (plugin_id, account, sequence) WHERE next_attempt_at IS NOT NULL;
-CREATE INDEX hook_runs_list ON hook_runs (plugin_id, id);
-CREATE INDEX hook_runs_status ON hook_runs (plugin_id, status, id);
-CREATE INDEX hook_runs_age ON hook_runs (created_at);
+CREATE UNIQUE INDEX plugin_runs_event ON plugin_runs (plugin_id, account, sequence);
+CREATE INDEX plugin_runs_open ON plugin_runs (plugin_id, account, sequence) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX plugin_runs_list ON plugin_runs (plugin_id, id);
+CREATE INDEX plugin_runs_status ON plugin_runs (plugin_id, status, id);
+CREATE INDEX plugin_runs_age ON plugin_runs (created_at);
 
-CREATE TABLE hook_logs (
+CREATE TABLE plugin_run_logs (
     id         ctext  NOT NULL PRIMARY KEY,
     plugin_id  ctext  NOT NULL,
     run_id     ctext  NOT NULL,
@@ -104,12 +104,12 @@ CREATE TABLE hook_logs (
     created_at BIGINT NOT NULL
 );
 
-CREATE INDEX hook_logs_list ON hook_logs (plugin_id, id);
-CREATE INDEX hook_logs_run ON hook_logs (run_id, id);
-CREATE INDEX hook_logs_age ON hook_logs (created_at);
+CREATE INDEX plugin_run_logs_list ON plugin_run_logs (plugin_id, id);
+CREATE INDEX plugin_run_logs_run ON plugin_run_logs (run_id, id);
+CREATE INDEX plugin_run_logs_age ON plugin_run_logs (created_at);
 
 -- What successful runs want done, in the account whose event they handled.
-CREATE TABLE hook_effects (
+CREATE TABLE plugin_effects (
     run_id        ctext  NOT NULL,
     ordinal       BIGINT NOT NULL,
     account       BIGINT NOT NULL,
@@ -123,8 +123,8 @@ CREATE TABLE hook_effects (
     PRIMARY KEY (run_id, ordinal)
 );
 
-CREATE INDEX hook_effects_pending ON hook_effects (account, sequence, run_id, ordinal) WHERE status = 'pending';
-CREATE INDEX hook_effects_age ON hook_effects (created_at);
+CREATE INDEX plugin_effects_pending ON plugin_effects (account, sequence, run_id, ordinal) WHERE status = 'pending';
+CREATE INDEX plugin_effects_age ON plugin_effects (created_at);
 
 -- Nodes keep plugins in memory, like the rest of the directory.
 ALTER TABLE plugins ADD COLUMN directory_revision BIGINT NOT NULL DEFAULT 0;

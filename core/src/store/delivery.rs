@@ -33,7 +33,7 @@ INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, s
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
     r.created_at, r.updated_at \
-FROM {rows} WHERE EXISTS (SELECT 1 FROM courier_cursors \
+FROM {rows} WHERE EXISTS (SELECT 1 FROM delivery_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
 ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
     columns: &[
@@ -101,7 +101,7 @@ RETURNING webhook_deliveries.id, webhook_deliveries.replays",
 /// When, status code, milliseconds, error.
 type AttemptRow = (i64, Option<u16>, u32, Option<String>);
 
-/// A row of `webhook_deliveries`, or the like of `hook_runs`.
+/// A row of `webhook_deliveries`, or the like of `plugin_runs`.
 #[derive(Debug, Serialize)]
 pub(super) struct DeliveryRow {
     id: String,

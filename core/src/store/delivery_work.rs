@@ -16,7 +16,7 @@ use crate::domain::delivery::Delivery;
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::DeliveryId;
 
-const TABLE: &str = "courier_cursors";
+const TABLE: &str = "delivery_cursors";
 
 /// Where a delivery worker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,10 @@ pub enum DeliveryWork {
 
 /// Moves a cursor; no row means that it stands at the beginning.
 pub(super) const MOVE: &str = "\
-INSERT INTO courier_cursors (subscriber, account, cursor) SELECT $1, $2, $4 \
-WHERE $3 = 0 OR EXISTS (SELECT 1 FROM courier_cursors WHERE subscriber = $1 AND account = $2) \
+INSERT INTO delivery_cursors (subscriber, account, cursor) SELECT $1, $2, $4 \
+WHERE $3 = 0 OR EXISTS (SELECT 1 FROM delivery_cursors WHERE subscriber = $1 AND account = $2) \
 ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor \
-    WHERE courier_cursors.cursor = $3 \
+    WHERE delivery_cursors.cursor = $3 \
 RETURNING cursor";
 
 /// One kind of subscribers: their table, which of them are active, and what they are owed.
@@ -77,7 +77,7 @@ const WEBHOOKS: WorkKind = WorkKind {
 const HOOKS: WorkKind = WorkKind {
     table: "plugins",
     active: "s.enabled = 1 AND s.active_version IS NOT NULL AND s.state <> 'disabled'",
-    owed: "hook_runs d WHERE d.plugin_id",
+    owed: "plugin_runs d WHERE d.plugin_id",
 };
 
 pub(super) fn work_statement(work: DeliveryWork) -> String {
@@ -93,7 +93,7 @@ pub(super) fn work_statement(work: DeliveryWork) -> String {
         format!(
             "SELECT s.id AS subscriber, a.number AS account FROM accounts a \
              JOIN {table} s ON s.organisation_id = a.organisation_id \
-             LEFT JOIN courier_cursors c ON c.subscriber = s.id AND c.account = a.number \
+             LEFT JOIN delivery_cursors c ON c.subscriber = s.id AND c.account = a.number \
              WHERE {whose} AND {active} AND s.deleted_at IS NULL \
              AND (COALESCE(c.cursor, 0) < a.sequence OR EXISTS (SELECT 1 FROM {owed} = s.id \
                  AND d.account = a.number AND d.next_attempt_at IS NOT NULL))"
@@ -114,7 +114,7 @@ impl Store {
         account: i64,
     ) -> Result<Option<DeliveryCursor>, StoreError> {
         let sql = "SELECT a.sequence, c.cursor FROM accounts a \
-                   LEFT JOIN courier_cursors c ON c.account = a.number AND c.subscriber = $1 \
+                   LEFT JOIN delivery_cursors c ON c.account = a.number AND c.subscriber = $1 \
                    WHERE a.number = $2";
         let rows = self.engine.fetch_rows(sql, vec![subscriber.to_string().into(), account.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };

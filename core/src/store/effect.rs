@@ -19,7 +19,7 @@ use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
-const TABLE: &str = "hook_effects";
+const TABLE: &str = "plugin_effects";
 
 const COLUMNS: &str = "run_id, ordinal, effect, status, message_id, error_code, error_message";
 
@@ -27,11 +27,11 @@ const COLUMNS: &str = "run_id, ordinal, effect, status, message_id, error_code, 
 /// asked for again; one that was carried out is the same still.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO hook_effects (run_id, ordinal, account, sequence, effect, status, created_at) \
+INSERT INTO plugin_effects (run_id, ordinal, account, sequence, effect, status, created_at) \
 SELECT r.run_id, r.ordinal, r.account, r.sequence, r.effect, 'pending', r.created_at FROM {rows} \
 WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3) \
 ON CONFLICT (run_id, ordinal) DO UPDATE SET effect = excluded.effect, status = 'pending', \
-    error_code = NULL, error_message = NULL WHERE hook_effects.status = 'refused'",
+    error_code = NULL, error_message = NULL WHERE plugin_effects.status = 'refused'",
     columns: &[
         ("run_id", ColumnKind::Text),
         ("ordinal", ColumnKind::Int),
@@ -45,9 +45,9 @@ ON CONFLICT (run_id, ordinal) DO UPDATE SET effect = excluded.effect, status = '
 /// Settles the effects of an array.
 pub(super) const SETTLE: BulkStatement = BulkStatement {
     text: "\
-UPDATE hook_effects SET status = r.status, message_id = r.message_id, error_code = r.error_code, \
+UPDATE plugin_effects SET status = r.status, message_id = r.message_id, error_code = r.error_code, \
     error_message = r.error_message FROM {rows} \
-WHERE {same hook_effects.run_id = r.run_id} AND hook_effects.ordinal = r.ordinal",
+WHERE {same plugin_effects.run_id = r.run_id} AND plugin_effects.ordinal = r.ordinal",
     columns: &[
         ("account", ColumnKind::Int),
         ("run_id", ColumnKind::Text),
@@ -202,7 +202,7 @@ fn read_effect(row: &EngineRow) -> Result<EffectRow, StoreError> {
 /// What waits in an account, in the order of its log.
 pub(super) fn pending_statement() -> String {
     format!(
-        "SELECT {COLUMNS} FROM hook_effects WHERE account = $1 AND status = 'pending' \
+        "SELECT {COLUMNS} FROM plugin_effects WHERE account = $1 AND status = 'pending' \
          ORDER BY sequence, run_id, ordinal LIMIT $2"
     )
 }
@@ -210,14 +210,14 @@ pub(super) fn pending_statement() -> String {
 /// What some runs asked for.
 pub(super) fn of_runs_statement(dialect: Dialect) -> String {
     format!(
-        "SELECT {COLUMNS} FROM hook_effects WHERE run_id {} ORDER BY run_id, ordinal",
+        "SELECT {COLUMNS} FROM plugin_effects WHERE run_id {} ORDER BY run_id, ordinal",
         dialect.is_one_of(1)
     )
 }
 
 /// Accounts that no node serves and in which something waits.
 pub(super) const UNSERVED: &str = "\
-SELECT DISTINCT e.account FROM hook_effects e JOIN accounts a ON a.number = e.account \
+SELECT DISTINCT e.account FROM plugin_effects e JOIN accounts a ON a.number = e.account \
 WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)";
 
 fn list_names(runs: &BTreeSet<RunId>) -> Result<Vec<SqlArg>, StoreError> {

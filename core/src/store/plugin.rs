@@ -165,7 +165,7 @@ fn begin_at_the_end(
         }
     }
     let sql = format!(
-        "INSERT INTO courier_cursors (subscriber, account, cursor) \
+        "INSERT INTO delivery_cursors (subscriber, account, cursor) \
          SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2{heard} \
          ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor"
     );
@@ -291,7 +291,7 @@ impl Store {
         let gone = "UPDATE plugins SET deleted_at = $2, secrets = '{}' WHERE id = $1 AND deleted_at IS NULL";
         let parts = "DELETE FROM plugin_parts WHERE version_id IN \
                      (SELECT v.id FROM plugin_versions v WHERE v.plugin_id = $1)";
-        let closed = "UPDATE hook_runs SET status = 'dead', next_attempt_at = NULL \
+        let closed = "UPDATE plugin_runs SET status = 'dead', next_attempt_at = NULL \
                       WHERE plugin_id = $1 AND next_attempt_at IS NOT NULL";
         let script = vec![
             (gone.into(), vec![name(), now.millis().into()]),
@@ -299,7 +299,7 @@ impl Store {
             ("DELETE FROM plugin_kv WHERE plugin_id = $1".into(), vec![name()]),
             (parts.into(), vec![name()]),
             ("DELETE FROM plugin_versions WHERE plugin_id = $1".into(), vec![name()]),
-            ("DELETE FROM courier_cursors WHERE subscriber = $1".into(), vec![name()]),
+            ("DELETE FROM delivery_cursors WHERE subscriber = $1".into(), vec![name()]),
             (closed.into(), vec![name()]),
         ];
         self.writer.write_all(script).await.map(drop)

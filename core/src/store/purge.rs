@@ -76,13 +76,13 @@ pub(super) const DELIVERIES: OldestRows = OldestRows {
 };
 
 pub(super) const RUNS: OldestRows =
-    OldestRows { table: "hook_runs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+    OldestRows { table: "plugin_runs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
 pub(super) const RUN_LOGS: OldestRows =
-    OldestRows { table: "hook_logs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
+    OldestRows { table: "plugin_run_logs", key: "id", which: "created_at < $1 ORDER BY created_at LIMIT $2" };
 
 pub(super) const EFFECTS: OldestRows = OldestRows {
-    table: "hook_effects",
+    table: "plugin_effects",
     key: "run_id, ordinal",
     which: "created_at < $1 ORDER BY created_at LIMIT $2",
 };

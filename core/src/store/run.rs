@@ -26,7 +26,7 @@ pub use self::page::ReopenedRuns;
 #[cfg(test)]
 pub(super) use self::{log::page_statement as log_page_statement, page::page_statement};
 
-const TABLE: &str = "hook_runs";
+const TABLE: &str = "plugin_runs";
 
 /// The delivery's columns.
 const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id, event_type, contact_id, \
@@ -37,12 +37,12 @@ const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
 /// Appends all rows of an array, if the subscriber's cursor has just been moved there.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO hook_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
+INSERT INTO plugin_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
     r.created_at, r.updated_at \
-FROM {rows} WHERE EXISTS (SELECT 1 FROM courier_cursors \
+FROM {rows} WHERE EXISTS (SELECT 1 FROM delivery_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
 ON CONFLICT (plugin_id, account, sequence) DO NOTHING",
     columns: delivery::INSERT.columns,
@@ -56,7 +56,7 @@ pub(super) const GATE: BulkStatement = BulkStatement {
     text: "\
 UPDATE plugin_heads SET gate = $3, kv_revision = kv_revision + $5 \
 WHERE plugin_id = $2 AND ($4 < 0 OR kv_revision = $4) AND $6 = (SELECT COUNT(*) FROM {rows} \
-    JOIN hook_runs h ON {same h.id = r.id} AND h.attempt_count = r.attempt_count - 1) \
+    JOIN plugin_runs h ON {same h.id = r.id} AND h.attempt_count = r.attempt_count - 1) \
 RETURNING kv_revision",
     columns: &[("id", ColumnKind::Text), ("attempt_count", ColumnKind::Int)],
 };
@@ -65,16 +65,16 @@ RETURNING kv_revision",
 /// attempt gets the attempt, and stays due.
 pub(super) const RECORD: BulkStatement = BulkStatement {
     text: "\
-UPDATE hook_runs SET attempts = r.attempts, attempt_count = r.attempt_count, \
-    status = CASE WHEN hook_runs.replays = r.replays THEN r.status ELSE hook_runs.status END, \
-    tries = CASE WHEN hook_runs.replays = r.replays THEN r.tries ELSE hook_runs.tries END, \
-    next_attempt_at = CASE WHEN hook_runs.replays = r.replays THEN r.next_attempt_at \
-        ELSE hook_runs.next_attempt_at END, \
-    updated_at = CASE WHEN hook_runs.replays = r.replays OR hook_runs.updated_at < r.updated_at \
-        THEN r.updated_at ELSE hook_runs.updated_at END, \
-    version_id = COALESCE(r.version_id, hook_runs.version_id), cpu_us = r.cpu_us, wall_us = r.wall_us, \
+UPDATE plugin_runs SET attempts = r.attempts, attempt_count = r.attempt_count, \
+    status = CASE WHEN plugin_runs.replays = r.replays THEN r.status ELSE plugin_runs.status END, \
+    tries = CASE WHEN plugin_runs.replays = r.replays THEN r.tries ELSE plugin_runs.tries END, \
+    next_attempt_at = CASE WHEN plugin_runs.replays = r.replays THEN r.next_attempt_at \
+        ELSE plugin_runs.next_attempt_at END, \
+    updated_at = CASE WHEN plugin_runs.replays = r.replays OR plugin_runs.updated_at < r.updated_at \
+        THEN r.updated_at ELSE plugin_runs.updated_at END, \
+    version_id = COALESCE(r.version_id, plugin_runs.version_id), cpu_us = r.cpu_us, wall_us = r.wall_us, \
     host_calls = r.host_calls, memory_bytes = r.memory_bytes \
-FROM {rows} WHERE {same hook_runs.id = r.id} \
+FROM {rows} WHERE {same plugin_runs.id = r.id} \
 AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     columns: &[
         ("id", ColumnKind::Text),
@@ -176,7 +176,7 @@ fn read_run(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
 /// What a delivery worker has to bring.
 pub(super) fn open_statement() -> String {
     format!(
-        "SELECT {OWED} FROM hook_runs WHERE plugin_id = $1 AND account = $2 \
+        "SELECT {OWED} FROM plugin_runs WHERE plugin_id = $1 AND account = $2 \
          AND sequence > $3 AND next_attempt_at IS NOT NULL ORDER BY sequence LIMIT $4"
     )
 }

@@ -193,7 +193,7 @@ impl Store {
             one.updated_at.millis().into(),
             one.row_version.to_row().into(),
         ];
-        let cursors = "INSERT INTO courier_cursors (subscriber, account, cursor) \
+        let cursors = "INSERT INTO delivery_cursors (subscriber, account, cursor) \
                        SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2";
         let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
         let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
@@ -283,7 +283,7 @@ impl Store {
         let script = vec![
             (gone.into(), vec![name(), now.millis().into()]),
             ("DELETE FROM webhook_secrets WHERE subscription_id = $1".into(), vec![name()]),
-            ("DELETE FROM courier_cursors WHERE subscriber = $1".into(), vec![name()]),
+            ("DELETE FROM delivery_cursors WHERE subscriber = $1".into(), vec![name()]),
             (closed.into(), vec![name()]),
         ];
         self.writer.write_all(script).await.map(drop)

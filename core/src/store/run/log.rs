@@ -12,12 +12,12 @@ use crate::store::{Store, StoreError};
 
 use super::RunRecord;
 
-const TABLE: &str = "hook_logs";
+const TABLE: &str = "plugin_run_logs";
 
 /// Adds the logs of an array, if the gate has let their batch through.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO hook_logs (id, plugin_id, run_id, version_id, attempt, lines, created_at) \
+INSERT INTO plugin_run_logs (id, plugin_id, run_id, version_id, attempt, lines, created_at) \
 SELECT r.id, $2, r.run_id, r.version_id, r.attempt, r.lines, r.created_at FROM {rows} \
 WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     columns: &[
@@ -81,7 +81,7 @@ fn read_log(row: &EngineRow) -> Result<RunLog, StoreError> {
 
 /// The statement and the values of one page, one row longer than the page.
 pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<SqlArg>) {
-    let mut sql = "SELECT id, run_id, version_id, attempt, lines, created_at FROM hook_logs \
+    let mut sql = "SELECT id, run_id, version_id, attempt, lines, created_at FROM plugin_run_logs \
                    WHERE plugin_id = $1"
         .to_owned();
     let mut args = vec![SqlArg::from(query.plugin_id.to_string())];

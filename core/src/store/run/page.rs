@@ -25,7 +25,7 @@ use super::{OWED, OWN, TABLE, read_run};
 /// Opens the runs of an array: those that are there begin afresh.
 const OPEN: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO hook_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
+INSERT INTO plugin_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
     event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
@@ -33,7 +33,7 @@ SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.even
 FROM {rows} WHERE EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2) \
 ON CONFLICT (plugin_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \
     next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at, \
-    replays = hook_runs.replays + 1",
+    replays = plugin_runs.replays + 1",
     columns: delivery::INSERT.columns,
 };
 
@@ -48,7 +48,7 @@ pub struct ReopenedRuns {
 
 /// The statement and the values of one page, one row longer than the page.
 pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<SqlArg>) {
-    let mut sql = format!("SELECT {OWED}, {OWN} FROM hook_runs WHERE plugin_id = $1");
+    let mut sql = format!("SELECT {OWED}, {OWN} FROM plugin_runs WHERE plugin_id = $1");
     let mut args = vec![SqlArg::from(query.plugin_id.to_string())];
     let mut narrow = |condition: &str, value: SqlArg| {
         args.push(value);
@@ -130,7 +130,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn find_run(&self, plugin: PluginId, id: RunId) -> Result<Option<Run>, StoreError> {
-        let sql = format!("SELECT {OWED}, {OWN} FROM hook_runs WHERE id = $1 AND plugin_id = $2");
+        let sql = format!("SELECT {OWED}, {OWN} FROM plugin_runs WHERE id = $1 AND plugin_id = $2");
         let rows =
             self.engine.fetch_rows(sql, vec![id.to_string().into(), plugin.to_string().into()]).await?;
         rows.first().map(|row| read_run(&mut row.read_fields(TABLE))).transpose()
@@ -141,7 +141,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn reopen_run(&self, plugin: PluginId, id: RunId, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE hook_runs SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $3, \
+        let sql = "UPDATE plugin_runs SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $3, \
                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
                    WHERE id = $1 AND plugin_id = $2";
         let args = vec![id.to_string().into(), plugin.to_string().into(), now.millis().into()];

@@ -156,7 +156,7 @@ async fn runs_and_logs_walk_indices() {
 }
 
 #[tokio::test]
-async fn couriers_walk_indices() {
+async fn delivery_workers_walk_indices() {
     let (store, _guard) = sqlite().await;
     for bits in 0..1 << 6 {
         let query = delivery_query(bits);

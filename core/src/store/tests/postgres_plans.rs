@@ -30,9 +30,9 @@ const BIG: [&str; 11] = [
     "parked_statuses",
     "idempotency_records",
     "webhook_deliveries",
-    "hook_runs",
-    "hook_logs",
-    "hook_effects",
+    "plugin_runs",
+    "plugin_run_logs",
+    "plugin_effects",
 ];
 
 /// 5 000 accounts, of which 50 have something; the first has a third of the 20 000 conversations and 60 000 messages. One message
@@ -60,12 +60,12 @@ INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26,
     'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
     CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0, CASE WHEN n % 67 = 0 THEN at END, at, at
     FROM threads, generate_series(1, 2) m;
-INSERT INTO hook_runs SELECT 'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'), 'org_1', account, n,
+INSERT INTO plugin_runs SELECT 'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'), 'org_1', account, n,
     'evt_' || m || n, 'message.created', contact, CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0,
     CASE WHEN n % 67 = 0 THEN at END, 'plv_1', 1, 1, 1, 1, at, at FROM threads, generate_series(1, 2) m;
-INSERT INTO hook_logs SELECT 'rlg_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'),
+INSERT INTO plugin_run_logs SELECT 'rlg_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'),
     'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plv_1', 1, '[]', at FROM threads, generate_series(1, 2) m;
-INSERT INTO hook_effects SELECT 'run_' || lpad((100000 + n)::text, 26, '0'), m, account, n, '{}',
+INSERT INTO plugin_effects SELECT 'run_' || lpad((100000 + n)::text, 26, '0'), m, account, n, '{}',
     CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'done' END, NULL, NULL, NULL, at FROM threads, generate_series(1, 2) m;
 INSERT INTO nodes VALUES ('nod_1', 'http://a', 1);
 DO $$ DECLARE named text; BEGIN

@@ -28,7 +28,7 @@ CREATE TABLE webhook_secrets (
 CREATE INDEX webhook_secrets_subscription ON webhook_secrets (subscription_id, id);
 
 -- An account without a row here is younger than the subscriber, who gets its log from the beginning.
-CREATE TABLE courier_cursors (
+CREATE TABLE delivery_cursors (
     subscriber TEXT    NOT NULL,
     account    INTEGER NOT NULL,
     cursor     INTEGER NOT NULL, -- number of the last event that is taken care of
