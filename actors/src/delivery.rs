@@ -229,7 +229,7 @@ impl DeliveryDispatcher {
                     }
                 }
             }
-            Err(error) => tracing::error!(error = cause(&error), "couriers not taken up"),
+            Err(error) => tracing::error!(error = cause(&error), "delivery workers not started"),
         }
     }
 
@@ -284,14 +284,14 @@ impl DeliveryDispatcher {
                     () = self.0.stopping.cancelled() => return,
                 }
             }
-            Err(error) => tracing::error!(error = cause(&error), "courier not started"),
+            Err(error) => tracing::error!(error = cause(&error), "delivery worker not started"),
         }
         if !self.has(&key, &entry) {
             // It left, or was let go of.
             return;
         }
-        self.0.metrics.courier_crashes.inc();
-        tracing::error!(subscriber = %key.0, account = %slot.current_account().id, "courier died; starting it again");
+        self.0.metrics.delivery_worker_crashes.inc();
+        tracing::error!(subscriber = %key.0, account = %slot.current_account().id, "delivery worker died; starting it again");
         tokio::select! {
             () = self.0.clock.sleep_for(RESTART_AFTER) => {}
             () = self.0.stopping.cancelled() => return,
@@ -360,8 +360,8 @@ impl DeliveryDispatcher {
         };
         let open =
             self.0.registry.load().all_subscribers().filter(|one| !one.lock_health().is_closed()).count();
-        self.0.metrics.couriers.set(i64::try_from(workers).unwrap_or(i64::MAX));
-        self.0.metrics.courier_backlog.set(backlog);
+        self.0.metrics.delivery_workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
+        self.0.metrics.delivery_backlog.set(backlog);
         self.0.metrics.open_breakers.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 }

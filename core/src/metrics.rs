@@ -47,9 +47,9 @@ metrics! {
         page_hits = "page_hits", "Polls answered from a page that was rendered before";
         page_misses = "page_misses", "Polls for which a page was rendered";
         page_sql = "page_sql_reads", "Pages that lay below the horizon or are not resident, read by SQL";
-        cycles = "cycles", "Commits of accounts";
+        commits = "commits", "Commits of accounts";
         commands = "commands", "Commands carried out by accounts";
-        cycle_failures = "cycle_failures", "Commits that failed";
+        commit_failures = "commit_failures", "Commits that failed";
         activations = "account_activations", "Accounts loaded into memory";
         retirements = "account_retirements", "Idle accounts dropped from memory";
         crashes = "account_crashes", "Account actors that died and were started again";
@@ -68,7 +68,7 @@ metrics! {
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
         redis_commands = "redis_commands", "Commands sent to Redis";
         redis_failures = "redis_failures", "Commands that Redis refused, or did not answer in time";
-        budget_visits = "budget_visits", "Times that budgets were asked of Redis";
+        budget_refreshes = "budget_refreshes", "Refreshes of leased budgets in Redis";
         shared_page_hits = "shared_page_hits", "Pages that another node had read from the database, or this one before";
         shared_page_misses = "shared_page_misses", "Pages looked for in Redis that were not there";
         sends_retried = "sends_retried", "Calls to WhatsApp to be tried again";
@@ -82,7 +82,7 @@ metrics! {
         purge_rounds = "purge_rounds", "Looks for rows that are too old that found nothing more";
         hook_conflicts = "hook_conflicts", "Runs of hooks made again because what they read of their keys and values had changed";
         hook_effects = "hook_effects", "Effects of hooks handed to their accounts";
-        courier_crashes = "courier_crashes", "Couriers that died and were started again";
+        delivery_worker_crashes = "delivery_worker_crashes", "Delivery workers that died and were started again";
     }
     gauges {
         residents = "resident_accounts", "Accounts in memory";
@@ -95,14 +95,14 @@ metrics! {
         calls_under_way = "sends_under_way", "Calls to WhatsApp whose outcomes are not recorded yet";
         sending = "sending_conversations", "Conversations that have something to be sent, of accounts in memory";
         redis_up = "redis_up", "1 while Redis answers; 0 while it is away, and without Redis";
-        couriers = "couriers", "Couriers at work, one per subscriber and account that has something to bring";
-        courier_backlog = "courier_backlog", "Events that couriers at work still have to bring or to look at";
+        delivery_workers = "delivery_workers", "Delivery workers, one per subscriber and account that has something to bring";
+        delivery_backlog = "delivery_backlog", "Events that delivery workers still have to deliver or to examine";
         open_breakers = "open_breakers", "Subscribers that are not tried for now because they failed too often";
     }
     histograms {
-        cycle_seconds = "cycle_seconds", "Duration of a cycle, from the first fetch to the answers",
+        commit_seconds = "commit_seconds", "Duration of a commit, from the first read to the answers",
             [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
-        cycle_commands = "cycle_commands", "Commands of one cycle", [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0];
+        commit_commands = "commit_commands", "Commands of one commit", [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0];
     }
 }
 
@@ -145,12 +145,12 @@ mod tests {
         let metrics = Metrics::default();
         metrics.page_hits.inc();
         metrics.residents.set(3);
-        metrics.cycle_seconds.observe(0.003);
+        metrics.commit_seconds.observe(0.003);
         metrics.note_accounts([(AccountStatus::Degraded, 2), (AccountStatus::Connected, 0)]);
         let text = metrics.encode();
         assert!(text.contains("kabar_page_hits_total 1"), "{text}");
         assert!(text.contains("kabar_resident_accounts 3"), "{text}");
-        assert!(text.contains("kabar_cycle_seconds_count 1"), "{text}");
+        assert!(text.contains("kabar_commit_seconds_count 1"), "{text}");
         assert!(text.contains("kabar_accounts{status=\"degraded\"} 2"), "{text}");
         assert!(text.contains("kabar_accounts{status=\"connected\"} 0"), "{text}");
     }

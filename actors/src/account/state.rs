@@ -173,7 +173,7 @@ impl AccountState {
         self.context().metrics.commands.inc_by(u64::try_from(batch.len()).unwrap_or(0));
         self.context()
             .metrics
-            .cycle_commands
+            .commit_commands
             .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         for spoilt in self.carry_out(batch).await {
             // The database refused some row of the batch. One command at a time, only the one that
@@ -181,13 +181,13 @@ impl AccountState {
             self.carry_out(vec![spoilt]).await;
         }
         self.recover_commit().await;
-        self.context().metrics.cycle_seconds.observe(began.elapsed().as_secs_f64());
+        self.context().metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         tracing::debug!(
             account = %self.parts.slot.current_account().id,
             revision = self.parts.resident.current_view().revision,
             commands,
             took_us = began.elapsed().as_micros(),
-            "cycle"
+            "commit"
         );
         !self.queue.is_empty()
     }
@@ -328,7 +328,7 @@ impl AccountState {
         next.forget_messages(changes);
         self.parts.resident.publish_view(next);
         self.parts.resident.cycles.fetch_add(1, Ordering::Relaxed);
-        self.context().metrics.cycles.inc();
+        self.context().metrics.commits.inc();
     }
 
     async fn ring_sender(&mut self, changes: &AccountChanges) {
@@ -347,9 +347,9 @@ impl AccountState {
     }
 
     fn note_failure(&mut self, error: &StoreError) {
-        self.context().metrics.cycle_failures.inc();
+        self.context().metrics.commit_failures.inc();
         let account = self.parts.slot.current_account().id;
-        tracing::error!(%account, error = cause(error), "cycle failed");
+        tracing::error!(%account, error = cause(error), "commit failed");
         self.reload = true;
         self.fenced = matches!(error, StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost);
     }

@@ -164,7 +164,7 @@ impl AccountRegistry {
     pub(super) async fn take_over(&self, work: DeliveryWork) -> Result<(), AccountError> {
         let found = self.context().dispatcher.work(work).await;
         for (subscriber, account) in
-            found.map_err(|error| AccountError::from_store(&error, "couriers not taken up"))?
+            found.map_err(|error| AccountError::from_store(&error, "delivery workers not started"))?
         {
             let Some(slot) = self.context().directory.account_of_row(account) else { continue };
             if self.is_clustered() {

@@ -197,7 +197,7 @@ impl DeliveryWorker {
         }
         if let Err(error) = self.start_attempt(&subscriber, myself).await {
             let account = self.slot.current_account().id;
-            tracing::error!(%account, subscriber = %subscriber.subscriber_id(), error = cause(&error), "courier held up");
+            tracing::error!(%account, subscriber = %subscriber.subscriber_id(), error = cause(&error), "delivery held up");
             self.not_before = self.now().saturating_plus(STORE_RETRY);
             self.look_again_at(self.not_before, myself);
         }

@@ -116,7 +116,7 @@ impl RedisBudget {
     async fn refresh_lease(self: &Arc<Self>, waiting: u64, capacity: u32, now: Timestamp) -> bool {
         let Some(link) = self.redis_connection() else { return false };
         let report = self.lock_lease().build_report(capacity, self.memory.nodes(), waiting, now);
-        self.memory.0.metrics.budget_visits.inc();
+        self.memory.0.metrics.budget_refreshes.inc();
         match self.request_lease(link, &report).await {
             Ok(Some(grant)) => {
                 self.lock_lease().settle_grant(&report, &grant);

@@ -112,12 +112,12 @@ async fn a_frozen_redis_is_waited_for_once() {
     let metrics = &server.server().metrics;
     redis.freeze().await;
     until(&server, "away").await;
-    let (visits, failures) = (metrics.budget_visits.get(), metrics.redis_failures.get());
+    let (visits, failures) = (metrics.budget_refreshes.get(), metrics.redis_failures.get());
     for _ in 0..300 {
         tenant.api.get("/v1/me").await.is(200);
         tenant.get("messages").await.is(200);
     }
-    assert_eq!(metrics.budget_visits.get(), visits, "nobody asked a Redis that is known to be away");
+    assert_eq!(metrics.budget_refreshes.get(), visits, "nobody asked a Redis that is known to be away");
     assert_eq!(metrics.redis_failures.get(), failures);
     redis.thaw().await;
     until(&server, "ok").await;
@@ -126,7 +126,7 @@ async fn a_frozen_redis_is_waited_for_once() {
     for _ in 0..40 {
         tenant.api.get("/v1/me").await.is(200);
     }
-    assert!(metrics.budget_visits.get() > visits, "it is used again");
+    assert!(metrics.budget_refreshes.get() > visits, "it is used again");
 }
 
 #[tokio::test]

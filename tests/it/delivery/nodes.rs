@@ -40,7 +40,10 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
     here.hears(&from(0), "two").await;
     set_status(&there, &id, "active").await;
     assert_eq!(receiver.until(5).await[4].said(), "two");
-    assert_eq!((one.metric("kabar_couriers").await, two.metric("kabar_couriers").await), (1, 0));
+    assert_eq!(
+        (one.metric("kabar_delivery_workers").await, two.metric("kabar_delivery_workers").await),
+        (1, 0)
+    );
     there.api.delete(&format!("/v1/webhook_subscriptions/{id}")).await.is(204);
     let gone = |answer: &crate::harness::Answer| answer.status == 404;
     let path = format!("/v1/webhook_subscriptions/{id}");

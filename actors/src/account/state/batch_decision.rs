@@ -154,7 +154,7 @@ impl AccountState {
                 work.send_outcome(CommandVerdict::Failed(AccountError::Storage));
                 continue;
             }
-            self.context().metrics.cycle_failures.inc();
+            self.context().metrics.commit_failures.inc();
             tracing::error!(%account, error = cause(&error), "command refused by the store");
             work.send_outcome(CommandVerdict::Failed(AccountError::Refused));
         }

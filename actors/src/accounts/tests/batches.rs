@@ -70,7 +70,7 @@ async fn a_resident_number_is_a_contact_already_for_one_statement() {
     assert_eq!(ground.statements_of(refused).await, 1, "the contact's row");
     let known = async || ground.ingest(1, 1).await;
     assert_eq!(ground.statements_of(known).await, 0, "memory knows the message and the conversation");
-    assert!(ground.says("kabar_cycle_failures_total 0"));
+    assert!(ground.says("kabar_commit_failures_total 0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,7 +103,7 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
     let alone = ground.accounts.execute_command(&ground.slot, refused, None).await;
     assert_eq!(alone, Err(AccountError::Refused));
 
-    assert!(ground.says("kabar_cycle_failures_total 2"), "one for each command that failed");
+    assert!(ground.says("kabar_commit_failures_total 2"), "one for each command that failed");
     assert_eq!(resident.loaded_at(), loaded_at, "memory stands");
     assert!(!resident.is_in_doubt() && resident.quiet_at(resident.current_view().revision).is_some());
     ground.ingest(1, 2).await;

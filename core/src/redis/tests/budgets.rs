@@ -172,13 +172,13 @@ async fn an_idle_lease_goes_back_to_the_others() {
     for _ in 0..20 {
         assert_eq!(mine.take_token(600, clock.read_now()).await.retry_after_s, None);
     }
-    let before = one.0.metrics.budget_visits.get();
+    let before = one.0.metrics.budget_refreshes.get();
     clock.advance_manual(Duration::from_millis(999));
     mine.return_idle().await;
-    assert_eq!(one.0.metrics.budget_visits.get(), before, "it may still be wanted");
+    assert_eq!(one.0.metrics.budget_refreshes.get(), before, "it may still be wanted");
     clock.advance_manual(Duration::from_millis(1));
     mine.return_idle().await;
-    assert_eq!(one.0.metrics.budget_visits.get(), before + 1);
+    assert_eq!(one.0.metrics.budget_refreshes.get(), before + 1);
     // 580, and ten for a second: every one of them is there for the other node.
     assert_eq!(theirs.take_token(600, clock.read_now()).await.remaining, 589);
 }
@@ -192,7 +192,7 @@ async fn unchanged_answers_cost_no_round_trip() {
         assert_eq!(budget.take_token(600, clock.read_now()).await.remaining, 599);
         assert_eq!(budget.give_back().remaining, 600);
     }
-    assert_eq!(memory.0.metrics.budget_visits.get(), 1);
+    assert_eq!(memory.0.metrics.budget_refreshes.get(), 1);
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn requests_that_come_together_share_a_visit() {
         left
     };
     assert_eq!(all.await, (5936..6000).collect::<Vec<u32>>());
-    let visits = memory.0.metrics.budget_visits.get();
+    let visits = memory.0.metrics.budget_refreshes.get();
     assert!(visits <= 4, "{visits}");
 }
 
