@@ -202,7 +202,7 @@ impl PluginToolchain for PluginRuntime {
         Box::pin(async move { self.cache.write_artifact(version, &artefact).await })
     }
 
-    fn rehearse(
+    fn dry_run(
         &self,
         version: PluginVersionId,
         delivery_request: DeliveryRequest,

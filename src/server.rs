@@ -104,7 +104,7 @@ impl RunningServer {
         let store = open_store(settings).await?;
         let metrics = Arc::new(Metrics::default());
         let cluster = Cluster::join_cluster(store.clone(), cluster_options(settings), &clock).await?;
-        let memory = shared_memory(settings, &store, &clock, &metrics)?;
+        let memory = open_redis_cache(settings, &store, &clock, &metrics)?;
         let directory = TenantDirectory::load_directory(store.clone(), memory.clone(), clock.clone()).await?;
         let cursor_key = CursorKey::new(store.secrets().cursor_key);
         let (tasks, stopping, closing) =
@@ -140,7 +140,7 @@ impl RunningServer {
             forwarder: NodeForwarder::new()?,
             outbound,
             directory: directory.clone(),
-            workshop: hooks,
+            toolchain: hooks,
             idempotency,
             clock: clock.clone(),
             cursor_key,
@@ -214,7 +214,7 @@ fn outbound_client(
     Ok(outbound)
 }
 
-fn shared_memory(
+fn open_redis_cache(
     settings: &Settings,
     store: &Store,
     clock: &Arc<Clock>,

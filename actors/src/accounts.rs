@@ -272,7 +272,7 @@ impl AccountRegistry {
             tasks.spawn(async move { successor.keep_taking_over().await });
         }
         accounts.resume_sending().await?;
-        accounts.resume_couriers().await?;
+        accounts.resume_deliveries().await?;
         accounts.resume_effects().await?;
         Ok(accounts)
     }

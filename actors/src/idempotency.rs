@@ -29,7 +29,7 @@ use crate::accounts::AccountError;
 use crate::cluster::Cluster;
 
 /// How long a second call waits for the first (contract, section 3).
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two looks at a key that another node has claimed.
 const CLAIM_LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -239,7 +239,7 @@ impl IdempotencyKeys {
         key: &str,
         fingerprint: [u8; 32],
     ) -> Result<KeyedCall, AccountError> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_TIMEOUT;
         let id = (organisation_id, Arc::<str>::from(key));
         let gate = self.lock_key(&id);
         let waited = tokio::time::timeout_at(until, gate.acquire_owned()).await;

@@ -57,8 +57,8 @@ pub(crate) enum SenderMessage {
     Reload,
     /// What a commit did to outbound messages, in their order.
     Follow(Vec<MessageMove>),
-    /// Tell WhatsApp that these messages have been read. Best effort: it is a courtesy to the
-    /// contact, and nothing here depends on it.
+    /// Tell WhatsApp that these messages have been read. Best effort: only the contact sees
+    /// it, and nothing here depends on it.
     TellRead(Vec<Arc<str>>),
     /// A call has ended.
     Ended(Box<FinishedSend>),

@@ -108,7 +108,7 @@ pub trait PluginToolchain: Send + Sync {
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
 
     /// Runs a version on a delivery request; nothing is performed, and calls are noted and not made.
-    fn rehearse(
+    fn dry_run(
         &self,
         version: PluginVersionId,
         delivery_request: DeliveryRequest,
@@ -126,7 +126,7 @@ pub trait PluginToolchain: Send + Sync {
 pub struct ClosedSink;
 
 impl EventSink for ClosedSink {
-    fn deliver(&self, _parcel: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
+    fn deliver(&self, _request: DeliveryRequest) -> BoxFuture<'_, AttemptResult> {
         let receipt = AttemptResult {
             outcome: AttemptOutcome::Retry { after: None },
             status_code: None,
@@ -137,7 +137,7 @@ impl EventSink for ClosedSink {
     }
 }
 
-/// A workshop that takes nothing.
+/// A toolchain that takes nothing.
 impl PluginToolchain for ClosedSink {
     fn inspect(
         &self,
@@ -151,7 +151,7 @@ impl PluginToolchain for ClosedSink {
         Box::pin(std::future::ready(()))
     }
 
-    fn rehearse(
+    fn dry_run(
         &self,
         _version: PluginVersionId,
         delivery_request: DeliveryRequest,

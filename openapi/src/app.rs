@@ -32,7 +32,7 @@ pub struct AppState {
     /// Tenants, keys, users, accounts.
     pub directory: TenantDirectory,
     /// Compiles plugins, and tries them out.
-    pub workshop: Arc<dyn PluginToolchain>,
+    pub toolchain: Arc<dyn PluginToolchain>,
     /// Remembered answers.
     pub idempotency: IdempotencyKeys,
     /// Time.

@@ -36,7 +36,7 @@ const NEIGHBOUR_PER_SECOND: u32 = 100;
 /// The neighbour has been at it for this long before anything is measured: the first runs of a hook of
 /// which nothing is known begin among the short ones.
 const WARM_UP: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 /// For so long no run ends: none is under way.
 const STILL: Duration = Duration::from_millis(500);
 
@@ -184,7 +184,7 @@ impl Scene<'_> {
         let ((polls, sent), ()) = tokio::try_join!(own, load)?;
         let begun = Instant::now();
         while !self.watch.inner().0.is_empty() {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > WAIT_TIMEOUT {
                 bail!("{} of {} hooks did not call", self.watch.inner().0.len(), sent.total());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -200,7 +200,7 @@ impl Scene<'_> {
     async fn until_still(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut before = runs(self.server).await?;
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < WAIT_TIMEOUT {
             tokio::time::sleep(STILL).await;
             let now = runs(self.server).await?;
             if now == before {

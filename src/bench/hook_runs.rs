@@ -27,7 +27,7 @@ use super::wire::{self, Connection};
 const BACKLOG: usize = 6_000;
 /// Statuses a second at a quiet hook; its latencies are those of the way, not of a queue.
 const QUIET_PER_SECOND: u32 = 100;
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_millis(10);
 
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
@@ -153,7 +153,7 @@ impl Seen {
 /// Waits until so many runs are recorded.
 async fn await_runs(server: &Child, count: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < WAIT_TIMEOUT {
         if runs(server).await? >= count {
             return Ok(());
         }

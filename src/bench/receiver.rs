@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 /// How long the last calls may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a receiver does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Receiver {
     pub(super) async fn until(&self, calls: u64) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.taken.load(Ordering::Relaxed) < calls {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > WAIT_TIMEOUT {
                 bail!("{} of {calls} calls came", self.taken.load(Ordering::Relaxed));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

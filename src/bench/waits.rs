@@ -34,7 +34,7 @@ const EVENTS_PER_SECOND: u32 = 200;
 /// As many as the messages of the streams' scene come from.
 const CONVERSATIONS: u32 = 1_000;
 /// No change is told later, and no event read.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Both.
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
@@ -105,7 +105,8 @@ async fn held_polls(
             }
             Ok((cpu, begun))
         };
-        let (told, changed) = tokio::time::timeout(PATIENCE, async { tokio::join!(all, changing) }).await?;
+        let (told, changed) =
+            tokio::time::timeout(WAIT_TIMEOUT, async { tokio::join!(all, changing) }).await?;
         told?;
         let (cpu, begun) = changed?;
         latencies.record(begun.elapsed());
@@ -162,7 +163,7 @@ async fn streams(bench: &mut Bench, stage: &Stage, server: &Child, seat: &Seat) 
         let request = stage.get(&seat.path(&path), &[]);
         readers.spawn(read_stream(server.address, request, read.clone(), opened.clone()));
     }
-    tokio::time::timeout(PATIENCE, opened.wait()).await.context("the streams did not open")?;
+    tokio::time::timeout(WAIT_TIMEOUT, opened.wait()).await.context("the streams did not open")?;
     let (cpu, answered) = (server.cpu()?, Arc::<AtomicU64>::default());
     let make = inbound(seat);
     let first = u64::from(EVENTS_PER_SECOND) * bench.duration.as_secs();
@@ -170,7 +171,7 @@ async fn streams(bench: &mut Bench, stage: &Stage, server: &Child, seat: &Seat) 
     let events = answered.load(Ordering::Relaxed) * u64::from(STREAMS);
     let begun = Instant::now();
     while read.load(Ordering::Relaxed) < events {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > WAIT_TIMEOUT {
             bail!("{} of {events} events were read", read.load(Ordering::Relaxed));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

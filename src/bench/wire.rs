@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// No answer of a healthy server takes longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 const READ_BYTES: usize = 64 * 1024;
 
 /// One answer, as long as the connection keeps its bytes.
@@ -93,7 +93,7 @@ pub(super) async fn once(
         let answer = connection.ask(request).await?;
         Ok((answer.status, answer.header("etag").map(str::to_owned), answer.body.to_vec()))
     };
-    tokio::time::timeout(PATIENCE, talk).await.context("no answer within a minute")?
+    tokio::time::timeout(WAIT_TIMEOUT, talk).await.context("no answer within a minute")?
 }
 
 /// The bytes of a request, whose body is JSON. Header lines are given whole, without line ends.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 /// Longer than the server takes to find out that its database is away.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks the server that listens here.
 ///
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// When it does not answer, or is not ready.
 pub async fn run(listen: SocketAddr) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", reached_at(listen));
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(WAIT_TIMEOUT).build()?;
     let answer = client.get(&url).send().await.with_context(|| format!("{url} does not answer"))?;
     if !answer.status().is_success() {
         bail!("not ready: {} {}", answer.status().as_u16(), answer.text().await.unwrap_or_default());

@@ -228,7 +228,7 @@ async fn a_webhook_that_is_not_taken_comes_again() {
 }
 
 #[tokio::test]
-async fn patience_with_the_receiver_ends() {
+async fn retries_towards_the_receiver_end() {
     let stage = stage(|options| options.webhook_retry.attempts = 2).await;
     stage.receiver.refuse(2, 401);
     stage.send("12025550141").await;
@@ -237,7 +237,7 @@ async fn patience_with_the_receiver_ends() {
 }
 
 #[tokio::test]
-async fn mischief_happens_when_asked_for() {
+async fn network_faults_happen_when_asked_for() {
     let mut stage = stage(|options| {
         options.faults = NetworkFaults {
             duplicate_percent: 100,

@@ -150,14 +150,14 @@ impl AccountRegistry {
             if ground.cluster.is_serving() {
                 // Said in the log; the next round tries again.
                 let _unavailable = self.resume_sending().await;
-                let _unavailable = self.resume_couriers().await;
+                let _unavailable = self.resume_deliveries().await;
                 let _unavailable = self.resume_effects().await;
             }
         }
     }
 
     /// Has delivery workers bring what was left since before the last stop, and what a node that has died left.
-    pub(super) async fn resume_couriers(&self) -> Result<(), AccountError> {
+    pub(super) async fn resume_deliveries(&self) -> Result<(), AccountError> {
         self.take_over(DeliveryWork::Unserved).await
     }
 

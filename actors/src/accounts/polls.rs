@@ -213,7 +213,7 @@ impl AccountRegistry {
     }
 
     /// From the Redis cache, or else from the database. Only while the database is at the view's
-    /// revision does the Redis cache know better than nothing: see `kabar_core::shared_memory`.
+    /// revision does the Redis cache know better than nothing: see `kabar_core::redis`.
     async fn fill_from_below(
         &self,
         resident: &LoadedAccount,

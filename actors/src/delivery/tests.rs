@@ -75,7 +75,7 @@ async fn conversations_go_in_parallel_up_to_a_limit_and_beyond_the_window_the_lo
 }
 
 #[tokio::test]
-async fn a_courier_that_dies_before_its_record_delivers_again_under_the_same_ids() {
+async fn a_delivery_worker_that_dies_before_its_record_delivers_again_under_the_same_ids() {
     let stage = Stage::open().await;
     stage.subscribe().await;
     stage.sink.plays(|_| HealthChange::Hang);
@@ -158,7 +158,7 @@ async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn deliveries_are_given_up_at_the_end_of_the_ladder() {
+async fn deliveries_are_given_up_at_the_end_of_the_retry_schedule() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
     stage.sink.plays(|_| HealthChange::Answer(RETRY));
@@ -302,7 +302,7 @@ async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
 }
 
 #[tokio::test]
-async fn what_came_in_a_pause_that_a_courier_did_not_notice_is_brought() {
+async fn what_came_in_a_pause_that_a_delivery_worker_did_not_notice_is_brought() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
     stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ladders_are_the_contracts() {
+    fn the_retry_schedules_are_the_contracts() {
         let seconds = |retry_schedule| -> Vec<u64> {
             pauses(retry_schedule, 0.5, None).iter().map(Duration::as_secs).collect()
         };

@@ -21,7 +21,7 @@ use crate::surroundings::{AwaitKind, wait_for};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time of a call, from its connection to the end of the answer.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// A server that asks for more patience than this is asked again nevertheless.
+/// A server that asks for a longer pause than this is asked again nevertheless.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Meta's answers have a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
 
 /// Far above what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
 fn address() -> String {
@@ -29,7 +29,7 @@ async fn node(key: &[u8; 32], clock: Arc<Clock>) -> RedisCache {
 
 async fn until(memory: &RedisCache, up: bool) {
     let link = memory.0.link.as_ref().unwrap();
-    tokio::time::timeout(PATIENCE, link.wait_for(up)).await.expect("Redis changes within patience");
+    tokio::time::timeout(WAIT_TIMEOUT, link.wait_for(up)).await.expect("Redis changes in time");
 }
 
 fn noon() -> Arc<Clock> {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: `code` alone decides type and status (contract, section 2); a message says what to
 //! do and never repeats a secret, a phone number or a body. Rendering needs the request's id, so it
-//! happens in one place only: `front_door`.
+//! happens in one place only: `http`.
 
 mod code;
 mod conversions;

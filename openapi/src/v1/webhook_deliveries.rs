@@ -108,8 +108,8 @@ impl WebhookDeliveriesApi {
         /// The delivery.
         delivery_id: Path<DeliveryId>,
     ) -> Result<DataResponse<WebhookDeliveryBody>, OperationError<DeliveryGetFails>> {
-        let couriers = self.0.accounts.dispatcher();
-        let found = couriers.find_delivery(tenant.key.organisation_id, delivery_id.0).await?;
+        let dispatcher = self.0.accounts.dispatcher();
+        let found = dispatcher.find_delivery(tenant.key.organisation_id, delivery_id.0).await?;
         Ok(DataResponse(WebhookDeliveryBody::from_delivery(&found.ok_or_else(no_delivery)?)))
     }
 
@@ -134,10 +134,10 @@ impl WebhookDeliveriesApi {
             status: StatusCode::OK,
             show: |row| OpenEnvelope::from_value(&WebhookDeliveryBody::from_delivery(row)),
         };
-        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {
             Ok(async move {
-                let replayed = couriers.replay_delivery(organisation, delivery_id.0, claim).await?;
+                let replayed = dispatcher.replay_delivery(organisation, delivery_id.0, claim).await?;
                 Ok(replayed.ok_or_else(no_delivery))
             })
         };
@@ -163,11 +163,11 @@ impl WebhookDeliveriesApi {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::from_value(&BulkReplayedBody::from_replayed(*replayed)),
         };
-        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let work = |claim| {
             let filter = body::read_filter(&body.value, organisation)?;
             Ok(async move {
-                let replayed = couriers.replay_many(&filter, claim).await?;
+                let replayed = dispatcher.replay_many(&filter, claim).await?;
                 Ok(replayed.ok_or_else(|| ApiError::not_found("webhook subscription", "subscription_id")))
             })
         };

@@ -83,12 +83,12 @@ impl WebhookSubscriptionsApi {
             status: StatusCode::CREATED,
             show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
         };
-        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let outbound = &self.0.outbound;
         let work = |claim| {
             let new = write::read_new(&body.value, outbound)?;
             Ok(async move {
-                let made = couriers.create_subscription(organisation, new, claim).await?;
+                let made = dispatcher.create_subscription(organisation, new, claim).await?;
                 Ok(made.ok_or_else(|| {
                     let message =
                         "the organization has as many webhook subscriptions as it may have; delete one first";
@@ -137,8 +137,8 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionGetFails>> {
-        let couriers = self.0.accounts.dispatcher();
-        let found = couriers.find_subscription(tenant.key.organisation_id, subscription_id.0);
+        let dispatcher = self.0.accounts.dispatcher();
+        let found = dispatcher.find_subscription(tenant.key.organisation_id, subscription_id.0);
         let found = found.ok_or_else(no_subscription)?;
         Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&found, self.0.clock.read_now())))
     }
@@ -160,13 +160,14 @@ impl WebhookSubscriptionsApi {
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<UpdateWebhookSubscription>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
-        let (couriers, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
+        let (dispatcher, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
         // A stranger's id tells nothing about what is wrong with the body.
-        couriers.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
+        dispatcher.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
         let patch = write::read_patch(&body.value, &self.0.outbound)?;
-        let (own, id) = (couriers.clone(), subscription_id.0);
-        let patched =
-            couriers.to_the_end(async move { own.patch_subscription(organisation, id, patch).await }).await?;
+        let (own, id) = (dispatcher.clone(), subscription_id.0);
+        let patched = dispatcher
+            .to_the_end(async move { own.patch_subscription(organisation, id, patch).await })
+            .await?;
         let patched = patched.ok_or_else(no_subscription)?;
         Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&patched, self.0.clock.read_now())))
     }
@@ -186,10 +187,10 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
-        let couriers = self.0.accounts.dispatcher();
-        let (own, organisation, id) = (couriers.clone(), tenant.key.organisation_id, subscription_id.0);
+        let dispatcher = self.0.accounts.dispatcher();
+        let (own, organisation, id) = (dispatcher.clone(), tenant.key.organisation_id, subscription_id.0);
         let deleted =
-            couriers.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
+            dispatcher.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
         if deleted { Ok(NoContentResponse) } else { Err(no_subscription().into()) }
     }
 
@@ -217,13 +218,13 @@ impl WebhookSubscriptionsApi {
                 OpenEnvelope::from_value(&CreatedWebhookSecretBody::from_secret(newest))
             },
         };
-        let (couriers, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
         let id = subscription_id.0;
         let work = |claim| {
-            couriers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
+            dispatcher.find_subscription(organisation, id).ok_or_else(no_subscription)?;
             let older_for = write::read_older_for(&body.value)?;
             Ok(async move {
-                let made = couriers.add_signing_secret(organisation, id, older_for, claim).await?;
+                let made = dispatcher.add_signing_secret(organisation, id, older_for, claim).await?;
                 Ok(made.ok_or_else(|| {
                     let message =
                         "the subscription has as many secrets as it may have; wait until one expires";
@@ -257,14 +258,14 @@ impl WebhookSubscriptionsApi {
             status: StatusCode::OK,
             show: |replayed| OpenEnvelope::from_value(&ReplayedEventsBody::from_replayed(*replayed)),
         };
-        let couriers = self.0.accounts.dispatcher().clone();
+        let dispatcher = self.0.accounts.dispatcher().clone();
         let id = subscription_id.0;
         let work = |claim| {
-            couriers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
+            dispatcher.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
             let part = write::read_part(&body.value)?;
             let slot = self.0.find_account(&tenant, &part.phone_number_id)?;
             Ok(async move {
-                let replayed = couriers.replay_log(id, &slot, (part.from, part.to), claim).await;
+                let replayed = dispatcher.replay_log(id, &slot, (part.from, part.to), claim).await;
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
                     // A refusal of the operation's, not a failure of the server's.

@@ -17,7 +17,7 @@ fn is_step(pause: Duration, seconds: f64) -> bool {
 }
 
 #[tokio::test]
-async fn a_failing_receiver_is_tried_by_the_ladder_with_fresh_signatures_and_equal_ids() {
+async fn a_failing_receiver_is_tried_by_the_retry_schedule_with_fresh_signatures_and_equal_ids() {
     let (server, tenant) = stage().await;
     let receiver = Receiver::start().await;
     receiver.plays(|_| Turn::status(500));

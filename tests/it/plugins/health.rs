@@ -9,7 +9,7 @@ use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{a_moment, from, patiently, text};
 
 #[tokio::test]
-async fn a_run_is_retried_by_the_ladder_and_then_dead() {
+async fn a_run_is_retried_by_the_retry_schedule_and_then_dead() {
     let (server, tenant) = stage().await;
     let plugin = Plugin::running(&tenant, &Guest::retries("not yet")).await;
     tenant.hears(&from(0), "hi").await;

@@ -296,7 +296,7 @@ impl Stage {
                 return;
             }
         }
-        panic!("a courier stays");
+        panic!("a delivery worker stays");
     }
 
     /// Waits until every delivery worker has listened to its bell.

@@ -141,7 +141,7 @@ async fn refusals_are_told_apart_by_their_number() {
 }
 
 #[tokio::test]
-async fn patience_is_asked_for_in_seconds_and_bounded() {
+async fn pauses_are_asked_for_in_seconds_and_bounded() {
     for (asked, kept) in [("7", Some(7)), ("86400", Some(3600)), ("Wed, 21 Oct", None), ("-1", None)] {
         let answer = format!("HTTP/1.1 429 Slow\r\nretry-after: {asked}\r\ncontent-length: 0\r\n\r\n");
         let GraphOutcome::Transient { retry_after, .. } = sent(answer.as_bytes()).await else {

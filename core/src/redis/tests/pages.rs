@@ -17,7 +17,7 @@ fn place(revision: i64) -> RedisPageKey {
 
 /// The page, as soon as it has been put.
 async fn arrived(memory: &RedisCache, place: &RedisPageKey) -> (RedisPage, Duration) {
-    tokio::time::timeout(PATIENCE, async {
+    tokio::time::timeout(WAIT_TIMEOUT, async {
         loop {
             if let Some(found) = memory.find_page(place).await {
                 return found;
@@ -26,7 +26,7 @@ async fn arrived(memory: &RedisCache, place: &RedisPageKey) -> (RedisPage, Durat
         }
     })
     .await
-    .expect("it arrives within patience")
+    .expect("it arrives in time")
 }
 
 #[tokio::test]

@@ -299,7 +299,7 @@ fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
 }
 
 #[tokio::test]
-async fn what_a_cycle_asks_for_is_looked_up_though_nobody_has_counted_the_rows() {
+async fn what_a_commit_asks_for_is_looked_up_though_nobody_has_counted_the_rows() {
     let guard = Guard::postgres().await;
     guard.open().await.close().await;
     let mut connection = PgConnection::connect(&guard.url()).await.unwrap();

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::*;
 
 /// Long enough for a lock to be noticed, short enough for a test.
-const PATIENCE: Duration = Duration::from_millis(50);
+const WAIT_TIMEOUT: Duration = Duration::from_millis(50);
 
 async fn open(folder: &std::path::Path) -> Store {
     let url = format!("sqlite://{}/kabar.db", folder.display());
@@ -16,7 +16,7 @@ async fn open(folder: &std::path::Path) -> Store {
 
 async fn impatient() -> (Store, Guard) {
     let guard = Guard::sqlite();
-    let store = Store::open_within(&guard.url(), StoreOptions::default(), PATIENCE).await.unwrap();
+    let store = Store::open_within(&guard.url(), StoreOptions::default(), WAIT_TIMEOUT).await.unwrap();
     (store, guard)
 }
 

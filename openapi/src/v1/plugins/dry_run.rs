@@ -231,13 +231,13 @@ impl DryRunApi {
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
         })?;
-        let couriers = self.0.accounts.dispatcher();
+        let dispatcher = self.0.accounts.dispatcher();
         let version = named.or(plugin.active_version).ok_or_else(|| {
             let mut missing = FieldError::missing_field("version_id".to_owned());
             "no version is active: name one with version_id".clone_into(&mut missing.message);
             missing
         })?;
-        if couriers.plugin_version(plugin.id, version).await?.is_none() {
+        if dispatcher.plugin_version(plugin.id, version).await?.is_none() {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
         let (account, event) = self.find_event(&plugin, &fields).await?;
@@ -247,9 +247,9 @@ impl DryRunApi {
             event,
             delivery_id: DeliveryId::from_bits(ulid(self.0.clock.read_now().millis(), rand::random())),
             attempt: 1,
-            kv: couriers.plugin_kv(plugin.id).await?,
+            kv: dispatcher.plugin_kv(plugin.id).await?,
         };
-        let receipt = self.0.workshop.rehearse(version, delivery_request).await;
+        let receipt = self.0.toolchain.dry_run(version, delivery_request).await;
         Ok(TestBody::from_receipt(version, &receipt))
     }
 
@@ -262,7 +262,7 @@ impl DryRunApi {
             .optional_word("event_id", "the id of an event (evt_…)", |text| EventId::parse(text).ok())?;
         match (fields.get("event"), recorded) {
             (Some(_), Some(_)) => Err(fields.refused("event_id", "give event or event_id, not both").into()),
-            (Some(sample), None) => self.0.workshop.sample(sample).map_err(|wrong| {
+            (Some(sample), None) => self.0.toolchain.sample(sample).map_err(|wrong| {
                 let path =
                     if wrong.path.is_empty() { "event".to_owned() } else { format!("event.{}", wrong.path) };
                 FieldError::invalid_value(path, wrong.wanted).into()

@@ -187,10 +187,10 @@ impl RunsApi {
         let make = async {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
             let wanted = replay::read_selection(&self.0, &plugin, &body.value)?;
-            let couriers = self.0.accounts.dispatcher();
+            let dispatcher = self.0.accounts.dispatcher();
             let mut all = ReplayedRuns::default();
             for account in wanted.accounts {
-                let some = couriers.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
+                let some = dispatcher.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
                 all.enqueued += some.enqueued;
                 all.capped |= some.capped;
             }

@@ -66,7 +66,7 @@ impl VersionsApi {
         wasm: bytes::Bytes,
     ) -> Result<PluginVersionBody, ApiError> {
         let plugin = find_plugin(&self.0, tenant, id)?;
-        let inspected = self.0.workshop.inspect(plugin.clone(), wasm.clone()).await;
+        let inspected = self.0.toolchain.inspect(plugin.clone(), wasm.clone()).await;
         let inspected = inspected.map_err(|error| match error {
             NotInspected::Invalid(why) => ApiError::new(ErrorCode::InvalidPlugin, why.to_string()),
             NotInspected::Failed(why) => {
@@ -77,9 +77,9 @@ impl VersionsApi {
                 )
             }
         })?;
-        let couriers = self.0.accounts.dispatcher();
+        let dispatcher = self.0.accounts.dispatcher();
         let version = PluginVersion {
-            id: couriers.next_version_id().await,
+            id: dispatcher.next_version_id().await,
             plugin_id: plugin.id,
             sha256: inspected.sha256,
             size: inspected.size,
@@ -88,8 +88,8 @@ impl VersionsApi {
             compile_ms: inspected.compile_ms,
             created_at: self.0.clock.read_now(),
         };
-        self.0.workshop.keep(version.id, inspected.artefact).await;
-        if !couriers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
+        self.0.toolchain.keep(version.id, inspected.artefact).await;
+        if !dispatcher.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
             return Err(no_plugin());
         }
         Ok(PluginVersionBody::from_version(&version))
@@ -160,8 +160,8 @@ impl VersionsApi {
             let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
                 PluginVersionId::parse(text).ok()
             })?;
-            let couriers = self.0.accounts.dispatcher();
-            let activated = couriers.activate_plugin(organisation, plugin_id.0, version).await?;
+            let dispatcher = self.0.accounts.dispatcher();
+            let activated = dispatcher.activate_plugin(organisation, plugin_id.0, version).await?;
             let activated = activated.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
             Ok(PluginBody::from_plugin(&activated))
         };
