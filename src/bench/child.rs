@@ -16,7 +16,7 @@ use super::wire;
 
 /// Kernel ticks of 1/100 s: `USER_HZ` is 100 on every Linux that Rust runs on.
 const TICK_MICROS: u64 = 10_000;
-const START_PATIENCE: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(5);
 
 /// A running server.
@@ -51,7 +51,7 @@ impl Child {
         let mut child = Self { process, address, pid };
         let health = wire::request("GET", "/v1/health", &[], b"");
         let begun = Instant::now();
-        while begun.elapsed() < START_PATIENCE {
+        while begun.elapsed() < START_TIMEOUT {
             if let Some(end) = child.process.try_wait()? {
                 bail!("the server ended with {end}");
             }

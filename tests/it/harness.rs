@@ -2,7 +2,7 @@
 //! the simulator as WhatsApp.
 //!
 //! Invariants: nothing reaches behind the HTTP surface but to start, stop and look at counters;
-//! waiting is for an event and within [`PATIENCE`], never for a time.
+//! waiting is for an event and within [`WAIT_TIMEOUT`], never for a time.
 
 mod business;
 mod child;
@@ -54,7 +54,7 @@ pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
 
 /// Far above what anything here takes; only a test that would fail reaches it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 /// Opens the operator API.
 pub(crate) const OPERATOR_TOKEN: &str = "kop_operator_of_the_tests";
 /// Signs the webhooks.
@@ -69,7 +69,7 @@ pub(crate) const PAGE_LIFE: Duration = Duration::from_secs(8);
 
 /// Waits for an event, with a bound.
 pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, event).await.expect("within patience")
+    tokio::time::timeout(WAIT_TIMEOUT, event).await.expect("in time")
 }
 
 /// A pause before one looks again for what comes of itself. It promises nothing and nothing counts on how

@@ -135,15 +135,13 @@ fn files_are_named_after_what_they_own() {
 /// One word for one thing: the same noun has the same file name on every floor.
 #[test]
 fn nouns_are_spelt_as_in_the_architecture() {
-    const OTHER_WORDS: [(&str, &str); 8] = [
-        ("tenant", "organisation"),
+    const OTHER_WORDS: [(&str, &str); 6] = [
         ("org", "organisation"),
         ("organization", "organisation"),
         ("chat", "conversation"),
         ("customer", "contact"),
         ("sms", "message"),
         ("wba", "account"),
-        ("worker", "courier or sender"),
     ];
     fn rule(file: &Source) -> Complaints {
         let stem = file.stem();
@@ -160,6 +158,75 @@ fn nouns_are_spelt_as_in_the_architecture() {
         &[("core/src/store/org.rs", "//! a\n"), ("openapi/src/organizations.rs", "//! a\n")],
         &[("openapi/src/organisations.rs", "//! a\n")],
     );
+}
+
+/// Words of an earlier language, which named things by pictures. Code, tests and files are free of them.
+#[test]
+fn retired_words_stay_out() {
+    const RETIRED: [&str; 18] = [
+        "courier",
+        "courtesy",
+        "desk",
+        "front_door",
+        "ladder",
+        "logbook",
+        "mischief",
+        "parcel",
+        "patience",
+        "rehearsal",
+        "rehearse",
+        "roster",
+        "scribe",
+        "shared_memory",
+        "showcase",
+        "tidings",
+        "utterance",
+        "workshop",
+    ];
+    fn rule(file: &Source) -> Complaints {
+        // The checker of histories is a program of its own.
+        if !file.is_rust() || file.is_in("tests/checker") {
+            return Vec::new();
+        }
+        let retired = |name: &str| {
+            let words = words_of(name);
+            RETIRED
+                .iter()
+                .any(|word| words.contains(&format!("_{word}_")) || words.contains(&format!("_{word}s_")))
+        };
+        let code = code_of(&file.text);
+        let lines = code.lines().enumerate().chain([(0, file.path.as_str())]);
+        let found = lines.flat_map(|(number, line)| {
+            let names = line.split(|sign: char| !(sign.is_alphanumeric() || sign == '_'));
+            names.filter(|name| retired(name)).map(move |name| (number + 1, name.to_owned()))
+        });
+        found.map(|(number, name)| format!("{}:{number}: {name}", file.path)).collect()
+    }
+    hold(
+        rule,
+        &[
+            ("actors/src/couriers.rs", "//! a\n"),
+            ("a.rs", "struct FrontDoor;"),
+            ("a.rs", "let shared_memory_key = 1;"),
+            ("a.rs", "const PATIENCE: u8 = 1;"),
+        ],
+        &[("a.rs", "// courier\nlet text = \"courier\"; fn describe_error() {}")],
+    );
+}
+
+/// The words of an identifier, in lower case, with `_` around each.
+fn words_of(name: &str) -> String {
+    let mut words = String::from("_");
+    let mut before_is_lower = false;
+    for sign in name.chars() {
+        if sign.is_uppercase() && before_is_lower {
+            words.push('_');
+        }
+        before_is_lower = !sign.is_uppercase() && sign != '_';
+        words.extend(sign.to_lowercase());
+    }
+    words.push('_');
+    words
 }
 
 /// Any node may change these rows. A statement that changes one without its version could be undone by a

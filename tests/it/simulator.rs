@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 const ID: &str = "100200300400501";
 const OPAQUE: &str = "msg_00000000000000000000000007";
 /// Far above what anything here takes; only a test that would fail reaches it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Stage {
     simulator: WhatsAppSimulator,
@@ -80,7 +80,7 @@ impl Stage {
     }
 
     async fn item(&mut self) -> InboundItem {
-        tokio::time::timeout(PATIENCE, self.receiver.items.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(WAIT_TIMEOUT, self.receiver.items.recv()).await.unwrap().unwrap()
     }
 
     async fn status(&mut self) -> StatusReport {
@@ -100,7 +100,7 @@ impl Stage {
 
     async fn counted(&self, reached: impl FnMut(&SimulatorCounts) -> bool) -> SimulatorCounts {
         let mut counts = self.simulator.counts();
-        *tokio::time::timeout(PATIENCE, counts.wait_for(reached)).await.unwrap().unwrap()
+        *tokio::time::timeout(WAIT_TIMEOUT, counts.wait_for(reached)).await.unwrap().unwrap()
     }
 }
 
@@ -334,5 +334,5 @@ async fn it_stops_when_told() {
     let stage = stage(|options| options.traffic_per_minute = 600).await;
     drop(stage.stop);
     stage.tasks.close();
-    tokio::time::timeout(PATIENCE, stage.tasks.wait()).await.unwrap();
+    tokio::time::timeout(WAIT_TIMEOUT, stage.tasks.wait()).await.unwrap();
 }

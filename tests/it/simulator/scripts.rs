@@ -203,7 +203,7 @@ async fn a_customer_says_what_the_script_says() {
     }
     assert_eq!(kinds, [Text, Image, Interactive, Unsupported]);
     clock.advance_manual(Duration::from_secs(5));
-    tokio::time::timeout(super::PATIENCE, stage.simulator.ended()).await.unwrap();
+    tokio::time::timeout(super::WAIT_TIMEOUT, stage.simulator.ended()).await.unwrap();
 }
 
 #[tokio::test]

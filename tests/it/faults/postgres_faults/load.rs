@@ -165,7 +165,7 @@ impl Load {
     pub(crate) async fn more(&mut self, what: fn(&Progress) -> usize, count: usize) {
         let mut progress = self.progress.subscribe();
         let goal = what(&progress.borrow_and_update()) + count;
-        // Whoever fails fails the test, not the patience.
+        // Whoever fails fails the test, not the timeout.
         patiently(async {
             tokio::select! {
                 reached = progress.wait_for(|progress| what(progress) >= goal) => drop(reached.unwrap()),
