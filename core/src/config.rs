@@ -125,7 +125,7 @@ pub struct WhatsAppSettings {
     pub app_secret: Option<Secret>,
     /// Answer to the subscription handshake; always there for [`ServerMode::Serve`].
     pub verify_token: Option<Secret>,
-    /// Base address of the Graph API, without a slash at the end. `None` only for [`ServerMode::DevSettings`]:
+    /// Base address of the Graph API, without a slash at the end. `None` only for [`ServerMode::Dev`]:
     /// the simulator in the same process.
     pub base_url: Option<String>,
     /// Version of the Graph API, the path's first segment.

@@ -258,7 +258,7 @@ impl Store {
     /// Must be called inside a tokio runtime, on which the writing task then lives.
     ///
     /// # Errors
-    /// [`StoreError::AccountError`] when it cannot be opened, or its schema is not ours;
+    /// [`StoreError::Unavailable`] when it cannot be opened, or its schema is not ours;
     /// [`StoreError::Corrupt`] when the secrets cannot be read.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_within(url, options, BUSY_TIMEOUT).await
@@ -273,7 +273,7 @@ impl Store {
     }
 
     /// Finishes the writes that wait, and closes every connection. Whatever is asked afterwards is
-    /// answered with [`StoreError::AccountError`].
+    /// answered with [`StoreError::Unavailable`].
     pub async fn close(&self) {
         // The writer last: it can move the log into the file once nobody reads from it.
         self.engine.close_readers().await;

@@ -2,7 +2,7 @@
 //!
 //! Invariants: what is signed is what is sent, byte for byte; every attempt is signed afresh, by each
 //! secret that is in force; an attempt ends within ten seconds. When to try again is the delivery worker's
-//! business; what an answer means is said in [`verdict`](verdict::verdict).
+//! business; what an answer means is said in [`response_class`].
 
 mod response_class;
 mod signature;

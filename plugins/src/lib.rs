@@ -18,7 +18,7 @@
 //! # Committing a run
 //!
 //! Of a report whose outcome [succeeded](HookOutcome::succeeded) the caller commits `kv_writes` and
-//! `effects` if `kv_reads` [stand](kabar_core::domain::kv::KeyValues::reads_hold) in the map as it is by then;
+//! `effects` if `kv_reads` [stand](kabar_core::domain::key_values::KeyValues::reads_hold) in the map as it is by then;
 //! otherwise it runs the event again on the newer map, which is no attempt.
 //!
 //! Effects are valid when they are asked for ([`DraftReader`]); whether they can be carried out (24-hour

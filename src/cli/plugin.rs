@@ -8,7 +8,7 @@ mod test_command;
 
 use clap::{Args, Subcommand};
 
-/// What makes this program a compiler of components, for [`kabar_plugins::Compiler::Program`].
+/// What makes this program a compiler of components, for [`kabar_plugins::CompilerMode::Program`].
 pub const COMPILER_ARGUMENTS: [&str; 2] = ["plugin", "compile"];
 
 /// `kabar plugin`.

@@ -1,9 +1,9 @@
 //! A budget that all nodes draw on together, in leases of a few tokens.
 //!
 //! Invariants: what all nodes let through together never exceeds the budget while Redis answers, and one
-//! node alone quotes what the bucket of `domain::budget` would; requests that need a new lease at the same
+//! node alone quotes what the bucket of `policy::token_bucket` would; requests that need a new lease at the same
 //! time share one visit. While Redis is away, or absent, each node keeps to its share of the budget, and
-//! reports what it spent when Redis is back. The law is `domain::lease`'s and `lease.lua`'s; here is the
+//! reports what it spent when Redis is back. The law is `policy::budget_lease`'s and `lease.lua`'s; here is the
 //! way between the two.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

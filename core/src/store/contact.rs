@@ -1,6 +1,6 @@
 //! Contacts: their row, and every statement that reads or writes it.
 //!
-//! Invariant: `search_text` holds name, number and address as `page::folded` compares them. A
+//! Invariant: `search_text` holds name, number and address as `page::fold_text` compares them. A
 //! contact's number never changes.
 
 use std::sync::Arc;

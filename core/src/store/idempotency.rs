@@ -17,7 +17,7 @@ use crate::ids::{NodeId, OrganisationId};
 
 const TABLE: &str = "idempotency_records";
 
-/// Claims that one call of [`Store::claimed_keys`] returns at most.
+/// Claims that one call of [`Store::claimed_idempotency_keys`] returns at most.
 const CLAIMS_MAX: i64 = 1000;
 
 /// Writes the answers of an array. Where the key belongs to another call, the status becomes null, which

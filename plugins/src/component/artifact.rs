@@ -1,6 +1,6 @@
-//! Seals compiled components, and opens what this server sealed.
+//! Signs compiled components, and verifies what this server signed.
 //!
-//! Invariant: [`open`] gives out nothing but what [`seal`] was given under the same key. Machine code
+//! Invariant: [`verify_artifact`] gives out nothing but what [`sign_artifact`] was given under the same key. Machine code
 //! from anywhere else would run with all the rights of this process.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -34,7 +34,7 @@ pub(crate) fn sign_artifact(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> B
     artefact.freeze()
 }
 
-/// What was sealed. [`open`] alone makes one.
+/// A signed artifact. [`verify_artifact`] alone makes one.
 pub(crate) struct VerifiedArtifact<'a> {
     sha256: [u8; 32],
     tag: [u8; 32],

@@ -43,7 +43,7 @@ impl DatabaseLock {
     /// Whether it lasts still.
     ///
     /// # Errors
-    /// [`StoreError::AccountError`] when the database has let go of it, or does not answer.
+    /// [`StoreError::Unavailable`] when the database has let go of it, or does not answer.
     pub async fn check_held(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
             LockBackend::Sqlite(lock) => {
