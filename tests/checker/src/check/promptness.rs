@@ -2,7 +2,7 @@
 
 use super::Violation;
 use super::index::Index;
-use crate::history::{Micros, Write};
+use crate::history::{Fault, Micros, Write};
 
 /// What may pass after a fault until everything answers again, beside the lease: PostgreSQL's bounds of 3 and 4
 /// seconds, and a loading of the account on a busy machine.
@@ -13,6 +13,7 @@ const ANSWER: Micros = 16_000_000;
 const SEND: Micros = 15_000_000;
 
 struct Exchange<'a> {
+    n: usize,
     s: Micros,
     e: Micros,
     st: u16,
@@ -25,6 +26,7 @@ struct Exchange<'a> {
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let polls = index.polls.iter().filter(|poll| poll.st == 0 || poll.st >= 500).map(|poll| Exchange {
+        n: poll.n,
         s: poll.s,
         e: poll.e,
         st: poll.st,
@@ -34,10 +36,12 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     });
     let slow = index.polls.iter().filter(|poll| poll.st != 0 && poll.st < 500 && poll.e - poll.s > ANSWER);
     for poll in slow {
-        violations
-            .extend(hang(index, poll.s, poll.e, Micros::from(poll.w) * 1_000_000, || format!("{poll:?}")));
+        violations.extend(hang(index, poll.n, (poll.s, poll.e), Micros::from(poll.w) * 1_000_000, || {
+            format!("{poll:?}")
+        }));
     }
     let writes = index.writes.iter().map(|write| Exchange {
+        n: write.n,
         s: write.s,
         e: write.e,
         st: write.st,
@@ -55,11 +59,11 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
 }
 
 fn judge(index: &Index<'_>, exchange: Exchange<'_>) -> Option<Violation> {
-    let Exchange { s, e, st, waited, code, detail } = exchange;
+    let Exchange { n, s, e, st, waited, code, detail } = exchange;
     if st == 500 || code == "internal_error" {
         return Some(Violation::new("internal-error", detail));
     }
-    if let Some(hang) = hang(index, s, e, waited, || detail.clone()) {
+    if let Some(hang) = hang(index, n, (s, e), waited, || detail.clone()) {
         return Some(hang);
     }
     let refused = st == 0 || st == 503 || st == 502 || st == 504 || st == 421;
@@ -67,18 +71,19 @@ fn judge(index: &Index<'_>, exchange: Exchange<'_>) -> Option<Violation> {
         .then(|| Violation::new("refused-without-cause", detail))
 }
 
-/// A request is answered, or refused, within the lease and the bounds of the database. Links that are held end
-/// when they are healed.
+/// A request is answered, or refused, within the lease and the bounds of the database, unless the node itself that
+/// was asked is stopped or cut off from its clients.
 fn hang(
     index: &Index<'_>,
-    s: Micros,
-    e: Micros,
+    node: usize,
+    (s, e): (Micros, Micros),
     waited: Micros,
     detail: impl FnOnce() -> String,
 ) -> Option<Violation> {
     let bound = index.run.lease + ANSWER + waited;
     let to_client = |kind: &str| kind.starts_with("pause") || kind.contains("client");
-    let excused = index.faults.iter().any(|fault| to_client(&fault.kind) && fault.s <= e && s <= fault.e);
+    let meets = |fault: &Fault| fault.n == Some(node) && fault.s <= e && s <= fault.e;
+    let excused = index.faults.iter().any(|fault| to_client(&fault.kind) && meets(fault));
     (e.saturating_sub(s) > bound && !excused).then(|| Violation::new("hang", detail()))
 }
 

@@ -278,6 +278,11 @@ fn errors_and_waits_need_a_cause() {
             s: 21 * SECOND,
             e: 44 * SECOND,
         }));
+        history.push(Entry::Poll(hung.clone()));
+    });
+    // The others do not wait for it.
+    flagged("hang", |history| {
+        history.push(fault("pause-long", Some(1), 21, 44));
         history.push(Entry::Poll(hung));
     });
     flagged("late-send", |history| {
