@@ -62,11 +62,11 @@ impl AccountEntry {
     /// The account in memory, if the lease under which it was loaded is running: what outlived its
     /// generation cannot be served.
     pub(crate) fn loaded_account(&self) -> Option<Arc<LoadedAccount>> {
-        self.set_loaded().filter(|resident| resident.node_lease().is_running())
+        self.find_loaded().filter(|resident| resident.node_lease().is_running())
     }
 
     /// The account in memory, under whatever lease; to be let go of, never to be served from.
-    pub(crate) fn set_loaded(&self) -> Option<Arc<LoadedAccount>> {
+    pub(crate) fn find_loaded(&self) -> Option<Arc<LoadedAccount>> {
         self.resident.load_full()
     }
 
@@ -82,7 +82,7 @@ impl AccountEntry {
     }
 
     /// The node that served it a moment ago.
-    pub(crate) fn mark_elsewhere(&self, now: MonotonicInstant) -> Option<NodePeer> {
+    pub(crate) fn find_recent_owner(&self, now: MonotonicInstant) -> Option<NodePeer> {
         let seen = self.elsewhere.load();
         let (peer, at) = &**seen.as_ref()?;
         (now < at.saturating_plus(REMEMBERED)).then(|| peer.clone())

@@ -104,7 +104,11 @@ impl Actor for AccountSupervisor {
 }
 
 impl AccountRegistry {
-    /// The account's resident, loaded if need be.
+    /// Returns the account in memory; loads it if need be.
+    ///
+    /// # Errors
+    /// [`AccountError::Elsewhere`] when another node serves it, and, once accounts are handed over, after they have
+    /// been released: it can be asked for at the other nodes then.
     pub(super) async fn load_account(
         &self,
         slot: &Arc<AccountEntry>,
@@ -112,11 +116,19 @@ impl AccountRegistry {
         if let Some(resident) = slot.loaded_account() {
             return Ok(resident);
         }
-        if self.0.cluster.is_leaving() {
-            // Nobody can take it before.
-            self.0.cluster.wait_released().await;
-            return Err(AccountError::Elsewhere);
+        if !self.0.cluster.is_leaving() {
+            let loaded = self.load_once(slot).await;
+            let handed_over = matches!(loaded, Err(AccountError::Storage)) && self.0.cluster.is_leaving();
+            if !handed_over {
+                return loaded;
+            }
         }
+        // No other node can take it before.
+        self.0.cluster.wait_released().await;
+        Err(AccountError::Elsewhere)
+    }
+
+    async fn load_once(&self, slot: &Arc<AccountEntry>) -> Result<Arc<LoadedAccount>, AccountError> {
         let _one_at_a_time = slot.activating.lock().await;
         if let Some(resident) = slot.loaded_account() {
             return Ok(resident);
@@ -131,7 +143,7 @@ impl AccountRegistry {
         let ground = &self.0;
         let number = slot.current_account().number;
         let lease = ground.cluster.lease_to_load().ok_or(AccountError::Storage)?;
-        if let Some(outlived) = slot.set_loaded() {
+        if let Some(outlived) = slot.find_loaded() {
             Self::release_account(slot, &outlived);
         }
         let most = ground.options.resident_conversations;

@@ -38,7 +38,7 @@ impl AccountRegistry {
     /// # Errors
     /// [`AccountError`] when it cannot be found out, or the account cannot be loaded.
     pub async fn find_owner(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
-        if let Some(peer) = slot.mark_elsewhere(self.context().clock.monotonic_now()) {
+        if let Some(peer) = slot.find_recent_owner(self.context().clock.monotonic_now()) {
             return Ok(AccountPlace::There(peer));
         }
         if self.context().cluster.is_leaving() && slot.loaded_account().is_none() {
@@ -46,8 +46,11 @@ impl AccountRegistry {
         }
         match self.load_account(slot).await {
             Ok(_resident) => Ok(AccountPlace::Here),
+            Err(AccountError::Elsewhere) if self.context().cluster.is_leaving() => {
+                self.place_after_leaving(slot).await
+            }
             Err(AccountError::Elsewhere) => {
-                let peer = slot.mark_elsewhere(self.context().clock.monotonic_now());
+                let peer = slot.find_recent_owner(self.context().clock.monotonic_now());
                 // A server that was alone takes no requests of others.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
                 peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
@@ -88,7 +91,7 @@ impl AccountRegistry {
         ground.cluster.begin_leaving();
         let mut actors = Vec::new();
         for slot in ground.directory.all_accounts() {
-            if let Some(resident) = slot.set_loaded() {
+            if let Some(resident) = slot.find_loaded() {
                 actors.extend(resident.actor_ref().cloned());
                 Self::release_account(&slot, &resident);
             }
@@ -183,7 +186,7 @@ impl AccountRegistry {
     fn let_go(&self) {
         self.context().dispatcher.let_go();
         for slot in self.context().directory.all_accounts() {
-            if let Some(resident) = slot.set_loaded() {
+            if let Some(resident) = slot.find_loaded() {
                 Self::release_account(&slot, &resident);
             }
         }
