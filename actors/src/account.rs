@@ -1,7 +1,7 @@
 //! The account actor: the only writer of its account.
 //!
-//! One arm per message, one call per arm; the work is plain methods of [`AccountState`]. Commands queue
-//! in the actor; the first one posts a cycle behind everything that waits already, so that under
+//! One arm per message, one call per arm; the work is plain methods of [`AccountState`]. Commands queue in the
+//! actor. The first one posts a [`AccountMessage::Cycle`] behind the messages that wait already, so that under
 //! load one commit carries many commands.
 
 mod command_info;
@@ -17,17 +17,17 @@ use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;
 pub(crate) use state::{AccountState, AccountStateParts, note_lost_commits, view_of};
 
-/// How a command ended, as the one who asked learns it.
+/// Outcome of a command, as its caller receives it.
 pub(crate) enum CommandOutcome {
     /// Durable, if it changed anything.
     Decided(Result<CommandReply, CommandRefusal>),
     /// Not carried out.
     Failed(AccountError),
-    /// Not carried out: the actor does not own the account any more. Ask the new owner.
+    /// Not carried out: the actor does not own the account any more. Send the command to the new owner.
     Moved(AccountCommand, Option<KeyClaim>),
 }
 
-/// How a command ended, as the actor knows it.
+/// Outcome of a command, as the actor records it.
 pub(crate) enum CommandVerdict {
     /// See [`CommandOutcome::Decided`].
     Decided(Result<CommandReply, CommandRefusal>),
@@ -37,19 +37,19 @@ pub(crate) enum CommandVerdict {
     Moved,
 }
 
-/// A command on its way.
+/// A queued command, with the channel for its answer.
 pub(crate) struct QueuedCommand {
     pub(crate) command: AccountCommand,
     pub(crate) claim: Option<KeyClaim>,
     pub(crate) answer: oneshot::Sender<CommandOutcome>,
-    /// Its place in the queue, given back when the work is done.
+    /// Place in the account's queue; given back when the work is done.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
 impl QueuedCommand {
-    /// Answers the one who asked, who may have gone away: that does not undo what is durable.
+    /// Answers the caller. The caller may have gone away, which does not undo what is durable.
     pub(crate) fn send_outcome(self, verdict: CommandVerdict) {
-        // The place is free, and the key the caller's alone, before the answer is out.
+        // The permit and the idempotency key are released before the answer is sent.
         drop(self.permit);
         if let (CommandVerdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
             claim.note_answered();
@@ -69,19 +69,19 @@ impl QueuedCommand {
     }
 }
 
-/// What an account actor may be told.
+/// Messages that an account actor handles.
 pub(crate) enum AccountMessage {
-    /// Queue this.
+    /// Queue this command.
     Execute(Box<QueuedCommand>),
-    /// Commit what is queued.
+    /// Commit the queued commands.
     Cycle,
-    /// A commit failed a while ago: find out what has become of it, unless that is known by now.
+    /// A commit failed a while ago: read its result from the store, unless that is known by now.
     LookAgain,
-    /// Finish what is queued, and stop. Sent when nothing can be queued any more.
+    /// Finish the queued commands and stop. Sent when nothing can be queued any more.
     Retire,
 }
 
-/// See the module.
+/// Actor that owns the [`AccountState`] of one account and is its only writer.
 pub(crate) struct AccountActor;
 
 impl Actor for AccountActor {
@@ -129,7 +129,7 @@ impl Actor for AccountActor {
                 if ledger.retire_owner() {
                     myself.stop(None);
                 } else {
-                    // Behind what is on its way.
+                    // Posted again, behind the commands that are under way.
                     myself.cast(AccountMessage::Retire)?;
                 }
             }

@@ -1,4 +1,4 @@
-//! The place of an account in the directory: its row, and its actor while it is resident.
+//! Directory entry of an account: its row, and its actor while it is loaded.
 
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::sync::Mutex;
 
 use crate::loaded_account::LoadedAccount;
 
-/// How long it is remembered which node serves an account. A wrong memory costs one detour: that node
-/// says that it does not.
+/// Time for which an entry remembers the node that serves an account. A wrong entry costs one detour: that node
+/// answers that it does not serve it.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(2);
 
-/// One account that this server knows. There is one slot per account, for as long as it runs.
+/// One account that this server knows. There is one entry per account, as long as the server runs.
 #[derive(Debug)]
 pub struct AccountEntry {
     account: ArcSwap<Account>,
     resident: ArcSwapOption<LoadedAccount>,
-    /// The node that was last seen to serve it, and when.
+    /// The node that was last seen to serve it, and the time of that.
     elsewhere: ArcSwapOption<(NodePeer, MonotonicInstant)>,
     /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
     floor: Lock<CommitFloor>,
-    /// How fast it sends. Outlives its actors, because WhatsApp does not know them.
+    /// Send rate. Outlives its actors, because WhatsApp counts across them.
     pace: Lock<SendPace>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
@@ -53,35 +53,35 @@ impl AccountEntry {
         self.account.store(account);
     }
 
-    /// The account's pace; to be held for a moment.
+    /// Locks the account's send rate; to be held for a moment.
     pub(crate) fn lock_pace(&self) -> MutexGuard<'_, SendPace> {
-        // Nobody panics half-way through a change of it.
+        // No thread panics half-way through a change of it.
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account in memory, if the lease under which it was loaded is running: what outlived its
-    /// generation cannot be served.
+    /// Returns the account in memory, if the lease under which it was loaded is running. An account that
+    /// outlived its lease cannot be served.
     pub(crate) fn loaded_account(&self) -> Option<Arc<LoadedAccount>> {
         self.find_loaded().filter(|resident| resident.node_lease().is_running())
     }
 
-    /// The account in memory, under whatever lease; to be let go of, never to be served from.
+    /// Returns the account in memory under any lease; to be released, never to be served from.
     pub(crate) fn find_loaded(&self) -> Option<Arc<LoadedAccount>> {
         self.resident.load_full()
     }
 
-    /// The newest commit that was seen here.
+    /// Returns the newest commit that was seen here.
     pub(crate) fn commit_floor(&self) -> CommitFloor {
         *self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit was seen.
+    /// Records that a commit was seen.
     pub(crate) fn raise_floor(&self, seen: CommitFloor) {
         let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
         *floor = floor.max(seen);
     }
 
-    /// The node that served it a moment ago.
+    /// Returns the node that served it at most [`REMEMBERED`] ago.
     pub(crate) fn find_recent_owner(&self, now: MonotonicInstant) -> Option<NodePeer> {
         let seen = self.elsewhere.load();
         let (peer, at) = &**seen.as_ref()?;
@@ -92,7 +92,7 @@ impl AccountEntry {
         self.elsewhere.store(Some(Arc::new((peer, now))));
     }
 
-    /// Forgets which node serves it: that one says that it does not.
+    /// Forgets which node serves it, because that node answers that it does not.
     pub fn forget_elsewhere(&self) {
         self.elsewhere.store(None);
     }
@@ -102,7 +102,7 @@ impl AccountEntry {
         self.resident.store(Some(resident));
     }
 
-    /// Takes this resident out, unless another one has taken its place; wakes whoever waits on it.
+    /// Removes this loaded account, unless another one has replaced it; wakes the tasks that wait on it.
     pub(crate) fn evict_account(&self, resident: &Arc<LoadedAccount>) -> bool {
         let before = self.resident.compare_and_swap(resident, None);
         let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, resident));

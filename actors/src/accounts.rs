@@ -1,8 +1,8 @@
-//! The facade of all accounts: finds or starts an account's actor, answers questions from its
-//! view, and hands it commands.
+//! Facade of all accounts: finds or starts an account's actor, answers read queries from its view, and sends it
+//! commands.
 //!
-//! Invariants: an account has at most one resident at a time; a command that was not answered may
-//! have been carried out, one that was refused was not; nothing waits without a bound.
+//! Invariants: an account is loaded at most once at a time. A command that was not answered may have been
+//! carried out, one that was refused was not. Every wait has a bound.
 
 mod activation;
 mod ownership;
@@ -43,25 +43,25 @@ use activation::AccountSupervisor;
 pub use ownership::AccountPlace;
 pub use streams::{EventStream, StreamFrame};
 
-/// Owners that a command follows, one after another, before it is given up.
+/// Most owners to which one command is sent, one after another, before it fails.
 const OWNERS_MAX: usize = 4;
 
-/// Why a question or command was not served. Each but `Refused` and `Expired` may be asked again.
+/// Reason that a query or command was not served. All but `Refused` and `Expired` may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
     /// The store cannot be read or written.
     #[error("storage is unavailable")]
     Storage,
-    /// Too much waits for this account already.
+    /// Too many commands wait for this account already.
     #[error("too many commands wait for this account")]
     Overloaded,
-    /// The database refuses the command's rows for their own sake: a defect. Nothing was written.
+    /// The database refuses the command's rows: a defect. Nothing was written.
     #[error("the database refuses the command")]
     Refused,
     /// Another node serves the account.
     #[error("another node serves the account")]
     Elsewhere,
-    /// The account's actor died on the way; whether the command was carried out is unknown.
+    /// The account's actor died meanwhile; it is unknown if the command was carried out.
     #[error("the account was interrupted")]
     Crashed,
     /// The events behind the position are not kept any more.
@@ -73,7 +73,7 @@ pub enum AccountError {
 }
 
 impl AccountError {
-    /// Logs a store's error where it ends, and keeps what a caller may know of it.
+    /// Logs a store's error where it is handled, and keeps the part that a caller may know.
     pub(crate) fn from_store(error: &StoreError, what: &'static str) -> Self {
         if matches!(error, StoreError::Elsewhere(_) | StoreError::Fenced | StoreError::LeaseLost) {
             return Self::Elsewhere;
@@ -83,10 +83,10 @@ impl AccountError {
     }
 }
 
-/// Bounds of the facade.
+/// Limits of the accounts of one server.
 #[derive(Debug, Clone)]
 pub struct AccountRegistryOptions {
-    /// Threads of one account kept in memory.
+    /// Conversations of one account kept in memory.
     pub resident_conversations: usize,
     /// Commands that may wait for one account.
     pub queued_commands: usize,
@@ -98,11 +98,11 @@ pub struct AccountRegistryOptions {
     pub tenant_event_streams: usize,
     /// Webhook subscriptions that one tenant may have.
     pub tenant_subscriptions: usize,
-    /// How long events are kept.
+    /// Time for which events are kept.
     pub event_retention: Duration,
-    /// An account that nobody asks is dropped from memory after this time.
+    /// Time after which an account without requests is dropped from memory.
     pub idle: Duration,
-    /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
+    /// Time for which a send with a lost answer waits for WhatsApp's echo before it is tried again.
     pub settle: Duration,
 }
 
@@ -122,7 +122,7 @@ impl Default for AccountRegistryOptions {
     }
 }
 
-/// One resident account, for the operator.
+/// Report on one loaded account, for the operator.
 #[derive(Debug, Clone)]
 pub struct LoadedAccountReport {
     /// `wba_…`.
@@ -133,9 +133,9 @@ pub struct LoadedAccountReport {
     pub revision: i64,
     /// Number of the last event.
     pub sequence: i64,
-    /// Threads in memory.
+    /// Conversations in memory.
     pub conversations: usize,
-    /// Threads that did not change after this instant may be on disk only; `None`: all are in memory.
+    /// Conversations that did not change after this instant may be on disk only; `None`: all are in memory.
     pub horizon: Option<Timestamp>,
     /// Commands that wait.
     pub mailbox_depth: usize,
@@ -155,7 +155,7 @@ pub struct LoadedAccountReport {
     pub messages_per_second_max: u32,
 }
 
-/// What the facade stands on.
+/// Shared dependencies of all accounts.
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) directory: TenantDirectory,
@@ -168,7 +168,7 @@ pub(crate) struct Context {
     pub(crate) dispatcher: DeliveryDispatcher,
     pub(crate) looks: EffectLooks,
     pub(crate) tasks: TaskTracker,
-    /// Calls to WhatsApp whose outcomes are not recorded yet.
+    /// Calls to WhatsApp that have no recorded outcome yet.
     pub(crate) calls: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) options: AccountRegistryOptions,
@@ -178,19 +178,19 @@ pub(crate) struct Context {
     following: replication::LogFollower,
 }
 
-/// See the module. Cheap to clone.
+/// Handle to all accounts of this server. Cheap to clone.
 #[derive(Clone)]
 pub struct AccountRegistry(Arc<Context>);
 
-/// What [`AccountRegistry::start`] needs.
+/// Dependencies of [`AccountRegistry::start`].
 pub struct AccountRegistryParts {
     /// The durable side.
     pub store: Store,
     /// Tenants and accounts.
     pub directory: TenantDirectory,
-    /// What this node shares with others.
+    /// Redis cache that the nodes share.
     pub memory: RedisCache,
-    /// This server's place.
+    /// Membership of this server in the cluster.
     pub cluster: Cluster,
     /// Time.
     pub clock: Arc<Clock>,
@@ -200,15 +200,15 @@ pub struct AccountRegistryParts {
     pub graph: GraphClient,
     /// Rows to bytes.
     pub render: Arc<dyn RenderRows>,
-    /// Brings events to whoever wants them.
+    /// Delivers events to their subscribers.
     pub sink: Arc<dyn EventSink>,
     /// Bounds.
     pub options: AccountRegistryOptions,
 }
 
 impl AccountRegistry {
-    /// Starts the facade: its supervisor, its sweeper, and the accounts whose messages wait to be
-    /// sent. Everything it starts ends when `stopping` is cancelled, and `tasks` waits for it.
+    /// Starts the facade: its supervisor, its sweeper, and the accounts that have unsent messages. Everything
+    /// it starts ends when `stopping` is cancelled, and `tasks` waits for it.
     ///
     /// # Errors
     /// [`AccountError`] when the store cannot be read or the supervisor cannot be started.
@@ -218,7 +218,7 @@ impl AccountRegistry {
         stopping: CancellationToken,
     ) -> Result<Self, AccountError> {
         let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
-        // Read first: what changes meanwhile is read again.
+        // Read first: changes that are made meanwhile are read again.
         let following = replication::LogFollower::from(parts.directory.known_revision());
         let dispatcher = DeliveryDispatcher::open(DeliveryDispatcherParts {
             store: parts.store.clone(),
@@ -277,7 +277,7 @@ impl AccountRegistry {
         Ok(accounts)
     }
 
-    /// Whether other nodes serve accounts too.
+    /// Returns `true` when other nodes serve accounts too.
     #[must_use]
     pub fn is_clustered(&self) -> bool {
         self.0.cluster.is_shared()
@@ -297,8 +297,8 @@ impl AccountRegistry {
         let mut repeated = false;
         for _ in 0..OWNERS_MAX {
             let resident = self.load_account(slot).await?;
-            // Read once the account is owned again: what the owner in between has carried out under the key is
-            // seen, and what comes later is fenced.
+            // Read once the account is owned again: a result that the owner in between recorded under the key
+            // is seen, and any later one is fenced.
             if repeated
                 && let Some(claim) = &claim
                 && claim.is_recorded().await?
@@ -336,20 +336,20 @@ impl AccountRegistry {
         Err(AccountError::Overloaded)
     }
 
-    /// Returns once memory shows what is durable of the account: to be called before a write of the past is
-    /// confirmed, whose commit may have been one that seemed to fail.
+    /// Returns once memory shows what is durable of the account. To be called before an earlier write is
+    /// confirmed, because its commit may have been one that seemed to fail.
     ///
     /// # Errors
-    /// When that cannot be found out now.
+    /// [`AccountError`] when that cannot be found out now.
     pub async fn settle_account(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         if slot.loaded_account().is_some_and(|resident| resident.is_in_doubt()) {
-            // Behind whatever is on its way, and after a look at the store if one is due.
+            // Behind the commands that are under way, and after a read of the store if one is due.
             self.execute_command(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;
         }
         Ok(())
     }
 
-    /// A place in the account's queue; `None` when the resident was retired meanwhile.
+    /// Takes a place in the account's queue; `None` when the loaded account was retired meanwhile.
     fn queue_permit(&self, resident: &LoadedAccount) -> Result<Option<OwnedSemaphorePermit>, AccountError> {
         match resident.permits.clone().try_acquire_owned() {
             Ok(permit) => Ok(Some(permit)),
@@ -362,7 +362,7 @@ impl AccountRegistry {
         }
     }
 
-    /// Who wants events, and what is owed to them.
+    /// Returns the dispatcher, which holds the subscribers and their open deliveries.
     #[must_use]
     pub fn dispatcher(&self) -> &DeliveryDispatcher {
         &self.0.dispatcher

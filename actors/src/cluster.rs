@@ -1,10 +1,14 @@
-//! This server's place on its database: alone, or as one node of several.
+//! Membership of this server on its database: alone, or as one node of several.
 //!
-//! Invariants: a server serves an account only under the lease that it was loaded under, and only while
-//! that runs ([`lease`]). A lease is counted from before the database was asked for it, and is given up a
-//! tenth before its end, so the database lets no other server take over what this one still answers
-//! for. A server that is alone has a longer lease, within which it goes on serving from memory while the
-//! database is away. What is lost is let go of before anything is served again, under a fresh node id.
+//! Invariants:
+//!
+//! - A server serves an account only under the lease under which it was loaded, and only while that lease runs
+//!   ([`lease`]).
+//! - A lease is counted from before the database was asked for it, and is given up a tenth before its end. So
+//!   the database lets no other server take over what this one still serves.
+//! - A server that is alone has a longer lease. Within it, the server goes on serving from memory while the
+//!   database cannot be reached.
+//! - What is lost is released before anything is served again, under a new node id.
 
 mod entry;
 pub(crate) mod lease;
@@ -28,67 +32,67 @@ use kabar_core::surroundings;
 use lease::{NodeLease, now_ms};
 use peers::PeerTable;
 
-/// How often a server that is alone makes sure that it still is.
+/// Interval at which a server that is alone checks that it still holds the database lock.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Renewals of a lease in its time: three may be lost before it ends.
+/// Renewals within the length of a lease: three may fail before it ends.
 const RENEWALS: u32 = 4;
-/// How long a starting server waits for another one to go, beyond the lease that may keep it off. PostgreSQL
-/// notices within this time that the machine of the other has died.
+/// Wait of a starting server for another one to stop, beyond the lease that may keep it off. PostgreSQL notices
+/// within this time that the machine of the other has died.
 const ENTRY_TIME: Duration = Duration::from_secs(20);
-/// The same for a file: the system lets go of its lock when the other process ends.
+/// The same for a file: the operating system releases its lock when the other process ends.
 const ENTRY_TIME_FILE: Duration = Duration::from_secs(2);
-/// Pause between two looks at whether the other one has gone.
+/// Pause between two attempts while another server holds the database.
 const ENTRY_EVERY: Duration = Duration::from_millis(100);
-/// The shortest pause before a lease is looked at again.
+/// The shortest pause before a lease is checked again.
 const LOOK_MIN: Duration = Duration::from_millis(50);
 
-/// What a look at the database has shown.
+/// Result of a renewal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LeaseState {
     /// Nothing is lost.
     Kept,
-    /// Everything is lost: whatever is in memory belongs to nobody. Serve again after letting go of it.
+    /// Everything is lost: no lease covers what is in memory. Release it before serving again.
     Lost,
 }
 
 struct ClusterState {
     store: Store,
     options: ClusterOptions,
-    /// Of this generation.
+    /// Lease of this generation.
     lease: ArcSwap<NodeLease>,
     peers: PeerTable,
     nodes: AtomicU32,
-    /// The database's clock when it last answered, and the leases' clock then; both in milliseconds.
+    /// The database's clock at its last answer, and the leases' clock then; both in milliseconds.
     database_clock: Mutex<Option<(i64, u64)>>,
-    /// Accounts are being handed over: none is loaded any more.
+    /// Set while accounts are handed over: none is loaded any more.
     leaving: AtomicBool,
     /// Cancelled once the others may take over.
     left: CancellationToken,
     /// Cancelled when the lease need not go on.
     renewal_ended: CancellationToken,
-    /// Held while the place is taken, looked at or given up.
+    /// Held while the database lock is taken, checked or given up.
     seat: tokio::sync::Mutex<LockHistory>,
 }
 
-/// The place, and the one before it.
+/// The database lock that is held, and the tenure of the last one.
 #[derive(Default)]
 struct LockHistory {
     held: Option<DatabaseLock>,
     last: Option<DatabaseTenure>,
 }
 
-/// What taking the place has come to.
+/// Result of taking the database lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DatabaseEntry {
-    /// Nobody was there since this server lost it.
+    /// Taken again: no other server held it since this one lost it.
     Again,
-    /// Somebody may have been there before.
+    /// Taken anew: another server may have held it before.
     Anew,
-    /// Somebody is there.
+    /// Another server holds it.
     Not,
 }
 
-/// See the module. Cheap to clone.
+/// Handle to this server's membership. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster(Arc<ClusterState>);
 
@@ -97,8 +101,8 @@ fn fresh_id(clock: &Clock) -> NodeId {
 }
 
 impl Cluster {
-    /// Takes the place; waits a while for a server that is about to go, and for the end of the lease of one
-    /// that went without a word.
+    /// Takes the database lock and registers this node. Waits a while for a server that is about to stop, and
+    /// for the end of the lease of one that stopped without giving it up.
     ///
     /// # Errors
     /// [`EntryError`].
@@ -153,19 +157,20 @@ impl Cluster {
         }
     }
 
-    /// Whether other nodes may serve accounts of this database.
+    /// Returns `true` when other nodes may serve accounts of this database.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.0.options.address.is_some()
     }
 
-    /// Nodes alive when last looked, this one included.
+    /// Returns the number of nodes alive at the last renewal, this one included.
     #[must_use]
     pub fn count_nodes(&self) -> u32 {
         self.0.nodes.load(Ordering::Relaxed)
     }
 
-    /// How many seconds the wall clock `now` is ahead of the database's; `None` before that is known.
+    /// Returns the seconds by which the wall clock `now` is ahead of the database's; `None` before that is
+    /// known.
     pub(crate) fn clock_skew_s(&self, now: Timestamp) -> Option<i64> {
         let (database_ms, then) = (*self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner))?;
         let since = i64::try_from(now_ms().saturating_sub(then)).unwrap_or(i64::MAX);
@@ -173,14 +178,14 @@ impl Cluster {
         Some(ahead.saturating_add(500).div_euclid(1000))
     }
 
-    /// Whether this server answers for its accounts at this moment.
+    /// Returns `true` while this server may answer for its accounts.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.0.lease.load().is_running()
     }
 
-    /// The lease under which an account may be loaded now; `None` while none is running, and once accounts
-    /// are handed over.
+    /// Returns the lease under which an account may be loaded now; `None` while none is running, and once
+    /// accounts are handed over.
     pub(crate) fn lease_to_load(&self) -> Option<Arc<NodeLease>> {
         let lease = self.0.lease.load_full();
         (lease.is_running() && !self.is_leaving()).then_some(lease)
@@ -190,27 +195,27 @@ impl Cluster {
         self.0.lease.load().node_id()
     }
 
-    /// Another node that takes requests.
+    /// Returns another node that takes requests.
     pub(crate) fn any_peer(&self) -> Option<NodePeer> {
         self.0.peers.any_peer()
     }
 
-    /// A token that is cancelled when this node is gone: what it owned can be taken.
+    /// Returns a token that is cancelled when this node is gone: what it owned can be taken.
     pub(crate) fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
         self.0.peers.peer_gone(peer, self.0.options.lease)
     }
 
-    /// How long to wait before the next [`Cluster::renew_lease`].
+    /// Returns the pause before the next [`Cluster::renew_lease`].
     pub(crate) fn look_every(&self) -> Duration {
         if !self.is_shared() {
             return CHECK_EVERY;
         }
         let every = self.0.options.lease / RENEWALS;
-        // Not later than a peer's lease may be over.
+        // Not later than the possible end of a peer's lease.
         self.0.peers.next_end().map_or(every, |end| every.min(end.max(LOOK_MIN)))
     }
 
-    /// Takes the place.
+    /// Takes the database lock.
     async fn lock_database(&self) -> Result<DatabaseEntry, StoreError> {
         let mut seat = self.0.seat.lock().await;
         seat.held = self.0.store.lock_database(!self.is_shared(), seat.last.as_ref()).await?;
@@ -221,8 +226,9 @@ impl Cluster {
         Ok(if again { DatabaseEntry::Again } else { DatabaseEntry::Anew })
     }
 
-    /// Starts serving, under a fresh id and a lease of its own; `false` while the lease of another server is
-    /// in the way: of any for a server that is alone, else of one that is alone or has the same address.
+    /// Starts serving, under a new id and a lease of its own. Returns `false` while the lease of another server
+    /// is in the way. For a server that is alone that is any lease, else the lease of one that is alone or has
+    /// the same address.
     async fn register_node(&self, clock: &Clock) -> Result<bool, StoreError> {
         let next = NodeLease::new(fresh_id(clock));
         if self.0.store.is_shared() {
@@ -250,7 +256,7 @@ impl Cluster {
         if self.is_shared() { self.0.options.lease } else { self.0.options.alone_lease }
     }
 
-    /// How long a lease is served under: it is given up a tenth before the database lets others take over.
+    /// Returns the serving time of a lease: it is given up a tenth before the database lets others take over.
     fn serving_time(&self) -> Duration {
         let lease = self.lease_length();
         lease.saturating_sub(lease / 10)
@@ -260,10 +266,10 @@ impl Cluster {
         self.0.lease.load().end_lease();
     }
 
-    /// Makes sure that this server still has its place, and that its lease goes on.
+    /// Checks that this server still holds the database lock, and renews its lease.
     pub(crate) async fn renew_lease(&self) -> LeaseState {
         if self.0.left.is_cancelled() {
-            // It hears no more of the others' leases, and hands requests on to them until it ends.
+            // It reads no more of the others' leases, and forwards requests to them until it ends.
             return LeaseState::Kept;
         }
         let standing = self.renew_node().await;
@@ -275,7 +281,7 @@ impl Cluster {
         if !self.is_present().await {
             match self.lock_database().await {
                 Ok(DatabaseEntry::Again) => tracing::info!("back on the database"),
-                // Nodes see by the lease what they have lost.
+                // Nodes learn from the lease what they have lost.
                 Ok(DatabaseEntry::Anew) if self.is_shared() => tracing::info!("back on the database"),
                 Ok(DatabaseEntry::Anew) => {
                     tracing::warn!("back on the database, where another kabar was; loading everything anew");
@@ -333,7 +339,7 @@ impl Cluster {
         }
     }
 
-    /// Serves again after everything that was lost has been let go of; `false` when it cannot yet.
+    /// Serves again after everything that was lost has been released; `false` when it cannot yet.
     pub(crate) async fn serve_again(&self, clock: &Clock) -> bool {
         if !self.is_present().await
             && !matches!(self.lock_database().await, Ok(DatabaseEntry::Again | DatabaseEntry::Anew))
@@ -349,7 +355,7 @@ impl Cluster {
         }
     }
 
-    /// No account is loaded from now on: they are about to be handed over.
+    /// Stops the loading of accounts, because they are about to be handed over.
     pub(crate) fn begin_leaving(&self) {
         self.0.leaving.store(true, Ordering::Release);
     }
@@ -363,7 +369,7 @@ impl Cluster {
         self.0.left.cancelled().await;
     }
 
-    /// The lease need not go on any more.
+    /// Notes that the lease need not go on any more.
     pub fn end_renewal(&self) {
         self.0.renewal_ended.cancel();
     }
@@ -386,7 +392,7 @@ impl Cluster {
         self.0.left.cancel();
     }
 
-    /// Gives up the place on the database. To be called last.
+    /// Gives up the database lock. To be called last.
     pub async fn unlock_database(&self) {
         self.0.seat.lock().await.held = None;
     }

@@ -1,8 +1,9 @@
-//! The delivery workers' facade: knows the subscribers, rings the delivery workers that have something to bring, and
-//! starts those that are not there.
+//! Facade of the delivery workers: knows the subscribers, wakes the delivery workers that have something to
+//! deliver, and starts those that are not running.
 //!
-//! Invariants: a subscriber and an account have at most one delivery worker here; a bell only wakes it; a delivery worker
-//! that died is started again. A subscriber with nothing to bring costs its row in memory and no more.
+//! Invariants: a subscriber and an account have at most one delivery worker here. A notification only wakes it.
+//! A delivery worker that died is started again. A subscriber with nothing to deliver costs its row in memory
+//! and no more.
 
 mod attempt;
 mod lanes;
@@ -51,22 +52,24 @@ use worker::{DeliveryWorker, DeliveryWorkerActor, DeliveryWorkerMessage};
 /// Pause before a delivery worker that died is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
-/// A delivery worker's place, which outlives nothing but the delivery worker.
+/// Entry of one delivery worker in the dispatcher. It lives as long as the worker.
 struct WorkerEntry {
     /// Set once it has started.
     worker: OnceLock<ActorRef<DeliveryWorkerMessage>>,
-    /// Number of the last event that is known to be committed.
+    /// Sequence number of the last event that is known to be committed.
     head: AtomicI64,
-    /// Something may have come since the delivery worker last looked.
+    /// Set when there may be new events since the delivery worker last looked.
     rung: AtomicBool,
-    /// The delivery worker must read log and rows again: they may have changed, and not by `head` alone.
+    /// Set when the delivery worker must read log and rows again: they may have changed, and not by `head`
+    /// alone.
     reread: AtomicBool,
-    /// Events that it still has to bring or to look at.
+    /// Events that it still has to deliver or to look at.
     waiting: AtomicI64,
 }
 
 impl WorkerEntry {
-    /// Wakes the delivery worker: for events up to `head`, or to read anew what there is. Only under the lock of the entries.
+    /// Wakes the delivery worker: for events up to `head`, or to read everything again. Only under the lock of
+    /// the entries.
     fn ring(&self, head: Option<i64>) {
         match head {
             Some(head) => drop(self.head.fetch_max(head, Ordering::AcqRel)),
@@ -75,7 +78,7 @@ impl WorkerEntry {
         if !self.rung.swap(true, Ordering::AcqRel)
             && let Some(worker) = self.worker.get()
         {
-            // One that is gone is noticed, and started again.
+            // A worker that has died is noticed and started again.
             let _gone = worker.cast(DeliveryWorkerMessage::Look);
         }
     }
@@ -93,20 +96,20 @@ pub(crate) struct DispatcherState {
     stopping: CancellationToken,
     supervisor: ActorCell,
     sink: Arc<dyn EventSink>,
-    /// Subscriptions that a tenant may have.
+    /// Most subscriptions of one tenant.
     tenant_subscriptions: usize,
     registry: ArcSwap<SubscriberRegistry>,
-    /// Held by the one who changes the subscriber registry, who takes new ids from it.
+    /// Held by the task that changes the subscriber registry; the source of its new ids.
     writing: tokio::sync::Mutex<MonotonicIds<StdRng>>,
     entries: Mutex<WorkerEntries>,
-    /// Carries out what hooks ask for.
+    /// Has accounts carry out the effects that hooks request.
     effects: OnceLock<EffectNotifier>,
 }
 
-/// Has an account look for effects that wait.
+/// Callback that makes an account look for waiting effects.
 pub(crate) type EffectNotifier = Box<dyn Fn(&Arc<AccountEntry>) + Send + Sync>;
 
-/// What [`DeliveryDispatcher::open`] needs.
+/// Dependencies of [`DeliveryDispatcher::open`].
 pub(crate) struct DeliveryDispatcherParts {
     pub(crate) store: Store,
     pub(crate) directory: TenantDirectory,
@@ -120,12 +123,12 @@ pub(crate) struct DeliveryDispatcherParts {
     pub(crate) tenant_subscriptions: usize,
 }
 
-/// See the module. Cheap to clone.
+/// Handle to the subscribers and delivery workers of this server. Cheap to clone.
 #[derive(Clone)]
 pub struct DeliveryDispatcher(Arc<DispatcherState>);
 
 impl DeliveryDispatcher {
-    /// Reads who wants what. Nothing is brought until somebody rings.
+    /// Loads the subscribers. Nothing is delivered before the first notification.
     pub(crate) async fn open(parts: DeliveryDispatcherParts) -> Result<Self, AccountError> {
         let rows = parts.store.load_subscriptions().await;
         let rows = rows.map_err(|error| AccountError::from_store(&error, "subscriptions not read"))?;
@@ -150,10 +153,10 @@ impl DeliveryDispatcher {
         })))
     }
 
-    /// Does a write to its end, even if nobody waits for it any more.
+    /// Completes a write even if its caller does not wait for it any more.
     ///
     /// # Errors
-    /// What `work` says, and [`AccountError::Crashed`].
+    /// The errors of `work`, and [`AccountError::Crashed`].
     pub async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, AccountError>> + Send + 'static,
@@ -161,7 +164,7 @@ impl DeliveryDispatcher {
         self.0.tasks.spawn(work).await.unwrap_or(Err(AccountError::Crashed))
     }
 
-    /// Says who carries out what hooks ask for.
+    /// Sets the callback that carries out the effects of hooks.
     pub(crate) fn open_effects(&self, carry_out: EffectNotifier) {
         let _set_before = self.0.effects.set(carry_out);
     }
@@ -172,7 +175,7 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// An account has committed events of these types, the last of this number.
+    /// Notifies the subscribers that an account has committed events of these types, the last of this number.
     pub(crate) fn ring(&self, slot: &Arc<AccountEntry>, sequence: i64, types: EventTypes) {
         let (registry, account) = (self.0.registry.load(), slot.current_account());
         for recipient in registry.of_organisation(account.organisation_id) {
@@ -186,14 +189,14 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Whether anybody wants events of this account.
+    /// Returns `true` when an active subscriber of the account's tenant exists.
     pub(crate) fn is_wanted(&self, slot: &AccountEntry) -> bool {
         let registry = self.0.registry.load();
         let mut wanting = registry.of_organisation(slot.current_account().organisation_id);
         wanting.any(|recipient| recipient.get().is_active())
     }
 
-    /// Whether the account's tenant has a plugin.
+    /// Returns `true` when the account's tenant has a plugin.
     pub(crate) fn has_plugins(&self, slot: &AccountEntry) -> bool {
         let registry = self.0.registry.load();
         registry
@@ -201,13 +204,14 @@ impl DeliveryDispatcher {
             .any(|one| one.run_recorder().is_some())
     }
 
-    /// Finds who has something to bring, with the accounts' short numbers.
+    /// Finds the subscribers with open deliveries, and the short numbers of the accounts.
     pub(crate) async fn work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         self.0.store.delivery_work(work).await
     }
 
-    /// Wakes the delivery worker of this subscriber and account, starting it if need be. It reads log and rows again:
-    /// it has not been told of events that were committed while the subscriber did not want them.
+    /// Wakes the delivery worker of this subscriber and account, and starts it if need be. It reads log and
+    /// rows again, because it was not notified of events that were committed while the subscriber did not want
+    /// them.
     pub(crate) fn take_up(&self, subscriber: SubscriberId, slot: &Arc<AccountEntry>) {
         let recipient = self.0.registry.load().find_subscriber(subscriber).cloned();
         let wants = |one: &Subscriber| one.is_active() && one.hears_event(&slot.current_account());
@@ -216,8 +220,8 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Wakes or starts the delivery workers that have something to bring, of accounts that are served here; what
-    /// cannot be read is logged.
+    /// Wakes or starts the delivery workers with open deliveries, of accounts that are served here. What cannot
+    /// be read is logged.
     pub(crate) async fn take_up_all(&self, work: DeliveryWork) {
         match self.work(work).await {
             Ok(found) => {
@@ -233,18 +237,18 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Whether delivery workers of this account may work here. Where there are other nodes only those of an account
-    /// in memory may: whoever serves it else sees what has changed in the directory, and goes by that.
+    /// Returns `true` when delivery workers of this account may run here. Where there are other nodes, the
+    /// account must be in memory. Any other node that serves it reads the changes of the directory itself.
     fn serves(&self, slot: &AccountEntry) -> bool {
         !self.0.cluster.is_shared() || slot.loaded_account().is_some()
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, WorkerEntries> {
-        // Nobody panics half-way through a change of it.
+        // No thread panics half-way through a change of it.
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes or starts a delivery worker: for events up to `head`, or to read anew what there is.
+    /// Wakes or starts a delivery worker: for events up to `head`, or to read everything again.
     fn summon(&self, recipient: &Arc<SubscriberState>, slot: &Arc<AccountEntry>, head: Option<i64>) {
         let key = (recipient.subscriber_id(), slot.current_account().number);
         let mut entries = self.entries();
@@ -267,7 +271,7 @@ impl DeliveryDispatcher {
         self.0.tasks.spawn(async move { dispatcher.employ(recipient, slot, entry).await });
     }
 
-    /// Starts a delivery worker and stays with it until it ends.
+    /// Starts a delivery worker and waits until it ends.
     async fn employ(self, recipient: Arc<SubscriberState>, slot: Arc<AccountEntry>, entry: Arc<WorkerEntry>) {
         let key = (recipient.subscriber_id(), slot.current_account().number);
         let worker = DeliveryWorker::new(self.clone(), recipient.clone(), slot.clone(), entry.clone());
@@ -287,7 +291,7 @@ impl DeliveryDispatcher {
             Err(error) => tracing::error!(error = cause(&error), "delivery worker not started"),
         }
         if !self.has(&key, &entry) {
-            // It left, or was let go of.
+            // It closed its entry, or was released.
             return;
         }
         self.0.metrics.delivery_worker_crashes.inc();
@@ -314,10 +318,10 @@ impl DeliveryDispatcher {
         found
     }
 
-    /// Gives a delivery worker's place up; `false` when it has been rung since it last looked.
+    /// Removes a delivery worker's entry; `false` when it has been notified since it last looked.
     fn close(&self, subscriber: &SubscriberId, account: i64, entry: &Arc<WorkerEntry>) -> bool {
         let mut entries = self.entries();
-        // Bells ring under this lock, so none is missed.
+        // Notifications are set under this lock, so none is missed.
         if entry.rung.load(Ordering::Acquire) {
             return false;
         }
@@ -335,7 +339,7 @@ impl DeliveryDispatcher {
         true
     }
 
-    /// Has a subscriber's delivery workers go by its row as it is now.
+    /// Has a subscriber's delivery workers read its current row.
     fn look_all(&self, subscriber: SubscriberId) {
         for entry in self.entries().iter().filter(|((of, _), _)| *of == subscriber).map(|(_, entry)| entry) {
             entry.ring(None);
@@ -352,7 +356,7 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Brings the delivery workers' gauges up to now.
+    /// Updates the delivery workers' gauges.
     pub(crate) fn refresh_gauges(&self) {
         let (workers, backlog) = {
             let entries = self.entries();
@@ -372,7 +376,7 @@ impl std::fmt::Debug for DeliveryDispatcher {
     }
 }
 
-/// The subscription of a subscriber that is one.
+/// Returns the subscription of a webhook subscriber.
 fn subscription_of(subscriber: &Subscriber) -> Option<Arc<Subscription>> {
     match subscriber {
         Subscriber::Webhook(subscription) => Some(subscription.clone()),

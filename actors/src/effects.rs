@@ -1,8 +1,9 @@
-//! Carries out what hooks ask for.
+//! Carries out the effects that hooks request.
 //!
-//! Invariants: of an account one look is under way at a time, and effects are carried out in the order of the
-//! log; what waits is in the store, so a crash loses nothing; the account itself sees to it that nothing is
-//! carried out twice. An effect costs a token of its tenant's write budget, as the same call by API would.
+//! Invariants: one look at an account's effects is under way at a time, and effects are carried out in the
+//! order of the log. Waiting effects are in the store, so a crash loses nothing. The account itself ensures
+//! that none is carried out twice. An effect costs a token of its tenant's write budget, as the same call by
+//! API would.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,29 +18,30 @@ use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountError, AccountRegistry};
 use crate::tenants::{BudgetClass, OrganisationEntry};
 
-/// Effects of one command.
+/// Most effects of one command.
 const BATCH: usize = 100;
-/// Pause before it is tried again.
+/// Pause before a failed look is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Accounts that are looked at, and whether they are to be looked at once more.
+/// Accounts with a look under way, and a flag for one more look.
 #[derive(Debug, Default)]
 pub(crate) struct EffectLooks(Mutex<HashMap<i64, bool>>);
 
 impl EffectLooks {
-    /// `true` when nobody looks at this account; who does is told to look once more.
+    /// Returns `true` when no look at this account is under way; otherwise has the one under way look once
+    /// more.
     fn begin_look(&self, account: i64) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.insert(account, true).is_none()
     }
 
-    /// Before a look: whatever comes from now on wants another one.
+    /// Clears the flag before a look: effects that come from now on need another one.
     fn note_look(&self, account: i64) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.insert(account, false);
     }
 
-    /// After a look that found nothing; `true` when that was the last one.
+    /// Ends a look that found nothing; `true` when no further one is requested.
     fn end_look(&self, account: i64) -> bool {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let done = looks.get(&account).is_none_or(|again| !again);
@@ -49,14 +51,14 @@ impl EffectLooks {
         done
     }
 
-    /// Gives up.
+    /// Removes the account without a further look.
     fn abandon_look(&self, account: i64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
     }
 }
 
 impl AccountRegistry {
-    /// Looks for effects that wait in an account, and carries them out.
+    /// Looks for waiting effects of an account, and carries them out.
     pub(crate) fn carry_out(&self, slot: &Arc<AccountEntry>) {
         let account = slot.current_account().number;
         if !self.context().looks.begin_look(account) || self.context().stopping.is_cancelled() {
@@ -70,7 +72,7 @@ impl AccountRegistry {
                 match accounts.carry_out_some(&slot).await {
                     Ok(0) if looks.end_look(account) => return,
                     Ok(_) => {}
-                    // Whoever serves the account looks by itself.
+                    // The node that serves the account looks by itself.
                     Err(AccountError::Elsewhere) => return looks.abandon_look(account),
                     Err(error) => {
                         tracing::warn!(account = %slot.current_account().id, error = cause(&error), "effects held up");
@@ -109,7 +111,7 @@ impl AccountRegistry {
         Ok(count)
     }
 
-    /// What an effect asks of the account.
+    /// Translates an effect into a command for the account.
     async fn effect_command(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
         let ground = self.context();
         let tenant = organisation.get();
@@ -138,7 +140,7 @@ impl AccountRegistry {
         EffectCommand { id: row.id, deed }
     }
 
-    /// Carries out what was left since before the last stop, and what a node that has died left.
+    /// Carries out effects that were left since before the last stop, or by a dead node.
     pub(crate) async fn resume_effects(&self) -> Result<(), AccountError> {
         let waiting = self.context().store.unserved_with_effects().await;
         for account in waiting.map_err(|error| unread(&error))? {

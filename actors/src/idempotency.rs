@@ -1,11 +1,13 @@
-//! One key, one outcome: at most one call per (organisation, key) runs at a time, and its answer is
-//! remembered for 24 hours in the transaction of its write.
+//! Idempotency keys: at most one call per (organisation, key) runs at a time, and its answer is stored for 24
+//! hours in the transaction of its write.
 //!
-//! Within a process a gate in memory lets one call in. Among several nodes the call is claimed in the database
-//! too, before it is run. Invariant: an answer is written only while the claim stands (the store refuses it
-//! otherwise), so a node that lost its lease writes nothing under a key that another one has taken. A claim is
-//! released when its call ends without an answer, whatever became of the client. It knows nothing of HTTP but
-//! a status number; bodies are opaque text.
+//! Within a process a lock in memory admits one call. Among several nodes the call is also claimed in the
+//! database before it is run.
+//!
+//! Invariant: an answer is written only while the claim is valid; the store refuses it otherwise. So a node
+//! that lost its lease writes nothing under a key that another one has taken. A claim is released when its call
+//! ends without an answer, whether or not the client is still there. Of HTTP this module knows only a status
+//! number; bodies are opaque text.
 
 mod claims;
 
@@ -28,34 +30,34 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::AccountError;
 use crate::cluster::Cluster;
 
-/// How long a second call waits for the first (contract, section 3).
+/// Time that a second call waits for the first (contract, section 3).
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause between two looks at a key that another node has claimed.
+/// Pause between two reads of a key that another node has claimed.
 const CLAIM_LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// An answer as it is remembered.
+/// A stored answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedResponse {
     /// HTTP status.
     pub status: u16,
-    /// JSON without the request's id; its form is the HTTP surface's affair.
+    /// JSON without the request's id; the HTTP layer defines its form.
     pub body: Arc<str>,
 }
 
-/// Renders what was brought about, as a rule the outcome of a command, into the answer to be remembered.
+/// Renders the result of a write, as a rule the outcome of a command, into the answer to be stored.
 pub type RenderResponse<T = Result<CommandReply, CommandRefusal>> =
     Box<dyn Fn(&T) -> RecordedResponse + Send + Sync>;
 
-/// The one place of a key, shared by the call and by its command, so that a client that hangs up
-/// does not let a second call in while the first one's write is on its way.
+/// The lock of a key, shared by the call and by its command. So a client that disconnects does not admit a
+/// second call while the first one's write is under way.
 pub(crate) struct KeyLock {
     registry: IdempotencyKeys,
     organisation_id: OrganisationId,
     key: Arc<str>,
     fingerprint: [u8; 32],
-    /// The node under whose id the key is claimed in the database; `None`: this server is alone.
+    /// The node that holds the claim of the key in the database; `None`: this server is alone.
     claimed_by: Option<NodeId>,
-    /// The answer is durable, so the claim has ended.
+    /// Set when the answer is durable, so the claim has ended.
     answered: AtomicBool,
     place: Option<OwnedSemaphorePermit>,
 }
@@ -77,7 +79,7 @@ impl KeyLock {
         self.answered.store(true, Ordering::Release);
     }
 
-    /// The gate's place, when there is a claim in the database that has to be released first.
+    /// Takes the permit and the node, when a claim in the database has to be released before the permit.
     fn take_claim(&mut self) -> Option<(KeyLockHolder, NodeId)> {
         let place = KeyLockHolder {
             registry: self.registry.clone(),
@@ -97,7 +99,7 @@ impl Drop for KeyLock {
     }
 }
 
-/// A place in the map of gates, given back when this is dropped.
+/// A held lock of a key; its entry in the map is removed on drop.
 struct KeyLockHolder {
     registry: IdempotencyKeys,
     id: (OrganisationId, Arc<str>),
@@ -108,14 +110,14 @@ impl Drop for KeyLockHolder {
     fn drop(&mut self) {
         let mut gates = self.registry.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.permit.take());
-        // The map is the only owner left: nobody waits.
+        // The map holds the only reference: no call waits.
         if gates.get(&self.id).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(&self.id);
         }
     }
 }
 
-/// A key that rides with a command, or with another write, so that its answer commits with that.
+/// A key that is passed with a command, or with another write, so that its answer commits with that.
 pub struct KeyClaim<T = Result<CommandReply, CommandRefusal>> {
     gate: Arc<KeyLock>,
     render: RenderResponse<T>,
@@ -130,13 +132,13 @@ impl<T> std::fmt::Debug for KeyClaim<T> {
 }
 
 impl<T> KeyClaim<T> {
-    /// Whether an answer is remembered under the key by now.
+    /// Returns `true` when an answer is stored under the key by now.
     pub(crate) async fn is_recorded(&self) -> Result<bool, AccountError> {
         Ok(matches!(self.gate.read_state().await?, KeyState::Answered(_)))
     }
 
-    /// Whether the key belongs to another call by now, or that cannot be found out: an earlier commit of this
-    /// call's own, whose outcome was unknown, counts as another one.
+    /// Returns `true` when the key belongs to another call by now, or that cannot be found out. An earlier
+    /// commit of this same call with an unknown outcome counts as another call.
     pub(crate) async fn is_lost(&self) -> bool {
         match self.gate.read_state().await {
             Ok(KeyState::Free) => false,
@@ -145,12 +147,12 @@ impl<T> KeyClaim<T> {
         }
     }
 
-    /// The record to commit. The gate stays shut until the claim is dropped.
+    /// Builds the record to commit. The key stays locked until the claim is dropped.
     pub(crate) fn build_record(&self, result: &T, at: Timestamp) -> IdempotencyRecord {
         self.gate.build_record((self.render)(result), at)
     }
 
-    /// Notes that the record is durable, which saves releasing the key in the database.
+    /// Notes that the record is durable, which saves the release of the key in the database.
     pub(crate) fn note_answered(&self) {
         self.gate.note_answered();
     }
@@ -165,34 +167,34 @@ struct Registry {
     tasks: TaskTracker,
     stopping: CancellationToken,
     gates: KeyLocks,
-    /// Some claim could not be released, and a task looks after it.
+    /// Set when a claim could not be released, and a task tries again.
     sweeping: AtomicBool,
 }
 
-/// See the module. Cheap to clone.
+/// Handle to the idempotency keys of this server. Cheap to clone.
 #[derive(Clone)]
 pub struct IdempotencyKeys(Arc<Registry>);
 
-/// What [`IdempotencyKeys::new`] needs.
+/// Dependencies of [`IdempotencyKeys::new`].
 pub struct IdempotencyParts {
     /// The durable side.
     pub store: Store,
-    /// This server's place.
+    /// Membership of this server in the cluster.
     pub cluster: Cluster,
     /// Time.
     pub clock: Arc<Clock>,
-    /// Claims are released in tasks of this tracker.
+    /// Tracker of the tasks that release claims.
     pub tasks: TaskTracker,
-    /// Ends the attempts to release what cannot be released.
+    /// Ends the attempts to release claims.
     pub stopping: CancellationToken,
 }
 
-/// What a call with a key may do.
+/// Decision on a call with a key.
 #[derive(Debug)]
 pub enum KeyedCall {
-    /// Run; it is the first.
+    /// Run the call; it is the first.
     First(KeyPermit),
-    /// Answer this.
+    /// Answer with this stored response.
     Replay(RecordedResponse),
     /// The key belongs to another call.
     Reused,
@@ -210,7 +212,7 @@ impl std::fmt::Debug for KeyPermit {
 }
 
 impl IdempotencyKeys {
-    /// Over this store.
+    /// Creates the keys of one store.
     #[must_use]
     pub fn new(parts: IdempotencyParts) -> Self {
         Self(Arc::new(Registry {
@@ -229,7 +231,7 @@ impl IdempotencyKeys {
         gates.entry(id.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 
-    /// Begins a call. Waits up to 30 s while the same key's first call runs, here or at another node.
+    /// Begins a call. Waits up to 30 s while the same key's first call runs, here or on another node.
     ///
     /// # Errors
     /// [`AccountError::Storage`] when the records cannot be read, or the key cannot be claimed.
@@ -258,7 +260,7 @@ impl IdempotencyKeys {
             match gate.clone().enter().await? {
                 KeyState::Free => return Ok(KeyedCall::First(KeyPermit(gate))),
                 KeyState::Answered(record) => {
-                    // There is no claim of this call's to release.
+                    // This call has no claim to release.
                     gate.note_answered();
                     return Ok(if record.fingerprint == fingerprint {
                         KeyedCall::Replay(RecordedResponse { status: record.status, body: record.body })
@@ -279,13 +281,13 @@ impl IdempotencyKeys {
 }
 
 impl KeyPermit {
-    /// A claim for a command or another write, which then remembers its answer in its own commit.
+    /// Makes a claim for a command or another write, which then stores its answer in its own commit.
     #[must_use]
     pub fn claim_key<T>(&self, render: RenderResponse<T>) -> KeyClaim<T> {
         KeyClaim { gate: self.0.clone(), render }
     }
 
-    /// Remembers an answer that was decided without an account's commit.
+    /// Stores an answer that was decided without an account's commit.
     ///
     /// # Errors
     /// [`AccountError::Storage`] when it cannot be written.
@@ -300,8 +302,8 @@ impl KeyPermit {
         written.map_err(|error| AccountError::from_store(&error, "idempotency record not written"))
     }
 
-    /// Ends a call. One that has no answer to remember frees its key, at every node, before this returns; a
-    /// command that is still on its way with the key keeps it, and frees it when it ends.
+    /// Ends a call. A call without an answer to store frees its key, on every node, before this returns. A
+    /// command that is still under way with the key keeps it, and frees it when it ends.
     pub async fn end(self) {
         if let Some(mut gate) = Arc::into_inner(self.0)
             && let Some((place, node)) = gate.take_claim()

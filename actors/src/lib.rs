@@ -1,8 +1,8 @@
-//! All of kabar's concurrency: the accounts' single writers, the views that readers see, the
-//! directory of tenants, and the senders.
+//! All of kabar's concurrency: the accounts' single writers, the views that readers see, the directory of
+//! tenants, and the senders.
 //!
-//! Knows the core; knows nothing of HTTP, of SQL text, or of plugins. What a reader gets is
-//! rendered by whoever implements [`RenderRows`].
+//! Uses the core; knows nothing of HTTP, of SQL text, or of plugins. Responses are rendered by the implementor
+//! of [`RenderRows`].
 
 mod account;
 mod account_entry;

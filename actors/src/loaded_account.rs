@@ -1,4 +1,4 @@
-//! The reader's side of a resident account: its published view, and the door to its actor.
+//! The reader's side of a loaded account: its published view, and the reference to its actor.
 //!
 //! Invariant: reads go to the view and never to the actor's mailbox.
 
@@ -14,12 +14,12 @@ use crate::account::AccountMessage;
 use crate::cluster::lease::NodeLease;
 use crate::view::AccountView;
 
-/// See the module.
+/// A loaded account: the view that readers use, and counters.
 pub(crate) struct LoadedAccount {
-    /// Of the generation that loaded it.
+    /// Lease of the generation that loaded it.
     lease: Arc<NodeLease>,
     view: ArcSwap<AccountView>,
-    /// The actor's address; set before anybody can find the resident.
+    /// Reference to the actor; set before the account can be found.
     door: OnceLock<ActorRef<AccountMessage>>,
     /// Rises when a commit begins, and when it is published or refused: odd while the database may be ahead of
     /// the view.
@@ -28,25 +28,26 @@ pub(crate) struct LoadedAccount {
     published: watch::Sender<u64>,
     /// Commands that may wait for the actor.
     pub(crate) permits: Arc<Semaphore>,
-    /// Set while every permit is held, so nothing is queued: whoever finds no permit looks anew.
+    /// Set while every permit is held, so nothing is queued. A caller that finds no permit looks up the account
+    /// again.
     retired: AtomicBool,
-    /// Milliseconds of the last question or command.
+    /// Time of the last query or command, in milliseconds.
     last_used_ms: AtomicU64,
     /// Long polls that wait on this account.
     pub(crate) waiting: AtomicUsize,
     /// Streams of events that wait on this account.
     pub(crate) streaming: AtomicUsize,
-    /// Conversations that have something to be sent, as far as the sender keeps them.
+    /// Conversations with messages to send, as far as the sender keeps them.
     pub(crate) sending: AtomicUsize,
-    /// Pages given from cache.
+    /// Pages served from cache.
     pub(crate) hits: AtomicU64,
     /// Pages rendered.
     pub(crate) misses: AtomicU64,
     /// Commits since activation.
     pub(crate) cycles: AtomicU64,
-    /// When it was first loaded.
+    /// Time at which it was first loaded.
     pub(crate) activated_at: MonotonicInstant,
-    /// Milliseconds of the last loading: the first, or one after a failed commit.
+    /// Time of the last loading, in milliseconds: the first, or one after a failed commit.
     loaded_at_ms: AtomicU64,
 }
 
@@ -83,12 +84,12 @@ impl LoadedAccount {
         }
     }
 
-    /// The lease under which it was loaded, and without which it is not served.
+    /// Returns the lease under which it was loaded, and without which it is not served.
     pub(crate) const fn node_lease(&self) -> &Arc<NodeLease> {
         &self.lease
     }
 
-    /// Gives the resident its actor.
+    /// Sets the actor of the account.
     pub(crate) fn open_door(&self, door: ActorRef<AccountMessage>) {
         // Only activation calls this, once.
         let _set_before = self.door.set(door);
@@ -98,18 +99,18 @@ impl LoadedAccount {
         self.door.get()
     }
 
-    /// The current picture.
+    /// Returns the current view.
     pub(crate) fn current_view(&self) -> Arc<AccountView> {
         self.view.load_full()
     }
 
-    /// To be called before a commit is handed to the store.
+    /// Marks a commit as under way. To be called before it is handed to the store.
     pub(crate) fn begin_commit(&self) {
-        // Still odd after one that failed: whether it is durable is known when the account is loaded.
+        // Still odd after a failed commit: its result is known when the account is loaded.
         self.commits.fetch_or(1, Ordering::SeqCst);
     }
 
-    /// Ends a commit that the database refused: nothing was written, and the picture stands.
+    /// Ends a commit that the database refused: nothing was written, and the view stays.
     pub(crate) fn end_refused_commit(&self) {
         self.advance_commits();
     }
@@ -120,43 +121,43 @@ impl LoadedAccount {
         let _always = self.commits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
     }
 
-    /// Whether the database may be ahead of the picture.
+    /// Returns `true` while the database may be ahead of the view.
     pub(crate) fn is_in_doubt(&self) -> bool {
         !self.commits.load(Ordering::SeqCst).is_multiple_of(2)
     }
 
-    /// A number while the database is exactly at this revision; the same number later means that it has
-    /// been there all the time. `None` while a commit is under way, or beyond.
+    /// Returns a number while the database is exactly at this revision. The same number later means that it has
+    /// been there all the time. `None` while a commit is under way, or at a later revision.
     pub(crate) fn quiet_at(&self, revision: i64) -> Option<u64> {
         let commits = self.commits.load(Ordering::SeqCst);
         let quiet = commits.is_multiple_of(2) && self.view.load().revision == revision;
         (quiet && self.commits.load(Ordering::SeqCst) == commits).then_some(commits)
     }
 
-    /// Replaces the picture by the one that the database holds, and wakes long polls.
+    /// Replaces the view by the one that the database holds, and wakes long polls.
     pub(crate) fn publish_view(&self, view: AccountView) {
         self.view.store(Arc::new(view));
         self.advance_commits();
         self.wake_waiters();
     }
 
-    /// Wakes long polls, which then look again.
+    /// Wakes long polls, which then read again.
     pub(crate) fn wake_waiters(&self) {
         self.published.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// To be taken *before* the view is looked at, so that no publication is missed.
+    /// Subscribes to publications. To be called *before* the view is read, so that no publication is missed.
     pub(crate) fn watch_publications(&self) -> watch::Receiver<u64> {
         self.published.subscribe()
     }
 
-    /// When the account was last loaded. Before that its rows may have been out of reach, and with them
-    /// whatever WhatsApp had to report.
+    /// Returns the time at which the account was last loaded. Before that its rows may not have been readable,
+    /// so WhatsApp's reports may not have been applied.
     pub(crate) fn loaded_at(&self) -> MonotonicInstant {
         MonotonicInstant::from_millis(self.loaded_at_ms.load(Ordering::SeqCst))
     }
 
-    /// The account was loaded again.
+    /// Records that the account was loaded again.
     pub(crate) fn note_load(&self, now: MonotonicInstant) {
         self.loaded_at_ms.store(now.millis(), Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Forgets what need not be kept any longer, in small steps, so that no write waits for it.
+//! Deletes rows that need not be kept any longer, in small steps, so that no write waits for it.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use kabar_core::surroundings;
 
 use crate::accounts::AccountRegistry;
 
-/// From the start of one look for old rows to that of the next, once nothing is left; what grew old
-/// meanwhile is never overlooked for longer.
+/// Time from the start of one purge to that of the next, once no old rows are left. It bounds the time for
+/// which expired rows are overlooked.
 const ROUND_EVERY: Duration = Duration::from_mins(10);
-/// Pause between two steps, so that other writers go first; it spares the database, so the machine's
-/// time counts.
+/// Pause between two steps, so that other writers go first. It spares the database, so the machine's time
+/// counts.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 impl AccountRegistry {

@@ -1,4 +1,4 @@
-//! What readers ask of an account, and what they get.
+//! Read queries of an account, and their results.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use kabar_core::domain::status::MessageStatus;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId};
 use kabar_core::redis::RedisPage;
 
-/// One question. Equal questions of one account share one rendered page.
+/// One read query. Equal queries of one account share one rendered page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReadQuery {
-    /// A list of threads.
+    /// A list of conversations.
     Conversations(ConversationQuery),
-    /// One thread.
+    /// One conversation.
     Conversation(ConversationId),
     /// A list of messages.
     Messages(MessageQuery),
@@ -37,7 +37,7 @@ pub enum ReadQuery {
 }
 
 impl ReadQuery {
-    /// What tells this question from every other one of its account.
+    /// Returns the text that identifies this query among those of its account.
     pub(crate) fn key_text(&self, account: AccountId) -> String {
         match self {
             Self::Conversations(query) => {
@@ -61,19 +61,19 @@ impl ReadQuery {
         }
     }
 
-    /// Whether its pages are worth keeping where other nodes find them. A part of the log is read by
-    /// whoever stands at its place, on the node that serves the account.
+    /// Returns `true` when its pages are worth storing in Redis, where other nodes find them. Parts of the log
+    /// are read at many different positions, and on the node that serves the account.
     pub(crate) const fn is_shared(&self) -> bool {
         !matches!(self, Self::Events(_) | Self::EventFrames(_))
     }
 }
 
-/// The rows that answer a question.
+/// The rows that answer a query.
 #[derive(Debug, Clone)]
 pub enum QueryResult {
-    /// A list of threads.
+    /// A list of conversations.
     Conversations(RowPage<Arc<Conversation>>),
-    /// One thread.
+    /// One conversation.
     Conversation(Arc<Conversation>),
     /// A list of messages.
     Messages(RowPage<Arc<Message>>),
@@ -91,7 +91,7 @@ pub enum QueryResult {
 const LIST_TTL: Duration = Duration::from_secs(8);
 
 impl QueryResult {
-    /// How long a page of this answer may be served: 8 s, or by status for one message
+    /// Returns the time for which a page of this answer may be served: 8 s, or by status for one message
     /// (contract, section 5).
     #[must_use]
     pub fn cache_ttl(&self) -> Duration {
@@ -103,7 +103,7 @@ impl QueryResult {
         })
     }
 
-    /// How far it reaches, where it is a part of the log.
+    /// Returns the reach of a part of the log; `None` for other answers.
     #[must_use]
     pub const fn log_reach(&self) -> Option<LogReach> {
         match self {
@@ -119,7 +119,7 @@ impl QueryResult {
         }
     }
 
-    /// Rows of the answer.
+    /// Counts the rows of the answer.
     #[must_use]
     pub fn count_rows(&self) -> usize {
         match self {
@@ -132,25 +132,25 @@ impl QueryResult {
     }
 }
 
-/// The head of a page, compressed.
+/// The compressed head of a page.
 #[derive(Debug)]
 pub struct CompressedHead {
-    /// Bytes that a decompressor can be fed before the rest is known.
+    /// Deflate bytes that a decompressor can be fed before the rest is known.
     pub bytes: Bytes,
-    /// Checksum of the head as it was.
+    /// Checksum of the uncompressed head.
     pub checksum: u32,
 }
 
-/// How far a part of the log reaches.
+/// Reach of a part of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogReach {
-    /// Number of the last event that was looked at.
+    /// Number of the last event that was read.
     pub last_sequence: i64,
-    /// Whether the log goes on behind it.
+    /// Set when the log goes on behind it.
     pub has_more: bool,
 }
 
-/// A page as it leaves the server, but for the request's id.
+/// A rendered page, without the request's id.
 #[derive(Debug)]
 pub struct RenderedPage {
     /// The value of the `ETag` header, `W/` and quotes included.
@@ -159,14 +159,14 @@ pub struct RenderedPage {
     pub head: Bytes,
     /// Rows in it.
     pub rows: usize,
-    /// How far it reaches, where it is a part of the log.
+    /// Reach of the page, where it is a part of the log.
     pub reach: Option<LogReach>,
-    /// The head, compressed for the first client that asked for it compressed.
+    /// The head, compressed for the first client that requested it compressed.
     pub compressed: OnceLock<CompressedHead>,
 }
 
 impl RenderedPage {
-    /// As the Redis cache keeps it.
+    /// Converts the page to the form of the Redis cache.
     pub(crate) fn to_shared(&self) -> RedisPage {
         RedisPage { etag: self.etag.clone(), head: self.head.clone(), rows: self.rows }
     }
@@ -178,22 +178,22 @@ impl From<RedisPage> for RenderedPage {
     }
 }
 
-/// Turns rows into bytes. Never called on a hit.
+/// Renders rows to bytes. Never called on a cache hit.
 pub trait RenderRows: Send + Sync {
-    /// Renders one answer; once per question and change.
+    /// Renders one answer; once per query and change.
     fn render(&self, account: &Account, question: &ReadQuery, answer: &QueryResult) -> RenderedPage;
 
-    /// Renders an event of this account. The same event has the same bytes always and everywhere, in
-    /// lists, in streams and in what is signed.
+    /// Renders an event of this account. The same event has the same bytes always and everywhere: in lists, in
+    /// streams and in signed payloads.
     fn event(&self, account: &Account, event: &Event) -> Bytes;
 }
 
-/// What a reader gets.
+/// Response to a read query.
 #[derive(Debug, Clone)]
 pub struct CachedResponse {
-    /// The page; `None` when the account has no such thing.
+    /// The page; `None` when the account has no such row.
     pub page: Option<Arc<RenderedPage>>,
-    /// Whether it had been rendered before this question came.
+    /// Set when the page had been rendered before this query.
     pub hit: bool,
     /// Whole seconds for which it may still be served.
     pub ttl_s: u64,

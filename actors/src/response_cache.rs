@@ -1,8 +1,8 @@
 //! Rendered pages of one kind of row, valid until a row of that kind changes.
 //!
-//! Invariants: equal questions that come together are rendered once; a page is never served beyond
-//! its time; a cell that was dropped is never found again, so an answer computed before a change
-//! cannot be put where a reader after the change would look. Bounded: a full cache is emptied.
+//! Invariants: equal queries that come together are rendered once. A page is never served beyond its time. A
+//! cell that was dropped is never found again, so an answer computed before a change is never served after it.
+//! Bounded: a full cache is emptied.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::read_query::{CachedResponse, ReadQuery, RenderedPage};
 
-/// Cells of one cache. At 14 KB a page of 25 conversations, 3.5 MB per account at the very most.
+/// Most cells of one cache. At 14 KB for a page of 25 conversations, 3.5 MB per account at the very most.
 const CELLS_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl CacheCells {
     }
 }
 
-/// See the module.
+/// Rendered pages, by query and by path.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseCache(Mutex<CacheCells>);
 
@@ -74,7 +74,7 @@ impl ResponseCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The page that was last given for this very path and query, if it may still be served.
+    /// Returns the page that was last given for exactly this path and query, if it may still be served.
     pub(crate) fn find_by_path(&self, path: &str, now: MonotonicInstant) -> Option<CachedResponse> {
         let cell = self.lock_cells().by_path.get(path).cloned()?;
         if cell.is_stale(now) {
@@ -103,8 +103,8 @@ impl ResponseCache {
         cell
     }
 
-    /// The page for a question: the cached one, or what `fill` makes of it, once for all who ask
-    /// meanwhile. `fill` says how long the page may be served.
+    /// Returns the page for a query: the cached one, or the one that `fill` computes, once for all concurrent
+    /// callers. `fill` also gives the time for which the page may be served.
     pub(crate) async fn read_through<E, F>(
         &self,
         question: &ReadQuery,
@@ -126,7 +126,7 @@ impl ResponseCache {
         Ok(filled.to_response(false, now))
     }
 
-    /// Drops the pages for these questions; returns when no reader can find them any more.
+    /// Drops the pages for these queries; returns when no reader can find them any more.
     pub(crate) fn forget_queries(&self, questions: impl Iterator<Item = ReadQuery>) {
         let mut cells = self.lock_cells();
         for question in questions {
@@ -136,7 +136,7 @@ impl ResponseCache {
         }
     }
 
-    /// Frees what may not be served any more.
+    /// Removes pages that may not be served any more.
     pub(crate) fn expire_responses(&self, now: MonotonicInstant) {
         self.lock_cells().expire_cells(now);
     }

@@ -1,11 +1,11 @@
-//! The sender of an account: takes pending messages at the account's pace to WhatsApp and reports
-//! how each ended, as a command.
+//! The sender of an account: sends pending messages to WhatsApp at the account's rate, and records their outcomes
+//! by commands.
 //!
-//! Invariants: the queue is the pending rows, so nothing is carried here that the store does not
-//! have; a conversation's messages leave in order, one at a time; an attempt is durable before its
-//! call is made. After a crash, a timeout or a lost answer WhatsApp may or may not have the message:
-//! the row then waits for the echo in a status, and is tried again only when none has come in time.
-//! Attempts and outcomes are written many at a time.
+//! Invariants: the queue is the pending rows, so nothing is held here that the store does not have. A
+//! conversation's messages leave in order, one at a time, and an attempt is durable before its call is made.
+//! After a crash, a timeout or a lost answer, WhatsApp may or may not have the message. The row then waits for
+//! the echo in a status, and is tried again only when none has come in time. Attempts and outcomes are written
+//! many at a time.
 
 mod attempt;
 mod backlog;
@@ -37,34 +37,34 @@ use backlog::SendBacklog;
 use schedule::SendSchedule;
 pub(crate) use sender_handle::SenderHandle;
 
-/// Calls of one account at a time: as many as leave in a second, within these bounds.
+/// Concurrent calls of one account: as many as leave in a second, within these bounds.
 const CALLS_MIN: usize = 32;
 const CALLS_MAX: usize = 512;
-/// Conversations kept in memory that have something to send; some 150 bytes each.
+/// Most conversations with messages to send that are kept in memory; some 150 bytes each.
 const CONVERSATIONS_MAX: usize = 10_000;
-/// While more than those wait, the store is asked for the rest no more often than this.
+/// While more than those wait, shortest interval between two reads of the rest from the store.
 const REFILL_EVERY: Duration = Duration::from_secs(1);
-/// How long an outcome may wait for others to be written with.
+/// Longest wait of an outcome for others, to be written together with them.
 const RECORD_WITHIN: Duration = Duration::from_millis(25);
-/// Outcomes that are enough for a commit of their own.
+/// Outcomes that are committed without further waiting.
 const RECORDS_ENOUGH: usize = 128;
 
-/// What a sender may be told.
+/// Messages that a sender handles.
 pub(crate) enum SenderMessage {
     /// There may be something to do.
     Look,
-    /// What memory knows of the queue may be wrong: read it again.
+    /// The queue in memory may be wrong: read it again.
     Reload,
-    /// What a commit did to outbound messages, in their order.
+    /// Outbound messages that a commit has changed, in their order.
     Follow(Vec<MessageMove>),
-    /// Tell WhatsApp that these messages have been read. Best effort: only the contact sees
-    /// it, and nothing here depends on it.
+    /// Report these messages to WhatsApp as read. Best effort: only the contact sees it, and nothing here
+    /// depends on it.
     TellRead(Vec<Arc<str>>),
     /// A call has ended.
     Ended(Box<FinishedSend>),
-    /// What has ended has waited long enough to be recorded.
+    /// Ended calls have waited long enough to be recorded.
     Record,
-    /// How the calls for these conversations ended is recorded.
+    /// The outcomes of the calls for these conversations are recorded.
     Recorded(Vec<ConversationId>),
 }
 
@@ -75,20 +75,20 @@ struct SenderState {
     slot: Arc<AccountEntry>,
     resident: Arc<LoadedAccount>,
     backlog: SendBacklog,
-    /// Memory does not follow the store: read it before anything is sent.
+    /// Set when memory does not follow the store: read it before anything is sent.
     stale: bool,
-    /// The loading of the account that memory rests on.
+    /// The loading of the account on which the queue in memory is based.
     loaded_at: MonotonicInstant,
-    /// When the store may be asked for what did not fit into memory.
+    /// Earliest time to read what did not fit into memory from the store.
     refill_at: MonotonicInstant,
-    /// Nothing is begun before, because the store did not take it.
+    /// No send begins before this time, because the store did not accept the last one.
     begin_at: MonotonicInstant,
     /// Calls under way.
     calls: usize,
-    /// Ended, to be recorded.
+    /// Calls that have ended and are to be recorded.
     ended: Vec<FinishedSend>,
     recording: bool,
-    /// When the sender will look again by itself.
+    /// Time of the next look that is scheduled.
     alarm: Option<MonotonicInstant>,
 }
 
@@ -148,7 +148,7 @@ impl SenderState {
         self.accounts.context().clock.monotonic_now()
     }
 
-    /// What turns due times of rows into instants of this process, now.
+    /// Returns the schedule that turns due times of rows into instants of this process, now.
     fn due_schedule(&self) -> SendSchedule {
         let ground = self.accounts.context();
         SendSchedule {
@@ -165,11 +165,11 @@ impl SenderState {
         }
     }
 
-    /// Starts as many calls as pace and limits allow, and sets the alarm for the rest.
+    /// Starts as many calls as rate and limits allow, and sets the timer for the rest.
     async fn start_calls(&mut self, myself: &ActorRef<SenderMessage>) {
         let account = self.slot.current_account();
         if self.begin_at > self.now() {
-            // An alarm that was set for something else may have come first.
+            // A timer that was set for something else may have expired first.
             self.look_again_at(self.begin_at, myself);
         } else if account.status == AccountStatus::Connected {
             if let Err(error) = self.read_queue(account.number, myself).await {
@@ -187,7 +187,7 @@ impl SenderState {
             if !departed.is_empty() {
                 self.begin_calls(departed, now, myself).await;
                 if self.backlog.has_unread() && !self.accounts.context().stopping.is_cancelled() {
-                    // What was not begun after all is read again, though nothing else may wake the sender.
+                    // Messages that were not begun are read again, because nothing else may wake the sender.
                     let _just_here = myself.cast(SenderMessage::Look);
                 }
             }
@@ -198,7 +198,7 @@ impl SenderState {
         self.note_load(account.status);
     }
 
-    /// Reads what memory does not know of the queue, if there is any of it.
+    /// Reads the part of the queue that is not in memory, if there is any.
     async fn read_queue(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
         let ground = self.accounts.context();
         let schedule = self.due_schedule();
@@ -242,7 +242,7 @@ impl SenderState {
         let settle = self.accounts.context().options.settle;
         // Counted from before the attempts are durable: another owner counts from later.
         let settles_at = now.saturating_plus(settle);
-        // Shutdown waits for whoever holds this, so what is begun is called, or nothing is begun.
+        // Shutdown waits for this token, so a send that is begun is also called, or none is begun.
         let _under_way = UnrecordedSend::count_call(self.accounts.context());
         let begun = if self.accounts.context().stopping.is_cancelled() {
             Vec::new()
@@ -255,14 +255,14 @@ impl SenderState {
             {
                 messages
             } else {
-                // Perhaps begun, and not called: the queue knows.
+                // The sends may have begun without a call: the queue has the truth.
                 self.stale = true;
                 self.pause_calls(myself);
                 Vec::new()
             }
         };
         let mut uncalled = departed.into_iter().peekable();
-        // In the order in which they departed, but for those that need not or must not be sent.
+        // In the order in which they departed, except those that need not or must not be sent.
         for message in begun {
             while let Some(unbegun) = uncalled.next_if(|one| one.id != message.id) {
                 self.backlog.return_unknown(unbegun.conversation_id);
@@ -293,7 +293,7 @@ impl SenderState {
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
                 myself.cast(SenderMessage::Ended(ended))
             {
-                // The sender has stopped; its successor reads the rows, in which this must be.
+                // The sender has stopped; its successor reads the rows, which must have this outcome.
                 let outcome = ended.outcome.map(|outcome| (ended.id, outcome));
                 attempt::record_outcomes(&accounts, &slot, outcome).await;
             }
@@ -320,14 +320,14 @@ impl SenderState {
         } else if self.ended.len() == 1 {
             let (stopping, myself) = (ground.stopping.clone(), myself.clone());
             ground.tasks.spawn(async move {
-                // Not by the clock: it is the store that is spared, not a promise that is kept.
+                // Not by the injected clock: the pause spares the store and keeps no promise.
                 let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
                 let _gone = myself.cast(SenderMessage::Record);
             });
         }
     }
 
-    /// Writes down how the calls ended, all together, unless that is under way.
+    /// Records the outcomes of all ended calls together, unless that is under way.
     fn record_ended(&mut self, myself: &ActorRef<SenderMessage>) {
         if self.recording || self.ended.is_empty() {
             return;
@@ -369,11 +369,11 @@ impl SenderState {
         });
     }
 
-    /// Keeps the account in memory while something is to be sent.
+    /// Keeps the account in memory while messages are to be sent.
     fn note_load(&self, status: AccountStatus) {
         let waiting = match status {
             AccountStatus::Connected => self.backlog.len(),
-            // What waits for the operator does not keep the account in memory.
+            // Messages that wait for the operator do not keep the account in memory.
             AccountStatus::Disconnected | AccountStatus::Degraded | AccountStatus::Onboarding => {
                 self.backlog.count_away()
             }

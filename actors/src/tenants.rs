@@ -29,11 +29,11 @@ use crate::accounts::AccountError;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
 
-/// How often a change of a row is decided when other nodes write the row meanwhile. Each time one of them has
-/// succeeded.
+/// Most attempts to decide a change of a row when other nodes write the row meanwhile. Each time, one of them
+/// has succeeded.
 pub(crate) const DECISIONS_MAX: usize = 16;
 
-/// Whoever holds a valid key.
+/// Holder of a valid key.
 #[derive(Debug)]
 pub struct Caller {
     /// The key.
@@ -42,18 +42,18 @@ pub struct Caller {
     pub organisation: Arc<OrganisationEntry>,
 }
 
-/// Why a secret opens nothing.
+/// Reason that a secret is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthFailure {
     /// No key has this secret, or the key was revoked.
     #[error("unknown API key")]
     Unknown,
-    /// The key's time is over.
+    /// The key has expired.
     #[error("expired API key")]
     Expired,
 }
 
-/// One state of the directory. Cheap to fork: maps are persistent.
+/// One version of the directory. Cheap to clone: maps are persistent.
 #[derive(Debug, Clone, Default)]
 struct DirectorySnapshot {
     organisations: OrdMap<OrganisationId, Arc<OrganisationEntry>>,
@@ -77,7 +77,7 @@ impl DirectorySnapshot {
         entry
     }
 
-    /// A key of a tenant that is not here opens nothing.
+    /// Adds a key. One of a tenant that is not here is ignored, and so not accepted.
     fn put_key(&mut self, key: ApiKey) {
         if let Some(organisation) = self.organisations.get(&key.organisation_id).cloned() {
             self.digests.insert(key.id, key.digest);
@@ -122,18 +122,18 @@ struct DirectoryState {
     store: Store,
     memory: RedisCache,
     clock: Arc<Clock>,
-    /// Held by the one who writes, who takes new ids from it: a later one is a greater one.
+    /// Held by the writer, which takes new ids from it: a later id is a greater one.
     writing: Mutex<MonotonicIds<StdRng>>,
     /// See [`TenantDirectory::known_revision`].
     known: AtomicI64,
 }
 
-/// See the module. Cheap to clone.
+/// Handle to the directory of tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct TenantDirectory(Arc<DirectoryState>);
 
 impl TenantDirectory {
-    /// Reads everything.
+    /// Loads the directory from the store.
     ///
     /// # Errors
     /// [`AccountError::Storage`] when the store cannot be read.
@@ -142,7 +142,7 @@ impl TenantDirectory {
         memory: RedisCache,
         clock: Arc<Clock>,
     ) -> Result<Self, AccountError> {
-        // Read first: what changes meanwhile is read again.
+        // Read first: changes that are made meanwhile are read again.
         let known = store.directory_revision().await;
         let known =
             AtomicI64::new(known.map_err(|error| AccountError::from_store(&error, "directory not read"))?);
@@ -159,7 +159,7 @@ impl TenantDirectory {
         self.0.snapshot.load()
     }
 
-    /// Whom a secret belongs to. The secret itself is never compared, only its SHA-256 is looked up.
+    /// Finds the caller with this secret. The secret itself is never compared, only its SHA-256 is looked up.
     ///
     /// # Errors
     /// [`AuthFailure`].
@@ -172,14 +172,14 @@ impl TenantDirectory {
         }
     }
 
-    /// Whether somebody who was let in would be let in now.
+    /// Returns `true` when a caller that was accepted before would be accepted now.
     pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
         let known = self.current_snapshot().callers.contains_key(&caller.key.digest);
         let expired = caller.key.expires_at.is_some_and(|at| at <= self.0.clock.read_now());
         known && !expired && !caller.organisation.get().suspended
     }
 
-    /// A tenant's account by Meta's id; `None` for another tenant's.
+    /// Finds a tenant's account by Meta's id; `None` for another tenant's.
     #[must_use]
     pub fn find_account(
         &self,
@@ -190,24 +190,24 @@ impl TenantDirectory {
         (slot.current_account().organisation_id == organisation).then_some(slot)
     }
 
-    /// Whoever's account by Meta's id.
+    /// Finds an account of any tenant by Meta's id.
     #[must_use]
     pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
         self.current_snapshot().accounts.get(phone_number_id).cloned()
     }
 
-    /// An account by the number of its row.
+    /// Finds an account by the number of its row.
     #[must_use]
     pub fn account_of_row(&self, number: i64) -> Option<Arc<AccountEntry>> {
         self.current_snapshot().accounts_by_row.get(&number).cloned()
     }
 
-    /// Every account.
+    /// Lists all accounts.
     pub(crate) fn all_accounts(&self) -> Vec<Arc<AccountEntry>> {
         self.current_snapshot().accounts.values().cloned().collect()
     }
 
-    /// How many accounts have each status. Looks at each of them.
+    /// Counts the accounts of each status. Reads each account.
     #[must_use]
     pub fn accounts_by_status(&self) -> [(AccountStatus, i64); AccountStatus::ALL.len()] {
         let mut counts = AccountStatus::ALL.map(|status| (status, 0));
@@ -220,7 +220,7 @@ impl TenantDirectory {
         counts
     }
 
-    /// A tenant's accounts, newest first.
+    /// Lists a tenant's accounts, newest first.
     #[must_use]
     pub fn accounts_of(&self, organisation: OrganisationId) -> Vec<Arc<Account>> {
         let range = (organisation, AccountId::from_bits(0))..=(organisation, AccountId::from_bits(u128::MAX));
@@ -232,37 +232,37 @@ impl TenantDirectory {
             .collect()
     }
 
-    /// A tenant's users, newest first.
+    /// Lists a tenant's users, newest first.
     #[must_use]
     pub fn users_of(&self, organisation: OrganisationId) -> Vec<Arc<User>> {
         let range = (organisation, UserId::from_bits(0))..=(organisation, UserId::from_bits(u128::MAX));
         self.current_snapshot().users.range(range).rev().map(|(_, user)| user.clone()).collect()
     }
 
-    /// A tenant's user.
+    /// Finds a tenant's user.
     #[must_use]
     pub fn find_user(&self, organisation: OrganisationId, id: UserId) -> Option<Arc<User>> {
         self.current_snapshot().users.get(&(organisation, id)).cloned()
     }
 
-    /// Every tenant, newest first.
+    /// Lists all tenants, newest first.
     #[must_use]
     pub fn list_organisations(&self) -> Vec<Arc<Organisation>> {
         self.current_snapshot().organisations.values().rev().map(|entry| entry.get()).collect()
     }
 
-    /// One tenant.
+    /// Finds a tenant.
     #[must_use]
     pub fn find_organisation(&self, id: OrganisationId) -> Option<Arc<Organisation>> {
         self.current_snapshot().organisations.get(&id).map(|entry| entry.get())
     }
 
-    /// One tenant, with its budgets.
+    /// Finds a tenant, with its budgets.
     pub(crate) fn find_entry(&self, id: OrganisationId) -> Option<Arc<OrganisationEntry>> {
         self.current_snapshot().organisations.get(&id).cloned()
     }
 
-    /// A tenant's keys that were not revoked, newest first.
+    /// Lists a tenant's keys that were not revoked, newest first.
     #[must_use]
     pub fn api_keys_of(&self, organisation: OrganisationId) -> Vec<ApiKey> {
         let snapshot = self.current_snapshot();

@@ -1,4 +1,4 @@
-//! The immutable picture of an account that readers see.
+//! Immutable view of an account, as readers see it.
 //!
 //! Invariant: a view is published after its commit is durable and before the commit's callers are
 //! answered, with empty caches for every kind of row that the commit changed. So a page that
@@ -18,7 +18,7 @@ use crate::read_query::ReadQuery;
 use crate::response_cache::ResponseCache;
 pub(crate) use conversations::Conversations;
 
-/// See the module.
+/// State of an account after one commit, with the caches of its pages.
 #[derive(Debug)]
 pub(crate) struct AccountView {
     /// The account as of this commit.
@@ -27,17 +27,17 @@ pub(crate) struct AccountView {
     pub(crate) revision: i64,
     /// Number of the last event.
     pub(crate) sequence: i64,
-    /// What the log holds behind a position is known from this without reading it.
+    /// Newest events by type. They tell which events lie behind a position without reading the log.
     pub(crate) newest_events: NewestEvents,
     /// Instant of the commit.
     pub(crate) committed_at: Timestamp,
-    /// Resident threads.
+    /// Conversations in memory.
     pub(crate) threads: Conversations,
     conversation_pages: Arc<ResponseCache>,
     message_pages: Arc<ResponseCache>,
     contact_pages: Arc<ResponseCache>,
     event_pages: Arc<ResponseCache>,
-    /// Pages of single messages: shared by all views, because a commit knows which it changes.
+    /// Pages of single messages. All views share them, because a commit knows which it changes.
     single_messages: Arc<ResponseCache>,
 }
 
@@ -97,7 +97,7 @@ impl AccountView {
         self.single_messages.forget_queries(changes.messages.keys().copied().map(ReadQuery::Message));
     }
 
-    /// The cache that holds pages of this question.
+    /// Returns the cache that holds pages of this query.
     pub(crate) const fn affected_queries(&self, question: &ReadQuery) -> &Arc<ResponseCache> {
         match question {
             ReadQuery::Conversations(_) | ReadQuery::Conversation(_) => &self.conversation_pages,
@@ -108,7 +108,7 @@ impl AccountView {
         }
     }
 
-    /// The cache in which a page asked for under this path would be: `/v1/<digits>/<kind>…`.
+    /// Returns the cache that would hold the page of this path: `/v1/<digits>/<kind>…`.
     pub(crate) fn pages_of_path(&self, path: &str) -> Option<&Arc<ResponseCache>> {
         let resource = path.split('/').nth(3)?;
         if resource.starts_with("conversations") {
@@ -128,7 +128,7 @@ impl AccountView {
         }
     }
 
-    /// Frees pages whose time is over.
+    /// Removes expired pages.
     pub(crate) fn expire_pages(&self, now: MonotonicInstant) {
         for pages in [
             &self.conversation_pages,

@@ -1,4 +1,4 @@
-//! The host: what it is made with, and its three operations.
+//! The plugin host: its options, and its three operations.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -33,43 +33,44 @@ use crate::scheduler::epoch_ticker::EpochTicker;
 use crate::scheduler::fair_queue::FairQueue;
 use crate::scheduler::thread_pools::ThreadPools;
 
-/// What a host is made with.
+/// Options of a [`PluginHost`].
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Seals artefacts. Nodes that share artefacts share it.
+    /// Key that signs artefacts. Nodes that share artefacts share it.
     pub seal_key: [u8; 32],
     /// Threads that run hooks.
     pub threads: usize,
-    /// Runs under way at once, those that wait for other hosts included. Memory for this many
-    /// is what the host can take at most.
+    /// Most runs under way at once, those that wait for other hosts included. The host takes at most the memory
+    /// of this many.
     pub runs_max: usize,
-    /// Runs of one plugin under way at once.
+    /// Most runs of one plugin under way at once.
     pub runs_per_plugin_max: usize,
-    /// Bytes of a component.
+    /// Most bytes of a component.
     pub component_bytes_max: usize,
-    /// How long one compilation may take.
+    /// Longest time of one compilation.
     pub compile_timeout: Duration,
-    /// Where compilations run.
+    /// Place where compilations run.
     pub compiler: CompilerMode,
 }
 
-/// Where compilations run. One of a hostile component can take minutes, and cannot be stopped.
+/// Place where compilations run. The compilation of a hostile component can take minutes, and cannot be
+/// stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompilerMode {
-    /// On a thread of this process. What takes too long is given up, but goes on, and holds up later
+    /// On a thread of this process. One that takes too long is given up, but goes on, and delays later
     /// compilations until it ends.
     Here,
-    /// In a process of its own, which is ended when it takes too long.
+    /// In a process of its own, which is killed when it takes too long.
     Program {
-        /// An executable that answers [`crate::compile_stdin`].
+        /// An executable that answers as [`crate::compile_stdin`] does.
         path: PathBuf,
-        /// What makes it do so.
+        /// Arguments that make it do so.
         arguments: Vec<String>,
     },
 }
 
 impl HostOptions {
-    /// Options that suit this machine, with this key.
+    /// Returns options that suit this machine, with this key.
     #[must_use]
     pub fn new(seal_key: [u8; 32]) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -85,28 +86,29 @@ impl HostOptions {
     }
 }
 
-/// Compilations under way at once, one of a tenant.
+/// Most compilations under way at once; one per tenant.
 const COMPILATIONS_MAX: usize = 2;
 
-/// Plugins that are known to compute for long; some 100 bytes each. Others begin at the front.
+/// Most plugins that are known to compute for long; some 100 bytes each. Runs of the others begin in the
+/// foreground pool.
 const LONG_MAX: usize = 10_000;
 
-/// A first run may be slow: caches are cold, and nobody waits for it.
+/// Limits of the trial. A first run may be slow, because caches are cold and no event waits for it.
 const TRIAL: Duration = Duration::from_secs(2);
 
-/// Why there is no host.
+/// Reason that the host did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("the host of hooks cannot start: {0}")]
 pub struct HostStartError(Arc<str>);
 
-/// A component to be made a version of a plugin.
+/// A component to be compiled to a version of a plugin.
 #[derive(Debug, Clone)]
 pub struct ComponentUpload {
-    /// The tenant, who has one compilation at a time.
+    /// The tenant, which has one compilation at a time.
     pub organisation_id: OrganisationId,
     /// The component.
     pub wasm: Bytes,
-    /// What it may import.
+    /// Capabilities that it may import.
     pub granted: Capabilities,
     /// Settings, for the trial.
     pub config: Arc<BTreeMap<Arc<str>, Arc<str>>>,
@@ -116,7 +118,7 @@ pub struct ComponentUpload {
     pub allowed_hosts: AllowedHosts,
     /// The type of the sample event that it is tried on.
     pub trial: EventType,
-    /// What the guest's clocks say in the trial.
+    /// Time of the guest's clocks in the trial.
     pub now: Timestamp,
 }
 
@@ -129,18 +131,18 @@ pub struct PluginHost {
     runs: Arc<FairQueue>,
     bench: Arc<BackgroundPool>,
     compilations: Arc<FairQueue>,
-    /// Plugins whose last run computed for long.
+    /// Plugins with a last run that computed for long.
     long: Mutex<HashSet<Arc<str>>>,
-    /// Versions that somebody holds, by the seals of their artefacts.
+    /// Versions in use, by the MACs of their artefacts.
     loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
     threads: ThreadPools,
 }
 
 impl PluginHost {
-    /// Makes a host and starts its threads.
+    /// Creates a host and starts its threads.
     ///
     /// # Errors
-    /// When the machine has no room for it.
+    /// When the machine has not enough memory or threads for it.
     pub fn new(
         options: HostOptions,
         fetch: Arc<dyn HttpFetcher>,
@@ -166,11 +168,11 @@ impl PluginHost {
         })
     }
 
-    /// Checks a component, compiles it, and tries it on a sample event, whose effects nobody carries
-    /// out. A hook that asks for a retry or rejects the sample passes; one that breaks does not.
+    /// Checks a component, compiles it, and tries it on a sample event, with effects that are not carried out.
+    /// A hook that returns a retry or rejects the sample passes; one that traps does not.
     ///
     /// # Errors
-    /// [`CompileError::Invalid`] when it is no plugin.
+    /// [`CompileError::Invalid`] when it is not a plugin.
     pub async fn compile(&self, upload: ComponentUpload) -> Result<CompiledComponent, CompileError> {
         let compiled = self.build_component(&upload).await?;
         let version = self.link_version(&compiled.artefact).map_err(|error| match error {
@@ -222,11 +224,11 @@ impl PluginHost {
         })
     }
 
-    /// Makes an artefact of [`PluginHost::compile`] ready to run. Costs milliseconds for a large one; for one
-    /// that somebody holds already, next to nothing but its seal.
+    /// Loads an artefact of [`PluginHost::compile`]. Costs milliseconds for a large one. For one that is in use
+    /// already, it costs little more than the check of its signature.
     ///
     /// # Errors
-    /// When this server did not seal it, or another build of it did.
+    /// When this server did not sign it, or another build of it did.
     pub fn load(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, NotTrusted> {
         self.link_version(artefact).map_err(NotTrusted::from)
     }
@@ -245,7 +247,7 @@ impl PluginHost {
         Ok(version)
     }
 
-    /// Runs one event through a version, once it is its turn. Dropping the future stops the run.
+    /// Runs one event through a version, after waiting for a permit. Dropping the future stops the run.
     pub async fn run(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
@@ -254,7 +256,7 @@ impl PluginHost {
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {
-            // Declared first, so that it goes last, also when the run is stopped: a permit is free only
+            // Declared first, so that it is dropped last, also when the run is stopped: a permit is free only
             // once its instance is.
             let held = seat;
             let report = run::execute_run(&version, invocation, fetch, drafts, metered).await;
@@ -273,7 +275,7 @@ impl PluginHost {
         self.long.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a plugin's next run is expected to be.
+    /// Records if a plugin's next run is expected to compute for long.
     fn remember_long(&self, plugin: Arc<str>, long: bool) {
         let mut known = self.lock_long_running();
         if !long {

@@ -1,5 +1,5 @@
-//! What a run is given. Two runs of one version that are given the same do the same, but for what
-//! other hosts answer them.
+//! Input of a run. Two runs of one version with the same input do the same, except for the answers of other
+//! hosts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,52 +16,51 @@ use kabar_core::ids::OrganisationId;
 /// One event for one hook.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The tenant; the host's turns go round among tenants.
+    /// The tenant; permits are granted to tenants in turn.
     pub organisation_id: OrganisationId,
-    /// The plugin's id. A plugin has only so many runs at once, and `idempotency-key` names it.
+    /// The plugin's id. A plugin has a limited number of runs at once, and `idempotency-key` contains it.
     pub plugin: Arc<str>,
-    /// Whose log the event is from.
+    /// Account that owns the log of the event.
     pub account: Arc<Account>,
-    /// What happened.
+    /// The event.
     pub event: Arc<Event>,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Settings; also the guest's environment variables.
     pub config: Arc<BTreeMap<Arc<str>, Arc<str>>>,
     /// Secrets; never in a log, unless the hook itself puts them there.
     pub secrets: Arc<BTreeMap<Arc<str>, Secret>>,
-    /// Whom it may call.
+    /// Hosts that it may call.
     pub allowed_hosts: AllowedHosts,
-    /// Its map as it is now.
+    /// Its keys and values as they are now.
     pub kv: KeyValues,
-    /// What it may use.
+    /// Limits of the run.
     pub limits: RunLimits,
-    /// What the guest's clocks say at its start; they go on from there.
+    /// Time of the guest's clocks at its start; they go on from there.
     pub now: Timestamp,
-    /// All randomness that the guest sees comes from it; keep it unguessable.
+    /// Source of all randomness that the guest sees; keep it unguessable.
     pub seed: [u8; 32],
-    /// Whether calls to other hosts are made.
+    /// Decides if calls to other hosts are made.
     pub outbound: OutboundMode,
 }
 
-/// What becomes of calls to other hosts.
+/// Handling of calls to other hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboundMode {
     /// They are made.
     Performed,
-    /// They are noted, and answered with 200 and an empty JSON object.
+    /// They are recorded, and answered with 200 and an empty JSON object.
     Captured,
 }
 
-/// What one run may use. What is beyond a limit stops the run, or is refused to it with a typed
-/// error.
+/// Limits of one run. Use beyond a limit stops the run, or is refused to it with a typed error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunLimits {
     /// Computing time.
     pub cpu: Duration,
     /// Time in all, waits for other hosts included.
     pub wall: Duration,
-    /// Memory, tables aside; [`MEMORY_BYTES_MAX`] at most.
+    /// Memory, tables aside; at most [`MEMORY_BYTES_MAX`].
     pub memory_bytes: usize,
     /// Bytes of log lines that are kept.
     pub log_bytes: usize,
@@ -79,11 +78,11 @@ pub struct RunLimits {
     pub host_calls: u32,
 }
 
-/// Beyond this no limit on memory can be set.
+/// Largest limit on memory that can be set.
 pub const MEMORY_BYTES_MAX: usize = 128 << 20;
 
 impl Default for RunLimits {
-    /// Those of the contract.
+    /// Returns the limits of the contract.
     fn default() -> Self {
         Self {
             cpu: Duration::from_millis(50),

@@ -1,40 +1,41 @@
 //! The host of hooks: a function over an event, run as WebAssembly.
 //!
-//! `PluginHost::run(version, invocation) → report`. It performs no effect but calls to allowed hosts: writes
-//! of the plugin's map, sends and updates come back as data in the [`RunReport`], for the caller to
-//! commit together with the run's record. So trying a hook out is the same call without the commit,
-//! and a crash repeats or loses nothing.
+//! `PluginHost::run(version, invocation) → report`. It performs no effect but calls to allowed hosts. Writes of
+//! the plugin's map, sends and updates are returned as data in the [`RunReport`], for the caller to commit
+//! together with the run's record. So a trial of a hook is the same call without the commit, and a crash
+//! repeats or loses nothing.
 //!
 //! # From an upload to a run
 //!
-//! 1. [`PluginHost::compile`] checks a component, compiles it off the caller's threads, tries it on a sample
-//!    event, and answers a sealed artefact ([`CompiledComponent`]) to be kept, or says what is wrong
+//! 1. [`PluginHost::compile`] checks a component, compiles it off the caller's threads and tries it on a sample
+//!    event. It returns a signed artefact ([`CompiledComponent`]) to be kept, or the defect
 //!    ([`InvalidPlugin`]).
-//! 2. [`PluginHost::load`] turns an artefact into a [`LoadedVersion`]; artefacts that this server did not seal are
-//!    refused. Equal artefacts share one version.
-//! 3. [`PluginHost::run`] runs one event through it, in a fresh instance. It waits for its turn, which goes
-//!    round among tenants; how long does not count.
+//! 2. [`PluginHost::load`] turns an artefact into a [`LoadedVersion`]; artefacts that this server did not sign
+//!    are refused. Equal artefacts share one version.
+//! 3. [`PluginHost::run`] runs one event through it, in a fresh instance. It waits for a permit; permits go to
+//!    tenants in turn. That wait does not count towards the run's limits.
 //!
 //! # Committing a run
 //!
-//! Of a report whose outcome [succeeded](HookOutcome::succeeded) the caller commits `kv_writes` and
-//! `effects` if `kv_reads` [stand](kabar_core::domain::key_values::KeyValues::reads_hold) in the map as it is by then;
-//! otherwise it runs the event again on the newer map, which is no attempt.
+//! When the outcome of a report [succeeded](HookOutcome::succeeded), the caller commits `kv_writes` and
+//! `effects` if `kv_reads` [hold](kabar_core::domain::key_values::KeyValues::reads_hold) in the map as it is by
+//! then. Otherwise it runs the event again on the newer map, which is not a further attempt.
 //!
-//! Effects are valid when they are asked for ([`DraftReader`]); whether they can be carried out (24-hour
-//! window, an unknown conversation) shows only when they are.
+//! Effects are validated when they are requested ([`DraftReader`]). It shows only later if they can be carried
+//! out (24-hour window, an unknown conversation).
 //!
 //! # Samples
 //!
-//! [`sample::event`] makes an event of each type; [`sample::read`] reads one as the API tells it, for
-//! `POST …/test` and `kabar plugin test`.
+//! [`sample::event`] makes an event of each type; [`sample::read`] reads one in the form of the API, for the
+//! plugin's test endpoint (`POST …/test`) and `kabar plugin test`.
 //!
-//! # What must stay true
+//! # Invariants
 //!
-//! - A hook can use up its own budget and nobody else's. Guests run on threads of their own, of low
+//! - A hook can use up its own budget and no other plugin's. Guests run on threads of their own, of low
 //!   priority, in slices; each run is bounded by [`RunLimits`].
 //! - A full pool is a wait, never an error.
-//! - The host knows no store, no actors and no HTTP surface; [`HttpFetcher`] and [`DraftReader`] are all it asks for.
+//! - The host knows no store, no actors and no HTTP surface; [`HttpFetcher`] and [`DraftReader`] are its only
+//!   ports.
 
 pub mod component;
 mod host;
@@ -61,5 +62,5 @@ pub use report::{HookFault, HookOutcome, HttpCall, RequestedEffect, RunReport};
 /// Version of `kabar:hooks` that this host has.
 pub const WIT_VERSION: &str = "1.0.0";
 
-/// What every hook exports.
+/// Interface that every hook exports.
 pub const HANDLER: &str = "kabar:hooks/handler@1.0.0";

@@ -1,4 +1,4 @@
-//! What the host needs from rooms that it must not know.
+//! Ports of the host: HTTP calls and the API's rules, which other crates implement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use kabar_core::ids::OrganisationId;
 /// A call of a hook to a host that it may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
-    /// For whom.
+    /// Tenant of the plugin.
     pub organisation_id: OrganisationId,
     /// Upper-case.
     pub method: Arc<str>,
-    /// Absolute; its host is one of the plugin's allowed ones. Everything else about it is for who
-    /// fetches to check: scheme, address, redirects.
+    /// Absolute; its host is one of the plugin's allowed ones. The fetcher checks the rest: scheme, address,
+    /// redirects.
     pub url: Arc<str>,
     /// Names in lower case. `idempotency-key` is among them.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// May be empty.
     pub body: Bytes,
-    /// All in all.
+    /// Time of the whole call.
     pub timeout: Duration,
     /// An answer with a larger body is [`FetchError::TooLarge`].
     pub answer_bytes_max: usize,
 }
 
-/// What the other side answered, whatever its status.
+/// Answer of the other host, of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchAnswer {
-    /// HTTP's.
+    /// HTTP status.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
@@ -39,10 +39,10 @@ pub struct FetchAnswer {
     pub body: Bytes,
 }
 
-/// Why there is no answer.
+/// Reason that there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// The URL, its scheme or the address behind it must not be called; says why.
+    /// The URL, its scheme or the address behind it must not be called, for this reason.
     #[error("refused: {0}")]
     Refused(Arc<str>),
     /// No answer in time.
@@ -51,7 +51,7 @@ pub enum FetchError {
     /// The answer has more bytes than asked for.
     #[error("the answer is too large")]
     TooLarge,
-    /// No connection, or it broke; says how.
+    /// No connection, or a broken one, with the reason.
     #[error("{0}")]
     Failed(Arc<str>),
 }
@@ -62,24 +62,24 @@ pub trait HttpFetcher: Send + Sync {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchAnswer, FetchError>>;
 }
 
-/// What the body of a `POST …/messages` asks for.
+/// Request in the body of a `POST …/messages`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DraftedRequest {
     /// Send a message.
     Send(OutgoingMessage),
-    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    /// Mark an inbound message, and earlier unread ones of its conversation, as read.
     MarkRead {
         /// WhatsApp's id of the message.
         wamid: Arc<str>,
     },
 }
 
-/// Why a body is refused: the API's error.
+/// Reason that a body is refused: the API's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DraftRefused {
     /// The contract's code.
     pub code: Arc<str>,
-    /// For a human.
+    /// Text for a person.
     pub message: Arc<str>,
     /// The field at fault, as a dotted path.
     pub param: Option<Arc<str>>,
@@ -87,14 +87,14 @@ pub struct DraftRefused {
 
 /// Reads bodies of `POST …/messages` by the rules of the API.
 pub trait DraftReader: Send + Sync {
-    /// Reads one.
+    /// Reads one body.
     ///
     /// # Errors
-    /// What the API would answer.
+    /// The error that the API would answer.
     fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused>;
 }
 
-/// Calls nobody: every fetch is refused.
+/// Fetcher without a network: it refuses every call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoNetwork;
 

@@ -1,7 +1,7 @@
-//! What became of a run: its outcome, and everything that it wants done, as data.
+//! Report of a run: its outcome, and its requested effects, as data.
 //!
-//! Invariant: nothing here has happened yet but the calls of [`HttpCall`]. Of a run that did not
-//! succeed no effect and no write may be carried out.
+//! Invariant: nothing here has happened yet but the calls of [`HttpCall`]. Of a run that did not succeed no
+//! effect and no write may be carried out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,41 +14,41 @@ use kabar_core::ids::{ConversationId, UserId};
 
 use crate::ports::DraftedRequest;
 
-/// What became of a run.
+/// Report of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunReport {
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: HookOutcome,
-    /// What it saw of its map.
+    /// Keys and prefixes that it has read of its map.
     pub kv_reads: KvReads,
-    /// What is to change in its map, at most one change of a key, in the order of first changes.
+    /// Changes of its map, at most one per key, in the order of first changes.
     pub kv_writes: Vec<KvWrite>,
-    /// What is to be done, in order.
+    /// Requested effects, in order.
     pub effects: Vec<RequestedEffect>,
-    /// What it called.
+    /// Calls to other hosts.
     pub http_calls: Vec<HttpCall>,
-    /// What it said, in order.
+    /// Log lines, in order.
     pub logs: Vec<LogLine>,
-    /// Whether it said more than was kept.
+    /// Set when it logged more than was kept.
     pub logs_cut: bool,
-    /// What it used.
+    /// Resources that it used.
     pub usage: RunUsage,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookOutcome {
     /// The hook has done its work.
     Succeeded,
-    /// The hook asks to be called again later, and says why.
+    /// The hook asks to be called again later, for this reason.
     Retry(Arc<str>),
-    /// The hook does not want this event, now or ever, and says why.
+    /// The hook does not want this event, now or ever, for this reason.
     Rejected(Arc<str>),
     /// The hook was stopped, or broke.
     Trapped(HookFault, Arc<str>),
 }
 
-/// How a hook failed without saying so itself.
+/// Failure of a hook that it did not return itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HookFault {
     /// It used up its computing time.
@@ -59,7 +59,7 @@ pub enum HookFault {
     Memory,
     /// It called itself too deeply.
     Stack,
-    /// It asked too much of the host: too large an answer, too many handles.
+    /// It exceeded a limit of the host: too large an answer, too many handles.
     Excess,
     /// It ended itself: a panic, an abort, an instruction that cannot be carried out.
     Crash,
@@ -68,7 +68,7 @@ pub enum HookFault {
 }
 
 impl HookFault {
-    /// One word, for programs.
+    /// Returns the fault as one word, for programs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,23 +83,23 @@ impl HookFault {
     }
 }
 
-/// Something to be done on behalf of a hook, once its run is committed.
+/// An effect to be carried out on behalf of a hook, once its run is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestedEffect {
-    /// What `POST …/messages` would do with this body.
+    /// The effect of `POST …/messages` with this body.
     Send {
         /// The body, as the hook wrote it.
         body: Arc<str>,
-        /// What it asks for.
+        /// The request in it.
         draft: DraftedRequest,
     },
-    /// Change a thread.
+    /// Change a conversation.
     UpdateConversation {
-        /// Which thread of the event's account.
+        /// Conversation of the event's account.
         conversation_id: ConversationId,
         /// New status.
         status: Option<ConversationStatus>,
-        /// New assignee, or `Some(None)` to take the old one off.
+        /// New assignee, or `Some(None)` to remove the old one.
         assigned_to: Option<Option<UserId>>,
     },
 }
@@ -109,16 +109,16 @@ pub enum RequestedEffect {
 pub struct HttpCall {
     /// Upper-case.
     pub method: Arc<str>,
-    /// Where to.
+    /// Target URL.
     pub url: Arc<str>,
-    /// What was sent; kept only of captured calls.
+    /// Body of the request; kept only of captured calls.
     pub body: Option<Bytes>,
-    /// HTTP's status, or why there is none.
+    /// HTTP status, or the reason that there is none.
     pub answer: Result<u16, Arc<str>>,
 }
 
 impl HookOutcome {
-    /// Whether what the run wants done is to be done.
+    /// Returns `true` when the run's writes and effects are to be carried out.
     #[must_use]
     pub const fn succeeded(&self) -> bool {
         matches!(self, Self::Succeeded)

@@ -1,6 +1,6 @@
-//! Events to try a hook on: one of each type ready made, and one read as the API tells it.
+//! Sample events for trials of a hook: a default one of each type, and one that is read in the form of the API.
 //!
-//! A sample may leave out what it does not care for: it gets what the ready-made event has.
+//! A sample may omit members: they get the values of the default event.
 
 mod default_events;
 mod sample_fields;
@@ -21,26 +21,26 @@ use serde_json::Value;
 pub use default_events::event;
 use sample_fields::SampleFields;
 
-/// An event, and whose log it is from.
+/// An event, and the account that owns its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleEvent {
-    /// With the id, the number and the sandbox flag that the sample names.
+    /// The account, with the id, the phone number id and the sandbox flag of the sample.
     pub account: Arc<Account>,
-    /// What happened.
+    /// The event.
     pub event: Arc<Event>,
 }
 
-/// Why a text is no event.
+/// Reason that a JSON value is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {wanted}")]
 pub struct NotAnEvent {
     /// The member at fault, as a dotted path.
     pub path: String,
-    /// What it must be.
+    /// The value that it must have.
     pub wanted: &'static str,
 }
 
-/// Reads an event in the form in which the API tells it (`GET …/events`, a webhook's body).
+/// Reads an event in the form of the API (`GET …/events`, a webhook's body).
 ///
 /// # Errors
 /// The first member that cannot be read.

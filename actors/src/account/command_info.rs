@@ -1,4 +1,4 @@
-//! What the ledger wants to know of a command or a commit at a glance.
+//! Properties of a command or a commit that the account state needs without deciding it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 
 use crate::sender::MessageMove;
 
-/// What a commit did to outbound messages, as the sender hears it.
+/// Lists the outbound messages that a commit changed, for the sender.
 pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {
     let outbound = changes.messages.values().filter(|message| message.direction == Direction::Outbound);
     let moved = |message: &Arc<Message>| MessageMove {
@@ -20,13 +20,13 @@ pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {
     outbound.map(moved).collect()
 }
 
-/// Whether a sender asks that has not heard of the last loading: what it takes for due may be waiting
-/// for an echo that found nobody at home.
+/// Returns `true` for a request of a sender that does not know of the last loading. A send that it takes for
+/// due may still wait for an echo that arrived while the account was not loaded.
 pub(super) fn is_outdated(command: &AccountCommand, loaded_at: MonotonicInstant) -> bool {
     matches!(command, AccountCommand::BeginSends { loaded_at: known, .. } if *known != loaded_at)
 }
 
-/// Items of a command.
+/// Counts the items of a command.
 pub(super) const fn count_items(command: &AccountCommand) -> usize {
     match command {
         AccountCommand::Ingest(items) => items.len(),

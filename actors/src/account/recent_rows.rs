@@ -1,7 +1,7 @@
-//! The needs of a batch that memory answers; the rest is read by SQL.
+//! Answers the needs of a batch from memory; the rest is read by SQL.
 //!
-//! Invariant: a need is answered whole or stays. A resident conversation, say, answers for the conversation of a
-//! number and says nothing of the contact's own row, which a rule then finds not loaded.
+//! Invariant: a need is answered completely or stays. A loaded conversation, for example, answers for the
+//! conversation of a phone number, but not for the contact's own row, which a rule then finds not loaded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::view::Conversations;
 /// Recently changed messages of one generation: statuses of a message come soon after it.
 const RECENT_MESSAGES_MAX: usize = 1024;
 
-/// The writer's own indices, not shared with readers.
+/// Indices of the writer; readers do not share them.
 #[derive(Debug, Default)]
 pub(super) struct AccountIndex {
     by_phone: HashMap<Phone, ConversationId>,
     young: RecentRows,
-    /// The generation before, which goes when the young one is full.
+    /// The generation before. It is dropped when the young one is full.
     old: RecentRows,
 }
 
-/// Messages as the last commits left them. What is missing is fetched.
+/// Messages as the last commits left them. Missing ones are read from the store.
 #[derive(Debug, Default)]
 struct RecentRows {
     messages: HashMap<MessageId, Arc<Message>>,
@@ -54,7 +54,7 @@ impl AccountIndex {
         self.young.messages.insert(message.id, message.clone());
     }
 
-    /// A message that was put not long ago, as it was put last.
+    /// Finds a message of the last two generations, as it was put last.
     fn recent_message(&self, id: MessageId) -> Option<&Arc<Message>> {
         self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
     }
@@ -63,15 +63,15 @@ impl AccountIndex {
         self.recent_message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
 
-    /// Moves what memory knows from `needs` to `facts`.
+    /// Moves the rows that memory has from `needs` to `facts`.
     pub(super) fn answer_known(&self, threads: &Conversations, needs: &mut RowNeeds, facts: &mut LoadedRows) {
         needs.conversations.retain(|id| is_unanswered(threads.get(*id), |row| facts.put_conversation(row)));
         needs.phones.retain(|phone| {
             let thread = self.by_phone.get(phone).and_then(|id| threads.get(*id));
             is_unanswered(thread, |row| facts.put_conversation(row))
         });
-        // Statuses that waited for a message were applied when it got WhatsApp's id, so a message
-        // known under that id has none.
+        // Statuses that were parked for a message were applied when it got its wamid, so a message known under
+        // that id has none.
         needs
             .parked
             .retain(|wamid| is_unanswered(self.message_of(wamid), |_| facts.put_absent_parked(wamid)));
@@ -80,7 +80,7 @@ impl AccountIndex {
     }
 }
 
-/// Puts a row that memory has; `true` when it has none, so that the need stays.
+/// Puts a row that memory has. Returns `true` when memory has none, so that the need stays.
 fn is_unanswered<T>(row: Option<&Arc<T>>, put: impl FnOnce(Arc<T>)) -> bool {
     row.cloned().map(put).is_none()
 }

@@ -1,10 +1,14 @@
-//! The ledger: an account's state as its writer sees it, and the cycle that moves it on.
+//! State of an account as its only writer holds it, and the commit that changes it.
 //!
-//! A cycle is: take what is queued; fetch what it needs; decide, purely; commit in one transaction;
-//! publish the view; answer everybody. Invariants: nobody is answered before the commit is durable
-//! and published; after a failed commit, which may have been written all the same, the ledger is loaded
-//! afresh: at once, or as soon as the store can be reached, and in any case before it commits again. A commit
-//! that the database refuses was not written: it fails its command, and memory stands.
+//! A commit takes the queued commands, loads the rows that they need, decides them with pure rules, writes one
+//! transaction, publishes the view and answers the callers.
+//!
+//! Invariants:
+//!
+//! - No caller is answered before the commit is durable and published.
+//! - A commit that failed may have been written all the same. The state is loaded afresh at once, or as soon as
+//!   the store can be reached, and in any case before the next commit.
+//! - A commit that the database refuses was not written: it fails its command, and memory stays as it is.
 
 mod batch_decision;
 mod recovery;
@@ -36,11 +40,11 @@ use batch_decision::{BatchDecision, BatchError};
 
 /// Items (webhook items, or commands of one item) of one commit: about 25 ms of work on SQLite.
 const ITEMS_MAX: usize = 1000;
-/// The longest that a commit waits for the account clock; behind a clock that was set back by more,
-/// the account clock runs ahead instead, one millisecond a commit.
+/// Longest wait of a commit for the account clock. Behind a clock that was set back by more, the account clock
+/// runs ahead instead, one millisecond per commit.
 const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// What a ledger is opened with.
+/// Dependencies and initial values of an [`AccountState`].
 pub(crate) struct AccountStateParts {
     pub(crate) accounts: AccountRegistry,
     pub(crate) slot: Arc<AccountEntry>,
@@ -50,14 +54,14 @@ pub(crate) struct AccountStateParts {
     pub(crate) has_parked: bool,
 }
 
-/// Threads as the first view of an activation shows them.
+/// Builds the first view of an activation.
 pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
     let threads = Conversations::load_rows(activation.conversations.clone(), activation.complete);
     let at = activation.last_commit_at;
     AccountView::first_page(activation.account.clone(), activation.revision, activation.sequence, at, threads)
 }
 
-/// Says so in the log when the database had lost commits that were acknowledged.
+/// Logs an error when the database has lost commits that were acknowledged.
 pub(crate) fn note_lost_commits(activation: &AccountActivation) {
     if activation.lost_commits.is_some() {
         let (account, revision, sequence) = (activation.account.id, activation.revision, activation.sequence);
@@ -70,15 +74,15 @@ pub(crate) fn note_lost_commits(activation: &AccountActivation) {
     }
 }
 
-/// See the module.
+/// State of one account: queue, indices, sender and the loaded view. Owned by its actor.
 pub(crate) struct AccountState {
     parts: AccountStateParts,
     queue: VecDeque<QueuedCommand>,
     index: AccountIndex,
     ids: Box<dyn IdSource>,
-    /// The last commit's fate is unknown, or it failed: load before committing again.
+    /// Set when the result of the last commit is unknown, or it failed: load before the next commit.
     reload: bool,
-    /// A look at the store is due in a while.
+    /// Set while a retry of the recovery is scheduled.
     looks_again: bool,
     fenced: bool,
     sender: SenderHandle,
@@ -102,7 +106,7 @@ impl AccountState {
         ledger
     }
 
-    /// Takes up the messages that a former owner left to be sent.
+    /// Wakes the sender for messages that a former owner left unsent.
     pub(super) async fn resume_sends(&mut self) {
         if self.parts.has_pending {
             self.sender.wake_sender(SenderMessage::Look).await;
@@ -120,8 +124,8 @@ impl AccountState {
         }
     }
 
-    /// Queues a command; `true` when a cycle must be posted for it. What comes to an actor that does not own
-    /// the account any more is sent to the new owner at once.
+    /// Queues a command. Returns `true` when a commit must be posted for it. An actor that does not own the
+    /// account any more answers at once that the command has moved.
     pub(super) fn queue_command(&mut self, work: QueuedCommand) -> bool {
         if self.fenced {
             work.send_outcome(CommandVerdict::Moved);
@@ -135,14 +139,15 @@ impl AccountState {
         self.fenced
     }
 
-    /// Takes the account out of memory: another one owns it. What is queued behind is answered first.
+    /// Takes the account out of memory, because another node owns it. Commands queued behind are answered
+    /// first.
     pub(super) fn release_account(&self) {
         if !self.parts.resident.is_retired() {
             AccountRegistry::release_account(&self.parts.slot, &self.parts.resident);
         }
     }
 
-    /// Stops what works for this owner; `true` when nothing is queued and nothing is on its way.
+    /// Stops the sender of this owner. Returns `true` when nothing is queued and nothing is under way.
     pub(super) fn retire_owner(&mut self) -> bool {
         self.sender.stop_sender();
         let queued_max = self.context().options.queued_commands;
@@ -162,7 +167,7 @@ impl AccountState {
         batch
     }
 
-    /// Carries out what is queued, up to the limit of one commit. `true` when more is queued.
+    /// Carries out queued commands, up to the limit of one commit. Returns `true` when more are queued.
     pub(super) async fn run_commit(&mut self) -> bool {
         let batch = self.take_batch();
         if batch.is_empty() {
@@ -176,8 +181,8 @@ impl AccountState {
             .commit_commands
             .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         for spoilt in self.carry_out(batch).await {
-            // The database refused some row of the batch. One command at a time, only the one that
-            // brings that row fails.
+            // The database refused a row of the batch. The commands are carried out one by one, so that only
+            // the command with that row fails.
             self.carry_out(vec![spoilt]).await;
         }
         self.recover_commit().await;
@@ -192,8 +197,8 @@ impl AccountState {
         !self.queue.is_empty()
     }
 
-    /// Carries a batch out in one commit. What comes back was not carried out, and is to be tried
-    /// command by command.
+    /// Carries a batch out in one commit. The commands that it returns were not carried out and are to be tried
+    /// one by one.
     async fn carry_out(&mut self, batch: Vec<QueuedCommand>) -> Vec<QueuedCommand> {
         if self.reload
             && let Err(error) = self.reload_account().await
@@ -237,11 +242,11 @@ impl AccountState {
         Vec::new()
     }
 
-    /// The instant of the next commit: now, but later than the commit before it.
+    /// Returns the instant of the next commit: now, but later than the commit before it.
     async fn next_instant(&self) -> Timestamp {
         let earliest = self.parts.resident.current_view().committed_at.next();
         let clock = &self.context().clock;
-        // By process time: a wall clock that is set back meanwhile must not hold the commit up.
+        // By process time: a wall clock that is set back meanwhile must not delay the commit.
         if let Some(left) = earliest.duration_since(clock.read_now()).filter(|left| *left <= CLOCK_WAIT_MAX) {
             clock.sleep_for(left).await;
         }

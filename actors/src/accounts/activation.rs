@@ -1,8 +1,8 @@
-//! Coming and going of accounts: activation, retirement of the idle, supervision.
+//! Activation of accounts, retirement of idle accounts, and supervision.
 //!
-//! Invariants: an account is loaded once however many ask; it is retired only while nobody waits
-//! on it, nothing is queued and nothing is being sent; a dead actor's resident is evicted, so that
-//! the next question or command loads it afresh.
+//! Invariants: an account is loaded once, however many callers ask for it. It is retired only while no request
+//! waits on it, nothing is queued and nothing is being sent. A dead actor's loaded account is evicted, so that
+//! the next query or command loads it afresh.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -21,21 +21,21 @@ use crate::account::{AccountActor, AccountMessage, AccountStateParts, note_lost_
 use crate::account_entry::AccountEntry;
 use crate::loaded_account::LoadedAccount;
 
-/// How often idle accounts are looked for; as long as a page may live.
+/// Interval at which idle accounts are looked for; equal to the longest life of a cached page.
 const SWEEP_EVERY: Duration = Duration::from_secs(8);
 
-/// How long actors may take to finish their last commit.
+/// Time that actors have to finish their last commit.
 pub(super) const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// What the supervisor may be told.
+/// Messages that the supervisor handles.
 pub(crate) enum SupervisorMessage {
-    /// This actor works for this account.
+    /// The actor that works for this account.
     Watch(ActorId, Weak<AccountEntry>, Weak<LoadedAccount>),
 }
 
 type WatchedAccounts = HashMap<ActorId, (Weak<AccountEntry>, Weak<LoadedAccount>)>;
 
-/// Learns of the death of every account actor and sender.
+/// Supervisor of every account actor and sender: evicts an account when its actor ends.
 pub(crate) struct AccountSupervisor(Arc<Metrics>);
 
 impl AccountSupervisor {
@@ -49,7 +49,7 @@ impl AccountSupervisor {
         }
     }
 
-    /// Whatever waited on a resident of this actor looks for its successor.
+    /// Evicts the loaded account of this actor, so that waiting tasks look for its successor.
     fn forget_actor(watched: &mut WatchedAccounts, cell: &ActorCell) {
         if let Some((slot, resident)) = watched.remove(&cell.get_id())
             && let (Some(slot), Some(resident)) = (slot.upgrade(), resident.upgrade())
@@ -104,7 +104,7 @@ impl Actor for AccountSupervisor {
 }
 
 impl AccountRegistry {
-    /// Returns the account in memory; loads it if need be.
+    /// Returns the loaded account; loads it if need be.
     ///
     /// # Errors
     /// [`AccountError::Elsewhere`] when another node serves it, and, once accounts are handed over, after they have
@@ -138,7 +138,7 @@ impl AccountRegistry {
         slot.loaded_account().ok_or(AccountError::Storage)
     }
 
-    /// Loads the account and puts it into its slot, which gives it out while its lease runs.
+    /// Loads the account and puts it into its entry, which gives it out while its lease runs.
     async fn activate_account(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         let ground = &self.0;
         let number = slot.current_account().number;
@@ -158,7 +158,7 @@ impl AccountRegistry {
         slot.raise_floor(CommitFloor { revision, sequence, at: activation.last_commit_at });
         slot.set_account(activation.account.clone());
         let queued = ground.options.queued_commands;
-        // Loaded under this lease, and served under no other, however long the loading took.
+        // Loaded under this lease and served under no other, however long the loading took.
         let resident =
             Arc::new(LoadedAccount::new(lease, view_of(&activation), queued, ground.clock.monotonic_now()));
         let parts = AccountStateParts {
@@ -191,7 +191,7 @@ impl AccountRegistry {
         Ok(())
     }
 
-    /// Takes up what waits to be sent since before the last stop.
+    /// Resumes sends that were left since before the last stop.
     pub(super) async fn resume_sending(&self) -> Result<(), AccountError> {
         let waiting = self.0.store.unserved_with_pending(self.0.cluster.node_id()).await;
         for number in
@@ -237,7 +237,7 @@ impl AccountRegistry {
         if busy || resident.last_used().saturating_plus(self.0.options.idle) > now {
             return false;
         }
-        // All permits in hand: nothing is queued, and nobody can queue until they are given back.
+        // All permits are held here: nothing is queued, and nothing can be queued until they are given back.
         let all = u32::try_from(self.0.options.queued_commands).unwrap_or(u32::MAX);
         let Ok(_held) = resident.permits.clone().try_acquire_many_owned(all) else { return false };
         Self::release_account(slot, resident);
@@ -245,25 +245,25 @@ impl AccountRegistry {
         true
     }
 
-    /// Takes an account out of memory. What was queued is finished; what comes now finds a successor.
+    /// Takes an account out of memory. Queued commands are finished; later ones find a successor.
     pub(crate) fn release_account(slot: &AccountEntry, resident: &Arc<LoadedAccount>) {
         resident.retire_account();
         resident.permits.close();
         slot.evict_account(resident);
         if let Some(door) = resident.actor_ref() {
-            // An actor that is gone already needs no telling.
+            // An actor that has stopped already does not need the message.
             let _gone = door.cast(AccountMessage::Retire);
         }
     }
 
-    /// Stops every actor. To be called when nobody asks any more.
+    /// Stops every actor. To be called when no more requests are accepted.
     pub async fn stop_actors(&self) {
         if let Err(error) = self.0.supervisor.stop_and_wait(None, Some(STOP_TIME)).await {
             tracing::warn!(error = cause(&error), "account actors did not stop in order");
         }
     }
 
-    /// The accounts in memory, for the operator.
+    /// Lists the accounts in memory, for the operator.
     #[must_use]
     pub fn loaded_accounts(&self) -> Vec<LoadedAccountReport> {
         let now = self.0.clock.monotonic_now();
@@ -271,7 +271,7 @@ impl AccountRegistry {
         slots.filter_map(|slot| Some(self.report_account(&slot, &*slot.loaded_account()?, now))).collect()
     }
 
-    /// Brings the gauges of sending up to now; they are not kept up while nobody looks.
+    /// Updates the gauges of sending, which are computed only when they are read.
     pub fn refresh_gauges(&self) {
         let now = self.0.clock.monotonic_now();
         let (mut pace, mut slowed, mut sending) = (0_i64, 0_i64, 0_i64);
@@ -324,7 +324,7 @@ impl AccountRegistry {
     }
 }
 
-/// A count over something, as a float; counts beyond 2^32 are shown as that.
+/// Divides a count, as a float; counts beyond 2^32 are shown as that.
 fn to_ratio(count: u64, over: f64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / over
 }

@@ -1,5 +1,5 @@
-//! Where an account is served: here, or on another node; and what becomes of the accounts here when
-//! this server loses its place.
+//! Placement of accounts: an account is served here or on another node. Also the release of the accounts here
+//! when this server loses its lease or its lock on the database.
 //!
 //! Invariant: after a loss nothing is served from what was in memory before it.
 
@@ -20,23 +20,23 @@ use crate::cluster::LeaseState;
 /// Time for calls to WhatsApp to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
 
-/// Time that a request may be on its way between nodes.
+/// Time that a request may be under way between nodes.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// Node that serves an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountPlace {
     /// This server.
     Here,
-    /// This node.
+    /// Another node.
     There(NodePeer),
 }
 
 impl AccountRegistry {
-    /// Where this account is served. Takes it if nobody else has it.
+    /// Finds the node that serves this account. Loads the account here if no other node has it.
     ///
     /// # Errors
-    /// [`AccountError`] when it cannot be found out, or the account cannot be loaded.
+    /// [`AccountError`] when the owner cannot be found out, or the account cannot be loaded.
     pub async fn find_owner(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
         if let Some(peer) = slot.find_recent_owner(self.context().clock.monotonic_now()) {
             return Ok(AccountPlace::There(peer));
@@ -51,7 +51,7 @@ impl AccountRegistry {
             }
             Err(AccountError::Elsewhere) => {
                 let peer = slot.find_recent_owner(self.context().clock.monotonic_now());
-                // A server that was alone takes no requests of others.
+                // A server without a cluster takes no requests of other nodes.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
                 peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
             }
@@ -59,7 +59,7 @@ impl AccountRegistry {
         }
     }
 
-    /// Where an account is served that this node has handed over: at its new owner, or, while it has none, at
+    /// Returns the node for an account that this node has handed over: its new owner, or, while it has none,
     /// any other node, which then takes it.
     async fn place_after_leaving(&self, slot: &AccountEntry) -> Result<AccountPlace, AccountError> {
         let ground = self.context();
@@ -70,16 +70,16 @@ impl AccountRegistry {
         peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
     }
 
-    /// Gives every account to the other nodes, so that a node that stops is missed by none of its clients; `false`
-    /// where no other node is there. Until they are given up accounts are served here, and nothing new is sent; calls
-    /// to WhatsApp that are under way have [`CALLS_TIME`] to end, after which their messages wait for their echoes
-    /// at the next owner. To be called once `stopping` is cancelled.
+    /// Gives every account to the other nodes, so that clients of a node that stops lose no request. Returns
+    /// `false` where there is no other node. Accounts are served here until they are released, and no new send
+    /// starts. Calls to WhatsApp that are under way have [`CALLS_TIME`] to end; after it their messages wait
+    /// for their echoes at the next owner. To be called once `stopping` is cancelled.
     pub async fn hand_over(&self) -> bool {
         let ground = self.context();
         if !ground.cluster.is_shared() {
             return false;
         }
-        // A node may have come since the last look.
+        // A node may have joined since the last renewal.
         let _kept_or_lost = ground.cluster.renew_lease().await;
         if ground.cluster.any_peer().is_none() {
             return false;
@@ -102,24 +102,24 @@ impl AccountRegistry {
             tracing::warn!(late, "accounts given up with commits under way");
         }
         ground.cluster.leave_cluster().await;
-        // Until the last node has forgotten that accounts were here, its requests are taken, and sent on their way:
-        // one that met a closing connection may have been carried out for all that node knows.
+        // Until the last node has forgotten that accounts were here, its requests are accepted and forwarded. A
+        // request that met a closing connection may have been carried out for all that node knows.
         surroundings::sleep(account_entry::REMEMBERED + MARGIN).await;
         true
     }
 
-    /// Returns when this node is gone: its lease is over, and another one may answer for what it owned.
+    /// Returns when this node is gone: its lease is over, and another node may serve what it owned.
     pub async fn until_gone(&self, peer: &NodePeer) {
         self.peer_gone(peer).cancelled().await;
     }
 
-    /// A token that is cancelled when this node is gone.
+    /// Returns a token that is cancelled when this node is gone.
     #[must_use]
     pub fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
         self.context().cluster.peer_gone(peer)
     }
 
-    /// Looks after this server's place, until the lease need not go on.
+    /// Renews this server's lease, until it need not go on.
     pub(super) async fn keep_place(&self) {
         let ground = self.context();
         loop {
@@ -141,8 +141,9 @@ impl AccountRegistry {
         }
     }
 
-    /// Takes up what a node that has died has left, without being asked for it. A task apart from the renewal of the
-    /// lease, because loading all those accounts may take longer than the lease.
+    /// Takes over the accounts, deliveries and effects that a dead node has left, without a request for them. A
+    /// task apart from the renewal of the lease, because loading all those accounts may take longer than the
+    /// lease.
     pub(super) async fn keep_taking_over(&self) {
         let ground = self.context();
         loop {
@@ -151,7 +152,7 @@ impl AccountRegistry {
                 () = ground.stopping.cancelled() => return,
             }
             if ground.cluster.is_serving() {
-                // Said in the log; the next round tries again.
+                // The error is logged; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_deliveries().await;
                 let _unavailable = self.resume_effects().await;
@@ -159,7 +160,7 @@ impl AccountRegistry {
         }
     }
 
-    /// Has delivery workers bring what was left since before the last stop, and what a node that has died left.
+    /// Starts delivery workers for what was left since before the last stop, and for what a dead node left.
     pub(super) async fn resume_deliveries(&self) -> Result<(), AccountError> {
         self.take_over(DeliveryWork::Unserved).await
     }
@@ -173,7 +174,7 @@ impl AccountRegistry {
             if self.is_clustered() {
                 match self.load_account(&slot).await {
                     Ok(_resident) => {}
-                    // Its delivery workers are where it is.
+                    // Its delivery workers run on the node that serves it.
                     Err(AccountError::Elsewhere) => continue,
                     Err(error) => return Err(error),
                 }

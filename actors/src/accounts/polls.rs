@@ -1,5 +1,5 @@
-//! Questions: answered from the view's pages, rendered once per question and change; and long
-//! polls, which look again at every publication.
+//! Read queries: answered from the view's pages, which are rendered once per query and change. Long polls: they
+//! read again at every publication.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use crate::loaded_account::LoadedAccount;
 use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderedPage};
 use crate::view::AccountView;
 
-/// A counter held up while somebody waits.
+/// Guard that counts one waiting task until it is dropped.
 pub(super) struct WaitCounter<'a>(&'a AtomicUsize);
 
 impl<'a> WaitCounter<'a> {
@@ -37,7 +37,7 @@ impl Drop for WaitCounter<'_> {
     }
 }
 
-/// A long poll that the operator sees waiting.
+/// Guard that shows a waiting long poll in the metrics.
 struct WaitingGauge<'a>(&'a Metrics);
 
 impl<'a> WaitingGauge<'a> {
@@ -53,7 +53,7 @@ impl Drop for WaitingGauge<'_> {
     }
 }
 
-/// Why a question has no answer.
+/// Reason that a query has no answer.
 enum PollMiss {
     /// The rows cannot be read.
     Unread(StoreError),
@@ -68,8 +68,8 @@ impl From<StoreError> for PollMiss {
 }
 
 impl AccountRegistry {
-    /// The page that was given before for this very path and query, if nothing has changed since.
-    /// No SQL, no actor, no rendering, no waiting.
+    /// Returns the page that was given before for exactly this path and query, if nothing has changed since.
+    /// Uses no SQL, no actor, no rendering and no wait.
     #[must_use]
     pub fn cached_response(&self, slot: &AccountEntry, path: &str) -> Option<CachedResponse> {
         let resident = slot.loaded_account()?;
@@ -80,7 +80,7 @@ impl AccountRegistry {
         Some(asked)
     }
 
-    /// Answers a question, and remembers the page under the path by which it was asked.
+    /// Answers a query, and caches the page under the path of the request.
     ///
     /// # Errors
     /// [`AccountError`] when the account or the rows below its horizon cannot be read.
@@ -94,8 +94,8 @@ impl AccountRegistry {
         self.ask_of(&resident, question, path).await
     }
 
-    /// Answers a question once `done` likes the answer, or with the newest answer after `wait`, at
-    /// shutdown, or at once when too many wait already.
+    /// Answers a query once `done` accepts the answer. Gives the newest answer after `wait`, at shutdown, or at
+    /// once when too many polls wait already.
     ///
     /// # Errors
     /// As [`AccountRegistry::read_response`].
@@ -120,15 +120,15 @@ impl AccountRegistry {
                 return Ok(asked);
             }
             let over = tokio::select! {
-                // An error means that the resident is gone: look for its successor.
+                // An error means that the loaded account was evicted: look for its successor.
                 _published = wait_for(AwaitKind::Publication, published.changed()) => false,
-                // Another node may have changed what was read: look where the account is now.
+                // Another node may have changed what was read: find the account's owner now.
                 () = resident.node_lease().stopped_running() => false,
                 () = self.0.clock.wait_until(deadline) => true,
                 () = self.0.stopping.cancelled() => true,
             };
             if over {
-                // A change that came together with the end is told, if it can be read.
+                // A change that came together with the end is returned, if it can be read.
                 let changed = *published.borrow() != seen;
                 return if changed {
                     self.read_response(slot, question, None).await.or(Ok(asked))
@@ -160,7 +160,7 @@ impl AccountRegistry {
         Ok(asked)
     }
 
-    /// A tenant's event by its id, with the account whose log it is of.
+    /// Finds an event of a tenant by its id, with the account that owns its log.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -212,8 +212,8 @@ impl AccountRegistry {
         Arc::new(self.0.render.render(&view.account, question, answer))
     }
 
-    /// From the Redis cache, or else from the database. Only while the database is at the view's
-    /// revision does the Redis cache know better than nothing: see `kabar_core::redis`.
+    /// Reads from the Redis cache, or else from the database. The Redis cache is used only while the database
+    /// is at the view's revision: see `kabar_core::redis`.
     async fn fill_from_below(
         &self,
         resident: &LoadedAccount,
@@ -268,12 +268,12 @@ impl AccountRegistry {
     }
 }
 
-/// What the view itself knows of an answer.
+/// Answer of the view alone, without SQL.
 enum ViewResult {
     Answer(QueryResult),
-    /// There is no such thing.
+    /// There is no such row.
     Nothing,
-    /// It may lie below the horizon, or is never resident.
+    /// The row may lie below the horizon, or such rows are never in memory.
     Unknown,
 }
 
@@ -301,5 +301,5 @@ fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
     }
 }
 
-/// How long "no such thing" is remembered. A change of that kind of row ends it sooner.
+/// Time for which a missing row is cached. A change of that kind of row ends it sooner.
 const MISSING_TTL: Duration = Duration::from_secs(1);

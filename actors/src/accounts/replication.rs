@@ -1,7 +1,8 @@
-//! What other nodes change of tenants, keys, users, accounts and subscribers.
+//! Changes that other nodes make to tenants, keys, users, accounts and subscribers.
 //!
-//! Invariants: nothing is passed over: what could not be followed is followed in the next round; a delivery worker
-//! is looked after only once its subscriber's row is known. Without other nodes there is nothing to follow.
+//! Invariants: no change is passed over; one that could not be read is read in the next round. A delivery
+//! worker is started or woken only once its subscriber's row is known. Without other nodes there is nothing to
+//! follow.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -16,30 +17,31 @@ use kabar_core::surroundings;
 use super::{AccountError, AccountRegistry};
 use crate::cluster::lease::now_ms;
 
-/// How often a node looks for changes that others made. A revoked key must fail everywhere within a second.
+/// Interval at which a node looks for changes of other nodes. A revoked key must fail everywhere within a
+/// second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 
-/// Greatest age of the news of other nodes' changes when a key is let in (contract, section 3: a revoked key fails on
-/// every node within 1 s).
+/// Greatest age of the directory when a key is accepted (contract, section 3: a revoked key fails on every node
+/// within 1 s).
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
-/// Longest wait of a request for late news of other nodes' changes: as long as a statement may take.
+/// Longest wait of a request for a directory that is fresh again: as long as a statement may take.
 const ASK_TIME: Duration = Duration::from_secs(3);
 
-/// How far it has come.
+/// Progress of a node in the log of changes.
 pub(crate) struct LogFollower {
     /// Subscribers are known up to this revision of the directory.
     subscribers: tokio::sync::Mutex<i64>,
-    /// Subscribers that have changed, and whose delivery workers were not looked after since.
+    /// Subscribers that have changed, and have delivery workers that were not started or woken since.
     changed: std::sync::Mutex<BTreeSet<SubscriberId>>,
-    /// Until when the directory is fresh; milliseconds of the leases' clock.
+    /// Time until which the directory is fresh; milliseconds of the leases' clock.
     fresh_until_ms: AtomicU64,
-    /// Held by the request that asks for what is new.
+    /// Held by the request that reads the changes.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl LogFollower {
-    /// From the revision that subscribers were read at.
+    /// Starts at the revision at which subscribers were read.
     pub(super) fn from(revision: i64) -> Self {
         Self {
             subscribers: tokio::sync::Mutex::new(revision),
@@ -50,18 +52,18 @@ impl LogFollower {
     }
 
     fn record_change(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
-        // Nobody panics half-way through a change of it.
+        // No thread panics half-way through a change of it.
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl AccountRegistry {
-    /// Takes over at once what other nodes have changed, for who must not miss it. Costs a statement when
+    /// Reads at once what other nodes have changed, for callers that must not miss it. Costs a statement when
     /// nothing has changed, and none where there are no other nodes.
     ///
     /// # Errors
-    /// [`AccountError::Storage`]; also on a server without a cluster whose lease is over, because another server may
-    /// have taken its place.
+    /// [`AccountError::Storage`]; also on a server without a cluster that has lost its lease, because another
+    /// server may have taken its place.
     pub async fn catch_up(&self) -> Result<(), AccountError> {
         if !self.is_clustered() {
             return self.ensure_lease();
@@ -69,12 +71,13 @@ impl AccountRegistry {
         self.follow_log().await.map_err(|error| AccountError::from_store(&error, "directory not refreshed"))
     }
 
-    /// Returns when what is known of keys was asked for at most [`FRESH_FOR`] before this call: at once where there
-    /// are no other nodes, and as a rule elsewhere, since other nodes' changes are followed more often than that.
+    /// Returns once the keys in the directory were read at most [`FRESH_FOR`] before this call. That is at once
+    /// where there are no other nodes, and as a rule elsewhere, because other nodes' changes are read more
+    /// often than that.
     ///
     /// # Errors
-    /// [`AccountError::Storage`] when that cannot be found out within [`ASK_TIME`]: a key that may have been revoked
-    /// is let in by no node that is cut off from the database.
+    /// [`AccountError::Storage`] when that cannot be found out within [`ASK_TIME`]: a node that is cut off from
+    /// the database accepts no key that may have been revoked.
     pub async fn ensure_fresh_directory(&self) -> Result<(), AccountError> {
         let called_at_ms = now_ms();
         if !self.is_clustered() {
@@ -85,7 +88,7 @@ impl AccountRegistry {
         }
         let ask = async {
             let _one_at_a_time = self.context().following.asking.lock().await;
-            // However long an answer took: it counts from when it was asked for.
+            // However long the read took: its result counts from the time of the request.
             if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
         tokio::time::timeout(ASK_TIME, ask).await.unwrap_or(Err(AccountError::Storage))
@@ -99,7 +102,7 @@ impl AccountRegistry {
         at_ms < self.context().following.fresh_until_ms.load(Ordering::Acquire)
     }
 
-    /// Follows until the lease need not go on, and looks after delivery workers.
+    /// Follows the log of changes until the lease need not go on, and starts or wakes delivery workers.
     pub(super) async fn keep_following(&self) {
         let ground = self.context();
         let mut behind = false;
@@ -142,7 +145,7 @@ impl AccountRegistry {
         let changed = std::mem::take(&mut *self.context().following.record_change());
         for subscriber in changed {
             if self.take_over(DeliveryWork::Of(subscriber)).await.is_err() {
-                // Said in the log.
+                // The error is logged.
                 self.context().following.record_change().insert(subscriber);
             }
         }

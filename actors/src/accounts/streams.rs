@@ -1,9 +1,9 @@
-//! Streams of events: the log from a position on, for as long as somebody listens.
+//! Streams of events: the log from a position on, for as long as the client listens.
 //!
-//! Invariants: a stream keeps one part of the log in memory at most, and reads the next one only when
-//! it is asked for it, so a slow reader holds nothing up but itself; the part is shared by all streams
-//! at the same position. It waits for the account's publications and never asks the database for
-//! news. Whoever would not be let in any more gets nothing more.
+//! Invariants: a stream keeps at most one part of the log in memory. It reads the next one only when the client
+//! asks for it, so a slow reader delays nothing but itself. All streams at the same position share the part. A
+//! stream waits for the account's publications and never polls the database for new events. A caller that is
+//! not accepted any more receives nothing more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,20 +24,20 @@ use crate::tenants::Caller;
 /// The longest silence of a stream (contract, section 9).
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// How many streams are open.
+/// Counts of open streams.
 #[derive(Debug, Default)]
 struct OpenStreams {
     all: usize,
     of: HashMap<OrganisationId, usize>,
 }
 
-/// The places of all streams in this process.
+/// Permits of all streams in this process.
 #[derive(Debug, Default, Clone)]
 pub(super) struct StreamPermits(Arc<Mutex<OpenStreams>>);
 
 impl StreamPermits {
     fn lock_open(&self) -> MutexGuard<'_, OpenStreams> {
-        // Nobody panics half-way through a change of it.
+        // No thread panics half-way through a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,7 +64,7 @@ impl StreamPermits {
     }
 }
 
-/// A place that was taken. Given back when it is dropped.
+/// A permit of one stream. Given back when it is dropped.
 struct StreamPermit {
     seats: StreamPermits,
     organisation: OrganisationId,
@@ -78,16 +78,16 @@ impl Drop for StreamPermit {
     }
 }
 
-/// What a stream says next.
+/// One item of a stream.
 #[derive(Debug)]
 pub enum StreamFrame {
     /// Events, rendered for a stream.
     Events(Arc<RenderedPage>),
-    /// There was nothing to tell for a while. The log has been looked at up to this number.
+    /// There was no event for a while. The log was read up to this number.
     Silence(i64),
 }
 
-/// See the module.
+/// An open stream of one account's events.
 pub struct EventStream {
     accounts: AccountRegistry,
     slot: Arc<AccountEntry>,
@@ -103,7 +103,7 @@ impl std::fmt::Debug for EventStream {
 }
 
 impl AccountRegistry {
-    /// Opens a stream of what the query finds, now and later.
+    /// Opens a stream of the events that the query finds, now and later.
     ///
     /// # Errors
     /// [`AccountError::Overloaded`] when too many are open already; [`AccountError::Expired`] when the
@@ -123,7 +123,7 @@ impl AccountRegistry {
         self.0.metrics.event_streams.inc();
         let (seats, metrics) = (self.0.streams.clone(), self.0.metrics.clone());
         let seat = StreamPermit { seats, organisation, metrics };
-        // Whatever refuses the beginning refuses the stream. The page is kept by the view.
+        // Any error of the first read refuses the stream. The page is kept by the view.
         self.read_response(slot, &ReadQuery::EventFrames(query), None).await?;
         let (accounts, slot, caller) = (self.clone(), slot.clone(), caller.clone());
         Ok(EventStream { accounts, slot, caller, query, _seat: seat })
@@ -131,8 +131,8 @@ impl AccountRegistry {
 }
 
 impl EventStream {
-    /// What comes next; `None` at the end: the server stops, the caller may not listen any more, or
-    /// the log cannot be read on. Whoever opens a stream at the last position misses nothing.
+    /// Returns the next frame. `None` at the end: the server stops, the caller is not accepted any more, or the
+    /// log cannot be read further. A client that opens a stream at the last position misses nothing.
     pub async fn next(&mut self) -> Option<StreamFrame> {
         let until = self.accounts.context().clock.monotonic_now().saturating_plus(SILENCE_MAX);
         loop {
@@ -158,7 +158,7 @@ impl EventStream {
         is_fresh && self.accounts.context().directory.still_admits(&self.caller)
     }
 
-    /// Looks once at what lies behind the position, and waits if that is nothing.
+    /// Reads once behind the position, and waits if nothing is there.
     async fn read_batch(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
         let Self { accounts, slot, query, .. } = self;
         let ground = accounts.context();
@@ -179,7 +179,7 @@ impl EventStream {
             return Ok(None);
         }
         tokio::select! {
-            // An error means that the resident is gone: look for its successor.
+            // An error means that the loaded account was evicted: look for its successor.
             _published = wait_for(AwaitKind::Publication, published.changed()) => Ok(None),
             () = resident.node_lease().stopped_running() => Ok(None),
             () = ground.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),

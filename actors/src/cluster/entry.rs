@@ -1,26 +1,26 @@
-//! How a server asks for its place on a database, and why it gets none.
+//! Options of a server's membership, and the errors of joining.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kabar_core::store::StoreError;
 
-/// How a server stands among others.
+/// Options of a server's membership in a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Where other nodes reach this one, e.g. `http://10.0.0.5:8080`; `None`: it is alone.
+    /// Base URL at which other nodes reach this one, for example `http://10.0.0.5:8080`; `None`: it is alone.
     pub address: Option<Arc<str>>,
-    /// How long the others wait before they take over from a node that has fallen silent.
+    /// Time that the others wait before they take over from a node that does not renew its lease.
     pub lease: Duration,
-    /// How long a server that is alone answers from memory while PostgreSQL cannot be reached, and a
-    /// server that comes in its place waits.
+    /// Time for which a server that is alone answers from memory while PostgreSQL cannot be reached. A server
+    /// that replaces it waits as long.
     pub alone_lease: Duration,
 }
 
-/// Why a server could not take its place.
+/// Reason that a server could not join.
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
-    /// Another server has the database, and would not go.
+    /// Another server holds the database and did not stop in time.
     #[error(
         "another kabar works on this database; to run several on one PostgreSQL, set cluster.address on each"
     )]

@@ -1,8 +1,8 @@
 //! The other nodes, as the last renewal of this node's lease has shown them.
 //!
-//! Invariant: a node is gone once its lease is over by the last that was heard of it; what waits for an
-//! answer of it is told so, and costs nothing until then. A node whose row is missing has left, most likely:
-//! it is asked nothing more, and what it was asked before it still answers.
+//! Invariant: a node is gone once its lease is over by the last renewal that showed it. Tasks that wait for its
+//! answer are notified then, and cost nothing until then. A node without a row has most likely left. It gets no
+//! new requests, and still answers the earlier ones.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,16 +16,16 @@ use super::lease::now_ms;
 
 struct LivePeer {
     peer: NodePeer,
-    /// When its lease is over if it is not renewed; milliseconds of the leases' clock.
+    /// End of its lease if it is not renewed; milliseconds of the leases' clock.
     until_ms: u64,
-    /// When it was first heard of.
+    /// Time at which it was first seen; milliseconds of the leases' clock.
     known_since_ms: u64,
-    /// Its row was missing at the last renewal.
+    /// Set when its row was missing at the last renewal.
     has_left: bool,
     gone: CancellationToken,
 }
 
-/// The live nodes; see the module.
+/// The live nodes by their ids.
 #[derive(Default)]
 pub(super) struct PeerTable(Mutex<HashMap<NodeId, LivePeer>>);
 
@@ -35,8 +35,8 @@ impl PeerTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what a renewal has shown that was asked for at this time. A node that was heard of since
-    /// then stays.
+    /// Replaces the peers by those that a renewal has shown, which was asked for at `asked_at_ms`. A node that
+    /// was first seen since then stays.
     pub(super) fn replace_peers(&self, shown: Vec<(NodePeer, Duration)>, asked_at_ms: u64) {
         let mut peers = self.lock_peers();
         let mut next = HashMap::with_capacity(shown.len());
@@ -55,7 +55,7 @@ impl PeerTable {
         *peers = next;
     }
 
-    /// Tells of the nodes whose leases are over.
+    /// Removes the nodes with expired leases, and cancels their tokens.
     pub(super) fn expire_peers(&self) {
         let now = now_ms();
         self.lock_peers().retain(|_, known| {
@@ -67,21 +67,21 @@ impl PeerTable {
         });
     }
 
-    /// How long until the next of their leases may be over.
+    /// Returns the time until the first of their leases may be over.
     pub(super) fn next_end(&self) -> Option<Duration> {
         let first = self.lock_peers().values().map(|known| known.until_ms).min()?;
         Some(Duration::from_millis(first.saturating_sub(now_ms())))
     }
 
-    /// One of them that takes requests.
+    /// Returns one of them that takes requests.
     pub(super) fn any_peer(&self) -> Option<NodePeer> {
         let peers = self.lock_peers();
         let known = peers.values().find(|known| !known.has_left && !known.peer.address.is_empty());
         known.map(|known| known.peer.clone())
     }
 
-    /// A token that is cancelled when this node is gone. Of a node that was not heard of yet it is
-    /// made here, and the lease it may have is counted as `lease` from now on.
+    /// Returns a token that is cancelled when this node is gone. For a node that was not seen yet, an entry is
+    /// made here, and its lease is counted as `lease` from now on.
     pub(super) fn peer_gone(&self, peer: &NodePeer, lease: Duration) -> CancellationToken {
         let mut peers = self.lock_peers();
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);

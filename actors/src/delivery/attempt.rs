@@ -1,7 +1,7 @@
-//! One attempt at one delivery, and the record of how attempts ended.
+//! One attempt at one delivery, and the record of its outcome.
 //!
-//! Invariant: whatever a sink does, panics included, its attempt ends and is heard of. It decides
-//! nothing about order: the delivery worker does.
+//! Invariant: whatever a sink does, panics included, its attempt ends and its outcome is recorded. The attempt
+//! decides nothing about order: the delivery worker does.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use super::subscriber_state::SubscriberState;
 use super::worker::DeliveryWorkerMessage;
 use crate::account_entry::AccountEntry;
 
-/// How long attempts under way may still take once the server stops.
+/// Time that attempts under way have to end once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Pause before the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -42,13 +42,13 @@ pub(super) struct FinishedAttempt {
     took: Duration,
     /// `None` when the server stops: the restarted one tries again.
     receipt: Option<AttemptResult>,
-    /// Whether the subscriber was asked at all.
+    /// Set when the subscriber was called at all.
     asked: bool,
     /// Shutdown waits until the outcome is recorded.
     unrecorded: TaskTrackerToken,
 }
 
-/// Makes the attempt beside the delivery worker, and tells it how it ended.
+/// Makes the attempt beside the delivery worker, and sends it the outcome.
 pub(super) fn begin_attempt(
     dispatcher: &DeliveryDispatcher,
     recipient: &SubscriberState,
@@ -98,14 +98,14 @@ fn stored_unparsed() -> AttemptResult {
 pub(super) struct SettledAttempt {
     /// The delivery as the attempt leaves it.
     pub(super) delivery: Delivery,
-    /// What a hook did besides.
+    /// Report of a hook's run.
     pub(super) report: Option<Box<HookReport>>,
     /// Shutdown waits until the outcome is recorded.
     _unrecorded: TaskTrackerToken,
 }
 
 impl SettledAttempt {
-    /// What is written down of a run.
+    /// Builds the row that records a run.
     pub(super) fn run_record(&self, now: Timestamp) -> RunRecord {
         let report = self.report.as_deref();
         let done = report.filter(|_| self.delivery.status == DeliveryStatus::Delivered);
@@ -120,7 +120,7 @@ impl SettledAttempt {
     }
 }
 
-/// The delivery as the attempt leaves it; `None` when it does not count.
+/// Applies an attempt to its delivery; `None` when the attempt does not count.
 pub(super) fn settle_delivery(
     dispatcher: &DeliveryDispatcher,
     recipient: &Arc<SubscriberState>,
@@ -158,7 +158,7 @@ pub(super) fn settle_delivery(
     if receipt.outcome == AttemptOutcome::Gone {
         recipient.note_gone();
     }
-    // What a run that failed wanted changed is nobody's business.
+    // Writes and reads of a run that failed are dropped, because they take no effect.
     let mut report = receipt.report;
     if let Some(report) = report.as_deref_mut().filter(|_| delivery.status != DeliveryStatus::Delivered) {
         report.writes.clear();
@@ -167,7 +167,7 @@ pub(super) fn settle_delivery(
     Some(SettledAttempt { delivery, report, _unrecorded: unrecorded })
 }
 
-/// Records until it is durable or the server stops, and tells the delivery worker.
+/// Records outcomes until they are durable or the server stops, and notifies the delivery worker.
 pub(super) fn record_attempts(
     dispatcher: &DeliveryDispatcher,
     recipient: Arc<SubscriberState>,

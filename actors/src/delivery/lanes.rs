@@ -1,7 +1,8 @@
-//! What a delivery worker has to bring, in one lane per contact.
+//! Open deliveries of a delivery worker, in one lane per contact.
 //!
-//! Invariants: of a lane at most one delivery is away, and it is the oldest; a lane whose oldest waits
-//! for its next attempt waits as a whole. It does not wait and it does not bring: the delivery worker does.
+//! Invariants: at most one delivery of a lane is under way, and it is the oldest. A lane waits as a whole while
+//! its oldest delivery waits for its next attempt. The lanes neither wait nor deliver: the delivery worker
+//! does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,17 +13,17 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::ContactId;
 
-/// A delivery and, while it is at hand, its event.
+/// A delivery and, while it is in memory, its event.
 #[derive(Debug, Clone)]
 pub(super) struct QueuedDelivery {
     pub(super) delivery: Delivery,
-    /// When its next attempt may be made.
+    /// Earliest time of its next attempt.
     pub(super) not_before: MonotonicInstant,
     pub(super) event: Option<Arc<Event>>,
 }
 
 impl QueuedDelivery {
-    /// A delivery as its row says, at the moment of a reading of this process's clocks.
+    /// Makes a queued delivery of a row, at the moment of a reading of this process's clocks.
     pub(super) fn new(delivery: Delivery, event: Option<Arc<Event>>, reading: &ClockReading) -> Self {
         let wait = delivery.wait_until(reading.wall).unwrap_or_default();
         Self { not_before: reading.monotonic.saturating_plus(wait), delivery, event }
@@ -31,19 +32,20 @@ impl QueuedDelivery {
 
 #[derive(Debug, Default)]
 struct DeliveryLane {
-    /// By the event's number.
+    /// By the event's sequence number.
     waiting: BTreeMap<i64, QueuedDelivery>,
     away: Option<i64>,
 }
 
 impl DeliveryLane {
-    /// When it may move on; `None` while something of it is away, or nothing waits.
+    /// Returns the time at which the lane may move on; `None` while one of its deliveries is under way, or none
+    /// waits.
     fn due_at(&self) -> Option<(MonotonicInstant, i64)> {
         let (sequence, first) = self.waiting.first_key_value().filter(|_| self.away.is_none())?;
         first.delivery.is_open().then_some((first.not_before, *sequence))
     }
 
-    /// How many wait for a further attempt of the oldest.
+    /// Counts the deliveries that wait for a further attempt of the oldest.
     fn count_held(&self) -> usize {
         let first = self.waiting.first_key_value();
         let failed = first.is_some_and(|(_, load)| load.delivery.status == DeliveryStatus::Failed);
@@ -51,7 +53,7 @@ impl DeliveryLane {
     }
 }
 
-/// See the module.
+/// Lanes of all contacts, with the times at which they are due.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryLanes {
     of: HashMap<ContactId, DeliveryLane>,
@@ -62,22 +64,22 @@ pub(super) struct DeliveryLanes {
 }
 
 impl DeliveryLanes {
-    /// Deliveries that wait or are away.
+    /// Counts the deliveries that wait or are under way.
     pub(super) const fn count_open(&self) -> usize {
         self.waiting + self.away
     }
 
-    /// Deliveries that are away.
+    /// Counts the deliveries that are under way.
     pub(super) const fn count_away(&self) -> usize {
         self.away
     }
 
-    /// Deliveries that are away, or wait for nothing but their turn.
+    /// Counts the deliveries that are under way, or wait for nothing but their turn.
     pub(super) const fn count_moving(&self) -> usize {
         self.count_open() - self.held
     }
 
-    /// When the next one may go.
+    /// Returns the time at which the next delivery is due.
     pub(super) fn next_at(&self) -> Option<MonotonicInstant> {
         self.due.first().map(|(at, ..)| *at)
     }
@@ -103,7 +105,8 @@ impl DeliveryLanes {
         changed
     }
 
-    /// Adds a delivery, or takes over its newer row; not if it is away, which is told with `false`.
+    /// Adds a delivery, or replaces its row by a newer one. Returns `false`, without a change, when it is under
+    /// way.
     pub(super) fn put_delivery(&mut self, load: QueuedDelivery) -> bool {
         let sequence = load.delivery.sequence;
         self.change_lane(load.delivery.contact_id, |lane| {
@@ -123,7 +126,7 @@ impl DeliveryLanes {
         })
     }
 
-    /// Sends the next one on its way, if one is due.
+    /// Takes the next delivery, if one is due, and marks it as under way.
     pub(super) fn next_due(&mut self, now: MonotonicInstant) -> Option<QueuedDelivery> {
         let (_, sequence, contact) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
         self.change_lane(contact, |lane| {
@@ -132,12 +135,12 @@ impl DeliveryLanes {
         })
     }
 
-    /// One that was away has come to an end.
+    /// Ends a delivery that was under way.
     pub(super) fn end_delivery(&mut self, contact: ContactId) {
         self.change_lane(contact, |lane| lane.away = None);
     }
 
-    /// One that was away has not been tried after all, and may go at once.
+    /// Puts back a delivery that was under way and has not been tried after all. It may go at once.
     pub(super) fn return_untried(&mut self, load: QueuedDelivery) {
         self.change_lane(load.delivery.contact_id, |lane| {
             lane.away = None;
@@ -145,7 +148,8 @@ impl DeliveryLanes {
         });
     }
 
-    /// One that was away is to be tried again. What waits behind it need not be at hand until then.
+    /// Puts back a delivery that is to be tried again. Events of the deliveries behind it are dropped from
+    /// memory until then.
     pub(super) fn return_retried(&mut self, delivery: Delivery, not_before: MonotonicInstant) {
         self.change_lane(delivery.contact_id, |lane| {
             lane.away = None;
@@ -154,7 +158,7 @@ impl DeliveryLanes {
         });
     }
 
-    /// Forgets whatever is not away.
+    /// Forgets the deliveries that are not under way.
     pub(super) fn clear_waiting(&mut self) {
         let contacts: Vec<ContactId> = self.of.keys().copied().collect();
         for contact in contacts {

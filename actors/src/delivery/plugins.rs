@@ -1,8 +1,8 @@
-//! Plugins of tenants: who they are, and the changes of them.
+//! Plugins of tenants and their changes.
 //!
-//! Invariants: a change is durable before it is visible, and visible before it is acknowledged; writers
-//! take turns. A plugin begins with the events after its first activation, and of a number that it did
-//! not hear before with the events after it began to.
+//! Invariants: a change is durable before it is visible, and visible before it is acknowledged. Writers take
+//! turns. A plugin begins with the events after its first activation. For a phone number that is added later,
+//! it begins with the events after that change.
 
 mod plugin_health;
 mod runs;
@@ -26,60 +26,60 @@ use crate::tenants::DECISIONS_MAX;
 
 pub use runs::{ReplayFrom, ReplayedRuns};
 
-/// A plugin to be made; everything is checked already.
+/// A plugin to be created; everything is validated already.
 #[derive(Debug, Clone)]
 pub struct NewPlugin {
-    /// For a human.
+    /// Name for a person.
     pub name: Arc<str>,
-    /// For a human.
+    /// Description for a person.
     pub description: Option<Arc<str>>,
     /// At least one type.
     pub events: EventTypes,
-    /// Of which numbers; `None`: of all.
+    /// Phone numbers that it receives events of; `None`: all.
     pub accounts: Option<Arc<[PhoneNumberId]>>,
-    /// What its components may read.
+    /// Configuration that its components may read.
     pub config: PluginEntries<Arc<str>>,
-    /// What its components may read and nobody else.
+    /// Secrets that only its components may read.
     pub secrets: PluginEntries<Secret>,
-    /// Whom its components may call.
+    /// Hosts that its components may call.
     pub allowed_hosts: AllowedHosts,
-    /// What its components may import; `None`: everything.
+    /// Capabilities that its components may import; `None`: all.
     pub capabilities: Option<Capabilities>,
-    /// Whether it is to run.
+    /// Set when it is to run.
     pub enabled: bool,
 }
 
-/// Changes of a plugin; `None` leaves a field alone.
+/// Changes of a plugin; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct PluginPatch {
     /// New name.
     pub name: Option<Arc<str>>,
     /// New description, or none.
     pub description: Option<Option<Arc<str>>>,
-    /// New types; events that are not taken in yet go by them.
+    /// New types; they also hold for committed events that are not deliveries yet.
     pub events: Option<EventTypes>,
     /// New numbers, or all.
     pub accounts: Option<Option<Arc<[PhoneNumberId]>>>,
-    /// Replaces everything.
+    /// Replaces all entries.
     pub config: Option<PluginEntries<Arc<str>>>,
-    /// Sets or removes each one.
+    /// Sets or removes each entry.
     pub secrets: PluginEntries<Option<Secret>>,
-    /// Replaces everything.
+    /// Replaces all hosts.
     pub allowed_hosts: Option<AllowedHosts>,
     /// New capabilities, or all.
     pub capabilities: Option<Option<Capabilities>>,
-    /// Run, or stop. `true` also lets a plugin that was paused or disabled for its failures go on.
+    /// Run, or stop. `true` also resumes a plugin that was paused or disabled for its failures.
     pub enabled: Option<bool>,
 }
 
-/// Why a plugin was not made or changed.
+/// Reason that a plugin was not created or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginRefusal {
-    /// The tenant has as many as it may have.
+    /// The tenant has the largest allowed number of plugins.
     TooMany,
-    /// It would have more secrets than it may have.
+    /// It would have more secrets than allowed.
     TooManySecrets,
-    /// There is no such version of it.
+    /// It has no such version.
     NoVersion,
 }
 
@@ -120,7 +120,7 @@ impl PluginPatch {
 }
 
 impl DeliveryDispatcher {
-    /// A tenant's plugins, newest first.
+    /// Lists a tenant's plugins, newest first.
     #[must_use]
     pub fn plugins_of(&self, organisation: OrganisationId) -> Vec<Arc<Plugin>> {
         let registry = self.0.registry.load();
@@ -130,7 +130,7 @@ impl DeliveryDispatcher {
         rows
     }
 
-    /// Every tenant's plugins, newest first.
+    /// Lists the plugins of all tenants, newest first.
     #[must_use]
     pub fn all_plugins(&self) -> Vec<Arc<Plugin>> {
         let mut rows: Vec<_> =
@@ -139,13 +139,13 @@ impl DeliveryDispatcher {
         rows
     }
 
-    /// A tenant's plugin.
+    /// Finds a tenant's plugin.
     #[must_use]
     pub fn find_plugin(&self, organisation: OrganisationId, id: PluginId) -> Option<Arc<Plugin>> {
         self.plugin_of_anybody(id).filter(|found| found.organisation_id == organisation)
     }
 
-    /// Whoever's plugin.
+    /// Finds a plugin of any tenant.
     #[must_use]
     pub fn plugin_of_anybody(&self, id: PluginId) -> Option<Arc<Plugin>> {
         self.0
@@ -155,7 +155,7 @@ impl DeliveryDispatcher {
             .and_then(|found| plugin_of(&found.get()))
     }
 
-    /// Makes a plugin, which waits for a version.
+    /// Creates a plugin, which does not run before a version is activated.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -216,8 +216,8 @@ impl DeliveryDispatcher {
         self.change_plugin(organisation, id, decide).await
     }
 
-    /// Changes a plugin's row as `decide` says. Where another node has written the row meanwhile, it is read
-    /// again and decided anew, so neither change undoes the other. The caller holds the writers' turn.
+    /// Changes a plugin's row with `decide`. Where another node has written the row meanwhile, it is read again
+    /// and decided anew, so neither change undoes the other. The caller holds the writers' lock.
     async fn change_plugin(
         &self,
         organisation: OrganisationId,
@@ -260,8 +260,8 @@ impl DeliveryDispatcher {
         Ok(Some(row))
     }
 
-    /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The caller
-    /// holds the writers' turn.
+    /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The
+    /// caller holds the writers' lock.
     async fn read_plugin(&self, id: PluginId) -> Result<Option<Arc<Plugin>>, AccountError> {
         let found = self.0.store.find_plugin(id).await.map_err(|error| unread(&error))?.map(Arc::new);
         match &found {
@@ -293,7 +293,8 @@ impl DeliveryDispatcher {
         Ok(true)
     }
 
-    /// Keeps a version of a plugin; `false` when the plugin is gone. The oldest beyond what is kept goes.
+    /// Stores a version of a plugin; `false` when the plugin is gone. Old versions beyond the limit are
+    /// deleted.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -316,13 +317,13 @@ impl DeliveryDispatcher {
         Ok(true)
     }
 
-    /// A fresh id of a version.
+    /// Returns a new id for a version.
     pub async fn next_version_id(&self) -> PluginVersionId {
         let now = self.0.clock.read_now();
         PluginVersionId::from_bits(self.0.writing.lock().await.next_bits(now.millis()))
     }
 
-    /// A plugin's versions, newest first.
+    /// Lists a plugin's versions, newest first.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -330,7 +331,7 @@ impl DeliveryDispatcher {
         self.0.store.plugin_versions(plugin).await.map_err(|error| unread(&error))
     }
 
-    /// A plugin's version.
+    /// Finds a version of a plugin.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -342,8 +343,8 @@ impl DeliveryDispatcher {
         self.0.store.plugin_version(plugin, id).await.map_err(|error| unread(&error))
     }
 
-    /// Makes a version the one that runs. Runs under way finish on the one that they began with; `None` when
-    /// the tenant has no such plugin.
+    /// Activates a version. Runs under way finish on the version with which they began. `None` when the tenant
+    /// has no such plugin.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -367,7 +368,7 @@ impl DeliveryDispatcher {
         self.change_plugin(organisation, id, decide).await
     }
 
-    /// What a plugin keeps, for a run that is not recorded.
+    /// Returns the stored keys and values of a plugin, for a run that is not recorded.
     ///
     /// # Errors
     /// [`AccountError::Storage`].

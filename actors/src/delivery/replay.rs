@@ -1,4 +1,4 @@
-//! Deliveries as they are listed, and how they are brought again.
+//! Lists deliveries, and replays them.
 //!
 //! Invariant: a replayed delivery keeps its id, its event and its attempts; it begins its retry schedule afresh.
 
@@ -16,26 +16,26 @@ use crate::account_entry::AccountEntry;
 use crate::accounts::AccountError;
 use crate::idempotency::KeyClaim;
 
-/// The most that one call brings again (contract, section 11).
+/// Most deliveries that one call replays (contract, section 11).
 const REPLAYED_MAX: usize = 1000;
 
-/// What became of a replay of many.
+/// Outcome of a replay of many deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayedDeliveries {
-    /// So many are brought again.
+    /// Deliveries that are replayed.
     pub enqueued: usize,
-    /// There were more, which stay as they are.
+    /// Set when there were more, which stay as they are.
     pub capped: bool,
 }
 
-/// What became of a replay of a part of a log.
+/// Outcome of a replay of a part of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayedLog {
-    /// So many events are brought again.
+    /// Events that are replayed.
     pub enqueued: usize,
-    /// There were more.
+    /// Set when there were more.
     pub capped: bool,
-    /// Number of the last event that was looked at; what is more begins behind it.
+    /// Number of the last event that was read; further events begin behind it.
     pub last_sequence: i64,
 }
 
@@ -44,7 +44,7 @@ fn unread(error: &StoreError) -> AccountError {
 }
 
 impl DeliveryDispatcher {
-    /// A page of a tenant's deliveries, newest first.
+    /// Reads a page of a tenant's deliveries, newest first.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -52,7 +52,7 @@ impl DeliveryDispatcher {
         self.0.store.page_deliveries(query).await.map_err(|error| unread(&error))
     }
 
-    /// A tenant's delivery.
+    /// Finds a tenant's delivery.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -64,8 +64,9 @@ impl DeliveryDispatcher {
         self.0.store.find_delivery(organisation, id).await.map_err(|error| unread(&error))
     }
 
-    /// Brings one delivery again, whatever became of it; `None` when the tenant has none of this id, or
-    /// its subscription was deleted. What belongs to a stopped subscription waits until that goes on.
+    /// Replays one delivery, whatever its outcome was; `None` when the tenant has none of this id, or its
+    /// subscription was deleted. A delivery of a stopped subscription waits until the subscription is active
+    /// again.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -92,8 +93,8 @@ impl DeliveryDispatcher {
         Ok(Some(replayed))
     }
 
-    /// Brings the oldest of what a filter lets through again, whatever became of it; `None` when the
-    /// filter names no subscription of the tenant's.
+    /// Replays the oldest deliveries that a filter selects, whatever their outcome was; `None` when the filter
+    /// names no subscription of the tenant's.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -129,7 +130,7 @@ impl DeliveryDispatcher {
             self.reload_worker(*subscriber, *account);
         }
         if self.0.cluster.is_shared() && !pairs.is_empty() {
-            // Their delivery workers may be on other nodes, which look at what has changed.
+            // Their delivery workers may be on other nodes, which read the changes.
             let ids: BTreeSet<_> =
                 pairs.iter().filter_map(|(subscriber, _)| subscriber.for_webhook()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
@@ -138,7 +139,7 @@ impl DeliveryDispatcher {
         Ok(())
     }
 
-    /// Has the delivery worker of this subscriber and account read its rows again, if it may work here.
+    /// Has the delivery worker of this subscriber and account read its rows again, if it may run here.
     pub(super) fn reload_worker(&self, subscriber: SubscriberId, account: i64) {
         if let Some(slot) = self.0.directory.account_of_row(account)
             && self.serves(&slot)
@@ -147,10 +148,9 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Brings the events of a part of an account's log again (from 0: from the oldest that is kept), those that
-    /// were never owed (because they are older than the subscription) included, as far as they are of its types;
-    /// at most 1 000 of them.
-    /// `None` when the tenant has no such subscription.
+    /// Replays the events of a part of an account's log (from 0: from the oldest that is kept). Replays events
+    /// of the subscription's types only, and at most 1 000 of them. Events that are older than the subscription
+    /// are included. `None` when the tenant has no such subscription.
     ///
     /// # Errors
     /// [`AccountError::Storage`], and [`AccountError::Expired`] when the log does not reach back so far.
@@ -173,7 +173,7 @@ impl DeliveryDispatcher {
         if 0 < from && from < oldest.min(head + 1) {
             return Err(AccountError::Expired { oldest });
         }
-        // What lies behind the cursor is on its way already.
+        // Events behind the cursor become deliveries anyway.
         let to = to.map_or(cursor, |to| to.min(cursor));
         let between = (from.saturating_sub(1), to);
         let events =

@@ -1,10 +1,9 @@
-//! Who records a hook's runs: with what they changed of the plugin's keys and values, and with the
-//! effects that they ask for.
+//! Records the runs of a hook, with their changes of the plugin's keys and values, and with their effects.
 //!
-//! Invariants: one batch of a plugin is under way at a time, and holds whatever has ended meanwhile; a run
-//! is recorded only if all that it read stands still, else it is given back to be made again, and the
-//! attempt does not count; nobody sees a change before it is durable. What the plugin keeps is in memory
-//! while somebody brings it events.
+//! Invariants: one batch of a plugin is under way at a time, and holds all runs that have ended meanwhile. A
+//! run is recorded only if everything that it read is unchanged. Otherwise it is returned to be made again, and
+//! the attempt does not count. No run sees a change before it is durable. The plugin's keys and values are in
+//! memory while a delivery worker has events for it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,12 +40,12 @@ pub(super) struct RecorderJob {
     pub(super) worker: ActorRef<DeliveryWorkerMessage>,
 }
 
-/// What became of a delivery worker's runs.
+/// Outcome of a delivery worker's runs.
 #[derive(Default)]
 pub(super) struct RecordedRuns {
     /// Recorded.
     pub(super) recorded: Vec<Delivery>,
-    /// Recorded by somebody else, or gone.
+    /// Recorded by another node, or deleted.
     pub(super) lost: Vec<Delivery>,
     /// To be made again.
     pub(super) again: Vec<QueuedDelivery>,
@@ -58,21 +57,21 @@ struct RecorderInbox {
     busy: bool,
 }
 
-/// See the module.
+/// Recorder of one plugin's runs.
 pub(super) struct RunRecorder {
     plugin: PluginId,
-    /// What the plugin keeps, and its revision; `None` until it is read.
+    /// The plugin's keys and values, and their revision; `None` until they are read.
     kept: Mutex<Option<(KeyValues, i64)>>,
     inbox: Mutex<RecorderInbox>,
     width: AtomicUsize,
 }
 
 fn lock_inbox<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics half-way through a change of it.
+    // No thread panics half-way through a change of it.
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A run whose outcome is settled, on its way into the store.
+/// A run with a settled outcome, to be written to the store.
 struct RecorderEntry {
     record: RunRecord,
     settled: SettledAttempt,
@@ -95,17 +94,17 @@ impl RunRecorder {
         Self { plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
     }
 
-    /// Runs that a delivery worker may have under way.
+    /// Returns the most runs that a delivery worker may have under way.
     pub(super) fn runs_max(&self) -> usize {
         self.width.load(Ordering::Relaxed)
     }
 
-    /// What the plugin keeps, if it has been read.
+    /// Returns the plugin's keys and values, if they have been read.
     pub(super) fn known_values(&self) -> Option<KeyValues> {
         lock_inbox(&self.kept).as_ref().map(|(kv, _)| kv.clone())
     }
 
-    /// Reads what the plugin keeps, unless that is known.
+    /// Reads the plugin's keys and values, unless they are in memory.
     pub(super) async fn load_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
         if lock_inbox(&self.kept).is_none() {
             self.read_values(dispatcher).await?;
@@ -113,19 +112,19 @@ impl RunRecorder {
         Ok(())
     }
 
-    /// Forgets what the plugin keeps: nobody brings it anything.
+    /// Drops the plugin's keys and values from memory, when no delivery worker is left.
     pub(super) fn forget_values(&self) {
         *lock_inbox(&self.kept) = None;
     }
 
     async fn read_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
         let kept = dispatcher.0.store.plugin_kv(self.plugin).await?;
-        // Of a plugin that is gone nothing is ever recorded.
+        // For a plugin that was deleted nothing is ever recorded.
         *lock_inbox(&self.kept) = Some(kept.unwrap_or_default());
         Ok(())
     }
 
-    /// Takes a run over.
+    /// Accepts a run that has ended, and starts a task to record it if none is running.
     pub(super) fn submit_run(
         self: &Arc<Self>,
         dispatcher: &DeliveryDispatcher,
@@ -160,7 +159,7 @@ impl RunRecorder {
         }
     }
 
-    /// Records what can be recorded, and tells the delivery workers.
+    /// Records the runs that can be recorded, and notifies the delivery workers.
     async fn record_batch(
         &self,
         dispatcher: &DeliveryDispatcher,
@@ -173,7 +172,7 @@ impl RunRecorder {
         for job in jobs {
             let RecorderJob { ended, slot, worker } = job;
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
-            // Perhaps to be made again, which is no attempt: at once.
+            // It may be made again at once, because that is not another attempt.
             let not_before = MonotonicInstant::START;
             let Some(settled) = attempt::settle_delivery(dispatcher, recipient, ended) else {
                 // Not tried to the end, because the server stops.
@@ -204,7 +203,7 @@ impl RunRecorder {
                     notifications.note_done(dispatcher, entry);
                 }),
                 Some(BatchWrite::Not) if whole > 1 => {
-                    // One of them stands in the way of the others: each for itself, on what is there now.
+                    // One of them prevents the others: write them one by one, each on the current values.
                     alone = true;
                     waiting.splice(0..0, batch.entries);
                 }
@@ -224,14 +223,15 @@ impl RunRecorder {
         notifications.notify_workers();
     }
 
-    /// Where runs get into each other's way, fewer go at a time.
+    /// Halves the concurrent runs after conflicts; otherwise allows one more.
     fn adapt_width(&self, conflicts: usize) {
         let width = self.runs_max();
         let next = if conflicts > 0 { width / 2 } else { width.saturating_add(1) };
         self.width.store(next.clamp(1, WIDTH_MAX), Ordering::Relaxed);
     }
 
-    /// Those runs that may be recorded together, one after another, and those that are to be made again.
+    /// Separates the runs that may be recorded together, one after another, from those that are to be made
+    /// again.
     fn split_valid(
         &self,
         entries: Vec<(QueuedDelivery, RecorderEntry)>,
@@ -319,25 +319,25 @@ impl RunRecorder {
     }
 }
 
-/// Whether a batch was written.
+/// Result of a batch write.
 enum BatchWrite {
-    /// All of it.
+    /// All of it was written.
     Whole,
-    /// Nothing of it.
+    /// Nothing was written.
     Not,
-    /// Nothing of it: another node has changed what the plugin keeps. On that it may pass.
+    /// Nothing was written: another node has changed the plugin's values. On the new values it may succeed.
     Moved,
 }
 
 struct RecorderBatch {
     entries: Vec<(QueuedDelivery, RecorderEntry)>,
-    /// As the batch leaves it.
+    /// The values as the batch leaves them.
     kv: KeyValues,
     changes: KvChanges,
     revision: Option<i64>,
 }
 
-/// What the delivery workers are to be told, each all at once.
+/// Notifications for the delivery workers, one message each.
 #[derive(Default)]
 struct RunNotifications(HashMap<ractor::ActorId, (ActorRef<DeliveryWorkerMessage>, RecordedRuns)>);
 
@@ -361,13 +361,13 @@ impl RunNotifications {
 
     fn notify_workers(self) {
         for (worker, written) in self.0.into_values() {
-            // A delivery worker that is gone has left the rows, and its successor reads them.
+            // A delivery worker that has ended leaves its rows, and its successor reads them.
             let _gone = worker.cast(DeliveryWorkerMessage::Written(Box::new(written)));
         }
     }
 }
 
-/// Sets a flag; `true` when it was not set.
+/// Sets a flag. Returns `true` when it was not set.
 fn take_once(flag: &mut bool) -> bool {
     !std::mem::replace(flag, true)
 }

@@ -1,6 +1,6 @@
-//! Whether there is any use in trying a subscriber now: a webhook's breaker, or a hook's rate of failures.
+//! Health of a subscriber, which decides if it is tried: a webhook's breaker, or a hook's rate of failures.
 //!
-//! It decides nothing of its own: the laws are the domain's.
+//! The rules are in `kabar_core::policy`; this module only selects between them.
 
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::monotonic::MonotonicInstant;
@@ -9,12 +9,12 @@ use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::policy::circuit_breaker::CircuitBreaker;
 use kabar_core::policy::failure_rate::{FailureRate, HealthChange};
 
-/// See the module.
+/// Health of a webhook or of a hook.
 #[derive(Debug, Clone)]
 pub(super) enum SubscriberHealth {
-    /// Of a webhook.
+    /// Breaker of a webhook.
     Webhook(CircuitBreaker),
-    /// Of a hook.
+    /// Failure rate of a hook.
     Hook(FailureRate),
 }
 
@@ -32,7 +32,7 @@ impl SubscriberHealth {
         }
     }
 
-    /// Learns of a change of the subscriber's row: what was paused may be well again by somebody's word.
+    /// Applies a change of the subscriber's row: a paused hook may have been resumed through the API.
     pub(super) fn follow_change(&mut self, subscriber: &Subscriber, now: &ClockReading) {
         if let (Self::Hook(rate), Subscriber::Hook(plugin)) = (&*self, subscriber) {
             let paused = plugin.standing.state == PluginState::Paused;

@@ -1,7 +1,7 @@
-//! Who wants events, and the changes of it.
+//! Subscribers to events, and their changes.
 //!
-//! Invariants: readers see one consistent subscriber registry; a change is durable before it is visible, and visible
-//! before it is acknowledged; writers take turns.
+//! Invariants: readers see one consistent subscriber registry. A change is durable before it is visible, and
+//! visible before it is acknowledged. Writers take turns.
 
 mod changes;
 
@@ -32,31 +32,31 @@ use crate::idempotency::KeyClaim;
 /// Random bytes of a signing secret; 32 characters of base64url.
 const SECRET_BYTES: usize = 24;
 
-/// A subscription to be made.
+/// A subscription to be created.
 #[derive(Debug, Clone)]
 pub struct NewSubscription {
-    /// Where deliveries go; checked already.
+    /// Target URL of the deliveries; validated already.
     pub url: Arc<str>,
     /// At least one type.
     pub events: EventTypes,
-    /// For a human.
+    /// Description for a person.
     pub description: Option<Arc<str>>,
 }
 
-/// Changes of a subscription; `None` leaves a field alone.
+/// Changes of a subscription; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct SubscriptionPatch {
-    /// New address; checked already.
+    /// New URL; validated already.
     pub url: Option<Arc<str>>,
-    /// New types; events that are not taken in yet go by them.
+    /// New types; they also hold for committed events that are not deliveries yet.
     pub events: Option<EventTypes>,
     /// New description, or none.
     pub description: Option<Option<Arc<str>>>,
-    /// Stop (`Paused`), or go on (`Active`) with everything that has come meanwhile.
+    /// Stop (`Paused`), or resume (`Active`) with all events that were committed meanwhile.
     pub status: Option<SubscriptionStatus>,
 }
 
-/// One state of the subscriber registry. Cheap to fork.
+/// One version of the subscriber registry. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct SubscriberRegistry {
     recipients: OrdMap<(OrganisationId, SubscriberId), Arc<SubscriberState>>,
@@ -108,7 +108,7 @@ impl SubscriberRegistry {
     }
 }
 
-/// A subscriber that was deleted, as its delivery workers meet it.
+/// Returns a deleted subscriber as inactive, so that its delivery workers stop.
 fn stopped_subscriber(subscriber: &Subscriber) -> Subscriber {
     match subscriber {
         Subscriber::Webhook(row) => Subscriber::Webhook(Arc::new(Subscription {
@@ -140,7 +140,7 @@ impl DeliveryDispatcher {
         self.0.registry.store(Arc::new(next));
     }
 
-    /// A tenant's subscriptions, newest first.
+    /// Lists a tenant's subscriptions, newest first.
     #[must_use]
     pub fn subscriptions_of(&self, organisation: OrganisationId) -> Vec<Arc<Subscription>> {
         let registry = self.0.registry.load();
@@ -150,7 +150,7 @@ impl DeliveryDispatcher {
         rows
     }
 
-    /// A tenant's subscription.
+    /// Finds a tenant's subscription.
     #[must_use]
     pub fn find_subscription(
         &self,
@@ -162,7 +162,7 @@ impl DeliveryDispatcher {
         subscription_of(&found).filter(|found| found.organisation_id == organisation)
     }
 
-    /// Whether this is a subscriber of the tenant's.
+    /// Returns `true` when this is a subscriber of the tenant.
     pub(super) fn has_subscriber(&self, organisation: OrganisationId, id: SubscriberId) -> bool {
         self.0
             .registry
@@ -175,8 +175,8 @@ impl DeliveryDispatcher {
         next.put_subscriber(Subscriber::Webhook(Arc::new(row.clone())), &self.0.clock.take_reading());
     }
 
-    /// Makes a subscription, which begins with the next event of each account. Its one secret is in it.
-    /// `None` when the tenant has as many as it may have.
+    /// Creates a subscription, which begins with the next event of each account. It contains its first signing
+    /// secret. `None` when the tenant has the largest allowed number.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -213,7 +213,7 @@ impl DeliveryDispatcher {
         }
         self.publish_registry(|next| self.put_subscriber(next, &subscription));
         let id = SubscriberId::Webhook(subscription.id);
-        // What was committed between the cursor and this moment has rung for nobody.
+        // Commits between the cursor and this moment have notified no delivery worker of it.
         self.take_up_all(DeliveryWork::Of(id)).await;
         Ok(Some(subscription))
     }
@@ -237,7 +237,7 @@ impl DeliveryDispatcher {
         Ok(true)
     }
 
-    /// Takes a subscriber off the subscriber registry; its delivery workers find it stopped, and leave.
+    /// Removes a subscriber from the registry; its delivery workers find it stopped, and end.
     pub(super) fn retire_subscriber(&self, id: SubscriberId) {
         self.publish_registry(|next| {
             if let Some(recipient) = next.drop(id) {
@@ -247,8 +247,8 @@ impl DeliveryDispatcher {
         self.look_all(id);
     }
 
-    /// Takes over what other nodes have changed after this revision of the directory. Returns the
-    /// subscribers whose delivery workers are to be looked after.
+    /// Reads the changes that other nodes have made after this revision of the directory. Returns the
+    /// subscribers with delivery workers to be started or woken.
     pub(crate) async fn follow_changes(&self, after: i64) -> Result<Vec<SubscriberId>, StoreError> {
         let _turn = self.0.writing.lock().await;
         let (changed, deleted) = self.0.store.subscription_changes(after).await?;
@@ -278,7 +278,7 @@ impl DeliveryDispatcher {
         Ok(ids)
     }
 
-    /// Counts what these outcomes say of a subscriber's health; too much of it stops the subscriber.
+    /// Counts these outcomes for a subscriber's health; too many failures stop the subscriber.
     pub(super) async fn note_health(&self, recipient: &SubscriberState, ended: &[Delivery]) {
         let (mut taken, mut deaths) = (false, 0_u32);
         for delivery in ended {
@@ -303,7 +303,7 @@ impl DeliveryDispatcher {
         };
         let Some(row) = self.noted(&known, &noted).await else { return };
         if gone && row.status == SubscriptionStatus::Active {
-            // Said in the log; the next 410 tries again.
+            // The error is logged; the next 410 tries again.
             let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&row) };
             let _unavailable = self.rewrite_registry(paused).await;
             tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");

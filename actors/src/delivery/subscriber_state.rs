@@ -1,4 +1,4 @@
-//! A subscriber as its delivery workers share it: its row, its breaker, and of a hook who records its runs.
+//! Shared state of one subscriber's delivery workers: its row, its health, and the run recorder of a hook.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use super::run_recorder::RunRecorder;
 use super::subscriber_health::SubscriberHealth;
 
-/// See the module. There is one per subscriber for as long as it is known here.
+/// State of one subscriber. There is one per subscriber as long as it is known here.
 pub(super) struct SubscriberState {
     row: ArcSwap<Subscriber>,
     breaker: Mutex<SubscriberHealth>,
-    /// It has said that it wants nothing any more, and that is not written down yet.
+    /// Set when the receiver has answered 410, which is not stored yet.
     gone: AtomicBool,
     recorder: Option<Arc<RunRecorder>>,
 }
@@ -46,13 +46,13 @@ impl SubscriberState {
         self.row.store(Arc::new(row));
     }
 
-    /// Its breaker; to be held for a moment.
+    /// Locks its health; to be held for a moment.
     pub(super) fn lock_health(&self) -> MutexGuard<'_, SubscriberHealth> {
-        // Nobody panics half-way through a change of it.
+        // No thread panics half-way through a change of it.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who records its runs, if it is a hook.
+    /// Returns the recorder of its runs, if it is a hook.
     pub(super) const fn run_recorder(&self) -> Option<&Arc<RunRecorder>> {
         self.recorder.as_ref()
     }

@@ -1,9 +1,9 @@
-//! A delivery worker: brings one account's events to one subscriber, in order per contact.
+//! A delivery worker: delivers one account's events to one subscriber, in order per contact.
 //!
-//! Invariants: an event becomes a delivery in the transaction that moves the cursor past it, so nothing
-//! is lost or skipped; a delivery is tried again only after the outcome before is durable, and a lane
-//! moves on as soon as its oldest is taken. What is in memory is bounded, and can be read again at any
-//! time: beyond it the log is the backlog. Nothing is polled: bells and alarms wake it.
+//! Invariants: an event becomes a delivery in the transaction that moves the cursor past it, so nothing is lost
+//! or skipped. A delivery is tried again only after its last outcome is durable, and a lane moves on as soon as
+//! its oldest delivery is accepted. Memory is bounded and can be read again at any time; beyond it, the log is
+//! the backlog. Nothing is polled: notifications and timers wake the worker.
 
 mod intake;
 
@@ -37,37 +37,37 @@ use crate::account_entry::AccountEntry;
 pub(super) use intake::WINDOW;
 pub(super) use intake::build_delivery;
 
-/// Attempts under way at a time.
+/// Most attempts under way at a time.
 const FLIGHTS_MAX: usize = 64;
-/// How long an outcome may wait for others to be written with.
+/// Longest wait of an outcome for others, to be written together with them.
 const RECORD_WITHIN: Duration = Duration::from_millis(10);
-/// Outcomes that are enough for a write of their own.
+/// Outcomes that are written without further waiting.
 const RECORDS_ENOUGH: usize = 128;
 /// Pause before the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// A delivery worker with nothing to do leaves after this time.
+/// Time after which a delivery worker with nothing to do ends.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
 
-/// What a delivery worker may be told.
+/// Messages that a delivery worker handles.
 pub(super) enum DeliveryWorkerMessage {
     /// There may be something to do.
     Look,
-    /// It is that late.
+    /// The timer for this instant has expired.
     Alarm(MonotonicInstant),
     /// An attempt has ended.
     Ended(Box<FinishedAttempt>),
-    /// What has ended has waited long enough to be recorded.
+    /// Ended attempts have waited long enough to be recorded.
     Record,
-    /// These outcomes are recorded, but for those that somebody else has recorded before.
+    /// These outcomes are recorded; the set holds the ids that this worker has recorded itself.
     Recorded(Vec<Delivery>, HashSet<DeliveryId>),
-    /// What became of runs of a hook.
+    /// Outcome of a hook's runs.
     Written(Box<RecordedRuns>),
 }
 
-/// See the module.
+/// Actor that owns a [`DeliveryWorker`].
 pub(super) struct DeliveryWorkerActor;
 
-/// What a delivery worker knows.
+/// State of a delivery worker.
 pub(super) struct DeliveryWorker {
     dispatcher: DeliveryDispatcher,
     recipient: Arc<SubscriberState>,
@@ -79,12 +79,12 @@ pub(super) struct DeliveryWorker {
     place: Option<DeliveryCursor>,
     /// Open rows up to this number of the log are in the lanes.
     loaded_to: i64,
-    /// The window is being filled; once full it is left alone until a page fits.
+    /// Set while the window is being filled; a full one is left alone until a page fits.
     filling: bool,
-    /// Ended for good, not recorded yet: their rows look open still.
+    /// Ended for good and not recorded yet: their rows still look open.
     unrecorded: HashSet<DeliveryId>,
-    /// Read as open while an outcome was not recorded yet, or not known here to be: read again after that,
-    /// because somebody may have opened them since.
+    /// Read as open while an outcome was not recorded yet, or not known here to be. They are read again after
+    /// that, because a replay may have reopened them since.
     doubtful: HashSet<DeliveryId>,
     ended: Vec<Delivery>,
     recording: bool,
@@ -165,7 +165,7 @@ impl DeliveryWorker {
         self.dispatcher.0.clock.monotonic_now()
     }
 
-    /// Takes note of why it was woken, before it acts on it.
+    /// Reads and clears the notification flags, before it acts on them.
     fn note_wake(&mut self) {
         self.entry.rung.store(false, Ordering::Release);
         if self.entry.reread.swap(false, Ordering::AcqRel) {
@@ -178,12 +178,12 @@ impl DeliveryWorker {
         self.loaded_to = 0;
     }
 
-    /// Brings what is due, as far as limits and breaker allow, and sets the alarm for the rest.
+    /// Starts the attempts that are due, as far as limits and health allow, and sets the timer for the rest.
     async fn start_due(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let subscriber = self.recipient.get();
         let stopping = self.dispatcher.0.stopping.is_cancelled();
         if !subscriber.is_active() || stopping || !self.dispatcher.0.cluster.is_serving() {
-            // What waits is in the store; whoever goes on reads it there.
+            // Waiting deliveries are in the store; the next worker reads them there.
             self.lanes.clear_waiting();
             self.reload_lanes();
             if self.lanes.count_away() == 0 && self.unrecorded.is_empty() && !self.recording {
@@ -258,7 +258,7 @@ impl DeliveryWorker {
 
     fn take_back(&mut self, ended: FinishedAttempt, myself: &ActorRef<DeliveryWorkerMessage>) {
         if let Some(recorder) = self.recipient.run_recorder() {
-            // The lane waits: what comes next must see what this one leaves.
+            // The lane waits: the next run must see the values that this one leaves.
             let job = RecorderJob { ended, slot: self.slot.clone(), worker: myself.clone() };
             return recorder.submit_run(&self.dispatcher, &self.recipient, job);
         }
@@ -279,14 +279,14 @@ impl DeliveryWorker {
         } else if self.ended.len() == 1 {
             let (stopping, myself) = (self.dispatcher.0.stopping.clone(), myself.clone());
             self.dispatcher.0.tasks.spawn(async move {
-                // Not by the clock: it is the store that is spared, not a promise that is kept.
+                // Not by the injected clock: the pause spares the store and keeps no promise.
                 let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
                 let _gone = myself.cast(DeliveryWorkerMessage::Record);
             });
         }
     }
 
-    /// Writes down what has ended, all together, unless that is under way.
+    /// Records all ended attempts together, unless that is under way.
     fn record_ended(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         if self.recording || self.ended.is_empty() {
             return;
@@ -318,14 +318,14 @@ impl DeliveryWorker {
         self.record_ended(myself);
     }
 
-    /// Lets a delivery wait for its next attempt.
+    /// Puts a delivery back to wait for its next attempt.
     fn put_back(&mut self, delivery: Delivery) {
         let QueuedDelivery { delivery, not_before, .. } =
             QueuedDelivery::new(delivery, None, &self.dispatcher.0.clock.take_reading());
         self.lanes.return_retried(delivery, not_before);
     }
 
-    /// Goes on where runs of a hook have come to an end.
+    /// Continues the lanes of runs that have ended.
     fn resume_runs(&mut self, written: RecordedRuns) {
         let RecordedRuns { recorded, lost, again } = written;
         for delivery in recorded {
@@ -348,7 +348,7 @@ impl DeliveryWorker {
         }
     }
 
-    /// Notes what is left to do, and leaves when that has been nothing for a while.
+    /// Publishes the backlog, and ends the worker after it had nothing to do for [`LINGER`].
     fn schedule_rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
         let head = self.entry.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
@@ -367,7 +367,7 @@ impl DeliveryWorker {
         }
     }
 
-    /// Ends, unless the bell has been rung since it was last listened to.
+    /// Ends, unless the worker has been notified since it last looked.
     fn try_exit(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let (subscriber, account) = (self.recipient.subscriber_id(), self.slot.current_account().number);
         if self.dispatcher.close(&subscriber, account, &self.entry) {

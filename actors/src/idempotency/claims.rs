@@ -1,7 +1,7 @@
 //! Claims of keys in the database, which keep other nodes from running the same call.
 //!
-//! Invariant: a claim of this node either belongs to a call that holds the key's gate, or is being released.
-//! Releasing is tried again until it succeeds or this server stops; then the end of the lease frees the key.
+//! Invariant: a claim of this node either belongs to a call that holds the key's lock, or is being released. A
+//! release is tried again until it succeeds or this server stops; then the end of the lease frees the key.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use super::{IdempotencyKeys, KeyLock, KeyLockHolder};
 use crate::accounts::AccountError;
 
 /// Pause before claims that could not be released are looked for. It is longer than the database works on one
-/// statement, so that a claim whose answer was lost has been written by then, or never will be.
+/// statement. So a claim with a lost answer has been written by then, or never will be.
 const SWEEP_AFTER: Duration = Duration::from_secs(5);
 
 fn not_before(now: Timestamp) -> Timestamp {
@@ -26,17 +26,17 @@ fn not_before(now: Timestamp) -> Timestamp {
 }
 
 impl KeyLock {
-    /// Looks whether the call may be run: [`KeyState::Free`] when nothing is in the way, and, among several
-    /// nodes, the key is claimed for this one.
+    /// Checks if the call may be run: [`KeyState::Free`] when nothing is in the way, and, among several nodes,
+    /// the key is claimed for this one.
     ///
-    /// A caller that goes away does not cut the claim off: otherwise it could be released before it is written.
+    /// A caller that goes away does not cancel the claim: otherwise it could be released before it is written.
     pub(super) async fn enter(self: Arc<Self>) -> Result<KeyState, AccountError> {
         let Some(node) = self.claimed_by else { return self.look_alone().await };
         let tasks = self.registry.0.tasks.clone();
         tasks.spawn(async move { self.claim(node).await }).await.unwrap_or(Err(AccountError::Crashed))
     }
 
-    /// The state of the key in the database.
+    /// Reads the state of the key in the database.
     pub(super) async fn read_state(&self) -> Result<KeyState, AccountError> {
         let since = not_before(self.registry.0.clock.read_now());
         let state = self.registry.0.store.idempotency_key(self.organisation_id, &self.key, since).await;
@@ -51,7 +51,7 @@ impl KeyLock {
             Ok(true) => return Ok(KeyState::Free),
             Ok(false) => {}
             Err(error) => {
-                // It may be written all the same, and later than the gate releases it.
+                // It may be written all the same, and later than the lock releases it.
                 self.registry.sweep_later();
                 return Err(AccountError::from_store(&error, "idempotency key not claimed"));
             }
@@ -63,7 +63,7 @@ impl KeyLock {
         }
     }
 
-    /// The state of the key, as a server that is alone finds it. A claim is a former node's: it is removed.
+    /// Reads the state of the key for a server that is alone. A claim belongs to a former node and is removed.
     async fn look_alone(&self) -> Result<KeyState, AccountError> {
         let state = self.read_state().await?;
         if let KeyState::Claimed(former) = state {
@@ -77,7 +77,7 @@ impl KeyLock {
 }
 
 impl IdempotencyKeys {
-    /// Releases what this node has claimed and no call here runs; `false` when something is left.
+    /// Releases the claims of this node that no call here uses; `false` when any are left.
     async fn sweep_claims(&self) -> bool {
         let node = self.0.cluster.node_id();
         let left = match self.0.store.claimed_idempotency_keys(node).await {
@@ -90,7 +90,7 @@ impl IdempotencyKeys {
         let mut done = true;
         for (organisation, key) in left {
             let id = (organisation, Arc::<str>::from(key));
-            // A call that holds the gate releases the key itself.
+            // A call that holds the lock releases the key itself.
             let Ok(permit) = self.lock_key(&id).try_acquire_owned() else { continue };
             let place = KeyLockHolder { registry: self.clone(), id, permit: Some(permit) };
             done &= self.0.store.release_idempotency_key(organisation, &place.id.1, node).await.is_ok();
@@ -110,7 +110,7 @@ impl IdempotencyKeys {
                 if pause.await.is_none() {
                     return;
                 }
-                // What fails from here on starts another task.
+                // A release that fails from here on starts another task.
                 keys.0.sweeping.store(false, Ordering::Release);
                 if keys.sweep_claims().await || keys.0.sweeping.swap(true, Ordering::AcqRel) {
                     return;
@@ -121,13 +121,13 @@ impl IdempotencyKeys {
 }
 
 impl KeyLockHolder {
-    /// Releases the key in the database, and gives the place back after that.
+    /// Releases the key in the database, and then its lock.
     pub(super) async fn release(self, node: NodeId) {
-        // A caller that goes away does not cut it off.
+        // A caller that goes away does not cancel the release.
         let _ended = self.release_later(node).await;
     }
 
-    /// The same in a task.
+    /// Starts [`KeyLockHolder::release`] in a task.
     pub(super) fn release_later(self, node: NodeId) -> JoinHandle<()> {
         let tasks = self.registry.0.tasks.clone();
         tasks.spawn(async move {

@@ -1,8 +1,8 @@
-//! One call to WhatsApp for one pending message, and the record of how calls ended.
+//! One call to WhatsApp for one pending message, and the record of its outcome.
 //!
-//! Invariant: only WhatsApp's own word that it did not take the message lets it be tried again at
-//! once; everything else waits for the echo, counted from the end of the call. No call is made, or goes on, once the
-//! time to settle of its durable attempt is over: another owner may be sending the message then.
+//! Invariant: a message is tried again at once only when WhatsApp answers that it did not take it. Everything
+//! else waits for the echo, counted from the end of the call. No call is made, or goes on, once the time to
+//! settle of its durable attempt is over: another owner may be sending the message then.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -26,17 +26,17 @@ use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, retry_backoff};
 use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountError, AccountRegistry, Context};
 
-/// What WhatsApp found too fast is tried again after this time; how fast then, the pace says.
+/// Pause before a message that WhatsApp throttled is tried again; the send rate then limits its speed.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
-/// How long calls under way may still be answered once the server stops.
+/// Time that calls under way have to be answered once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Pause before the store is asked again.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// WhatsApp's word that the account is too fast.
+/// WhatsApp's answer that the account sends too fast.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TooFast {
-    /// How long it asked us to wait.
+    /// Wait that WhatsApp asked for.
     pub(super) pause: Option<Duration>,
 }
 
@@ -52,21 +52,22 @@ pub(crate) struct FinishedSend {
     _unrecorded: UnrecordedSend,
 }
 
-/// A call that is about to be made, is under way, or whose outcome is not recorded yet. A node that stops waits for it a while before
-/// it hands its accounts over, and shutdown in any case.
+/// Guard of a call that is about to be made, is under way, or has no recorded outcome yet. A node that stops
+/// waits for it a while before it hands its accounts over, and shutdown in any case.
 pub(crate) struct UnrecordedSend {
     _call: TaskTrackerToken,
     _task: TaskTrackerToken,
 }
 
 impl UnrecordedSend {
-    /// One more call.
+    /// Counts one more call.
     pub(super) fn count_call(ground: &Context) -> Self {
         Self { _call: ground.calls.token(), _task: ground.tasks.token() }
     }
 }
 
-/// Calls, and says what is to be recorded. `settles_at` is when the durable attempt has settled.
+/// Makes the call, and returns the outcome to record. `settles_at` is the time at which the durable attempt has
+/// settled.
 pub(super) async fn call_graph(
     accounts: &AccountRegistry,
     slot: &Arc<AccountEntry>,
@@ -110,14 +111,14 @@ pub(super) async fn call_graph(
     ended(called.map(|called| outcome_of(ground, message, called)), too_fast)
 }
 
-/// Whether a call that begins at `now` has ended, by its own time limit, when its attempt has settled. Where the
-/// time to settle is short the call gets half of it at least.
+/// Returns `true` when a call that begins at `now` ends, by its own time limit, before its attempt has settled.
+/// Where the time to settle is short, the call gets at least half of it.
 fn leaves_time(now: MonotonicInstant, settles_at: MonotonicInstant, settle: Duration) -> bool {
     settles_at.saturating_since(now).is_some_and(|left| left >= TOTAL_TIMEOUT.min(settle / 2))
 }
 
-/// Works on a call until `end`. The clock is looked at before each step of the call, so that a process that was
-/// stopped while it connected does not go on with the request afterwards.
+/// Polls a call until `end`. The clock is read before each step of the call, so that a process that was stopped
+/// while it connected does not go on with the request afterwards.
 async fn run_before<T>(clock: &Clock, end: MonotonicInstant, call: impl Future<Output = T>) -> Option<T> {
     let (mut call, mut ended) = (pin!(call), pin!(clock.wait_until(end)));
     poll_fn(|context| {
@@ -129,7 +130,7 @@ async fn run_before<T>(clock: &Clock, end: MonotonicInstant, call: impl Future<O
     .await
 }
 
-/// The outcome of a call that was given up: parts of it may have left.
+/// Returns the outcome of a call that was given up: parts of it may have been sent.
 fn broken_off() -> GraphOutcome {
     GraphOutcome::Unknown {
         error: message_error(None, "the call to WhatsApp was not answered while it counted"),
@@ -161,7 +162,7 @@ fn outcome_of(ground: &Context, message: &Message, called: GraphOutcome) -> Send
     }
 }
 
-/// When to call again, or never.
+/// Decides if and when a message is tried again.
 fn retry_at(
     ground: &Context,
     message: &Message,
@@ -200,7 +201,7 @@ pub(super) async fn record_outcomes(
     let ground = accounts.context();
     loop {
         match accounts.execute_command(slot, command.clone(), None).await {
-            // Recorded; or somebody else's by now, who waits for the echoes.
+            // Recorded; or another node owns the account, and waits for the echoes.
             Ok(Ok(_)) | Err(AccountError::Elsewhere) => return,
             Ok(Err(refusal)) => {
                 tracing::error!(error = cause(&refusal), "outcomes not recorded");

@@ -1,10 +1,10 @@
-//! What waits to be sent, as far as the sender keeps it in memory: the next message of each
-//! conversation, and whether there are more.
+//! The send queue as far as the sender keeps it in memory: the next message of each conversation, and a flag
+//! for further ones.
 //!
-//! Invariants: one message of a conversation is under way at a time, and it is the oldest that
-//! waits; conversations take turns, so that neither a long one nor one whose message is tried again
-//! and again delays another. Memory follows the commits; whatever does not fit is read from the
-//! store later. It does no I/O: it says what must be read.
+//! Invariants: one message of a conversation is under way at a time, and it is the oldest that waits.
+//! Conversations take turns, so that neither a long one nor one with repeated attempts delays another. Memory
+//! follows the commits; messages that do not fit are read from the store later. The backlog does no I/O: it
+//! returns what must be read.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -14,53 +14,53 @@ use kabar_core::ids::{ConversationId, MessageId};
 
 use super::schedule::SendSchedule;
 
-/// What a commit did to an outbound message.
+/// Change of an outbound message by a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageMove {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
-    /// Where it stands in the queue; `None` when it does not wait any more.
+    /// Its place in the queue; `None` when it does not wait any more.
     pub(crate) waiting: Option<WaitingMessage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QueueState {
-    /// Its turn comes: it is in the queue of the ready.
+    /// It is in the queue of ready conversations.
     Ready,
-    /// It waits for its time.
+    /// It waits for its due time.
     Later,
-    /// Its call is under way, or ended and not recorded yet.
+    /// Its call is under way, or has ended and is not recorded yet.
     Away,
 }
 
 #[derive(Debug)]
 struct QueueHead {
-    /// As memory saw it last.
+    /// The row, as memory saw it last.
     waiting: WaitingMessage,
     standing: QueueState,
     not_before: MonotonicInstant,
-    /// Does not wait any more, though its call is still under way.
+    /// Set when it does not wait any more, though its call is still under way.
     over: bool,
-    /// There may be later messages of the conversation in the store.
+    /// Set when there may be later messages of the conversation in the store.
     more: bool,
 }
 
-/// See the module.
+/// Conversations with messages to send, by their state.
 #[derive(Debug)]
 pub(super) struct SendBacklog {
     heads: HashMap<ConversationId, QueueHead>,
     ready: VecDeque<ConversationId>,
     later: BTreeSet<(MonotonicInstant, ConversationId)>,
-    /// Conversations whose next message must be read from the store.
+    /// Conversations that need a read of their next message from the store.
     unread: BTreeSet<ConversationId>,
     away: usize,
-    /// Not all conversations that wait are here.
+    /// Set when not all waiting conversations are here.
     truncated: bool,
     room: usize,
 }
 
 impl SendBacklog {
-    /// An empty one that keeps so many conversations at most.
+    /// Creates an empty backlog of at most `room` conversations.
     pub(super) fn new(room: usize) -> Self {
         Self {
             heads: HashMap::new(),
@@ -73,32 +73,32 @@ impl SendBacklog {
         }
     }
 
-    /// Conversations that have something to send, as far as they are known.
+    /// Counts the known conversations with messages to send.
     pub(super) fn len(&self) -> usize {
         self.heads.len() + self.unread.len()
     }
 
-    /// Messages whose calls are under way, or not recorded yet.
+    /// Counts the messages with calls that are under way, or not recorded yet.
     pub(super) const fn count_away(&self) -> usize {
         self.away
     }
 
-    /// Messages whose turn it is.
+    /// Counts the conversations that are ready to send.
     pub(super) fn count_ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// Whether more conversations wait than are here.
+    /// Returns `true` when more conversations wait than are here.
     pub(super) const fn is_truncated(&self) -> bool {
         self.truncated
     }
 
-    /// When the next message that waits for its time may go.
+    /// Returns the time at which the next message becomes due.
     pub(super) fn next_at(&self) -> Option<MonotonicInstant> {
         self.later.first().map(|(at, _)| *at)
     }
 
-    /// Follows a commit.
+    /// Applies a change by a commit.
     pub(super) fn apply_moves(&mut self, moved: MessageMove, schedule: &SendSchedule) {
         let MessageMove { conversation, message, waiting } = moved;
         let placed = waiting.map(|waiting| (waiting, schedule.after_commit(&waiting)));
@@ -106,7 +106,7 @@ impl SendBacklog {
         match self.heads.get_mut(&conversation) {
             Some(head) if head.waiting.id == message => self.move_head(conversation, placed, now),
             Some(head) => head.more |= message > head.waiting.id && waiting.is_some(),
-            // What is next of it is about to be read, and this message with it.
+            // Its next message is about to be read, and this message with it.
             None if self.unread.contains(&conversation) || self.truncated => {}
             None => {
                 if let Some((waiting, at)) = placed {
@@ -175,7 +175,7 @@ impl SendBacklog {
         }
     }
 
-    /// Lets those whose time has come stand in line.
+    /// Moves messages that have become due to the queue of ready ones.
     pub(super) fn wake_due(&mut self, now: MonotonicInstant) {
         while let Some((at, conversation)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, conversation));
@@ -186,7 +186,8 @@ impl SendBacklog {
         }
     }
 
-    /// The messages of the next so many turns. Each is away until [`SendBacklog::return_ended`].
+    /// Takes the next ready messages, at most `turns`. Each counts as under way until
+    /// [`SendBacklog::return_ended`].
     pub(super) fn next_messages(&mut self, turns: usize) -> Vec<WaitingMessage> {
         let mut departed = Vec::new();
         while departed.len() < turns
@@ -201,7 +202,7 @@ impl SendBacklog {
         departed
     }
 
-    /// A message's call has ended and is recorded: it is over, or waits again.
+    /// Returns a message with an ended and recorded call: it is over, or waits again.
     pub(super) fn return_ended(&mut self, conversation: ConversationId, now: MonotonicInstant) {
         let Some(head) = self.heads.get(&conversation) else { return };
         if head.standing != QueueState::Away {
@@ -216,23 +217,24 @@ impl SendBacklog {
         }
     }
 
-    /// A message was not begun after all: somebody knows more about it than memory does.
+    /// Returns a message that was not begun: its row may have changed, so it must be read again.
     pub(super) fn return_unknown(&mut self, conversation: ConversationId) {
         self.take_out(conversation);
         self.unread.insert(conversation);
     }
 
-    /// Whether the next message of some conversation must be read.
+    /// Returns `true` when the next message of a conversation must be read.
     pub(super) fn has_unread(&self) -> bool {
         !self.unread.is_empty()
     }
 
-    /// The conversations whose next message must be read; to be given to [`SendBacklog::apply_read`] with it.
+    /// Lists the conversations that need a read of their next message; the results go to
+    /// [`SendBacklog::apply_read`].
     pub(super) fn unread_conversations(&self) -> Vec<ConversationId> {
         self.unread.iter().copied().collect()
     }
 
-    /// What was read of these conversations; of one that is missing nothing waits.
+    /// Applies the messages that were read of these conversations; one that is missing has none.
     pub(super) fn apply_read(
         &mut self,
         asked: &[ConversationId],
@@ -247,8 +249,8 @@ impl SendBacklog {
         }
     }
 
-    /// The store's whole queue, or as much of it as was read; what is away stays away. A message that memory has
-    /// seen in the same place keeps its instant: its wait is not measured anew.
+    /// Replaces the backlog by the store's queue, or as much of it as was read; calls under way stay. A message
+    /// that memory has in the same place keeps its instant: its wait is not measured anew.
     pub(super) fn reload_queue(&mut self, read: &[WaitingMessage], truncated: bool, schedule: &SendSchedule) {
         let before = std::mem::take(&mut self.heads);
         self.ready.clear();

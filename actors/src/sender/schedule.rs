@@ -1,8 +1,8 @@
 //! The send schedule: from the due time of a pending row to an instant of this process.
 //!
-//! Invariants: a message that was never tried is due at once, whatever any clock shows; a wait that was persisted by
-//! another process, or before the wall clock was set, is never longer than the schedule could have asked for; a
-//! message that may have been sent before the account was loaded waits for its echo from then on.
+//! Invariants: a message that was never tried is due at once, whatever any clock shows. A wait that was
+//! persisted by another process, or before the wall clock was set, is never longer than the schedule could have
+//! set. A message that may have been sent before the account was loaded waits for its echo from then on.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use kabar_core::domain::message::WaitingMessage;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::meta::graph::RETRY_AFTER_MAX;
 
-/// Calls for one message before it is given up: with the backoff below, about 17 minutes.
+/// Most calls for one message: with the backoff below, about 17 minutes.
 pub(super) const ATTEMPTS_MAX: u32 = 10;
 /// The longest pause between two calls.
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// "4^X seconds" (Meta, "Pair rate limits").
 pub(super) const PAIR_RATE_BASE: u64 = 4;
-/// A pause is up to so many times as long, by chance.
+/// Largest random factor of a pause.
 pub(super) const JITTER_MAX: f64 = 1.2;
 
-/// 1 s after the first attempt, and so many times as long after each further one.
+/// Returns the pause after an attempt: 1 s after the first one, and `times` as long after each further one.
 pub(super) fn retry_backoff(times: u64, attempts: u32) -> Duration {
     let pause = times.saturating_pow(attempts.saturating_sub(1));
     Duration::from_secs(pause).min(BACKOFF_MAX)
@@ -30,28 +30,29 @@ pub(super) fn retry_backoff(times: u64, attempts: u32) -> Duration {
 /// Turns due times into instants of this process, at the moment of a reading of its clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendSchedule {
-    /// The clocks.
+    /// Reading of the clocks.
     pub(super) reading: ClockReading,
-    /// How long WhatsApp's echo may take.
+    /// Longest wait for WhatsApp's echo.
     pub(super) settle: Duration,
-    /// When the account was loaded. Before that an echo may have found nobody at home.
+    /// Time at which the account was loaded. An echo before that may not have been applied.
     pub(super) loaded_at: MonotonicInstant,
 }
 
 impl SendSchedule {
-    /// When a message may be sent that a commit of this process has just put into the queue.
+    /// Returns the instant at which a message may be sent that a commit of this process has just queued.
     pub(super) fn after_commit(&self, waiting: &WaitingMessage) -> MonotonicInstant {
         self.instant_of(waiting.next_attempt_at, self.wait_max())
     }
 
-    /// When a message may be sent that was read from the store. Its writer is not known.
+    /// Returns the instant at which a message may be sent that was read from the store. The process that wrote
+    /// it is not known.
     pub(super) fn after_load(&self, waiting: &WaitingMessage) -> MonotonicInstant {
         let backoff_max = retry_backoff(PAIR_RATE_BASE, waiting.attempts).mul_f64(JITTER_MAX);
         let at = self.instant_of(waiting.next_attempt_at, backoff_max.max(self.settle));
         if waiting.attempts == 0 { at } else { at.max(self.loaded_at.saturating_plus(self.settle)) }
     }
 
-    /// The longest wait that any outcome can ask for.
+    /// Returns the longest wait that any outcome can set.
     pub(super) fn wait_max(&self) -> Duration {
         RETRY_AFTER_MAX.max(self.settle)
     }

@@ -1,7 +1,7 @@
-//! The account actor's hold on its sender, which is started when first needed.
+//! The account actor's handle to its sender, which is started when first needed.
 //!
-//! Invariant: an owner has at most one sender, and it ends with its owner: a successor must not find
-//! its predecessor at the same queue.
+//! Invariant: an owner has at most one sender, and it ends with its owner. A successor must not share the queue
+//! with its predecessor.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::account_entry::AccountEntry;
 use crate::accounts::AccountRegistry;
 use crate::loaded_account::LoadedAccount;
 
-/// See the module.
+/// Handle to the sender of one owner.
 pub(crate) struct SenderHandle {
     accounts: AccountRegistry,
     slot: Arc<AccountEntry>,
@@ -32,7 +32,7 @@ impl SenderHandle {
         Self { accounts, slot, resident, sender: None, stopped: false }
     }
 
-    /// Tells the sender something, if there is one; gives the message back otherwise.
+    /// Sends a message to the sender, if it is running; returns the message otherwise.
     pub(crate) fn send_moves(&self, message: SenderMessage) -> Option<SenderMessage> {
         let Some(sender) = &self.sender else { return Some(message) };
         match sender.cast(message) {
@@ -41,11 +41,11 @@ impl SenderHandle {
         }
     }
 
-    /// Tells the sender something, starting it, or its successor, if need be.
+    /// Sends a message to the sender; starts it, or its successor, if need be.
     pub(crate) async fn wake_sender(&mut self, message: SenderMessage) {
         let Some(message) = self.send_moves(message).filter(|_| !self.stopped) else { return };
-        // Commits tell the sender only while something is to be sent; until it has read the queue that is assumed,
-        // because what is committed meanwhile may concern what it reads.
+        // Commits notify the sender only while something is to be sent. Until it has read the queue that is
+        // assumed, because a commit in between may change what it reads.
         self.resident.sending.fetch_max(1, Ordering::AcqRel);
         let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
         let supervisor = self.accounts.context().supervisor.get_cell();
@@ -55,7 +55,7 @@ impl SenderHandle {
                 let _taken = sender.cast(message);
                 self.sender = Some(sender);
             }
-            // The rows stay; the next ring tries again.
+            // The rows stay; the next notification tries again.
             Err(error) => {
                 self.resident.sending.store(0, Ordering::Release);
                 tracing::error!(error = cause(&error), "sender not started");
@@ -63,7 +63,7 @@ impl SenderHandle {
         }
     }
 
-    /// Ends the sender; there is no further one.
+    /// Ends the sender for good.
     pub(crate) fn stop_sender(&mut self) {
         self.stopped = true;
         if let Some(sender) = self.sender.take() {

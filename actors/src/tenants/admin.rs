@@ -20,10 +20,10 @@ use crate::accounts::AccountError;
 
 /// Random bytes of an API key (contract, section 3); 24 characters of base64url.
 const KEY_BYTES: usize = 18;
-/// An account's pace until the operator sets another (Meta's default throughput per number).
+/// An account's send rate until the operator sets another (Meta's default throughput per number).
 const MESSAGES_PER_SECOND: u32 = 80;
 
-/// A tenant to be made.
+/// A tenant to be created.
 #[derive(Debug, Clone)]
 pub struct NewOrganisation {
     /// 1 to 200 characters.
@@ -32,11 +32,11 @@ pub struct NewOrganisation {
     pub tier: PriceTier,
     /// Budgets.
     pub limits: RateLimits,
-    /// Whether its keys are test keys.
+    /// Set when its keys are test keys.
     pub sandbox: bool,
 }
 
-/// Changes of a tenant; `None` leaves a field alone.
+/// Changes of a tenant; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct OrganisationPatch {
     /// New name.
@@ -45,38 +45,38 @@ pub struct OrganisationPatch {
     pub tier: Option<PriceTier>,
     /// New budgets.
     pub limits: Option<RateLimits>,
-    /// Stop or let go on.
+    /// Suspend, or resume.
     pub suspended: Option<bool>,
 }
 
-/// A number to be connected.
+/// A phone number to be connected.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     /// Meta's id.
     pub phone_number_id: PhoneNumberId,
     /// The WhatsApp number.
     pub phone: Phone,
-    /// What the operator calls it.
+    /// Name that the operator gives it.
     pub name: Option<Arc<str>>,
     /// Bearer token for Meta's API.
     pub access_token: Secret,
-    /// Key of its webhooks' signatures, where it differs from the server's.
+    /// Key of its webhooks' signatures, if it differs from the server's.
     pub app_secret: Option<Secret>,
 }
 
-/// What became of connecting a number.
+/// Outcome of connecting a phone number.
 #[derive(Debug)]
 pub enum AccountConnection {
     /// It is connected now.
     Connected(Arc<AccountEntry>),
-    /// Somebody has it.
+    /// A tenant has it already.
     AlreadyConnected,
     /// There is no such tenant.
     NoOrganisation,
 }
 
 impl OrganisationPatch {
-    /// The tenant as this leaves it.
+    /// Returns the changed tenant.
     fn apply(self, found: &Organisation) -> Organisation {
         let mut row = found.clone();
         row.name = self.name.unwrap_or(row.name);
@@ -92,7 +92,7 @@ fn unwritten(error: &StoreError) -> AccountError {
 }
 
 impl TenantDirectory {
-    /// Makes the change visible. The caller holds the writers' turn.
+    /// Publishes a changed snapshot. The caller holds the writers' lock.
     pub(super) fn publish_snapshot<T>(&self, change: impl FnOnce(&mut DirectorySnapshot) -> T) -> T {
         let mut next = (**self.0.snapshot.load()).clone();
         let changed = change(&mut next);
@@ -100,7 +100,7 @@ impl TenantDirectory {
         changed
     }
 
-    /// Makes a tenant.
+    /// Creates a tenant.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -122,9 +122,9 @@ impl TenantDirectory {
         Ok(Arc::new(organisation))
     }
 
-    /// Changes a tenant as `decide` says, which sees the row that it changes; `None` when there is
-    /// no such tenant, or what `decide` refused with. Where another node has written the row meanwhile, it is
-    /// read again and decided anew.
+    /// Changes a tenant with `decide`, which receives the current row. Returns `None` when there is no such
+    /// tenant, or the error of `decide`. Where another node has written the row meanwhile, it is read again and
+    /// decided anew.
     ///
     /// # Errors
     /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.
@@ -155,8 +155,8 @@ impl TenantDirectory {
         Err(AccountError::Overloaded)
     }
 
-    /// Makes a key and returns it with its secret, which nobody can learn again; `None` when there
-    /// is no such tenant.
+    /// Creates a key and returns it with its secret, which cannot be read again; `None` when there is no such
+    /// tenant.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -186,7 +186,7 @@ impl TenantDirectory {
         Ok(Some((key, secret)))
     }
 
-    /// Revokes a key, for its very next request; `false` when there is no such key.
+    /// Revokes a key with effect on the next request; `false` when there is no such key.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -198,7 +198,7 @@ impl TenantDirectory {
         Ok(revoked)
     }
 
-    /// Makes a user; `None` when there is no such tenant.
+    /// Creates a user; `None` when there is no such tenant.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -223,7 +223,7 @@ impl TenantDirectory {
         Ok(Some(user))
     }
 
-    /// Connects a number.
+    /// Connects a phone number.
     ///
     /// # Errors
     /// [`AccountError::Storage`].

@@ -1,4 +1,4 @@
-//! A tenant as requests meet it: its row, and its two budgets.
+//! Directory entry of a tenant: its row, and its two budgets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::policy::token_bucket::BudgetQuote;
 use kabar_core::redis::{RedisBudget, RedisCache};
 
-/// Which budget a request draws on.
+/// Budget that a request draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BudgetClass {
     /// GET and HEAD.
@@ -17,8 +17,8 @@ pub enum BudgetClass {
     Write,
 }
 
-/// See the module. There is one per tenant for as long as the server runs, so budgets survive a
-/// change of the row.
+/// One tenant. There is one entry per tenant as long as the server runs, so budgets survive a change of the
+/// row.
 #[derive(Debug)]
 pub struct OrganisationEntry {
     row: ArcSwap<Organisation>,
@@ -53,8 +53,8 @@ impl OrganisationEntry {
         }
     }
 
-    /// Takes a token, or says when there is one. Waits only if the node holds none and the Redis cache
-    /// must be asked.
+    /// Takes a token, or returns the time until one is free. Waits only if the node holds none and the Redis
+    /// cache must be asked.
     pub async fn take_token(&self, class: BudgetClass, now: Timestamp) -> BudgetQuote {
         let limits = self.row.load().limits;
         let capacity = match class {
@@ -64,7 +64,7 @@ impl OrganisationEntry {
         self.budget_of(class).take_token(capacity, now).await
     }
 
-    /// Gives a token back: a 304 costs nothing.
+    /// Gives a token back, because a 304 costs nothing.
     #[must_use]
     pub fn give_back(&self, class: BudgetClass) -> BudgetQuote {
         self.budget_of(class).give_back()

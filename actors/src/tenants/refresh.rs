@@ -1,7 +1,7 @@
-//! Other nodes' changes of the directory.
+//! Changes that other nodes make to the directory.
 //!
-//! Invariant: what a resident account's actor has published of its row stands; the row of an account
-//! that is not resident here is whatever the database says.
+//! Invariant: the row that a loaded account's actor has published stays. The row of an account that is not
+//! loaded here is the one of the database.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,10 +27,10 @@ impl TenantDirectory {
         self.0.known.load(Ordering::Relaxed)
     }
 
-    /// Takes over what other nodes have changed since the last time.
+    /// Reads the changes that other nodes have made since the last call.
     ///
     /// # Errors
-    /// See [`StoreError`]; nothing was taken over then.
+    /// See [`StoreError`]; nothing was changed then.
     pub(crate) async fn refresh_directory(&self) -> Result<(), StoreError> {
         let known = self.known_revision();
         if self.0.store.directory_revision().await? == known {

@@ -1,8 +1,8 @@
-//! The resident threads of one account, in both orders, cheap to fork.
+//! Conversations of one account in memory, in both orders, cheap to clone.
 //!
-//! Invariant: every thread changed after the *horizon* is here. Because `last_message_at` is never
-//! later than `updated_at`, a page is exact from memory as long as every row that decides it lies
-//! above the horizon, in either order; a page that reaches lower is not answered here.
+//! Invariant: every conversation that changed after the *horizon* is here. Because `last_message_at` is never
+//! later than `updated_at`, a page is exact from memory as long as every row that decides it lies above the
+//! horizon, in either order. A page that reaches lower is not answered here.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use kabar_core::ids::{ContactId, ConversationId};
 
 type ConversationIndex = OrdMap<PagePosition, Arc<Conversation>>;
 
-/// Threads of one status, by both sort keys.
+/// Conversations of one status, by both sort keys.
 #[derive(Debug, Clone, Default)]
 struct StatusShelf {
     by_recency: ConversationIndex,
@@ -39,7 +39,7 @@ fn updated_key(thread: &Conversation) -> PagePosition {
     PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() }
 }
 
-/// The sort key of a thread in an order.
+/// Returns the function that gives a conversation's sort key in an order.
 const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> PagePosition {
     match order {
         ConversationOrder::Recency => recency_key,
@@ -47,7 +47,7 @@ const fn key_of(order: ConversationOrder) -> fn(&Conversation) -> PagePosition {
     }
 }
 
-/// See the module.
+/// Conversations in memory, and the horizon below which some may be missing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conversations {
     by_id: HashMap<ConversationId, Arc<Conversation>>,
@@ -55,12 +55,12 @@ pub(crate) struct Conversations {
     open: StatusShelf,
     pending: StatusShelf,
     resolved: StatusShelf,
-    /// Threads not changed after this instant may be missing; `None`: none is.
+    /// Conversations that did not change after this instant may be missing; `None`: none is.
     horizon: Option<Timestamp>,
 }
 
 impl Conversations {
-    /// From the newest threads of an account.
+    /// Builds the indices of the newest conversations of an account.
     pub(crate) fn load_rows(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
         let oldest = threads.iter().map(|thread| thread.updated_at).min();
         let mut loaded = Self { horizon: if complete { None } else { oldest }, ..Self::default() };
@@ -86,27 +86,27 @@ impl Conversations {
         }
     }
 
-    /// How many are resident.
+    /// Counts the conversations in memory.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// The horizon, if there are threads below it.
+    /// Returns the horizon, if there are conversations below it.
     pub(crate) const fn view_horizon(&self) -> Option<Timestamp> {
         self.horizon
     }
 
-    /// Every resident thread, in no order.
+    /// Iterates over the conversations in memory, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Conversation>> {
         self.by_id.values()
     }
 
-    /// A resident thread.
+    /// Finds a conversation in memory.
     pub(crate) fn get(&self, id: ConversationId) -> Option<&Arc<Conversation>> {
         self.by_id.get(&id)
     }
 
-    /// Adds a thread, or replaces its former state.
+    /// Adds a conversation, or replaces its former state.
     pub(crate) fn put_conversation(&mut self, thread: Arc<Conversation>) {
         self.remove_conversation(thread.id);
         let place = self.shelf_mut(thread.status);
@@ -125,8 +125,8 @@ impl Conversations {
         Some(old)
     }
 
-    /// Drops the threads that changed longest ago until `max` are left, and raises the horizon.
-    /// Returns what was dropped.
+    /// Drops the conversations that changed longest ago until `max` are left, and raises the horizon. Returns
+    /// the dropped ones.
     pub(crate) fn trim_rows(&mut self, max: usize) -> Vec<Arc<Conversation>> {
         let mut dropped = Vec::new();
         while self.by_id.len() > max {
@@ -143,7 +143,7 @@ impl Conversations {
         dropped
     }
 
-    /// The page, if memory can answer it exactly.
+    /// Returns the page, if memory can answer it exactly.
     pub(crate) fn read_page(&self, query: &ConversationQuery) -> Option<RowPage<Arc<Conversation>>> {
         if let Some(contact) = query.contact_id {
             return self.page_of_contact(contact, query);
@@ -166,7 +166,7 @@ impl Conversations {
                 return Some(RowPage::cut_to(rows, query.limit));
             }
         }
-        // Nothing resident is left. That is the end if nothing can lie below the horizon.
+        // Memory has no further row. That is the end if no row can lie below the horizon.
         let all_seen = match (horizon, floor) {
             (None, _) => true,
             (Some(horizon), Some(floor)) => floor >= horizon,
@@ -175,7 +175,8 @@ impl Conversations {
         all_seen.then(|| RowPage::cut_to(rows, query.limit))
     }
 
-    /// An account has one thread with a contact, so this page holds one row at most.
+    /// Returns the page of one contact. An account has one conversation with a contact, so it has at most one
+    /// row.
     fn page_of_contact(
         &self,
         contact: ContactId,
@@ -193,7 +194,7 @@ impl Conversations {
         Some(RowPage { rows, has_more: false })
     }
 
-    /// Threads below a place, newest first, of one status or of all.
+    /// Iterates over conversations below a position, newest first, of one status or of all.
     fn iter_descending(
         &self,
         status: Option<ConversationStatus>,

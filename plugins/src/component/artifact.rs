@@ -1,7 +1,7 @@
-//! Signs compiled components, and verifies what this server signed.
+//! Signs compiled components, and verifies the signatures of this server.
 //!
-//! Invariant: [`verify_artifact`] gives out nothing but what [`sign_artifact`] was given under the same key. Machine code
-//! from anywhere else would run with all the rights of this process.
+//! Invariant: [`verify_artifact`] returns only code that [`sign_artifact`] was given under the same key.
+//! Machine code from anywhere else would run with all the rights of this process.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::component::invalid_plugin::NotTrusted;
 
-/// What artefacts begin with; the number is that of their form.
+/// First bytes of an artefact; the number is the version of its format.
 const MAGIC: &[u8; 8] = b"kabarhk1";
 const SEAL_BYTES: usize = 32;
 const SHA_BYTES: usize = 32;
@@ -21,7 +21,7 @@ fn compute_mac(key: &[u8; 32], rest: &[u8]) -> Option<Hmac<Sha256>> {
     Some(mac)
 }
 
-/// Seals the code of the component with this digest.
+/// Signs the code of the component with this digest.
 pub(crate) fn sign_artifact(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> Bytes {
     let mut rest = BytesMut::with_capacity(SHA_BYTES + code.len());
     rest.put_slice(sha256);
@@ -34,7 +34,7 @@ pub(crate) fn sign_artifact(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> B
     artefact.freeze()
 }
 
-/// A signed artifact. [`verify_artifact`] alone makes one.
+/// A verified artefact. [`verify_artifact`] alone makes one.
 pub(crate) struct VerifiedArtifact<'a> {
     sha256: [u8; 32],
     tag: [u8; 32],
@@ -42,26 +42,26 @@ pub(crate) struct VerifiedArtifact<'a> {
 }
 
 impl<'a> VerifiedArtifact<'a> {
-    /// Of the component.
+    /// Returns the SHA-256 of the component.
     pub(crate) const fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
 
-    /// Of the whole artefact.
+    /// Returns the MAC of the whole artefact.
     pub(crate) const fn tag(&self) -> [u8; 32] {
         self.tag
     }
 
-    /// The machine code.
+    /// Returns the machine code.
     pub(crate) const fn code(&self) -> &'a [u8] {
         self.code
     }
 }
 
-/// Opens an artefact.
+/// Verifies an artefact.
 ///
 /// # Errors
-/// When it was not sealed under this key, or was changed.
+/// When it was not signed under this key, or was changed.
 pub(crate) fn verify_artifact<'a>(
     key: &[u8; 32],
     artefact: &'a [u8],

@@ -1,10 +1,10 @@
-//! Compiles components away from everybody who serves.
+//! Compiles components apart from the threads that serve requests.
 //!
-//! How long a compilation takes is in the hand of who wrote the component, and one that has begun
-//! cannot be stopped. So it runs in a process of its own where there is a program for it
-//! ([`CompilerMode::Program`]), with low priority, bounded memory and a time after which it is killed.
-//! Otherwise it runs on a thread and is given up when its time is over; it keeps its place until it
-//! ends, so that a hostile component holds up later uploads, and never a second thread.
+//! The author of a component decides how long its compilation takes, and one that has begun cannot be stopped.
+//! So it runs in a process of its own where there is a program for it ([`CompilerMode::Program`]), with low
+//! priority, bounded memory and a time after which it is killed. Otherwise it runs on a thread and is given up
+//! when its time is over. It keeps its permit until it ends, so that a hostile component delays later uploads,
+//! and never takes a second thread.
 
 use std::io::{Read, Write};
 use std::process::Stdio;
@@ -23,23 +23,23 @@ use crate::runtime::engine;
 use crate::runtime::outcome::error_text;
 use crate::scheduler::fair_queue::QueuePermit;
 
-/// How much lower the priority of hooks and compilations is.
+/// Niceness of hooks and compilations: their priority is lower by this much.
 pub(crate) const NICENESS: i32 = 10;
 
-/// Address space of a compiling process. Python's guests take one.
+/// Address space of a compiling process. A Python guest takes one.
 const MEMORY_BYTES_MAX: u64 = 6 << 30;
 
-/// The first byte that a compiling process answers.
+/// First byte of a compiling process's answer.
 const COMPILED: u8 = b'+';
 const REFUSED: u8 = b'-';
 
-/// Reads a component, and writes a `+` and its machine code, or a `-` and why it has none. What a
-/// [`CompilerMode::Program`] does: nothing else may be written to that output.
+/// Reads a component, and writes a `+` and its machine code, or a `-` and the reason that it has none. This is
+/// the work of a [`CompilerMode::Program`]: nothing else may be written to that output.
 ///
 /// # Errors
 /// When reading or writing fails.
 pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> std::io::Result<()> {
-    // Without them it compiles all the same.
+    // It compiles without these limits as well.
     let _unchanged = nice(NICENESS);
     let limit = Rlimit { current: Some(MEMORY_BYTES_MAX), maximum: getrlimit(Resource::As).maximum };
     let _unlimited = setrlimit(Resource::As, limit);
@@ -62,7 +62,7 @@ fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     engine::compiling_engine()?.precompile_component(wasm)
 }
 
-/// Compiles a component; the permit is held for as long as something is busy with it.
+/// Compiles a component; the permit is held as long as the compilation takes resources.
 pub(crate) async fn compile_component(
     compiler: &CompilerMode,
     wasm: Bytes,
@@ -102,7 +102,7 @@ async fn compile_on_thread(
     let thread = std::thread::Builder::new().name("hook-compiler".to_owned());
     let spawned = thread.spawn(move || {
         let _unchanged = nice(NICENESS);
-        // Nobody listens any more when it took too long.
+        // The receiver is gone when the compilation took too long.
         let _unheard = answer.send(code_of(&wasm).map_err(|error| error_text(&error)));
         drop(seat);
     });
@@ -119,7 +119,7 @@ async fn compile_in_process(
     wasm: Bytes,
     timeout: Duration,
 ) -> Result<Vec<u8>, CompileError> {
-    // It needs no setting, least of all a secret one.
+    // It needs no environment variable, least of all a secret one.
     command.env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().map_err(compile_failed)?;
@@ -145,7 +145,7 @@ async fn compile_in_process(
             let words = answer.get(1..).unwrap_or_default();
             Err(compile_refused(String::from_utf8_lossy(words).into()))
         }
-        // Out of memory, or a mistake of the compiler's: both by the component's doing.
+        // Out of memory, or a bug of the compiler: both are caused by the component.
         Some(_) | None => Err(compile_refused("the compiler ran out of memory, or broke on it".into())),
     }
 }

@@ -1,8 +1,7 @@
-//! Looks at an upload before anything costly is done with it: what it is, what it imports and
-//! exports, and whether it is small enough to compile.
+//! Inspects an upload before any costly work: its kind, its imports and exports, and the size of its code.
 //!
-//! Invariant: what passes here names only imports that this host has and the plugin is granted. That
-//! they have the right types is for the linker to find.
+//! Invariant: an upload that passes names only imports that this host has and the plugin is granted. The linker
+//! checks their types.
 
 use std::sync::Arc;
 
@@ -18,13 +17,13 @@ const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets
 
 const NAMES_MAX: usize = 1000;
 const MODULES_MAX: u32 = INSTANCES_MAX;
-/// Functions of all modules. Python's guests have 20 000.
+/// Most functions of all modules. Python guests have 20 000.
 const FUNCTIONS_MAX: u32 = 100_000;
-/// Bytes of one function's body; how long one takes to compile grows faster than its length. The
-/// interpreter loops of the usual languages have up to 200 KB.
+/// Most bytes of one function's body; the time to compile one grows faster than its length. The interpreter
+/// loops of the usual languages have up to 200 KB.
 const BODY_BYTES_MAX: usize = 512 << 10;
 
-/// What an upload imports and exports.
+/// Imports and exports of an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ComponentInterface {
     pub(crate) imports: Vec<Arc<str>>,
@@ -64,10 +63,10 @@ fn malformed(error: wasmparser::BinaryReaderError) -> InvalidPlugin {
     InvalidPlugin::Malformed(error.to_string().into())
 }
 
-/// Reads an upload's surface and measures it.
+/// Reads an upload's imports and exports, and checks its size.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first defect that was found.
 #[expect(clippy::wildcard_enum_match_arm, reason = "wasmparser's enum is open, and most of it is for others")]
 pub(crate) fn read_interface(wasm: &[u8]) -> Result<ComponentInterface, InvalidPlugin> {
     if !wasm.starts_with(b"\0asm") {
@@ -112,7 +111,7 @@ pub(crate) fn read_interface(wasm: &[u8]) -> Result<ComponentInterface, InvalidP
 }
 
 impl ComponentInterface {
-    /// Whether it fits the world and what was granted.
+    /// Checks the imports and exports against the world and the granted capabilities.
     ///
     /// # Errors
     /// The first import or export that does not.

@@ -1,50 +1,50 @@
-//! Why an upload is no plugin, in words for the person who built it.
+//! Reasons that an upload is not a plugin, in words for its author.
 
 use std::sync::Arc;
 
 use kabar_core::domain::plugin::Capability;
 
-/// What is wrong with an upload. Uploading the same again finds the same.
+/// Defect of an upload. The same upload always has the same one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPlugin {
     /// Over the limit, or empty.
     #[error("the component has {bytes} bytes, and may have 1 to {bytes_max}")]
     Size {
-        /// What came.
+        /// Bytes of the upload.
         bytes: usize,
-        /// What may come.
+        /// Most bytes of an upload.
         bytes_max: usize,
     },
     /// Something else than WebAssembly.
     #[error("this is not WebAssembly: it does not begin with the four bytes 00 61 73 6d")]
     NotWasm,
-    /// A module that nobody wrapped.
+    /// A core module that was not wrapped into a component.
     #[error(
         "this is a core WebAssembly module, not a component: wrap it with `kabar plugin build`, \
          or build for the target wasm32-wasip2"
     )]
     CoreModule,
-    /// Broken, or of a feature that is not there.
+    /// Malformed, or of an unsupported feature.
     #[error("the component is malformed: {0}")]
     Malformed(Arc<str>),
-    /// Something that there is none of.
+    /// An import that this host does not have.
     #[error("the component imports {import:?}, which this host does not have")]
     UnknownImport {
         /// Its name.
         import: Arc<str>,
     },
-    /// Something that was not granted.
+    /// An import that was not granted.
     #[error("the component imports {import:?}, but the plugin is not granted the capability {:?}", .capability.as_str())]
     NotGranted {
         /// Its name.
         import: Arc<str>,
-        /// What would have to be granted.
+        /// Capability that the import needs.
         capability: Capability,
     },
     /// Another version of the world.
     #[error("the component was built for {name:?}; this host has kabar:hooks@{}", crate::WIT_VERSION)]
     WrongVersion {
-        /// The import or export that tells.
+        /// The import or export of the other version.
         name: Arc<str>,
     },
     /// Another world.
@@ -54,7 +54,7 @@ pub enum InvalidPlugin {
         list_names(exports)
     )]
     MissingExport {
-        /// What it exports instead.
+        /// Its exports.
         exports: Vec<Arc<str>>,
     },
     /// The right names with wrong types.
@@ -63,36 +63,36 @@ pub enum InvalidPlugin {
     /// More parts, or larger ones, than this host compiles or holds.
     #[error("the component is too complex: {0}")]
     TooComplex(Arc<str>),
-    /// Compiling was given up.
+    /// The compilation took too long and was given up.
     #[error("compiling the component took more than {seconds} s and was given up")]
     TooSlow {
-        /// The limit.
+        /// The limit, in seconds.
         seconds: u64,
     },
-    /// The compiler gave up by itself.
+    /// The compiler refused it.
     #[error("the component does not compile: {0}")]
     DoesNotCompile(Arc<str>),
-    /// It broke when it was tried out on a sample.
+    /// It failed on a sample event.
     #[error("tried out on a sample event, the hook failed: {0}")]
     Trapped(Arc<str>),
 }
 
-/// Why an upload was not compiled.
+/// Reason that an upload was not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// It is no plugin.
+    /// It is not a plugin.
     #[error(transparent)]
     Invalid(#[from] InvalidPlugin),
-    /// The server's own trouble; trying again may help.
+    /// An error of the server; trying again may help.
     #[error("the compiler could not be run: {0}")]
     Failed(Arc<str>),
 }
 
-/// An artefact that this server did not make, or made with another version of itself: compile the
-/// component anew.
+/// An artefact that this server did not make, or made with another version of itself: compile the component
+/// anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotTrusted {
-    /// The seal is not this server's, or something was changed.
+    /// The signature is not this server's, or the artefact was changed.
     #[error("the compiled component is not sealed by this server")]
     Seal,
     /// Made by another version of kabar, or for another machine.

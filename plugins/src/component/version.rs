@@ -1,4 +1,4 @@
-//! A component that was compiled, kept as an artefact, and one that is ready to run.
+//! Components: a compiled one, stored as an artefact, and one that is ready to run.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::runtime::bindings::StatusHookPre;
 use crate::runtime::guest_state::GuestState;
 use crate::runtime::outcome::error_text;
 
-/// A component that passed.
+/// A component that passed all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompiledComponent {
-    /// What [`crate::PluginHost::load`] takes: machine code, sealed by this server. Good for this build of
-    /// kabar on this kind of machine; keep the component to compile it anew.
+    /// Input of [`crate::PluginHost::load`]: machine code, signed by this server. Valid for this build of kabar
+    /// on this kind of machine; keep the component to compile it anew.
     pub artefact: Bytes,
-    /// Of the component as it was uploaded.
+    /// SHA-256 of the component as it was uploaded.
     pub sha256: [u8; 32],
     /// Bytes of the component as it was uploaded.
     pub size: usize,
-    /// What it imports, in its own order.
+    /// Imports, in the component's order.
     pub imports: Vec<Arc<str>>,
-    /// What it exports, in its own order.
+    /// Exports, in the component's order.
     pub exports: Vec<Arc<str>>,
-    /// How long compiling took.
+    /// Time of the compilation, in milliseconds.
     pub compile_ms: u64,
 }
 
@@ -37,16 +37,16 @@ pub struct LoadedVersion {
     pre: StatusHookPre<GuestState>,
 }
 
-/// Why code that was compiled is no version.
+/// Reason that compiled code could not be loaded.
 pub(crate) enum ComponentLoadError {
-    /// It is not to be trusted.
+    /// Its signature or its build does not match.
     NotTrusted(NotTrusted),
     /// Its imports or exports have other types than the world's.
     Misfit(InvalidPlugin),
 }
 
 impl LoadedVersion {
-    /// Of the component that it was compiled from.
+    /// Returns the SHA-256 of the component that it was compiled from.
     #[must_use]
     pub const fn sha256(&self) -> &[u8; 32] {
         &self.sha256
@@ -60,7 +60,7 @@ impl LoadedVersion {
         &self.pre
     }
 
-    /// Makes code that was sealed ready to run.
+    /// Links verified code, so that it is ready to run.
     pub(crate) fn link_artifact(
         opened: &VerifiedArtifact<'_>,
         linker: &Linker<GuestState>,
@@ -91,12 +91,13 @@ impl std::fmt::Debug for LoadedVersion {
 )]
 fn load_trusted(engine: &Engine, opened: &VerifiedArtifact<'_>) -> wasmtime::Result<Component> {
     // SAFETY: the bytes are what `Engine::precompile_component` answered on a server with this key:
-    // `seal::verify_artifact` is the only maker of a `VerifiedArtifact`, and checks the MAC over all of them.
+    // `artifact::verify_artifact` is the only maker of a `VerifiedArtifact`, and checks the MAC over all of
+    // them.
     unsafe { Component::deserialize(engine, opened.code()) }
 }
 
 impl From<ComponentLoadError> for NotTrusted {
-    /// A misfit passed once: another build of kabar linked it.
+    /// A misfit was linked once: by another build of kabar.
     fn from(not_loaded: ComponentLoadError) -> Self {
         match not_loaded {
             ComponentLoadError::NotTrusted(error) => error,

@@ -1,21 +1,21 @@
-//! Makes components of core modules, which is what compilers of most languages make.
+//! Makes components of core modules, the output of most languages' compilers.
 //!
-//! A module says by itself which interfaces it was built for, if its bindings put that into a custom
-//! section (`wit-bindgen` for Rust does). One that does not say is taken for a hook.
+//! A module names the interfaces that it was built for, if its bindings put that into a custom section
+//! (`wit-bindgen` for Rust does). A module without that section is taken for a hook.
 
 use std::sync::Arc;
 
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{Resolve, SourceMap};
 
-/// The files of `kabar:hooks`, by name: what bindings are generated from.
+/// The files of `kabar:hooks`, by name: the source of generated bindings.
 pub const WIT: [(&str, &str); 3] = [
     ("capabilities.wit", include_str!("../../wit/capabilities.wit")),
     ("types.wit", include_str!("../../wit/types.wit")),
     ("world.wit", include_str!("../../wit/world.wit")),
 ];
 
-/// Why a module is no component's.
+/// Reason that a module could not be wrapped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this module cannot be made a component of the world kabar:hooks/status-hook: {0}")]
 pub struct WrapError(Arc<str>);
@@ -24,17 +24,17 @@ fn not_wrapped(error: impl std::fmt::Display) -> WrapError {
     WrapError(format!("{error:#}").into())
 }
 
-/// The section in which bindings say what a module was built for; there may be text behind it.
+/// The section in which bindings name the world of a module; there may be text behind it.
 const SECTION: &[u8] = b"component-type";
 
 fn says_what_for(module: &[u8]) -> bool {
     module.windows(SECTION.len()).any(|bytes| bytes == SECTION)
 }
 
-/// Makes a component of a core module; a component is answered as it is.
+/// Makes a component of a core module; a component is returned unchanged.
 ///
 /// # Errors
-/// When it is no WebAssembly, or does not export what a hook does, in wit-component's words.
+/// When it is not WebAssembly, or does not export what a hook must, in wit-component's words.
 pub fn wrap_module(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
     if wasmparser::Parser::is_component(wasm) {
         return Ok(wasm.to_vec());

@@ -1,4 +1,4 @@
-//! An event as guests see it.
+//! Converts an event to the types of `kabar:hooks`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn optional_text(text: Option<&Arc<str>>) -> Option<String> {
     text.map(ToString::to_string)
 }
 
-/// The event of an invocation.
+/// Converts the event of an invocation.
 pub(crate) fn convert_event(invocation: &Invocation) -> wit::Event {
     let event = &invocation.event;
     wit::Event {

@@ -1,8 +1,7 @@
-//! The engine: what WebAssembly may be, how much of it there may be at once, and what it is linked
-//! with.
+//! The engine: its features, its limits, and the imports of guests.
 //!
-//! Invariant: the pool has room for as many components of the largest kind as there may be runs, so
-//! that it is never exhausted while [`crate::scheduler::fair_queue`] counts.
+//! Invariant: the pool has room for as many components of the largest kind as there may be runs, so that it is
+//! never exhausted while [`crate::scheduler::fair_queue`] counts.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -11,22 +10,22 @@ use crate::invocation::MEMORY_BYTES_MAX;
 use crate::runtime::bindings::StatusHook;
 use crate::runtime::guest_state::GuestState;
 
-/// Core instances of one component: a Python guest has some forty.
+/// Most core instances of one component: a Python guest has some forty.
 pub(crate) const INSTANCES_MAX: u32 = 64;
-/// Memories of one component.
+/// Most memories of one component.
 const MEMORIES_MAX: u32 = 4;
-/// Tables of one component.
+/// Most tables of one component.
 const TABLES_MAX: u32 = 16;
-/// Elements of one table.
+/// Most elements of one table.
 const TABLE_ELEMENTS: usize = 100_000;
 /// Stack of a guest; the fiber that it runs on has room for the host's calls beyond it.
 const STACK_BYTES: usize = 512 << 10;
-/// Of a guest's memory, this much is wiped rather than given back after each run.
+/// Of a guest's memory, this much is zeroed rather than given back after each run.
 const MEMORY_KEPT_BYTES: usize = 128 << 10;
 const STACK_KEPT_BYTES: usize = 32 << 10;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
 
-/// The configuration, which whoever compiles and whoever runs must share.
+/// Returns the configuration that compiling and running engines must share.
 fn engine_config() -> Config {
     let mut config = Config::new();
     config
@@ -42,15 +41,15 @@ fn engine_config() -> Config {
     config
 }
 
-/// An engine that compiles and never runs.
+/// Returns an engine that compiles and never runs.
 ///
 /// # Errors
-/// When this machine is none that wasmtime knows.
+/// When wasmtime does not support this machine.
 pub(crate) fn compiling_engine() -> wasmtime::Result<Engine> {
     Engine::new(&engine_config())
 }
 
-/// An engine for this many runs at once.
+/// Returns an engine for this many runs at once.
 ///
 /// # Errors
 /// When there is not enough address space.
@@ -76,7 +75,7 @@ pub(crate) fn running_engine(runs_max: usize) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// What guests are linked with: everything that any of them may import.
+/// Returns the linker with all imports that a guest may have.
 ///
 /// # Errors
 /// When two of the parts have the same name.

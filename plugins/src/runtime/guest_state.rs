@@ -1,7 +1,7 @@
-//! What the host knows of one run while it lasts: the data of its store.
+//! State of one run: the data of its wasmtime store.
 //!
-//! Invariant: every call of a `kabar:hooks` function goes through [`GuestState::charge_host_call`], so that their
-//! number is bounded whatever they cost.
+//! Invariant: every call of a `kabar:hooks` function goes through [`GuestState::charge_host_call`], so that
+//! their number is bounded whatever they cost.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,10 +19,10 @@ use crate::runtime::kv_overlay::KvOverlay;
 use crate::runtime::log_buffer::LogBuffer;
 use crate::runtime::wasi;
 
-/// Handles of WASI that a guest may hold at once.
+/// Most WASI handles that a guest may hold at once.
 const HANDLES_MAX: usize = 1024;
 
-/// Why the host stopped a guest.
+/// Reason that the host stopped a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GuestStopReason {
     /// No computing time is left.
@@ -77,7 +77,7 @@ impl GuestState {
         }
     }
 
-    /// Counts a call to the host.
+    /// Counts a call to the host; an error once the run has used its limit.
     pub(crate) fn charge_host_call(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
         if self.host_calls > self.invocation.limits.host_calls {
@@ -86,7 +86,7 @@ impl GuestState {
         Ok(())
     }
 
-    /// The run's now.
+    /// Returns the run's current time: the invocation's, plus the time since its start.
     pub(crate) fn now(&self) -> Timestamp {
         self.invocation.now.plus_duration(self.started.elapsed())
     }
@@ -102,17 +102,17 @@ impl WasiView for GuestState {
     }
 }
 
-/// Elements that a guest's tables may have in all. Python's has 20 000.
+/// Most elements of a guest's tables in all. A Python guest has 20 000.
 const TABLE_ELEMENTS_MAX: usize = 200_000;
 
-/// The memory of a run: all its memories together, and its tables.
+/// Memory use of a run: all its memories together, and its tables.
 pub(crate) struct GuestMemory {
     bytes_max: usize,
     bytes: usize,
     elements: usize,
-    /// The most there was.
+    /// Peak of `bytes`.
     pub(crate) bytes_peak: usize,
-    /// Whether the guest was refused some.
+    /// Set when the guest was refused memory or table elements.
     pub(crate) refused: bool,
 }
 
@@ -132,7 +132,7 @@ impl ResourceLimiter for GuestMemory {
     ) -> wasmtime::Result<bool> {
         let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
         let granted = bytes <= self.bytes_max;
-        // Beyond its own maximum a memory fails by itself, which is no fault of the limit.
+        // Beyond its own maximum a memory fails by itself, which is not a refusal by this limit.
         if granted && maximum.is_none_or(|maximum| desired <= maximum) {
             self.bytes = bytes;
             self.bytes_peak = self.bytes_peak.max(bytes);

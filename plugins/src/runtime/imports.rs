@@ -17,7 +17,7 @@ use crate::runtime::guest_state::GuestState;
 impl types::Host for GuestState {}
 
 impl GuestState {
-    /// Keeps an effect and answers its reference, unless the run has asked for too much.
+    /// Records an effect and returns its reference, unless the run has reached its limit of effects.
     fn record_effect(&mut self, effect: RequestedEffect) -> Result<String, types::Refusal> {
         let max = self.invocation.limits.effects;
         if self.effects.len() >= max {

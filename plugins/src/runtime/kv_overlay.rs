@@ -1,19 +1,19 @@
-//! A plugin's map as a run changes it: the picture that it was given, with its own changes on top.
+//! A plugin's map as a run changes it: the map that it was given, with its own changes on top.
 //!
-//! Invariant: a run whose reads [stand](KeyValues::reads_hold) would do the same again, so its writes may be applied to
-//! a newer map than it saw. An addition is no look: additions of runs beside each other all count.
+//! Invariant: a run with reads that [hold](KeyValues::reads_hold) would do the same again, so its writes may be
+//! applied to a newer map than it saw. An addition is not a read: additions of concurrent runs all count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use kabar_core::domain::key_values::{KeyValues, KvReads, KvWrite};
 
-/// Bytes of a key.
+/// Most bytes of a key.
 const KEY_BYTES_MAX: usize = 512;
-/// Keys that one list shows.
+/// Most keys that one list returns.
 const LIST_MAX: usize = 1000;
 
-/// Why nothing was changed.
+/// Reason that nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KvRefused {
     Quota,
@@ -27,7 +27,7 @@ pub(crate) struct KvOverlay {
     bytes_max: usize,
     reads: KvReads,
     writes: Vec<KvWrite>,
-    /// Where in `writes` a key's change is.
+    /// Index in `writes` of each key's change.
     places: HashMap<Arc<str>, usize>,
 }
 
@@ -63,7 +63,7 @@ impl KvOverlay {
     }
 
     pub(crate) fn get(&mut self, key: &str) -> Option<Arc<[u8]>> {
-        // What no map can hold need not be kept as looked at.
+        // A key that no map can hold need not be recorded as read.
         check_key(key).ok()?;
         match self.own_write(key) {
             Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {}
@@ -95,7 +95,7 @@ impl KvOverlay {
         let key = check_key(key)?;
         let mut sum = self.current.clone();
         let Some(total) = sum.add_counter(key.clone(), by) else {
-            // Whoever hears that it is no number has looked.
+            // The refusal tells the value's type, so it counts as a read.
             self.record_read(&key);
             return Err(KvRefused::NotANumber);
         };
@@ -104,7 +104,7 @@ impl KvOverlay {
         }
         self.current = sum;
         let write = match self.own_write(&key) {
-            // What the run itself put there is known, so the sum is.
+            // The run itself has put the value, so the sum is known.
             Some(KvWrite::Put(..) | KvWrite::Delete(_)) => {
                 KvWrite::Put(key, total.to_string().into_bytes().into())
             }

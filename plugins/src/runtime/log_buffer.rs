@@ -1,5 +1,5 @@
-//! What a run says, up to its limit. Lines of the interface `log`, of standard output and of
-//! standard error stand in one order.
+//! Log of a run, up to its limit. Lines of the interface `log`, of standard output and of standard error are
+//! kept in one order.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -7,10 +7,10 @@ use std::time::Instant;
 use kabar_core::domain::run::{LogLevel, LogLine};
 use kabar_core::domain::time::Timestamp;
 
-/// What a line costs beside its text, so that empty ones come to an end too.
+/// Cost of a line besides its text, so that empty lines are bounded too.
 const LINE_BYTES: usize = 32;
 
-/// The log of one run; clones write into the same.
+/// The log of one run; clones write to the same log.
 #[derive(Clone)]
 pub(crate) struct LogBuffer(Arc<Mutex<LogLines>>);
 
@@ -50,7 +50,7 @@ impl LogBuffer {
         pages.lines.push(LogLine { at, level, text: kept.into() });
     }
 
-    /// Takes the lines out, and whether there were more.
+    /// Takes the lines out, with a flag that is `true` when lines were cut.
     pub(crate) fn take_lines(&self) -> (Vec<LogLine>, bool) {
         let mut pages = self.lock_lines();
         (std::mem::take(&mut pages.lines), pages.cut)

@@ -1,4 +1,4 @@
-//! Why a run ended that did not end by itself, in words for the person who wrote the hook.
+//! Outcomes of runs that did not end by themselves, in words for the author of the hook.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use crate::invocation::RunLimits;
 use crate::report::{HookFault, HookOutcome};
 use crate::runtime::guest_state::{GuestState, GuestStopReason};
 
-/// Bytes of a wasmtime error that are told.
+/// Most bytes of a wasmtime error in an outcome.
 const ERROR_BYTES_MAX: usize = 1000;
 
 fn trapped_by(fault: HookFault, text: impl Into<Arc<str>>) -> HookOutcome {
     HookOutcome::Trapped(fault, text.into())
 }
 
-/// It took too long.
+/// Returns the outcome of a run that exceeded its time.
 pub(crate) fn too_long(limits: &RunLimits) -> HookOutcome {
     let ms = limits.wall.as_millis();
     trapped_by(HookFault::Wall, format!("the hook took longer than {ms} ms, waits for other hosts included"))
@@ -26,14 +26,14 @@ fn too_much_computing(limits: &RunLimits) -> HookOutcome {
     trapped_by(HookFault::Cpu, format!("the hook used more than {ms} ms of computing time"))
 }
 
-/// wasmtime's own words, cut to a bearable length.
+/// Returns wasmtime's own text, cut to [`ERROR_BYTES_MAX`].
 pub(crate) fn error_text(error: &wasmtime::Error) -> Arc<str> {
     let text = format!("{error:#}");
     let end = text.floor_char_boundary(ERROR_BYTES_MAX);
     text.get(..end).unwrap_or_default().into()
 }
 
-/// It was stopped, or broke.
+/// Returns the outcome of a run that was stopped, or trapped.
 pub(crate) fn classify_error(error: &wasmtime::Error, guest: &GuestState) -> HookOutcome {
     let limits = &guest.invocation.limits;
     match error.downcast_ref::<GuestStopReason>() {

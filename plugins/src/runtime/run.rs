@@ -1,4 +1,4 @@
-//! One run: a fresh instance, one call, everything bounded.
+//! One run: a fresh instance and one call, with every resource bounded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::runtime::guest_state::{GuestState, GuestStopReason};
 use crate::runtime::outcome;
 use crate::scheduler::cpu_meter::{CpuMeter, MeteredRun};
 
-/// Beats of the epoch in a slice.
+/// Epoch ticks of a slice.
 const SLICE: u64 = 1;
 
-/// Data that a guest may hand over in one call: the largest body, and what is around it.
+/// Bytes that a guest may pass in one call: the largest body, and the values around it.
 const CALL_BYTES_MAX: usize = 2 << 20;
 
-/// Bytes of a hook's reason for not doing its work.
+/// Most bytes of the reason that a hook returns.
 const REASON_BYTES_MAX: usize = 4096;
 
 /// Runs one event through a version.
@@ -100,8 +100,8 @@ fn cut_text(reason: &str) -> Arc<str> {
     reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default().into()
 }
 
-/// Waits for a run's end within its time, from which waits for turns are left out; `None` when it is
-/// over.
+/// Waits for a run's end within its time limit, which excludes rests and waits for permits and processors;
+/// `None` when the limit is over.
 async fn run_within<F: Future>(
     limits: &RunLimits,
     started: Instant,
@@ -133,7 +133,7 @@ fn build_report(outcome: HookOutcome, mut store: Store<GuestState>, usage: RunUs
     let log = guest.log.clone();
     let succeeded = outcome.succeeded();
     let (kv_reads, kv_writes) = store.into_data().kv.into_parts();
-    // The guest is gone by now, and its unfinished lines are closed.
+    // The guest is dropped by now, so its unfinished lines are closed.
     let (logs, logs_cut) = log.take_lines();
     RunReport {
         outcome,

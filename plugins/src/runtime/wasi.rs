@@ -1,8 +1,8 @@
-//! WASI as far as guests of the usual languages need it to start: clocks, randomness, and a standard
-//! output and error that end up in the log. No files, no sockets, no names, no environment but the
-//! plugin's config, no input.
+//! WASI as far as guests of the usual languages need it to start: clocks, randomness, and a standard output and
+//! error that are written to the log. No files, no sockets, no name lookups, no input, and no environment but
+//! the plugin's config.
 //!
-//! Made when it is first asked for: small guests never do.
+//! Created on first use: small guests never use it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,13 +21,13 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 use crate::runtime::guest_state::GuestState;
 use crate::runtime::log_buffer::LogBuffer;
 
-/// Bytes of an unfinished line that are kept.
+/// Most bytes of an unfinished line.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// Bytes that one call may ask for.
+/// Most random bytes that one call returns.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
-/// WASI for one run.
+/// Builds the WASI context of one run.
 pub(crate) fn build_context(guest: &mut GuestState) -> WasiCtx {
     let clock = GuestClock { now: guest.invocation.now, started: guest.started };
     let mut builder = WasiCtxBuilder::new();
@@ -50,7 +50,7 @@ pub(crate) fn build_context(guest: &mut GuestState) -> WasiCtx {
         .build()
 }
 
-/// The run's clock, which begins at the invocation's now.
+/// The run's clock, which starts at the invocation's time.
 #[derive(Debug, Clone, Copy)]
 struct GuestClock {
     now: Timestamp,
@@ -78,7 +78,7 @@ impl HostMonotonicClock for GuestClock {
     }
 }
 
-/// Cuts what is written into lines of the log.
+/// Splits written bytes into lines of the log.
 struct LogLineWriter {
     log: LogBuffer,
     level: LogLevel,

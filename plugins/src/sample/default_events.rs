@@ -1,4 +1,4 @@
-//! Ready-made events: one failed template message, its thread and its contact.
+//! Default events: one failed template message, its conversation and its contact.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn id_bits(random: u128) -> u128 {
     ulid(AT.millis(), random)
 }
 
-/// The event of this type that a sample has where it says nothing else.
+/// Returns the default event of this type, which also supplies the members that a sample omits.
 #[must_use]
 pub fn event(kind: EventType) -> SampleEvent {
     let change = match kind {

@@ -1,4 +1,4 @@
-//! Members of a JSON object, read with the path at which they stand.
+//! Members of a JSON object, read with their paths.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::NotAnEvent;
 
-/// An object, or the absence of one: then every member is absent.
+/// An object, or an absent one, of which every member is absent.
 pub(super) struct SampleFields<'a> {
     path: String,
     object: Option<&'a serde_json::Map<String, Value>>,

@@ -1,13 +1,13 @@
-//! How long the background pool rests, so that others find a processor free.
+//! Rests of the background pool, so that other work finds a processor free.
 //!
-//! A thread that gives way to everybody is still in the way: on Linux 6.18 a thread that wakes up may wait
-//! behind others of its own kind, or a scheduler's tick, while a processor is busy with such a thread
-//! alone. So the background pool computes in short slices and rests between them, the longer the more of the machine
-//! others are using: the rest of this process, or a database beside it. While nobody else computes it does
-//! not rest.
+//! A thread of the lowest priority still delays others. On Linux 6.18, a thread that wakes up may wait behind
+//! others of its own kind, or a scheduler's tick, while a processor is busy with such a thread alone. So the
+//! background pool computes in short slices and rests between them. The rests grow with the share of the
+//! machine that other work uses: the rest of this process, or a database beside it. While no other work
+//! computes, the pool does not rest.
 //!
-//! Measured by `kabar bench --only hook-neighbours`: without rests, in slices of a millisecond, a hook that
-//! burns moved another tenant's 99th percentile by a fifth to a quarter.
+//! Measured by `kabar bench --only hook-neighbours`: without rests, in slices of a millisecond, a hook in a
+//! busy loop increased another tenant's 99th percentile by a fifth to a quarter.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,14 +16,16 @@ use rustix::time::ClockId;
 
 use crate::scheduler::cpu_meter::cpu_time;
 
-/// How often the others' use is looked at. Linux counts that of the machine in hundredths of a second.
+/// Interval at which the use by other work is measured. Linux counts that of the machine in hundredths of a
+/// second.
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// Rest for each part of computing, where others use the whole machine. So the background pool gets three quarters of
-/// its time where others use a tenth of the machine, two fifths where they use half, a quarter where all.
+/// Rest per computing time, where others use the whole machine. So the background pool gets three quarters of
+/// its time where others use a tenth of the machine, two fifths where they use half, a quarter where they use
+/// all.
 const REST_PER_USE: f64 = 3.0;
 
-/// What the background pool owes the others; of one host.
+/// Computes the rests of one host's background pool.
 pub(crate) struct BackgroundThrottle {
     processors: f64,
     window: Mutex<UsageWindow>,
@@ -33,15 +35,15 @@ struct UsageWindow {
     since: Instant,
     /// Computing time of the process at its beginning.
     process: Duration,
-    /// What the machine had done at its beginning, where that is told.
+    /// Processor times of the machine at its beginning, where the system tells them.
     machine: Option<ProcessorTimes>,
     /// Computing time of the background pool since then.
     bench: Duration,
-    /// What others used of the machine in the window before, from 0 to 1.
+    /// Share of the machine that others used in the window before, from 0 to 1.
     others: f64,
 }
 
-/// Time of all processors since the machine started, in parts of a second.
+/// Time of all processors since the machine started, in ticks of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ProcessorTimes {
     busy: u64,
@@ -49,13 +51,13 @@ struct ProcessorTimes {
 }
 
 impl ProcessorTimes {
-    /// `None` where it is not Linux.
+    /// Reads the current times; `None` on systems other than Linux.
     fn read_now() -> Option<Self> {
         Self::parse_stat(&std::fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// Of the first line: user, nice, system, idle, waiting for disks, and what interrupts and other
-    /// machines take.
+    /// Parses the first line: user, nice, system, idle, waiting for disks, and the times of interrupts and of
+    /// other machines.
     fn parse_stat(text: &str) -> Option<Self> {
         let fields = text.lines().next()?.strip_prefix("cpu ")?;
         let times: Vec<u64> = fields.split_whitespace().take(8).map_while(|time| time.parse().ok()).collect();
@@ -64,7 +66,7 @@ impl ProcessorTimes {
         Some(Self { busy: total - idle - disks, total })
     }
 
-    /// How much of it was busy since then, from 0 to 1.
+    /// Returns the share of the machine that was busy since `before`, from 0 to 1.
     fn use_since(self, before: Self) -> f64 {
         let float = |time: u64| u32::try_from(time).map_or(f64::MAX, f64::from);
         let total = self.total.saturating_sub(before.total).max(1);
@@ -92,7 +94,7 @@ impl BackgroundThrottle {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rest that is due after the background pool has computed for so long.
+    /// Returns the rest that is due after the background pool has computed for this time.
     pub(crate) fn rest_due(&self, computed: Duration) -> Duration {
         let mut window = self.lock_window();
         window.bench += computed;
@@ -104,7 +106,7 @@ impl BackgroundThrottle {
         window.rest_after(computed)
     }
 
-    /// From now on, others use so much of the machine.
+    /// Sets the share of the machine that others use, and keeps it.
     #[cfg(test)]
     pub(crate) fn set_others_use(&self, others: f64) {
         let mut window = self.lock_window();
@@ -118,8 +120,8 @@ impl UsageWindow {
         computed.mul_f64(self.others * REST_PER_USE)
     }
 
-    /// Ends it, and begins the next one. Of the two ways to see what others used the larger counts: in a
-    /// container the machine may be larger than what this process may use of it.
+    /// Ends the window, and begins the next one. Of the two measures of the others' use, the larger counts: in
+    /// a container the machine may be larger than the part that this process may use.
     fn start_next(
         &mut self,
         now: Instant,

@@ -1,17 +1,18 @@
-//! How much computing time a run has used, and its right to use more.
+//! Measures the computing time of a run, and decides if and where it may go on.
 //!
-//! Computing time is that of the thread while the run is polled, so that waits for other hosts and
-//! for turns do not count, and the host's work on the guest's behalf does.
+//! Computing time is that of the thread while the run is polled. So waits for other hosts and for permits do
+//! not count, and the host's work on the guest's behalf does.
 //!
-//! Most runs end within their first slices. One that does not needs a *bench seat* to go on, of which
-//! there is one fewer than threads: so however many hooks compute for long, a thread is left for those
-//! that are short. A bench seat is held for a few slices, then given to the next tenant in turn; it is
-//! given back whenever the run waits for something else.
+//! Most runs end within their first slices. One that does not needs a *background permit* to go on, of which
+//! there is one fewer than threads. So however many hooks compute for long, a thread is left for the short
+//! ones. A permit is held for a few slices, then given to the next tenant in turn. It is also given back
+//! whenever the run waits for something else.
 //!
-//! A run of a plugin whose last one was long is polled by the background pool's threads from its beginning.
-//! Between its slices the background pool rests ([`BackgroundThrottle`]); rests count neither as computing nor against the run's time.
-//! Who sits on the background pool computes in time that nobody else wants ([`RunPool::Background`]). Where there is too
-//! little of that the run goes back to the front and shares: it is late then, and not forgotten.
+//! After a long run, the next run of the plugin is polled by the background pool's threads from its beginning.
+//! Between its slices the background pool rests ([`BackgroundThrottle`]); rests count neither as computing nor
+//! against the run's time. The background pool computes only in time that no other thread wants
+//! ([`RunPool::Background`]). Where there is too little of that, the run returns to the foreground pool: it is
+//! late then, but it ends.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,27 +27,27 @@ use crate::scheduler::background_throttle::BackgroundThrottle;
 use crate::scheduler::epoch_ticker::EpochTicker;
 use crate::scheduler::fair_queue::{FairQueue, QueuePermit};
 
-/// What a run may compute without a bench seat.
+/// Computing time of a run without a background permit.
 const SHORT: Duration = Duration::from_millis(2);
-/// What it may compute on a bench seat that somebody else waits for.
+/// Computing time on a background permit for which another run waits.
 const SITTING: Duration = Duration::from_millis(5);
 
 /// Shorter rests are put off: a thread needs about as long to fall asleep and wake up.
 const REST_MIN: Duration = Duration::from_micros(100);
 
-/// What it may miss of the time in which it could have computed, before it no longer gives way to all.
+/// Time that a run may be kept from computing on the background pool, before it returns to the foreground pool.
 const STARVED: Duration = Duration::from_millis(200);
 
-/// Where a run is polled.
+/// Pool of threads that poll a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunPool {
-    /// On the threads of short runs.
+    /// The threads of short runs.
     Foreground,
-    /// On threads that get what others leave.
+    /// Threads that get the processor time that others leave.
     Background,
 }
 
-/// Computing time of this thread.
+/// Reads the computing time of this thread.
 fn thread_cpu() -> Duration {
     cpu_time(ClockId::ThreadCPUTime)
 }
@@ -61,7 +62,7 @@ fn to_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What those who compute for long share; of one host.
+/// Shared state of the long runs of one host.
 pub(crate) struct BackgroundPool {
     seats: Arc<FairQueue>,
     throttle: BackgroundThrottle,
@@ -74,24 +75,24 @@ impl BackgroundPool {
     }
 }
 
-/// What is known of one run.
+/// Measurements of one run.
 pub(crate) struct CpuMeter {
     organisation: OrganisationId,
     plugin: Arc<str>,
     background: Arc<BackgroundPool>,
-    /// Computing time of polls that have ended.
+    /// Computing time of polls that have ended, in nanoseconds.
     spent: AtomicU64,
     /// The thread's time when the poll under way began.
     poll_began: AtomicU64,
-    /// Whether the run is pending for the sake of others, not of its own accord.
+    /// Set while the run is pending to let others compute, not of its own accord.
     yields: AtomicBool,
-    /// Whether it has computed for longer than short runs do, or is expected to.
+    /// Set when it has computed for longer than short runs do, or is expected to.
     long: AtomicBool,
-    /// Whether it is polled on the background pool.
+    /// Set while it is polled on the background pool.
     benched: AtomicBool,
-    /// Time in which it could have computed and did not get to.
+    /// Time in which it was ready to compute and got no processor, in nanoseconds.
     starved: AtomicU64,
-    /// Time that it rested for others' sake.
+    /// Time that it rested for other work, in nanoseconds.
     rested: AtomicU64,
     held: Mutex<MeterState>,
 }
@@ -99,11 +100,11 @@ pub(crate) struct CpuMeter {
 #[derive(Default)]
 struct MeterState {
     seat: Option<QueuePermit>,
-    /// What had been computed when the permit was taken.
+    /// Computing time at which the permit was taken.
     since: Duration,
     /// Time spent waiting for permits that have been taken.
     waited: Duration,
-    /// What had been computed when rest was last reckoned.
+    /// Computing time at which rest was last computed.
     reckoned: Duration,
     /// Rest that is due.
     due: Duration,
@@ -111,7 +112,7 @@ struct MeterState {
 }
 
 impl CpuMeter {
-    /// Of a run that is expected to compute for long, or not to.
+    /// Creates the meter of a run; `long` when it is expected to compute for long.
     pub(crate) fn new(
         organisation: OrganisationId,
         plugin: Arc<str>,
@@ -133,7 +134,7 @@ impl CpuMeter {
         })
     }
 
-    /// Of a run of which nothing is known, on a host of its own.
+    /// Creates the meter of a run without history, on a host of its own.
     #[cfg(test)]
     pub(crate) fn for_single_run() -> Arc<Self> {
         let background = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
@@ -144,18 +145,19 @@ impl CpuMeter {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Computing time so far; to be asked from within the run.
+    /// Returns the computing time so far; to be called from within the run.
     pub(crate) fn cpu_used(&self) -> Duration {
         let current = to_nanos(thread_cpu()).saturating_sub(self.poll_began.load(Ordering::Relaxed));
         Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(current))
     }
 
-    /// Computing time of a run that is over, or is not being polled.
+    /// Returns the computing time of a run that is over, or is not being polled.
     pub(crate) fn cpu_spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Time spent waiting for turns and for a processor, and resting; the wait under way included.
+    /// Returns the time spent waiting for permits and for a processor, and resting; the wait under way
+    /// included.
     pub(crate) fn time_waited(&self) -> Duration {
         let held = self.lock_state();
         let turn = held.waits_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -166,8 +168,8 @@ impl CpuMeter {
         Duration::from_nanos(self.rested.load(Ordering::Relaxed))
     }
 
-    /// Rests on the background pool for as long as is due; blocks the thread, because it is the thread that is in the
-    /// way.
+    /// Rests on the background pool for the time that is due. Blocks the thread, because the thread itself
+    /// delays others.
     pub(crate) fn take_rest(&self) {
         if !self.benched.load(Ordering::Relaxed) {
             return;
@@ -196,28 +198,28 @@ impl CpuMeter {
         self.starved.fetch_add(to_nanos(time), Ordering::Relaxed);
     }
 
-    /// Whether it has computed for longer than short runs do.
+    /// Returns `true` when it has computed for longer than short runs do.
     pub(crate) fn was_long(&self) -> bool {
         self.cpu_spent() >= SHORT
     }
 
-    /// Where it should be polled.
+    /// Returns the pool that should poll it.
     pub(crate) fn current_pool(&self) -> RunPool {
         let long = self.long.load(Ordering::Relaxed);
         if long && self.time_starved() < STARVED { RunPool::Background } else { RunPool::Foreground }
     }
 
-    /// Says where it is polled from now on.
+    /// Records the pool that polls it from now on.
     pub(crate) fn move_to(&self, place: RunPool) {
         self.benched.store(place == RunPool::Background, Ordering::Relaxed);
     }
 
-    /// Whether it should be polled elsewhere.
+    /// Returns `true` when another pool should poll it.
     fn is_misplaced(&self) -> bool {
         (self.current_pool() == RunPool::Background) != self.benched.load(Ordering::Relaxed)
     }
 
-    /// At the end of a slice: `None` when the run may go on at once, else what it has to wait for.
+    /// Decides at the end of a slice: `None` when the run may go on at once, else the future to wait for.
     pub(crate) fn next_turn(self: &Arc<Self>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let used = self.cpu_used();
         if used < SHORT {
@@ -256,7 +258,7 @@ impl CpuMeter {
         }))
     }
 
-    /// Pending once if the run should be polled elsewhere, which whoever polls it sees to.
+    /// Pending once if another pool should poll the run; `ThreadPools` then moves it.
     async fn yield_pool(&self) {
         if self.is_misplaced() {
             tokio::task::yield_now().await;
@@ -264,7 +266,7 @@ impl CpuMeter {
     }
 }
 
-/// A run that is metered.
+/// A future that measures a run while it polls it.
 pub(crate) struct MeteredRun<F> {
     run: Pin<Box<F>>,
     meter: Arc<CpuMeter>,

@@ -1,13 +1,13 @@
-//! The beat that cuts guests' computing into slices: a thread that moves the engine's epoch on while a guest
-//! computes, and sleeps while none does, whatever runs are under way: each beat wakes a processor up.
+//! Ticks that cut guests' computing into slices. A thread advances the engine's epoch while a guest computes,
+//! and sleeps while none does, whatever runs are under way: each tick wakes a processor up.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Time between two beats: how long at most a thread that wakes up may have to wait for a guest's slice to
-/// end. Four thousand of them a second take a twentieth of a processor (46 ms, beside a hook that burns).
+/// Time between two ticks, and so the longest wait of a thread that wakes up for a guest's slice to end. Four
+/// thousand ticks a second take a twentieth of a processor (46 ms, beside a hook in a busy loop).
 const BEAT: Duration = Duration::from_micros(250);
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct TickerShared {
     changed: Condvar,
 }
 
-/// The beat of one engine; the default one is of none. Ends when dropped.
+/// Ticker of one engine; the default one has no engine. Ends when dropped.
 #[derive(Default)]
 pub(crate) struct EpochTicker(Arc<TickerShared>);
 
@@ -31,7 +31,7 @@ impl TickerShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for somebody to compute; `false` when it is over.
+    /// Waits until a guest computes; `false` when the ticker has ended.
     fn wait_for_work(&self) -> bool {
         let mut state = self.lock_state();
         while state.computing == 0 && !state.stopped {
@@ -42,10 +42,10 @@ impl TickerShared {
 }
 
 impl EpochTicker {
-    /// Starts the beat of an engine.
+    /// Starts the ticker of an engine.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When the thread cannot be started.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let pulse = Self::default();
         let shared = pulse.0.clone();
@@ -58,12 +58,12 @@ impl EpochTicker {
         Ok(pulse)
     }
 
-    /// Runs this while the epoch moves.
+    /// Runs `computing` while the epoch advances.
     pub(crate) fn tick_during<T>(&self, computing: impl FnOnce() -> T) -> T {
         self.count_during(1, computing)
     }
 
-    /// Runs this, within [`EpochTicker::tick_during`], while the epoch need not move on the caller's account.
+    /// Runs `resting`, within [`EpochTicker::tick_during`], without the caller's need for ticks.
     pub(crate) fn pause_during<T>(&self, resting: impl FnOnce() -> T) -> T {
         self.count_during(-1, resting)
     }
@@ -83,7 +83,7 @@ impl EpochTicker {
     }
 }
 
-/// Undoes a change, panic or not.
+/// Undoes a change of the count on drop, also after a panic.
 struct ComputingGuard<'a>(&'a EpochTicker, isize);
 
 impl Drop for ComputingGuard<'_> {

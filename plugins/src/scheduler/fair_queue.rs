@@ -1,9 +1,8 @@
-//! Whose turn it is: a bounded number of permits, given to tenants in rotation.
+//! Fair queue: a bounded number of permits, given to tenants in rotation.
 //!
-//! Invariant: a permit that is free goes to the tenant that was served longest ago among those with
-//! something that may run; a tenant's own waiters stand in one line for each plugin's sake, so a
-//! plugin at its cap holds up no other plugin. Waiting is unbounded in time and never an error; who
-//! waits is bounded by who calls.
+//! Invariant: a free permit goes to the tenant that was served longest ago among those with a waiter that may
+//! run. A tenant's waiters are searched in order for a plugin below its limit, so a plugin at its limit delays
+//! no other plugin. Waiting is unbounded in time and never an error. The callers bound the number of waiters.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kabar_core::ids::OrganisationId;
 use tokio::sync::oneshot;
 
-/// The permits, and who waits for one.
+/// The permits, and their waiters.
 pub(crate) struct FairQueue {
     line: Mutex<WaitingQueue>,
     per_plugin_max: usize,
@@ -30,7 +29,7 @@ struct QueueWaiter {
     called: oneshot::Sender<QueuePermit>,
 }
 
-/// A turn. Dropping it lets the next one in.
+/// A permit. Dropping it gives it to the next waiter.
 pub(crate) struct QueuePermit {
     turns: Arc<FairQueue>,
     plugin: Option<Arc<str>>,
@@ -69,12 +68,12 @@ impl FairQueue {
         };
         match called.await {
             Ok(seat) => seat,
-            // The sender is dropped only with the turns, which this call holds.
+            // The sender is dropped only with the queue, which this call holds.
             Err(_gone) => std::future::pending().await,
         }
     }
 
-    /// Whether somebody waits.
+    /// Returns `true` when a caller waits for a permit.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.lock_queue().rotation.is_empty()
     }
@@ -86,7 +85,7 @@ impl FairQueue {
             let Some(next) = line.next_waiter(self.per_plugin_max) else { break };
             line.take_slot(&next.plugin);
             let seat = QueuePermit { turns: self.clone(), plugin: Some(next.plugin) };
-            // Who gave up waiting gets none; the permit must not come back through this lock.
+            // A caller that gave up waiting gets none; the permit must not come back through this lock.
             if let Err(mut unwanted) = next.called.send(seat)
                 && let Some(plugin) = unwanted.plugin.take()
             {
@@ -124,7 +123,7 @@ impl WaitingQueue {
         own.push_back(waiter);
     }
 
-    /// Takes the next waiter out of the line.
+    /// Removes the next waiter that may run from the queue.
     fn next_waiter(&mut self, per_plugin_max: usize) -> Option<QueueWaiter> {
         for place in 0..self.rotation.len() {
             let organisation = *self.rotation.get(place)?;

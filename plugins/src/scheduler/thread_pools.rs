@@ -1,9 +1,10 @@
-//! The threads that run hooks: those at the front for whoever has just begun, and those on the background pool for
-//! who computes for long.
+//! The threads that run hooks: the foreground pool for runs that have just begun, and the background pool for
+//! runs that compute for long.
 //!
-//! Invariant: a thread of the background pool computes only while nobody else wants the processor, be it a short
-//! hook, the API or another program. That is the scheduler's affair (`SCHED_IDLE`): between threads of
-//! one policy a thread that wakes up waits for the other's slice to end, whatever their priorities.
+//! Invariant: a thread of the background pool computes only while no other thread wants the processor, be it
+//! for a short hook, the API or another program. The operating system's scheduler ensures that (`SCHED_IDLE`).
+//! Between threads of one policy, a thread that wakes up waits for the other's slice to end, whatever their
+//! priorities.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,24 +22,24 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::component::compile::NICENESS;
 use crate::scheduler::cpu_meter::{CpuMeter, RunPool};
 
-/// See the module.
+/// The two pools of threads that run hooks.
 pub(crate) struct ThreadPools {
     front: Option<Runtime>,
     bench: Option<Runtime>,
 }
 
-/// How far a run came in one place.
+/// Result of polling a run in one pool.
 enum PoolStep<F: Future> {
     Ended(F::Output),
     Moves(Pin<Box<F>>),
 }
 
 impl ThreadPools {
-    /// Starts so many at the front, and one fewer on the background pool.
+    /// Starts this many foreground threads, and one fewer in the background pool.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let runtime = |threads: usize, name: &str| {
             let mut builder = Builder::new_multi_thread();
-            // Whoever has just come is looked for after each slice, not after the usual 61.
+            // New tasks are looked for after each slice, not after the usual 61 polls.
             builder.worker_threads(threads.max(1)).thread_name(name).global_queue_interval(1);
             builder.event_interval(8).enable_all();
             builder
@@ -50,7 +51,7 @@ impl ThreadPools {
         Ok(Self { front: Some(front), bench: Some(bench) })
     }
 
-    /// Runs to the end, each part where it belongs. Dropping the future stops the run.
+    /// Runs to the end, each part in its pool. Dropping the future stops the run.
     pub(crate) async fn run<F>(&self, run: F, meter: &Arc<CpuMeter>) -> Result<F::Output, JoinError>
     where
         F: Future + Send + 'static,
@@ -74,13 +75,13 @@ impl ThreadPools {
     }
 }
 
-/// Polls a run until it ends or belongs elsewhere.
+/// Polls a run until it ends or belongs to the other pool.
 async fn poll_in_pool<F: Future>(run: Pin<Box<F>>, meter: Arc<CpuMeter>, place: RunPool) -> PoolStep<F> {
     let mut run = Some(run);
     poll_fn(|context| match run.as_mut().map(|run| run.as_mut().poll(context)) {
         Some(Poll::Ready(output)) => Poll::Ready(PoolStep::Ended(output)),
         Some(Poll::Pending) if meter.current_pool() != place => run.take().map_or(Poll::Pending, |run| {
-            // The next leg polls it at once, so that no call to wake it is lost.
+            // The other pool polls it at once, so that no wake-up is lost.
             Poll::Ready(PoolStep::Moves(run))
         }),
         Some(Poll::Pending) | None => Poll::Pending,
@@ -102,7 +103,7 @@ fn give_way_to_all() {
 
 impl Drop for ThreadPools {
     fn drop(&mut self) {
-        // Dropped within a runtime, they must not be waited for.
+        // They may be dropped within a runtime, which must not block.
         for runtime in [self.front.take(), self.bench.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }

@@ -1,7 +1,7 @@
-//! Deciding a batch of commands: load what they need, decide, and load what the rules found missing.
+//! Decides a batch of commands: loads their rows, decides, and loads the rows that the rules found missing.
 //!
-//! Invariant: a batch is decided on rows that were all looked for. A need that was not foreseen costs a further
-//! round, never a wrong answer.
+//! Invariant: a batch is decided only on rows that were all looked up. A need that was not foreseen costs a
+//! further round, never a wrong answer.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::account::{CommandVerdict, QueuedCommand};
 use crate::accounts::AccountError;
 use crate::view::AccountView;
 
-/// Rounds in which one batch may be decided. Each loads keys that the one before lacked; the deepest chain of
-/// today's rules is three long (message, its conversation's unread messages, the contact).
+/// Most rounds in which one batch may be decided. Each round loads keys that the round before lacked. The
+/// deepest chain of today's rules is three long (message, its conversation's unread messages, the contact).
 const ROUNDS_MAX: usize = 8;
 
-/// The results of a batch, and the changes to commit before they may be told.
+/// Results of a batch, and the changes to commit before the results are sent.
 pub(super) struct BatchDecision {
     /// The view that was decided on.
     pub(super) view: Arc<AccountView>,
@@ -36,13 +36,13 @@ pub(super) struct BatchDecision {
     pub(super) changes: AccountChanges,
 }
 
-/// Why a batch was not decided.
+/// Reason that a batch was not decided.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BatchError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(StoreError),
-    /// The store is well, but what one of the commands needs cannot be read.
+    /// The store works, but the rows that one of the commands needs cannot be read.
     #[error("the rows of a command cannot be read")]
     Unreadable(#[source] StoreError),
     /// A defect of the rules.
@@ -85,7 +85,7 @@ impl AccountState {
         Err(BatchError::TooManyRounds)
     }
 
-    /// Adds rows to the facts: from memory where it has them, from the store where it has not.
+    /// Adds rows to `facts`: from memory where it has them, else from the store.
     async fn load_facts(
         &self,
         view: &AccountView,
@@ -104,7 +104,7 @@ impl AccountState {
         Ok(())
     }
 
-    /// Decides a batch, or gives the needs that its rules lack.
+    /// Decides a batch, or returns the rows that its rules lack.
     fn decide_on(
         &mut self,
         facts: &LoadedRows,
@@ -125,16 +125,17 @@ impl AccountState {
             match decide_command(&mut draft, &work.command) {
                 Ok(reply) => results.push(Ok(reply)),
                 Err(DecideError::Refused(refusal)) => results.push(Err(refusal)),
-                // The draft knows, and does not finish. The others are looked at for what they lack.
+                // The draft has recorded what is missing and does not finish. The other commands run, to
+                // collect what they lack.
                 Err(DecideError::NotLoaded(_)) => {}
             }
         }
         Ok(BatchDecision { view: view.clone(), at, results, changes: draft.into_changes()? })
     }
 
-    /// Fails a command for whose own sake the store or the rules gave up. Nothing was written, so memory stands.
-    /// The commands of a larger batch come back, to be tried one by one. A command whose key belongs to another
-    /// call by now may be sent again, and is then told that call's answer.
+    /// Fails a command that the store or the rules refused for its own rows. Nothing was written, so memory
+    /// stays as it is. The commands of a larger batch are returned, to be tried one by one. A command with a
+    /// key that belongs to another call by now may be sent again, and is then given that call's answer.
     pub(super) async fn refuse_command<E: std::error::Error + Sync + 'static>(
         &self,
         batch: Vec<QueuedCommand>,

@@ -1,7 +1,7 @@
-//! After a commit that failed: it may have been written all the same, and memory must learn of it.
+//! Recovery after a failed commit: it may have been written all the same, and memory must learn of it.
 //!
-//! Invariant: whoever reads, sends or brings events need not wait for the next command to learn what is
-//! durable; the store is asked at once, and again until it answers.
+//! Invariant: readers, the sender and delivery workers do not wait for the next command to learn what is
+//! durable. The store is asked at once, and again until it answers.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::sender::SenderMessage;
 const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 impl AccountState {
-    /// Whether memory may be behind the store, because a commit failed.
+    /// Returns `true` when memory may be behind the store, because a commit failed.
     pub(in crate::account) const fn is_in_doubt(&self) -> bool {
         self.reload && !self.fenced
     }
 
-    /// Finds out what has become of a commit that failed, unless the store could not be reached just now.
+    /// Loads the result of a commit that failed, unless the store could not be reached just now.
     pub(super) async fn recover_commit(&mut self) {
         if self.is_in_doubt()
             && !self.looks_again
@@ -32,21 +32,21 @@ impl AccountState {
         }
     }
 
-    /// Has the actor look again after a while, unless it will anyway.
+    /// Schedules [`AccountMessage::LookAgain`] after [`LOAD_RETRY`], unless it is scheduled already.
     pub(in crate::account) fn look_again(&mut self, myself: ActorRef<AccountMessage>) {
         if std::mem::replace(&mut self.looks_again, true) {
             return;
         }
         let stopping = self.context().stopping.clone();
         self.context().tasks.spawn(async move {
-            // Not by the clock: it is the store that is spared, not a promise that is kept.
+            // Not by the injected clock: the pause spares the store and keeps no promise.
             if tokio::time::timeout(LOAD_RETRY, stopping.cancelled()).await.is_err() {
                 let _gone = myself.cast(AccountMessage::LookAgain);
             }
         });
     }
 
-    /// It is time to look again.
+    /// Allows the next recovery: the pause is over.
     pub(in crate::account) const fn retry_recovery(&mut self) {
         self.looks_again = false;
     }
@@ -70,7 +70,8 @@ impl AccountState {
         self.parts.resident.publish_view(view_of(&activation));
         self.index_threads();
         self.reload = false;
-        // A commit that seemed to fail may have been written: nobody has heard of it.
+        // A commit that seemed to fail may have been written; the sender and the dispatcher were not notified
+        // of it.
         if activation.has_pending {
             self.sender.wake_sender(SenderMessage::Reload).await;
         }

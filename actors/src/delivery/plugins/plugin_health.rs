@@ -1,4 +1,4 @@
-//! How plugins fare: paused while they fail, disabled when that does not end, or by the operator.
+//! Health of plugins: paused while they fail, disabled when that does not end, or by the operator.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::accounts::AccountError;
 use crate::delivery::DeliveryDispatcher;
 
 impl DeliveryDispatcher {
-    /// An outcome has changed whether a subscriber is tried.
+    /// Records that an outcome has paused, resumed or disabled a subscriber.
     pub(in crate::delivery) fn note_turn(&self, id: SubscriberId, turn: HealthChange, now: Timestamp) {
         let standing = match turn {
             HealthChange::None => return,
@@ -40,7 +40,7 @@ impl DeliveryDispatcher {
         }
     }
 
-    /// Writes down how a plugin fares, unless the operator has said so already.
+    /// Stores the health of a plugin, unless the operator has disabled it already.
     async fn record_health(&self, id: PluginId, standing: PluginHealth) {
         if let Err(error) = self.set_standing(id, standing).await {
             tracing::error!(plugin = %id, error = cause(&error), "standing of a plugin not written");
@@ -73,7 +73,7 @@ impl DeliveryDispatcher {
         Ok(row)
     }
 
-    /// Disables whoever's plugin for the operator; `None` when there is none of this id.
+    /// Disables a plugin of any tenant for the operator; `None` when there is none of this id.
     ///
     /// # Errors
     /// [`AccountError::Storage`].

@@ -1,4 +1,4 @@
-//! Runs as they are listed, and how they are brought again.
+//! Lists runs, and replays them.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use crate::delivery::DeliveryDispatcher;
 
 /// Runs that are opened in one write.
 const STEP: usize = 1000;
-/// The most that one call brings again.
+/// Most runs that one call replays.
 const REPLAYED_MAX: usize = 10_000;
-/// Runs are kept for so long; what is older must not be brought again, because what became of it is
-/// forgotten.
+/// Time for which runs are kept. Older events must not be replayed, because the outcome of their runs is
+/// deleted.
 const KEPT: Duration = Duration::from_hours(30 * 24);
-/// Before runs are forgotten, nothing of them is brought again.
+/// Time before the deletion of runs in which they are not replayed any more.
 const MARGIN: Duration = Duration::from_hours(1);
 
-/// Where a replay begins.
+/// Start or end of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayFrom {
-    /// With the event of this number.
+    /// The event of this number.
     Sequence(i64),
-    /// With the first event at or after this instant.
+    /// The first event at or after this instant.
     Time(Timestamp),
 }
 
-/// What became of a replay.
+/// Outcome of a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReplayedRuns {
-    /// So many are brought again.
+    /// Runs that are replayed.
     pub enqueued: usize,
-    /// There were more, which stay as they are.
+    /// Set when there were more, which stay as they are.
     pub capped: bool,
 }
 
 impl DeliveryDispatcher {
-    /// A page of a plugin's runs with what they asked for, newest first.
+    /// Reads a page of a plugin's runs with their effects, newest first.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -54,7 +54,7 @@ impl DeliveryDispatcher {
         Ok((page, effects))
     }
 
-    /// A plugin's run with what it asked for.
+    /// Finds a plugin's run with its effects.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -69,7 +69,7 @@ impl DeliveryDispatcher {
         Ok(Some((run, effects)))
     }
 
-    /// A page of a plugin's logs, newest first.
+    /// Reads a page of a plugin's logs, newest first.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -77,8 +77,8 @@ impl DeliveryDispatcher {
         self.0.store.run_logs(query).await.map_err(|error| unread(&error))
     }
 
-    /// Brings one event to a plugin again, whatever became of it; `None` when it has no such run. Of a plugin
-    /// that does not run it waits until that goes on.
+    /// Replays one event to a plugin, whatever the outcome of its run was; `None` when the plugin has no such
+    /// run. The run of a plugin that is stopped waits until the plugin runs again.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -94,9 +94,9 @@ impl DeliveryDispatcher {
         self.find_run(plugin.id, id).await
     }
 
-    /// Brings the events of an account to a plugin again, from the first up to and including the last, oldest
-    /// first, whether it has had them or not. At most as many as one call may bring, and none whose runs are
-    /// not kept any more.
+    /// Replays the events of an account to a plugin, from the first up to and including the last, oldest first.
+    /// Events are replayed with or without an earlier run. One call replays at most 10 000 events, and none
+    /// that is too old for its run to be kept.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
@@ -147,7 +147,7 @@ impl DeliveryDispatcher {
         Ok(replayed)
     }
 
-    /// Has a delivery worker, here or elsewhere, read the runs that have been opened.
+    /// Has a delivery worker, here or on another node, read the runs that have been opened.
     async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), AccountError> {
         self.reload_worker(SubscriberId::Hook(plugin), account);
         if self.0.cluster.is_shared() {

@@ -19,7 +19,7 @@ use crate::idempotency::KeyClaim;
 use crate::tenants::DECISIONS_MAX;
 
 impl SubscriptionPatch {
-    /// The subscription as this leaves it. One that goes on begins to count deliveries given up afresh.
+    /// Returns the changed subscription. One that becomes active again has its count of dead deliveries reset.
     fn apply(self, found: &Subscription) -> Subscription {
         let mut row = Subscription::clone(found);
         row.url = self.url.unwrap_or(row.url);
@@ -59,7 +59,7 @@ impl DeliveryDispatcher {
     }
 
     /// Writes a changed row; `None` when another node has written it since it was read. The caller holds the
-    /// writers' turn.
+    /// writers' lock.
     pub(super) async fn rewrite_registry(
         &self,
         mut row: Subscription,
@@ -76,8 +76,8 @@ impl DeliveryDispatcher {
         Ok(Some(Arc::new(row)))
     }
 
-    /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The caller
-    /// holds the writers' turn.
+    /// Reads a row again that another node has written, and publishes it; `None` when it was deleted. The
+    /// caller holds the writers' lock.
     async fn read_subscription(&self, id: SubscriptionId) -> Result<Option<Arc<Subscription>>, AccountError> {
         let found = self.0.store.find_subscription(id).await;
         let found = found.map_err(|error| AccountError::from_store(&error, "subscription not read"))?;
@@ -88,8 +88,8 @@ impl DeliveryDispatcher {
         Ok(found.map(Arc::new))
     }
 
-    /// Publishes what was noted of a subscription's health; `None` when it was deleted, or cannot be read. The
-    /// caller holds the writers' turn.
+    /// Publishes what was stored of a subscription's health; `None` when it was deleted, or cannot be read. The
+    /// caller holds the writers' lock.
     pub(super) async fn noted(&self, known: &Subscription, noted: &NotedDeaths) -> Option<Arc<Subscription>> {
         let found = self.find_subscription(known.organisation_id, known.id)?;
         if found.row_version.next() != noted.row_version {
@@ -105,9 +105,9 @@ impl DeliveryDispatcher {
         Some(Arc::new(row))
     }
 
-    /// Adds a secret, which is the last one of the subscription's; the older ones expire after
-    /// `older_for`, and those that have expired go. `None` when the tenant has no such subscription, and
-    /// when it has as many secrets as it may have.
+    /// Adds a signing secret, as the last one of the subscription. The older ones expire after `older_for`, and
+    /// expired ones are removed. `None` when the tenant has no such subscription, and when it has the largest
+    /// allowed number of secrets.
     ///
     /// # Errors
     /// [`AccountError::Storage`]; [`AccountError::Overloaded`] when other nodes change it all the time.

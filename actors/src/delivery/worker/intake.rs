@@ -1,7 +1,7 @@
-//! What a delivery worker takes over: rows that are open already, and then events of the log.
+//! Intake of a delivery worker: rows that are open already, and then events of the log.
 //!
-//! Invariant: memory is bounded. A lane that waits for a further attempt does not use up the window of
-//! the others; a subscriber that is down is read for no more than its probes.
+//! Invariant: memory is bounded. A lane that waits for a further attempt does not use up the window of the
+//! others. For a subscriber that is down, no more than its probes are read.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,17 +19,17 @@ use rand::rngs::StdRng;
 use super::DeliveryWorker;
 use crate::delivery::lanes::QueuedDelivery;
 
-/// Deliveries that are away or wait for nothing but their turn.
+/// Most deliveries that are under way or wait for nothing but their turn.
 pub(in crate::delivery) const WINDOW: usize = 1000;
-/// Deliveries in memory, with those that wait for a further attempt; some 300 bytes each.
+/// Most deliveries in memory, with those that wait for a further attempt; some 300 bytes each.
 const OPEN_MAX: usize = 10_000;
-/// Deliveries in memory while the breaker is open, of which one is tried at a time.
+/// Most deliveries in memory while the breaker is open, of which one is tried at a time.
 const PROBES: usize = 16;
-/// Rows of one reading.
+/// Rows of one read.
 const PAGE: usize = 256;
 
 impl DeliveryWorker {
-    /// How many more may be read into memory now: a page at a time, since each reading costs a commit.
+    /// Returns the number of rows that may be read now: a page at a time, because each read costs a commit.
     fn room_left(&mut self) -> usize {
         if !self.recipient.lock_health().is_closed() {
             return PROBES.saturating_sub(self.lanes.count_open());
@@ -42,7 +42,7 @@ impl DeliveryWorker {
         window.min(OPEN_MAX.saturating_sub(self.lanes.count_open())).min(PAGE)
     }
 
-    /// Reads rows that wait, and then the log, as far as there is room.
+    /// Reads open rows, and then the log, as far as there is room.
     pub(super) async fn fill_lanes(&mut self, subscriber: &Subscriber) -> Result<(), StoreError> {
         let number = self.slot.current_account().number;
         loop {
@@ -51,7 +51,7 @@ impl DeliveryWorker {
                 return Ok(());
             }
             let Some(place) = self.place else {
-                // No such account: nothing is ever there.
+                // No such account: it never has a delivery.
                 let found =
                     self.dispatcher.0.store.delivery_cursor(subscriber.subscriber_id(), number).await?;
                 self.place = Some(found.unwrap_or(DeliveryCursor { cursor: 0, head: 0 }));
@@ -81,7 +81,7 @@ impl DeliveryWorker {
         }
     }
 
-    /// Makes deliveries of the next events of the log.
+    /// Creates deliveries for the next events of the log.
     async fn take_in(
         &mut self,
         subscriber: &Subscriber,
@@ -108,7 +108,7 @@ impl DeliveryWorker {
             deliveries: &deliveries,
         };
         if !store.take_in(intake).await? {
-            // Somebody else has taken them in: their rows are there.
+            // Another node has created them: their rows are there.
             self.place = None;
             return Ok(());
         }
@@ -121,7 +121,7 @@ impl DeliveryWorker {
     }
 }
 
-/// What is owed to a subscriber for an event.
+/// Creates the delivery of an event to a subscriber.
 pub(in crate::delivery) fn build_delivery(
     ids: &mut MonotonicIds<StdRng>,
     subscriber: &Subscriber,

@@ -1,4 +1,4 @@
-//! `clock`: what time it is.
+//! `clock`: the current time of the run.
 
 use crate::runtime::bindings::kabar::hooks::clock::Host;
 use crate::runtime::guest_state::GuestState;

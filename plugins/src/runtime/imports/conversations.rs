@@ -1,4 +1,4 @@
-//! `conversations`: changes of threads, done once the run is committed.
+//! `conversations`: changes of conversations, carried out once the run is committed.
 
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::ids::{ConversationId, UserId};

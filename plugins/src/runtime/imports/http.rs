@@ -1,7 +1,7 @@
 //! `http`: calls to allowed hosts, the one effect that happens while a hook runs.
 //!
-//! Invariant: what leaves here names an allowed host and carries an `idempotency-key`. Scheme,
-//! addresses and redirects are for [`crate::HttpFetcher`] to guard.
+//! Invariant: a request that leaves here names an allowed host and carries an `idempotency-key`.
+//! [`crate::HttpFetcher`] guards scheme, addresses and redirects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::runtime::guest_state::GuestState;
 
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// What the way of sending fixes, or what would name another host.
+/// Headers that a hook must not set: the transport fixes them, or they would name another host.
 const RESERVED: [&str; 9] = [
     "host",
     "content-length",
@@ -112,7 +112,7 @@ impl GuestState {
     async fn perform_request(&mut self, request: FetchRequest) -> Result<FetchAnswer, FetchError> {
         let (method, url, bytes_max) =
             (request.method.clone(), request.url.clone(), request.answer_bytes_max);
-        // Noted before it is made: a run that is stopped meanwhile has called all the same.
+        // Recorded before it is made: a run that is stopped meanwhile has made the call all the same.
         let place = self.http_calls.len();
         let unanswered = Err("no answer before the run ended".into());
         self.http_calls.push(HttpCall { method, url, body: None, answer: unanswered });

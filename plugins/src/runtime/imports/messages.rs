@@ -1,11 +1,11 @@
-//! `messages`: sends, checked now and done once the run is committed.
+//! `messages`: sends, validated now and carried out once the run is committed.
 
 use crate::report::RequestedEffect;
 use crate::runtime::bindings::kabar::hooks::messages::Host;
 use crate::runtime::bindings::kabar::hooks::types::Refusal;
 use crate::runtime::guest_state::GuestState;
 
-/// Bytes of a body; the largest that the API's rules let through has fewer.
+/// Most bytes of a body; the largest that the API's rules accept has fewer.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
 impl Host for GuestState {

@@ -5,7 +5,7 @@ use rand::Rng as _;
 use crate::runtime::bindings::kabar::hooks::random::Host;
 use crate::runtime::guest_state::GuestState;
 
-/// Bytes that one call answers.
+/// Most bytes that one call returns.
 const BYTES_MAX: usize = 4096;
 
 impl Host for GuestState {

@@ -6,7 +6,7 @@ use crate::runtime::guest_state::GuestState;
 impl Host for GuestState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.charge_host_call()?;
-        // Told to the guest, whose secret it is.
+        // Revealed to the guest, because the secret belongs to its plugin.
         Ok(self.invocation.secrets.get(key.as_str()).map(|secret| secret.reveal().to_owned()))
     }
 }
