@@ -1,8 +1,8 @@
-//! Where the time comes from. The only room that may read the machine's clocks.
+//! The source of time. No other module may read the machine's clocks.
 //!
-//! A process has two clocks. *Wall time* ([`Clock::read_now`]) is the machine's clock, read anew each time: it follows
-//! every step, forwards and backwards. *Process time* ([`Clock::monotonic_now`]) goes on while the process is
-//! stopped or the machine sleeps, and is never set. All waits are by process time.
+//! A process has two clocks. *Wall time* ([`Clock::read_now`]) is the machine's clock, read on every call: it
+//! follows every step, forwards and backwards. *Process time* ([`Clock::monotonic_now`]) continues while the
+//! process is stopped or the machine sleeps, and is never set. All waits are by process time.
 //!
 //! Invariant: process time never goes backwards.
 
@@ -17,16 +17,16 @@ use crate::surroundings::{AwaitKind, wait_for};
 
 /// The longest wait that a manual clock steps over by itself.
 const MANUAL_STEP: Duration = Duration::from_millis(5);
-/// Tokio's timers stand still while the machine sleeps, process time does not: a wait looks at the clock again
-/// at least this often.
+/// Longest time until a wait reads the clock again: Tokio's timers stop while the machine sleeps, process
+/// time does not.
 const RECHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// A source of time; handed to everything that asks for it, so that tests own the time.
+/// A source of time. Passed to all code that needs the time, so that tests control it.
 #[derive(Debug)]
 pub enum Clock {
     /// The machine's clocks.
     System(ClockSources),
-    /// Time that moves only when told to.
+    /// Time that moves only when a test advances it.
     Manual(watch::Sender<ManualTime>),
 }
 
@@ -39,7 +39,7 @@ pub struct ClockSources {
     pub monotonic: fn() -> MonotonicInstant,
 }
 
-/// What both clocks show at one moment: what turns persisted times into waits of this process.
+/// The readings of both clocks at one moment. Converts persisted times into waits of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockReading {
     /// Wall time.
@@ -48,7 +48,7 @@ pub struct ClockReading {
     pub monotonic: MonotonicInstant,
 }
 
-/// What a manual clock shows.
+/// The readings of a manual clock.
 #[derive(Debug, Clone, Copy)]
 pub struct ManualTime {
     wall: Timestamp,
@@ -63,13 +63,13 @@ impl ManualTime {
 }
 
 impl Clock {
-    /// The machine's clocks.
+    /// Creates a clock that reads the machine's clocks.
     #[must_use]
     pub const fn system_clock() -> Self {
         Self::System(ClockSources { wall: machine_wall_time, monotonic: machine_process_time })
     }
 
-    /// A clock that stands at `start` until it is advanced.
+    /// Creates a clock that shows `start` until it is advanced.
     #[must_use]
     pub fn manual_clock(start: Timestamp) -> Self {
         // Far from the wall time, so that a mixture of the two shows.
@@ -77,7 +77,8 @@ impl Clock {
         Self::Manual(watch::Sender::new(ManualTime { wall: start, monotonic }))
     }
 
-    /// The current wall time. It may be before the one read last, because the machine's clock can be set back.
+    /// Returns the current wall time. It may be before the last one read, because the machine's clock can be
+    /// set back.
     #[must_use]
     pub fn read_now(&self) -> Timestamp {
         match self {
@@ -86,7 +87,7 @@ impl Clock {
         }
     }
 
-    /// The current instant of process time.
+    /// Returns the current instant of process time.
     #[must_use]
     pub fn monotonic_now(&self) -> MonotonicInstant {
         match self {
@@ -95,13 +96,13 @@ impl Clock {
         }
     }
 
-    /// Both times.
+    /// Returns both times.
     #[must_use]
     pub fn take_reading(&self) -> ClockReading {
         ClockReading { wall: self.read_now(), monotonic: self.monotonic_now() }
     }
 
-    /// Moves both times of a manual clock on; the system's clock does not listen.
+    /// Advances both times of a manual clock. A system clock ignores the call.
     pub fn advance_manual(&self, by: Duration) {
         if let Self::Manual(time) = self {
             time.send_modify(|time| time.advance(by));
@@ -141,7 +142,7 @@ impl Clock {
         }
     }
 
-    /// Waits for so long.
+    /// Waits for the given time.
     pub async fn sleep_for(&self, time: Duration) {
         self.wait_until(self.monotonic_now().saturating_plus(time)).await;
     }

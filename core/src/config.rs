@@ -1,10 +1,10 @@
-//! Settings: where they come from, what they may be, and how they are shown.
+//! Settings: their sources, their valid values, and their display.
 //!
-//! Owns every name that an operator may write. Sources in rising order: the mode's defaults, the
-//! file `kabar.toml`, the environment (`KABAR_` and the upper-case key, `__` between levels), flags.
-//! Invariants: a `Settings` in hand is valid for its mode; every mistake is reported at once, by
-//! the file's key and the environment's name; a secret is never part of a report.
-//! It opens nothing and makes no secrets: `kabar dev` makes those that are absent.
+//! Owns every setting name. Sources in rising order: the mode's defaults, the file `kabar.toml`, the
+//! environment (`KABAR_` and the upper-case key, `__` between levels), flags.
+//! Invariants: a `Settings` value is valid for its mode. All mistakes are reported together, by the file's
+//! key and the environment's name. A secret is never part of a report. This module opens nothing and creates
+//! no secrets: `kabar dev` creates those that are absent.
 
 mod hooks;
 mod keys;
@@ -25,37 +25,37 @@ use crate::domain::account::Secret;
 pub use hooks::{HookExceptions, HookLimits, HookSettings};
 pub use values::{DatabaseUrl, LogFormat, RedisUrl};
 
-/// How the server is run; it decides defaults and what must be given.
+/// Mode in which the server runs; it sets the defaults and the required settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerMode {
-    /// `kabar dev`: everything has a default, or is made by the server.
+    /// `kabar dev`: every setting has a default, or the server creates its value.
     Dev,
-    /// `kabar serve`: secrets and the database must be named.
+    /// `kabar serve`: secrets and the database must be set.
     Serve,
 }
 
-/// Where settings are read from, besides the defaults.
+/// Sources of settings, besides the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct SettingSources {
     /// A file that must exist. `None`: `kabar.toml` of the working directory, if there is one.
     pub file: Option<PathBuf>,
-    /// Instead of the process's environment.
+    /// Replaces the process's environment.
     pub environment: Option<HashMap<String, String>>,
-    /// Key and value of flags; they win over everything.
+    /// Key and value of flags; they override all other sources.
     pub flags: BTreeMap<String, String>,
 }
 
-/// One thing that is wrong with the settings.
+/// One mistake in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
     /// The key in the file, dotted; empty when the source itself cannot be read.
     pub key: String,
-    /// What is wrong and what to do; never the value of a secret.
+    /// The mistake and its remedy; never the value of a secret.
     pub reason: String,
 }
 
 impl SettingProblem {
-    /// The name of this setting in the environment.
+    /// Returns the environment variable of this setting.
     #[must_use]
     pub fn variable(&self) -> String {
         keys::variable_name(&self.key)
@@ -71,7 +71,7 @@ impl fmt::Display for SettingProblem {
     }
 }
 
-/// Everything that is wrong, one line each.
+/// All mistakes, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblems(pub Vec<SettingProblem>);
 
@@ -87,19 +87,19 @@ impl std::error::Error for SettingProblems {}
 /// The server's settings, valid for the mode they were loaded for.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the HTTP surface listens.
+    /// Address on which the HTTP server listens.
     pub listen: SocketAddr,
-    /// Where everything durable is kept.
+    /// Database that holds all durable state.
     pub database_url: DatabaseUrl,
-    /// The memory that nodes share; `None`: this node keeps to its own.
+    /// Redis server that the nodes share; `None`: this node uses its own memory only.
     pub redis_url: Option<RedisUrl>,
-    /// Opens the operator API; always there for [`ServerMode::Serve`].
+    /// Token of the operator API; always set in [`ServerMode::Serve`].
     pub operator_token: Option<Secret>,
-    /// Meta's side.
+    /// Meta's Cloud API.
     pub whatsapp: WhatsAppSettings,
-    /// Other nodes.
+    /// Cluster of nodes.
     pub cluster: ClusterSettings,
-    /// What only `kabar dev` reads.
+    /// Settings of `kabar dev` only.
     pub dev: DevSettings,
     /// Calls to addresses that tenants name.
     pub outbound: OutboundSettings,
@@ -109,11 +109,11 @@ pub struct Settings {
     pub hooks: HookSettings,
     /// Bounds of memory, queues and bodies.
     pub limits: LimitSettings,
-    /// Browsers.
+    /// Access by browsers.
     pub cors: CorsSettings,
     /// Logs.
     pub log: LogSettings,
-    /// Which awaits of a debug build are delayed. Of tests; not a setting.
+    /// Delays of awaits in a debug build. For tests; not a setting.
     #[cfg(debug_assertions)]
     pub test_delays: Option<crate::surroundings::SeededDelays>,
 }
@@ -121,49 +121,50 @@ pub struct Settings {
 /// Meta's Cloud API and its webhooks.
 #[derive(Debug, Clone)]
 pub struct WhatsAppSettings {
-    /// Key of the webhooks' signatures; always there for [`ServerMode::Serve`].
+    /// Key of the webhooks' signatures; always set in [`ServerMode::Serve`].
     pub app_secret: Option<Secret>,
-    /// Answer to the subscription handshake; always there for [`ServerMode::Serve`].
+    /// Token of the subscription handshake; always set in [`ServerMode::Serve`].
     pub verify_token: Option<Secret>,
-    /// Base address of the Graph API, without a slash at the end. `None` only for [`ServerMode::Dev`]:
-    /// the simulator in the same process.
+    /// Base URL of the Graph API, without a slash at the end. `None` only in [`ServerMode::Dev`]: the
+    /// simulator in the same process.
     pub base_url: Option<String>,
     /// Version of the Graph API, the path's first segment.
     pub version: String,
-    /// How long a send whose answer was lost waits for WhatsApp's echo before it is tried again.
+    /// Time that a send with a lost response waits for WhatsApp's echo before it is tried again.
     pub settle: Duration,
 }
 
-/// Other nodes on the same database.
+/// The other nodes on the same database.
 #[derive(Debug, Clone)]
 pub struct ClusterSettings {
-    /// Where they reach this one, without a slash at the end; `None`: there are no others.
+    /// Address at which the other nodes reach this one, without a slash at the end; `None` when there are no
+    /// other nodes.
     pub address: Option<String>,
-    /// How long they wait before they take over from a node that has fallen silent.
+    /// Time that the other nodes wait before they take over from a silent node.
     pub lease: Duration,
-    /// How long a server without an address answers from memory while PostgreSQL cannot be reached, and one that
-    /// comes in its place waits.
+    /// Time that a server without an address answers from memory while PostgreSQL cannot be reached, and that
+    /// its replacement waits.
     pub alone_lease: Duration,
 }
 
-/// What only `kabar dev` reads.
+/// Settings of `kabar dev` only.
 #[derive(Debug, Clone)]
 pub struct DevSettings {
-    /// Simulated inbound messages per minute; 0 is silence.
+    /// Simulated inbound messages per minute; 0 for none.
     pub traffic_per_minute: u32,
 }
 
 /// Calls to addresses that tenants name.
 #[derive(Debug, Clone)]
 pub struct OutboundSettings {
-    /// Whether plain http and loopback addresses are allowed.
+    /// `true` when plain http and loopback addresses are allowed.
     pub allow_loopback: bool,
 }
 
 /// The event log.
 #[derive(Debug, Clone)]
 pub struct EventSettings {
-    /// How long events are kept.
+    /// Time that events are kept.
     pub retention: Duration,
 }
 
@@ -174,7 +175,7 @@ pub struct LimitSettings {
     pub database_readers: u32,
     /// Conversations that one account keeps in memory.
     pub resident_conversations: usize,
-    /// How long an account nobody asks for stays in memory.
+    /// Time that an unused account stays in memory.
     pub idle: Duration,
     /// Long polls that may wait at once, in the whole server.
     pub waiting_polls: usize,
@@ -186,33 +187,33 @@ pub struct LimitSettings {
     pub tenant_subscriptions: usize,
     /// Writes that may wait at once, in the whole server.
     pub queued_commands: usize,
-    /// Largest JSON body.
+    /// Bytes of a JSON body, at most.
     pub body_bytes: usize,
-    /// Largest webhook body.
+    /// Bytes of a webhook body, at most.
     pub ingress_bytes: usize,
 }
 
-/// Browsers.
+/// Access by browsers.
 #[derive(Debug, Clone)]
 pub struct CorsSettings {
-    /// Origins that may call the API; empty is none but the server's own pages.
+    /// Origins that may call the API; empty when only the server's own pages may.
     pub allowed_origins: Vec<String>,
 }
 
 /// Logs.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
-    /// Shape of a line.
+    /// Format of a line.
     pub format: LogFormat,
     /// A level, or directives such as `info,kabar_core=debug`.
     pub level: String,
 }
 
 impl Settings {
-    /// Reads and checks everything.
+    /// Reads and checks all settings.
     ///
     /// # Errors
-    /// Every [`SettingProblem`] at once: unknown keys, invalid values, settings that the mode requires.
+    /// All [`SettingProblem`]s together: unknown keys, invalid values, settings that the mode requires.
     pub fn load(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblems> {
         let mut reader = reader::SettingsReader::merge_sources(mode, sources)
             .map_err(|problem| SettingProblems(vec![problem]))?;
@@ -223,7 +224,7 @@ impl Settings {
         }
     }
 
-    /// Reads each setting once. Nothing returns early, so that no problem hides another.
+    /// Reads each setting once. Returns at the end only, so that no problem hides another.
     fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
         from.refuse_unknown_keys();
         let listen = from.read_parsed("listen", values::parse_listen);
@@ -259,7 +260,7 @@ impl Settings {
         })
     }
 
-    /// The settings as a file, with secrets masked; what `kabar check-config` prints.
+    /// Renders the settings as a file, with secrets masked, as `kabar check-config` prints it.
     #[must_use]
     pub fn masked(&self) -> String {
         masked::render_toml(self)

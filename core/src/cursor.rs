@@ -1,9 +1,9 @@
 //! Cursors as clients see them: opaque, authenticated, bound to one list.
 //!
-//! A cursor is the place of the last row and a MAC over that place and the list's scope (endpoint,
-//! account, filters, order). So a changed byte, another list or another account fails alike, and
-//! nothing is kept for it on the server. The key lives in the database: cursors survive restarts
-//! and work on every node.
+//! A cursor holds the position of the last row and a MAC over that position and the list's scope (endpoint,
+//! account, filters, order). A changed byte, another list and another account therefore fail alike, and the
+//! server keeps no state for it. The key lives in the database: cursors survive restarts and work on every
+//! node.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ const TOKEN_BYTES: usize = 8 + 16 + MAC_BYTES;
 /// Longer texts are refused before they are decoded.
 const TEXT_CHARS: usize = TOKEN_BYTES.div_ceil(3) * 4;
 
-/// Seals and opens cursors.
+/// Key that signs and verifies cursors.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
@@ -28,7 +28,7 @@ impl std::fmt::Debug for CursorKey {
 }
 
 impl CursorKey {
-    /// From 32 secret bytes.
+    /// Creates a key from 32 secret bytes.
     #[must_use]
     pub const fn new(secret: [u8; 32]) -> Self {
         Self(secret)
@@ -41,7 +41,7 @@ impl CursorKey {
         Some(mac)
     }
 
-    /// The text of a cursor that continues below `position` in the list `scope`.
+    /// Returns the text of a cursor that continues below `position` in the list `scope`.
     #[must_use]
     pub fn sign_cursor(&self, scope: &str, position: PagePosition) -> String {
         let mut token = Vec::with_capacity(TOKEN_BYTES);
@@ -53,7 +53,8 @@ impl CursorKey {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The place in the list `scope`, or `None` for anything that this key did not seal for it.
+    /// Returns the position in the list `scope`, or `None` for a text that this key did not sign for that
+    /// list.
     #[must_use]
     pub fn verify_cursor(&self, scope: &str, text: &str) -> Option<PagePosition> {
         if text.len() > TEXT_CHARS {

@@ -1,6 +1,6 @@
-//! Nouns and rules, pure: no I/O, no serialisation, no async, no clock but the one handed in.
+//! Nouns and rules, pure: no I/O, no serialisation, no async, no clock but the one passed in.
 //!
-//! Each noun has a room of its own, and the same noun has the same file name on every floor above.
+//! Each noun has a file of its own. The same noun has the same file name in every layer above.
 
 pub mod account;
 pub mod allowed_hosts;

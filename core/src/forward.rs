@@ -1,8 +1,8 @@
-//! Requests handed on to another node, and its answers handed back.
+//! Requests forwarded to another node, and its responses.
 //!
-//! Invariants: what a client sent and what the node answers pass unchanged, but for what concerns a
-//! single connection (RFC 9110, 7.6.1); an answer is passed on as it comes, so that a stream streams;
-//! a request that may have been carried out is never sent twice.
+//! Invariants: requests and responses pass unchanged, except for headers of a single connection (RFC 9110,
+//! 7.6.1). A response is passed on as it arrives, so that a stream streams. A request that may have been
+//! carried out is never sent twice.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use reqwest::{Client, redirect};
 
 use crate::surroundings::{AwaitKind, wait_for};
 
-/// Nodes are near each other.
+/// Nodes are close to each other in the network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest silence: a long poll of a minute, and the time that its answer takes.
+/// The longest time without a byte: a long poll of a minute, and the time that its response takes.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Why a request was not handed on.
+/// Reason for which a request was not forwarded.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    /// The node cannot be reached: it has not got the request.
+    /// The node cannot be reached: it did not get the request.
     #[error("the node cannot be reached")]
     Unreached(#[source] reqwest::Error),
     /// The connection broke: the node may have carried the request out.
@@ -34,37 +34,37 @@ pub enum ForwardError {
     Unanswered(#[source] reqwest::Error),
 }
 
-/// A request to be handed on.
+/// A request to forward.
 #[derive(Debug, Clone)]
 pub struct ForwardRequest<'a> {
-    /// Its method.
+    /// HTTP method.
     pub method: Method,
-    /// Its path and query, as they came.
+    /// Path and query, as they arrived.
     pub target: &'a str,
-    /// Its headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Body.
     pub body: Bytes,
 }
 
-/// What the other node answered.
+/// Response of the other node.
 pub struct ForwardedResponse {
-    /// Its status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// Its headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// Its body, as it comes.
+    /// Body, as it arrives.
     pub body: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
 }
 
-/// The way to other nodes. Cheap to clone; clones share connections.
+/// HTTP client for requests to other nodes. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct NodeForwarder {
     http: Client,
 }
 
 impl NodeForwarder {
-    /// A way that follows no redirect and uses no proxy.
+    /// Creates a client that follows no redirect and uses no proxy.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -74,13 +74,13 @@ impl NodeForwarder {
             .read_timeout(READ_TIMEOUT)
             .redirect(redirect::Policy::none())
             .no_proxy()
-            // A connection that lies idle may be closed by the other side just when it is used.
+            // The other side may close an idle connection just when it is used.
             .pool_idle_timeout(Duration::from_secs(15))
             .build()?;
         Ok(Self { http })
     }
 
-    /// Hands a request to the node at `address`.
+    /// Forwards a request to the node at `address`.
     ///
     /// # Errors
     /// [`ForwardError`].

@@ -11,7 +11,7 @@ const TEXT_CHARS: usize = 26;
 /// Random bits below the 48 bits of time.
 const RANDOM_BITS: u32 = 80;
 
-/// Why a text is not an id.
+/// Error of a text that is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `{prefix}_` followed by 26 characters of 0-9 and A-Z without I, L, O, U")]
 pub struct MalformedId {
@@ -80,7 +80,7 @@ macro_rules! typed_ids {
                 self.0
             }
 
-            /// The instant at which it was made, in milliseconds since the epoch.
+            /// Returns the instant at which the id was made, in milliseconds since the epoch.
             #[must_use]
             pub fn made_at_ms(self) -> i64 {
                 i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)
@@ -121,11 +121,11 @@ typed_ids! {
     ApiKeyId = "key";
     /// A connected WhatsApp number.
     AccountId = "wba";
-    /// A person to whom conversations are assigned.
+    /// A person that conversations are assigned to.
     UserId = "usr";
     /// A contact of one account.
     ContactId = "ctc";
-    /// A conversation: the thread with one contact.
+    /// A conversation with one contact.
     ConversationId = "cnv";
     /// A message, inbound or outbound.
     MessageId = "msg";
@@ -135,30 +135,30 @@ typed_ids! {
     RequestId = "req";
     /// A webhook subscription.
     SubscriptionId = "wbs";
-    /// What is owed to a webhook subscription for one event.
+    /// A delivery of one event to a webhook subscription.
     DeliveryId = "wbd";
     /// A secret that signs deliveries (not its text).
     SigningSecretId = "sec";
     /// A tenant's plugin.
     PluginId = "plg";
-    /// A component that was uploaded for a plugin.
+    /// An uploaded component of a plugin.
     PluginVersionId = "plv";
-    /// What is owed to a plugin for one event, and what became of it.
+    /// A run: the delivery of one event to a plugin.
     RunId = "run";
     /// The log of one attempt at a run.
     RunLogId = "rlg";
-    /// One run of a server; never leaves the house.
+    /// One run of a server. Internal: no client sees it.
     NodeId = "node";
 }
 
-/// Where ids come from. Ids of one source are strictly ascending within one instant.
+/// Source of ids. Ids of one source are strictly ascending within one instant.
 pub trait IdSource: Send + Sync {
     /// 128 bits for an id made at this instant.
     fn next_bits(&mut self, at_ms: i64) -> u128;
 }
 
-/// Ids of one writer: random, but counting up within one millisecond, so that rows made by one
-/// commit keep their order.
+/// Ids of one writer: random, but ascending within one millisecond, so that rows of one commit keep their
+/// order.
 pub struct MonotonicIds<R> {
     random: R,
     last: u128,

@@ -1,4 +1,4 @@
-//! Nouns and rules of kabar, and what they stand on: store, Meta's wire format, configuration.
+//! Nouns and rules of kabar, and their foundations: store, Meta's wire format, configuration.
 //!
 //! Knows nothing of actors, of the HTTP surface, or of plugins. `domain` is pure; `store` knows
 //! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.

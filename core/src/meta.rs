@@ -1,7 +1,7 @@
 //! Meta's wire format: webhooks in, sends out, and the signatures on both.
 //!
-//! Invariant: Meta's words (`entry`, `changes`, `wa_id`) do not leave this room; what leaves it are
-//! the domain's own types. It knows neither the store nor the cache, and keeps no state.
+//! Invariant: Meta's words (`entry`, `changes`, `wa_id`) do not leave this module; it returns the domain's
+//! own types. It knows neither the store nor the cache, and keeps no state.
 
 mod error_report;
 pub mod errors;
@@ -15,5 +15,5 @@ mod content;
 
 pub use raw_members::MalformedWebhook;
 
-/// WhatsApp's ids of messages are below 200 bytes today; longer than this is no id of a message.
+/// WhatsApp's message ids are below 200 bytes today. A longer text than this is not a message id.
 const WAMID_BYTES_MAX: usize = 512;

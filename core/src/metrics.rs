@@ -1,4 +1,4 @@
-//! What the server counts about itself, in Prometheus' text format.
+//! Metrics of the server, in Prometheus' text format.
 //!
 //! Counters carry no tenant's identity: a label per account would grow without bound.
 
@@ -15,7 +15,7 @@ macro_rules! metrics {
     (counters { $($(#[$cdoc:meta])* $counter:ident = $cname:literal, $chelp:literal;)* }
      gauges { $($(#[$gdoc:meta])* $gauge:ident = $gname:literal, $ghelp:literal;)* }
      histograms { $($(#[$hdoc:meta])* $histogram:ident = $hname:literal, $hhelp:literal, $buckets:expr;)* }) => {
-        /// Every metric of the server. Cheap to count on; read by `encode`.
+        /// Every metric of the server. Cheap to update; read by `encode`.
         pub struct Metrics {
             registry: Registry,
             accounts: Family<[(&'static str, &'static str); 1], Gauge>,
@@ -107,20 +107,20 @@ metrics! {
 }
 
 impl Metrics {
-    /// Notes how many accounts have each status.
+    /// Records the number of accounts in each status.
     pub fn note_accounts(&self, by_status: impl IntoIterator<Item = (AccountStatus, i64)>) {
         for (status, count) in by_status {
             self.accounts.get_or_create(&[("status", status.as_str())]).set(count);
         }
     }
 
-    /// Notes how many SQL statements were run so far.
+    /// Records the number of SQL statements run so far.
     pub fn note_statements(&self, so_far: u64) {
         let counter = &self.database_statements;
         counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
-    /// The text that `GET /metrics` answers.
+    /// Returns the response of `GET /metrics`.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();

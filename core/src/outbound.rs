@@ -1,11 +1,10 @@
-//! Requests to addresses that tenants name: webhooks, and what hooks fetch.
+//! HTTP client for addresses that tenants name: webhooks, and requests of hooks.
 //!
-//! Invariants: at every attempt the host is resolved anew, and refused if **any** of its addresses is
-//! closed; the connection leads to one of the addresses just checked, be it a new one or one that lay
-//! idle, so a name that changes its answer (DNS rebinding) gains nothing; nothing else decides where
-//! a request goes: no redirect is followed, no proxy used, no cookie kept. An attempt ends within its
-//! time, and reads a bounded answer. It repeats nothing and knows no receiver: what an answer means is the
-//! caller's business.
+//! Invariants: every attempt resolves the host anew, and is refused if **any** of its addresses is closed.
+//! The connection, new or idle before, leads to one of the addresses just checked. So a name that changes its
+//! addresses (DNS rebinding) gains nothing. Nothing else directs a request: no redirect is followed, no proxy
+//! used, no cookie kept. An attempt ends within its timeout, and reads a bounded response. The client repeats
+//! nothing and knows no receiver: the caller interprets the response.
 
 mod closed_addresses;
 mod connection;
@@ -45,71 +44,71 @@ pub use target::{OutboundTarget, TargetRefusal};
 
 /// Addresses of a host that one attempt tries to reach.
 const ADDRESSES_TRIED: usize = 4;
-/// How often idle connections are looked through.
+/// Interval at which idle connections are checked.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// A request.
 #[derive(Debug, Clone)]
 pub struct OutboundRequest {
-    /// For whom it is made: tenants do not use up each other's places.
+    /// Tenant of the request. Each tenant has its own permits.
     pub tenant: OrganisationId,
-    /// Any but `CONNECT`.
+    /// Any method but `CONNECT`.
     pub method: Method,
-    /// Where to; see [`OutboundClient::target`].
+    /// URL of the request; see [`OutboundClient::target`].
     pub target: OutboundTarget,
-    /// Headers. What frames the message or names the host is the client's and is left out.
+    /// Headers. The client sets those that frame the message or name the host, and drops the caller's.
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// For everything together: waiting for a place, resolving, connecting, the answer to its end.
+    /// Timeout for all steps: waiting for a permit, resolving, connecting, and the whole response.
     pub timeout: Duration,
-    /// So much of the answer's body is read.
+    /// Bytes of the response's body to read, at most.
     pub answer_bytes_max: usize,
-    /// The receiver does not mind to get it twice: when a connection that lay idle turns out to be
-    /// closed, the request is sent once more on a new one.
+    /// `true` when the receiver tolerates a repetition. If an idle connection turns out to be closed, the
+    /// request is sent once more on a new one.
     pub repeatable: bool,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct OutboundAnswer {
-    /// Its status; redirects are answers like others.
+    /// HTTP status; redirects are responses like others.
     pub status: StatusCode,
-    /// Its headers; at most 32 KiB of them.
+    /// Headers; at most 32 KiB.
     pub headers: HeaderMap,
-    /// Its body, as far as it was wanted.
+    /// Body, up to the limit of the request.
     pub body: Bytes,
-    /// There was more of it.
+    /// `true` when the body was longer.
     pub truncated: bool,
 }
 
-/// Why there is no answer. What it says can be shown to the tenant.
+/// Reason for which there is no response. The text may be shown to the tenant.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// The name leads to an address that must not be called.
+    /// The name resolves to an address that must not be called.
     #[error("the address {0}")]
     Refused(TargetRefusal),
-    /// A method that makes something else of the connection.
+    /// A method that turns the connection into something else.
     #[error("the method must not be CONNECT")]
     Method,
     /// The name has no address.
     #[error("the host's name cannot be resolved")]
     Unresolved(#[source] Arc<io::Error>),
-    /// Nobody accepts the connection.
+    /// No server accepts the connection.
     #[error("the host cannot be reached")]
     Unreached(#[source] io::Error),
-    /// The host cannot show that it is who it is said to be.
+    /// The host cannot prove its identity.
     #[error("the host's TLS certificate or protocol cannot be accepted")]
     Untrusted(#[source] io::Error),
-    /// The connection ended early, or what came was not HTTP; the request may have arrived.
+    /// The connection ended early, or the response is not HTTP; the request may have arrived.
     #[error("the connection broke, or the answer is not HTTP")]
     Broken(#[source] hyper::Error),
-    /// Nothing, or not everything, came in time; the request may have arrived.
+    /// The response did not arrive, or not completely, in time; the request may have arrived.
     #[error("no complete answer within {} ms", .0.as_millis())]
     Late(Duration),
 }
 
-/// See the module. Cheap to clone; clones share connections.
+/// HTTP client for addresses that tenants name. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct OutboundClient(Arc<ClientState>);
 
@@ -122,8 +121,8 @@ struct ClientState {
 }
 
 impl OutboundClient {
-    /// A client that trusts the certificates that the machine trusts. With `allow_loopback`, http and
-    /// the machine itself may be called too.
+    /// Creates a client that trusts the machine's certificates. With `allow_loopback`, http and the machine
+    /// itself may be called too.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -145,7 +144,7 @@ impl OutboundClient {
         }))
     }
 
-    /// Reads a URL by this client's rules.
+    /// Parses a URL by this client's rules.
     ///
     /// # Errors
     /// [`TargetRefusal`].
@@ -164,7 +163,7 @@ impl OutboundClient {
         ended.unwrap_or(Err(OutboundError::Late(limit)))
     }
 
-    /// Drops connections that have lain idle too long, until it is cancelled.
+    /// Drops connections that have been idle too long, until it is cancelled.
     pub async fn keep_tidy(self, stopping: CancellationToken) {
         while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
             self.0.pool.drop_idle();
@@ -178,7 +177,7 @@ impl OutboundClient {
             (request.target.clone(), request.answer_bytes_max, request.repeatable);
         let mut message = message(request)?;
         if let Some((address, mut wire)) = self.idle(&target, &addresses).await {
-            // Bytes are shared, so this copies the head.
+            // Bytes are shared, so this copies the headers only.
             let copy = repeatable.then(|| message.clone());
             match wire.exchange_request(message, bytes_max).await {
                 Ok(answer) => return Ok(self.done(&target, address, wire, answer).await),
@@ -196,8 +195,8 @@ impl OutboundClient {
         }
     }
 
-    /// What the host stands for now. All of it must be open: a name with one closed address is up to no
-    /// good, or is nobody's to call from here.
+    /// Returns the current addresses of the host. All of them must be open: a name with one closed address is
+    /// an attack, or must not be called from here.
     async fn addresses(&self, target: &OutboundTarget) -> Result<Vec<SocketAddr>, OutboundError> {
         let found: Arc<[IpAddr]> = match &target.host {
             TargetHost::Address(address) => Arc::from([*address]),
@@ -260,7 +259,7 @@ impl OutboundClient {
     }
 }
 
-/// The request as it is sent; who it goes to and how it is framed is not the caller's to say.
+/// Builds the request as it is sent. The client sets the host and the framing, not the caller.
 fn message(request: OutboundRequest) -> Result<Request<Full<Bytes>>, OutboundError> {
     let OutboundRequest { method, target, mut headers, body, .. } = request;
     if method == Method::CONNECT {

@@ -1,6 +1,6 @@
 //! Limits, schedules and breakers: pure rules over time, counts and outcomes.
 //!
-//! Invariant: nothing here reads a clock, a store or a network; the caller brings the time.
+//! Invariant: no rule reads a clock, a store or a network; the caller passes the time in.
 
 pub mod budget_lease;
 pub mod circuit_breaker;

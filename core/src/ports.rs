@@ -1,4 +1,4 @@
-//! What the house needs from rooms that it must not know.
+//! Ports: traits through which other crates plug into this one.
 
 use std::sync::Arc;
 
@@ -14,78 +14,79 @@ use crate::domain::run::HookReport;
 use crate::domain::subscriber::Subscriber;
 use crate::ids::{DeliveryId, PluginVersionId};
 
-/// One event on its way to one subscriber.
+/// One event to be delivered to one subscriber.
 #[derive(Debug, Clone)]
 pub struct DeliveryRequest {
-    /// To whom, as it stands now.
+    /// Subscriber, with its current settings.
     pub subscriber: Subscriber,
-    /// Whose log the event is from.
+    /// Account of the event log that holds the event.
     pub account: Arc<Account>,
-    /// The event; its id and its sequence are equal on every attempt.
+    /// The event; its id and its sequence are the same on every attempt.
     pub event: Arc<Event>,
-    /// Equal on every attempt.
+    /// The same on every attempt.
     pub delivery_id: DeliveryId,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// What a plugin keeps, as it stands now; empty for others.
+    /// Current keys and values of a plugin; empty for other subscribers.
     pub kv: KeyValues,
 }
 
-/// What became of a delivery request.
+/// Result of a delivery request.
 #[derive(Debug, Clone)]
 pub struct AttemptResult {
-    /// What the delivery worker goes by.
+    /// Outcome, which decides about further attempts.
     pub outcome: AttemptOutcome,
-    /// What the subscriber answered, for show.
+    /// HTTP status of the subscriber's response, for display only.
     pub status_code: Option<u16>,
-    /// Why it failed, for a human; no secret, no body.
+    /// Reason for the failure, in readable form; without secrets and bodies.
     pub error: Option<Arc<str>>,
-    /// What a hook did besides; `None` for others, and when nothing ran.
+    /// Report of a hook; `None` for other subscribers, and when no hook ran.
     pub report: Option<Box<HookReport>>,
 }
 
-/// Brings an event to a subscriber, once. Order, retries and records are the delivery worker's.
+/// Delivers an event to a subscriber, once. The delivery worker owns order, retries and records.
 pub trait EventSink: Send + Sync {
-    /// Makes one attempt, and ends it in bounded time. May be called again with the same delivery request: a
-    /// record of the first call may have been lost.
+    /// Makes one attempt, and ends it in bounded time. May be called again with the same delivery request,
+    /// because the record of the first call may have been lost.
     fn deliver(&self, delivery_request: DeliveryRequest) -> BoxFuture<'_, AttemptResult>;
 }
 
-/// How an event looks outside: the same bytes at every attempt, and to whomever it is shown.
+/// Serialised form of an event: the same bytes for every attempt and every reader.
 pub trait EventForm: Send + Sync {
-    /// The event's JSON, on one line.
+    /// Returns the event's JSON, on one line.
     fn bytes(&self, account: &Account, event: &Event) -> Bytes;
 }
 
-/// What was found out about a component.
+/// Result of the inspection of a component.
 #[derive(Debug, Clone)]
 pub struct InspectedComponent {
-    /// Of its bytes.
+    /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// What it imports.
+    /// Interfaces that it imports.
     pub imports: Vec<Arc<str>>,
-    /// What it exports.
+    /// Interfaces that it exports.
     pub exports: Vec<Arc<str>>,
-    /// How long it took to compile.
+    /// Compile time in milliseconds.
     pub compile_ms: u64,
-    /// What it was compiled to; only the host knows what to do with it.
+    /// Compiled component, in a format that only the plugin host reads.
     pub artefact: Bytes,
 }
 
-/// Why a component was not taken.
+/// Reason for which a component was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotInspected {
-    /// Uploading the same again finds the same; says what is wrong, to whoever built it.
+    /// The component is invalid; another upload of it gives the same result. The text tells its author what
+    /// is wrong.
     #[error("{0}")]
     Invalid(Arc<str>),
-    /// The server's own trouble; trying again may help.
+    /// The server failed; another try may help.
     #[error("{0}")]
     Failed(Arc<str>),
 }
 
-/// A member of a sample that cannot be read.
+/// A member of a sample event that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotASample {
     /// Dotted path.
@@ -94,34 +95,35 @@ pub struct NotASample {
     pub wanted: &'static str,
 }
 
-/// Compiles hooks, and tries them out.
+/// Compiles hooks and runs them on sample events.
 pub trait PluginToolchain: Send + Sync {
-    /// Compiles a component for a plugin, and tries it on a sample event. Bounded in time and memory, away
-    /// from whoever serves.
+    /// Compiles a component for a plugin, and runs it on a sample event. Bounded in time and memory, and kept
+    /// off the threads that serve requests.
     fn inspect(
         &self,
         plugin: Arc<Plugin>,
         wasm: Bytes,
     ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>>;
 
-    /// Keeps what a version was compiled to. Without it the version is compiled anew when it is needed.
+    /// Keeps the compiled form of a version. Without it the version is compiled again when it is needed.
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
 
-    /// Runs a version on a delivery request; nothing is performed, and calls are noted and not made.
+    /// Runs a version on a delivery request. Its effects are not carried out; its calls are recorded and not
+    /// made.
     fn dry_run(
         &self,
         version: PluginVersionId,
         delivery_request: DeliveryRequest,
     ) -> BoxFuture<'_, AttemptResult>;
 
-    /// Reads an event in the form in which the API tells it.
+    /// Reads an event in the API's form.
     ///
     /// # Errors
     /// The first member that cannot be read.
     fn sample(&self, json: &serde_json::Value) -> Result<(Arc<Account>, Arc<Event>), NotASample>;
 }
 
-/// The sink of a server that brings nothing: every delivery waits for its next attempt.
+/// A sink of a server that delivers nothing: every delivery waits for its next attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClosedSink;
 
@@ -137,7 +139,7 @@ impl EventSink for ClosedSink {
     }
 }
 
-/// A toolchain that takes nothing.
+/// A toolchain that refuses every component.
 impl PluginToolchain for ClosedSink {
     fn inspect(
         &self,

@@ -1,9 +1,9 @@
 //! The address of PostgreSQL: one URL that may list several hosts, as libpq reads it.
 //!
-//! Invariant: what is shown of an address holds no password and no parameters. It opens nothing; the
+//! Invariant: the displayed form of a URL holds no password and no parameters. This module opens nothing; the
 //! URL of each single host is checked by its reader.
 
-/// The only parameter that is read here; kabar always does what its accepted values ask for.
+/// The only parameter that is read here. kabar always behaves as its accepted values request.
 const SESSION_ATTRIBUTES: &str = "target_session_attrs";
 
 /// The parts of `postgres://<user>:<password>@<host>:<port>,<host>:<port>/<database>?<parameters>`.
@@ -17,7 +17,7 @@ pub(crate) struct PostgresUrl<'u> {
 }
 
 impl<'u> PostgresUrl<'u> {
-    /// Takes an address apart.
+    /// Parses a URL.
     ///
     /// # Errors
     /// A reason, without any part of the address.
@@ -25,7 +25,7 @@ impl<'u> PostgresUrl<'u> {
         let (scheme, rest) = text.split_once("://").ok_or("must begin with postgres://")?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end).ok_or("must have a host")?;
-        // A password may hold an @ of its own; a host cannot.
+        // A password may hold an @; a host cannot.
         let (user_info, hosts) = match authority.rsplit_once('@') {
             Some((user_info, hosts)) => (Some(user_info), hosts),
             None => (None, authority),
@@ -40,12 +40,12 @@ impl<'u> PostgresUrl<'u> {
         Ok(url)
     }
 
-    /// The hosts with their ports, as they are written.
+    /// Returns the hosts with their ports, as written.
     pub(crate) fn host_list(&self) -> impl Iterator<Item = &'u str> {
         self.hosts.split(',')
     }
 
-    /// The address of each host alone, in the order of the list.
+    /// Returns a URL for each host, in the order of the list.
     pub(crate) fn single_urls(&self) -> Vec<String> {
         let user_info = self.user_info.map(|it| format!("{it}@")).unwrap_or_default();
         let others: Vec<&str> = self.parameters().filter(|it| key_of(it) != SESSION_ATTRIBUTES).collect();
@@ -54,7 +54,7 @@ impl<'u> PostgresUrl<'u> {
         self.host_list().map(single).collect()
     }
 
-    /// The address without its password and its parameters.
+    /// Returns the URL without its password and its parameters.
     pub(crate) fn masked_url(&self) -> String {
         let user =
             match self.user_info.map(|it| it.split_once(':').map_or((it, false), |(user, _)| (user, true))) {

@@ -10,8 +10,8 @@ use std::fs;
 /// (proc(5): field 22; the name is field 2, the state field 3).
 const START_TIME_FIELD: usize = 19;
 
-/// Identity of this process: boot, process namespace, number and start time; empty where the system does
-/// not tell, which is then never taken for an ended process.
+/// Identity of this process: boot, process namespace, number and start time. Empty where the system does not
+/// provide them; an empty identity never counts as ended.
 #[must_use]
 pub fn current_process() -> String {
     let number = std::process::id();
@@ -21,7 +21,7 @@ pub fn current_process() -> String {
     }
 }
 
-/// Whether the process of this identity has provably ended.
+/// Returns `true` when the process of this identity has provably ended.
 #[must_use]
 pub fn has_ended(identity: &str) -> bool {
     let fields: Vec<&str> = identity.split(' ').collect();

@@ -1,10 +1,10 @@
-//! The memory that nodes share: Redis. Budgets that hold over all nodes, and pages that were read once.
+//! Redis cache that the nodes share: budgets over all nodes, and rendered pages.
 //!
-//! The only room that speaks with Redis. Invariants: nothing here is needed for a right answer, only for
-//! budgets to hold over *several* nodes; nobody waits for Redis longer than [`RedisConnection`]'s limit, and once it
-//! failed nobody waits at all until it is back; what Redis holds may vanish or be nonsense at any time.
-//! Every key begins with `kabar:` and the identity of the installation, so that several can share one
-//! Redis.
+//! The only module that talks to Redis. Invariants: no response needs Redis to be right; it is needed only
+//! for budgets over *several* nodes. No request waits for Redis longer than [`RedisConnection`]'s limit.
+//! After a failure no request waits at all until Redis is back. The content of Redis may vanish or be corrupt
+//! at any time. Every key begins with `kabar:` and the identity of the installation, so that several
+//! installations can share one Redis.
 
 mod connection;
 mod redis_budget;
@@ -30,25 +30,25 @@ pub use shared_pages::{RedisPage, RedisPageKey};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
-/// How often leases that nobody draws on are looked for.
+/// Interval at which idle leases are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// How long giving back everything may take when the node stops.
+/// Time for giving back all leases when the node stops.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// How it goes with the Redis cache.
+/// State of the Redis cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisState {
-    /// There is none: this node keeps to its own.
+    /// Not configured: this node uses its own memory only.
     Absent,
-    /// It answers.
+    /// Redis answers.
     Up,
-    /// It does not: this node keeps to its own until it does.
+    /// Redis does not answer: this node uses its own memory only until it does.
     Away,
 }
 
 struct CacheInner {
     link: Option<RedisConnection>,
-    /// Names this run of this node among those that draw on a budget.
+    /// Id of this run of this node among the nodes that draw on a budget.
     node: String,
     prefix: String,
     nodes: AtomicU32,
@@ -61,7 +61,7 @@ struct CacheInner {
     closing: CancellationToken,
 }
 
-/// See the module. Cheap to clone.
+/// Client of the shared Redis cache. Cheap to clone.
 #[derive(Clone)]
 pub struct RedisCache(Arc<CacheInner>);
 
@@ -72,15 +72,15 @@ impl std::fmt::Debug for RedisCache {
 }
 
 impl RedisCache {
-    /// No memory but the node's own.
+    /// Creates a cache without Redis.
     #[must_use]
     pub fn none(clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
         let (pages, _nobody_puts) = PageWriter::new(&[0; 32]);
         Self::of(None, pages, &[0; 32], clock, metrics)
     }
 
-    /// The memory at this address. Returns at once; Redis may come later. `key` is the installation's
-    /// own secret.
+    /// Creates a cache on the Redis at this address. Returns at once; the connection is made in the
+    /// background. `key` is the installation's own secret.
     ///
     /// # Errors
     /// [`AddressRefused`].
@@ -111,7 +111,7 @@ impl RedisCache {
         clock: Arc<Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        // The key itself shall not be read off the names.
+        // The key itself must not be readable from the names.
         let digest = Sha256::new().chain_update("kabar names in shared memory").chain_update(key).finalize();
         let identity: [u8; 8] = std::array::from_fn(|nth| digest.get(nth).copied().unwrap_or_default());
         Self(Arc::new(CacheInner {
@@ -128,7 +128,7 @@ impl RedisCache {
         }))
     }
 
-    /// How it goes.
+    /// Returns the state.
     #[must_use]
     pub fn state(&self) -> RedisState {
         match &self.0.link {
@@ -138,8 +138,8 @@ impl RedisCache {
         }
     }
 
-    /// Tells how many nodes serve this installation, this one included. It decides what part of a
-    /// budget is this node's while Redis is away.
+    /// Sets the number of nodes of this installation, this one included. It determines this node's share of a
+    /// budget while Redis is away.
     pub fn set_nodes(&self, nodes: u32) {
         self.0.nodes.store(nodes.max(1), Ordering::Relaxed);
     }
@@ -148,15 +148,15 @@ impl RedisCache {
         self.0.nodes.load(Ordering::Relaxed)
     }
 
-    /// A budget over all nodes, of this name and of `capacity` tokens a minute to begin with. One node
-    /// asks for each name once.
+    /// Returns a budget over all nodes with this name and, at first, `capacity` tokens a minute. A node
+    /// requests each name once.
     #[must_use]
     pub fn budget(&self, name: &str, capacity: u32) -> Arc<RedisBudget> {
         let key = format!("{}budget:{name}", self.0.prefix);
         Arc::new(RedisBudget::new(self.clone(), key, capacity, self.0.clock.read_now()))
     }
 
-    /// Remembers that a budget holds tokens, so that they go back when nobody draws on it.
+    /// Registers a budget that holds tokens, so that they are given back when it is idle.
     fn lend(&self, budget: &Arc<RedisBudget>) {
         self.lent().push(Arc::downgrade(budget));
     }
@@ -181,7 +181,8 @@ impl RedisCache {
         }
     }
 
-    /// Gives every lease back and lets go of Redis. To be called when no request is under way any more.
+    /// Gives every lease back and disconnects from Redis. To be called when no request is in progress any
+    /// more.
     pub async fn close(&self) {
         let lent = std::mem::take(&mut *self.lent());
         let give_back = async {

@@ -1,11 +1,11 @@
-//! The durable side: one `Store` over SQLite or PostgreSQL. Nothing above knows which.
+//! The durable store: one `Store` over SQLite or PostgreSQL. The layers above do not know which.
 //!
-//! Invariants: what a call acknowledged is fsynced; a commit moves its account's revision from the
-//! expected value under the owner's epoch, or changes nothing; a reader sees whole commits only.
-//! It does not decide anything: rules are the domain's.
+//! Invariants: acknowledged writes are fsynced. A commit moves its account's revision from the expected value
+//! under the owner's epoch, or changes nothing. A reader sees whole commits only. The store decides nothing:
+//! rules belong to the domain.
 //!
-//! One room per noun holds that noun's row and statements; `engine` is the only one that knows
-//! sqlx's connections; `writer` and `batch` put the writes of all accounts into few transactions.
+//! One module per noun holds that noun's row and statements. Only `engine` knows sqlx's connections. `writer`
+//! and `commit_batch` put the writes of all accounts into few transactions.
 
 mod account;
 mod commit_batch;
@@ -55,31 +55,30 @@ use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
 use crate::ids::{NodeId, OrganisationId};
 
-/// How long a statement waits for a lock that another process holds. A command may meet it three
-/// times (its commit, the one before it, the reload between), and WhatsApp gives up on a webhook
-/// after some ten seconds.
+/// Time that a statement waits for a lock of another process. A command may meet it three times (its commit,
+/// the one before it, the reload between), and WhatsApp gives up on a webhook after some ten seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why the store did not do what it was asked. Whoever asked may try again.
+/// Reason for which the store did not carry out a call. The caller may try again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, full, locked, or broken: nothing was written.
+    /// The database is unreachable, full, locked, or broken: nothing was written.
     #[error("storage is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// The database is well and refuses these rows for their own sake: a defect of the caller, for
-    /// whom trying the same again is of no use. Nothing was written.
+    /// The database works and refuses these rows themselves: a defect of the caller. Another try with the
+    /// same rows fails too. Nothing was written.
     #[error("the database refuses the rows")]
     Refused(#[source] sqlx::Error),
-    /// Somebody else committed for this account: the caller's picture is old, and it must reload.
+    /// Another owner committed for this account: the caller's state is outdated, and it must reload.
     #[error("another writer owns the account")]
     Fenced,
-    /// Another node serves the account: ask there.
+    /// Another node serves the account.
     #[error("another node serves the account")]
     Elsewhere(NodePeer),
-    /// This node's row is gone, so that it may own nothing: what it has in memory belongs to others.
+    /// This node's row is gone, so it may own nothing: other nodes may own the accounts in its memory.
     #[error("this node's lease is over")]
     LeaseLost,
-    /// A row that this server did not write so: a defect, or a file that was tampered with.
+    /// A row that this server would not have written: a defect, or a file that was tampered with.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
 }
@@ -90,7 +89,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// What an account's actor starts from.
+/// Initial state of an account's actor.
 #[derive(Debug, Clone)]
 pub struct AccountActivation {
     /// The account's own row.
@@ -101,39 +100,39 @@ pub struct AccountActivation {
     pub sequence: i64,
     /// The fence under which the new owner commits.
     pub epoch: i64,
-    /// What had been seen before, where the database has lost some of it.
+    /// Highest commit seen by this process, if the database has lost commits.
     pub lost_commits: Option<CommitFloor>,
     /// Instant of the last commit.
     pub last_commit_at: Timestamp,
-    /// The newest conversations by (`updated_at`, id), at most as many as asked for, newest first.
+    /// The newest conversations by (`updated_at`, id), at most as many as requested, newest first.
     pub conversations: Vec<Arc<Conversation>>,
-    /// Whether these are all of them.
+    /// `true` when these are all conversations.
     pub complete: bool,
-    /// Whether messages wait to be sent.
+    /// `true` when messages wait to be sent.
     pub has_pending: bool,
-    /// Whether statuses wait for their messages.
+    /// `true` when parked statuses wait for their messages.
     pub has_parked: bool,
 }
 
 /// The newest commit of an account that this process has seen acknowledged.
 ///
 /// A failover of PostgreSQL to a standby that lagged behind loses commits. Numbers that were given out are
-/// not given out again: an account that is loaded afresh begins above this.
+/// not reused: an account that is loaded again begins above this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommitFloor {
-    /// Its revision.
+    /// Revision of the commit.
     pub revision: i64,
     /// Number of the last event that it wrote.
     pub sequence: i64,
-    /// Its instant.
+    /// Instant of the commit.
     pub at: Timestamp,
 }
 
 impl CommitFloor {
-    /// Below every commit.
+    /// Lower than every commit.
     pub const NONE: Self = Self { revision: 0, sequence: 0, at: Timestamp::EPOCH };
 
-    /// The higher of two in every part.
+    /// Returns the higher value of the two for each field.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -151,21 +150,21 @@ pub struct AccountCommit {
     pub account_number: i64,
     /// The owner's fence.
     pub epoch: i64,
-    /// The revision that this commit moves from; it moves to the next.
+    /// The revision before this commit; the commit increments it.
     pub revision: i64,
-    /// Number of the last event once this is committed.
+    /// Number of the last event after this commit.
     pub sequence: i64,
     /// Instant of the commit.
     pub at: Timestamp,
-    /// Rows.
+    /// Changed rows.
     pub changes: AccountChanges,
-    /// The draft's events, numbered; `changes.events` is not looked at.
+    /// The draft's events, numbered; `changes.events` is ignored.
     pub events: Vec<Event>,
-    /// Answers to be remembered with the write.
+    /// Answers to be stored in the same transaction.
     pub records: Vec<IdempotencyRecord>,
 }
 
-/// An answer remembered under an `Idempotency-Key`, for 24 hours.
+/// An answer stored under an `Idempotency-Key`, for 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
     /// Scope of the key.
@@ -178,15 +177,15 @@ pub struct IdempotencyRecord {
     pub status: u16,
     /// The answer's JSON without its request id.
     pub body: Arc<str>,
-    /// When it was given.
+    /// Time at which it was given.
     pub created_at: Timestamp,
-    /// The node that claimed the key before it ran the call; `None`: a server that was alone, which claims
-    /// nothing.
+    /// The node that claimed the key before it ran the call. `None` for a server that runs alone, which
+    /// claims nothing.
     pub claimed_by: Option<NodeId>,
 }
 
 impl IdempotencyRecord {
-    /// How long an answer is kept (contract, section 3).
+    /// Time for which an answer is kept (contract, section 3).
     pub const KEPT: Duration = Duration::from_hours(24);
 }
 
@@ -201,7 +200,7 @@ pub enum KeyState {
     Answered(IdempotencyRecord),
 }
 
-/// Everything that authentication and routing need, read once at start.
+/// Rows that authentication and routing need, read once at start.
 #[derive(Debug, Clone, Default)]
 pub struct DirectoryRows {
     /// Every tenant.
@@ -214,16 +213,16 @@ pub struct DirectoryRows {
     pub accounts: Vec<Account>,
 }
 
-/// Whether a number could be connected.
+/// Result of connecting a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InsertedAccount {
     /// The account, with its `number` filled in.
     Inserted(Account),
-    /// Its `phone_number_id` is connected already, here or elsewhere.
+    /// Its `phone_number_id` is connected already, in this or another tenant.
     AlreadyConnected,
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Connections that read.
@@ -236,7 +235,7 @@ impl Default for StoreOptions {
     }
 }
 
-/// A handle of the open database. Cheap to clone; the nouns' rooms hold most of what it can do.
+/// A handle of the open database. Cheap to clone. The modules of the nouns implement most of its methods.
 #[derive(Clone)]
 pub struct Store {
     engine: engine::Engine,
@@ -251,9 +250,9 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens `sqlite://path/to/file.db`, whose file and folder are made if they are missing, or
-    /// `postgres://user:password@host/database`, which must exist. Brings the schema up, and makes the
-    /// server's secrets on the first start.
+    /// Opens `sqlite://path/to/file.db` or `postgres://user:password@host/database`. The file and its folder
+    /// are created if they are missing; the PostgreSQL database must exist. Migrates the schema, and creates
+    /// the server's secrets on the first start.
     ///
     /// Must be called inside a tokio runtime, on which the writing task then lives.
     ///
@@ -272,18 +271,18 @@ impl Store {
         Ok(Self { engine, writer, secrets })
     }
 
-    /// Finishes the writes that wait, and closes every connection. Whatever is asked afterwards is
-    /// answered with [`StoreError::Unavailable`].
+    /// Finishes the queued writes, and closes every connection. Later calls return
+    /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        // The writer last: it can move the log into the file once nobody reads from it.
+        // The writer last: it can checkpoint the log once no reader uses it.
         self.engine.close_readers().await;
         self.writer.close_task().await;
     }
 
-    /// Whether the database answers and, if its last write failed, whether it takes writes again.
+    /// Checks that the database answers and, if its last write failed, that it accepts writes again.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.engine.fetch_rows("SELECT 1", Vec::new()).await?;
         if self.writer.is_failing() {
@@ -294,22 +293,23 @@ impl Store {
         Ok(())
     }
 
-    /// The server's own keys.
+    /// Returns the server's own keys.
     #[must_use]
     pub fn secrets(&self) -> &ServerSecrets {
         &self.secrets
     }
 
-    /// SQL statements run so far, reads and writes; tests prove with it what costs none.
+    /// Returns the number of SQL statements run so far, reads and writes. Tests use it to prove that an
+    /// operation needs none.
     #[must_use]
     pub fn statements_executed(&self) -> u64 {
         self.engine.count_executed()
     }
 
-    /// Everything that authentication and routing need.
+    /// Reads the rows that authentication and routing need.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn directory(&self) -> Result<DirectoryRows, StoreError> {
         Ok(DirectoryRows {
             organisations: self.load_organisations().await?,
@@ -319,7 +319,7 @@ impl Store {
         })
     }
 
-    /// Writes one account's commit: on return it is on the disk, and every reader sees it.
+    /// Writes one account's commit. On return it is on the disk, and every reader sees it.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when the account has moved on under another owner;

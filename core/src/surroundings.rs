@@ -1,28 +1,28 @@
-//! The one place where the product awaits its surroundings: database, other nodes, Redis, WhatsApp,
+//! The one place at which the product awaits external events: database, other nodes, Redis, WhatsApp,
 //! receivers, messages between actors, and time.
 //!
-//! Invariants: whatever is awaited through here may take any time, and nothing but a bound of time may
-//! depend on how long it takes; a release build contains no delay, only the awaited future itself. A debug
-//! build delays once [`delay_by_seed`] was called (docs/ARCHITECTURE.md, "Waits and their bounds").
+//! Invariants: an await of this module may take any time, and only a timeout may depend on its duration. A
+//! release build contains no delay, only the awaited future itself. A debug build delays once
+//! [`delay_by_seed`] was called (docs/ARCHITECTURE.md, "Waits and their bounds").
 
 use std::time::Duration;
 
-/// What is awaited. Delays of each kind are a sequence of their own.
+/// Kind of an await. Delays of each kind are a sequence of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwaitKind {
     /// A statement outside the writer, and its rows.
     Read,
     /// A statement of the writer, or a whole write until its outcome is known.
     Transaction,
-    /// A message to an actor, or an actor's answer.
+    /// A message to an actor, or an actor's reply.
     Message,
-    /// The news that a view was published.
+    /// The notification that a view was published.
     Publication,
     /// A call to WhatsApp.
     GraphCall,
     /// A request to an address that a tenant named.
     OutboundCall,
-    /// A request handed on to another node.
+    /// A request forwarded to another node.
     ForwardedCall,
     /// A command to Redis.
     RedisCommand,
@@ -37,8 +37,8 @@ pub async fn sleep(duration: Duration) {
     wait_for(AwaitKind::Alarm, tokio::time::sleep(duration)).await;
 }
 
-/// Returns once a message may be handled. The first thing that an actor does with each, so that messages
-/// are late and keep their order.
+/// Returns once a message may be handled. Every actor calls it first for each message, so that a delay makes
+/// messages late but keeps their order.
 pub async fn receive_message() {
     wait_for(AwaitKind::Message, std::future::ready(())).await;
 }

@@ -1,8 +1,8 @@
-//! Webhooks as a sink: one event to one receiver by one signed request.
+//! Sink for webhooks: one event to one receiver by one signed request.
 //!
-//! Invariants: what is signed is what is sent, byte for byte; every attempt is signed afresh, by each
-//! secret that is in force; an attempt ends within ten seconds. When to try again is the delivery worker's
-//! business; what an answer means is said in [`response_class`].
+//! Invariants: the signed bytes are the sent bytes. Every attempt is signed anew, by each secret that is in
+//! force. An attempt ends within ten seconds. The delivery worker decides when to try again; `response_class`
+//! interprets the response.
 
 mod response_class;
 mod signature;
@@ -25,12 +25,12 @@ use crate::domain::time::Timestamp;
 use crate::outbound::{OutboundClient, OutboundRequest};
 use crate::ports::{AttemptResult, DeliveryRequest, EventForm, EventSink};
 
-/// For everything together (contract, section 11).
+/// Timeout of a whole attempt (contract, section 11).
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Of an answer nothing is needed; what is read of it lets the connection be used again.
+/// Bytes of a response that are read, so that the connection can be used again. The content is not needed.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
-/// See the module.
+/// Sends events to webhook subscriptions.
 pub struct WebhookSink {
     outbound: OutboundClient,
     clock: Arc<Clock>,
@@ -38,7 +38,7 @@ pub struct WebhookSink {
 }
 
 impl WebhookSink {
-    /// A sink that calls through this client, and sends events in this form.
+    /// Creates a sink that calls through this client, and sends events in this form.
     #[must_use]
     pub fn new(outbound: OutboundClient, clock: Arc<Clock>, form: Arc<dyn EventForm>) -> Self {
         Self { outbound, clock, form }
@@ -47,7 +47,7 @@ impl WebhookSink {
     async fn call(&self, subscription: &Subscription, delivery_request: &DeliveryRequest) -> AttemptResult {
         let target = match self.outbound.target(&subscription.url) {
             Ok(target) => target,
-            // It was fit when it was written; the server's rules are others now.
+            // The URL was valid when it was stored; the server's rules have changed since.
             Err(refusal) => return response_class::classify_failure(&format!("the url {refusal}")),
         };
         let now = self.clock.read_now();
@@ -63,7 +63,7 @@ impl WebhookSink {
             body,
             timeout: TIMEOUT,
             answer_bytes_max: ANSWER_BYTES_MAX,
-            // Whoever takes webhooks in knows events by their ids.
+            // Receivers of webhooks recognise repeated events by their ids.
             repeatable: true,
         };
         match self.outbound.send(request).await {
@@ -84,7 +84,8 @@ impl EventSink for WebhookSink {
     }
 }
 
-/// The headers of one attempt (contract, section 11); `None` never happens, since all of them are ASCII.
+/// Returns the headers of one attempt (contract, section 11). `None` never happens, because all of them are
+/// ASCII.
 fn headers(
     subscription: &Subscription,
     delivery_request: &DeliveryRequest,
@@ -113,7 +114,7 @@ fn headers(
     Some(headers)
 }
 
-/// A receipt of an attempt that is to be repeated.
+/// Returns the result of an attempt that is to be repeated.
 fn retry(status_code: Option<u16>, after: Option<Duration>, error: &str) -> AttemptResult {
     AttemptResult {
         outcome: AttemptOutcome::Retry { after },

@@ -1,4 +1,4 @@
-//! Settings of plugins, and the exceptions for tenants of a tier.
+//! Settings of plugins, and the exceptions for tenants of a price tier.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,37 +6,37 @@ use std::time::Duration;
 use super::reader::SettingsReader;
 use crate::domain::organisation::PriceTier;
 
-/// Plugins: what a run may use, and what all of them together may.
+/// Limits of a single run of a plugin, and of all runs together.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
-    /// What a run may use.
+    /// Limits of one run.
     pub limits: HookLimits,
-    /// What is otherwise for tenants of a tier, in the order of [`PriceTier::ALL`].
+    /// Limits that differ for tenants of a tier, in the order of [`PriceTier::ALL`].
     pub tiers: [HookExceptions; PriceTier::ALL.len()],
-    /// Threads that run them.
+    /// Threads that run plugins.
     pub threads: usize,
-    /// Runs under way at once.
+    /// Concurrent runs, at most.
     pub concurrent_runs: usize,
-    /// Largest component.
+    /// Size of a component in bytes, at most.
     pub component_bytes: usize,
-    /// Where what they were compiled to is kept; `None`: beside an embedded database, else nowhere.
+    /// Folder for compiled components. `None`: beside an embedded database, else they are not kept.
     pub cache_folder: Option<PathBuf>,
 }
 
-/// What one run of a plugin may use.
+/// Limits of one run of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookLimits {
-    /// Computing time.
+    /// Processor time.
     pub cpu: Duration,
-    /// Time, waits for other hosts included.
+    /// Elapsed time, waits for other hosts included.
     pub wall: Duration,
     /// Memory.
     pub memory_bytes: usize,
-    /// Lines of log that are kept.
+    /// Bytes of log lines that are kept.
     pub log_bytes: usize,
 }
 
-/// Limits of a tier that are not those of all.
+/// Limits of a tier that differ from the common ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HookExceptions {
     /// As [`HookLimits::cpu`].
@@ -51,7 +51,7 @@ pub struct HookExceptions {
 
 impl HookSettings {
     pub(super) fn read_settings(from: &mut SettingsReader) -> Option<Self> {
-        // They have defaults, so none of them is absent.
+        // Each key has a default, so none is absent.
         let common = HookExceptions::read_settings(
             from,
             ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib"],
@@ -77,7 +77,7 @@ impl HookSettings {
         })
     }
 
-    /// What a run of a tenant of this tier may use.
+    /// Returns the limits of a run for a tenant of this tier.
     #[must_use]
     pub fn limits_of(&self, tier: PriceTier) -> HookLimits {
         let place = PriceTier::ALL.iter().position(|known| *known == tier);

@@ -1,7 +1,7 @@
-//! Every setting there is: its key, the defaults of both modes, whether it must be given.
+//! Every setting: its key, the defaults of both modes, and whether it is required.
 //!
-//! Invariant: a key that is not in [`SETTINGS`] does not exist; reading one that is not here reads
-//! nothing. `docs/configuration.md` describes each; a test compares.
+//! Invariant: a key that is not in [`SETTINGS`] does not exist, and reading it reads nothing.
+//! `docs/configuration.md` describes each key; a test compares the two.
 
 use super::ServerMode;
 
@@ -11,7 +11,7 @@ pub(super) struct SettingKey {
     pub(super) key: &'static str,
     dev: Option<&'static str>,
     serve: Option<&'static str>,
-    /// What to say when `kabar serve` lacks it; `None` when it may be absent.
+    /// Error message for a missing setting in `kabar serve`; `None` when it may be absent.
     pub(super) needed: Option<&'static str>,
 }
 
@@ -28,7 +28,7 @@ impl SettingKey {
         Self { needed: Some(why), ..self }
     }
 
-    /// The value when nobody gives one.
+    /// Returns the value of a setting that no source gives.
     pub(super) const fn default(&self, mode: ServerMode) -> Option<&'static str> {
         match mode {
             ServerMode::Dev => self.dev,
@@ -37,7 +37,7 @@ impl SettingKey {
     }
 }
 
-/// All of them, in the order in which they are shown.
+/// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("listen", "127.0.0.1:8080"),
     SettingKey::for_modes("database_url", Some("sqlite://data/kabar.db"), None).with_requirement(
@@ -94,12 +94,12 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("log.level", "info"),
 ];
 
-/// The setting of this key.
+/// Returns the setting of this key.
 pub(super) fn define_key(key: &str) -> Option<&'static SettingKey> {
     SETTINGS.iter().find(|known| known.key == key)
 }
 
-/// The name of a key in the environment.
+/// Returns the environment variable of a key.
 pub(super) fn variable_name(key: &str) -> String {
     format!("KABAR_{}", key.replace('.', "__").to_uppercase())
 }

@@ -1,4 +1,4 @@
-//! Shows settings as a file of the kind they are read from, with secrets masked.
+//! Renders settings in the format of the settings file, with secrets masked.
 //!
 //! Invariant: the text is valid TOML, names every key, and holds no secret.
 
@@ -9,7 +9,7 @@ use super::{HookExceptions, HookSettings, Settings};
 use crate::domain::account::Secret;
 use crate::domain::organisation::PriceTier;
 
-/// What stands behind a key.
+/// Value of a key in the rendered text.
 enum MaskedValue {
     Text(String),
     Bare(String),
@@ -93,7 +93,7 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
     }
 }
 
-/// A limit of runs: of all, or of a tier, where it may be absent.
+/// A limit of runs: the common one, or that of a tier, which may be absent.
 fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
     let all = HookExceptions {
         cpu: Some(hooks.limits.cpu),
@@ -114,7 +114,7 @@ fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
         "wall_ms" => limits.wall.map(|time| time.as_millis().to_string()),
         "memory_mib" => limits.memory_bytes.map(|bytes| (bytes >> 20).to_string()),
         "log_kib" => limits.log_bytes.map(|bytes| (bytes >> 10).to_string()),
-        // A test compares with the table of keys; nothing is left.
+        // A test compares this match with the table of keys, so no other key occurs.
         _ => None,
     });
     figure.map_or(MaskedValue::Absent, MaskedValue::Bare)

@@ -1,7 +1,7 @@
-//! Merges the sources and reads single settings from them, collecting what is wrong.
+//! Merges the sources and reads single settings from them, collecting the mistakes.
 //!
-//! Invariant: text stays text. Values of the environment and of flags are never guessed to be
-//! numbers, so the secret `0123` keeps its zero. What values mean is `values`' business.
+//! Invariant: text stays text. Values of the environment and of flags are never guessed to be numbers, so the
+//! secret `0123` keeps its zero. `values` interprets the text.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -29,14 +29,14 @@ pub(super) struct SettingsReader {
     test_delays: Option<Value>,
 }
 
-/// No setting: only debug builds read `KABAR_TEST_DELAYS`, from the environment.
+/// Not a setting: only debug builds read `KABAR_TEST_DELAYS`, from the environment.
 #[cfg(debug_assertions)]
 const OF_TESTS: &str = "test_delays";
-/// No setting: `KABAR_API_KEY` is what the commands that call a server read.
+/// Not a setting: `KABAR_API_KEY` is read by the commands that call a server.
 const OF_CLIENTS: &str = "api_key";
 
 impl SettingsReader {
-    /// Reads the sources; fails only when one of them cannot be read at all.
+    /// Reads the sources. Fails only when one of them cannot be read at all.
     pub(super) fn merge_sources(mode: ServerMode, sources: &SettingSources) -> Result<Self, SettingProblem> {
         let path = sources.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let file = File::from(path).format(FileFormat::Toml).required(sources.file.is_some());
@@ -76,19 +76,19 @@ impl SettingsReader {
         })
     }
 
-    /// Which awaits are delayed; see [`crate::surroundings`].
+    /// Returns the delays of awaits; see [`crate::surroundings`].
     #[cfg(debug_assertions)]
     pub(super) fn test_delays(&mut self) -> Option<SeededDelays> {
         let text = self.test_delays.take()?.into_string().ok()?;
         text.parse().map_err(|reason| self.report_problem(OF_TESTS, reason)).ok()
     }
 
-    /// Everything that was found wrong.
+    /// Returns all mistakes that were found.
     pub(super) fn into_problems(self) -> Vec<SettingProblem> {
         self.problems
     }
 
-    /// A key that nobody reads is a mistake: most often a misspelt one.
+    /// Reports keys that no setting has, most often misspelt ones.
     pub(super) fn refuse_unknown_keys(&mut self) {
         let unknown = self.given.iter().filter(|(key, _)| define_key(key).is_none());
         self.problems.extend(unknown.map(|(key, place)| SettingProblem {
@@ -97,7 +97,7 @@ impl SettingsReader {
         }));
     }
 
-    /// A setting that is there, or is a problem.
+    /// Reads a required setting; reports a mistake when it is absent.
     pub(super) fn read_parsed<T>(
         &mut self,
         key: &'static str,
@@ -110,7 +110,7 @@ impl SettingsReader {
         self.read_optional(key, parse)
     }
 
-    /// A setting that may be absent.
+    /// Reads a setting that may be absent.
     pub(super) fn read_optional<T>(
         &mut self,
         key: &'static str,
@@ -131,7 +131,7 @@ impl SettingsReader {
         text.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
-    /// A secret: text only, because a number would have lost its leading zeros already.
+    /// Reads a secret. It must be text, because a number would have lost its leading zeros already.
     pub(super) fn read_secret(
         &mut self,
         key: &'static str,
@@ -149,22 +149,22 @@ impl SettingsReader {
         checked.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
-    /// A whole number within a range.
+    /// Reads a whole number within a range.
     pub(super) fn read_count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         self.read_parsed(key, |text| whole_number(text, &range))
     }
 
-    /// The same where it may be absent.
+    /// Reads a whole number within a range that may be absent.
     pub(super) fn optional_count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         self.read_optional(key, |text| whole_number(text, &range))
     }
 
-    /// On or off.
+    /// Reads `true` or `false`.
     pub(super) fn read_switch(&mut self, key: &'static str) -> Option<bool> {
         self.read_parsed(key, |text| text.parse().or(Err(format!("must be true or false, got {text:?}"))))
     }
 
-    /// A list: an array of texts in the file, separated by commas elsewhere.
+    /// Reads a list: an array of texts in the file, separated by commas elsewhere.
     pub(super) fn read_list(
         &mut self,
         key: &'static str,
@@ -221,7 +221,7 @@ fn flatten_table(tables: config::Map<String, Value>) -> BTreeMap<String, Value> 
     leaves
 }
 
-/// Says where a file is wrong without quoting the line, which may hold a secret.
+/// Reports the place of a mistake in a file without quoting the line, which may hold a secret.
 fn unreadable_file(path: &Path, error: ConfigError) -> SettingProblem {
     let text =
         if let ConfigError::FileParse { cause, .. } = error { cause.to_string() } else { error.to_string() };

@@ -1,4 +1,4 @@
-//! What the text of a setting may be. Pure; a refusal says what to write instead.
+//! Valid texts of settings. Pure; a refusal says what to write instead.
 //!
 //! Invariant: a refusal quotes a value only where it cannot hold a secret. An address may carry a
 //! password, so addresses are never quoted.
@@ -16,19 +16,18 @@ use crate::postgres_url::PostgresUrl;
 const OPERATOR_TOKEN_CHARS_MIN: usize = 16;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Where everything durable is kept.
+/// Database that holds all durable state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// One file, made when it does not exist.
+    /// One file, created when it does not exist.
     Sqlite(PathBuf),
     /// A database of a PostgreSQL server. The address may hold a password.
     Postgres(Secret),
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite://<path>`, whose path is taken as it is written, without percent decoding, or
-    /// `postgres://<user>:<password>@<host>:<port>/<database>`, where several hosts may stand, with commas
-    /// between them.
+    /// Reads `sqlite://<path>` or `postgres://<user>:<password>@<host>:<port>/<database>`. The path is taken
+    /// as written, without percent decoding. Several hosts may be given, separated by commas.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         const FORMS: &str = "must be sqlite://<path> or postgres://<user>:<password>@<host>/<database>";
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -42,7 +41,7 @@ impl DatabaseUrl {
             return Ok(Self::Postgres(Secret::new(text)));
         }
         let rest = text.strip_prefix("sqlite://").ok_or(FORMS)?;
-        // Scripts written for other servers ask to create the file, which kabar does anyway.
+        // Scripts written for other servers request the creation of the file, which kabar does in any case.
         let path = rest.strip_suffix("?mode=rwc").unwrap_or(rest);
         if path.is_empty() || path.contains('?') || path.contains(":memory:") {
             return Err("must be sqlite:// and the path of a file, without parameters".to_owned());
@@ -50,7 +49,7 @@ impl DatabaseUrl {
         Ok(Self::Sqlite(PathBuf::from(path)))
     }
 
-    /// The file of an embedded database.
+    /// Returns the file of an embedded database.
     #[must_use]
     pub fn file_path(&self) -> Option<&Path> {
         match self {
@@ -59,7 +58,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The whole address, with its password: what a store is opened with. Never to be shown.
+    /// Returns the whole URL with its password, to open a store with. Must never be shown.
     #[must_use]
     pub fn reveal_url(&self) -> String {
         match self {
@@ -69,7 +68,7 @@ impl DatabaseUrl {
     }
 }
 
-/// Without a password and without parameters.
+/// Leaves out the password and the parameters.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,12 +81,12 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// Where the memory that nodes share is. The address may hold a password.
+/// URL of the Redis server that the nodes share. It may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisUrl(Secret);
 
 impl RedisUrl {
-    /// Reads `redis://<user>:<password>@<host>:<port>/<number>`, or the same with `rediss` for TLS. All
+    /// Reads `redis://<user>:<password>@<host>:<port>/<number>`, or the same with `rediss` for TLS. All parts
     /// but the host may be absent.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "must be redis://<user>:<password>@<host>:<port>/<number of the database>, \
@@ -105,14 +104,14 @@ impl RedisUrl {
         Ok(Self(Secret::new(text)))
     }
 
-    /// The whole address, with its password. Never to be shown.
+    /// Returns the whole URL with its password. Must never be shown.
     #[must_use]
     pub fn reveal_url(&self) -> &str {
         self.0.reveal()
     }
 }
 
-/// Without a password.
+/// Masks the password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(mut url) = Url::parse(self.0.reveal()) else { return f.write_str("redis://***") };
@@ -123,10 +122,10 @@ impl fmt::Display for RedisUrl {
     }
 }
 
-/// Shape of a log line.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For eyes.
+    /// Readable text.
     Text,
     /// One JSON object a line.
     Json,
@@ -140,7 +139,7 @@ impl LogFormat {
             .ok_or_else(|| format!("must be text or json, got {text:?}"))
     }
 
-    /// The word in the settings.
+    /// Returns the word used in the settings.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -154,7 +153,7 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().or(Err(format!("must be an address and a port, like 127.0.0.1:8080, got {text:?}")))
 }
 
-/// A short token is fine on a developer's machine, and a hole in production.
+/// Checks an operator token. A short one is acceptable on a developer's machine, but not in production.
 pub(super) fn operator_token_for(mode: ServerMode) -> impl FnOnce(&str) -> Result<(), String> {
     move |text| {
         any_secret(text)?;
@@ -165,7 +164,7 @@ pub(super) fn operator_token_for(mode: ServerMode) -> impl FnOnce(&str) -> Resul
     }
 }
 
-/// Secrets travel in headers and query strings, so they are visible ASCII.
+/// Checks a secret. Secrets travel in headers and query strings, so they must be visible ASCII.
 pub(super) fn any_secret(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
@@ -195,7 +194,7 @@ pub(super) fn graph_version(text: &str) -> Result<String, String> {
     Err(format!("must look like v23.0, got {text:?}"))
 }
 
-/// What browsers send as `Origin`: scheme, host, and the port if it is not the usual one.
+/// Checks the `Origin` that browsers send: scheme, host, and the port unless it is the default one.
 pub(super) fn parse_origin(text: &str) -> Result<String, String> {
     let refusal = || format!("must hold origins like https://inbox.example.com, got {text:?}");
     let url = Url::parse(text).or(Err(refusal()))?;

@@ -18,7 +18,7 @@ impl PhoneNumberId {
         Self::is_valid(text).then(|| Self(text.into()))
     }
 
-    /// Whether a text has the shape, without keeping it.
+    /// Returns `true` when a text has the shape of an id, without keeping it.
     #[must_use]
     pub fn is_valid(text: &str) -> bool {
         (6..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
@@ -49,16 +49,16 @@ impl fmt::Debug for PhoneNumberId {
     }
 }
 
-/// Whether an account can send.
+/// State of an account's connection: only a connected account can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// Works.
+    /// Can send.
     Connected,
-    /// Taken off by the operator.
+    /// Disconnected by the operator.
     Disconnected,
-    /// WhatsApp refused its token (190, 0); the operator must give a new one.
+    /// WhatsApp refused its token (error codes 190, 0); the operator must supply a new one.
     Degraded,
-    /// Not finished connecting.
+    /// The connection is not completed yet.
     Onboarding,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Debug for Secret {
 pub struct Account {
     /// `wba_…`.
     pub id: AccountId,
-    /// The short number under which the store keeps the account's rows; never leaves the house.
+    /// The short number under which the store keeps the account's rows. Internal: no client sees it.
     pub number: i64,
     /// The tenant.
     pub organisation_id: OrganisationId,
@@ -121,23 +121,23 @@ pub struct Account {
     pub phone_number_id: PhoneNumberId,
     /// The WhatsApp number.
     pub phone: Phone,
-    /// What the operator calls it.
+    /// Name given by the operator.
     pub name: Option<Arc<str>>,
-    /// Whether it can send.
+    /// Connection state; only `Connected` can send.
     pub status: AccountStatus,
     /// Bearer token for Meta's API.
     pub access_token: Secret,
-    /// Key of its webhooks' signatures, where it differs from the server's.
+    /// Key of its webhooks' signatures; `None` when the server's key applies.
     pub app_secret: Option<Secret>,
     /// Pace of sending.
     pub messages_per_second: u32,
-    /// Whether its organisation is a sandbox.
+    /// `true` when its organisation is a sandbox.
     pub sandbox: bool,
-    /// When it was connected.
+    /// Time at which it was connected.
     pub created_at: Timestamp,
 }
 
-/// What the operator, or WhatsApp's refusal, changes in an account.
+/// Changes to an account that the operator, or a refusal by WhatsApp, makes. `None` leaves a field alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountPatch {
     /// New status.

@@ -1,4 +1,4 @@
-//! Whom a hook may call: names of hosts, or of everything below a domain.
+//! Allowlist of hosts that a hook may call: host names, or all names below a domain.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ const NAME_BYTES_MAX: usize = 253;
 /// Bytes between two dots of a name.
 const LABEL_BYTES: std::ops::RangeInclusive<usize> = 1..=63;
 
-/// A host as a plugin names it, in lower case: a name or an address, `*.` and a domain for everything
-/// below it, either with a port where that is not the scheme's own.
+/// A host as a plugin names it, in lower case: a name or an address, or `*.` and a domain for all names below
+/// it. A port follows unless it is the scheme's default.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPattern(Arc<str>);
 
@@ -27,13 +27,14 @@ impl HostPattern {
         (name.len() <= NAME_BYTES_MAX && name.split('.').all(label)).then(|| Self(text.into()))
     }
 
-    /// As it is written.
+    /// Returns the pattern as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it names this host; `authority` is a URL's in lower case, without user or password.
+    /// Returns `true` when the pattern matches this host. `authority` is a URL's in lower case, without user
+    /// or password.
     fn matches_host(&self, authority: &str) -> bool {
         match self.0.strip_prefix('*') {
             Some(domain) => authority.strip_suffix(domain).is_some_and(|label| !label.is_empty()),
@@ -50,7 +51,7 @@ pub struct AllowedHosts(Arc<[HostPattern]>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a host: give a name such as hooks.example.com, *.example.com, or host:port")]
 pub struct NotAHost {
-    /// What was given.
+    /// The text that was given.
     pub text: Arc<str>,
 }
 
@@ -61,10 +62,10 @@ impl FromIterator<HostPattern> for AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// Reads them as [`HostPattern::parse`] does.
+    /// Parses each text as [`HostPattern::parse`] does.
     ///
     /// # Errors
-    /// The first text that is none.
+    /// The first text that names no host.
     pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, NotAHost> {
         let read = |text: T| {
             let text = text.as_ref();
@@ -73,18 +74,18 @@ impl AllowedHosts {
         texts.into_iter().map(read).collect()
     }
 
-    /// Whether nobody may be called.
+    /// Returns `true` when no host may be called.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each of them, in the order in which they were given.
+    /// Each pattern, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = &HostPattern> {
         self.0.iter()
     }
 
-    /// Whether this host may be called; `authority` is a URL's, without user or password.
+    /// Returns `true` when this host may be called. `authority` is a URL's, without user or password.
     #[must_use]
     pub fn permits_host(&self, authority: &str) -> bool {
         let authority = authority.to_ascii_lowercase();

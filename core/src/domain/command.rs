@@ -1,4 +1,4 @@
-//! What an account may be asked to do, and what it answers.
+//! Commands that an account carries out, and its replies.
 
 use std::sync::Arc;
 
@@ -12,101 +12,101 @@ use super::monotonic::MonotonicInstant;
 use super::organisation::User;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
-/// One thing that an account is asked to do.
+/// One command to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountCommand {
     /// Take in one webhook's items, in their order.
     Ingest(Vec<InboundItem>),
     /// Accept a message for sending.
     Send(OutgoingMessage),
-    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    /// Mark an inbound message, and earlier unread ones of its conversation, as read.
     MarkRead {
         /// WhatsApp's id of the message.
         wamid: Arc<str>,
     },
-    /// Change a thread's status or assignee.
+    /// Change a conversation's status or assignee.
     PatchConversation(ConversationPatch),
-    /// Make a contact.
+    /// Create a contact.
     CreateContact(NewContact),
     /// Change a contact.
     PatchContact {
-        /// Which one.
+        /// Id of the contact.
         id: ContactId,
-        /// How.
+        /// Changes to apply.
         patch: ContactPatch,
     },
-    /// Record, before the calls are made, that these messages are about to be sent: those that still wait
-    /// as the sender saw them. Until `settle_by` nobody sends them again, unless their call is recorded to
+    /// Record, before the calls are made, that these messages are about to be sent: those that still wait as
+    /// the sender saw them. Until `settle_by` no sender sends them again, unless their call is recorded to
     /// have ended.
     BeginSends {
-        /// Pending messages that are due, as the sender saw them. It alone knows what is due: that is
-        /// measured in its process's time.
+        /// Pending messages that are due, as the sender saw them. Only the sender knows which messages are
+        /// due, because that is measured in its process's time.
         seen: Vec<WaitingMessage>,
-        /// How long an unknown outcome may wait for WhatsApp's echo.
+        /// Time until which an unknown outcome may wait for WhatsApp's echo.
         settle_by: DueTime,
-        /// Which loading of the account the sender's picture rests on: after a later one what it saw
-        /// as due may have to settle anew.
+        /// Instant of the account load that the sender's view rests on. After a later load, messages that the
+        /// sender saw as due may have to settle again.
         loaded_at: MonotonicInstant,
     },
-    /// Record how calls to WhatsApp ended, each for one message.
+    /// Record the outcomes of calls to WhatsApp, each for one message.
     RecordSends(Vec<(MessageId, SendOutcome)>),
-    /// Carry out what hooks asked for: those of it that wait still, in order.
+    /// Carry out effects that hooks requested: those that still wait, in order.
     CarryOut(Vec<EffectCommand>),
     /// Change the account itself.
     Configure(AccountPatch),
 }
 
-/// An effect that a hook asked for, as the account must carry it out.
+/// An effect that a hook requested, as the account must carry it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectCommand {
-    /// Which.
+    /// Id of the effect.
     pub id: EffectId,
-    /// What, or why it is refused already.
+    /// Action to carry out, or the reason for which it is refused already.
     pub deed: Result<EffectAction, EffectRefusal>,
 }
 
-/// See [`EffectCommand`].
+/// Action of an [`EffectCommand`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EffectAction {
     /// Send a message.
     Send(OutgoingMessage),
-    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    /// Mark an inbound message, and earlier unread ones of its conversation, as read.
     MarkRead(Arc<str>),
-    /// Change a thread.
+    /// Change a conversation.
     Patch(ConversationPatch),
 }
 
-/// Changes of a thread; `None` leaves a field alone.
+/// Changes of a conversation; `None` leaves a field alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConversationPatch {
-    /// Which thread.
+    /// Id of the conversation.
     pub id: ConversationId,
     /// New status.
     pub status: Option<ConversationStatus>,
-    /// New assignee, or `Some(None)` to take the old one off.
+    /// New assignee, or `Some(None)` to remove the current one.
     pub assignee: Option<Option<Arc<User>>>,
 }
 
-/// What a command brought about.
+/// Result of a command that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandReply {
-    /// Everything of a webhook is durable.
+    /// All items of a webhook are durable.
     Ingested,
     /// The messages that may be sent now: those that still wait and are due.
     Sends(Vec<Arc<Message>>),
-    /// How the calls ended, or what became of effects, is durable.
+    /// The outcomes of calls or effects are durable.
     Recorded,
-    /// The message as it now is.
+    /// The message after the command.
     Message(Arc<Message>),
-    /// The thread as it now is.
+    /// The conversation after the command.
     Conversation(Arc<Conversation>),
-    /// The contact as it now is.
+    /// The contact after the command.
     Contact(Arc<Contact>),
-    /// The account as it now is.
+    /// The account after the command.
     Account(Arc<Account>),
 }
 
-/// Why a command was not carried out. Nothing has changed.
+/// Reason for which a command was not carried out. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommandRefusal {
     /// The contact has not written within 24 hours.
@@ -115,7 +115,7 @@ pub enum CommandRefusal {
     /// The account cannot send.
     #[error("the account is {}", .0.as_str())]
     AccountNotConnected(super::account::AccountStatus),
-    /// No such thread in this account.
+    /// No such conversation in this account.
     #[error("no such conversation")]
     NoConversation,
     /// No such message in this account.

@@ -1,4 +1,4 @@
-//! A contact: somebody who writes to, or is written to by, one account.
+//! A contact: a person or business that exchanges messages with one account.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Contact {
     pub updated_at: Timestamp,
 }
 
-/// What a conversation shows of its contact.
+/// The contact's fields that a conversation shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactRef {
     /// `ctc_…`.

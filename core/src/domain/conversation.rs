@@ -1,4 +1,4 @@
-//! A conversation: the one thread of an account with one contact.
+//! A conversation: all messages of an account with one contact.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use super::organisation::User;
 use super::time::Timestamp;
 use crate::ids::ConversationId;
 
-/// Where a conversation stands in the business's work.
+/// Work state of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConversationStatus {
-    /// Needs attention; an inbound message reopens a resolved conversation.
+    /// Needs attention. An inbound message reopens a resolved conversation.
     Open,
-    /// Waits for something.
+    /// On hold.
     Pending,
     /// Done.
     Resolved,
@@ -39,25 +39,25 @@ impl ConversationStatus {
     }
 }
 
-/// One thread.
+/// One conversation.
 ///
 /// Invariant: `last_message_at <= updated_at`, which the horizon of a view rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
     /// `cnv_…`.
     pub id: ConversationId,
-    /// Where it stands.
+    /// Work state.
     pub status: ConversationStatus,
-    /// Whom it is with.
+    /// Contact of the conversation.
     pub contact: ContactRef,
-    /// Who works on it.
+    /// User that works on it.
     pub assignee: Option<Arc<User>>,
     /// Inbound messages not yet read by the business.
     pub unread_count: u32,
-    /// When the newest message, in or out, entered this inbox (account clock).
+    /// Time at which the newest message, in or out, entered this inbox (account clock).
     pub last_message_at: Option<Timestamp>,
-    /// When the contact last wrote, by WhatsApp's own time (never later than the commit that
-    /// brought it): the 24-hour window counts from here.
+    /// Time of the contact's latest message, by WhatsApp's own clock (never later than the commit that stored
+    /// it). The 24-hour window counts from here.
     pub last_inbound_at: Option<Timestamp>,
     /// Account clock.
     pub created_at: Timestamp,
@@ -65,7 +65,7 @@ pub struct Conversation {
     pub updated_at: Timestamp,
 }
 
-/// Sort key of the order without `updated_since`: a thread without messages comes last.
+/// Sort key of the order without `updated_since`: a conversation without messages comes last.
 pub const NEVER: i64 = -1;
 
 impl Conversation {

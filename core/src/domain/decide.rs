@@ -1,8 +1,8 @@
-//! The rules: what a command changes, given what is known. Pure, so that tests need nothing else.
+//! The rules: the changes that a command makes, given the loaded rows. Pure, so that tests need nothing else.
 //!
-//! Invariants: what a rule looks at was loaded, or the command is not decided; a refused command changes nothing; the same item of WhatsApp's twice changes
-//! nothing the second time; every visible change is stamped with the draft's instant and has its
-//! event.
+//! Invariants: every row that a rule reads was loaded, or the command is not decided. A refused command
+//! changes nothing. An item that WhatsApp repeats changes nothing the second time. Every visible change is
+//! stamped with the draft's instant and has its event.
 
 mod contacts;
 mod conversations;
@@ -15,13 +15,13 @@ use super::draft::Draft;
 use super::message::InboundItem;
 use super::row_needs::RowNotLoaded;
 
-/// Why a command brought nothing about.
+/// Reason for which a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
     /// The rules refuse it; the draft is as it was.
     #[error(transparent)]
     Refused(#[from] CommandRefusal),
-    /// A rule lacks a row, so nothing is decided. The draft knows which, and cannot be committed.
+    /// A rule lacks a row, so nothing is decided. The draft records the row, and cannot be committed.
     #[error(transparent)]
     NotLoaded(#[from] RowNotLoaded),
 }
@@ -29,7 +29,7 @@ pub enum DecideError {
 /// Carries out one command on the draft.
 ///
 /// # Errors
-/// See [`DecideError`].
+/// [`DecideError`].
 pub fn decide_command(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
     let decided = apply_inbound(draft, command);
     if let Err(DecideError::NotLoaded(missing)) = &decided {
@@ -69,8 +69,8 @@ fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<Comm
     })
 }
 
-/// Applies a rule to each item. Items behind one that lacks a row are looked at all the same, so that one more
-/// round loads what all of them lack.
+/// Applies a rule to each item. Items behind one that lacks a row are still decided, so that one more round
+/// loads all rows that are missing.
 fn for_each<T>(
     draft: &mut Draft<'_>,
     items: &[T],

@@ -1,7 +1,7 @@
-//! What is owed to a subscriber for one event, and the law of trying.
+//! A delivery of one event to one subscriber, and its retry rules.
 //!
-//! Invariants: a delivery is open (`pending`, `failed`) exactly while it has a next attempt; `delivered`
-//! and `dead` end it until somebody replays it. The law is pure: chance and time are handed in.
+//! Invariants: a delivery is open (`pending`, `failed`) exactly while it has a next attempt. `delivered` and
+//! `dead` end it until it is replayed. The rules are pure: chance and time are passed in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use super::subscriber::SubscriberId;
 use super::time::Timestamp;
 use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, RunId};
 
-/// A subscriber that is too busy is waited for this long at most (contract, section 11).
+/// The longest wait that a subscriber may request (contract, section 11).
 const ASKED_MAX: Duration = Duration::from_hours(1);
-/// Attempts that a delivery remembers; earlier ones are forgotten.
+/// Attempts that a delivery keeps; earlier ones are dropped.
 pub const ATTEMPTS_KEPT: usize = 32;
 
-/// How a delivery stands.
+/// State of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryStatus {
-    /// Not tried yet, or to be tried afresh.
+    /// Not tried yet, or replayed and not tried since.
     Pending,
-    /// Taken by the subscriber.
+    /// Accepted by the subscriber.
     Delivered,
-    /// Tried in vain, to be tried again.
+    /// The last attempt failed, and another one follows.
     Failed,
-    /// Given up.
+    /// Given up: no further attempt follows.
     Dead,
 }
 
@@ -52,25 +52,25 @@ impl DeliveryStatus {
     }
 }
 
-/// One attempt, as it is shown.
+/// One attempt, as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAttempt {
-    /// When it began.
+    /// Time at which it began.
     pub at: Timestamp,
-    /// What the subscriber answered, if it did.
+    /// HTTP status that the subscriber answered, if it did.
     pub status_code: Option<u16>,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub duration_ms: u32,
-    /// Why it failed; for a human.
+    /// Reason for its failure, in readable form.
     pub error: Option<Arc<str>>,
 }
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The same for every attempt: `wbd_…`, or of a hook the bits of its `run_…`.
+    /// The same for every attempt: `wbd_…`, or for a hook the bits of its `run_…`.
     pub id: DeliveryId,
-    /// To whom.
+    /// The subscriber that gets the event.
     pub subscriber: SubscriberId,
     /// The tenant.
     pub organisation_id: OrganisationId,
@@ -82,39 +82,39 @@ pub struct Delivery {
     pub event_id: EventId,
     /// The event's type.
     pub event_type: EventType,
-    /// Whom the event is about; deliveries of one contact go in order.
+    /// Contact that the event is about. Deliveries of one contact go in order.
     pub contact_id: ContactId,
-    /// How it stands.
+    /// State.
     pub status: DeliveryStatus,
     /// The last [`ATTEMPTS_KEPT`], oldest first.
     pub attempts: Vec<DeliveryAttempt>,
-    /// Attempts ever.
+    /// Attempts of all time.
     pub attempt_count: u32,
-    /// Attempts since it was made or last replayed: how far down the retry schedule it is.
+    /// Attempts since it was created or last replayed: its position in the retry schedule.
     pub tries: u32,
-    /// Not before; `None` when there is no further one. Written together with `updated_at`.
+    /// Earliest time of the next attempt; `None` when there is none. Written together with `updated_at`.
     pub next_attempt_at: Option<DueTime>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// Time of its last change.
     pub updated_at: Timestamp,
-    /// How often it was replayed. An attempt decides only about the replay for which it was begun.
+    /// Number of replays. An attempt decides only about the replay for which it was begun.
     pub replays: u32,
 }
 
-/// What an attempt has shown.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The subscriber has it.
+    /// The subscriber accepted it.
     Delivered,
-    /// It may take it later, and perhaps asked for so much time.
+    /// The subscriber may accept it later, and may have requested a wait.
     Retry {
-        /// How long it asked us to wait.
+        /// Wait that the subscriber requested.
         after: Option<Duration>,
     },
-    /// It will never take it.
+    /// The subscriber will never accept it.
     Rejected,
-    /// It wants nothing any more.
+    /// The subscriber wants no further events.
     Gone,
 }
 
@@ -123,7 +123,7 @@ pub enum AttemptOutcome {
 pub struct RetrySchedule(&'static [Duration]);
 
 impl RetrySchedule {
-    /// Of webhooks (contract, section 11).
+    /// Schedule of webhooks (contract, section 11).
     pub const WEBHOOK: Self = Self(&[
         Duration::ZERO,
         Duration::from_secs(10),
@@ -135,7 +135,7 @@ impl RetrySchedule {
         Duration::from_hours(24),
     ]);
 
-    /// Of hooks (contract, section 10).
+    /// Schedule of hooks (contract, section 10).
     pub const HOOK: Self = Self(&[
         Duration::ZERO,
         Duration::from_secs(5),
@@ -152,8 +152,8 @@ impl RetrySchedule {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
-    /// The pause after so many attempts, or `None` when it was the last one. `chance` from 0 to 1
-    /// makes it a fifth shorter to a fifth longer.
+    /// Returns the pause after so many attempts, or `None` when that was the last one. `chance` from 0 to 1
+    /// makes it up to a fifth shorter or longer.
     #[must_use]
     pub fn pause_before(self, tries: u32, chance: f64) -> Option<Duration> {
         let step = self.0.get(usize::try_from(tries).ok()?)?;
@@ -162,7 +162,7 @@ impl RetrySchedule {
 }
 
 impl Delivery {
-    /// Its id as it is shown: `wbd_…`, or `run_…` of a hook.
+    /// Returns the id that clients see: `wbd_…`, or `run_…` for a hook.
     #[must_use]
     pub fn shown_id(&self) -> String {
         match self.subscriber {
@@ -177,15 +177,15 @@ impl Delivery {
         DeliveryId::parse(text).ok().or_else(|| RunId::parse(text).ok().map(DeliveryId::from))
     }
 
-    /// Whether it is still to be brought.
+    /// Returns `true` while it is still to be delivered.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.next_attempt_at.is_some()
     }
 
-    /// How long a process whose wall time is `now` has to wait before the next attempt; `None` when there is
-    /// none. Never longer than the pause that was decided when the row was last written, because both instants
-    /// of the row are of one clock.
+    /// Returns the wait before the next attempt for a process with the wall time `now`; `None` when there is
+    /// no next attempt. Never longer than the pause that was decided when the row was last written, because
+    /// both instants of the row are of one clock.
     #[must_use]
     pub fn wait_until(&self, now: Timestamp) -> Option<Duration> {
         let due = self.next_attempt_at?;
@@ -193,7 +193,7 @@ impl Delivery {
         Some(due.time_left(now, pause))
     }
 
-    /// Begins the retry schedule afresh at `now`.
+    /// Restarts the retry schedule at `now`.
     pub fn reopen_at(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Pending;
         self.tries = 0;
@@ -202,7 +202,7 @@ impl Delivery {
         self.next_attempt_at = Some(DueTime::after_wait(self.updated_at, Duration::ZERO));
     }
 
-    /// Takes down how an attempt ended at `now`.
+    /// Records the outcome of an attempt that ended at `now`.
     pub fn settle_attempt(
         &mut self,
         attempt: DeliveryAttempt,

@@ -1,4 +1,4 @@
-//! One commit in the making: the facts that commands are decided on, and what they have changed so far.
+//! A draft of one commit: the loaded rows that commands are decided on, and the changes made so far.
 //!
 //! Invariants: every row that a reader sees changed carries the draft's instant as `updated_at`; a draft in
 //! which a rule lacked a row never becomes a commit.
@@ -17,13 +17,13 @@ use super::row_needs::{RowNeeds, RowNotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
 
-/// One commit in the making.
+/// A draft of one commit.
 pub struct Draft<'a> {
     /// The instant of the commit, by the account clock.
     pub now: Timestamp,
-    /// Wall time at the commit: compared with what WhatsApp's clock says, and the start of persisted waits.
+    /// Wall time at the commit. Compared with WhatsApp's time, and the start of persisted waits.
     pub wall_now: Timestamp,
-    /// The account as the commands so far leave it.
+    /// The account after the commands decided so far.
     pub account: Arc<Account>,
     facts: LoadedRows,
     ids: &'a mut dyn IdSource,
@@ -31,14 +31,14 @@ pub struct Draft<'a> {
     missing: RowNeeds,
 }
 
-/// What a commit writes.
+/// The rows and events that a commit writes.
 #[derive(Debug, Clone, Default)]
 pub struct AccountChanges {
     /// The account's own row, if it changed.
     pub account: Option<Arc<Account>>,
     /// New and changed contacts.
     pub contacts: BTreeMap<ContactId, Arc<Contact>>,
-    /// New and changed threads.
+    /// New and changed conversations.
     pub conversations: BTreeMap<ConversationId, Arc<Conversation>>,
     /// New and changed messages.
     pub messages: BTreeMap<MessageId, Arc<Message>>,
@@ -46,16 +46,16 @@ pub struct AccountChanges {
     pub events: Vec<EventKind>,
     /// Statuses to keep for messages not known yet.
     pub parked: Vec<StatusReport>,
-    /// WhatsApp's ids whose parked statuses have been applied.
+    /// WhatsApp's ids with parked statuses that have been applied.
     pub unparked: Vec<Arc<str>>,
     /// WhatsApp's ids of messages to be reported as read.
     pub read_receipts: Vec<Arc<str>>,
-    /// What became of effects of hooks.
+    /// Outcomes of effects of hooks.
     pub effects: Vec<SettledEffect>,
 }
 
 impl AccountChanges {
-    /// Whether nothing needs writing.
+    /// Returns `true` when nothing needs writing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.account.is_none()
@@ -70,7 +70,7 @@ impl AccountChanges {
 }
 
 impl<'a> Draft<'a> {
-    /// Begins a commit at this instant of the account clock. The wall clock is taken to show the same.
+    /// Begins a commit at this instant of the account clock. The wall clock is assumed to show the same.
     pub fn new(account: Arc<Account>, facts: LoadedRows, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
         let (changes, missing) = (AccountChanges::default(), RowNeeds::default());
         Self { now, wall_now: now, account, facts, ids, changes, missing }
@@ -83,7 +83,7 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// What is known.
+    /// The rows loaded so far.
     #[must_use]
     pub const fn loaded_rows(&self) -> &LoadedRows {
         &self.facts
@@ -92,8 +92,8 @@ impl<'a> Draft<'a> {
     /// Ends the draft.
     ///
     /// # Errors
-    /// The [`RowNeeds`] of rules that lacked rows. All commands must be decided again, on a new draft, once these
-    /// are loaded.
+    /// The [`RowNeeds`] of rules that lacked rows. Load these rows, then decide all commands again on a new
+    /// draft.
     pub fn into_changes(self) -> Result<AccountChanges, Box<RowNeeds>> {
         if self.missing.is_empty() { Ok(self.changes) } else { Err(Box::new(self.missing)) }
     }
@@ -129,7 +129,7 @@ impl<'a> Draft<'a> {
         contact
     }
 
-    /// Writes a thread, stamped with the draft's instant.
+    /// Writes a conversation, stamped with the draft's instant.
     pub fn write_conversation(&mut self, mut conversation: Conversation) -> Arc<Conversation> {
         conversation.updated_at = self.now;
         let conversation = Arc::new(conversation);
@@ -144,8 +144,8 @@ impl<'a> Draft<'a> {
         self.keep_message(message)
     }
 
-    /// Writes what only the sender sees of a message (attempts, and when the next one may be made),
-    /// which is no change to anybody else.
+    /// Writes fields of a message that only the sender reads: attempts, and the time of the next one. Clients
+    /// see no change, so `updated_at` stays.
     pub fn note_attempt(&mut self, message: Message) -> Arc<Message> {
         self.keep_message(message)
     }
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
         self.account.clone()
     }
 
-    /// Keeps a status for a message not known yet, unless the same one waits already.
+    /// Parks a status for a message not known yet, unless the same one is parked already.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
@@ -177,7 +177,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Takes the statuses that wait for a message, oldest first.
+    /// Takes the statuses parked for a message, oldest first.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
@@ -191,7 +191,7 @@ impl<'a> Draft<'a> {
         Ok(reports)
     }
 
-    /// Takes an effect that waits, so that it waits no more; `false` when it does not.
+    /// Takes a pending effect, so that it is no longer pending; `false` when it was not.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
@@ -199,12 +199,12 @@ impl<'a> Draft<'a> {
         self.facts.remove_effect(id)
     }
 
-    /// Notes what became of an effect.
+    /// Records the outcome of an effect.
     pub fn settle_effect(&mut self, settled: SettledEffect) {
         self.changes.effects.push(settled);
     }
 
-    /// Asks for a read receipt once the commit is durable.
+    /// Requests a read receipt, sent once the commit is durable.
     pub fn tell_read(&mut self, wamid: Arc<str>) {
         self.changes.read_receipts.push(wamid);
     }

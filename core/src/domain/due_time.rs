@@ -1,40 +1,40 @@
-//! Persisted due times: from when on a pending attempt may be made, as a row keeps it.
+//! Persisted due times: the earliest time of a pending attempt, as a row stores it.
 //!
-//! Invariant: a due time is never compared with an instant of any clock. Its writer may have been another process
-//! with another clock, or this machine before its clock was set. It becomes a wait of the process that reads it,
-//! and that wait is never longer than the caller's schedule could have asked for.
+//! Invariant: a due time is never compared with an instant of any clock. Its writer may have been another
+//! process with another clock, or this machine before its clock was set. It becomes a wait of the process
+//! that reads it, and that wait is never longer than the longest wait of the caller's schedule.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// From when on an attempt may be made, by the wall clock of the process that wrote it.
+/// The earliest time of an attempt, by the wall clock of the process that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DueTime(Timestamp);
 
 impl DueTime {
-    /// At once, whatever any clock shows.
+    /// Due at once, at any reading of any clock.
     pub const AT_ONCE: Self = Self(Timestamp::EPOCH);
 
-    /// A wait from `now`, the writer's wall time.
+    /// Due after a wait from `now`, the writer's wall time.
     #[must_use]
     pub fn after_wait(now: Timestamp, wait: Duration) -> Self {
         Self(now.plus_duration(wait))
     }
 
-    /// As a row has kept it.
+    /// The due time that a row stores.
     #[must_use]
     pub const fn from_row(at: Timestamp) -> Self {
         Self(at)
     }
 
-    /// What a row keeps, and what a client may be shown.
+    /// The instant that a row stores and that clients may see.
     #[must_use]
     pub const fn to_row(self) -> Timestamp {
         self.0
     }
 
-    /// How long the reader has to wait, whose wall time is `now`; `wait_max` is the longest wait of the schedule.
+    /// Returns the wait of a reader with the wall time `now`. `wait_max` is the longest wait of the schedule.
     #[must_use]
     pub fn time_left(self, now: Timestamp, wait_max: Duration) -> Duration {
         self.0.duration_since(now).unwrap_or_default().min(wait_max)

@@ -1,7 +1,7 @@
-//! What a hook asks the house to do, and what became of it.
+//! Effects: actions that a hook requests of the server, and their outcomes.
 //!
-//! Invariant: an effect is named by its run and its place in it, so the same effect asked for again, by a
-//! repeated or replayed run, is the same effect, and is carried out once.
+//! Invariant: an effect is identified by its run and its position in the run. A repeated or replayed run that
+//! requests the same effect again names the same effect, which is carried out once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use super::conversation::ConversationStatus;
 use super::message::OutgoingMessage;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
-/// Effects of one run.
+/// Effects of one run, at most.
 pub const EFFECTS_MAX: usize = 32;
 
-/// Something to be done in the account whose event was handled.
+/// An action in the account of the event that was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Send a message, as if by API.
+    /// Send a message, as by the API.
     Send(OutgoingMessage),
-    /// Mark an inbound message, and earlier unread ones of its thread, as read, as if by API.
+    /// Mark an inbound message, and earlier unread ones of its conversation, as read, as by the API.
     MarkRead {
         /// WhatsApp's id of the message.
         wamid: Arc<str>,
     },
-    /// Change a conversation, as if by API.
+    /// Change a conversation, as by the API.
     UpdateConversation {
-        /// Which one.
+        /// Id of the conversation.
         id: ConversationId,
         /// New status.
         status: Option<ConversationStatus>,
-        /// New assignee, or `Some(None)` to take the old one off.
+        /// New assignee, or `Some(None)` to remove the current one.
         assigned_to: Option<Option<UserId>>,
     },
 }
 
 impl Effect {
-    /// The contract's word for what it is.
+    /// The contract's word for this kind of effect.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -47,12 +47,12 @@ impl Effect {
     }
 }
 
-/// Which effect: of which run, and the how manieth of it.
+/// Id of an effect: its run, and its position in that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EffectId {
-    /// Whose.
+    /// The run that requested it.
     pub run: RunId,
-    /// From 0.
+    /// Position in the run, from 0.
     pub ordinal: u32,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for EffectId {
     }
 }
 
-/// How an effect stands.
+/// State of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EffectStatus {
     /// To be carried out.
@@ -94,7 +94,7 @@ impl EffectStatus {
     }
 }
 
-/// Why an effect was not carried out.
+/// Reason for which an effect was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EffectRefusal {
     /// The account refuses it.
@@ -129,30 +129,30 @@ impl EffectRefusal {
     }
 }
 
-/// What became of an effect.
+/// Outcome of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledEffect {
-    /// Which.
+    /// Id of the effect.
     pub id: EffectId,
     /// The message that a send made.
     pub message_id: Option<MessageId>,
-    /// Why it was not carried out; `None` when it was.
+    /// Reason for which it was not carried out; `None` when it was.
     pub refusal: Option<EffectRefusal>,
 }
 
-/// An effect as it is shown.
+/// An effect, as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectRow {
-    /// Which.
+    /// Id of the effect.
     pub id: EffectId,
-    /// What.
+    /// The requested action.
     pub effect: Effect,
-    /// How it stands.
+    /// State.
     pub status: EffectStatus,
     /// The message that a send made.
     pub message_id: Option<MessageId>,
     /// The contract's code of the refusal.
     pub error_code: Option<Arc<str>>,
-    /// The refusal, for a human.
+    /// The refusal, in readable form.
     pub error_message: Option<Arc<str>>,
 }

@@ -13,7 +13,7 @@ use super::message::Message;
 use super::page::RowPage;
 use super::time::Timestamp;
 
-/// What a list's tag sees of a row.
+/// Fields of a row that a list's tag depends on.
 pub trait ListTagged {
     /// The id's bits.
     fn id_bits(&self) -> u128;
@@ -89,8 +89,8 @@ pub fn of_message(message: &Message) -> String {
     format!("W/\"{}:{error}:{}\"", message.status.as_str(), message.updated_at)
 }
 
-/// `W/"<last_sequence>:<events>:<has_more 0|1>"`, for a part of the log. Events never change, so
-/// behind one position this tells two pages apart.
+/// `W/"<last_sequence>:<events>:<has_more 0|1>"`, for a page of the log. Events never change, so after one
+/// position this tells two pages apart.
 #[must_use]
 pub fn of_events(page: &EventPage) -> String {
     format!("W/\"{}:{}:{}\"", page.last_sequence, page.events.len(), u8::from(page.has_more))
@@ -102,7 +102,7 @@ pub fn of_row<T: ListTagged>(row: &T) -> String {
     format!("W/\"{}:{}\"", row.updated_at(), row.unread())
 }
 
-/// Whether an `If-None-Match` value matches: a list or `*`, weak comparison (RFC 9110, 13.1.2).
+/// Returns `true` when an `If-None-Match` value matches: a list or `*`, weak comparison (RFC 9110, 13.1.2).
 #[must_use]
 pub fn tag_matches(if_none_match: &str, etag: &str) -> bool {
     let opaque = etag.strip_prefix("W/").unwrap_or(etag);

@@ -1,4 +1,4 @@
-//! Entries of an account's durable log: what changed, in order, without gaps.
+//! Events of an account's durable log: its changes, in order, without gaps.
 
 use super::contact::Contact;
 use super::conversation::Conversation;
@@ -7,40 +7,40 @@ use super::status::MessageStatus;
 use super::time::Timestamp;
 use crate::ids::{ContactId, EventId};
 
-/// What happened, with the subject as the commit left it at that moment.
+/// Kind of an event, with the subject as the commit left it at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
     /// An inbound message was stored.
     MessageReceived(Message),
     /// An outbound message was accepted from a client.
     MessageCreated(Message),
-    /// WhatsApp took an outbound message.
+    /// WhatsApp accepted an outbound message.
     MessageSent(Message),
-    /// A message's status moved.
+    /// A message's status changed.
     MessageStatus {
-        /// After the move.
+        /// The message after the change.
         message: Message,
-        /// Before it.
+        /// Status before the change.
         previous: MessageStatus,
         /// WhatsApp's own time.
         occurred_at: Timestamp,
     },
-    /// A thread began.
+    /// A conversation was created.
     ConversationCreated(Conversation),
     /// The assignee changed.
     ConversationAssigned(Conversation),
     /// The status became `resolved`.
     ConversationClosed(Conversation),
-    /// Anything else of a thread changed.
+    /// Any other field of a conversation changed.
     ConversationUpdated(Conversation),
-    /// A contact began.
+    /// A contact was created.
     ContactCreated(Contact),
     /// A contact changed.
     ContactUpdated(Contact),
 }
 
 impl EventKind {
-    /// Which of the contract's types this is.
+    /// The contract's type of this event.
     #[must_use]
     pub const fn event_type(&self) -> EventType {
         match self {
@@ -63,8 +63,8 @@ impl EventKind {
         self.event_type().as_str()
     }
 
-    /// Whom it is about. A contact has one conversation, so what has the same contact is of the
-    /// same conversation.
+    /// Contact that the event is about. A contact has one conversation, so events with the same contact
+    /// belong to the same conversation.
     #[must_use]
     pub const fn contact_id(&self) -> ContactId {
         match self {
@@ -120,7 +120,7 @@ event_types! {
     ContactUpdated = "contact.updated",
 }
 
-/// Some of the types of events.
+/// A set of event types.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct EventTypes(u16);
 
@@ -142,25 +142,25 @@ impl EventTypes {
             .unwrap_or(0)
     }
 
-    /// Whether there is none.
+    /// Returns `true` when the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether this one is among them.
+    /// Returns `true` when this type is in the set.
     #[must_use]
     pub fn contains_type(self, one: EventType) -> bool {
         self.0 & Self::type_bit(one) != 0
     }
 
-    /// Whether they have one in common.
+    /// Returns `true` when the two sets have a type in common.
     #[must_use]
     pub const fn intersects_with(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Each of them, in the contract's order.
+    /// Each type of the set, in the contract's order.
     pub fn iter(self) -> impl Iterator<Item = EventType> {
         EventType::ALL.iter().copied().filter(move |one| self.contains_type(*one))
     }
@@ -172,7 +172,7 @@ impl FromIterator<EventType> for EventTypes {
     }
 }
 
-/// One entry. `id` and `sequence` are given when the cycle is sealed.
+/// One event. `id` and `sequence` are assigned when the commit is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// `evt_…`.
@@ -181,7 +181,7 @@ pub struct Event {
     pub sequence: i64,
     /// Account clock.
     pub created_at: Timestamp,
-    /// What happened.
+    /// Kind, with its subject.
     pub kind: EventKind,
 }
 

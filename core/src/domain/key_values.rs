@@ -1,8 +1,8 @@
-//! A plugin's durable keys and values, and the law by which runs that went in parallel change them.
+//! A plugin's durable keys and values, and the rules by which parallel runs change them.
 //!
-//! Invariants: what is kept never exceeds the quota; a run's writes are taken only if all that it read is
-//! as it read it, so whatever is taken is what some order of the runs, one after another, would have left.
-//! Additions to a counter commute: they read nothing.
+//! Invariants: the stored keys and values never exceed the quota. A run's writes are taken only if all keys
+//! that it read are unchanged. So the result equals some serial order of the runs. Additions to a counter
+//! commute: they read nothing.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-/// Bytes of all keys and values of a plugin (contract, section 10).
+/// Bytes of all keys and values of a plugin, at most (contract, section 10).
 pub const QUOTA_BYTES: usize = 1024 * 1024;
 /// Keys and values. Cheap to fork.
 pub type KvMap = OrdMap<Arc<str>, Arc<[u8]>>;
 
-/// What a run has read.
+/// The keys that a run has read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KvReads {
-    /// Keys, whether they were there or not.
+    /// Keys, present or absent.
     pub keys: BTreeSet<Arc<str>>,
-    /// Beginnings of keys of which all were listed; only which keys there are was told.
+    /// Prefixes of which all keys were listed. A listing reveals keys only, not their values.
     pub prefixes: BTreeSet<Arc<str>>,
 }
 
 impl KvReads {
-    /// Whether nothing was read.
+    /// Returns `true` when nothing was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.prefixes.is_empty()
@@ -47,7 +47,7 @@ pub enum KvWrite {
 }
 
 impl KvWrite {
-    /// Which key changes.
+    /// The key that changes.
     #[must_use]
     pub const fn written_key(&self) -> &Arc<str> {
         match self {
@@ -56,7 +56,8 @@ impl KvWrite {
     }
 }
 
-/// A plugin's keys and values, measured. Cheap to clone; changing a clone leaves the original alone.
+/// A plugin's keys and values, with their total size. Cheap to clone; changing a clone leaves the original
+/// alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyValues {
     map: KvMap,
@@ -82,7 +83,7 @@ impl FromIterator<(Arc<str>, Arc<[u8]>)> for KeyValues {
 }
 
 impl KeyValues {
-    /// All of them.
+    /// The underlying map.
     #[must_use]
     pub const fn as_map(&self) -> &KvMap {
         &self.map
@@ -102,7 +103,7 @@ impl KeyValues {
             .take_while(move |key| key.starts_with(prefix))
     }
 
-    /// Bytes of all keys and values: what the quota counts.
+    /// Bytes of all keys and values, as the quota counts them.
     #[must_use]
     pub const fn total_bytes(&self) -> usize {
         self.bytes
@@ -122,8 +123,8 @@ impl KeyValues {
         }
     }
 
-    /// Adds to the counter under a key, which is 0 when it is not there; gives the sum, which stops at the
-    /// ends of `i64`. `None` when the key has a value that is no counter: nothing has changed then.
+    /// Adds to the counter under a key, which is 0 when absent. Returns the sum, which saturates at the ends
+    /// of `i64`. Returns `None`, and changes nothing, when the key's value is not a counter.
     pub fn add_counter(&mut self, key: Arc<str>, by: i64) -> Option<i64> {
         let before = self.map.get(&key).map_or(Some(0), |value| parse_counter(value))?;
         let sum = before.saturating_add(by);
@@ -131,9 +132,11 @@ impl KeyValues {
         Some(sum)
     }
 
-    /// Takes a run's writes, if all that it read of `seen` stands here still and nothing exceeds the
-    /// quota. Nothing has changed when the answer is `None`: the run is to be repeated on what is here
-    /// now. Else the keys that were written.
+    /// Takes a run's writes and returns the keys that were written.
+    ///
+    /// Returns `None`, and changes nothing, in three cases: a key that the run read of `seen` has changed
+    /// here, an addition finds a value that is not a counter, or the quota would be exceeded. The run is then
+    /// to be repeated on the current values.
     pub fn take_writes(
         &mut self,
         seen: &Self,
@@ -154,7 +157,8 @@ impl KeyValues {
         Some(writes.iter().map(|write| write.written_key().clone()).collect())
     }
 
-    /// Whether all that a run read of `seen` stands here still, so that it would do the same again.
+    /// Returns `true` when all that a run read of `seen` is unchanged here, so that the run would do the same
+    /// again.
     #[must_use]
     pub fn reads_hold(&self, seen: &Self, reads: &KvReads) -> bool {
         if self.map.ptr_eq(&seen.map) {
@@ -164,7 +168,7 @@ impl KeyValues {
         keys && reads.prefixes.iter().all(|prefix| self.list_keys(prefix).eq(seen.list_keys(prefix)))
     }
 
-    /// Makes one change. `None` when it adds to what is no counter: nothing has changed then.
+    /// Makes one change. Returns `None`, and changes nothing, when it adds to a value that is not a counter.
     pub fn apply_write(&mut self, write: &KvWrite) -> Option<()> {
         match write {
             KvWrite::Put(key, value) => self.put_value(key.clone(), value.clone()),

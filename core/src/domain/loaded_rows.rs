@@ -49,7 +49,7 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
         self.0.get(key).map(Option::as_ref).ok_or_else(|| RowNotLoaded(need()))
     }
 
-    /// Takes over what is not known here.
+    /// Takes over entries that are missing here.
     fn merge_keys(&mut self, other: Self) {
         for (key, value) in other.0 {
             let known = self.0.entry(key).or_default();
@@ -78,8 +78,8 @@ pub struct LoadedRows {
 }
 
 impl LoadedRows {
-    /// Facts in which every needed key is absent, for a loader to put the rows in that it finds. The loader
-    /// looks for all of them.
+    /// Creates rows in which every needed key is absent. The loader looks for all of these keys and puts the
+    /// rows that it finds.
     #[must_use]
     pub fn all_absent(needs: &RowNeeds) -> Self {
         let mut facts = Self::default();
@@ -97,7 +97,7 @@ impl LoadedRows {
         facts
     }
 
-    /// Adds what other facts know and these do not.
+    /// Adds the rows that `other` has and `self` lacks.
     pub fn merge_rows(&mut self, other: Self) {
         self.contacts.merge_keys(other.contacts);
         self.contact_by_phone.merge_keys(other.contact_by_phone);

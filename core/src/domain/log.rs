@@ -1,7 +1,7 @@
-//! Reading an account's event log: what is asked, what comes back, and what is known without looking.
+//! Queries on an account's event log: query, page, and the knowledge that avoids a read.
 //!
-//! Invariant: a reader is told the number of the last event that was looked at, whether it was
-//! wanted or not; who goes on from there misses nothing and meets nothing twice.
+//! Invariant: a page names the number of the last event that was scanned, wanted or not. A reader that
+//! continues from there misses no event and gets none twice.
 
 use super::event::{Event, EventType, EventTypes};
 use super::page::PageLimit;
@@ -12,14 +12,15 @@ use crate::ids::AccountId;
 pub struct EventQuery {
     /// Only events of a greater number; 0 is "from the oldest that is kept".
     pub after: i64,
-    /// Only these.
+    /// Only events of these types.
     pub types: EventTypes,
-    /// Events of the page.
+    /// Events of the page, at most.
     pub limit: PageLimit,
 }
 
 impl EventQuery {
-    /// What a cursor of this list is bound to; `after` only says where its first page begins.
+    /// Scope that a cursor of this list is bound to. `after` is left out, because it only sets the start of
+    /// the first page.
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let words: Vec<&str> = self.types.iter().map(EventType::as_str).collect();
@@ -27,49 +28,49 @@ impl EventQuery {
     }
 }
 
-/// Some events, and how far they reach.
+/// Some events, and the last position that was scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventPage {
     /// At most the limit, oldest first.
     pub events: Vec<Event>,
-    /// Number of the last event that was looked at: where the next page goes on.
+    /// Number of the last event that was scanned: the next page continues after it.
     pub last_sequence: i64,
-    /// Whether the log goes on behind it. Of events of some types the rest may hold none.
+    /// `true` when the log continues after it. A query by type may find nothing in the rest.
     pub has_more: bool,
 }
 
 impl EventPage {
-    /// Nothing, up to here.
+    /// An empty page that ends at this number.
     #[must_use]
     pub const fn empty_at(last_sequence: i64) -> Self {
         Self { events: Vec::new(), last_sequence, has_more: false }
     }
 }
 
-/// What a look into the log finds.
+/// Result of a read of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogRead {
-    /// The events that were asked for.
+    /// The requested events.
     Page(EventPage),
-    /// Events behind the position are not kept any more.
+    /// Events after the position are no longer kept.
     Expired {
         /// The oldest number that is kept.
         oldest: i64,
     },
 }
 
-/// For each type the number of its newest event, or a greater one: what lies behind it holds none.
+/// Per type, the number of its newest event, or a greater one: no event of the type follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewestEvents([i64; EventType::ALL.len()]);
 
 impl NewestEvents {
-    /// Nothing is known but that the log ends here.
+    /// Bounds of a log that ends at this number, with nothing else known.
     #[must_use]
     pub const fn events_before(sequence: i64) -> Self {
         Self([sequence; EventType::ALL.len()])
     }
 
-    /// The same after these events, which follow.
+    /// The bounds after these events, which follow.
     #[must_use]
     pub fn with_events(mut self, events: &[Event]) -> Self {
         for event in events {
@@ -81,7 +82,7 @@ impl NewestEvents {
         self
     }
 
-    /// No event of these types has a greater number; 0 when there are none.
+    /// Returns the greatest number that an event of these types can have; 0 when there are none.
     #[must_use]
     pub fn from_events(&self, types: EventTypes) -> i64 {
         let wanted = EventType::ALL.iter().zip(self.0).filter(|(one, _)| types.contains_type(**one));

@@ -1,4 +1,4 @@
-//! A message, in or out, and what may be asked of WhatsApp about it.
+//! A message, inbound or outbound, with its send outcomes and reports of WhatsApp.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::status::{MessageStatus, StatusHistory};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
-/// Which way a message went.
+/// Direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the contact.
@@ -68,12 +68,12 @@ message_kinds! {
     System = "system", Unsupported = "unsupported",
 }
 
-/// Why a message failed.
+/// Reason for which a message failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageError {
     /// The contract's code, e.g. `outside_24h_window`.
     pub code: Arc<str>,
-    /// For a human.
+    /// The reason, in readable form.
     pub message: Arc<str>,
     /// WhatsApp's number, where it gave one.
     pub provider_code: Option<i64>,
@@ -84,21 +84,21 @@ pub struct MessageError {
 pub struct Message {
     /// `msg_…`.
     pub id: MessageId,
-    /// Which way it went.
+    /// Inbound or outbound.
     pub direction: Direction,
-    /// Where it stands.
+    /// Current status.
     pub status: MessageStatus,
     /// The contract's `type`.
     pub kind: MessageKind,
-    /// Its thread.
+    /// Its conversation.
     pub conversation_id: ConversationId,
-    /// The other side.
+    /// The contact that sent or receives it.
     pub contact_id: ContactId,
     /// Sender.
     pub from: Phone,
     /// Recipient.
     pub to: Phone,
-    /// WhatsApp's id of the message, once known.
+    /// WhatsApp's id of the message, once it is known.
     pub wamid: Option<Arc<str>>,
     /// Text, caption, or a one-line rendering.
     pub content: Arc<str>,
@@ -106,13 +106,13 @@ pub struct Message {
     pub payload: Arc<str>,
     /// WhatsApp's id of the message that this one answers.
     pub context: Option<Arc<str>>,
-    /// Why it failed.
+    /// Reason for its failure; `None` unless it failed.
     pub error: Option<MessageError>,
     /// First sightings of its statuses.
     pub history: StatusHistory,
     /// Calls to WhatsApp begun for it so far.
     pub attempts: u32,
-    /// Not to be sent before; `None` when it does not wait to be sent.
+    /// Earliest time of the next send; `None` when it does not wait to be sent.
     pub next_attempt_at: Option<DueTime>,
     /// Account clock.
     pub created_at: Timestamp,
@@ -120,21 +120,21 @@ pub struct Message {
     pub updated_at: Timestamp,
 }
 
-/// A message that waits to be sent, as far as its turn depends on it.
+/// A message that waits to be sent: the fields that the send order depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingMessage {
-    /// Which one.
+    /// Id of the message.
     pub id: MessageId,
-    /// Its thread, whose messages leave in order.
+    /// Its conversation. Messages of one conversation leave in order.
     pub conversation_id: ConversationId,
     /// Calls begun for it so far.
     pub attempts: u32,
-    /// Not to be sent before.
+    /// Earliest time of the next send.
     pub next_attempt_at: DueTime,
 }
 
 impl Message {
-    /// Where it stands in the send queue; `None` when it is not in it.
+    /// Its entry in the send queue; `None` when it is not queued.
     #[must_use]
     pub fn as_waiting(&self) -> Option<WaitingMessage> {
         let next_attempt_at = self.next_attempt_at.filter(|_| self.status == MessageStatus::Pending)?;
@@ -143,7 +143,7 @@ impl Message {
     }
 }
 
-/// A send, validated, as the account must make it.
+/// A validated message, as the account must send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMessage {
     /// Recipient.
@@ -159,41 +159,42 @@ pub struct OutgoingMessage {
 }
 
 impl OutgoingMessage {
-    /// Templates and reactions may leave outside the 24-hour window.
+    /// Returns `false` for templates and reactions, which may leave outside the 24-hour window.
     #[must_use]
     pub const fn needs_window(&self) -> bool {
         !matches!(self.kind, MessageKind::Template | MessageKind::Reaction)
     }
 }
 
-/// How a call to WhatsApp for one pending message ended.
+/// Outcome of a call to WhatsApp for one pending message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Taken, under this id of WhatsApp's.
+    /// Accepted under this id of WhatsApp's.
     Accepted {
         /// WhatsApp's id.
         wamid: Arc<str>,
     },
     /// Refused for good.
     Refused(MessageError),
-    /// Refused for good, because the account's token no longer opens it.
+    /// Refused for good, because WhatsApp no longer accepts the account's token.
     TokenRefused(MessageError),
     /// To be tried again after this time, counted from the commit that records this, unless WhatsApp reports
-    /// before that it has the message.
+    /// first that it has the message.
     Retry {
-        /// Not before it is over.
+        /// Time until the next attempt.
         wait: Duration,
     },
-    /// Perhaps taken: to be tried again when WhatsApp has not reported it for so long, counted from
-    /// the commit that records this. A report that came while nothing could be written comes again.
+    /// Perhaps accepted. To be tried again when WhatsApp has not reported the message within this time,
+    /// counted from the commit that records this. WhatsApp repeats a report that came while nothing could be
+    /// written.
     Unknown {
-        /// How long the report may take.
+        /// Time in which the report may arrive.
         settle: Duration,
     },
-    /// Not taken because the account sends too fast: to be tried again after this time, and the
-    /// attempt does not count.
+    /// Not accepted, because the account sends too fast. To be tried again after this time; the attempt does
+    /// not count.
     Throttled {
-        /// Not before it is over.
+        /// Time until the next attempt.
         wait: Duration,
     },
 }
@@ -203,7 +204,7 @@ pub enum SendOutcome {
 pub struct InboundMessage {
     /// WhatsApp's id: the same id twice is the same message.
     pub wamid: Arc<str>,
-    /// Who wrote.
+    /// Number of the sender.
     pub from: Phone,
     /// The profile name that came with it.
     pub profile_name: Option<Arc<str>>,
@@ -230,15 +231,15 @@ pub struct StatusReport {
     pub status: MessageStatus,
     /// WhatsApp's time.
     pub at: Timestamp,
-    /// Why it failed.
+    /// Reason for the failure; `None` unless the status is `Failed`.
     pub error: Option<MessageError>,
 }
 
 /// One item of a webhook that concerns one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundItem {
-    /// Somebody wrote.
+    /// A message from a contact.
     Message(InboundMessage),
-    /// Something became of a message of ours.
+    /// A status of an outbound message.
     Status(StatusReport),
 }

@@ -1,6 +1,6 @@
 //! Process time: instants of one process, in whole milliseconds, from a clock that is never set.
 //!
-//! Invariant: a [`MonotonicInstant`] is compared with nothing but its like. There is no conversion from or to a
+//! Invariant: a [`MonotonicInstant`] is compared only with another one. There is no conversion from or to a
 //! [`Timestamp`](super::time::Timestamp): a span between two wall times may become a wait of this process, an
 //! instant may not.
 
@@ -18,7 +18,7 @@ impl MonotonicInstant {
     /// The earliest instant: before everything that this process does.
     pub const START: Self = Self(0);
 
-    /// From milliseconds since the clock's own origin.
+    /// Creates an instant from milliseconds since the clock's own origin.
     #[must_use]
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms)
@@ -30,7 +30,7 @@ impl MonotonicInstant {
         self.0
     }
 
-    /// This much later.
+    /// Returns the instant this much later.
     #[must_use]
     pub fn saturating_plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))

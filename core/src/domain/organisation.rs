@@ -37,7 +37,7 @@ impl PriceTier {
         Self::ALL.into_iter().find(|known| known.as_str() == text)
     }
 
-    /// Writes and reads a minute; for `enterprise` what holds until it is configured.
+    /// Writes and reads a minute; for `enterprise` the limits that hold until it is configured.
     #[must_use]
     pub const fn default_limits(self) -> RateLimits {
         match self {
@@ -72,32 +72,32 @@ pub struct Organisation {
     pub sandbox: bool,
     /// Every call of a suspended organisation is refused with 403.
     pub suspended: bool,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// How often the row was written.
+    /// Number of writes of the row.
     pub row_version: RowVersion,
 }
 
-/// An API key, without its secret: of that only the SHA-256 is kept.
+/// An API key, without its secret: only the secret's SHA-256 is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// `key_…`.
     pub id: ApiKeyId,
-    /// The tenant that it opens.
+    /// The tenant that it authenticates.
     pub organisation_id: OrganisationId,
-    /// What the operator calls it.
+    /// Name given by the operator.
     pub label: Arc<str>,
     /// The last four characters of the secret.
     pub last4: Arc<str>,
     /// SHA-256 of the secret.
     pub digest: [u8; 32],
-    /// From then on it answers 401 `expired_api_key`.
+    /// From this time on it answers 401 `expired_api_key`.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
 }
 
-/// A person to whom conversations are assigned. Users never change once made.
+/// A person that conversations are assigned to. Users never change once created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// `usr_…`.
@@ -108,6 +108,6 @@ pub struct User {
     pub name: Arc<str>,
     /// May be absent.
     pub email: Option<Arc<str>>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Questions that readers ask: filters, limits, and the place in an order where a page begins.
+//! Queries of lists: filters, limits, and the position in an order at which a page begins.
 //!
 //! Invariant: every order is total (a time, then the id), descending, and a page continues
 //! strictly below the last row of the page before it.
@@ -18,7 +18,7 @@ use crate::ids::{
     SubscriptionId,
 };
 
-/// Rows of a page: 1 to 100, 25 unless asked otherwise.
+/// Rows of a page, at most: 1 to 100, 25 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageLimit(u8);
 
@@ -26,13 +26,13 @@ impl PageLimit {
     /// The most rows of one page.
     pub const MAX: i64 = 100;
 
-    /// `None` outside 1 to 100.
+    /// Creates a limit; `None` outside 1 to 100.
     #[must_use]
     pub fn new(rows: i64) -> Option<Self> {
         u8::try_from(rows).ok().filter(|n| (1..=100).contains(n)).map(Self)
     }
 
-    /// As a row count.
+    /// Returns the limit as a row count.
     #[must_use]
     pub fn rows(self) -> usize {
         usize::from(self.0)
@@ -45,7 +45,7 @@ impl Default for PageLimit {
     }
 }
 
-/// The last row of the page before: its sort key and its id.
+/// Position of the last row of the page before: its sort key and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PagePosition {
     /// Milliseconds of the sort column, or `NEVER`.
@@ -54,7 +54,7 @@ pub struct PagePosition {
     pub id: u128,
 }
 
-/// Which column a list of conversations is ordered by.
+/// Column by which a list of conversations is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConversationOrder {
     /// `last_message_at`, the order without `updated_since`.
@@ -63,18 +63,18 @@ pub enum ConversationOrder {
     Updated,
 }
 
-/// A list of conversations.
+/// Query for a list of conversations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ConversationQuery {
-    /// Only these.
+    /// Only conversations in this status.
     pub status: Option<ConversationStatus>,
-    /// Only the thread with this contact.
+    /// Only the conversation with this contact.
     pub contact_id: Option<ContactId>,
-    /// Only rows whose `updated_at` is strictly later.
+    /// Only rows with an `updated_at` strictly later.
     pub updated_since: Option<Timestamp>,
     /// Rows of the page.
     pub limit: PageLimit,
-    /// Where the page begins.
+    /// Position after which the page begins.
     pub after: Option<PagePosition>,
 }
 
@@ -85,7 +85,7 @@ impl ConversationQuery {
         if self.updated_since.is_some() { ConversationOrder::Updated } else { ConversationOrder::Recency }
     }
 
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("conversations/{account}");
@@ -96,18 +96,18 @@ impl ConversationQuery {
     }
 }
 
-/// A list of messages, newest first.
+/// Query for a list of messages, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct MessageQuery {
-    /// Only this thread's.
+    /// Only messages of this conversation.
     pub conversation_id: Option<ConversationId>,
-    /// Only this way.
+    /// Only messages in this direction.
     pub direction: Option<Direction>,
-    /// Only those that stand here.
+    /// Only messages in this status.
     pub status: Option<MessageStatus>,
-    /// Only rows whose `created_at` is strictly later than this millisecond.
+    /// Only rows with a `created_at` strictly later than this millisecond.
     pub created_after: Option<Timestamp>,
-    /// Only rows whose `created_at` is strictly earlier than this millisecond.
+    /// Only rows with a `created_at` strictly earlier than this millisecond.
     pub created_before: Option<Timestamp>,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -116,7 +116,7 @@ pub struct MessageQuery {
 }
 
 impl MessageQuery {
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("messages/{account}");
@@ -129,12 +129,12 @@ impl MessageQuery {
     }
 }
 
-/// A list of contacts, newest first.
+/// Query for a list of contacts, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ContactQuery {
-    /// Only the one with this number.
+    /// Only the contact with this number.
     pub phone: Option<Phone>,
-    /// Only those whose name, number or email address contains this, in any case; see [`fold_text`].
+    /// Only contacts with a name, number or email address that contains this, in any case; see [`fold_text`].
     pub search: Option<Arc<str>>,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -143,7 +143,7 @@ pub struct ContactQuery {
 }
 
 impl ContactQuery {
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("contacts/{account}");
@@ -153,25 +153,25 @@ impl ContactQuery {
     }
 }
 
-/// Some of a tenant's deliveries.
+/// Filter of a tenant's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeliveryFilter {
     /// The tenant.
     pub organisation_id: OrganisationId,
-    /// Only this subscription's.
+    /// Only deliveries of this subscription.
     pub subscription_id: Option<SubscriptionId>,
-    /// Only those that stand so.
+    /// Only deliveries in this status.
     pub status: Option<DeliveryStatus>,
-    /// Only of this type.
+    /// Only deliveries of this event type.
     pub event_type: Option<EventType>,
-    /// Only rows whose `created_at` is strictly later than this millisecond.
+    /// Only rows with a `created_at` strictly later than this millisecond.
     pub created_after: Option<Timestamp>,
-    /// Only rows whose `created_at` is strictly earlier than this millisecond.
+    /// Only rows with a `created_at` strictly earlier than this millisecond.
     pub created_before: Option<Timestamp>,
 }
 
 impl DeliveryFilter {
-    /// All of a tenant's.
+    /// All deliveries of a tenant.
     #[must_use]
     pub const fn for_subscriber(organisation_id: OrganisationId) -> Self {
         Self {
@@ -185,10 +185,10 @@ impl DeliveryFilter {
     }
 }
 
-/// A list of deliveries, newest first.
+/// Query for a list of deliveries, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeliveryQuery {
-    /// Which.
+    /// Deliveries to list.
     pub filter: DeliveryFilter,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -197,7 +197,7 @@ pub struct DeliveryQuery {
 }
 
 impl DeliveryQuery {
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self) -> String {
         let filter = &self.filter;
@@ -211,16 +211,16 @@ impl DeliveryQuery {
     }
 }
 
-/// A list of a plugin's runs, newest first.
+/// Query for a list of a plugin's runs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunQuery {
-    /// Whose.
+    /// The plugin.
     pub plugin_id: PluginId,
-    /// Only those that stand so.
+    /// Only runs in this status.
     pub status: Option<DeliveryStatus>,
-    /// Only rows whose `created_at` is strictly later than this millisecond.
+    /// Only rows with a `created_at` strictly later than this millisecond.
     pub created_after: Option<Timestamp>,
-    /// Only rows whose `created_at` is strictly earlier than this millisecond.
+    /// Only rows with a `created_at` strictly earlier than this millisecond.
     pub created_before: Option<Timestamp>,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -229,7 +229,7 @@ pub struct RunQuery {
 }
 
 impl RunQuery {
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self) -> String {
         let mut scope = format!("runs/{}", self.plugin_id);
@@ -240,12 +240,12 @@ impl RunQuery {
     }
 }
 
-/// A list of the logs of a plugin's runs, newest first.
+/// Query for a list of the logs of a plugin's runs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunLogQuery {
-    /// Whose.
+    /// The plugin.
     pub plugin_id: PluginId,
-    /// Only of this run.
+    /// Only logs of this run.
     pub run_id: Option<RunId>,
     /// Rows of the page.
     pub limit: PageLimit,
@@ -254,7 +254,7 @@ pub struct RunLogQuery {
 }
 
 impl RunLogQuery {
-    /// What a cursor of this list is bound to.
+    /// Scope that a cursor of this list is bound to.
     #[must_use]
     pub fn scope(&self) -> String {
         let mut scope = format!("run_logs/{}", self.plugin_id);
@@ -263,7 +263,7 @@ impl RunLogQuery {
     }
 }
 
-/// A text as searches compare it: lower case, in Unicode's sense.
+/// Returns a text in the form that searches compare: lower case, in Unicode's sense.
 #[must_use]
 pub fn fold_text(text: &str) -> String {
     text.to_lowercase()
@@ -278,12 +278,12 @@ fn bind_scope<T: std::fmt::Display>(scope: &mut String, name: &str, value: Optio
     }
 }
 
-/// Rows of one page, and whether more follow.
+/// Rows of one page, and a flag for further rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPage<T> {
     /// At most the limit.
     pub rows: Vec<T>,
-    /// Whether a row lies below the last one.
+    /// `true` when a row lies below the last one.
     pub has_more: bool,
 }
 

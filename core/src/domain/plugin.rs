@@ -1,7 +1,7 @@
-//! A plugin: a tenant's component that gets events, and the versions of it.
+//! A plugin: a tenant's component that receives events, and its versions.
 //!
-//! Invariants: it gets events exactly while it is enabled, has an active version and was not disabled;
-//! a paused one gets a probe now and then. Secrets are written and never shown.
+//! Invariants: a plugin receives events exactly while it is enabled, has an active version and was not
+//! disabled. A paused plugin receives a probe from time to time. Secrets are written and never shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,24 +19,24 @@ use crate::ids::{OrganisationId, PluginId, PluginVersionId};
 pub const NAME_CHARS: RangeInclusive<usize> = 1..=100;
 /// Characters of a description.
 pub const DESCRIPTION_CHARS: RangeInclusive<usize> = 1..=1000;
-/// Entries of `config`, and of `secrets`.
+/// Entries of `config`, and of `secrets`, at most.
 pub const ENTRIES_MAX: usize = 64;
 /// Characters of a key of `config` or `secrets`.
 pub const ENTRY_KEY_CHARS: RangeInclusive<usize> = 1..=128;
-/// Bytes of all keys and values of `config`, and of `secrets`.
+/// Bytes of all keys and values of `config`, and of `secrets`, at most.
 pub const ENTRIES_BYTES_MAX: usize = 32 * 1024;
-/// Hosts that a plugin may call.
+/// Hosts that a plugin may call, at most.
 pub const HOSTS_MAX: usize = 32;
-/// Accounts that a plugin may name.
+/// Accounts that a plugin may name, at most.
 pub const ACCOUNTS_MAX: usize = 100;
-/// Plugins of one organisation.
+/// Plugins of one organisation, at most.
 pub const PLUGINS_MAX: usize = 50;
-/// Versions that a plugin keeps; the oldest that is neither active nor the one before goes first.
+/// Versions that a plugin keeps. The oldest that is neither active nor the previous one is removed first.
 pub const VERSIONS_KEPT: usize = 10;
 
 macro_rules! capabilities {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// Something that a component may import: an interface of `kabar:hooks`, by its name.
+        /// A capability of a component: an interface of `kabar:hooks` that it may import, by its name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Capability { $($(#[$doc])* $name,)* }
 
@@ -82,34 +82,34 @@ capabilities! {
     Conversations = "conversations",
     /// The time.
     Clock = "clock",
-    /// Chance.
+    /// Random numbers.
     Random = "random",
 }
 
-/// Some of the capabilities.
+/// A set of capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Capabilities(u16);
 
 impl Capabilities {
-    /// Every one.
+    /// Every capability.
     #[must_use]
     pub fn all_granted() -> Self {
         Capability::ALL.iter().copied().collect()
     }
 
-    /// Whether this one is among them.
+    /// Returns `true` when this capability is in the set.
     #[must_use]
     pub fn contains_capability(self, one: Capability) -> bool {
         self.0 & one.bit() != 0
     }
 
-    /// These without that one.
+    /// Returns the set without that capability.
     #[must_use]
     pub fn without_capability(self, one: Capability) -> Self {
         Self(self.0 & !one.bit())
     }
 
-    /// Each of them, in the contract's order.
+    /// Each capability of the set, in the contract's order.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         Capability::ALL.iter().copied().filter(move |one| self.contains_capability(*one))
     }
@@ -121,14 +121,14 @@ impl FromIterator<Capability> for Capabilities {
     }
 }
 
-/// How a plugin fares.
+/// Health state of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PluginState {
-    /// Well, as far as is known.
+    /// No known problem.
     Active,
     /// Too many of its runs failed: one is tried each minute.
     Paused,
-    /// Given up until somebody changes something.
+    /// Disabled until the tenant or the operator changes something.
     Disabled,
 }
 
@@ -153,21 +153,21 @@ impl PluginState {
     }
 }
 
-/// How a plugin fares, since when and why.
+/// Health of a plugin: its state, since when, and for which reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginHealth {
-    /// How.
+    /// Health state.
     pub state: PluginState,
-    /// Since when.
+    /// Time at which the state began.
     pub since: Timestamp,
-    /// Why it is not active; for a human.
+    /// Reason for a state other than active, in readable form.
     pub reason: Option<Arc<str>>,
-    /// Whether the operator disabled it, which the tenant cannot undo.
+    /// `true` when the operator disabled it, which the tenant cannot undo.
     pub by_operator: bool,
 }
 
 impl PluginHealth {
-    /// Active since then.
+    /// Active since this time.
     #[must_use]
     pub const fn active_since(since: Timestamp) -> Self {
         Self { state: PluginState::Active, since, reason: None, by_operator: false }
@@ -201,7 +201,7 @@ impl PluginHealth {
     }
 }
 
-/// Keys and values of a tenant's own.
+/// Keys and values that a tenant sets.
 pub type PluginEntries<V> = BTreeMap<Arc<str>, V>;
 
 /// A plugin.
@@ -211,39 +211,39 @@ pub struct Plugin {
     pub id: PluginId,
     /// The tenant.
     pub organisation_id: OrganisationId,
-    /// For a human.
+    /// Display name.
     pub name: Arc<str>,
-    /// For a human.
+    /// Description, in readable form.
     pub description: Option<Arc<str>>,
-    /// What it wants.
+    /// Event types that it receives.
     pub events: EventTypes,
-    /// Of which numbers; `None`: of all.
+    /// Numbers with events for it; `None` for all numbers.
     pub accounts: Option<Arc<[PhoneNumberId]>>,
-    /// What its components may read.
+    /// Settings that its components may read.
     pub config: Arc<PluginEntries<Arc<str>>>,
-    /// What its components may read and nobody else.
+    /// Secrets that its components may read. No client can read them.
     pub secrets: Arc<PluginEntries<Secret>>,
-    /// Whom its components may call.
+    /// Hosts that its components may call.
     pub allowed_hosts: AllowedHosts,
-    /// What its components may import; `None`: everything.
+    /// Interfaces that its components may import; `None` for all.
     pub capabilities: Option<Capabilities>,
-    /// Whether its tenant wants it to run.
+    /// `true` when its tenant wants it to run.
     pub enabled: bool,
-    /// How it fares.
+    /// Health.
     pub standing: PluginHealth,
-    /// What runs.
+    /// The version that runs.
     pub active_version: Option<PluginVersionId>,
-    /// What ran before, kept to go back to.
+    /// The version that ran before, kept for a rollback.
     pub previous_version: Option<PluginVersionId>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// Time of its last change.
     pub updated_at: Timestamp,
-    /// How often the row was written.
+    /// Number of writes of the row.
     pub row_version: RowVersion,
 }
 
-/// Without config and secrets.
+/// Leaves out config and secrets.
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin").field("id", &self.id).finish_non_exhaustive()
@@ -251,27 +251,28 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Whether it gets events, be it only to find out how it fares.
+    /// Returns `true` when it receives events, even if only as probes of its health.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.enabled && self.active_version.is_some() && self.standing.state != PluginState::Disabled
     }
 
-    /// Whether it wants events of this number.
+    /// Returns `true` when it receives events of this number.
     #[must_use]
     pub fn hears_event(&self, number: &PhoneNumberId) -> bool {
         self.accounts.as_ref().is_none_or(|named| named.contains(number))
     }
 
-    /// What its components may import. Those of JavaScript and Python import all of the world, whatever
-    /// they use: so a plugin without allowed hosts may import `http`, and each call of it is refused.
+    /// Returns the interfaces that its components may import. Components in JavaScript and Python import the
+    /// whole world, used or not. So a plugin without allowed hosts may import `http`, and each call of it is
+    /// refused.
     #[must_use]
     pub fn granted_capabilities(&self) -> Capabilities {
         self.capabilities.unwrap_or_else(Capabilities::all_granted)
     }
 
-    /// Makes a version the one that runs; the one that ran stays to go back to. Whatever was wrong with
-    /// that one is not held against this one.
+    /// Makes a version the active one and keeps the one before it for a rollback. The health is reset,
+    /// because failures of the old version say nothing about the new one.
     pub fn activate_version(&mut self, version: PluginVersionId, now: Timestamp) {
         if self.active_version != Some(version) {
             self.previous_version = self.active_version.or(self.previous_version);
@@ -280,7 +281,7 @@ impl Plugin {
         self.recover_health(now);
     }
 
-    /// Forgets what went wrong, but for the operator's word.
+    /// Resets the health to active, unless the operator disabled the plugin.
     pub fn recover_health(&mut self, now: Timestamp) {
         if !self.standing.by_operator && self.standing.state != PluginState::Active {
             self.standing = PluginHealth::active_since(now);
@@ -288,24 +289,24 @@ impl Plugin {
     }
 }
 
-/// A component that was uploaded.
+/// An uploaded component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginVersion {
     /// `plv_…`.
     pub id: PluginVersionId,
-    /// Of which plugin.
+    /// The plugin that it belongs to.
     pub plugin_id: PluginId,
-    /// Of its bytes.
+    /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// What it imports.
+    /// Interfaces that it imports.
     pub imports: Vec<Arc<str>>,
-    /// What it exports.
+    /// Interfaces that it exports.
     pub exports: Vec<Arc<str>>,
-    /// How long it took to compile.
+    /// Compile time in milliseconds.
     pub compile_ms: u64,
-    /// When it was uploaded.
+    /// Time at which it was uploaded.
     pub created_at: Timestamp,
 }
 

@@ -1,7 +1,8 @@
-//! The rows that rules look at: one [`RowNeed`] is one key, [`RowNeeds`] are the keys to load for a batch of commands.
+//! Keys of the rows that rules read: one [`RowNeed`] is one key, [`RowNeeds`] are the keys to load for a
+//! batch of commands.
 //!
-//! Invariant: what a command is known to need ahead is only a hint that saves a round. A rule that looks at a
-//! key outside of it names that key as a [`RowNeed`].
+//! Invariant: the known needs of a command are only a hint that saves a round. A rule that reads a key
+//! outside of them names that key as a [`RowNeed`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub enum RowNeed {
     Message(MessageId),
     /// A message by WhatsApp's id.
     MessageOfWamid(Arc<str>),
-    /// The statuses parked for a message of this id of WhatsApp's.
+    /// The statuses parked for a message with this id of WhatsApp's.
     ParkedStatuses(Arc<str>),
     /// A contact by id.
     Contact(ContactId),
@@ -34,7 +35,7 @@ pub enum RowNeed {
     PendingEffects(RunId),
 }
 
-/// A rule looked at a key whose rows were not loaded, so it cannot decide.
+/// A rule looked up a key that was not loaded, so it cannot decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row that decides the command was not loaded")]
 pub struct RowNotLoaded(pub RowNeed);
@@ -44,7 +45,7 @@ pub struct RowNotLoaded(pub RowNeed);
 pub struct RowNeeds {
     /// Messages by WhatsApp's id.
     pub wamids: BTreeSet<Arc<str>>,
-    /// Statuses parked for messages of these ids of WhatsApp's.
+    /// Statuses parked for messages with these ids of WhatsApp's.
     pub parked: BTreeSet<Arc<str>>,
     /// Messages by id.
     pub messages: BTreeSet<MessageId>,
@@ -56,14 +57,14 @@ pub struct RowNeeds {
     pub contacts: BTreeSet<ContactId>,
     /// Conversations by id.
     pub conversations: BTreeSet<ConversationId>,
-    /// Conversations whose unread messages are needed.
+    /// Conversations with unread messages to load.
     pub unread: BTreeSet<ConversationId>,
-    /// Runs of hooks whose pending effects are needed.
+    /// Runs of hooks with pending effects to load.
     pub runs: BTreeSet<RunId>,
 }
 
 impl RowNeeds {
-    /// Returns whether nothing is needed.
+    /// Returns `true` when nothing is needed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -1,8 +1,7 @@
-//! A run: what is owed to a plugin for one event, and what its attempts have shown.
+//! A run: the delivery of one event to a plugin, and the results of its attempts.
 //!
-//! A run is a delivery to a hook (`domain/delivery.rs`), with what only hooks have: the version that ran,
-//! what it used, what it wrote into its log, and the effects that it asked for. Its id has the
-//! delivery's bits.
+//! A run is a delivery to a hook (`domain/delivery.rs`) with the fields that only hooks have: version,
+//! resource usage, log lines and requested effects. Its id has the delivery's bits.
 
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use super::key_values::{KeyValues, KvReads, KvWrite};
 use super::time::Timestamp;
 use crate::ids::{DeliveryId, PluginVersionId, RunId, RunLogId};
 
-/// Bytes of the log of one attempt (contract, section 10), unless the operator has set others.
+/// Bytes of the log of one attempt, at most (contract, section 10), unless the operator has set another
+/// limit.
 pub const LOG_BYTES_MAX: usize = 64 * 1024;
 
 impl From<DeliveryId> for RunId {
@@ -27,8 +27,8 @@ impl From<RunId> for DeliveryId {
     }
 }
 
-/// The contract's word for how a run stands. One that was never tried, or is to be tried afresh, has none
-/// of its own.
+/// Returns the contract's word for the state of a run. `pending`, of a run that was never tried or was
+/// replayed and not tried since, is an addition to the contract's words.
 #[must_use]
 pub const fn run_word(status: DeliveryStatus) -> &'static str {
     match status {
@@ -45,34 +45,34 @@ pub fn parse_run_word(text: &str) -> Option<DeliveryStatus> {
     DeliveryStatus::ALL.into_iter().find(|known| run_word(*known) == text)
 }
 
-/// What an attempt has used.
+/// Resource usage of one attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunUsage {
-    /// Processor time of the component.
+    /// Processor time of the component, in microseconds.
     pub cpu_us: u64,
-    /// Time from its beginning to its end, waiting included.
+    /// Time from its beginning to its end, waiting included, in microseconds.
     pub wall_us: u64,
     /// Calls of the component to its host.
     pub host_calls: u64,
-    /// The most memory it held.
+    /// Peak memory of the component.
     pub memory_peak_bytes: u64,
 }
 
-/// How important a line is.
+/// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// For whoever looks closely.
+    /// Details for debugging.
     Debug,
-    /// Worth knowing.
+    /// Normal operation.
     Info,
-    /// Worth a look.
+    /// Possible problem.
     Warn,
-    /// Something went wrong.
+    /// Failure.
     Error,
 }
 
 impl LogLevel {
-    /// All of them, the least important first.
+    /// All of them, the least severe first.
     pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
 
     /// The contract's word.
@@ -96,58 +96,58 @@ impl LogLevel {
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// When, by the run's own clock.
+    /// Time of the line, by the run's own clock.
     pub at: Timestamp,
-    /// How important.
+    /// Severity.
     pub level: LogLevel,
-    /// What.
+    /// Message text.
     pub text: Arc<str>,
 }
 
-/// What a hook did with an event, besides how it ended.
+/// Work of a hook on one event, apart from its outcome.
 #[derive(Debug, Clone)]
 pub struct HookReport {
-    /// What ran.
+    /// The version that ran.
     pub version_id: PluginVersionId,
-    /// Whether it broke or went over a limit, as opposed to asking for a retry.
+    /// `true` when it broke or exceeded a limit, as opposed to a request for a retry.
     pub broke: bool,
     /// The keys and values that it saw.
     pub seen: KeyValues,
-    /// What it read of them.
+    /// The keys that it read.
     pub reads: KvReads,
-    /// What it wants changed; only when it succeeded.
+    /// Changes to keys and values that it requests; empty unless it succeeded.
     pub writes: Vec<KvWrite>,
-    /// What it wants done; only when it succeeded.
+    /// Effects that it requests; empty unless it succeeded.
     pub effects: Vec<Effect>,
-    /// Whom it called; that has happened, unless nothing was to happen.
+    /// HTTP calls that it made. They have happened, except in a dry run.
     pub calls: Vec<HookCall>,
-    /// What it wrote into its log.
+    /// Lines of its log.
     pub logs: Vec<LogLine>,
-    /// Whether it wrote more than is kept.
+    /// `true` when it wrote more than the limit and the rest was dropped.
     pub logs_cut: bool,
-    /// What it used.
+    /// Resource usage.
     pub usage: RunUsage,
 }
 
 /// A call of a hook to another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// Upper-case.
+    /// HTTP method in upper case.
     pub method: Arc<str>,
-    /// Where to.
+    /// URL of the call.
     pub url: Arc<str>,
-    /// HTTP's status, or why there is none.
+    /// HTTP status, or the reason for which there is none.
     pub answer: Result<u16, Arc<str>>,
 }
 
-/// A run as it is shown.
+/// A run, as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// What is owed, and its attempts.
+    /// The delivery, with its attempts.
     pub delivery: Delivery,
-    /// What ran last.
+    /// The version of the last attempt.
     pub version_id: Option<PluginVersionId>,
-    /// What the last attempt used.
+    /// Resource usage of the last attempt.
     pub usage: Option<RunUsage>,
 }
 
@@ -162,17 +162,17 @@ impl Run {
 /// The log of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunLog {
-    /// Its place in the list.
+    /// Its position in the list.
     pub id: RunLogId,
-    /// Of which run.
+    /// The run.
     pub run_id: RunId,
-    /// The how manieth attempt at it.
+    /// Number of the attempt within the run.
     pub attempt: u32,
-    /// What ran.
+    /// The version that ran.
     pub version_id: PluginVersionId,
-    /// When it was recorded.
+    /// Time at which it was recorded.
     pub at: Timestamp,
-    /// What was written, in order.
+    /// Lines, in the order in which they were written.
     pub lines: Vec<LogLine>,
 }
 

@@ -1,18 +1,18 @@
-//! The status retry schedule of a message, and its history.
+//! Order of the statuses of a message, and the message's history.
 //!
-//! Invariants: the current status only moves up; `failed` yields only to `delivered` and `read`;
-//! the history keeps the first sighting of each status and nothing else.
+//! Invariants: the current status only moves forward. `failed` yields only to `delivered` and `read`. The
+//! history keeps the first sighting of each status and nothing else.
 
 use super::time::Timestamp;
 
-/// Where a message stands.
+/// Status of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageStatus {
     /// Inbound, not yet read by the business.
     Received,
     /// Outbound, durable here, not yet taken by WhatsApp.
     Pending,
-    /// Taken by WhatsApp.
+    /// Accepted by WhatsApp.
     Sent,
     /// WhatsApp gave up.
     Failed,
@@ -46,7 +46,7 @@ impl MessageStatus {
         Self::ALL.into_iter().find(|known| known.as_str() == text)
     }
 
-    /// Whether a message that stands here moves to `next` when WhatsApp reports it.
+    /// Returns `true` when a message in this status moves to `next` when WhatsApp reports it.
     #[must_use]
     pub const fn yields_to(self, next: Self) -> bool {
         match self {
@@ -62,11 +62,11 @@ impl MessageStatus {
 /// One first sighting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusSighting {
-    /// What was seen.
+    /// The status.
     pub status: MessageStatus,
-    /// When, by WhatsApp's own time where it reported the status.
+    /// Time of the sighting, by WhatsApp's clock if it reported the status.
     pub at: Timestamp,
-    /// Whether WhatsApp reported it; otherwise `at` is this server's own time.
+    /// `true` when WhatsApp reported it; otherwise `at` is this server's own time.
     pub reported: bool,
 }
 
@@ -75,7 +75,7 @@ pub struct StatusSighting {
 pub struct StatusHistory(Vec<StatusSighting>);
 
 impl StatusHistory {
-    /// Keeps a status that this server saw by itself; `false` when it was seen before.
+    /// Records a status that this server saw by itself; `false` when it was seen before.
     pub fn keep_own(&mut self, status: MessageStatus, at: Timestamp) -> bool {
         let first = self.time_of(status).is_none();
         if first {
@@ -84,8 +84,8 @@ impl StatusHistory {
         first
     }
 
-    /// Keeps WhatsApp's first report of a status, which replaces this server's own time for it;
-    /// `false` when WhatsApp reported it before.
+    /// Records WhatsApp's first report of a status, which replaces this server's own time for it. `false`
+    /// when WhatsApp reported it before.
     pub fn keep_reported(&mut self, status: MessageStatus, at: Timestamp) -> bool {
         let seen = StatusSighting { status, at, reported: true };
         match self.0.iter_mut().find(|known| known.status == status) {
@@ -101,7 +101,7 @@ impl StatusHistory {
         }
     }
 
-    /// When a status was first seen.
+    /// Returns the time at which a status was first seen.
     #[must_use]
     pub fn time_of(&self, status: MessageStatus) -> Option<Timestamp> {
         self.0.iter().find(|known| known.status == status).map(|known| known.at)

@@ -1,4 +1,5 @@
-//! Somebody who wants events, whatever kind of somebody it is: delivery workers know no more than this.
+//! Subscribers: webhook subscriptions and plugins that receive events. Delivery workers use only what both
+//! share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::plugin::Plugin;
 use super::subscription::{Subscription, SubscriptionStatus};
 use crate::ids::{OrganisationId, PluginId, SubscriptionId};
 
-/// Which subscriber.
+/// Id of a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubscriberId {
     /// A webhook subscription.
@@ -20,7 +21,7 @@ pub enum SubscriberId {
 }
 
 impl SubscriberId {
-    /// The subscription's id, if it is one.
+    /// Returns the subscription's id, or `None` for a plugin.
     #[must_use]
     pub const fn for_webhook(self) -> Option<SubscriptionId> {
         match self {
@@ -46,7 +47,7 @@ impl fmt::Display for SubscriberId {
     }
 }
 
-/// See the module.
+/// A receiver of a tenant's events.
 #[derive(Debug, Clone)]
 pub enum Subscriber {
     /// A webhook subscription.
@@ -56,7 +57,7 @@ pub enum Subscriber {
 }
 
 impl Subscriber {
-    /// Which one.
+    /// Returns its id.
     #[must_use]
     pub fn subscriber_id(&self) -> SubscriberId {
         match self {
@@ -65,7 +66,7 @@ impl Subscriber {
         }
     }
 
-    /// Whose.
+    /// Returns its tenant.
     #[must_use]
     pub fn organisation_id(&self) -> OrganisationId {
         match self {
@@ -74,7 +75,7 @@ impl Subscriber {
         }
     }
 
-    /// What it wants.
+    /// Returns the event types that it receives.
     #[must_use]
     pub fn event_types(&self) -> EventTypes {
         match self {
@@ -83,7 +84,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether it wants events of this account of its tenant's.
+    /// Returns `true` when it receives events of this account of its tenant.
     #[must_use]
     pub fn hears_event(&self, account: &Account) -> bool {
         match self {
@@ -92,7 +93,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether it is to be brought anything now.
+    /// Returns `true` when deliveries to it may be attempted now.
     #[must_use]
     pub fn is_active(&self) -> bool {
         match self {
@@ -101,7 +102,7 @@ impl Subscriber {
         }
     }
 
-    /// How often, and after which pauses, it is tried.
+    /// Returns the schedule of its delivery attempts.
     #[must_use]
     pub const fn retry_schedule(&self) -> RetrySchedule {
         match self {

@@ -1,4 +1,4 @@
-//! A webhook subscription: an address that wants events, and the secrets that sign them.
+//! A webhook subscription: a URL that receives events, and the secrets that sign them.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 
-/// Deliveries given up in a row that disable a subscription (contract, section 11).
+/// Consecutive deliveries given up that disable a subscription (contract, section 11).
 pub const DEAD_IN_ROW_MAX: u32 = 24;
 
-/// Secrets that one subscription may have in force at a time.
+/// Secrets in force at a time for one subscription, at most.
 pub const SIGNING_SECRETS_MAX: usize = 10;
 
-/// Whether a subscription gets what it wants.
+/// State of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SubscriptionStatus {
-    /// It does.
+    /// Its events are delivered.
     Active,
-    /// Its events wait until the tenant, who stopped it, or its receiver, who answered 410, lets them go on.
+    /// Its events wait until the tenant resumes it. It was paused by the tenant, or by its receiver with
+    /// status 410.
     Paused,
     /// Its events wait, because too many in a row were given up.
     Disabled,
@@ -51,11 +52,11 @@ impl SubscriptionStatus {
 pub struct SigningSecret {
     /// `sec_…`.
     pub id: SigningSecretId,
-    /// `whsec_…`, whole: deliveries are signed with it.
+    /// `whsec_…` in full: deliveries are signed with it.
     pub secret: Secret,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// From then on it signs no more.
+    /// From this time on it no longer signs.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -66,28 +67,28 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// The tenant.
     pub organisation_id: OrganisationId,
-    /// Where deliveries go.
+    /// URL that deliveries are sent to.
     pub url: Arc<str>,
-    /// What it wants.
+    /// Event types that it receives.
     pub events: EventTypes,
-    /// For a human.
+    /// Description, in readable form.
     pub description: Option<Arc<str>>,
-    /// Whether it gets it.
+    /// State.
     pub status: SubscriptionStatus,
-    /// Deliveries given up since the last one that was taken.
+    /// Deliveries given up since the last one that was accepted.
     pub dead_in_row: u32,
     /// Its secrets, oldest first.
     pub secrets: Vec<SigningSecret>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// Time of its last change.
     pub updated_at: Timestamp,
-    /// How often the row was written.
+    /// Number of writes of the row.
     pub row_version: RowVersion,
 }
 
 impl Subscription {
-    /// The secrets that sign at this instant, newest first.
+    /// Returns the secrets that sign at this instant, newest first.
     pub fn signing_at(&self, now: Timestamp) -> impl Iterator<Item = &SigningSecret> {
         self.secrets.iter().rev().filter(move |one| one.expires_at.is_none_or(|at| now < at))
     }

@@ -1,7 +1,7 @@
 //! Instants in whole milliseconds, and RFC 3339 in and out.
 //!
-//! Invariant: what goes out has exactly three decimals and `Z`; what comes in may have any offset
-//! and precision, and keeps whether it lay between two milliseconds.
+//! Invariant: output has exactly three decimals and `Z`. Input may have any offset and precision;
+//! [`TimeBound`] records whether it lies between two milliseconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,10 +19,10 @@ impl Timestamp {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
 
-    /// 9999-12-31T23:59:59.999Z, after which nothing happens.
+    /// 9999-12-31T23:59:59.999Z, the last instant.
     pub const LAST: Self = Self(LAST_MS);
 
-    /// From milliseconds since the epoch, kept within years 1970 to 9999.
+    /// Creates an instant from milliseconds since the epoch, kept within years 1970 to 9999.
     #[must_use]
     pub const fn from_millis(ms: i64) -> Self {
         Self(if ms < 0 {
@@ -34,7 +34,7 @@ impl Timestamp {
         })
     }
 
-    /// From whole seconds since the epoch.
+    /// Creates an instant from whole seconds since the epoch.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self::from_millis(seconds.saturating_mul(1000))
@@ -46,13 +46,13 @@ impl Timestamp {
         self.0
     }
 
-    /// This much later.
+    /// Returns the instant this much later.
     #[must_use]
     pub fn plus_duration(self, by: Duration) -> Self {
         Self::from_millis(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This much earlier.
+    /// Returns the instant this much earlier.
     #[must_use]
     pub fn minus_duration(self, by: Duration) -> Self {
         Self::from_millis(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
@@ -64,7 +64,7 @@ impl Timestamp {
         Self(self.0 + 1)
     }
 
-    /// How long after `earlier` this is; `None` unless it is later.
+    /// Returns the time from `earlier` to this instant; `None` unless this one is later.
     #[must_use]
     pub fn duration_since(self, earlier: Self) -> Option<Duration> {
         u64::try_from(self.0 - earlier.0).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
@@ -132,7 +132,7 @@ impl TimeBound {
     }
 }
 
-/// Whether this ends with an offset of four digits, such as `+0700`.
+/// Returns `true` when this ends with an offset of four digits, such as `+0700`.
 fn lacks_colon(time: &str, minutes: &str) -> bool {
     let Some((clock, hours)) = time.rsplit_once(['+', '-']) else { return false };
     let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! A message in one line: the `content` of what WhatsApp delivers.
+//! A message in one line: the `content` of a message that WhatsApp delivers.
 //!
 //! | type | content |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | order | `🛒 2 items`, and the text that came with it |
 //! | unsupported | `[unsupported]` |
 //!
-//! Invariant: at most [`CONTENT_CHARS_MAX`] characters; the payload keeps the whole. Only what a
-//! person wrote (text, caption) may have line breaks.
+//! Invariant: at most [`CONTENT_CHARS_MAX`] characters; the payload keeps the whole. Only text that a person
+//! wrote (text, caption) may have line breaks.
 
 use serde_json::Value;
 
@@ -21,8 +21,8 @@ use crate::domain::message::MessageKind;
 /// WhatsApp's own limit of a text message.
 pub(super) const CONTENT_CHARS_MAX: usize = 4096;
 
-/// The content of a message that carries this object; `None` when the object lacks what its type
-/// must have.
+/// Returns the content of a message with this object; `None` when the object lacks a member that its type
+/// requires.
 pub(super) fn render_content(kind: MessageKind, object: &Value) -> Option<String> {
     let rendered = match kind {
         MessageKind::Text | MessageKind::System => text_at(object, "/body")?.to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn render_content(kind: MessageKind, object: &Value) -> Option<String
         MessageKind::Interactive => render_interactive(object)?,
         MessageKind::Reaction => render_reaction(object)?,
         MessageKind::Order => render_order(object)?,
-        // WhatsApp does not deliver templates; were it to, the message is kept as unsupported.
+        // WhatsApp does not deliver templates. If it did, the message would be kept as unsupported.
         MessageKind::Template => return None,
         MessageKind::Unsupported => "[unsupported]".to_owned(),
     };
@@ -106,12 +106,12 @@ fn render_order(object: &Value) -> Option<String> {
     })
 }
 
-/// The text without its line breaks and other control characters.
+/// Replaces line breaks and other control characters by blanks.
 pub(super) fn one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The first so many characters.
+/// Returns the first `chars_max` characters.
 pub(super) fn bound_text(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
 }

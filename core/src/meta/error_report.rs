@@ -1,7 +1,7 @@
 //! A delivery status of Meta's in the domain's words.
 //!
-//! Invariant: a status that moves nothing of ours (`deleted`, `warning`, tomorrow's words) is
-//! told as unknown, never guessed.
+//! Invariant: a status that changes no message (`deleted`, `warning`, words of the future) is reported as
+//! unknown, never guessed.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ pub(super) fn read_status(
     let moved_to = match word {
         "sent" => MessageStatus::Sent,
         "delivered" => MessageStatus::Delivered,
-        // A voice message is played by whoever has read it.
+        // A voice message that was played has been read.
         "read" | "played" => MessageStatus::Read,
         "failed" => MessageStatus::Failed,
         _ => return Err(SkipReason::UnknownStatus),
@@ -29,7 +29,7 @@ pub(super) fn read_status(
     let error = (moved_to == MessageStatus::Failed).then(|| {
         errors::read_error(status.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&Value::Null))
     });
-    // Sends made by other means than ours carry other people's data there.
+    // Sends by other systems carry other data there.
     let echo = status.get("biz_opaque_callback_data").and_then(Value::as_str);
     let echo = echo.and_then(|text| MessageId::parse(text).ok());
     Ok(StatusReport {

@@ -1,34 +1,34 @@
-//! Meta's error numbers: our word for each, and whether trying again can help.
+//! Meta's error numbers: the contract's word for each, and its class for retries.
 //!
-//! Source of the numbers: "Error codes" of Meta's Cloud API documentation, and the contract's
-//! section 8. Invariant: a number that is not known here is permanent and called
-//! `whatsapp_error`. Deciding when to try again is the sender's business.
+//! Source of the numbers: "Error codes" of Meta's Cloud API documentation, and the contract's section 8.
+//! Invariant: a number that is not listed here is permanent and called `whatsapp_error`. The sender decides
+//! when to try again.
 
 use serde_json::Value;
 
 use super::content::{bound_text, one_line};
 use crate::domain::message::MessageError;
 
-/// Texts of errors are shown to people; more than this says nothing more.
+/// Texts of errors are shown to people; longer texts add nothing.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
-/// What a refusal means for the message.
+/// Consequence of an error for the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The same call may succeed later.
     Transient,
-    /// The account calls too often, whomever it writes to: the app's rate of calls (4), the business
+    /// The account calls too often, regardless of the recipient: the app's rate of calls (4), the business
     /// account's (80007), or the number's throughput (130429). The same call may succeed later.
     AccountRate,
     /// Too many messages to this one recipient (131056). The same call may succeed later.
     PairRate,
-    /// The account's token is no longer good; every other call would end the same way.
+    /// WhatsApp no longer accepts the account's token; every other call would end the same way.
     TokenRefused,
-    /// The same call ends the same way for ever.
+    /// The same call always ends the same way.
     Permanent,
 }
 
-/// What this number of Meta's means for the message.
+/// Returns the class of this number of Meta's.
 #[must_use]
 pub const fn classify_code(provider_code: i64) -> ErrorClass {
     match provider_code {
@@ -40,7 +40,7 @@ pub const fn classify_code(provider_code: i64) -> ErrorClass {
     }
 }
 
-/// Whether the same call may succeed later.
+/// Returns `true` when the same call may succeed later.
 #[must_use]
 pub const fn is_transient(provider_code: i64) -> bool {
     matches!(
@@ -49,13 +49,13 @@ pub const fn is_transient(provider_code: i64) -> bool {
     )
 }
 
-/// What this error means for the message; permanent, when it has no number of Meta's.
+/// Returns the class of this error; permanent, when it has no number of Meta's.
 #[must_use]
 pub fn class_of(error: &MessageError) -> ErrorClass {
     error.provider_code.map_or(ErrorClass::Permanent, classify_code)
 }
 
-/// The contract's `error.code` for this number of Meta's.
+/// Returns the contract's `error.code` for this number of Meta's.
 #[must_use]
 pub const fn code_of(provider_code: i64) -> &'static str {
     match provider_code {
@@ -72,7 +72,7 @@ pub const fn code_of(provider_code: i64) -> &'static str {
     }
 }
 
-/// An error of Meta's that has this number, told in these words.
+/// Creates an error with this number of Meta's and this text.
 #[must_use]
 pub fn message_error(provider_code: Option<i64>, message: &str) -> MessageError {
     MessageError {
@@ -82,8 +82,8 @@ pub fn message_error(provider_code: Option<i64>, message: &str) -> MessageError 
     }
 }
 
-/// Reads an error object of Meta's, as webhooks and answers carry it: the most telling of its texts
-/// (`error_data.details`, `message`, `error_user_msg`, `title`), and its number.
+/// Reads an error object of Meta's, as webhooks and responses carry it: its number, and the most specific of
+/// its texts (`error_data.details`, `message`, `error_user_msg`, `title`).
 #[must_use]
 pub(super) fn read_error(error: &Value) -> MessageError {
     let code = error.get("code").and_then(whole_number);

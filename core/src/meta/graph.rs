@@ -1,8 +1,8 @@
-//! Calls to Meta's Graph API: sending a message, and telling that one was read.
+//! Calls to Meta's Graph API: sending a message, and marking one as read.
 //!
-//! Invariants: one call is one request, never followed elsewhere and never repeated here; it ends
-//! within 30 seconds; no more than 64 KiB of an answer is read; tokens, numbers and bodies are not
-//! logged. When to call again, and how fast, is the sender's business.
+//! Invariants: one call is one request; it follows no redirect and is never repeated here. It ends within 30
+//! seconds. No more than 64 KiB of a response is read. Tokens, numbers and bodies are not logged. The sender
+//! decides when to call again, and how fast.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,50 +19,50 @@ use crate::domain::message::{Message, MessageError};
 use crate::surroundings::{AwaitKind, wait_for};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time of a call, from its connection to the end of the answer.
+/// The longest time of a call, from its connection to the end of the response.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// A server that asks for a longer pause than this is asked again nevertheless.
+/// Upper bound of a requested pause: a server that requests a longer one is called after this time.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-/// Meta's answers have a few hundred bytes.
+/// Meta's responses have a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// How a send ended.
+/// Outcome of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GraphOutcome {
-    /// WhatsApp has it, under this id.
+    /// WhatsApp accepted it under this id.
     Accepted {
         /// WhatsApp's id.
         wamid: Arc<str>,
     },
-    /// WhatsApp does not want it, now or ever.
+    /// WhatsApp refuses it for good.
     Refused(MessageError),
-    /// WhatsApp did not take it, and may take it later.
+    /// WhatsApp did not accept it, and may accept it later.
     Transient {
-        /// Why not.
+        /// Reason.
         error: MessageError,
-        /// How long WhatsApp asked us to wait; at most an hour.
+        /// Wait that WhatsApp requested; at most an hour.
         retry_after: Option<Duration>,
     },
-    /// The request went out and no readable answer came back: WhatsApp may have the message.
+    /// The request was sent and no readable response came back: WhatsApp may have the message.
     Unknown {
-        /// What is known.
+        /// Description of the failure.
         error: MessageError,
     },
 }
 
-/// Why a read receipt was not taken.
+/// Reason for which a read receipt was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("WhatsApp did not take the read receipt: {}", .error.message)]
 pub struct ReceiptRefusal {
-    /// Why.
+    /// Reason.
     pub error: MessageError,
-    /// Whether the same call may succeed later.
+    /// `true` when the same call may succeed later.
     pub transient: bool,
-    /// How long WhatsApp asked us to wait; at most an hour.
+    /// Wait that WhatsApp requested; at most an hour.
     pub retry_after: Option<Duration>,
 }
 
-/// Meta's Graph API. Cheap to clone; clones share connections.
+/// Client of Meta's Graph API. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct GraphClient {
     base_url: Arc<str>,
@@ -70,7 +70,7 @@ pub struct GraphClient {
     http: Client,
 }
 
-/// Why a request has no answer.
+/// Reason for which a request has no response.
 enum RequestLost {
     /// It never left.
     NotSent(MessageError),
@@ -79,7 +79,7 @@ enum RequestLost {
 }
 
 impl GraphClient {
-    /// A client of the API at `base_url` (e.g. `https://graph.facebook.com`), in this version (e.g.
+    /// Creates a client of the API at `base_url` (e.g. `https://graph.facebook.com`) in this version (e.g.
     /// `v23.0`).
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl GraphClient {
         Ok(Self::with_http(base_url, version, http))
     }
 
-    /// The same over a client that somebody else has set up.
+    /// Creates a client over an HTTP client that the caller has set up.
     #[must_use]
     pub fn with_http(base_url: &str, version: &str, http: Client) -> Self {
         Self {
@@ -117,10 +117,10 @@ impl GraphClient {
         }
     }
 
-    /// Tells the contact that the business has read a message, and all before it.
+    /// Marks a message, and all before it, as read by the business.
     ///
     /// # Errors
-    /// [`ReceiptRefusal`]; a lost answer counts as transient, since telling twice does no harm.
+    /// [`ReceiptRefusal`]; a lost response counts as transient, because repeating the call does no harm.
     pub async fn mark_read(&self, account: &Account, wamid: &str) -> Result<(), ReceiptRefusal> {
         let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
         let span = tracing::debug_span!("graph.mark_read", account = %account.id);
@@ -134,7 +134,7 @@ impl GraphClient {
 
     async fn post_request(&self, account: &Account, body: &Value) -> Result<GraphAnswer, RequestLost> {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
-        // The token is the key to Meta's API.
+        // The token authorizes calls to Meta's API.
         let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
         wait_for(AwaitKind::GraphCall, async {
             let response = request.send().await.map_err(|error| lost_outcome(&error.without_url()))?;
@@ -191,7 +191,7 @@ async fn read(mut response: Response) -> GraphAnswer {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
             Ok(None) => break Some(body),
-            // Too long, or broken off: what was read says nothing.
+            // Too long, or broken off: the part that was read is useless.
             Ok(Some(_)) | Err(_) => break None,
         }
     };

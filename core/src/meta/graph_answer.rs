@@ -1,7 +1,7 @@
-//! What an answer of Meta's means for the call that it answers. Pure.
+//! Interpretation of Meta's response to a call. Pure.
 //!
-//! Invariants: only an answer that Meta itself wrote refuses a message or says that it was not
-//! taken; where an intermediary may have swallowed Meta's answer, the outcome is unknown.
+//! Invariants: only a response that Meta itself wrote refuses a message or says that it was not accepted.
+//! Where an intermediary may have dropped Meta's response, the outcome is unknown.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::graph::{GraphOutcome, RETRY_AFTER_MAX};
 use super::translate::read_wamid;
 use crate::domain::message::MessageError;
 
-/// An answer as far as it was read.
+/// A response as far as it was read.
 #[derive(Debug)]
 pub(super) struct GraphAnswer {
     /// HTTP status.
     pub(super) status: u16,
-    /// `Retry-After`, unread.
+    /// `Retry-After`, unparsed.
     pub(super) retry_after: Option<String>,
     /// `None` when it broke off or was longer than allowed.
     pub(super) body: Option<Vec<u8>>,
@@ -34,7 +34,7 @@ impl GraphAnswer {
         Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
     }
 
-    /// What the answer to a send says of the message.
+    /// Returns the outcome of a send.
     pub(super) fn of_send(&self) -> GraphOutcome {
         let json = self.parse_json();
         if (200..300).contains(&self.status) {
@@ -45,13 +45,13 @@ impl GraphAnswer {
             };
         }
         match self.read_refusal(json.as_ref()) {
-            // A gateway gave up on Meta, which may have taken the message all the same.
+            // A gateway gave up on Meta, which may still have accepted the message.
             None if self.status >= 500 => GraphOutcome::Unknown { error: self.unreadable_answer() },
             refusal => refusal.unwrap_or_else(|| self.bare_refusal()).into(),
         }
     }
 
-    /// What the answer to a read receipt says.
+    /// Returns the outcome of a read receipt.
     pub(super) fn of_receipt(&self) -> Result<(), GraphRefusal> {
         if (200..300).contains(&self.status) {
             return Ok(());
@@ -59,7 +59,7 @@ impl GraphAnswer {
         Err(self.read_refusal(self.parse_json().as_ref()).unwrap_or_else(|| self.bare_refusal()))
     }
 
-    /// The error that Meta wrote, if it wrote one.
+    /// Returns the error that Meta wrote, if it wrote one.
     fn read_refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
         let error = errors::read_error(error);
@@ -67,7 +67,7 @@ impl GraphAnswer {
         Some(GraphRefusal { transient, retry_after: self.retry_after(), error })
     }
 
-    /// An answer without an error of Meta's, as proxies write them.
+    /// Returns the refusal of a response without an error of Meta's, as proxies write them.
     fn bare_refusal(&self) -> GraphRefusal {
         GraphRefusal {
             transient: self.passing_refusal(),
@@ -76,7 +76,7 @@ impl GraphAnswer {
         }
     }
 
-    /// Whether the HTTP status alone promises that a later call may fare better.
+    /// Returns `true` when the HTTP status alone says that a later call may succeed.
     fn passing_refusal(&self) -> bool {
         matches!(self.status, 408 | 425 | 429 | 500..)
     }

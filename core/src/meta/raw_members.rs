@@ -1,27 +1,27 @@
-//! Takes a webhook's bytes apart without judging what is inside.
+//! Splits a webhook's bytes into raw JSON members without reading their values.
 //!
-//! Invariants: what cannot be read stays with the piece that holds it, so neighbours are not
-//! lost; no text that leaves here holds U+0000 (PostgreSQL cannot store it) or half of a surrogate
-//! pair (UTF-8 cannot spell it). Meaning is `translate`'s business.
+//! Invariants: an unreadable part affects only the piece that holds it, so its neighbours are kept. No text
+//! that leaves this module holds U+0000 (PostgreSQL cannot store it) or half of a surrogate pair (UTF-8
+//! cannot encode it). `translate` interprets the values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// The body is not a JSON object at all, so there is nothing in it to take or to skip.
+/// The body is not a JSON object at all, so there is no item to read or to skip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body is not a JSON object")]
 pub struct MalformedWebhook;
 
-/// The members of an object, none of them read yet.
+/// The members of an object, not parsed yet.
 pub(super) type RawMembers<'a> = BTreeMap<String, &'a RawValue>;
 
 const ESCAPE_BYTES: usize = 6;
 const REPLACEMENT: &[u8; ESCAPE_BYTES] = br"\ufffd";
 
-/// The body as text in which every escape can be stored: what cannot becomes U+FFFD, the
-/// replacement character, as do bytes that are not UTF-8.
+/// Returns the body as text in which every escape can be stored. Other escapes, and bytes that are not UTF-8,
+/// become U+FFFD, the replacement character.
 pub(super) fn is_storable(body: &[u8]) -> Cow<'_, str> {
     let broken = unstorable_escapes(body);
     if broken.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn is_storable(body: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&mended).into_owned())
 }
 
-/// Where `\u0000` and the halves of surrogate pairs that stand alone begin.
+/// Returns the offsets of `\u0000` and of unpaired halves of surrogate pairs.
 fn unstorable_escapes(body: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -58,7 +58,7 @@ fn unstorable_escapes(body: &[u8]) -> Vec<usize> {
     found
 }
 
-/// The UTF-16 unit that a `\uXXXX` at this place spells.
+/// Returns the UTF-16 unit of the `\uXXXX` at this offset.
 fn read_unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + ESCAPE_BYTES)?.strip_prefix(br"\u")?;
     digits.iter().try_fold(0, |code: u16, digit| {
@@ -67,17 +67,17 @@ fn read_unit(body: &[u8], at: usize) -> Option<u16> {
     })
 }
 
-/// The members of an object; the last of those with one name. `None` when it is no object.
+/// Returns the members of an object, the last one of each name. `None` when it is not an object.
 pub(super) fn read_members(json: &str) -> Option<RawMembers<'_>> {
     serde_json::from_str(json).ok()
 }
 
-/// The elements of an array; `None` when it is none.
+/// Returns the elements of an array; `None` when it is not an array.
 pub(super) fn read_elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
-/// A member that is a string.
+/// Returns a member that is a string.
 pub(super) fn read_string(members: &RawMembers<'_>, name: &str) -> Option<String> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }

@@ -1,9 +1,8 @@
-//! `X-Hub-Signature-256`: who posted this body?
+//! `X-Hub-Signature-256`: verification of a webhook's sender.
 //!
-//! Invariants: the raw bytes are signed, never a parsed and rewritten body; the time that a check
-//! takes depends on how many secrets are tried, never on their content; an empty secret signs
-//! nothing. Which accounts a secret may speak for is the caller's decision, so [`verify_body`] says
-//! which one it was.
+//! Invariants: the raw bytes are signed, never a parsed and rewritten body. The time of a check depends on
+//! the number of secrets tried, never on their content. An empty secret signs nothing. The caller decides for
+//! which accounts a secret is valid, so [`verify_body`] returns the secret that matched.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -17,15 +16,14 @@ pub const HEADER: &str = "X-Hub-Signature-256";
 const SCHEME: &str = "sha256=";
 const DIGEST_BYTES: usize = 32;
 
-/// The header's value for this body.
+/// Returns the header's value for this body.
 #[must_use]
 pub fn sign_body(secret: &Secret, body: &[u8]) -> String {
     format!("{SCHEME}{}", hex::encode(compute_digest(secret, body)))
 }
 
-/// Which of the candidate secrets signed the body; `None` when none did, or the header is not a
-/// signature. A body may name several accounts: a secret that only one of them has must not vouch
-/// for the others.
+/// Returns the candidate secret that signed the body. `None` when none did, or the header is not a signature.
+/// A body may name several accounts: a secret of only one of them must not authenticate the others.
 #[must_use]
 pub fn verify_body<'a>(
     header: Option<&str>,
@@ -36,11 +34,11 @@ pub fn verify_body<'a>(
     hex::decode_to_slice(header?.trim().strip_prefix(SCHEME)?, &mut claimed).ok()?;
     let mut signer = None;
     for secret in candidates {
-        // An unset secret is an empty text, and anybody can sign with that.
+        // An unset secret is an empty text, with which any client can sign.
         if secret.reveal().is_empty() {
             continue;
         }
-        // All are tried, so that the time taken does not tell which one matched.
+        // All secrets are tried, so that the time taken does not reveal the one that matched.
         if bool::from(compute_digest(secret, body).ct_eq(&claimed)) && signer.is_none() {
             signer = Some(secret);
         }

@@ -1,9 +1,9 @@
-//! A webhook's body in the domain's words.
+//! Translates a webhook's body into types of the domain.
 //!
-//! Invariants: pure; only a body that is no JSON object is refused; each entry, change, message and
-//! status is read on its own, so that an unreadable one costs nobody but itself, and is told in
-//! `skipped`; items of one account keep their order. Whether the account exists, and whether the
-//! body was signed, is not known here.
+//! Invariants: pure. Only a body that is not a JSON object is refused. Each entry, change, message and status
+//! is read on its own, so that an unreadable one affects no other, and is listed in `skipped`. Items of one
+//! account keep their order. The existence of the account and the signature of the body are checked
+//! elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,81 +22,81 @@ use crate::domain::time::Timestamp;
 
 /// Profile names are at most 25 characters on WhatsApp's side today.
 const NAME_CHARS_MAX: usize = 256;
-/// The largest object of a message that is kept; Meta's own limits leave it far below.
+/// Bytes of a message's object that are kept, at most; Meta's own limits are far below.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-/// 2009-01-01, the year in which WhatsApp began: no message is older.
+/// 2009-01-01, the year in which WhatsApp started: no message is older.
 const FIRST_SECOND: i64 = 1_230_768_000;
-/// A time of Meta's may be this far ahead of our clock and still be a time.
+/// A time of Meta's that is further ahead of our clock than this is not accepted.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
 
-/// Everything of one webhook.
+/// All items of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InboundWebhook {
-    /// Every number that the webhook names: one of their secrets may have signed it.
+    /// Every number that the webhook names: the secret of any of them may have signed it.
     pub named: BTreeSet<PhoneNumberId>,
     /// Messages and statuses, grouped by the number that they concern, in order of first mention.
     pub groups: Vec<AccountGroup>,
-    /// What WhatsApp reports to be wrong with a number as such (`value.errors`).
+    /// Errors of a number as such, as WhatsApp reports them (`value.errors`).
     pub account_errors: Vec<NumberError>,
-    /// What was left out, and why.
+    /// Pieces that were left out, with the reasons.
     pub skipped: Vec<SkippedItem>,
 }
 
-/// What one number received.
+/// Items of one number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountGroup {
     /// Meta's id of the number.
     pub phone_number_id: PhoneNumberId,
-    /// In the order in which they stood in the webhook. Never empty.
+    /// In the order of the webhook. Never empty.
     pub items: Vec<InboundItem>,
 }
 
-/// An error that concerns a number and none of its messages.
+/// An error that concerns a number but none of its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberError {
     /// Meta's id of the number.
     pub phone_number_id: PhoneNumberId,
-    /// What is wrong.
+    /// The error.
     pub error: MessageError,
 }
 
 /// A piece of a webhook that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedItem {
-    /// Meta's id of the number, where that much could be read.
+    /// Meta's id of the number, where it could be read.
     pub phone_number_id: Option<PhoneNumberId>,
-    /// Why.
+    /// Reason.
     pub reason: SkipReason,
 }
 
-/// Why a piece of a webhook was left out.
+/// Reason for which a piece of a webhook was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SkipReason {
-    /// Not of the shape that its place asks for, or beyond what can be read.
+    /// Not of the expected shape, or beyond the limits of the parser.
     #[error("unreadable")]
     Unreadable,
     /// A change of another field than `messages`.
     #[error("field not subscribed")]
     OtherField,
-    /// It does not say which number it concerns.
+    /// The number that it concerns is missing.
     #[error("no phone_number_id")]
     NoPhoneNumberId,
-    /// No id of WhatsApp's, or one that is too long.
+    /// No message id of WhatsApp's, or one that is too long.
     #[error("no usable message id")]
     NoWamid,
     /// The sender is not a telephone number.
     #[error("sender is not a phone number")]
     SenderNotAPhone,
-    /// A status that nobody knows.
+    /// A status with an unknown name.
     #[error("unknown status")]
     UnknownStatus,
-    /// More than is kept of one message.
+    /// Larger than the limit of one message.
     #[error("payload too large")]
     PayloadTooLarge,
 }
 
-/// Translates a body that arrived at `received_at`, which also stands in for times that are missing
-/// or absurd.
+/// Translates a body that arrived at `received_at`. That time replaces times that are missing or out of
+/// range.
 ///
 /// # Errors
 /// [`MalformedWebhook`] when the body is not a JSON object at all.
@@ -117,7 +117,7 @@ pub fn translate_webhook(body: &[u8], received_at: Timestamp) -> Result<InboundW
 struct WebhookReader {
     received_at: Timestamp,
     webhook: InboundWebhook,
-    /// Where each number's group stands.
+    /// Index of each number's group.
     places: HashMap<PhoneNumberId, usize>,
 }
 
@@ -125,7 +125,7 @@ impl WebhookReader {
     fn read_entry(&mut self, entry: &RawMembers<'_>) {
         for change in self.read_elements(entry, "changes", None) {
             let change = raw_members::read_members(change.get());
-            // A change without a field is taken for what its value says.
+            // A change without a field is read by its value.
             let named = change.as_ref().filter(|change| change.contains_key("field"));
             if named.is_some_and(|change| {
                 raw_members::read_string(change, "field").as_deref() != Some("messages")
@@ -172,8 +172,8 @@ impl WebhookReader {
         }
     }
 
-    /// Profile names by number. An unreadable one is merely unknown: nothing is lost that is not
-    /// told again with the next message.
+    /// Returns profile names by number. An unreadable name counts as unknown, because the next message
+    /// repeats it.
     fn read_names(&mut self, value: &RawMembers<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
         let contacts = self.read_elements(value, "contacts", Some(id));
         let cards = contacts.into_iter().filter_map(|card| read_item(card).ok());
@@ -188,7 +188,7 @@ impl WebhookReader {
             .collect()
     }
 
-    /// The elements of a list; none when it is absent, and told when it is something else.
+    /// Returns the elements of a list; none when it is absent. Anything but a list is recorded as skipped.
     fn read_elements<'a>(
         &mut self,
         members: &RawMembers<'a>,
@@ -220,7 +220,7 @@ impl WebhookReader {
     }
 }
 
-/// Reads one item whole. Its own recursion limit (128 levels) and range of numbers apply here.
+/// Reads one item. The parser's limits of recursion (128 levels) and of numbers apply to each item alone.
 fn read_item(raw: &RawValue) -> Result<Map<String, Value>, SkipReason> {
     match serde_json::from_str(raw.get()) {
         Ok(Value::Object(members)) => Ok(members),
@@ -258,8 +258,8 @@ fn read_message(
     })
 }
 
-/// What the message is and carries. One of an unknown type, or without what its type must have, is
-/// kept whole.
+/// Returns a message's kind, content and payload. A message of an unknown type, or without a member that its
+/// type requires, is kept whole.
 fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Value) {
     let name = message.get("type").and_then(Value::as_str).unwrap_or_default();
     let known = MessageKind::parse(name).filter(|kind| *kind != MessageKind::Unsupported);
@@ -274,13 +274,14 @@ fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Valu
     }
 }
 
-/// WhatsApp's id of a message, if this is one.
+/// Returns WhatsApp's message id, if the value is one.
 pub(super) fn read_wamid(id: Option<&Value>) -> Option<Arc<str>> {
     let id = id?.as_str()?;
     (1..=WAMID_BYTES_MAX).contains(&id.len()).then(|| id.into())
 }
 
-/// Unix seconds, as a string or a number; `received_at` when that is no time of a message.
+/// Reads Unix seconds, as a string or a number; returns `received_at` when they are not a plausible time of a
+/// message.
 pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Timestamp {
     let seconds = seconds.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()));
     match seconds {

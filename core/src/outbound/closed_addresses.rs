@@ -1,19 +1,19 @@
-//! Which addresses of the network may be called for somebody else.
+//! Network addresses that must not be called on behalf of tenants.
 //!
-//! Invariants: of IPv6 only global unicast (`2000::/3`) is open, less the blocks in it that stand for
-//! other addresses or for none, so whatever maps, tunnels or translates is closed without being listed; of
-//! IPv4 everything is open that the registries of special purposes (RFC 6890 and its successors) leave.
-//! Pure: what a name stands for is found out elsewhere.
+//! Invariants: of IPv6 only global unicast (`2000::/3`) is open, less the blocks in it that represent other
+//! addresses or none. So mappings, tunnels and translations are closed without being listed. Of IPv4
+//! everything is open that the registries of special purposes (RFC 6890 and its successors) leave. Pure:
+//! names are resolved elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Closed blocks of IPv4: base address, length of the prefix, what it is.
+/// Closed blocks of IPv4: base address, length of the prefix, kind.
 const CLOSED_V4: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::UNSPECIFIED, 8, "unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared (CGNAT)"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
-    // Azure's host agent, which has an address of the open network.
+    // Azure's host agent, which has an address of the public network.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "metadata"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
@@ -43,7 +43,7 @@ const CLOSED_V6: &[(Ipv6Addr, u32, &str)] = &[
 
 const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What kind of closed address this is; `None` for one that may be called.
+/// Returns the kind of a closed address; `None` for one that may be called.
 pub(super) fn closed_reason(address: IpAddr, allow_loopback: bool) -> Option<&'static str> {
     if allow_loopback && address.is_loopback() {
         return None;

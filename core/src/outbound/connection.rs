@@ -1,8 +1,8 @@
-//! One connection to one address: how it is made, and how a request goes over it.
+//! One connection to one address: its setup, and the exchange of a request over it.
 //!
-//! Invariants: it leads to the very address that was checked, and a certificate is checked against the
-//! name; it is driven by whoever uses it, so an idle one costs no task; one that has not been left clean
-//! (answer cut off, request unread) is never used again.
+//! Invariants: the connection leads to exactly the address that was checked, and a certificate is checked
+//! against the name. Its user drives it, so an idle one costs no task. One that was not left clean (response
+//! cut off, request unread) is never used again.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -27,11 +27,11 @@ use tokio_rustls::TlsConnector;
 use super::target::{OutboundTarget, TargetHost};
 use super::{OutboundAnswer, OutboundError};
 
-/// How long one address may take to accept; the next one is tried then.
+/// Time for one address to accept; then the next one is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// Bytes of an answer's head.
+/// Bytes of a response's head, at most.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Fields of an answer's head.
+/// Header fields of a response, at most.
 const FIELDS_MAX: usize = 100;
 
 trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -39,20 +39,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
 type HyperConnection = Connection<TokioIo<Box<dyn ByteStream>>, Full<Bytes>>;
 
-/// See the module.
+/// One HTTP/1.1 connection to one address.
 pub(super) struct OutboundConnection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
     connection: Option<HyperConnection>,
-    /// When it was last used.
+    /// Time of its last use.
     pub(super) used: Instant,
 }
 
-/// Why there is no answer.
+/// Reason for which there is no response.
 pub(super) enum ConnectionLost {
-    /// The request has not left, and is here for another try.
+    /// The request was not sent, and is returned for another try.
     Unsent(Box<Request<Full<Bytes>>>),
-    /// It may have arrived.
+    /// The request may have arrived.
     Broken(hyper::Error),
 }
 
@@ -81,15 +81,15 @@ impl OutboundConnection {
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_headers(FIELDS_MAX)
-            // As they are documented.
+            // Header names as they are documented.
             .title_case_headers(true)
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(OutboundError::Broken)?;
         Ok(Self { sender, connection: Some(connection), used: Instant::now() })
     }
 
-    /// Moves the connection on for as long as that can be done without waiting; `true` when it can take
-    /// a request then.
+    /// Drives the connection as far as possible without waiting. Returns `true` when it can take a request
+    /// afterwards.
     pub(super) async fn drive_pending(&mut self) -> bool {
         poll_fn(|context| {
             if let Some(connection) = &mut self.connection
@@ -103,7 +103,7 @@ impl OutboundConnection {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    /// Sends a request and reads its answer, of which at most so many bytes.
+    /// Sends a request and reads its response, with at most `body_bytes_max` bytes of the body.
     pub(super) async fn exchange_request(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -123,7 +123,7 @@ impl OutboundConnection {
     }
 }
 
-/// Does something that needs the connection to move on.
+/// Runs a future that needs the connection to be driven.
 async fn drive_until<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|context| {
@@ -133,7 +133,7 @@ async fn drive_until<C: Future + Unpin, T>(connection: &mut Option<C>, work: imp
         if let Some(moving) = connection
             && Pin::new(moving).poll(context).is_ready()
         {
-            // What waits for it hears of its end when it is dropped.
+            // Work that waits for the connection learns of its end when it is dropped.
             *connection = None;
             return work.as_mut().poll(context);
         }

@@ -1,7 +1,8 @@
-//! Connections that wait for their next request.
+//! Pool of idle connections.
 //!
-//! Invariants: one is found only under the address that it leads to, so whoever has checked that address
-//! for this attempt may use it; it lies idle for less time than servers keep it; there is a bounded number.
+//! Invariants: a connection is found only under the address that it leads to, so an attempt that has checked
+//! that address may use it. It stays idle for less time than servers keep it. The number of connections is
+//! bounded.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use super::connection::OutboundConnection;
 use super::target::{OutboundTarget, TargetHost};
 
-/// Node and uvicorn close after 5 s without a request.
+/// Time that a connection stays idle, at most. Node and uvicorn close after 5 s without a request.
 const IDLE: Duration = Duration::from_secs(4);
-/// Of one host and address.
+/// Connections of one host and address, at most.
 const ALIKE_MAX: usize = 64;
-/// In all.
+/// Connections in all, at most.
 const ALL_MAX: usize = 512;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,17 +38,17 @@ struct IdleConnections {
     count: usize,
 }
 
-/// See the module.
+/// Idle connections by host and address.
 #[derive(Default)]
 pub(super) struct ConnectionPool(Mutex<IdleConnections>);
 
 impl ConnectionPool {
     fn lock_idle(&self) -> MutexGuard<'_, IdleConnections> {
-        // Nobody panics half-way through a change of it.
+        // No code panics in the middle of a change of it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last.
+    /// Takes the connection that was used last, unless it has been idle too long.
     pub(super) fn take_connection(
         &self,
         target: &OutboundTarget,
@@ -82,7 +83,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Drops what has lain too long.
+    /// Drops connections that have been idle too long.
     pub(super) fn drop_idle(&self) {
         let now = Instant::now();
         let mut idle = self.lock_idle();

@@ -1,8 +1,8 @@
-//! What a host's name stands for, found out anew for every attempt.
+//! Resolution of host names, anew for every attempt.
 //!
-//! Invariants: the addresses that an attempt gets come from a lookup that began after it asked; of one
-//! name one lookup runs at a time, and all who asked before it began share it, so that a slow name server
-//! holds up those who call it and no more threads than it has names.
+//! Invariants: the addresses of an attempt come from a lookup that began after the attempt asked. One lookup
+//! runs at a time for one name, and all attempts that asked before it began share it. So a slow name server
+//! delays only the attempts that use it, and holds no more threads than it has names.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-/// Lookups that run at once; each holds a thread.
+/// Concurrent lookups, at most; each holds a thread.
 const LOOKUPS_MAX: usize = 128;
-/// Addresses of one name that are looked at.
+/// Addresses of one name that are used, at most.
 const ADDRESSES_MAX: usize = 32;
 
-/// Finds the addresses of a name. An argument, so that tests own the DNS.
+/// Resolves a name to addresses. A parameter, so that tests control the DNS.
 pub trait NameResolver: Send + Sync + 'static {
-    /// All addresses, in the order in which they are to be tried.
+    /// Returns all addresses, in the order in which they are to be tried.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
@@ -42,7 +42,7 @@ impl NameResolver for SystemResolver {
         Box::pin(async move {
             let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
             let looked = tokio::task::spawn_blocking(move || {
-                // Held until the thread is free again, even when nobody waits for the answer any more.
+                // Held until the thread is free again, even when no attempt waits for the result any more.
                 let _turn = turn;
                 let found = (name.as_str(), 0).to_socket_addrs()?;
                 Ok(found.map(|address| address.ip()).collect())
@@ -52,31 +52,31 @@ impl NameResolver for SystemResolver {
     }
 }
 
-/// What was found, or why not.
+/// The addresses, or the error.
 type LookupResult = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
 /// Lookups of one name.
 #[derive(Default)]
 struct NameLookup {
-    /// Held by the one who looks.
+    /// Held by the attempt that performs the lookup.
     turn: tokio::sync::Mutex<()>,
     /// Lookups begun so far.
     begun: AtomicU64,
-    /// The number of the last one that ended, and its answer.
+    /// Number and result of the last lookup that ended.
     last: Mutex<Option<(u64, LookupResult)>>,
 }
 
 impl NameLookup {
     fn last_result(&self) -> MutexGuard<'_, Option<(u64, LookupResult)>> {
-        // Nobody panics half-way through a change of it.
+        // No code panics in the middle of a change of it.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// See the module.
+/// Shared lookups of host names.
 pub(super) struct NameLookups {
     resolver: Arc<dyn NameResolver>,
-    /// Names that somebody asks for now.
+    /// Names with a waiting attempt.
     names: Mutex<HashMap<Arc<str>, Arc<NameLookup>>>,
 }
 
@@ -86,11 +86,11 @@ impl NameLookups {
     }
 
     fn lock_names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<NameLookup>>> {
-        // Nobody panics half-way through a change of it.
+        // No code panics in the middle of a change of it.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The addresses of a name, by a lookup that begins now or later.
+    /// Returns the addresses of a name, by a lookup that begins now or later.
     pub(super) async fn find_addresses(&self, text: &Arc<str>) -> LookupResult {
         let name = self.lock_names().entry(text.clone()).or_default().clone();
         let asking = LookupWaiter { lookups: self, text, name: &name };
@@ -110,7 +110,7 @@ impl NameLookups {
     }
 }
 
-/// Somebody who asks for a name; the last one takes it off the list.
+/// An attempt that waits for a name; the last one removes the name from the list.
 struct LookupWaiter<'a> {
     lookups: &'a NameLookups,
     text: &'a Arc<str>,
@@ -120,7 +120,7 @@ struct LookupWaiter<'a> {
 impl Drop for LookupWaiter<'_> {
     fn drop(&mut self) {
         let mut names = self.lookups.lock_names();
-        // The list's and this one's; new ones are made under the lock.
+        // The list's reference and this one; new references are created under the lock.
         if Arc::strong_count(self.name) <= 2 {
             names.remove(self.text);
         }

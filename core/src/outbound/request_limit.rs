@@ -1,7 +1,7 @@
-//! How many requests may be under way: in all, and for one tenant.
+//! Limit of concurrent requests: in all, and for one tenant.
 //!
-//! Invariant: whoever waits holds no place of the others, so a tenant whose receivers hang uses up its own
-//! places only.
+//! Invariant: a waiting request holds no permit of another tenant, so a tenant with hanging receivers uses up
+//! only its own permits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +10,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ids::OrganisationId;
 
-/// Requests under way in the whole server; each holds a socket.
+/// Concurrent requests of the whole server, at most; each holds a socket.
 const ALL_MAX: usize = 4096;
-/// Requests under way for one tenant.
+/// Concurrent requests of one tenant, at most.
 const TENANT_MAX: usize = 256;
 
-/// See the module.
+/// Semaphores of the server and of each tenant.
 pub(super) struct RequestLimit {
     all: Arc<Semaphore>,
     tenants: Mutex<HashMap<OrganisationId, Arc<Semaphore>>>,
 }
 
-/// A place, given back when it is dropped.
+/// A permit, returned when it is dropped.
 pub(super) struct RequestPermit<'a> {
     gate: &'a RequestLimit,
     tenant: OrganisationId,
@@ -35,11 +35,11 @@ impl RequestLimit {
     }
 
     fn lock_tenants(&self) -> MutexGuard<'_, HashMap<OrganisationId, Arc<Semaphore>>> {
-        // Nobody panics half-way through a change of it.
+        // No code panics in the middle of a change of it.
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place; `None` never happens, since nobody closes the gate.
+    /// Waits for a permit. `None` never happens, because the semaphores are never closed.
     pub(super) async fn acquire_permit(&self, tenant: OrganisationId) -> Option<RequestPermit<'_>> {
         let fresh = || Arc::new(Semaphore::new(TENANT_MAX));
         let own = self.lock_tenants().entry(tenant).or_insert_with(fresh).clone();
@@ -54,7 +54,7 @@ impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         self.places = None;
         let mut tenants = self.gate.lock_tenants();
-        // The list's and this one's; new ones are made under the lock.
+        // The list's reference and this one; new references are created under the lock.
         if Arc::strong_count(&self.own) <= 2 {
             tenants.remove(&self.tenant);
         }

@@ -1,9 +1,9 @@
-//! Where a request goes: a URL that has been found fit to be called for somebody else.
+//! Target of a request: a URL that has been checked and may be called on behalf of a tenant.
 //!
-//! Invariants: whoever holds a [`OutboundTarget`] need not look at the text any more; what the parser would bend
-//! into shape (odd spellings of addresses, white space, backslashes) is refused, so that a human and
-//! this server read the same thing. That a name leads nowhere it must not is known only when it is
-//! resolved, at every attempt.
+//! Invariants: the holder of an [`OutboundTarget`] need not check the text again. Texts that the parser would
+//! correct (odd spellings of addresses, white space, backslashes) are refused, so that a human and this
+//! server read the same URL. A name that resolves to a closed address is detected only by its resolution, at
+//! every attempt.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,22 +14,22 @@ use reqwest::Url;
 
 use super::closed_addresses;
 
-/// As long as browsers and proxies take.
+/// Characters of a URL, at most, as browsers and proxies accept.
 const CHARS_MAX: usize = 2048;
-/// Ports above 1023 at which no browser would expect HTTP, because another protocol lives there
-/// (WHATWG Fetch, "bad port"). Below 1024 only 80 and 443 are open.
+/// Ports above 1023 at which no browser expects HTTP, because another protocol uses them (WHATWG Fetch, "bad
+/// port"). Below 1024 only 80 and 443 are open.
 const OTHER_PROTOCOLS: [u16; 18] = [
     1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697,
     10080,
 ];
-/// Names of clouds' metadata, and suffixes that belong to no public zone (RFC 6761, 6762, 8375).
+/// Names of cloud metadata services, and suffixes that belong to no public zone (RFC 6761, 6762, 8375).
 const PRIVATE_SUFFIXES: [&str; 7] =
     ["internal", "local", "localdomain", "home.arpa", "lan", "intranet", "onion"];
 
-/// Why a URL cannot be called.
+/// Reason for which a URL cannot be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetRefusal {
-    /// Not a URL, or one that would have to be guessed at.
+    /// Not a URL, or one that would have to be guessed.
     #[error("must be a complete URL of at most {CHARS_MAX} characters, without spaces or backslashes")]
     Malformed,
     /// Not https.
@@ -38,16 +38,16 @@ pub enum TargetRefusal {
     /// A name or a password before the host.
     #[error("must not hold a user name or a password")]
     Credentials,
-    /// Something behind a `#`.
+    /// Text after a `#`.
     #[error("must not have a fragment")]
     Fragment,
     /// A port of another protocol.
     #[error("must use port 443, 80, or one from 1024 on at which no other protocol lives")]
     Port,
-    /// An address that is not to be called, or not spelt as addresses are.
+    /// An address that must not be called, or in an unusual spelling.
     #[error("must not lead to an address that is {0}")]
     Address(&'static str),
-    /// A name that no public zone has.
+    /// A name of no public zone.
     #[error("must have a host that is known in the public DNS")]
     Name,
 }
@@ -59,19 +59,19 @@ pub(super) enum TargetHost {
     Address(IpAddr),
 }
 
-/// See the module.
+/// A checked URL: scheme, host, port and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundTarget {
     pub(super) secure: bool,
     pub(super) host: TargetHost,
     pub(super) port: u16,
-    /// As it stands in the `TargetHost` header.
+    /// As sent in the `Host` header.
     pub(super) authority: Arc<str>,
     pub(super) path: PathAndQuery,
 }
 
 impl OutboundTarget {
-    /// Reads a URL. With `allow_loopback`, http and the machine itself are allowed too.
+    /// Parses a URL. With `allow_loopback`, http and the machine itself are allowed too.
     ///
     /// # Errors
     /// [`TargetRefusal`].
@@ -110,7 +110,7 @@ impl OutboundTarget {
         Ok(Self { secure, host, port, authority: authority.into(), path })
     }
 
-    /// The name or the address, in lower case; an IPv6 address without its brackets.
+    /// Returns the name or the address, in lower case; an IPv6 address without its brackets.
     #[must_use]
     pub fn host(&self) -> String {
         match &self.host {
@@ -119,27 +119,27 @@ impl OutboundTarget {
         }
     }
 
-    /// The port, given or implied.
+    /// Returns the port, given or implied.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether it is https.
+    /// Returns `true` for https.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.secure
     }
 }
 
-/// Without path and query, which may hold a secret.
+/// Leaves out path and query, which may hold a secret.
 impl fmt::Display for OutboundTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
     }
 }
 
-/// What stands between `://` and the path, as it was written.
+/// Returns the text between `://` and the path, as it was written.
 fn authority_of(text: &str) -> Result<&str, TargetRefusal> {
     let (_, rest) = text.split_once("://").ok_or(TargetRefusal::Malformed)?;
     Ok(rest.split(['/', '?', '#']).next().unwrap_or_default())
@@ -151,7 +151,7 @@ fn host_of(name: &str, written: &str, allow_loopback: bool) -> Result<TargetHost
         if let Some(what) = closed_addresses::closed_reason(address, allow_loopback) {
             return Err(TargetRefusal::Address(what));
         }
-        // 2130706433, 0x7f.1 and 0177.0.0.1 are spellings by which filters are got around.
+        // 2130706433, 0x7f.1 and 0177.0.0.1 are spellings that circumvent filters.
         let as_written =
             written.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
         if address.is_ipv4() && !as_written {

@@ -1,99 +1,99 @@
-//! A node's part in a budget that several nodes draw on: which requests it may let through by itself,
-//! and what it reports when it asks for more.
+//! A node's lease of a budget that several nodes share: the requests that it may let through by itself, and
+//! its reports to the pool.
 //!
-//! The pool of tokens lies elsewhere; a node holds a few of them for a short time. Beside them it keeps
-//! a picture of the whole bucket, moved on by the bucket's own law, from which it quotes. While nobody
-//! else draws on the budget, that picture *is* the bucket, so one node quotes to the last token what it
-//! would quote without a pool. With several, the picture is as old as the last visit, and off by what
-//! others drew since.
+//! The pool of tokens is kept elsewhere; a node holds a few tokens for a short time. Beside them it keeps a
+//! copy of the whole bucket, advanced by the bucket's own rules, from which it quotes. While no other node
+//! draws on the budget, the copy *equals* the bucket, so one node quotes exactly as without a pool. With
+//! several nodes, the copy is as old as the last refresh, and off by the tokens that other nodes drew since.
 //!
-//! Invariants: a token is spent only if it is held, and held only if the pool was told; what was spent
-//! without the pool is reported at the next visit. Pure: the caller brings the time, the lock and the way
-//! to the pool.
+//! Invariants: a token is spent only if it is held, and held only if the pool knows of it. Tokens spent
+//! without the pool are reported at the next refresh. Pure: the caller brings the time, the lock and the
+//! connection to the pool.
 
 use std::time::Duration;
 
 use super::token_bucket::{BudgetQuote, TokenBucket, UNITS_PER_TOKEN};
 use crate::domain::time::Timestamp;
 
-/// How long a node spends from what it was given. The pool remembers a lease for longer
-/// ([`Lease::REMEMBERED`]), so that clocks that run apart do not make it count tokens twice.
+/// Time in which a node spends the tokens of a lease. The pool remembers a lease for longer
+/// ([`Lease::REMEMBERED`]), so that clocks that drift apart do not make it count tokens twice.
 const HELD: Duration = Duration::from_secs(2);
-/// A node that has refused looks again for what others gave back only after this time.
+/// Time after a refusal before a node asks again for tokens that other nodes gave back.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// A lease that nobody draws on goes back after this time.
+/// Time after which an unused lease is given back.
 const IDLE: Duration = Duration::from_secs(1);
-/// The most tokens of one lease, unless the budget earns more within [`BATCH_TIME`].
+/// Tokens of one lease, at most, unless the budget earns more within [`BATCH_TIME`].
 const BATCH_MAX: u32 = 64;
-/// What a large budget earns in this time is little to it, and spares its node a visit every few requests.
+/// A large budget loses little when one lease takes what it earns in this time, and its node refreshes less
+/// often.
 const BATCH_TIME: Duration = Duration::from_millis(10);
 
-/// See the module.
+/// A node's lease of one budget.
 #[derive(Debug, Clone)]
 pub struct Lease {
     bucket: TokenBucket,
     capacity: u32,
-    /// Tokens to spend without asking.
+    /// Tokens that may be spent without the pool.
     held: u64,
     until: Timestamp,
-    /// What the last visit brought.
+    /// Tokens that the last refresh brought.
     granted: u64,
-    /// Tokens spent since the last visit that was answered, less those given back.
+    /// Tokens spent since the last refresh that was answered, less those given back.
     spent: i64,
-    /// Names the unbroken run of this node's visits; 0 when there is none.
+    /// Id of the unbroken run of this node's refreshes; 0 when there is none.
     run: u64,
     seq: u64,
-    /// When the pool was last asked with success.
+    /// Time of the last successful refresh.
     visited_at: Option<Timestamp>,
     used_at: Timestamp,
-    /// A visit is under way: what is given back meanwhile is not held.
+    /// `true` during a refresh: tokens given back meanwhile are not held.
     visiting: bool,
     alone: bool,
 }
 
-/// What a node tells the pool, and what it wants.
+/// A node's report to the pool, with its request for tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseReport {
     /// Tokens a minute.
     pub capacity: u32,
     /// The node's time.
     pub at: Timestamp,
-    /// The run that the pool must still be in for `units` to be the truth.
+    /// The run in which the pool must still be for `units` to be exact.
     pub run: u64,
     /// Rises with every report of one lease.
     pub seq: u64,
-    /// The whole bucket as this node sees it, in units.
+    /// The whole bucket as this node knows it, in units.
     pub units: u64,
-    /// What to begin with when the pool has forgotten this budget, in units.
+    /// Units to begin with when the pool has forgotten this budget.
     pub restore: u64,
-    /// Tokens that the last answered visit brought.
+    /// Tokens that the last answered refresh brought.
     pub granted: u64,
     /// Tokens spent since, less those given back.
     pub spent: i64,
-    /// Tokens wanted; 0 to give everything back.
+    /// Tokens requested; 0 to give all back.
     pub want: u64,
 }
 
-/// What the pool answers.
+/// The pool's answer to a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseGrant {
-    /// Tokens that are this node's now.
+    /// Tokens that this node now holds.
     pub granted: u64,
     /// Units left in the pool.
     pub units: u64,
-    /// Units out with other nodes.
+    /// Units that other nodes hold.
     pub reserved: u64,
     /// The pool's time.
     pub at: Timestamp,
-    /// See [`LeaseReport::run`].
+    /// Run of refreshes; see [`LeaseReport::run`].
     pub run: u64,
 }
 
 impl Lease {
-    /// How long the pool remembers what it gave to a node that does not come back. Counted as spent after.
+    /// Time for which the pool remembers tokens of a node that does not return. After it they count as spent.
     pub const REMEMBERED: Duration = Duration::from_secs(5);
 
-    /// Of a full bucket of which nothing is known elsewhere.
+    /// Creates a lease of a full bucket that the pool does not know yet.
     #[must_use]
     pub fn new_full(capacity: u32, now: Timestamp) -> Self {
         Self {
@@ -117,8 +117,8 @@ impl Lease {
         self.used_at = now;
     }
 
-    /// Decides without the pool: lets pass what is held, refuses what was refused a moment ago. `None`:
-    /// ask the pool.
+    /// Decides without the pool: passes a request for a held token, and refuses again shortly after a
+    /// refusal. `None`: ask the pool.
     pub fn take_held(&mut self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
         if self.alone {
             return None;
@@ -140,7 +140,7 @@ impl Lease {
         self.bucket.take_token(capacity, now)
     }
 
-    /// Decides right after a visit. `None`: the pool gave nothing although there was a token.
+    /// Decides right after a refresh. `None`: the pool granted nothing although there was a token.
     pub fn take_granted(&mut self, capacity: u32, now: Timestamp) -> Option<BudgetQuote> {
         self.bucket.refill_tokens(capacity, now);
         if self.bucket.has_token() {
@@ -149,7 +149,7 @@ impl Lease {
         Some(self.bucket.take_token(capacity, now))
     }
 
-    /// Decides while the pool is away: by the bucket's law on this node's share of the budget.
+    /// Decides while the pool cannot be reached: by the bucket's rules on this node's share of the budget.
     pub fn take_alone(&mut self, capacity: u32, nodes: u32, now: Timestamp) -> BudgetQuote {
         self.credit_arrival(capacity, now);
         self.own_share(nodes, now);
@@ -160,10 +160,10 @@ impl Lease {
         BudgetQuote { limit: capacity, ..quote }
     }
 
-    /// From now on on its own: what it holds is its own, of the pool it takes its share.
+    /// Switches to the node's own share: it keeps the tokens that it holds, and takes its share of the pool.
     fn own_share(&mut self, nodes: u32, now: Timestamp) {
         if nodes > 1 {
-            // What this node sees from here on is a share, never again the whole.
+            // From here on this node knows only a share, never the whole bucket.
             self.run = 0;
         }
         if self.alone {
@@ -178,11 +178,11 @@ impl Lease {
         self.held = 0;
     }
 
-    /// Gives one token back, as a 304 does.
+    /// Returns one token, as a 304 does.
     pub fn give_back(&mut self) -> BudgetQuote {
         self.spent = self.spent.saturating_sub(1);
         let quote = self.bucket.give_back();
-        // A token of a lease that was reported is the pool's: it goes back there with the next report.
+        // A token of a reported lease belongs to the pool: the next report returns it.
         if self.held < self.granted && !self.visiting && !self.alone {
             self.held += 1;
             self.trim_surplus();
@@ -190,31 +190,31 @@ impl Lease {
         BudgetQuote { limit: self.capacity, ..quote }
     }
 
-    /// More cannot be held than is there: a capacity may have fallen.
+    /// Caps the held tokens by the bucket: a capacity may have been lowered.
     fn trim_surplus(&mut self) {
         self.held = self.held.min(self.bucket.token_units() / UNITS_PER_TOKEN);
     }
 
-    /// Whether there is something that nobody has drawn on for a while.
+    /// Returns `true` when tokens are held that have not been used for a while.
     #[must_use]
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.held > 0 && !is_before(now, self.used_at.plus_duration(IDLE))
     }
 
-    /// Whether there is something to give back.
+    /// Returns `true` when there are tokens to give back.
     #[must_use]
     pub const fn holds_tokens(&self) -> bool {
         self.held > 0
     }
 
-    /// The budget's figure, as of the last request.
+    /// Returns the budget's capacity, as of the last request.
     #[must_use]
     pub const fn set_capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// Puts everything that is held into a report, with a wish for as much as was used lately, and for
-    /// those who wait; `waiting` 0 wishes for nothing.
+    /// Puts all held tokens into a report. Requests as many as were used lately, and enough for the waiting
+    /// requests; with `waiting` 0 it requests none.
     pub fn build_report(&mut self, capacity: u32, nodes: u32, waiting: u64, now: Timestamp) -> LeaseReport {
         self.capacity = capacity;
         if waiting > 0 {
@@ -243,13 +243,13 @@ impl Lease {
         }
     }
 
-    /// A visit was not answered; whether the pool heard of it is unknown.
+    /// Ends a refresh that was not answered; the pool may or may not have received it.
     pub const fn abandon_grant(&mut self) {
         self.visiting = false;
     }
 
-    /// Takes the pool's answer. If the pool agrees with the picture that was reported, the picture stands,
-    /// with all that happened since; else that happens again, on what the pool says.
+    /// Applies the pool's answer. If the pool agrees with the reported copy, the copy stays, with all changes
+    /// since. Else those changes are repeated on the pool's figures.
     pub fn settle_grant(&mut self, report: &LeaseReport, grant: &LeaseGrant) {
         let units = grant.units.saturating_add(grant.granted.saturating_mul(UNITS_PER_TOKEN));
         let meanwhile = self.spent.saturating_sub(report.spent);
@@ -275,12 +275,13 @@ impl Lease {
     }
 }
 
-/// Whether `now` is before `end`. By more than any of the spans here it is of a clock that was set back.
+/// Returns `true` when `now` is before `end`. A longer distance than any span used here comes from a clock
+/// that was set back, and counts as not before.
 fn is_before(now: Timestamp, end: Timestamp) -> bool {
     end.duration_since(now).is_some_and(|left| left <= HELD * 2)
 }
 
-/// The most tokens of one lease of a budget.
+/// Returns the most tokens of one lease of a budget.
 fn batch_max(capacity: u32) -> u64 {
     let earned = u128::from(capacity) * BATCH_TIME.as_millis() / Duration::from_mins(1).as_millis();
     let most = u32::try_from(earned).unwrap_or(u32::MAX).max(BATCH_MAX);

@@ -1,34 +1,34 @@
-//! The breaker of a subscriber: whether there is any use in trying it now.
+//! Circuit breaker of a subscriber: stops attempts while they are of no use.
 //!
-//! Invariants: after so many failures in a row nothing is tried for a pause, and then one attempt at
-//! a time until one finds the subscriber well; pauses grow to a minute, which is less than a
-//! delivery's own later steps. What is held back has not been tried: it uses up no attempt.
+//! Invariants: after a number of failures in a row no attempt is made for a pause. Then one attempt is made
+//! at a time until one succeeds. Pauses grow to a minute, which is less than the later pauses of a delivery.
+//! A delivery that is held back has not been tried: it uses up no attempt.
 
 use std::time::Duration;
 
 use crate::domain::monotonic::MonotonicInstant;
 
-/// Failures in a row that open it.
+/// Failures in a row that open the breaker.
 const FAILURES: u32 = 10;
 /// The first pause; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// A probe of which nothing is heard for this time is taken for lost.
+/// A probe without a result after this time counts as lost.
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
-/// How a breaker stands.
+/// State of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Everything may be tried.
+    /// All attempts are allowed.
     Closed,
-    /// Nothing may be tried.
+    /// No attempt is allowed.
     Open,
-    /// One attempt is under way to find out.
+    /// One probe is in progress.
     HalfOpen,
 }
 
-/// See the module.
+/// Breaker of one subscriber.
 #[derive(Debug, Clone, Default)]
 pub struct CircuitBreaker {
     failures: u32,
@@ -44,7 +44,7 @@ struct OpenCircuit {
 }
 
 impl CircuitBreaker {
-    /// How it stands.
+    /// Returns the state.
     #[must_use]
     pub const fn current_state(&self) -> BreakerState {
         match self.shut {
@@ -54,19 +54,19 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether everything may be tried.
+    /// Returns `true` when all attempts are allowed.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.shut.is_none()
     }
 
-    /// When to ask again; `None` while it is closed.
+    /// Returns the time of the next probe; `None` while the breaker is closed.
     #[must_use]
     pub fn opens_until(&self) -> Option<MonotonicInstant> {
         self.shut.map(|shut| shut.until)
     }
 
-    /// Lets one attempt go, or not.
+    /// Returns `true` when an attempt may be made now.
     pub fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         let Some(shut) = &mut self.shut else { return true };
         if now < shut.until {
@@ -77,7 +77,7 @@ impl CircuitBreaker {
         true
     }
 
-    /// An attempt was not made after all.
+    /// Records that an allowed attempt was not made.
     pub fn give_back(&mut self, now: MonotonicInstant) {
         if let Some(shut) = &mut self.shut
             && shut.probing
@@ -87,13 +87,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// The subscriber answered, whatever it answered; `true` when that closes the breaker.
+    /// Records any answer of the subscriber; `true` when it closes the breaker.
     pub fn note_well(&mut self) -> bool {
         self.failures = 0;
         self.shut.take().is_some()
     }
 
-    /// The subscriber could not take it; `true` when that opens the breaker.
+    /// Records a failure; `true` when it opens the breaker.
     pub fn note_failure(&mut self, now: MonotonicInstant) -> bool {
         self.failures = self.failures.saturating_add(1);
         match &mut self.shut {
@@ -108,7 +108,7 @@ impl CircuitBreaker {
                     Some(OpenCircuit { until: now.saturating_plus(PAUSE), pause: PAUSE, probing: false });
                 true
             }
-            // Not enough yet, or one of those that were under way when it opened.
+            // Too few failures, or an attempt that began before the breaker opened.
             Some(_) | None => false,
         }
     }

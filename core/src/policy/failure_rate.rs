@@ -1,35 +1,35 @@
-//! The breaker of a hook (contract, section 10): when at least half of at least twenty runs within five
-//! minutes fail, it is paused, and one run is tried each minute until one succeeds; after a day of that it
-//! is disabled.
+//! Failure-rate breaker of a hook (contract, section 10). When at least half of at least twenty runs within
+//! five minutes fail, the hook is paused. One run is then tried each minute until one succeeds; after a day
+//! without success the hook is disabled.
 //!
-//! Invariant: what is held back has not been tried, and uses up no attempt.
+//! Invariant: a run that is held back has not been tried, and uses up no attempt.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::monotonic::MonotonicInstant;
 
-/// Over which the runs are counted.
+/// Time over which runs are counted.
 const WINDOW: Duration = Duration::from_mins(5);
-/// Runs that are enough to judge by.
+/// Runs that are required for a decision.
 const RUNS_MIN: u32 = 20;
 /// Pause before each probe.
 const PROBE_EVERY: Duration = Duration::from_mins(1);
-/// A hook that stays paused for so long is disabled.
+/// A hook that stays paused for this long is disabled.
 const PAUSED_MAX: Duration = Duration::from_hours(24);
-/// Runs within so much time are forgotten together.
+/// Resolution of the window: runs within this time expire together.
 const SLICE: Duration = Duration::from_secs(5);
 
-/// What an outcome has brought about.
+/// Change of a hook's health by one outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthChange {
-    /// Nothing.
+    /// No change.
     None,
-    /// It is paused from now on.
+    /// The hook is paused from now on.
     Paused,
-    /// It is well again.
+    /// The hook has recovered.
     Recovered,
-    /// It was paused for too long.
+    /// The hook was paused for too long.
     GivenUp,
 }
 
@@ -43,13 +43,13 @@ struct WindowSlice {
 #[derive(Debug, Clone, Copy)]
 struct FailurePause {
     since: MonotonicInstant,
-    /// How long it had been paused at `since`, by its row.
+    /// Time for which it had been paused at `since`, by its row.
     before: Duration,
     until: MonotonicInstant,
     probing: bool,
 }
 
-/// See the module.
+/// Breaker of one hook.
 #[derive(Debug, Clone, Default)]
 pub struct FailureRate {
     slices: VecDeque<WindowSlice>,
@@ -57,7 +57,8 @@ pub struct FailureRate {
 }
 
 impl FailureRate {
-    /// Of a hook that has been paused for this time; a restarted server goes on probing.
+    /// Creates the breaker of a hook that has been paused for this time; a restarted server continues to
+    /// probe.
     #[must_use]
     pub fn is_paused(before: Duration, now: MonotonicInstant) -> Self {
         let until = now.saturating_plus(PROBE_EVERY.saturating_sub(before));
@@ -67,31 +68,31 @@ impl FailureRate {
         }
     }
 
-    /// Whether everything may be tried.
+    /// Returns `true` when all runs are allowed.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.pause.is_none()
     }
 
-    /// When to ask again; `None` while everything may be tried.
+    /// Returns the time of the next probe; `None` while all runs are allowed.
     #[must_use]
     pub fn paused_until(&self) -> Option<MonotonicInstant> {
         self.pause.map(|pause| pause.until)
     }
 
-    /// Lets one run go, or not.
+    /// Returns `true` when a run may be made now.
     pub fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         let Some(pause) = &mut self.pause else { return true };
         if now < pause.until {
             return false;
         }
         pause.probing = true;
-        // A probe of which nothing is heard until then is taken for lost.
+        // A probe without a result until then counts as lost.
         pause.until = now.saturating_plus(PROBE_EVERY);
         true
     }
 
-    /// A run was not made after all.
+    /// Records that an allowed run was not made.
     pub fn give_back(&mut self, now: MonotonicInstant) {
         if let Some(pause) = &mut self.pause
             && pause.probing
@@ -101,7 +102,7 @@ impl FailureRate {
         }
     }
 
-    /// A run succeeded, or the hook answered that it will never take the event.
+    /// Records a run that succeeded, or in which the hook rejected the event for good.
     pub fn note_well(&mut self, now: MonotonicInstant) -> HealthChange {
         if self.pause.is_some_and(|pause| pause.probing) {
             *self = Self::default();
@@ -111,7 +112,7 @@ impl FailureRate {
         HealthChange::None
     }
 
-    /// A run failed.
+    /// Records a failed run.
     pub fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
         let Some(pause) = &mut self.pause else {
             self.count_runs(now, true);
@@ -127,7 +128,7 @@ impl FailureRate {
             return HealthChange::Paused;
         };
         if !pause.probing {
-            // One of those that were under way when it was paused.
+            // A run that began before the hook was paused.
             return HealthChange::None;
         }
         pause.probing = false;

@@ -1,9 +1,9 @@
-//! The pace of an account's sends: how many may leave now, and when the next ones may.
+//! Pace of an account's sends: the number that may leave now, and the time of the next ones.
 //!
-//! Invariants: in any second, from whatever instant it is counted, no more messages leave than the
-//! pace; they leave in portions of a twentieth of it, and a slow account's one by one. WhatsApp's word
-//! that the account is too fast halves the pace, once for all calls that were under way together;
-//! without such a word it grows back step by step. It does not wait: the sender does.
+//! Invariants: in any window of a second no more messages leave than the pace. They leave in portions of a
+//! twentieth of it, and one by one for a slow account. An answer of WhatsApp that the account is too fast
+//! halves the pace, once for all calls that were in progress together. Without such answers the pace grows
+//! back step by step. This module does not wait: the sender does.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use std::time::Duration;
 use crate::domain::monotonic::MonotonicInstant;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Portions of a second: a sender at its pace wakes so often and no more.
+/// Portions of a second: a sender at full pace wakes no more often.
 const PORTIONS: u32 = 20;
-/// A slowed account grows faster by one step after each such time without a word of WhatsApp's.
+/// A slowed account grows faster by one step after each such time without a refusal by WhatsApp.
 const STEP_TIME: Duration = Duration::from_secs(5);
-/// Steps from a standstill to the configured pace.
+/// Steps from zero to the configured pace.
 const STEPS: u32 = 10;
 
-/// How many messages may leave, and when more may.
+/// Messages that may leave now, and the time of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendAllowance {
-    /// So many now.
+    /// Messages that may leave now.
     pub messages: u32,
-    /// When to ask for the rest; `None` when there is no rest.
+    /// Time at which to ask for the rest; `None` when there is no rest.
     pub next_at: Option<MonotonicInstant>,
 }
 
-/// What has left in the last second, and how far the account is slowed down.
+/// Messages of the last second, and the account's slowdown.
 #[derive(Debug, Clone, Default)]
 pub struct SendPace {
     sent: VecDeque<(MonotonicInstant, u32)>,
@@ -42,7 +42,7 @@ struct PaceSlowdown {
 }
 
 impl SendPace {
-    /// Messages a second that may leave now, of the `configured` ones; at least 1.
+    /// Returns the messages a second that may leave now, of the `configured` ones; at least 1.
     #[must_use]
     pub fn current_rate(&self, configured: u32, now: MonotonicInstant) -> u32 {
         let configured = configured.max(1);
@@ -53,7 +53,7 @@ impl SendPace {
         to.saturating_add(steps.saturating_mul(step)).min(configured)
     }
 
-    /// Lets up to `wanted` messages leave.
+    /// Takes an allowance for up to `wanted` messages.
     pub fn take_allowance(&mut self, wanted: u32, configured: u32, now: MonotonicInstant) -> SendAllowance {
         if wanted == 0 {
             return SendAllowance { messages: 0, next_at: None };
@@ -69,7 +69,7 @@ impl SendPace {
             let in_second = pace.room_at(SECOND, most, messages, now);
             in_second.max(pace.room_at(portion_time, portion, messages, now))
         };
-        // A whole portion or all that is wanted: a rest would leave one by one from then on.
+        // Either a whole portion or all that is wanted: a remainder would leave one by one from then on.
         let messages = wanted.min(portion);
         let at = room_at(self, messages);
         if at > now {
@@ -81,8 +81,8 @@ impl SendPace {
         SendAllowance { messages, next_at }
     }
 
-    /// WhatsApp refused a call that began at `begun_at`, because the account is too fast, and
-    /// perhaps asked for a `pause`. `true` when the pace is halved for it.
+    /// Records that WhatsApp refused a call that began at `begun_at`, because the account is too fast, and
+    /// may have requested a `pause`. Returns `true` when the pace is halved for it.
     pub fn slow_down(
         &mut self,
         configured: u32,
@@ -99,10 +99,10 @@ impl SendPace {
         true
     }
 
-    /// When so many messages more will make at most `most` within `time`.
+    /// Returns the time at which `messages` more make at most `most` within `time`.
     fn room_at(&self, time: Duration, most: u32, messages: u32, now: MonotonicInstant) -> MonotonicInstant {
         let mut within: u32 = messages;
-        // Latest first: the one that makes it too many is the one that must be over.
+        // Latest first: the portion that exceeds the limit is the one that must have expired.
         for (at, sent) in self.sent.iter().rev() {
             within = within.saturating_add(*sent);
             if within > most {

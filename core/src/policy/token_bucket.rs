@@ -1,31 +1,29 @@
-//! The token bucket, in whole numbers, so that two implementations can agree to the last token.
+//! Token bucket in whole numbers, so that two implementations agree to the last token.
 //!
-//! Law: capacity `C` a minute; starts full; refills `C/60` tokens a second. One token is 60 000
-//! units, so that one millisecond adds exactly `C` units, and nothing is ever rounded but what a
-//! client reads off the headers.
+//! Rules: capacity `C` a minute; starts full; refills `C/60` tokens a second. One token is 60 000 units, so
+//! that one millisecond adds exactly `C` units. Only the figures in response headers are rounded.
 
 use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// A last refill that lies further in the future than this is of a clock that was set back since.
+/// A last refill further in the future than this comes from a clock that was set back since.
 const STEP_MIN: Duration = Duration::from_mins(1);
 
 /// Units of one token.
 pub(crate) const UNITS_PER_TOKEN: u64 = 60_000;
 
-/// One organisation's bucket of one class. Pure: the caller brings the time and the lock.
+/// Bucket of one organisation and one class. Pure: the caller brings the time and the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenBucket {
     capacity: u32,
     units: u64,
-    /// Units that are out with others, so that this bucket cannot fill up with them; 0 when it is the
-    /// only one.
+    /// Units that other nodes hold, so that this bucket cannot fill up with them; 0 for a single node.
     reserved: u64,
     at: Timestamp,
 }
 
-/// What the rate-limit headers say.
+/// Figures of the rate-limit headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetQuote {
     /// `X-RateLimit-Limit`.
@@ -45,7 +43,8 @@ impl TokenBucket {
         Self { capacity, units: u64::from(capacity) * UNITS_PER_TOKEN, reserved: 0, at: now }
     }
 
-    /// A bucket as somebody else knows it: `units` in it at `at`, `reserved` more out with others.
+    /// Creates a bucket from another node's figures: `units` in it at `at`, and `reserved` units held by
+    /// other nodes.
     #[must_use]
     pub(crate) fn known_tokens(capacity: u32, units: u64, reserved: u64, at: Timestamp) -> Self {
         let mut bucket = Self { capacity, units, reserved, at };
@@ -53,29 +52,29 @@ impl TokenBucket {
         bucket
     }
 
-    /// Learns how much is out with others, as of `at`.
+    /// Sets the units that other nodes hold, as of `at`.
     pub(crate) fn reserve_share(&mut self, reserved: u64, at: Timestamp) {
         self.reserved = reserved;
         self.units = self.units.min(self.token_ceiling());
         self.at = self.at.max(at);
     }
 
-    /// What is in it, in units.
+    /// Returns its content, in units.
     pub(crate) const fn token_units(&self) -> u64 {
         self.units
     }
 
-    /// When it was last refilled.
+    /// Returns the time of the last refill.
     pub(crate) const fn level_at(&self) -> Timestamp {
         self.at
     }
 
-    /// Whether there is a token to take, as of the last refill.
+    /// Returns `true` when there is a token, as of the last refill.
     pub(crate) const fn has_token(&self) -> bool {
         self.units >= UNITS_PER_TOKEN
     }
 
-    /// Lets so many tokens vanish, as far as there are any.
+    /// Removes up to this many tokens.
     pub(crate) fn drain_tokens(&mut self, tokens: u64) {
         self.units = self.units.saturating_sub(tokens.saturating_mul(UNITS_PER_TOKEN));
     }
@@ -84,22 +83,22 @@ impl TokenBucket {
         (u64::from(self.capacity) * UNITS_PER_TOKEN).saturating_sub(self.reserved)
     }
 
-    /// Adds what time has earned. A changed capacity is adopted on the way. When the clock was set back, what is
-    /// in the bucket stays, and earning goes on from `now`.
+    /// Adds the units earned since the last refill, and adopts a changed capacity. When the clock was set
+    /// back, the content stays, and earning continues from `now`.
     pub(crate) fn refill_tokens(&mut self, capacity: u32, now: Timestamp) {
         if self.at.duration_since(now) > Some(STEP_MIN) {
             self.at = now;
         }
         let passed_ms =
             now.duration_since(self.at).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        // Time earned under the old capacity is paid at the old rate, the new ceiling then applies.
+        // Time under the old capacity is credited at the old rate; then the new ceiling applies.
         self.units = self.units.saturating_add(passed_ms.saturating_mul(u64::from(self.capacity)));
         self.capacity = capacity;
         self.units = self.units.min(self.token_ceiling());
         self.at = self.at.max(now);
     }
 
-    /// Takes one token if there is one. A changed capacity is adopted on the way.
+    /// Takes one token if there is one. Adopts a changed capacity.
     pub fn take_token(&mut self, capacity: u32, now: Timestamp) -> BudgetQuote {
         self.refill_tokens(capacity, now);
         if self.units >= UNITS_PER_TOKEN {
@@ -111,7 +110,7 @@ impl TokenBucket {
         self.budget_quote(Some(wait_s))
     }
 
-    /// Gives one token back, as a 304 does.
+    /// Returns one token, as a 304 does.
     pub fn give_back(&mut self) -> BudgetQuote {
         self.units = (self.units + UNITS_PER_TOKEN).min(self.token_ceiling());
         self.budget_quote(None)

@@ -1,9 +1,9 @@
-//! The way to Redis: one multiplexed connection, made and made again in the background.
+//! Connection to Redis: one multiplexed connection, kept open in the background.
 //!
-//! Invariants: a command waits at most [`COMMAND_TIME`]; the first one that fails opens the breaker, and
-//! from then on nobody waits until the keeper, a task of its own, has found Redis able to write and to run
-//! scripts. Being away and being back are logged once each. `redis::aio::ConnectionManager` is not used: a
-//! command given to it while it reconnects waits for all of its attempts.
+//! Invariants: a command waits at most [`COMMAND_TIME`]. The first one that fails opens the breaker. From
+//! then on no command waits until the keeper, a task of its own, has found that Redis can write and run
+//! scripts. The loss and the return of Redis are logged once each. `redis::aio::ConnectionManager` is not
+//! used: a command given to it while it reconnects waits for all of its attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +17,28 @@ use crate::cause::cause;
 use crate::metrics::Metrics;
 use crate::surroundings::{self, AwaitKind, wait_for};
 
-/// How long a command may take. On one network Redis answers in less than a millisecond.
+/// Timeout of a command. On one network Redis answers in less than a millisecond.
 const COMMAND_TIME: Duration = Duration::from_millis(100);
-/// How long making a connection may take, with its handshake and a trial.
+/// Timeout for making a connection, with its handshake and a trial.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Pauses between attempts: the first, doubled up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How often Redis is asked whether it is there when nobody else asks it anything.
+/// Interval of pings while no other command is sent.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Commands that may wait to be written.
+/// Commands that may wait to be written, at most.
 const PIPELINE: usize = 1024;
 
-/// The address is not one of Redis.
+/// Error of an address that is not one of Redis.
 #[derive(Debug, thiserror::Error)]
 #[error("not an address of Redis")]
 pub struct AddressRefused(#[source] RedisError);
 
-/// Why a command brought nothing.
+/// Reason for which a command has no result.
 #[derive(Debug)]
 pub(super) enum RedisFailure {
-    /// Redis does not answer, or answers nobody.
+    /// Redis does not answer, or serves no commands.
     Away,
-    /// Redis answered, but what it holds under this key is not ours.
+    /// Redis answered, but the value under this key was not written by kabar.
     Foreign,
 }
 
@@ -48,7 +48,7 @@ struct OpenConnection {
     number: u64,
 }
 
-/// See the module.
+/// Multiplexed connection with a circuit breaker.
 pub(super) struct RedisConnection {
     client: Client,
     current: watch::Sender<Option<OpenConnection>>,
@@ -63,7 +63,7 @@ impl RedisConnection {
         Ok(Self { client, current: watch::Sender::new(None), lease, metrics })
     }
 
-    /// The script of budgets.
+    /// Returns the script of budgets.
     pub(super) const fn lease_script(&self) -> &Script {
         &self.lease
     }
@@ -79,7 +79,7 @@ impl RedisConnection {
         let _sender_lives = changes.wait_for(|current| current.is_some() == up).await;
     }
 
-    /// Has the breaker open as if a command had failed.
+    /// Opens the breaker as if a command had failed.
     #[cfg(test)]
     pub(super) fn break_open(&self) {
         let number = self.current.borrow().as_ref().map(|current| current.number);
@@ -88,7 +88,7 @@ impl RedisConnection {
         }
     }
 
-    /// Has Redis carry out one command, or one pipeline, or one script.
+    /// Runs one command, one pipeline, or one script.
     pub(super) async fn run_command<T: FromRedisValue>(
         &self,
         command: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
@@ -104,7 +104,7 @@ impl RedisConnection {
         };
         self.metrics.redis_failures.inc();
         if is_foreign(&error) {
-            // Counted above; it may come with every request.
+            // Counted above; it may occur with every request.
             tracing::debug!(error = cause(&error), "Redis holds something that is not ours");
             return Err(RedisFailure::Foreign);
         }
@@ -112,7 +112,7 @@ impl RedisConnection {
         Err(RedisFailure::Away)
     }
 
-    /// Opens the breaker, if it is this connection's failure.
+    /// Opens the breaker, if the failure is of the current connection.
     fn report_failure(&self, number: u64, error: &RedisError) {
         let opened = self.current.send_if_modified(|current| {
             let is_it = current.as_ref().is_some_and(|current| current.number == number);
@@ -127,7 +127,7 @@ impl RedisConnection {
         }
     }
 
-    /// Connects, and connects again whenever the breaker is open, until told to end.
+    /// Connects, and reconnects whenever the breaker is open, until it is cancelled.
     pub(super) async fn keep_connected(&self, closing: &CancellationToken) {
         let mut pause = PAUSES.0;
         let (mut number, mut told) = (0, false);
@@ -175,14 +175,14 @@ impl RedisConnection {
             }
             let ping = self
                 .run_command(async |connection| redis::cmd("PING").query_async::<String>(connection).await);
-            // A failure opens the breaker, which is seen above.
+            // A failure opens the breaker, which is noticed above.
             let _seen = ping.await;
         }
     }
 
-    /// A connection over which a write and the loading of a script went well.
+    /// Makes a connection and checks it with a write and the loading of a script.
     async fn open_connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        // Time is kept by the caller, for the whole of it.
+        // The caller measures the time of all steps together.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -197,7 +197,7 @@ impl RedisConnection {
     }
 }
 
-/// Whether a command failed for what is stored under its key, not for Redis.
+/// Returns `true` when a command failed because of the value under its key, not because of Redis.
 fn is_foreign(error: &RedisError) -> bool {
     let answered = error.clone().into_server_errors();
     let wrong_type = answered.is_some_and(|errors| {

@@ -1,12 +1,12 @@
--- The pool of one budget: leases tokens to nodes, such that what lies in the pool and what is out with
--- nodes never exceeds the capacity. All of it happens at once, or not at all.
+-- The pool of one budget: leases tokens to nodes. The tokens in the pool and those that nodes hold never
+-- exceed the capacity together. The script runs as a whole, or not at all.
 --
 -- KEYS[1]  the budget: a hash of the fields units, at, capacity, by, run, seq, and lease:<node> with
 --          "tokens until seq" for each node that holds some
 -- ARGV     node, now, capacity, run, seq, units, restore, granted, spent, want, remembered_ms, kept_ms
 -- answers  {1, granted, units, reserved, at, run}, or {0} to a report that comes after a later one
 --
--- The law is that of core/src/domain/budget.rs: a token is 60000 units, a millisecond earns `capacity`
+-- The rules are those of core/src/policy/token_bucket.rs: a token is 60000 units, a millisecond earns `capacity`
 -- units. All figures are whole and below 2^53, so that Lua's numbers hold them.
 local TOKEN = 60000
 local MINUTE = 60000
@@ -50,7 +50,7 @@ for name, value in pairs(leases) do
   local t, u, s = string.match(value, '^(%d+) (%d+) (%d+)$')
   local tokens, till, heard = whole(t, 0, 4294967295), whole(u, 0, time + MINUTE), whole(s, 0, 2 ^ 53)
   if not tokens or not till or not heard or till <= time then
-    -- Its time is over, and what was out counts as spent; or nobody wrote this.
+    -- The lease has expired and its tokens count as spent, or the value is not a lease.
     redis.call('HDEL', key, name)
   elseif name == 'lease:' .. node then
     if seq <= heard then return {0} end
@@ -65,7 +65,7 @@ if not known then
   units = restore
   run = text(seq)
 elseif by == node and run == found.run and run ~= '0' then
-  -- Nobody else came since: the node's picture of the whole bucket is the truth.
+  -- No other node came since: the node's copy of the whole bucket is exact.
   units = claimed
 else
   local ceiling = math.max(0, (capacity - reserved - (mine or 0)) * TOKEN)
@@ -73,14 +73,14 @@ else
   if mine then
     units = units + (mine - spent) * TOKEN
   else
-    -- What it was given counts as spent already; what it spent beyond does not.
+    -- Its granted tokens count as spent already; tokens that it spent beyond them do not.
     units = units + math.min(0, granted - spent) * TOKEN
   end
   run = text(seq)
 end
 units = math.max(0, math.min(units, (capacity - reserved) * TOKEN))
 
--- A quarter of what is left at the most, so that other nodes find something too.
+-- At most a quarter of the tokens left, so that other nodes get some too.
 local left = math.floor(units / TOKEN)
 local given = 0
 if want > 0 and left > 0 then given = math.min(want, math.max(1, math.floor(left / 4))) end

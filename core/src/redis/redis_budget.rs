@@ -1,10 +1,10 @@
-//! A budget that all nodes draw on together, in leases of a few tokens.
+//! A budget that all nodes share, in leases of a few tokens.
 //!
-//! Invariants: what all nodes let through together never exceeds the budget while Redis answers, and one
-//! node alone quotes what the bucket of `policy::token_bucket` would; requests that need a new lease at the same
-//! time share one visit. While Redis is away, or absent, each node keeps to its share of the budget, and
-//! reports what it spent when Redis is back. The law is `policy::budget_lease`'s and `lease.lua`'s; here is the
-//! way between the two.
+//! Invariants: while Redis answers, all nodes together never exceed the budget, and a single node quotes what
+//! the bucket of `policy::token_bucket` would quote. Requests that need a new lease at the same time share
+//! one refresh. While Redis is away, or absent, each node keeps to its share of the budget, and reports the
+//! tokens that it spent when Redis is back. The rules are in `policy::budget_lease` and `lease.lua`; this
+//! module connects the two.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,18 +17,18 @@ use crate::domain::time::Timestamp;
 use crate::policy::budget_lease::{Lease, LeaseGrant, LeaseReport};
 use crate::policy::token_bucket::BudgetQuote;
 
-/// How long Redis keeps a budget that nobody draws on. After a minute it is full, as one not known is.
+/// Time for which Redis keeps an unused budget. After a minute it is full, like an unknown one.
 const KEPT_MS: u64 = 120_000;
 
-/// See the module.
+/// One shared budget.
 pub struct RedisBudget {
     memory: RedisCache,
     key: String,
     lease: Mutex<Lease>,
-    /// Held by the one who visits Redis for all.
+    /// Held by the request that refreshes the lease for all.
     visiting: tokio::sync::Mutex<()>,
     waiting: AtomicU64,
-    /// Whether the sweeper knows of it.
+    /// `true` while the sweeper knows of it.
     listed: AtomicBool,
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Debug for RedisBudget {
     }
 }
 
-/// One who waits for a visit.
+/// A request that waits for a refresh.
 struct RefreshWaiter<'a>(&'a AtomicU64);
 
 impl<'a> RefreshWaiter<'a> {
@@ -70,7 +70,7 @@ impl RedisBudget {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where Redis keeps it.
+    /// Returns its key in Redis.
     #[cfg(test)]
     pub(super) fn redis_key(&self) -> &str {
         &self.key
@@ -80,7 +80,7 @@ impl RedisBudget {
         self.memory.0.link.as_ref().filter(|link| link.is_up())
     }
 
-    /// Takes a token, or says when there is one. `capacity` is the budget's figure of today.
+    /// Takes a token, or returns the time at which there is one. `capacity` is the budget's current capacity.
     pub async fn take_token(self: &Arc<Self>, capacity: u32, now: Timestamp) -> BudgetQuote {
         match self.take_now(capacity, now) {
             Some(quote) => quote,
@@ -99,7 +99,7 @@ impl RedisBudget {
     async fn take_after_visit(self: &Arc<Self>, capacity: u32, now: Timestamp) -> BudgetQuote {
         let _seat = RefreshWaiter::try_enter(&self.waiting);
         let _turn = self.visiting.lock().await;
-        // Whoever was here before may have brought enough, or found that Redis is away.
+        // An earlier request may have brought enough tokens, or found that Redis is away.
         if let Some(quote) = self.take_now(capacity, now) {
             return quote;
         }
@@ -112,7 +112,7 @@ impl RedisBudget {
         self.lock_lease().take_alone(capacity, self.memory.nodes(), now)
     }
 
-    /// Reports, and takes what Redis gives. Only for whoever holds `visiting`.
+    /// Reports to Redis and takes the tokens that it grants. Only for the holder of `visiting`.
     async fn refresh_lease(self: &Arc<Self>, waiting: u64, capacity: u32, now: Timestamp) -> bool {
         let Some(link) = self.redis_connection() else { return false };
         let report = self.lock_lease().build_report(capacity, self.memory.nodes(), waiting, now);
@@ -148,7 +148,7 @@ impl RedisBudget {
         Ok(read_grant(&answered))
     }
 
-    /// Gives back what nobody drew on for a while.
+    /// Gives back tokens that have not been used for a while.
     pub(super) async fn return_idle(self: &Arc<Self>) {
         let now = self.memory.0.clock.read_now();
         self.listed.store(false, Ordering::Release);
@@ -160,7 +160,7 @@ impl RedisBudget {
         }
     }
 
-    /// Gives back whatever is held.
+    /// Gives back all held tokens.
     pub(super) async fn return_all(self: &Arc<Self>) {
         if self.lock_lease().holds_tokens() {
             self.give_all_back(self.memory.0.clock.read_now()).await;
@@ -170,18 +170,18 @@ impl RedisBudget {
     async fn give_all_back(self: &Arc<Self>, now: Timestamp) {
         let _turn = self.visiting.lock().await;
         let capacity = self.lock_lease().set_capacity();
-        // When Redis is away the lease counts as spent there, and is this node's here.
+        // When Redis is away, the lease counts as spent there and stays usable on this node.
         let _told = self.refresh_lease(0, capacity, now).await;
     }
 
-    /// Gives a token back, as a 304 does. No round trip.
+    /// Returns a token, as a 304 does. No round trip.
     #[must_use]
     pub fn give_back(&self) -> BudgetQuote {
         self.lock_lease().give_back()
     }
 }
 
-/// Reads what the script answers; `None` when it would not hear the report.
+/// Reads the script's answer; `None` when it did not accept the report.
 fn read_grant(answered: &[i64]) -> Option<LeaseGrant> {
     let [1, granted, units, reserved, at, run] = answered else { return None };
     let whole = |figure: &i64| u64::try_from(*figure).ok();

@@ -1,16 +1,16 @@
-//! Rendered pages that were read from the database, for whoever serves the account next, for 8 seconds.
+//! Rendered pages read from the database, shared for 8 seconds with the node that serves the account next.
 //!
-//! A page is kept under the account, the *revision* of the view that it was built for, and its question.
-//! Why that is never stale and never a false 304: one revision of an account is one state of its rows, for
-//! the database's fence lets each revision be committed once; the caller puts a page only if it is exact for
-//! its revision (no commit began while it was read), and looks for one only under the revision that it
-//! would read itself, at a moment when no commit is under way. A late put lands under a revision that nobody
-//! asks for any more. The tag travels with the page that it was made of.
+//! A page is kept under the account, the *revision* of the view that it was built for, and its query. It is
+//! never stale and never a false 304. One revision of an account is one state of its rows, because the
+//! database's fence lets each revision be committed once. The caller puts a page only if it is exact for its
+//! revision (no commit began while it was read). It looks for a page only under the revision that it would
+//! read itself, while no commit is in progress. A late put is stored under a revision that no reader requests
+//! any more. The tag is stored with its page.
 //!
-//! Other invariants: a page found here inherits its age, by the clock of Redis and by the node's, so it lives
-//! 8 s in all; putting waits for nobody and is bounded; a page that this installation did not seal, or that
-//! was sealed for another place, is none. Only a database that is set back to an older state while Redis
-//! still holds pages of the newer one, within those seconds, could deceive a reader.
+//! Other invariants: a page found here keeps its age, by the clock of Redis and by the node's, so it lives 8
+//! s in all. A put never waits and is bounded. A page that this installation did not sign, or signed for
+//! another key, is ignored. Only a database that is reset to an older state, while Redis still holds pages of
+//! the newer one within those seconds, could mislead a reader.
 
 use std::time::{Duration, Instant};
 
@@ -23,33 +23,33 @@ use tokio::sync::mpsc;
 use super::RedisCache;
 use crate::domain::time::Timestamp;
 
-/// The longest that any page is kept (contract, section 4).
+/// The longest time that a page is kept (contract, section 4).
 const LIFE_MAX: Duration = Duration::from_secs(8);
 /// Larger pages are not kept.
 const HEAD_BYTES_MAX: usize = 256 * 1024;
-/// Pages that may wait to be put; further ones are not.
+/// Pages that may wait to be put, at most; further ones are dropped.
 const QUEUE: usize = 64;
-/// Renderings of different versions are not mixed.
+/// Pages of different versions are not mixed.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAC_BYTES: usize = 32;
 
-/// A page as it leaves the server, but for the request's id.
+/// A page as the server sends it, without the request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisPage {
     /// The value of the `ETag` header.
     pub etag: Bytes,
     /// The body up to the request's id.
     pub head: Bytes,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: usize,
 }
 
-/// Where a page is kept.
+/// Key of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisPageKey(pub(super) String);
 
 impl RedisPageKey {
-    /// The place of the answer to a question at this revision of this account. Different questions have
+    /// Returns the key of the result of a query at this revision of this account. Different queries have
     /// different texts.
     #[must_use]
     pub fn new(account_number: i64, revision: i64, question: &str) -> Self {
@@ -58,7 +58,7 @@ impl RedisPageKey {
     }
 }
 
-/// A page on its way.
+/// A page that waits to be put.
 pub(super) struct PendingPage {
     key: String,
     value: Vec<u8>,
@@ -66,7 +66,7 @@ pub(super) struct PendingPage {
     since: Instant,
 }
 
-/// Seals pages, and hands them to the task that puts them.
+/// Signs pages, and queues them for the task that puts them.
 pub(super) struct PageWriter {
     key: [u8; 32],
     queue: mpsc::Sender<PendingPage>,
@@ -99,7 +99,7 @@ impl PageWriter {
         Some([mac.as_slice(), &sealed].concat())
     }
 
-    /// The page, when it was made, and how long it may live.
+    /// Returns the page, the time at which it was made, and its lifetime.
     fn verify_page(&self, key: &str, value: &Bytes) -> Option<(RedisPage, Timestamp, Duration)> {
         let (mac, rest) = value.split_at_checked(MAC_BYTES)?;
         self.compute_mac(key, rest)?.verify_slice(mac).ok()?;
@@ -119,7 +119,7 @@ impl PageWriter {
 }
 
 impl RedisCache {
-    /// The page kept at this place, and how long it may still be served.
+    /// Returns the page under this key, and the time for which it may still be served.
     pub async fn find_page(&self, place: &RedisPageKey) -> Option<(RedisPage, Duration)> {
         let link = self.0.link.as_ref().filter(|link| link.is_up())?;
         let key = format!("{}{}", self.0.prefix, place.0);
@@ -143,8 +143,8 @@ impl RedisCache {
         page
     }
 
-    /// Keeps a page for as long as it may be served, 8 s at most. Waits for nothing; a page that is too
-    /// large, or one too many, is not kept.
+    /// Keeps a page for as long as it may be served, 8 s at most. Never waits; a page that is too large, or
+    /// exceeds the queue, is dropped.
     pub fn put_page(&self, place: &RedisPageKey, page: &RedisPage, life: Duration) {
         let is_up = self.0.link.as_ref().is_some_and(super::connection::RedisConnection::is_up);
         if !is_up || page.head.len() > HEAD_BYTES_MAX {
@@ -154,13 +154,13 @@ impl RedisCache {
         let key = format!("{}{}", self.0.prefix, place.0);
         let life_ms = u64::try_from(life.as_millis()).unwrap_or(0);
         if let Some(value) = self.0.pages.sign_page(&key, page, self.0.clock.read_now(), life_ms) {
-            // Full: somebody will read it from the database.
+            // The queue is full: the next reader reads the page from the database.
             let _one_too_many =
                 self.0.pages.queue.try_send(PendingPage { key, value, life, since: Instant::now() });
         }
     }
 
-    /// Puts what is queued, until the node stops.
+    /// Puts queued pages, until the node stops.
     pub(super) async fn put_pages(&self, mut puts: mpsc::Receiver<PendingPage>) {
         let Some(link) = &self.0.link else { return };
         loop {
@@ -177,7 +177,7 @@ impl RedisCache {
             set.arg(&put.key).arg(&put.value).arg("PX").arg(u64::try_from(left_ms).unwrap_or(1));
             let kept = link
                 .run_command(async |connection: &mut MultiplexedConnection| set.exec_async(connection).await);
-            // A failure is counted and seen by the link.
+            // The connection counts and handles a failure.
             let _seen = kept.await;
         }
     }

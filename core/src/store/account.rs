@@ -1,4 +1,4 @@
-//! Accounts: their row, their clock and fence, and what their actor starts from.
+//! Accounts: their row, their clock and fence, and the initial state of their actors.
 //!
 //! Invariant: revision, sequence and the instant of the last commit move together, only in a commit
 //! that names the epoch and the revision in force; the epoch moves only in an activation.
@@ -16,14 +16,14 @@ use super::{
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::ids::{AccountId, NodeId, OrganisationId};
 
-/// The table.
+/// Name of the table.
 pub(super) const TABLE: &str = "accounts";
 
 const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name, status, access_token, \
      app_secret, messages_per_second, sandbox, created_at";
 
-/// Lets through the commits that name the epoch and the revision in force, moves those accounts
-/// on, and returns their numbers.
+/// Passes the commits that name the epoch and the revision in force, increments the revision of those
+/// accounts, and returns their numbers.
 pub(super) const FENCE: BulkStatement = BulkStatement {
     text: "\
 UPDATE accounts SET revision = accounts.revision + 1, sequence = r.sequence, last_commit_at = r.at \
@@ -39,7 +39,7 @@ RETURNING accounts.number",
     ],
 };
 
-/// Writes what may change in an account's own row.
+/// Writes the mutable columns of an account's own row.
 pub(super) const UPDATE: BulkStatement = BulkStatement {
     text: "\
 UPDATE accounts SET name = r.name, status = r.status, access_token = r.access_token, \
@@ -77,7 +77,7 @@ impl From<&AccountCommit> for FenceRow {
     }
 }
 
-/// What may change in an account's own row, as [`UPDATE`] reads it.
+/// Mutable columns of an account's own row, as [`UPDATE`] reads it.
 #[derive(Serialize)]
 pub(super) struct AccountRow<'a> {
     number: i64,
@@ -89,13 +89,13 @@ pub(super) struct AccountRow<'a> {
 }
 
 impl<'a> AccountRow<'a> {
-    /// The changeable part of an account; `number` says whose row it is.
+    /// Creates the row of an account; `number` identifies it.
     pub(super) fn from_account(number: i64, account: &'a Account) -> Self {
         Self {
             number,
             name: account.name.as_deref().map(RowText::Borrowed),
             status: account.status.as_str(),
-            // Meta is called with them after a restart, so they must be kept.
+            // They authenticate calls to Meta after a restart, so they must be stored.
             access_token: account.access_token.reveal(),
             app_secret: account.app_secret.as_ref().map(Secret::reveal),
             messages_per_second: account.messages_per_second,
@@ -128,7 +128,7 @@ fn number_of(row: &EngineRow) -> Result<i64, StoreError> {
     row.read_fields(TABLE).take_int()
 }
 
-/// The accounts that a fence let through.
+/// Returns the accounts that passed a fence.
 pub(super) fn numbers_of(rows: &[EngineRow]) -> Result<std::collections::HashSet<i64>, StoreError> {
     rows.iter().map(number_of).collect()
 }
@@ -150,10 +150,10 @@ impl Store {
         rows.iter().map(|row| read_account(&mut row.read_fields(TABLE))).collect()
     }
 
-    /// Connects a number, unless it is connected already. The given `number` is not looked at.
+    /// Connects a number, unless it is connected already. The given `number` is ignored.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_account(&self, mut account: Account) -> Result<InsertedAccount, StoreError> {
         let sql = "INSERT INTO accounts (id, organisation_id, phone_number_id, phone, name, status, \
                    access_token, app_secret, messages_per_second, sandbox, created_at) \
@@ -178,16 +178,16 @@ impl Store {
         Ok(InsertedAccount::Inserted(account))
     }
 
-    /// Makes `node` the account's owner, and loads what it starts from: at most `resident_max`
-    /// conversations. `None` when there is no such account. Its numbers begin at `floor` if the database
-    /// has lost commits that this process had seen.
+    /// Makes `node` the account's owner, and loads its initial state with at most `resident_max`
+    /// conversations. `None` when there is no such account. Its numbers begin at `floor` if the database has
+    /// lost commits that this process had seen.
     ///
-    /// The epoch moves through the queue of writes: what a former owner queued before is done by
-    /// then, and what it queues later is fenced.
+    /// The epoch moves through the write queue: writes that a former owner queued before are done by then,
+    /// and its later ones are fenced.
     ///
     /// # Errors
     /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::LeaseLost`] when `node` has no
-    /// row any more; [`StoreError::Fenced`] when yet another owner came in between; see [`StoreError`].
+    /// row any more; [`StoreError::Fenced`] when another owner took it in between; see [`StoreError`].
     pub async fn activate_account(
         &self,
         account_number: i64,

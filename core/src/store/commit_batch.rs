@@ -1,8 +1,8 @@
-//! One transaction for many jobs: the fence first, then one statement per table that has rows; on
-//! PostgreSQL the fence and all tables in one statement, because each would be a round trip.
+//! One transaction for many jobs: the fence first, then one statement per table that has rows. On PostgreSQL
+//! the fence and all tables are one statement, because each would be a round trip.
 //!
-//! Invariant: a commit that the fence did not let through leaves no row behind, and its neighbours
-//! are none the worse. Tables without rows cost no statement.
+//! Invariant: a commit that did not pass the fence leaves no row behind, and does not affect the other
+//! commits. Tables without rows cost no statement.
 
 use std::collections::HashSet;
 
@@ -22,36 +22,36 @@ use super::parked_status::{ParkedRow, UnparkedRow};
 use super::row::json_array;
 use super::{AccountCommit, StoreError};
 
-/// What a job wants written.
+/// The writes of a job.
 pub(super) enum WriteWork {
     /// One account's commit.
     Commit(Box<AccountCommit>),
     /// One statement.
     Statement {
-        /// Its text.
+        /// SQL text.
         sql: Sql,
-        /// Its values.
+        /// Bound values.
         args: Vec<SqlArg>,
     },
     /// Statements that are written together or not at all.
     Script {
-        /// In order.
+        /// Statements, in order.
         statements: Vec<(Sql, Vec<SqlArg>)>,
-        /// Place of the one whose rows are wanted.
+        /// Index of the statement with the rows to return.
         answer: usize,
     },
 }
 
-/// What became of a job inside a transaction that commits.
+/// Outcome of a job inside a transaction that commits.
 pub(super) enum WriteOutcome {
-    /// Written; with the rows that the statement returned, or the wanted one of a script.
+    /// Written, with the rows that the statement, or the chosen one of a script, returned.
     Written(Vec<EngineRow>),
-    /// Left out, because the account has moved on.
+    /// Left out, because another owner has committed for the account.
     Fenced,
 }
 
 impl WriteOutcome {
-    /// Whether it was left out.
+    /// Returns `true` when it was left out.
     pub(super) const fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced)
     }
@@ -94,8 +94,8 @@ impl<'a> BatchRows<'a> {
         self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
     }
 
-    /// The statements of the tables that have rows, and their rows. The accounts' own rows are not
-    /// among them: the fence writes to these too.
+    /// Returns the statements of the tables that have rows, with their rows. The accounts' own rows are left
+    /// out, because the fence writes to them too.
     fn to_statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
             bulk_rows(&contact::UPSERT, &self.contacts),
@@ -125,7 +125,7 @@ fn bulk_rows<T: Serialize>(
     Ok(if rows.is_empty() { None } else { Some((statement, json_array(rows)?)) })
 }
 
-/// Writes the commits; gives the numbers of the accounts whose commits the fence let through.
+/// Writes the commits; returns the numbers of the accounts with a commit that passed the fence.
 async fn write_commits(
     writer: &mut WriteConnection,
     commits: &[&AccountCommit],
@@ -162,8 +162,8 @@ fn number_array(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
     account::numbers_of(rows).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
 }
 
-/// Whether these jobs are commits that [`apply_jobs`] writes with a single statement, which needs no
-/// transaction around it.
+/// Returns `true` when these jobs are commits that [`apply_jobs`] writes with a single statement, which needs
+/// no transaction around it.
 pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
     let alone = |work: &&WriteWork| match work {
         WriteWork::Commit(commit) => commit.changes.account.is_none(),
@@ -172,7 +172,7 @@ pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
     dialect == Dialect::Postgres && jobs.iter().all(alone)
 }
 
-/// Writes the jobs into the transaction that is open, or with one statement. No account may occur twice. Commits go
+/// Writes the jobs into the open transaction, or with one statement. No account may occur twice. Commits go
 /// first, so that an activation queued behind its predecessor's commit reads it.
 pub(super) async fn apply_jobs(
     writer: &mut WriteConnection,

@@ -1,6 +1,6 @@
 //! Contacts: their row, and every statement that reads or writes it.
 //!
-//! Invariant: `search_text` holds name, number and address as `page::fold_text` compares them. A
+//! Invariant: `search_text` holds name, number and address as `fold_text` of `domain::page` folds them. A
 //! contact's number never changes.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::domain::contact::Contact;
 use crate::domain::page::{ContactQuery, RowPage, fold_text};
 use crate::ids::ContactId;
 
-/// The table.
+/// Name of the table.
 pub(super) const TABLE: &str = "contacts";
 
-/// What every read selects, in the order in which [`ContactRow::read_row`] takes it.
+/// Columns of every read, in the order in which [`ContactRow::read_row`] takes them.
 pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
@@ -51,7 +51,7 @@ pub(super) struct ContactRow<'a> {
     name: Option<RowText<'a>>,
     email: Option<RowText<'a>>,
     metadata: RowText<'a>,
-    /// Written only.
+    /// Written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     search_text: Option<String>,
     created_at: i64,
@@ -59,7 +59,7 @@ pub(super) struct ContactRow<'a> {
 }
 
 impl<'a> ContactRow<'a> {
-    /// The row of a contact of this account, without its search text.
+    /// Creates the row of a contact of this account, without its search text.
     pub(super) fn from_contact(account: i64, contact: &'a Contact) -> Self {
         Self {
             account,
@@ -74,7 +74,7 @@ impl<'a> ContactRow<'a> {
         }
     }
 
-    /// The row as the table keeps it.
+    /// Creates the row as the table stores it.
     pub(super) fn with_search(account: i64, contact: &'a Contact) -> Self {
         let name = contact.name.as_deref().unwrap_or_default();
         let email = contact.email.as_deref().unwrap_or_default();
@@ -98,7 +98,7 @@ impl<'a> ContactRow<'a> {
         })
     }
 
-    /// The contact of this row.
+    /// Converts the row into a contact.
     pub(super) fn into_contact(self) -> Result<Contact, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
         Ok(Contact {
@@ -113,12 +113,12 @@ impl<'a> ContactRow<'a> {
     }
 }
 
-/// Contacts of rows that hold [`COLUMNS`].
+/// Reads contacts from rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Contact>>, StoreError> {
     rows.iter().map(|row| Ok(Arc::new(ContactRow::read_row(row)?.into_contact()?))).collect()
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1");
     let mut args = vec![SqlArg::from(account)];
@@ -140,10 +140,10 @@ pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuer
 }
 
 impl Store {
-    /// A page of contacts, newest first.
+    /// Returns a page of contacts, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn page_contacts(
         &self,
         account_number: i64,
@@ -154,10 +154,10 @@ impl Store {
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
-    /// One contact.
+    /// Finds a contact.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_contact(
         &self,
         account_number: i64,

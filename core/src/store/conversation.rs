@@ -1,8 +1,7 @@
 //! Conversations: their row, and every statement that reads or writes it.
 //!
-//! Invariant: `recency` is the domain's sort key. What a conversation shows of its contact and its
-//! assignee is joined in on reading, and never copied into the table; a snapshot in the event log
-//! does keep a copy, of that moment.
+//! Invariant: `recency` is the domain's sort key. The contact and the assignee of a conversation are joined
+//! on reading, and never copied into the table. A snapshot in the event log does keep a copy, of that moment.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +19,11 @@ use crate::domain::organisation::User;
 use crate::domain::page::{ConversationOrder, ConversationQuery, RowPage};
 use crate::ids::{ContactId, ConversationId, UserId};
 
-/// The table.
+/// Name of the table.
 pub(super) const TABLE: &str = "conversations";
 
-/// The head of every read. Outer joins, although a contact is always there: they fix the order of
-/// the loops, so that the walk along the page's own index decides the order of the rows.
+/// The SELECT of every read. Outer joins, although a contact always exists: they fix the order of the loops,
+/// so that the scan of the page's own index decides the order of the rows.
 pub(super) const SELECT: &str = "\
 SELECT c.id, c.account, c.status, c.contact_id, k.phone, k.name, u.id, u.organisation_id, u.name, u.email, \
     u.created_at, c.unread_count, c.last_message_at, c.last_inbound_at, c.created_at, c.updated_at \
@@ -59,7 +58,7 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = 
     ],
 };
 
-/// A row of `conversations` with what is joined to it; also its snapshot in the event log.
+/// A row of `conversations` with its joined columns; also its snapshot in the event log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ConversationRow<'a> {
     account: i64,
@@ -77,7 +76,7 @@ pub(super) struct ConversationRow<'a> {
     updated_at: i64,
 }
 
-/// Assignees met while rows are read: many conversations share few of them.
+/// Assignees found while rows are read: many conversations share few of them.
 #[derive(Default)]
 pub(super) struct AssigneeCache(HashMap<UserId, Arc<User>>);
 
@@ -88,7 +87,7 @@ impl AssigneeCache {
 }
 
 impl<'a> ConversationRow<'a> {
-    /// The row of a conversation of this account.
+    /// Creates the row of a conversation of this account.
     pub(super) fn from_conversation(account: i64, conversation: &'a Conversation) -> Self {
         Self {
             account,
@@ -107,7 +106,7 @@ impl<'a> ConversationRow<'a> {
         }
     }
 
-    /// Reads what [`SELECT`] selects.
+    /// Reads the columns of [`SELECT`].
     fn read_row(row: &EngineRow) -> Result<Self, StoreError> {
         let mut fields = row.read_fields(TABLE);
         let id = fields.take_text()?;
@@ -139,7 +138,7 @@ impl<'a> ConversationRow<'a> {
         })
     }
 
-    /// The conversation of this row.
+    /// Converts the row into a conversation.
     pub(super) fn into_conversation(self, assignees: &mut AssigneeCache) -> Result<Conversation, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
         let assignee = self.assignee.map(UserRow::into_user).transpose()?;
@@ -161,7 +160,7 @@ impl<'a> ConversationRow<'a> {
     }
 }
 
-/// Conversations of rows that hold what [`SELECT`] selects.
+/// Reads conversations from rows with the columns of [`SELECT`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Conversation>>, StoreError> {
     let mut assignees = AssigneeCache::default();
     rows.iter()
@@ -169,7 +168,7 @@ pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Conversation>>, Sto
         .collect()
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("{SELECT} WHERE c.account = $1");
     let mut args = vec![SqlArg::from(account)];
@@ -199,16 +198,16 @@ pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String
     (sql, args)
 }
 
-/// The conversations that changed last.
+/// Returns the statement for the conversations that changed last.
 pub(super) fn newest_statement() -> String {
     format!("{SELECT} WHERE c.account = $1 ORDER BY c.updated_at DESC, c.id DESC LIMIT $2")
 }
 
 impl Store {
-    /// A page of conversations, in the order that the query implies.
+    /// Returns a page of conversations, in the order that the query implies.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn page_conversations(
         &self,
         account_number: i64,
@@ -219,10 +218,10 @@ impl Store {
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
-    /// One conversation.
+    /// Finds a conversation.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_conversation(
         &self,
         account_number: i64,

@@ -1,7 +1,7 @@
-//! Deliveries to webhooks: their row, their lists, and how they are reopened.
+//! Deliveries to webhooks: their row, their lists, and their replay.
 //!
-//! Invariant: a row has a next attempt exactly while its status is `pending` or `failed`, so the
-//! index of what is open holds what is open.
+//! Invariant: a row has a next attempt exactly while its status is `pending` or `failed`, so the index of
+//! open deliveries holds exactly the open ones.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::domain::subscriber::SubscriberId;
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, ulid};
 
-/// The table.
+/// Name of the table.
 const TABLE: &str = "webhook_deliveries";
 
 pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
      contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 
-/// Appends all rows of an array, if the subscriber's cursor has just been moved there.
+/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
@@ -55,8 +55,8 @@ ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
     ],
 };
 
-/// Appends all rows of an array of a subscription that was not deleted; those that are there already are
-/// made due instead, at the beginning of their retry schedule.
+/// Inserts all rows of an array of a subscription that was not deleted. Existing rows are made due instead,
+/// at the beginning of their retry schedule.
 pub(super) const REPLAY: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
@@ -72,8 +72,8 @@ ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending
     columns: INSERT.columns,
 };
 
-/// Writes how attempts ended, each unless another attempt was recorded since the one before it. A row that
-/// was replayed during the attempt gets the attempt, and stays due.
+/// Writes the outcomes of attempts, each unless another attempt was recorded since the one before it. A row
+/// that was replayed during the attempt gets the attempt, and stays due.
 pub(super) const RECORD: BulkStatement = BulkStatement {
     text: "\
 UPDATE webhook_deliveries SET attempts = r.attempts, attempt_count = r.attempt_count, \
@@ -98,10 +98,10 @@ RETURNING webhook_deliveries.id, webhook_deliveries.replays",
     ],
 };
 
-/// When, status code, milliseconds, error.
+/// Time, status code, milliseconds, error.
 type AttemptRow = (i64, Option<u16>, u32, Option<String>);
 
-/// A row of `webhook_deliveries`, or the like of `plugin_runs`.
+/// A row of `webhook_deliveries`, or the same columns of `plugin_runs`.
 #[derive(Debug, Serialize)]
 pub(super) struct DeliveryRow {
     id: String,
@@ -149,7 +149,7 @@ impl From<&Delivery> for DeliveryRow {
     }
 }
 
-/// Reads [`COLUMNS`], of whichever table has them.
+/// Reads [`COLUMNS`] of either table.
 pub(super) fn read_delivery(fields: &mut RowFields<'_>, table: &'static str) -> Result<Delivery, StoreError> {
     let id = fields.take_text()?;
     let at = RowPlace { table, id: &id };
@@ -182,12 +182,12 @@ pub(super) fn read_delivery(fields: &mut RowFields<'_>, table: &'static str) -> 
     })
 }
 
-/// Deliveries of rows that hold [`COLUMNS`].
+/// Reads deliveries from rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Delivery>, StoreError> {
     rows.iter().map(|row| read_delivery(&mut row.read_fields(TABLE), TABLE)).collect()
 }
 
-/// Id and replays of a row that begins with them.
+/// Reads id and replays of a row that begins with them.
 pub(super) fn id_and_replays(row: &EngineRow) -> Result<(DeliveryId, u32), StoreError> {
     let mut fields = row.read_fields(TABLE);
     let id = fields.take_text()?;
@@ -195,13 +195,13 @@ pub(super) fn id_and_replays(row: &EngineRow) -> Result<(DeliveryId, u32), Store
     Ok((at.check_value("id", DeliveryId::parse(&id).ok())?, at.check_count("replays", fields.take_int()?)?))
 }
 
-/// The id of a row that begins with it.
+/// Reads the id of a row that begins with it.
 pub(super) fn id_of(row: &EngineRow) -> Result<DeliveryId, StoreError> {
     let id = row.read_fields(TABLE).take_text()?;
     RowPlace { table: TABLE, id: &id }.check_value("id", DeliveryId::parse(&id).ok())
 }
 
-/// What a delivery worker has to bring.
+/// Returns the statement for a delivery worker's open deliveries.
 pub(super) fn open_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM webhook_deliveries WHERE subscription_id = $1 AND account = $2 \
@@ -209,7 +209,7 @@ pub(super) fn open_statement() -> String {
     )
 }
 
-/// Narrows a statement down to what a filter lets through.
+/// Adds the conditions of a filter to a statement.
 fn narrow_filter(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) {
     let (mut sql, mut args) = (sql, Vec::new());
     let mut narrow = |condition: &str, value: SqlArg| {
@@ -237,7 +237,7 @@ fn narrow_filter(sql: String, filter: &DeliveryFilter) -> (String, Vec<SqlArg>) 
     (sql, args)
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<SqlArg>) {
     let (mut sql, mut args) =
         narrow_filter(format!("SELECT {COLUMNS} FROM webhook_deliveries"), &query.filter);
@@ -250,19 +250,19 @@ pub(super) fn page_statement(query: &DeliveryQuery) -> (String, Vec<SqlArg>) {
 }
 
 impl Store {
-    /// A page of deliveries, newest first.
+    /// Returns a page of deliveries, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn page_deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, StoreError> {
         let (sql, args) = page_statement(query);
         Ok(RowPage::cut_to(read_all(&self.engine.fetch_rows(sql, args).await?)?, query.limit))
     }
 
-    /// A tenant's delivery.
+    /// Finds a tenant's delivery.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_delivery(
         &self,
         organisation: OrganisationId,
@@ -274,10 +274,11 @@ impl Store {
         Ok(read_all(&rows)?.pop())
     }
 
-    /// The oldest of what a filter lets through, at most `limit` of them, and whether there are more.
+    /// Returns the oldest deliveries that a filter passes, at most `limit` of them, and `true` when there are
+    /// more.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn oldest_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -293,11 +294,11 @@ impl Store {
         Ok((ids, capped))
     }
 
-    /// Makes these deliveries due at `now`, at the beginning of the retry schedule, whatever became of them, and
-    /// remembers the answer. Returns subscription and account of each.
+    /// Makes these deliveries due at `now`, at the beginning of the retry schedule, in whatever state they
+    /// are, and stores the answer. Returns subscription and account of each.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn reopen_deliveries(
         &self,
         ids: &[DeliveryId],
@@ -323,11 +324,11 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Makes what is owed for these events due, whether it was brought, given up or forgotten before, and
-    /// remembers the answer.
+    /// Makes the deliveries of these events due, whether they were delivered, given up or purged before, and
+    /// stores the answer.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn replay_deliveries(
         &self,
         deliveries: &[Delivery],

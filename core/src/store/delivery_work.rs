@@ -1,10 +1,10 @@
-//! What delivery workers stand on: how far each subscriber has been brought along each account's log, and
-//! which of them have something to bring.
+//! State of delivery workers: each subscriber's cursor in each account's log, and the pairs of both with open
+//! deliveries.
 //!
-//! Invariants: a cursor moves from the expected number in the transaction that appends the deliveries
-//! of the events that it passes, or nothing is written; so of two delivery workers of one subscriber and
-//! account one takes in each event, and neither skips one. An outcome is recorded only by whoever
-//! knows of every attempt before it.
+//! Invariants: a cursor moves from the expected number in the transaction that appends the deliveries of the
+//! events that it passes, or nothing is written. So of two delivery workers of one subscriber and account
+//! only one takes in each event, and neither skips one. An outcome is recorded only by a worker that knows
+//! every attempt before it.
 
 use std::collections::HashMap;
 
@@ -18,42 +18,42 @@ use crate::ids::DeliveryId;
 
 const TABLE: &str = "delivery_cursors";
 
-/// Where a delivery worker stands.
+/// Position of a delivery worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryCursor {
-    /// Number of the last event that is taken care of.
+    /// Number of the last event that was taken in.
     pub cursor: i64,
     /// Number of the last event of the log.
     pub head: i64,
 }
 
-/// What a delivery worker takes over from the log.
+/// Events that a delivery worker takes in from the log.
 #[derive(Debug)]
 pub struct Intake<'a> {
-    /// For whom.
+    /// The subscriber.
     pub subscriber: SubscriberId,
-    /// From whose log.
+    /// The account of the log.
     pub account: i64,
-    /// Where the cursor stands.
+    /// Position of the cursor before.
     pub from: i64,
-    /// Where it is to stand.
+    /// Position of the cursor after.
     pub to: i64,
-    /// What is owed for the events between.
+    /// Deliveries of the events between.
     pub deliveries: &'a [Delivery],
 }
 
-/// Whose delivery workers are looked for.
+/// Delivery workers to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryWork {
-    /// This account's.
+    /// Those of this account.
     OfAccount(i64),
-    /// This subscriber's.
+    /// Those of this subscriber.
     Of(SubscriberId),
     /// Those of accounts that no node serves.
     Unserved,
 }
 
-/// Moves a cursor; no row means that it stands at the beginning.
+/// Moves a cursor; without a row it is at the beginning.
 pub(super) const MOVE: &str = "\
 INSERT INTO delivery_cursors (subscriber, account, cursor) SELECT $1, $2, $4 \
 WHERE $3 = 0 OR EXISTS (SELECT 1 FROM delivery_cursors WHERE subscriber = $1 AND account = $2) \
@@ -61,7 +61,7 @@ ON CONFLICT (subscriber, account) DO UPDATE SET cursor = excluded.cursor \
     WHERE delivery_cursors.cursor = $3 \
 RETURNING cursor";
 
-/// One kind of subscribers: their table, which of them are active, and what they are owed.
+/// One kind of subscribers: their table, the condition of the active ones, and their open deliveries.
 struct WorkKind {
     table: &'static str,
     active: &'static str,
@@ -104,10 +104,10 @@ pub(super) fn work_statement(work: DeliveryWork) -> String {
 }
 
 impl Store {
-    /// Where a delivery worker stands; `None` when there is no such account.
+    /// Returns the position of a delivery worker; `None` when there is no such account.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn delivery_cursor(
         &self,
         subscriber: SubscriberId,
@@ -123,11 +123,11 @@ impl Store {
         Ok(Some(DeliveryCursor { cursor: fields.opt_int()?.unwrap_or(0), head }))
     }
 
-    /// Appends deliveries and moves the cursor past their events; `false`, and nothing is written,
-    /// when the cursor does not stand where it is said to.
+    /// Appends deliveries and moves the cursor past their events. `false`, and nothing is written, when the
+    /// cursor is not at the given position.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn take_in(&self, intake: Intake<'_>) -> Result<bool, StoreError> {
         let Intake { subscriber, account, from, to, deliveries } = intake;
         let is_hook = matches!(subscriber, SubscriberId::Hook(_));
@@ -143,11 +143,11 @@ impl Store {
         Ok(!self.writer.write_all(script).await?.is_empty())
     }
 
-    /// Open deliveries of a subscriber and account after this number of the log, in order, at most
+    /// Returns open deliveries of a subscriber and account after this number of the log, in order, at most
     /// `limit`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn open_deliveries(
         &self,
         subscriber: SubscriberId,
@@ -164,11 +164,11 @@ impl Store {
         delivery::read_all(&self.engine.fetch_rows(sql, args).await?)
     }
 
-    /// Records how attempts ended, and returns the ids of those that stand as recorded. The rows of the others
+    /// Records the outcomes of attempts, and returns the ids of the rows that were written. The other rows
     /// were recorded by another delivery worker, were replayed during the attempt and are due, or are gone.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn record_deliveries(&self, deliveries: &[Delivery]) -> Result<Vec<DeliveryId>, StoreError> {
         let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
         let sql = self.engine.dialect().bulk_text(&delivery::RECORD);
@@ -178,10 +178,10 @@ impl Store {
         Ok(deliveries.iter().filter(stands).map(|one| one.id).collect())
     }
 
-    /// Subscribers and accounts that have open deliveries, or a log that reaches beyond the cursor.
+    /// Returns subscribers and accounts that have open deliveries, or a log that reaches beyond the cursor.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn delivery_work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         let whose: SqlArg = match work {
             DeliveryWork::OfAccount(number) => number.into(),

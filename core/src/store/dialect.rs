@@ -1,9 +1,9 @@
-//! Where the two engines' SQL differs: how rows come in as one argument, and three words.
+//! Differences between the SQL of the two engines: rows as one argument, and three expressions.
 //!
-//! Invariant: every other statement is one text that both engines understand. Texts are made of
-//! this floor's own fragments; whatever a client gave is bound.
+//! Invariant: every other statement is one text that both engines understand. Texts are made of fixed
+//! fragments of this layer; values from clients are bound.
 
-/// Whose SQL is spoken.
+/// SQL dialect of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// SQLite 3.51 or later.
@@ -12,29 +12,29 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// What a column of a [`BulkStatement`] statement holds.
+/// Type of a column of a [`BulkStatement`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnKind {
     /// A whole number, or null.
     Int,
     /// A text, or null; objects and arrays arrive as the text of their JSON.
     Text,
-    /// An object to take values from, or null.
+    /// An object from which values are read, or null.
     Json,
 }
 
 /// A statement over the rows of one JSON array, its only argument.
 #[derive(Debug)]
 pub(super) struct BulkStatement {
-    /// The text; `{rows}` stands for the rows, a table called `r`. `{same t.a = r.b}` is that condition, by
-    /// which few rows of `t` are looked up.
+    /// SQL text. `{rows}` becomes the rows, a table called `r`. `{same t.a = r.b}` becomes that condition, in
+    /// a form that looks up few rows of `t`.
     pub(super) text: &'static str,
-    /// The columns that the text takes from `r`: keys of each object of the array.
+    /// The columns that the text reads from `r`: keys of each object of the array.
     pub(super) columns: &'static [(&'static str, ColumnKind)],
 }
 
 impl Dialect {
-    /// The text of a statement over many rows.
+    /// Returns the text of a statement over many rows.
     ///
     /// SQLite reads `jsonb_each` (3.51): `json_each` would write each object out as text again for
     /// every column that is taken from it, at twice the cost per row. PostgreSQL reads `json`, which
@@ -43,7 +43,7 @@ impl Dialect {
         self.with_rows(bulk, &self.array_rows(bulk, 1), 1)
     }
 
-    /// The text with these rows, which are those of the JSON array in this argument.
+    /// Returns the text with these rows, which are those of the JSON array in this argument.
     fn with_rows(self, bulk: &BulkStatement, rows: &str, argument: usize) -> String {
         let mut text = String::new();
         let mut rest = bulk.text;
@@ -56,10 +56,10 @@ impl Dialect {
         (text + rest).replace("{rows}", rows)
     }
 
-    /// A condition by which rows are looked up.
+    /// Returns a condition by which rows are looked up.
     ///
-    /// PostgreSQL cannot know how many rows the array holds, and so would rather read a table whole than
-    /// look rows up in it one by one. It takes an array of values for short.
+    /// PostgreSQL cannot know how many rows the array holds, and so would scan a whole table rather than look
+    /// rows up one by one. It assumes that an array of values is short.
     fn same_row(self, bulk: &BulkStatement, condition: &str, argument: usize) -> String {
         let sides = condition.split_once(" = r.");
         match (self, sides) {
@@ -75,7 +75,7 @@ impl Dialect {
         }
     }
 
-    /// The rows of the JSON array in this argument, as a table called `r`.
+    /// Returns the rows of the JSON array in this argument, as a table called `r`.
     fn array_rows(self, bulk: &BulkStatement, argument: usize) -> String {
         let columns = bulk.columns.iter().map(|(name, kind)| match (self, kind) {
             (Self::Sqlite, ColumnKind::Int | ColumnKind::Text) => format!("value->>'{name}' AS {name}"),
@@ -91,7 +91,7 @@ impl Dialect {
         }
     }
 
-    /// The condition that a text is one of the JSON array of texts in this argument.
+    /// Returns the condition that a text is one of the JSON array of texts in this argument.
     pub(super) fn is_one_of(self, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
@@ -100,7 +100,7 @@ impl Dialect {
         }
     }
 
-    /// The condition that a number is one of the JSON array of numbers in this argument.
+    /// Returns the condition that a number is one of the JSON array of numbers in this argument.
     pub(super) fn in_numbers(self, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
@@ -110,7 +110,7 @@ impl Dialect {
         }
     }
 
-    /// The condition that a column's text contains the text in this argument.
+    /// Returns the condition that a column's text contains the text in this argument.
     pub(super) fn text_contains(self, column: &str, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("instr({column}, ${argument}) > 0"),
@@ -119,12 +119,12 @@ impl Dialect {
     }
 }
 
-/// All of these statements as one, in the words of PostgreSQL, which alone can write to several tables
+/// Joins all of these statements into one, in PostgreSQL's SQL: only PostgreSQL can write to several tables
 /// with one statement.
 ///
-/// The first returns the numbers of the accounts whose rows may be written, and so does the whole; of the
-/// others only rows of these accounts are taken. Each takes its rows from an argument of its own, in this
-/// order. None sees what the others write, and no row may be written twice.
+/// The first returns the numbers of the accounts with rows that may be written, and so does the whole. Of the
+/// others only rows of these accounts are written. Each reads its rows from an argument of its own, in this
+/// order. None sees the writes of the others, and no row may be written twice.
 pub(super) fn at_once(fence: &BulkStatement, others: &[&BulkStatement]) -> String {
     let dialect = Dialect::Postgres;
     let mut sql = format!("WITH passed AS ({})", dialect.bulk_text(fence));

@@ -1,7 +1,7 @@
-//! What hooks want done: the row, and every statement about it.
+//! Effects that hooks requested: the row, and every statement about it.
 //!
 //! Invariants: an effect is written with the success of its run, and settled in the transaction of the
-//! account that carries it out; one that is not pending is never carried out again.
+//! account that carries it out. An effect that is not pending is never carried out again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ const TABLE: &str = "plugin_effects";
 
 const COLUMNS: &str = "run_id, ordinal, effect, status, message_id, error_code, error_message";
 
-/// Adds the effects of an array, if the gate has let their batch through. One that was refused before is
-/// asked for again; one that was carried out is the same still.
+/// Inserts the effects of an array, if their batch has passed the gate. A refused one becomes pending again;
+/// one that was carried out stays as it is.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_effects (run_id, ordinal, account, sequence, effect, status, created_at) \
@@ -59,7 +59,7 @@ WHERE {same plugin_effects.run_id = r.run_id} AND plugin_effects.ordinal = r.ord
     ],
 };
 
-/// A row to add.
+/// A row to insert.
 #[derive(Debug, Serialize)]
 pub(super) struct NewEffectRow {
     run_id: String,
@@ -96,7 +96,7 @@ pub(super) struct SettledRow {
 }
 
 impl SettledRow {
-    /// The row of an effect that this account has carried out or refused.
+    /// Creates the row of an effect that this account has carried out or refused.
     pub(super) fn from_effect(account: i64, one: &SettledEffect) -> Self {
         let status = if one.refusal.is_some() { EffectStatus::Refused } else { EffectStatus::Done };
         Self {
@@ -111,7 +111,7 @@ impl SettledRow {
     }
 }
 
-/// An effect as it is kept.
+/// Stored form of an effect.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum EffectJson {
@@ -125,7 +125,7 @@ enum EffectJson {
     MarkRead {
         wamid: String,
     },
-    /// The assignee in brackets, so that nobody differs from no change.
+    /// The assignee in an array, so that "no assignee" differs from "no change".
     Update {
         id: String,
         status: Option<String>,
@@ -199,7 +199,7 @@ fn read_effect(row: &EngineRow) -> Result<EffectRow, StoreError> {
     })
 }
 
-/// What waits in an account, in the order of its log.
+/// Returns the statement for the pending effects of an account, in the order of its log.
 pub(super) fn pending_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM plugin_effects WHERE account = $1 AND status = 'pending' \
@@ -207,7 +207,7 @@ pub(super) fn pending_statement() -> String {
     )
 }
 
-/// What some runs asked for.
+/// Returns the statement for the effects of some runs.
 pub(super) fn of_runs_statement(dialect: Dialect) -> String {
     format!(
         "SELECT {COLUMNS} FROM plugin_effects WHERE run_id {} ORDER BY run_id, ordinal",
@@ -215,7 +215,7 @@ pub(super) fn of_runs_statement(dialect: Dialect) -> String {
     )
 }
 
-/// Accounts that no node serves and in which something waits.
+/// Accounts that no node serves and that have pending effects.
 pub(super) const UNSERVED: &str = "\
 SELECT DISTINCT e.account FROM plugin_effects e JOIN accounts a ON a.number = e.account \
 WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = a.owner)";
@@ -226,19 +226,19 @@ fn list_names(runs: &BTreeSet<RunId>) -> Result<Vec<SqlArg>, StoreError> {
 }
 
 impl Store {
-    /// Effects that wait in an account, in order, at most `limit`.
+    /// Returns pending effects of an account, in order, at most `limit`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn pending_effects(&self, account: i64, limit: usize) -> Result<Vec<EffectRow>, StoreError> {
         let args = vec![account.into(), SqlArg::from(i64::try_from(limit).ok())];
         self.engine.fetch_rows(pending_statement(), args).await?.iter().map(read_effect).collect()
     }
 
-    /// What these runs asked for, by run and in order.
+    /// Returns the effects of these runs, by run and in order.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn effects_of(&self, runs: &BTreeSet<RunId>) -> Result<Vec<EffectRow>, StoreError> {
         if runs.is_empty() {
             return Ok(Vec::new());
@@ -247,10 +247,10 @@ impl Store {
         self.engine.fetch_rows(sql, list_names(runs)?).await?.iter().map(read_effect).collect()
     }
 
-    /// Short numbers of accounts that no node serves and in which effects wait.
+    /// Returns the numbers of accounts that no node serves and that have pending effects.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn unserved_with_effects(&self) -> Result<Vec<i64>, StoreError> {
         self.engine
             .fetch_rows(UNSERVED, Vec::new())

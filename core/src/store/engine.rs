@@ -1,7 +1,7 @@
-//! The one room that knows sqlx's pools, connections and rows; which engine it is, is known here only.
+//! The only module that knows sqlx's pools, connections and rows, and which engine is in use.
 //!
-//! Invariant: everything that runs here is counted; whatever comes out of a row is checked, so that
-//! a bad row is an error and never a panic. It knows no table: statements belong to the nouns.
+//! Invariant: every statement is counted. Every value read from a row is checked, so that a bad row is an
+//! error and never a panic. The engine knows no table: statements belong to the nouns.
 
 mod checkpoints;
 mod database_lock;
@@ -31,11 +31,11 @@ const STATEMENTS_CACHED: usize = 256;
 /// A statement: fixed, or composed of fixed fragments.
 pub(super) type Sql = Cow<'static, str>;
 
-/// One row of an answer.
+/// One row of a result.
 pub(super) enum EngineRow {
-    /// Of SQLite.
+    /// Row of SQLite.
     Sqlite(SqliteRow),
-    /// Of PostgreSQL.
+    /// Row of PostgreSQL.
     Postgres(PgRow),
 }
 
@@ -64,7 +64,7 @@ impl EngineRow {
     }
 }
 
-/// The columns of one row, taken in order.
+/// The columns of one row, read in order.
 pub(super) struct RowFields<'r> {
     row: &'r EngineRow,
     table: &'static str,
@@ -86,27 +86,27 @@ impl RowFields<'_> {
         })
     }
 
-    /// The next column: a text.
+    /// Reads the next column: a text.
     pub(super) fn take_text(&mut self) -> Result<String, StoreError> {
         self.take_column()
     }
 
-    /// The next column: a text or null.
+    /// Reads the next column: a text or null.
     pub(super) fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
         self.take_column()
     }
 
-    /// The next column: bytes.
+    /// Reads the next column: bytes.
     pub(super) fn take_bytes(&mut self) -> Result<Vec<u8>, StoreError> {
         self.take_column()
     }
 
-    /// The next column: an integer.
+    /// Reads the next column: an integer.
     pub(super) fn take_int(&mut self) -> Result<i64, StoreError> {
         self.take_column()
     }
 
-    /// The next column: an integer or null.
+    /// Reads the next column: an integer or null.
     pub(super) fn opt_int(&mut self) -> Result<Option<i64>, StoreError> {
         self.take_column()
     }
@@ -126,8 +126,8 @@ enum EngineDatabase {
 }
 
 impl Engine {
-    /// Opens the database that `url` names, and brings its schema up. `timeout` is how long a
-    /// statement waits for a lock that somebody else holds.
+    /// Opens the database that `url` names, and migrates its schema. `timeout` is the time that a statement
+    /// waits for a lock of another process.
     pub(super) async fn open_url(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
         let database = if url.starts_with("sqlite:") {
             EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open_file(url, readers, timeout).await?))
@@ -139,7 +139,7 @@ impl Engine {
         Ok(Self { database, executed: Arc::default() })
     }
 
-    /// Whose SQL it speaks.
+    /// Returns its SQL dialect.
     pub(super) const fn dialect(&self) -> Dialect {
         match self.database {
             EngineDatabase::Sqlite(_) => Dialect::Sqlite,
@@ -147,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// Statements run so far.
+    /// Returns the number of statements run so far.
     pub(super) fn count_executed(&self) -> u64 {
         self.executed.load(Ordering::Relaxed)
     }
@@ -182,7 +182,7 @@ impl Engine {
         Ok(ReadSnapshot { reads, executed: self.executed.clone() })
     }
 
-    /// See [`Store::lock_database`](super::Store::lock_database).
+    /// Locks the database for this server; see [`Store::lock_database`](super::Store::lock_database).
     pub(super) async fn lock_database(
         &self,
         alone: bool,
@@ -200,7 +200,7 @@ impl Engine {
         .await
     }
 
-    /// Opens the connection that writes. There must be one at a time.
+    /// Opens the connection that writes. There must be only one at a time.
     pub(super) async fn open_writer(&self) -> Result<WriteConnection, sqlx::Error> {
         let connection = match &self.database {
             EngineDatabase::Sqlite(database) => {
@@ -211,7 +211,7 @@ impl Engine {
         Ok(WriteConnection { connection, executed: self.executed.clone() })
     }
 
-    /// Closes the readers.
+    /// Closes the connections that read.
     pub(super) async fn close_readers(&self) {
         match &self.database {
             EngineDatabase::Sqlite(db) => db.close_readers().await,
@@ -261,7 +261,7 @@ impl ReadSnapshot {
         .await
     }
 
-    /// Ends them in good order, which keeps their connection for others.
+    /// Ends the reads cleanly, which keeps their connection in the pool.
     pub(super) async fn end_reads(self) -> Result<(), StoreError> {
         match self.reads {
             ReadTransaction::Sqlite(reads) => reads.rollback().await?,
@@ -304,7 +304,7 @@ impl WriteConnection {
         .await
     }
 
-    /// Whose SQL it speaks.
+    /// Returns its SQL dialect.
     pub(super) const fn dialect(&self) -> Dialect {
         match self.connection {
             EngineConnection::Sqlite(..) => Dialect::Sqlite,
@@ -321,8 +321,8 @@ impl WriteConnection {
         self.run_statement(self.dialect().bulk_text(bulk), vec![array.into()]).await
     }
 
-    /// Runs a fence and what hangs on it as one statement, each over the rows of its own JSON array; see
-    /// [`at_once`].
+    /// Runs a fence and its dependent statements as one statement, each over the rows of its own JSON array;
+    /// see [`at_once`].
     pub(super) async fn run_fenced(
         &mut self,
         fence: &BulkStatement,
@@ -337,14 +337,15 @@ impl WriteConnection {
     /// Begins a transaction that writes.
     pub(super) async fn begin_transaction(&mut self) -> Result<(), sqlx::Error> {
         let sql = match self.connection {
-            // IMMEDIATE: wait for the lock here, under the busy timeout, and not halfway through.
+            // IMMEDIATE: wait for the lock here, under the busy timeout, and not in the middle of the
+            // transaction.
             EngineConnection::Sqlite(..) => "BEGIN IMMEDIATE",
             EngineConnection::Postgres(_) => "BEGIN",
         };
         self.run_statement(sql, Vec::new()).await.map(drop)
     }
 
-    /// Ends the transaction; on return it is on the disk.
+    /// Commits the transaction; on return it is on the disk.
     pub(super) async fn commit_transaction(&mut self) -> Result<(), sqlx::Error> {
         self.run_statement("COMMIT", Vec::new()).await?;
         if let EngineConnection::Sqlite(_, checkpoints) = &self.connection {
@@ -353,12 +354,12 @@ impl WriteConnection {
         Ok(())
     }
 
-    /// Undoes the transaction. An error means that the connection is of no more use.
+    /// Rolls the transaction back. After an error the connection must not be used again.
     pub(super) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
         self.run_statement("ROLLBACK", Vec::new()).await.map(drop)
     }
 
-    /// Closes in good order.
+    /// Closes the connection cleanly.
     pub(super) async fn close_connection(self) -> Result<(), sqlx::Error> {
         match self.connection {
             EngineConnection::Sqlite(connection, _) => sqlite::close_writer(connection).await,
@@ -367,8 +368,8 @@ impl WriteConnection {
     }
 }
 
-/// Whether the database is well and refuses this statement for its own sake, as opposed to being
-/// away, full, locked or broken.
+/// Returns `true` when the database works and refuses this statement itself, as opposed to being unreachable,
+/// full, locked or broken.
 pub(super) fn refuses(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let Some(code) = error.code() else { return false };
@@ -379,20 +380,20 @@ pub(super) fn refuses(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the database has ended the transaction because it and another one waited for each other: tried
-/// again, or job by job, it passes.
+/// Returns `true` when the database has ended the transaction because of a deadlock. Another try, or a try
+/// job by job, succeeds.
 pub(super) fn is_deadlock(error: &sqlx::Error) -> bool {
     // https://www.postgresql.org/docs/15/errcodes-appendix.html: class 40, transaction rollback.
     let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     state.is_some_and(|state| matches!(&*state, "40001" | "40P01"))
 }
 
-/// Whether the connection is gone, as opposed to a database that answers with an error.
+/// Returns `true` when the connection is gone, as opposed to a database that answers with an error.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     postgres::is_lost(error)
 }
 
-/// Whether the database was waited for in vain: to ask again would be to wait again.
+/// Returns `true` when the database did not answer in time: another try would wait again.
 pub(super) fn is_silence(error: &sqlx::Error) -> bool {
     postgres::is_silence(error)
 }

@@ -1,7 +1,7 @@
 //! The event log: its row, and every statement that reads or writes it.
 //!
-//! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so
-//! that it can be told again after the subject has moved on. Events are never changed.
+//! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so that it can
+//! be delivered again after the subject has changed. Events are never changed.
 
 mod page;
 
@@ -79,7 +79,7 @@ pub(super) struct EventRow<'a> {
 }
 
 impl<'a> EventRow<'a> {
-    /// The row of an event of this account.
+    /// Creates the row of an event of this account.
     pub(super) fn from_event(account: i64, event: &'a Event) -> Self {
         let blank = |snapshot| Self {
             account,
@@ -173,7 +173,7 @@ fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
 
 const COLUMNS: &str = "id, sequence, kind, created_at, previous_status, occurred_at, snapshot";
 
-/// The statement of [`Store::events_of`].
+/// Returns the statement of [`Store::events_of`].
 pub(super) fn events_of_statement(dialect: Dialect) -> String {
     let wanted = dialect.is_one_of(4);
     format!(
@@ -182,17 +182,17 @@ pub(super) fn events_of_statement(dialect: Dialect) -> String {
     )
 }
 
-/// The statement of [`Store::events_at`].
+/// Returns the statement of [`Store::events_at`].
 pub(super) fn events_at_statement(dialect: Dialect) -> String {
     let numbers = dialect.in_numbers(2);
     format!("SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence {numbers}")
 }
 
 impl Store {
-    /// Events of some types after the first number up to the second, in order, at most `limit`.
+    /// Returns events of some types after the first number up to the second, in order, at most `limit`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn events_of(
         &self,
         account_number: i64,
@@ -208,20 +208,20 @@ impl Store {
         self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
-    /// Those of these events that are kept still, in no order.
+    /// Returns those of these events that are still kept, in no order.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn events_at(&self, account_number: i64, sequences: &[i64]) -> Result<Vec<Event>, StoreError> {
         let args = vec![account_number.into(), json_array(sequences)?.into()];
         let sql = events_at_statement(self.engine.dialect());
         self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
-    /// An event by its id, whose time tells where in the log it stands.
+    /// Finds an event by its id. The time in the id gives the position in the log.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_event(&self, account_number: i64, id: EventId) -> Result<Option<Event>, StoreError> {
         let made_at = Timestamp::from_millis(id.made_at_ms());
         let first = self.first_event_since(account_number, made_at).await?;
@@ -233,10 +233,10 @@ impl Store {
         self.engine.fetch_rows(sql, args).await?.first().map(read_event).transpose()
     }
 
-    /// Events of an account after this number, in order, at most `limit`.
+    /// Returns events of an account after this number, in order, at most `limit`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn events_after(
         &self,
         account_number: i64,

@@ -1,9 +1,9 @@
 //! `Idempotency-Key`s: their rows, which hold a claim or an answer, and every statement about them.
 //!
-//! Invariants: one row per organisation and key, the newest. An answer is written only over the claim
-//! under which its call ran, over no row, or over a row that is no longer kept; otherwise the database
-//! refuses the whole transaction. Whether an answer is still in force is the reader's question, so an
-//! expired record that waits to be purged is never replayed.
+//! Invariants: one row per organisation and key, the newest. An answer is written only over the claim under
+//! which its call ran, over no row, or over a row that is no longer kept; otherwise the database refuses the
+//! whole transaction. The reader checks the age of an answer, so an expired record that waits to be purged is
+//! never replayed.
 
 use serde::Serialize;
 
@@ -17,11 +17,11 @@ use crate::ids::{NodeId, OrganisationId};
 
 const TABLE: &str = "idempotency_records";
 
-/// Claims that one call of [`Store::claimed_idempotency_keys`] returns at most.
+/// Claims that one call of [`Store::claimed_idempotency_keys`] returns, at most.
 const CLAIMS_MAX: i64 = 1000;
 
-/// Writes the answers of an array. Where the key belongs to another call, the status becomes null, which
-/// the table refuses. 86 400 000 is [`IdempotencyRecord::KEPT`] in milliseconds.
+/// Writes the answers of an array. For a key of another call, the status becomes null, which the table
+/// refuses. 86 400 000 is [`IdempotencyRecord::KEPT`] in milliseconds.
 pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
@@ -46,7 +46,7 @@ ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerpr
 /// A row of `idempotency_records`.
 #[derive(Debug, Serialize)]
 pub(super) struct RecordRow<'a> {
-    /// Whose commit it comes with; 0 when it comes with none. The table does not keep it.
+    /// Account of the commit that it belongs to; 0 without a commit. Not stored in the table.
     account: i64,
     organisation_id: String,
     key: &'a str,
@@ -58,7 +58,7 @@ pub(super) struct RecordRow<'a> {
 }
 
 impl<'a> RecordRow<'a> {
-    /// The row of a record that comes with a commit of this account.
+    /// Creates the row of a record that belongs to a commit of this account.
     pub(super) fn from_record(account: i64, record: &'a IdempotencyRecord) -> Self {
         Self {
             account,
@@ -98,16 +98,16 @@ fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeySt
 }
 
 impl Store {
-    /// The statement that remembers an answer, for a script that writes more than that.
+    /// Returns the statement that stores an answer, for a script with further writes.
     pub(super) fn insert_record(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<SqlArg>), StoreError> {
         let rows = json_array(&[RecordRow::from_record(0, record)])?;
         Ok((self.engine.dialect().bulk_text(&UPSERT).into(), vec![rows.into()]))
     }
 
-    /// The state of a key. A row from before `not_before` does not count.
+    /// Returns the state of a key. A row from before `not_before` is ignored.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn idempotency_key(
         &self,
         organisation_id: OrganisationId,
@@ -121,14 +121,14 @@ impl Store {
         rows.first().map_or(Ok(KeyState::Free), |row| read_record(row, organisation_id))
     }
 
-    /// Claims a key for a node, before its call is run. `true` when the key was free: without a row, with a row
-    /// from before `not_before`, claimed by a node whose lease has ended, or claimed by this node.
+    /// Claims a key for a node, before its call is run. `true` when the key was free: without a row, with a
+    /// row from before `not_before`, claimed by a node with an expired lease, or claimed by this node.
     ///
-    /// A node has at most one call per key under way; it sees to that itself. The claim of a node whose lease
-    /// seems to have ended can be taken although the node lives: what it then writes is refused.
+    /// A node runs at most one call per key at a time, and ensures that itself. The claim of a node with a
+    /// lease that seems expired can be taken although the node lives: its later write is refused.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn claim_idempotency_key(
         &self,
         organisation_id: OrganisationId,
@@ -159,11 +159,11 @@ impl Store {
         Ok(!self.engine.fetch_rows(sql, args).await?.is_empty())
     }
 
-    /// Frees a key that this node claimed and whose call ended without an answer to remember. Does nothing when
+    /// Frees a key that this node claimed for a call that ended without an answer to store. Does nothing when
     /// there is an answer, or another node's claim.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn release_idempotency_key(
         &self,
         organisation_id: OrganisationId,
@@ -176,10 +176,10 @@ impl Store {
         self.engine.fetch_rows(sql, args).await.map(drop)
     }
 
-    /// Keys that a node has claimed and not answered, at most 1000 of them.
+    /// Returns keys that a node has claimed and not answered, at most 1000 of them.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn claimed_idempotency_keys(
         &self,
         node: NodeId,
@@ -197,10 +197,10 @@ impl Store {
         rows.iter().map(read_key).collect()
     }
 
-    /// Remembers an answer that came with no write of an account.
+    /// Stores an answer that belongs to no commit of an account.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when the key belongs to another call by now; see [`StoreError`].
+    /// [`StoreError::Refused`] when the key meanwhile belongs to another call; see [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
         let (sql, args) = self.insert_record(&record)?;
         self.writer.write_statement(sql, args).await.map(drop)

@@ -1,6 +1,6 @@
-//! Plugins' keys and values: their rows, and the revision that they stand at.
+//! Plugins' keys and values: their rows, and their revision.
 //!
-//! Invariant: they change only in the transaction that moves their plugin's revision on (`store/run.rs`).
+//! Invariant: they change only in the transaction that increments their plugin's revision (`store/run.rs`).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::ids::PluginId;
 
 const TABLE: &str = "plugin_kv";
 
-/// Sets all keys of an array, if the gate has let their batch through.
+/// Sets all keys of an array, if their batch has passed the gate.
 pub(super) const PUT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_kv (plugin_id, key, value) SELECT $2, r.key, r.value FROM {rows} \
@@ -25,7 +25,7 @@ ON CONFLICT (plugin_id, key) DO UPDATE SET value = excluded.value",
     columns: &[("key", ColumnKind::Text), ("value", ColumnKind::Text)],
 };
 
-/// Removes all keys of an array, if the gate has let their batch through.
+/// Removes all keys of an array, if their batch has passed the gate.
 pub(super) const DELETE: BulkStatement = BulkStatement {
     text: "\
 DELETE FROM plugin_kv WHERE plugin_id = $2 AND key IN (SELECT r.key FROM {rows}) \
@@ -53,10 +53,10 @@ pub(super) struct DeleteRow<'a> {
 }
 
 impl Store {
-    /// All that a plugin keeps, and its revision; `None` when there is no such plugin.
+    /// Returns all keys and values of a plugin, and their revision; `None` when there is no such plugin.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(KeyValues, i64)>, StoreError> {
         let id = plugin.to_string();
         let mut reads = self.engine.begin_snapshot().await?;

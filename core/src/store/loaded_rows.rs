@@ -1,6 +1,6 @@
-//! What commands need to know, fetched with one statement per kind.
+//! Rows that commands need, fetched with one statement per kind.
 //!
-//! Invariant: every key of `RowNeeds` is in the answer, present or absent; kinds that are not needed cost no
+//! Invariant: every key of `RowNeeds` is in the result, present or absent. Kinds that are not needed cost no
 //! statement.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::ids::{ContactId, ConversationId};
 /// A statement and its values.
 type BoundStatement = (String, Vec<SqlArg>);
 
-/// Values of one column, to be found by.
+/// Values of one column to look up.
 struct WantedValues {
     condition: &'static str,
     values: Vec<String>,
@@ -29,12 +29,12 @@ impl WantedValues {
     }
 }
 
-/// The account's rows that have any of the wanted values, some perhaps twice; `None` if nothing is
-/// wanted. `head` selects them, and calls their table `alias`.
+/// Returns the statement for the account's rows that have any of the wanted values, with possible duplicates;
+/// `None` when there are no wanted values. `head` selects them, and calls their table `alias`.
 ///
-/// A union, because an OR of two lists makes SQLite walk through the whole account. On PostgreSQL each
-/// value is looked up by itself: compared with a list, every row of the account would be read whenever
-/// the planner takes the account for small, as it does until somebody has counted its rows.
+/// A union, because an OR of two lists makes SQLite scan the whole account. On PostgreSQL each value is
+/// looked up by itself. Compared with a list, every row of the account would be read whenever the planner
+/// assumes that the account is small, as it does until the table is analyzed.
 fn any_of(
     dialect: Dialect,
     head: &str,
@@ -112,10 +112,10 @@ pub(super) fn conversations_statement(
 }
 
 impl Store {
-    /// Loads the keys of these needs. Each is in the answer, present or absent.
+    /// Loads the keys of these needs. Each is in the result, present or absent.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn load_rows(&self, account_number: i64, needs: &RowNeeds) -> Result<LoadedRows, StoreError> {
         let dialect = self.engine.dialect();
         let mut facts = LoadedRows::all_absent(needs);

@@ -1,8 +1,8 @@
 //! Messages: their row, and every statement that reads or writes it.
 //!
-//! Invariant: `created_at` is the time inside the id, so bounds on it are bounds on the id and
-//! "newest first" is "id descending". What a message is about never changes after its insertion;
-//! an upsert of a known id writes only what statuses and sending move.
+//! Invariant: `created_at` is the time inside the id, so bounds on it are bounds on the id and "newest first"
+//! is "id descending". The content of a message never changes after its insertion; an upsert of a known id
+//! writes only the columns that statuses and sending change.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::domain::status::{MessageStatus, StatusSighting};
 use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId, ulid};
 
-/// The table.
+/// Name of the table.
 pub(super) const TABLE: &str = "messages";
 
-/// What every read selects, in the order in which [`MessageRow::read_row`] takes it.
+/// Columns of every read, in the order in which [`MessageRow::read_row`] takes them.
 pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversation_id, contact_id, \
      sender, recipient, wamid, content, payload, context, error_code, error_message, provider_code, \
      history, attempts, next_attempt_at, created_at, updated_at";
@@ -94,7 +94,7 @@ pub(super) struct MessageRow<'a> {
 }
 
 impl<'a> MessageRow<'a> {
-    /// The row of a message of this account.
+    /// Creates the row of a message of this account.
     pub(super) fn from_message(account: i64, message: &'a Message) -> Self {
         let error = message.error.as_ref();
         let seen = |seen: StatusSighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
@@ -153,7 +153,7 @@ impl<'a> MessageRow<'a> {
         })
     }
 
-    /// The message of this row.
+    /// Converts the row into a message.
     pub(super) fn into_message(self) -> Result<Message, StoreError> {
         let at = RowPlace { table: TABLE, id: &self.id };
         let error = match (self.error_code, self.error_message) {
@@ -193,12 +193,12 @@ impl<'a> MessageRow<'a> {
     }
 }
 
-/// Messages of rows that hold [`COLUMNS`].
+/// Reads messages from rows that hold [`COLUMNS`].
 pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Message>>, StoreError> {
     rows.iter().map(|row| Ok(Arc::new(MessageRow::read_row(row)?.into_message()?))).collect()
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1");
     let mut args = vec![SqlArg::from(account)];
@@ -229,10 +229,10 @@ pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec
 }
 
 impl Store {
-    /// A page of messages, newest first.
+    /// Returns a page of messages, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn page_messages(
         &self,
         account_number: i64,
@@ -243,10 +243,10 @@ impl Store {
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
-    /// One message.
+    /// Finds a message.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_message(
         &self,
         account_number: i64,

@@ -1,10 +1,10 @@
-//! Nodes: servers that share one database, and which of them serves an account.
+//! Nodes: servers that share one database, and the owner of each account.
 //!
-//! Invariants: a node is alive as long as its row is there; a row that was removed never comes back,
-//! so a node that finds its row gone has lost everything it owned; an account changes hands only
-//! from an owner without a row to one with a row, in the statement that raises its epoch. A server
-//! that is alone on PostgreSQL has a row too, with an empty address, beside which there is no other.
-//! A file has one server: there `nodes` stays empty.
+//! Invariants: a node is alive as long as its row exists. A removed row never comes back, so a node without
+//! its row has lost everything that it owned. An account changes its owner only from an owner without a row
+//! to one with a row, in the statement that raises its epoch. A server that runs alone on PostgreSQL has a
+//! row too, with an empty address, and no other row exists beside it. A SQLite file has one server: there
+//! `nodes` stays empty.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,66 +16,66 @@ use crate::ids::NodeId;
 
 const TABLE: &str = "nodes";
 
-/// Tries to become an account's owner before it is said that somebody else was faster.
+/// Attempts to become an account's owner before the call reports that another node was faster.
 const TAKE_OVER_TRIES: usize = 3;
 
-/// PostgreSQL's clock in milliseconds; it goes on within a statement that waits.
+/// PostgreSQL's clock in milliseconds; it advances within a statement that waits.
 pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// A node as others see it.
+/// A node as other nodes see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePeer {
-    /// Its id, which it has until it loses its row.
+    /// Its id, valid until it loses its row.
     pub id: NodeId,
-    /// Where it is reached; empty: it is alone, and takes nothing from others.
+    /// Address at which it is reached; empty for a server that runs alone and accepts no forwarded requests.
     pub address: Arc<str>,
 }
 
-/// What a node learns when it says that it is alive.
+/// Result of a lease renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRenewal {
-    /// The other nodes, and how long the lease of each runs at least from the database's answer on.
+    /// The other nodes, and the shortest remaining time of each lease, counted from the database's answer.
     pub peers: Vec<(NodePeer, Duration)>,
     /// The database's clock, in milliseconds since the Unix epoch.
     pub database_ms: i64,
 }
 
-/// What came of asking for a row among the nodes.
+/// Result of inserting a node's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeEntry {
-    /// The row is there.
+    /// The row was inserted.
     Entered,
-    /// A row is in the way whose lease runs: the server that is alone, or one of the same address.
+    /// A row with a running lease blocks it: that of the server that runs alone, or one of the same address.
     Blocked {
         /// Identity of the process that wrote it; see [`crate::process_identity`].
         process: String,
-        /// Its node.
+        /// Id of its node.
         id: NodeId,
     },
 }
 
-/// An account that has a new owner.
+/// An account with a new owner.
 pub(super) struct TakenOver {
     /// The new owner's fence.
     pub(super) epoch: i64,
-    /// The account's numbers lay below the floor.
+    /// `true` when the account's numbers were below the floor.
     pub(super) had_lost_commits: bool,
 }
 
 impl Store {
-    /// Whether several servers may work on this database.
+    /// Returns `true` when several servers may share this database.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.engine.dialect() == Dialect::Postgres
     }
 
-    /// Takes a place among the servers of this database: the only place, or one beside others that ask
-    /// for one beside others. `None` when somebody is in the way. The place is held until the
-    /// [`DatabaseLock`] is dropped, this process ends, or the connection to the database breaks. `last` is
-    /// the stay of this server that was lost; if the database has not noticed the loss, it is ended.
+    /// Locks the database for this server, exclusively or shared with other servers that lock it shared.
+    /// `None` when another server holds a conflicting lock. The lock is held until the [`DatabaseLock`] is
+    /// dropped, this process ends, or the connection to the database breaks. `last` is the tenure of this
+    /// server that was lost; if the database has not noticed the loss, its session is ended.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn lock_database(
         &self,
         alone: bool,
@@ -84,12 +84,12 @@ impl Store {
         self.engine.lock_database(alone, last).await
     }
 
-    /// Makes a node known; an empty address is that of a server that is alone. Nothing is written while a
-    /// row is in the way: for a server that is alone any other row, else that of a server that is alone or
-    /// one of the same address.
+    /// Registers a node; an empty address is that of a server that runs alone. Nothing is written while
+    /// another row conflicts: for a server that runs alone any other row, else that of a server that runs
+    /// alone or one of the same address.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_node(
         &self,
         node: NodeId,
@@ -110,7 +110,7 @@ impl Store {
         }
         let sql = "SELECT id, process FROM nodes WHERE $1 = '' OR address = '' OR address = $1 LIMIT 1";
         let rows = self.engine.fetch_rows(sql, vec![address.into()]).await?;
-        // Gone in between: the caller asks again.
+        // Removed in between: the caller asks again.
         let Some(row) = rows.first() else {
             return Ok(NodeEntry::Blocked { process: String::new(), id: node });
         };
@@ -119,11 +119,11 @@ impl Store {
         Ok(NodeEntry::Blocked { process: fields.take_text()?, id })
     }
 
-    /// Says that a node is alive for another `lease`, and removes those whose time is over; `None` when
-    /// this one was removed before.
+    /// Renews a node's lease for another `lease`, and removes nodes with an expired lease. `None` when this
+    /// node was removed before.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn renew_node(
         &self,
         node: NodeId,
@@ -150,16 +150,16 @@ impl Store {
         Ok(Some(renewed))
     }
 
-    /// Removes the nodes whose time is over.
+    /// Removes the nodes with an expired lease.
     async fn remove_expired_nodes(&self) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
         self.engine.fetch_rows(sql, Vec::new()).await.map(drop)
     }
 
-    /// Removes a node: it gives up everything that it owns, or is known to have ended.
+    /// Removes a node: it gives up all that it owns, or is known to have ended.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn remove_node(&self, node: NodeId) -> Result<(), StoreError> {
         self.engine
             .fetch_rows("DELETE FROM nodes WHERE id = $1", vec![node.to_string().into()])
@@ -167,10 +167,10 @@ impl Store {
             .map(drop)
     }
 
-    /// The other node that owns an account; `None` when there is none.
+    /// Finds the other node that owns an account; `None` when there is none.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_owner(
         &self,
         account_number: i64,
@@ -184,12 +184,12 @@ impl Store {
         Ok(Some(NodePeer { id: node_id(&fields.take_text()?)?, address: fields.take_text()?.into() }))
     }
 
-    /// Raises an account's epoch for its new owner, and its numbers to `floor`; `None` when there is no
-    /// such account.
+    /// Raises an account's epoch for its new owner, and its numbers to `floor`; `None` when there is no such
+    /// account.
     ///
     /// # Errors
     /// [`StoreError::Elsewhere`] when another node serves it; [`StoreError::LeaseLost`] when the new owner
-    /// has no row any more; [`StoreError::Fenced`] when other owners come in between again and again.
+    /// has no row any more; [`StoreError::Fenced`] when other owners repeatedly take it in between.
     pub(super) async fn take_over(
         &self,
         account_number: i64,
@@ -198,7 +198,7 @@ impl Store {
     ) -> Result<Option<TakenOver>, StoreError> {
         for _ in 0..TAKE_OVER_TRIES {
             match self.take_over_once(account_number, node, floor).await {
-                // Perhaps by this node's own attempt before, whose answer was lost on the way.
+                // Possibly by this node's own earlier attempt, if its answer was lost.
                 Err(StoreError::Fenced) => {}
                 done => return done,
             }
@@ -213,7 +213,7 @@ impl Store {
         floor: CommitFloor,
     ) -> Result<Option<TakenOver>, StoreError> {
         let own = node.to_string();
-        // A file has no rows of nodes: its only server may always own.
+        // A SQLite file has no rows of nodes: its only server may always own.
         let (is_over, is_member) = match self.engine.dialect() {
             Dialect::Postgres => {
                 (format!("n.expires_at <= {NOW}"), "EXISTS (SELECT 1 FROM nodes WHERE id = $2)")
@@ -248,9 +248,9 @@ impl Store {
         Ok(Some(TakenOver { epoch, had_lost_commits }))
     }
 
-    /// Writes down that an account of this epoch has a new owner. An owner without a row never gets one again, and
-    /// the epoch tells whether another one has come. An owner that has a row is one, expired or not: it may have
-    /// renewed its lease since it was looked at.
+    /// Records the new owner of an account with this epoch. An owner without a row never gets one again, and
+    /// the epoch tells whether another one has taken over. An owner with a row stays the owner, expired or
+    /// not: it may have renewed its lease since it was read.
     pub(super) async fn become_owner(
         &self,
         account_number: i64,
@@ -258,7 +258,7 @@ impl Store {
         seen_epoch: i64,
         floor: CommitFloor,
     ) -> Result<i64, StoreError> {
-        // A file has no rows of nodes: its only server may always own.
+        // A SQLite file has no rows of nodes: its only server may always own.
         let may_own = match self.engine.dialect() {
             Dialect::Postgres => {
                 "EXISTS (SELECT 1 FROM nodes WHERE id = $2) \
@@ -285,10 +285,10 @@ impl Store {
         rows.first().ok_or(StoreError::Fenced)?.read_fields("accounts").take_int()
     }
 
-    /// Numbers of the accounts that have messages waiting to be sent and that no other node serves.
+    /// Returns the numbers of accounts with pending messages that no other node serves.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn unserved_with_pending(&self, node: NodeId) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT DISTINCT m.account FROM messages m \
                    JOIN accounts a ON a.number = m.account \
@@ -298,10 +298,10 @@ impl Store {
         rows.iter().map(|row: &EngineRow| row.read_fields("messages").take_int()).collect()
     }
 
-    /// Number of the last change of the directory; zero where nobody else could change it.
+    /// Returns the number of the last change of the directory; zero where no other server could change it.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn directory_revision(&self) -> Result<i64, StoreError> {
         if !self.is_shared() {
             return Ok(0);
@@ -319,12 +319,12 @@ fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A condition as a column of 0 and 1.
+/// Returns a condition as a column of 0 and 1.
 fn flag_column(condition: &str) -> String {
     format!("CAST(CASE WHEN {condition} THEN 1 ELSE 0 END AS BIGINT)")
 }
 
-/// A column's value, or the argument if that is higher.
+/// Returns a column's value, or the argument if that is higher.
 fn at_least(column: &str, argument: usize) -> String {
     format!("CASE WHEN {column} < ${argument} THEN ${argument} ELSE {column} END")
 }

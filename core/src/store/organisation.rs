@@ -1,8 +1,7 @@
 //! Organisations, API keys and users: their rows, and every statement that reads or writes them.
 //!
-//! Invariant: of a key only its digest is stored. All of this is small and read whole at start, and
-//! after that only as far as another node has changed it; nothing here is asked for while requests
-//! are answered.
+//! Invariant: of a key only its digest is stored. These rows are few and read whole at start; after that only
+//! changes by other nodes are read. Requests never read them from the database.
 
 use std::sync::Arc;
 
@@ -72,7 +71,7 @@ pub(super) struct UserRow<'a> {
 }
 
 impl<'a> UserRow<'a> {
-    /// The row of a user.
+    /// Creates the row of a user.
     pub(super) fn from_user(user: &'a User) -> Self {
         Self {
             id: user.id.to_string(),
@@ -98,7 +97,7 @@ impl<'a> UserRow<'a> {
         })
     }
 
-    /// The user of this row.
+    /// Converts the row into a user.
     pub(super) fn into_user(self) -> Result<User, StoreError> {
         let at = RowPlace { table: "users", id: &self.id };
         let organisation_id = OrganisationId::parse(&self.organisation_id).ok();
@@ -112,24 +111,24 @@ impl<'a> UserRow<'a> {
     }
 }
 
-/// What has changed in the directory since some revision of it.
+/// Changes of the directory since a revision.
 #[derive(Debug, Clone, Default)]
 pub struct DirectoryChanges {
-    /// Its revision now: the next changes are those after it.
+    /// The current revision: the next changes are those after it.
     pub revision: i64,
-    /// Rows that came or changed; of keys, the live ones.
+    /// New and changed rows; of keys, the live ones.
     pub rows: DirectoryRows,
     /// Keys that were revoked.
     pub revoked: Vec<ApiKeyId>,
 }
 
 impl Store {
-    /// What has changed after this revision. Only for a database that nodes share.
+    /// Returns the changes after this revision. Only for a database that nodes share.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn directory_changes(&self, after: i64) -> Result<DirectoryChanges, StoreError> {
-        // Read first: what comes later is read again the next time.
+        // Read first: later changes are read again the next time.
         let revision = self.directory_revision().await?;
         let mut changes = DirectoryChanges { revision, ..DirectoryChanges::default() };
         let since = || vec![after.into()];
@@ -170,31 +169,31 @@ impl Store {
         self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_user).collect()
     }
 
-    /// A tenant's row as it stands.
+    /// Finds a tenant's current row.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_organisation(&self, id: OrganisationId) -> Result<Option<Organisation>, StoreError> {
         let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1");
         let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(read_organisation).transpose()
     }
 
-    /// Adds a tenant.
+    /// Inserts a tenant.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_organisation(&self, organisation: &Organisation) -> Result<(), StoreError> {
         let sql =
             format!("INSERT INTO organisations ({ORGANISATION}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         self.write_organisation(sql.into(), organisation).await.map(drop)
     }
 
-    /// Writes all of a tenant's row over the version that the change was decided on, and returns the row as
-    /// it stands then; `None`, and nothing is written, when that is another version.
+    /// Overwrites a tenant's row of the version that the change was decided on, and returns the new row.
+    /// `None`, and nothing is written, when the version has changed.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn update_organisation(
         &self,
         decided: Organisation,
@@ -226,10 +225,10 @@ impl Store {
         self.writer.write_statement(sql, args).await
     }
 
-    /// Adds a key.
+    /// Inserts a key.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
         let sql = "INSERT INTO api_keys (id, organisation_id, label, last4, digest, expires_at, created_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -248,17 +247,17 @@ impl Store {
     /// Revokes a key; `false` when it is unknown, or was revoked before.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
         let rows = self.writer.write_statement(sql, vec![id.to_string().into(), at.millis().into()]).await?;
         Ok(!rows.is_empty())
     }
 
-    /// Adds an assignee.
+    /// Inserts a user.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_user(&self, user: &User) -> Result<(), StoreError> {
         let sql = "INSERT INTO users (id, organisation_id, name, email, created_at) \
                    VALUES ($1, $2, $3, $4, $5)";

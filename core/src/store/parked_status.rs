@@ -1,7 +1,7 @@
 //! Statuses that arrived before their message: their row, and every statement about them.
 //!
-//! Invariant: at most one per message and status, the first. They leave when their message appears,
-//! or with age.
+//! Invariant: at most one row per message and status, the first. Rows are deleted when their message appears,
+//! or by age.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::ids::MessageId;
 
 const TABLE: &str = "parked_statuses";
 
-/// Keeps all rows of an array that are not kept yet.
+/// Inserts all rows of an array that are not stored yet.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO parked_statuses (account, wamid, status, echo, reported_at, error_code, error_message, \
@@ -38,14 +38,14 @@ ON CONFLICT (account, wamid, status) DO NOTHING",
     ],
 };
 
-/// Drops the statuses of all messages of an array.
+/// Deletes the statuses of all messages of an array.
 pub(super) const DELETE: BulkStatement = BulkStatement {
     text: "\
 DELETE FROM parked_statuses WHERE (account, wamid) IN (SELECT r.account, r.wamid FROM {rows})",
     columns: &[("account", ColumnKind::Int), ("wamid", ColumnKind::Text)],
 };
 
-/// The head of every read.
+/// The SELECT of every read.
 pub(super) const SELECT: &str = "SELECT wamid, status, echo, reported_at, error_code, error_message, \
      provider_code FROM parked_statuses";
 
@@ -64,7 +64,7 @@ pub(super) struct ParkedRow<'a> {
 }
 
 impl<'a> ParkedRow<'a> {
-    /// The row of a status of this account, kept since `at`.
+    /// Creates the row of a status of this account, parked at `at`.
     pub(super) fn from_status(account: i64, at: Timestamp, report: &'a StatusReport) -> Self {
         let error = report.error.as_ref();
         Self {
@@ -81,7 +81,7 @@ impl<'a> ParkedRow<'a> {
     }
 }
 
-/// A message whose statuses have been applied.
+/// A message with statuses that have been applied.
 #[derive(Debug, Serialize)]
 pub(super) struct UnparkedRow<'a> {
     /// The account's number.
@@ -90,7 +90,7 @@ pub(super) struct UnparkedRow<'a> {
     pub(super) wamid: &'a str,
 }
 
-/// Reads what [`SELECT`] selects.
+/// Reads the columns of [`SELECT`].
 pub(super) fn read_parked(row: &EngineRow) -> Result<StatusReport, StoreError> {
     let mut fields = row.read_fields(TABLE);
     let wamid = fields.take_text()?;

@@ -1,8 +1,8 @@
 //! Plugins: their row, and every statement that reads or writes it.
 //!
-//! Invariants: a plugin begins, in the transaction that activates its first version, at the present end
-//! of the log of each account that it hears; they are read whole at start, and after that only as
-//! far as another node has changed them.
+//! Invariants: a plugin begins, in the transaction that activates its first version, at the current end of
+//! the log of each account that it subscribes to. Plugins are read whole at start; after that only changes by
+//! other nodes are read.
 
 mod version;
 
@@ -104,18 +104,18 @@ fn text_of<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
-/// The JSON array of these numbers.
+/// Returns the JSON array of these numbers.
 fn number_array(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
     json_array(&accounts.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>())
 }
 
-/// The values of [`COLUMNS`], in their order.
+/// Returns the values of [`COLUMNS`], in their order.
 fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
     let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
     let capabilities: Option<Vec<&str>> =
         one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
     let config: BTreeMap<&str, &str> = one.config.iter().map(|(key, value)| (&**key, &**value)).collect();
-    // Its components read them, so they must be kept.
+    // Its components read them, so they must be stored.
     let secrets: BTreeMap<&str, &str> =
         one.secrets.iter().map(|(key, value)| (&**key, value.reveal())).collect();
     let hosts: Vec<&str> = one.allowed_hosts.iter().map(HostPattern::as_str).collect();
@@ -144,8 +144,9 @@ fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
     ])
 }
 
-/// Puts a plugin at the present end of the logs of accounts that it did not hear before; `None` when
-/// there can be none. The store says which accounts there are: another node may just have added one.
+/// Returns the statement that puts a plugin at the current end of the logs of accounts that it newly
+/// subscribes to; `None` when there can be none. The store lists the accounts, because another node may just
+/// have added one.
 fn begin_at_the_end(
     dialect: Dialect,
     before: &Plugin,
@@ -173,31 +174,31 @@ fn begin_at_the_end(
 }
 
 impl Store {
-    /// Every plugin that was not deleted.
+    /// Returns every plugin that was not deleted.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn load_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE deleted_at IS NULL ORDER BY id");
         let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
         rows.iter().map(|row| read_plugin(&mut row.read_fields(TABLE))).collect()
     }
 
-    /// A plugin as it stands; `None` when it was deleted.
+    /// Finds a plugin; `None` when it was deleted.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_plugin(&self, id: PluginId) -> Result<Option<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE id = $1 AND deleted_at IS NULL");
         let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(|row| read_plugin(&mut row.read_fields(TABLE))).transpose()
     }
 
-    /// What has changed after this revision of the directory, and what was deleted. Only for a database
-    /// that nodes share.
+    /// Returns the plugins changed and deleted after this revision of the directory. Only for a database that
+    /// nodes share.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn plugin_changes(&self, after: i64) -> Result<(Vec<Plugin>, Vec<PluginId>), StoreError> {
         let sql =
             format!("SELECT {COLUMNS}, deleted_at FROM plugins WHERE directory_revision > $1 ORDER BY id");
@@ -211,10 +212,10 @@ impl Store {
         Ok((kept, deleted))
     }
 
-    /// Adds a plugin, which keeps nothing yet.
+    /// Inserts a plugin, which has no keys and values yet.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_plugin(&self, one: &Plugin) -> Result<(), StoreError> {
         let places: Vec<String> = (1..=20).map(|n| format!("${n}")).collect();
         let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
@@ -223,12 +224,13 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Writes all of a plugin's row over the version that the change was decided on, of which `before` is
-    /// known, and returns it as it stands then; `None`, and nothing is written, when that is another version,
-    /// or it was deleted. It begins at the present end of the logs of accounts that it did not hear before.
+    /// Overwrites a plugin's row of the version that the change was decided on, with `before` as its known
+    /// state, and returns the new row. `None`, and nothing is written, when the version has changed, or the
+    /// plugin was deleted. The plugin begins at the current end of the logs of accounts that it newly
+    /// subscribes to.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn update_plugin(
         &self,
         before: &Plugin,
@@ -254,11 +256,11 @@ impl Store {
         }
     }
 
-    /// Writes how a plugin fares, and returns the version of its row then. What the operator said stands:
-    /// then, and when the plugin was deleted, nothing is written, and the answer is `None`.
+    /// Writes a plugin's health, and returns the new version of its row. `None`, and nothing is written, when
+    /// the operator has disabled the plugin, or it was deleted.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn set_plugin_standing(
         &self,
         id: PluginId,
@@ -281,11 +283,11 @@ impl Store {
         RowPlace { table: TABLE, id: &id }.row_version(fields.take_int()?).map(Some)
     }
 
-    /// Deletes a plugin, its components, what it keeps and its place in every log, and gives up what it was
-    /// owed. Its runs can be purged; nobody sees them any more.
+    /// Deletes a plugin with its components, keys and values and cursors, and gives up its open runs. Its
+    /// runs can be purged, because no client can see them any more.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn delete_plugin(&self, id: PluginId, now: Timestamp) -> Result<(), StoreError> {
         let name = || SqlArg::from(id.to_string());
         let gone = "UPDATE plugins SET deleted_at = $2, secrets = '{}' WHERE id = $1 AND deleted_at IS NULL";
@@ -305,10 +307,10 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Tells other nodes to look at a plugin again, because its runs have changed.
+    /// Makes other nodes read a plugin again, because its runs have changed.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn touch_plugin(&self, id: PluginId) -> Result<(), StoreError> {
         let sql = "UPDATE plugins SET deleted_at = deleted_at WHERE id = $1";
         self.writer.write_statement(sql, vec![id.to_string().into()]).await.map(drop)

@@ -1,6 +1,6 @@
-//! Removal of what has grown too old, in small steps.
+//! Removal of expired rows, in small steps.
 //!
-//! Invariant: of an account's log the oldest events go first, so what remains has no gap. One step
+//! Invariant: of an account's log the oldest events are removed first, so the rest has no gap. One step
 //! removes a bounded number of rows, so that the writes of accounts never wait long behind it.
 
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::engine::EngineRow;
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
 
-/// Rows of each kind that one step removes at most.
+/// Rows of each kind that one step removes, at most.
 const STEP_ROWS: i64 = 1000;
 
-/// No upload takes as long.
+/// Longer than any upload.
 const UPLOAD_TIME: Duration = Duration::from_hours(24);
 
-/// How long things are kept.
+/// Retention times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeAges {
     /// Answers under an `Idempotency-Key`, and claims of keys that were never released.
@@ -25,9 +25,9 @@ pub struct PurgeAges {
     pub parked_statuses: Duration,
     /// The event log.
     pub events: Duration,
-    /// Deliveries to webhooks, whatever became of them.
+    /// Deliveries to webhooks, in any state.
     pub deliveries: Duration,
-    /// Runs of hooks with their logs and effects, whatever became of them.
+    /// Runs of hooks with their logs and effects, in any state.
     pub runs: Duration,
 }
 
@@ -88,15 +88,15 @@ pub(super) const EFFECTS: OldestRows = OldestRows {
 };
 
 impl OldestRows {
-    /// The statement that removes those older than $1, at most $2 of them, and returns a row for each.
+    /// Returns the statement that removes rows older than $1, at most $2 of them, and returns a row for each.
     pub(super) fn delete_statement(&self, dialect: Dialect) -> String {
         let Self { table, key, which } = self;
         match dialect {
             Dialect::Sqlite => format!(
                 "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {which}) RETURNING 1"
             ),
-            // By their places, because a sub-query would be joined, perhaps with the whole table. A row
-            // that moves meanwhile has been written anew, and stays.
+            // By ctid, because a sub-query would be joined, perhaps with the whole table. A row that moves
+            // meanwhile has been updated, and stays.
             Dialect::Postgres => format!(
                 "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {which})) \
                  RETURNING 1"
@@ -106,11 +106,11 @@ impl OldestRows {
 }
 
 impl Store {
-    /// Removes some of what is older than `ages`, and returns how many rows went; zero when
-    /// nothing is left to remove.
+    /// Removes some of the rows older than `ages`, and returns their number; zero when none are left to
+    /// remove.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn purge_rows(&self, now: Timestamp, ages: &PurgeAges) -> Result<u64, StoreError> {
         let steps = [
             (IDEMPOTENCY_RECORDS, ages.idempotency_records),

@@ -1,6 +1,6 @@
-//! What all rows share: words and numbers of a column into values of the domain, arrays out.
+//! Conversions that all rows share: columns into values of the domain, and rows into JSON arrays.
 //!
-//! Invariant: a value that this server would not have written is `Corrupt`, naming its place.
+//! Invariant: a value that this server would not have written is `Corrupt`, with its table, column and row.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::domain::phone::Phone;
 use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
 
-/// A row's text: borrowed from the domain on its way in, owned on its way out.
+/// A row's text: borrowed from the domain for a write, owned after a read.
 pub(super) type RowText<'a> = Cow<'a, str>;
 
-/// Which row is being read, for the error that names it.
+/// The row being read, for errors that name it.
 #[derive(Clone, Copy)]
 pub(super) struct RowPlace<'a> {
     /// The table.
@@ -25,43 +25,43 @@ pub(super) struct RowPlace<'a> {
 }
 
 impl RowPlace<'_> {
-    /// The error for this column.
+    /// Returns the error for this column.
     pub(super) fn corrupt_column(self, column: &str) -> StoreError {
         StoreError::Corrupt(format!("{}.{column} of {:?}", self.table, self.id))
     }
 
-    /// A parsed value, or the error for this column.
+    /// Returns a parsed value, or the error for this column.
     pub(super) fn check_value<T>(self, column: &str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| self.corrupt_column(column))
     }
 
-    /// An instant.
+    /// Reads an instant.
     pub(super) fn check_time(self, column: &str, ms: i64) -> Result<Timestamp, StoreError> {
         let at = Timestamp::from_millis(ms);
         self.check_value(column, (at.millis() == ms).then_some(at))
     }
 
-    /// An instant, where there is one.
+    /// Reads an instant that may be absent.
     pub(super) fn opt_time(self, column: &str, ms: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
         ms.map(|ms| self.check_time(column, ms)).transpose()
     }
 
-    /// A due time, where there is one.
+    /// Reads a due time that may be absent.
     pub(super) fn opt_due_time(self, column: &str, ms: Option<i64>) -> Result<Option<DueTime>, StoreError> {
         Ok(self.opt_time(column, ms)?.map(DueTime::from_row))
     }
 
-    /// A count.
+    /// Reads a count.
     pub(super) fn check_count(self, column: &str, value: i64) -> Result<u32, StoreError> {
         self.check_value(column, u32::try_from(value).ok())
     }
 
-    /// A row's version.
+    /// Reads a row's version.
     pub(super) fn row_version(self, value: i64) -> Result<RowVersion, StoreError> {
         self.check_value("row_version", (value > 0).then_some(RowVersion::from_row(value)))
     }
 
-    /// A yes or no, kept as 1 or 0.
+    /// Reads a flag, stored as 1 or 0.
     pub(super) fn check_flag(self, column: &str, value: i64) -> Result<bool, StoreError> {
         match value {
             0 => Ok(false),
@@ -70,12 +70,12 @@ impl RowPlace<'_> {
         }
     }
 
-    /// A telephone number in its normal form.
+    /// Reads a telephone number in its normal form.
     pub(super) fn check_phone(self, column: &str, text: &str) -> Result<Phone, StoreError> {
         self.check_value(column, Phone::parse(text).filter(|phone| phone.as_str() == text))
     }
 
-    /// 32 bytes, kept as hexadecimal digits.
+    /// Reads 32 bytes, stored as hexadecimal digits.
     pub(super) fn check_digest(self, column: &str, text: &str) -> Result<[u8; 32], StoreError> {
         let mut bytes = [0; 32];
         let decoded = hex::decode_to_slice(text, &mut bytes);
@@ -83,19 +83,19 @@ impl RowPlace<'_> {
     }
 }
 
-/// Milliseconds of an instant, where there is one.
+/// Returns the milliseconds of an instant, if there is one.
 pub(super) fn instant_millis(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::millis)
 }
 
-/// Rows as one JSON array, the only argument of a bulk statement.
+/// Returns rows as one JSON array, the only argument of a bulk statement.
 pub(super) fn json_array<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
     let json = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
     Ok(without_nul(json))
 }
 
-/// Makes each escaped NUL a replacement character. SQLite would end the text there, and
-/// PostgreSQL would refuse it.
+/// Replaces each escaped NUL by a replacement character. SQLite would end the text there, and PostgreSQL
+/// would refuse it.
 fn without_nul(json: String) -> String {
     const NUL: &str = "\\u0000";
     if !json.contains(NUL) {

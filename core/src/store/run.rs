@@ -1,8 +1,8 @@
-//! Runs of hooks: their row, their lists, and the record of what became of them.
+//! Runs of hooks: their row, their lists, and the record of their outcomes.
 //!
-//! Invariant: a batch of runs of one plugin is recorded whole, with what the runs changed of its keys and
-//! values, the effects that they ask for and their logs, or not at all. It is let through only if each
-//! run stands at the attempt before, and the keys and values at the revision that the runs saw.
+//! Invariant: a batch of runs of one plugin is recorded whole, with their changes to its keys and values,
+//! their effects and their logs, or not at all. It passes the gate only if each run is at the attempt before,
+//! and the keys and values are at the revision that the runs saw.
 
 mod log;
 mod page;
@@ -31,10 +31,10 @@ const TABLE: &str = "plugin_runs";
 /// The delivery's columns.
 const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id, event_type, contact_id, \
      status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
-/// What only runs have.
+/// Columns that only runs have.
 const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
 
-/// Appends all rows of an array, if the subscriber's cursor has just been moved there.
+/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
@@ -48,10 +48,10 @@ ON CONFLICT (plugin_id, account, sequence) DO NOTHING",
     columns: delivery::INSERT.columns,
 };
 
-/// Keeps other recorders of the plugin waiting until this one has committed.
+/// Makes other recorders of the plugin wait until this one has committed.
 const LOCK: &str = "UPDATE plugin_heads SET gate = '' WHERE plugin_id = $1";
 
-/// Lets a batch through, or not.
+/// Passes or refuses a batch.
 pub(super) const GATE: BulkStatement = BulkStatement {
     text: "\
 UPDATE plugin_heads SET gate = $3, kv_revision = kv_revision + $5 \
@@ -61,7 +61,7 @@ RETURNING kv_revision",
     columns: &[("id", ColumnKind::Text), ("attempt_count", ColumnKind::Int)],
 };
 
-/// Writes how attempts ended, if the gate has let their batch through. A run that was replayed during the
+/// Writes the outcomes of attempts, if their batch has passed the gate. A run that was replayed during the
 /// attempt gets the attempt, and stays due.
 pub(super) const RECORD: BulkStatement = BulkStatement {
     text: "\
@@ -93,18 +93,18 @@ AND EXISTS (SELECT 1 FROM plugin_heads WHERE plugin_id = $2 AND gate = $3)",
     ],
 };
 
-/// How one attempt ended.
+/// Outcome of one attempt.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
-    /// The run as the attempt leaves it.
+    /// The run after the attempt.
     pub delivery: Delivery,
-    /// What ran; `None` when nothing did.
+    /// The version that ran; `None` when none did.
     pub version_id: Option<PluginVersionId>,
-    /// What that used.
+    /// Resource usage.
     pub usage: RunUsage,
-    /// What it wrote into its log.
+    /// Lines of its log.
     pub logs: Vec<LogLine>,
-    /// What it wants done.
+    /// Effects that it requests.
     pub effects: Vec<Effect>,
     /// Bits of the log's id.
     pub log_bits: u128,
@@ -113,13 +113,13 @@ pub struct RunRecord {
 /// Runs of one plugin that are recorded together.
 #[derive(Debug)]
 pub struct RunBatch<'a> {
-    /// Whose.
+    /// The plugin.
     pub plugin: PluginId,
-    /// A text that no other batch has.
+    /// A token that no other batch has.
     pub token: &'a str,
     /// The revision of the keys and values that the runs saw; `None` when they neither read nor wrote any.
     pub kv_revision: Option<i64>,
-    /// Keys that are changed.
+    /// Changed keys.
     pub kv: KvChanges,
     /// The runs.
     pub runs: &'a [RunRecord],
@@ -173,7 +173,7 @@ fn read_run(fields: &mut RowFields<'_>) -> Result<Run, StoreError> {
     Ok(Run { delivery, version_id, usage })
 }
 
-/// What a delivery worker has to bring.
+/// Returns the statement for a delivery worker's open runs.
 pub(super) fn open_statement() -> String {
     format!(
         "SELECT {OWED} FROM plugin_runs WHERE plugin_id = $1 AND account = $2 \
@@ -182,11 +182,11 @@ pub(super) fn open_statement() -> String {
 }
 
 impl Store {
-    /// Records how attempts of a plugin's runs ended; the revision of its keys and values afterwards, or
-    /// `None`, and nothing is written, when a run or the keys and values do not stand where they should.
+    /// Records the outcomes of attempts at a plugin's runs, and returns the new revision of its keys and
+    /// values. `None`, and nothing is written, when a run, or the keys and values, have changed since.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn record_runs(&self, batch: &RunBatch<'_>) -> Result<Option<i64>, StoreError> {
         let dialect = self.engine.dialect();
         let plugin = batch.plugin.to_string();

@@ -1,7 +1,7 @@
-//! Secrets of this server, made on its first start and kept in the database.
+//! Secrets of this server, created on its first start and stored in the database.
 //!
-//! Invariant: once made they never change, so what was sealed with them survives restarts, and
-//! every node that shares the database shares them.
+//! Invariant: they never change, so texts and pages signed with them stay valid after restarts, and all nodes
+//! that share the database share them.
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -15,9 +15,10 @@ use super::row::RowPlace;
 pub struct ServerSecrets {
     /// Authenticates cursors.
     pub cursor_key: [u8; 32],
-    /// Names this installation in memory that others may use too, and authenticates what it keeps there.
+    /// Identifies this installation in a Redis that other programs may share, and authenticates its pages
+    /// there.
     pub redis_cache_key: [u8; 32],
-    /// Seals what plugins were compiled to.
+    /// Authenticates compiled plugins.
     pub artefact_key: [u8; 32],
 }
 
@@ -28,7 +29,7 @@ impl std::fmt::Debug for ServerSecrets {
 }
 
 impl ServerSecrets {
-    /// Reads the secrets, after making those that are missing.
+    /// Reads the secrets, and creates missing ones first.
     pub(super) async fn load_secrets(
         engine: &Engine,
         writer: &mut WriteConnection,
@@ -50,7 +51,7 @@ async fn secret(
     SysRng.try_fill_bytes(&mut fresh).map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
     let sql = "INSERT INTO server_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     writer.run_statement(sql, vec![name.into(), hex::encode(fresh).into()]).await?;
-    // Another node may have been first: what the table holds is what counts.
+    // Another node may have been first: the row in the table is the one in force.
     let rows =
         engine.fetch_rows("SELECT value FROM server_secrets WHERE name = $1", vec![name.into()]).await?;
     let at = RowPlace { table: "server_secrets", id: name };

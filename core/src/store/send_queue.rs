@@ -1,7 +1,7 @@
-//! The send queue: the pending messages, of which each conversation's oldest may go.
+//! The send queue: the pending messages, of which the oldest of each conversation may be sent.
 //!
-//! Invariant: whatever is asked, at most one message of a conversation is answered, and it is the
-//! oldest that waits. There is no table of its own: the queue cannot disagree with the messages.
+//! Invariant: every query returns at most one message of a conversation, its oldest pending one. The queue
+//! has no table of its own, so it cannot disagree with the messages.
 
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
@@ -15,14 +15,14 @@ use crate::ids::{ConversationId, MessageId};
 
 const COLUMNS: &str = "id, conversation_id, attempts, next_attempt_at";
 
-/// A conversation's messages leave in order: only the oldest of those that wait may go.
+/// A conversation's messages leave in order: only its oldest pending one may be sent.
 const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS older \
     WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
     AND older.status = 'pending' AND older.id < messages.id)";
 
-/// The oldest messages that may be sent: those due by $2, and those due after $3, which no schedule asks for and
-/// only another clock can have written. The sum keeps the planner on the index that is in
-/// the order of ids, where the limit ends the walk; the other one would sort the whole backlog.
+/// Returns the statement for the oldest messages that may be sent: those due by $2, and those due after $3, a
+/// time beyond any schedule that only another clock can have written. The sum keeps the planner on the index
+/// in the order of ids, where the limit ends the scan; the other index would sort the whole backlog.
 pub(super) fn queue_statement() -> String {
     format!(
         "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
@@ -31,8 +31,8 @@ pub(super) fn queue_statement() -> String {
     )
 }
 
-/// What is next of each of these conversations. On PostgreSQL each is looked up by itself, as in
-/// [`facts`](super::loaded_rows).
+/// Returns the statement for the next message of each of these conversations. On PostgreSQL each is looked up
+/// by itself, as in [`loaded_rows`](super::loaded_rows).
 pub(super) fn next_of_statement(dialect: Dialect) -> String {
     let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending'");
     match dialect {
@@ -47,8 +47,8 @@ pub(super) fn next_of_statement(dialect: Dialect) -> String {
     }
 }
 
-/// When the next message may be sent. The bound, which always holds, shows the planner the index
-/// that is in this order.
+/// Returns the statement for the earliest due time. The bound, which always holds, makes the planner use the
+/// index in this order.
 pub(super) fn next_due_statement() -> String {
     format!(
         "SELECT next_attempt_at FROM messages WHERE account = $1 AND status = 'pending' \
@@ -70,11 +70,11 @@ fn read_waiting(row: &EngineRow) -> Result<WaitingMessage, StoreError> {
 }
 
 impl Store {
-    /// Of each conversation the message that is next, if it is due by `due_by` or, by another clock, after
+    /// Returns the next message of each conversation, if it is due by `due_by` or, by another clock, after
     /// `beyond`; oldest first, at most `limit`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn load_queue(
         &self,
         account_number: i64,
@@ -87,10 +87,10 @@ impl Store {
         self.engine.fetch_rows(queue_statement(), args).await?.iter().map(read_waiting).collect()
     }
 
-    /// The message that is next of each of these conversations that has one, due or not.
+    /// Returns the next message of each of these conversations that has one, due or not.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn next_of(
         &self,
         account_number: i64,
@@ -103,10 +103,10 @@ impl Store {
         self.engine.fetch_rows(sql, args).await?.iter().map(read_waiting).collect()
     }
 
-    /// When the next message that waits may be sent.
+    /// Returns the earliest due time of a message that may be sent.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn next_due(&self, account_number: i64) -> Result<Option<DueTime>, StoreError> {
         let rows = self.engine.fetch_rows(next_due_statement(), vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };

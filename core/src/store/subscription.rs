@@ -1,8 +1,8 @@
 //! Webhook subscriptions and their secrets: their rows, and every statement that reads or writes them.
 //!
-//! Invariant: a subscription begins, in the transaction that makes it, at the present end of the
-//! log of each of its tenant's accounts. They are read whole at start, and after that only as far as
-//! another node has changed them.
+//! Invariant: a subscription begins, in the transaction that creates it, at the current end of the log of
+//! each of its tenant's accounts. Subscriptions are read whole at start; after that only changes by other
+//! nodes are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn words_of(types: EventTypes) -> Result<String, StoreError> {
     Ok(json_array(&words)?)
 }
 
-/// Reads [`COLUMNS`]; the secrets are elsewhere.
+/// Reads [`COLUMNS`]; the secrets are in another table.
 fn read_subscription(fields: &mut RowFields<'_>) -> Result<Subscription, StoreError> {
     let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
@@ -72,7 +72,7 @@ fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, 
     let args = vec![
         secret.id.to_string().into(),
         subscription.to_string().into(),
-        // Every delivery is signed with it, so it must be kept.
+        // Every delivery is signed with it, so it must be stored.
         secret.secret.reveal().into(),
         secret.created_at.millis().into(),
         instant_millis(secret.expires_at).into(),
@@ -80,22 +80,22 @@ fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, 
     (sql.into(), args)
 }
 
-/// A subscription after deliveries that were given up were counted.
+/// State of a subscription after the count of deliveries that were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotedDeaths {
-    /// Whether it gets events.
+    /// State; only an active one receives events.
     pub status: SubscriptionStatus,
-    /// Deliveries given up since the last one that was taken.
+    /// Deliveries given up since the last one that was accepted.
     pub dead_in_row: u32,
     /// Version of its row.
     pub row_version: RowVersion,
 }
 
 impl Store {
-    /// Every subscription that was not deleted, with its secrets.
+    /// Returns every subscription that was not deleted, with its secrets.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn load_subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE deleted_at IS NULL ORDER BY id");
         let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
@@ -107,10 +107,10 @@ impl Store {
         .await
     }
 
-    /// A subscription as it stands, with its secrets; `None` when it was deleted.
+    /// Finds a subscription with its secrets; `None` when it was deleted.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = $1 AND deleted_at IS NULL");
         let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
@@ -121,11 +121,11 @@ impl Store {
         Ok(self.with_secrets(rows).await?.pop())
     }
 
-    /// What has changed after this revision of the directory, and what was deleted. Only for a database
-    /// that nodes share.
+    /// Returns the subscriptions changed and deleted after this revision of the directory. Only for a
+    /// database that nodes share.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn subscription_changes(
         &self,
         after: i64,
@@ -168,11 +168,11 @@ impl Store {
         Ok(rows)
     }
 
-    /// Adds a subscription with its secrets, at the present end of its tenant's logs, and remembers the
+    /// Inserts a subscription with its secrets, at the current end of its tenant's logs, and stores the
     /// answer.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_subscription(
         &self,
         one: &Subscription,
@@ -202,12 +202,12 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Writes all of a subscription's row over the version that the change was decided on, and returns it as
-    /// it stands then; `None`, and nothing is written, when that is another version, or it was deleted. Its
-    /// secrets stay.
+    /// Overwrites a subscription's row of the version that the change was decided on, and returns the new
+    /// row. `None`, and nothing is written, when the version has changed, or the subscription was deleted.
+    /// Its secrets stay.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn update_subscription(
         &self,
         decided: Subscription,
@@ -230,12 +230,12 @@ impl Store {
         Ok((!written.is_empty()).then_some(Subscription { row_version, ..decided }))
     }
 
-    /// Adds the last secret of a subscription that was decided on, and remembers the answer; the older ones
-    /// expire at `older_until`, if not before, and those that have expired go. Returns the subscription as it
-    /// stands then; `None`, and nothing is written, when its row has another version, or it was deleted.
+    /// Inserts the last secret of a subscription that was decided on, and stores the answer. Older secrets
+    /// expire at `older_until`, if not before; expired ones are deleted. Returns the new subscription.
+    /// `None`, and nothing is written, when its row has another version, or it was deleted.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn insert_signing_secret(
         &self,
         decided: Subscription,
@@ -270,11 +270,11 @@ impl Store {
         }
     }
 
-    /// Deletes a subscription, its secrets and its place in every log, and gives up what it was owed. Its
-    /// deliveries can still be seen.
+    /// Deletes a subscription, its secrets and its cursors, and gives up its open deliveries. Its deliveries
+    /// stay visible.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn delete_subscription(&self, id: SubscriptionId, now: Timestamp) -> Result<(), StoreError> {
         let gone = "UPDATE webhook_subscriptions SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
         let closed = "UPDATE webhook_deliveries SET status = 'dead', next_attempt_at = NULL \
@@ -289,10 +289,10 @@ impl Store {
         self.writer.write_all(script).await.map(drop)
     }
 
-    /// Tells other nodes to look at a subscription again, because its deliveries have changed.
+    /// Makes other nodes read a subscription again, because its deliveries have changed.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn touch_subscriptions(&self, ids: &[SubscriptionId]) -> Result<(), StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let sql = format!(
@@ -302,11 +302,11 @@ impl Store {
         self.writer.write_statement(sql, vec![json_array(&names)?.into()]).await.map(drop)
     }
 
-    /// Counts deliveries that were given up: `deaths` more, or, when one was taken before them, so many
-    /// since. Too many disable the subscription; `None` when it is gone.
+    /// Counts deliveries that were given up: `deaths` more, or `deaths` in all when one was accepted before
+    /// them. Too many disable the subscription. `None` when it is gone.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn note_deaths(
         &self,
         id: SubscriptionId,

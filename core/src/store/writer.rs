@@ -1,9 +1,9 @@
-//! The one task that writes. It takes every job that waits and puts them into one transaction, so
-//! that one fsync serves many accounts.
+//! The only task that writes. It takes every queued job and puts them into one transaction, so that one fsync
+//! serves many accounts.
 //!
-//! Invariants: a caller is answered only after COMMIT has returned; a job that the database
-//! refuses fails alone; the task outlives every fault, and writes again once the fault is gone. A
-//! caller that stopped waiting changes nothing. It decides nothing about rows.
+//! Invariants: a caller gets its answer only after COMMIT has returned. A job that the database refuses fails
+//! alone. The task survives every error, and writes again once the database works. A caller that stopped
+//! waiting changes nothing. The task decides nothing about rows.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use super::engine::{
 use super::{AccountCommit, StoreError};
 use crate::surroundings::{AwaitKind, wait_for};
 
-/// Jobs that may wait; further callers wait for room.
+/// Jobs that may be queued; further callers wait.
 const QUEUE_JOBS: usize = 4096;
-/// Jobs of one transaction.
+/// Jobs of one transaction, at most.
 const BATCH_JOBS: usize = 512;
 
 struct WriteJob {
@@ -31,7 +31,7 @@ struct WriteJob {
     reply: oneshot::Sender<Result<Vec<EngineRow>, StoreError>>,
 }
 
-/// The way to the writing task. Cheap to clone.
+/// Handle of the writing task. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct StoreWriter {
     jobs: mpsc::Sender<WriteJob>,
@@ -53,7 +53,7 @@ impl StoreWriter {
         Self { jobs, failing, closing, tasks }
     }
 
-    /// Whether the last transaction failed for want of a working database.
+    /// Returns `true` when the last transaction failed because the database did not work.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl StoreWriter {
         self.write_script(statements, 0).await
     }
 
-    /// The same, and returns the rows of the statement at this place.
+    /// Writes several statements durably, and returns the rows of the statement at this index.
     pub(super) async fn write_script(
         &self,
         statements: Vec<(Sql, Vec<SqlArg>)>,
@@ -101,7 +101,7 @@ impl StoreWriter {
         .await
     }
 
-    /// Takes no more jobs, finishes those that wait, and closes the connection.
+    /// Takes no more jobs, finishes the queued ones, and closes the connection.
     pub(super) async fn close_task(&self) {
         self.closing.cancel();
         self.tasks.wait().await;
@@ -110,7 +110,7 @@ impl StoreWriter {
 
 struct WriterTask {
     engine: Engine,
-    /// `None` after a fault, until the next transaction opens another.
+    /// `None` after an error, until the next transaction opens another.
     connection: Option<WriteConnection>,
     failing: Arc<AtomicBool>,
 }
@@ -153,7 +153,7 @@ impl WriterTask {
         match self.write_transaction(&works).await {
             Ok(outcomes) => {
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                    // A caller that stopped waiting does not hear of it.
+                    // A caller that stopped waiting gets no answer.
                     let _gone = job.reply.send(match outcome {
                         WriteOutcome::Written(rows) => Ok(rows),
                         WriteOutcome::Fenced => Err(StoreError::Fenced),
@@ -204,7 +204,7 @@ impl WriterTask {
                 if !well {
                     self.note_fault(&error);
                 }
-                // After any other fault the next transaction begins on a fresh connection.
+                // After any other error the next transaction begins on a fresh connection.
                 self.connection = (undone && well).then_some(connection);
                 Err(error)
             }
@@ -213,8 +213,8 @@ impl WriterTask {
 
     /// Writes commits with one statement, which is its own transaction.
     ///
-    /// A connection that breaks may have died long ago, so they are written once more on a fresh one;
-    /// that the first attempt was written after all is seen by the fence, which then lets none through.
+    /// A connection that breaks may have died long ago, so the commits are written once more on a fresh one.
+    /// If the first attempt was written after all, the fence passes none of them.
     async fn one_statement(&mut self, jobs: &[&WriteWork]) -> Result<Vec<WriteOutcome>, sqlx::Error> {
         let mut lost = None;
         loop {
@@ -239,7 +239,7 @@ impl WriterTask {
                     continue;
                 }
                 (Err(error), None) => error,
-                // Whatever it was: the first attempt may have been written.
+                // Whatever the second error was: the first attempt may have been written.
                 (Err(_), Some(first)) => first,
             };
             if !is_well_after(&fault) {
@@ -249,7 +249,7 @@ impl WriterTask {
         }
     }
 
-    /// The last connection, or, when there is none, a fresh one.
+    /// Returns the last connection or, when there is none, a fresh one.
     async fn ready_connection(&mut self) -> Result<WriteConnection, sqlx::Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -257,8 +257,8 @@ impl WriterTask {
         }
     }
 
-    /// A connection with a transaction begun on it: the last one, or, when there is none or it has died
-    /// while it lay idle, a fresh one.
+    /// Returns a connection with an open transaction: the last one or, when there is none or it died while it
+    /// was idle, a fresh one.
     async fn begin_transaction(&mut self) -> Result<WriteConnection, sqlx::Error> {
         if let Some(mut connection) = self.connection.take() {
             match connection.begin_transaction().await {
@@ -277,13 +277,13 @@ impl WriterTask {
     }
 }
 
-/// Whether the connection can be used again. A refusal is for the caller to log, who knows what the rows
-/// were.
+/// Returns `true` when the connection can be used again. The caller logs a refusal, because only the caller
+/// knows the rows.
 fn is_well_after(error: &sqlx::Error) -> bool {
     refuses(error) || is_deadlock(error)
 }
 
-/// Writes the jobs into the transaction that is open, and ends it.
+/// Writes the jobs into the open transaction, and ends it.
 async fn try_jobs(
     connection: &mut WriteConnection,
     jobs: &[&WriteWork],
@@ -293,7 +293,7 @@ async fn try_jobs(
     Ok(outcomes)
 }
 
-/// The jobs of the next transaction: from the front, up to the second commit of any account.
+/// Returns the jobs of the next transaction: from the front, up to the second commit of any account.
 fn take_batch(waiting: &mut VecDeque<WriteJob>) -> Vec<WriteJob> {
     let mut accounts = HashSet::new();
     let length = waiting

@@ -1,7 +1,7 @@
 //! The delays of a debug build.
 //!
-//! Invariants: a delay is determined by the seed, the kind, and how many of this kind the process has
-//! awaited before; nothing is delayed until [`delay_by_seed`] is called, and only the first call counts.
+//! Invariants: a delay is determined by the seed, the kind, and the number of earlier awaits of this kind in
+//! the process. Nothing is delayed until [`delay_by_seed`] is called, and only the first call counts.
 
 use std::future::Future;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use super::AwaitKind;
 
-/// One of so many awaits begins late, and one of so many ends late.
+/// One await in this many begins late, and one in this many ends late.
 const ONE_OF: u64 = 16;
-/// Kinds there are.
+/// Number of kinds.
 const KINDS: usize = 10;
 
-/// Which delays there are: `<seed>:<longest delay in milliseconds>`.
+/// Parameters of the delays: `<seed>:<longest delay in milliseconds>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeededDelays {
     /// Determines each delay.
@@ -37,7 +37,7 @@ impl FromStr for SeededDelays {
 }
 
 impl SeededDelays {
-    /// The delay of the draw of this number, most often none.
+    /// Returns the delay of the draw of this number, most often none.
     fn draw(self, kind: AwaitKind, number: u64) -> Option<Duration> {
         let mixed = mix_bits(mix_bits(self.seed ^ index_of(kind).rotate_left(32)) ^ number);
         let delayed = mixed.is_multiple_of(ONE_OF);
@@ -76,7 +76,7 @@ struct DelayDraws {
 
 static DRAWN: OnceLock<DelayDraws> = OnceLock::new();
 
-/// Delays what is awaited from now on, in the whole process. Only the first call counts.
+/// Delays all later awaits of the process. Only the first call counts.
 pub fn delay_by_seed(delays: SeededDelays) {
     let begun = DRAWN.set(DelayDraws { delays, counts: Default::default() }).is_ok();
     if begun {
@@ -93,7 +93,7 @@ async fn next_delay(kind: AwaitKind) {
     }
 }
 
-/// Awaits `awaited`, which may begin late, and whose outcome may be seen late.
+/// Awaits `awaited`, with a possible delay before its start and after its outcome.
 pub fn wait_for<F: Future>(kind: AwaitKind, awaited: F) -> impl Future<Output = F::Output> {
     // Boxed, because a future that is moved into another one counts twice in its size.
     let awaited = Box::pin(awaited);

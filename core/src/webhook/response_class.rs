@@ -1,6 +1,6 @@
-//! What a receiver's answer means for its delivery (contract, section 11).
+//! Interpretation of a receiver's response for its delivery (contract, section 11).
 //!
-//! Pure. What is said of an answer is for the tenant to read; its body is not repeated.
+//! Pure. The error text is for the tenant to read; it does not repeat the response's body.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::outbound::OutboundAnswer;
 use crate::ports::AttemptResult;
 
-/// What this answer, which came at `now`, means.
+/// Returns the result of this response, which arrived at `now`.
 pub(super) fn classify_response(answer: &OutboundAnswer, now: Timestamp) -> AttemptResult {
     let status = answer.status;
     let code = Some(status.as_u16());
@@ -45,12 +45,12 @@ pub(super) fn classify_response(answer: &OutboundAnswer, now: Timestamp) -> Atte
     }
 }
 
-/// What there is no answer to.
+/// Returns the result of an attempt without a response.
 pub(super) fn classify_failure(error: &str) -> AttemptResult {
     retry(None, None, error)
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which in the past means now.
+/// Reads `Retry-After` (RFC 9110, 10.2.3): seconds, or a date; a date in the past means now.
 fn retry_after(answer: &OutboundAnswer, now: Timestamp) -> Option<Duration> {
     let text = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

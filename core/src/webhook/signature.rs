@@ -1,7 +1,7 @@
-//! `X-Kirim-Signature`: that a request comes from here, and when it was made.
+//! `X-Kirim-Signature`: proves the sender of a request, and the time at which it was made.
 //!
-//! Invariant: the key is the whole secret as it was shown, `whsec_` included; what is signed is the
-//! time, a full stop and the raw body, so neither can be changed, and an old request is known as such.
+//! Invariant: the key is the whole secret as it was shown, `whsec_` included. The time, a full stop and the
+//! raw body are signed, so neither can be changed, and an old request is recognised as such.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use sha2::Sha256;
 use crate::domain::account::Secret;
 use crate::domain::time::Timestamp;
 
-/// The header's value: `t=<unix seconds>,v1=<hex>`, with one `v1` for each secret.
+/// Returns the header's value: `t=<unix seconds>,v1=<hex>`, with one `v1` for each secret.
 pub(super) fn signature_header<'a>(
     secrets: impl Iterator<Item = &'a Secret>,
     at: Timestamp,

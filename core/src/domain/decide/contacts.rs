@@ -1,4 +1,4 @@
-//! Rules of contacts. A rename shows in the contact's thread, so it is a change of that thread too.
+//! Rules of contacts. A rename shows in the contact's conversation, so it also changes that conversation.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn insert_contact(draft: &mut Draft<'_>, new: &NewContact) -> Arc<Contact> {
     contact
 }
 
-/// The contact with this number, made if need be.
+/// The contact with this number, created when there is none.
 pub(super) fn find_or_insert(
     draft: &mut Draft<'_>,
     phone: &Phone,

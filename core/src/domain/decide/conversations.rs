@@ -1,4 +1,4 @@
-//! Rules of threads.
+//! Rules of conversations.
 
 use super::DecideError;
 use crate::domain::command::{CommandRefusal, CommandReply, ConversationPatch};
@@ -39,7 +39,7 @@ pub(super) fn patch_conversation(
     Ok(CommandReply::Conversation(thread))
 }
 
-/// A thread that begins now; not written yet.
+/// Creates a new conversation; it is not written yet.
 pub(super) fn begin_conversation(draft: &mut Draft<'_>, contact: ContactRef) -> Conversation {
     Conversation {
         id: draft.next_conversation_id(),

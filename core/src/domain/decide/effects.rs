@@ -6,7 +6,7 @@ use crate::domain::draft::Draft;
 use crate::domain::effect::{EffectRefusal, SettledEffect};
 use crate::domain::row_needs::RowNotLoaded;
 
-/// Carries an effect out, if it waits still.
+/// Carries out an effect, if it is still pending.
 pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<(), RowNotLoaded> {
     if !draft.take_effect(order.id)? {
         return Ok(());

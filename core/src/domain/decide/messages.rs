@@ -1,4 +1,4 @@
-//! Rules of messages: taking one in, accepting one for sending, marking as read.
+//! Rules of messages: receiving one, accepting one for sending, marking as read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,18 @@ use crate::domain::row_needs::RowNotLoaded;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::ids::MessageId;
 
-/// How long after a contact's last message a business may write freely (Meta, "Customer service
+/// Time after a contact's last message in which a business may write freely (Meta, "Customer service
 /// windows").
 const WINDOW: Duration = Duration::from_hours(24);
 
-/// The thread with a number, and whether it is new; the contact is made, or its missing name
-/// filled in, on the way.
+/// Returns the conversation with a number, and `true` when it is new. Also creates the contact, or fills in
+/// its missing name.
 fn thread_with(
     draft: &mut Draft<'_>,
     phone: &Phone,
     name: Option<&Arc<str>>,
 ) -> Result<(Conversation, bool), RowNotLoaded> {
-    // A conversation shows all that is needed of a named contact, whose own row is then not looked at.
+    // A conversation holds all that is needed of a named contact, so the contact's own row is not read.
     if let Some(thread) = draft.loaded_rows().conversation_with(phone)?
         && (thread.contact.name.is_some() || name.is_none())
     {
@@ -50,7 +50,7 @@ pub(super) fn receive_message(draft: &mut Draft<'_>, inbound: &InboundMessage) -
         return Ok(());
     }
     let (mut thread, new) = thread_with(draft, &inbound.from, inbound.profile_name.as_ref())?;
-    // WhatsApp's clock may run ahead of ours; the inbox does not hold messages of the future.
+    // WhatsApp's clock may run ahead of ours. The inbox holds no message with a time in the future.
     let at = inbound.at.min(draft.now);
     let reopened = thread.status == ConversationStatus::Resolved;
     if reopened {

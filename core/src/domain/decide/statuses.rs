@@ -1,4 +1,4 @@
-//! Rules of statuses: what WhatsApp reports about messages that we sent.
+//! Rules of statuses: WhatsApp's reports about messages that we sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) fn report_status(draft: &mut Draft<'_>, report: &StatusReport) -> Res
     };
     match known.cloned() {
         Some(message) if message.direction == Direction::Outbound => apply_status(draft, &message, report),
-        // Nobody reports statuses of what a contact wrote.
+        // WhatsApp reports no statuses of messages that a contact wrote.
         Some(_) => Ok(()),
         None => draft.park_status(report.clone()),
     }
@@ -59,7 +59,7 @@ fn apply_parked(draft: &mut Draft<'_>, message: &Arc<Message>, wamid: &Arc<str>)
     Ok(())
 }
 
-/// Moves the current status up the retry schedule, if it yields.
+/// Advances the current status, if it yields to `next`.
 fn advance_status(message: &mut Message, next: MessageStatus, error: Option<MessageError>) -> bool {
     let moved = message.status.yields_to(next);
     if moved {
@@ -82,8 +82,8 @@ fn announce_status(
     draft.emit_event(EventKind::MessageStatus { message: message.clone(), previous, occurred_at });
 }
 
-/// An attempt counts before it is made: a crash in the middle of it must not look as if nothing had
-/// been tried. Clients see nothing of attempts, so the row keeps its `updated_at`.
+/// Counts an attempt before it is made: after a crash in the middle of it the row must not look untried.
+/// Clients see nothing of attempts, so the row keeps its `updated_at`.
 pub(super) fn begin_sends(
     draft: &mut Draft<'_>,
     seen: &[WaitingMessage],
@@ -97,8 +97,8 @@ pub(super) fn begin_sends(
     Ok(CommandReply::Sends(begun))
 }
 
-/// Begins an attempt, unless the row is no longer what the sender saw. Compared as values and not with a clock: an
-/// attempt that another sender has begun, or put off, since changes at least one of them.
+/// Begins an attempt, unless the row differs from the one that the sender saw. The values are compared, not
+/// times: an attempt that another sender has begun or postponed since changes at least one of them.
 fn begin_send(
     draft: &mut Draft<'_>,
     seen: &WaitingMessage,
@@ -114,7 +114,7 @@ fn begin_send(
     Ok(Some(draft.note_attempt(message)))
 }
 
-/// Takes note of how a call ended. A message that is gone has no use for it.
+/// Records the outcome of a call. The outcome of a message that is gone is dropped.
 pub(super) fn record_send(
     draft: &mut Draft<'_>,
     id: MessageId,
@@ -157,7 +157,7 @@ pub(super) fn record_send(
     }
 }
 
-/// Lets a message wait, unless WhatsApp has told meanwhile what became of it.
+/// Postpones a message, unless WhatsApp has reported its outcome in the meantime.
 fn put_off(draft: &mut Draft<'_>, mut message: Message, wait: Duration) {
     if message.status == MessageStatus::Pending {
         message.next_attempt_at = Some(DueTime::after_wait(draft.wall_now, wait));
@@ -173,7 +173,8 @@ fn fail_message(message: &mut Message, error: &MessageError, at: Timestamp) -> b
     moved
 }
 
-/// WhatsApp does not take the account's token: nothing more is sent until the operator acts.
+/// Marks the account as degraded, because WhatsApp refuses its token: nothing more is sent until the operator
+/// acts.
 fn degrade_account(draft: &mut Draft<'_>) {
     if draft.account.status == AccountStatus::Connected {
         let mut account = (*draft.account).clone();

@@ -1,8 +1,8 @@
-//! SQLite's log, moved into the file beside the writer, so that commits do not wait for it.
+//! Checkpoints of SQLite's write-ahead log, run beside the writer, so that commits do not wait for them.
 //!
-//! A commit that finds [`LOG_PAGES`] in the log moves what is left to be moved itself, and the log is begun
-//! anew once all of it is in the file. So this task moves the log early, and ever finer towards the end.
-//! Invariants: it takes no lock that a reader or the writer waits for; whatever becomes of it, the log stays
+//! A commit that finds [`LOG_PAGES`] in the log checkpoints the rest itself, and the log is restarted once
+//! all of it is in the file. So this task checkpoints early, and in smaller steps towards the end.
+//! Invariants: it takes no lock that a reader or the writer waits for. If it fails, the log still stays
 //! bounded and nothing is lost. It works only after commits.
 
 use std::sync::Arc;
@@ -17,15 +17,16 @@ use tokio_util::task::TaskTracker;
 use super::sqlite::run_statement;
 use crate::surroundings;
 
-/// 64 MiB in pages of 4 KiB: at a longer log a commit moves the rest of it itself.
+/// 64 MiB in pages of 4 KiB: at a longer log a commit checkpoints the rest itself.
 pub(super) const LOG_PAGES: i64 = 16_384;
-/// Pages that are worth a pass.
+/// Pages that justify a checkpoint.
 const PASS_PAGES: i64 = 4096;
-/// The same once the log is nearly full, so that the commit that fills it finds little to do.
+/// Pages that justify a checkpoint once the log is nearly full, so that the commit that fills it finds little
+/// to do.
 const LAST_PASS_PAGES: i64 = 256;
-/// At least this long between two looks at the log.
+/// Shortest time between two looks at the log.
 const PAUSE: Duration = Duration::from_millis(50);
-/// After a fault, which the writer is about to meet too.
+/// Pause after an error, which the writer is about to meet too.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The task's handle. Cheap to clone.
@@ -34,12 +35,12 @@ pub(super) struct CheckpointTask {
     written: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    /// A store that nobody has any more needs no end.
+    /// Ends the task when the last handle of the store is dropped.
     _last: Arc<DropGuard>,
 }
 
 impl CheckpointTask {
-    /// Starts the task; it connects when there is something to do.
+    /// Starts the task; it connects when there is work.
     pub(super) fn start_task(options: SqliteConnectOptions) -> Self {
         let (written, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         tasks.spawn(watch_log(options, written.clone(), stop.clone()));
@@ -48,7 +49,7 @@ impl CheckpointTask {
         Self { written, stop, tasks, _last: last }
     }
 
-    /// Something was committed.
+    /// Tells the task that a commit was written.
     pub(super) fn note_commit(&self) {
         self.written.notify_one();
     }
@@ -81,7 +82,7 @@ async fn watch_log(options: SqliteConnectOptions, written: Arc<Notify>, stop: Ca
     }
 }
 
-/// Moves what lies in the log, if it is worth it.
+/// Checkpoints the log, if it holds enough pages.
 async fn run_checkpoint(
     options: &SqliteConnectOptions,
     connection: &mut Option<SqliteConnection>,

@@ -1,13 +1,13 @@
-//! A server's place on a database, and what is left of it when it is lost.
+//! A server's lock on a database, and its record after it is lost.
 //!
-//! Invariant: others stay away as long as a [`DatabaseLock`] lasts; who loses one and gets another can tell
-//! whether somebody was there in between. What to do about that is not decided here.
+//! Invariant: other servers stay away as long as a [`DatabaseLock`] lasts. A server that loses one and gets
+//! another can tell whether another server held it in between. The caller decides what to do about that.
 
 use super::{postgres, sqlite};
 use crate::store::StoreError;
 use crate::surroundings::{AwaitKind, wait_for};
 
-/// A server's place on a database; others stay away as long as it lasts.
+/// A server's lock on a database; other servers stay away as long as it lasts.
 pub struct DatabaseLock(LockBackend);
 
 enum LockBackend {
@@ -15,7 +15,7 @@ enum LockBackend {
     Postgres(postgres::PostgresLock),
 }
 
-/// One holding of a place, to be remembered beyond its end.
+/// One tenure of a lock, to be remembered beyond its end.
 #[derive(Debug, Clone)]
 pub struct DatabaseTenure(Option<postgres::LockTenure>);
 
@@ -40,10 +40,10 @@ impl DatabaseLock {
         Self(LockBackend::Postgres(lock))
     }
 
-    /// Whether it lasts still.
+    /// Checks that the lock is still held.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database has let go of it, or does not answer.
+    /// [`StoreError::Unavailable`] when the database has released it, or does not answer.
     pub async fn check_held(&mut self) -> Result<(), StoreError> {
         match &mut self.0 {
             LockBackend::Sqlite(lock) => {
@@ -54,7 +54,7 @@ impl DatabaseLock {
         }
     }
 
-    /// What tells a later one whether it follows at once.
+    /// Returns the tenure, for the check by a later lock that it follows directly.
     #[must_use]
     pub fn current_tenure(&self) -> DatabaseTenure {
         match &self.0 {
@@ -64,7 +64,7 @@ impl DatabaseLock {
         }
     }
 
-    /// Whether nobody else had the place between that stay and this one.
+    /// Returns `true` when no other server held the lock between that tenure and this one.
     #[must_use]
     pub fn follows_directly(&self, last: &DatabaseTenure) -> bool {
         match (&self.0, &last.0) {

@@ -1,10 +1,9 @@
-//! PostgreSQL: a pool that reads, and connections that write, all to the current primary.
+//! PostgreSQL: a pool of connections that read, and connections that write, all to the current primary.
 //!
-//! Invariants: COMMIT returns after the server has flushed it, whatever the server's own default is;
-//! nothing waits for a server that does not answer longer than [`ANSWER_TIMEOUT`], and a connection
-//! that was waited for in vain is never used again; a connection that died while it lay idle fails
-//! nobody; a server that is no primary any more is neither read from nor written to
-//! (`postgres/primary_tracker.rs`).
+//! Invariants: COMMIT returns after the server has flushed it, whatever the server's own default is. No call
+//! waits for a silent server longer than [`ANSWER_TIMEOUT`], and a connection without an answer in time is
+//! never used again. A connection that died while it was idle fails no caller. A server that is no longer the
+//! primary is neither read from nor written to (`postgres/primary_tracker.rs`).
 
 mod lock_tenure;
 mod primary_connection;
@@ -28,16 +27,16 @@ use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::postgres_url::PostgresUrl;
 use crate::store::StoreError;
 
-/// The server ends a statement after so long.
+/// The server ends a statement after this time.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A server that has not answered a statement by then is taken for dead. Longer than
-/// [`STATEMENT_TIMEOUT`], so that a slow server can say itself what is slow.
+/// A server that has not answered a statement by then counts as dead. Longer than [`STATEMENT_TIMEOUT`], so
+/// that a slow server can report itself what is slow.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// A connection must be open by then, with all that was tried before it.
+/// Time for opening a connection, with all that was tried before it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The server ends a transaction whose client has fallen silent, so that its locks come free.
+/// The server ends a transaction of a silent client after this time, so that its locks are released.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections found dead after which a read gives up: an idle one, and those of the moment of a failover.
+/// Dead connections after which a read gives up: an idle one, and those of the moment of a failover.
 const DEAD_MAX: u32 = 2;
 /// The first half of the key of kabar's advisory locks: `kaba` in ASCII.
 const LOCK_CLASS: i32 = 0x6b61_6261;
@@ -54,8 +53,8 @@ pub(super) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Connects to the database that `url` names and brings its schema up. `timeout` is how long a
-    /// statement waits for a lock that somebody else holds.
+    /// Connects to the database that `url` names and migrates its schema. `timeout` is the time that a
+    /// statement waits for a lock of another session.
     pub(super) async fn open_database(
         url: &str,
         readers: u32,
@@ -68,8 +67,8 @@ impl PostgresDatabase {
 
     /// Reads with one statement.
     ///
-    /// A restart of the server kills all connections that lie idle, and the first that is found dead takes
-    /// them all out of the pool.
+    /// A restart of the server kills all idle connections, and the first one that is found dead removes them
+    /// all from the pool.
     pub(super) async fn fetch_rows(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut dead = 0;
         loop {
@@ -105,12 +104,12 @@ impl PostgresDatabase {
 
     /// Opens a connection that writes.
     pub(super) async fn open_writer(&self) -> Result<PrimaryConnection, sqlx::Error> {
-        // Whatever is written is found by its key; but the planner cannot know how few rows an array holds,
-        // and would read every account to find one.
+        // Written rows are found by their keys; but the planner cannot know how few rows an array holds, and
+        // would scan every account to find one.
         self.tracker.connect_primary(|options| options.options([("enable_seqscan", "off")])).await
     }
 
-    /// Takes a place; see [`PostgresLock::take_lock`].
+    /// Takes the lock of a server; see [`PostgresLock::take_lock`].
     pub(super) async fn lock_database(
         &self,
         alone: bool,
@@ -119,7 +118,7 @@ impl PostgresDatabase {
         PostgresLock::take_lock(&self.tracker, alone, last).await
     }
 
-    /// Closes the readers.
+    /// Closes the connections that read.
     pub(super) async fn close_readers(&self) {
         self.readers.close_pool().await;
     }
@@ -146,10 +145,10 @@ impl PostgresSnapshot {
         read
     }
 
-    /// Ends them, and gives the connection back.
+    /// Ends the reads, and returns the connection to the pool.
     pub(super) async fn end_reads(mut self) -> Result<(), sqlx::Error> {
         self.fetch_rows("COMMIT".into(), Vec::new()).await?;
-        // Still there, since the statement went well; what is left in `self` is dropped as nothing.
+        // Still present, because the statement succeeded; dropping `self` afterwards does nothing.
         if let Some(reader) = self.0.take() {
             reader.release_reader();
         }
@@ -159,7 +158,7 @@ impl PostgresSnapshot {
 
 impl Drop for PostgresSnapshot {
     fn drop(&mut self) {
-        // Its transaction is open still: the server ends it with the connection.
+        // Its transaction is still open: the server ends it with the connection.
         if let Some(reader) = self.0.take() {
             reader.discard_reader();
         }
@@ -172,7 +171,7 @@ async fn run_statement(
     sql: Sql,
     args: Vec<SqlArg>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    // Composed of this floor's own fragments only; whatever a client gave is bound.
+    // Composed of fixed fragments of this layer only; values from clients are bound.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for arg in args {
         query = match arg {
@@ -184,17 +183,17 @@ async fn run_statement(
     within_answer_timeout(query.fetch_all(connection)).await
 }
 
-/// Whether this SQLSTATE says that the statement, and not the database, is at fault.
+/// Returns `true` when this SQLSTATE blames the statement, and not the database.
 pub(super) fn refuses(state: &str) -> bool {
     // https://www.postgresql.org/docs/15/errcodes-appendix.html: the first two characters are the
     // class. 22 data exception, 23 constraint violation, 42 syntax error or access rule.
     matches!(state.get(..2), Some("22" | "23" | "42"))
 }
 
-/// Whether the connection is gone, as opposed to a server that answers with an error.
+/// Returns `true` when the connection is gone, as opposed to a server that answers with an error.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     // 57Pxx: the server shuts down or ends the session, and closes the connection after saying so. 25006,
-    // read_only_sql_transaction: it is no primary any more, and nothing was written.
+    // read_only_sql_transaction: it is no longer the primary, and nothing was written.
     let ends = |state: &str| {
         state == "25006" || state.starts_with("57P") || state.get(..2).is_some_and(|it| it == "08")
     };
@@ -204,12 +203,12 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server was waited for in vain: to ask again would be to wait again.
+/// Returns `true` when the server did not answer in time: another try would wait again.
 pub(super) fn is_silence(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// What a server that can be reached says within [`ANSWER_TIMEOUT`].
+/// Awaits the answer of a reachable server for at most [`ANSWER_TIMEOUT`].
 async fn within_answer_timeout<T>(
     question: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -224,7 +223,7 @@ async fn with_timeout<T>(
     tokio::time::timeout(limit, question).await.unwrap_or_else(|_late| Err(sqlx::Error::Io(silent())))
 }
 
-/// The hosts that `url` names, with the settings of kabar's sessions.
+/// Returns the hosts that `url` names, with the settings of kabar's sessions.
 fn database_hosts(url: &str, timeout: Duration) -> Result<Vec<DatabaseHost>, sqlx::Error> {
     let list = PostgresUrl::parse(url).map_err(|reason| sqlx::Error::Configuration(reason.into()))?;
     let names = list.host_list().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What a statement's places are filled with.
+//! Values that are bound to a statement.
 
 use bytes::Bytes;
 

@@ -1,6 +1,6 @@
 //! SQLite: one file, one connection that writes, several that read.
 //!
-//! Invariant: write-ahead log with `synchronous=FULL`, so what COMMIT returned from is on the disk.
+//! Invariant: write-ahead log with `synchronous=FULL`, so a commit is on the disk when COMMIT returns.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::checkpoints::{CheckpointTask, LOG_PAGES};
 use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::store::StoreError;
 
-/// How long a reader waits for a free connection.
+/// Time that a reader waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -30,8 +30,8 @@ pub(super) struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    /// Opens the file that `url` names, makes it if it is missing, and brings its schema up.
-    /// `timeout` is how long a statement waits for a lock that another process holds.
+    /// Opens the file that `url` names, creates it if it is missing, and migrates its schema. `timeout` is
+    /// the time that a statement waits for a lock of another process.
     pub(super) async fn open_file(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(unusable_value("readers cannot see a database in memory; name a file"));
@@ -46,7 +46,7 @@ impl SqliteDatabase {
             .create_if_missing(false)
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
-        // The log is cut back to 64 MiB after a burst.
+        // The log is truncated to 64 MiB after a burst.
         let writing = shared
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
@@ -91,7 +91,7 @@ impl SqliteDatabase {
         self.writing.connect().await
     }
 
-    /// Keeps other servers off the file; `None` when one is there.
+    /// Locks the file against other servers; `None` when another server holds the lock.
     pub(super) fn lock_database(&self) -> Result<Option<SqliteLock>, sqlx::Error> {
         let mut name = self.writing.get_filename().as_os_str().to_owned();
         name.push(".lock");
@@ -107,18 +107,18 @@ impl SqliteDatabase {
         }
     }
 
-    /// Closes all but the connection that writes.
+    /// Closes all connections but the one that writes.
     pub(super) async fn close_readers(&self) {
         self.checkpoints.close_task().await;
         self.readers.close().await;
     }
 }
 
-/// A lock on a file beside the database; the system lets go of it when the process ends.
+/// A lock on a file beside the database; the system releases it when the process ends.
 pub(super) struct SqliteLock(File);
 
 impl SqliteLock {
-    /// It lasts as long as the file is open.
+    /// The lock lasts as long as the file is open.
     pub(super) const fn check_alive(&self) {
         let Self(_open) = self;
     }
@@ -130,7 +130,7 @@ pub(super) async fn run_statement(
     sql: Sql,
     args: Vec<SqlArg>,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-    // Composed of this floor's own fragments only; whatever a client gave is bound.
+    // Composed of fixed fragments of this layer only; values from clients are bound.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for arg in args {
         query = match arg {
@@ -142,20 +142,20 @@ pub(super) async fn run_statement(
     query.fetch_all(connection).await
 }
 
-/// Moves the log into the file and closes.
+/// Checkpoints the log and closes.
 pub(super) async fn close_writer(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
     run_statement(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)".into(), Vec::new()).await?;
     connection.close().await
 }
 
-/// Whether this code says that the statement, and not the database, is at fault.
+/// Returns `true` when this code blames the statement, and not the database.
 pub(super) fn refuses(code: &str) -> bool {
     // https://www.sqlite.org/rescode.html: the low byte is the kind.
     // 1 ERROR, 18 TOOBIG, 19 CONSTRAINT, 20 MISMATCH.
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20))
 }
 
-/// Makes the file, and the folder that it lies in, readable by their owner only: it holds tokens.
+/// Makes the file and its folder readable by their owner only: the file holds tokens.
 async fn create_file(file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(folder).await?;

@@ -1,25 +1,25 @@
-//! Pages of an account's log, for readers that keep their own place.
+//! Pages of an account's log, for readers that keep their own position.
 //!
-//! Invariants: a page looks at a bounded number of events, whatever it is asked for; a gap between
-//! the position and the oldest event that is kept is never stepped over in silence.
+//! Invariants: a page scans a bounded number of events for any query. A gap between the position and the
+//! oldest event that is kept is always reported.
 
 use super::super::{Store, StoreError};
 use super::TABLE;
 use crate::domain::log::{EventPage, EventQuery, LogRead};
 
-/// Events that one page looks at, at most: 1 to 2 MB of rows.
+/// Events that one page scans, at most: 1 to 2 MB of rows.
 const LOOK_MAX: i64 = 1000;
 
-/// The oldest event of an account.
+/// Returns the statement for the oldest event of an account.
 pub(in super::super) const fn oldest_statement() -> &'static str {
     "SELECT sequence FROM events WHERE account = $1 ORDER BY sequence LIMIT 1"
 }
 
 impl Store {
-    /// Events of an account whose log ends with number `end`, as far as the reader knows.
+    /// Returns a page of an account's log that ends with number `end`, as far as the reader knows.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn event_page(
         &self,
         account_number: i64,
@@ -32,8 +32,8 @@ impl Store {
         if begun || after >= end {
             return Ok(LogRead::Page(page));
         }
-        // What should follow the position is not wanted, or not kept: looked up after the page, so
-        // that what was purged before the page was read is noticed.
+        // The next event is of another type, or no longer kept. Looked up after the page, so that events
+        // purged before the page was read are noticed.
         let oldest = self.oldest_event(account_number).await?.unwrap_or(end.saturating_add(1));
         if oldest > after.saturating_add(1) {
             if after > 0 {
@@ -65,10 +65,10 @@ impl Store {
         Ok(EventPage { events, last_sequence: last, has_more: last < end })
     }
 
-    /// The number of the oldest event of an account that is kept.
+    /// Returns the number of the oldest event of an account that is kept.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn oldest_event(&self, account_number: i64) -> Result<Option<i64>, StoreError> {
         let rows = self.engine.fetch_rows(oldest_statement(), vec![account_number.into()]).await?;
         rows.first().map(|row| row.read_fields(TABLE).take_int()).transpose()

@@ -1,6 +1,6 @@
 //! The versions of a plugin: their rows, and their bytes in parts.
 //!
-//! Invariant: a version is seen once all of its parts are there; what was left half-way is purged.
+//! Invariant: a version is visible once all of its parts are stored. Incomplete versions are purged.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::store::row::RowPlace;
 use crate::store::{Store, StoreError};
 
 const TABLE: &str = "plugin_versions";
-/// Bytes of a part: what a write of it adds to the waiting of others.
+/// Bytes of a part: other writes wait for one part at a time.
 const PART_BYTES: usize = 256 * 1024;
 
 const COLUMNS: &str = "id, plugin_id, sha256, size, imports, exports, compile_ms, created_at";
 
-/// Versions that were never finished, with their parts.
+/// Incomplete versions, with their parts.
 const UNFINISHED: [&str; 2] = [
     "DELETE FROM plugin_parts WHERE version_id IN \
      (SELECT id FROM plugin_versions WHERE whole = 0 AND created_at < $1)",
@@ -52,10 +52,10 @@ fn read_whole(count: u64) -> i64 {
 }
 
 impl Store {
-    /// Adds a version with its bytes, part by part.
+    /// Inserts a version with its bytes, part by part.
     ///
     /// # Errors
-    /// See [`StoreError`]; the version is then not seen.
+    /// [`StoreError`]; the version then stays invisible.
     pub async fn insert_plugin_version(&self, one: &PluginVersion, wasm: &Bytes) -> Result<(), StoreError> {
         let names = |names: &[Arc<str>]| text_of(&names.iter().map(|name| &**name).collect::<Vec<_>>());
         let sql = format!(
@@ -86,10 +86,10 @@ impl Store {
         self.writer.write_statement(sql, vec![one.id.to_string().into()]).await.map(drop)
     }
 
-    /// A plugin's versions, newest first.
+    /// Returns a plugin's versions, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn plugin_versions(&self, plugin: PluginId) -> Result<Vec<PluginVersion>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM plugin_versions WHERE plugin_id = $1 AND whole = 1 ORDER BY id DESC"
@@ -97,10 +97,10 @@ impl Store {
         self.engine.fetch_rows(sql, vec![plugin.to_string().into()]).await?.iter().map(read_version).collect()
     }
 
-    /// A plugin's version.
+    /// Finds a plugin's version.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn plugin_version(
         &self,
         plugin: PluginId,
@@ -112,10 +112,10 @@ impl Store {
         self.engine.fetch_rows(sql, args).await?.first().map(read_version).transpose()
     }
 
-    /// A version's bytes; `None` when it is gone.
+    /// Returns a version's bytes; `None` when it is gone.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn plugin_bytes(&self, id: PluginVersionId) -> Result<Option<Bytes>, StoreError> {
         let mut wasm = Vec::new();
         // One by one, so that no reader is held for long.
@@ -128,10 +128,10 @@ impl Store {
         Ok((!wasm.is_empty()).then(|| wasm.into()))
     }
 
-    /// Removes a plugin's oldest versions beyond what is kept, but for these.
+    /// Removes a plugin's oldest versions beyond the limit, except `spared`.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn trim_plugin_versions(
         &self,
         plugin: PluginId,
@@ -151,10 +151,10 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what uploads before this instant have left half-way.
+    /// Removes incomplete versions of uploads before this instant.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn purge_unfinished_versions(&self, before: Timestamp) -> Result<(), StoreError> {
         let args = || vec![SqlArg::from(before.millis())];
         let script = UNFINISHED.iter().map(|sql| ((*sql).into(), args())).collect();

@@ -1,4 +1,4 @@
-//! Logs of runs: one row per attempt that wrote anything.
+//! Logs of runs: one row per attempt that wrote log lines.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::RunRecord;
 
 const TABLE: &str = "plugin_run_logs";
 
-/// Adds the logs of an array, if the gate has let their batch through.
+/// Inserts the logs of an array, if their batch has passed the gate.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_run_logs (id, plugin_id, run_id, version_id, attempt, lines, created_at) \
@@ -41,7 +41,7 @@ pub(super) struct NewLogRow<'a> {
 }
 
 impl<'a> NewLogRow<'a> {
-    /// The log of a run that wrote one.
+    /// Creates the row of a run's log; `None` when the run wrote none.
     pub(super) fn from_run(run: &'a RunRecord) -> Option<Self> {
         let version_id = run.version_id.filter(|_| !run.logs.is_empty())?;
         Some(Self {
@@ -55,7 +55,7 @@ impl<'a> NewLogRow<'a> {
     }
 }
 
-/// When, level, text.
+/// Time, level, text.
 type LineRow = (i64, String, String);
 
 fn read_log(row: &EngineRow) -> Result<RunLog, StoreError> {
@@ -79,7 +79,7 @@ fn read_log(row: &EngineRow) -> Result<RunLog, StoreError> {
     })
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<SqlArg>) {
     let mut sql = "SELECT id, run_id, version_id, attempt, lines, created_at FROM plugin_run_logs \
                    WHERE plugin_id = $1"
@@ -100,10 +100,10 @@ pub(in crate::store) fn page_statement(query: &RunLogQuery) -> (String, Vec<SqlA
 }
 
 impl Store {
-    /// A page of a plugin's logs, newest first.
+    /// Returns a page of a plugin's logs, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, StoreError> {
         let (sql, args) = page_statement(query);
         let rows = self.engine.fetch_rows(sql, args).await?.iter().map(read_log).collect::<Result<_, _>>()?;

@@ -1,7 +1,7 @@
-//! Lists of runs, and how they are opened again.
+//! Lists of runs, and their replay.
 //!
-//! Invariant: a run that is replayed keeps its id, its event and its attempts, and begins its retry schedule
-//! afresh; so whatever it asks for again is known by its name.
+//! Invariant: a replayed run keeps its id, its event and its attempts, and restarts its retry schedule. So
+//! the effects that it requests again keep their ids.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError};
 
 use super::{OWED, OWN, TABLE, read_run};
 
-/// Opens the runs of an array: those that are there begin afresh.
+/// Inserts the runs of an array; existing ones restart.
 const OPEN: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
@@ -37,16 +37,16 @@ ON CONFLICT (plugin_id, account, sequence) DO UPDATE SET status = 'pending', tri
     columns: delivery::INSERT.columns,
 };
 
-/// What became of a replay.
+/// Result of a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReopenedRuns {
-    /// So many are brought again.
+    /// Number of runs that were made due.
     pub opened: usize,
-    /// Number of the last event that is among them.
+    /// Number of the last event among them.
     pub last: Option<i64>,
 }
 
-/// The statement and the values of one page, one row longer than the page.
+/// Returns the statement and the values of one page, one row longer than the page.
 pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {OWED}, {OWN} FROM plugin_runs WHERE plugin_id = $1");
     let mut args = vec![SqlArg::from(query.plugin_id.to_string())];
@@ -71,7 +71,7 @@ pub(in crate::store) fn page_statement(query: &RunQuery) -> (String, Vec<SqlArg>
     (format!("{sql} ORDER BY id DESC LIMIT ${}", args.len()), args)
 }
 
-/// What is known of an event without its subject.
+/// Returns the statement for columns of events without their subjects.
 fn events_statement(dialect: Dialect) -> String {
     format!(
         "SELECT id, sequence, kind, contact_id FROM events WHERE account = $1 AND sequence >= $2 \
@@ -114,10 +114,10 @@ fn owed(
 }
 
 impl Store {
-    /// A page of a plugin's runs, newest first.
+    /// Returns a page of a plugin's runs, newest first.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn page_runs(&self, query: &RunQuery) -> Result<RowPage<Run>, StoreError> {
         let (sql, args) = page_statement(query);
         let rows = self.engine.fetch_rows(sql, args).await?;
@@ -125,10 +125,10 @@ impl Store {
         Ok(RowPage::cut_to(rows, query.limit))
     }
 
-    /// A plugin's run.
+    /// Finds a plugin's run.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn find_run(&self, plugin: PluginId, id: RunId) -> Result<Option<Run>, StoreError> {
         let sql = format!("SELECT {OWED}, {OWN} FROM plugin_runs WHERE id = $1 AND plugin_id = $2");
         let rows =
@@ -139,7 +139,7 @@ impl Store {
     /// Makes a run due at `now`, at the beginning of the retry schedule.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn reopen_run(&self, plugin: PluginId, id: RunId, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE plugin_runs SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $3, \
                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
@@ -148,12 +148,12 @@ impl Store {
         self.writer.write_statement(sql, args).await.map(drop)
     }
 
-    /// Makes the events of these types between two numbers due to a plugin at `now`, whether it has had
-    /// them or not; at most `limit`, the oldest first. Nothing beyond the plugin's place is opened: that
-    /// comes by itself.
+    /// Makes the events of these types between two numbers due to a plugin at `now`, whether it has received
+    /// them or not; at most `limit`, the oldest first. Events beyond the plugin's cursor are left out,
+    /// because its delivery worker takes them in itself.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn open_runs(
         &self,
         plugin: &Plugin,
@@ -181,12 +181,13 @@ impl Store {
         Ok(ReopenedRuns { opened: owed.len(), last: owed.last().map(|one| one.sequence) })
     }
 
-    /// Number of an account's first event at or after this instant; one beyond the last when there is none.
+    /// Returns the number of an account's first event at or after this instant; one beyond the last when
+    /// there is none.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// [`StoreError`].
     pub async fn first_event_since(&self, account: i64, at: Timestamp) -> Result<i64, StoreError> {
-        // An account's events are numbered in the order of its clock: by halves, along the key.
+        // An account's events are numbered in the order of its clock: a binary search along the key.
         let sql =
             "SELECT COALESCE(MIN(sequence), 0), COALESCE(MAX(sequence), 0) FROM events WHERE account = $1";
         let ends = self.engine.fetch_rows(sql, vec![account.into()]).await?;

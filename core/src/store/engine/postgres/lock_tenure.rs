@@ -1,7 +1,7 @@
-//! The connection that holds a server's place, and what is left of it when it is lost.
+//! The connection that holds a server's lock, and its record after it is lost.
 //!
-//! Invariant: a place lasts only while its connection leads to the current primary: a lock at a primary
-//! that was replaced excludes no other server.
+//! Invariant: a lock lasts only while its connection leads to the current primary: a lock on a replaced
+//! primary excludes no other server.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -10,15 +10,15 @@ use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
 use super::{LOCK_CLASS, within_answer_timeout};
 
-/// The connection that holds a server's place.
+/// The connection that holds a server's lock.
 pub(in crate::store::engine) struct PostgresLock {
     connection: PrimaryConnection,
     pub(in crate::store::engine) stay: LockTenure,
 }
 
 impl PostgresLock {
-    /// Takes a lock that lasts as long as its connection: alone, or beside others who are not alone.
-    /// `last` is the stay of this server whose connection was lost.
+    /// Takes a lock that lasts as long as its connection: exclusive, or shared with other servers that take
+    /// it shared. `last` is the tenure of this server that ended when its connection was lost.
     pub(super) async fn take_lock(
         tracker: &PrimaryTracker,
         alone: bool,
@@ -39,13 +39,13 @@ impl PostgresLock {
         Ok(Some(Self { connection, stay }))
     }
 
-    /// Asks whether the connection is alive, and with it the lock.
+    /// Checks that the connection is alive, and with it the lock.
     pub(in crate::store::engine) async fn check_alive(&mut self) -> Result<(), sqlx::Error> {
         self.connection.check_primary().await
     }
 }
 
-/// The server notices within seconds that this machine has gone without a word.
+/// Makes the server notice within seconds that this machine has disappeared.
 fn noticed_when_gone(options: PgConnectOptions) -> PgConnectOptions {
     options.options([
         ("tcp_keepalives_idle", "5"),
@@ -54,8 +54,8 @@ fn noticed_when_gone(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// One holding of the lock. Stays are numbered, so that who loses the lock and gets it back can tell
-/// whether somebody else had it in between.
+/// One tenure of the lock. Tenures are numbered. So a server that loses the lock and gets it back can tell
+/// whether another server had it in between.
 #[derive(Debug, Clone)]
 pub(in crate::store::engine) struct LockTenure {
     number: i64,
@@ -82,7 +82,7 @@ impl LockTenure {
         within_answer_timeout(ended.fetch_all(connection)).await.map(drop)
     }
 
-    /// Whether nobody was there between that stay and this one.
+    /// Returns `true` when no server held the lock between that tenure and this one.
     pub(in crate::store::engine) const fn follows_directly(&self, last: &Self) -> bool {
         self.number == last.number + 1
     }

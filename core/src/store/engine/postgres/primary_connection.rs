@@ -1,7 +1,7 @@
 //! One connection to the current primary.
 //!
-//! Invariant: nothing is asked, and no answer is handed on, after another server became the primary. A
-//! commit that a replaced primary confirms has an unknown outcome, as one whose answer was lost.
+//! Invariant: no statement is sent, and no answer is returned, after another server became the primary. A
+//! commit that a replaced primary confirms has an unknown outcome, like one with a lost answer.
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -22,7 +22,7 @@ impl PrimaryConnection {
         Self { connection, tracker, generation }
     }
 
-    /// Whether its server is the current primary.
+    /// Returns `true` when its server is the current primary.
     pub(super) fn is_current(&self) -> bool {
         self.tracker.is_current(self.generation)
     }
@@ -40,19 +40,19 @@ impl PrimaryConnection {
         Ok(rows)
     }
 
-    /// Asks whether it is alive.
+    /// Checks that it is alive.
     pub(super) async fn ping_server(&mut self) -> Result<(), sqlx::Error> {
         let answer = within_answer_timeout(self.connection.ping()).await;
         self.note_loss(answer)
     }
 
-    /// Asks whether its server is still a primary, and the current one. Hosts are asked too if a
-    /// connection was lost since they were asked last.
+    /// Checks that its server is still a primary, and the current one. Asks the hosts too if a connection was
+    /// lost since they were last asked.
     pub(super) async fn check_primary(&mut self) -> Result<(), sqlx::Error> {
         if self.tracker.is_doubted()
             && let Err(error) = self.tracker.current_primary().await
         {
-            // This connection may be good all the same.
+            // This connection may still be good.
             tracing::warn!(%error, "the hosts of the database were asked in vain");
         }
         self.ensure_current()?;
@@ -64,12 +64,12 @@ impl PrimaryConnection {
         Err(replaced())
     }
 
-    /// The connection itself, for what is done before it is used.
+    /// Returns the connection itself, for work before it is used.
     pub(super) const fn raw_connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 
-    /// Closes it in good order.
+    /// Closes it cleanly.
     pub(in crate::store::engine) async fn close_connection(self) -> Result<(), sqlx::Error> {
         within_answer_timeout(self.connection.close()).await
     }

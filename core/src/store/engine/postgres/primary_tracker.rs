@@ -1,12 +1,12 @@
-//! The primary that all connections of this process are to, found among the hosts of `database_url`.
+//! Tracker of the primary among the hosts of `database_url`, to which all connections of this process lead.
 //!
-//! Invariants: all connections in use lead to one server, the current primary. The current primary is
-//! replaced only by a primary of the same cluster whose timeline is not lower, so a primary that was
-//! replaced is never used again. Each replacement begins a generation, and a connection of an earlier
-//! generation neither asks nor answers any more. A generation begins with a commit ([`commit_barrier`]), so
-//! a server that cannot commit, such as a replaced primary without its synchronous standby, begins none.
-//! After any connection was lost the hosts are asked anew before a connection is opened: a primary that
-//! answers but cannot commit loses to a promoted standby. Every wait here has a bound, [`CONNECT_TIMEOUT`].
+//! Invariants: all connections in use lead to one server, the current primary. It is replaced only by a
+//! primary of the same cluster with a timeline that is not lower, so a replaced primary is never used again.
+//! Each replacement begins a generation, and a connection of an earlier generation is no longer used. A
+//! generation begins with a commit ([`commit_barrier`]), so a server that cannot commit, such as a replaced
+//! primary without its synchronous standby, begins none. After a connection was lost, the hosts are asked
+//! anew before one is opened: a primary that answers but cannot commit loses to a promoted standby. Every
+//! wait here has a bound, [`CONNECT_TIMEOUT`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,24 +21,24 @@ use super::primary_connection::PrimaryConnection;
 use super::server_role::{ServerIdentity, ServerRole, commit_barrier, identify_server};
 use super::{CONNECT_TIMEOUT, is_silence, with_timeout};
 
-/// A host must have answered by then; shorter than [`CONNECT_TIMEOUT`], so that one silent host of a list
-/// does not use up the time of the others.
+/// Time for a host to answer. Shorter than [`CONNECT_TIMEOUT`], so that one silent host of a list does not
+/// use up the time of the others.
 const HOST_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// After one host turned out a primary, the others are waited for so long: a primary that was replaced may
-/// be faster than the one that replaced it.
+/// Time to wait for the other hosts after one reported that it is a primary: a replaced primary may answer
+/// faster than its replacement.
 const RIVAL_TIMEOUT: Duration = Duration::from_millis(500);
-/// Hosts that are opened in one call, when the server changes in between.
+/// Hosts that are opened in one call, at most, when the server changes in between.
 const OPENS_MAX: usize = 2;
 
 /// One host of the list.
 pub(super) struct DatabaseHost {
     /// Host and port, for reports.
     pub(super) name: String,
-    /// How it is reached.
+    /// Options for connecting to it.
     pub(super) options: PgConnectOptions,
 }
 
-/// Tracker of the current primary, shared by all that connect. Cheap to clone.
+/// Tracker of the current primary, shared by all connections. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct PrimaryTracker(Arc<TrackerShared>);
 
@@ -47,7 +47,7 @@ struct TrackerShared {
     state: Mutex<TrackerState>,
     /// Number of the current generation; zero before the first.
     generation: AtomicU64,
-    /// Elections that have ended.
+    /// Number of elections that have ended.
     elections: AtomicU64,
     electing: tokio::sync::Mutex<()>,
 }
@@ -55,11 +55,11 @@ struct TrackerShared {
 #[derive(Default)]
 struct TrackerState {
     current: Option<CurrentPrimary>,
-    /// A connection was lost since the hosts were last asked.
+    /// `true` when a connection was lost since the hosts were last asked.
     doubted: bool,
 }
 
-/// The server that is used.
+/// The server in use.
 #[derive(Debug, Clone)]
 pub(super) struct CurrentPrimary {
     host: usize,
@@ -78,24 +78,24 @@ impl PrimaryTracker {
         }))
     }
 
-    /// Whether connections of this generation may be used.
+    /// Returns `true` when connections of this generation may be used.
     pub(super) fn is_current(&self, generation: u64) -> bool {
         self.0.generation.load(Ordering::Acquire) == generation
     }
 
-    /// Whether a connection was lost since the hosts were last asked.
+    /// Returns `true` when a connection was lost since the hosts were last asked.
     pub(super) fn is_doubted(&self) -> bool {
         self.lock_state().doubted
     }
 
-    /// Says that a connection of this generation was lost.
+    /// Records that a connection of this generation was lost.
     pub(super) fn doubt_generation(&self, generation: u64) {
         if self.is_current(generation) {
             self.lock_state().doubted = true;
         }
     }
 
-    /// Whether this is the identity of the current primary.
+    /// Returns `true` when this is the identity of the current primary.
     pub(super) fn is_identity(&self, role: &ServerRole) -> bool {
         let state = self.lock_state();
         matches!((role, &state.current), (ServerRole::Primary(seen), Some(current)) if *seen == current.identity)
@@ -106,7 +106,7 @@ impl PrimaryTracker {
         &self,
         shape: fn(PgConnectOptions) -> PgConnectOptions,
     ) -> Result<PrimaryConnection, sqlx::Error> {
-        // In a box: it is rare, and large where every statement would carry it.
+        // Boxed: it is rare, and large where every statement would carry it.
         let connected = with_timeout(CONNECT_TIMEOUT, Box::pin(self.open_current(shape))).await;
         if connected.as_ref().is_err_and(|error| !is_full(error)) {
             self.doubt_generation(self.0.generation.load(Ordering::Acquire));
@@ -149,16 +149,16 @@ impl PrimaryTracker {
         Err(no_primary("another server answers at this address than before"))
     }
 
-    /// The current primary; asks the hosts when there is none, or when a connection was lost.
+    /// Returns the current primary; asks the hosts when there is none, or when a connection was lost.
     pub(super) async fn current_primary(&self) -> Result<CurrentPrimary, sqlx::Error> {
         match self.trusted() {
             Some(current) => Ok(current),
-            // In a box, as in `connect`.
+            // Boxed, as in `connect_primary`.
             None => with_timeout(CONNECT_TIMEOUT, Box::pin(self.elect_in_turn())).await,
         }
     }
 
-    /// Asks the hosts; callers that come meanwhile share the outcome.
+    /// Asks the hosts; callers that arrive meanwhile share the outcome.
     async fn elect_in_turn(&self) -> Result<CurrentPrimary, sqlx::Error> {
         let ended = self.0.elections.load(Ordering::Acquire);
         let _turn = self.0.electing.lock().await;
@@ -205,7 +205,7 @@ impl PrimaryTracker {
         Ok(self.adopt_primary(host, identity))
     }
 
-    /// Makes sure that a server can commit, and that whatever it shows is as durable as its commits are.
+    /// Checks that a server can commit, and that all rows that it shows are as durable as its commits.
     async fn confirm_primary(&self, host: usize, identity: &ServerIdentity) -> Result<(), sqlx::Error> {
         let mut connection = self.open_host(host, identity, std::convert::identity).await?;
         with_timeout(HOST_TIMEOUT, commit_barrier(&mut connection)).await?;
@@ -213,7 +213,8 @@ impl PrimaryTracker {
         Ok(())
     }
 
-    /// Answers of the hosts, until all have answered or a primary was found and the others are late.
+    /// Returns the answers of the hosts, once all have answered, or a primary was found and the others are
+    /// late.
     async fn probe_hosts(&self) -> Vec<(usize, Result<ServerRole, sqlx::Error>)> {
         let probe = async |(number, host): (usize, &DatabaseHost)| {
             let probed = async {
@@ -241,7 +242,7 @@ impl PrimaryTracker {
         }
     }
 
-    /// Makes a server the current one. A generation begins unless it was the current one before.
+    /// Makes a server the current one. Begins a generation unless it was the current one before.
     fn adopt_primary(&self, host: usize, identity: ServerIdentity) -> CurrentPrimary {
         let mut state = self.lock_state();
         state.doubted = false;
@@ -266,7 +267,7 @@ impl PrimaryTracker {
         current
     }
 
-    /// A server without a free connection is there, and those that are open are good.
+    /// Keeps a server without a free connection: it is alive, and its open connections are good.
     fn keep_full_server(
         &self,
         current: Option<CurrentPrimary>,
@@ -281,7 +282,8 @@ impl PrimaryTracker {
         Some(current)
     }
 
-    /// Why no host can be used: its own error where there is one host, else a line about all.
+    /// Returns the reason for which no host can be used: its own error for a single host, else a line about
+    /// all.
     fn refusal_error(&self, mut failures: Vec<(usize, sqlx::Error)>) -> sqlx::Error {
         if self.0.hosts.len() == 1
             && let Some((_, error)) = failures.pop()
@@ -300,7 +302,7 @@ impl PrimaryTracker {
     }
 }
 
-/// Why a primary must not replace the current one.
+/// Returns the reason for which a primary must not replace the current one.
 fn find_objection(current: Option<&CurrentPrimary>, identity: &ServerIdentity) -> Option<&'static str> {
     let last = &current?.identity;
     if identity.system != last.system {
@@ -312,7 +314,8 @@ fn find_objection(current: Option<&CurrentPrimary>, identity: &ServerIdentity) -
     }
 }
 
-/// The highest timeline; among equals the current server, then the first of the list.
+/// Returns the candidate with the highest timeline; among equals the current server, then the first of the
+/// list.
 fn best_candidate(
     current: Option<&CurrentPrimary>,
     mut candidates: Vec<(usize, ServerIdentity)>,
@@ -332,7 +335,7 @@ async fn open_host(options: PgConnectOptions) -> Result<(PgConnection, ServerRol
 }
 
 async fn close_rival(connection: PgConnection) {
-    // A server that does not answer is not waited for; its end of the connection goes with this one.
+    // A server that does not answer is not waited for; its end of the connection closes with this one.
     let _gone = with_timeout(RIVAL_TIMEOUT, connection.close()).await;
 }
 
@@ -340,7 +343,7 @@ fn no_primary(reason: &'static str) -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, reason))
 }
 
-/// Whether a server is there that has no connection free (SQLSTATE 53300, `too_many_connections`).
+/// Returns `true` when a server has no free connection (SQLSTATE 53300, `too_many_connections`).
 fn is_full(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|state| state == "53300")
 }

@@ -1,9 +1,8 @@
-//! The pool of connections that read.
+//! Pool of connections that read.
 //!
-//! Invariants: no more connections than permits; a connection is pooled only between statements, and
-//! used only while its server is the current primary; when one was found dead, those that lay idle go with
-//! it; one that was given back unasked, because its caller went away, is pooled again once the server has
-//! answered what was asked.
+//! Invariants: no more connections than permits. A connection is pooled only between statements, and used
+//! only while its server is the current primary. When one is found dead, all idle ones are closed with it. A
+//! connection with a canceled statement is pooled again once the server has answered the statement.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,11 +15,11 @@ use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
 use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, with_timeout};
 
-/// A connection that was idle longer is asked whether it is alive before it is used.
+/// A connection that was idle longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// A connection that was idle longer is closed when another one comes back.
 const IDLE_MAX: Duration = Duration::from_mins(10);
-/// A connection is replaced after so long: the server's memory for it grows.
+/// Maximum age of a connection: the server's memory for it grows.
 const AGE_MAX: Duration = Duration::from_mins(30);
 
 /// Pool of connections that read. Cheap to clone.
@@ -30,7 +29,7 @@ pub(super) struct ReaderPool(Arc<PoolShared>);
 struct PoolShared {
     tracker: PrimaryTracker,
     permits: Arc<Semaphore>,
-    /// The one that was used last stands last.
+    /// Ordered by last use, the latest last.
     idle: Mutex<Vec<IdleReader>>,
     returning: TaskTracker,
 }
@@ -51,7 +50,7 @@ impl ReaderPool {
         }))
     }
 
-    /// Takes a connection, an idle one or a fresh one.
+    /// Takes an idle connection, or opens one.
     pub(super) async fn acquire_reader(&self) -> Result<PooledReader, sqlx::Error> {
         let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.0.permits.clone().acquire_owned()).await;
         let permit = permit.map_err(|_late| sqlx::Error::PoolTimedOut)?;
@@ -62,7 +61,7 @@ impl ReaderPool {
 
     async fn take_connection(&self) -> Result<(PrimaryConnection, Instant), sqlx::Error> {
         loop {
-            // After a loss this asks the hosts, and so sorts out what leads to another server.
+            // After a loss this asks the hosts, and so rejects connections to another server.
             self.0.tracker.current_primary().await?;
             let Some(mut reader) = self.take_idle() else { break };
             if reader.since.elapsed() < TRUSTED_IDLE || reader.connection.ping_server().await.is_ok() {
@@ -79,7 +78,7 @@ impl ReaderPool {
         idle.pop()
     }
 
-    /// Closes the connections that lie idle: what ended one has mostly ended all.
+    /// Closes the idle connections: the cause that ended one has mostly ended all.
     fn forget_idle(&self) {
         self.lock_idle().clear();
     }
@@ -98,7 +97,7 @@ impl ReaderPool {
         drop(permit);
     }
 
-    /// Lends no more, and closes what is idle.
+    /// Lends no more connections, and closes the idle ones.
     pub(super) async fn close_pool(&self) {
         self.0.permits.close();
         self.0.returning.close();
@@ -120,31 +119,31 @@ struct LentReader {
     permit: OwnedSemaphorePermit,
 }
 
-/// A connection on loan.
+/// A connection taken from the pool.
 pub(super) struct PooledReader {
     lent: Option<LentReader>,
     pool: ReaderPool,
 }
 
 impl PooledReader {
-    /// The connection.
+    /// Returns the connection.
     pub(super) fn connection_mut(&mut self) -> Result<&mut PrimaryConnection, sqlx::Error> {
         self.lent.as_mut().map(|lent| &mut lent.connection).ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Gives it back; nothing must be under way on it.
+    /// Returns it to the pool; no statement must be in progress on it.
     pub(super) fn release_reader(mut self) {
         if let Some(lent) = self.lent.take() {
             self.pool.put_back(lent);
         }
     }
 
-    /// Closes it without a word, and frees its place in the pool.
+    /// Closes it without a message to the server, and frees its permit.
     pub(super) fn discard_reader(mut self) {
         drop(self.lent.take());
     }
 
-    /// The same for one that was found dead.
+    /// Discards a connection that was found dead, and all idle ones.
     pub(super) fn discard_dead(self) {
         self.pool.forget_idle();
         self.discard_reader();
@@ -153,7 +152,7 @@ impl PooledReader {
 
 impl Drop for PooledReader {
     fn drop(&mut self) {
-        // Its caller went away in mid-statement. Without a runtime the connection just closes.
+        // Its caller was dropped in mid-statement. Without a runtime the connection just closes.
         let (Some(mut lent), Ok(runtime)) = (self.lent.take(), Handle::try_current()) else { return };
         let pool = self.pool.clone();
         self.pool.0.returning.spawn_on(

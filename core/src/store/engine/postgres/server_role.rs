@@ -1,8 +1,8 @@
 //! The role of the server at the other end of a connection, its identity as a primary, and its ability to
 //! commit.
 //!
-//! Invariant: a primary keeps its identity until its postmaster restarts. A standby that is promoted was
-//! no primary before, and a primary becomes a standby only by a restart.
+//! Invariant: a primary keeps its identity until its postmaster restarts. A promoted standby was no primary
+//! before, and a primary becomes a standby only by a restart.
 
 use sqlx::postgres::PgConnection;
 
@@ -11,9 +11,9 @@ use super::within_answer_timeout;
 /// Identity of a primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerIdentity {
-    /// The system identifier, which a primary and its standbys share; empty where it cannot be asked for.
+    /// The system identifier, which a primary and its standbys share; empty where it cannot be queried.
     pub(super) system: String,
-    /// The timeline, which every promotion raises; zero where it cannot be asked for.
+    /// The timeline, which every promotion raises; zero where it cannot be queried.
     pub(super) timeline: i64,
     /// Start of the postmaster, to the microsecond.
     pub(super) started: String,
@@ -26,14 +26,14 @@ pub(super) enum ServerRole {
     Primary(ServerIdentity),
     /// It follows a primary.
     Standby,
-    /// It is told to refuse writes, as operators do with a primary that they replace.
+    /// It is configured to refuse writes, as operators do with a primary that they replace.
     ReadOnly,
 }
 
 type ServerRoleRow = (bool, bool, String, Option<String>, Option<i64>);
 
-/// The timeline is part of the name of the WAL file that is written now: after a promotion it is there at
-/// once, while `pg_control_checkpoint()` lags behind by a checkpoint.
+/// The timeline is part of the name of the current WAL file: after a promotion it is there at once, while
+/// `pg_control_checkpoint()` lags behind by a checkpoint.
 const ROLE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', \
     pg_postmaster_start_time()::text, (SELECT system_identifier::text FROM pg_control_system()), \
     CASE WHEN NOT pg_is_in_recovery() \
@@ -42,7 +42,7 @@ const ROLE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_rea
 const ROLE_WITHOUT_WAL: &str = "SELECT pg_is_in_recovery(), \
     current_setting('transaction_read_only') = 'on', pg_postmaster_start_time()::text, NULL::text, NULL::bigint";
 
-/// Asks the server for its role. Must be called outside a transaction.
+/// Queries the server's role. Must be called outside a transaction.
 pub(super) async fn identify_server(connection: &mut PgConnection) -> Result<ServerRole, sqlx::Error> {
     let answer: Result<ServerRoleRow, _> =
         within_answer_timeout(sqlx::query_as(ROLE).fetch_one(&mut *connection)).await;
@@ -63,8 +63,8 @@ pub(super) async fn identify_server(connection: &mut PgConnection) -> Result<Ser
     })
 }
 
-/// Returns once a commit of this session is as durable as the server makes commits, and with it everything
-/// that was committed before.
+/// Returns once a commit of this session is as durable as the server makes commits, and with it every earlier
+/// commit.
 ///
 /// After a crash a primary shows commits that its synchronous standby may not have: they would be lost if
 /// that standby were promoted, so they must not be shown before. The message of `pg_logical_emit_message` is
@@ -77,7 +77,7 @@ pub(super) async fn commit_barrier(connection: &mut PgConnection) -> Result<(), 
     }
 }
 
-/// Whether the server lacks a function, or keeps it from this role.
+/// Returns `true` when the server lacks a function, or denies it to this role.
 fn is_unsupported(error: &sqlx::Error) -> bool {
     // https://www.postgresql.org/docs/15/errcodes-appendix.html: classes 0A, feature not supported, and 42,
     // syntax error or access rule violation.

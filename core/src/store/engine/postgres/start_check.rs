@@ -1,7 +1,7 @@
-//! Checks of the server before its database is used: its version and settings, and that its locks lock.
+//! Checks of the server before its database is used: its version, its settings, and its locks.
 //!
-//! Invariant: a server on which advisory locks do not lock is refused, since they keep two servers from
-//! taking one database for theirs alone.
+//! Invariant: a server without working advisory locks is refused, because they keep two servers from using
+//! one database exclusively.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -10,11 +10,11 @@ use super::primary_tracker::PrimaryTracker;
 use super::{LOCK_CLASS, MIGRATIONS, OLDEST_VERSION, unusable_value, within_answer_timeout};
 use crate::store::StoreError;
 
-/// What is said where a lock that one session holds is given to another one.
+/// Error message when a lock of one session is also granted to another one.
 const NO_LOCKS: &str = "advisory locks do not lock here: kabar needs PostgreSQL itself, and no pooler that \
                         shares its sessions";
 
-/// Looks at the server, and brings the schema up.
+/// Checks the server, and migrates the schema.
 pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreError> {
     let mut first = tracker.connect_primary(std::convert::identity).await?;
     let settings = "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
@@ -35,15 +35,15 @@ pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreEr
         tracing::warn!("PostgreSQL runs with fsync=off: acknowledged writes do not survive its crash");
     }
     tracing::info!(version, synchronous_standby_names = standbys, "PostgreSQL is the database");
-    // May take long: another node may be at it, and a schema change reads whole tables.
+    // May take long: another node may be migrating, and a schema change reads whole tables.
     within_answer_timeout(sqlx::query("SET statement_timeout = 0").execute(first.raw_connection())).await?;
     within_answer_timeout(sqlx::query("SET lock_timeout = 0").execute(first.raw_connection())).await?;
     MIGRATIONS.run(first.raw_connection()).await.map_err(sqlx::Error::from)?;
     Ok(first.close_connection().await?)
 }
 
-/// Makes sure that a lock which one session holds is not given to another one, and is given when it is
-/// free. The key is random, so that servers that start at once do not meet.
+/// Checks that a lock of one session is not granted to another one, and is granted when it is free. The key
+/// is random, so that servers that start at the same time do not collide.
 async fn check_locks(first: &mut PgConnection, second: &mut PgConnection) -> Result<(), StoreError> {
     let key = format!("{}, {}", LOCK_CLASS.wrapping_add(1), rand::random::<i32>());
     let ask = async |connection: &mut PgConnection, function: &str| {
