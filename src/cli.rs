@@ -1,4 +1,4 @@
-//! The command line: what may be typed, and what each command starts.
+//! The command line: its arguments, and the entry point of each command.
 
 mod health;
 mod operator;
@@ -27,21 +27,21 @@ pub struct CliArgs {
     /// Set one setting, e.g. `--set listen=127.0.0.1:9000`. May be repeated.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(String, String)>,
-    /// What to do; `dev` when absent.
+    /// Command; `dev` when absent.
     #[command(subcommand)]
     pub command: Option<CliCommand>,
 }
 
-/// What kabar can do.
+/// Commands of kabar.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
-    /// Run on this machine with a simulated WhatsApp: SQLite under ./data, a sandbox organisation, a
-    /// key and a number made on the first start, customers who write in.
+    /// Run on this machine with a simulated WhatsApp: SQLite under ./data, a sandbox organisation, a key and
+    /// a number made on the first start, and simulated customers.
     Dev,
     /// Run in production. Needs `database_url`, `operator_token`, `whatsapp.app_secret` and
-    /// `whatsapp.verify_token`; says which is missing and exits 2.
+    /// `whatsapp.verify_token`; names the missing ones and exits 2.
     Serve,
-    /// Bring the database's schema up and exit. `serve` does it too.
+    /// Apply the database migrations and exit. `serve` does it too.
     Migrate,
     /// Print the OpenAPI document.
     Openapi {
@@ -49,12 +49,11 @@ pub enum CliCommand {
         #[arg(long)]
         yaml: bool,
     },
-    /// Ask the server of these settings whether it is ready; exits 0 if it is, else 1. For health checks
-    /// of containers.
+    /// Ask the server of these settings if it is ready; exits 0 if it is, else 1. For health checks of containers.
     Health,
     /// Print the settings that `serve` would use, secrets masked; exits 2 if it could not.
     CheckConfig,
-    /// Stand in for WhatsApp's Cloud API: takes sends, posts signed webhooks, lets customers write.
+    /// Stand in for WhatsApp's Cloud API: takes sends, posts signed webhooks, simulates customers.
     Simulate(SimulateArgs),
     /// Organisations of a running server, by its operator API.
     Org(operator::OrgArgs),
@@ -62,7 +61,7 @@ pub enum CliCommand {
     Key(operator::KeyArgs),
     /// WhatsApp numbers of a running server, by its operator API.
     Account(operator::AccountArgs),
-    /// Hooks: make one, build it, try it out.
+    /// Hooks: create one, build it, test it.
     Plugin(plugin::PluginArgs),
     /// Measure this build on this machine, side by side with a bare HTTP server.
     Bench(BenchArgs),

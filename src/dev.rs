@@ -1,8 +1,7 @@
-//! `kabar dev`: the whole server on one machine, with a simulated WhatsApp, made on first start.
+//! `kabar dev`: the whole server on one machine, with a simulated WhatsApp, created on the first start.
 //!
-//! Invariant: what is made (secrets, key, number) is kept beside the database, readable by its
-//! owner only, and found again by the next start. None of it is fit for production, and `serve`
-//! reads none of it.
+//! Invariant: the generated secrets, key and number are kept beside the database, readable by its owner only,
+//! and reused by the next start. None of it is fit for production, and `serve` reads none of it.
 
 mod sandbox;
 mod welcome;
@@ -26,7 +25,7 @@ use sandbox::DevSandbox;
 /// Runs until stopped.
 ///
 /// # Errors
-/// When the address is taken, or the data folder cannot be used.
+/// If the address is taken, or the data folder cannot be used.
 pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
@@ -35,7 +34,7 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
         )
     })?;
     let address = listener.local_addr()?;
-    // Beside an embedded database, so that both are thrown away together.
+    // Beside an embedded database, so that deleting one deletes both.
     let folder = match settings.database_url.file_path() {
         Some(file) => file.parent().unwrap_or(Path::new(".")),
         None => Path::new("data"),
@@ -65,18 +64,18 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
     stopped
 }
 
-/// Lets the docs page fill in the sandbox's keys, now that they are made.
+/// Passes the sandbox's keys to the docs page, now that they exist.
 fn print_addresses(secrets: &ServingSecrets, sandbox: &DevSandbox) {
     let Some(sandbox_keys) = &secrets.sandbox_keys else { return };
-    // Nobody else sets it.
+    // This is the only place that sets it.
     let _first = sandbox_keys.set(SandboxKeys {
         api_key: Secret::new(sandbox.api_key()),
         operator_token: secrets.operator_token.clone(),
     });
 }
 
-/// Settings win over what was made. Keys are shown to this machine only: whoever lets `dev` listen to
-/// others has to type them.
+/// Returns the secrets to serve with; settings override generated ones. Keys are shown on a loopback address
+/// only: when `dev` listens on another one they have to be typed.
 fn serving_secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets {
     let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
     ServingSecrets {

@@ -1,5 +1,5 @@
-//! The composition root as a library, so that the tests start what the binary starts; no rules of
-//! the business live here.
+//! The composition root as a library, so that the tests start the same parts as the binary; it holds no
+//! business rules.
 
 pub mod bench;
 pub mod cli;

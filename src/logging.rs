@@ -1,19 +1,19 @@
-//! Logs: on standard error, as text for eyes or as JSON for machines.
+//! Logs: on standard error, as text for people or as JSON for programs.
 
 use anyhow::Context as _;
 use kabar_core::config::{LogFormat, LogSettings};
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging. To be called once.
+/// Starts logging. Call it once.
 ///
 /// # Errors
-/// When the level's directives cannot be read, or logging was started before.
+/// If the level's directives cannot be read, or logging was started before.
 pub fn start_logging(log: &LogSettings) -> anyhow::Result<()> {
-    // The HTTP library announces each listener; the welcome and `kabar serves` say it already.
+    // The HTTP library announces each listener; the welcome text and `kabar serves` report it already.
     let filter = EnvFilter::try_new(format!("poem::server=warn,{}", log.level))
         .with_context(|| format!("log.level {:?}", log.level))?;
-    // A line that cannot be written (full disk, closed pipe) is lost. By default its loss is reported on standard
-    // error too, which panics in the task that logged: the store's writer died so.
+    // A line that cannot be written (full disk, closed pipe) is lost. By default its loss is reported on
+    // standard error too, which panics in the task that logged: the store's writer died this way.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,4 +1,4 @@
-//! The `kabar` binary: parses, wires, and turns failures into exit codes.
+//! The `kabar` binary: parses arguments, starts the parts, and turns failures into exit codes.
 //!
 //! Exit codes: 0 done or stopped in order, 1 failed, 2 the command line or the settings are wrong.
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let wrong_settings = error.downcast_ref::<kabar_core::config::SettingProblems>().is_some();
-            // Nobody is left to be told when standard error is closed.
+            // When standard error is closed, the message is lost.
             let _unheard = writeln!(std::io::stderr(), "kabar: {error:#}");
             if wrong_settings { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
@@ -52,12 +52,12 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
             dev::run_dev(&settings, stop_signal()?).await
         }
         CliCommand::Serve => run_server(&load(ServerMode::Serve)?).await,
-        // Needs nothing but the database.
+        // Needs only the database.
         CliCommand::Migrate => migrate_database(&load(ServerMode::Dev)?).await,
         CliCommand::Openapi { yaml } => {
             print_text(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
         }
-        // Needs nothing but the address.
+        // Needs only the address.
         CliCommand::Health => cli::run_health(load(ServerMode::Dev)?.listen).await,
         CliCommand::CheckConfig => print_text(&load(ServerMode::Serve)?.masked()),
         CliCommand::Simulate(args) => {
@@ -93,8 +93,8 @@ async fn run_server(settings: &Settings) -> anyhow::Result<()> {
     server.stop().await
 }
 
-/// Listens. A server that was killed may leave a child behind that was just being started, and holds the
-/// address until it has begun; so an address that is taken is tried again for two seconds.
+/// Binds the listener. A killed server may leave a child behind that was just being started, and holds the
+/// address until it has begun; so a taken address is retried for two seconds.
 async fn bind_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     for _ in 0..20 {
         match TcpListener::bind(address).await {
@@ -123,11 +123,11 @@ const LISTEN_RETRY: Duration = Duration::from_millis(100);
 /// Linux's number of the signal that a write beyond the process's file size limit raises.
 const SIGXFSZ: i32 = 25;
 
-/// A token that is cancelled by the first SIGTERM or SIGINT; the second one exits at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels; the second one exits at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // A file size limit is to the store what a full disk is; unheeded, the signal ends the process.
+    // A file size limit has the same effect on the store as a full disk; an ignored signal ends the process.
     let mut file_too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();

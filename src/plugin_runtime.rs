@@ -1,8 +1,8 @@
-//! The plugin runtime: the host of hooks behind the ports of the delivery workers and of the operations.
+//! The plugin runtime: connects the plugin host to the ports of the delivery workers and of the operations.
 //!
-//! Invariants: a version is loaded once, however many ask; what it was compiled to is kept on disk and
-//! trusted only with this server's seal, and compiled anew from the component when it is not there. A
-//! version that cannot be loaded fails its runs, and nobody else's.
+//! Invariants: a version is loaded once, however many callers need it; its artefact is kept on disk, trusted
+//! only with this server's signature, and compiled anew from the component when it is missing. A version that
+//! cannot be loaded fails its own runs, and no others.
 
 mod attempt_result;
 mod guarded_fetcher;
@@ -35,13 +35,13 @@ use crate::cli::COMPILER_ARGUMENTS;
 pub(crate) use guarded_fetcher::GuardedFetcher;
 use version_cache::VersionCache;
 
-/// See the module.
+/// The plugin host with its store, its cache and the limits of each tier.
 pub(crate) struct PluginRuntime {
     host: PluginHost,
     store: Store,
     clock: Arc<Clock>,
     directory: TenantDirectory,
-    /// What a run may use, by the tier of its tenant.
+    /// Limits of a run, by the tier of its tenant.
     limits: [(PriceTier, RunLimits); PriceTier::ALL.len()],
     cache: VersionCache,
 }
@@ -71,7 +71,7 @@ impl PluginRuntime {
         Ok(Self { host, store, directory, clock, limits, cache: VersionCache::open(settings) })
     }
 
-    /// A version that is ready to run.
+    /// Returns a loaded version.
     async fn load_version(
         &self,
         plugin: &Arc<Plugin>,
@@ -95,7 +95,7 @@ impl PluginRuntime {
     }
 
     fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
-        // One that was removed meanwhile runs nothing for long.
+        // A removed organisation has the limits of the lowest tier for its last runs.
         let tier = self.directory.find_organisation(organisation).map_or(PriceTier::Free, |known| known.tier);
         self.limits
             .iter()
@@ -134,7 +134,7 @@ impl PluginRuntime {
     }
 }
 
-/// In a process of its own where this program can be started once more for it.
+/// Chooses the compiler: a child process where this program can be started again for it.
 fn compiler_mode() -> kabar_plugins::CompilerMode {
     match std::env::current_exe() {
         Ok(path) if path.file_stem().is_some_and(|name| name == "kabar") => {
@@ -222,11 +222,11 @@ impl PluginToolchain for PluginRuntime {
     }
 }
 
-/// Brings events to whoever wants them, each kind by its own way.
+/// Delivers events to subscribers, to each kind by its own sink.
 pub(crate) struct EventSinks {
-    /// Webhooks.
+    /// Sink of webhooks.
     pub(crate) webhooks: Arc<dyn EventSink>,
-    /// Hooks.
+    /// Sink of hooks.
     pub(crate) hooks: Arc<dyn EventSink>,
 }
 

@@ -1,7 +1,7 @@
-//! The composition root: settings in, a running server out, and its orderly end.
+//! The composition root: builds a running server from the settings, and stops it in order.
 //!
-//! Invariant: stopping answers every request that was accepted, lets every commit under way finish,
-//! and closes the database last.
+//! Invariant: stopping answers every accepted request, lets every commit under way finish, and closes the
+//! database last.
 
 mod connections;
 
@@ -31,28 +31,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::plugin_runtime::{EventSinks, GuardedFetcher, PluginRuntime};
 
-/// What is served with; in production all of it comes from the settings.
+/// Secrets of a server; in production all of them come from the settings.
 #[derive(Debug, Clone)]
 pub struct ServingSecrets {
-    /// Opens the operator API.
+    /// Token of the operator API.
     pub operator_token: Secret,
-    /// Key of WhatsApp's signatures.
+    /// Signature key of WhatsApp's webhooks.
     pub app_secret: Secret,
-    /// Answer to WhatsApp's handshake.
+    /// Token of WhatsApp's handshake.
     pub verify_token: Secret,
-    /// What the docs page fills in; only in `kabar dev`.
+    /// Keys that the docs page fills in; only in `kabar dev`.
     pub sandbox_keys: Option<PendingSandboxKeys>,
 }
 
-/// A server that runs.
+/// A running server.
 pub struct RunningServer {
     /// Tenants and accounts.
     pub directory: TenantDirectory,
-    /// The accounts' facade.
+    /// Facade of the accounts.
     pub accounts: AccountRegistry,
-    /// The durable side.
+    /// The database.
     pub store: Store,
-    /// What nodes share.
+    /// Redis.
     pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -89,7 +89,7 @@ impl RunningServer {
     /// Starts serving on this listener.
     ///
     /// # Errors
-    /// When the database cannot be opened or the parts cannot be started.
+    /// If the database cannot be opened or the parts cannot be started.
     pub async fn start(
         settings: &Settings,
         secrets: ServingSecrets,
@@ -164,11 +164,11 @@ impl RunningServer {
         Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, serving })
     }
 
-    /// Stops: long polls are answered at once, accounts handed to the other nodes if there are any, then no new
-    /// connections are taken, requests and commits finished, and the database is closed.
+    /// Stops: long polls are answered at once, and accounts are handed over to the other nodes if there are
+    /// any. Then no new connections are taken, requests and commits finish, and the database is closed.
     ///
     /// # Errors
-    /// When the listening task had died.
+    /// If the listening task died.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
         if self.accounts.hand_over().await {
@@ -202,7 +202,7 @@ fn body_limits(settings: &Settings) -> BodyLimits {
     }
 }
 
-/// The way to addresses that tenants name.
+/// Builds the client for addresses that tenants name.
 fn outbound_client(
     settings: &Settings,
     tasks: &TaskTracker,

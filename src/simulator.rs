@@ -1,19 +1,20 @@
-//! A stand-in for WhatsApp: Meta's Cloud API as far as kabar calls it, and the people behind it.
+//! A simulator of WhatsApp: the part of Meta's Cloud API that kabar calls, with simulated customers.
 //!
-//! It takes sends at `POST /{version}/{phone_number_id}/messages`, answers as Meta does, posts the
-//! signed webhooks that follow (sent, delivered, read, or failed), and lets made-up customers write
-//! at a rate. Reserved values make errors easy to provoke:
+//! It takes sends at `POST /{version}/{phone_number_id}/messages`, answers as Meta does, posts the signed
+//! webhooks that follow (sent, delivered, read, or failed), and lets simulated customers write at a rate.
+//! Reserved values provoke errors:
 //!
-//! - a recipient whose last six digits are a known error number of Meta's fails with that number
-//!   (`+12025131026` with 131026): in the answer or by a `failed` status, whichever Meta uses;
+//! - a recipient that ends in a known six-digit error number of Meta fails with that number (`+12025131026`
+//!   with 131026): in the response or by a `failed` status, as Meta does;
 //! - an access token that begins with `expired` is refused with 190.
 //!
-//! A [`SimulatorScript`] says what changes when. Rules make sends fail by recipient, by count, by chance or beyond a rate ([`FailureRule`]).
+//! A [`SimulatorScript`] changes the behaviour at given times. Rules make sends fail by recipient, by count,
+//! at random or beyond a rate ([`FailureRule`]).
 //!
-//! Invariants: what one customer gets and writes arrives in order unless network faults were asked for;
-//! every queue, list and retry is bounded; the same seed brings the same customers writing the same
-//! things (ids differ, so that a second start is not taken for a redelivery). All customers have
-//! numbers that are reserved for fiction. It never logs a number, a body or a secret.
+//! Invariants: the messages to and from one customer arrive in order unless network faults were set; every
+//! queue, list and retry is bounded; the same seed gives the same customers and the same messages (ids
+//! differ, so that a second start is not taken for a redelivery). All customers have numbers that are
+//! reserved for fiction. It never logs a number, a body or a secret.
 
 mod args;
 mod call;
@@ -49,7 +50,7 @@ pub use script::{ScriptError, SimulatorScript};
 pub use send_log::{RecordedSend, SimulatorCounts};
 use state::SimulatorState;
 
-/// A running stand-in. It runs until the token given to [`WhatsAppSimulator::start`] is cancelled.
+/// A running simulator. It runs until the token given to [`WhatsAppSimulator::start`] is cancelled.
 #[derive(Clone)]
 pub struct WhatsAppSimulator {
     base_url: String,
@@ -60,7 +61,7 @@ impl WhatsAppSimulator {
     /// Starts serving on this listener; its tasks belong to `tasks` and end with `stop`.
     ///
     /// # Errors
-    /// When the listener or the HTTP client cannot be used.
+    /// If the listener or the HTTP client cannot be used.
     pub fn start(
         listener: TcpListener,
         options: SimulatorOptions,
@@ -78,69 +79,68 @@ impl WhatsAppSimulator {
         Ok(Self { base_url, world })
     }
 
-    /// What to configure as the Graph API's base URL; no slash at the end.
+    /// Returns the URL to configure as the Graph API's base URL; no slash at the end.
     #[must_use]
     pub fn base_url(&self) -> String {
         self.base_url.clone()
     }
 
-    /// Changes how many messages customers write per minute; 0 is silence.
+    /// Sets the number of messages that customers write per minute; 0 for none.
     pub fn set_traffic(&self, per_minute: u32) {
         self.world.set_traffic(per_minute);
     }
 
-    /// Makes a business number known; one with the same id is replaced.
+    /// Adds a business number; one with the same id is replaced.
     pub fn add_number(&self, number: SimulatedNumber) {
         self.world.add_number(number);
     }
 
-    /// Changes what goes wrong on the way.
+    /// Sets the network faults.
     pub fn set_faults(&self, faults: NetworkFaults) {
         self.world.set_faults(faults);
     }
 
-    /// Lets calls through, holds them back before they are judged, or cuts them off. What was held
-    /// follows the change, too. [`SimulatorCounts::received`] tells when a call has arrived.
+    /// Lets calls through, holds them before they are handled, or cuts their connections. The change applies
+    /// to held calls, too. [`SimulatorCounts::received`] counts the calls that have arrived.
     pub fn set_gate(&self, gate: CallGate) {
         self.world.gate.send_replace(gate);
     }
 
-    /// Replaces all rules by which sends fail. They come before what [`Self::set_failure`] and reserved
-    /// recipients say.
+    /// Replaces all rules by which sends fail. They take precedence over [`Self::set_failure`] and reserved
+    /// recipients.
     pub fn set_rules(&self, rules: Vec<FailureRule>) {
         self.world.set_rules(rules);
     }
 
-    /// Lets sends to this recipient fail, or, with `None`, succeed again.
+    /// Makes sends to this recipient fail, or, with `None`, succeed again.
     pub fn set_failure(&self, recipient: Phone, failure: Option<RecipientFailure>) {
         self.world.set_failure(recipient, failure);
     }
 
-    /// The sends that were accepted, oldest first; the last 10 000 of them.
+    /// Returns the accepted sends, oldest first; the last 10 000 of them.
     #[must_use]
     pub fn sends(&self) -> Vec<RecordedSend> {
         self.world.sends()
     }
 
-    /// How many sends to this recipient were accepted, of those ever made (counted for the first
-    /// 100 000 recipients).
+    /// Returns the number of sends to this recipient ever accepted (counted for the first 100 000 recipients).
     #[must_use]
     pub fn sends_to(&self, recipient: &Phone) -> u64 {
         self.world.sends_to(recipient)
     }
 
-    /// WhatsApp's ids of the messages that were reported as read, oldest first; the last 10 000.
+    /// Returns WhatsApp's ids of the messages that were reported as read, oldest first; the last 10 000.
     #[must_use]
     pub fn receipts(&self) -> Vec<String> {
         self.world.receipts()
     }
 
-    /// Returns once the script has reached a step that ends it; without one, never.
+    /// Returns once the script has reached a step that ends it; never without a script.
     pub async fn ended(&self) {
         self.world.ended.cancelled().await;
     }
 
-    /// What has happened so far, to read or to wait on.
+    /// Returns the counts so far, to read or to wait on.
     #[must_use]
     pub fn counts(&self) -> watch::Receiver<SimulatorCounts> {
         self.world.counts.subscribe()

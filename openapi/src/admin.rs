@@ -1,10 +1,9 @@
-//! `/admin/v1`: what the operator of a server may do, across tenants.
+//! `/admin/v1`: operations of a server's operator, across tenants.
 //!
-//! Invariants: the gateway lets nobody but the operator in, and every operation asks for that;
-//! every write leaves one line in the log, with ids and never with a secret. Operator calls draw on
-//! no budget. `Idempotency-Key` is not looked at here: keys belong to a tenant, and a repeated call
-//! is either harmless (PATCH, DELETE), refused (a number connected twice), or makes a second
-//! resource that can be seen in its list.
+//! Invariants: the gateway admits only the operator, and every operation requires an `OperatorCaller`; every
+//! write leaves one line in the log, with ids and never with a secret. Operator calls draw on no budget.
+//! `Idempotency-Key` is ignored here: keys belong to a tenant. A repeated call is harmless (PATCH, DELETE),
+//! refused (a number connected twice), or makes a second resource that its list shows.
 
 pub mod accounts;
 pub mod actors;
@@ -31,7 +30,7 @@ pub use users::UsersAdmin;
 /// All of the operator's operations.
 pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin);
 
-/// The operator's operations over these facades.
+/// Returns the operator's operations over these facades.
 #[must_use]
 pub fn admin_api(app: &Arc<AppState>) -> AdminApi {
     (
@@ -44,7 +43,7 @@ pub fn admin_api(app: &Arc<AppState>) -> AdminApi {
     )
 }
 
-/// The tenant that a path names.
+/// Finds the tenant that a path names.
 fn find_organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
     app.directory.find_organisation(id).ok_or_else(no_organisation)
 }

@@ -1,4 +1,4 @@
-//! What the operations stand on: the facades of the floors below, and the surface's own settings.
+//! State that the operations share: the facades of the lower crates, and the settings of the HTTP surface.
 //!
 //! Holds no state of its own; the composition root makes it once.
 
@@ -23,83 +23,83 @@ use crate::rest::params::CursorText;
 /// Everything that the HTTP surface needs.
 #[derive(Clone)]
 pub struct AppState {
-    /// Commands and questions.
+    /// Facade of the accounts: commands and reads.
     pub accounts: AccountRegistry,
-    /// The way to other nodes.
+    /// Client for requests to other nodes.
     pub forwarder: NodeForwarder,
-    /// Judges addresses that tenants name.
+    /// Checks the addresses that tenants name.
     pub outbound: OutboundClient,
     /// Tenants, keys, users, accounts.
     pub directory: TenantDirectory,
-    /// Compiles plugins, and tries them out.
+    /// Compiles plugins, and runs dry runs.
     pub toolchain: Arc<dyn PluginToolchain>,
-    /// Remembered answers.
+    /// Recorded responses by `Idempotency-Key`.
     pub idempotency: IdempotencyKeys,
-    /// Time.
+    /// Server clock.
     pub clock: Arc<Clock>,
-    /// Seals cursors.
+    /// Key that signs cursors.
     pub cursor_key: CursorKey,
-    /// The durable side; only asked whether it is well.
+    /// Database; used here for its health check and its statement count only.
     pub store: Store,
-    /// What nodes share; only asked how it goes.
+    /// Redis; used here for its state only.
     pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Opens `/admin/v1`.
+    /// Token that gives access to `/admin/v1`.
     pub operator_token: Secret,
-    /// WhatsApp's side.
+    /// Secrets shared with WhatsApp.
     pub whatsapp: WhatsAppKeys,
-    /// Largest bodies.
+    /// Limits of request bodies.
     pub limits: BodyLimits,
-    /// Only in `kabar dev`.
+    /// Keys of the sandbox; only in `kabar dev`.
     pub sandbox_keys: Option<PendingSandboxKeys>,
-    /// Origins whose pages may call the API from a browser.
+    /// Origins with access to the API from browser pages.
     pub allowed_origins: Vec<String>,
-    /// Cancelled when the server is about to stop: it is then not ready.
+    /// Cancelled when the server is about to stop; it is not ready from then on.
     pub stopping: CancellationToken,
 }
 
-/// What the docs page fills in: the keys of `kabar dev`'s sandbox, once they are made.
+/// Keys of `kabar dev`'s sandbox, once they are made; the docs page fills them in.
 pub type PendingSandboxKeys = Arc<OnceLock<SandboxKeys>>;
 
-/// Keys that were made to be shown.
+/// Keys of the sandbox, made to be shown.
 #[derive(Debug)]
 pub struct SandboxKeys {
-    /// Of the sandbox's organization.
+    /// API key of the sandbox's organization.
     pub api_key: Secret,
-    /// The operator's.
+    /// The operator's token.
     pub operator_token: Secret,
 }
 
-/// What proves that a webhook is WhatsApp's.
+/// Secrets that authenticate WhatsApp's webhooks.
 #[derive(Debug, Clone, Default)]
 pub struct WhatsAppKeys {
-    /// Answers WhatsApp's handshake; without it no handshake succeeds.
+    /// Token of WhatsApp's handshake; without it no handshake succeeds.
     pub verify_token: Option<Secret>,
-    /// Signs webhooks of every account; accounts may have their own besides.
+    /// Key that signs webhooks of every account; accounts may have their own as well.
     pub app_secret: Option<Secret>,
 }
 
-/// Largest bodies, in bytes.
+/// Limits of request bodies, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Of the API.
+    /// Limit of the API.
     pub json_bytes: usize,
-    /// Of WhatsApp's webhooks.
+    /// Limit of WhatsApp's webhooks.
     pub ingress_bytes: usize,
-    /// Of uploaded components.
+    /// Limit of uploaded components.
     pub component_bytes: usize,
 }
 
 impl Default for BodyLimits {
-    /// The contract's figures (section 13).
+    /// Limits of the contract (section 13).
     fn default() -> Self {
         Self { json_bytes: 256 * 1024, ingress_bytes: 3 * 1024 * 1024, component_bytes: 32 * 1024 * 1024 }
     }
 }
 
 impl AppState {
-    /// An account of the caller's.
+    /// Finds an account of the caller.
     ///
     /// # Errors
     /// `resource_not_found`, for another tenant's account too.
@@ -112,7 +112,7 @@ impl AppState {
         found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
     }
 
-    /// The place that a cursor names in the list `scope`.
+    /// Verifies a cursor of the list `scope` and returns its position.
     ///
     /// # Errors
     /// `invalid_cursor`.

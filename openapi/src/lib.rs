@@ -1,7 +1,7 @@
-//! The street door of kabar: HTTP, the public contract, and its documentation.
+//! The HTTP surface of kabar: the public contract and its documentation.
 //!
-//! Knows the core, the actors' facades and the host of hooks; knows nothing of SQL, Redis, ractor or
-//! wasmtime. What clients may rely on is `docs/contract.md`; the OpenAPI document is made from the code here.
+//! Depends on the core, the actors' facades and the plugin host; never on SQL, Redis, ractor or wasmtime.
+//! `docs/contract.md` states the guarantees to clients; the OpenAPI document is generated from this code.
 
 pub mod admin;
 mod app;

@@ -1,9 +1,8 @@
-//! What WhatsApp calls: the handshake, and webhooks.
+//! Requests from WhatsApp: the handshake, and webhooks.
 //!
-//! Invariants: nothing is taken from a body that no known secret signed; a secret that is one
-//! account's own vouches for that account only; 200 is said only once everything that concerns an
-//! account here is durable, and 503 brings the whole webhook again, which does no harm. Meta's
-//! format is `kabar_core::meta`'s affair.
+//! Invariants: only a body signed by a known secret is read; a secret of one account authenticates items of
+//! that account only; 200 is sent only once everything for the accounts here is durable. After 503 WhatsApp
+//! sends the whole webhook again, which does no harm. Meta's format is parsed by `kabar_core::meta`.
 
 mod forward;
 pub mod handshake;
@@ -33,31 +32,31 @@ use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::params::{OpaqueText, QueryParam};
 use crate::rest::tags::ApiTag;
 
-/// Where WhatsApp calls.
+/// Path that WhatsApp calls.
 pub(crate) const INGRESS: &str = "/webhooks/whatsapp";
 
 code_list! {
-    /// What a handshake can be refused with.
+    /// Error codes of the handshake.
     HandshakeFails = [InvalidFieldValue, InvalidVerifyToken];
-    /// What a webhook can be refused with.
+    /// Error codes of a webhook.
     WebhookFails = [InvalidRequest, InvalidSignature, PayloadTooLarge, StorageUnavailable, Overloaded];
 }
 
-/// The operations.
+/// Operations that WhatsApp calls.
 #[derive(Debug, Clone)]
 pub struct WhatsAppApi(pub Arc<AppState>);
 
-/// What a webhook has for one account.
+/// Items of a webhook for one account.
 struct AccountShare {
     slot: Arc<AccountEntry>,
     group: AccountGroup,
 }
 
-/// What has become of it.
+/// Outcome of a share.
 enum ShareOutcome {
-    /// It is durable.
+    /// The items are durable.
     Taken,
-    /// This node serves the account.
+    /// Another node owns the account.
     Away(NodePeer, AccountShare),
 }
 
@@ -73,10 +72,10 @@ impl WhatsAppApi {
         /// Always `subscribe`.
         #[oai(name = "hub.mode")]
         mode: QueryParam<OpaqueText>,
-        /// The token agreed on.
+        /// The configured token.
         #[oai(name = "hub.verify_token")]
         token: QueryParam<OpaqueText>,
-        /// To be repeated.
+        /// Text to send back.
         #[oai(name = "hub.challenge")]
         challenge: QueryParam<OpaqueText>,
     ) -> Result<HandshakeChallenge, OperationError<HandshakeFails>> {
@@ -92,11 +91,11 @@ impl WhatsAppApi {
         }
     }
 
-    /// Take in what happened at WhatsApp
+    /// Receive events from WhatsApp
     ///
-    /// Messages and statuses, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of
-    /// it is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a
-    /// number that is not connected are counted and skipped.
+    /// Messages and statuses, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of it is
+    /// durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a number that is
+    /// not connected are counted and skipped.
     #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
     async fn receive_webhook(
         &self,
@@ -113,7 +112,7 @@ impl WhatsAppApi {
         let mut taken = self.take_in(&body, webhook.groups, &signer).await;
         for _ in 1..NODES_MAX {
             let moved = taken.as_ref().is_err_and(ApiError::account_moved);
-            // What was handed on is looked after by the node that handed it on. Items taken in before do no harm.
+            // A forwarded webhook is retried by the node that forwarded it. Items taken in before do no harm.
             let Some(again) = translate_webhook(&body.bytes, self.0.clock.read_now())
                 .ok()
                 .filter(|_| moved && body.meant.is_none())
@@ -127,11 +126,11 @@ impl WhatsAppApi {
     }
 }
 
-/// Looks at where a webhook's accounts are, while they move.
+/// Attempts to find the owners of a webhook's accounts while they move.
 const NODES_MAX: usize = 3;
 
 impl WhatsAppApi {
-    /// The secret that signed a body: the server's, or that of an account which the body names.
+    /// Finds the secret that signed a body: the server's, or that of an account which the body names.
     fn find_signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
         let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
         let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
@@ -147,7 +146,7 @@ impl WhatsAppApi {
         })
     }
 
-    /// Counts and logs what is not for an account's writer.
+    /// Counts and logs items that no account takes.
     fn report_skipped(&self, webhook: &InboundWebhook) {
         for skipped in &webhook.skipped {
             self.0.metrics.webhook_skipped.inc();
@@ -160,8 +159,8 @@ impl WhatsAppApi {
         }
     }
 
-    /// The account of this number, if it takes what this secret signed: the operator has not taken it
-    /// off, and the secret may speak for it.
+    /// Finds the account of this number. `None` when the operator disconnected it, or when this secret does
+    /// not authenticate its items.
     fn find_taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
         let slot = self.0.directory.account_of_number(number)?;
         let account = slot.current_account();
@@ -182,7 +181,7 @@ impl WhatsAppApi {
         let find = |group: &AccountGroup| self.find_taker(group.phone_number_id.as_str(), signer);
         let mut groups: Vec<_> = groups.map(|group| (find(&group), group)).collect();
         if groups.iter().any(|(slot, _)| slot.is_none()) {
-            // It may have been connected at another node a moment ago; what is skipped never comes again.
+            // The number may just have been connected at another node; a skipped item never comes again.
             self.0.accounts.catch_up().await?;
             for (slot, group) in groups.iter_mut().filter(|(slot, _)| slot.is_none()) {
                 *slot = find(group);
@@ -212,8 +211,7 @@ impl WhatsAppApi {
         join_all(passed).await.into_iter().collect()
     }
 
-    /// Has this node take in what it serves; where that node is no more, looks once who has
-    /// come after it.
+    /// Forwards shares to the node that owns their accounts. Where it no longer does, looks up the new owner once.
     async fn pass_on(
         &self,
         body: &SignedBody,
@@ -238,7 +236,7 @@ impl WhatsAppApi {
         Ok(())
     }
 
-    /// Has an account take its items in, or says which node serves it.
+    /// Ingests the items of a share, or returns the node that owns its account.
     async fn ingest_share(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
         let AccountShare { slot, group } = share;
         if self.0.accounts.is_clustered()
@@ -248,7 +246,7 @@ impl WhatsAppApi {
         }
         self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
         let taken = self.0.accounts.execute_command(&slot, AccountCommand::Ingest(group.items), None).await;
-        // Either is a 503, so that WhatsApp tries again; a crash too.
+        // Either error is a 503, so that WhatsApp tries again; a crash too.
         taken.map_err(|unavailable| match ApiError::from(unavailable) {
             told if told.retry_after_s().is_some() => told,
             _ => ApiError::new(ErrorCode::StorageUnavailable, "interrupted; send it again"),
@@ -257,7 +255,7 @@ impl WhatsAppApi {
     }
 }
 
-/// An unset token is nobody's.
+/// Compares a secret with the expected one; an unset secret matches nothing.
 fn is_same_secret(expected: Option<&Secret>, shown: &str) -> bool {
     expected.is_some_and(|expected| is_shown(expected, shown))
 }

@@ -1,6 +1,6 @@
 //! Shared parts of the operations: bodies, parameters, envelopes, errors, polling, lists and idempotency keys.
 //!
-//! Invariant: nothing here knows a single operation.
+//! Invariant: nothing here depends on a single operation.
 
 pub mod body_fields;
 pub mod envelope;

@@ -1,4 +1,4 @@
-//! All operations, put together behind the gateway.
+//! All operations, combined behind the gateway.
 
 use std::sync::{Arc, LazyLock};
 
@@ -43,19 +43,19 @@ pub(crate) type ApiOperations = (
     AdminApi,
 );
 
-/// Made when it is first looked at: it says the same of every server of this build.
+/// Built on first use: it is the same for every server of this build.
 static DOCUMENT: LazyLock<OpenApiDocument> = LazyLock::new(OpenApiDocument::of::<ApiOperations>);
 
-/// The whole HTTP surface, ready to be served.
+/// Builds the whole HTTP surface, ready to be served.
 ///
-/// It never returns an error: what goes wrong is an answer with the contract's envelope.
+/// It never returns an error: a failure becomes a response with the contract's envelope.
 #[must_use]
 pub fn service(app: AppState) -> impl Endpoint<Output = Response> + 'static {
     let app = Arc::new(app);
     Gateway::new(app.clone(), build_operations(&app), documented_methods(), &DOCUMENT)
 }
 
-/// Every documented path with each of its methods, in capitals.
+/// Returns every documented path with each of its methods, in capitals.
 pub(crate) fn documented_methods() -> impl Iterator<Item = (String, String)> {
     ApiOperations::meta().into_iter().flat_map(|api| api.paths).flat_map(|path| {
         let methods = path.operations.into_iter().map(|operation| operation.method.to_string());
@@ -82,19 +82,19 @@ fn build_operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
     OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
 }
 
-/// The OpenAPI document.
+/// Returns the OpenAPI document.
 #[must_use]
 pub fn document() -> serde_json::Value {
     DOCUMENT.value().clone()
 }
 
-/// The OpenAPI document as JSON, as it is committed.
+/// Returns the OpenAPI document as JSON, in its committed form.
 #[must_use]
 pub fn json() -> String {
     DOCUMENT.json().to_owned()
 }
 
-/// The OpenAPI document as YAML.
+/// Returns the OpenAPI document as YAML.
 #[must_use]
 pub fn yaml() -> String {
     DOCUMENT.yaml()

@@ -1,8 +1,8 @@
 //! Pages that never change while the server runs: the start page, the document, Swagger UI, the guides.
 //!
-//! Everything comes from the binary. The policy on the pages lets them load nothing from elsewhere,
-//! whatever their scripts ask for. In `kabar dev`, and nowhere else, Swagger UI asks this server for the
-//! sandbox's keys and fills them in; they are told to this machine's own names only.
+//! Everything comes from the binary. The content security policy forbids the pages to load anything from
+//! elsewhere, whatever their scripts request. In `kabar dev` only, Swagger UI requests the sandbox's keys
+//! from this server and fills them in; the server returns them under loopback names only.
 
 mod guides;
 
@@ -26,17 +26,17 @@ use crate::app::PendingSandboxKeys;
 use crate::rest::error::ApiError;
 use crate::spec::OpenApiDocument;
 
-/// A proxy or browser asks again, with the tag, and is told 304.
+/// A proxy or browser revalidates with the tag, and gets 304.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// Swagger UI carries its script and style in the page, and draws with `data:` images.
+/// Swagger UI has its script and style inline, and draws with `data:` images.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
      font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// A page is made when it is first asked for: nobody who only serves waits for it at the start. The
-/// docs page takes tens of milliseconds, so no poll waits beside it either.
+/// A page, built on its first request, so that a server start does not wait for it. The docs page takes tens
+/// of milliseconds, so it is built off the async threads and delays no poll.
 struct SitePage {
     path: String,
     content_type: &'static str,
@@ -105,7 +105,7 @@ impl PageContent {
         Self { body: body.into(), tag, compressed: Default::default() }
     }
 
-    /// The docs page has 2 MB, and everybody may ask for it: each coding is worked out once.
+    /// Returns the compressed body. The docs page has 2 MB and is public, so each coding is computed once.
     async fn compressed_body(&self, encoding: Option<ContentCoding>) -> Option<&(HeaderValue, Bytes)> {
         let encoding = encoding?;
         let mut cells = ContentCoding::ALL.into_iter().zip(&self.compressed);
@@ -114,17 +114,17 @@ impl PageContent {
     }
 }
 
-/// See the module.
+/// The pages of the site.
 pub(super) struct SitePages {
     pages: Vec<SitePage>,
     sandbox_keys: Option<PendingSandboxKeys>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
-/// Carried by each page, so that no browser asks for it.
+/// Inline icon of each page, so that no browser requests one.
 const ICON: &str = include_str!("site/icon.html");
 const STYLE: &str = include_str!("site/style.css");
-/// Where Swagger UI asks for the sandbox's keys.
+/// Path at which Swagger UI requests the sandbox's keys.
 const SANDBOX: &str = "/docs/sandbox";
 
 impl SitePages {
@@ -145,13 +145,13 @@ impl SitePages {
         Self { pages, sandbox_keys }
     }
 
-    /// Where the pages are.
+    /// Returns the paths of the pages.
     pub(super) fn page_paths(&self) -> impl Iterator<Item = &str> {
         let sandbox = self.sandbox_keys.as_ref().map(|_| SANDBOX);
         self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
     }
 
-    /// The page at the request's path, if there is one and it is asked for with GET.
+    /// Answers a GET request for a page; `None` for other paths and methods.
     pub(super) async fn answer_request(
         &self,
         request: &Request,
@@ -169,7 +169,7 @@ impl SitePages {
     }
 }
 
-/// The sandbox's keys. A page of another name that leads to this machine is told nothing.
+/// Returns the sandbox's keys. A page of another host name that resolves to this machine gets nothing.
 fn answer_sandbox_keys(sandbox_keys: &PendingSandboxKeys, request: &Request) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);

@@ -1,8 +1,8 @@
 //! The OpenAPI document: made from the operations, polished once, served and committed.
 //!
 //! Invariant: `openapi.json` beside this crate's sources is this document; a test compares them. The
-//! polishing mends what poem-openapi writes so that generators and validators take it, and adds what
-//! the gateway does to every answer. It is 3.0.3 because some generators cannot read 3.1.
+//! polishing corrects what poem-openapi writes for generators and validators, and adds what the gateway does
+//! to every response. The version is 3.0.3 because some generators cannot read 3.1.
 
 mod answers;
 mod enumerations;
@@ -37,7 +37,7 @@ pub(crate) struct OpenApiDocument {
 }
 
 impl OpenApiDocument {
-    /// The document of these operations.
+    /// Builds the document of these operations.
     pub(crate) fn of<T: OpenApi>() -> Self {
         let service = OpenApiService::new(DocumentedApi::<T>(PhantomData), TITLE, env!("CARGO_PKG_VERSION"));
         let raw = serde_json::from_str(&service.spec()).unwrap_or_default();
@@ -46,22 +46,22 @@ impl OpenApiDocument {
         Self { value, json }
     }
 
-    /// As a JSON value.
+    /// Returns the document as a JSON value.
     pub(crate) fn value(&self) -> &Value {
         &self.value
     }
 
-    /// As JSON text.
+    /// Returns the document as JSON text.
     pub(crate) fn json(&self) -> &str {
         &self.json
     }
 
-    /// As YAML text.
+    /// Returns the document as YAML text.
     pub(crate) fn yaml(&self) -> String {
         serde_norway::to_string(&self.value).unwrap_or_default()
     }
 
-    /// Swagger UI's page up to the body: its script and its style, nothing that is loaded.
+    /// Returns Swagger UI's page up to the body: its script and its style, both inline.
     #[expect(clippy::unused_self, reason = "the page is the document's, whoever writes its head")]
     pub(crate) fn swagger_ui_head(&self) -> String {
         let page = OpenApiService::new((), TITLE, "").swagger_ui_html();

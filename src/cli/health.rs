@@ -1,18 +1,18 @@
-//! `kabar health`: asks the server of these settings whether it is ready. For health checks of
-//! containers, in which there is no shell and no other client.
+//! `kabar health`: asks the server of these settings if it is ready. For health checks of containers without
+//! a shell or another client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-/// Longer than the server takes to find out that its database is away.
+/// Longest wait; more than the server needs to find that its database is unavailable.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the server that listens here.
+/// Asks the server at this address.
 ///
 /// # Errors
-/// When it does not answer, or is not ready.
+/// If it does not answer, or is not ready.
 pub async fn run(listen: SocketAddr) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", reached_at(listen));
     let client = reqwest::Client::builder().no_proxy().timeout(WAIT_TIMEOUT).build()?;
@@ -23,7 +23,7 @@ pub async fn run(listen: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who listens on every address is reached on this machine's own.
+/// Returns the address to connect to: loopback for a server that listens on every address.
 const fn reached_at(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,

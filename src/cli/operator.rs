@@ -1,4 +1,4 @@
-//! `kabar org|key|account`: a thin client of the operator API. What it prints is the answer's JSON.
+//! `kabar org|key|account`: a thin client of the operator API. It prints the JSON of the response.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-/// Where the server is, and how its operator API is opened.
+/// Address of the server, and the credential of its operator API.
 #[derive(Debug, Args)]
 pub(super) struct OperatorRemote {
     /// Address of the server.
@@ -31,7 +31,7 @@ pub struct OrgArgs {
 enum OrgCommand {
     /// List organisations.
     List,
-    /// Make an organisation.
+    /// Create an organisation.
     Create {
         /// Its name.
         name: String,
@@ -70,11 +70,11 @@ enum KeyCommand {
         /// `org_…`.
         org: String,
     },
-    /// Make a key; its secret is shown only now.
+    /// Create a key; its secret is shown only now.
     Create {
         /// `org_…`.
         org: String,
-        /// What it is for.
+        /// Purpose of the key.
         label: String,
         /// RFC 3339 instant from which it is refused.
         #[arg(long, value_name = "TIME")]
@@ -106,13 +106,13 @@ enum AccountSubcommand {
         phone_number_id: String,
         /// The number, e.g. +6281234567890.
         phone_number: String,
-        /// What to call it.
+        /// Display name.
         #[arg(long)]
         name: Option<String>,
         /// Token for Meta's API.
         #[arg(long, env = "WHATSAPP_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
         access_token: String,
-        /// Key of its webhooks' signatures, where it differs from the server's.
+        /// Signature key of its webhooks, where it differs from the server's.
         #[arg(long, env = "WHATSAPP_APP_SECRET", hide_env_values = true, value_name = "SECRET")]
         app_secret: Option<String>,
     },
@@ -126,11 +126,11 @@ enum AccountSubcommand {
         /// New token for Meta's API.
         #[arg(long, env = "WHATSAPP_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
         access_token: Option<String>,
-        /// Pace of sending.
+        /// Send rate, in messages a second.
         #[arg(long, value_name = "N")]
         messages_per_second: Option<u32>,
     },
-    /// Accounts in memory: what their actors hold and how busy they are.
+    /// List accounts in memory, with their state and load.
     Actors,
 }
 
@@ -190,7 +190,7 @@ fn print_answer(answer: &Value) -> anyhow::Result<()> {
 /// Runs `kabar org`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server cannot be reached or refuses.
 pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
@@ -215,7 +215,7 @@ pub async fn run_org(args: OrgArgs) -> anyhow::Result<()> {
 /// Runs `kabar key`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server cannot be reached or refuses.
 pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
@@ -231,7 +231,7 @@ pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
 /// Runs `kabar account`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server cannot be reached or refuses.
 pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {

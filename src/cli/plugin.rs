@@ -1,5 +1,4 @@
-//! `kabar plugin`: from an idea to a hook that works, which needs no server, and from there to one that
-//! runs on a server.
+//! `kabar plugin`: creates, builds and tests a hook without a server, then deploys it to one.
 
 mod build;
 mod deploy;
@@ -8,7 +7,7 @@ mod test_command;
 
 use clap::{Args, Subcommand};
 
-/// What makes this program a compiler of components, for [`kabar_plugins::CompilerMode::Program`].
+/// Arguments that make this program the component compiler, for [`kabar_plugins::CompilerMode::Program`].
 pub const COMPILER_ARGUMENTS: [&str; 2] = ["plugin", "compile"];
 
 /// `kabar plugin`.
@@ -20,30 +19,30 @@ pub struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// Make a folder with a hook that works, to go on from.
+    /// Create a folder with a working hook as a starting point.
     New(new::NewArgs),
     /// Build the hook in a folder, or make a component of a core module.
     Build(build::BuildArgs),
-    /// Run a hook on an event, here and now: shows what it says and what it wants done, and does none of it.
-    /// Exits 0 if the hook succeeded, else 1.
+    /// Run a hook on an event on this machine: shows its output and its requested effects, and performs none
+    /// of them. Exits 0 if the hook succeeded, else 1.
     Test(test_command::TestArgs),
     /// Upload a component to a server and let it run there.
     Deploy(deploy::DeployArgs),
-    /// What a hook on a server wrote, oldest first.
+    /// Show log lines of a hook on a server, oldest first.
     Logs(deploy::LogsArgs),
-    /// What became of the events that a hook on a server got, newest first.
+    /// Show runs of a hook on a server with their outcomes, newest first.
     Runs(deploy::RunsArgs),
-    /// Let the version of a hook run again that ran before.
+    /// Activate the previous version of a hook again.
     Rollback(deploy::RollbackArgs),
     /// Compile a component from standard input to standard output, for the server.
     #[command(hide = true)]
     Compile,
 }
 
-/// Does what was asked for.
+/// Runs the command.
 ///
 /// # Errors
-/// When it cannot be done; says what to do instead where that is known.
+/// If it fails; the error names the remedy where one is known.
 pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
     match args.command {
         PluginCommand::New(args) => new::create_folder(&args),

@@ -1,4 +1,4 @@
-//! What `kabar dev` makes on its first start and finds again on the next: `dev.json`.
+//! State that `kabar dev` creates on its first start and reuses on the next: `dev.json`.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::simulator::SimulatedNumber;
 
-/// The sandbox's number: Meta's own example id, and a number of the range kept for fiction.
+/// Phone number id of the sandbox: Meta's own example id. Its number is of the range reserved for fiction.
 pub(super) const PHONE_NUMBER_ID: &str = "106540352242922";
 pub(super) const PHONE: &str = "+15550100922";
 
@@ -28,7 +28,7 @@ struct SandboxSecrets {
     api_key: Option<String>,
 }
 
-/// See the module.
+/// Secrets, key and organisation of the sandbox, with the folder that keeps them.
 #[derive(Debug)]
 pub(super) struct DevSandbox {
     file: PathBuf,
@@ -40,7 +40,7 @@ fn new_secret(prefix: &str) -> String {
 }
 
 impl DevSandbox {
-    /// Finds, or makes, the secrets in the data folder.
+    /// Opens the data folder; reads its secrets, or generates them.
     pub(super) fn open_folder(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("dev.json");
         fs::create_dir_all(folder)
@@ -72,7 +72,7 @@ impl DevSandbox {
         Ok(())
     }
 
-    /// Makes organisation, users, number and key, unless they are there.
+    /// Creates organisation, users, number and key, unless they exist.
     pub(super) async fn create_tenant(&mut self, directory: &TenantDirectory) -> anyhow::Result<()> {
         let key_works = self.made.api_key.as_deref().is_some_and(|key| directory.find_caller(key).is_ok());
         if key_works && directory.account_of_number(PHONE_NUMBER_ID).is_some() {

@@ -1,4 +1,4 @@
-//! What a newcomer reads first, and the first customers who write in.
+//! The welcome text of `kabar dev`, and the first simulated messages.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use tokio_util::task::TaskTracker;
 use super::sandbox::{DevSandbox, PHONE, PHONE_NUMBER_ID};
 use crate::simulator::WhatsAppSimulator;
 
-/// Messages a minute while the inbox is being filled, and for how many messages.
+/// Messages a minute while the empty inbox is filled, and the number of those messages.
 const RUSH_PER_MINUTE: u32 = 1200;
 const RUSH_MESSAGES: u64 = 12;
-/// After this time the rush is over, whatever came of it.
+/// Longest time for which the inbox is filled.
 const RUSH_TIME: Duration = Duration::from_secs(5);
 
-/// Prints where everything is and three lines to copy.
+/// Prints the addresses and keys, and three commands to copy.
 pub(super) fn print_welcome(
     address: SocketAddr,
     sandbox: &DevSandbox,
@@ -26,7 +26,7 @@ pub(super) fn print_welcome(
 ) -> anyhow::Result<()> {
     let base = format!("http://{address}");
     let (key, id) = (sandbox.api_key(), PHONE_NUMBER_ID);
-    // Shown because this is what it was made for: the developer on this machine needs it.
+    // Shown on purpose: the developer on this machine needs it.
     let operator = operator.reveal();
     let phone = PHONE;
     let life = match traffic {

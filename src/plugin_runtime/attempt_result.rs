@@ -1,4 +1,4 @@
-//! What the host reports, as an attempt result.
+//! Converts a report of the plugin host into an attempt result.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use kabar_core::ids::PluginVersionId;
 use kabar_core::ports::AttemptResult;
 use kabar_plugins::{DraftedRequest, RunReport};
 
-/// A run that did not begin; it is tried again.
+/// Returns the result of a run that did not begin; it is tried again.
 pub(super) fn not_started(why: &str) -> AttemptResult {
     AttemptResult {
         outcome: AttemptOutcome::Retry { after: None },
@@ -20,7 +20,7 @@ pub(super) fn not_started(why: &str) -> AttemptResult {
     }
 }
 
-/// A run that has ended.
+/// Returns the result of a run that has ended.
 pub(super) fn build_receipt(
     version_id: PluginVersionId,
     seen: KeyValues,
@@ -54,7 +54,7 @@ pub(super) fn build_receipt(
     }
 }
 
-/// Characters of an error that are kept: it is repeated for each attempt.
+/// Longest error that is kept: it is repeated for each attempt.
 const ERROR_CHARS: usize = 500;
 
 fn shorten_text(text: Arc<str>) -> Arc<str> {

@@ -1,4 +1,4 @@
-//! What hooks fetch goes through the house's guarded client.
+//! HTTP calls of hooks, sent by the outbound client that guards against private addresses.
 
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -6,14 +6,14 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use kabar_core::outbound::{OutboundClient, OutboundError, OutboundRequest};
 use kabar_plugins::{FetchAnswer, FetchError, FetchRequest, HttpFetcher};
 
-/// See the module.
+/// The outbound client as the fetcher of the plugin host.
 pub(crate) struct GuardedFetcher(pub(crate) OutboundClient);
 
 fn refuse_fetch(why: &str) -> FetchError {
     FetchError::Refused(why.into())
 }
 
-/// The request as the client takes it.
+/// Converts a request into one of the client.
 fn build_request(client: &OutboundClient, request: &FetchRequest) -> Result<OutboundRequest, FetchError> {
     let mut headers = HeaderMap::with_capacity(request.headers.len());
     for (name, value) in &request.headers {
@@ -30,7 +30,7 @@ fn build_request(client: &OutboundClient, request: &FetchRequest) -> Result<Outb
         body: request.body.clone(),
         timeout: request.timeout,
         answer_bytes_max: request.answer_bytes_max,
-        // The header that names plugin, event and call lets the other side see a repetition.
+        // The header with plugin, event and call lets the receiver recognise a repetition.
         repeatable: true,
     })
 }

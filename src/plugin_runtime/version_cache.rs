@@ -1,7 +1,7 @@
-//! Versions that are ready to run, and on disk what they were compiled to.
+//! Loaded versions, and their compiled artefacts on disk.
 //!
-//! Invariants: a version is made ready once, however many ask; the disk is a help and no promise: what
-//! cannot be read or written there is made again. Only the host decides whether an artefact is trusted.
+//! Invariants: a version is loaded once, however many callers need it; the disk is a cache: an artefact that
+//! cannot be read or written there is compiled again. Only the host decides if an artefact is trusted.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,7 +14,7 @@ use kabar_core::ids::PluginVersionId;
 use kabar_plugins::LoadedVersion;
 use tokio::sync::OnceCell;
 
-/// Versions that stay ready; the one that was not used for longest goes first.
+/// Most loaded versions; the least recently used one is dropped first.
 const READY_MAX: usize = 2000;
 
 type VersionCell = Arc<OnceCell<Arc<LoadedVersion>>>;
@@ -25,14 +25,14 @@ struct ReadyVersions {
     uses: u64,
 }
 
-/// See the module.
+/// Cache of loaded versions and of their artefacts.
 pub(super) struct VersionCache {
     folder: Option<PathBuf>,
     ready: Mutex<ReadyVersions>,
 }
 
 impl VersionCache {
-    /// In the folder that the settings name, or else beside an embedded database, or else nowhere.
+    /// Opens the cache in the folder of the settings, else beside an embedded database, else in memory only.
     pub(super) fn open(settings: &Settings) -> Self {
         let beside = || {
             let file = settings.database_url.file_path()?;
@@ -56,7 +56,7 @@ impl VersionCache {
         cell.clone()
     }
 
-    /// The version, which `load` makes ready if it is not.
+    /// Returns the version, which `load` loads if it is missing.
     pub(super) async fn get_or_load(
         &self,
         id: PluginVersionId,
@@ -69,17 +69,17 @@ impl VersionCache {
         self.folder.as_ref().map(|folder| folder.join(format!("{id}.artefact")))
     }
 
-    /// What a version was compiled to, if it is there.
+    /// Reads the artefact of a version, if present.
     pub(super) async fn read_artifact(&self, id: PluginVersionId) -> Option<Bytes> {
         tokio::fs::read(self.file_path(id)?).await.ok().map(Bytes::from)
     }
 
-    /// Keeps what a version was compiled to.
+    /// Writes the artefact of a version.
     pub(super) async fn write_artifact(&self, id: PluginVersionId, artefact: &Bytes) {
         let (Some(folder), Some(file)) = (&self.folder, self.file_path(id)) else { return };
         let whole = async {
             tokio::fs::create_dir_all(folder).await?;
-            // Renamed into place, so that nobody reads half of it.
+            // Renamed into place, so that no reader sees half of it.
             let part = file.with_extension("part");
             tokio::fs::write(&part, artefact).await?;
             tokio::fs::rename(&part, &file).await

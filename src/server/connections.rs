@@ -1,8 +1,8 @@
-//! Connections: accepted up to a bound, served, and ended in order.
+//! Connections: accepted up to a limit, served, and ended in order.
 //!
-//! Invariant: a client that hangs up takes its request with it, so a long poll does not outlive the
-//! one who asked. poem's own server keeps such a request until it answers, and has no bound on
-//! connections or on the time that a request's head may take; hence this loop over hyper.
+//! Invariant: a client that hangs up cancels its request, so a long poll does not outlive its client. poem's
+//! own server keeps such a request until it answers, and has no limit on connections or on the time that a
+//! request's head may take; hence this loop over hyper.
 
 mod timed_stream;
 
@@ -28,12 +28,12 @@ use tokio_util::task::TaskTracker;
 
 /// Connections at a time; further clients wait to be accepted.
 const CONNECTIONS_MAX: usize = 20_000;
-/// How long a connection may be idle, or a request's head be on its way. Longer than the longest
+/// Longest time that a connection may be idle, or a request's head may take. It is longer than the longest
 /// long poll, so that a client can poll again on the same connection.
 const HEAD_TIME: Duration = Duration::from_secs(75);
 /// Pause after a failed accept, e.g. for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// How long requests under way may take once the server is told to stop.
+/// Longest time that requests under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Serves until stopped, then lets requests under way finish.
@@ -78,7 +78,7 @@ async fn accept_connection(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // The semaphore is never closed, so there is always a place to wait for.
+    // The semaphore is never closed, so this never fails.
     let place = places.clone().acquire_owned().await.ok();
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
@@ -110,7 +110,7 @@ where
     let stream = TokioIo::new(TimedStream::new(stream, write_timeout.clone()));
     let serving = graceful.watch(builder.serve_connection(stream, answer).into_owned());
     async move {
-        // A client that breaks off is no event of ours.
+        // A client that disconnects is no error.
         let _ended = serving.await;
     }
 }

@@ -1,6 +1,6 @@
-//! `kabar simulate`: flags, and the run.
+//! Arguments of `kabar simulate`, and its run.
 //!
-//! Invariant: the flags say nothing that [`SimulatorOptions`] cannot.
+//! Invariant: every flag sets a field of [`SimulatorOptions`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,32 +30,32 @@ Reserved values, to provoke errors:
 Configure the server with base URL http://<listen>, the same app secret, and any other token.
 Customers have numbers of the range +44 7700 900000 to 900999, which is reserved for fiction.";
 
-/// Run a stand-in for WhatsApp's Cloud API.
+/// Run a simulator of WhatsApp's Cloud API.
 #[derive(Debug, Args)]
 #[command(after_help = RESERVED)]
 pub struct SimulateArgs {
-    /// Where the stand-in listens.
+    /// Address that the simulator listens on.
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,
-    /// Where webhooks are posted.
+    /// URL that webhooks are posted to.
     #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/whatsapp")]
     pub webhook_url: String,
-    /// Key of the webhooks' signatures.
+    /// Signature key of the webhooks.
     #[arg(long, value_parser = parse_secret)]
     pub app_secret: Secret,
     /// A business number, as <phone number id>:<phone>; may be repeated.
     #[arg(long = "number", value_parser = parse_number, value_name = "ID:PHONE")]
     pub numbers: Vec<SimulatedNumber>,
-    /// Messages that customers write per minute; 0 is silence.
+    /// Messages that customers write per minute; 0 for none.
     #[arg(long, default_value_t = 12)]
     pub traffic_per_minute: u32,
-    /// Share of messages that a customer answers, in percent.
+    /// Share of messages that a customer replies to, in percent.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub reply_percent: u8,
-    /// What everything random follows from: 1, or the script's seed, unless given.
+    /// Seed of everything random: 1, or the script's seed, when absent.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A script: what happens when, in TOML (docs/simulator.md).
+    /// A script of timed changes, in TOML (docs/simulator.md).
     #[arg(long, value_name = "FILE", value_parser = load_script)]
     pub script: Option<SimulatorScript>,
     /// Milliseconds from a send to its `sent` status.
@@ -67,15 +67,15 @@ pub struct SimulateArgs {
     /// Milliseconds from `delivered` to `read`.
     #[arg(long, default_value_t = 3000)]
     pub read_delay_ms: u64,
-    /// Take the last digits of recipients for what they are: part of a number.
+    /// Treat the last digits of recipients as a plain part of the number, never as an error number.
     #[arg(long)]
     pub no_reserved_recipients: bool,
-    /// What goes wrong on the way.
+    /// Network faults.
     #[command(flatten)]
     pub faults: FaultArgs,
 }
 
-/// What goes wrong on the way.
+/// Network faults.
 #[derive(Debug, Args)]
 pub struct FaultArgs {
     /// Percentage of webhook items that come twice.
@@ -84,16 +84,16 @@ pub struct FaultArgs {
     /// Percentage of webhook items that later ones overtake.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub reorder_percent: u8,
-    /// Percentage of accepted sends whose answer breaks off.
+    /// Percentage of accepted sends with a response that breaks off.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub drop_answer_percent: u8,
-    /// Percentage of accepted sends whose first status comes before their answer.
+    /// Percentage of accepted sends with a first status before the response.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub early_status_percent: u8,
-    /// Percentage of accepted sends whose answer comes late.
+    /// Percentage of accepted sends with a late response.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub late_answer_percent: u8,
-    /// Milliseconds from the acceptance of a send to its late answer.
+    /// Milliseconds from the acceptance of a send to its late response.
     #[arg(long, default_value_t = 2000)]
     pub answer_delay_ms: u64,
     /// Items of one webhook at most (a body stays within 3 MB).
@@ -133,10 +133,10 @@ impl SimulateArgs {
     }
 }
 
-/// Runs the stand-in until it is stopped, or its script ends.
+/// Runs the simulator until it is stopped, or its script ends.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// If the address cannot be listened on.
 pub async fn run_simulator(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -170,7 +170,7 @@ fn parse_number(text: &str) -> Result<SimulatedNumber, String> {
     let (id, phone) = text.split_once(':').ok_or("must be <phone number id>:<phone>")?;
     let phone_number_id = PhoneNumberId::parse(id).ok_or("the phone number id must be 6 to 20 digits")?;
     let phone = Phone::parse(phone).ok_or("the phone must have 7 to 15 digits")?;
-    // One business account per number is as good as any.
+    // A business account per number is enough for the simulation.
     Ok(SimulatedNumber { waba_id: format!("9{id}"), phone_number_id, phone })
 }
 

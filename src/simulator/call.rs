@@ -1,8 +1,8 @@
-//! One call to the API: what is answered, and what follows from it.
+//! One call to the API: its response, and the webhooks that follow.
 //!
-//! Invariants: a call is checked in Meta's order (token, number, request, recipient); a send is
-//! recorded before its first webhook can leave, and is recorded exactly when it is accepted,
-//! whether or not its answer arrives. Nothing here ends because the caller hangs up.
+//! Invariants: a call is checked in Meta's order (token, number, request, recipient). A send is recorded
+//! before its first webhook can leave, and is recorded exactly when it is accepted, even if its response does
+//! not arrive. A call runs to its end although its caller hangs up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::send_log::RecordedSend;
 use super::state::{NoRoom, SimulatorBehavior, SimulatorState, hash_of};
 use super::{CallGate, SimulatedNumber, simulated_customers};
 
-/// A webhook receiver that is down does not hold up the answer for longer than this.
+/// Longest wait for a webhook receiver that is down before the response is sent.
 const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
 /// WhatsApp's limit of a text.
 const TEXT_CHARS_MAX: usize = 4096;
@@ -32,17 +32,17 @@ const INVALID_PARAMETER: i64 = 100;
 const RATE_LIMIT_HIT: i64 = 130_429;
 const TOKEN_REFUSED: i64 = 190;
 
-/// What the caller gets.
+/// Response to the caller.
 pub(super) enum CallAnswer {
     /// HTTP status and body.
     Told(u16, Value),
-    /// An HTTP status, and nothing that Meta said.
+    /// A bare HTTP status, without a body of Meta's.
     Bare(u16),
-    /// The connection ends in the middle of the answer.
+    /// The connection ends in the middle of the response.
     BrokenOff,
 }
 
-/// An accepted send, as far as its webhooks need it.
+/// The fields of an accepted send that its webhooks need.
 struct AcceptedSend<'a> {
     number: &'a Arc<SimulatedNumber>,
     to: &'a Phone,
@@ -54,7 +54,7 @@ struct AcceptedSend<'a> {
 pub(super) async fn answer_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     world.update_counts(|counts| counts.received += 1);
     let mut gate = world.gate.subscribe();
-    // The other end lives in `world`, so there is always a gate.
+    // `world` owns the sender, so the gate always has a value.
     let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
     if open { judge_call(world, id, token, body).await } else { CallAnswer::BrokenOff }
 }
@@ -135,7 +135,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
         schedule_reply(world, &sent);
     }
     if early {
-        // Late is late: the answer is given all the same.
+        // The response is sent even if the status is late.
         let _in_time = tokio::time::timeout(EARLY_STATUS_WAIT, first_done).await;
     }
     if late {
@@ -147,7 +147,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     CallAnswer::Told(200, meta_json::accepted_body(input, &to, &wamid))
 }
 
-/// What is wrong with a send, if anything is.
+/// Returns the mistake in a send, if any.
 fn find_mistake(kind: &str, body: &Value) -> Option<&'static str> {
     let object = body.get(kind);
     if !object.is_some_and(|object| object.is_object() || object.is_array()) {
@@ -160,7 +160,7 @@ fn find_mistake(kind: &str, body: &Value) -> Option<&'static str> {
     None
 }
 
-/// The statuses that follow a send, in order.
+/// Returns the statuses that follow a send, in order.
 fn schedule_statuses(
     world: &SimulatorState,
     sent: &AcceptedSend<'_>,
@@ -180,8 +180,8 @@ fn schedule_statuses(
     stages.into_iter().map(step).collect()
 }
 
-/// Lets the customer answer, if anybody answers at all. What they say follows from the seed, the
-/// number, and how many messages it has got.
+/// Schedules the customer's reply, if customers reply at all. The text follows from the seed, the number, and
+/// the count of messages it has got.
 fn schedule_reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
     if *world.traffic.borrow() == 0 {
         return;

@@ -1,8 +1,8 @@
-//! Rules by which sends fail: which ones, when, and how.
+//! Rules by which sends fail: recipient, trigger and verdict.
 //!
-//! Invariants: rules are asked in their order and the first that fires decides; the same calls in
-//! the same order, with the same dice, are decided the same way; what is remembered of the past is
-//! bounded. What a verdict looks like on the wire is `call`'s business.
+//! Invariants: rules are evaluated in their order and the first that fires decides; the same calls in the
+//! same order, with the same random numbers, get the same verdicts; the recorded history is bounded. `call`
+//! renders a verdict as a response.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -15,56 +15,56 @@ use serde::Deserialize;
 
 use super::seeded_random::roll_percent;
 
-/// Numbers, or pairs of number and recipient, whose rate one rule watches at a time.
+/// Most numbers, or pairs of number and recipient, with a rate that one rule tracks at a time.
 const WATCHED_MAX: usize = 100_000;
 
 /// A rule by which sends fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureRule {
-    /// The recipient whom it is about; `None`: all of them.
+    /// Recipient that it applies to; `None`: all of them.
     pub to: Option<Phone>,
-    /// When it fires.
+    /// Condition under which it fires.
     pub trigger: RuleTrigger,
-    /// How often it fires at most; `None`: without end.
+    /// Number of times that it fires at most; `None`: without end.
     pub times: Option<u32>,
-    /// What becomes of the send then.
+    /// Outcome of the send.
     pub verdict: RuleVerdict,
 }
 
-/// When a rule fires, of the sends that it is about.
+/// Condition under which a rule fires, among the sends that it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleTrigger {
-    /// At each.
+    /// Every send.
     Always,
-    /// At so many of a hundred.
+    /// This percentage of sends, at random.
     Percent(u8),
-    /// At every nth; 0 never fires.
+    /// Every nth send; 0 never fires.
     Every(u32),
-    /// At those beyond a rate: when so many were let by within the time before.
+    /// Sends beyond a rate: when this many were let through in the time before.
     Beyond {
-        /// Sends that are let by, at most 100 000.
+        /// Sends that are let through, at most 100 000.
         sends: u32,
-        /// In any span of this length.
+        /// Length of the time window.
         within: Duration,
-        /// Whose sends are counted together.
+        /// Scope of the count.
         each: RateScope,
     },
 }
 
-/// Whose sends a rate counts together.
+/// Scope in which a rate counts sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RateScope {
-    /// Those of one business number.
+    /// All sends of one business number.
     Number,
-    /// Those of one business number to one recipient.
+    /// All sends of one business number to one recipient.
     Recipient,
 }
 
-/// What becomes of a send when a rule fires.
+/// Outcome of a send when a rule fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleVerdict {
-    /// Meta's error of this number, told as Meta tells it: in the answer, or by a `failed` status.
+    /// Meta's error of this number, reported as Meta does: in the response, or by a `failed` status.
     Error(i64),
     /// A bare HTTP status without an error of Meta's, as gateways answer.
     Http(u16),
@@ -73,14 +73,14 @@ pub enum RuleVerdict {
 }
 
 impl FailureRule {
-    /// Every send fails so.
+    /// Builds a rule by which every send fails.
     #[must_use]
     pub const fn always(verdict: RuleVerdict) -> Self {
         Self { to: None, trigger: RuleTrigger::Always, times: None, verdict }
     }
 
-    /// Sends beyond a rate fail with this error of Meta's (130429 for a number, 131056 for a
-    /// recipient).
+    /// Builds a rule by which sends beyond a rate fail with this error of Meta's (130429 for a number, 131056
+    /// for a recipient).
     #[must_use]
     pub const fn rate_limit(sends: u32, within: Duration, each: RateScope, code: i64) -> Self {
         let trigger = RuleTrigger::Beyond { sends, within, each };
@@ -88,14 +88,14 @@ impl FailureRule {
     }
 }
 
-/// A send, as far as rules look at it.
+/// The fields of a send that rules look at.
 pub(super) struct RuleSubject<'a> {
     pub(super) number: &'a PhoneNumberId,
     pub(super) to: &'a Phone,
     pub(super) now: Timestamp,
 }
 
-/// The rules in force, and what they remember.
+/// The rules in force, with their state.
 #[derive(Debug, Default)]
 pub(super) struct RuleSet(Vec<RuleState>);
 
@@ -113,7 +113,7 @@ impl RuleSet {
         Self(rules.into_iter().map(clause).collect())
     }
 
-    /// What the first rule that fires says.
+    /// Returns the verdict of the first rule that fires.
     pub(super) fn find_verdict(
         &mut self,
         subject: &RuleSubject<'_>,

@@ -1,6 +1,6 @@
-//! What customers write: mostly text, sometimes a picture, a place, or a press on a button.
+//! Messages of simulated customers: mostly text, sometimes an image, a location, or a pressed button.
 //!
-//! Invariant: what is said follows from the dice alone, which come from the seed.
+//! Invariant: a message follows from the random numbers alone, which come from the seed.
 
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -65,7 +65,7 @@ const BUTTONS: [(&str, &str); 4] = [
     ("cancel", "Cancel"),
 ];
 
-/// One thing said.
+/// One message of a customer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum GeneratedMessage {
     Text(String),
@@ -75,7 +75,7 @@ pub(super) enum GeneratedMessage {
 }
 
 impl GeneratedMessage {
-    /// What somebody writes on their own accord.
+    /// Generates a message that a customer writes unprompted.
     pub(super) fn random_opening(dice: &mut impl Rng) -> Self {
         match dice.random_range(0..20u8) {
             0 | 1 => {
@@ -90,7 +90,7 @@ impl GeneratedMessage {
         }
     }
 
-    /// What somebody writes who was written to.
+    /// Generates a reply to a message of the business.
     pub(super) fn random_answer(dice: &mut impl Rng) -> Self {
         match dice.random_range(0..10u8) {
             0 => Self::random_button(dice),
@@ -109,7 +109,7 @@ impl GeneratedMessage {
         Self::Button { id, title }
     }
 
-    /// The message that says it.
+    /// Converts to Meta's message.
     pub(super) fn to_meta(
         &self,
         number: &SimulatedNumber,
@@ -120,7 +120,8 @@ impl GeneratedMessage {
         let (kind, object) = self.message_content();
         let mut message = Map::new();
         if let Self::Button { .. } = self {
-            // WhatsApp names the message whose button was pressed; nobody here remembers it.
+            // WhatsApp names the message of the pressed button; the simulator does not record it, and makes
+            // up an id.
             let pressed = json!({"from": number.phone.as_digits(), "id": format!("{wamid}-asked")});
             message.insert("context".into(), pressed);
         }
@@ -132,7 +133,7 @@ impl GeneratedMessage {
         Value::Object(message)
     }
 
-    /// Meta's type, and its object.
+    /// Returns Meta's type, and its object.
     fn message_content(&self) -> (&'static str, Value) {
         match self {
             Self::Text(body) => ("text", json!({"body": body})),

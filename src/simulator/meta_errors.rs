@@ -1,19 +1,19 @@
-//! Which sends fail, with which number of Meta's, and how they are told.
+//! Failures of sends, with Meta's error numbers and their form.
 //!
-//! Invariant: a number that Meta tells by a `failed` status is accepted first, as there. Source:
+//! Invariant: if Meta reports an error by a `failed` status, the send is accepted first, as at Meta. Source:
 //! "Error codes" of Meta's Cloud API documentation.
 
-/// A recipient to whom sends fail.
+/// The failure of sends to one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecipientFailure {
-    /// Meta's number.
+    /// Meta's error number.
     pub code: i64,
-    /// How many sends fail before they succeed; `None`: all of them.
+    /// Number of sends that fail before they succeed; `None`: all of them.
     pub times: Option<u32>,
 }
 
 impl RecipientFailure {
-    /// Every send fails with this number.
+    /// Builds a failure of every send with this number.
     #[must_use]
     pub const fn always(code: i64) -> Self {
         Self { code, times: None }
@@ -24,7 +24,7 @@ impl RecipientFailure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KnownError {
     pub(super) code: i64,
-    /// HTTP status of the answer; `None` when Meta accepts the send and reports later.
+    /// HTTP status of the response; `None` when Meta accepts the send and reports later.
     pub(super) http: Option<u16>,
     pub(super) title: &'static str,
 }
@@ -33,7 +33,7 @@ const fn known_error(code: i64, http: Option<u16>, title: &'static str) -> Known
     KnownError { code, http, title }
 }
 
-/// The errors that a recipient's last six digits may ask for.
+/// Errors that a recipient's last six digits may select.
 pub(super) const KNOWN: [KnownError; 15] = [
     known_error(80_007, Some(400), "Rate limit issues"),
     known_error(130_429, Some(400), "Rate limit hit"),
@@ -52,7 +52,7 @@ pub(super) const KNOWN: [KnownError; 15] = [
     known_error(132_016, Some(400), "Template is disabled"),
 ];
 
-/// What is known of this number.
+/// Returns the known error of this number.
 pub(super) fn describe_error(code: i64) -> KnownError {
     let other = match code {
         0 | 190 => known_error(code, Some(401), "Authentication error"),
@@ -62,7 +62,7 @@ pub(super) fn describe_error(code: i64) -> KnownError {
     KNOWN.into_iter().find(|known| known.code == code).unwrap_or(other)
 }
 
-/// The number that a recipient's last six digits ask for.
+/// Returns the error number in a recipient's last six digits.
 pub(super) fn reserved_error(digits: &str) -> Option<i64> {
     let tail = digits.get(digits.len().checked_sub(6)?..)?;
     let code = tail.parse().ok()?;

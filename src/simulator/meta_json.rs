@@ -1,7 +1,7 @@
-//! The JSON that Meta writes: answers, and webhooks.
+//! The JSON that Meta writes: responses, and webhooks.
 //!
-//! Invariant: shapes and names are those of Meta's Cloud API documentation ("Messages", "Webhooks").
-//! Pure; when and whether something is said is decided elsewhere.
+//! Invariant: shapes and names are those of Meta's Cloud API documentation ("Messages", "Webhooks"). Pure;
+//! other modules decide what is sent, and at what time.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::meta_errors::KnownError;
 
 /// Meta's largest webhook.
 const BODY_BYTES_MAX: usize = 3_000_000;
-/// What the envelope around one item adds at most.
+/// Most bytes that the envelope around one item adds.
 const ENVELOPE_BYTES: usize = 400;
 
 /// One item of a webhook.
@@ -27,18 +27,18 @@ pub(super) struct WebhookItem {
 
 #[derive(Debug, Clone)]
 pub(super) enum ItemContent {
-    /// Somebody wrote: the contact's card, and the message.
+    /// An inbound message: the contact's card, and the message.
     Message { card: Value, message: Value },
-    /// Something became of a send.
+    /// A status of a send.
     Status(Value),
 }
 
-/// Seconds, as Meta writes them.
+/// Formats seconds as Meta writes them.
 pub(super) fn format_seconds(at: Timestamp) -> String {
     (at.millis() / 1000).to_string()
 }
 
-/// The answer to an accepted send.
+/// Builds the response to an accepted send.
 pub(super) fn accepted_body(input: &str, to: &Phone, wamid: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
@@ -47,7 +47,7 @@ pub(super) fn accepted_body(input: &str, to: &Phone, wamid: &str) -> Value {
     })
 }
 
-/// The answer to a refused call.
+/// Builds the response to a refused call.
 pub(super) fn refused_body(known: KnownError, details: &str, trace: &str) -> Value {
     json!({"error": {
         "message": format!("(#{}) {}", known.code, known.title),
@@ -58,7 +58,7 @@ pub(super) fn refused_body(known: KnownError, details: &str, trace: &str) -> Val
     }})
 }
 
-/// One status of a send.
+/// Builds one status of a send.
 pub(super) fn status_item(wamid: &str, word: &str, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
     let mut status = json!({
         "id": wamid,
@@ -73,7 +73,7 @@ pub(super) fn status_item(wamid: &str, word: &str, to: &Phone, at: Timestamp, op
     status
 }
 
-/// The status of a send that was accepted and then failed.
+/// Builds the status of a send that was accepted and then failed.
 pub(super) fn failed_item(wamid: &str, code: i64, to: &Phone, at: Timestamp, opaque: Option<&str>) -> Value {
     let title = meta_errors::describe_error(code).title;
     let mut status = status_item(wamid, "failed", to, at, opaque);
@@ -91,12 +91,12 @@ pub(super) fn failed_item(wamid: &str, code: i64, to: &Phone, at: Timestamp, opa
     status
 }
 
-/// The card of somebody who writes.
+/// Builds the contact card of a sender.
 pub(super) fn contact_card(phone: &Phone, name: &str) -> Value {
     json!({"profile": {"name": name}, "wa_id": phone.as_digits()})
 }
 
-/// How many of these pieces, from the first, fit into one webhook; at least one.
+/// Returns the number of these pieces, from the first, that fit into one webhook; at least one.
 pub(super) fn count_fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> usize {
     let mut bytes = 0;
     let sizes = pieces.into_iter().map(|piece| match &piece.matter {
@@ -110,7 +110,7 @@ pub(super) fn count_fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem
     fit.count().max(1)
 }
 
-/// A webhook that carries these pieces in their order, one entry each.
+/// Builds a webhook with these pieces in their order, one entry each.
 pub(super) fn webhook_body<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem>) -> Vec<u8> {
     let entries: Vec<Value> = pieces.into_iter().map(webhook_entry).collect();
     json!({"object": "whatsapp_business_account", "entry": entries}).to_string().into_bytes()

@@ -1,7 +1,7 @@
-//! What the stand-in is told at its start, and what may be changed while it runs.
+//! Options of the simulator: those set at its start, and those that may change while it runs.
 //!
-//! Invariant: the defaults are a silent, well-behaved WhatsApp. Whether figures are sensible is for
-//! whoever sets them; nothing here is checked.
+//! Invariant: the defaults are a silent, well-behaved WhatsApp. Values are not checked here; the caller
+//! chooses sensible ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,19 +27,19 @@ pub struct SimulatedNumber {
     pub waba_id: String,
 }
 
-/// How long each status takes, counted from the one before it.
+/// Delay of each status, counted from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusDelays {
-    /// From the send.
+    /// From the send to `sent`.
     pub sent: Duration,
-    /// From sent.
+    /// From `sent` to `delivered`.
     pub delivered: Duration,
-    /// From delivered.
+    /// From `delivered` to `read`.
     pub read: Duration,
 }
 
 impl StatusDelays {
-    /// All at once, still in order.
+    /// No delay; the order is kept.
     pub const NONE: Self = Self { sent: Duration::ZERO, delivered: Duration::ZERO, read: Duration::ZERO };
 }
 
@@ -53,11 +53,11 @@ impl Default for StatusDelays {
     }
 }
 
-/// What becomes of calls before they are judged.
+/// Handling of calls before they are evaluated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CallGate {
-    /// They are judged at once.
+    /// They are handled at once.
     #[default]
     Open,
     /// They wait until the gate opens, or is cut.
@@ -66,22 +66,22 @@ pub enum CallGate {
     Cut,
 }
 
-/// How badly the network treats us. In percent, 0 to 100.
+/// Rates of network faults, in percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkFaults {
     /// Webhook items that come twice.
     pub duplicate_percent: u8,
-    /// Webhook items that are held back for up to three seconds, so that later ones overtake them.
+    /// Webhook items that are delayed by up to three seconds, so that later ones overtake them.
     pub reorder_percent: u8,
-    /// Accepted sends whose answer breaks off.
+    /// Accepted sends with a response that breaks off.
     pub drop_answer_percent: u8,
-    /// Accepted sends whose `sent` status is posted before they are answered.
+    /// Accepted sends with a `sent` status that is posted before the response.
     pub early_status_percent: u8,
-    /// Accepted sends whose answer comes late.
+    /// Accepted sends with a late response.
     pub late_answer_percent: u8,
-    /// How late: from the acceptance to the answer. The statuses do not wait for it.
+    /// Delay of a late response, counted from the acceptance. The statuses do not wait for it.
     pub answer_delay: Duration,
-    /// Items of one webhook at most; a body stays within 3 MB whatever this says.
+    /// Items of one webhook at most; a body stays within 3 MB whatever this value.
     pub batch_items_max: usize,
 }
 
@@ -99,60 +99,60 @@ impl Default for NetworkFaults {
     }
 }
 
-/// How often a webhook that was not answered with 200 is posted again.
+/// Retries of a webhook that was not answered with 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WebhookRetry {
-    /// Before the second attempt; doubled for each further one.
+    /// Delay before the second attempt; doubled for each further one.
     pub first: Duration,
-    /// No wait is longer.
+    /// Longest delay.
     pub longest: Duration,
-    /// Attempts in all; then the webhook is given up.
+    /// Total attempts; then the webhook is given up.
     pub attempts: u32,
 }
 
 impl Default for WebhookRetry {
-    /// About ten minutes: enough for a server to be restarted. (Meta tries for seven days.)
+    /// About ten minutes: enough for a server to restart. (Meta tries for seven days.)
     fn default() -> Self {
         Self { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: 125 }
     }
 }
 
-/// How the simulated WhatsApp behaves.
+/// Behaviour of the simulated WhatsApp.
 #[derive(Debug, Clone)]
 pub struct SimulatorOptions {
-    /// Where webhooks are posted.
+    /// URL that webhooks are posted to.
     pub webhook_url: String,
-    /// Key of their signatures.
+    /// Signature key of the webhooks.
     pub app_secret: Secret,
-    /// What everything random follows from.
+    /// Seed of everything random.
     pub seed: u64,
-    /// Messages that customers write per minute; 0 is silence, then nobody answers either.
+    /// Messages that customers write per minute; with 0 they do not reply either.
     pub traffic_per_minute: u32,
-    /// Share of messages that a customer answers, in percent.
+    /// Share of messages that a customer replies to, in percent.
     pub reply_percent: u8,
     /// The business numbers known from the start.
     pub numbers: Vec<SimulatedNumber>,
-    /// Pace of statuses.
+    /// Delays of statuses.
     pub status_delay: StatusDelays,
-    /// Rules by which sends fail, asked first.
+    /// Rules by which sends fail, evaluated first.
     pub rules: Vec<FailureRule>,
-    /// Recipients that fail.
+    /// Recipients with failing sends.
     pub failures: HashMap<Phone, RecipientFailure>,
-    /// Whether recipients that end in an error number of Meta's fail with it.
+    /// Set when recipients that end in an error number of Meta's fail with it.
     pub reserved_recipients: bool,
-    /// What goes wrong on the way.
+    /// Network faults.
     pub faults: NetworkFaults,
     /// Retries towards the receiver of webhooks.
     pub webhook_retry: WebhookRetry,
-    /// What happens when; its first steps come before the first call.
+    /// Script of timed changes; its first steps come before the first call.
     pub script: Option<SimulatorScript>,
-    /// Drives delays, traffic and timestamps. Its waits move a manual clock over gaps of a few
+    /// Clock of delays, traffic and timestamps. Its waits move a manual clock over gaps of a few
     /// milliseconds, so dense traffic wants the system's clock.
     pub clock: Arc<Clock>,
 }
 
 impl SimulatorOptions {
-    /// A silent, well-behaved WhatsApp without numbers.
+    /// Builds the options of a silent, well-behaved WhatsApp without numbers.
     #[must_use]
     pub fn new(webhook_url: &str, app_secret: Secret) -> Self {
         Self {
@@ -173,7 +173,7 @@ impl SimulatorOptions {
         }
     }
 
-    /// The same, playing this script; its seed, if it has one, replaces ours.
+    /// Adds this script; its seed, if it has one, replaces the current one.
     #[must_use]
     pub fn with_script(self, script: SimulatorScript) -> Self {
         Self { seed: script.seed.unwrap_or(self.seed), script: Some(script), ..self }

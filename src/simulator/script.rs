@@ -1,8 +1,7 @@
-//! Scripts: what the stand-in does, and when, written down.
+//! Scripts: timed changes of the simulator's behaviour, in TOML.
 //!
-//! Invariants: a script is read whole, its files included, before it begins; whatever is wrong with
-//! it is told with the line and the key. Its steps are taken in their order. Taking them is `play`'s
-//! business.
+//! Invariants: a script is read whole, its files included, before it begins; an error in it names the line
+//! and the key. Steps are taken in their order, by `script_player`.
 
 mod rule_fields;
 mod values;
@@ -27,19 +26,19 @@ use values::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRat
 /// Meta's largest webhook.
 const POST_BYTES_MAX: usize = 3_000_000;
 
-/// What is wrong with a script. It names the line and the key.
+/// An error in a script, with the line and the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ScriptError(String);
 
-/// A script, ready to be played.
+/// A parsed script.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulatorScript {
     pub(super) seed: Option<u64>,
     pub(super) steps: Vec<ScriptStep>,
 }
 
-/// One step: when, and what changes.
+/// One step: its time, and its changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ScriptStep {
     pub(super) when: StepTime,
@@ -49,7 +48,7 @@ pub(super) struct ScriptStep {
     pub(super) end: bool,
 }
 
-/// When a step is taken, counted from the step before it.
+/// Time of a step, counted from the step before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepTime {
     AtOnce,
@@ -63,11 +62,11 @@ pub(super) struct CustomerMessage {
     pub(super) from: Phone,
     pub(super) name: Option<String>,
     pub(super) to: Option<PhoneNumberId>,
-    /// Meta's message; what is absent of `from`, `id` and `timestamp` is filled in.
+    /// Meta's message; missing `from`, `id` and `timestamp` are filled in.
     pub(super) message: Map<String, Value>,
 }
 
-/// What a step sets; everything else stays as it is.
+/// Settings that a step changes; everything else stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct StepChange {
     pub(super) traffic_per_minute: Option<u32>,
@@ -139,20 +138,20 @@ struct LineWords {
 }
 
 impl SimulatorScript {
-    /// Reads a script's file; the files that it posts lie relative to it.
+    /// Reads a script's file; the files that it posts are relative to it.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The error in the script, with its position.
     pub fn load_file(path: &Path) -> Result<Self, ScriptError> {
         let told = |error: &dyn std::fmt::Display| ScriptError(format!("{}: {error}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| told(&error))?;
         Self::parse_text(&text, path.parent().unwrap_or(Path::new("."))).map_err(|error| told(&error))
     }
 
-    /// Reads a script; the files that it posts lie relative to `folder`.
+    /// Reads a script; the files that it posts are relative to `folder`.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The error in the script, with its position.
     pub fn parse_text(text: &str, folder: &Path) -> Result<Self, ScriptError> {
         let words: ScriptWords =
             toml::from_str(text).map_err(|error| ScriptError(error.to_string().trim_end().to_owned()))?;
@@ -162,7 +161,7 @@ impl SimulatorScript {
     }
 }
 
-/// What steps are read from.
+/// Text and folder that steps are read from.
 struct ScriptSource<'a> {
     text: &'a str,
     folder: &'a Path,
@@ -225,7 +224,7 @@ impl ScriptSource<'_> {
 }
 
 impl StepChange {
-    /// What goes wrong on the way from now on.
+    /// Returns the network faults after the step.
     pub(super) fn apply_faults(&self, before: NetworkFaults) -> NetworkFaults {
         let words = &self.faults;
         let percent = |said: Option<PercentValue>, before| said.map_or(before, |percent| percent.0);
@@ -240,7 +239,7 @@ impl StepChange {
         }
     }
 
-    /// How fast statuses follow from now on.
+    /// Returns the delays of statuses after the step.
     pub(super) fn status_delay(&self, before: StatusDelays) -> StatusDelays {
         let span = |said: Option<TimeSpan>, before| said.map_or(before, |span| span.0);
         StatusDelays {

@@ -1,8 +1,8 @@
 //! Plays a script: takes its steps when they are due.
 //!
-//! Invariants: steps are taken in their order, each whole; a step that waits for a number of sends
-//! is taken by the last of them, before that send is answered; what a step changes holds for every
-//! call judged afterwards, and the calls before it were judged by what held then.
+//! Invariants: steps are taken in their order, each whole. A step that waits for a number of sends is taken
+//! by the last of them, before that send is answered. A step's changes hold for every call handled
+//! afterwards, and for none before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::script::{CustomerMessage, ScriptStep, SimulatorScript, StepTime};
 use super::simulated_customers;
 use super::state::SimulatorState;
 
-/// The steps still to be taken, and what the next one counts from.
+/// Steps still to be taken, and the base of the next one's time.
 #[derive(Debug)]
 pub(super) struct ScriptPlayer {
     steps: VecDeque<ScriptStep>,
@@ -30,7 +30,7 @@ impl ScriptPlayer {
         Self { steps, since: now, sends_before: 0 }
     }
 
-    /// The next step, if it is due with so many sends accepted.
+    /// Returns the next step, if it is due after this many accepted sends.
     fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<ScriptStep> {
         let (since, sends_before) = match self.steps.front()?.when {
             StepTime::AtOnce => (self.since, self.sends_before),
@@ -44,7 +44,7 @@ impl ScriptPlayer {
         self.steps.pop_front()
     }
 
-    /// What the next step waits for.
+    /// Returns the condition of the next step.
     fn next_awaited(&self) -> Option<AwaitedStep> {
         Some(match self.steps.front()?.when {
             StepTime::After(span) => AwaitedStep::Instant(self.since.saturating_plus(span)),
@@ -58,9 +58,9 @@ enum AwaitedStep {
     Sends,
 }
 
-/// Takes the steps that wait for a time, until the script or the stand-in ends.
+/// Takes the steps that wait for a time, until the script or the simulator ends.
 pub(super) async fn run_script(world: Arc<SimulatorState>, stop: CancellationToken) {
-    // Whoever stops us does not wait for the next step.
+    // A stop does not wait for the next step.
     let _stopped = stop.run_until_cancelled(take_in_time(&world)).await;
 }
 
@@ -73,7 +73,7 @@ async fn take_in_time(world: &SimulatorState) {
         match awaited {
             None => return,
             Some(AwaitedStep::Instant(due)) => world.clock.wait_until(due).await,
-            // Whoever accepts the last of them takes the step.
+            // The call that accepts the last of these sends takes the step.
             Some(AwaitedStep::Sends) => {
                 if counts.wait_for(|counts| counts.steps != taken).await.is_err() {
                     return;
@@ -120,13 +120,13 @@ impl SimulatorState {
         for body in step.posts {
             self.post_webhook(body);
         }
-        // Last, so that calls that are let through find everything else in force.
+        // Last, so that released calls find all other changes in force.
         if let Some(gate) = change.gate {
             self.gate.send_replace(gate);
         }
     }
 
-    /// Lets a customer write what the script says.
+    /// Sends a customer's message of the script.
     fn send_line(&self, line: CustomerMessage) {
         let number = match &line.to {
             Some(id) => self.find_number(id.as_str()),

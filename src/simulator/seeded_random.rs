@@ -1,8 +1,8 @@
-//! Chance, made from the seed.
+//! Random numbers, derived from the seed.
 //!
-//! Invariant: what happens to a customer's nth call, or to the nth message that they write, follows
-//! from the seed, the customer and n, whatever happens to others meanwhile. Past the first 100 000
-//! customers the later ones' dice fall the same way each time.
+//! Invariant: the fate of a customer's nth call, and of the nth message that they write, follows from the
+//! seed, the customer and n, independent of other customers. Customers beyond the first 100 000 get the same
+//! random numbers each time.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ use super::state::hash_of;
 
 const CUSTOMERS_MAX: usize = 100_000;
 
-/// What dice are thrown for.
+/// Purpose of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum RandomPurpose {
-    /// Somebody is written to.
+    /// A send to the customer.
     Call,
-    /// Somebody writes.
+    /// A message of the customer.
     Line,
 }
 
-/// Hands out dice.
+/// Source of seeded generators.
 #[derive(Debug)]
 pub(super) struct SeededRandom {
     seed: u64,
@@ -35,7 +35,7 @@ impl SeededRandom {
         Self { seed, thrown: HashMap::new() }
     }
 
-    /// Fresh dice for this customer.
+    /// Returns a new generator for this customer.
     pub(super) fn next_rng(&mut self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
         let mut nth = 0;
         let key = (occasion, customer.clone());
@@ -48,7 +48,7 @@ impl SeededRandom {
     }
 }
 
-/// Whether something that happens in so many of a hundred cases happens now.
+/// Returns `true` with this probability.
 pub(super) fn roll_percent(dice: &mut impl Rng, percent: u8) -> bool {
     percent > 0 && dice.random_range(0..100u8) < percent
 }

@@ -1,6 +1,6 @@
-//! What the stand-in was asked to do, for tests to look at.
+//! Record of the calls that the simulator accepted, for tests.
 //!
-//! Invariant: bounded; the oldest entries go first. Nothing here is read by the simulation itself.
+//! Invariant: bounded; the oldest entries are dropped first. The simulation itself reads nothing of it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,7 +15,7 @@ const RECIPIENTS_MAX: usize = 100_000;
 /// A send that was accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedSend {
-    /// The business number that sent.
+    /// The sending business number.
     pub phone_number_id: PhoneNumberId,
     /// The recipient.
     pub to: Phone,
@@ -25,20 +25,20 @@ pub struct RecordedSend {
     pub body: Value,
     /// `biz_opaque_callback_data`.
     pub opaque: Option<String>,
-    /// The id that the message was given.
+    /// Id that the message was given.
     pub wamid: String,
-    /// When.
+    /// Time of the send.
     pub at: Timestamp,
 }
 
-/// What has happened since the start.
+/// Counts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SimulatorCounts {
-    /// Calls (sends and read receipts) that were read to their end, before they are judged.
+    /// Calls (sends and read receipts) that were read to their end; counted before they are handled.
     pub received: u64,
     /// Sends accepted.
     pub accepted: u64,
-    /// Answers handed to the connection, whether yes or no; an answer that breaks off is none.
+    /// Responses handed to the connection, successes and errors; one that breaks off does not count.
     pub answered: u64,
     /// Calls answered with an error.
     pub refused: u64,
@@ -51,9 +51,9 @@ pub struct SimulatorCounts {
     /// Webhook items that were answered with 200; a webhook that the script posts as it is counts as
     /// one.
     pub delivered: u64,
-    /// Webhook posts that were not.
+    /// Webhook posts that failed.
     pub failed_posts: u64,
-    /// Webhook items given up, or not taken for want of room.
+    /// Webhook items given up, or refused because a lane was full.
     pub given_up: u64,
 }
 

@@ -1,8 +1,7 @@
-//! The HTTP side of the stand-in.
+//! The HTTP side of the simulator.
 //!
-//! Invariant: every answer is Meta's JSON, also those to calls that nobody knows; a body has a
-//! limit; a call that was read to its end is judged, whether or not its caller still listens. What
-//! a call means is `call`'s business.
+//! Invariant: every response is Meta's JSON, also for unknown calls; a body has a limit; a call that was read
+//! to its end is handled, even if its caller hangs up. `call` handles it.
 
 use std::io;
 use std::pin::Pin;
@@ -22,9 +21,9 @@ use super::call::{self, CallAnswer};
 use super::state::SimulatorState;
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// About as long as an answer is.
+/// Approximate length of a response.
 const PROMISED_BYTES: usize = 180;
-/// How long calls may go on after the stop.
+/// Longest time that calls may go on after the stop.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves until stopped.
@@ -59,7 +58,7 @@ impl Endpoint for MessagesEndpoint {
         let token = authorization.strip_prefix("Bearer ").unwrap_or_default().trim().to_owned();
         let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
         let (world, stop) = (self.world.clone(), self.stop.clone());
-        // Held and late calls end with the stand-in.
+        // Held and late calls end with the simulator.
         let judged = self.tasks.spawn(async move {
             stop.run_until_cancelled(call::answer_call(&world, &id, &token, &body)).await
         });
@@ -87,8 +86,8 @@ fn unknown_call(status: StatusCode) -> Response {
     told(status, &error)
 }
 
-/// An answer that promises more than comes, upon which the connection is cut. Without a length, the
-/// error at the end of a body is swallowed on the way, and the answer looks whole.
+/// Builds a response that announces more bytes than it sends, upon which the connection is cut. Without a
+/// length, the error at the end of a body is swallowed on the way, and the response looks complete.
 fn broken_off() -> Response {
     Response::builder()
         .content_type("application/json")

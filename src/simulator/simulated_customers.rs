@@ -1,7 +1,7 @@
-//! The people who write: names, and numbers that are reserved for fiction.
+//! Simulated customers: names, and numbers that are reserved for fiction.
 //!
-//! Invariants: the same seed brings the same people; no number here can belong to anybody (the
-//! range +44 7700 900000 to 900999 is kept free for drama by the British regulator, Ofcom).
+//! Invariants: the same seed gives the same customers; no number here can belong to a real person (the
+//! British regulator, Ofcom, reserves the range +44 7700 900000 to 900999 for drama).
 
 use kabar_core::domain::phone::Phone;
 use rand::rngs::StdRng;
@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use super::state::hash_of;
 
-/// How many different people write on their own accord.
+/// Number of different customers that write unprompted.
 const CROWD: usize = 60;
 
 const FIRST: [&str; 24] = [
@@ -36,14 +36,14 @@ const LAST: [&str; 16] = [
     "Prakoso",
 ];
 
-/// Somebody who writes.
+/// A simulated customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SimulatedCustomer {
     pub(super) phone: Phone,
     pub(super) name: String,
 }
 
-/// The people of this seed.
+/// Builds the customers of this seed.
 pub(super) fn gather_customers(seed: u64) -> Vec<SimulatedCustomer> {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut numbers: Vec<u32> = (0..1000).collect();
@@ -55,7 +55,7 @@ pub(super) fn gather_customers(seed: u64) -> Vec<SimulatedCustomer> {
         .collect()
 }
 
-/// What the owner of this number is called; the same at every call.
+/// Returns the name of the owner of this number; the same at every call.
 pub(super) fn name_of(seed: u64, phone: &Phone) -> String {
     let mut dice = StdRng::seed_from_u64(hash_of((seed, phone.as_digits())));
     format!("{} {}", pick_one(&FIRST, &mut dice), pick_one(&LAST, &mut dice))

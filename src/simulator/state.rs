@@ -1,7 +1,7 @@
-//! What the stand-in knows, and the one way by which webhooks leave it.
+//! State of the simulator, and the only way to send its webhooks.
 //!
-//! Invariants: nothing is half scheduled: all webhooks of one event find room, or none does and the
-//! caller is told; locks are held for a moment and never across a wait.
+//! Invariants: all webhooks of one event are scheduled, or none is and the caller gets an error; locks are
+//! held for a moment and never across a wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -34,10 +34,10 @@ use super::send_log::{RecordedSend, SendLog, SimulatorCounts};
 use super::webhook_lane::{QueuedItem, WebhookLanes};
 use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
 
-/// How long a reordered item is held back at most.
+/// Longest delay of a reordered item.
 const HELD_BACK_MS_MAX: u64 = 3000;
 
-/// The lane has no room for what should be scheduled; none of it was.
+/// The lane is full; none of the items was scheduled.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
@@ -65,7 +65,7 @@ pub(super) struct SimulatorState {
     salt: u64,
 }
 
-/// How WhatsApp and its customers behave, as far as it can change.
+/// Behaviour of WhatsApp and its customers, as far as it can change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SimulatorBehavior {
     pub(super) status_delay: StatusDelays,
@@ -73,7 +73,7 @@ pub(super) struct SimulatorBehavior {
     pub(super) reserved_recipients: bool,
 }
 
-/// Nothing that holds a lock here can panic half-way through a change.
+/// Locks a mutex, ignoring poisoning: no holder of a lock here can panic half-way through a change.
 fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -150,7 +150,7 @@ impl SimulatorState {
         *lock_mutex(&self.rules) = RuleSet::new(rules);
     }
 
-    /// What becomes of a send now, if it fails: by the rules, then by its recipient.
+    /// Returns the verdict on a send now, if it fails: by the rules, then by its recipient.
     pub(super) fn find_verdict(&self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
         let by_rule = lock_mutex(&self.rules).find_verdict(subject, dice);
         by_rule.or_else(|| self.failure_of(subject.to).map(RuleVerdict::Error))
@@ -164,7 +164,7 @@ impl SimulatorState {
         };
     }
 
-    /// The number with which a send to this recipient fails now.
+    /// Returns the error number with which a send to this recipient fails now.
     fn failure_of(&self, recipient: &Phone) -> Option<i64> {
         let mut failures = lock_mutex(&self.failures);
         match failures.get_mut(recipient) {
@@ -207,18 +207,18 @@ impl SimulatorState {
         self.counts.send_modify(change);
     }
 
-    /// An id of WhatsApp's that no other start of the stand-in gives.
+    /// Returns an id of WhatsApp's that no other start of the simulator gives.
     pub(super) fn next_wamid(&self) -> String {
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
         format!("wamid.{}", STANDARD.encode(format!("SIM{:016X}{number:012}", self.salt)))
     }
 
-    /// Fresh dice for this customer.
+    /// Returns a new generator for this customer.
     pub(super) fn customer_rng(&self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
         lock_mutex(&self.dice).next_rng(occasion, customer)
     }
 
-    /// Lets a customer write.
+    /// Schedules a message of a customer.
     pub(super) fn write_message(
         &self,
         number: &Arc<SimulatedNumber>,
@@ -231,7 +231,7 @@ impl SimulatorState {
         self.deliver_message(number, author, name, message, at);
     }
 
-    /// Brings a customer's message on its way.
+    /// Schedules the webhook of a customer's message.
     pub(super) fn deliver_message(
         &self,
         number: &Arc<SimulatedNumber>,
@@ -257,8 +257,8 @@ impl SimulatorState {
         }
     }
 
-    /// Schedules the webhooks of one event that concerns this customer. `done` is told of the first
-    /// one's end; `before` runs when there is room for all, before any of them can be seen.
+    /// Schedules the webhooks of one event that concerns this customer. `done` is signalled when the first
+    /// one has ended. `before` runs when the lane has capacity for all, before any of them is visible.
     pub(super) fn schedule_items(
         &self,
         customer: &Phone,
@@ -300,7 +300,7 @@ impl SimulatorState {
         all
     }
 
-    /// One customer's lane is always the same one.
+    /// Returns the lane of a customer; it is always the same one.
     fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<QueuedItem>> {
         let lanes = u64::try_from(self.inboxes.len()).ok()?;
         let lane = hash_of(customer.as_digits()).checked_rem(lanes)?;
@@ -308,7 +308,7 @@ impl SimulatorState {
     }
 }
 
-/// The same for the same text, in every start of one build.
+/// Returns a hash that is the same for the same text, in every start of one build.
 pub(super) fn hash_of(subject: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     subject.hash(&mut hasher);

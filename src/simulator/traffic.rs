@@ -1,8 +1,7 @@
-//! Customers who write on their own accord, at a rate.
+//! Messages that simulated customers write unprompted, at a rate.
 //!
-//! Invariants: the same seed and the same numbers bring the same messages at the same distances;
-//! rate 0 is silence; a stand-in that fell behind (a suspended machine) does not make up for more
-//! than a minute.
+//! Invariants: the same seed and the same numbers give the same messages at the same intervals; rate 0 is
+//! silence; a simulator that fell behind (a suspended machine) catches up on one minute at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::state::SimulatorState;
 const MINUTE_US: u64 = 60_000_000;
 const BEHIND_MAX: Duration = Duration::from_mins(1);
 
-/// Who says what, and when: everything about the traffic that is random.
+/// Everything random about the traffic: senders, texts and times.
 struct TrafficGenerator {
     crowd: Vec<SimulatedCustomer>,
     dice: StdRng,
@@ -31,14 +30,14 @@ impl TrafficGenerator {
         Self { crowd: simulated_customers::gather_customers(seed), dice: StdRng::seed_from_u64(seed) }
     }
 
-    /// The next line, to one of these numbers.
+    /// Returns the next message, to one of these numbers.
     fn next_line<T: Clone>(&mut self, numbers: &[T]) -> Option<(T, SimulatedCustomer, GeneratedMessage)> {
         let number = numbers.choose(&mut self.dice)?.clone();
         let customer = self.crowd.choose(&mut self.dice)?.clone();
         Some((number, customer, GeneratedMessage::random_opening(&mut self.dice)))
     }
 
-    /// Microseconds to the next line: half to one and a half of the mean.
+    /// Returns the microseconds to the next message: half to one and a half of the mean.
     fn gap_us(&mut self, per_minute: u32) -> u64 {
         let mean = MINUTE_US / u64::from(per_minute.max(1));
         mean / 2 + self.dice.random_range(0..=mean)
@@ -47,7 +46,7 @@ impl TrafficGenerator {
 
 /// Lets customers write until stopped.
 pub(super) async fn run_traffic(world: Arc<SimulatorState>, stop: CancellationToken) {
-    // Whoever stops us does not wait for the next message.
+    // A stop does not wait for the next message.
     let _stopped = stop.run_until_cancelled(write_next(&world)).await;
 }
 
@@ -67,7 +66,7 @@ async fn write_next(world: &SimulatorState) {
         }
         let due = base.saturating_plus(Duration::from_micros(offset_us));
         tokio::select! {
-            // First of all, so that nobody writes any more once silence was asked for.
+            // First of all, so that no customer writes any more once the rate is 0.
             biased;
             changed = rate.changed() => {
                 if changed.is_err() {
@@ -79,7 +78,7 @@ async fn write_next(world: &SimulatorState) {
             () = world.clock.wait_until(due) => {}
         }
         if let Some((number, customer, message)) = script.next_line(&world.business_numbers()) {
-            // The instant at which it was due, by the wall clock of today.
+            // The instant at which it was due, converted to wall clock time.
             let now = world.clock.take_reading();
             let at = now.wall.minus_duration(now.monotonic.saturating_since(due).unwrap_or_default());
             world.write_message(&number, &customer.phone, &customer.name, &message, at);
@@ -93,7 +92,7 @@ async fn write_next(world: &SimulatorState) {
         {
             (base, offset_us) = (world.clock.monotonic_now(), 0);
         }
-        // Catching up must not keep others from running.
+        // Yield, so that catching up does not starve other tasks.
         tokio::task::yield_now().await;
     }
 }

@@ -31,13 +31,13 @@ const INBOX: usize = 4096;
 const HELD_MAX: usize = 50_000;
 const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An item on its way.
+/// An item that waits in a lane.
 pub(super) struct QueuedItem {
     pub(super) due: MonotonicInstant,
     /// Later items have greater numbers.
     pub(super) number: u64,
     pub(super) piece: WebhookItem,
-    /// Told when the item was delivered or given up.
+    /// Signalled when the item was delivered or given up.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
@@ -61,7 +61,7 @@ impl Ord for QueuedItem {
     }
 }
 
-/// The ways into the lanes, and what the lanes tell.
+/// Senders of the lanes, with the counts and faults they share.
 pub(super) struct WebhookLanes {
     pub(super) inboxes: Vec<mpsc::Sender<QueuedItem>>,
     /// Webhooks to be posted as they are, in their order.
@@ -80,7 +80,7 @@ struct WebhookLane {
     stop: CancellationToken,
 }
 
-/// What every post needs.
+/// Client, URL, key and retries of every post.
 #[derive(Clone)]
 struct WebhookPost {
     http: reqwest::Client,
@@ -176,7 +176,7 @@ impl WebhookLane {
         }
     }
 
-    /// Posts what is due, as one webhook.
+    /// Posts the items that are due, as one webhook.
     async fn post_due(&mut self) {
         let now = self.clock.monotonic_now();
         let items_max = self.faults.borrow().batch_items_max.max(1);
@@ -201,14 +201,14 @@ impl WebhookLane {
             }
         });
         for done in items.into_iter().filter_map(|item| item.done) {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have stopped waiting.
             let _told = done.send(());
         }
     }
 }
 
 impl WebhookPost {
-    /// Posts until the answer is 200; `false` when the retries are used up.
+    /// Posts until the response is 200; `false` when the retries are used up.
     async fn until_taken(&self, body: Bytes, counts: &watch::Sender<SimulatorCounts>) -> bool {
         let signed = signature::sign_body(&self.secret, &body);
         let mut wait = self.retry.first;

@@ -22,19 +22,19 @@ use crate::rest::tags::ApiTag;
 use crate::v1::accounts::body::AccountBody;
 
 code_list! {
-    /// What connecting a number can be refused with.
+    /// Error codes of connecting a number.
     AccountConnectFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
         AccountAlreadyConnected, PayloadTooLarge, UnsupportedMediaType, StorageUnavailable,
     ];
-    /// What a change of an account can be refused with.
+    /// Error codes of changing an account.
     AccountUpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable, Overloaded,
     ];
 }
 
-/// The operations.
+/// Operations on accounts.
 #[derive(Debug, Clone)]
 pub struct AccountsAdmin(pub Arc<AppState>);
 
@@ -42,8 +42,8 @@ pub struct AccountsAdmin(pub Arc<AppState>);
 impl AccountsAdmin {
     /// Connect a number
     ///
-    /// The account is `connected` at once; whether the token is good shows when it is used. An
-    /// `Idempotency-Key` is not looked at here; the second call finds the number connected.
+    /// The account is `connected` at once; an invalid token shows only when it is used. An `Idempotency-Key`
+    /// is ignored here; the second call finds the number connected.
     #[oai(
         path = "/admin/v1/organizations/:org_id/accounts",
         method = "post",
@@ -70,7 +70,7 @@ impl AccountsAdmin {
 
     /// Update an account
     ///
-    /// What is absent, or null, stays. A new token makes a `degraded` account `connected`, unless
+    /// Absent and null fields stay unchanged. A new token makes a `degraded` account `connected`, unless
     /// `status` says otherwise.
     #[oai(path = "/admin/v1/accounts/:phone_number_id", method = "patch", operation_id = "updateAccount")]
     async fn update_account(

@@ -1,7 +1,6 @@
-//! The operator's look at resident accounts.
+//! The operator's list of loaded accounts.
 //!
-//! A picture of this moment in this process; accounts that nobody asks for are not in memory, and
-//! not in the list.
+//! A snapshot of this process; accounts that no request needs are not in memory, and not in the list.
 
 pub mod body;
 
@@ -21,11 +20,11 @@ use crate::rest::params::{CursorText, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list of resident accounts can be refused with.
+    /// Error codes of listing loaded accounts.
     ActorListFails = [InvalidLimit, InvalidCursor];
 }
 
-/// The operation.
+/// Operation that lists loaded accounts.
 #[derive(Debug, Clone)]
 pub struct ActorsAdmin(pub Arc<AppState>);
 

@@ -20,18 +20,18 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a new key can be refused with.
+    /// Error codes of creating a key.
     ApiKeyCreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, PayloadTooLarge,
         UnsupportedMediaType, StorageUnavailable,
     ];
-    /// What a list of keys can be refused with.
+    /// Error codes of listing keys.
     ApiKeyListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound];
-    /// What revoking a key can be refused with.
+    /// Error codes of revoking a key.
     ApiKeyRevokeFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
 
-/// The operations.
+/// Operations on API keys.
 #[derive(Debug, Clone)]
 pub struct ApiKeysAdmin(pub Arc<AppState>);
 
@@ -40,8 +40,8 @@ pub struct ApiKeysAdmin(pub Arc<AppState>);
 impl ApiKeysAdmin {
     /// Create an API key
     ///
-    /// The answer holds the secret, which is shown there and never again. An `Idempotency-Key` is not
-    /// looked at here; a key that was made twice shows in the list.
+    /// The response holds the secret, which is shown there and never again. An `Idempotency-Key` is ignored
+    /// here; a key made twice shows in the list.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
     async fn create_api_key(
         &self,
@@ -59,7 +59,7 @@ impl ApiKeysAdmin {
 
     /// List an organization's API keys
     ///
-    /// The latest made first; revoked keys are not shown.
+    /// The most recently created first; revoked keys are not shown.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
     async fn list_api_keys(
         &self,

@@ -21,23 +21,23 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a new organization can be refused with.
+    /// Error codes of creating an organization.
     OrganizationCreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable,
     ];
-    /// What a list of organizations can be refused with.
+    /// Error codes of listing organizations.
     OrganizationListFails = [InvalidLimit, InvalidCursor];
-    /// What reading an organization can be refused with.
+    /// Error codes of reading an organization.
     OrganizationGetFails = [InvalidFieldValue, ResourceNotFound];
-    /// What a change of an organization can be refused with.
+    /// Error codes of changing an organization.
     OrganizationUpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable,
     ];
 }
 
-/// The operations.
+/// Operations on organisations.
 #[derive(Debug, Clone)]
 pub struct OrganisationsAdmin(pub Arc<AppState>);
 
@@ -46,8 +46,8 @@ pub struct OrganisationsAdmin(pub Arc<AppState>);
 impl OrganisationsAdmin {
     /// Create an organization
     ///
-    /// A tenant, without keys or numbers yet. Figures of its own may be given with tier `enterprise`
-    /// only. An `Idempotency-Key` is not looked at here.
+    /// A tenant, without keys or numbers yet. Limits of its own may be given with tier `enterprise` only. An
+    /// `Idempotency-Key` is ignored here.
     #[oai(path = "/admin/v1/organizations", method = "post", operation_id = "createOrganization")]
     async fn create_organization(
         &self,
@@ -62,7 +62,7 @@ impl OrganisationsAdmin {
 
     /// List organizations
     ///
-    /// The latest made first.
+    /// The most recently created first.
     #[oai(path = "/admin/v1/organizations", method = "get", operation_id = "listOrganizations")]
     async fn list_organizations(
         &self,
@@ -80,7 +80,7 @@ impl OrganisationsAdmin {
 
     /// Get an organization
     ///
-    /// Its tier, its budgets, and whether it is suspended.
+    /// Tier, budgets, and the suspended flag.
     #[oai(path = "/admin/v1/organizations/:org_id", method = "get", operation_id = "getOrganization")]
     async fn get_organization(
         &self,
@@ -94,8 +94,8 @@ impl OrganisationsAdmin {
 
     /// Update an organization
     ///
-    /// What is absent, or null, stays. A new tier brings its own figures; `enterprise` keeps those
-    /// that it has unless others are given. `suspended` takes effect with the next request.
+    /// Absent and null fields stay unchanged. A new tier brings its own limits; `enterprise` keeps the
+    /// current ones unless others are given. `suspended` takes effect with the next request.
     #[oai(path = "/admin/v1/organizations/:org_id", method = "patch", operation_id = "updateOrganization")]
     async fn update_organization(
         &self,

@@ -21,16 +21,16 @@ use crate::v1::plugins::body::PluginBody;
 use crate::v1::plugins::no_plugin;
 
 code_list! {
-    /// What a list of plugins can be refused with.
+    /// Error codes of listing plugins.
     AdminPluginListFails = [InvalidLimit, InvalidCursor];
-    /// What disabling a plugin can be refused with.
+    /// Error codes of disabling a plugin.
     AdminPluginDisableFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable,
     ];
 }
 
-/// A plugin and whose it is. What its tenant told it (`config`) is the tenant's own.
+/// A plugin with its tenant. The tenant's `config` is not shown.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "OperatorPlugin", example)]
 pub struct AdminPluginBody {
@@ -53,11 +53,11 @@ impl Example for AdminPluginBody {
     }
 }
 
-/// Why a plugin is disabled.
+/// Reason for disabling a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct DisablePlugin {
-    /// What its tenant reads.
+    /// Reason shown to the tenant.
     #[oai(validator(min_length = 1, max_length = 500))]
     pub reason: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Example for DisablePlugin {
     }
 }
 
-/// The operations.
+/// Operations on plugins.
 #[derive(Debug, Clone)]
 pub struct PluginsAdmin(pub Arc<AppState>);
 
@@ -77,7 +77,7 @@ pub struct PluginsAdmin(pub Arc<AppState>);
 impl PluginsAdmin {
     /// List every tenant's plugins
     ///
-    /// The latest made first.
+    /// The most recently created first.
     #[oai(path = "/admin/v1/plugins", method = "get", operation_id = "listAllPlugins")]
     async fn list_plugins(
         &self,
@@ -95,7 +95,8 @@ impl PluginsAdmin {
 
     /// Disable a plugin
     ///
-    /// It runs no more, whatever its tenant does; its events wait in the log. Runs under way finish.
+    /// The plugin stops running, and its tenant cannot start it again; its events wait in the log. Runs under
+    /// way finish.
     #[oai(path = "/admin/v1/plugins/:plugin_id/disable", method = "post", operation_id = "disablePlugin")]
     async fn disable_plugin(
         &self,

@@ -1,4 +1,4 @@
-//! The operator's operations on users. Users never change once made.
+//! The operator's operations on users. A user is immutable.
 
 pub mod body;
 
@@ -19,14 +19,14 @@ use crate::rest::tags::ApiTag;
 use crate::v1::users::body::UserBody;
 
 code_list! {
-    /// What a new user can be refused with.
+    /// Error codes of creating a user.
     UserCreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, PayloadTooLarge,
         UnsupportedMediaType, StorageUnavailable,
     ];
 }
 
-/// The operation.
+/// Operation that creates a user.
 #[derive(Debug, Clone)]
 pub struct UsersAdmin(pub Arc<AppState>);
 
@@ -34,8 +34,7 @@ pub struct UsersAdmin(pub Arc<AppState>);
 impl UsersAdmin {
     /// Create a user
     ///
-    /// A person to whom the organization's conversations can be assigned. An `Idempotency-Key` is not
-    /// looked at here.
+    /// A person to assign the organization's conversations to. An `Idempotency-Key` is ignored here.
     #[oai(path = "/admin/v1/organizations/:org_id/users", method = "post", operation_id = "createUser")]
     async fn create_user(
         &self,

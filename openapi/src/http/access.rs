@@ -15,10 +15,10 @@ use subtle::ConstantTimeEq as _;
 
 use crate::rest::error::{ApiError, ErrorCode};
 
-/// What a request must show to reach a path.
+/// Credential that a path requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessClass {
-    /// Nothing.
+    /// None.
     Open,
     /// A tenant's API key.
     Tenant,
@@ -30,7 +30,7 @@ pub(crate) enum AccessClass {
 const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
 
 impl AccessClass {
-    /// Access class of a path.
+    /// Returns the access class of a path.
     pub(crate) fn classify_path(path: &str) -> Self {
         if is_below(path, "/admin") {
             Self::Operator
@@ -42,13 +42,13 @@ impl AccessClass {
     }
 }
 
-/// Whether a path is this one, or leads further down from it.
+/// Returns `true` when a path is `root` or lies below it.
 pub(crate) fn is_below(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether a secret was shown. Digests are compared, which have one length, and in constant time; an
-/// empty secret is nobody's.
+/// Returns `true` when the secret is the expected one. It compares digests, which have one length, in
+/// constant time. An empty expected secret matches nothing.
 pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
     let same = Sha256::digest(expected.reveal()).ct_eq(&Sha256::digest(shown));
     bool::from(same) && !expected.reveal().is_empty()
@@ -84,7 +84,7 @@ impl<'a> FromRequest<'a> for OperatorCaller {
     }
 }
 
-/// Nothing was shown at a closed door.
+/// Refusal of a request without a key.
 pub(crate) fn missing_api_key() -> ApiError {
     ApiError::new(ErrorCode::MissingApiKey, "send Authorization: Bearer and your key")
 }

@@ -1,8 +1,8 @@
-//! Keys, tokens and budgets: who may come in now.
+//! Admission of a request: keys, tokens and budgets.
 //!
-//! Invariants: a valid key costs one token of its class, whatever the answer; a secret is never
-//! compared byte by byte, nor logged; the operator's token opens no tenant's door, and no key the
-//! operator's.
+//! Invariants: a request with a valid key costs one token of its class, whatever the response; a secret is
+//! never compared byte by byte, nor logged; the operator's token does not admit to tenant paths, and no key
+//! admits to operator paths.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::app::AppState;
 use crate::http::access::{is_shown, missing_api_key};
 use crate::rest::error::{ApiError, ErrorCode};
 
-/// The secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
+/// Returns the secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let secret = secret.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
 }
 
-/// Lets the operator in.
+/// Checks the operator's token.
 pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
     if is_shown(&app.operator_token, shown) {
@@ -32,7 +32,7 @@ pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), 
     Err(ApiError::new(ErrorCode::InvalidApiKey, "this is not the operator's token"))
 }
 
-/// Lets a tenant in, and takes the request off the budget.
+/// Checks a tenant's key, and takes one token off the budget.
 pub(super) async fn admit_tenant(
     app: &AppState,
     request: &Request,

@@ -1,4 +1,4 @@
-//! Compression: chosen by `Accept-Encoding` (RFC 9110, 12.5.3), for bodies that are worth it.
+//! Compression: chosen by `Accept-Encoding` (RFC 9110, 12.5.3), for bodies above a minimum size.
 //!
 //! Weak tags stay as they are: a weak tag names the content, not its coding.
 
@@ -8,10 +8,10 @@ use poem::http::HeaderMap;
 use poem::http::header::{ACCEPT_ENCODING, HeaderValue};
 use poem::web::{Compress, CompressionAlgo, CompressionLevel};
 
-/// Smaller bodies fit into a packet or two anyway (contract, section 1).
+/// Largest body that is not compressed: it fits into a packet or two anyway (contract, section 1).
 const WORTH_BYTES: usize = 1024;
 
-/// A coding that this server speaks.
+/// A content coding that this server supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentCoding {
     Gzip,
@@ -20,8 +20,8 @@ pub(crate) enum ContentCoding {
 }
 
 impl ContentCoding {
-    /// In the order in which this server prefers them: gzip first, because a polled page is gzipped
-    /// once and sent many times; then most bytes saved per cycle.
+    /// Codings in this server's order of preference. Gzip is first, because a polled page is compressed once
+    /// and sent many times. The others follow by bytes saved per CPU cycle.
     pub(crate) const ALL: [Self; 3] = [Self::Gzip, Self::Zstd, Self::Brotli];
 
     const fn as_str(self) -> &'static str {
@@ -40,19 +40,20 @@ impl ContentCoding {
         }
     }
 
-    /// The client's favourite among ours; `None` when it prefers no coding.
+    /// Returns the client's preferred coding among those of this server; `None` when it prefers no coding.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut weights = CodingWeights::default();
         for line in headers.get_all(ACCEPT_ENCODING) {
             line.to_str().unwrap_or_default().split(',').for_each(|item| weights.add_weight(item));
         }
         let weighted = Self::ALL.map(|coding| (coding, weights.weight_of(coding.as_str())));
-        // Of equals the last one wins, so ours are tried from the least liked up.
+        // Of equal weights the last one wins, so codings are tried from the least preferred up.
         let (coding, weight) = weighted.into_iter().rev().max_by_key(|(_, weight)| *weight)?;
         (weight > 0 && weight >= weights.of_identity()).then_some(coding)
     }
 
-    /// The compressed body and its `Content-Encoding`; `None` when it is better left alone.
+    /// Returns the compressed body and its `Content-Encoding`; `None` when the body is too small, or
+    /// compression fails.
     pub(crate) async fn compress_body(self, body: &Bytes) -> Option<(HeaderValue, Bytes)> {
         if !is_worth_it(body.len()) {
             return None;
@@ -71,12 +72,12 @@ impl From<ContentCoding> for HeaderValue {
     }
 }
 
-/// Whether a body of so many bytes is compressed.
+/// Returns `true` when a body of this size is compressed.
 pub(crate) const fn is_worth_it(bytes: usize) -> bool {
     bytes > WORTH_BYTES
 }
 
-/// Weights in thousandths, as the client gave them.
+/// Weights of codings in thousandths, as the client gave them.
 #[derive(Debug, Default)]
 struct CodingWeights {
     named: [Option<u16>; 3],
@@ -92,7 +93,7 @@ impl CodingWeights {
             let (key, value) = part.split_once('=')?;
             key.trim().eq_ignore_ascii_case("q").then(|| parse_weight(value.trim()))
         });
-        // A weight that cannot be read asks for nothing.
+        // A weight that cannot be parsed counts as 0.
         let weight = Some(weight.map_or(1000, Option::unwrap_or_default));
         if name == "*" {
             self.others = weight;
@@ -110,19 +111,19 @@ impl CodingWeights {
         named.or(self.others).unwrap_or(0)
     }
 
-    /// No coding at all is always acceptable; it is preferred only if the client says so.
+    /// Weight of `identity`: always acceptable, and preferred only if the client says so.
     fn of_identity(&self) -> u16 {
         self.identity.unwrap_or(0)
     }
 }
 
-/// `x-gzip` is gzip (RFC 9110, 8.4.1.3).
+/// Returns `true` for a name of the coding; `x-gzip` is gzip (RFC 9110, 8.4.1.3).
 fn is_named(name: &str, coding: ContentCoding) -> bool {
     name.eq_ignore_ascii_case(coding.as_str())
         || (coding == ContentCoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
 }
 
-/// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
+/// Parses a weight: `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
 fn parse_weight(text: &str) -> Option<u16> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let well_formed = rest.len() <= 3 && rest.bytes().all(|byte| byte.is_ascii_digit());

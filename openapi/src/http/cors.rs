@@ -1,7 +1,7 @@
 //! Cross-origin calls from browsers: allowed from listed origins, off otherwise.
 //!
-//! The docs page is of the server's own origin and needs none of this. Credentials are keys in a
-//! header, never cookies, so `Access-Control-Allow-Credentials` is never sent.
+//! The docs page has the server's own origin and does not need this. Credentials are keys in a header, never
+//! cookies, so `Access-Control-Allow-Credentials` is never sent.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "Allow, Cache-Status, ETag, Idempotent-Replayed, Preference-Applied, Retry-After, X-RateLimit-Limit, \
      X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id",
 );
-/// Seconds for which a browser may remember a preflight.
+/// Time in seconds for which a browser may cache a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The listed origins.
@@ -31,7 +31,7 @@ impl CorsPolicy {
         Self(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
     }
 
-    /// The request's origin, if it is listed.
+    /// Returns the request's origin, if it is listed.
     pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.0.is_empty() {
             return None;
@@ -39,7 +39,7 @@ impl CorsPolicy {
         headers.get(ORIGIN).and_then(|origin| self.0.get(origin)).cloned()
     }
 
-    /// The answer to a listed origin's preflight; it comes without a key.
+    /// Answers a preflight of a listed origin; a preflight carries no key.
     pub(super) fn answer_preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -53,7 +53,7 @@ impl CorsPolicy {
     }
 }
 
-/// Lets the page of a listed origin read the answer.
+/// Lets pages of a listed origin read the response.
 pub(super) fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);

@@ -1,10 +1,10 @@
-//! Requests about an account that another node serves.
+//! Requests about an account that another node owns.
 //!
-//! Invariants: only who has a valid key, or the operator's token, has a request handed on; the node that
-//! serves the account takes it off the budget and answers, and its answer passes unchanged; a request
-//! that was handed on once is never handed on again: a node that cannot serve it says so (421) or is not
-//! there, and the one that asked it looks anew. An account that moves away while a request about it is on its
-//! way, or its body still arrives, is followed to its new owner.
+//! Invariants: only a request with a valid key, or with the operator's token, is forwarded. The owner takes
+//! it off the budget and answers, and its response passes unchanged. A forwarded request is never forwarded
+//! again: a node that does not own the account answers 421, or is gone, and the sender looks up the owner
+//! anew. If the account moves while a request is on its way, or while its body arrives, the request follows
+//! the account to its new owner.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::idempotency::IDEMPOTENCY_KEY;
 use crate::v1::events::EVENT_STREAM;
 
-/// Marks a request that another node has handed on; of a webhook it names the accounts that are meant.
+/// Header of a forwarded request; on a webhook it names the accounts that the receiver shall take.
 pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
 
-/// Nodes that are asked for one request: one may just have given the account up.
+/// Nodes tried for one request: a node may just have released the account.
 const NODES_MAX: usize = 3;
 
-/// A request about an account, as it can be asked of any node, or here once more.
+/// A request about an account, kept so that it can be sent to any node, or handled here again.
 pub(super) struct AccountRequest {
     slot: Arc<AccountEntry>,
     method: Method,
@@ -44,13 +44,14 @@ pub(super) struct AccountRequest {
 }
 
 impl AccountRequest {
-    /// Whether another node has handed it on.
+    /// Returns `true` when another node forwarded the request.
     fn is_forwarded(&self) -> bool {
         self.headers.contains_key(FORWARDED)
     }
 
-    /// Whether it may be asked of a second node though a first one may have carried it out: a GET changes nothing,
-    /// and the answer to a POST with a key commits with its write, so a repetition finds it.
+    /// Returns `true` when the request may be sent to a second node although the first may have carried it
+    /// out. A GET changes nothing. The response to a POST with a key commits with its write, so a repetition
+    /// finds it.
     fn is_repeatable(&self) -> bool {
         let is_keyed = self.method == Method::POST && self.headers.contains_key(IDEMPOTENCY_KEY);
         self.method == Method::GET || is_keyed
@@ -73,7 +74,7 @@ impl AccountRequest {
     }
 }
 
-/// Whether an operation found its account gone from this node, before anything was carried out.
+/// Returns `true` when the account had left this node before anything was carried out.
 fn has_moved(response: &Response) -> bool {
     response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
 }
@@ -83,7 +84,7 @@ fn misdirected_response() -> Response {
 }
 
 impl Gateway {
-    /// What the node answers that serves this request's account; `None` when that is this one.
+    /// Forwards a request to the owner of its account and returns the response; `None` when this node is the owner.
     pub(super) async fn forward_request(
         &self,
         request: &mut Request,
@@ -103,7 +104,8 @@ impl Gateway {
         self.ask_others(&kept, peer).await
     }
 
-    /// A copy of a request whose account may move to another node while it is carried out; its body was read.
+    /// Copies a request, for the case that its account moves to another node meanwhile. The body must have
+    /// been read.
     pub(super) async fn keep_for_move(
         &self,
         request: &mut Request,
@@ -116,8 +118,8 @@ impl Gateway {
         Some(keep_request(slot, request, visit).await)
     }
 
-    /// Carries a request out here. Where its account has moved to another node before anything was carried out,
-    /// it is asked there.
+    /// Handles a request on this node. If its account moved to another node before anything was carried out,
+    /// the request is forwarded there.
     pub(super) async fn operate_or_follow(
         &self,
         request: Request,
@@ -153,7 +155,8 @@ impl Gateway {
         Ok(response)
     }
 
-    /// What the node answers that serves the account, this peer first; `None` when that is this one by now.
+    /// Sends a request to the owner of its account, trying `peer` first. Returns its response; `None` when
+    /// this node has become the owner.
     async fn ask_others(
         &self,
         kept: &AccountRequest,
@@ -161,7 +164,7 @@ impl Gateway {
     ) -> Result<Option<Response>, ApiError> {
         let slot = &kept.slot;
         for _ in 0..NODES_MAX {
-            // A node that says nothing is not waited for beyond its lease.
+            // The wait for a silent node ends with its lease.
             let sent = tokio::select! {
                 sent = self.app.forwarder.send_request(&peer.address, kept.to_onward()) => Some(sent),
                 () = self.app.accounts.until_gone(&peer) => None,
@@ -188,7 +191,7 @@ impl Gateway {
                 return Err(request_unanswered());
             }
             match self.app.accounts.find_owner(slot).await? {
-                // It died a moment ago, and its lease is not over.
+                // The node died a moment ago, and its lease is still valid.
                 AccountPlace::There(next) if !is_there && next == peer => break,
                 AccountPlace::There(next) => peer = next,
                 AccountPlace::Here => return Ok(None),
@@ -198,7 +201,7 @@ impl Gateway {
         Err(account_moving())
     }
 
-    /// The account that a request is about, if whoever sent it may ask for it.
+    /// Returns the account of a request, if its credential gives access to it.
     fn account_of(&self, request: &Request, access: AccessClass) -> Option<Arc<AccountEntry>> {
         let number = named_account(request.uri().path(), access)?;
         match access {
@@ -216,7 +219,7 @@ impl Gateway {
     }
 }
 
-/// Copies a request whose body was read.
+/// Copies a request. The body must have been read.
 async fn keep_request(
     slot: Arc<AccountEntry>,
     request: &mut Request,
@@ -240,7 +243,7 @@ async fn keep_request(
     }
 }
 
-/// The account that a path names.
+/// Returns the account that a path names.
 fn named_account(path: &str, access: AccessClass) -> Option<&str> {
     let number = match access {
         AccessClass::Open => return None,
@@ -255,7 +258,7 @@ fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: Cance
         ForwardedResponse { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
     let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
     let body = if endless {
-        // Nobody else would end it when this server stops.
+        // Nothing else would end the stream when this server stops.
         Body::from_bytes_stream(answer.body.take_until(stopping.cancelled_owned()))
     } else {
         Body::from_bytes_stream(answer.body)
@@ -269,7 +272,7 @@ fn account_moving() -> ApiError {
     ApiError::from(kabar_actors::AccountError::Elsewhere)
 }
 
-/// It may have been carried out; with an Idempotency-Key it can be sent again all the same.
+/// Error for a request that may have been carried out. With an `Idempotency-Key` it is safe to send it again.
 fn request_unanswered() -> ApiError {
     ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
 }

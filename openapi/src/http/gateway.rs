@@ -1,9 +1,9 @@
-//! The one way in: every request passes here, whatever becomes of it.
+//! The single entry point: every request passes here, whatever its outcome.
 //!
-//! Order: request id → CORS preflight → another node's account → key → budget → suspension → fast lane → body → operation →
-//! id, rate-limit and other headers → compression. Invariants: every answer has a request id; every answer
-//! to a valid key has its budget's headers; what is not 2xx or 3xx has the error envelope, panics
-//! too. What an operation means is none of its business.
+//! Order: request id → CORS preflight → another node's account → key → budget → suspension → cached response
+//! → body → operation → id, rate-limit and other headers → compression. Invariants: every response has a
+//! request id; every response to a valid key has the headers of its budget; every response other than 2xx and
+//! 3xx has the error envelope, panics included. It does not interpret operations.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
@@ -45,7 +45,7 @@ pub(crate) struct Gateway {
     pub(super) cors: CorsPolicy,
 }
 
-/// What is known of a request once its head is read.
+/// Facts about a request, known once its head is read.
 pub(super) struct RequestContext {
     pub(super) request_id: Bytes,
     pub(super) access: AccessClass,
@@ -54,11 +54,11 @@ pub(super) struct RequestContext {
     pub(super) encoding: Option<ContentCoding>,
     pub(super) origin: Option<HeaderValue>,
     pub(super) admitted: Option<AdmittedTenant>,
-    /// Another node gave the answer: it is sealed already.
+    /// `true` when another node gave the response; it is complete already.
     pub(super) foreign: bool,
 }
 
-/// A tenant who showed a valid key, and what is left of the budget.
+/// A tenant with a valid key, and the state of its budget.
 pub(super) struct AdmittedTenant {
     pub(super) caller: Arc<Caller>,
     pub(super) class: BudgetClass,
@@ -149,8 +149,8 @@ impl Gateway {
         self.operate_or_follow(request, kept, visit).await
     }
 
-    /// The fast lane: a poll that was asked in these very words before, and whose page still stands.
-    /// No routing, no parameters, no SQL, no JSON.
+    /// Answers a poll from the response cache, if an earlier request had the same path and query and its page
+    /// is still current. It needs no routing, no parameters, no SQL and no JSON.
     fn repeat_cached(&self, request: &Request, caller: &Caller) -> Option<Response> {
         if request.method() != Method::GET || request.headers().contains_key(PREFER) {
             return None;
@@ -182,8 +182,8 @@ impl Gateway {
     }
 }
 
-/// Whether a path leads to what every node keeps in memory: what is made or changed at one node is there in
-/// the next request, whichever node gets that.
+/// Returns `true` for a path to the directory, which every node keeps in memory. A change made at one node is
+/// visible in the next request, whichever node gets it.
 fn is_of_the_directory(path: &str) -> bool {
     const ROOTS: [&str; 6] = [
         "/admin/v1/accounts",
@@ -196,7 +196,7 @@ fn is_of_the_directory(path: &str) -> bool {
     ROOTS.iter().any(|root| is_below(path, root))
 }
 
-/// The account of a path that polls go to.
+/// Returns the account of a path that clients poll.
 fn polled_account(path: &str) -> Option<&str> {
     let (number, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
     let noun = rest.split('/').next().unwrap_or_default();
@@ -215,7 +215,7 @@ impl Endpoint for Gateway {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refusal.into_response(),
             Err(_panic) => {
-                // The panic hook has printed where; the id ties it to what the client was told.
+                // The panic hook has logged the location; the id links it to the client's response.
                 tracing::error!(request_id = %visit.request_id.escape_ascii(), "request panicked");
                 ApiError::internal_error().into_response()
             }
@@ -228,7 +228,7 @@ impl Endpoint for Gateway {
     }
 }
 
-/// A line for each request at level `debug`; nothing is kept for it unless that level is on.
+/// A log line per request at level `debug`; it costs nothing unless that level is on.
 struct AccessLog(Option<(Instant, Method, String)>);
 
 impl AccessLog {

@@ -1,9 +1,9 @@
-//! A page in gzip, compressed once and closed for each request.
+//! A page in gzip, compressed once and completed for each request.
 //!
-//! The head of a page is compressed when first asked for and kept with the page, ended by an empty
-//! block so that it stops at a byte boundary (RFC 1951, 3.2.4). What differs from request to request,
-//! some forty bytes, follows as a stored block, then checksum and length of the whole (RFC 1952,
-//! 2.3.1). So a hit costs a copy, compressed or not.
+//! The head of a page is compressed when it is first requested and kept with the page. An empty block ends it
+//! at a byte boundary (RFC 1951, 3.2.4). The part that differs per request, some forty bytes, follows as a
+//! stored block, then checksum and length of the whole (RFC 1952, 2.3.1). A cache hit thus costs a copy,
+//! compressed or not.
 
 use bytes::Bytes;
 use crc32fast::Hasher;
@@ -12,12 +12,12 @@ use kabar_actors::{CompressedHead, RenderedPage};
 
 use crate::rest::envelope::CLOSING;
 
-/// Deflate, no name, no time, unknown system (RFC 1952, 2.3).
+/// Gzip header: deflate, no name, no time, unknown system (RFC 1952, 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// First byte of a stored block that is the last one, at a byte boundary.
 const LAST_STORED: u8 = 1;
 
-/// The whole body of this answer.
+/// Builds the whole body of a response from a page.
 pub(super) fn close_page(page: &RenderedPage, request_id: &[u8]) -> Bytes {
     let head = page.compressed.get_or_init(|| compress_head(&page.head));
     let tail = [request_id, CLOSING].concat();
@@ -49,7 +49,7 @@ fn compress_head(head: &[u8]) -> CompressedHead {
         let rest = head.get(done..).unwrap_or_default();
         let status = deflate.compress_vec(rest, &mut bytes, FlushCompress::Sync);
         let all_read = usize::try_from(deflate.total_in()).is_ok_and(|read| read >= head.len());
-        // Room to spare after everything was read says that the flush is complete.
+        // Spare capacity after the whole input was read means that the flush is complete.
         if all_read && bytes.len() < bytes.capacity() || !matches!(status, Ok(Status::Ok | Status::BufError))
         {
             break;

@@ -1,6 +1,6 @@
-//! Which methods a path takes, for 405 and its `Allow`.
+//! Allowed methods of each path, for 405 and its `Allow` header.
 //!
-//! Read off the operations themselves, so it cannot differ from what is routed.
+//! Read off the operations themselves, so it cannot differ from the routes.
 
 use std::collections::BTreeSet;
 
@@ -32,11 +32,11 @@ impl PathTemplate {
     }
 }
 
-/// See the module.
+/// Table of the allowed methods of every path.
 pub(crate) struct MethodTable(Vec<PathTemplate>);
 
 impl MethodTable {
-    /// Of operations, and of pages that only take GET.
+    /// Builds the table of operations, and of pages that only take GET.
     pub(crate) fn new<'a>(
         operations: impl IntoIterator<Item = PathMethod>,
         pages: impl Iterator<Item = &'a str>,
@@ -54,7 +54,7 @@ impl MethodTable {
         Self(templates)
     }
 
-    /// The `Allow` of a path; `None` when nothing is there.
+    /// Returns the `Allow` header of a path; `None` for an unknown path.
     pub(crate) fn allowed_methods(&self, path: &str) -> Option<HeaderValue> {
         let matching = self.0.iter().filter(|template| template.matches_path(path));
         let closest = matching.max_by_key(|template| template.count_literals())?;

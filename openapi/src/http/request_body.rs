@@ -1,6 +1,6 @@
-//! Bodies are read whole here, so that no operation meets one beyond its limit.
+//! Reads request bodies whole, so that no operation gets a body beyond its limit.
 //!
-//! Runs after the key and the budget: a stranger's body is never kept.
+//! Runs after the key and the budget: an unauthenticated body is never kept.
 
 use poem::error::ReadBodyError;
 use poem::http::Method;
@@ -14,7 +14,7 @@ use crate::v1::plugins::is_upload;
 
 /// Reads the body into memory, if the method has one.
 pub(super) async fn read_body(request: &mut Request, limits: BodyLimits) -> Result<(), ApiError> {
-    // A GET's body has no meaning (RFC 9110, 9.3.1), and is left where it is.
+    // A GET's body has no meaning (RFC 9110, 9.3.1), and is not read.
     if request.method() == Method::GET {
         return Ok(());
     }

@@ -1,8 +1,7 @@
-//! The last steps of every answer: body, request id, budget, compression.
+//! The last steps of every response: body, request id, budget, compression.
 //!
-//! Invariants: the id in the body is the id in the header; a 304 gives its token back, unless the
-//! request asked to wait, and the headers then show the bucket with the token in it; HEAD has the
-//! headers of GET and no body.
+//! Invariants: the id in the body is the id in the header; a 304 refunds its token, unless the request asked
+//! to wait, and the headers then show the refunded budget; HEAD has the headers of GET and no body.
 
 use std::sync::Arc;
 
@@ -34,7 +33,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
-/// Marks an answer whose body has no end: it is handed on as it comes, never collected or compressed.
+/// Marks a response with an endless body: it is streamed as it comes, never collected or compressed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamedBody;
 
@@ -56,7 +55,7 @@ fn error_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
     serde_json::to_vec(&envelope).unwrap_or_default().into()
 }
 
-/// Finishes an answer.
+/// Finishes a response.
 pub(super) async fn finish_response(
     app: &AppState,
     mut visit: RequestContext,
@@ -107,7 +106,7 @@ pub(super) async fn finish_response(
     response
 }
 
-/// The body, with the request's id where it belongs.
+/// Completes the body with the request's id.
 async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
     if let Some(page) = response.extensions_mut().remove::<Arc<RenderedPage>>() {
         let headers = response.headers_mut();
@@ -154,7 +153,7 @@ fn write_quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
     headers.insert(RESET, admitted.quote.reset_at_s.into());
 }
 
-/// What a tenant or the operator is told is nobody else's, whatever stands between.
+/// Adds `Cache-Control` and `Vary`, so that no cache gives a response of one caller to another.
 fn write_guards(headers: &mut HeaderMap, access: AccessClass) {
     let vary = match access {
         AccessClass::Open => HeaderValue::from_static("Accept-Encoding"),

@@ -1,7 +1,7 @@
-//! Webhooks whose accounts other nodes serve.
+//! Webhooks for accounts that other nodes own.
 //!
-//! Invariant: a webhook is handed on as it came, signed by whoever signed it, with the accounts that are
-//! meant; it is taken there only if the answer is 200.
+//! Invariant: a webhook is forwarded as it came, with its original signature and the list of accounts to
+//! take; only a 200 means that the node took it.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::signed_body::SignedBody;
 use crate::app::AppState;
 use crate::http::forward::FORWARDED;
 
-/// Hands a webhook to this node, for these accounts; says whether it was taken there. If not,
-/// where they are served is to be found out anew.
+/// Forwards a webhook to a node, for these accounts; returns `true` when it was taken there. Otherwise the
+/// owners of the accounts have to be looked up anew.
 pub(super) async fn hand_on<'a>(
     app: &AppState,
     body: &SignedBody,
@@ -35,7 +35,7 @@ pub(super) async fn hand_on<'a>(
         body: body.bytes.clone(),
     };
     let address = &peer.address;
-    // A node that says nothing is not waited for beyond its lease.
+    // The wait for a silent node ends with its lease.
     let sent = tokio::select! {
         sent = app.forwarder.send_request(address, onward) => Some(sent),
         () = app.accounts.until_gone(peer) => None,

@@ -1,6 +1,6 @@
-//! The bare challenge that WhatsApp's handshake wants repeated.
+//! Response to WhatsApp's handshake: the bare challenge.
 //!
-//! It is a stranger's text, so a browser is told not to take it for anything but text.
+//! The text comes from an unauthenticated caller, so `nosniff` keeps browsers from reading it as HTML.
 
 use poem::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use poem::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchem
 
 use crate::rest::envelope;
 
-/// See the module.
+/// Challenge of a handshake, sent back as plain text.
 #[derive(Debug)]
 pub struct HandshakeChallenge(pub(super) String);
 

@@ -8,14 +8,14 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::http::forward::FORWARDED;
 
-/// See the module.
+/// Raw body of a webhook with its signature.
 #[derive(Debug)]
 pub struct SignedBody {
     /// The body.
     pub bytes: Bytes,
-    /// The header, if it is a text.
+    /// The signature header, if it is a text.
     pub signature: Option<String>,
-    /// The accounts that are meant, when another node has handed it on.
+    /// Accounts that this node shall take, when another node forwarded the webhook.
     pub meant: Option<String>,
 }
 

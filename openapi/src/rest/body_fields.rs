@@ -1,9 +1,9 @@
-//! Reads JSON bodies field by field, and words every refusal as the contract does.
+//! Reads JSON bodies field by field, and words every error as the contract does.
 //!
-//! Invariants: a refusal names the field by its path from the body's root, members joined by dots
-//! and array places in brackets (`interactive.action.buttons[1].reply.id`); keys that nobody asks
-//! for are ignored; `null` means absent, but where a PATCH may clear a field ([`FieldChange`]). Lengths
-//! count Unicode characters. It does not decide what a body means: the rooms that read it do.
+//! Invariants: an error names the field by its path from the body's root, members joined by dots and array
+//! indices in brackets (`interactive.action.buttons[1].reply.id`); unknown keys are ignored; `null` means
+//! absent, except where a PATCH may clear a field ([`FieldChange`]). Lengths count Unicode characters. The
+//! meaning of a body belongs to the modules that read it.
 
 mod email;
 mod field_change;
@@ -21,7 +21,7 @@ pub use super::json_body::JsonBody;
 pub use field_change::FieldChange;
 pub use field_error::{FieldError, FieldErrorKind};
 
-/// The members of one JSON object, and the way to it.
+/// Members of one JSON object, with the path to it.
 #[derive(Debug, Clone)]
 pub struct BodyFields<'a> {
     members: &'a Map<String, Value>,
@@ -29,20 +29,20 @@ pub struct BodyFields<'a> {
 }
 
 impl<'a> BodyFields<'a> {
-    /// The members of a whole body.
+    /// Reads the members of a whole body.
     ///
     /// # Errors
-    /// When it is not an object, or holds a NUL character anywhere (PostgreSQL cannot store it).
+    /// If it is not an object, or holds a NUL character anywhere (PostgreSQL cannot store it).
     pub fn of_body(body: &'a Value) -> Result<Self, FieldError> {
         let fields = Self::of(body, String::new())?;
         refuse_nul(body, "")?;
         Ok(fields)
     }
 
-    /// The members of the object at `path`.
+    /// Reads the members of the object at `path`.
     ///
     /// # Errors
-    /// When it is not an object.
+    /// If it is not an object.
     pub fn of(value: &'a Value, path: String) -> Result<Self, FieldError> {
         match value.as_object() {
             Some(members) => Ok(Self { members, path }),
@@ -51,37 +51,37 @@ impl<'a> BodyFields<'a> {
         }
     }
 
-    /// The path of a member.
+    /// Returns the path of a member.
     #[must_use]
     pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// The path of the object itself.
+    /// Returns the path of the object itself.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// A member, unless absent or null.
+    /// Returns a member, unless absent or null.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.members.get(key).filter(|value| !value.is_null())
     }
 
-    /// The error for a member with a wrong value; `expected` continues "must be …".
+    /// Builds the error of a member with a wrong value; `expected` continues "must be …".
     #[must_use]
     pub fn invalid(&self, key: &str, expected: &str) -> FieldError {
         FieldError::invalid_value(self.path_of(key), expected)
     }
 
-    /// The error for a member that may not be there; `why` is the whole sentence.
+    /// Builds the error of a member that is not allowed; `why` is the whole sentence.
     #[must_use]
     pub fn refused(&self, key: &str, why: &str) -> FieldError {
         FieldError::refused_value(self.path_of(key), why)
     }
 
-    /// A member that must be there.
+    /// Returns a required member.
     ///
     /// # Errors
     /// `missing_required_field` when absent or null.
@@ -89,19 +89,19 @@ impl<'a> BodyFields<'a> {
         self.get(key).ok_or_else(|| FieldError::missing_field(self.path_of(key)))
     }
 
-    /// A text of so many characters, which must be there. An empty text where one character is the
-    /// least is a wrong value, not a missing one.
+    /// Returns a required text of this many characters. An empty text below the minimum is a wrong value, not
+    /// a missing one.
     ///
     /// # Errors
-    /// When it is absent, not a text, or too short or long.
+    /// If it is absent, not a text, too short or too long.
     pub fn text(&self, key: &str, chars: &RangeInclusive<usize>) -> Result<&'a str, FieldError> {
         self.read_text(key, self.required(key)?, chars)
     }
 
-    /// A text of so many characters, if there.
+    /// Returns an optional text of this many characters.
     ///
     /// # Errors
-    /// When it is not a text, or too short or long.
+    /// If it is not a text, too short or too long.
     pub fn optional_text(
         &self,
         key: &str,
@@ -110,10 +110,10 @@ impl<'a> BodyFields<'a> {
         self.get(key).map(|value| self.read_text(key, value, chars)).transpose()
     }
 
-    /// A text of so many characters to set, `null` to clear, or neither.
+    /// Returns the change of a text of this many characters: a new value, `null` to clear, or absent.
     ///
     /// # Errors
-    /// When it is not a text, or too short or long.
+    /// If it is not a text, too short or too long.
     pub fn change_text(
         &self,
         key: &str,
@@ -136,10 +136,10 @@ impl<'a> BodyFields<'a> {
         value.as_str().filter(fits).ok_or_else(|| self.invalid(key, &text_expectation(chars)))
     }
 
-    /// A text that `parse` understands, which must be there; `expected` continues "must be …".
+    /// Parses a required text with `parse`; `expected` continues "must be …".
     ///
     /// # Errors
-    /// When it is absent, not a text, or not understood.
+    /// If it is absent, not a text, or `parse` rejects it.
     pub fn word<T>(
         &self,
         key: &str,
@@ -150,10 +150,10 @@ impl<'a> BodyFields<'a> {
         text.and_then(parse).ok_or_else(|| self.invalid(key, expected))
     }
 
-    /// A text that `parse` understands, if there; `expected` continues "must be …".
+    /// Parses an optional text with `parse`; `expected` continues "must be …".
     ///
     /// # Errors
-    /// When it is not a text, or not understood.
+    /// If it is not a text, or `parse` rejects it.
     pub fn optional_word<T>(
         &self,
         key: &str,
@@ -163,28 +163,28 @@ impl<'a> BodyFields<'a> {
         if self.get(key).is_none() { Ok(None) } else { self.word(key, expected, parse).map(Some) }
     }
 
-    /// A telephone number, normalised, which must be there.
+    /// Returns a required telephone number, normalised.
     ///
     /// # Errors
-    /// `invalid_phone_number` when it is anything else.
+    /// `invalid_phone_number` for any other value.
     pub fn phone(&self, key: &str) -> Result<Phone, FieldError> {
         let phone = self.required(key)?.as_str().and_then(Phone::parse);
         phone.ok_or_else(|| FieldError::invalid_phone(self.path_of(key)))
     }
 
-    /// `true` or `false`, if there.
+    /// Returns an optional `true` or `false`.
     ///
     /// # Errors
-    /// When it is anything else.
+    /// If it is any other value.
     pub fn optional_flag(&self, key: &str) -> Result<Option<bool>, FieldError> {
         let read = |value: &Value| value.as_bool().ok_or_else(|| self.invalid(key, "true or false"));
         self.get(key).map(read).transpose()
     }
 
-    /// A whole number within bounds, if there.
+    /// Returns an optional integer within bounds.
     ///
     /// # Errors
-    /// When it is not a number, not whole, or out of bounds.
+    /// If it is not a number, not whole, or out of bounds.
     pub fn optional_integer(
         &self,
         key: &str,
@@ -198,10 +198,10 @@ impl<'a> BodyFields<'a> {
         self.get(key).map(read).transpose()
     }
 
-    /// A number within bounds, which must be there.
+    /// Returns a required number within bounds.
     ///
     /// # Errors
-    /// When it is absent, not a number, or out of bounds.
+    /// If it is absent, not a number, or out of bounds.
     pub fn number(&self, key: &str, bounds: &RangeInclusive<f64>) -> Result<f64, FieldError> {
         let number = self.required(key)?.as_f64().filter(|n| bounds.contains(n));
         number.ok_or_else(|| {
@@ -209,26 +209,26 @@ impl<'a> BodyFields<'a> {
         })
     }
 
-    /// An object, which must be there.
+    /// Returns a required object.
     ///
     /// # Errors
-    /// When it is absent or not an object.
+    /// If it is absent or not an object.
     pub fn object(&self, key: &str) -> Result<BodyFields<'a>, FieldError> {
         Self::of(self.required(key)?, self.path_of(key))
     }
 
-    /// An object, if there.
+    /// Returns an optional object.
     ///
     /// # Errors
-    /// When it is not an object.
+    /// If it is not an object.
     pub fn optional_object(&self, key: &str) -> Result<Option<BodyFields<'a>>, FieldError> {
         self.get(key).map(|value| Self::of(value, self.path_of(key))).transpose()
     }
 
-    /// So many elements, which must be there, each with its path.
+    /// Returns a required array of this many elements, each with its path.
     ///
     /// # Errors
-    /// When it is absent, not an array, or has too few or too many elements.
+    /// If it is absent, not an array, or has too few or too many elements.
     pub fn array(
         &self,
         key: &str,
@@ -241,10 +241,10 @@ impl<'a> BodyFields<'a> {
         Ok(elements.iter().enumerate().map(move |(place, value)| (format!("{path}[{place}]"), value)))
     }
 
-    /// So many objects, which must be there.
+    /// Returns a required array of this many objects.
     ///
     /// # Errors
-    /// As [`BodyFields::array`], and when an element is not an object.
+    /// As [`BodyFields::array`], and if an element is not an object.
     pub fn objects(
         &self,
         key: &str,
@@ -253,10 +253,10 @@ impl<'a> BodyFields<'a> {
         self.array(key, count)?.map(|(path, value)| Self::of(value, path)).collect()
     }
 
-    /// So many objects, none if absent.
+    /// Returns an optional array of this many objects; empty if absent.
     ///
     /// # Errors
-    /// When it is not an array of objects, or has too few or too many.
+    /// If it is not an array of objects, or has too few or too many.
     pub fn optional_objects(
         &self,
         key: &str,
@@ -266,7 +266,7 @@ impl<'a> BodyFields<'a> {
     }
 }
 
-/// Refuses the second of two equal texts; hand the same set in for each.
+/// Rejects the second of two equal texts; pass the same set for each.
 ///
 /// # Errors
 /// `invalid_field_value` for the member `key` when its text was seen before.
@@ -279,7 +279,7 @@ pub(crate) fn unique<'a>(
     if seen.insert(text) { Ok(()) } else { Err(fields.invalid(key, "different from the others")) }
 }
 
-/// JSON has one kind of number, so `5.0` is whole, too. Beyond 15 digits a float is not exact.
+/// Returns an integer. JSON has one kind of number, so `5.0` is whole, too. Beyond 15 digits a float is not exact.
 fn integer(value: &Value) -> Option<i64> {
     let exact = |float: &f64| float.fract() == 0.0 && float.abs() < 1e15;
     value.as_i64().or_else(|| format!("{:.0}", value.as_f64().filter(exact)?).parse().ok())
@@ -292,7 +292,7 @@ fn text_expectation(chars: &RangeInclusive<usize>) -> String {
     }
 }
 
-/// Depth is bounded by `serde_json`, which refuses more than 128 levels.
+/// Rejects NUL characters. Depth is bounded by `serde_json`, which rejects more than 128 levels.
 fn refuse_nul(value: &Value, path: &str) -> Result<(), FieldError> {
     match value {
         Value::String(text) if text.contains('\0') => {
@@ -314,7 +314,7 @@ fn refuse_nul(value: &Value, path: &str) -> Result<(), FieldError> {
     }
 }
 
-/// Whether a look inside is worth a path.
+/// Returns `true` for a value that may hold a NUL, so that a path is built for no other.
 fn holds_text(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),

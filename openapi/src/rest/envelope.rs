@@ -1,8 +1,8 @@
-//! The two shapes of every JSON answer: one thing, or a page of things.
+//! The two shapes of every JSON response: one object, or a page of objects.
 //!
-//! Invariant: a body is written up to the place of its request id and stays open there; the front
-//! door closes it with the id that the header carries too, so a page may be rendered once and sent
-//! many times. Errors have their own shape: see `error`.
+//! Invariant: a body is written up to the place of its request id and stays open there. The gateway completes
+//! it with the id of the `X-Request-Id` header, so a page is rendered once and sent many times. Errors have
+//! their own shape: see `error`.
 
 use std::marker::PhantomData;
 
@@ -26,13 +26,13 @@ const OPENING: &[u8] = b",\"request_id\":\"";
 pub(crate) const CLOSING: &[u8] = b"\"}";
 
 impl OpenEnvelope {
-    /// Takes a body that is open already.
+    /// Wraps a body that ends before its request id.
     #[must_use]
     pub const fn from_head(head: Bytes) -> Self {
         Self(head)
     }
 
-    /// `{"data":…,"request_id":"`
+    /// Builds `{"data":…,"request_id":"`.
     ///
     /// # Errors
     /// `internal_error` when the value cannot be written as JSON.
@@ -43,8 +43,8 @@ impl OpenEnvelope {
         Ok(Self(head.into()))
     }
 
-    /// `{"data":[…],"has_more":…,"next_cursor":…,"request_id":"`; there is more exactly when there
-    /// is a cursor.
+    /// Builds `{"data":[…],"has_more":…,"next_cursor":…,"request_id":"`; `has_more` is true exactly when
+    /// there is a cursor.
     ///
     /// # Errors
     /// `internal_error` when a row cannot be written as JSON.
@@ -52,7 +52,7 @@ impl OpenEnvelope {
         Self::list_with::<T, ()>(rows, next_cursor, None)
     }
 
-    /// The same with one more member behind the cursor.
+    /// Builds the same with one more member after the cursor.
     ///
     /// # Errors
     /// As [`OpenEnvelope::from_rows`].
@@ -78,13 +78,13 @@ impl OpenEnvelope {
         Ok(Self(head.into()))
     }
 
-    /// The open body.
+    /// Returns the open body.
     #[must_use]
     pub const fn head(&self) -> &Bytes {
         &self.0
     }
 
-    /// The whole body.
+    /// Returns the whole body.
     #[must_use]
     pub fn close(&self, request_id: &[u8]) -> Bytes {
         let length = self.0.len().saturating_add(request_id.len()).saturating_add(CLOSING.len());
@@ -96,7 +96,7 @@ impl OpenEnvelope {
     }
 }
 
-/// Our own types do not fail to serialise; if one does, the gateway must not send half of it.
+/// Writes a value. Types of this crate always serialise; if one fails, the gateway must not send half of it.
 fn write_json<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
     serde_json::to_writer(head, value).map_err(|error| {
         tracing::error!(%error, "answer not serialised");
@@ -104,7 +104,7 @@ fn write_json<T: Serialize>(head: &mut Vec<u8>, value: &T) -> Result<(), ApiErro
     })
 }
 
-/// An answer whose body the gateway closes.
+/// Builds a response with an open body, which the gateway completes.
 pub(crate) fn open_response(status: StatusCode, envelope: Result<OpenEnvelope, ApiError>) -> Response {
     match envelope {
         Ok(envelope) => {
@@ -124,11 +124,11 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// 200 with one thing.
+/// 200 with one object.
 #[derive(Debug)]
 pub struct DataResponse<T>(pub T);
 
-/// 201 with the thing that was made.
+/// 201 with the created object.
 #[derive(Debug)]
 pub struct CreatedResponse<T>(pub T);
 
@@ -204,22 +204,22 @@ impl ApiResponse for NoContentResponse {
     fn register(_registry: &mut Registry) {}
 }
 
-/// Answers of one operation.
+/// Collects the documented responses of one operation.
 pub(crate) fn collect_responses(responses: impl IntoIterator<Item = MetaResponse>) -> MetaResponses {
     MetaResponses { responses: responses.into_iter().collect() }
 }
 
-/// Documents an answer with one `T`.
+/// Documents a response with one `T`.
 pub(crate) fn single_response<T: Type>(status: u16, description: &'static str) -> MetaResponse {
     json(status, description, SingleOf::<T>::schema_reference())
 }
 
-/// Documents an answer with a page of `T`.
+/// Documents a response with a page of `T`.
 pub(crate) fn page_response<T: Type>(status: u16, description: &'static str) -> MetaResponse {
     json(status, description, PageOf::<T>::schema_reference())
 }
 
-/// Documents an answer without a body.
+/// Documents a response without a body.
 pub(crate) fn bare_response(status: u16, description: &'static str) -> MetaResponse {
     let (content, headers) = (Vec::new(), Vec::new());
     MetaResponse { description, status: Some(status), status_range: None, content, headers }
@@ -265,7 +265,7 @@ impl<T: Type> PageOf<T> {
         Self::register_with(registry, Vec::new());
     }
 
-    /// The same with further members behind the cursor.
+    /// Registers the schema with further members after the cursor.
     pub(crate) fn register_with(registry: &mut Registry, more: Vec<(&'static str, MetaSchema)>) {
         registry.create_schema::<Self, _>(Self::name(), |registry| {
             T::register(registry);
@@ -305,7 +305,7 @@ fn envelope_schema(mut properties: Vec<(&'static str, MetaSchemaRef)>) -> MetaSc
     MetaSchema { properties, required, ..MetaSchema::new("object") }
 }
 
-/// The id of the examples' requests.
+/// Request id in the examples.
 pub(crate) const EXAMPLE_REQUEST_ID: &str = "req_01J0QF3Z5W8V9T4KXN2M6PBRHC";
 
 #[cfg(test)]

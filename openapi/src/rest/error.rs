@@ -1,8 +1,8 @@
-//! What a request can be refused with: one type, carried to the gateway, which renders it.
+//! Error of a request: one type, carried to the gateway, which renders it.
 //!
-//! Invariants: `code` alone decides type and status (contract, section 2); a message says what to
-//! do and never repeats a secret, a phone number or a body. Rendering needs the request's id, so it
-//! happens in one place only: `http`.
+//! Invariants: `code` alone decides type and status (contract, section 2); a message says what to do and
+//! never repeats a secret, a phone number or a body. Rendering needs the request's id, so it happens in one
+//! place only: `http`.
 
 mod code;
 mod conversions;
@@ -22,10 +22,10 @@ pub use operation_error::{DocumentedErrors, ErrorBody, ErrorDetail, OperationErr
 
 use crate::rest::body_fields::{FieldError, FieldErrorKind};
 
-/// Seconds after which a client should try again when the server cannot serve it now.
+/// Seconds after which a client should try again when the server is unavailable.
 const RETRY_AFTER_S: u32 = 1;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct ApiError {
@@ -33,11 +33,11 @@ pub struct ApiError {
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
     retry_after_s: Option<u32>,
-    /// The account is served by another node, and nothing was carried out here.
+    /// `true` when another node owns the account, and nothing was carried out here.
     account_moved: bool,
 }
 
-/// A refusal without the request's id, as the envelope and the idempotency records hold it.
+/// An error without the request's id, as the envelope and the idempotency records hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErrorParts<'a> {
     #[serde(rename = "type")]
@@ -49,7 +49,7 @@ pub(crate) struct ErrorParts<'a> {
 }
 
 impl ApiError {
-    /// A refusal; the message is for a human and says what to do.
+    /// Builds an error; the message is for people and says what to do.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
@@ -63,72 +63,73 @@ impl ApiError {
         self
     }
 
-    /// Says when to try again.
+    /// Sets the time after which to try again.
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    /// A field, parameter or header with a value that it cannot have; `expected` continues
-    /// "must be …".
+    /// Builds the error of a field, parameter or header with an invalid value; `expected` continues "must be …".
     #[must_use]
     pub fn invalid_field(param: &'static str, expected: &str) -> Self {
         Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).with_param(param)
     }
 
-    /// A well-formed id that names nothing here; `what` is the noun, `param` where it stood.
+    /// Builds the error of a well-formed id that names nothing here; `what` is the noun, `param` the
+    /// parameter with the id.
     #[must_use]
     pub fn not_found(what: &str, param: &'static str) -> Self {
         Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).with_param(param)
     }
 
-    /// A cursor that this server did not seal for this list.
+    /// Builds the error of a cursor that this server did not sign for this list.
     #[must_use]
     pub fn invalid_cursor() -> Self {
         let message = "cursor must be the next_cursor of a page of this very list; begin again without it";
         Self::new(ErrorCode::InvalidCursor, message).with_param("cursor")
     }
 
-    /// A body of another kind than the one expected.
+    /// Builds the error of a body with another content type than expected.
     #[must_use]
     pub fn unsupported_media_type(expected: &str) -> Self {
         let message = format!("send the body with Content-Type: {expected}");
         Self::new(ErrorCode::UnsupportedMediaType, message)
     }
 
-    /// A body beyond the limit.
+    /// Builds the error of a body beyond the limit.
     #[must_use]
     pub fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(ErrorCode::PayloadTooLarge, format!("the body must be at most {bytes_max} bytes"))
     }
 
-    /// A defect of ours; what it was stands in the log, under the request's id.
+    /// Builds the error of a defect of the server; the log has the cause, under the request's id.
     #[must_use]
     pub fn internal_error() -> Self {
         let message = "something went wrong here; try again, and report the request_id if it persists";
         Self::new(ErrorCode::InternalError, message)
     }
 
-    /// The contract's code.
+    /// Returns the contract's code.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// The path of the field at fault.
+    /// Returns the path of the field at fault.
     #[must_use]
     pub fn param(&self) -> Option<&str> {
         self.param.as_deref()
     }
 
-    /// Whether another node serves the account, and nothing was carried out here: it can be asked there.
+    /// Returns `true` when another node owns the account and nothing was carried out here; the request can go
+    /// there.
     #[must_use]
     pub(crate) const fn account_moved(&self) -> bool {
         self.account_moved
     }
 
-    /// Seconds after which to try again.
+    /// Returns the seconds after which to try again.
     #[must_use]
     pub const fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
@@ -145,7 +146,7 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// Reads a remembered refusal; `None` when its code is not one of ours.
+    /// Reads a recorded error; `None` when its code is unknown.
     pub(crate) fn of_parts(parts: &ErrorParts<'_>) -> Option<Self> {
         let refusal = Self::new(ErrorCode::parse(&parts.code)?, parts.message.clone().into_owned());
         let param = parts.param.as_deref().map(str::to_owned);

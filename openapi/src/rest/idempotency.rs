@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: one key, one outcome (contract, section 3).
 //!
-//! Invariants: an answer is remembered in the transaction of its write; only 2xx and the refusals
-//! that an operation itself decided are; a repeated call is told the first call's answer under its
-//! own request id. Gates and records are the actors' affair.
+//! Invariants: a response is recorded in the transaction of its write; only 2xx and the errors that an
+//! operation itself decided are recorded; a repeated call gets the first call's response under its own
+//! request id. Locks and records belong to the actors.
 
 mod fingerprint;
 
@@ -33,7 +33,7 @@ pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
-/// One call that may have been made before.
+/// A call that may repeat an earlier one.
 #[derive(Debug)]
 pub struct IdempotentCall {
     key: Option<Box<str>>,
@@ -61,11 +61,11 @@ fn read_key(value: &HeaderValue) -> Result<Box<str>, ApiError> {
     text.map(Into::into).ok_or_else(refused)
 }
 
-/// Turns what a command brought about into the body of its answer.
+/// Renders the outcome of a command as the body of its response.
 pub(crate) type RenderReply = fn(&Account, &CommandReply) -> Result<OpenEnvelope, ApiError>;
 
-/// Carries a command out, at most once per key. `command` is the request as the operation read it:
-/// a refusal in it is an answer of the operation's, and remembered as such.
+/// Carries out a command, at most once per key. `command` is the request as the operation read it; an error
+/// in it is a response of the operation, and recorded as such.
 pub(crate) async fn carry_out_once(
     app: &AppState,
     tenant: &TenantCaller,
@@ -82,7 +82,7 @@ pub(crate) async fn carry_out_once(
         }
         CallDecision::Run(Some(permit)) => Ok(mark_replayed(first(app, permit, command, form).await?, false)),
         CallDecision::Told(response) => {
-            // What is confirmed now must be seen by whoever asks next.
+            // A confirmed outcome must be visible to the next request of any client.
             if let Ok((slot, _)) = &command {
                 app.accounts.settle_account(slot).await?;
             }
@@ -91,8 +91,8 @@ pub(crate) async fn carry_out_once(
     }
 }
 
-/// Carries out a write that is no account's, at most once per key. `work` is done to its end, whoever
-/// waits for it, and remembers its answer in its own transaction when it is given a claim.
+/// Carries out a write outside any account, at most once per key. `work` runs to its end even if the caller
+/// hangs up. When it is given a claim it records its response in its own transaction.
 pub(crate) async fn once_of<T, W>(
     app: &AppState,
     tenant: &TenantCaller,
@@ -131,11 +131,11 @@ where
     Ok(mark_replayed(response, false))
 }
 
-/// What is to be done with a call.
+/// Decision about a call.
 enum CallDecision {
-    /// It is carried out, under its key if it has one.
+    /// Carry it out, under its key if it has one.
     Run(Option<KeyPermit>),
-    /// It was carried out before.
+    /// Return the recorded response of the first call.
     Told(Response),
 }
 
@@ -157,8 +157,8 @@ async fn begin_call(
     }
 }
 
-/// The same for what no account carries out: `make` does it, and says what was made. The answer is
-/// remembered after it; a crash between the two makes the call be carried out again.
+/// Does the same for work without a transaction of its own: `make` does it and returns the result. The
+/// response is recorded afterwards; a crash between the two makes a repeated call run again.
 pub(crate) async fn once_beside<T: ToJSON>(
     app: &AppState,
     tenant: &TenantCaller,
@@ -185,7 +185,7 @@ pub(crate) async fn once_beside<T: ToJSON>(
     }
 }
 
-/// What stands for a body that is not JSON.
+/// Returns the digest that represents a body other than JSON.
 pub(crate) fn digest_of(body: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(body).into();
     crate::rest::text::hex_of(&digest)
@@ -212,7 +212,7 @@ async fn first(
             let account = slot.current_account();
             let shown = account.clone();
             let claim = permit.claim_key(Box::new(move |outcome| form.record(&shown, outcome)));
-            // Kept until the answer is there, so that a second call waits for this one.
+            // Held until the outcome is known, so that a second call waits for this one.
             let outcome = app.accounts.execute_command(&slot, command, Some(claim)).await;
             permit.end().await;
             Ok(form.answer(&account, &outcome?))
@@ -221,7 +221,7 @@ async fn first(
     }
 }
 
-/// Remembers what the operation decided without a write.
+/// Records an error that the operation decided without a write.
 async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response, ApiError> {
     if refusal.code().status().is_client_error() {
         permit.record_response(recorded_refusal(&refusal)).await?;
@@ -231,11 +231,11 @@ async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response
     Ok(refusal.into_response())
 }
 
-/// How the answer of an operation that is no account's looks.
+/// Response format of an operation outside any account.
 pub(crate) struct ResponseFormat<T> {
-    /// Status when it was carried out.
+    /// Status of success.
     pub(crate) status: StatusCode,
-    /// Body when it was carried out.
+    /// Renders the body of success.
     pub(crate) show: fn(&T) -> Result<OpenEnvelope, ApiError>,
 }
 
@@ -257,12 +257,12 @@ impl<T> ResponseFormat<T> {
     }
 }
 
-/// How the answer of an operation looks.
+/// Response format of an operation on an account.
 #[derive(Clone, Copy)]
 pub(crate) struct ReplyFormat {
-    /// Status when it was carried out.
+    /// Status of success.
     pub(crate) status: StatusCode,
-    /// Body when it was carried out.
+    /// Renders the body of success.
     pub(crate) show: RenderReply,
 }
 
@@ -317,7 +317,7 @@ fn mark_replayed(mut response: Response, replayed: bool) -> Response {
     response
 }
 
-/// The answer of an operation that takes an `Idempotency-Key`.
+/// Response of an operation that takes an `Idempotency-Key`.
 pub struct IdempotentResponse<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
 
 impl<T, const STATUS: u16> From<Response> for IdempotentResponse<T, STATUS> {

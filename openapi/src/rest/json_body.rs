@@ -1,9 +1,8 @@
-//! A JSON request body whose schema is documented, and whose fields a handler reads itself.
+//! A JSON request body with a documented schema; the handler reads its fields itself.
 //!
-//! Invariant: what a handler gets is one whole JSON value, sent as JSON. poem-openapi's own `Json`
-//! would refuse bad fields in words of its own and without the contract's codes, so this one only
-//! borrows the schema of `T`. It does not look inside the value, nor bound its size: the gateway
-//! has done that.
+//! Invariant: a handler gets one whole JSON value, sent as JSON. poem-openapi's own `Json` would report bad
+//! fields in its own words and without the contract's codes, so this one only borrows the schema of `T`. It
+//! does not check the value, nor bound its size: the gateway has done that.
 
 use std::marker::PhantomData;
 
@@ -20,7 +19,7 @@ use crate::rest::error::ApiError;
 /// A JSON body, documented as `T`.
 #[derive(Debug, Clone)]
 pub struct JsonBody<T> {
-    /// As the client sent it.
+    /// The value, as the client sent it.
     pub value: Value,
     documented: PhantomData<fn() -> T>,
 }
@@ -33,7 +32,7 @@ impl<T> JsonBody<T> {
     }
 }
 
-/// `application/json` and its `+json` kin, whatever parameters follow.
+/// Returns `true` for `application/json` and the `+json` types, whatever parameters follow.
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
@@ -73,7 +72,7 @@ impl<T: Type> ParsePayload for JsonBody<T> {
     }
 }
 
-/// Where the text stops being JSON; the text itself is not repeated.
+/// Describes the position of a syntax error, without repeating the text.
 fn parse_error_text(error: &serde_json::Error) -> String {
     format!("the body is not valid JSON: see line {}, column {}", error.line(), error.column())
 }

@@ -1,7 +1,7 @@
-//! Lists that lie wholly in memory: users, accounts, organisations, keys, resident accounts.
+//! Lists that lie wholly in memory: users, accounts, organisations, keys, loaded accounts.
 //!
-//! Invariant: newest first, which is id descending, and a page continues strictly below the last
-//! row of the page before it, whatever has come or gone since. Filters are the caller's.
+//! Invariant: newest first, which is id descending, and a page continues strictly below the last row of the
+//! previous page, whatever was added or removed since. The caller applies the filters.
 
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::page::{PageLimit, PagePosition, RowPage};
@@ -10,7 +10,7 @@ use crate::rest::envelope::PageResponse;
 use crate::rest::error::ApiError;
 use crate::rest::params::CursorText;
 
-/// Which page of which list.
+/// A request for a page of a list.
 #[derive(Debug)]
 pub(crate) struct PageRequest<'a> {
     key: &'a CursorKey,
@@ -20,10 +20,10 @@ pub(crate) struct PageRequest<'a> {
 }
 
 impl<'a> PageRequest<'a> {
-    /// Reads what a client asked of the list `scope`.
+    /// Reads the page request for the list `scope`.
     ///
     /// # Errors
-    /// `invalid_cursor` for a cursor of another list, or of nobody's.
+    /// `invalid_cursor` for a cursor of another list, or one without a valid signature.
     pub(crate) fn parse_request(
         key: &'a CursorKey,
         scope: &'a str,
@@ -37,7 +37,7 @@ impl<'a> PageRequest<'a> {
         Ok(Self { key, scope, limit: limit.unwrap_or_default(), after })
     }
 
-    /// The answer, of rows that come newest first.
+    /// Builds the response from rows that come newest first.
     pub(crate) fn page_response<T, B>(
         &self,
         rows: impl IntoIterator<Item = T>,
@@ -50,7 +50,7 @@ impl<'a> PageRequest<'a> {
     }
 }
 
-/// One page of rows that come newest first.
+/// Cuts one page from rows that come newest first.
 fn take_page<T>(
     rows: impl IntoIterator<Item = T>,
     id_of: impl Fn(&T) -> u128,
@@ -61,7 +61,7 @@ fn take_page<T>(
     RowPage::cut_to(below.take(limit.rows().saturating_add(1)).collect(), limit)
 }
 
-/// The cursor of the page that follows, sealed for the list `scope`; `None` on the last page.
+/// Returns the cursor of the next page, signed for the list `scope`; `None` on the last page.
 fn next_cursor<T>(
     page: &RowPage<T>,
     id_of: impl Fn(&T) -> u128,
@@ -69,7 +69,7 @@ fn next_cursor<T>(
     scope: &str,
 ) -> Option<String> {
     let last = page.rows.last().filter(|_| page.has_more)?;
-    // The id alone gives these lists their order, so the sort key says nothing.
+    // These lists are ordered by id alone, so the sort key is 0.
     Some(key.sign_cursor(scope, PagePosition { key: 0, id: id_of(last) }))
 }
 

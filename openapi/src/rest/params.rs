@@ -1,9 +1,8 @@
-//! Parameters of paths and queries, read into the domain's types.
+//! Parameters of paths and queries, parsed into the domain's types.
 //!
-//! Invariants: a parameter that cannot be read is refused with the contract's code and its own name;
-//! a parameter is given at most once and never empty; parameters that nobody asks for are ignored.
-//! poem-openapi's own `Path` and `Query` are not used: their errors have no codes, and their pattern
-//! validators compile an expression per request.
+//! Invariants: an unreadable parameter is refused with the contract's code and its own name; a parameter is
+//! given at most once and never empty; unknown parameters are ignored. poem-openapi's own `Path` and `Query`
+//! are not used: their errors have no codes, and their pattern validators compile an expression per request.
 
 mod kinds;
 mod percent;
@@ -19,26 +18,26 @@ pub use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
 
 /// A kind of parameter.
 pub trait ParameterKind: Sized + Send {
-    /// Continues "must be …".
+    /// Text that continues "must be …".
     const EXPECTED: &'static str;
 
-    /// What a value that cannot be read is refused with.
+    /// Error code of an unreadable value.
     const CODE: ErrorCode = ErrorCode::InvalidFieldValue;
 
-    /// Its name where it is a segment of a path; poem-openapi numbers those.
+    /// Name of the parameter as a path segment; poem-openapi numbers those.
     const SEGMENT: &'static str = "id";
 
-    /// Whether a refusal may repeat the value: never what could be a secret or a person's.
+    /// `true` when an error may repeat the value: never for a possible secret or personal data.
     const ECHOED: bool = false;
 
-    /// Reads a decoded value; `None` when it is not one.
+    /// Reads a decoded value; `None` when it is invalid.
     fn read(text: &str) -> Option<Self>;
 
-    /// Its schema.
+    /// Returns the schema.
     fn schema() -> MetaSchema;
 }
 
-/// Longer values are not repeated.
+/// Longest value that an error repeats.
 const ECHO_CHARS: usize = 20;
 
 fn refuse_value<T: ParameterKind>(name: &'static str, given: Option<&str>) -> ApiError {
@@ -115,7 +114,7 @@ impl<'a, T: ParameterKind> ApiExtractor<'a> for QueryParam<T> {
     }
 }
 
-/// A parameter's default would be poem-openapi's affair; ours have none.
+/// Default of a parameter as poem-openapi asks for it; the parameters here have none.
 #[derive(Debug, Clone, Copy)]
 pub struct NeverDefault;
 

@@ -1,8 +1,8 @@
-//! Answering a poll: the page, 304, or a held answer. One way for every list and every single thing.
+//! Responses to polls: the page, 304, or a held response. One way for every list and every single object.
 //!
-//! Invariants: `respond_to_poll` is the only place that turns a page into an answer, for the operations and
-//! for the gateway's fast lane; a held request is answered as soon as its answer changes. Pages
-//! themselves, and how long they may be served, are the account's.
+//! Invariants: `respond_to_poll` is the only place that turns a page into a response, for the operations and
+//! for the gateway's cached responses; a held request is answered as soon as its response changes. The
+//! account owns the pages and decides how long they may be served.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const MISS: HeaderValue = HeaderValue::from_static("kabar; fwd=miss");
-/// The representation depends on who asks, and on what they can decompress.
+/// `Vary` header: the representation depends on the caller, and on the codings it can decompress.
 pub(crate) const VARIES: HeaderValue = HeaderValue::from_static("Authorization, Accept-Encoding");
-/// Longer paths are not remembered: they would let one client fill the cache's memory.
+/// Longest path that is cached; longer ones would let one client fill the cache's memory.
 const REMEMBERED_PATH_BYTES: usize = 1024;
 
-/// What a request says about the answer that it has, or would wait for.
+/// Conditions of a request: the response that the client has, and the time that it would wait.
 #[derive(Debug, Clone)]
 pub struct PollConditions {
     if_none_match: Vec<HeaderValue>,
@@ -53,19 +53,19 @@ impl<'a> FromRequest<'a> for PollConditions {
     }
 }
 
-/// Whether a client has this page already.
+/// Returns `true` when the client has this page already.
 fn has_it<'h>(asked: &CachedResponse, mut if_none_match: impl Iterator<Item = &'h HeaderValue>) -> bool {
     let Some(page) = &asked.page else { return false };
     let Ok(tag) = std::str::from_utf8(&page.etag) else { return false };
     if_none_match.any(|line| line.to_str().is_ok_and(|line| etag::tag_matches(line, tag)))
 }
 
-/// Whether a page brings nothing, and no other page follows that might.
+/// Returns `true` when a page is empty and no further page follows.
 fn is_nothing(page: &RenderedPage) -> bool {
     page.rows == 0 && page.reach.is_none_or(|reach| !reach.has_more)
 }
 
-/// Answers a question. `delta` says that an empty page means "nothing new yet".
+/// Answers a poll. With `delta`, an empty page means "nothing new yet".
 pub(crate) async fn poll(
     app: &AppState,
     slot: &Arc<AccountEntry>,
@@ -95,7 +95,7 @@ pub(crate) async fn poll(
     Ok(response)
 }
 
-/// A page as an answer: 200, 304 when the client has it, 404 when there is no such thing.
+/// Converts a page into a response: 200, 304 when the client has it, 404 when the object does not exist.
 ///
 /// # Errors
 /// `resource_not_found`.
@@ -135,10 +135,10 @@ fn cache_status(asked: &CachedResponse) -> HeaderValue {
     HeaderValue::try_from(format!("kabar; hit; ttl={}", asked.ttl_s)).unwrap_or(MISS)
 }
 
-/// The answer to a poll of one `T`.
+/// Response to a poll of one `T`.
 pub struct PolledOne<T>(Response, PhantomData<fn() -> T>);
 
-/// The answer to a poll of a list of `T`.
+/// Response to a poll of a list of `T`.
 pub struct PolledPage<T>(Response, PhantomData<fn() -> T>);
 
 impl<T> From<Response> for PolledOne<T> {

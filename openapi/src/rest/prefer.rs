@@ -1,7 +1,6 @@
-//! `Prefer: wait=<seconds>` (RFC 7240): may the answer be held until it would change?
+//! `Prefer: wait=<seconds>` (RFC 7240): holds the response until it would change.
 //!
-//! Invariant: what is not understood, or out of range, is as if it were not there; the first `wait`
-//! counts.
+//! Invariant: an unknown preference, or one out of range, counts as absent; the first `wait` counts.
 
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Longest wait (contract, section 4).
 const WAIT_S_MAX: u64 = 60;
 
-/// Seconds that a client would wait, 1 to 60.
+/// Seconds that a client is willing to wait, 1 to 60.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitPreference(u64);
 
 impl WaitPreference {
-    /// What the headers ask for.
+    /// Reads the preference from the headers.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let lines = headers.get_all(PREFER).into_iter().filter_map(|line| line.to_str().ok());
         let preferences = lines.flat_map(|line| line.split(','));
@@ -38,12 +37,12 @@ impl WaitPreference {
         seconds.filter(|_| digits).map(Self)
     }
 
-    /// Whole seconds.
+    /// Returns the whole seconds.
     pub(crate) const fn seconds(self) -> u64 {
         self.0
     }
 
-    /// As a duration.
+    /// Returns the duration.
     pub(crate) const fn duration(self) -> Duration {
         Duration::from_secs(self.0)
     }

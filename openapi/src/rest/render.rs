@@ -1,7 +1,7 @@
-//! Rows to bytes, once per question and change: what a hit then copies.
+//! Renders rows to bytes, once per query and change; a cache hit copies them.
 //!
-//! Invariant: a page's cursor continues below its last row, in the order and under the filters of
-//! the question. Written by serde straight into the buffer; poem-openapi's JSON is not used here.
+//! Invariant: a page's cursor continues below its last row, in the order and under the filters of the query.
+//! serde writes straight into the buffer; poem-openapi's JSON is not used here.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ use crate::v1::events::body::{EventBody, bytes_of};
 use crate::v1::events::{LAST_SEQUENCE, frames_of};
 use crate::v1::messages::body::MessageBody;
 
-/// Renders answers as the contract shows them.
+/// Renders responses as the contract shows them.
 #[derive(Debug, Clone)]
 pub struct ResponseRenderer {
     cursor_key: CursorKey,
 }
 
 impl ResponseRenderer {
-    /// With the key that seals cursors.
+    /// Creates a renderer with the key that signs cursors.
     #[must_use]
     pub const fn new(cursor_key: CursorKey) -> Self {
         Self { cursor_key }
@@ -56,7 +56,7 @@ impl ResponseRenderer {
 }
 
 impl ResponseRenderer {
-    /// A part of the log: frames for a stream, else a list.
+    /// Renders a part of the log: frames for a stream, else a list.
     fn render_log(&self, account: &Account, question: &ReadQuery, page: &EventPage) -> OpenEnvelope {
         if matches!(question, ReadQuery::EventFrames(_)) {
             return OpenEnvelope::from_head(frames_of(account, &page.events, bytes_of));
@@ -70,14 +70,14 @@ impl ResponseRenderer {
     }
 }
 
-/// Bodies are texts, numbers and lists of such, which serde always writes.
+/// Unwraps an envelope. Bodies are texts, numbers and lists of such, which serde always writes.
 fn written_envelope<E>(envelope: Result<OpenEnvelope, E>) -> OpenEnvelope {
     envelope.unwrap_or_else(|_logged| {
         OpenEnvelope::from_head(Bytes::from_static(b"{\"data\":null,\"request_id\":\""))
     })
 }
 
-/// The order of a question's rows.
+/// Returns the order of a query's rows.
 const fn order_of(question: &ReadQuery) -> ConversationOrder {
     match question {
         ReadQuery::Conversations(query) => query.order(),
@@ -98,7 +98,7 @@ fn key_of(order: ConversationOrder, row: &Conversation) -> i64 {
     }
 }
 
-/// Lists by id alone: the id is the place.
+/// Returns the position in a list that is ordered by id alone.
 const fn place_of_id(id: u128) -> PagePosition {
     PagePosition { key: 0, id }
 }
@@ -158,7 +158,7 @@ impl EventForm for ResponseRenderer {
     }
 }
 
-/// What a cursor of this question's list is bound to.
+/// Returns the scope that a cursor of this query's list is signed for.
 fn scope_of(question: &ReadQuery, account: &Account) -> String {
     match question {
         ReadQuery::Conversations(query) => query.scope(account.id),

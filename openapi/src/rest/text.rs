@@ -1,7 +1,7 @@
-//! How the domain's values look on the wire: ids, instants, numbers and words as texts.
+//! Wire form of the domain's values: ids, instants, numbers and words as texts.
 //!
-//! Invariant: a value is written from where it lies, without a copy, and its schema stands beside
-//! it. Nothing is read back: bodies of requests are read by `body`.
+//! Invariant: a value is written without a copy, and its schema stands beside it. Nothing is parsed back:
+//! `body_fields` reads request bodies.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -33,16 +33,16 @@ use serde_json::value::RawValue;
 
 use crate::rest::params::{ParameterKind, id_pattern};
 
-/// A value that is a text on the wire.
+/// A value with a text as its wire form.
 pub trait WireText: Send + Sync {
-    /// The text.
+    /// Returns the text.
     fn text(&self) -> impl Display + '_;
 
-    /// Its schema.
+    /// Returns the schema.
     fn schema() -> MetaSchema;
 }
 
-/// A value as its text.
+/// A value written as its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextValue<T>(pub T);
 
@@ -81,7 +81,7 @@ impl<T: WireText> ToJSON for TextValue<T> {
     }
 }
 
-/// poem-openapi asks every member of an object for it; answers are never read.
+/// poem-openapi requires it of every member of an object; responses are never parsed.
 impl<T: WireText> ParseFromJSON for TextValue<T> {
     fn parse_from_json(_value: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::custom("answers are not read"))
@@ -247,7 +247,7 @@ nouns! {
     WebhookSecretNoun = "webhook_secret";
     /// `object` of a delivery to a webhook.
     WebhookDeliveryNoun = "webhook_delivery";
-    /// `object` of a resident account.
+    /// `object` of a loaded account.
     ActorNoun = "actor";
     /// `object` of a plugin.
     PluginNoun = "plugin";
@@ -257,7 +257,7 @@ nouns! {
     PluginRunNoun = "plugin_run";
     /// `object` of the log of a run.
     PluginLogNoun = "plugin_log";
-    /// `object` of what a test showed.
+    /// `object` of the result of a test.
     PluginTestNoun = "plugin_test";
 }
 
@@ -267,8 +267,8 @@ pub struct FreeObject(pub Arc<str>);
 
 impl Serialize for FreeObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The store holds what this server wrote, so anything else is damage; a list is not lost
-        // over one row of it.
+        // The store holds only JSON that this server wrote, so anything else is damage; one damaged row does
+        // not fail a list.
         match serde_json::from_str::<&RawValue>(&self.0) {
             Ok(raw) => raw.serialize(serializer),
             Err(_damaged) => serializer.collect_map(std::iter::empty::<(&str, &str)>()),
@@ -316,7 +316,7 @@ impl ParseFromJSON for FreeObject {
     }
 }
 
-/// Bytes in hexadecimal digits.
+/// Returns bytes in hexadecimal digits.
 pub(crate) fn hex_of(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -1,7 +1,7 @@
 //! The guides of `docs/`, as pages: written once in Markdown, read in the repository and here.
 //!
-//! Links between them lead from page to page. Links to other files of the repository have nothing to
-//! lead to here, and become plain text.
+//! Links between guides lead from page to page. Links to other files of the repository have no target here,
+//! and become plain text.
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
@@ -9,18 +9,18 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 pub(super) struct GuidePage {
     /// The last part of its path here, and its file's name.
     pub(super) name: &'static str,
-    /// What the start page calls it.
+    /// Title on the start page.
     pub(super) title: &'static str,
-    /// What it is for.
+    /// Purpose of the guide.
     pub(super) says: &'static str,
-    /// Who it is for.
+    /// `true` for a guide for operators.
     pub(super) operators: bool,
     markdown: &'static str,
 }
 
 macro_rules! guides {
     ($($name:literal, $operators:literal, $title:literal, $says:literal;)*) => {
-        /// Each of them, in the order of the start page.
+        /// All guides, in the order of the start page.
         pub(super) const ALL: &[GuidePage] = &[$(GuidePage {
             name: $name,
             title: $title,
@@ -44,7 +44,7 @@ guides! {
 }
 
 impl GuidePage {
-    /// Its text in HTML.
+    /// Renders the guide as HTML.
     pub(super) fn render_html(&self) -> String {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
         let mut lost = false;
@@ -63,13 +63,13 @@ impl GuidePage {
         text
     }
 
-    /// Where it is served.
+    /// Returns the path of the page.
     pub(super) fn page_path(&self) -> String {
         format!("/guides/{}", self.name)
     }
 }
 
-/// Where a link of the repository leads on this server.
+/// Returns the target on this server of a link in the repository.
 fn local_link(link: &str) -> Option<CowStr<'static>> {
     if link.starts_with("https://") || link.starts_with('#') {
         return Some(link.to_owned().into());
@@ -87,7 +87,7 @@ fn local_link(link: &str) -> Option<CowStr<'static>> {
     )
 }
 
-/// Gives each heading the id that a link to it has in the repository: its words, joined by hyphens.
+/// Gives each heading the anchor that it has in the repository: its words, joined by hyphens.
 fn add_anchors(mut events: Vec<Event<'_>>) -> Vec<Event<'_>> {
     let mut heading = None;
     let mut ids: Vec<(usize, HeadingLevel, String)> = Vec::new();

@@ -1,8 +1,8 @@
-//! What the gateway adds to every answer, and the failures spelt out.
+//! Adds the gateway's headers and errors to every response of the document.
 //!
-//! Operations carry their error codes as a stand-in schema (see `error::OperationError`); here they become
-//! responses with a description, the one error schema and an example, together with the codes of the
-//! operation's door.
+//! Operations carry their error codes as a stand-in schema (see `error::OperationError`). Here they become
+//! responses with a description, the one error schema and an example, together with the error codes of the
+//! operation's access class.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) fn complete_answers(path: &str, operation: &mut Map<String, Value>) {
     responses.sort_keys();
 }
 
-/// The codes of an operation and its door, by status.
+/// Returns the codes of an operation and of its access class, by status.
 fn list_failures(access: AccessClass, responses: &Map<String, Value>) -> BTreeMap<u16, Vec<ErrorCode>> {
     let own = responses.values().filter_map(|response| {
         let schema = response.pointer("/content/application~1json/schema")?;
@@ -116,7 +116,7 @@ fn add_headers(access: AccessClass, status: &str, response: &mut Map<String, Val
     }
 }
 
-/// Adds the headers and examples that the responses refer to, and the words of errors.
+/// Adds the headers and examples that the responses refer to, and the values of error types and codes.
 pub(super) fn add_components(root: &mut Map<String, Value>) {
     let whole = json!({"type": "integer", "format": "int64", "minimum": 0});
     let text = json!({"type": "string"});
@@ -135,7 +135,7 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
     if let Some(components) = root.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("headers".to_owned(), headers);
         components.insert("examples".to_owned(), examples);
-        // Open lists: a strict client should not fail over a word that it does not know yet.
+        // Open lists: a strict client should not fail on a value that it does not know yet.
         for (word, all) in [("type", error_types()), ("code", error_codes())] {
             let path = format!("/ErrorDetail/properties/{word}");
             let found = components.get_mut("schemas").and_then(|schemas| schemas.pointer_mut(&path));

@@ -1,11 +1,11 @@
-//! Enumerations get one name each, wherever they stand.
+//! Gives each enumeration one name in the whole document.
 //!
-//! Generators make one type of a named enumeration, and one per place of the others; some make two of
-//! the same name. What may also be null stays where it is: in 3.0 a reference cannot be null.
+//! Generators make one type of a named enumeration, and one per place of the others; some make two of the
+//! same name. A nullable enumeration stays inline: in 3.0 a reference cannot be null.
 
 use serde_json::{Map, Value, json};
 
-/// A name, what it is, and the property whose words it stands for.
+/// Name, description, and the schema and property that define the values.
 const NAMED: [(&str, &str, &str, &str); 7] = [
     ("ConversationStatus", "Where a conversation stands.", "Conversation", "status"),
     ("MessageStatus", "Where a message stands.", "Message", "status"),
@@ -16,7 +16,7 @@ const NAMED: [(&str, &str, &str, &str); 7] = [
     ("DeliveryStatus", "How a delivery to a webhook stands.", "WebhookDelivery", "status"),
 ];
 
-/// Names the known enumerations, and refers to them from everywhere else.
+/// Names the known enumerations, and replaces their other places by references.
 pub(super) fn complete_enumerations(root: &mut Map<String, Value>) {
     for (name, description, owner, property) in NAMED {
         let path = format!("/components/schemas/{owner}/properties/{property}/enum");
@@ -36,7 +36,7 @@ pub(super) fn complete_enumerations(root: &mut Map<String, Value>) {
     }
 }
 
-/// Puts a reference in the place of every schema below with just these words.
+/// Replaces every schema below that has exactly these values by a reference.
 fn refer_to(key: &str, value: &mut Value, name: &str, words: &Value) {
     match value {
         Value::Object(members) if is_plain(members, words) && key != name => {

@@ -1,5 +1,5 @@
-//! The one account, contact, thread and message of the document's examples and of the renderers'
-//! tests. Numbers are of the range reserved for fiction (ITU-T, E.164.3; Ofcom).
+//! The one account, contact, conversation and message of the document's examples and of the renderers' tests.
+//! Numbers are of the range reserved for fiction (ITU-T, E.164.3; Ofcom).
 
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ pub(crate) fn example_conversation() -> Conversation {
 pub(crate) fn signing_secret() -> SigningSecret {
     SigningSecret {
         id: SigningSecretId::from_bits(id_bits(-7_000)),
-        // Spelt in two halves, so that scanners for lost secrets do not take it for one.
+        // Written in two halves, so that secret scanners do not report it.
         secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6G"].concat()),
         created_at: example_time(-7_000),
         expires_at: None,

@@ -1,10 +1,10 @@
-//! Examples of whole bodies, put together from the examples of what is in them.
+//! Examples of whole bodies, composed of the examples of their parts.
 
 use serde_json::{Map, Value, json};
 
 use crate::rest::envelope::EXAMPLE_REQUEST_ID;
 
-/// Gives every envelope, and every body in an operation, an example.
+/// Adds an example to every envelope, and to every body in an operation.
 pub(super) fn complete_examples(root: &mut Map<String, Value>) {
     let Some(schemas) = root.get("components").and_then(|components| components.get("schemas")).cloned()
     else {
@@ -23,7 +23,7 @@ pub(super) fn complete_examples(root: &mut Map<String, Value>) {
     }
 }
 
-/// `{"data": …, "request_id": …}`, for a schema that is such an envelope.
+/// Returns `{"data": …, "request_id": …}` for the schema of an envelope.
 fn envelope_example<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value>) -> Option<Value> {
     let properties = schema.get("properties")?;
     properties.get("request_id")?;
@@ -35,7 +35,7 @@ fn envelope_example<'a>(schema: &Value, named: impl Fn(&str) -> Option<&'a Value
     if let Some(row) = inner.get("items") {
         let rows = [example_of(row)?];
         let mut page = json!({"data": rows, "has_more": false, "next_cursor": null});
-        // What a list says besides.
+        // Further members of a list.
         for (name, member) in properties.as_object()? {
             if let Some(example) = member.get("example") {
                 page.as_object_mut()?.insert(name.clone(), example.clone());

@@ -19,7 +19,7 @@ Self-hosted WhatsApp Business messaging. One connected number is an *account*, n
 **Errors** have one shape; `type` and `code` are permanent, `message` is for people. Query parameters that are not \
 documented are ignored; those that are may be given once and never empty.";
 
-/// Chapters in the order in which they are best read.
+/// Tags in reading order.
 const CHAPTERS: [&str; 10] = [
     "Conversations",
     "Messages",
@@ -33,10 +33,10 @@ const CHAPTERS: [&str; 10] = [
     "Operator",
 ];
 
-/// The verbs that an item of `paths` can hold.
+/// Methods that an item of `paths` can hold.
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Mends and completes what poem-openapi wrote.
+/// Corrects and completes the document that poem-openapi wrote.
 pub(super) fn polish_document(raw: Value) -> Value {
     let mut document = raw;
     let Some(root) = document.as_object_mut() else { return document };
@@ -62,7 +62,7 @@ pub(super) fn polish_document(raw: Value) -> Value {
     document
 }
 
-/// The named schemas.
+/// Returns the named schemas.
 pub(super) fn schemas_of(root: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
     root.get_mut("components")?.get_mut("schemas")?.as_object_mut()
 }
@@ -96,7 +96,7 @@ fn for_each_operation(
     }
 }
 
-/// Drops what says nothing, and writes numbers and formats as OpenAPI knows them.
+/// Drops empty members, and writes numbers and formats in OpenAPI's terms.
 fn tidy_value(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -117,7 +117,8 @@ fn says_nothing(key: &str, member: &Value) -> bool {
     }
 }
 
-/// `uint32` and the like are not OpenAPI's; bounds of integers are integers.
+/// Corrects an integer schema: `uint32` and the like are not OpenAPI's formats, and bounds of integers are
+/// integers.
 fn mend_integer(members: &mut Map<String, Value>) {
     if members.get("type").is_none_or(|kind| kind != "integer") {
         return;

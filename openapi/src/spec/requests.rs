@@ -1,4 +1,4 @@
-//! What an operation's door and method ask of a request: keys, conditions, idempotency keys.
+//! Adds the access class and the header parameters of each operation: keys, conditions, idempotency keys.
 
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ pub(super) fn complete_requests(path: &str, verb: &str, operation: &mut Map<Stri
     }
 }
 
-/// Adds what the operations refer to.
+/// Adds the components that the operations refer to.
 pub(super) fn add_components(root: &mut Map<String, Value>) {
     let components = root.entry("components").or_insert_with(|| json!({}));
     let Some(components) = components.as_object_mut() else { return };
@@ -55,7 +55,8 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
     );
 }
 
-/// Without examples: Swagger UI would send them, and a key that everybody sends is nobody's.
+/// Returns the header parameters. They have no examples: Swagger UI would send them, and callers would share
+/// one idempotency key.
 fn header_parameters() -> Value {
     json!({
         "IfNoneMatch": {

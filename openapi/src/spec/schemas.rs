@@ -1,8 +1,8 @@
-//! Schemas as they are meant: what is always there is required, what may be null is nullable.
+//! Corrects schemas: members that are always present are required, members that may be null are nullable.
 //!
-//! poem-openapi writes `Option` as "may be absent". An answer has every documented key, null when
-//! there is nothing (contract, section 1); only an error's `param` is really left out. In a request
-//! null and absent mean the same, but where a PATCH clears a field.
+//! poem-openapi writes `Option` as "may be absent". A response has every documented key, null when there is
+//! no value (contract, section 1); only an error's `param` is really left out. In a request null and absent
+//! mean the same, except where a PATCH clears a field.
 
 mod nullable;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// The one member of an answer that is left out when there is nothing to say.
+/// The one member of a response that is left out when it has no value.
 const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
 
 /// Completes every named schema.
@@ -37,7 +37,7 @@ pub(super) fn complete_schemas(root: &mut Map<String, Value>) {
     }
 }
 
-/// Drops the schemas that nothing refers to.
+/// Drops unreferenced schemas.
 pub(super) fn drop_unused(root: &mut Map<String, Value>) {
     loop {
         let mut used = BTreeSet::new();
@@ -63,7 +63,7 @@ fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// In a request null may clear a field, which no example should do by accident.
+/// Drops nulls of an example: in a request null may clear a field, which no example should do by accident.
 fn drop_nulls(example: &mut Value) {
     match example {
         Value::Object(members) => {
@@ -97,15 +97,15 @@ fn collect_names(list: Option<&Value>) -> impl Iterator<Item = String> + '_ {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned()))
 }
 
-/// A reference with a description comes as `allOf` of the reference and the description, beside the
-/// description: once is enough.
+/// Removes the duplicate description: a reference with a description comes as `allOf` of the reference and
+/// the description, beside the description itself.
 fn merge_reference(property: &mut Map<String, Value>) {
     if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut) {
         parts.retain(|part| part.get("$ref").is_some());
     }
 }
 
-/// Names of the schemas that this part of the operations leads to.
+/// Returns the names of the schemas that this part of the operations refers to.
 fn reachable_schemas(root: &Map<String, Value>, part: &str) -> BTreeSet<String> {
     let items = root.get("paths").and_then(Value::as_object).into_iter().flatten();
     let operations = items.filter_map(|(_, item)| item.as_object()).flatten();

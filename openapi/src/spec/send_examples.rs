@@ -1,4 +1,4 @@
-//! Bodies of `sendMessage` to choose from: one of each kind that people ask about.
+//! Example bodies of `sendMessage`: one of each commonly used kind.
 
 use serde_json::{Value, json};
 

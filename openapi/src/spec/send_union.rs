@@ -1,23 +1,23 @@
 //! The body of `sendMessage` as a union: one schema per type, and one for marking as read.
 //!
-//! The code describes the body as one plain object with a member per type. A union says more: which
-//! member goes with which `type`, and that it must be there. `type` alone tells the members apart; only
-//! marking as read has none, which is why the union cannot name it as its discriminator.
+//! The code describes the body as one plain object with a member per type. A union also states which member
+//! is required for which `type`. `type` alone distinguishes the schemas. Marking as read has no `type`, so
+//! the union cannot name it as its discriminator.
 
 use serde_json::{Map, Value, json};
 
 use super::send_examples;
 
-/// The plain object, whose name the union takes.
+/// Name of the plain object, which the union takes over.
 const BODY: &str = "SendMessageBody";
-/// Where it is sent.
+/// Operation that takes the body.
 const POST: &str = "/~1v1~1{phone_number_id}~1messages/post";
-/// The words of `type`.
+/// Schema with the values of `type`.
 const TYPES: &str = "SendType";
-/// What a message of any type has besides the type's object.
+/// Members of a message of any type besides the type's object.
 const SHARED: [&str; 3] = ["messaging_product", "recipient_type", "to"];
 
-/// Splits the plain object.
+/// Replaces the plain object by the union.
 pub(super) fn complete_union(root: &mut Map<String, Value>) {
     let Some(schemas) = super::polish::schemas_of(root) else { return };
     let Some(plain) = schemas.get(BODY).cloned() else { return };
@@ -81,7 +81,7 @@ fn mark_as_read(plain: &Value) -> Value {
     })
 }
 
-/// A member of the plain object; one that must be there cannot be null.
+/// Returns a member of the plain object; a required one cannot be null.
 fn member_schema(plain: &Value, key: &str, must: bool) -> Value {
     let mut member = plain.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default();
     if let Some(members) = member.as_object_mut().filter(|_| must) {

@@ -1,7 +1,6 @@
-//! The request that receivers of webhooks get, for readers of the document.
+//! Documents the request that webhook receivers get.
 //!
-//! OpenAPI 3.0 has no place for it, so it stands under `x-webhooks`, in the form that 3.1 gives to
-//! `webhooks`.
+//! OpenAPI 3.0 has no place for it, so it is under `x-webhooks`, in the form of 3.1's `webhooks`.
 
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
-//! Accounts as clients see them: connected WhatsApp numbers, never their secrets.
+//! Read operations on accounts: connected WhatsApp numbers, never their secrets.
 //!
-//! It lists; connecting and changing numbers is the operator's (`admin`).
+//! Connecting and changing numbers is the operator's task (`admin`).
 
 pub mod body;
 
@@ -21,11 +21,11 @@ use crate::rest::params::{CursorText, ParameterKind, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list of accounts can be refused with.
+    /// Error codes of listing accounts.
     AccountListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor];
 }
 
-/// The operations.
+/// Operation that lists accounts.
 #[derive(Debug, Clone)]
 pub struct AccountsApi(pub Arc<AppState>);
 
@@ -55,20 +55,20 @@ impl AccountsApi {
     }
 }
 
-/// Which accounts a list shows.
+/// Filter of the list of accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AccountFilter {
-    /// Those that can send.
+    /// Accounts that can send.
     #[default]
     Connected,
-    /// Whatever their status.
+    /// Accounts of any status.
     All,
 }
 
 impl AccountFilter {
     const ALL: [Self; 2] = [Self::Connected, Self::All];
 
-    /// The contract's word.
+    /// Returns the contract's word.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",

@@ -1,4 +1,4 @@
-//! Operations on contacts. A rename shows in the contact's conversation too; the account sees to it.
+//! Operations on contacts. The account applies a rename to the contact's conversation too.
 
 pub mod body;
 pub mod write;
@@ -28,18 +28,18 @@ use crate::rest::tags::ApiTag;
 use crate::v1::conversations::GetFails;
 
 code_list! {
-    /// What a list of contacts can be refused with.
+    /// Error codes of listing contacts.
     ContactListFails = [
         InvalidFieldValue, InvalidLimit, InvalidCursor, InvalidPhoneNumber, ResourceNotFound,
         StorageUnavailable, Overloaded,
     ];
-    /// What a new contact can be refused with.
+    /// Error codes of creating a contact.
     CreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
         IdempotencyInProgress, ContactAlreadyExists, PayloadTooLarge, UnsupportedMediaType,
         IdempotencyKeyReuse, StorageUnavailable, Overloaded,
     ];
-    /// What a change of a contact can be refused with.
+    /// Error codes of changing a contact.
     UpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable, Overloaded,
@@ -64,7 +64,7 @@ fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiErro
     }
 }
 
-/// The operations.
+/// Operations on contacts.
 #[derive(Debug, Clone)]
 pub struct ContactsApi(pub Arc<AppState>);
 
@@ -83,7 +83,7 @@ impl ContactsApi {
         phone_number_id: Path<PhoneNumberId>,
         /// Only the contact with this number (E.164).
         phone: QueryParam<Phone>,
-        /// Only contacts whose name, number or email address contains this, in any case.
+        /// Only contacts with this text in their name, number or email address, in any case.
         search: QueryParam<SearchText>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<PageLimit>,
@@ -107,7 +107,7 @@ impl ContactsApi {
 
     /// Create a contact
     ///
-    /// Contacts are also made by themselves when somebody writes.
+    /// A contact is also created automatically by an inbound message from a new number.
     #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
     async fn create_contact(
         &self,
@@ -144,8 +144,8 @@ impl ContactsApi {
 
     /// Update a contact
     ///
-    /// What is absent stays; `null` clears; `metadata` is replaced whole. A body that changes nothing
-    /// is no error.
+    /// Absent fields stay unchanged; `null` clears; `metadata` is replaced as a whole. A body that changes
+    /// nothing is not an error.
     #[oai(
         path = "/v1/:phone_number_id/contacts/:contact_id",
         method = "patch",

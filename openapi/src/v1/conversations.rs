@@ -1,4 +1,4 @@
-//! Operations on conversations. Their rules are the domain's, their pages the account's.
+//! Operations on conversations. The domain owns their rules, the account their pages.
 
 pub mod body;
 pub mod patch;
@@ -26,18 +26,18 @@ use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list can be refused with.
+    /// Error codes of listing conversations.
     ListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable, Overloaded];
-    /// What a single thing can be refused with.
+    /// Error codes of reading a conversation.
     GetFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable, Overloaded];
-    /// What a change of a conversation can be refused with.
+    /// Error codes of changing a conversation.
     UpdateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, PayloadTooLarge,
         UnsupportedMediaType, StorageUnavailable, Overloaded,
     ];
 }
 
-/// The operations.
+/// Operations on conversations.
 #[derive(Debug, Clone)]
 pub struct ConversationsApi(pub Arc<AppState>);
 
@@ -59,7 +59,7 @@ impl ConversationsApi {
         conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
-        /// Only conversations that stand so.
+        /// Only conversations with this status.
         status: QueryParam<ConversationStatus>,
         /// Only the conversation with this contact.
         contact_id: QueryParam<ContactId>,
@@ -111,8 +111,9 @@ impl ConversationsApi {
 
     /// Update a conversation
     ///
-    /// Changes its status, its assignee, or both; give at least one. `assigned_to: null` takes the
-    /// assignee off. Answers the conversation as it then is; what stays the same moves nothing.
+    /// Changes its status, its assignee, or both; give at least one. `assigned_to: null` removes the
+    /// assignee. The response is the conversation after the change; a value that stays the same changes
+    /// nothing.
     #[oai(
         path = "/v1/:phone_number_id/conversations/:conversation_id",
         method = "patch",

@@ -1,7 +1,7 @@
 //! Operations on an account's event log: in pages, and as a stream.
 //!
-//! A reader keeps its own place, the number of the last event that it has seen. The rules of waiting,
-//! of tags and of 304 are those of every list.
+//! A reader keeps its own position, the number of the last event that it has seen. Waiting, tags and 304
+//! follow the rules of every list.
 
 pub mod body;
 mod event_page;
@@ -29,16 +29,16 @@ use crate::rest::poll::{PollConditions, poll};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a part of the log can be refused with.
+    /// Error codes of listing events.
     ListFails = [
         InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, PositionExpired, StorageUnavailable,
         Overloaded,
     ];
-    /// What a stream can be refused with.
+    /// Error codes of a stream.
     StreamFails = [InvalidFieldValue, ResourceNotFound, PositionExpired, StorageUnavailable, Overloaded];
 }
 
-/// The operations.
+/// Operations on the event log.
 #[derive(Debug, Clone)]
 pub struct EventsApi(pub Arc<AppState>);
 
@@ -46,10 +46,10 @@ pub struct EventsApi(pub Arc<AppState>);
 impl EventsApi {
     /// List events
     ///
-    /// Oldest first. Keep `last_sequence` of the answer, once what it brought is dealt with, and give
-    /// it as `after` next time: nothing is skipped, whatever `types` leaves out and however often you
-    /// start again. While `has_more` is true, ask again at once; with `types` a page may be short, or
-    /// empty, and the log go on all the same.
+    /// Oldest first. Once you have processed a response, keep its `last_sequence` and send it as `after` next
+    /// time: nothing is skipped, whatever `types` leaves out and however often you restart. While `has_more`
+    /// is true, send the next request at once; with `types` a page may be short, or empty, although the log
+    /// goes on.
     ///
     /// At the end of the log, `Prefer: wait=30` holds an empty answer until there is an event that
     /// passes `types`, with or without `If-None-Match`. Events are kept for 30 days unless the server
@@ -87,14 +87,14 @@ impl EventsApi {
 
     /// Stream events
     ///
-    /// Server-sent events: `id` is the event's `sequence`, `event` its `type`, `data` the event as the
-    /// list shows it, on one line. An `EventSource` that connects again goes on where it was. After
-    /// 15 s of silence comes a comment with the number up to which the log has been looked at, so that
-    /// a position stays young even when `types` leaves everything out.
+    /// Server-sent events: `id` is the event's `sequence`, `event` its `type`, `data` the event as the list
+    /// shows it, on one line. An `EventSource` that reconnects resumes at its last position. After 15 s
+    /// without an event comes a comment with the number up to which the log was read, so that a position
+    /// stays recent even when `types` leaves everything out.
     ///
-    /// The stream ends when the server stops, when the key is revoked or expires, and when a client
-    /// does not read for 30 s; open it again at the last `id`. It costs one read token. When too many
-    /// streams are open, 503 `overloaded`.
+    /// The stream ends when the server stops, when the key is revoked or expires, and when a client does not
+    /// read for 30 s; open it again at the last `id`. It costs one read token. When too many streams are
+    /// open, the response is 503 `overloaded`.
     #[oai(path = "/v1/:phone_number_id/events/stream", method = "get", operation_id = "streamEvents")]
     async fn stream_events(
         &self,
@@ -102,8 +102,8 @@ impl EventsApi {
         last_event_id: LastEventId,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
-        /// Only events of a greater number; `Last-Event-ID` goes before it. Without both, and with 0:
-        /// from the oldest that is kept.
+        /// Only events of a greater number; `Last-Event-ID` takes precedence. Without both, and with 0: from
+        /// the oldest that is kept.
         after: QueryParam<SequenceNumber>,
         /// Only these types, separated by commas.
         types: QueryParam<EventTypes>,

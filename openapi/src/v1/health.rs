@@ -1,7 +1,7 @@
-//! The server itself: alive, ready, and what it counts.
+//! Liveness, readiness and metrics of the server.
 //!
-//! Liveness says nothing of dependencies, so that a database that is away does not get the process
-//! killed; readiness names each one.
+//! Liveness ignores dependencies, so that an unavailable database does not get the process killed; readiness
+//! names each one.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What liveness can fail with.
+    /// Error codes of liveness: none.
     NeverFails = [];
-    /// What readiness can fail with.
+    /// Error codes of readiness.
     ReadyFails = [StorageUnavailable, Overloaded];
 }
 
-/// It works.
+/// Result of a liveness check.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Status", example)]
 pub struct HealthBody {
@@ -35,7 +35,7 @@ pub struct HealthBody {
 }
 
 impl HealthBody {
-    /// The only one there is.
+    /// Builds the only value.
     #[must_use]
     pub fn ok() -> Self {
         Self { status: "ok".to_owned() }
@@ -48,7 +48,7 @@ impl Example for HealthBody {
     }
 }
 
-/// Whether requests should be sent here.
+/// Result of a readiness check.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Readiness", example)]
 pub struct ReadinessBody {
@@ -62,10 +62,10 @@ pub struct ReadinessBody {
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Dependency")]
 pub struct DependencyBody {
-    /// What it is.
+    /// Name of the dependency.
     pub name: String,
-    /// `ok`, or `away` for what the server goes on without: Redis. When the database is away the answer
-    /// is 503 and names it.
+    /// `ok`, or `away` for a dependency that the server can do without: Redis. When the database is away the
+    /// response is 503 and names it.
     pub status: String,
 }
 
@@ -116,13 +116,13 @@ impl ApiResponse for MetricsText {
     fn register(_registry: &mut Registry) {}
 }
 
-/// The operations.
+/// Operations on the server itself.
 #[derive(Debug, Clone)]
 pub struct HealthApi(pub Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Server")]
 impl HealthApi {
-    /// Is the server alive?
+    /// Check liveness
     ///
     /// Needs no key.
     #[oai(path = "/v1/health", method = "get", operation_id = "getHealth")]
@@ -131,10 +131,10 @@ impl HealthApi {
         Ok(DataResponse(HealthBody::ok()))
     }
 
-    /// Should requests be sent here?
+    /// Check readiness
     ///
-    /// Asks each thing that the server depends on. 503 when the database does not answer, and while the
-    /// server is stopping; without Redis the server goes on, and says so here. Needs no key.
+    /// Checks each dependency of the server. The response is 503 when the database does not answer, and while
+    /// the server is stopping; an unavailable Redis is only reported. Needs no key.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn get_readiness(&self) -> Result<DataResponse<ReadinessBody>, OperationError<ReadyFails>> {
         if self.0.stopping.is_cancelled() {
@@ -148,7 +148,7 @@ impl HealthApi {
         Ok(DataResponse(ReadinessBody::ready(self.0.memory.state())))
     }
 
-    /// What the server counts
+    /// Get the server's metrics
     ///
     /// For Prometheus. Names no tenant. Needs no key.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]

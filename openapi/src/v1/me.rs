@@ -1,4 +1,4 @@
-//! Who is calling: the organization, the key, and the budgets in force.
+//! Identity of the caller: the organization, the key, and the budgets in force.
 
 pub mod body;
 
@@ -9,7 +9,7 @@ use crate::http::access::TenantCaller;
 use crate::rest::envelope::DataResponse;
 use crate::rest::tags::ApiTag;
 
-/// The operation.
+/// Operation that returns the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct MeApi;
 

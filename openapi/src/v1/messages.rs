@@ -1,5 +1,4 @@
-//! Operations on messages. What a body may hold is `send`'s affair, whether it may be sent the
-//! account's.
+//! Operations on messages. `send` checks a body; the account decides if it may be sent.
 
 pub mod body;
 
@@ -31,7 +30,7 @@ use crate::v1::send;
 use crate::v1::send::{SendBody, SendMessageBody};
 
 code_list! {
-    /// What a send can be refused with.
+    /// Error codes of sending a message.
     SendFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
         IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, Outside24hWindow,
@@ -53,7 +52,7 @@ fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiErr
     }
 }
 
-/// The operations.
+/// Operations on messages.
 #[derive(Debug, Clone)]
 pub struct MessagesApi(pub Arc<AppState>);
 
@@ -70,11 +69,11 @@ impl MessagesApi {
         conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
-        /// Only this conversation's.
+        /// Only messages of this conversation.
         conversation_id: QueryParam<ConversationId>,
-        /// Only this way.
+        /// Only messages of this direction.
         direction: QueryParam<Direction>,
-        /// Only messages that stand so.
+        /// Only messages with this status.
         status: QueryParam<MessageStatus>,
         /// Only messages created strictly after this instant (RFC 3339, any offset).
         created_after: QueryParam<TimeBound>,

@@ -1,7 +1,7 @@
 //! Operations on plugins: a tenant's components that get events, their versions and their runs.
 //!
-//! What a component may do is the host's affair, when it runs the delivery workers'. Here bodies are read, and a
-//! tenant is kept to its own.
+//! The plugin host decides what a component may do, the delivery workers when it runs. This module reads
+//! bodies, and keeps each tenant to its own plugins.
 
 pub mod body;
 pub mod dry_run;
@@ -34,21 +34,21 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a new plugin can be refused with.
+    /// Error codes of creating a plugin.
     PluginCreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, PlanLimitReached, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
-    /// What a list of plugins can be refused with.
+    /// Error codes of listing plugins.
     PluginListFails = [InvalidLimit, InvalidCursor];
-    /// What reading a plugin can be refused with.
+    /// Error codes of reading a plugin.
     PluginGetFails = [InvalidFieldValue, ResourceNotFound];
-    /// What a change of a plugin can be refused with.
+    /// Error codes of changing a plugin.
     PluginUpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
         StorageUnavailable,
     ];
-    /// What deleting a plugin can be refused with.
+    /// Error codes of deleting a plugin.
     PluginDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn plugin_refusal(refusal: PluginRefusal) -> ApiError {
     }
 }
 
-/// A tenant's plugin.
+/// Finds a plugin of the tenant.
 pub(crate) fn find_plugin(
     app: &AppState,
     tenant: &TenantCaller,
@@ -79,7 +79,7 @@ pub(crate) fn find_plugin(
     app.accounts.dispatcher().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
 }
 
-/// The operations.
+/// Operations on plugins.
 #[derive(Debug, Clone)]
 pub struct PluginsApi(pub Arc<AppState>);
 
@@ -108,7 +108,7 @@ impl PluginsApi {
 
     /// List plugins
     ///
-    /// The latest made first.
+    /// The most recently created first.
     #[oai(path = "/v1/plugins", method = "get", operation_id = "listPlugins")]
     async fn list_plugins(
         &self,
@@ -140,10 +140,10 @@ impl PluginsApi {
 
     /// Update a plugin
     ///
-    /// What is absent stays. `config`, `allowed_hosts` and `events` are replaced whole; of `secrets` each
-    /// one that is given is set, and removed by null. `enabled: false` stops it, and its events wait;
-    /// `enabled: true` lets it go on where it stood, also after it was paused or disabled for its
-    /// failures. Runs under way finish with what they began with.
+    /// Absent fields stay unchanged. `config`, `allowed_hosts` and `events` are replaced as a whole; each of
+    /// the given `secrets` is set, and removed by null. `enabled: false` stops the plugin, and its events
+    /// wait; `enabled: true` resumes it at its position, also after it was paused or disabled for its
+    /// failures. Runs under way finish with the settings that they began with.
     #[oai(path = "/v1/plugins/:plugin_id", method = "patch", operation_id = "updatePlugin")]
     async fn update_plugin(
         &self,
@@ -162,7 +162,7 @@ impl PluginsApi {
 
     /// Delete a plugin
     ///
-    /// With its versions, what it kept, and its place in the log. What it was owed is given up.
+    /// Deletes its versions, its stored keys and values, and its position in the log. Pending events are dropped.
     #[oai(path = "/v1/plugins/:plugin_id", method = "delete", operation_id = "deletePlugin")]
     async fn delete_plugin(
         &self,

@@ -1,10 +1,10 @@
 //! Reads the body of `POST …/messages`: a message to send, or a message to mark as read.
 //!
-//! Invariant: what leaves here keeps every limit of the contract and names the field that broke
-//! one. The type's object is passed on to WhatsApp as the client wrote it, keys that this server
-//! does not know included; only members that are `null` are left out (many generated clients write
-//! `null` for "absent", which WhatsApp refuses), and a template's language becomes an object.
-//! Whether the account may send now (24-hour window, status) is the account's to say.
+//! Invariant: a parsed body keeps every limit of the contract, and an error names the field that broke one.
+//! The type's object is passed on to WhatsApp as the client wrote it, unknown keys included; only members
+//! that are `null` are left out (many generated clients write `null` for "absent", which WhatsApp refuses),
+//! and a template's language becomes an object. The account decides if the message may be sent now (24-hour
+//! window, status).
 
 mod contacts;
 mod content;
@@ -30,19 +30,19 @@ use crate::rest::body_fields::{BodyFields, FieldError};
 pub use drafts::MessageDrafts;
 pub use schema::SendMessageBody;
 
-/// What a client may ask of `POST …/messages`.
+/// A parsed body of `POST …/messages`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendBody {
     /// Send a message.
     Send(OutgoingMessage),
-    /// Mark an inbound message, and earlier unread ones of its thread, as read.
+    /// Mark an inbound message, and earlier unread ones of its conversation, as read.
     MarkRead {
         /// WhatsApp's id of the message.
         wamid: Arc<str>,
     },
 }
 
-/// What the room of a family makes of its type's object.
+/// A type's object, rendered for storage and for WhatsApp.
 struct RenderedContent {
     content: String,
     payload: Value,
@@ -51,10 +51,10 @@ struct RenderedContent {
 /// Characters of WhatsApp's message ids; those seen so far have 60 to 130.
 const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 
-/// Reads a body.
+/// Parses a body.
 ///
 /// # Errors
-/// The first field that is wrong, in the order in which the contract lists them.
+/// The first invalid field, in the order in which the contract lists them.
 pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
     let fields = BodyFields::of_body(body)?;
     fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;

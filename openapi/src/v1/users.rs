@@ -1,6 +1,6 @@
-//! Users as clients see them: the people to whom conversations are assigned.
+//! Read operations on users: people to assign conversations to.
 //!
-//! It lists; making users is the operator's (`admin`).
+//! Creating users is the operator's task (`admin`).
 
 pub mod body;
 
@@ -19,11 +19,11 @@ use crate::rest::params::{CursorText, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list of users can be refused with.
+    /// Error codes of listing users.
     UserListFails = [InvalidLimit, InvalidCursor];
 }
 
-/// The operations.
+/// Operation that lists users.
 #[derive(Debug, Clone)]
 pub struct UsersApi(pub Arc<AppState>);
 
@@ -32,7 +32,7 @@ pub struct UsersApi(pub Arc<AppState>);
 impl UsersApi {
     /// List users
     ///
-    /// The people to whom your conversations can be assigned, the latest made first.
+    /// People to assign your conversations to, the most recently created first.
     #[oai(path = "/v1/users", method = "get", operation_id = "listUsers")]
     async fn list_users(
         &self,

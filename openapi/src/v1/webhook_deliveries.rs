@@ -1,4 +1,4 @@
-//! Operations on deliveries: what was sent to webhooks, how it went, and sending it again.
+//! Operations on deliveries: listing them with their attempts, and replaying them.
 
 pub mod body;
 
@@ -25,23 +25,23 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list of deliveries can be refused with.
+    /// Error codes of listing deliveries.
     DeliveryListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
-    /// What reading a delivery can be refused with.
+    /// Error codes of reading a delivery.
     DeliveryGetFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
-    /// What a replay of one can be refused with.
+    /// Error codes of replaying a delivery.
     DeliveryReplayFails = [
         InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, PayloadTooLarge, IdempotencyKeyReuse,
         StorageUnavailable,
     ];
-    /// What a replay of many can be refused with.
+    /// Error codes of replaying many deliveries.
     BulkReplayFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
 }
 
-/// The operations.
+/// Operations on deliveries.
 #[derive(Debug, Clone)]
 pub struct WebhookDeliveriesApi(pub Arc<AppState>);
 
@@ -53,22 +53,22 @@ fn no_delivery() -> ApiError {
 impl WebhookDeliveriesApi {
     /// List deliveries
     ///
-    /// The latest made first; rows are kept for 30 days. `pending` waits for its turn, `failed` for its next
-    /// attempt; `dead` was given up.
+    /// The most recently created first; rows are kept for 30 days. `pending` waits for its first attempt,
+    /// `failed` for its next one; `dead` was given up.
     #[oai(path = "/v1/webhook_deliveries", method = "get", operation_id = "listWebhookDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list_deliveries(
         &self,
         tenant: TenantCaller,
-        /// Only this subscription's.
+        /// Only deliveries to this subscription.
         subscription_id: QueryParam<SubscriptionId>,
-        /// Only those that stand so.
+        /// Only deliveries with this status.
         status: QueryParam<DeliveryStatus>,
-        /// Only of events of this type.
+        /// Only deliveries of events of this type.
         event_type: QueryParam<EventType>,
-        /// Only rows made after this instant.
+        /// Only rows created after this instant.
         created_after: QueryParam<TimeBound>,
-        /// Only rows made before this instant.
+        /// Only rows created before this instant.
         created_before: QueryParam<TimeBound>,
         /// Rows of a page, 1 to 100.
         limit: QueryParam<PageLimit>,
@@ -100,7 +100,7 @@ impl WebhookDeliveriesApi {
 
     /// Get a delivery
     ///
-    /// With its last 32 attempts.
+    /// Shows its last 32 attempts.
     #[oai(path = "/v1/webhook_deliveries/:delivery_id", method = "get", operation_id = "getWebhookDelivery")]
     async fn get_delivery(
         &self,
@@ -115,9 +115,9 @@ impl WebhookDeliveriesApi {
 
     /// Replay a delivery
     ///
-    /// Sends it again, whatever became of it, with the same ids and a new signature; it gets all of its
-    /// attempts anew. What belongs to a stopped subscription waits until that goes on. The body, if there
-    /// is one, is ignored.
+    /// Sends it again, whatever its status, with the same ids and a new signature; the count of its attempts
+    /// begins anew. A delivery of a stopped subscription waits until the subscription resumes. The body, if
+    /// there is one, is ignored.
     #[oai(
         path = "/v1/webhook_deliveries/:delivery_id/replay",
         method = "post",
@@ -146,8 +146,8 @@ impl WebhookDeliveriesApi {
 
     /// Replay many deliveries
     ///
-    /// Sends the oldest 1 000 of those that the filters let through again, whatever became of them. Without
-    /// `status` that is all of them, those that were delivered too.
+    /// Sends the oldest 1 000 of the deliveries that match the filters again, whatever their status. Without
+    /// `status` that includes delivered ones.
     #[oai(
         path = "/v1/webhook_deliveries/bulk_replay",
         method = "post",

@@ -1,4 +1,4 @@
-//! Operations on webhook subscriptions: who is called for which events, and with which secrets.
+//! Operations on webhook subscriptions: URL, event types and signing secrets.
 
 pub mod body;
 pub mod write;
@@ -25,35 +25,35 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a new subscription can be refused with.
+    /// Error codes of creating a subscription.
     SubscriptionCreateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidWebhookUrl, PlanLimitReached,
         IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
-    /// What a list of subscriptions can be refused with.
+    /// Error codes of listing subscriptions.
     SubscriptionListFails = [InvalidLimit, InvalidCursor];
-    /// What reading a subscription can be refused with.
+    /// Error codes of reading a subscription.
     SubscriptionGetFails = [InvalidFieldValue, ResourceNotFound];
-    /// What a change of a subscription can be refused with.
+    /// Error codes of changing a subscription.
     SubscriptionUpdateFails = [
         InvalidRequest, InvalidFieldValue, InvalidWebhookUrl, ResourceNotFound, PayloadTooLarge,
         UnsupportedMediaType, StorageUnavailable,
     ];
-    /// What deleting a subscription can be refused with.
+    /// Error codes of deleting a subscription.
     SubscriptionDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
-    /// What a new secret can be refused with.
+    /// Error codes of creating a secret.
     SecretCreateFails = [
         InvalidRequest, InvalidFieldValue, PlanLimitReached, ResourceNotFound, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
-    /// What a replay of a log can be refused with.
+    /// Error codes of replaying a log.
     LogReplayFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
         PositionExpired, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
 }
 
-/// The operations.
+/// Operations on webhook subscriptions.
 #[derive(Debug, Clone)]
 pub struct WebhookSubscriptionsApi(pub Arc<AppState>);
 
@@ -101,7 +101,7 @@ impl WebhookSubscriptionsApi {
 
     /// List webhook subscriptions
     ///
-    /// The latest made first.
+    /// The most recently created first.
     #[oai(path = "/v1/webhook_subscriptions", method = "get", operation_id = "listWebhookSubscriptions")]
     async fn list_subscriptions(
         &self,
@@ -145,9 +145,9 @@ impl WebhookSubscriptionsApi {
 
     /// Update a webhook subscription
     ///
-    /// What is absent stays; `null` clears the description. `status` `paused` stops it: events wait in the
-    /// log. `active` lets it go on with everything that has come meanwhile, and begins to count deliveries
-    /// given up afresh. Requests under way when the url changes may still reach the old one.
+    /// Absent fields stay unchanged; `null` clears the description. `status` `paused` stops it: events wait
+    /// in the log. `active` resumes it with everything that has arrived meanwhile, and resets the count of
+    /// deliveries given up. Requests under way when the url changes may still reach the old one.
     #[oai(
         path = "/v1/webhook_subscriptions/:subscription_id",
         method = "patch",
@@ -161,7 +161,7 @@ impl WebhookSubscriptionsApi {
         body: JsonBody<UpdateWebhookSubscription>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
         let (dispatcher, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
-        // A stranger's id tells nothing about what is wrong with the body.
+        // With an unknown id the response is 404, whatever errors the body has.
         dispatcher.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
         let patch = write::read_patch(&body.value, &self.0.outbound)?;
         let (own, id) = (dispatcher.clone(), subscription_id.0);
@@ -174,8 +174,8 @@ impl WebhookSubscriptionsApi {
 
     /// Delete a webhook subscription
     ///
-    /// Nothing is sent to it any more, but for requests under way. Its deliveries can still be listed
-    /// until they are 30 days old; those that were open are `dead`.
+    /// Nothing is sent to it any more, except requests under way. Its deliveries can still be listed until
+    /// they are 30 days old; open ones become `dead`.
     #[oai(
         path = "/v1/webhook_subscriptions/:subscription_id",
         method = "delete",
@@ -197,7 +197,7 @@ impl WebhookSubscriptionsApi {
     /// Add a signing secret
     ///
     /// From now on every request is signed with it too; the older secrets expire after `expires_in_hours`.
-    /// Take the new one into your receiver within that time. The secret is shown here and never again.
+    /// Add the new one to your receiver within that time. The secret is shown here and never again.
     #[oai(
         path = "/v1/webhook_subscriptions/:subscription_id/secrets",
         method = "post",
@@ -237,10 +237,10 @@ impl WebhookSubscriptionsApi {
 
     /// Replay a part of a log
     ///
-    /// Sends the events of one number again, from `from_sequence` to `to_sequence`, as far as they are of
-    /// the subscription's types: whatever became of them, and those from before the subscription too. At
-    /// most 1 000 at a time; while `capped` is true, go on at `last_sequence` + 1. An event that was sent
-    /// before keeps its delivery. Events that are not kept any more are refused with 410.
+    /// Sends the events of one number again, from `from_sequence` to `to_sequence`, as far as they are of the
+    /// subscription's types: whatever their status, and those from before the subscription too. At most 1 000
+    /// at a time; while `capped` is true, go on at `last_sequence` + 1. An event that was sent before keeps
+    /// its delivery. Events that are not kept any more are refused with 410.
     #[oai(
         path = "/v1/webhook_subscriptions/:subscription_id/replay",
         method = "post",
@@ -268,7 +268,7 @@ impl WebhookSubscriptionsApi {
                 let replayed = dispatcher.replay_log(id, &slot, (part.from, part.to), claim).await;
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
-                    // A refusal of the operation's, not a failure of the server's.
+                    // An error that the operation decides, not a failure of the server.
                     Err(expired @ kabar_actors::AccountError::Expired { .. }) => {
                         Ok(Err(ApiError::from(expired).with_param("from_sequence")))
                     }

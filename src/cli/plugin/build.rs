@@ -1,4 +1,4 @@
-//! `kabar plugin build`: runs the language's own compiler, and makes a component of what comes out.
+//! `kabar plugin build`: runs the language's own compiler, and makes a component of its output.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ pub(super) struct BuildArgs {
     /// Folder of the hook, or a core module to make a component of.
     #[arg(default_value = ".", value_name = "PATH")]
     path: PathBuf,
-    /// Where the component goes; `hook.wasm` beside what it is built from when absent.
+    /// Path of the component; `hook.wasm` beside the input when absent.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Rust's target; without it, wasm32-wasip2 or wasm32-unknown-unknown, whichever is installed.
@@ -29,7 +29,7 @@ pub(super) struct BuildArgs {
     wit: Option<PathBuf>,
 }
 
-/// Builds.
+/// Builds the component.
 pub(super) fn build_component(args: &BuildArgs) -> anyhow::Result<()> {
     let path = &args.path;
     let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new(".")) };
@@ -54,12 +54,12 @@ pub(super) fn build_component(args: &BuildArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder that was given, which tools that run elsewhere find; else one beside the hook.
+/// Returns the given folder as an absolute path, for tools that run elsewhere; else one beside the hook.
 fn find_given(folder: Option<&Path>, beside: &str) -> std::io::Result<PathBuf> {
     folder.map_or_else(|| Ok(PathBuf::from(beside)), std::path::absolute)
 }
 
-/// A program in a folder; what it prints is shown.
+/// Returns a command that runs in a folder and shows its output.
 fn build_tool(folder: &Path, name: &str) -> Command {
     let mut command = Command::new(name);
     command.current_dir(folder);

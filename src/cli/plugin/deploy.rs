@@ -8,7 +8,7 @@ use clap::Args;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
-/// Where the server is, and whose plugins are meant.
+/// Address of the server, and the key of the organisation with the plugins.
 #[derive(Debug, Args)]
 pub(super) struct PluginRemote {
     /// Address of the server.
@@ -26,8 +26,7 @@ pub(super) struct DeployArgs {
     remote: PluginRemote,
     /// The component, as `kabar plugin build` leaves it.
     component: PathBuf,
-    /// Name of the plugin, which is made if there is none of this name; the component's file name unless
-    /// you say otherwise.
+    /// Name of the plugin, which is created if it does not exist; the component's file name when absent.
     #[arg(long)]
     name: Option<String>,
     /// Types of events that it gets, separated by commas.
@@ -47,7 +46,7 @@ pub(super) struct DeployArgs {
     no_activate: bool,
 }
 
-/// What a plugin wrote, oldest first.
+/// Show log lines of a plugin, oldest first.
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     #[command(flatten)]
@@ -57,12 +56,12 @@ pub(super) struct LogsArgs {
     /// Only of this run (`run_…`).
     #[arg(long)]
     run: Option<String>,
-    /// Attempts to look back at, 1 to 100.
+    /// Number of attempts to show, 1 to 100.
     #[arg(long, default_value_t = 25)]
     limit: u8,
 }
 
-/// What became of a plugin's events, newest first.
+/// Show runs of a plugin with their outcomes, newest first.
 #[derive(Debug, Args)]
 pub(super) struct RunsArgs {
     #[command(flatten)]
@@ -77,7 +76,7 @@ pub(super) struct RunsArgs {
     limit: u8,
 }
 
-/// Let the version run again that ran before.
+/// Activate the previous version again.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
     #[command(flatten)]
@@ -105,7 +104,7 @@ impl PluginRemote {
         Client::new().request(method, url).bearer_auth(&self.key)
     }
 
-    /// The whole answer.
+    /// Reads the whole response.
     async fn read_answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let answer = request.send().await.with_context(|| format!("no answer from {}", self.url))?;
         let status = answer.status();
@@ -122,7 +121,7 @@ impl PluginRemote {
         Ok(self.read_answer(request).await?.get("data").cloned().unwrap_or_default())
     }
 
-    /// The plugin of this name or id.
+    /// Finds the plugin of this name or id.
     async fn find_plugin(&self, named: &str) -> anyhow::Result<Option<Value>> {
         let mut cursor = None::<String>;
         loop {
@@ -154,7 +153,7 @@ impl PluginRemote {
     }
 }
 
-/// What the arguments say of the plugin itself.
+/// Returns the plugin's fields that the arguments set.
 fn given_fields(args: &DeployArgs) -> Map<String, Value> {
     let texts = |pairs: &[(String, String)]| -> Value {
         pairs
@@ -181,7 +180,7 @@ fn given_fields(args: &DeployArgs) -> Map<String, Value> {
 /// Runs `kabar plugin deploy`.
 ///
 /// # Errors
-/// When the component cannot be read, or the server cannot be reached or refuses.
+/// If the component cannot be read, or the server cannot be reached or refuses.
 pub(super) async fn deploy_component(args: DeployArgs) -> anyhow::Result<()> {
     let file = &args.component;
     let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -220,7 +219,7 @@ pub(super) async fn deploy_component(args: DeployArgs) -> anyhow::Result<()> {
 /// Runs `kabar plugin logs`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server cannot be reached or refuses.
 pub(super) async fn print_logs(args: LogsArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
     let plugin = remote.require_plugin(&args.plugin).await?;
@@ -243,7 +242,7 @@ pub(super) async fn print_logs(args: LogsArgs) -> anyhow::Result<()> {
 /// Runs `kabar plugin runs`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server cannot be reached or refuses.
 pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
     let plugin = remote.require_plugin(&args.plugin).await?;
@@ -270,7 +269,7 @@ pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
 /// Runs `kabar plugin rollback`.
 ///
 /// # Errors
-/// When no version ran before, or the server cannot be reached or refuses.
+/// If there is no previous version, or the server cannot be reached or refuses.
 pub(super) async fn roll_back(args: RollbackArgs) -> anyhow::Result<()> {
     let remote = &args.remote;
     let plugin = remote.require_plugin(&args.plugin).await?;

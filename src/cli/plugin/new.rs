@@ -1,6 +1,6 @@
-//! `kabar plugin new`: the worked example of a language, with everything that it is built from.
+//! `kabar plugin new`: copies the worked example of a language, with everything that it is built from.
 //!
-//! The files are those of `plugins/examples`, so what a newcomer starts from is what the tests build.
+//! The files are those of `plugins/examples`, so the tests build the same files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use kabar_plugins::component::wrap::WIT;
 
-/// A language to write a hook in.
+/// Language of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum HookLanguage {
     /// Small and fast; needs a target for WebAssembly.
@@ -28,10 +28,10 @@ pub(super) enum HookLanguage {
 pub(super) struct NewArgs {
     /// Name of the hook, and of the new folder.
     name: String,
-    /// What to write it in.
+    /// Language of the hook.
     #[arg(long, default_value = "rust")]
     lang: HookLanguage,
-    /// Folder in which the new one is made.
+    /// Folder in which the new one is created.
     #[arg(long, default_value = ".", value_name = "DIR")]
     folder: PathBuf,
 }
@@ -88,13 +88,14 @@ impl HookLanguage {
     }
 }
 
-/// As a folder and as a package of every language.
+/// Returns `true` for a name that is valid as a folder and as a package in every language.
 fn is_name(text: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     text.len() <= 64 && text.bytes().all(sound) && text.starts_with(|sign: char| sign.is_ascii_lowercase())
 }
 
-/// In the repository the examples stand beside what they are built from; here it is below them.
+/// Renames the example, and changes its paths: the repository has its dependencies beside it, the new folder
+/// below it.
 fn rename_example(text: &str, example: &str, name: &str) -> String {
     text.replace("../../sdk-c", "kabar")
         .replace("../../sdk", "kabar-hook")
@@ -102,7 +103,7 @@ fn rename_example(text: &str, example: &str, name: &str) -> String {
         .replace(example, name)
 }
 
-/// Makes the folder.
+/// Creates the folder.
 pub(super) fn create_folder(args: &NewArgs) -> anyhow::Result<()> {
     if !is_name(&args.name) {
         bail!("a name has lower-case letters, digits and hyphens, and begins with a letter");

@@ -29,7 +29,7 @@ pub(super) struct TestArgs {
     /// The component, or a core module.
     #[arg(value_name = "PLUGIN.wasm")]
     plugin: PathBuf,
-    /// The event: a file with JSON as the API tells it, or only a type such as `message.received`.
+    /// The event: a file with JSON in the API's form, or only a type such as `message.received`.
     #[arg(long, default_value = "message.status", value_name = "FILE|TYPE")]
     event: String,
     /// A setting of the plugin, an entry of its `config`. May be repeated.
@@ -88,7 +88,7 @@ fn build_invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedH
     }
 }
 
-/// Runs the hook and shows what became of it.
+/// Runs the hook and shows the outcome.
 pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
     let sample = read_event(&args.event)?;
     let wasm = read_component(&args.plugin)?;
@@ -113,7 +113,7 @@ pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
     if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }
 }
 
-/// Microseconds in milliseconds.
+/// Converts microseconds to milliseconds.
 fn to_millis(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64() * 1e3
 }

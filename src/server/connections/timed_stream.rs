@@ -1,8 +1,8 @@
 //! A connection that ends when its client stops reading.
 //!
-//! Invariant: what a client does not read is kept for [`STALL_MAX`] at most. Without this a client
-//! that opens a stream, or asks for a large page, and reads nothing would hold its buffers for as
-//! long as its machine is alive. Time is the server's process time.
+//! Invariant: unread data of a client is kept for [`STALL_MAX`] at most. Without this a client that opens a
+//! stream, or requests a large page, and reads nothing would hold its buffers for as long as its machine
+//! runs. The server's process time is used.
 
 use std::io;
 use std::pin::Pin;
@@ -15,25 +15,25 @@ use kabar_core::metrics::Metrics;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How long a write may wait without a byte of it being taken.
+/// Longest time that a write may wait without any byte being taken.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// Clock and counters of the write timeout.
 #[derive(Clone)]
 pub(in crate::server) struct WriteTimeout {
-    /// Measures it.
+    /// Clock that measures the wait.
     pub(in crate::server) clock: Arc<Clock>,
-    /// Counts it.
+    /// Counter of the timeouts.
     pub(in crate::server) metrics: Arc<Metrics>,
 }
 
 type StallTimer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// See the module.
+/// A connection with a write timeout.
 pub(super) struct TimedStream {
     stream: TcpStream,
     write_timeout: WriteTimeout,
-    /// Runs while a write waits.
+    /// Timer that runs while a write waits.
     stalled: Option<StallTimer>,
 }
 
@@ -42,7 +42,7 @@ impl TimedStream {
         Self { stream, write_timeout, stalled: None }
     }
 
-    /// Passes a write's outcome on, or ends a wait that has lasted too long.
+    /// Returns a write's outcome, or ends a wait that has lasted too long.
     fn watch_write(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,7 +1,6 @@
-//! How a script writes a rule by which sends fail.
+//! TOML form of a rule by which sends fail.
 //!
-//! Invariant: what has been read has one trigger at most, exactly one verdict, and figures that a
-//! rule can keep.
+//! Invariant: a parsed rule has one trigger at most, exactly one verdict, and figures within a rule's limits.
 
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
@@ -9,10 +8,10 @@ use serde::Deserialize;
 use super::values::{PercentValue, PhoneText, TimeSpan};
 use crate::simulator::failure_rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 
-/// A rate counts so many sends at most.
+/// Most sends that a rate counts.
 const RATE_SENDS_MAX: u32 = 100_000;
 
-/// A rule as a script writes it.
+/// A rule, as a script writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RuleFields")]
 pub(super) struct RuleWords(pub(super) FailureRule);

@@ -1,7 +1,6 @@
-//! The values of a script that are more than a number or a text.
+//! Values of a script that are more than a number or a text.
 //!
-//! Invariant: what has been read is within its bounds; what is not is refused in words that say
-//! what would have been right.
+//! Invariant: a parsed value is within its bounds; the error of another value states the accepted form.
 
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
-/// A longer wait in a script is a mistake.
+/// Longest wait in a script; a longer one is a mistake.
 const SPAN_MAX: Duration = Duration::from_hours(24);
-/// Denser traffic than WhatsApp delivers to one number.
+/// Highest rate of messages; more than WhatsApp delivers to one number.
 const TRAFFIC_MAX: u32 = 60_000;
-/// As many items as fit into Meta's largest webhook.
+/// Most items of a webhook; as many as fit into Meta's largest one.
 const BATCH_MAX: usize = 10_000;
 
 /// A span of time: a whole number and `ms`, `s`, `m` or `h`.
@@ -41,7 +40,7 @@ impl TryFrom<String> for TimeSpan {
     }
 }
 
-/// 0 to 100.
+/// A percentage, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub(super) struct PercentValue(pub(super) u8);

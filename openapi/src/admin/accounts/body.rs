@@ -1,4 +1,4 @@
-//! Accounts as the operator connects and changes them.
+//! Bodies that connect and change accounts.
 //!
 //! Secrets go straight into [`Secret`], which no log can show.
 
@@ -16,7 +16,7 @@ const APP_SECRET_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 /// Meta's highest throughput of one number is 1000 messages a second.
 const MESSAGES_PER_SECOND: std::ops::RangeInclusive<i64> = 1..=1000;
 
-/// A number to be connected.
+/// A number to connect.
 #[derive(Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct ConnectAccount {
@@ -25,13 +25,13 @@ pub struct ConnectAccount {
     pub phone_number_id: String,
     /// The number, E.164, with or without `+`.
     pub phone_number: String,
-    /// What to call it.
+    /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// Bearer token for WhatsApp's API. Never shown again.
     #[oai(validator(min_length = 1, max_length = 4096))]
     pub access_token: String,
-    /// Key of its webhooks' signatures, where it differs from the server's. Never shown again.
+    /// Signature key of its webhooks, where it differs from the server's. Never shown again.
     #[oai(validator(min_length = 1, max_length = 512))]
     pub app_secret: Option<String>,
 }
@@ -46,19 +46,19 @@ pub enum SettableAccountStatus {
     Disconnected,
 }
 
-/// Changes of an account. What is absent, or null, stays as it is.
+/// Changes of an account. Absent and null fields stay unchanged.
 #[derive(Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct UpdateAccount {
-    /// Whether it may send.
+    /// The new status.
     pub status: Option<SettableAccountStatus>,
     /// A new token; it makes a `degraded` account `connected` unless `status` says otherwise.
     #[oai(validator(min_length = 1, max_length = 4096))]
     pub access_token: Option<String>,
-    /// A new key of its webhooks' signatures.
+    /// A new signature key of its webhooks.
     #[oai(validator(min_length = 1, max_length = 512))]
     pub app_secret: Option<String>,
-    /// Its pace of sending; 80 until changed.
+    /// Send rate; 80 until changed.
     #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
     pub messages_per_second: Option<u32>,
 }
@@ -94,8 +94,8 @@ pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {
     })
 }
 
-/// Reads `PATCH /admin/v1/accounts/{phone_number_id}` for the account as it stands. A new token
-/// ends the `degraded` that its predecessor caused.
+/// Reads `PATCH /admin/v1/accounts/{phone_number_id}` for the current account. A new token ends the
+/// `degraded` status that its predecessor caused.
 pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let settable = |text: &str| {
@@ -116,8 +116,7 @@ pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch
     })
 }
 
-/// A token travels in a header, so a blank or a line break that was copied along would break every
-/// call to WhatsApp.
+/// Reads a token. It travels in a header: a blank or a line break copied along would break every call to WhatsApp.
 fn read_token(fields: &BodyFields<'_>, token: &str) -> Result<Secret, FieldError> {
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(Secret::new(token))

@@ -1,4 +1,4 @@
-//! A resident account on the wire: how far it is, and how busy.
+//! Body of a loaded account: revision, sequence, queue depths and rates.
 
 use kabar_actors::LoadedAccountReport;
 use kabar_core::domain::time::Timestamp;
@@ -24,30 +24,28 @@ pub struct ActorBody {
     pub sequence: i64,
     /// Conversations held in memory.
     pub conversations: u64,
-    /// Conversations that did not change after this instant may be on disk only; null when all are
-    /// in memory.
+    /// Conversations last changed before this instant may be on disk only; null when all are in memory.
     pub horizon: Option<TextValue<Timestamp>>,
-    /// Commands that wait.
+    /// Commands in the account's queue.
     pub mailbox_depth: u64,
     /// Commits a second since the account was loaded.
     pub cycles_per_second: f64,
-    /// Pages served from cache, of all served since the account was loaded; 0 to 1.
+    /// Share of pages served from cache since the account was loaded; 0 to 1.
     pub cache_hit_ratio: f64,
-    /// Long polls that wait.
+    /// Long polls in progress.
     pub waiting_polls: u64,
-    /// Streams of events that are open and wait.
+    /// Open event streams that wait for an event.
     pub event_streams: u64,
-    /// Conversations that have something to be sent.
+    /// Conversations with messages to send.
     pub sending: u64,
-    /// Messages a second that may be sent now: fewer than `messages_per_second_max` for a while
-    /// after WhatsApp found them too many.
+    /// Current send rate: lower than `messages_per_second_max` for a while after WhatsApp throttled the account.
     pub messages_per_second: u32,
-    /// The configured pace.
+    /// Configured send rate.
     pub messages_per_second_max: u32,
 }
 
 impl ActorBody {
-    /// What a resident account shows.
+    /// Builds the body of a loaded account.
     #[must_use]
     pub fn from_report(report: &LoadedAccountReport) -> Self {
         Self {
@@ -96,7 +94,7 @@ fn count(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
 }
 
-/// More digits would be noise.
+/// Rounds to three decimals; more digits would be noise.
 fn thousandths(figure: f64) -> f64 {
     (figure * 1000.0).round() / 1000.0
 }

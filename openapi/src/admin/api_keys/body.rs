@@ -1,6 +1,6 @@
-//! API keys as the operator makes and sees them.
+//! Bodies of API keys: creation, and the operator's view.
 //!
-//! Invariant: the secret is shown in the answer that makes the key, and nowhere else.
+//! Invariant: the secret is shown in the response that creates the key, and nowhere else.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::rest::text::{ApiKeyNoun, TextValue};
 
 const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct CreateApiKey {
-    /// What to call it.
+    /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub label: String,
-    /// In the future; from then on the key answers 401 `expired_api_key`. Never, unless given.
+    /// A future instant; from then on the key is refused with 401 `expired_api_key`. The key never expires
+    /// when absent.
     pub expires_at: Option<TextValue<Timestamp>>,
 }
 
@@ -35,13 +36,13 @@ pub struct ApiKeyBody {
     pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
     pub object: TextValue<ApiKeyNoun>,
-    /// What it is called.
+    /// Display name.
     pub label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
     pub last4: TextValue<Arc<str>>,
-    /// From then on it answers 401 `expired_api_key`.
+    /// Expiry; from then on the key is refused with 401 `expired_api_key`.
     pub expires_at: Option<TextValue<Timestamp>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
@@ -53,20 +54,20 @@ pub struct CreatedApiKeyBody {
     pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
     pub object: TextValue<ApiKeyNoun>,
-    /// What it is called.
+    /// Display name.
     pub label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
     pub last4: TextValue<Arc<str>>,
     /// The secret, shown here and never again: send it as `Authorization: Bearer <key>`.
     pub key: String,
-    /// From then on it answers 401 `expired_api_key`.
+    /// Expiry; from then on the key is refused with 401 `expired_api_key`.
     pub expires_at: Option<TextValue<Timestamp>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
 impl ApiKeyBody {
-    /// What a key shows.
+    /// Builds the body of a key.
     #[must_use]
     pub fn from_key(key: &ApiKey) -> Self {
         Self {
@@ -81,7 +82,7 @@ impl ApiKeyBody {
 }
 
 impl CreatedApiKeyBody {
-    /// A key with the secret that opens it.
+    /// Builds the body of a new key, with its secret.
     #[must_use]
     pub fn from_key(key: &ApiKey, secret: String) -> Self {
         let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::from_key(key);
@@ -103,7 +104,7 @@ impl Example for ApiKeyBody {
 
 impl Example for CreatedApiKeyBody {
     fn example() -> Self {
-        // Spelt in two halves, so that scanners for lost secrets do not take it for one.
+        // Written in two halves, so that secret scanners do not report it.
         Self::from_key(
             &crate::spec::example_rows::api_key(),
             ["kdv_live_", "AbCdEfGhIjKlMnOpQrStx7Qd"].concat(),
@@ -111,7 +112,7 @@ impl Example for CreatedApiKeyBody {
     }
 }
 
-/// What a new key is called, and until when it opens anything.
+/// Label and expiry of a new key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NewApiKey {
     pub(super) label: Arc<str>,

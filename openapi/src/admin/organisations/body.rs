@@ -1,7 +1,7 @@
-//! Organisations as the operator makes, changes and sees them, and how tier and budgets agree.
+//! Bodies of organisations: creation, changes and the operator's view; and the limits of each tier.
 //!
-//! Invariant: `free` and `pro` have their tier's figures, whatever a body says; only `enterprise`
-//! has figures of its own. A body may repeat the tier's figures, as one that was read before does.
+//! Invariant: `free` and `pro` have the limits of their tier, whatever a body says; only `enterprise` has
+//! limits of its own. A body may repeat the limits of the tier, so a body that was read may be sent back.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::rest::text::{OrganizationNoun, TextValue};
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
 
-/// An organization to be made.
+/// An organization to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct CreateOrganization {
@@ -34,18 +34,18 @@ pub struct CreateOrganization {
     /// With tier `enterprise` only: GET and HEAD a minute; 60000 unless given.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub read_per_minute: Option<u32>,
-    /// Whether its keys are test keys and its events say `livemode: false`.
+    /// `true` for test keys and for events with `livemode: false`.
     pub sandbox: Option<bool>,
 }
 
-/// Changes of an organization. What is absent, or null, stays as it is.
+/// Changes of an organization. Absent and null fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct UpdateOrganization {
     /// The name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
-    /// A new tier brings its own figures.
+    /// A new tier brings its own limits.
     pub tier: Option<TextValue<PriceTier>>,
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
@@ -53,7 +53,7 @@ pub struct UpdateOrganization {
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub read_per_minute: Option<u32>,
-    /// Whether its calls are refused with 403 `organization_suspended`.
+    /// `true` to refuse its calls with 403 `organization_suspended`.
     pub suspended: Option<bool>,
 }
 
@@ -73,16 +73,16 @@ pub struct OrganizationBody {
     pub write_per_minute: u32,
     /// GET and HEAD a minute.
     pub read_per_minute: u32,
-    /// Whether its keys are test keys.
+    /// `true` when its keys are test keys.
     pub sandbox: bool,
-    /// Whether its calls are refused.
+    /// `true` while its calls are refused.
     pub suspended: bool,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
 impl OrganizationBody {
-    /// What an organisation shows.
+    /// Builds the body of an organisation.
     #[must_use]
     pub fn from_organisation(organisation: &Organisation) -> Self {
         Self {
@@ -136,13 +136,13 @@ pub(super) fn read_new(body: &Value) -> Result<NewOrganisation, FieldError> {
     Ok(NewOrganisation { name, tier, limits, sandbox })
 }
 
-/// Reads `PATCH /admin/v1/organizations/{org_id}` for the organisation as it stands.
+/// Reads `PATCH /admin/v1/organizations/{org_id}` for the current organisation.
 pub(super) fn read_patch(body: &Value, current: &Organisation) -> Result<OrganisationPatch, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
     let tier = read_tier(&fields)?;
     let target = tier.unwrap_or(current.tier);
-    // A new tier brings its own figures; the same tier keeps those in force.
+    // A new tier brings its own limits; the same tier keeps those in force.
     let base = if target == current.tier { current.limits } else { target.default_limits() };
     let limits = Some(read_limits(&fields, target, base)?);
     let suspended = fields.optional_flag("suspended")?;

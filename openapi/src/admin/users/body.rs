@@ -1,4 +1,4 @@
-//! A user as the operator makes one.
+//! Body that creates a user.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::rest::body_fields::{BodyFields, FieldError};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
-/// A user to be made.
+/// A user to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct CreateUser {
     /// The name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: String,
-    /// The address.
+    /// The email address.
     #[oai(validator(max_length = 254))]
     pub email: Option<String>,
 }
@@ -28,7 +28,7 @@ impl Example for CreateUser {
     }
 }
 
-/// A person to be made known.
+/// Name and email address of a new user.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NewUser {
     pub(super) name: Arc<str>,

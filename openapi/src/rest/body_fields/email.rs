@@ -1,4 +1,4 @@
-//! Email addresses in bodies: plausible is enough, for whether one exists only mail can tell.
+//! Email addresses in bodies: only the form is checked, because only a mail can show that an address exists.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use super::{BodyFields, FieldChange, FieldError};
 const CHARS: RangeInclusive<usize> = 1..=254;
 
 impl BodyFields<'_> {
-    /// An email address, if there.
+    /// Reads an email address, if present.
     ///
     /// # Errors
-    /// When it is not a text, too long, or implausible.
+    /// If it is not a text, too long, or implausible.
     pub fn optional_email(&self, key: &str) -> Result<Option<Arc<str>>, FieldError> {
         self.optional_text(key, &CHARS)?.map(|text| self.read_email(key, text)).transpose()
     }
 
-    /// What is to become of an email address.
+    /// Reads the change of an email address.
     ///
     /// # Errors
     /// As [`BodyFields::optional_email`].

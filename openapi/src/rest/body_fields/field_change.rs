@@ -1,20 +1,20 @@
-//! What a PATCH body says of one field that may be cleared: nothing, `null`, or a value.
+//! A change of one clearable field in a PATCH body: absent, `null`, or a value.
 //!
 //! It does not apply the change; the domain's patches do.
 
 /// A field of a PATCH body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldChange<T> {
-    /// Not in the body: stays as it is.
+    /// Absent: the field stays as it is.
     Keep,
-    /// `null`: to be cleared.
+    /// `null`: the field is cleared.
     Clear,
-    /// To be set.
+    /// The field is set to this value.
     Set(T),
 }
 
 impl<T> FieldChange<T> {
-    /// The same change of another value.
+    /// Converts the value of the change.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> FieldChange<U> {
         match self {
             Self::Keep => FieldChange::Keep,
@@ -23,7 +23,8 @@ impl<T> FieldChange<T> {
         }
     }
 
-    /// As the domain's patches say it: whether the field is touched, then what it becomes.
+    /// Converts to the form of the domain's patches: the outer option is set when the field changes, the
+    /// inner one is its new value.
     #[must_use]
     pub fn touched(self) -> Option<Option<T>> {
         match self {

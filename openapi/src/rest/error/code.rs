@@ -12,28 +12,28 @@ macro_rules! codes {
         pub enum ErrorCode { $($name,)* }
 
         impl ErrorCode {
-            /// All of them, in the order of the contract's table.
+            /// All codes, in the order of the contract's table.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The contract's word.
+            /// Returns the contract's word.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
             }
 
-            /// The HTTP status that it goes with.
+            /// Returns the HTTP status of the code.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
-            /// The contract's `type`.
+            /// Returns the contract's `type`.
             #[must_use]
             pub const fn kind(self) -> &'static str {
                 match self { $(Self::$name => $kind,)* }
             }
 
-            /// What it says, for the document.
+            /// Returns the description of the code for the document.
             #[must_use]
             pub(crate) const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)* }

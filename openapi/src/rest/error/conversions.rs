@@ -1,7 +1,7 @@
-//! Errors that poem and poem-openapi raise by themselves, told in the contract's words.
+//! Errors that poem and poem-openapi raise by themselves, converted into the contract's errors.
 //!
-//! Invariant: whatever comes in, an [`ApiError`] comes out; what is nobody's fault but ours is
-//! logged here, once, and told as `internal_error`.
+//! Invariant: every error becomes an [`ApiError`]; an error that the client did not cause is logged here,
+//! once, and becomes `internal_error`.
 
 use kabar_core::cause::cause;
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError};
@@ -56,13 +56,13 @@ impl From<&ReadBodyError> for ApiError {
 }
 
 impl ApiError {
-    /// No operation has this path.
+    /// Builds the error of a path without an operation.
     #[must_use]
     pub fn route_not_found() -> Self {
         Self::new(ErrorCode::RouteNotFound, "there is nothing at this path; see /docs for what there is")
     }
 
-    /// The path is right, the method is not.
+    /// Builds the error of a known path with another method.
     #[must_use]
     pub fn method_not_allowed() -> Self {
         Self::new(ErrorCode::MethodNotAllowed, "this path does not take this method; see Allow")

@@ -1,9 +1,9 @@
-//! How an operation documents its failures: it lists its codes, and no others.
+//! Documented errors of an operation: it lists its codes, and no others.
 //!
-//! `OperationError<S>` is an [`ApiError`] in a coat that tells the document which codes an operation can
-//! give. The codes travel to the polishing pass (`spec`) as an enumeration in place of the schema;
-//! the pass puts the one error schema, a description and an example there. What the gateway adds
-//! to every operation behind it (401, 403, 429, 500) is the pass's affair too.
+//! `OperationError<S>` is an [`ApiError`] with a type that tells the document which codes an operation can
+//! return. The codes travel to the polishing pass (`spec`) as an enumeration in place of the schema; the pass
+//! replaces it by the one error schema, a description and an example. The pass also adds the errors that the
+//! gateway returns for every operation behind it (401, 403, 429, 500).
 
 use std::marker::PhantomData;
 
@@ -18,9 +18,9 @@ use super::{ApiError, ErrorCode};
 /// Marks the stand-in schema that carries an operation's codes to the polishing pass.
 pub(crate) const CODES_TITLE: &str = "x-kabar-codes";
 
-/// The codes that an operation can give beyond those of the gateway.
+/// Codes that an operation can return beyond those of the gateway.
 pub trait DocumentedErrors: Send + Sync + 'static {
-    /// In any order.
+    /// The codes, in any order.
     const CODES: &'static [ErrorCode];
 }
 
@@ -40,7 +40,7 @@ macro_rules! code_list_impl {
 }
 pub use crate::code_list_impl as code_list;
 
-/// A refusal of an operation that lists its codes in `S`.
+/// An error of an operation that lists its codes in `S`.
 #[derive(Debug)]
 pub struct OperationError<S>(pub ApiError, PhantomData<fn() -> S>);
 
@@ -73,7 +73,7 @@ fn response<S: DocumentedErrors>(status: u16) -> MetaResponse {
     let codes = S::CODES.iter().filter(|code| code.status().as_u16() == status);
     let mut schema = MetaSchema::new("string");
     schema.title = Some(CODES_TITLE.to_owned());
-    // Named, so that the error schema is not taken for unused.
+    // Named, so that the error schema counts as used.
     schema.all_of = vec![ErrorBody::schema_ref()];
     schema.enum_items = codes.map(|code| code.as_str().into()).collect();
     let schema = MetaSchemaRef::Inline(Box::new(schema));
@@ -86,23 +86,23 @@ fn response<S: DocumentedErrors>(status: u16) -> MetaResponse {
     }
 }
 
-/// Every answer that is neither a success nor a redirection.
+/// Body of every response that is neither a success nor a redirection.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Error")]
 pub struct ErrorBody {
-    /// What went wrong.
+    /// The error.
     pub error: ErrorDetail,
 }
 
-/// What went wrong.
+/// Details of an error.
 #[derive(Debug, Clone, Object)]
 pub struct ErrorDetail {
     /// The family of the code; permanent.
     #[oai(rename = "type")]
     pub kind: String,
-    /// What went wrong, for programs; permanent.
+    /// Code of the error, for programs; permanent.
     pub code: String,
-    /// What went wrong and what to do, for people; may change.
+    /// Cause and remedy, for people; may change.
     pub message: String,
     /// Path of the field, parameter or header at fault; only present when there is one.
     pub param: Option<String>,

@@ -1,11 +1,11 @@
-//! What makes two calls the same call: method, path, and what the body means.
+//! Fingerprint of a call: method, path, and the value of the body.
 //!
 //! Invariant: member order, blanks and escapes of a JSON body do not matter; everything else does.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 over method, path and canonical body.
+/// Computes SHA-256 over method, path and canonical body.
 pub(super) fn compute_fingerprint(method: &str, path: &str, body: &Value) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in [method, path] {
@@ -16,7 +16,7 @@ pub(super) fn compute_fingerprint(method: &str, path: &str, body: &Value) -> [u8
     digest.finalize().into()
 }
 
-/// Depth is bounded: `serde_json` refuses more than 128 levels when it reads the body.
+/// Hashes a value. Depth is bounded: `serde_json` rejects more than 128 levels when it reads the body.
 fn hash_canonical(value: &Value, digest: &mut Sha256) {
     match value {
         Value::Array(elements) => {

@@ -1,6 +1,6 @@
 //! The kinds of parameters: ids, words, limits, instants, cursors.
 //!
-//! One list of what each accepts, for requests and for the document.
+//! One list of the accepted values, for requests and for the document.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use poem_openapi::registry::MetaSchema;
 use super::ParameterKind;
 use crate::rest::error::ErrorCode;
 
-/// A cursor as it came; the list that it is for opens it.
+/// A cursor as it came; the list that it is for verifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CursorText(pub String);
 
-/// Longer ones are refused unread; ours have 54 characters.
+/// Longest accepted cursor; those of this server have 54 characters.
 const CURSOR_CHARS: usize = 256;
 
 impl ParameterKind for CursorText {
@@ -52,7 +52,7 @@ impl ParameterKind for SearchText {
     const EXPECTED: &'static str = "a text of 1 to 200 characters";
 
     fn read(text: &str) -> Option<Self> {
-        // No stored text holds a NUL, and PostgreSQL cannot even be asked for one.
+        // No stored text holds a NUL, and PostgreSQL rejects one in a query.
         let usable = SEARCH_CHARS.contains(&text.chars().count()) && !text.contains('\0');
         usable.then(|| Self(text.into()))
     }
@@ -62,11 +62,11 @@ impl ParameterKind for SearchText {
     }
 }
 
-/// A text that means nothing to this server by itself.
+/// A text without meaning to this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpaqueText(pub String);
 
-/// Far beyond anything that Meta sends.
+/// Longest accepted text; far more than Meta sends.
 const TEXT_CHARS: usize = 1024;
 
 impl ParameterKind for OpaqueText {
@@ -86,7 +86,7 @@ impl ParameterKind for OpaqueText {
 pub struct SequenceNumber(i64);
 
 impl SequenceNumber {
-    /// 0 or more.
+    /// Returns the number, 0 or more.
     #[must_use]
     pub const fn number(self) -> i64 {
         self.0
@@ -112,7 +112,7 @@ impl ParameterKind for SequenceNumber {
     }
 }
 
-/// Longer lists repeat themselves.
+/// Longest accepted list; a longer one repeats its types.
 const TYPES_CHARS: usize = 1024;
 
 impl ParameterKind for EventTypes {
@@ -260,7 +260,7 @@ ids! {
     RunId = "run", "run_id";
 }
 
-/// The contract's pattern of an id (section 1).
+/// Returns the contract's pattern of an id (section 1).
 pub(crate) fn id_pattern(prefix: &str) -> String {
     format!("^{prefix}_[0-9A-HJKMNP-TV-Z]{{26}}$")
 }

@@ -1,16 +1,15 @@
-//! Percent-decoding, strictly: what is not UTF-8 after decoding is not a value.
+//! Strict percent-decoding: bytes that are not UTF-8 after decoding are an error.
 //!
-//! The parsers at hand replace what they cannot read, so that a broken search would find something
-//! else than was meant.
+//! Common parsers replace what they cannot read, so that a malformed search would find the wrong rows.
 
 use std::borrow::Cow;
 
-/// What `+` stands for.
+/// Meaning of `+`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PlusMeaning {
-    /// In a path.
+    /// A plus, in a path.
     IsPlus,
-    /// In a query (application/x-www-form-urlencoded).
+    /// A blank, in a query (application/x-www-form-urlencoded).
     IsBlank,
 }
 
@@ -41,7 +40,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// The values that a query gives a name, in order; `None` for one that cannot be decoded.
+/// Returns the values of a name in a query, in order; `None` for one that cannot be decoded.
 pub(super) fn query_values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Option<Cow<'a, str>>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let named = pairs

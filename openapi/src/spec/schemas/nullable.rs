@@ -1,12 +1,12 @@
-//! How a schema that may be null is written in 3.0: `nullable` widens the `type` beside it, and nothing
-//! else. A reference or an `enum` in the same schema still refuses null.
+//! Form of a nullable schema in 3.0: `nullable` widens the `type` beside it, and nothing else. A reference or
+//! an `enum` in the same schema still rejects null.
 //!
-//! So an answer's object that may be null is written out where it stands, which validators and
-//! generators agree on. In a request, where null only means "absent", a reference may stay.
+//! A nullable object of a response is therefore written inline; validators and generators agree on that form.
+//! In a request, where null only means "absent", a reference may stay.
 
 use serde_json::{Map, Value, json};
 
-/// Lets a property be null. What has no type may be already.
+/// Marks a property as nullable. A schema without a type accepts null already.
 pub(super) fn mark_nullable(property: &mut Value) {
     let Some(members) = property.as_object_mut() else { return };
     if let Some(reference) = members.remove("$ref") {
@@ -21,7 +21,7 @@ pub(super) fn mark_nullable(property: &mut Value) {
     }
 }
 
-/// Writes a marked reference so that null fits; `schemas` are complete.
+/// Rewrites a marked reference so that it accepts null; `schemas` are complete.
 pub(super) fn write_out(property: &mut Value, schemas: &Map<String, Value>, answered: bool) {
     if property.get("nullable") != Some(&Value::Bool(true)) {
         return;

@@ -1,4 +1,4 @@
-//! An account on the wire; its token and its secret have no member to leave by.
+//! Body of an account; the type has no member for its token or its secret.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ pub struct AccountBody {
     pub phone_number_id: TextValue<PhoneNumberId>,
     /// The number, E.164.
     pub phone_number: TextValue<Phone>,
-    /// What the operator calls it.
+    /// The operator's name for the account.
     pub name: Option<TextValue<Arc<str>>>,
     /// `connected` can send; `degraded` waits for a new token, since WhatsApp refused the last.
     pub status: TextValue<AccountStatus>,
 }
 
 impl AccountBody {
-    /// What an account shows of itself.
+    /// Builds the body of an account.
     #[must_use]
     pub fn from_account(account: &Account) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A contact on the wire.
+//! Body of a contact.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::rest::text::{ContactNoun, FreeObject, TextValue};
 use crate::v1::conversations::body::WhatsAppNumber;
 
-/// Somebody who writes to, or is written to by, one connected number.
+/// A person or business that exchanges messages with one connected number.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Contact", example)]
 pub struct ContactBody {
@@ -26,7 +26,7 @@ pub struct ContactBody {
     pub phone_number: TextValue<Phone>,
     /// Given by the business, or else WhatsApp's profile name.
     pub name: Option<TextValue<Arc<str>>>,
-    /// The address.
+    /// The email address.
     pub email: Option<TextValue<Arc<str>>>,
     /// The business's own fields; `{}` when it has none.
     pub metadata: FreeObject,
@@ -39,7 +39,7 @@ pub struct ContactBody {
 }
 
 impl ContactBody {
-    /// A contact of this account.
+    /// Builds the body of a contact of this account.
     #[must_use]
     pub fn from_contact(account: &Account, contact: &Contact) -> Self {
         Self {

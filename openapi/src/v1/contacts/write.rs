@@ -1,4 +1,4 @@
-//! Bodies that make and change contacts.
+//! Bodies that create and change contacts.
 
 use std::sync::Arc;
 
@@ -16,30 +16,30 @@ const METADATA_BYTES: usize = 16 * 1024;
 const METADATA: &str = "an object of at most 64 keys and 16 KiB";
 const EMPTY: &str = "{}";
 
-/// A contact to be made.
+/// A contact to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct CreateContact {
     /// E.164, with or without `+`; unique in the account.
     pub phone_number: String,
-    /// What the business calls them.
+    /// The business's name for the contact.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
-    /// An address.
+    /// The email address.
     #[oai(validator(max_length = 254))]
     pub email: Option<String>,
     /// Fields of the business's own: at most 64 keys, at most 16 KiB.
     pub metadata: Option<FreeObject>,
 }
 
-/// Changes of a contact. What is absent stays as it is; null clears.
+/// Changes of a contact. Absent fields stay unchanged; null clears.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct UpdateContact {
-    /// What the business calls them.
+    /// The business's name for the contact.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub name: Option<String>,
-    /// An address.
+    /// The email address.
     #[oai(validator(max_length = 254))]
     pub email: Option<String>,
     /// Replaces all of the business's own fields: at most 64 keys, at most 16 KiB.

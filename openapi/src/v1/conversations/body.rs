@@ -1,4 +1,4 @@
-//! A conversation on the wire.
+//! Body of a conversation.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::rest::text::{ConversationNoun, TextValue};
 
-/// A thread with one contact.
+/// A conversation with one contact.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Conversation", example)]
 pub struct ConversationBody {
@@ -21,19 +21,19 @@ pub struct ConversationBody {
     pub id: TextValue<ConversationId>,
     /// Always `conversation`.
     pub object: TextValue<ConversationNoun>,
-    /// Where it stands; an inbound message reopens a resolved conversation.
+    /// Status of the conversation; an inbound message reopens a resolved conversation.
     pub status: TextValue<ConversationStatus>,
-    /// Whom it is with.
+    /// The contact.
     pub contact: ConversationContact,
     /// The connected number that it belongs to.
     pub whatsapp_account: WhatsAppNumber,
-    /// Who works on it.
+    /// The user that the conversation is assigned to.
     pub assignee: Option<AssigneeBody>,
     /// Inbound messages not yet marked as read.
     pub unread_count: u32,
-    /// When its newest message, in or out, was stored.
+    /// Time at which its newest message, in or out, was stored.
     pub last_message_at: Option<TextValue<Timestamp>>,
-    /// When the contact last wrote; free-form messages may be sent for 24 hours from then.
+    /// Time of the contact's last message; free-form messages may be sent for 24 hours from then.
     pub last_inbound_at: Option<TextValue<Timestamp>>,
     /// Account clock.
     pub created_at: TextValue<Timestamp>,
@@ -41,7 +41,7 @@ pub struct ConversationBody {
     pub updated_at: TextValue<Timestamp>,
 }
 
-/// What a conversation shows of its contact.
+/// The contact of a conversation.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct ConversationContact {
     /// `ctc_…`.
@@ -59,7 +59,7 @@ pub struct WhatsAppNumber {
     pub phone_number: TextValue<Phone>,
 }
 
-/// Whom a conversation is assigned to.
+/// The user that a conversation is assigned to.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Assignee")]
 pub struct AssigneeBody {
@@ -67,12 +67,12 @@ pub struct AssigneeBody {
     pub id: TextValue<UserId>,
     /// The name.
     pub name: TextValue<Arc<str>>,
-    /// The address.
+    /// The email address.
     pub email: Option<TextValue<Arc<str>>>,
 }
 
 impl WhatsAppNumber {
-    /// An account's number.
+    /// Builds the number of an account.
     #[must_use]
     pub fn from_account(account: &Account) -> Self {
         Self { phone_number: TextValue(account.phone.clone()) }
@@ -80,7 +80,7 @@ impl WhatsAppNumber {
 }
 
 impl ConversationBody {
-    /// A thread of this account.
+    /// Builds the body of a conversation of this account.
     #[must_use]
     pub fn from_conversation(account: &Account, conversation: &Conversation) -> Self {
         Self {

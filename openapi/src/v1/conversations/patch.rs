@@ -13,13 +13,13 @@ use serde_json::Value;
 use crate::rest::body_fields::{BodyFields, FieldChange, FieldError};
 use crate::rest::error::ApiError;
 
-/// Where a conversation shall stand.
+/// New status of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "ConversationStatus", rename_all = "lowercase")]
 pub enum NewConversationStatus {
     /// Needs attention.
     Open,
-    /// Waits for something.
+    /// Waits for an event outside the conversation.
     Pending,
     /// Done.
     Resolved,
@@ -29,9 +29,9 @@ pub enum NewConversationStatus {
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct UpdateConversation {
-    /// Where it shall stand.
+    /// The new status.
     pub status: Option<NewConversationStatus>,
-    /// Who shall work on it (`usr_…`); null for nobody.
+    /// User to assign the conversation to (`usr_…`); null removes the assignee.
     #[oai(validator(pattern = "^usr_[0-9A-HJKMNP-TV-Z]{26}$"))]
     pub assigned_to: Option<String>,
 }
@@ -42,7 +42,7 @@ impl Example for UpdateConversation {
     }
 }
 
-/// What a body asks for; the user is not looked up yet.
+/// Changes that a body asks for; the user is not looked up yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RequestedChanges {
     status: Option<ConversationStatus>,
@@ -69,7 +69,7 @@ pub(super) fn read_changes(body: &Value) -> Result<RequestedChanges, FieldError>
 }
 
 impl RequestedChanges {
-    /// The domain's patch, with the user that the organisation has under the id.
+    /// Builds the domain's patch, with the user that the organisation has under the id.
     pub(super) fn resolve_user(
         self,
         id: ConversationId,

@@ -1,8 +1,8 @@
-//! An event on the wire: one envelope for all types, and what each of them tells.
+//! Body of an event: one envelope for all types, and the data of each type.
 //!
-//! Invariant: [`bytes_of`] is the only way to an event's bytes, for lists, for streams and for what
-//! is signed; the same event has the same bytes each time. The subject is shown as the commit left
-//! it, in the form that its own operations show.
+//! Invariant: [`bytes_of`] is the only way to an event's bytes, for lists, for streams and for signatures;
+//! the same event has the same bytes each time. The subject has the state after the commit, in the form that
+//! its own operations show.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub struct EventBody {
     data: EventData,
 }
 
-/// Whose log an event is of.
+/// The account with the event's log.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct EventAccount {
     /// `wba_…`.
@@ -44,7 +44,7 @@ pub struct EventAccount {
     pub phone_number_id: TextValue<PhoneNumberId>,
 }
 
-/// What an event tells.
+/// Data of an event.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum EventData {
@@ -54,46 +54,46 @@ enum EventData {
     Contact(Box<ContactData>),
 }
 
-/// What `message.received`, `message.created` and `message.sent` tell.
+/// Data of `message.received`, `message.created` and `message.sent`.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "MessageEventData")]
 pub struct MessageData {
-    /// The message as it was then.
+    /// The message right after the event.
     pub message: MessageBody,
 }
 
-/// What `message.status` tells.
+/// Data of `message.status`.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "MessageStatusEventData")]
 pub struct MessageStatusData {
-    /// The message as it was then.
+    /// The message right after the event.
     pub message: MessageBody,
-    /// Where it stood before.
+    /// Status before the event.
     pub previous_status: TextValue<MessageStatus>,
-    /// Where it stands since.
+    /// Status after the event.
     pub status: TextValue<MessageStatus>,
-    /// When that happened, by WhatsApp's own time where WhatsApp reported it.
+    /// Time of the change, by WhatsApp's own time where WhatsApp reported it.
     pub occurred_at: TextValue<Timestamp>,
 }
 
-/// What the events of conversations tell.
+/// Data of the events of conversations.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ConversationEventData")]
 pub struct ConversationData {
-    /// The conversation as it was then.
+    /// The conversation right after the event.
     pub conversation: ConversationBody,
 }
 
-/// What the events of contacts tell.
+/// Data of the events of contacts.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ContactEventData")]
 pub struct ContactData {
-    /// The contact as it was then.
+    /// The contact right after the event.
     pub contact: ContactBody,
 }
 
 impl EventBody {
-    /// An event of this account's log.
+    /// Builds the body of an event of this account's log.
     #[must_use]
     pub fn from_event(account: &Account, event: &Event) -> Self {
         Self {
@@ -141,14 +141,14 @@ impl EventData {
     }
 }
 
-/// An event as JSON, on one line.
+/// Returns an event as JSON, on one line.
 #[must_use]
 pub fn bytes_of(account: &Account, event: &Event) -> Bytes {
     // Texts, numbers and lists of such, which serde always writes.
     serde_json::to_vec(&EventBody::from_event(account, event)).unwrap_or_default().into()
 }
 
-/// The name of the schema of one type: `message.status` is `MessageStatusEvent`.
+/// Returns the schema name of one type: `message.status` is `MessageStatusEvent`.
 fn schema_name(one: EventType) -> String {
     let words = one.as_str().split('.').map(|word| {
         let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
@@ -157,7 +157,7 @@ fn schema_name(one: EventType) -> String {
     words.chain(["Event".to_owned()]).collect()
 }
 
-/// When an event of a type is written.
+/// Returns the occasion of an event of a type.
 const fn describe_occasion(one: EventType) -> &'static str {
     match one {
         EventType::MessageReceived => "A contact's message was stored.",

@@ -1,4 +1,4 @@
-//! The answer to a poll of the log: a list that says how far it reaches.
+//! Response to a poll of the log: a list with the sequence number up to which it reaches.
 
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -9,7 +9,7 @@ use crate::rest::envelope;
 use crate::rest::envelope::PageOf;
 use crate::rest::poll::documented;
 
-/// The key of the number up to which an answer reaches.
+/// Key of the sequence number up to which a response reaches.
 pub(crate) const LAST_SEQUENCE: &str = "last_sequence";
 
 /// A part of the log.

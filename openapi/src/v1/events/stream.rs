@@ -1,8 +1,7 @@
-//! Server-sent events (WHATWG HTML, 9.2): what a stream of the log looks like on the wire.
+//! Wire format of a stream of the log: server-sent events (WHATWG HTML, 9.2).
 //!
-//! Invariants: an event's `data` is one line, the event's own bytes; every event has its number as
-//! `id`, and a silence has the number up to which nothing was left out. When to say what is the
-//! account's affair.
+//! Invariants: an event's `data` is one line, the event's own bytes; every event has its number as `id`, and
+//! a keep-alive frame has the number up to which nothing was left out. The account decides when to send.
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -26,19 +25,19 @@ use crate::rest::text::TextValue;
 
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
-/// Tells nginx, and who has learnt it from nginx, to hand on what comes as it comes.
+/// Header that turns off response buffering in nginx, and in proxies that follow its convention.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Comes first: a lost stream is opened again after so many milliseconds.
+/// First bytes of a stream: a client reconnects after this many milliseconds.
 const OPENING: &[u8] = b"retry: 2000\n\n";
 /// Events that a stream holds at a time.
 const BATCH: i64 = 50;
 
-/// Events of one part of a stream.
+/// Returns the events of one part of a stream.
 pub(super) fn stream_batch() -> PageLimit {
     PageLimit::new(BATCH).unwrap_or_default()
 }
 
-/// The position that a client who was cut off sends.
+/// Position that a reconnecting client sends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LastEventId(pub(super) Option<SequenceNumber>);
 
@@ -55,7 +54,7 @@ impl<'a> FromRequest<'a> for LastEventId {
     }
 }
 
-/// A part of the log as a stream sends it.
+/// Renders a part of the log as a stream sends it.
 pub(crate) fn frames_of(
     account: &Account,
     events: &[Event],
@@ -71,8 +70,8 @@ pub(crate) fn frames_of(
     frames.into()
 }
 
-/// A comment, for those who wait, and the position, for those who will come again. Without data there
-/// is no event in it.
+/// Renders a comment that keeps the connection alive, with the position for a later reconnect. Without data
+/// it is no event.
 fn keep_alive_frame(last_sequence: i64) -> Bytes {
     format!(": nothing new\nid: {last_sequence}\n\n").into()
 }
@@ -81,7 +80,7 @@ fn keep_alive_frame(last_sequence: i64) -> Bytes {
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub(super) struct StreamedEvent {
-    /// The event's number in the log: send it as `Last-Event-ID` when you come again.
+    /// The event's number in the log: send it as `Last-Event-ID` when you reconnect.
     #[oai(validator(pattern = "^[0-9]+$"))]
     id: String,
     /// The event's type.

@@ -1,4 +1,4 @@
-//! The caller on the wire.
+//! Body of the caller's identity.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::rest::text::{ApiKeyNoun, OrganizationNoun, TextValue};
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Me", example)]
 pub struct MeBody {
-    /// The tenant that the key opens.
+    /// The key's tenant.
     pub organization: MeOrganization,
     /// The key that was used.
     pub api_key: MeApiKey,
@@ -39,7 +39,7 @@ pub struct MeApiKey {
     pub id: TextValue<ApiKeyId>,
     /// Always `api_key`.
     pub object: TextValue<ApiKeyNoun>,
-    /// What the operator calls it.
+    /// The operator's name for the key.
     pub label: TextValue<Arc<str>>,
     /// The last four characters of the secret.
     pub last4: TextValue<Arc<str>>,
@@ -57,7 +57,7 @@ pub struct MeRateLimits {
 }
 
 impl MeBody {
-    /// What a key and its organization show of themselves.
+    /// Builds the body of a key and its organization.
     #[must_use]
     pub fn from_key(key: &ApiKey, organisation: &Organisation) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A message on the wire. The four `…_at` of its statuses are read off its history.
+//! Body of a message. The four `…_at` of its statuses are read off its history.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ pub struct MessageBody {
     pub id: TextValue<MessageId>,
     /// Always `message`.
     pub object: TextValue<MessageNoun>,
-    /// Which way it went.
+    /// Direction of the message.
     pub direction: TextValue<Direction>,
-    /// Where it stands: outbound `pending`, `sent`, `delivered`, `read` or `failed`; inbound
-    /// `received` or `read`.
+    /// Status of the message: outbound `pending`, `sent`, `delivered`, `read` or `failed`; inbound `received`
+    /// or `read`.
     pub status: TextValue<MessageStatus>,
-    /// What it is; names the form of `payload`.
+    /// Type of the message; names the form of `payload`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     pub kind: TextValue<MessageKind>,
-    /// Its thread.
+    /// The conversation.
     pub conversation_id: TextValue<ConversationId>,
-    /// The other side.
+    /// The contact.
     pub contact_id: TextValue<ContactId>,
     /// Sender, E.164.
     pub from: TextValue<Phone>,
@@ -42,25 +42,25 @@ pub struct MessageBody {
     pub message_id: Option<TextValue<Arc<str>>>,
     /// Text, caption, or a one-line rendering.
     pub content: TextValue<Arc<str>>,
-    /// The type's object, as WhatsApp has it.
+    /// The type's object, in WhatsApp's form.
     pub payload: FreeObject,
     /// The message that this one answers.
     pub context: Option<MessageContext>,
-    /// Why it failed.
+    /// Cause of the failure.
     pub error: Option<MessageFailure>,
-    /// The first sighting of each status.
+    /// First occurrence of each status.
     pub status_history: Vec<SightingBody>,
     /// Account clock.
     pub created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
     pub updated_at: TextValue<Timestamp>,
-    /// When WhatsApp took it.
+    /// Time at which WhatsApp accepted it.
     pub sent_at: Option<TextValue<Timestamp>>,
-    /// When it reached the recipient.
+    /// Time at which it reached the recipient.
     pub delivered_at: Option<TextValue<Timestamp>>,
-    /// When it was read.
+    /// Time at which it was read.
     pub read_at: Option<TextValue<Timestamp>>,
-    /// When it failed.
+    /// Time at which it failed.
     pub failed_at: Option<TextValue<Timestamp>>,
 }
 
@@ -71,30 +71,30 @@ pub struct MessageContext {
     pub message_id: TextValue<Arc<str>>,
 }
 
-/// Why a message failed.
+/// Cause of a message's failure.
 #[derive(Debug, Clone, Serialize, Object)]
 pub struct MessageFailure {
-    /// What went wrong, for programs, e.g. `outside_24h_window`; `whatsapp_error` when WhatsApp's
-    /// number has no word here.
+    /// Code of the error, for programs, e.g. `outside_24h_window`; `whatsapp_error` when WhatsApp's number
+    /// has no code here.
     pub code: TextValue<Arc<str>>,
-    /// What went wrong, for people.
+    /// Cause of the error, for people.
     pub message: TextValue<Arc<str>>,
     /// WhatsApp's number for it.
     pub provider_code: Option<i64>,
 }
 
-/// The first sighting of a status.
+/// First occurrence of a status.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "StatusSighting")]
 pub struct SightingBody {
-    /// What was seen.
+    /// The status.
     pub status: TextValue<MessageStatus>,
-    /// When, by WhatsApp's own time where it reported the status.
+    /// Time of the status, by WhatsApp's own time where it reported the status.
     pub at: TextValue<Timestamp>,
 }
 
 impl MessageBody {
-    /// A message of any account.
+    /// Builds the body of a message of any account.
     #[must_use]
     pub fn from_message(message: &Message) -> Self {
         let at = |status| message.history.time_of(status).map(TextValue);

@@ -1,4 +1,4 @@
-//! A plugin and its versions on the wire; secrets have no member to leave by.
+//! Bodies of a plugin and its versions; the types have no member for secrets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ pub struct PluginBody {
     pub id: TextValue<PluginId>,
     /// Always `plugin`.
     pub object: TextValue<PluginNoun>,
-    /// What you call it.
+    /// Your name for it.
     pub name: TextValue<Arc<str>>,
-    /// What it is for.
+    /// Purpose of the plugin.
     pub description: Option<TextValue<Arc<str>>>,
     /// Types of events that it gets.
     pub events: Vec<TextValue<EventType>>,
-    /// Numbers whose events it gets, by WhatsApp's ids of them; null: all of the organization's.
+    /// Numbers that it gets events of, by WhatsApp's ids of them; null: all of the organization's.
     pub accounts: Option<Vec<TextValue<PhoneNumberId>>>,
     /// Texts that its component may read.
     pub config: FreeObject,
@@ -36,28 +36,28 @@ pub struct PluginBody {
     pub secrets: Vec<TextValue<Arc<str>>>,
     /// Hosts that its component may call.
     pub allowed_hosts: Vec<TextValue<HostPattern>>,
-    /// What its component may import; null: everything.
+    /// Interfaces that its component may import; null: everything.
     pub capabilities: Option<Vec<TextValue<Capability>>>,
-    /// Whether you want it to run.
+    /// `true` unless you stopped it.
     pub enabled: bool,
     /// `paused` is tried with one run each minute; `disabled` is not tried at all.
     pub status: TextValue<PluginState>,
-    /// Why it is not `active`.
+    /// Reason for a status other than `active`.
     pub status_reason: Option<TextValue<Arc<str>>>,
-    /// Since when it has this status.
+    /// Time since which it has this status.
     pub status_since: TextValue<Timestamp>,
     /// The version that runs; null until one is activated.
     pub active_version_id: Option<TextValue<PluginVersionId>>,
     /// The version that ran before: activate it to go back.
     pub previous_version_id: Option<TextValue<PluginVersionId>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: TextValue<Timestamp>,
 }
 
 impl PluginBody {
-    /// What a plugin shows of itself.
+    /// Builds the body of a plugin.
     #[must_use]
     pub fn from_plugin(row: &Plugin) -> Self {
         let config: BTreeMap<&str, &str> = row.config.iter().map(|(key, value)| (&**key, &**value)).collect();
@@ -92,7 +92,7 @@ impl Example for PluginBody {
     }
 }
 
-/// A component that was uploaded for a plugin.
+/// A component, uploaded for a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginVersion", example)]
 pub struct PluginVersionBody {
@@ -106,18 +106,18 @@ pub struct PluginVersionBody {
     pub sha256: String,
     /// Bytes of the component.
     pub size: u64,
-    /// What it imports.
+    /// Imported interfaces.
     pub imports: Vec<TextValue<Arc<str>>>,
-    /// What it exports.
+    /// Exported interfaces.
     pub exports: Vec<TextValue<Arc<str>>>,
-    /// How long it took to compile.
+    /// Time that compiling took, in milliseconds.
     pub compile_ms: u64,
-    /// When it was uploaded.
+    /// Upload time.
     pub created_at: TextValue<Timestamp>,
 }
 
 impl PluginVersionBody {
-    /// What a version shows of itself.
+    /// Builds the body of a version.
     #[must_use]
     pub fn from_version(row: &PluginVersion) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Trying a version out: on a sample, or on an event of the log; nothing is performed.
+//! Dry runs of a version: on a sample, or on an event of the log; no effect is performed.
 
 use std::sync::Arc;
 
@@ -29,18 +29,18 @@ use crate::rest::tags::ApiTag;
 use crate::rest::text::{FreeObject, PluginTestNoun, TextValue};
 
 code_list! {
-    /// What a test can be refused with.
+    /// Error codes of a test.
     TestFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
 }
 
-/// What a version is tried on: an event of your own, or one of the log, not both.
+/// Input of a test: an event of your own, or one of the log, not both.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct TestPlugin {
-    /// An event as `GET …/events` shows it; what it leaves out is filled in.
+    /// An event in the form of `GET …/events`; missing members are filled in.
     pub event: Option<Any<Map<String, Value>>>,
     /// An event of one of your accounts' logs (`evt_…`).
     #[oai(validator(pattern = "^evt_[0-9A-HJKMNP-TV-Z]{26}$"))]
@@ -59,7 +59,7 @@ impl Example for TestPlugin {
     }
 }
 
-/// What a version did; none of it was performed.
+/// Result of a test; no effect was performed.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginTest", example)]
 pub struct TestBody {
@@ -70,30 +70,30 @@ pub struct TestBody {
     /// `succeeded`; `retry` and `rejected` as the component answered; `failed` when it broke or went over a
     /// limit.
     pub result: String,
-    /// Why it did not succeed.
+    /// Cause of the failure.
     pub error: Option<TextValue<Arc<str>>>,
-    /// What it wrote.
+    /// Log lines that it wrote.
     pub logs: Vec<LogLineBody>,
-    /// Whether it wrote more than is kept.
+    /// `true` when it wrote more than is kept.
     pub logs_truncated: bool,
-    /// What it asked for.
+    /// Effects that it requested.
     pub effects: Vec<CapturedEffect>,
-    /// How it would change its keys and values.
+    /// Changes that it would make to its keys and values.
     pub kv_writes: Vec<CapturedWrite>,
-    /// Whom it would have called; each call was answered with 200 and `{}`.
+    /// Calls to other hosts that it would make; each was answered with 200 and `{}`.
     pub http_calls: Vec<CapturedCall>,
-    /// What it used; null when it was not started.
+    /// Resources that it used; null when it was not started.
     pub usage: Option<UsageBody>,
 }
 
-/// Something that a component asked for.
+/// An effect that a component requested.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "CapturedEffect")]
 pub struct CapturedEffect {
     /// `messages.send`, `messages.mark_read` or `conversations.update`.
     #[oai(rename = "type")]
     pub kind: String,
-    /// What of.
+    /// The request's body.
     pub body: FreeObject,
 }
 
@@ -115,7 +115,7 @@ pub struct CapturedWrite {
 pub struct CapturedCall {
     /// Upper-case.
     pub method: TextValue<Arc<str>>,
-    /// Where to.
+    /// Target of the call.
     pub url: TextValue<Arc<str>>,
 }
 
@@ -197,7 +197,7 @@ impl Example for TestBody {
     }
 }
 
-/// The operation.
+/// Operation that tests a plugin.
 #[derive(Debug, Clone)]
 pub struct DryRunApi(pub Arc<AppState>);
 
@@ -205,9 +205,9 @@ pub struct DryRunApi(pub Arc<AppState>);
 impl DryRunApi {
     /// Test a plugin
     ///
-    /// Runs a version on a sample, or on an event of the log, with the plugin's own config, secrets and
-    /// what it keeps. Nothing is performed: no message leaves, nothing is kept, nobody is called, and no
-    /// run is listed.
+    /// Runs a version on a sample, or on an event of the log, with the plugin's own config, secrets, keys and
+    /// values. Nothing is performed: no message is sent, nothing is stored, no host is called, and no run is
+    /// listed.
     #[oai(path = "/v1/plugins/:plugin_id/test", method = "post", operation_id = "testPlugin")]
     async fn test_plugin(
         &self,

@@ -28,15 +28,15 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What a list of runs or of their logs can be refused with.
+    /// Error codes of listing runs and their logs.
     RunListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
-    /// What reading a run can be refused with.
+    /// Error codes of reading a run.
     RunGetFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
-    /// What replaying a run can be refused with.
+    /// Error codes of replaying a run.
     RunReplayFails = [
         InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, IdempotencyKeyReuse, StorageUnavailable,
     ];
-    /// What replaying a part of the log can be refused with.
+    /// Error codes of replaying a part of the log.
     ReplayFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
@@ -47,7 +47,7 @@ fn no_run() -> ApiError {
     ApiError::not_found("run of this plugin", "run_id")
 }
 
-/// The operations.
+/// Operations on runs.
 #[derive(Debug, Clone)]
 pub struct RunsApi(pub Arc<AppState>);
 
@@ -55,9 +55,9 @@ pub struct RunsApi(pub Arc<AppState>);
 impl RunsApi {
     /// List runs
     ///
-    /// Newest first; kept for 30 days. A run is what a plugin makes of one event, over all attempts at it:
-    /// `succeeded`, `failed` and to be tried again at `next_attempt_at`, or `dead`. One that waits for its
-    /// first attempt, or was replayed, is `pending`. `effects` tells what became of what it asked for.
+    /// Newest first; kept for 30 days. A run is the handling of one event by a plugin, over all its attempts:
+    /// `succeeded`, `failed` with another attempt at `next_attempt_at`, or `dead`. A run that waits for its
+    /// first attempt, or was replayed, is `pending`. `effects` shows the outcome of its requests.
     #[oai(path = "/v1/plugins/:plugin_id/runs", method = "get", operation_id = "listPluginRuns")]
     #[expect(clippy::too_many_arguments, reason = "one per documented parameter")]
     async fn list_runs(
@@ -65,7 +65,7 @@ impl RunsApi {
         tenant: TenantCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
-        /// Only runs that stand so.
+        /// Only runs with this status.
         status: QueryParam<RunStatus>,
         /// Only runs created strictly after this instant (RFC 3339, any offset).
         created_after: QueryParam<TimeBound>,
@@ -96,7 +96,7 @@ impl RunsApi {
 
     /// Get a run
     ///
-    /// With its attempts and what became of what it asked for.
+    /// Shows its attempts and the outcome of its effects.
     #[oai(path = "/v1/plugins/:plugin_id/runs/:run_id", method = "get", operation_id = "getPluginRun")]
     async fn get_run(
         &self,
@@ -114,8 +114,8 @@ impl RunsApi {
 
     /// List logs
     ///
-    /// What components wrote, newest first, one row per attempt that wrote anything; kept for 30 days. Of
-    /// one attempt 64 KiB are kept. The lines of a row are in their order.
+    /// Log lines of components, newest first, one row per attempt that wrote any; kept for 30 days. Up to 64
+    /// KiB of one attempt are kept. The lines of a row are in the order of writing.
     #[oai(path = "/v1/plugins/:plugin_id/logs", method = "get", operation_id = "listPluginLogs")]
     async fn list_logs(
         &self,
@@ -142,9 +142,9 @@ impl RunsApi {
 
     /// Replay a run
     ///
-    /// The plugin gets the event again, on the version that is active then, from the beginning of the
-    /// retry schedule. What the event's effects brought about already is not done twice; what was refused is
-    /// tried again. Of a plugin that is stopped it waits until that goes on.
+    /// The plugin gets the event again, on the version that is active then, from the beginning of the retry
+    /// schedule. Effects of the event that already took place are not repeated; refused ones are tried again.
+    /// A run of a stopped plugin waits until the plugin resumes.
     #[oai(
         path = "/v1/plugins/:plugin_id/runs/:run_id/replay",
         method = "post",
@@ -171,10 +171,10 @@ impl RunsApi {
 
     /// Replay a part of the log
     ///
-    /// The plugin gets the events of its types again, oldest first, whether it has had them or not; those
-    /// that it would get by themselves are left alone. At most 10 000 a call: with `capped`, call again
-    /// with a later beginning. Nothing is done twice; see the replay of a run. Numbers count within one
-    /// account's log, so an organization with several accounts names one with `from_sequence`.
+    /// The plugin gets the events of its types again, oldest first, delivered before or not; events that it
+    /// is still due to get are left alone. At most 10 000 a call: with `capped`, call again with a later
+    /// beginning. No effect is repeated; see the replay of a run. Numbers count within one account's log, so
+    /// an organization with several accounts names one with `from_sequence`.
     #[oai(path = "/v1/plugins/:plugin_id/replay", method = "post", operation_id = "replayPlugin")]
     async fn replay_runs(
         &self,
@@ -207,5 +207,5 @@ impl RunsApi {
     }
 }
 
-/// The words of a run's status.
+/// Values of a run's status.
 pub(crate) const RUN_STATUSES: [DeliveryStatus; 4] = DeliveryStatus::ALL;

@@ -1,4 +1,4 @@
-//! An uploaded component: raw bytes, within a limit of their own, which the gateway keeps.
+//! An uploaded component: raw bytes, within a limit of their own, which the gateway enforces.
 
 use bytes::Bytes;
 use poem::{FromRequest, Request, RequestBody, Result};
@@ -10,16 +10,16 @@ use crate::rest::body_fields::FieldError;
 use crate::rest::error::ApiError;
 
 const WASM: &str = "application/wasm";
-/// The same, as the document has it: most generators know no other type for bytes.
+/// Media type in the document: most generators know no other type for bytes.
 const BYTES: &str = "application/octet-stream";
 
-/// Whether a path is the one to which components are uploaded.
+/// Returns `true` for the path to which components are uploaded.
 pub(crate) fn is_upload(path: &str) -> bool {
     let middle = path.strip_prefix("/v1/plugins/").and_then(|rest| rest.strip_suffix("/versions"));
     middle.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
-/// See the module.
+/// Bytes of an uploaded component.
 #[derive(Debug, Clone)]
 pub(super) struct UploadedComponent(pub(super) Bytes);
 

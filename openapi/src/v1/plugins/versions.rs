@@ -25,21 +25,21 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
 code_list! {
-    /// What an upload can be refused with.
+    /// Error codes of an upload.
     UploadFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, PayloadTooLarge,
         UnsupportedMediaType, IdempotencyKeyReuse, InvalidPlugin, StorageUnavailable, Overloaded,
     ];
-    /// What a list of versions can be refused with.
+    /// Error codes of listing versions.
     VersionListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
-    /// What an activation can be refused with.
+    /// Error codes of an activation.
     ActivateFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress,
         PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, StorageUnavailable,
     ];
 }
 
-/// Which version is to run.
+/// Version to activate.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct ActivateVersion {
@@ -54,7 +54,7 @@ impl Example for ActivateVersion {
     }
 }
 
-/// The operations.
+/// Operations on versions.
 #[derive(Debug, Clone)]
 pub struct VersionsApi(pub Arc<AppState>);
 
@@ -100,10 +100,9 @@ impl VersionsApi {
 impl VersionsApi {
     /// Upload a version
     ///
-    /// The component is validated and compiled, its imports are checked against what the plugin is granted,
-    /// and it is tried on a sample event with nothing performed. What is wrong with it is told in the
-    /// message of 422 `invalid_plugin`. A version does not run before it is activated; the last ten are
-    /// kept.
+    /// The component is validated and compiled. Its imports are checked against the plugin's capabilities,
+    /// and it is run on a sample event with no effect performed. The message of 422 `invalid_plugin` names
+    /// the defect. A version does not run before it is activated; the last ten are kept.
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "post", operation_id = "uploadPluginVersion")]
     async fn upload_version(
         &self,
@@ -120,7 +119,7 @@ impl VersionsApi {
 
     /// List versions
     ///
-    /// The latest first.
+    /// The most recently uploaded first.
     #[oai(path = "/v1/plugins/:plugin_id/versions", method = "get", operation_id = "listPluginVersions")]
     async fn list_versions(
         &self,
@@ -141,9 +140,9 @@ impl VersionsApi {
 
     /// Activate a version
     ///
-    /// From now on it runs; runs under way finish on the version that they began with. The version that ran
-    /// before is `previous_version_id`: activate it to roll back. A plugin that was paused or disabled
-    /// for its failures goes on. The first activation begins with the events after it.
+    /// New runs use this version; runs under way finish on the version that they began with. The version that
+    /// ran before is `previous_version_id`: activate it to roll back. A plugin that was paused or disabled
+    /// for its failures resumes. The first activation begins with the events after it.
     #[oai(path = "/v1/plugins/:plugin_id/activate", method = "post", operation_id = "activatePluginVersion")]
     async fn activate_version(
         &self,

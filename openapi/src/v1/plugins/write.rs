@@ -1,4 +1,4 @@
-//! Bodies that make and change plugins.
+//! Bodies that create and change plugins.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -23,46 +23,45 @@ use crate::rest::error::ApiError;
 /// Texts by name.
 type TextMap = Any<BTreeMap<String, Option<String>>>;
 
-/// A plugin to be made.
+/// A plugin to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct CreatePlugin {
-    /// What you call it.
+    /// Your name for it.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: String,
-    /// What it is for.
+    /// Purpose of the plugin.
     #[oai(validator(min_length = 1, max_length = 1000))]
     pub description: Option<String>,
-    /// Types of events that it gets; `message.status` unless you name others.
+    /// Types of events that it gets; `message.status` when absent.
     pub events: Option<Vec<String>>,
-    /// Numbers whose events it gets, by WhatsApp's ids of them; all unless you name some.
+    /// Numbers that it gets events of, by WhatsApp's ids of them; all when absent.
     pub accounts: Option<Vec<String>>,
     /// Texts that its component may read: at most 64 and 32 KiB.
     pub config: Option<TextMap>,
-    /// Texts that its component may read and nobody else: at most 64 and 32 KiB.
+    /// Texts that only its component may read: at most 64 and 32 KiB.
     pub secrets: Option<TextMap>,
-    /// Hosts that its component may call: `name`, `*.domain`, either with a port; none unless you name
-    /// some.
+    /// Hosts that its component may call: `name`, `*.domain`, either with a port; none when absent.
     pub allowed_hosts: Option<Vec<String>>,
-    /// Narrows down what its component may import; everything unless you name some.
+    /// Restricts the interfaces that its component may import; everything when absent.
     pub capabilities: Option<Vec<String>>,
-    /// Whether it is to run once a version is activated; true unless you say otherwise.
+    /// `true` to run it once a version is activated; true when absent.
     pub enabled: Option<bool>,
 }
 
-/// Changes of a plugin. What is absent stays as it is.
+/// Changes of a plugin. Absent fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct UpdatePlugin {
-    /// What you call it.
+    /// Your name for it.
     #[oai(validator(min_length = 1, max_length = 100))]
     pub name: Option<String>,
-    /// What it is for; null clears.
+    /// Purpose of the plugin; null clears.
     #[oai(validator(min_length = 1, max_length = 1000))]
     pub description: Option<String>,
     /// Types of events that it gets.
     pub events: Option<Vec<String>>,
-    /// Numbers whose events it gets; null: all.
+    /// Numbers that it gets events of; null: all.
     pub accounts: Option<Vec<String>>,
     /// Replaces all texts that its component may read.
     pub config: Option<TextMap>,
@@ -70,9 +69,9 @@ pub struct UpdatePlugin {
     pub secrets: Option<TextMap>,
     /// Replaces all hosts that its component may call.
     pub allowed_hosts: Option<Vec<String>>,
-    /// Narrows down what its component may import; null: everything.
+    /// Restricts the interfaces that its component may import; null: everything.
     pub capabilities: Option<Vec<String>>,
-    /// Run or stop.
+    /// `true` to run it, `false` to stop it.
     pub enabled: Option<bool>,
 }
 
@@ -112,7 +111,7 @@ impl Example for UpdatePlugin {
     }
 }
 
-/// A list of different words that `parse` understands.
+/// Reads a list of distinct words that `parse` accepts.
 fn read_list<T>(
     fields: &BodyFields<'_>,
     key: &str,
@@ -140,7 +139,7 @@ fn read_events(fields: &BodyFields<'_>) -> Result<Option<EventTypes>, FieldError
     }
 }
 
-/// Numbers, each of which must be one of the tenant's.
+/// Reads numbers, each of which must be one of the tenant's.
 fn read_accounts(
     app: &AppState,
     organisation: OrganisationId,

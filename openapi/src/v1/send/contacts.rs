@@ -1,4 +1,4 @@
-//! Contact cards. The one type whose "object" is an array; WhatsApp's wire has it so, both ways.
+//! Contact cards. The "object" of this one type is an array, in WhatsApp's wire format too.
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 

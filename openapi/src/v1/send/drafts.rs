@@ -1,11 +1,11 @@
-//! What hooks ask to be sent, read by the rules of `POST …/messages`.
+//! Messages that hooks ask to send, checked by the rules of `POST …/messages`.
 
 use kabar_plugins::{DraftReader, DraftRefused, DraftedRequest};
 
 use super::{SendBody, parse};
 use crate::rest::body_fields::FieldError;
 
-/// The rules of the API, for the host of hooks.
+/// The rules of the API, for the plugin host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MessageDrafts;
 
@@ -20,7 +20,7 @@ fn refuse_draft(error: FieldError) -> DraftRefused {
 impl DraftReader for MessageDrafts {
     fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused> {
         let json = serde_json::from_str(body).map_err(|error| {
-            // serde_json tells a place, and nothing of the body.
+            // serde_json's error names a position, and nothing of the body.
             refuse_draft(FieldError::invalid_body(&format!("the body is not JSON: {error}")))
         })?;
         match parse(&json).map_err(refuse_draft)? {

@@ -1,7 +1,7 @@
-//! Interactive messages: what they share (header, body, footer), and which action each type takes.
+//! Interactive messages: the shared parts (header, body, footer), and the action of each type.
 //!
-//! Buttons, lists and links are checked to the last member. The other types are WhatsApp's shops
-//! and forms: their parts shared with the rest are checked, their action is passed on as it is.
+//! Buttons, lists and links are checked to the last member. The other types are WhatsApp's shops and forms:
+//! the shared parts are checked, the action is passed on as it is.
 
 mod button;
 mod cta_url;
@@ -43,7 +43,7 @@ impl InteractiveKind {
     const EXPECTED: &'static str = "button, list, cta_url, product, product_list, flow, \
                                     location_request_message, catalog_message or address_message";
 
-    /// WhatsApp's word.
+    /// Returns WhatsApp's word.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Button => "button",
@@ -90,7 +90,7 @@ pub(super) fn render_interactive(fields: &BodyFields<'_>) -> Result<RenderedCont
     Ok(RenderedContent { content, payload: payload::build_payload(fields.required("interactive")?) })
 }
 
-/// Only a single product may speak for itself.
+/// Reads the body; only a single product may go without.
 fn read_body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<Option<&'a str>, FieldError> {
     if form == InteractiveKind::Product && interactive.get("body").is_none() {
         return Ok(None);
@@ -98,7 +98,7 @@ fn read_body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<
     interactive.object("body")?.text("text", &BODY_CHARS).map(Some)
 }
 
-/// A header is a text, or a medium where the type has room for one.
+/// Checks the header: a text, or a medium where the type allows one.
 fn check_header(form: InteractiveKind, interactive: &BodyFields<'_>) -> Result<(), FieldError> {
     let Some(header) = interactive.optional_object("header")? else { return Ok(()) };
     let text_only = matches!(form, InteractiveKind::List | InteractiveKind::ProductList);

@@ -1,4 +1,4 @@
-//! A place: degrees, and what the place is called.
+//! A location: degrees, name and address.
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 

@@ -1,7 +1,6 @@
 //! Images, videos, audio, documents and stickers: a link or an uploaded medium's id, never both.
 //!
-//! The link is only looked at, not followed: WhatsApp fetches it, and reports `media_download_failed`
-//! when it cannot.
+//! The form of a link is checked; WhatsApp fetches it, and reports `media_download_failed` when it cannot.
 
 use http::Uri;
 use kabar_core::domain::message::MessageKind;
@@ -10,11 +9,11 @@ use crate::rest::body_fields::{BodyFields, FieldError};
 
 use super::{RenderedContent, content, payload};
 
-/// Beyond what browsers and proxies agree on, a link is a mistake.
+/// Longest link that browsers and proxies accept alike; a longer one is a mistake.
 const LINK_CHARS: std::ops::RangeInclusive<usize> = 1..=2048;
 const ID_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 const CAPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=1024;
-/// What file systems bear.
+/// Longest name that common file systems allow.
 const FILENAME_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
 pub(super) fn render_media(
@@ -44,7 +43,7 @@ pub(super) fn render_media(
     Ok(RenderedContent { content, payload: payload::build_payload(fields.required(key)?) })
 }
 
-/// A medium on its own, as in a header: link or id.
+/// Checks a medium: link or id.
 pub(super) fn check_medium(medium: &BodyFields<'_>) -> Result<(), FieldError> {
     let link = medium.optional_text("link", &LINK_CHARS)?;
     let id = medium.optional_text("id", &ID_CHARS)?;
@@ -64,7 +63,7 @@ pub(super) fn check_medium(medium: &BodyFields<'_>) -> Result<(), FieldError> {
     }
 }
 
-/// Whether a text is an absolute URL of one of these schemes.
+/// Returns `true` for an absolute URL of one of these schemes.
 pub(super) fn is_web_link(text: &str, schemes: &[&str]) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))

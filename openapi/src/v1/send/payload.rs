@@ -1,13 +1,13 @@
-//! The type's object as it goes to WhatsApp.
+//! The type's object in the form that is sent to WhatsApp.
 //!
-//! Invariant: everything that the client wrote, in its order, but for members that are `null`.
+//! Invariant: it has everything that the client wrote, in its order, except members that are `null`.
 
 use serde_json::Value;
 
-/// What a flow gets to begin with is the business's own, where `null` may mean something.
+/// Key of a flow's input, which belongs to the business; `null` may have a meaning there.
 const OPAQUE: &str = "flow_action_payload";
 
-/// A copy without members that are `null`; elements of arrays keep their places.
+/// Copies a value without members that are `null`; elements of arrays keep their places.
 pub(super) fn build_payload(value: &Value) -> Value {
     match value {
         Value::Object(members) => members

@@ -1,6 +1,6 @@
 //! A reaction to a message; an empty emoji takes an earlier one back.
 //!
-//! It is not checked that the text is an emoji: WhatsApp's set grows with Unicode's.
+//! Any text passes as an emoji: WhatsApp's set grows with Unicode's.
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 

@@ -1,8 +1,8 @@
-//! The shape of `POST …/messages` as the document shows it.
+//! Schema of the body of `POST …/messages`.
 //!
-//! One plain object with an optional member per type: generators make better clients of it than of
-//! a union. Nothing is ever parsed into these types; `parse` reads the JSON itself, and its
-//! tests hold the two together through the example.
+//! One plain object with an optional member per type: generators make better clients of it than of a union.
+//! Nothing is ever parsed into these types; `parse` reads the JSON itself, and its tests compare the two
+//! through the example.
 
 mod interactive;
 mod objects;
@@ -32,7 +32,7 @@ pub enum RecipientType {
     Individual,
 }
 
-/// What a message is; names the member that holds its object.
+/// Type of a message; names the member that holds its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each is WhatsApp's own word")]
@@ -73,7 +73,7 @@ pub struct SendMessageBody {
     pub recipient_type: Option<RecipientType>,
     /// The recipient's number, E.164; the leading `+` may be left out.
     pub to: Option<String>,
-    /// What to send.
+    /// Type of the message to send.
     #[oai(rename = "type")]
     pub kind: Option<SendType>,
     /// For `type: "text"`.

@@ -1,7 +1,7 @@
 //! A template: a text that WhatsApp approved beforehand, filled in with parameters.
 //!
-//! Whether the template exists and how many parameters it takes is known to WhatsApp alone; its
-//! refusals arrive as the message's error.
+//! WhatsApp alone knows if a template exists and how many parameters it takes; its refusals arrive as the
+//! message's error.
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,10 @@ use crate::rest::body_fields::{BodyFields, FieldError};
 use super::{RenderedContent, payload};
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
-/// The longest code there is has 5 (`pt_BR`); room for what BCP 47 may bring.
+/// Longest code. The longest one in use has 5 (`pt_BR`); the limit leaves room for codes of BCP 47.
 const LANGUAGE_CHARS: std::ops::RangeInclusive<usize> = 1..=35;
 const TYPE_CHARS: std::ops::RangeInclusive<usize> = 1..=64;
-/// A header, a body, ten buttons or carousel cards, and some to spare.
+/// Most components: a header, a body, ten buttons or carousel cards, and a reserve.
 const COMPONENTS: std::ops::RangeInclusive<usize> = 0..=32;
 const PARAMETERS: std::ops::RangeInclusive<usize> = 0..=1024;
 

@@ -1,4 +1,4 @@
-//! A plain text. Its content is itself; WhatsApp alone looks for links in it.
+//! A plain text. Its content is the text itself; WhatsApp alone looks for links in it.
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 

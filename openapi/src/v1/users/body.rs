@@ -1,4 +1,4 @@
-//! A user on the wire.
+//! Body of a user.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use poem_openapi::types::Example;
 
 use crate::rest::text::{TextValue, UserNoun};
 
-/// A person to whom conversations can be assigned.
+/// A person to assign conversations to.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "User", example)]
 pub struct UserBody {
@@ -19,12 +19,12 @@ pub struct UserBody {
     pub object: TextValue<UserNoun>,
     /// The name.
     pub name: TextValue<Arc<str>>,
-    /// The address.
+    /// The email address.
     pub email: Option<TextValue<Arc<str>>>,
 }
 
 impl UserBody {
-    /// What a user shows.
+    /// Builds the body of a user.
     #[must_use]
     pub fn from_user(user: &User) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Deliveries on the wire, and the body that replays many of them.
+//! Bodies of deliveries, and of a replay of many.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::params::ParameterKind;
 use crate::rest::text::{TextValue, WebhookDeliveryNoun};
 
-/// One event on its way to one subscription.
+/// The delivery of one event to one subscription.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookDelivery", example)]
 pub struct WebhookDeliveryBody {
@@ -25,20 +25,20 @@ pub struct WebhookDeliveryBody {
     pub id: TextValue<DeliveryId>,
     /// Always `webhook_delivery`.
     pub object: TextValue<WebhookDeliveryNoun>,
-    /// To whom.
+    /// The subscription.
     pub subscription_id: TextValue<SubscriptionId>,
     /// The event, as in `X-Kirim-Event-Id`.
     pub event_id: TextValue<EventId>,
     /// The event's type.
     pub event_type: TextValue<EventType>,
-    /// `pending`: its turn will come. `failed`: tried in vain, tried again at `next_attempt_at`. `dead`:
-    /// given up.
+    /// `pending`: waits for its first attempt. `failed`: the last attempt failed, the next one is at
+    /// `next_attempt_at`. `dead`: given up.
     pub status: TextValue<DeliveryStatus>,
-    /// The last 32, the oldest first.
+    /// The last 32 attempts, the oldest first.
     pub attempts: Vec<AttemptBody>,
-    /// Not before; null when there is no further attempt.
+    /// Earliest time of the next attempt; null when there is no further attempt.
     pub next_attempt_at: Option<TextValue<Timestamp>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
@@ -46,39 +46,39 @@ pub struct WebhookDeliveryBody {
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookAttempt", example)]
 pub struct AttemptBody {
-    /// When it began.
+    /// Start time.
     pub at: TextValue<Timestamp>,
-    /// What the receiver answered; null when it did not.
+    /// Status of the receiver's response; null when there was none.
     pub status_code: Option<u16>,
-    /// How long it took.
+    /// Time that it took, in milliseconds.
     pub duration_ms: u32,
-    /// Why it failed, for people; null when it did not.
+    /// Cause of the failure, for people; null when it succeeded.
     pub error: Option<TextValue<Arc<str>>>,
 }
 
-/// Which deliveries shall be sent again.
+/// Filter of the deliveries to replay.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct BulkReplay {
-    /// Of this subscription.
+    /// Deliveries to this subscription.
     pub subscription_id: TextValue<SubscriptionId>,
-    /// Only those that stand so.
+    /// Only deliveries with this status.
     pub status: Option<TextValue<DeliveryStatus>>,
-    /// Only of events of this type.
+    /// Only deliveries of events of this type.
     pub event_type: Option<TextValue<EventType>>,
-    /// Only rows made after this instant.
+    /// Only rows created after this instant.
     pub created_after: Option<TextValue<Timestamp>>,
-    /// Only rows made before this instant.
+    /// Only rows created before this instant.
     pub created_before: Option<TextValue<Timestamp>>,
 }
 
-/// What became of a replay of many.
+/// Result of a replay of many.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "BulkReplayed", example)]
 pub struct BulkReplayedBody {
-    /// So many are sent again.
+    /// Number of deliveries that are sent again.
     pub enqueued: u64,
-    /// Whether there are more, which stay as they are.
+    /// `true` when there were more deliveries, which are not replayed.
     pub capped: bool,
 }
 
@@ -94,7 +94,7 @@ impl AttemptBody {
 }
 
 impl WebhookDeliveryBody {
-    /// What a delivery shows of itself.
+    /// Builds the body of a delivery.
     #[must_use]
     pub fn from_delivery(row: &Delivery) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl WebhookDeliveryBody {
 }
 
 impl BulkReplayedBody {
-    /// What became of it.
+    /// Builds the body of a replay's result.
     #[must_use]
     pub fn from_replayed(replayed: ReplayedDeliveries) -> Self {
         let ReplayedDeliveries { enqueued, capped } = replayed;
@@ -156,7 +156,7 @@ impl Example for BulkReplayedBody {
     }
 }
 
-/// Reads which deliveries shall be sent again; the subscription is not looked up yet.
+/// Reads the filter of a replay; the subscription is not looked up yet.
 pub(super) fn read_filter(
     body: &Value,
     organisation_id: OrganisationId,

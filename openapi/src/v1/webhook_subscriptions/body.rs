@@ -1,4 +1,4 @@
-//! Webhook subscriptions on the wire; their secrets have no member to leave by, but when they are made.
+//! Bodies of webhook subscriptions; only the response that creates a secret has a member for it.
 
 use std::sync::Arc;
 
@@ -22,24 +22,24 @@ pub struct WebhookSubscriptionBody {
     pub id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
     pub object: TextValue<WebhookSubscriptionNoun>,
-    /// Where events go.
+    /// URL that events are sent to.
     pub url: TextValue<Arc<str>>,
-    /// The types of events that go there.
+    /// Types of events that are sent.
     pub events: Vec<TextValue<EventType>>,
-    /// For people.
+    /// Text for people.
     pub description: Option<TextValue<Arc<str>>>,
     /// `paused`: stopped by you, or because the receiver answered 410. `disabled`: 24 deliveries in a row
-    /// were given up; set it `active` when the receiver is well.
+    /// were given up; set it `active` when the receiver works again.
     pub status: TextValue<SubscriptionStatus>,
-    /// Those that sign now, the oldest first.
+    /// Secrets that sign now, the oldest first.
     pub secrets: Vec<WebhookSecretBody>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
-    /// When it changed last.
+    /// Time of the last change.
     pub updated_at: TextValue<Timestamp>,
 }
 
-/// A secret that signs requests, without itself.
+/// A signing secret, without its value.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookSecret", example)]
 pub struct WebhookSecretBody {
@@ -47,9 +47,9 @@ pub struct WebhookSecretBody {
     pub id: TextValue<SigningSecretId>,
     /// Always `webhook_secret`.
     pub object: TextValue<WebhookSecretNoun>,
-    /// From then on it signs no more; null while there is no newer one.
+    /// Expiry; null while there is no newer secret.
     pub expires_at: Option<TextValue<Timestamp>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
@@ -61,25 +61,25 @@ pub struct CreatedWebhookSubscriptionBody {
     pub id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
     pub object: TextValue<WebhookSubscriptionNoun>,
-    /// Where events go.
+    /// URL that events are sent to.
     pub url: TextValue<Arc<str>>,
-    /// The types of events that go there.
+    /// Types of events that are sent.
     pub events: Vec<TextValue<EventType>>,
-    /// For people.
+    /// Text for people.
     pub description: Option<TextValue<Arc<str>>>,
-    /// `active`.
+    /// Always `active`.
     pub status: TextValue<SubscriptionStatus>,
-    /// Those that sign now: one.
+    /// Secrets that sign now: one.
     pub secrets: Vec<WebhookSecretBody>,
     /// Signs the requests; shown here and never again.
     pub initial_secret: String,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
-    /// When it changed last.
+    /// Time of the last change.
     pub updated_at: TextValue<Timestamp>,
 }
 
-/// A secret that was just made.
+/// A newly created secret.
 #[derive(Clone, Serialize, Object)]
 #[oai(rename = "CreatedWebhookSecret", example)]
 pub struct CreatedWebhookSecretBody {
@@ -89,34 +89,34 @@ pub struct CreatedWebhookSecretBody {
     pub object: TextValue<WebhookSecretNoun>,
     /// Signs the requests; shown here and never again.
     pub secret: String,
-    /// Null: it is in force until there is a newer one.
+    /// Always null: the secret is in force until there is a newer one.
     pub expires_at: Option<TextValue<Timestamp>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: TextValue<Timestamp>,
 }
 
-/// A webhook subscription to be made.
+/// A webhook subscription to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct CreateWebhookSubscription {
-    /// Where events go: https, without a user name, at most 2 048 characters.
+    /// URL that events are sent to: https, without a user name, at most 2 048 characters.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub url: String,
-    /// The types of events that go there.
+    /// Types of events that are sent.
     #[oai(validator(min_items = 1, max_items = 10))]
     pub events: Vec<TextValue<EventType>>,
-    /// For people.
+    /// Text for people.
     #[oai(validator(max_length = 500))]
     pub description: Option<String>,
 }
 
-/// How a webhook subscription shall stand.
+/// New status of a webhook subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "NewWebhookSubscriptionStatus", rename_all = "lowercase")]
 pub enum NewSubscriptionStatus {
-    /// It gets its events.
+    /// Events are sent.
     Active,
-    /// Its events wait.
+    /// Events wait.
     Paused,
 }
 
@@ -124,24 +124,24 @@ pub enum NewSubscriptionStatus {
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct UpdateWebhookSubscription {
-    /// Where events go.
+    /// URL that events are sent to.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub url: Option<String>,
-    /// The types of events that go there.
+    /// Types of events that are sent.
     #[oai(validator(min_items = 1, max_items = 10))]
     pub events: Option<Vec<TextValue<EventType>>>,
-    /// For people; null clears it.
+    /// Text for people; null clears it.
     #[oai(validator(max_length = 500))]
     pub description: Option<String>,
-    /// Stop it, or let it go on.
+    /// `paused` to stop it, `active` to resume it.
     pub status: Option<NewSubscriptionStatus>,
 }
 
-/// A secret to be made.
+/// A secret to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct CreateWebhookSecret {
-    /// After so many hours the older secrets expire; 24 when absent. 0: at once.
+    /// Hours after which the older secrets expire; 24 when absent. 0: at once.
     #[oai(validator(minimum(value = "0"), maximum(value = "168")))]
     pub expires_in_hours: Option<u32>,
 }
@@ -150,7 +150,7 @@ pub struct CreateWebhookSecret {
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct ReplayWebhookEvents {
-    /// Whose log, by WhatsApp's id of the number.
+    /// Account with the log, by WhatsApp's id of the number.
     pub phone_number_id: TextValue<PhoneNumberId>,
     /// The first event's number; 0 for the oldest that is kept.
     #[oai(validator(minimum(value = "0")))]
@@ -160,15 +160,15 @@ pub struct ReplayWebhookEvents {
     pub to_sequence: Option<i64>,
 }
 
-/// What became of a replay of a part of a log.
+/// Result of a replay of a part of a log.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ReplayedWebhookEvents", example)]
 pub struct ReplayedEventsBody {
-    /// So many events are sent again.
+    /// Number of events that are sent again.
     pub enqueued: u64,
-    /// Whether there are more.
+    /// `true` when there are more events.
     pub capped: bool,
-    /// Number of the last event that was looked at.
+    /// Number of the last event that was considered.
     pub last_sequence: i64,
 }
 
@@ -184,7 +184,7 @@ impl WebhookSecretBody {
 }
 
 impl WebhookSubscriptionBody {
-    /// What a subscription shows of itself at this instant.
+    /// Builds the body of a subscription at this instant.
     #[must_use]
     pub fn from_subscription(row: &Subscription, now: Timestamp) -> Self {
         let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::from_secret).collect();
@@ -204,7 +204,7 @@ impl WebhookSubscriptionBody {
 }
 
 impl CreatedWebhookSubscriptionBody {
-    /// A subscription that was just made.
+    /// Builds the body of a new subscription.
     #[must_use]
     pub fn from_subscription(row: &Subscription) -> Self {
         let WebhookSubscriptionBody {
@@ -218,7 +218,7 @@ impl CreatedWebhookSubscriptionBody {
             created_at,
             updated_at,
         } = WebhookSubscriptionBody::from_subscription(row, row.created_at);
-        // Shown to whoever made it, once.
+        // Shown to its creator, once.
         let initial_secret = row.secrets.first().map(|one| one.secret.reveal().to_owned());
         let initial_secret = initial_secret.unwrap_or_default();
         Self { id, object, url, events, description, status, secrets, initial_secret, created_at, updated_at }
@@ -226,17 +226,17 @@ impl CreatedWebhookSubscriptionBody {
 }
 
 impl CreatedWebhookSecretBody {
-    /// A secret that was just made.
+    /// Builds the body of a new secret.
     #[must_use]
     pub fn from_secret(one: &SigningSecret) -> Self {
         let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::from_secret(one);
-        // Shown to whoever made it, once.
+        // Shown to its creator, once.
         Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at }
     }
 }
 
 impl ReplayedEventsBody {
-    /// What became of it.
+    /// Builds the body of a replay's result.
     #[must_use]
     pub fn from_replayed(replayed: ReplayedLog) -> Self {
         let ReplayedLog { enqueued, capped, last_sequence } = replayed;

@@ -1,4 +1,4 @@
-//! Bodies that make and change webhook subscriptions.
+//! Bodies that create and change webhook subscriptions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn read_events(fields: &BodyFields<'_>) -> Result<EventTypes, FieldError> {
     fields.array("events", &(1..=EventType::ALL.len()))?.map(read).collect()
 }
 
-/// Reads how long older secrets stay in force.
+/// Reads the time for which older secrets stay in force.
 pub(super) fn read_older_for(body: &Value) -> Result<Duration, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let hours = fields.optional_integer("expires_in_hours", &OLDER_FOR_HOURS)?;
@@ -79,7 +79,7 @@ pub(super) struct LogRange {
     pub(super) to: Option<i64>,
 }
 
-/// Reads which part of which log.
+/// Reads the account and the range of a replay.
 pub(super) fn read_part(body: &Value) -> Result<LogRange, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let phone_number_id = fields.word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?;

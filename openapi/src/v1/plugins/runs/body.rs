@@ -1,4 +1,4 @@
-//! Runs, their effects and their logs on the wire.
+//! Bodies of runs, their effects and their logs.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::app::AppState;
 use crate::rest::params::ParameterKind;
 use crate::rest::text::{PluginLogNoun, PluginRunNoun, TextValue, WireText};
 
-/// How a run stands, in the contract's words.
+/// Status of a run, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunStatus(pub DeliveryStatus);
 
@@ -51,7 +51,7 @@ impl ParameterKind for RunStatus {
     }
 }
 
-/// What became of an event that a plugin got.
+/// The handling of one event by a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginRun", example)]
 pub struct RunBody {
@@ -65,29 +65,29 @@ pub struct RunBody {
     pub event_id: TextValue<EventId>,
     /// Its type.
     pub event_type: TextValue<EventType>,
-    /// The number whose event it is, by WhatsApp's id of it; null when it is not connected any more.
+    /// WhatsApp's id of the number that the event belongs to; null when the number is not connected any more.
     pub phone_number_id: Option<TextValue<PhoneNumberId>>,
     /// The event's number in its account's log.
     pub sequence: i64,
-    /// How it stands.
+    /// Status of the run.
     pub status: TextValue<RunStatus>,
     /// Attempts so far.
     pub attempt: u32,
-    /// How long the last attempt took, waiting for its turn included.
+    /// Time that the last attempt took, queueing included, in milliseconds.
     pub duration_ms: Option<u32>,
-    /// Why the last attempt failed.
+    /// Cause of the last attempt's failure.
     pub error: Option<TextValue<Arc<str>>>,
     /// The last attempts, oldest first.
     pub attempts: Vec<RunAttemptBody>,
-    /// What the last attempt used.
+    /// Resources that the last attempt used.
     pub usage: Option<UsageBody>,
-    /// What it asked for when it succeeded.
+    /// Effects that it requested when it succeeded.
     pub effects: Vec<EffectBody>,
-    /// Not before; null when there is no further attempt.
+    /// Earliest time of the next attempt; null when there is no further attempt.
     pub next_attempt_at: Option<TextValue<Timestamp>>,
-    /// When the event was taken in for the plugin.
+    /// Time at which the event was queued for the plugin.
     pub created_at: TextValue<Timestamp>,
-    /// When it last changed.
+    /// Time of the last change.
     pub updated_at: TextValue<Timestamp>,
 }
 
@@ -95,52 +95,52 @@ pub struct RunBody {
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginRunAttempt")]
 pub struct RunAttemptBody {
-    /// When it began.
+    /// Start time.
     pub at: TextValue<Timestamp>,
-    /// How long it took, waiting for its turn included.
+    /// Time that it took, queueing included, in milliseconds.
     pub duration_ms: u32,
-    /// Why it failed.
+    /// Cause of the failure.
     pub error: Option<TextValue<Arc<str>>>,
 }
 
-/// What an attempt used.
+/// Resources that an attempt used.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginUsage")]
 pub struct UsageBody {
-    /// What computing is counted in: microseconds of processor time.
+    /// Processor time, in microseconds; the unit of the computing budget.
     pub fuel: u64,
     /// Processor time, in microseconds.
     pub cpu_us: u64,
-    /// Time from its beginning to its end, waits for other hosts included, in microseconds.
+    /// Time from start to end, waits for other hosts included, in microseconds.
     pub wall_us: u64,
     /// Calls to the host.
     pub host_calls: u64,
-    /// The most memory that it held, in bytes.
+    /// Peak memory, in bytes.
     pub memory_peak_bytes: u64,
 }
 
-/// Something that a run asked for.
+/// An effect that a run requested.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginEffect")]
 pub struct EffectBody {
     /// `messages.send`, `messages.mark_read` or `conversations.update`.
     #[oai(rename = "type")]
     pub kind: String,
-    /// How it stands; `refused` as the API would have refused it.
+    /// Status of the effect; `refused` when the API would have refused the request.
     pub status: TextValue<EffectStatus>,
-    /// The message that a send made.
+    /// The message that a send created.
     pub message_id: Option<TextValue<MessageId>>,
-    /// Why it was refused.
+    /// Cause of the refusal.
     pub error: Option<EffectErrorBody>,
 }
 
-/// Why an effect was refused.
+/// Cause of an effect's refusal.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginEffectError")]
 pub struct EffectErrorBody {
     /// The code of the API's refusal.
     pub code: TextValue<Arc<str>>,
-    /// For people.
+    /// Text for people.
     pub message: TextValue<Arc<str>>,
 }
 
@@ -172,7 +172,7 @@ impl EffectBody {
 }
 
 impl RunBody {
-    /// A run with those of the effects that are its own.
+    /// Builds the body of a run with its own effects.
     pub(crate) fn from_run(app: &AppState, run: &Run, effects: &[EffectRow]) -> Self {
         let slot = app.directory.account_of_row(run.delivery.account);
         Self::shown(run, slot.map(|slot| slot.current_account().phone_number_id.clone()), effects)
@@ -186,7 +186,7 @@ impl RunBody {
             duration_ms: one.duration_ms,
             error: one.error.clone().map(TextValue),
         };
-        // They are read after it: what it did meanwhile is not shown of a run that has not run yet.
+        // Effects are read after the run, so those of a first attempt that began meanwhile are left out.
         let own = |one: &&EffectRow| one.id.run == run.run_id() && owed.attempt_count > 0;
         Self {
             id: TextValue(run.run_id()),
@@ -221,7 +221,7 @@ impl Example for RunBody {
     }
 }
 
-/// What a component wrote during one attempt.
+/// Log lines of one attempt.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginLog", example)]
 pub struct RunLogBody {
@@ -229,25 +229,25 @@ pub struct RunLogBody {
     pub object: TextValue<PluginLogNoun>,
     /// The run.
     pub run_id: TextValue<RunId>,
-    /// Which attempt at it, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
     /// The version that ran.
     pub version_id: TextValue<PluginVersionId>,
-    /// In their order.
+    /// The lines, in the order of writing.
     pub lines: Vec<LogLineBody>,
-    /// When the attempt was recorded.
+    /// Time at which the attempt was recorded.
     pub created_at: TextValue<Timestamp>,
 }
 
-/// One line.
+/// A log line.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginLogLine")]
 pub struct LogLineBody {
-    /// When, by the run's own clock.
+    /// Time, by the run's own clock.
     pub at: TextValue<Timestamp>,
-    /// How important.
+    /// Severity.
     pub level: TextValue<LogLevel>,
-    /// What.
+    /// The text.
     pub message: TextValue<Arc<str>>,
 }
 
@@ -276,13 +276,13 @@ impl Example for RunLogBody {
     }
 }
 
-/// What became of a replay.
+/// Result of a replay.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginReplay", example)]
 pub struct ReplayedBody {
-    /// So many events are brought again.
+    /// Number of events that are delivered again.
     pub enqueued: u64,
-    /// There were more, which stay as they are.
+    /// `true` when there were more events, which are not replayed.
     pub capped: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The body of a replay: from where, to where, and of which account.
+//! Body of a replay: begin, end and account.
 
 use kabar_actors::ReplayFrom;
 use kabar_core::domain::account::PhoneNumberId;
@@ -12,7 +12,7 @@ use crate::app::AppState;
 use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::error::ApiError;
 
-/// Which events are brought again: from a number or from an instant, not both.
+/// Events to replay: from a number or from an instant, not both.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
 pub struct ReplayRuns {
@@ -21,10 +21,10 @@ pub struct ReplayRuns {
     pub from_sequence: Option<i64>,
     /// The first instant (RFC 3339).
     pub from_time: Option<String>,
-    /// The last event: a number with `from_sequence`, an instant with `from_time`; to the end of the log
-    /// unless you say otherwise.
+    /// The last event: a number with `from_sequence`, an instant with `from_time`; to the end of the log when
+    /// absent.
     pub to: Option<Any<Value>>,
-    /// Whose log, by WhatsApp's id of the number; all that the plugin hears unless you name one.
+    /// Account with the log, by WhatsApp's id of the number; all accounts of the plugin when absent.
     pub phone_number_id: Option<String>,
 }
 
@@ -34,12 +34,12 @@ impl Example for ReplayRuns {
     }
 }
 
-/// What a body asks for.
+/// Selection that a body asks for.
 #[derive(Debug)]
 pub(super) struct ReplaySelection {
     pub(super) from: ReplayFrom,
     pub(super) to: Option<ReplayFrom>,
-    /// Short numbers.
+    /// Row numbers of the accounts.
     pub(super) accounts: Vec<i64>,
 }
 
@@ -50,7 +50,7 @@ fn read_instant(fields: &BodyFields<'_>, key: &str) -> Result<Option<TimeBound>,
     fields.optional_word(key, INSTANT, TimeBound::parse)
 }
 
-/// Where to begin and where to end.
+/// Reads the begin and the end.
 fn read_range(fields: &BodyFields<'_>) -> Result<(ReplayFrom, Option<ReplayFrom>), FieldError> {
     let sequence = fields.optional_integer("from_sequence", &SEQUENCES)?;
     match (sequence, read_instant(fields, "from_time")?) {

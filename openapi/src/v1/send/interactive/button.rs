@@ -1,4 +1,4 @@
-//! Reply buttons: one to three, told apart by their ids.
+//! Reply buttons: one to three, with distinct ids.
 
 use std::collections::HashSet;
 

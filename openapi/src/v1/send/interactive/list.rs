@@ -1,4 +1,4 @@
-//! A list: sections of rows behind one button, ten rows in all, told apart by their ids.
+//! A list: sections of rows behind one button, ten rows in all, with distinct ids.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ const DESCRIPTION_CHARS: std::ops::RangeInclusive<usize> = 0..=72;
 
 pub(super) fn check_list(action: &BodyFields<'_>) -> Result<(), FieldError> {
     action.text("button", &BUTTON_CHARS)?;
-    // A section has a row at least, so there are no more sections than rows.
+    // A section has at least one row, so there are at most as many sections as rows.
     let sections = action.objects("sections", &ROWS)?;
     let titled = sections.len() > 1;
     let mut ids = HashSet::new();

@@ -1,6 +1,6 @@
-//! Interactive messages, as the document shows them.
+//! Schemas of interactive messages.
 //!
-//! One action object for all types; what a type does not use stays away.
+//! One action object for all types; a type leaves out the members that it does not use.
 
 use poem_openapi::{Enum, Object};
 
@@ -26,7 +26,7 @@ pub enum InteractiveType {
 /// An interactive message.
 #[derive(Debug, Clone, Object)]
 pub struct SendInteractive {
-    /// Which kind.
+    /// Type of the interactive message.
     #[oai(rename = "type")]
     pub kind: InteractiveType,
     /// Above the body. A list takes a text only.
@@ -35,7 +35,7 @@ pub struct SendInteractive {
     pub body: Option<InteractiveText>,
     /// Below the body; at most 60 characters.
     pub footer: Option<InteractiveText>,
-    /// What the recipient can do.
+    /// Actions that the recipient can take.
     pub action: InteractiveAction,
 }
 
@@ -64,7 +64,7 @@ pub struct InteractiveText {
     pub text: String,
 }
 
-/// What the recipient can do.
+/// Actions that the recipient can take.
 #[derive(Debug, Clone, Object)]
 pub struct InteractiveAction {
     /// For `button`.
@@ -88,17 +88,17 @@ pub struct InteractiveButton {
     /// Always `reply`.
     #[oai(rename = "type")]
     pub kind: String,
-    /// What comes back when it is pressed.
+    /// Reply that is sent when it is pressed.
     pub reply: InteractiveReply,
 }
 
-/// What a button says, and what comes back.
+/// Title of a button, and the id of its reply.
 #[derive(Debug, Clone, Object)]
 pub struct InteractiveReply {
-    /// Yours; different for each button.
+    /// Your id; different for each button.
     #[oai(validator(min_length = 1, max_length = 256))]
     pub id: String,
-    /// On the button.
+    /// Text on the button.
     #[oai(validator(min_length = 1, max_length = 20))]
     pub title: String,
 }
@@ -106,7 +106,7 @@ pub struct InteractiveReply {
 /// A section of a list.
 #[derive(Debug, Clone, Object)]
 pub struct InteractiveSection {
-    /// Required where there is more than one section.
+    /// Title; required where there is more than one section.
     #[oai(validator(max_length = 24))]
     pub title: Option<String>,
     /// Its rows.
@@ -117,13 +117,13 @@ pub struct InteractiveSection {
 /// A row of a list.
 #[derive(Debug, Clone, Object)]
 pub struct InteractiveRow {
-    /// Yours; different for each row.
+    /// Your id; different for each row.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub id: String,
-    /// What it says.
+    /// Title of the row.
     #[oai(validator(min_length = 1, max_length = 24))]
     pub title: String,
-    /// Smaller, below the title.
+    /// Text below the title, in smaller type.
     #[oai(validator(max_length = 72))]
     pub description: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! The objects of the simple types, as the document shows them.
+//! Schemas of the objects of the simple types.
 //!
-//! The bounds stand here for readers and generators; `send`'s rooms hold them.
+//! The limits here are for readers and generators; the modules of `send` enforce them.
 
 use poem_openapi::Object;
 use serde_json::Value;
@@ -12,14 +12,14 @@ pub struct SendText {
     /// The text.
     #[oai(validator(min_length = 1, max_length = 4096))]
     pub body: String,
-    /// Whether WhatsApp shows a preview of the first link.
+    /// `true` to show a preview of the first link.
     pub preview_url: Option<bool>,
 }
 
 /// A medium: `link` or `id`, not both.
 #[derive(Debug, Clone, Object)]
 pub struct SendMedium {
-    /// Where WhatsApp fetches it; https only.
+    /// URL that WhatsApp fetches it from; https only.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub link: Option<String>,
     /// The id of a medium that was uploaded to WhatsApp.
@@ -30,7 +30,7 @@ pub struct SendMedium {
 /// An image or a video: `link` or `id`, not both.
 #[derive(Debug, Clone, Object)]
 pub struct SendCaptioned {
-    /// Where WhatsApp fetches it; https only.
+    /// URL that WhatsApp fetches it from; https only.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub link: Option<String>,
     /// The id of a medium that was uploaded to WhatsApp.
@@ -44,7 +44,7 @@ pub struct SendCaptioned {
 /// A document: `link` or `id`, not both.
 #[derive(Debug, Clone, Object)]
 pub struct SendDocument {
-    /// Where WhatsApp fetches it; https only.
+    /// URL that WhatsApp fetches it from; https only.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub link: Option<String>,
     /// The id of a medium that was uploaded to WhatsApp.
@@ -66,7 +66,7 @@ pub struct SendTemplate {
     pub name: String,
     /// Its language. The bare code as a text is understood, too.
     pub language: TemplateLanguage,
-    /// What fills its places.
+    /// Values of its placeholders.
     #[oai(validator(max_items = 32))]
     pub components: Option<Vec<TemplateComponent>>,
 }
@@ -79,34 +79,34 @@ pub struct TemplateLanguage {
     pub code: String,
 }
 
-/// What fills the places of one part of a template.
+/// Values of the placeholders of one part of a template.
 #[derive(Debug, Clone, Object)]
 pub struct TemplateComponent {
-    /// `header`, `body`, `button`, …
+    /// Part of the template: `header`, `body`, `button`, …
     #[oai(rename = "type", validator(min_length = 1, max_length = 64))]
     pub kind: String,
-    /// Of a button: `quick_reply`, `url`, …
+    /// For a button: `quick_reply`, `url`, …
     pub sub_type: Option<String>,
-    /// Of a button: which one.
+    /// For a button: its index.
     pub index: Option<Value>,
     /// WhatsApp's parameter objects, each with a `type`.
     #[oai(validator(max_items = 1024))]
     pub parameters: Option<Vec<Value>>,
 }
 
-/// A place.
+/// A location.
 #[derive(Debug, Clone, Object)]
 pub struct SendLocation {
-    /// Degrees.
+    /// Latitude, in degrees.
     #[oai(validator(minimum(value = "-90"), maximum(value = "90")))]
     pub latitude: f64,
-    /// Degrees.
+    /// Longitude, in degrees.
     #[oai(validator(minimum(value = "-180"), maximum(value = "180")))]
     pub longitude: f64,
-    /// What it is called.
+    /// Name of the location.
     #[oai(validator(max_length = 1000))]
     pub name: Option<String>,
-    /// Where it is.
+    /// Address of the location.
     #[oai(validator(max_length = 1000))]
     pub address: Option<String>,
 }
@@ -126,12 +126,12 @@ pub struct SendContactCard {
 #[derive(Debug, Clone, Object)]
 #[expect(clippy::struct_field_names, reason = "WhatsApp names them so")]
 pub struct ContactName {
-    /// As it is shown.
+    /// The full name, as shown.
     #[oai(validator(min_length = 1, max_length = 1024))]
     pub formatted_name: String,
-    /// Part of it.
+    /// First name.
     pub first_name: Option<String>,
-    /// Part of it.
+    /// Last name.
     pub last_name: Option<String>,
 }
 
