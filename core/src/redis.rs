@@ -1,7 +1,7 @@
 //! Redis cache that the nodes share: budgets over all nodes, and rendered pages.
 //!
 //! The only module that talks to Redis. Invariants: no response needs Redis to be right; it is needed only
-//! for budgets over *several* nodes. No request waits for Redis longer than [`RedisConnection`]'s limit.
+//! for budgets over *several* nodes. No request waits for Redis longer than `RedisConnection`'s limit.
 //! After a failure no request waits at all until Redis is back. The content of Redis may vanish or be corrupt
 //! at any time. Every key begins with `kabar:` and the identity of the installation, so that several
 //! installations can share one Redis.

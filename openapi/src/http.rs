@@ -1,6 +1,6 @@
 //! Every request and response: authentication, forwarding, body limits, compression and headers.
 //!
-//! Invariant: every request passes [`gateway`], whatever its path and its outcome. Operations do not depend
+//! Invariant: every request passes `gateway`, whatever its path and its outcome. Operations do not depend
 //! on this folder.
 
 pub mod access;

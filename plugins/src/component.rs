@@ -1,6 +1,6 @@
 //! Components: checked, compiled, signed and loaded.
 //!
-//! Invariant: bytes become executable code only through [`artifact`], which verifies this server's signature.
+//! Invariant: bytes become executable code only through `artifact`, which verifies this server's signature.
 
 pub(crate) mod artifact;
 pub(crate) mod compile;

@@ -43,7 +43,7 @@ pub struct SimulateArgs {
     /// Signature key of the webhooks.
     #[arg(long, value_parser = parse_secret)]
     pub app_secret: Secret,
-    /// A business number, as <phone number id>:<phone>; may be repeated.
+    /// A business number, as `PHONE_NUMBER_ID:PHONE`; may be repeated.
     #[arg(long = "number", value_parser = parse_number, value_name = "ID:PHONE")]
     pub numbers: Vec<SimulatedNumber>,
     /// Messages that customers write per minute; 0 for none.

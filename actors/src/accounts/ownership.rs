@@ -72,7 +72,7 @@ impl AccountRegistry {
 
     /// Gives every account to the other nodes, so that clients of a node that stops lose no request. Returns
     /// `false` where there is no other node. Accounts are served here until they are released, and no new send
-    /// starts. Calls to WhatsApp that are under way have [`CALLS_TIME`] to end; after it their messages wait
+    /// starts. Calls to WhatsApp that are under way have one second to end; after it their messages wait
     /// for their echoes at the next owner. To be called once `stopping` is cancelled.
     pub async fn hand_over(&self) -> bool {
         let ground = self.context();

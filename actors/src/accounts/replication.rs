@@ -71,12 +71,12 @@ impl AccountRegistry {
         self.follow_log().await.map_err(|error| AccountError::from_store(&error, "directory not refreshed"))
     }
 
-    /// Returns once the keys in the directory were read at most [`FRESH_FOR`] before this call. That is at once
+    /// Returns once the keys in the directory were read at most one second before this call. That is at once
     /// where there are no other nodes, and as a rule elsewhere, because other nodes' changes are read more
     /// often than that.
     ///
     /// # Errors
-    /// [`AccountError::Storage`] when that cannot be found out within [`ASK_TIME`]: a node that is cut off from
+    /// [`AccountError::Storage`] when that cannot be found out within three seconds: a node that is cut off from
     /// the database accepts no key that may have been revoked.
     pub async fn ensure_fresh_directory(&self) -> Result<(), AccountError> {
         let called_at_ms = now_ms();
