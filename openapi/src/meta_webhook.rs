@@ -1,22 +1,23 @@
 //! Requests from WhatsApp: the handshake, and webhooks.
 //!
-//! Invariants: only a body signed by a known secret is read; a secret of one account authenticates items of
-//! that account only; 200 is sent only once everything for the accounts here is durable. After 503 WhatsApp
+//! Invariants: a body is translated only after its signature was verified; a secret of one account authenticates
+//! items of that account only; 200 is sent only once everything for the accounts here is durable. After 503 WhatsApp
 //! sends the whole webhook again, which does no harm. Meta's format is parsed by `kabar_core::meta`.
 
 mod forward;
 pub mod handshake;
 pub mod signed_body;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kabar_actors::{AccountEntry, AccountError, AccountPlace};
 use kabar_core::cause::cause;
-use kabar_core::domain::account::{AccountStatus, Secret};
+use kabar_core::domain::account::{AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::ids::NodeId;
+use kabar_core::meta::named_numbers::read_named_numbers;
 use kabar_core::meta::signature;
 use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate_webhook};
 use kabar_core::store::NodePeer;
@@ -101,8 +102,8 @@ impl WhatsAppApi {
         &self,
         body: SignedBody,
     ) -> Result<DataResponse<super::v1::health::HealthBody>, OperationError<WebhookFails>> {
+        let signer = self.find_signer(&body)?;
         let read = translate_webhook(&body.bytes, self.0.clock.read_now());
-        let signer = self.find_signer(&body, read.as_ref().ok())?;
         let webhook = read.map_err(|malformed| {
             tracing::warn!(error = cause(&malformed), "webhook not understood");
             ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
@@ -129,21 +130,38 @@ impl WhatsAppApi {
 /// Attempts to find the owners of a webhook's accounts while they move.
 const NODES_MAX: usize = 3;
 
+/// Secrets of accounts that are tried for one webhook: each costs an HMAC over the whole body, for any client.
+const SECRETS_MAX: usize = 16;
+
 impl WhatsAppApi {
-    /// Finds the secret that signed a body: the server's, or that of an account which the body names.
-    fn find_signer(&self, body: &SignedBody, webhook: Option<&InboundWebhook>) -> Result<Secret, ApiError> {
-        let named = webhook.into_iter().flat_map(|webhook| &webhook.named);
-        let accounts = named.filter_map(|number| self.0.directory.account_of_number(number.as_str()));
-        let own: Vec<Secret> =
-            accounts.filter_map(|slot| slot.current_account().app_secret.clone()).collect();
-        let candidates = self.0.whatsapp.app_secret.iter().chain(&own);
-        let signer = signature::verify_body(body.signature.as_deref(), &body.bytes, candidates);
-        signer.cloned().ok_or_else(|| {
+    /// Finds the secret that signed a body: the server's, or that of an account which the body names. Only the
+    /// numbers are read of a body that the server's secret has not signed.
+    fn find_signer(&self, body: &SignedBody) -> Result<Secret, ApiError> {
+        let signature = body.signature.as_deref();
+        let server = signature::verify_body(signature, &body.bytes, &self.0.whatsapp.app_secret);
+        let signer = server.cloned().or_else(|| {
+            let own = self.account_secrets(&read_named_numbers(&body.bytes));
+            signature::verify_body(signature, &body.bytes, &own).cloned()
+        });
+        signer.ok_or_else(|| {
             self.0.metrics.webhook_unsigned.inc();
             let message =
                 "X-Hub-Signature-256 must be sha256= and the HMAC of the raw body by the app secret";
             ApiError::new(ErrorCode::InvalidSignature, message)
         })
+    }
+
+    /// Returns the secrets of these numbers' accounts, each once, [`SECRETS_MAX`] at most.
+    fn account_secrets(&self, numbers: &BTreeSet<PhoneNumberId>) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        let accounts =
+            numbers.iter().filter_map(|number| self.0.directory.account_of_number(number.as_str()));
+        for secret in accounts.filter_map(|slot| slot.current_account().app_secret.clone()) {
+            if secrets.len() < SECRETS_MAX && !secrets.contains(&secret) {
+                secrets.push(secret);
+            }
+        }
+        secrets
     }
 
     /// Counts and logs items that no account takes.

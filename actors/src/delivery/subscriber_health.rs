@@ -25,7 +25,7 @@ impl SubscriberHealth {
             Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
                 PluginState::Paused => {
                     let paused_for = now.wall.duration_since(plugin.standing.since).unwrap_or_default();
-                    FailureRate::is_paused(paused_for, now.monotonic)
+                    FailureRate::start_paused(paused_for, now.monotonic)
                 }
                 PluginState::Active | PluginState::Disabled => FailureRate::default(),
             }),

@@ -48,7 +48,7 @@ fn text_at<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer)?.as_str()
 }
 
-fn is_filled<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+fn filled_text_at<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     text_at(object, pointer).filter(|text| !text.trim().is_empty())
 }
 
@@ -57,16 +57,16 @@ fn render_media(kind: MessageKind, object: &Value) -> Option<String> {
     if members.is_empty() {
         return None;
     }
-    let told = is_filled(object, "/caption")
+    let told = filled_text_at(object, "/caption")
         .map(str::to_owned)
-        .or_else(|| is_filled(object, "/filename").map(one_line));
+        .or_else(|| filled_text_at(object, "/filename").map(one_line));
     Some(told.unwrap_or_else(|| format!("[{}]", kind.as_str())))
 }
 
 fn render_location(object: &Value) -> Option<String> {
     let (latitude, longitude) = (object.get("latitude")?.as_f64()?, object.get("longitude")?.as_f64()?);
     let named: Vec<&str> =
-        ["/name", "/address"].iter().filter_map(|pointer| is_filled(object, pointer)).collect();
+        ["/name", "/address"].iter().filter_map(|pointer| filled_text_at(object, pointer)).collect();
     let place =
         if named.is_empty() { format!("{latitude}, {longitude}") } else { one_line(&named.join(", ")) };
     Some(format!("📍 {place}"))
@@ -77,30 +77,31 @@ fn render_contacts(object: &Value) -> Option<String> {
         .as_array()?
         .iter()
         .filter_map(|card| {
-            is_filled(card, "/name/formatted_name").or_else(|| is_filled(card, "/name/first_name"))
+            filled_text_at(card, "/name/formatted_name").or_else(|| filled_text_at(card, "/name/first_name"))
         })
         .collect();
     Some(if names.is_empty() { "👤".to_owned() } else { one_line(&format!("👤 {}", names.join(", "))) })
 }
 
 fn render_interactive(object: &Value) -> Option<String> {
-    let title = is_filled(object, "/button_reply/title").or_else(|| is_filled(object, "/list_reply/title"));
+    let title =
+        filled_text_at(object, "/button_reply/title").or_else(|| filled_text_at(object, "/list_reply/title"));
     if let Some(title) = title {
         return Some(one_line(title));
     }
     object.get("nfm_reply")?.as_object()?;
-    Some(is_filled(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
+    Some(filled_text_at(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
 }
 
 fn render_reaction(object: &Value) -> Option<String> {
     text_at(object, "/message_id")?;
-    Some(is_filled(object, "/emoji").map_or_else(|| "[reaction removed]".to_owned(), one_line))
+    Some(filled_text_at(object, "/emoji").map_or_else(|| "[reaction removed]".to_owned(), one_line))
 }
 
 fn render_order(object: &Value) -> Option<String> {
     let count = object.get("product_items")?.as_array()?.len();
     let items = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
-    Some(match is_filled(object, "/text") {
+    Some(match filled_text_at(object, "/text") {
         Some(text) => format!("🛒 {items}: {}", one_line(text)),
         None => format!("🛒 {items}"),
     })

@@ -22,7 +22,7 @@ const REPLACEMENT: &[u8; ESCAPE_BYTES] = br"\ufffd";
 
 /// Returns the body as text in which every escape can be stored. Other escapes, and bytes that are not UTF-8,
 /// become U+FFFD, the replacement character.
-pub(super) fn is_storable(body: &[u8]) -> Cow<'_, str> {
+pub(super) fn replace_unstorable(body: &[u8]) -> Cow<'_, str> {
     let broken = unstorable_escapes(body);
     if broken.is_empty() {
         return String::from_utf8_lossy(body);
@@ -102,10 +102,10 @@ mod tests {
             (r"\u00", r"\u00"),
             (r"\", r"\"),
         ] {
-            assert_eq!(is_storable(raw.as_bytes()), mended, "{raw}");
+            assert_eq!(replace_unstorable(raw.as_bytes()), mended, "{raw}");
         }
-        assert_eq!(is_storable(b"a\xffb"), "a\u{fffd}b");
-        assert!(matches!(is_storable(b"plain \\n text"), Cow::Borrowed(_)));
+        assert_eq!(replace_unstorable(b"a\xffb"), "a\u{fffd}b");
+        assert!(matches!(replace_unstorable(b"plain \\n text"), Cow::Borrowed(_)));
     }
 
     #[test]
@@ -126,14 +126,14 @@ mod tests {
         fn mending_leaves_json_json(text: String, nul in any::<bool>()) {
             let text = if nul { format!("{text}\0") } else { text };
             let json = serde_json::to_string(&text).unwrap();
-            let read: String = serde_json::from_str(&is_storable(json.as_bytes())).unwrap();
+            let read: String = serde_json::from_str(&replace_unstorable(json.as_bytes())).unwrap();
             prop_assert_eq!(read, text.replace('\0', "\u{fffd}"));
         }
 
         #[test]
         fn any_units_can_be_read_after_mending(units in prop::collection::vec(prop_oneof![any::<u16>(), 0xd800u16..0xe000], 0..12)) {
             let json = units.iter().fold(String::new(), |json, unit| json + &format!("\\u{unit:04x}"));
-            let read: String = serde_json::from_str(&is_storable(format!("\"{json}\"").as_bytes())).unwrap();
+            let read: String = serde_json::from_str(&replace_unstorable(format!("\"{json}\"").as_bytes())).unwrap();
             let expected = String::from_utf16_lossy(&units).replace('\0', "\u{fffd}");
             prop_assert_eq!(read, expected);
         }

@@ -5,7 +5,7 @@
 //! account keep their order. The existence of the account and the signature of the body are checked
 //! elsewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +32,6 @@ const AHEAD_MAX: Duration = Duration::from_hours(24);
 /// All items of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InboundWebhook {
-    /// Every number that the webhook names: the secret of any of them may have signed it.
-    pub named: BTreeSet<PhoneNumberId>,
     /// Messages and statuses, grouped by the number that they concern, in order of first mention.
     pub groups: Vec<AccountGroup>,
     /// Errors of a number as such, as WhatsApp reports them (`value.errors`).
@@ -101,7 +99,7 @@ pub enum SkipReason {
 /// # Errors
 /// [`MalformedWebhook`] when the body is not a JSON object at all.
 pub fn translate_webhook(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
-    let text = raw_members::is_storable(body);
+    let text = raw_members::replace_unstorable(body);
     let envelope = raw_members::read_members(&text).ok_or(MalformedWebhook)?;
     let mut reading =
         WebhookReader { received_at, webhook: InboundWebhook::default(), places: HashMap::new() };
@@ -147,7 +145,6 @@ impl WebhookReader {
             self.skip_item(None, SkipReason::NoPhoneNumberId);
             return;
         };
-        self.webhook.named.insert(id.clone());
         let names = self.read_names(value, &id);
         for message in self.read_elements(value, "messages", Some(&id)) {
             let item = read_item(message)

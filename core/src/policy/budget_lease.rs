@@ -209,7 +209,7 @@ impl Lease {
 
     /// Returns the budget's capacity, as of the last request.
     #[must_use]
-    pub const fn set_capacity(&self) -> u32 {
+    pub const fn last_capacity(&self) -> u32 {
         self.capacity
     }
 

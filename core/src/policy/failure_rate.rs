@@ -60,7 +60,7 @@ impl FailureRate {
     /// Creates the breaker of a hook that has been paused for this time; a restarted server continues to
     /// probe.
     #[must_use]
-    pub fn is_paused(before: Duration, now: MonotonicInstant) -> Self {
+    pub fn start_paused(before: Duration, now: MonotonicInstant) -> Self {
         let until = now.saturating_plus(PROBE_EVERY.saturating_sub(before));
         Self {
             slices: VecDeque::new(),
@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn after_a_day_it_is_given_up() {
-        let (mut rate, mut now, mut probes) = (FailureRate::is_paused(Duration::from_secs(5), at(5)), 5, 0);
+        let (mut rate, mut now, mut probes) =
+            (FailureRate::start_paused(Duration::from_secs(5), at(5)), 5, 0);
         let turn = loop {
             if rate.take_outcome(at(now)) {
                 probes += 1;

@@ -169,7 +169,7 @@ impl RedisBudget {
 
     async fn give_all_back(self: &Arc<Self>, now: Timestamp) {
         let _turn = self.visiting.lock().await;
-        let capacity = self.lock_lease().set_capacity();
+        let capacity = self.lock_lease().last_capacity();
         // When Redis is away, the lease counts as spent there and stays usable on this node.
         let _told = self.refresh_lease(0, capacity, now).await;
     }

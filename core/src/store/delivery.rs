@@ -306,7 +306,7 @@ impl Store {
         answer: Option<&IdempotencyRecord>,
     ) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let listed = self.engine.dialect().is_one_of(1);
+        let listed = self.engine.dialect().in_texts(1);
         let sql = format!(
             "UPDATE webhook_deliveries SET status = 'pending', tries = 0, replays = replays + 1, next_attempt_at = $2, \
              updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END WHERE id {listed} RETURNING id, subscription_id, account"

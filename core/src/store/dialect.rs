@@ -92,7 +92,7 @@ impl Dialect {
     }
 
     /// Returns the condition that a text is one of the JSON array of texts in this argument.
-    pub(super) fn is_one_of(self, argument: usize) -> String {
+    pub(super) fn in_texts(self, argument: usize) -> String {
         match self {
             Self::Sqlite => format!("IN (SELECT value FROM json_each(${argument}))"),
             // An array, because a sub-query would be joined, and the planner cannot know how short it is.

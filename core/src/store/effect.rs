@@ -211,7 +211,7 @@ pub(super) fn pending_statement() -> String {
 pub(super) fn of_runs_statement(dialect: Dialect) -> String {
     format!(
         "SELECT {COLUMNS} FROM plugin_effects WHERE run_id {} ORDER BY run_id, ordinal",
-        dialect.is_one_of(1)
+        dialect.in_texts(1)
     )
 }
 

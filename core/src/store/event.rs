@@ -175,7 +175,7 @@ const COLUMNS: &str = "id, sequence, kind, created_at, previous_status, occurred
 
 /// Returns the statement of [`Store::events_of`].
 pub(super) fn events_of_statement(dialect: Dialect) -> String {
-    let wanted = dialect.is_one_of(4);
+    let wanted = dialect.in_texts(4);
     format!(
         "SELECT {COLUMNS} FROM events WHERE account = $1 AND sequence > $2 AND sequence <= $3 \
          AND kind {wanted} ORDER BY sequence LIMIT $5"

@@ -50,7 +50,7 @@ fn any_of(
             let argument = args.len();
             let rows = format!("{head} WHERE {alias}account = $1 AND {alias}{condition}");
             selects.push(match dialect {
-                Dialect::Sqlite => format!("{rows} {}", dialect.is_one_of(argument)),
+                Dialect::Sqlite => format!("{rows} {}", dialect.in_texts(argument)),
                 Dialect::Postgres => format!(
                     "SELECT f.* FROM json_array_elements_text(${argument}::json) AS w(wanted) \
                      CROSS JOIN LATERAL ({rows} = w.wanted OFFSET 0) AS f"

@@ -162,7 +162,7 @@ fn begin_at_the_end(
     for (word, accounts) in listed.into_iter().take(if ran { 2 } else { 1 }) {
         if let Some(accounts) = accounts {
             args.push(number_array(accounts)?.into());
-            heard = format!("{heard} {word} phone_number_id {}", dialect.is_one_of(args.len()));
+            heard = format!("{heard} {word} phone_number_id {}", dialect.in_texts(args.len()));
         }
     }
     let sql = format!(

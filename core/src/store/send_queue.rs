@@ -37,7 +37,7 @@ pub(super) fn next_of_statement(dialect: Dialect) -> String {
     let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending'");
     match dialect {
         Dialect::Sqlite => {
-            let listed = dialect.is_one_of(2);
+            let listed = dialect.in_texts(2);
             format!("{waiting} AND conversation_id {listed} AND {IS_NEXT_OF_ITS_CONVERSATION}")
         }
         Dialect::Postgres => format!(

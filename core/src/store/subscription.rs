@@ -155,7 +155,7 @@ impl Store {
         let sql = format!(
             "SELECT id, subscription_id, secret, created_at, expires_at FROM webhook_secrets \
              WHERE subscription_id {} ORDER BY id",
-            self.engine.dialect().is_one_of(1)
+            self.engine.dialect().in_texts(1)
         );
         let mut secrets: HashMap<SubscriptionId, Vec<SigningSecret>> = HashMap::new();
         for row in &self.engine.fetch_rows(sql, vec![json_array(&names)?.into()]).await? {
@@ -297,7 +297,7 @@ impl Store {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let sql = format!(
             "UPDATE webhook_subscriptions SET deleted_at = deleted_at WHERE id {}",
-            self.engine.dialect().is_one_of(1)
+            self.engine.dialect().in_texts(1)
         );
         self.writer.write_statement(sql, vec![json_array(&names)?.into()]).await.map(drop)
     }

@@ -113,6 +113,30 @@ async fn an_account_may_have_a_secret_of_its_own_which_opens_no_other() {
 }
 
 #[tokio::test]
+async fn at_most_sixteen_secrets_of_accounts_are_tried() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    let mut accounts = Vec::new();
+    for nth in 0..17 {
+        let secret = json!({"app_secret": format!("secret {nth}")});
+        accounts.push((server.account_with(&tenant.organisation, secret).await.0, format!("secret {nth}")));
+    }
+    accounts.sort();
+    let now = tenant.clock.read_now();
+    let naming = |count: usize| {
+        accounts[..count].iter().fold(InboundWebhook::default(), |webhook, (id, _)| {
+            webhook.messages(id, &[text_from(&from(1), now, "hello")])
+        })
+    };
+    let secrets: Vec<&str> = accounts.iter().map(|(_, secret)| secret.as_str()).collect();
+    naming(16).post_signed_by(&server.anyone, secrets[15]).await.is(200);
+    naming(17).post_signed_by(&server.anyone, secrets[0]).await.is(200);
+    naming(17).post_signed_by(&server.anyone, secrets[16]).await.refused(401, "invalid_signature");
+    // The server's own secret counts extra.
+    naming(17).post(&server.anyone).await.is(200);
+}
+
+#[tokio::test]
 async fn one_webhook_may_carry_many_items_for_many_accounts() {
     let server = TestServer::start().await;
     let (first, second) = (server.tenant().await, server.tenant().await);

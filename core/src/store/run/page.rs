@@ -76,7 +76,7 @@ fn events_statement(dialect: Dialect) -> String {
     format!(
         "SELECT id, sequence, kind, contact_id FROM events WHERE account = $1 AND sequence >= $2 \
          AND sequence <= $3 AND kind {} ORDER BY sequence LIMIT $5",
-        dialect.is_one_of(4)
+        dialect.in_texts(4)
     )
 }
 
