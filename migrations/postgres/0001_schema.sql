@@ -1,22 +1,55 @@
--- Every table of an account is keyed by the account's short number first, so that one account's
--- rows lie together. Ids are text and sort as they were made. Instants are milliseconds since the
--- epoch. There are no foreign keys: an account has one writer, which never leaves a row dangling,
--- and checking each row again would cost a look-up per row and commit.
+-- The whole schema, for PostgreSQL. The file of the other engine has the same tables, columns and indices
+-- in the same order, but for the numbers of directory changes, which a file with one server does not need.
+--
+-- Every table of an account has the account's short number as the first column of its key, so that
+-- one account's rows lie together. Ids are text and sort in the order of their creation. Instants are
+-- milliseconds since the epoch. There are no foreign keys: an account has one writer, which never
+-- leaves a row dangling, and each check would cost a look-up per row and commit.
 
 -- Text that compares byte by byte, whatever the locale of the database.
 CREATE DOMAIN ctext AS TEXT COLLATE "C";
+
+-- Server
 
 CREATE TABLE server_secrets (
     name  ctext  NOT NULL PRIMARY KEY,
     value ctext  NOT NULL -- hex
 );
 
--- One row, counted up by a probe that finds out whether a failed disk takes writes again.
+-- One row. A probe counts it up to find out whether a failed disk accepts writes again.
 CREATE TABLE probes (
     id      BIGINT NOT NULL PRIMARY KEY,
     written BIGINT NOT NULL
 );
 INSERT INTO probes (id, written) VALUES (1, 0);
+
+-- Servers of the cluster. A node whose row is gone does not come back: it starts again under another id.
+CREATE TABLE nodes (
+    id         ctext  NOT NULL PRIMARY KEY,
+    address    ctext  NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
+    expires_at BIGINT NOT NULL,        -- by the database's clock
+    process    ctext  NOT NULL DEFAULT '' -- identity of the process on its machine
+);
+
+-- Number of the last change of the directory. The row is locked until a change commits, so numbers become
+-- visible in their order.
+CREATE TABLE directory_counter (
+    id       BIGINT NOT NULL PRIMARY KEY,
+    revision BIGINT NOT NULL
+);
+INSERT INTO directory_counter (id, revision) VALUES (1, 0);
+
+CREATE FUNCTION number_directory_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE directory_counter SET revision = revision + 1 WHERE id = 1 RETURNING revision INTO NEW.directory_revision;
+    RETURN NEW;
+END
+$$;
+
+-- Directory: organisations, their keys, users and accounts
+--
+-- Every node keeps the directory in memory. Each of its rows carries the number of its last change, so
+-- that a node asks for what has changed since.
 
 CREATE TABLE organisations (
     id               ctext  NOT NULL PRIMARY KEY,
@@ -27,8 +60,13 @@ CREATE TABLE organisations (
     sandbox          BIGINT NOT NULL,
     suspended        BIGINT NOT NULL,
     created_at       BIGINT NOT NULL,
-    row_version      BIGINT NOT NULL  -- how often it was written: a change is written only over the row that was read
+    row_version      BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
+    directory_revision BIGINT NOT NULL DEFAULT 0
 );
+
+CREATE INDEX organisations_directory ON organisations (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON organisations
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
 CREATE TABLE api_keys (
     id              ctext  NOT NULL PRIMARY KEY,
@@ -38,16 +76,26 @@ CREATE TABLE api_keys (
     digest          ctext  NOT NULL UNIQUE, -- hex
     expires_at      BIGINT,
     created_at      BIGINT NOT NULL,
-    revoked_at      BIGINT
+    revoked_at      BIGINT,
+    directory_revision BIGINT NOT NULL DEFAULT 0
 );
+
+CREATE INDEX api_keys_directory ON api_keys (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON api_keys
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
 CREATE TABLE users (
     id              ctext  NOT NULL PRIMARY KEY,
     organisation_id ctext  NOT NULL,
     name            ctext  NOT NULL,
     email           ctext,
-    created_at      BIGINT NOT NULL
+    created_at      BIGINT NOT NULL,
+    directory_revision BIGINT NOT NULL DEFAULT 0
 );
+
+CREATE INDEX users_directory ON users (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON users
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
 CREATE TABLE accounts (
     number              BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -66,8 +114,17 @@ CREATE TABLE accounts (
     revision            BIGINT NOT NULL DEFAULT 0,
     sequence            BIGINT NOT NULL DEFAULT 0,
     epoch               BIGINT NOT NULL DEFAULT 0,
-    last_commit_at      BIGINT NOT NULL DEFAULT 0
+    last_commit_at      BIGINT NOT NULL DEFAULT 0,
+    owner               ctext, -- the node that serves the account
+    directory_revision  BIGINT NOT NULL DEFAULT 0
 );
+
+CREATE INDEX accounts_directory ON accounts (directory_revision);
+-- Not for the account clock, which every commit moves.
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE OF name, status, access_token, app_secret, messages_per_second
+    ON accounts FOR EACH ROW EXECUTE FUNCTION number_directory_change();
+
+-- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (
     account     BIGINT NOT NULL,
@@ -169,6 +226,8 @@ CREATE TABLE events (
 
 CREATE INDEX events_age ON events (created_at, sequence);
 
+-- Idempotency
+
 CREATE TABLE idempotency_records (
     organisation_id ctext  NOT NULL,
     key             ctext  NOT NULL,
@@ -182,3 +241,206 @@ CREATE TABLE idempotency_records (
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
+
+-- Delivery: how far each subscriber has come in each account's log
+
+-- An account without a row here is younger than the subscriber, which gets its log from the beginning.
+CREATE TABLE delivery_cursors (
+    subscriber ctext  NOT NULL,
+    account    BIGINT NOT NULL,
+    cursor     BIGINT NOT NULL, -- number of the last event that is taken care of
+    PRIMARY KEY (subscriber, account)
+);
+
+-- Webhooks: subscriptions, their secrets, and the deliveries that are owed to them
+
+CREATE TABLE webhook_subscriptions (
+    id              ctext  NOT NULL PRIMARY KEY,
+    organisation_id ctext  NOT NULL,
+    url             ctext  NOT NULL,
+    events          ctext  NOT NULL, -- JSON array of types
+    description     ctext,
+    status          ctext  NOT NULL,
+    dead_in_row     BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    row_version     BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at      BIGINT,          -- kept, so that other nodes learn of it
+    directory_revision BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX webhook_subscriptions_organisation ON webhook_subscriptions (organisation_id);
+CREATE INDEX webhook_subscriptions_directory ON webhook_subscriptions (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON webhook_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
+
+CREATE TABLE webhook_secrets (
+    id              ctext  NOT NULL PRIMARY KEY,
+    subscription_id ctext  NOT NULL,
+    secret          ctext  NOT NULL,
+    created_at      BIGINT NOT NULL,
+    expires_at      BIGINT
+);
+
+CREATE INDEX webhook_secrets_subscription ON webhook_secrets (subscription_id, id);
+
+CREATE TABLE webhook_deliveries (
+    id              ctext  NOT NULL PRIMARY KEY,
+    subscription_id ctext  NOT NULL,
+    organisation_id ctext  NOT NULL,
+    account         BIGINT NOT NULL,
+    sequence        BIGINT NOT NULL,
+    event_id        ctext  NOT NULL,
+    event_type      ctext  NOT NULL,
+    contact_id      ctext  NOT NULL, -- deliveries about one contact go in order
+    status          ctext  NOT NULL,
+    attempts        ctext  NOT NULL, -- [[at, status code, milliseconds, error], …]
+    attempt_count   BIGINT NOT NULL,
+    tries           BIGINT NOT NULL, -- attempts since it was made or last replayed
+    replays         BIGINT NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
+    next_attempt_at BIGINT,          -- null exactly when it is delivered or dead
+    created_at      BIGINT NOT NULL, -- equals the time inside the id
+    updated_at      BIGINT NOT NULL
+);
+
+-- An event is owed to a subscriber once.
+CREATE UNIQUE INDEX webhook_deliveries_event ON webhook_deliveries (subscription_id, account, sequence);
+CREATE INDEX webhook_deliveries_open ON webhook_deliveries (subscription_id, account, sequence)
+    WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_list ON webhook_deliveries (organisation_id, id);
+CREATE INDEX webhook_deliveries_status ON webhook_deliveries (organisation_id, status, id);
+CREATE INDEX webhook_deliveries_subscription ON webhook_deliveries (subscription_id, id);
+CREATE INDEX webhook_deliveries_subscription_status ON webhook_deliveries (subscription_id, status, id);
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+
+-- Plugins: components, their state, and the runs of their hooks
+
+CREATE TABLE plugins (
+    id               ctext  NOT NULL PRIMARY KEY,
+    organisation_id  ctext  NOT NULL,
+    name             ctext  NOT NULL,
+    description      ctext,
+    events           ctext  NOT NULL, -- JSON array of types
+    accounts         ctext,            -- JSON array of phone_number_ids; null: all
+    config           ctext  NOT NULL, -- JSON object of texts
+    secrets          ctext  NOT NULL, -- JSON object of texts
+    allowed_hosts    ctext  NOT NULL, -- JSON array
+    capabilities     ctext,            -- JSON array; null: all
+    enabled          BIGINT NOT NULL,
+    state            ctext  NOT NULL,
+    state_since      BIGINT NOT NULL,
+    state_reason     ctext,
+    by_operator      BIGINT NOT NULL,
+    active_version   ctext,
+    previous_version ctext,
+    created_at       BIGINT NOT NULL,
+    updated_at       BIGINT NOT NULL,
+    row_version      BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at       BIGINT,          -- kept, so that other nodes learn of it
+    directory_revision BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX plugins_organisation ON plugins (organisation_id);
+CREATE INDEX plugins_directory ON plugins (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON plugins
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
+
+CREATE TABLE plugin_versions (
+    id         ctext  NOT NULL PRIMARY KEY,
+    plugin_id  ctext  NOT NULL,
+    sha256     ctext  NOT NULL, -- hex
+    size       BIGINT NOT NULL,
+    imports    ctext  NOT NULL, -- JSON array
+    exports    ctext  NOT NULL, -- JSON array
+    compile_ms BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    whole      BIGINT NOT NULL  -- 1 once all of its parts are there
+);
+
+CREATE INDEX plugin_versions_plugin ON plugin_versions (plugin_id, id);
+CREATE INDEX plugin_versions_unfinished ON plugin_versions (created_at) WHERE whole = 0;
+
+-- A component's bytes, in parts that are written one by one: no other write waits for megabytes.
+CREATE TABLE plugin_parts (
+    version_id ctext  NOT NULL,
+    part       BIGINT NOT NULL,
+    bytes      BYTEA  NOT NULL,
+    PRIMARY KEY (version_id, part)
+);
+
+-- One row per plugin. Each recorder of its runs writes it first: of two recorders one waits.
+CREATE TABLE plugin_heads (
+    plugin_id   ctext  NOT NULL PRIMARY KEY,
+    kv_revision BIGINT NOT NULL, -- moves with every change of its keys and values
+    gate        ctext  NOT NULL  -- what has been let through last
+);
+
+CREATE TABLE plugin_kv (
+    plugin_id ctext NOT NULL,
+    key       ctext NOT NULL,
+    value     ctext NOT NULL, -- base64
+    PRIMARY KEY (plugin_id, key)
+);
+
+CREATE TABLE plugin_runs (
+    id              ctext  NOT NULL PRIMARY KEY,
+    plugin_id       ctext  NOT NULL,
+    organisation_id ctext  NOT NULL,
+    account         BIGINT NOT NULL,
+    sequence        BIGINT NOT NULL,
+    event_id        ctext  NOT NULL,
+    event_type      ctext  NOT NULL,
+    contact_id      ctext  NOT NULL, -- runs about one contact go in order
+    status          ctext  NOT NULL, -- a delivery's: pending, delivered, failed, dead
+    attempts        ctext  NOT NULL, -- [[at, null, milliseconds, error], …]
+    attempt_count   BIGINT NOT NULL,
+    tries           BIGINT NOT NULL, -- attempts since it was made or last replayed
+    replays         BIGINT NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
+    next_attempt_at BIGINT,          -- null exactly when it is delivered or dead
+    version_id      ctext,            -- what ran last, and what that used
+    cpu_us          BIGINT,
+    wall_us         BIGINT,
+    host_calls      BIGINT,
+    memory_bytes    BIGINT,
+    created_at      BIGINT NOT NULL, -- equals the time inside the id
+    updated_at      BIGINT NOT NULL
+);
+
+-- An event is owed to a plugin once.
+CREATE UNIQUE INDEX plugin_runs_event ON plugin_runs (plugin_id, account, sequence);
+CREATE INDEX plugin_runs_open ON plugin_runs (plugin_id, account, sequence) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX plugin_runs_list ON plugin_runs (plugin_id, id);
+CREATE INDEX plugin_runs_status ON plugin_runs (plugin_id, status, id);
+CREATE INDEX plugin_runs_age ON plugin_runs (created_at);
+
+CREATE TABLE plugin_run_logs (
+    id         ctext  NOT NULL PRIMARY KEY,
+    plugin_id  ctext  NOT NULL,
+    run_id     ctext  NOT NULL,
+    version_id ctext  NOT NULL,
+    attempt    BIGINT NOT NULL,
+    lines      ctext  NOT NULL, -- [[at, level, text], …]
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX plugin_run_logs_list ON plugin_run_logs (plugin_id, id);
+CREATE INDEX plugin_run_logs_run ON plugin_run_logs (run_id, id);
+CREATE INDEX plugin_run_logs_age ON plugin_run_logs (created_at);
+
+-- Effects that successful runs ask for, in the account whose event they handled.
+CREATE TABLE plugin_effects (
+    run_id        ctext  NOT NULL,
+    ordinal       BIGINT NOT NULL,
+    account       BIGINT NOT NULL,
+    sequence      BIGINT NOT NULL,
+    effect        ctext  NOT NULL, -- JSON
+    status        ctext  NOT NULL,
+    message_id    ctext,
+    error_code    ctext,
+    error_message ctext,
+    created_at    BIGINT NOT NULL,
+    PRIMARY KEY (run_id, ordinal)
+);
+
+CREATE INDEX plugin_effects_pending ON plugin_effects (account, sequence, run_id, ordinal) WHERE status = 'pending';
+CREATE INDEX plugin_effects_age ON plugin_effects (created_at);

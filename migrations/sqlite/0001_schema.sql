@@ -1,19 +1,35 @@
--- Every table of an account is keyed by the account's short number first, so that one account's
--- rows lie together. Ids are TEXT and sort as they were made. Instants are milliseconds since the
--- epoch. There are no foreign keys: an account has one writer, which never leaves a row dangling,
--- and checking each row again would cost a look-up per row and commit.
+-- The whole schema, for SQLite. The file of the other engine has the same tables, columns and indices
+-- in the same order, but for the numbers of directory changes that PostgreSQL keeps for other nodes.
+--
+-- Every table of an account has the account's short number as the first column of its key, so that
+-- one account's rows lie together. Ids are text and sort in the order of their creation. Instants are
+-- milliseconds since the epoch. There are no foreign keys: an account has one writer, which never
+-- leaves a row dangling, and each check would cost a look-up per row and commit.
+
+-- Server
 
 CREATE TABLE server_secrets (
     name  TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL -- hex
 ) STRICT;
 
--- One row, counted up by a probe that finds out whether a failed disk takes writes again.
+-- One row. A probe counts it up to find out whether a failed disk accepts writes again.
 CREATE TABLE probes (
     id      INTEGER NOT NULL PRIMARY KEY,
     written INTEGER NOT NULL
 ) STRICT;
 INSERT INTO probes (id, written) VALUES (1, 0);
+
+-- Servers of the cluster. A file has one server, so here the table stays empty and the next server may
+-- take over from any owner.
+CREATE TABLE nodes (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    address    TEXT    NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
+    expires_at INTEGER NOT NULL,        -- by the database's clock
+    process    TEXT    NOT NULL DEFAULT '' -- identity of the process on its machine
+) STRICT;
+
+-- Directory: organisations, their keys, users and accounts
 
 CREATE TABLE organisations (
     id               TEXT    NOT NULL PRIMARY KEY,
@@ -63,8 +79,11 @@ CREATE TABLE accounts (
     revision            INTEGER NOT NULL DEFAULT 0,
     sequence            INTEGER NOT NULL DEFAULT 0,
     epoch               INTEGER NOT NULL DEFAULT 0,
-    last_commit_at      INTEGER NOT NULL DEFAULT 0
+    last_commit_at      INTEGER NOT NULL DEFAULT 0,
+    owner               TEXT -- the node that serves the account
 ) STRICT;
+
+-- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (
     account     INTEGER NOT NULL,
@@ -166,6 +185,8 @@ CREATE TABLE events (
 
 CREATE INDEX events_age ON events (created_at, sequence);
 
+-- Idempotency
+
 CREATE TABLE idempotency_records (
     organisation_id TEXT    NOT NULL,
     key             TEXT    NOT NULL,
@@ -180,10 +201,206 @@ CREATE TABLE idempotency_records (
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
 
--- What the planner should think of the data, as ANALYZE would write it for a large server: rows in
--- the index, then rows that share its first column, its first two, and so on. Without it the
--- planner guesses ten rows per account, and walks past the index on status. The pending index is
--- written large on purpose: the backlog is to be read in the order of ids, and not sorted.
+-- Delivery: how far each subscriber has come in each account's log
+
+-- An account without a row here is younger than the subscriber, which gets its log from the beginning.
+CREATE TABLE delivery_cursors (
+    subscriber TEXT    NOT NULL,
+    account    INTEGER NOT NULL,
+    cursor     INTEGER NOT NULL, -- number of the last event that is taken care of
+    PRIMARY KEY (subscriber, account)
+) STRICT, WITHOUT ROWID;
+
+-- Webhooks: subscriptions, their secrets, and the deliveries that are owed to them
+
+CREATE TABLE webhook_subscriptions (
+    id              TEXT    NOT NULL PRIMARY KEY,
+    organisation_id TEXT    NOT NULL,
+    url             TEXT    NOT NULL,
+    events          TEXT    NOT NULL, -- JSON array of types
+    description     TEXT,
+    status          TEXT    NOT NULL,
+    dead_in_row     INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    row_version     INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at      INTEGER           -- kept, so that other nodes learn of it
+) STRICT;
+
+CREATE INDEX webhook_subscriptions_organisation ON webhook_subscriptions (organisation_id);
+
+CREATE TABLE webhook_secrets (
+    id              TEXT    NOT NULL PRIMARY KEY,
+    subscription_id TEXT    NOT NULL,
+    secret          TEXT    NOT NULL,
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER
+) STRICT;
+
+CREATE INDEX webhook_secrets_subscription ON webhook_secrets (subscription_id, id);
+
+CREATE TABLE webhook_deliveries (
+    id              TEXT    NOT NULL PRIMARY KEY,
+    subscription_id TEXT    NOT NULL,
+    organisation_id TEXT    NOT NULL,
+    account         INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    event_id        TEXT    NOT NULL,
+    event_type      TEXT    NOT NULL,
+    contact_id      TEXT    NOT NULL, -- deliveries about one contact go in order
+    status          TEXT    NOT NULL,
+    attempts        TEXT    NOT NULL, -- [[at, status code, milliseconds, error], …]
+    attempt_count   INTEGER NOT NULL,
+    tries           INTEGER NOT NULL, -- attempts since it was made or last replayed
+    replays         INTEGER NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
+    next_attempt_at INTEGER,          -- null exactly when it is delivered or dead
+    created_at      INTEGER NOT NULL, -- equals the time inside the id
+    updated_at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- An event is owed to a subscriber once.
+CREATE UNIQUE INDEX webhook_deliveries_event ON webhook_deliveries (subscription_id, account, sequence);
+CREATE INDEX webhook_deliveries_open ON webhook_deliveries (subscription_id, account, sequence)
+    WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_list ON webhook_deliveries (organisation_id, id);
+CREATE INDEX webhook_deliveries_status ON webhook_deliveries (organisation_id, status, id);
+CREATE INDEX webhook_deliveries_subscription ON webhook_deliveries (subscription_id, id);
+CREATE INDEX webhook_deliveries_subscription_status ON webhook_deliveries (subscription_id, status, id);
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+
+-- Plugins: components, their state, and the runs of their hooks
+
+CREATE TABLE plugins (
+    id               TEXT    NOT NULL PRIMARY KEY,
+    organisation_id  TEXT    NOT NULL,
+    name             TEXT    NOT NULL,
+    description      TEXT,
+    events           TEXT    NOT NULL, -- JSON array of types
+    accounts         TEXT,             -- JSON array of phone_number_ids; null: all
+    config           TEXT    NOT NULL, -- JSON object of texts
+    secrets          TEXT    NOT NULL, -- JSON object of texts
+    allowed_hosts    TEXT    NOT NULL, -- JSON array
+    capabilities     TEXT,             -- JSON array; null: all
+    enabled          INTEGER NOT NULL,
+    state            TEXT    NOT NULL,
+    state_since      INTEGER NOT NULL,
+    state_reason     TEXT,
+    by_operator      INTEGER NOT NULL,
+    active_version   TEXT,
+    previous_version TEXT,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    row_version      INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at       INTEGER           -- kept, so that other nodes learn of it
+) STRICT;
+
+CREATE INDEX plugins_organisation ON plugins (organisation_id);
+
+CREATE TABLE plugin_versions (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    plugin_id  TEXT    NOT NULL,
+    sha256     TEXT    NOT NULL, -- hex
+    size       INTEGER NOT NULL,
+    imports    TEXT    NOT NULL, -- JSON array
+    exports    TEXT    NOT NULL, -- JSON array
+    compile_ms INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    whole      INTEGER NOT NULL  -- 1 once all of its parts are there
+) STRICT;
+
+CREATE INDEX plugin_versions_plugin ON plugin_versions (plugin_id, id);
+CREATE INDEX plugin_versions_unfinished ON plugin_versions (created_at) WHERE whole = 0;
+
+-- A component's bytes, in parts that are written one by one: no other write waits for megabytes.
+CREATE TABLE plugin_parts (
+    version_id TEXT    NOT NULL,
+    part       INTEGER NOT NULL,
+    bytes      BLOB    NOT NULL,
+    PRIMARY KEY (version_id, part)
+) STRICT;
+
+-- One row per plugin. Each recorder of its runs writes it first: of two recorders one waits.
+CREATE TABLE plugin_heads (
+    plugin_id   TEXT    NOT NULL PRIMARY KEY,
+    kv_revision INTEGER NOT NULL, -- moves with every change of its keys and values
+    gate        TEXT    NOT NULL  -- what has been let through last
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plugin_kv (
+    plugin_id TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    value     TEXT NOT NULL, -- base64
+    PRIMARY KEY (plugin_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plugin_runs (
+    id              TEXT    NOT NULL PRIMARY KEY,
+    plugin_id       TEXT    NOT NULL,
+    organisation_id TEXT    NOT NULL,
+    account         INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    event_id        TEXT    NOT NULL,
+    event_type      TEXT    NOT NULL,
+    contact_id      TEXT    NOT NULL, -- runs about one contact go in order
+    status          TEXT    NOT NULL, -- a delivery's: pending, delivered, failed, dead
+    attempts        TEXT    NOT NULL, -- [[at, null, milliseconds, error], …]
+    attempt_count   INTEGER NOT NULL,
+    tries           INTEGER NOT NULL, -- attempts since it was made or last replayed
+    replays         INTEGER NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
+    next_attempt_at INTEGER,          -- null exactly when it is delivered or dead
+    version_id      TEXT,             -- what ran last, and what that used
+    cpu_us          INTEGER,
+    wall_us         INTEGER,
+    host_calls      INTEGER,
+    memory_bytes    INTEGER,
+    created_at      INTEGER NOT NULL, -- equals the time inside the id
+    updated_at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- An event is owed to a plugin once.
+CREATE UNIQUE INDEX plugin_runs_event ON plugin_runs (plugin_id, account, sequence);
+CREATE INDEX plugin_runs_open ON plugin_runs (plugin_id, account, sequence) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX plugin_runs_list ON plugin_runs (plugin_id, id);
+CREATE INDEX plugin_runs_status ON plugin_runs (plugin_id, status, id);
+CREATE INDEX plugin_runs_age ON plugin_runs (created_at);
+
+CREATE TABLE plugin_run_logs (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    plugin_id  TEXT    NOT NULL,
+    run_id     TEXT    NOT NULL,
+    version_id TEXT    NOT NULL,
+    attempt    INTEGER NOT NULL,
+    lines      TEXT    NOT NULL, -- [[at, level, text], …]
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX plugin_run_logs_list ON plugin_run_logs (plugin_id, id);
+CREATE INDEX plugin_run_logs_run ON plugin_run_logs (run_id, id);
+CREATE INDEX plugin_run_logs_age ON plugin_run_logs (created_at);
+
+-- Effects that successful runs ask for, in the account whose event they handled.
+CREATE TABLE plugin_effects (
+    run_id        TEXT    NOT NULL,
+    ordinal       INTEGER NOT NULL,
+    account       INTEGER NOT NULL,
+    sequence      INTEGER NOT NULL,
+    effect        TEXT    NOT NULL, -- JSON
+    status        TEXT    NOT NULL,
+    message_id    TEXT,
+    error_code    TEXT,
+    error_message TEXT,
+    created_at    INTEGER NOT NULL,
+    PRIMARY KEY (run_id, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX plugin_effects_pending ON plugin_effects (account, sequence, run_id, ordinal) WHERE status = 'pending';
+CREATE INDEX plugin_effects_age ON plugin_effects (created_at);
+
+-- Statistics for the query planner, as ANALYZE would write them for a large server: rows in the
+-- index, then rows that share its first column, its first two, and so on. Without them the planner
+-- guesses ten rows per account, and walks past the index on status. The pending index is written
+-- large on purpose: the backlog is to be read in the order of ids, and not sorted.
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('contacts', 'sqlite_autoindex_contacts_1', '1000000 10000 1'),
