@@ -57,9 +57,10 @@ check-history *args="run":
     cargo build --release --workspace --locked --bins
     target/release/kabar-checker {{args}}
 
-# Every figure of docs/benchmarks.md.
+# Every figure of docs/benchmarks.md: `just bench`, `just bench --only polls`, `just bench --help`.
 bench *args:
-    cargo run --release --locked -- bench {{args}}
+    cargo build --release --workspace --locked --bins
+    target/release/kabar-bench {{args}}
 
 # What continuous integration runs.
 ci:

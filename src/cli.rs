@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::bench::{BaselineArgs, BenchArgs};
 use crate::simulator::SimulateArgs;
 
 /// Self-hosted WhatsApp Business messaging server: polling that costs next to nothing.
@@ -63,11 +62,6 @@ pub enum CliCommand {
     Account(operator::AccountArgs),
     /// Hooks: create one, build it, test it.
     Plugin(plugin::PluginArgs),
-    /// Measure this build on this machine, side by side with a bare HTTP server.
-    Bench(BenchArgs),
-    /// The bare HTTP server that `bench` compares with.
-    #[command(hide = true)]
-    BenchBaseline(BaselineArgs),
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {

@@ -1,7 +1,6 @@
 //! The composition root as a library, so that the tests start the same parts as the binary; it holds no
 //! business rules.
 
-pub mod bench;
 pub mod cli;
 pub mod dev;
 pub mod logging;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use kabar::cli::{self, CliArgs, CliCommand};
 use kabar::server::{RunningServer, ServingSecrets};
-use kabar::{bench, dev, logging, simulator};
+use kabar::{dev, logging, simulator};
 use kabar_core::clock::Clock;
 use kabar_core::config::{ServerMode, SettingSources, Settings};
 use kabar_core::store::{Store, StoreOptions};
@@ -68,8 +68,6 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
         CliCommand::Key(args) => cli::run_key(args).await,
         CliCommand::Account(args) => cli::run_account(args).await,
         CliCommand::Plugin(args) => cli::run_plugin(args).await,
-        CliCommand::Bench(args) => bench::run(args).await,
-        CliCommand::BenchBaseline(args) => bench::run_baseline(args).await,
     }
 }
 

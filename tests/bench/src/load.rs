@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::histogram::Histogram;
+use super::latency_histogram::LatencyHistogram;
 use super::wire::{Answer, Connection};
 
 /// What a load may take beyond its time before it counts as stuck.
@@ -97,7 +97,7 @@ pub(super) struct Load {
 
 /// What came of it.
 pub(super) struct Tally {
-    pub(super) latencies: Histogram,
+    pub(super) latencies: LatencyHistogram,
     /// Answers, with those that do not count in the latencies.
     pub(super) answers: u32,
     /// From the first request to the last answer.
@@ -117,7 +117,7 @@ impl Load {
             threads.push(thread.spawn(move || shoot(self.address, scripts, until))?);
         }
         let gathered = tokio::task::spawn_blocking(move || {
-            let mut total = Tally { latencies: Histogram::new(), answers: 0, elapsed: Duration::ZERO };
+            let mut total = Tally { latencies: LatencyHistogram::new(), answers: 0, elapsed: Duration::ZERO };
             for thread in threads {
                 let tally = thread.join().map_err(|_panic| anyhow!("the load generator panicked"))??;
                 total.add(&tally);
@@ -150,7 +150,7 @@ fn shoot<S: Script + 'static>(address: SocketAddr, scripts: Vec<S>, until: Insta
         for script in scripts {
             connections.spawn(converse(address, script, until));
         }
-        let mut total = Tally { latencies: Histogram::new(), answers: 0, elapsed: Duration::ZERO };
+        let mut total = Tally { latencies: LatencyHistogram::new(), answers: 0, elapsed: Duration::ZERO };
         let all = async {
             while let Some(tally) = connections.join_next().await {
                 total.add(&tally??);
@@ -165,7 +165,7 @@ fn shoot<S: Script + 'static>(address: SocketAddr, scripts: Vec<S>, until: Insta
 
 async fn converse<S: Script>(address: SocketAddr, mut script: S, until: Instant) -> anyhow::Result<Tally> {
     let mut connection = Connection::open(address).await?;
-    let mut tally = Tally { latencies: Histogram::new(), answers: 0, elapsed: Duration::ZERO };
+    let mut tally = Tally { latencies: LatencyHistogram::new(), answers: 0, elapsed: Duration::ZERO };
     loop {
         let begun = Instant::now();
         if begun >= until {
@@ -185,7 +185,7 @@ async fn converse<S: Script>(address: SocketAddr, mut script: S, until: Instant)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{baseline, wire};
+    use crate::{baseline, wire};
 
     async fn yardstick(tasks: &mut JoinSet<anyhow::Result<()>>) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,7 +3,7 @@
 //! Invariant: the server is the one that ships, configured by its environment; the folder goes
 //! with the stage.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -23,9 +23,11 @@ const APP_SECRET: &str = "app-secret-of-the-bench";
 /// The highest budget there is; no load empties it.
 const PER_MINUTE: u32 = 10_000_000;
 
-/// What the server under load stands on.
-#[derive(Debug, Clone, Default)]
+/// The server under load, and what it stands on.
+#[derive(Debug, Clone)]
 pub(super) struct Services {
+    /// The server's binary.
+    pub(super) kabar: PathBuf,
     /// Address of a PostgreSQL database, in which each stage gets a schema; else SQLite.
     pub(super) postgres: Option<String>,
     /// Address of a Redis.
@@ -61,6 +63,7 @@ impl Services {
 
 /// A fresh database with one tenant.
 pub(super) struct Stage {
+    kabar: PathBuf,
     folder: TempDir,
     url: String,
     redis: Option<String>,
@@ -83,9 +86,9 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("kabar-bench-").tempdir_in(folder)?;
         let url = services.database(folder.path()).await?;
         let tenant = Tenant { organisation: OrganisationId::from_bits(0), authorization: String::new() };
-        let redis = services.redis.clone();
+        let (kabar, redis) = (services.kabar.clone(), services.redis.clone());
         let graph = "http://127.0.0.1:9".to_owned();
-        let mut stage = Self { folder, url, redis, graph, settings: Vec::new(), tenant };
+        let mut stage = Self { kabar, folder, url, redis, graph, settings: Vec::new(), tenant };
         let server = stage.server().await?;
         stage.tenant = stage.another(&server).await?;
         server.end().await?;
@@ -126,7 +129,7 @@ impl Stage {
         ];
         settings.extend(&self.settings);
         settings.extend(self.redis.as_deref().map(|url| ("KABAR_REDIS_URL", url)));
-        Child::server(self.folder.path(), &settings).await
+        Child::server(&self.kabar, self.folder.path(), &settings).await
     }
 
     /// The number of the last event of the account that is in memory.

@@ -1,4 +1,4 @@
-//! The servers under load: child processes of this same executable, and what they cost.
+//! The servers under load: child processes, and what they cost.
 //!
 //! Invariants: a child gets no settings but those given here; it dies with its handle; CPU time
 //! and memory are the kernel's own figures for that process alone.
@@ -31,14 +31,18 @@ impl Child {
     pub(super) async fn baseline() -> anyhow::Result<Self> {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench-baseline", "--listen", &address.to_string()]);
+        command.args(["baseline", "--listen", &address.to_string()]);
         Self::start(command, address).await
     }
 
     /// `kabar serve` in a folder, with the settings given by the environment.
-    pub(super) async fn server(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(super) async fn server(
+        kabar: &Path,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(kabar);
         command.arg("serve").current_dir(folder);
         command.env("KABAR_LISTEN", address.to_string()).env("KABAR_LOG__LEVEL", "warn");
         command.envs(settings.iter().copied());

@@ -7,7 +7,7 @@ use anyhow::bail;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::load::{Drain, LONGEST, Load};
 use super::report::{Figure, Goal, millis};
 use super::stage::Stage;
@@ -20,7 +20,7 @@ const COMMIT_ROWS: u32 = 5_000;
 const MEGABYTE: f64 = 1e6;
 
 /// Many small accounts, each asked for once and then resident.
-pub(super) async fn resident(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn resident(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let requests = small_accounts(&stage, bench.accounts).await?;
     let server = stage.server().await?;
@@ -59,7 +59,7 @@ async fn small_accounts(stage: &Stage, accounts: u32) -> anyhow::Result<Vec<Byte
 }
 
 /// One huge account: from a cold server to its first page.
-pub(super) async fn activation(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn activation(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seeder = stage.seeder().await?;
     let mut seat = seeder.seat(1).await?;

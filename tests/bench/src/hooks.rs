@@ -20,13 +20,13 @@ use kabar_plugins::{
 };
 use tokio::task::JoinSet;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::{own_cpu, own_resident_bytes};
-use super::histogram::Histogram;
+use super::latency_histogram::LatencyHistogram;
 use super::report::{Figure, Goal, Row, millis};
 
 /// The worked example in Rust: it sends a template when a message failed.
-const GUEST: &[u8] = include_bytes!("../../plugins/examples/built/rust-fallback.wasm");
+const GUEST: &[u8] = include_bytes!("../../../plugins/examples/built/rust-fallback.wasm");
 /// Runs under way at once: enough to keep every thread busy.
 const TOGETHER: u32 = 16;
 const TENANTS: u32 = 1000;
@@ -34,14 +34,14 @@ const TENANTS: u32 = 1000;
 const ALONE: u32 = 20_000;
 
 /// Computes for ever where it is told to.
-const BURNER: &[u8] = include_bytes!("../../plugins/fixtures/burner.wasm");
+const BURNER: &[u8] = include_bytes!("../../../plugins/fixtures/burner.wasm");
 /// Runs of the burner under way or waiting, all the time.
 const BURNING: u32 = 16;
 /// Time between two runs of the hook beside it.
 const PACE: Duration = Duration::from_millis(2);
 
 /// Plays the scene.
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let host =
         Arc::new(PluginHost::new(HostOptions::new([7; 32]), Arc::new(NoNetwork), Arc::new(MessageDrafts))?);
     let version = version(&host, GUEST, 0).await?;
@@ -102,8 +102,8 @@ async fn once(
     Ok(Duration::from_micros(report.usage.wall_us))
 }
 
-async fn alone(bench: &mut Bench, host: &PluginHost, version: &Arc<LoadedVersion>) -> anyhow::Result<()> {
-    let mut inside = Histogram::new();
+async fn alone(bench: &mut BenchRun, host: &PluginHost, version: &Arc<LoadedVersion>) -> anyhow::Result<()> {
+    let mut inside = LatencyHistogram::new();
     for n in 0..ALONE + 1000 {
         let took = once(host, version, invocation(1)).await?;
         if n >= 1000 {
@@ -118,7 +118,7 @@ async fn alone(bench: &mut Bench, host: &PluginHost, version: &Arc<LoadedVersion
 }
 
 async fn together(
-    bench: &mut Bench,
+    bench: &mut BenchRun,
     host: &Arc<PluginHost>,
     version: &Arc<LoadedVersion>,
 ) -> anyhow::Result<()> {
@@ -131,7 +131,7 @@ async fn together(
     for tenant in 1..=TOGETHER {
         let (host, version, runs) = (host.clone(), version.clone(), runs.clone());
         lanes.spawn(async move {
-            let mut latencies = Histogram::new();
+            let mut latencies = LatencyHistogram::new();
             let invocation = invocation(tenant);
             while Instant::now() < end {
                 let asked = Instant::now();
@@ -142,7 +142,7 @@ async fn together(
             Ok::<_, anyhow::Error>(latencies)
         });
     }
-    let mut latencies = Histogram::new();
+    let mut latencies = LatencyHistogram::new();
     while let Some(lane) = lanes.join_next().await {
         latencies.merge(&lane??);
     }
@@ -165,7 +165,7 @@ async fn together(
 
 /// One tenant's hook, as its caller sees it, alone and then beside another tenant that burns all it gets.
 async fn beside(
-    bench: &mut Bench,
+    bench: &mut BenchRun,
     host: &Arc<PluginHost>,
     version: &Arc<LoadedVersion>,
 ) -> anyhow::Result<()> {
@@ -191,13 +191,13 @@ async fn beside(
 
 /// Runs at a pace; answers the p99.
 async fn paced(
-    bench: &mut Bench,
+    bench: &mut BenchRun,
     name: &str,
     host: &PluginHost,
     version: &Arc<LoadedVersion>,
 ) -> anyhow::Result<Duration> {
     writeln!(std::io::stderr(), "measuring: {name}")?;
-    let mut latencies = Histogram::new();
+    let mut latencies = LatencyHistogram::new();
     let mut beat = tokio::time::interval(PACE);
     let began = Instant::now();
     while began.elapsed() < bench.duration {
@@ -220,7 +220,7 @@ async fn paced(
 }
 
 /// A plugin each, no two of the same code, all loaded and run once.
-async fn crowd(bench: &mut Bench, host: &PluginHost) -> anyhow::Result<()> {
+async fn crowd(bench: &mut BenchRun, host: &PluginHost) -> anyhow::Result<()> {
     writeln!(std::io::stderr(), "compiling {TENANTS} hooks")?;
     let mut held = Vec::new();
     for tenant in 1..=TENANTS {

@@ -1,4 +1,4 @@
-//! `kabar bench`: every promised figure, in one run on one machine, without other programs.
+//! `kabar-bench`: every promised figure, in one run on one machine, without other programs.
 //!
 //! It starts a bare hyper server and the server that ships as child processes, loads them with its
 //! own generator, and reports requests per second (also as a ratio to the bare server of the same
@@ -6,13 +6,14 @@
 //! exit code stays 0, because a busy machine is no fault of the code.
 
 mod baseline;
+mod bench_run;
 mod child;
-mod histogram;
 mod hook_guests;
 mod hook_neighbours;
 mod hook_runs;
 mod hooks;
 mod ingress;
+mod latency_histogram;
 mod load;
 mod millis;
 mod paced;
@@ -30,18 +31,37 @@ mod wire;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use baseline::{BaselineArgs, run_baseline};
-use child::{Child, own_cpu};
-use load::{Load, Script};
-use report::{Figure, Machine, Report, Row, millis};
+use baseline::{BaselineArgs, run_baseline};
+use bench_run::BenchRun;
+use report::{Machine, Report};
 use stage::Services;
 
-/// Before each row, so that what is lazily made is made.
-const WARM_UP: Duration = Duration::from_millis(500);
+/// The server's allocator, so that hooks that run in this process cost what they cost there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures a build of kabar on this machine, side by side with a bare HTTP server.
+#[derive(Debug, Parser)]
+#[command(name = "kabar-bench", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct BenchCli {
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
+    #[command(flatten)]
+    bench: BenchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// The bare HTTP server that the measured server is compared with.
+    #[command(hide = true)]
+    Baseline(BaselineArgs),
+}
 
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,9 +90,12 @@ enum Scene {
     Activation,
 }
 
-/// Arguments of `kabar bench`.
+/// Arguments of a run.
 #[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
+struct BenchArgs {
+    /// The server's binary; by default the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    kabar: Option<PathBuf>,
     /// How long each row is measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
@@ -111,28 +134,52 @@ pub struct BenchArgs {
     markdown: Option<PathBuf>,
 }
 
-/// One run and what it has found so far.
-struct Bench {
-    folder: PathBuf,
-    services: Services,
-    duration: Duration,
-    hot: Duration,
-    connections: usize,
-    threads: usize,
-    accounts: u32,
-    conversations: u32,
-    rows: Vec<Row>,
-    figures: Vec<Figure>,
+fn main() -> ExitCode {
+    let cli = BenchCli::parse();
+    let ran = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run_command(cli)));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed standard error has no reader.
+            let _unheard = writeln!(std::io::stderr(), "kabar-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_command(cli: BenchCli) -> anyhow::Result<()> {
+    match cli.command {
+        Some(BenchCommand::Baseline(args)) => run_baseline(args).await,
+        None => run_scenes(cli.bench).await,
+    }
+}
+
+/// The binary that is measured.
+fn server_binary(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let binary = match named {
+        Some(path) => path,
+        None => std::env::current_exe()?.with_file_name("kabar"),
+    };
+    // Servers run in folders of their own, so the path must not depend on this one.
+    binary.canonicalize().with_context(|| format!("no server at {}; --kabar names one", binary.display()))
 }
 
 /// Plays the scenes and prints what was measured.
 ///
 /// # Errors
 /// When a server does not start, or gives a wrong answer.
-pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    let mut bench = Bench {
+async fn run_scenes(args: BenchArgs) -> anyhow::Result<()> {
+    let mut bench = BenchRun {
         folder: args.folder.clone().unwrap_or_else(std::env::temp_dir),
-        services: Services { postgres: args.postgres.clone(), redis: args.redis.clone() },
+        services: Services {
+            kabar: server_binary(args.kabar)?,
+            postgres: args.postgres.clone(),
+            redis: args.redis.clone(),
+        },
         duration: Duration::from_secs(args.seconds),
         hot: Duration::from_secs(args.hot_seconds),
         connections: usize::from(args.connections),
@@ -194,52 +241,23 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Bench {
-    fn load(&self, server: &Child) -> Load {
-        Load {
-            address: server.address,
-            connections: self.connections,
-            threads: self.threads,
-            duration: self.duration,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        BenchCli::command().debug_assert();
+        let cli = BenchCli::try_parse_from(["kabar-bench", "--only", "hot", "--hot-seconds", "600"]).unwrap();
+        assert!(cli.command.is_none() && cli.bench.only == Some(Scene::Hot));
+        let baseline = BenchCli::try_parse_from(["kabar-bench", "baseline", "--listen", "127.0.0.1:0"]);
+        assert!(baseline.unwrap().command.is_some());
     }
 
-    /// Warms up, then measures one load as one row.
-    async fn measure<S: Script + Clone + 'static>(
-        &mut self,
-        name: &str,
-        server: &Child,
-        load: Load,
-        script: &S,
-    ) -> anyhow::Result<Row> {
-        Load { duration: WARM_UP, ..load }.run(script).await?;
-        self.measure_cold(name, server, load, script).await
-    }
-
-    /// Measures one load as one row.
-    async fn measure_cold<S: Script + Clone + 'static>(
-        &mut self,
-        name: &str,
-        server: &Child,
-        load: Load,
-        script: &S,
-    ) -> anyhow::Result<Row> {
-        writeln!(std::io::stderr(), "measuring: {name}")?;
-        let (server_before, own_before) = (server.cpu()?, own_cpu()?);
-        let tally = load.run(script).await?;
-        let answers = f64::from(tally.answers.max(1));
-        let per_answer = |spent: Duration| spent.as_secs_f64() * 1e6 / answers;
-        let row = Row {
-            name: name.to_owned(),
-            per_second: tally.per_second(),
-            ratio: None,
-            cpu_micros: per_answer(server.cpu()?.saturating_sub(server_before)),
-            generator_cpu_micros: per_answer(own_cpu()?.saturating_sub(own_before)),
-            p50_ms: millis(tally.latencies.quantile(500)),
-            p99_ms: millis(tally.latencies.quantile(990)),
-            longest_ms: millis(tally.latencies.longest()),
-        };
-        self.rows.push(row.clone());
-        Ok(row)
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        let error = server_binary(Some("no/such/kabar".into())).unwrap_err();
+        assert!(error.to_string().contains("no server at no/such/kabar"), "{error}");
     }
 }

@@ -17,9 +17,9 @@ use tokio_util::task::TaskTracker;
 /// The whole answer.
 pub(super) const BODY: &[u8] = b"Hello, World!";
 
-/// Arguments of `kabar bench-baseline`.
+/// Arguments of `kabar-bench baseline`.
 #[derive(Debug, Clone, Args)]
-pub struct BaselineArgs {
+pub(super) struct BaselineArgs {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -29,7 +29,7 @@ pub struct BaselineArgs {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn run_baseline(args: BaselineArgs) -> anyhow::Result<()> {
+pub(super) async fn run_baseline(args: BaselineArgs) -> anyhow::Result<()> {
     answer(TcpListener::bind(args.listen).await?).await
 }
 

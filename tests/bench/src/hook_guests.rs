@@ -46,7 +46,7 @@ pub(super) fn calls(url: &str) -> String {
 }
 
 fn component(parts: &str) -> anyhow::Result<Vec<u8>> {
-    let module = include_str!("../../plugins/fixtures/guest.wat.in").replace("{parts}", parts);
+    let module = include_str!("../../../plugins/fixtures/guest.wat.in").replace("{parts}", parts);
     let module = module.replace("{body}", "(call $work (local.get $event)) (i32.const 64)");
     Ok(kabar_plugins::component::wrap::wrap_module(&wat::parse_str(module)?)?)
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::ids::MessageId;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::Child;
 use super::load::{Drain, Load};
 use super::report::{Figure, Goal};
@@ -25,7 +25,7 @@ const SINGLE_MESSAGES: usize = 8_000;
 const BATCH_MESSAGES: usize = 25_000;
 const COMMIT_ROWS: usize = 5_000;
 
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seconds = usize::try_from(bench.duration.as_secs())?;
     let seeder = stage.seeder().await?;

@@ -12,7 +12,7 @@ use anyhow::bail;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::histogram::Histogram;
+use super::latency_histogram::LatencyHistogram;
 use super::wire::Connection;
 
 /// How hard to ask.
@@ -38,7 +38,7 @@ pub(super) fn nth(requests: Vec<Bytes>) -> Arc<Make> {
 
 impl Paced {
     /// Makes the requests on a thread of its own; every answer must have status 200.
-    pub(super) async fn run(self, make: Arc<Make>) -> anyhow::Result<Histogram> {
+    pub(super) async fn run(self, make: Arc<Make>) -> anyhow::Result<LatencyHistogram> {
         let on_its_thread = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(self.ask_all(make))
@@ -46,22 +46,27 @@ impl Paced {
         tokio::task::spawn_blocking(on_its_thread).await?
     }
 
-    async fn ask_all(self, make: Arc<Make>) -> anyhow::Result<Histogram> {
+    async fn ask_all(self, make: Arc<Make>) -> anyhow::Result<LatencyHistogram> {
         let (begun, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let mut connections = JoinSet::new();
         for _ in 0..self.connections {
             connections.spawn(self.clone().ask(begun, next.clone(), make.clone()));
         }
-        let mut all = Histogram::new();
+        let mut all = LatencyHistogram::new();
         while let Some(one) = connections.join_next().await {
             all.merge(&one??);
         }
         Ok(all)
     }
 
-    async fn ask(self, begun: Instant, next: Arc<AtomicU64>, make: Arc<Make>) -> anyhow::Result<Histogram> {
+    async fn ask(
+        self,
+        begun: Instant,
+        next: Arc<AtomicU64>,
+        make: Arc<Make>,
+    ) -> anyhow::Result<LatencyHistogram> {
         let mut connection = Connection::open(self.address).await?;
-        let mut latencies = Histogram::new();
+        let mut latencies = LatencyHistogram::new();
         loop {
             let nth = next.fetch_add(1, Ordering::Relaxed);
             let due_after =
@@ -84,7 +89,7 @@ impl Paced {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{baseline, wire};
+    use crate::{baseline, wire};
 
     #[tokio::test]
     async fn every_request_leaves_and_is_counted() {

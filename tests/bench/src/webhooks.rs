@@ -16,7 +16,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::time::TimeBound;
 use serde_json::Value;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::Child;
 use super::load::{Drain, LONGEST, Load};
 use super::millis::Millis;
@@ -61,7 +61,7 @@ fn timed() -> (Arc<Mutex<Millis>>, Arc<Look>) {
 }
 
 /// All of them.
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let alone = latency(bench, &[]).await?;
     let name = format!("webhooks, {PER_SECOND} events/s");
     for (per_mille, label, goal) in [(500, "p50", 5.0), (990, "p99", 50.0)] {
@@ -83,7 +83,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     idle(bench).await
 }
 
-async fn set(bench: &Bench) -> anyhow::Result<(Stage, Seat)> {
+async fn set(bench: &BenchRun) -> anyhow::Result<(Stage, Seat)> {
     let mut stage = Stage::set(&bench.folder, &bench.services).await?;
     stage.settings = vec![("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
     let seeder = stage.seeder().await?;
@@ -107,7 +107,7 @@ async fn subscribe(stage: &Stage, server: &Child, url: &str) -> anyhow::Result<S
 }
 
 /// From commit to a receiver that takes everything, while others of these manners are subscribed too.
-async fn latency(bench: &Bench, others: &[Manner]) -> anyhow::Result<Millis> {
+async fn latency(bench: &BenchRun, others: &[Manner]) -> anyhow::Result<Millis> {
     let (stage, seat) = set(bench).await?;
     let (times, look) = timed();
     let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes, look).await?);
@@ -134,7 +134,7 @@ async fn latency(bench: &Bench, others: &[Manner]) -> anyhow::Result<Millis> {
     Ok(std::mem::take(&mut *times))
 }
 
-async fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
+async fn throughput(bench: &mut BenchRun) -> anyhow::Result<()> {
     let (stage, seat) = set(bench).await?;
     let (server, receiver) = (stage.server().await?, Receiver::start(Manner::Takes, Arc::new(|_| ())).await?);
     let path = subscribe(&stage, &server, &receiver.url).await?;
@@ -183,7 +183,7 @@ fn backlog(seat: &Seat, events: usize) -> Vec<Bytes> {
 }
 
 /// The same accounts in memory without subscriptions and with them.
-async fn idle(bench: &mut Bench) -> anyhow::Result<()> {
+async fn idle(bench: &mut BenchRun) -> anyhow::Result<()> {
     let mut stage = Stage::set(&bench.folder, &bench.services).await?;
     stage.settings = vec![("KABAR_LIMITS__WEBHOOK_SUBSCRIPTIONS_PER_ORGANIZATION", "10000")];
     let seeder = stage.seeder().await?;
@@ -214,7 +214,7 @@ async fn idle(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// A fresh server with these accounts in memory: its bytes, and the statements it runs while nothing
 /// happens.
-async fn at_rest(bench: &Bench, stage: &Stage, pages: &[Bytes]) -> anyhow::Result<(f64, f64)> {
+async fn at_rest(bench: &BenchRun, stage: &Stage, pages: &[Bytes]) -> anyhow::Result<(f64, f64)> {
     let server = stage.server().await?;
     let load = Load { duration: LONGEST, ..bench.load(&server) };
     load.run(&Drain::new(pages.to_vec(), 200)).await?;

@@ -15,12 +15,12 @@ use anyhow::bail;
 use bytes::Bytes;
 use kabar_core::ids::MessageId;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::Child;
-use super::histogram::Histogram;
 use super::hook_guests::{BURNS, Hook, RESTS, calls};
 use super::hook_runs::runs;
 use super::ingress::{messages, webhooks};
+use super::latency_histogram::LatencyHistogram;
 use super::paced::{Paced, nth};
 use super::receiver::{Manner, Receiver};
 use super::report::{Figure, Goal, millis};
@@ -42,10 +42,10 @@ const STILL: Duration = Duration::from_millis(500);
 
 /// When the webhook about a message left, and how long it took until its hook called.
 #[derive(Default)]
-struct Watch(Mutex<(HashMap<Box<str>, Instant>, Histogram)>);
+struct Watch(Mutex<(HashMap<Box<str>, Instant>, LatencyHistogram)>);
 
 impl Watch {
-    fn inner(&self) -> MutexGuard<'_, (HashMap<Box<str>, Instant>, Histogram)> {
+    fn inner(&self) -> MutexGuard<'_, (HashMap<Box<str>, Instant>, LatencyHistogram)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,7 +61,7 @@ impl Watch {
         }
     }
 
-    fn take(&self) -> Histogram {
+    fn take(&self) -> LatencyHistogram {
         std::mem::take(&mut self.inner().1)
     }
 }
@@ -69,8 +69,8 @@ impl Watch {
 /// What the watched tenant met with.
 #[derive(Default)]
 struct Seen {
-    hooks: Histogram,
-    polls: Histogram,
+    hooks: LatencyHistogram,
+    polls: LatencyHistogram,
 }
 
 struct Scene<'a> {
@@ -81,7 +81,7 @@ struct Scene<'a> {
 }
 
 /// Plays the scene.
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let mut stage = Stage::set(&bench.folder, &bench.services).await?;
     stage.settings = vec![("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
     let server = stage.server().await?;
@@ -127,14 +127,14 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
         }
     }
     let [rests, burns] = &beside;
-    let of = |which: fn(&Seen) -> &Histogram| [which(&alone), which(rests), which(burns)];
+    let of = |which: fn(&Seen) -> &LatencyHistogram| [which(&alone), which(rests), which(burns)];
     moved(bench, "another tenant's hook", of(|seen| &seen.hooks));
     moved(bench, "another tenant's polls", of(|seen| &seen.polls));
     server.end().await
 }
 
 /// How long alone, beside a neighbour that rests, and beside one that burns.
-fn moved(bench: &mut Bench, what: &str, [alone, rests, burns]: [&Histogram; 3]) {
+fn moved(bench: &mut BenchRun, what: &str, [alone, rests, burns]: [&LatencyHistogram; 3]) {
     let mut show = |name: &str, value, unit, goal| {
         bench.figures.push(Figure::new(&format!("{what}: {name}"), value, unit, goal));
     };
@@ -144,7 +144,7 @@ fn moved(bench: &mut Bench, what: &str, [alone, rests, burns]: [&Histogram; 3]) 
         show(&format!("p50 {beside}"), millis(times.quantile(500)), "ms", Goal::None);
         show(&format!("p99 {beside}"), millis(times.quantile(990)), "ms", Goal::None);
     }
-    let p99 = |times: &Histogram| times.quantile(990).as_secs_f64();
+    let p99 = |times: &LatencyHistogram| times.quantile(990).as_secs_f64();
     let by = (p99(burns) / p99(rests).max(1e-6) - 1.0) * 100.0;
     show("p99 moved by the burning", by, "%", Goal::AtMost(10.0));
 }

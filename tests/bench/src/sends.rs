@@ -15,8 +15,8 @@ use bytes::Bytes;
 use kabar_core::clock::Clock;
 use tokio::sync::mpsc;
 
-use super::Bench;
-use super::histogram::Histogram;
+use super::bench_run::BenchRun;
+use super::latency_histogram::LatencyHistogram;
 use super::paced::Paced;
 use super::report::{Figure, Goal, millis};
 use super::seed::Seat;
@@ -37,7 +37,7 @@ const STATUSES_EVERY: Duration = Duration::from_millis(20);
 const LAST_ONES: Duration = Duration::from_secs(1);
 
 /// Accepted and handed over: over one account, then over many.
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     for accounts in [1, ACCOUNTS] {
         let (stage, seats, stand_in) = set(bench, accounts).await?;
         let server = stage.server().await?;
@@ -60,7 +60,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// One number at WhatsApp's top rate, for as long as is wanted.
-pub(super) async fn hot(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn hot(bench: &mut BenchRun) -> anyhow::Result<()> {
     let (stage, seats, stand_in) = set(bench, 1).await?;
     let Some(seat) = seats.first() else { bail!("no account was made") };
     let server = stage.server().await?;
@@ -101,7 +101,7 @@ pub(super) async fn hot(bench: &mut Bench) -> anyhow::Result<()> {
     server.end().await
 }
 
-async fn set(bench: &Bench, accounts: u32) -> anyhow::Result<(Stage, Vec<Seat>, StandIn)> {
+async fn set(bench: &BenchRun, accounts: u32) -> anyhow::Result<(Stage, Vec<Seat>, StandIn)> {
     let stand_in = StandIn::start().await?;
     let mut stage = Stage::set(&bench.folder, &bench.services).await?;
     stage.graph = stand_in.base_url.clone();
@@ -183,10 +183,10 @@ async fn post_statuses(
     mut taken: mpsc::Receiver<Taken>,
     duration: Duration,
     told: Arc<AtomicU64>,
-) -> anyhow::Result<Histogram> {
+) -> anyhow::Result<LatencyHistogram> {
     let (begun, clock) = (Instant::now(), Clock::system_clock());
     let mut connection = Connection::open(address).await?;
-    let mut latencies = Histogram::new();
+    let mut latencies = LatencyHistogram::new();
     while begun.elapsed() < duration {
         tokio::time::sleep(STATUSES_EVERY).await;
         let (mut statuses, mut count) = (String::new(), 0);
@@ -215,7 +215,7 @@ async fn post_statuses(
     Ok(latencies)
 }
 
-fn show_latencies(bench: &mut Bench, name: &str, latencies: &Histogram, p99_goal_ms: f64) {
+fn show_latencies(bench: &mut BenchRun, name: &str, latencies: &LatencyHistogram, p99_goal_ms: f64) {
     let (p50, p99) = (millis(latencies.quantile(500)), millis(latencies.quantile(990)));
     bench.figures.push(Figure::new(&format!("{name}: p50"), p50, "ms", Goal::None));
     bench.figures.push(Figure::new(&format!("{name}: p99"), p99, "ms", Goal::AtMost(p99_goal_ms)));

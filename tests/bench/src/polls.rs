@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
+use super::baseline;
+use super::bench_run::BenchRun;
 use super::child::Child;
 use super::load::{Load, Repeat, Script};
 use super::report::{Figure, Goal};
 use super::stage::Stage;
 use super::wire::{self, Answer};
-use super::{Bench, baseline};
 
 const CONVERSATIONS: u32 = 40;
 
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let before = yardstick(bench, "baseline: bare hyper, 13 bytes").await?;
 
     let stage = Stage::set(&bench.folder, &bench.services).await?;
@@ -46,7 +47,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     server.end().await
 }
 
-async fn yardstick(bench: &mut Bench, name: &str) -> anyhow::Result<f64> {
+async fn yardstick(bench: &mut BenchRun, name: &str) -> anyhow::Result<f64> {
     let server = Child::baseline().await?;
     let request = wire::request("GET", "/", &[], b"");
     let script = Repeat { request, status: 200, body_bytes: baseline::BODY.len() };
@@ -56,7 +57,7 @@ async fn yardstick(bench: &mut Bench, name: &str) -> anyhow::Result<f64> {
 }
 
 /// The goals are ratios to the yardstick, whose figure is the mean of before and after.
-fn compare(bench: &mut Bench, baseline: f64) {
+fn compare(bench: &mut BenchRun, baseline: f64) {
     let goals = [("list, 304", 0.5), ("list, hit, 25 conversations", 0.4)];
     for row in &mut bench.rows {
         row.ratio = Some(row.per_second / baseline);
@@ -133,7 +134,7 @@ impl Script for Writes {
 /// What a page costs right after a write: writes alone, then writes with a read after each; the
 /// difference in CPU time is the read's.
 async fn page_after_write(
-    bench: &mut Bench,
+    bench: &mut BenchRun,
     server: &Child,
     changes: [Bytes; 2],
     read: Bytes,

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::Child;
-use super::histogram::Histogram;
+use super::latency_histogram::LatencyHistogram;
 use super::paced::Paced;
 use super::report::{Figure, Goal, millis};
 use super::seed::Seat;
@@ -37,7 +37,7 @@ const CONVERSATIONS: u32 = 1_000;
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Both.
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let seeder = stage.seeder().await?;
     let mut seat = seeder.seat(1).await?;
@@ -71,7 +71,7 @@ impl Poll {
 }
 
 async fn held_polls(
-    bench: &mut Bench,
+    bench: &mut BenchRun,
     stage: &Stage,
     server: &Child,
     seat: &Seat,
@@ -86,7 +86,7 @@ async fn held_polls(
         polls.push(poll);
     }
     let idle = server.resident_bytes()?;
-    let (mut latencies, mut spent, mut waiting_bytes) = (Histogram::new(), Duration::ZERO, 0);
+    let (mut latencies, mut spent, mut waiting_bytes) = (LatencyHistogram::new(), Duration::ZERO, 0);
     for nth in 0..CHANGES {
         let status = ["pending", "open"].get(nth % 2).copied().unwrap_or_default();
         let change = stage.patch(conversation, &format!(r#"{{"status":"{status}"}}"#));
@@ -141,7 +141,7 @@ async fn await_waiting(server: &Child, polls: usize) -> anyhow::Result<()> {
     }
 }
 
-async fn streams(bench: &mut Bench, stage: &Stage, server: &Child, seat: &Seat) -> anyhow::Result<()> {
+async fn streams(bench: &mut BenchRun, stage: &Stage, server: &Child, seat: &Seat) -> anyhow::Result<()> {
     writeln!(std::io::stderr(), "measuring: {STREAMS} streams, {EVENTS_PER_SECOND} messages/s")?;
     let load = |answered: &Arc<AtomicU64>| Paced {
         address: server.address,

@@ -13,7 +13,7 @@ use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::EventId;
 use serde_json::Value;
 
-use super::Bench;
+use super::bench_run::BenchRun;
 use super::child::Child;
 use super::hook_guests::{COUNTS, Hook};
 use super::ingress::{BATCH, messages, webhooks};
@@ -30,13 +30,13 @@ const QUIET_PER_SECOND: u32 = 100;
 const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_millis(10);
 
-pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
+pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     backlog(bench).await?;
     soon(bench).await
 }
 
 /// A hook was off while events came in; now it is let go.
-async fn backlog(bench: &mut Bench) -> anyhow::Result<()> {
+async fn backlog(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let events = usize::try_from(bench.duration.as_secs())? * BACKLOG;
     let seeder = stage.seeder().await?;
@@ -71,7 +71,7 @@ async fn backlog(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// A quiet tenant's events.
-async fn soon(bench: &mut Bench) -> anyhow::Result<()> {
+async fn soon(bench: &mut BenchRun) -> anyhow::Result<()> {
     let stage = Stage::set(&bench.folder, &bench.services).await?;
     let events = usize::try_from(bench.duration.as_secs())? * usize::try_from(QUIET_PER_SECOND)?;
     let seeder = stage.seeder().await?;
