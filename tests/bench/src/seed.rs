@@ -18,6 +18,7 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
+use kabar_core::process_identity::has_ended;
 use kabar_core::store::{AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreOptions};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -48,8 +49,8 @@ pub(super) struct Seat {
 impl Seeder {
     pub(super) async fn open(url: &str, organisation: OrganisationId) -> anyhow::Result<Self> {
         let store = Store::open(url, StoreOptions::default()).await?;
-        if store.is_shared() && store.insert_node(NODE, "", "", SEEDING_MAX).await? != NodeEntry::Entered {
-            bail!("another server works on this database");
+        if store.is_shared() {
+            register_seeder(&store).await?;
         }
         Ok(Self { store, organisation })
     }
@@ -163,6 +164,23 @@ impl Seeder {
         seat.revision += 1;
         Ok(())
     }
+}
+
+/// Becomes the only server of the database. The stage's own servers are killed, and such a server's row
+/// stays until its lease is over; it is removed here, as the next server would do.
+async fn register_seeder(store: &Store) -> anyhow::Result<()> {
+    let insert = || store.insert_node(NODE, "", "", SEEDING_MAX);
+    let mut entry = insert().await?;
+    if let NodeEntry::Blocked { process, id } = &entry
+        && has_ended(process)
+    {
+        store.remove_node(*id).await?;
+        entry = insert().await?;
+    }
+    if entry != NodeEntry::Entered {
+        bail!("another server works on this database");
+    }
+    Ok(())
 }
 
 impl Seat {
