@@ -7,8 +7,10 @@ mod stops;
 use serde_json::{Value, json};
 
 use crate::harness::nodes::{heard_of, node, nodes};
-use crate::harness::{Answer, InboundWebhook, Stream, Tenant, TestServer, from, patiently, text, text_from};
-use crate::harness::{a_moment, database};
+use crate::harness::{
+    Answer, InboundWebhook, Stream, Tenant, TestServer, database, from, patiently, text, text_from, until,
+    until_matches,
+};
 
 /// What the operator sees of the account at this node; `None` when it is not served there.
 async fn resident_at(node: &TestServer, tenant: &Tenant) -> Option<Value> {
@@ -63,12 +65,7 @@ async fn a_long_poll_at_one_node_is_answered_by_a_write_at_another() {
     let headers = [("If-None-Match", tag.as_str()), ("Prefer", "wait=30")];
     let poll = there.get_with("conversations", &headers);
     let write = async {
-        patiently(async {
-            while resident_at(&one, &here).await.unwrap()["waiting_polls"] != 1 {
-                a_moment().await;
-            }
-        })
-        .await;
+        until(async || resident_at(&one, &here).await.unwrap()["waiting_polls"] == 1).await;
         here.hears(&from(2), "hello").await;
     };
     let (answer, ()) = tokio::join!(poll, write);
@@ -83,13 +80,8 @@ async fn a_webhook_reaches_every_account_whoever_serves_it() {
     heard_of(&two, &first).await;
     first.get("conversations").await.is(200);
     let there = two.here(&second);
-    patiently(async {
-        // Until that node knows the number; it is then the one that serves it.
-        while there.get("conversations").await.status != 200 {
-            a_moment().await;
-        }
-    })
-    .await;
+    // Until that node knows the number; it is then the one that serves it.
+    until_matches(async || there.get("conversations").await, |answer| answer.status == 200).await;
     assert!(resident_at(&one, &second).await.is_none() && resident_at(&two, &second).await.is_some());
     for (nth, node) in [(1, &one), (2, &two)] {
         let message = |author: usize| text_from(&from(author), one.clock.read_now(), "halo");
@@ -212,30 +204,19 @@ async fn changes_of_the_directory_reach_every_node() {
     let id = text(&one.operator.get(&keys).await.rows()[0]["id"]);
     one.operator.delete(&format!("/admin/v1/api_keys/{id}")).await.is(204);
     here.api.get("/v1/me").await.refused(401, "invalid_api_key");
-    patiently(async {
-        while there.api.get("/v1/me").await.status != 401 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || there.api.get("/v1/me").await, |answer| answer.status == 401).await;
     let path = format!("/admin/v1/organizations/{}", here.organisation);
     one.operator.patch(&path, &json!({"name": "Renamed"})).await.is(200);
-    patiently(async {
-        while two.operator.get(&path).await.data()["name"] != "Renamed" {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || two.operator.get(&path).await.data(), |found| found["name"] == "Renamed").await;
     // Of an account, through the node that serves it.
     let account = format!("/admin/v1/accounts/{}", here.id);
     two.operator.patch(&account, &json!({"status": "disconnected"})).await.is(200);
     let key = one.key(&here.organisation).await;
     let api = one.anyone.with_token(&key);
-    patiently(async {
-        while api.get("/v1/accounts?status=all").await.rows()[0]["status"] != "disconnected" {
-            a_moment().await;
-        }
-    })
+    until_matches(
+        async || api.get("/v1/accounts?status=all").await.rows(),
+        |rows| rows[0]["status"] == "disconnected",
+    )
     .await;
 }
 
@@ -263,37 +244,16 @@ async fn a_node_that_lost_its_lease_lets_go_and_serves_nothing_stale() {
     here.inbox(1).await;
     // The others take it for dead.
     database::run(&one.database_url(), "DELETE FROM nodes").await;
-    let write = patiently(async {
-        loop {
-            let sent = there.post("contacts", &json!({"phone_number": "+6281200000001"})).await;
-            if sent.status == 201 {
-                return sent;
-            }
-            a_moment().await;
-        }
-    });
-    write.await;
+    let contact = json!({"phone_number": "+6281200000001"});
+    until_matches(async || there.post("contacts", &contact).await, |made| made.status == 201).await;
     // It finds out within a renewal; what it then says is what the other has written.
-    patiently(async {
-        loop {
-            let rows = here.get("contacts").await;
-            if rows.status == 200 && rows.rows().len() == 2 {
-                return;
-            }
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || here.get("contacts").await, |page| page.status == 200 && page.rows().len() == 2)
+        .await;
     // The other one has lost its lease too, and may find out only now.
-    let (mine, theirs) = patiently(async {
-        loop {
-            let pages = (here.get("contacts").await, there.get("contacts").await);
-            if (pages.0.status, pages.1.status) == (200, 200) {
-                return pages;
-            }
-            a_moment().await;
-        }
-    })
+    let (mine, theirs) = until_matches(
+        async || (here.get("contacts").await, there.get("contacts").await),
+        |(mine, theirs)| (mine.status, theirs.status) == (200, 200),
+    )
     .await;
     same_page(&mine, &theirs);
 }
@@ -341,12 +301,7 @@ async fn a_stream_comes_through_any_node_and_ends_with_either() {
     let mut one = one;
     one.stop().await;
     while stream.frame().await.is_some() {}
-    patiently(async {
-        while there.get("events").await.status != 200 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || there.get("events").await, |answer| answer.status == 200).await;
     let mut stream = Stream::open(&there, "events/stream", &[("Last-Event-ID", "5")]).await;
     there.hears(&from(0), "after the move").await;
     assert_eq!(stream.event().await.id, Some(6));

@@ -13,7 +13,7 @@ pub(crate) mod webhook_crashes;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Receiver, Tenant, TestServer, a_moment, manual_clock, patiently, text};
+use crate::harness::{Receiver, Tenant, TestServer, manual_clock, text, until_matches, until_some};
 
 /// Every key of a delivery, no more and no less.
 const DELIVERY_KEYS: [&str; 9] = [
@@ -51,17 +51,9 @@ async fn subscription(tenant: &Tenant, id: &str) -> Value {
 }
 
 /// The subscription once it stands so.
-async fn until_status(tenant: &Tenant, id: &str, status: &str) -> Value {
-    patiently(async {
-        loop {
-            let found = subscription(tenant, id).await;
-            if found["status"] == status {
-                return found;
-            }
-            a_moment().await;
-        }
-    })
-    .await
+#[track_caller]
+fn until_status(tenant: &Tenant, id: &str, status: &str) -> impl Future<Output = Value> {
+    until_matches(async move || subscription(tenant, id).await, move |found| found["status"] == status)
 }
 
 async fn set_status(tenant: &Tenant, id: &str, status: &str) {
@@ -75,32 +67,19 @@ async fn deliveries(tenant: &Tenant, filters: &str) -> Vec<Value> {
 }
 
 /// The deliveries that filters let through once there are so many.
-async fn until_deliveries(tenant: &Tenant, filters: &str, count: usize) -> Vec<Value> {
-    patiently(async {
-        loop {
-            let rows = deliveries(tenant, filters).await;
-            if rows.len() == count {
-                return rows;
-            }
-            a_moment().await;
-        }
-    })
-    .await
+#[track_caller]
+fn until_deliveries(tenant: &Tenant, filters: &str, count: usize) -> impl Future<Output = Vec<Value>> {
+    until_matches(async move || deliveries(tenant, filters).await, move |rows| rows.len() == count)
 }
 
 /// The only delivery there is, once so many attempts at it are recorded.
-async fn until_attempts(tenant: &Tenant, count: usize) -> Value {
-    patiently(async {
-        loop {
-            let rows = deliveries(tenant, "").await;
-            assert!(rows.len() <= 1, "{rows:?}");
-            if let Some(row) = rows.into_iter().find(|row| attempts(row).len() == count) {
-                return row;
-            }
-            a_moment().await;
-        }
+#[track_caller]
+fn until_attempts(tenant: &Tenant, count: usize) -> impl Future<Output = Value> {
+    until_some(move || async move {
+        let rows = deliveries(tenant, "").await;
+        assert!(rows.len() <= 1, "{rows:?}");
+        rows.into_iter().find(|row| attempts(row).len() == count)
     })
-    .await
 }
 
 fn attempts(delivery: &Value) -> Vec<Value> {

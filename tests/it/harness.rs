@@ -2,7 +2,7 @@
 //! the simulator as WhatsApp.
 //!
 //! Invariants: nothing reaches behind the HTTP surface but to start, stop and look at counters;
-//! waiting is for an event and within [`WAIT_TIMEOUT`], never for a time.
+//! waiting is for an event or a condition and has the bound of `wait`, never for a time.
 
 mod business;
 mod child;
@@ -20,9 +20,9 @@ pub(crate) mod restarts;
 mod shapes;
 mod stream;
 mod tenant;
+mod wait;
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,9 +52,8 @@ pub(crate) use response::{Answer, keys_of};
 pub(crate) use shapes::{check_object, is_id, is_timestamp};
 pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
+pub(crate) use wait::{patiently, until, until_advancing, until_matches, until_some};
 
-/// Far above what anything here takes; only a test that would fail reaches it.
-pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 /// Opens the operator API.
 pub(crate) const OPERATOR_TOKEN: &str = "kop_operator_of_the_tests";
 /// Signs the webhooks.
@@ -66,17 +65,6 @@ pub(crate) const NOON: i64 = 1_781_866_800;
 /// How long a page may be served after it was made, unless a commit ends it: so much must pass before what
 /// happened without a commit, as the purge does, is surely seen.
 pub(crate) const PAGE_LIFE: Duration = Duration::from_secs(8);
-
-/// Waits for an event, with a bound.
-pub(crate) async fn patiently<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(WAIT_TIMEOUT, event).await.expect("in time")
-}
-
-/// A pause before one looks again for what comes of itself. It promises nothing and nothing counts on how
-/// long it is: on two processors, looking without a pause kept PostgreSQL from both of them for seconds.
-pub(crate) async fn a_moment() {
-    tokio::time::sleep(Duration::from_millis(5)).await;
-}
 
 /// What a stage may be given instead of its defaults.
 pub(crate) struct Options {
@@ -234,10 +222,8 @@ impl TestServer {
     /// does again ten minutes later. What was sent before is recorded, and its sender has looked for more.
     pub(crate) async fn statements_of(&self, mut what: impl AsyncFnMut()) -> u64 {
         let (store, metrics) = (&self.server().store, &self.server().metrics);
-        patiently(async {
-            while metrics.purge_rounds.get() == 0 || self.metric("kabar_sending_conversations").await > 0 {
-                a_moment().await;
-            }
+        until(async || {
+            metrics.purge_rounds.get() > 0 && self.metric("kabar_sending_conversations").await == 0
         })
         .await;
         let before = store.statements_executed();

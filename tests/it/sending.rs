@@ -2,6 +2,7 @@
 
 pub(crate) mod send_crashes;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use kabar::simulator::{FailureRule, NetworkFaults, RateScope, RuleTrigger, RuleVerdict};
@@ -11,7 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::harness::database::WriteLock;
 use crate::harness::{
-    InboundWebhook, Tenant, TestServer, a_moment, from, manual_clock, patiently, status_of, text,
+    InboundWebhook, Tenant, TestServer, from, manual_clock, patiently, status_of, text, until,
+    until_advancing, until_matches,
 };
 
 fn phone(nth: usize) -> Phone {
@@ -47,12 +49,7 @@ async fn under_load_a_send_costs_less_than_half_a_statement() {
     let (before, sent) = (server.server().store.statements_executed(), server.simulator.sends().len());
     server.set_pace(&tenant, 1000).await;
     // Looking at what is in memory costs no statement.
-    patiently(async {
-        while resident(&server, &tenant).await["sending"] != 0 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || resident(&server, &tenant).await, |account| account["sending"] == 0).await;
     let statements = server.server().store.statements_executed() - before;
     let sends = u64::try_from(MESSAGES - sent).unwrap();
     assert!(statements * 2 <= sends, "{statements} statements for {sends} sends");
@@ -71,20 +68,13 @@ async fn a_long_conversation_delays_nobody_else() {
     }
     let other = tenant.sends(&from(2)).await;
     let is_sent = || server.simulator.sends_to(&phone(2)) > 0;
-    patiently(async {
-        // The sender knows of both conversations.
-        while !is_sent() && resident(&server, &tenant).await["sending"] != 2 {
-            a_moment().await;
-        }
-    })
-    .await;
+    // The sender knows of both conversations.
+    until(async || is_sent() || resident(&server, &tenant).await["sending"] == 2).await;
     let before = server.simulator.sends_to(&phone(1));
     assert!(before < 38, "the pace lets {before} go");
-    patiently(async {
-        while !is_sent() {
-            server.clock.advance_manual(Duration::from_millis(50));
-            resident(&server, &tenant).await;
-        }
+    until_advancing(&server.clock, Duration::from_millis(50), async || {
+        resident(&server, &tenant).await;
+        is_sent()
     })
     .await;
     let sends = server.simulator.sends();
@@ -115,18 +105,11 @@ async fn a_recipient_with_too_many_messages_is_delayed_alone() {
     }
     assert_eq!(server.simulator.sends_to(&phone(1)), 0);
     // Of the others, an outcome may be known to readers a moment before its sender knows that.
-    patiently(async {
-        while resident(&server, &tenant).await["sending"] != 1 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || resident(&server, &tenant).await, |account| account["sending"] == 1).await;
     assert_eq!(resident(&server, &tenant).await["messages_per_second"], 1000);
-    patiently(async {
-        while server.simulator.sends_to(&phone(1)) < 3 {
-            server.clock.advance_manual(Duration::from_millis(500));
-            tenant.message(&ids[2]).await;
-        }
+    until_advancing(&server.clock, Duration::from_millis(500), async || {
+        tenant.message(&ids[2]).await;
+        server.simulator.sends_to(&phone(1)) >= 3
     })
     .await;
     let sends = server.simulator.sends();
@@ -149,19 +132,22 @@ async fn an_account_that_is_too_fast_slows_down_loses_nothing_and_recovers() {
     )]);
     accept(&tenant, 0..MESSAGES).await;
     let wanted = u64::try_from(MESSAGES).unwrap();
-    let mut slowest = u64::MAX;
-    let mut counted_as_slow = false;
-    patiently(async {
-        while server.simulator.counts().borrow().accepted < wanted {
+    let (slowest, counted_as_slow) = (Cell::new(u64::MAX), Cell::new(false));
+    until(async || {
+        let all_accepted = server.simulator.counts().borrow().accepted >= wanted;
+        if !all_accepted {
             server.advance_between_calls(Duration::from_millis(50)).await;
             let pace = resident(&server, &tenant).await["messages_per_second"].as_u64().unwrap();
-            if pace < slowest {
-                slowest = pace;
-                counted_as_slow |= server.metric("kabar_slowed_accounts").await == 1;
+            if pace < slowest.get() {
+                slowest.set(pace);
+                let counted = server.metric("kabar_slowed_accounts").await == 1;
+                counted_as_slow.set(counted_as_slow.get() || counted);
             }
         }
+        all_accepted
     })
     .await;
+    let (slowest, counted_as_slow) = (slowest.get(), counted_as_slow.get());
     assert!((1..=200).contains(&slowest) && counted_as_slow, "{slowest} {counted_as_slow}");
     for message in tenant.all("messages?direction=outbound&limit=100").await {
         tenant.message_when(&text(&message["id"]), |message| message["status"] == "sent").await;
@@ -208,12 +194,8 @@ async fn an_echo_that_an_outage_refused_gets_its_time_anew() {
         }
         // Whatever was due has had its turn once a later message is out.
         let later = text(&tenant.sends(&from(2)).await["id"]);
-        patiently(async {
-            while tenant.message(&later).await["status"] != "sent" {
-                server.clock.advance_manual(Duration::from_millis(100));
-            }
-        })
-        .await;
+        let is_sent = async || tenant.message(&later).await["status"] == "sent";
+        until_advancing(&server.clock, Duration::from_millis(100), is_sent).await;
         assert_eq!(server.simulator.sends_to(&phone(1)), 1, "{over_meanwhile}: WhatsApp has it");
         echo.post(&tenant.api).await.is(200);
         assert_eq!(tenant.message(&id).await["status"], "sent");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Answer, NOON, TestServer, a_moment, from, patiently};
+use crate::harness::{Answer, NOON, TestServer, from, until};
 
 /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
 fn quote(answer: &Answer) -> (i64, i64, i64) {
@@ -137,13 +137,7 @@ async fn a_request_that_asks_to_wait_costs_one_whatever_it_answers() {
     let path = tenant.path("conversations");
     let asked = tenant.api.get_with(&path, &headers);
     let time_passes = async {
-        let waiting = || server.server().metrics.waiting_polls.get() > 0;
-        patiently(async {
-            while !waiting() {
-                a_moment().await;
-            }
-        })
-        .await;
+        until(async || server.server().metrics.waiting_polls.get() > 0).await;
         server.clock.advance_manual(Duration::from_secs(1));
     };
     let (unchanged, ()) = tokio::join!(asked, time_passes);

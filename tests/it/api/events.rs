@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Tenant, TestServer, a_moment, check_object, from, is_id, is_timestamp, keys_of, patiently, text,
+    Answer, Tenant, TestServer, check_object, from, is_id, is_timestamp, keys_of, text, until_matches,
 };
 
 /// Every type of the contract.
@@ -77,19 +77,14 @@ async fn log(tenant: &Tenant) -> Vec<Value> {
 }
 
 /// Returns once so many streams wait.
-async fn streaming(server: &TestServer, streams: i64) {
-    patiently(async {
-        loop {
-            let actors = server.operator.get("/admin/v1/actors").await;
-            let rows = actors.json()["data"].as_array().unwrap().clone();
-            let count: i64 = rows.iter().map(|row| row["event_streams"].as_i64().unwrap()).sum();
-            if count == streams {
-                return;
-            }
-            a_moment().await;
-        }
-    })
-    .await;
+#[track_caller]
+fn streaming(server: &TestServer, streams: i64) -> impl Future<Output = i64> {
+    let count_streams = async move || {
+        let actors = server.operator.get("/admin/v1/actors").await;
+        let rows = actors.json()["data"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["event_streams"].as_i64().unwrap()).sum()
+    };
+    until_matches(count_streams, move |count| *count == streams)
 }
 
 /// Causes an event of every type; gives the id of the message that was sent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Tenant, TestServer, from, text, text_from};
+use crate::harness::{Tenant, TestServer, from, text, text_from, until_advancing};
 
 /// More than the 100 conversations that the server may keep.
 const PEOPLE: usize = 260;
@@ -112,12 +112,7 @@ async fn an_account_that_rested_is_found_as_it_was_left() {
     let tenant = server.tenant().await;
     tenant.inbox(3).await;
     let page = tenant.get("conversations").await;
-    crate::harness::patiently(async {
-        while actor(&server).await.is_object() {
-            server.clock.advance_manual(Duration::from_secs(30));
-        }
-    })
-    .await;
+    until_advancing(&server.clock, Duration::from_secs(30), async || !actor(&server).await.is_object()).await;
     tenant.get_if("conversations", &page.etag()).await.is(304);
     assert_eq!(tenant.get("conversations").await.rows(), page.rows());
     tenant.hears(&from(0), "again").await;

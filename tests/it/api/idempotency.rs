@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, a_moment, from, text};
+use crate::harness::{Answer, Tenant, TestServer, from, text, until_matches};
 
 const KEY: &str = "order-4711";
 
@@ -114,16 +114,7 @@ async fn refusals_of_the_handler_are_stored_and_those_at_the_door_are_not() {
 
 /// Until the bucket has a token again.
 async fn tenant_retries(tenant: &Tenant, letter: &Value) -> Answer {
-    crate::harness::patiently(async {
-        loop {
-            let answer = send(tenant, "third", letter).await;
-            if answer.status != 429 {
-                return answer;
-            }
-            a_moment().await;
-        }
-    })
-    .await
+    until_matches(async || send(tenant, "third", letter).await, |answer| answer.status != 429).await
 }
 
 #[tokio::test]

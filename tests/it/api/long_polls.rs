@@ -6,22 +6,17 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Tenant, TestServer, a_moment, from, patiently, text};
+use crate::harness::{Answer, Tenant, TestServer, from, patiently, text, until_matches};
 
 /// Returns once so many polls wait.
-async fn waiting(server: &TestServer, polls: i64) {
-    patiently(async {
-        loop {
-            let actors = server.operator.get("/admin/v1/actors").await;
-            let rows = actors.json()["data"].as_array().unwrap().clone();
-            let count: i64 = rows.iter().map(|row| row["waiting_polls"].as_i64().unwrap()).sum();
-            if count == polls {
-                return;
-            }
-            a_moment().await;
-        }
-    })
-    .await;
+#[track_caller]
+fn waiting(server: &TestServer, polls: i64) -> impl Future<Output = i64> {
+    let count_polls = async move || {
+        let actors = server.operator.get("/admin/v1/actors").await;
+        let rows = actors.json()["data"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["waiting_polls"].as_i64().unwrap()).sum()
+    };
+    until_matches(count_polls, move |count| *count == polls)
 }
 
 async fn poll(tenant: &Tenant, tail: &str, tag: &str, seconds: u64) -> Answer {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::redis::Redis;
-use crate::harness::{Answer, NOON, Tenant, TestServer, a_moment, database, from, manual_clock, patiently};
+use crate::harness::{Answer, NOON, Tenant, TestServer, database, from, manual_clock, until, until_matches};
 
 /// A server by the manual clock on this Redis.
 async fn server_on(redis: &Redis) -> TestServer {
@@ -23,14 +23,9 @@ async fn standing(server: &TestServer) -> String {
     redis.map_or_else(String::new, |one| one["status"].as_str().unwrap().to_owned())
 }
 
-/// Waits until Redis is seen so.
-async fn until(server: &TestServer, status: &str) {
-    patiently(async {
-        while standing(server).await != status {
-            a_moment().await;
-        }
-    })
-    .await;
+/// Waits until the server sees Redis so.
+async fn until_redis_is(server: &TestServer, status: &str) {
+    until_matches(async || standing(server).await, |found| found == status).await;
     assert_eq!(server.server().metrics.redis_up.get(), i64::from(status == "ok"));
 }
 
@@ -60,7 +55,7 @@ async fn redis_may_come_later_than_the_server() {
         assert_eq!(left(&tenant.api.get("/v1/me").await.is(200)), remaining);
     }
     redis.start().await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     // What was spent without Redis is spent.
     assert_eq!(left(&tenant.api.get("/v1/me").await.is(200)), 6);
     let key = redis.ask(&["KEYS", "kabar:*:budget:*:read"]).await;
@@ -71,7 +66,7 @@ async fn redis_may_come_later_than_the_server() {
 async fn redis_may_die_in_the_middle_and_come_back_empty() {
     let mut redis = Redis::running().await;
     let server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 20).await;
     let mut expected = 20;
     for round in 0..3 {
@@ -82,7 +77,7 @@ async fn redis_may_die_in_the_middle_and_come_back_empty() {
         match round {
             0 => redis.kill().await,
             1 => {
-                until(&server, "away").await;
+                until_redis_is(&server, "away").await;
                 // Reads and writes go on.
                 tenant.hears(&from(1), "hello").await;
                 let row = tenant.get("conversations").await.is(200);
@@ -90,7 +85,7 @@ async fn redis_may_die_in_the_middle_and_come_back_empty() {
                 tenant.post("contacts", &json!({"phone_number": "+6281200000009"})).await.is(201);
                 expected -= 1;
                 redis.start().await;
-                until(&server, "ok").await;
+                until_redis_is(&server, "ok").await;
             }
             _ => {}
         }
@@ -106,12 +101,12 @@ async fn redis_may_die_in_the_middle_and_come_back_empty() {
 async fn a_frozen_redis_is_waited_for_once() {
     let redis = Redis::running().await;
     let server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 1000).await;
     tenant.api.get("/v1/me").await.is(200);
     let metrics = &server.server().metrics;
     redis.freeze().await;
-    until(&server, "away").await;
+    until_redis_is(&server, "away").await;
     let (visits, failures) = (metrics.budget_refreshes.get(), metrics.redis_failures.get());
     for _ in 0..300 {
         tenant.api.get("/v1/me").await.is(200);
@@ -120,7 +115,7 @@ async fn a_frozen_redis_is_waited_for_once() {
     assert_eq!(metrics.budget_refreshes.get(), visits, "nobody asked a Redis that is known to be away");
     assert_eq!(metrics.redis_failures.get(), failures);
     redis.thaw().await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let remaining = left(&tenant.api.get("/v1/me").await.is(200));
     assert_eq!(remaining, 1000 - 602, "what the frozen Redis heard late changes nothing");
     for _ in 0..40 {
@@ -133,7 +128,7 @@ async fn a_frozen_redis_is_waited_for_once() {
 async fn an_emptied_or_spoilt_redis_harms_nobody() {
     let redis = Redis::running().await;
     let server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 200).await;
     tenant.hears(&from(1), "hello").await;
     let mut expected = 200;
@@ -156,13 +151,13 @@ async fn an_emptied_or_spoilt_redis_harms_nobody() {
 async fn a_restarted_server_does_not_begin_with_a_full_budget() {
     let redis = Redis::running().await;
     let mut server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 50).await;
     for remaining in (30..50).rev() {
         assert_eq!(left(&tenant.api.get("/v1/me").await.is(200)), remaining);
     }
     server.restart().await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     assert_eq!(left(&tenant.api.get("/v1/me").await.is(200)), 29);
 }
 
@@ -182,15 +177,10 @@ async fn nodes_together_keep_to_one_budget() {
     }
     let one = reader(&nodes[0], 30).await;
     let two = nodes[1].here(&one);
-    until(&nodes[0], "ok").await;
-    until(&nodes[1], "ok").await;
-    patiently(async {
-        // What is not known costs nothing.
-        while two.api.get("/v1/me").await.status == 401 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_redis_is(&nodes[0], "ok").await;
+    until_redis_is(&nodes[1], "ok").await;
+    // What is not known costs nothing.
+    until_matches(async || two.api.get("/v1/me").await, |answer| answer.status != 401).await;
     let mut passed = 1;
     for _ in 0..25 {
         for tenant in [&one, &two] {
@@ -209,20 +199,16 @@ async fn nodes_together_keep_to_one_budget() {
 async fn a_page_read_once_serves_the_next_owner_and_no_change_is_missed() {
     let redis = Redis::running().await;
     let mut server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 600).await;
     let wamid = tenant.hears(&from(1), "hello").await;
     let list = tenant.get("messages").await.is(200);
     let one = format!("messages/{}", list.rows()[0]["id"].as_str().unwrap());
     let single = tenant.get(&one).await.is(200);
-    patiently(async {
-        while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().lines().count() < 2 {
-            a_moment().await;
-        }
-    })
-    .await;
+    let pages = async || redis.ask(&["KEYS", "kabar:*:page:*"]).await;
+    until_matches(pages, |keys| keys.trim().lines().count() >= 2).await;
     server.restart().await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     for (tail, before) in [("messages", &list), (&*one, &single)] {
         let after = tenant.get(tail).await.is(200);
         assert_eq!(
@@ -248,19 +234,14 @@ async fn a_page_read_once_serves_the_next_owner_and_no_change_is_missed() {
 async fn a_page_lives_eight_seconds_in_all() {
     let redis = Redis::running().await;
     let mut server = server_on(&redis).await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     let tenant = reader(&server, 600).await;
     tenant.hears(&from(1), "hello").await;
     tenant.get("messages").await.is(200);
-    patiently(async {
-        while redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().is_empty() {
-            a_moment().await;
-        }
-    })
-    .await;
+    until(async || !redis.ask(&["KEYS", "kabar:*:page:*"]).await.trim().is_empty()).await;
     server.clock.advance_manual(std::time::Duration::from_secs(6));
     server.restart().await;
-    until(&server, "ok").await;
+    until_redis_is(&server, "ok").await;
     tenant.get("messages").await.is(200);
     let hit = tenant.get("messages").await.must("Cache-Status");
     assert!(hit.starts_with("kabar; hit; ttl=") && !hit.ends_with("=8"), "{hit}");

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::resident_at;
 use crate::harness::nodes::{heard_of, nodes};
-use crate::harness::{InboundWebhook, Tenant, TestServer, a_moment, from, patiently, text_from};
+use crate::harness::{InboundWebhook, Tenant, TestServer, from, patiently, text_from, until};
 
 /// How often a node is stopped and started again.
 const STOPS: usize = 4;
@@ -65,12 +65,7 @@ async fn a_node_that_stops_is_missed_by_nobody_though_whatsapp_is_silent_and_an_
         let over = AtomicBool::new(false);
         let finish_upload = async {
             // The other one serves the account by now, and the rest of the body arrives here.
-            patiently(async {
-                while resident_at(&two, &tenant).await.is_none() {
-                    a_moment().await;
-                }
-            })
-            .await;
+            until(async || resident_at(&two, &tenant).await.is_some()).await;
             upload.write_all(rest.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             patiently(upload.read_to_end(&mut answer)).await.unwrap();

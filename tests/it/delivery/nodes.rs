@@ -6,7 +6,7 @@ use super::{
     attempts, deliveries, set_status, subscribe, subscription, until_attempts, until_deliveries, until_status,
 };
 use crate::harness::nodes::{heard_of, nodes, until_known};
-use crate::harness::{Receiver, Turn, a_moment, from, patiently, text};
+use crate::harness::{Receiver, Turn, from, text, until_matches};
 
 const LOOPBACK: &[(&str, &str)] = &[("KABAR_OUTBOUND__ALLOW_LOOPBACK", "true")];
 
@@ -45,14 +45,8 @@ async fn what_is_said_at_one_node_holds_where_the_account_is_served() {
         (1, 0)
     );
     there.api.delete(&format!("/v1/webhook_subscriptions/{id}")).await.is(204);
-    let gone = |answer: &crate::harness::Answer| answer.status == 404;
     let path = format!("/v1/webhook_subscriptions/{id}");
-    patiently(async {
-        while !gone(&here.api.get(&path).await) {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || here.api.get(&path).await, |answer| answer.status == 404).await;
 }
 
 #[tokio::test]

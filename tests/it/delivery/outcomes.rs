@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     attempts, deliveries, pause, set_status, stage, subscribe, until_attempts, until_deliveries, until_status,
 };
-use crate::harness::{Receiver, Turn, a_moment, from, text};
+use crate::harness::{Receiver, Turn, from, text, until_some};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -147,14 +147,9 @@ async fn one_conversation_waits_for_its_own_failure_and_for_nobody_elses() {
 
 /// The delivery of which so many attempts have failed.
 async fn until_failed(tenant: &crate::harness::Tenant, tries: usize) -> Value {
-    crate::harness::patiently(async {
-        loop {
-            let rows = deliveries(tenant, "status=failed").await;
-            if let Some(row) = rows.into_iter().find(|row| attempts(row).len() == tries) {
-                return row;
-            }
-            a_moment().await;
-        }
+    until_some(async || {
+        let rows = deliveries(tenant, "status=failed").await;
+        rows.into_iter().find(|row| attempts(row).len() == tries)
     })
     .await
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{deliveries, set_status, stage, subscribe, until_attempts, until_deliveries, until_status};
-use crate::harness::{Answer, PAGE_LIFE, Receiver, Tenant, Turn, a_moment, from, keys_of, patiently, text};
+use crate::harness::{
+    Answer, PAGE_LIFE, Receiver, Tenant, Turn, from, keys_of, text, until_advancing, until_matches,
+};
 
 async fn replay_log(tenant: &Tenant, id: &str, from: i64, to: Option<i64>) -> Answer {
     let body = json!({"phone_number_id": tenant.id, "from_sequence": from, "to_sequence": to});
@@ -44,11 +46,10 @@ async fn one_is_sent_again_with_its_ids_and_a_new_signature() {
     }
     receiver.until(3).await;
     let done = |row: &Value| row["attempts"].as_array().unwrap().len() == 3;
-    patiently(async {
-        while !deliveries(&tenant, "status=delivered").await.first().is_some_and(done) {
-            a_moment().await;
-        }
-    })
+    until_matches(
+        async || deliveries(&tenant, "status=delivered").await,
+        |rows| rows.first().is_some_and(done),
+    )
     .await;
     assert_eq!(receiver.count(), 3);
 }
@@ -186,12 +187,7 @@ async fn parts_that_are_not_kept_and_nonsense_are_refused() {
     server.clock.advance_manual(Duration::from_hours(31 * 24));
     tenant.hears(&from(0), "new").await;
     // The purge goes by the clock, and a page read before it is served for a while.
-    patiently(async {
-        while numbers(&tenant).await.contains(&old) {
-            server.clock.advance_manual(PAGE_LIFE);
-        }
-    })
-    .await;
+    until_advancing(&server.clock, PAGE_LIFE, async || !numbers(&tenant).await.contains(&old)).await;
     let refused = replay_log(&tenant, &id, old, None).await.refused(410, "position_expired");
     assert_eq!(refused["param"], "from_sequence");
     let path = format!("/v1/webhook_subscriptions/{id}/replay");

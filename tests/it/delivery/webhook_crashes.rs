@@ -12,9 +12,7 @@ use kabar_core::clock::Clock;
 use serde_json::json;
 
 use crate::harness::restarts::{Environment, Lives, beside};
-use crate::harness::{
-    Call, Child, InboundWebhook, Receiver, Turn, a_moment, from, patiently, text, text_from,
-};
+use crate::harness::{Call, Child, InboundWebhook, Receiver, Turn, from, text, text_from, until};
 
 /// Servers that are killed at the same time, each with its own database and receiver.
 const STAGES: usize = 3;
@@ -97,15 +95,11 @@ impl Stage {
     /// what is brought twice is the same both times.
     async fn assert_told(&self, child: &Child) {
         let api = self.lives.client(child);
-        patiently(async {
-            for status in ["pending", "failed"] {
-                let path = format!("/v1/webhook_deliveries?limit=1&status={status}");
-                while !api.get(&path).await.rows().is_empty() {
-                    a_moment().await;
-                }
-            }
-        })
-        .await;
+        let unfinished = async |status: &str| {
+            let path = format!("/v1/webhook_deliveries?limit=1&status={status}");
+            !api.get(&path).await.rows().is_empty()
+        };
+        until(async || !unfinished("pending").await && !unfinished("failed").await).await;
         let calls = self.receiver.calls();
         let mut events: BTreeMap<i64, &Call> = BTreeMap::new();
         let mut conversations: BTreeMap<String, Vec<String>> = BTreeMap::new();

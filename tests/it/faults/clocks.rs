@@ -8,7 +8,7 @@ use kabar_core::domain::time::{TimeBound, Timestamp};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    PAGE_LIFE, Receiver, Tenant, TestServer, Turn, a_moment, from, manual_clock, patiently, text,
+    PAGE_LIFE, Receiver, Tenant, TestServer, Turn, from, manual_clock, text, until_advancing, until_matches,
 };
 
 const SKEW: Duration = Duration::from_secs(40);
@@ -34,13 +34,9 @@ async fn updated_at(tenant: &Tenant, author: &str) -> Timestamp {
     instant(&tenant.conversation_with(author).await["updated_at"])
 }
 
-async fn until_metric(server: &TestServer, name: &str, value: i64) {
-    patiently(async {
-        while server.metric(name).await != value {
-            a_moment().await;
-        }
-    })
-    .await;
+#[track_caller]
+fn until_metric(server: &TestServer, name: &str, value: i64) -> impl Future<Output = i64> {
+    until_matches(async move || server.metric(name).await, move |found| *found == value)
 }
 
 #[tokio::test]
@@ -156,32 +152,19 @@ async fn deliveries_go_on_and_are_signed_by_the_wall_clock_of_their_attempt() {
         server.clock.set_wall(start);
         tenant.hears(&from(nth), "hello").await;
         let first = receiver.until(2 * nth + 1).await[2 * nth].clone();
-        patiently(async {
-            while tenant.api.get("/v1/webhook_deliveries?status=failed").await.is(200).rows().is_empty() {
-                a_moment().await;
-            }
-        })
-        .await;
+        let with_status = async |status: &str| {
+            tenant.api.get(&format!("/v1/webhook_deliveries?status={status}")).await.is(200).rows()
+        };
+        until_matches(async || with_status("failed").await, |rows| !rows.is_empty()).await;
         server.clock.set_wall(wall);
         // A pause of ten seconds and up to a fifth more, from when the delivery worker hears that the outcome is recorded.
-        patiently(async {
-            while receiver.calls().len() < 2 * nth + 2 {
-                server.clock.advance_manual(Duration::from_secs(1));
-                a_moment().await;
-            }
-        })
-        .await;
-        let second = receiver.calls()[2 * nth + 1].clone();
+        let second = || receiver.calls().get(2 * nth + 1).cloned();
+        until_advancing(&server.clock, Duration::from_secs(1), async || second().is_some()).await;
+        let second = second().unwrap();
         let seconds = |at: Timestamp| at.millis() / 1000;
         let half_an_hour = seconds(Timestamp::EPOCH.plus_duration(HOUR / 2)) - seconds(Timestamp::EPOCH);
         assert!((0..half_an_hour).contains(&(first.signers(&secrets).0 - seconds(start))), "{wall}");
         assert!((0..half_an_hour).contains(&(second.signers(&secrets).0 - seconds(wall))), "{wall}");
-        patiently(async {
-            while tenant.api.get("/v1/webhook_deliveries?status=delivered").await.is(200).rows().len() <= nth
-            {
-                a_moment().await;
-            }
-        })
-        .await;
+        until_matches(async || with_status("delivered").await, |rows| rows.len() > nth).await;
     }
 }

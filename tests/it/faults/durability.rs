@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Business, Child, Client, InboundWebhook, OPERATOR_TOKEN, TestServer, WAIT_TIMEOUT, database, from, text,
-    text_from,
+    Business, Child, Client, InboundWebhook, OPERATOR_TOKEN, TestServer, database, from, text, text_from,
+    until,
 };
 
 #[tokio::test]
@@ -184,12 +184,7 @@ async fn ended_in_mid_load(by_sigterm: bool) {
     for nth in 0..6 {
         writers.spawn(write_until_it_dies(child.anyone.clone(), business.clone(), nth, done.clone()));
     }
-    let begun = tokio::time::timeout(WAIT_TIMEOUT, async {
-        while done.load(Ordering::Relaxed) < 60 {
-            tokio::task::yield_now().await;
-        }
-    });
-    begun.await.expect("the load gets going");
+    until(async || done.load(Ordering::Relaxed) >= 60).await;
     if by_sigterm {
         assert_eq!(child.terminate().await.code(), Some(0), "an orderly end");
     } else {

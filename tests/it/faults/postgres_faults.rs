@@ -11,13 +11,14 @@ mod pauses;
 use kabar::simulator::StatusDelays;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::Mutex;
 
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::postgres_proxy::WireTap;
 use crate::harness::{
-    Answer, InboundWebhook, Receiver, Tenant, TestServer, a_moment, from, patiently, text, text_from,
+    Answer, InboundWebhook, Receiver, Tenant, TestServer, from, patiently, text, text_from, until,
 };
-use load::{Load, come_again};
+use load::{Load, until_answered};
 
 const WRITERS: usize = 4;
 const LISTS: [&str; 3] = ["conversations?limit=100", "conversations?status=open&limit=2", "conversations"];
@@ -39,18 +40,9 @@ async fn alone_at(url: &str) -> TestServer {
     .await
 }
 
-async fn ready(server: &TestServer) {
-    patiently(async {
-        loop {
-            let answer = server.anyone.get("/readyz").await;
-            if answer.status == 200 {
-                return;
-            }
-            come_again(&answer);
-            a_moment().await;
-        }
-    })
-    .await;
+#[track_caller]
+fn ready(server: &TestServer) -> impl Future<Output = Answer> {
+    until_answered(&[200], async move || server.anyone.get("/readyz").await)
 }
 
 /// Ends every connection of kabar's; says how many there were.
@@ -111,26 +103,24 @@ async fn a_commit_whose_answer_was_lost_is_there_once() {
     let receiver = Receiver::start().await;
     let wanted = json!({"url": receiver.url(), "events": ["message.created"]});
     tenant.api.post("/v1/webhook_subscriptions", &wanted).await.is(201);
-    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let other = Mutex::new(PgConnection::connect(&database.url()).await.unwrap());
     let (path, template) = (tenant.path("messages"), Tenant::template(&from(1)));
     let (closed, reopened) = (("resolved", "conversation.closed"), ("open", "conversation.updated"));
     for ((status, event), round) in [closed, reopened, closed].into_iter().zip(1_usize..) {
         let key = format!("lost-{round}");
-        let mut lost =
-            async |ask: &mut (dyn Future<Output = Answer> + Unpin), words: &[&str], there: String| {
-                wire.lose_answer_to(words);
-                let seen = async {
-                    let seen = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
-                    while !seen().fetch_one(&mut other).await.unwrap() {
-                        a_moment().await;
-                    }
-                    wire.cut();
-                };
-                tokio::join!(ask, patiently(seen)).0
+        let lost = async |ask: &mut (dyn Future<Output = Answer> + Unpin), words: &[&str], there: String| {
+            wire.lose_answer_to(words);
+            let cut_once_kept = async {
+                let kept = || sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(there.clone()));
+                until(async || kept().fetch_one(&mut *other.lock().await).await.unwrap()).await;
+                wire.cut();
             };
+            tokio::join!(ask, cut_once_kept).0
+        };
         let there = format!("SELECT count(*) >= {round} FROM messages WHERE direction = 'outbound'");
         let send = async || tenant.api.post_with(&path, &[("Idempotency-Key", &key)], &template).await;
-        let sent = lost(&mut Box::pin(until(200, send)), &[&key, "message.created"], there).await.data();
+        let sent =
+            lost(&mut Box::pin(until_answered(&[200], send)), &[&key, "message.created"], there).await.data();
         assert_eq!(tenant.all("messages?direction=outbound").await.len(), round, "each once");
         // No further write of this account's is needed for it to be sent and told.
         tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
@@ -140,7 +130,7 @@ async fn a_commit_whose_answer_was_lost_is_there_once() {
         let id = text(&rows[0]["id"]);
         let there = format!("SELECT bool_and(status = '{status}') FROM conversations WHERE id = '{id}'");
         let patch = async || tenant.patch(&conversation, &change).await;
-        let now = lost(&mut Box::pin(until(200, patch)), &[event], there).await.data();
+        let now = lost(&mut Box::pin(until_answered(&[200], patch)), &[event], there).await.data();
         assert_eq!((&now["status"], tenant.get(&conversation).await.data()), (&json!(status), now.clone()));
     }
     assert_eq!(server.simulator.sends().len(), 3);
@@ -194,41 +184,19 @@ async fn a_silent_database_keeps_nobody_waiting_for_ever() {
 
     database.resume();
     ready(&server).await;
-    until(200, async || webhook.post(&tenant.api).await).await;
-    let sent = until(200, async || tenant.api.post_with(&path, &key, &template).await).await.data();
-    until(200, async || tenant.patch(&conversation, &resolved).await).await;
+    until_answered(&[200], async || webhook.post(&tenant.api).await).await;
+    let send = async || tenant.api.post_with(&path, &key, &template).await;
+    let sent = until_answered(&[200], send).await.data();
+    until_answered(&[200], async || tenant.patch(&conversation, &resolved).await).await;
     // What was cut off may have been carried out: then the contact is there.
-    patiently(async {
-        loop {
-            let made = tenant.post("contacts", &contact).await;
-            match made.status {
-                201 => return,
-                409 => return drop(made.refused(409, "contact_already_exists")),
-                _ => come_again(&made),
-            }
-            a_moment().await;
-        }
-    })
-    .await;
+    let made = until_answered(&[201, 409], async || tenant.post("contacts", &contact).await).await;
+    if made.status == 409 {
+        made.refused(409, "contact_already_exists");
+    }
     tenant.message_when(&text(&sent["id"]), |message| message["status"] == "read").await;
     assert_eq!(tenant.conversation_with(&from(7)).await["unread_count"], 1);
     assert_eq!(tenant.all("messages?direction=outbound").await.len(), 1);
     assert_eq!(server.simulator.sends().len(), 1);
-}
-
-/// The answer once it is this one; until then the server asks to come again.
-async fn until(status: u16, call: impl AsyncFn() -> Answer) -> Answer {
-    patiently(async {
-        loop {
-            let answer = call().await;
-            if answer.status == status {
-                return answer;
-            }
-            come_again(&answer);
-            a_moment().await;
-        }
-    })
-    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
-use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, a_moment, delays, patiently};
+use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently, until};
 
 /// A running `kabar serve`. It dies with this value.
 pub(crate) struct Child {
@@ -34,10 +34,11 @@ impl Child {
             .stderr(full)
             .spawn()
             .unwrap();
-        patiently(async {
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                assert!(process.try_wait().unwrap().is_none(), "it ended early");
-                a_moment().await;
+        until(|| {
+            let runs = process.try_wait().unwrap().is_none();
+            async move {
+                assert!(runs, "it ended early");
+                tokio::net::TcpStream::connect(address).await.is_ok()
             }
         })
         .await;

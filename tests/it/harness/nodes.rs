@@ -3,7 +3,7 @@
 use kabar::simulator::WhatsAppSimulator;
 use serde_json::Value;
 
-use super::{Options, Tenant, TestServer, a_moment, database, patiently};
+use super::{Answer, Options, Tenant, TestServer, database, until_matches};
 
 /// So many nodes on a database of their own, with further settings by the names of the environment.
 pub(crate) async fn nodes<const N: usize>(settings: &[(&str, &str)]) -> [TestServer; N] {
@@ -36,28 +36,26 @@ pub(crate) async fn node(
 }
 
 /// The tenant at this node, once the node has heard of its key and of its number.
-pub(crate) async fn heard_of(node: &TestServer, tenant: &Tenant) -> Tenant {
+#[track_caller]
+pub(crate) fn heard_of(node: &TestServer, tenant: &Tenant) -> impl Future<Output = Tenant> {
     let there = node.here(tenant);
-    patiently(async {
-        loop {
-            let accounts = there.api.get("/v1/accounts?limit=100").await;
-            let known = |row: &Value| row["phone_number_id"] == tenant.id.as_str();
-            if accounts.status == 200 && accounts.rows().iter().any(known) {
-                return;
-            }
-            a_moment().await;
-        }
-    })
-    .await;
-    there
+    let api = there.api.clone();
+    let known = |row: &Value| row["phone_number_id"] == tenant.id.as_str();
+    let heard = until_matches(
+        move || {
+            let api = api.clone();
+            async move { api.get("/v1/accounts?limit=100").await }
+        },
+        move |accounts| accounts.status == 200 && accounts.rows().iter().any(known),
+    );
+    async move {
+        heard.await;
+        there
+    }
 }
 
 /// Returns once the tenant's node knows what is at a path.
-pub(crate) async fn until_known(tenant: &Tenant, path: &str) {
-    patiently(async {
-        while tenant.api.get(path).await.status != 200 {
-            a_moment().await;
-        }
-    })
-    .await;
+#[track_caller]
+pub(crate) fn until_known(tenant: &Tenant, path: &str) -> impl Future<Output = Answer> {
+    until_matches(async move || tenant.api.get(path).await, |answer| answer.status == 200)
 }

@@ -13,8 +13,9 @@ use std::process::Stdio;
 use sqlx::{Connection as _, PgConnection};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
+use tokio::sync::Mutex;
 
-use super::{a_moment, patiently};
+use super::{patiently, until};
 
 /// What the server says once it takes connections; those of a standby are read-only ones.
 const READY: &str = "database system is ready to accept ";
@@ -83,13 +84,9 @@ impl Postgres {
         sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut superuser).await.unwrap();
         let sql = "SELECT count(*) FROM pg_stat_replication \
                    WHERE application_name = $1 AND sync_state = 'sync' AND state = 'streaming'";
-        patiently(async {
-            let following = || sqlx::query_scalar::<_, i64>(sql).bind(&name);
-            while following().fetch_one(&mut superuser).await.unwrap() == 0 {
-                a_moment().await;
-            }
-        })
-        .await;
+        let following = || sqlx::query_scalar::<_, i64>(sql).bind(&name);
+        let superuser = Mutex::new(superuser);
+        until(async || following().fetch_one(&mut *superuser.lock().await).await.unwrap() > 0).await;
         standby
     }
 

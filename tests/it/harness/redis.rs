@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{a_moment, patiently};
+use super::{patiently, until};
 
 /// The address of the Redis that this run is about.
 pub(crate) fn chosen() -> Option<String> {
@@ -61,12 +61,7 @@ impl Redis {
             .spawn()
             .unwrap();
         self.process = Some(process);
-        patiently(async {
-            while self.ask(&["PING"]).await.trim() != "PONG" {
-                a_moment().await;
-            }
-        })
-        .await;
+        until(async || self.ask(&["PING"]).await.trim() == "PONG").await;
     }
 
     /// Ends it at once (SIGKILL); what it held is lost.

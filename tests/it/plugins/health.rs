@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::guests::Guest;
 use super::tenant_plugins::{Plugin, stage};
-use crate::harness::{a_moment, from, patiently, text};
+use crate::harness::{from, text, until_advancing, until_matches};
 
 #[tokio::test]
 async fn a_run_is_retried_by_the_retry_schedule_and_then_dead() {
@@ -45,21 +45,12 @@ async fn what_fails_half_the_time_is_paused_probed_and_goes_on() {
         async || plugin.is_running().await.iter().map(|run| run["attempt"].as_u64().unwrap()).sum::<u64>();
     assert_eq!(attempts().await, 20, "what is held back is not tried");
     server.clock.advance_manual(Duration::from_mins(1));
-    patiently(async {
-        while attempts().await != 21 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(attempts, |attempts| *attempts == 21).await;
     // The next probe finds it well: everything goes.
     plugin.deploy(&Guest::idle()).await;
     plugin.row_when(|row| row["status"] == "active").await;
-    patiently(async {
-        while plugin.get("/runs?status=succeeded&limit=100").await.rows().len() < 40 {
-            server.clock.advance_manual(Duration::from_secs(10));
-        }
-    })
-    .await;
+    let succeeded = async || plugin.get("/runs?status=succeeded&limit=100").await.rows().len();
+    until_advancing(&server.clock, Duration::from_secs(10), async || succeeded().await >= 40).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::DropGuard;
 
 use crate::harness::restarts::{Lives, beside, patient_whatsapp};
-use crate::harness::{Child, Client, InboundWebhook, Tenant, a_moment, from, patiently, text, text_from};
+use crate::harness::{Child, Client, InboundWebhook, Tenant, from, text, text_from, until, until_matches};
 use crate::plugins::guests::Guest;
 
 /// Servers that are killed at the same time, each with its own database and WhatsApp.
@@ -77,23 +77,11 @@ impl Stage {
             let path = format!("/v1/plugins/{}/runs?status={status}&limit=1", self.plugin);
             !api.get(&path).await.is(200).rows().is_empty()
         };
-        patiently(async {
-            while unfinished("pending").await || unfinished("failed").await {
-                a_moment().await;
-            }
-        })
-        .await;
+        until(async || !unfinished("pending").await && !unfinished("failed").await).await;
         let outbound =
             async || self.lives.business.rows(&child.anyone, "messages?direction=outbound&limit=100").await;
-        patiently(async {
-            let sent = |rows: &[serde_json::Value]| rows.iter().all(|row| row["status"] != "pending");
-            loop {
-                let rows = outbound().await;
-                if rows.len() >= self.taken && sent(&rows) {
-                    return;
-                }
-                a_moment().await;
-            }
+        until_matches(outbound, |rows| {
+            rows.len() >= self.taken && rows.iter().all(|row| row["status"] != "pending")
         })
         .await;
         assert_eq!(outbound().await.len(), self.taken, "one message for each that came in");

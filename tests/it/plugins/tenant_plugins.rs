@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::guests::Guest;
-use crate::harness::{Answer, Client, Tenant, TestServer, a_moment, from, patiently, text};
+use crate::harness::{Answer, Client, Tenant, TestServer, from, text, until_matches};
 
 /// A plugin of a tenant's.
 #[derive(Debug, Clone)]
@@ -68,16 +68,7 @@ impl Plugin {
 
     /// Its runs once they are as wanted.
     pub(super) async fn runs_when(&self, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        patiently(async {
-            loop {
-                let rows = self.is_running().await;
-                if wanted(&rows) {
-                    return rows;
-                }
-                a_moment().await;
-            }
-        })
-        .await
+        until_matches(async || self.is_running().await, |rows| wanted(rows)).await
     }
 
     /// Its runs once so many stand so.
@@ -87,16 +78,7 @@ impl Plugin {
 
     /// Its row once it is as wanted.
     pub(super) async fn row_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        patiently(async {
-            loop {
-                let row = self.row().await;
-                if wanted(&row) {
-                    return row;
-                }
-                a_moment().await;
-            }
-        })
-        .await
+        until_matches(async || self.row().await, wanted).await
     }
 }
 

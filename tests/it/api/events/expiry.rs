@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use super::{Part, log, part, sequence};
-use crate::harness::{Answer, PAGE_LIFE, Stream, Tenant, TestServer, from, manual_clock, patiently};
+use crate::harness::{Answer, PAGE_LIFE, Stream, Tenant, TestServer, from, manual_clock, until_some};
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// The refusal that this position gets once it is too old.
 async fn expired(tenant: &Tenant, tail: &str) -> Answer {
-    patiently(async {
-        loop {
-            let answer = tenant.get(tail).await;
-            if answer.status == 410 {
-                return answer;
-            }
-            assert_eq!(answer.status, 200, "{answer:?}");
-            tenant.clock.advance_manual(PAGE_LIFE);
+    until_some(async || {
+        let answer = tenant.get(tail).await;
+        if answer.status == 410 {
+            return Some(answer);
         }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        tenant.clock.advance_manual(PAGE_LIFE);
+        None
     })
     .await
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Part, live, log, part};
-use crate::harness::{TestServer, a_moment, from, manual_clock, patiently, text};
+use crate::harness::{TestServer, from, manual_clock, text, until_matches};
 
 #[tokio::test]
 async fn positions_and_cursors_walk_the_log_once() {
@@ -85,15 +85,10 @@ async fn at_the_end_of_the_log_a_poll_waits_for_what_it_wants() {
     let tenant = server.tenant().await;
     tenant.inbox(1).await;
     let waiting = async |count: i64| {
-        patiently(async {
-            loop {
-                let actors = server.operator.get("/admin/v1/actors").await.json();
-                if actors["data"][0]["waiting_polls"] == count {
-                    return;
-                }
-                a_moment().await;
-            }
-        })
+        until_matches(
+            async || server.operator.get("/admin/v1/actors").await.json(),
+            |actors| actors["data"][0]["waiting_polls"] == count,
+        )
         .await;
     };
     let path = tenant.path("events?after=3&types=contact.updated");

@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
 use super::streaming;
-use crate::harness::{Stream, TestServer, a_moment, from, manual_clock, patiently, text, text_from};
+use crate::harness::{
+    Stream, TestServer, from, manual_clock, patiently, text, text_from, until_advancing, until_matches,
+};
 
 #[tokio::test]
 async fn streams_end_when_the_server_stops() {
@@ -72,12 +74,7 @@ async fn streams_are_counted_for_each_tenant_and_for_all() {
     third.get("events/stream").await.refused(503, "overloaded");
     assert_eq!(server.metric("kabar_event_streams").await, 3);
     drop(one);
-    patiently(async {
-        while server.metric("kabar_event_streams").await != 2 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || server.metric("kabar_event_streams").await, |open| *open == 2).await;
     let mut again = Stream::open(&third, "events/stream", &[]).await;
     third.hears(&from(0), "hello").await;
     assert_eq!(again.events(3).await.len(), 3);
@@ -105,24 +102,11 @@ async fn a_client_that_does_not_read_is_dropped() {
         tenant.key
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    patiently(async {
-        while server.metric("kabar_event_streams").await != 1 {
-            a_moment().await;
-        }
-    })
-    .await;
-    patiently(async {
-        while server.metric("kabar_slow_readers_total").await != 1 {
-            server.clock.advance_manual(Duration::from_secs(10));
-        }
-    })
-    .await;
-    patiently(async {
-        while server.metric("kabar_event_streams").await != 0 {
-            a_moment().await;
-        }
-    })
-    .await;
+    let open_streams = async || server.metric("kabar_event_streams").await;
+    until_matches(open_streams, |open| *open == 1).await;
+    let is_dropped = async || server.metric("kabar_slow_readers_total").await == 1;
+    until_advancing(&server.clock, Duration::from_secs(10), is_dropped).await;
+    until_matches(open_streams, |open| *open == 0).await;
     let mut heard = Vec::new();
     let _reset = patiently(stream.read_to_end(&mut heard)).await;
     assert!(heard.len() < 100 * LARGE, "it was cut off: {}", heard.len());

@@ -9,7 +9,7 @@ use kabar::simulator::{CallGate, FailureRule, RuleTrigger, RuleVerdict, StatusDe
 use kabar_core::domain::phone::Phone;
 use serde_json::{Value, json};
 
-use crate::harness::{Tenant, TestServer, from, manual_clock, patiently, text};
+use crate::harness::{Tenant, TestServer, from, manual_clock, patiently, text, until};
 
 /// Numbers that last, and the contract's words for them. Those that WhatsApp tells by a status are
 /// told by a status here, too.
@@ -52,12 +52,14 @@ fn only(to: &str, times: Option<u32>, verdict: RuleVerdict) -> FailureRule {
 }
 
 /// Moves the time on until something is so.
-async fn in_time(server: &TestServer, step: Duration, mut so: impl AsyncFnMut() -> bool) {
-    patiently(async {
-        while !so().await {
+async fn in_time(server: &TestServer, step: Duration, so: impl AsyncFn() -> bool) {
+    until(async || {
+        let holds = so().await;
+        if !holds {
             // What became due gets its turn.
             server.advance_between_calls(step).await;
         }
+        holds
     })
     .await;
 }

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kabar::simulator::{StatusDelays, WhatsAppSimulator};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::Mutex;
 
-use super::load::{Load, come_again};
+use super::load::{Load, come_again, until_answered};
 use super::nodes::{read, ring};
-use super::{LISTS, WRITERS, alone_at, cut, ready, until};
+use super::{LISTS, WRITERS, alone_at, cut, ready};
 use crate::harness::nodes::heard_of;
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::postgres_proxy::WireTap;
-use crate::harness::{Tenant, TestServer, a_moment, patiently, text};
+use crate::harness::{Tenant, TestServer, text, until};
 
 /// Writes in the middle of which a fault comes.
 const SOME: usize = 60;
@@ -92,9 +93,7 @@ async fn two_nodes_go_on_at_a_promoted_standby() {
     let (over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
     let more = async |load: &mut Load| {
         let goal = rounds.load(Ordering::Acquire) + 8;
-        while rounds.load(Ordering::Acquire) < goal {
-            a_moment().await;
-        }
+        until(async || rounds.load(Ordering::Acquire) >= goal).await;
         load.more(|progress| progress.written, SOME).await;
     };
     let fault = async {
@@ -125,18 +124,13 @@ struct ReplacedPrimary<'p> {
 impl<'p> ReplacedPrimary<'p> {
     /// Ends all that kabar has under way there: commits that wait for the standby that is gone notice nothing.
     async fn of(server: &'p Postgres) -> Self {
-        let mut superuser = server.connect().await;
+        let superuser = Mutex::new(server.connect().await);
         let url = format!("{}?application_name=bystander", server.url());
         let mut kabar = PgConnection::connect(&url).await.unwrap();
         let is_primary = sqlx::query_scalar::<_, bool>("SELECT NOT pg_is_in_recovery()");
         assert!(is_primary.fetch_one(&mut kabar).await.unwrap(), "it takes itself for the primary");
-        patiently(async {
-            while cut(&mut superuser).await > 0 {
-                a_moment().await;
-            }
-        })
-        .await;
-        Self { superuser, kabar, _server: server }
+        until(async || cut(&mut *superuser.lock().await).await == 0).await;
+        Self { superuser: superuser.into_inner(), kabar, _server: server }
     }
 
     /// Sessions so far, the ended ones.
@@ -163,12 +157,8 @@ async fn never_go_back(load: &mut Load, replaced: &mut ReplacedPrimary<'_>, curr
     }
     if asked {
         // Statistics come a moment after the end of a session.
-        patiently(async {
-            while replaced.sessions().await == sessions {
-                a_moment().await;
-            }
-        })
-        .await;
+        let replaced = Mutex::new(&mut *replaced);
+        until(async || replaced.lock().await.sessions().await != sessions).await;
     }
     assert_eq!(replaced.work().await, work, "it is neither read from nor written to");
 }
@@ -249,6 +239,6 @@ async fn a_primary_that_came_back_without_its_standby_is_not_read_from() {
     standby.promote().await;
     ready(&server).await;
     unread(5).await.is(200);
-    until(200, async || tenant.patch(&conversation, &resolved).await).await;
+    until_answered(&[200], async || tenant.patch(&conversation, &resolved).await).await;
     assert_eq!(tenant.get(&conversation).await.data()["status"], "resolved");
 }

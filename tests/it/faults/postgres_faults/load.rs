@@ -4,14 +4,18 @@
 //! writer was told is done it finds done at once; in the end everything is there, and once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, InboundWebhook, Tenant, TestServer, a_moment, from, patiently, text, text_from,
+    Answer, InboundWebhook, Tenant, TestServer, from, patiently, text, text_from, until_matches, until_some,
 };
+
+/// The pause of a poller after each answer.
+const POLL_PAUSE: Duration = Duration::from_millis(5);
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +52,21 @@ pub(crate) fn come_again(answer: &Answer) {
     assert!(error["code"] == "storage_unavailable" || error["code"] == "overloaded", "{error}");
 }
 
+/// The answer once it has one of these statuses; until then the server asks to come again.
+#[track_caller]
+pub(crate) fn until_answered<F>(statuses: &[u16], call: impl Fn() -> F) -> impl Future<Output = Answer>
+where
+    F: Future<Output = Answer>,
+{
+    until_matches(call, |answer| {
+        let is_wanted = statuses.contains(&answer.status);
+        if !is_wanted {
+            come_again(answer);
+        }
+        is_wanted
+    })
+}
+
 /// A call that may be made again until it is answered.
 enum Call<'a> {
     Webhook(&'a InboundWebhook),
@@ -66,7 +85,7 @@ struct Writer {
 impl Writer {
     async fn insist(&self, status: u16, call: Call<'_>) -> Answer {
         let tenant = &self.tenant;
-        loop {
+        until_some(async || {
             let answer = match &call {
                 Call::Webhook(webhook) => webhook.post(&tenant.api).await,
                 Call::Get(tail) => tenant.get(tail).await,
@@ -77,12 +96,13 @@ impl Writer {
             };
             if answer.status == status {
                 self.progress.send_modify(|progress| progress.written += 1);
-                return answer;
+                return Some(answer);
             }
             come_again(&answer);
             self.progress.send_modify(|progress| progress.refused += 1);
-            a_moment().await;
-        }
+            None
+        })
+        .await
     }
 
     async fn work(self) -> Done {
@@ -136,7 +156,7 @@ async fn poll(tenant: Tenant, list: &'static str, progress: watch::Sender<Progre
             page = answer.is(200);
         }
         progress.send_modify(|progress| progress.polled += 1);
-        a_moment().await;
+        tokio::time::sleep(POLL_PAUSE).await;
     }
 }
 

@@ -7,42 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kabar::simulator::CallGate;
 use serde_json::json;
 
-use super::load::come_again;
+use super::load::{come_again, until_answered};
 use crate::harness::nodes::{heard_of, node};
 use crate::harness::postgres::{Postgres, Shutdown};
 use crate::harness::postgres_proxy::WireTap;
 use crate::harness::restarts::patient_whatsapp;
-use crate::harness::{Answer, Business, Child, Tenant, a_moment, from, patiently, text};
+use crate::harness::{Answer, Business, Child, Tenant, from, patiently, text, until, until_matches};
 
 const LEASE_SECONDS: &str = "5";
 
 /// The answer once it is 200; until then the node asks to come again.
-pub(super) async fn read(tenant: &Tenant, tail: &str) -> Answer {
-    patiently(async {
-        loop {
-            let answer = tenant.get(tail).await;
-            if answer.status == 200 {
-                return answer;
-            }
-            come_again(&answer);
-            a_moment().await;
-        }
-    })
-    .await
+#[track_caller]
+pub(super) fn read(tenant: &Tenant, tail: &str) -> impl Future<Output = Answer> {
+    until_answered(&[200], async move || tenant.get(tail).await)
 }
 
 /// Waits until the node refuses this poll.
 async fn refused(tenant: &Tenant, tail: &str) {
-    patiently(async {
-        loop {
-            let answer = tenant.get(tail).await;
-            if answer.status != 200 {
-                return come_again(&answer);
-            }
-            a_moment().await;
-        }
-    })
-    .await;
+    come_again(&until_matches(async || tenant.get(tail).await, |answer| answer.status != 200).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,17 +58,8 @@ pub(super) async fn ring(nodes: [Tenant; 2], contact: &str, over: &AtomicBool, r
         }
         let (writer, reader) = (&nodes[round % 2], &nodes[(round / 2) % 2]);
         let name = format!("{round}");
-        patiently(async {
-            loop {
-                let written = writer.patch(contact, &json!({"name": name})).await;
-                if written.status == 200 {
-                    return;
-                }
-                come_again(&written);
-                a_moment().await;
-            }
-        })
-        .await;
+        let change = json!({"name": name});
+        until_answered(&[200], async || writer.patch(contact, &change).await).await;
         assert_eq!(read(reader, contact).await.data()["name"], name.as_str(), "a stale read");
         let [one, two] = [read(writer, "conversations").await, read(reader, "conversations").await];
         assert_eq!(two.rows()[0]["contact"]["name"], name.as_str(), "a stale page");
@@ -106,9 +79,7 @@ async fn nodes_whose_database_comes_and_goes_never_show_a_stale_page() {
     let (over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
     let more = async || {
         let goal = rounds.load(Ordering::Acquire) + 8;
-        while rounds.load(Ordering::Acquire) < goal {
-            a_moment().await;
-        }
+        until(async || rounds.load(Ordering::Acquire) >= goal).await;
     };
     let faults = async {
         for fault in 0..4 {
@@ -163,12 +134,7 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     let messages = format!("/v1/{}/messages", business.id);
     // The first to be asked serves the account.
     here.get(&messages).await.is(200);
-    patiently(async {
-        while there.get(&messages).await.status != 200 {
-            a_moment().await;
-        }
-    })
-    .await;
+    until_matches(async || there.get(&messages).await, |answer| answer.status == 200).await;
 
     // Of these some are called and unanswered when it dies, and some are not called yet.
     simulator.set_gate(CallGate::Held);
@@ -177,17 +143,8 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
         let node = if nth % 2 == 0 { &here } else { &there };
         // A lease can be lost on a busy machine; the key makes asking again harmless.
         let (body, key) = (Tenant::template(&from(nth % 40)), format!("send {nth}"));
-        let sent = patiently(async {
-            loop {
-                let sent = node.post_with(&messages, &[("Idempotency-Key", key.as_str())], &body).await;
-                if sent.status == 200 {
-                    return sent;
-                }
-                come_again(&sent);
-                a_moment().await;
-            }
-        })
-        .await;
+        let headers = [("Idempotency-Key", key.as_str())];
+        let sent = until_answered(&[200], async || node.post_with(&messages, &headers, &body).await).await;
         acknowledged.push(text(&sent.data()["id"]));
     }
     let mut counts = simulator.counts();
@@ -196,16 +153,12 @@ async fn what_a_killed_node_left_is_taken_over_and_sent_once() {
     simulator.set_gate(CallGate::Open);
 
     let pending = format!("{messages}?status=pending&limit=1");
-    patiently(async {
-        loop {
-            let page = there.get(&pending).await;
-            if page.status != 200 {
-                come_again(&page);
-            } else if page.rows().is_empty() {
-                return;
-            }
-            a_moment().await;
+    until(async || {
+        let page = there.get(&pending).await;
+        if page.status != 200 {
+            come_again(&page);
         }
+        page.status == 200 && page.rows().is_empty()
     })
     .await;
     let mut copies: BTreeMap<String, usize> = BTreeMap::new();

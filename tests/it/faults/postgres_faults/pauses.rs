@@ -1,16 +1,19 @@
 //! A node that is paused (SIGSTOP) for longer than its lease, in the middle of its work.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::load::come_again;
+use super::load::until_answered;
 use crate::harness::postgres::Postgres;
-use crate::harness::{Answer, Child, Client, OPERATOR_TOKEN, a_moment, patiently, text};
+use crate::harness::{Child, Client, OPERATOR_TOKEN, text, until, until_matches};
 
 const LEASE_SECONDS: &str = "2";
 const ACCOUNTS: u64 = 60;
+/// Time for a request to be written to a socket.
+const ASK_TIME: Duration = Duration::from_millis(5);
 
 async fn start_node(database: &Postgres, folder: &std::path::Path, at: SocketAddr) -> Child {
     let address = format!("http://{at}");
@@ -37,21 +40,6 @@ async fn connect_accounts(process: &Client) -> (String, Vec<String>) {
     (text(&key["key"]), ids)
 }
 
-/// The answer once it is one of these; until then the node asks to come again.
-async fn answered(statuses: &[u16], call: impl AsyncFn() -> Answer) -> Answer {
-    patiently(async {
-        loop {
-            let answer = call().await;
-            if statuses.contains(&answer.status) {
-                return answer;
-            }
-            come_again(&answer);
-            a_moment().await;
-        }
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_paused_node_was_loading_is_never_served_stale() {
     let database = Postgres::fresh().await;
@@ -60,15 +48,10 @@ async fn what_a_paused_node_was_loading_is_never_served_stale() {
     let two = start_node(&database, folder.path(), Child::lasting_address()).await;
     let (key, ids) = connect_accounts(&one.anyone).await;
     let (here, there) = (one.anyone.with_token(&key), two.anyone.with_token(&key));
-    patiently(async {
-        loop {
-            let known = there.get("/v1/accounts?limit=100").await;
-            if known.status == 200 && known.rows().len() == ids.len() {
-                return;
-            }
-            a_moment().await;
-        }
-    })
+    until_matches(
+        async || there.get("/v1/accounts?limit=100").await,
+        |known| known.status == 200 && known.rows().len() == ids.len(),
+    )
     .await;
 
     // It loads them all, and is stopped in the middle of that.
@@ -77,17 +60,10 @@ async fn what_a_paused_node_was_loading_is_never_served_stale() {
         async move { here.get(&path).await }
     }));
     let pausing = async {
-        patiently(async {
-            while one
-                .anyone
-                .get("/metrics")
-                .await
-                .body
-                .windows(40)
-                .all(|part| !part.starts_with(b"kabar_account_activations_total ") || part[32] == b'0')
-            {
-                a_moment().await;
-            }
+        until(async || {
+            let metrics = one.anyone.get("/metrics").await;
+            let name = b"kabar_account_activations_total ";
+            metrics.body.windows(40).any(|part| part.starts_with(name) && part[32] != b'0')
         })
         .await;
         one.pause();
@@ -95,7 +71,7 @@ async fn what_a_paused_node_was_loading_is_never_served_stale() {
         let writes = ids.iter().map(|id| {
             let (there, path) = (there.clone(), format!("/v1/{id}/contacts"));
             let contact = json!({"phone_number": "+6281200000001"});
-            async move { answered(&[201, 409], async || there.post(&path, &contact).await).await }
+            async move { until_answered(&[201, 409], async || there.post(&path, &contact).await).await }
         });
         join_all(writes).await;
         one.resume();
@@ -104,7 +80,7 @@ async fn what_a_paused_node_was_loading_is_never_served_stale() {
     for _ in 0..5 {
         for id in &ids {
             let path = format!("/v1/{id}/contacts");
-            let page = answered(&[200], async || here.get(&path).await).await;
+            let page = until_answered(&[200], async || here.get(&path).await).await;
             assert_eq!(page.rows().len(), 1, "{id}");
         }
     }
@@ -143,7 +119,7 @@ async fn a_paused_lone_server_knows_nothing_of_keys_and_subscriptions_after_its_
         assert_ne!(answer.status, 200, "it shows what is not there any more");
     };
     let resumed = async {
-        a_moment().await;
+        tokio::time::sleep(ASK_TIME).await;
         one.resume();
     };
     tokio::join!(asked, resumed);
