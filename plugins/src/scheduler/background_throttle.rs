@@ -6,7 +6,7 @@
 //! machine that other work uses: the rest of this process, or a database beside it. While no other work
 //! computes, the pool does not rest.
 //!
-//! Measured by `kabar bench --only hook-neighbours`: without rests, in slices of a millisecond, a hook in a
+//! Measured by `just bench --only hook-neighbours`: without rests, in slices of a millisecond, a hook in a
 //! busy loop increased another tenant's 99th percentile by a fifth to a quarter.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
