@@ -276,7 +276,7 @@ impl<T: Type> PageOf<T> {
                 ..MetaSchema::new("string")
             };
             let follows = MetaSchema {
-                description: Some("Whether rows follow this page."),
+                description: Some("`true` when more rows follow this page."),
                 ..MetaSchema::new("boolean")
             };
             let mut members = vec![

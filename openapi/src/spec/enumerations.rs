@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 /// Name, description, and the schema and property that define the values.
 const NAMED: [(&str, &str, &str, &str); 7] = [
-    ("ConversationStatus", "Where a conversation stands.", "Conversation", "status"),
-    ("MessageStatus", "Where a message stands.", "Message", "status"),
-    ("MessageDirection", "Which way a message went.", "Message", "direction"),
-    ("MessageType", "What a message is; names the form of its payload.", "Message", "type"),
-    ("AccountStatus", "Whether a connected number works.", "Account", "status"),
-    ("Tier", "What an organization may use.", "Organization", "tier"),
-    ("DeliveryStatus", "How a delivery to a webhook stands.", "WebhookDelivery", "status"),
+    ("ConversationStatus", "State of a conversation.", "Conversation", "status"),
+    ("MessageStatus", "State of a message.", "Message", "status"),
+    ("MessageDirection", "Direction of a message.", "Message", "direction"),
+    ("MessageType", "Type of a message; names the form of its payload.", "Message", "type"),
+    ("AccountStatus", "State of a connected number.", "Account", "status"),
+    ("Tier", "Tier of an organization; sets its limits.", "Organization", "tier"),
+    ("DeliveryStatus", "State of a delivery to a webhook.", "WebhookDelivery", "status"),
 ];
 
 /// Names the known enumerations, and replaces their other places by references.

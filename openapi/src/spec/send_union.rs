@@ -57,8 +57,10 @@ fn message_schema(plain: &Value, word: &str) -> Value {
     for key in SHARED {
         properties.insert(key.to_owned(), member_schema(plain, key, key != "recipient_type"));
     }
-    properties
-        .insert("type".to_owned(), json!({"type": "string", "description": "What to send.", "enum": [word]}));
+    properties.insert(
+        "type".to_owned(),
+        json!({"type": "string", "description": "Type of the message to send.", "enum": [word]}),
+    );
     properties.insert(word.to_owned(), member_schema(plain, word, true));
     properties.insert("context".to_owned(), member_schema(plain, "context", false));
     json!({
