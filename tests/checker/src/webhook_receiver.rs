@@ -1,4 +1,5 @@
-//! The receiver of webhook subscriptions: takes every event, records each request, and fails now and then.
+//! The receiver of webhook subscriptions: takes every event and records each request; some answers are slow, so that
+//! replays meet attempts that are under way.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -28,8 +29,6 @@ struct Inner {
     secrets: Mutex<HashMap<String, String>>,
     /// The newest deliveries, for replays: (subscription, delivery id, event id).
     newest: Mutex<Vec<(String, String, String)>>,
-    /// Milliseconds that it takes for each answer.
-    delay_ms: AtomicU64,
     requests: AtomicU64,
     /// Numbers of events that came, by account.
     told: Mutex<HashMap<String, BTreeSet<i64>>>,
@@ -37,6 +36,10 @@ struct Inner {
 
 /// Deliveries that are remembered for replays.
 const NEWEST: usize = 64;
+/// One of so many answers is slow.
+const SLOW_EVERY: u64 = 16;
+/// How long a slow answer takes.
+const SLOW: Duration = Duration::from_millis(400);
 
 impl WebhookReceiver {
     /// Starts it.
@@ -59,15 +62,10 @@ impl WebhookReceiver {
         self.inner.secrets.lock().unwrap().insert(subscription.to_owned(), secret.to_owned());
     }
 
-    /// Has it take so long for each answer.
-    pub fn set_delay(&self, delay: Duration) {
-        self.inner.delay_ms.store(delay.as_millis() as u64, Ordering::Relaxed);
-    }
-
-    /// One of the newest deliveries: (subscription, delivery id, event id).
-    pub fn newest_delivery(&self, pick: usize) -> Option<(String, String, String)> {
+    /// One of the newest deliveries, 0 being the last: (subscription, delivery id, event id).
+    pub fn newest_delivery(&self, back: usize) -> Option<(String, String, String)> {
         let newest = self.inner.newest.lock().unwrap();
-        (!newest.is_empty()).then(|| newest[pick % newest.len()].clone())
+        (!newest.is_empty()).then(|| newest[newest.len() - 1 - back % newest.len()].clone())
     }
 
     /// Whether every event of an account came, from the first that did to this one.
@@ -83,9 +81,19 @@ impl WebhookReceiver {
     }
 }
 
+impl Inner {
+    fn note_newest(&self, delivery: (String, String, String)) {
+        let mut newest = self.newest.lock().unwrap();
+        if newest.len() >= NEWEST {
+            newest.remove(0);
+        }
+        newest.push(delivery);
+    }
+}
+
 async fn handle(recorder: &Recorder, inner: &Inner, node: usize, request: &ReadRequest) -> StubAnswer {
     let s = recorder.now();
-    inner.requests.fetch_add(1, Ordering::Relaxed);
+    let nth = inner.requests.fetch_add(1, Ordering::Relaxed);
     let header = |name: &str| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
@@ -96,9 +104,9 @@ async fn handle(recorder: &Recorder, inner: &Inner, node: usize, request: &ReadR
     let event = record_event(recorder, &account, raw);
     let secret = inner.secrets.lock().unwrap().get(&sub).cloned();
     let (t, signed) = read_signature(&header("x-kirim-signature"), secret.as_deref(), request.body());
-    let delay = inner.delay_ms.load(Ordering::Relaxed);
-    if delay > 0 {
-        tokio::time::sleep(Duration::from_millis(delay)).await;
+    inner.note_newest((sub.clone(), header("x-kirim-delivery-id"), header("x-kirim-event-id")));
+    if nth.is_multiple_of(SLOW_EVERY) {
+        tokio::time::sleep(SLOW).await;
     }
     let delivery = Delivery {
         n: node,
@@ -114,15 +122,9 @@ async fn handle(recorder: &Recorder, inner: &Inner, node: usize, request: &ReadR
         s,
         e: recorder.now(),
         st: 200,
-        sub: sub.clone(),
+        sub,
     };
     inner.told.lock().unwrap().entry(delivery.a.clone()).or_default().insert(delivery.seq);
-    let mut newest = inner.newest.lock().unwrap();
-    if newest.len() >= NEWEST {
-        newest.remove(0);
-    }
-    newest.push((sub, delivery.delivery.clone(), delivery.event.clone()));
-    drop(newest);
     recorder.record(Entry::Delivery(delivery));
     StubAnswer::Answer(200, String::new())
 }

@@ -211,8 +211,9 @@ async fn patch_subscription(client: &mut Client, world: &World, node: usize) {
 
 /// Has a delivery of a moment ago brought again, at times while its attempt is under way.
 async fn replay(client: &mut Client, world: &World, node: usize) {
-    let nth = client.any(1000);
-    let Some((_, delivery, _)) = world.deliveries.newest_delivery(nth) else { return };
+    // One of the last may be under way.
+    let back = if client.chance(0.5) { client.any(4) } else { client.any(1000) };
+    let Some((_, delivery, _)) = world.deliveries.newest_delivery(back) else { return };
     let path = format!("/v1/webhook_deliveries/{delivery}/replay");
     let write = Write { op: "replay".to_owned(), on: delivery, ..Write::default() };
     client.write(node, "POST", &path, &world.key, &Value::Null, write).await;
