@@ -97,7 +97,7 @@ impl AccountEntry {
         self.elsewhere.store(None);
     }
 
-    pub(crate) fn wait_settled(&self, resident: Arc<LoadedAccount>) {
+    pub(crate) fn put_loaded(&self, resident: Arc<LoadedAccount>) {
         self.forget_elsewhere();
         self.resident.store(Some(resident));
     }

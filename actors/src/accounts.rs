@@ -341,7 +341,7 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError`] when that cannot be found out now.
-    pub async fn settle_account(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
+    pub async fn wait_recovered(&self, slot: &Arc<AccountEntry>) -> Result<(), AccountError> {
         if slot.loaded_account().is_some_and(|resident| resident.is_in_doubt()) {
             // Behind the commands that are under way, and after a read of the store if one is due.
             self.execute_command(slot, AccountCommand::Ingest(Vec::new()), None).await.map(drop)?;

@@ -35,11 +35,11 @@ struct RecentRows {
 }
 
 impl AccountIndex {
-    pub(super) fn put_thread(&mut self, thread: &Conversation) {
+    pub(super) fn index_conversation(&mut self, thread: &Conversation) {
         self.by_phone.insert(thread.contact.phone.clone(), thread.id);
     }
 
-    pub(super) fn drop_thread(&mut self, thread: &Conversation) {
+    pub(super) fn forget_conversation(&mut self, thread: &Conversation) {
         self.by_phone.remove(&thread.contact.phone);
     }
 

@@ -102,7 +102,7 @@ impl AccountState {
             sender,
             parts,
         };
-        ledger.index_threads();
+        ledger.index_conversations();
         ledger
     }
 
@@ -117,10 +117,10 @@ impl AccountState {
         self.parts.accounts.context()
     }
 
-    fn index_threads(&mut self) {
+    fn index_conversations(&mut self) {
         self.index = AccountIndex::default();
         for thread in self.parts.resident.current_view().threads.iter() {
-            self.index.put_thread(thread);
+            self.index.index_conversation(thread);
         }
     }
 
@@ -310,7 +310,7 @@ impl AccountState {
         let mut threads = view.threads.clone();
         for thread in changes.conversations.values() {
             threads.put_conversation(thread.clone());
-            self.index.put_thread(thread);
+            self.index.index_conversation(thread);
         }
         // Trimming in steps of an eighth keeps its cost off most commits.
         if threads.len()
@@ -318,7 +318,7 @@ impl AccountState {
                 + self.context().options.resident_conversations / 8
         {
             for dropped in threads.trim_rows(self.context().options.resident_conversations) {
-                self.index.drop_thread(&dropped);
+                self.index.forget_conversation(&dropped);
             }
         }
         for message in changes.messages.values() {

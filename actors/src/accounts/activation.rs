@@ -178,7 +178,7 @@ impl AccountRegistry {
         // Without a supervisor the process is on its way down.
         let _stopping = ground.supervisor.cast(watch);
         resident.open_door(door);
-        slot.wait_settled(resident);
+        slot.put_loaded(resident);
         if ground.dispatcher.is_wanted(slot) {
             let dispatcher = ground.dispatcher.clone();
             ground.tasks.spawn(async move { dispatcher.take_up_all(DeliveryWork::OfAccount(number)).await });

@@ -51,7 +51,7 @@ impl LogFollower {
         }
     }
 
-    fn record_change(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
+    fn lock_changed(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
         // No thread panics half-way through a change of it.
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,18 +135,18 @@ impl AccountRegistry {
         let known = ground.directory.known_revision();
         if known != *followed {
             let changed = ground.dispatcher.follow_changes(*followed).await?;
-            ground.following.record_change().extend(changed);
+            ground.following.lock_changed().extend(changed);
             *followed = known;
         }
         Ok(())
     }
 
     async fn look_after_changed(&self) {
-        let changed = std::mem::take(&mut *self.context().following.record_change());
+        let changed = std::mem::take(&mut *self.context().following.lock_changed());
         for subscriber in changed {
             if self.take_over(DeliveryWork::Of(subscriber)).await.is_err() {
                 // The error is logged.
-                self.context().following.record_change().insert(subscriber);
+                self.context().following.lock_changed().insert(subscriber);
             }
         }
     }

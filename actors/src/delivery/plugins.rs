@@ -142,12 +142,12 @@ impl DeliveryDispatcher {
     /// Finds a tenant's plugin.
     #[must_use]
     pub fn find_plugin(&self, organisation: OrganisationId, id: PluginId) -> Option<Arc<Plugin>> {
-        self.plugin_of_anybody(id).filter(|found| found.organisation_id == organisation)
+        self.find_any_plugin(id).filter(|found| found.organisation_id == organisation)
     }
 
     /// Finds a plugin of any tenant.
     #[must_use]
-    pub fn plugin_of_anybody(&self, id: PluginId) -> Option<Arc<Plugin>> {
+    pub fn find_any_plugin(&self, id: PluginId) -> Option<Arc<Plugin>> {
         self.0
             .registry
             .load()

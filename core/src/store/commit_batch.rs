@@ -138,12 +138,13 @@ async fn write_commits(
     if writer.dialect() == Dialect::Postgres {
         let (statements, rows): (Vec<_>, Vec<_>) =
             BatchRows::from_commits(commits.iter().copied()).to_statements()?.into_iter().unzip();
-        let passed = number_array(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
-        BatchRows::from_commits(is_passing(commits, &passed)).write_accounts(writer).await?;
+        let passed =
+            read_account_numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
+        BatchRows::from_commits(passing_commits(commits, &passed)).write_accounts(writer).await?;
         return Ok(passed);
     }
-    let passed = number_array(&writer.run_bulk(&account::FENCE, fence).await?)?;
-    let rows = BatchRows::from_commits(is_passing(commits, &passed));
+    let passed = read_account_numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
+    let rows = BatchRows::from_commits(passing_commits(commits, &passed));
     for (statement, rows) in rows.to_statements()? {
         writer.run_bulk(statement, rows).await?;
     }
@@ -151,14 +152,14 @@ async fn write_commits(
     Ok(passed)
 }
 
-fn is_passing<'a>(
+fn passing_commits<'a>(
     commits: &[&'a AccountCommit],
     passed: &HashSet<i64>,
 ) -> impl Iterator<Item = &'a AccountCommit> {
     commits.iter().copied().filter(|commit| passed.contains(&commit.account_number))
 }
 
-fn number_array(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
+fn read_account_numbers(rows: &[EngineRow]) -> Result<HashSet<i64>, sqlx::Error> {
     account::numbers_of(rows).map_err(|error: StoreError| sqlx::Error::Decode(error.into()))
 }
 

@@ -84,7 +84,7 @@ pub(crate) async fn carry_out_once(
         CallDecision::Told(response) => {
             // A confirmed outcome must be visible to the next request of any client.
             if let Ok((slot, _)) = &command {
-                app.accounts.settle_account(slot).await?;
+                app.accounts.wait_recovered(slot).await?;
             }
             Ok(response)
         }

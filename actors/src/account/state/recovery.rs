@@ -68,7 +68,7 @@ impl AccountState {
         self.parts.resident.note_load(self.context().clock.monotonic_now());
         self.parts.slot.set_account(activation.account.clone());
         self.parts.resident.publish_view(view_of(&activation));
-        self.index_threads();
+        self.index_conversations();
         self.reload = false;
         // A commit that seemed to fail may have been written; the sender and the dispatcher were not notified
         // of it.

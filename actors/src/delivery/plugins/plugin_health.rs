@@ -53,7 +53,7 @@ impl DeliveryDispatcher {
         standing: PluginHealth,
     ) -> Result<Option<Arc<Plugin>>, AccountError> {
         let _turn = self.0.writing.lock().await;
-        let Some(found) = self.plugin_of_anybody(id) else { return Ok(None) };
+        let Some(found) = self.find_any_plugin(id) else { return Ok(None) };
         if found.standing.by_operator && !standing.by_operator {
             return Ok(Some(found));
         }
