@@ -6,6 +6,7 @@
 mod layers;
 mod lints;
 mod source;
+mod type_names;
 
 use source::{Source, all, code_of};
 
