@@ -32,17 +32,17 @@ pub enum LinkMode {
 
 /// A directed pair of processes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct RedisConnection {
+pub struct NetworkLink {
     mode: Arc<watch::Sender<LinkMode>>,
 }
 
-impl Default for RedisConnection {
+impl Default for NetworkLink {
     fn default() -> Self {
         Self { mode: Arc::new(watch::Sender::new(LinkMode::Open)) }
     }
 }
 
-impl RedisConnection {
+impl NetworkLink {
     /// Changes how it behaves, for connections that there are and for new ones.
     pub fn set(&self, mode: LinkMode) {
         self.mode.send_replace(mode);
@@ -50,7 +50,7 @@ impl RedisConnection {
 }
 
 /// Finds the link of a connection by the caller's port.
-pub type FindLink = Arc<dyn Fn(u16) -> RedisConnection + Send + Sync>;
+pub type FindLink = Arc<dyn Fn(u16) -> NetworkLink + Send + Sync>;
 
 /// A listener that carries connections to a target.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub struct TcpProxy {
 
 impl TcpProxy {
     /// A proxy with one link for all callers.
-    pub async fn start(target: SocketAddr, link: RedisConnection) -> anyhow::Result<Self> {
+    pub async fn start(target: SocketAddr, link: NetworkLink) -> anyhow::Result<Self> {
         Self::start_shared(target, Arc::new(move |_| link.clone())).await
     }
 
@@ -82,7 +82,7 @@ impl TcpProxy {
     }
 }
 
-async fn carry(near: TcpStream, target: SocketAddr, link: RedisConnection) -> std::io::Result<()> {
+async fn carry(near: TcpStream, target: SocketAddr, link: NetworkLink) -> std::io::Result<()> {
     let mut mode = link.mode.subscribe();
     // A SYN gets no answer while the link is held; here the connection is there already, and stays silent.
     while matches!(*mode.borrow_and_update(), LinkMode::Held | LinkMode::HeldForward) {

@@ -72,7 +72,7 @@ fn judge(index: &Index<'_>, exchange: Exchange<'_>) -> Option<Violation> {
 }
 
 /// A request is answered, or refused, within the lease and the bounds of the database, unless the node itself that
-/// was asked is stopped or cut off from its clients.
+/// was asked is stopped, dead or cut off from its clients.
 fn hang(
     index: &Index<'_>,
     node: usize,
@@ -81,7 +81,9 @@ fn hang(
     detail: impl FnOnce() -> String,
 ) -> Option<Violation> {
     let bound = index.run.lease + ANSWER + waited;
-    let to_client = |kind: &str| kind.starts_with("pause") || kind.contains("client");
+    let to_client = |kind: &str| {
+        ["pause", "kill", "stop"].iter().any(|own| kind.starts_with(own)) || kind.contains("client")
+    };
     let meets = |fault: &Fault| fault.n == Some(node) && fault.s <= e && s <= fault.e;
     let excused = index.faults.iter().any(|fault| to_client(&fault.kind) && meets(fault));
     (e.saturating_sub(s) > bound && !excused).then(|| Violation::new("hang", detail()))

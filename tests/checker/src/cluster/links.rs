@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::tcp_proxy::{LinkMode, RedisConnection};
+use crate::tcp_proxy::{LinkMode, NetworkLink};
 
 /// A party of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,12 +27,12 @@ pub enum Peer {
 /// Links by (caller, called). Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Links {
-    links: Arc<Mutex<HashMap<(Peer, Peer), RedisConnection>>>,
+    links: Arc<Mutex<HashMap<(Peer, Peer), NetworkLink>>>,
 }
 
 impl Links {
     /// The link from one to another.
-    pub fn between(&self, from: Peer, to: Peer) -> RedisConnection {
+    pub fn between(&self, from: Peer, to: Peer) -> NetworkLink {
         self.links.lock().unwrap().entry((from, to)).or_default().clone()
     }
 
