@@ -1,7 +1,7 @@
 //! Unavailability: how long an account's requests failed or stood after its node died, and refusals after a node
 //! was told to stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Violation;
 use super::index::Index;
@@ -11,7 +11,7 @@ use crate::history::Micros;
 const BESIDE_LEASE: Micros = 1_000_000;
 
 /// A successful request that took longer stood in the way of an account that was away.
-const STOOD: Micros = 500_000;
+const STOOD: Micros = 1_000_000;
 /// How long after a fault its effects are looked for, beside the lease.
 const AFTER: Micros = 10_000_000;
 
@@ -61,7 +61,8 @@ impl Availability {
     }
 }
 
-/// Measures what clients saw at the nodes that were not hit. Faults beside which another one ran are left out.
+/// Measures what clients saw at the nodes that were not hit: from the fault to the last failed or slow answer before
+/// the first prompt one. Faults beside which another one ran are left out.
 pub(super) fn measure(index: &Index<'_>) -> Availability {
     let mut availability = Availability::default();
     let mut requests: Vec<(&str, usize, Micros, Micros, u16)> = Vec::new();
@@ -81,13 +82,20 @@ pub(super) fn measure(index: &Index<'_>) -> Availability {
             .all(|other| std::ptr::eq(*other, *fault) || other.s > fault.e || other.e < fault.s);
         let from = requests.partition_point(|(_, _, s, _, _)| *s < fault.s);
         let mut away: HashMap<&str, Micros> = HashMap::new();
+        let mut back: HashSet<&str> = HashSet::new();
         let mut refused = 0;
         for (account, node, s, e, st) in requests[from..].iter().take_while(|(_, _, s, _, _)| *s < until) {
             let failed = *st == 0 || *st >= 500;
             refused += u64::from(*st == 503 && Some(*node) != fault.n);
-            if Some(*node) != fault.n && *e < until && (failed || e - s > STOOD) {
+            if Some(*node) == fault.n || *e >= until || back.contains(account) {
+                continue;
+            }
+            if failed || e - s > STOOD {
                 let last = away.entry(account).or_default();
                 *last = (*last).max(e - fault.s);
+            } else if *st < 400 && away.contains_key(account) {
+                // What is slow later is so for another reason.
+                back.insert(*account);
             }
         }
         let away = away.into_values().filter(|_| alone);
