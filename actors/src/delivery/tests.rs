@@ -18,7 +18,7 @@ use kabar_core::store::DeliveryWork;
 use super::SubscriptionPatch;
 use super::worker::WINDOW;
 use crate::accounts::tests::fixture::inbound;
-use script::{HealthChange, Stage, patiently};
+use script::{PlayedAnswer, Stage, patiently};
 
 const RETRY: AttemptOutcome = AttemptOutcome::Retry { after: None };
 
@@ -28,7 +28,7 @@ async fn events_arrive_in_order_per_conversation_even_when_one_must_be_repeated(
     let subscription = stage.subscribe().await;
     // The second message of the first contact fails twice.
     stage.sink.plays(|call| {
-        HealthChange::Answer(if call.sequence == call.of_second && call.attempt < 3 {
+        PlayedAnswer::Answer(if call.sequence == call.of_second && call.attempt < 3 {
             RETRY
         } else {
             AttemptOutcome::Delivered
@@ -60,14 +60,14 @@ async fn events_arrive_in_order_per_conversation_even_when_one_must_be_repeated(
 async fn conversations_go_in_parallel_up_to_a_limit_and_beyond_the_window_the_log_waits() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Hang);
+    stage.sink.plays(|_| PlayedAnswer::Hang);
     let messages = 1..=u32::try_from(WINDOW).unwrap() + 300;
     stage.ground.run(AccountCommand::Ingest(messages.clone().map(|n| inbound(n % 400, n)).collect())).await;
     stage.sink.until_hanging(64).await;
     let all = i64::try_from(messages.count()).unwrap();
     let head = stage.place(subscription.id).await.head;
     assert!(stage.open_rows(subscription.id).await == WINDOW && head >= all, "the rest is in the log");
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.sink.let_go();
     stage.until_taken(WINDOW + 300).await;
     assert_eq!(stage.sink.peak.load(Ordering::Relaxed), 64);
@@ -78,13 +78,13 @@ async fn conversations_go_in_parallel_up_to_a_limit_and_beyond_the_window_the_lo
 async fn a_delivery_worker_that_dies_before_its_record_delivers_again_under_the_same_ids() {
     let stage = Stage::open().await;
     stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Hang);
+    stage.sink.plays(|_| PlayedAnswer::Hang);
     stage.ground.ingest(0, 1).await;
     stage.ground.ingest(0, 2).await;
     stage.sink.until_hanging(1).await;
     // The sink has it, nobody has recorded that.
     stage.dispatcher().let_go();
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.dispatcher().take_up_all(DeliveryWork::OfAccount(stage.account())).await;
     stage.until_taken(2).await;
     let calls = stage.sink.calls();
@@ -99,9 +99,9 @@ async fn one_that_hangs_does_not_hold_another_up() {
     let (slow, fast) = (stage.subscribe().await, stage.subscribe().await);
     stage.sink.plays(move |call| {
         if call.subscriber == SubscriberId::Webhook(slow.id) {
-            HealthChange::Hang
+            PlayedAnswer::Hang
         } else {
-            HealthChange::Answer(AttemptOutcome::Delivered)
+            PlayedAnswer::Answer(AttemptOutcome::Delivered)
         }
     });
     for n in 1..=100 {
@@ -133,7 +133,7 @@ async fn who_has_nothing_to_do_leaves_and_costs_no_statement() {
 async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(RETRY));
+    stage.sink.plays(|_| PlayedAnswer::Answer(RETRY));
     for contact in 0..10 {
         stage.ground.ingest(contact, 1).await;
     }
@@ -148,7 +148,7 @@ async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
     // That probe has failed as well: nothing more for ten seconds.
     stage.until_recorded(subscription.id, DeliveryStatus::Failed, 11).await;
     assert_eq!(stage.sink.calls().len(), 11);
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     patiently(async || {
         stage.ground.clock.advance_manual(Duration::from_secs(1));
         stage.sink.taken() == 30
@@ -161,7 +161,7 @@ async fn a_subscriber_that_is_down_is_tried_by_one_at_a_time() {
 async fn deliveries_are_given_up_at_the_end_of_the_retry_schedule() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(RETRY));
+    stage.sink.plays(|_| PlayedAnswer::Answer(RETRY));
     stage.ground.ingest(0, 1).await;
     for tries in 1..8 {
         stage.until_next_attempt(subscription.id, tries).await;
@@ -180,7 +180,7 @@ async fn deliveries_are_given_up_at_the_end_of_the_retry_schedule() {
             .unwrap()
             .is_some()
     );
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.until_taken(1).await;
     let calls = stage.sink.calls();
     assert_eq!(calls.last().map(|call| (call.attempt, call.delivery)), Some((9, page[0].id)));
@@ -192,12 +192,12 @@ async fn deliveries_are_given_up_at_the_end_of_the_retry_schedule() {
 async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Rejected));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Rejected));
     // The outcome is in the store, and its delivery worker does not hear of that before the subscriber registry may change.
     let registry = stage.dispatcher().0.writing.lock().await;
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Dead, 1).await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     let id = stage.list(subscription.id).await[0].id;
     assert!(stage.dispatcher().replay_delivery(stage.ground.organisation, id, None).await.unwrap().is_some());
     stage.until_heard().await;
@@ -211,7 +211,7 @@ async fn what_is_replayed_during_an_attempt_is_brought_once_more_whatever_became
     for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Rejected, RETRY] {
         let stage = Stage::open().await;
         let subscription = stage.subscribe().await;
-        stage.sink.plays(|_| HealthChange::Hang);
+        stage.sink.plays(|_| PlayedAnswer::Hang);
         stage.ground.ingest(0, 1).await;
         stage.sink.until_hanging(1).await;
         let id = stage.list(subscription.id).await[0].id;
@@ -235,7 +235,7 @@ async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_bec
     for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Rejected, RETRY] {
         let stage = Stage::open().await;
         let plugin = stage.install_plugin().await;
-        stage.sink.plays(|_| HealthChange::Hang);
+        stage.sink.plays(|_| PlayedAnswer::Hang);
         stage.ground.ingest(0, 1).await;
         stage.sink.until_hanging(1).await;
         let run = stage.runs(plugin.id).await[0].run_id();
@@ -256,12 +256,12 @@ async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_bec
 async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Rejected));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Rejected));
     for contact in 0..DEAD_IN_ROW_MAX {
         stage.ground.ingest(contact, 1).await;
     }
     patiently(async || stage.subscription(subscription.id).status == SubscriptionStatus::Disabled).await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.ground.ingest(99, 1).await;
     patiently(async || stage.dispatcher().entries().is_empty()).await;
     assert_eq!(stage.sink.taken(), 0);
@@ -280,10 +280,10 @@ async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
 async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Gone));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Gone));
     stage.ground.ingest(0, 1).await;
     patiently(async || stage.subscription(subscription.id).status == SubscriptionStatus::Paused).await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.ground.ingest(0, 2).await;
     stage.set(subscription.id, SubscriptionStatus::Active).await;
     stage.until_taken(1).await;
@@ -305,7 +305,7 @@ async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
 async fn what_came_in_a_pause_that_a_delivery_worker_did_not_notice_is_brought() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
-    stage.sink.plays(|_| HealthChange::Answer(AttemptOutcome::Delivered));
+    stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 1).await;
     stage.until_heard().await;
@@ -325,7 +325,7 @@ async fn a_sink_that_panics_is_tried_again() {
     let stage = Stage::open().await;
     let subscription = stage.subscribe().await;
     stage.sink.plays(|call| {
-        if call.attempt == 1 { HealthChange::Panic } else { HealthChange::Answer(AttemptOutcome::Delivered) }
+        if call.attempt == 1 { PlayedAnswer::Panic } else { PlayedAnswer::Answer(AttemptOutcome::Delivered) }
     });
     stage.ground.ingest(0, 1).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Failed, 1).await;

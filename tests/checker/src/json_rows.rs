@@ -91,7 +91,7 @@ struct SingleEnvelope<'a> {
 
 /// What an answer holds.
 #[derive(Debug, Default, Clone)]
-pub struct RowPage {
+pub struct ListPage {
     /// The digest of its body.
     pub body: Digest,
     /// The digests of its rows.
@@ -121,13 +121,13 @@ fn body_digest(account: &str, query: &str, body: &[u8]) -> Digest {
 }
 
 /// Reads a body whole and records it and its rows.
-pub fn record_page(recorder: &Recorder, account: &str, query: &str, body: &[u8]) -> Option<RowPage> {
+pub fn record_page(recorder: &Recorder, account: &str, query: &str, body: &[u8]) -> Option<ListPage> {
     let new = recorder.is_new(body_digest(account, query, body));
     read_page(recorder, account, query, body, new)
 }
 
-fn read_page(recorder: &Recorder, account: &str, query: &str, body: &[u8], new: bool) -> Option<RowPage> {
-    let mut page = RowPage { body: body_digest(account, query, body), ..RowPage::default() };
+fn read_page(recorder: &Recorder, account: &str, query: &str, body: &[u8], new: bool) -> Option<ListPage> {
+    let mut page = ListPage { body: body_digest(account, query, body), ..ListPage::default() };
     if let Ok(list) = serde_json::from_slice::<ListEnvelope<'_>>(body) {
         page.raw = list.data.iter().map(|raw| raw.get().to_owned()).collect();
         (page.more, page.cursor, page.last_sequence) = (list.has_more, list.next_cursor, list.last_sequence);

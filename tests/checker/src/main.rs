@@ -7,17 +7,17 @@ use clap::{Parser, Subcommand};
 use kabar_checker::check::check_history;
 use kabar_checker::history::{Entry, RunInfo, read_history};
 use kabar_checker::report::text_of;
-use kabar_checker::run::{RunOptions, ServerMode, run};
+use kabar_checker::run::{RunMode, RunOptions, run};
 
 /// Runs kabar as a black box, injects faults, and checks every answer against a model.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
-    command: AccountCommand,
+    command: CheckerCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum AccountCommand {
+enum CheckerCommand {
     /// One run, or several with consecutive seeds.
     Run {
         #[command(flatten)]
@@ -44,13 +44,13 @@ enum AccountCommand {
 fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let passed = match Cli::parse().command {
-        AccountCommand::Run { options, runs } => {
+        CheckerCommand::Run { options, runs } => {
             let last = options.seed.saturating_add(runs);
             let all = (options.seed..last).map(|seed| RunOptions { seed, ..(*options).clone() });
             runtime.block_on(run_all(all.collect()))
         }
-        AccountCommand::Suite { options } => runtime.block_on(run_all(suite(&options))),
-        AccountCommand::Check { file, timed } => check(&file, timed)?,
+        CheckerCommand::Suite { options } => runtime.block_on(run_all(suite(&options))),
+        CheckerCommand::Check { file, timed } => check(&file, timed)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// One run of each mode.
 fn suite(options: &RunOptions) -> Vec<RunOptions> {
     let of = |mode, seed, seconds| RunOptions { mode, seed, seconds, ..options.clone() };
-    vec![of(ServerMode::Sqlite, 11, 12), of(ServerMode::Postgres, 12, 16), of(ServerMode::Cluster, 13, 45)]
+    vec![of(RunMode::Sqlite, 11, 12), of(RunMode::Postgres, 12, 16), of(RunMode::Cluster, 13, 45)]
 }
 
 async fn run_all(all: Vec<RunOptions>) -> bool {

@@ -24,7 +24,7 @@ use crate::workload::{Workload, WorkloadOptions};
 
 /// What kabar stores in, and how many processes there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ServerMode {
+pub enum RunMode {
     /// One node on SQLite.
     Sqlite,
     /// One node on PostgreSQL and Redis, without a cluster.
@@ -43,7 +43,7 @@ pub struct RunOptions {
     pub kabar: PathBuf,
     /// Store and number of processes.
     #[arg(long, value_enum, default_value = "cluster")]
-    pub mode: ServerMode,
+    pub mode: RunMode,
     /// Processes of a cluster.
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
@@ -56,7 +56,7 @@ pub struct RunOptions {
     /// Kinds of faults; without it all that mean something in the mode.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub faults: Vec<FaultKind>,
-    /// How many times as long as usual each fault lasts.
+    /// Factor of the duration of each fault.
     #[arg(long, default_value_t = 1)]
     pub stretch: u64,
     /// No faults at all.
@@ -115,7 +115,7 @@ pub struct RunOptions {
 
 /// What came of a run.
 #[derive(Debug)]
-pub struct AttemptOutcome {
+pub struct RunOutcome {
     /// What the checks say.
     pub verdict: Verdict,
     /// The run.
@@ -178,20 +178,20 @@ impl RunOptions {
 
     fn node_count(&self) -> usize {
         match self.mode {
-            ServerMode::Sqlite | ServerMode::Postgres => 1,
-            ServerMode::Cluster => self.nodes,
-            ServerMode::Spare => 2,
+            RunMode::Sqlite | RunMode::Postgres => 1,
+            RunMode::Cluster => self.nodes,
+            RunMode::Spare => 2,
         }
     }
 
     fn targets(&self) -> Targets {
         Targets {
             nodes: self.node_count(),
-            cluster: self.mode == ServerMode::Cluster,
-            postgres: self.mode != ServerMode::Sqlite,
+            cluster: self.mode == RunMode::Cluster,
+            postgres: self.mode != RunMode::Sqlite,
             standby: self.standby,
             clocks: self.clocks,
-            spare: self.mode == ServerMode::Spare,
+            spare: self.mode == RunMode::Spare,
             lease_ms: self.lease * 1000,
             stretch: self.stretch,
         }
@@ -214,7 +214,7 @@ impl RunOptions {
         RunInfo {
             seed: self.seed,
             nodes: self.node_count(),
-            store: if self.mode == ServerMode::Sqlite { "sqlite" } else { "postgres" }.to_owned(),
+            store: if self.mode == RunMode::Sqlite { "sqlite" } else { "postgres" }.to_owned(),
             lease: self.lease * 1_000_000,
             settle: self.settle * 1_000_000,
             wall_ms: since.map(|since| since.as_millis() as i64).unwrap_or_default(),
@@ -224,7 +224,7 @@ impl RunOptions {
 }
 
 /// Runs and checks.
-pub async fn run(options: &RunOptions) -> anyhow::Result<AttemptOutcome> {
+pub async fn run(options: &RunOptions) -> anyhow::Result<RunOutcome> {
     anyhow::ensure!(!options.clocks || crate::kabar_server::has_faketime(), "--clocks needs libfaketime");
     let temporary = tempfile::Builder::new().prefix("kabar-checker.").tempdir()?;
     let folder = options.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
@@ -247,15 +247,15 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<AttemptOutcome> {
     if is_kept && options.keep.is_none() {
         let _kept = temporary.keep();
     }
-    Ok(AttemptOutcome { verdict, info, history: is_kept.then_some(history) })
+    Ok(RunOutcome { verdict, info, history: is_kept.then_some(history) })
 }
 
 async fn act(options: &RunOptions, recorder: &Recorder, folder: &Path) -> anyhow::Result<()> {
     let cluster_options = ClusterOptions {
         kabar: options.kabar.canonicalize().with_context(|| options.kabar.display().to_string())?,
         nodes: options.node_count(),
-        sqlite: options.mode == ServerMode::Sqlite,
-        lone: options.mode != ServerMode::Cluster,
+        sqlite: options.mode == RunMode::Sqlite,
+        lone: options.mode != RunMode::Cluster,
         standby: options.standby,
         clocks: options.clocks,
         lease_seconds: options.lease,
@@ -280,7 +280,7 @@ async fn act(options: &RunOptions, recorder: &Recorder, folder: &Path) -> anyhow
     let plan = Plan::new(options.seed, &kinds, options.targets());
     injector.run(plan, Duration::from_secs(options.seconds)).await?;
     injector.heal().await?;
-    if options.mode == ServerMode::Spare {
+    if options.mode == RunMode::Spare {
         // The server that does not run answers nothing, which is no fault of it.
         let e = recorder.now();
         recorder.record(Entry::Fault(Fault { kind: "spare".to_owned(), n: None, s: 0, e }));

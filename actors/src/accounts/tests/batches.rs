@@ -14,15 +14,15 @@ use super::Stuck;
 use super::fixture::{Context, every_thread, inbound, text_of};
 use crate::accounts::{AccountError, AccountRegistryOptions};
 
-type QueryResult = Result<Result<CommandReply, CommandRefusal>, AccountError>;
+type CommandResult = Result<Result<CommandReply, CommandRefusal>, AccountError>;
 
 /// Has the account carry these commands out in one commit, in this order.
 async fn run_together(
     ground: &Context,
     commands: impl IntoIterator<Item = AccountCommand>,
-) -> Vec<QueryResult> {
+) -> Vec<CommandResult> {
     let stuck = Stuck::in_the_actor_of(ground).await;
-    let mut running: Vec<JoinHandle<QueryResult>> = Vec::new();
+    let mut running: Vec<JoinHandle<CommandResult>> = Vec::new();
     for command in commands {
         let (accounts, slot) = (ground.accounts.clone(), ground.slot.clone());
         running.push(ground.tasks.spawn(async move { accounts.execute_command(&slot, command, None).await }));

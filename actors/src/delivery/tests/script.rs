@@ -26,7 +26,7 @@ use crate::delivery::{DeliveryDispatcher, NewPlugin, NewSubscription, Subscripti
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum HealthChange {
+pub(super) enum PlayedAnswer {
     Answer(AttemptOutcome),
     /// Does not answer until it is let go, and then as the script says by then.
     Hang,
@@ -46,7 +46,7 @@ pub(super) struct Call {
     pub(super) of_second: i64,
 }
 
-type Play = Arc<dyn Fn(&Call) -> HealthChange + Send + Sync>;
+type Play = Arc<dyn Fn(&Call) -> PlayedAnswer + Send + Sync>;
 
 pub(super) struct Script {
     play: Mutex<Play>,
@@ -61,7 +61,7 @@ pub(super) struct Script {
 impl Script {
     fn new() -> Self {
         Self {
-            play: Mutex::new(Arc::new(|_: &Call| HealthChange::Answer(AttemptOutcome::Delivered))),
+            play: Mutex::new(Arc::new(|_: &Call| PlayedAnswer::Answer(AttemptOutcome::Delivered))),
             calls: Mutex::default(),
             taken: AtomicUsize::new(0),
             hanging: AtomicUsize::new(0),
@@ -70,7 +70,7 @@ impl Script {
         }
     }
 
-    pub(super) fn plays(&self, play: impl Fn(&Call) -> HealthChange + Send + Sync + 'static) {
+    pub(super) fn plays(&self, play: impl Fn(&Call) -> PlayedAnswer + Send + Sync + 'static) {
         *self.play.lock().unwrap() = Arc::new(play);
     }
 
@@ -102,12 +102,12 @@ impl Script {
         let first = self.calls().first().map(|call| (call.sequence, call.attempt));
         self.plays(move |call| {
             let is_first = Some((call.sequence, call.attempt)) == first;
-            HealthChange::Answer(if is_first { outcome } else { AttemptOutcome::Delivered })
+            PlayedAnswer::Answer(if is_first { outcome } else { AttemptOutcome::Delivered })
         });
         self.let_go();
     }
 
-    fn turn(&self, call: &Call) -> HealthChange {
+    fn turn(&self, call: &Call) -> PlayedAnswer {
         let play = self.play.lock().unwrap().clone();
         play(call)
     }
@@ -140,14 +140,14 @@ impl EventSink for Script {
             let mut released = self.released.subscribe();
             let call = self.note(&delivery_request);
             let mut turn = self.turn(&call);
-            if matches!(turn, HealthChange::Hang) {
+            if matches!(turn, PlayedAnswer::Hang) {
                 let now = self.hanging.fetch_add(1, Ordering::AcqRel) + 1;
                 self.peak.fetch_max(now, Ordering::AcqRel);
                 released.changed().await.unwrap();
                 self.hanging.fetch_sub(1, Ordering::AcqRel);
                 turn = self.turn(&call);
             }
-            let HealthChange::Answer(outcome) = turn else { panic!("as the script says") };
+            let PlayedAnswer::Answer(outcome) = turn else { panic!("as the script says") };
             self.taken.fetch_add(usize::from(outcome == AttemptOutcome::Delivered), Ordering::AcqRel);
             AttemptResult { outcome, status_code: None, error: None, report: None }
         })

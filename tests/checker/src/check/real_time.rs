@@ -37,7 +37,7 @@ pub(super) fn behind_other_views(index: &Index<'_>) -> u64 {
 fn check_within(index: &Index<'_>, everywhere: Micros) -> Vec<Violation> {
     let frontiers = frontiers(index, everywhere);
     let known = known_rows(index, &frontiers);
-    let mut limits: HashMap<(Digest, Shape), Option<PageLimit>> = HashMap::new();
+    let mut limits: HashMap<(Digest, Shape), Option<FreshnessBound>> = HashMap::new();
     let mut violations = Vec::new();
     for poll in &index.polls {
         let Some(body) = poll.b else { continue };
@@ -52,7 +52,7 @@ fn check_within(index: &Index<'_>, everywhere: Micros) -> Vec<Violation> {
     violations
 }
 
-fn judge(index: &Index<'_>, poll: &Poll, limit: &PageLimit) -> Option<Violation> {
+fn judge(index: &Index<'_>, poll: &Poll, limit: &FreshnessBound) -> Option<Violation> {
     if poll.s > limit.until {
         let kind = if poll.st == 304 { "false-304" } else { "stale-read" };
         return Some(Violation::new(kind, format!("{poll:?}: {} since {}", limit.why, limit.until)));
@@ -86,7 +86,7 @@ fn shape_of(query: &str) -> Shape {
 
 /// The instant until which a body may be seen, and why no longer.
 #[derive(Debug, Clone)]
-struct PageLimit {
+struct FreshnessBound {
     until: Micros,
     why: String,
 }
@@ -97,13 +97,13 @@ fn limit_of(
     known: &Known<'_>,
     digest: Digest,
     shape: Shape,
-) -> Option<PageLimit> {
+) -> Option<FreshnessBound> {
     let body = index.bodies.get(&digest)?;
     let there: BTreeSet<&str> = index.rows_of(digest).map(|row| row.id.as_str()).collect();
     let replaced = index.rows_of(digest).filter_map(|row| {
         let (at, until) = first_after(frontiers.get(row.id.as_str())?, row.at)?;
         let why = format!("{} was known as of {at} and is shown as of {}", row.id, row.at);
-        Some(PageLimit { until: *until, why })
+        Some(FreshnessBound { until: *until, why })
     });
     let least = there.first().copied()?;
     let rows = known.get(&(body.a.as_str(), prefix(least))).map_or(&[][..], Vec::as_slice);
@@ -112,7 +112,8 @@ fn limit_of(
         Shape::NewestById => !there.contains(id) && (!body.more || *id > least),
         Shape::Part => false,
     });
-    let missing = missing.map(|(id, until)| PageLimit { until: *until, why: format!("{id} is missing") });
+    let missing =
+        missing.map(|(id, until)| FreshnessBound { until: *until, why: format!("{id} is missing") });
     replaced.chain(missing).min_by_key(|limit| limit.until)
 }
 

@@ -10,7 +10,7 @@ use super::session::Client;
 use super::setup::World;
 use crate::history::{Digest, Entry, Poll, Replica};
 use crate::http_client::Ask;
-use crate::json_rows::{RowPage, parse_instant, record_page};
+use crate::json_rows::{ListPage, parse_instant, record_page};
 
 struct Copy {
     rows: HashMap<String, Digest>,
@@ -73,7 +73,7 @@ async fn ask(
     limit: usize,
     since: &str,
     cursor: Option<&str>,
-) -> Option<RowPage> {
+) -> Option<ListPage> {
     let id = &world.accounts[account].id;
     let mut query = format!("conversations?limit={limit}");
     if !since.is_empty() {

@@ -14,7 +14,7 @@ use kabar::types::{
 };
 use kabar::{Client, Error};
 
-type AttemptOutcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 struct Inbox {
     client: Client,
@@ -22,12 +22,12 @@ struct Inbox {
     sends: std::cell::Cell<u32>,
 }
 
-fn tag(headers: &reqwest::header::HeaderMap) -> AttemptOutcome<String> {
+fn tag(headers: &reqwest::header::HeaderMap) -> Outcome<String> {
     Ok(headers.get("ETag").ok_or("no tag")?.to_str()?.to_owned())
 }
 
 impl Inbox {
-    async fn send(&self, to: &str) -> AttemptOutcome<Message> {
+    async fn send(&self, to: &str) -> Outcome<Message> {
         let language: TemplateLanguage = TemplateLanguage::builder().code("en_US").try_into()?;
         let template: SendTemplate = SendTemplate::builder().name("hello_world").language(language).try_into()?;
         let body: SendTemplateMessage = SendTemplateMessage::builder()
@@ -42,7 +42,7 @@ impl Inbox {
         Ok(call.body(SendMessageBody::from(body)).send().await?.into_inner().data)
     }
 
-    async fn page(&self, limit: u32, cursor: Option<String>) -> AttemptOutcome<ConversationPage> {
+    async fn page(&self, limit: u32, cursor: Option<String>) -> Outcome<ConversationPage> {
         let mut call = self.client.list_conversations().phone_number_id(self.number.as_str()).limit(limit);
         if let Some(cursor) = cursor {
             call = call.cursor(cursor);
@@ -50,13 +50,13 @@ impl Inbox {
         Ok(call.send().await?.into_inner())
     }
 
-    async fn since(&self, instant: DateTime<Utc>) -> AttemptOutcome<ConversationPage> {
+    async fn since(&self, instant: DateTime<Utc>) -> Outcome<ConversationPage> {
         let call = self.client.list_conversations().phone_number_id(self.number.as_str()).updated_since(instant);
         Ok(call.send().await?.into_inner())
     }
 
     /// Follows a message until it has arrived.
-    async fn awaited(&self, id: &str) -> AttemptOutcome<Message> {
+    async fn awaited(&self, id: &str) -> Outcome<Message> {
         let first = self.client.get_message().phone_number_id(self.number.as_str()).message_id(id).send().await?;
         let (mut known, mut message) = (tag(first.headers())?, first.into_inner().data);
         while !matches!(message.status, MessageStatus::Delivered | MessageStatus::Read) {
@@ -73,7 +73,7 @@ impl Inbox {
 }
 
 /// Makes a plugin of a component, lets it run, and takes it away.
-async fn upload(client: &Client, component: Vec<u8>) -> AttemptOutcome<()> {
+async fn upload(client: &Client, component: Vec<u8>) -> Outcome<()> {
     let named: CreatePlugin = CreatePlugin::builder().name("rust").try_into()?;
     let plugin = client.create_plugin().body(named).send().await?.into_inner().data.id;
     let size = component.len();
@@ -89,7 +89,7 @@ async fn upload(client: &Client, component: Vec<u8>) -> AttemptOutcome<()> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> AttemptOutcome<()> {
+async fn main() -> Outcome<()> {
     let var = |name: &str| std::env::var(name);
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("Authorization", format!("Bearer {}", var("KABAR_KEY")?).parse()?);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{FieldErrorKind, body, letters, parse, refused};
 
 /// One limit: how to make a body with this size, the largest size, and the field to be named.
-type PageLimit = (&'static str, fn(usize) -> Value, usize, &'static str);
+type LimitCase = (&'static str, fn(usize) -> Value, usize, &'static str);
 
 fn interactive(extra: &Value) -> Value {
     let mut object =
@@ -46,7 +46,7 @@ fn link(chars: usize) -> String {
     format!("{host}{}", "x".repeat(chars - host.len()))
 }
 
-const LIMITS: &[PageLimit] = &[
+const LIMITS: &[LimitCase] = &[
     ("text", |n| body("text", json!({"body": letters(n)})), 4096, "text.body"),
     ("link", |n| body("image", json!({"link": link(n)})), 2048, "image.link"),
     ("id", |n| body("sticker", json!({"id": letters(n)})), 255, "sticker.id"),
