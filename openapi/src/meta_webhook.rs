@@ -114,12 +114,10 @@ impl WhatsAppApi {
         for _ in 1..NODES_MAX {
             let moved = taken.as_ref().is_err_and(ApiError::account_moved);
             // A forwarded webhook is retried by the node that forwarded it. Items taken in before do no harm.
-            let Some(again) = translate_webhook(&body.bytes, self.0.clock.read_now())
-                .ok()
-                .filter(|_| moved && body.meant.is_none())
-            else {
+            if !moved || body.meant.is_some() {
                 break;
-            };
+            }
+            let Ok(again) = translate_webhook(&body.bytes, self.0.clock.read_now()) else { break };
             taken = self.take_in(&body, again.groups, &signer).await;
         }
         taken?;
