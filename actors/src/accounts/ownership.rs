@@ -41,9 +41,6 @@ impl AccountRegistry {
         if let Some(peer) = slot.find_recent_owner(self.context().clock.monotonic_now()) {
             return Ok(AccountPlace::There(peer));
         }
-        if self.context().cluster.is_leaving() && slot.loaded_account().is_none() {
-            return self.place_after_leaving(slot).await;
-        }
         match self.load_account(slot).await {
             Ok(_resident) => Ok(AccountPlace::Here),
             Err(AccountError::Elsewhere) if self.context().cluster.is_leaving() => {
