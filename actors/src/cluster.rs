@@ -23,7 +23,7 @@ use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, ulid};
-use kabar_core::process_identity::{current_process, has_ended};
+use kabar_core::process_identity::current_process;
 use kabar_core::store::{DatabaseLock, DatabaseTenure, LeaseRenewal, NodeEntry, NodePeer, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -238,10 +238,7 @@ impl Cluster {
             match self.0.store.insert_node(next.node_id(), address, &process, self.lease_length()).await? {
                 NodeEntry::Entered => next.extend_until(asked_at, self.serving_time()),
                 NodeEntry::Blocked { process, id } => {
-                    if has_ended(&process) {
-                        tracing::info!(node = %id, "removing a node whose process has ended on this machine");
-                        self.0.store.remove_node(id).await?;
-                    }
+                    self.0.store.remove_ended_node(&process, id).await?;
                     return Ok(false);
                 }
             }

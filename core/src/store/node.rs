@@ -13,6 +13,7 @@ use super::dialect::Dialect;
 use super::engine::{DatabaseLock, DatabaseTenure, EngineRow};
 use super::{CommitFloor, Store, StoreError};
 use crate::ids::NodeId;
+use crate::process_identity::has_ended;
 
 const TABLE: &str = "nodes";
 
@@ -154,6 +155,20 @@ impl Store {
     async fn remove_expired_nodes(&self) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
         self.engine.fetch_rows(sql, Vec::new()).await.map(drop)
+    }
+
+    /// Removes a node whose process, as it identified itself, has provably ended on this machine. Returns `false`,
+    /// and removes nothing, when that cannot be proven.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_ended_node(&self, process: &str, node: NodeId) -> Result<bool, StoreError> {
+        if !has_ended(process) {
+            return Ok(false);
+        }
+        tracing::info!(%node, "removing a node whose process has ended on this machine");
+        self.remove_node(node).await?;
+        Ok(true)
     }
 
     /// Removes a node: it gives up all that it owns, or is known to have ended.

@@ -18,7 +18,6 @@ use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
-use kabar_core::process_identity::has_ended;
 use kabar_core::store::{AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreOptions};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -172,9 +171,8 @@ async fn register_seeder(store: &Store) -> anyhow::Result<()> {
     let insert = || store.insert_node(NODE, "", "", SEEDING_MAX);
     let mut entry = insert().await?;
     if let NodeEntry::Blocked { process, id } = &entry
-        && has_ended(process)
+        && store.remove_ended_node(process, *id).await?
     {
-        store.remove_node(*id).await?;
         entry = insert().await?;
     }
     if entry != NodeEntry::Entered {
