@@ -171,7 +171,7 @@ mod tests {
 
     const LIMIT: RuleVerdict = RuleVerdict::Error(130_429);
 
-    /// Which of the sends at these milliseconds to these recipients fail.
+    /// Lists the sends that fail, of those at these milliseconds to these recipients.
     fn failing(rules: &[FailureRule], sends: &[(i64, &str)]) -> Vec<bool> {
         let mut book = RuleSet::new(rules.to_vec());
         let mut dice = StdRng::seed_from_u64(1);

@@ -296,7 +296,7 @@ mod tests {
         Timestamp::from_millis(1_000_000 + ms)
     }
 
-    /// What a pool would answer that belongs to this node alone.
+    /// Grant of a pool that belongs to this node alone.
     fn granted(report: &LeaseReport) -> LeaseGrant {
         let tokens = report.want.min(report.units / UNITS_PER_TOKEN);
         LeaseGrant {
@@ -320,7 +320,7 @@ mod tests {
         }
         assert!(lease.holds_tokens() && !lease.is_idle(at(999)) && lease.is_idle(at(1000)));
         assert_eq!(lease.take_held(6000, at(2000)), None, "its time is over");
-        assert!(!lease.is_idle(at(2500)), "somebody asked at 2000");
+        assert!(!lease.is_idle(at(2500)), "a request came at 2000");
         let report = lease.build_report(6000, 1, 1, at(2000));
         assert_eq!((report.granted, report.spent, report.want), (3, 2, 4));
         assert!(!lease.holds_tokens(), "what is reported is held no more");

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use super::*;
 use crate::{HookFault, HookOutcome};
 
-/// What `just bench` burns with is what its source says. After a change of either:
+/// The busy hook of `just bench` is built from its source. After a change of either:
 /// `wasm-tools parse burner.wat`, then `kabar plugin build burner.core.wasm --output burner.wasm`.
 #[test]
 fn the_burner_is_made_of_its_source() {

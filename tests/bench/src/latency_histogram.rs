@@ -40,7 +40,7 @@ impl LatencyHistogram {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// How many were recorded.
+    /// Number of recorded latencies.
     pub(super) fn total(&self) -> u32 {
         u32::try_from(self.counts.len()).unwrap_or(u32::MAX)
     }

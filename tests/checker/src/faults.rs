@@ -98,7 +98,7 @@ pub struct Targets {
     pub spare: bool,
     /// The lease in milliseconds.
     pub lease_ms: u64,
-    /// How many times as long as usual a fault lasts.
+    /// Factor of the duration of each fault.
     pub stretch: u64,
 }
 

@@ -38,7 +38,7 @@ struct Inner {
 const NEWEST: usize = 64;
 /// One of so many answers is slow.
 const SLOW_EVERY: u64 = 16;
-/// How long a slow answer takes.
+/// Time that a slow answer takes.
 const SLOW: Duration = Duration::from_millis(400);
 
 impl WebhookReceiver {

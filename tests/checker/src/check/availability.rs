@@ -7,7 +7,7 @@ use super::Violation;
 use super::index::Index;
 use crate::history::Micros;
 
-/// What may pass, beside the lease, until an account whose node died is served again.
+/// Longest time, beside the lease, until an account whose node died is served again.
 const BESIDE_LEASE: Micros = 1_000_000;
 
 /// A successful request that took longer stood in the way of an account that was away.
@@ -42,7 +42,7 @@ impl Availability {
         figures.get(nth - 1).copied().unwrap_or_default()
     }
 
-    /// What exceeds the promised bounds: none is refused because of a stop, and an account is away for the lease and
+    /// Violations of the promised bounds: none is refused because of a stop, and an account is away for the lease and
     /// a second (99th percentile).
     pub(super) fn violations(&self, lease: Micros) -> Vec<Violation> {
         let mut violations = Vec::new();
@@ -94,7 +94,7 @@ pub(super) fn measure(index: &Index<'_>) -> Availability {
                 let last = away.entry(account).or_default();
                 *last = (*last).max(e - fault.s);
             } else if *st < 400 && away.contains_key(account) {
-                // What is slow later is so for another reason.
+                // Later slowness has another reason.
                 back.insert(*account);
             }
         }

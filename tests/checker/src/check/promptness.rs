@@ -2,14 +2,14 @@
 
 use super::Violation;
 use super::index::Index;
-use crate::history::{Fault, Micros, Write};
+use crate::history::{Fault, Micros, Poll, Write};
 
-/// What may pass after a fault until everything answers again, beside the lease: PostgreSQL's bounds of 3 and 4
+/// Longest time after a fault until everything answers again, beside the lease: PostgreSQL's bounds of 3 and 4
 /// seconds, and a loading of the account on a busy machine.
 const RECOVERY: Micros = 9_000_000;
 /// The longest that a request may take whatever happens, beside the lease and what it asks to wait.
 const ANSWER: Micros = 16_000_000;
-/// What a send may take to reach WhatsApp while nothing is wrong.
+/// Longest time until a send reaches WhatsApp while nothing is wrong.
 const SEND: Micros = 15_000_000;
 
 struct Exchange<'a> {
@@ -25,7 +25,8 @@ struct Exchange<'a> {
 /// Holds every answer against the faults around it.
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let polls = index.polls.iter().filter(|poll| poll.st == 0 || poll.st >= 500).map(|poll| Exchange {
+    let is_suspect = |poll: &&&Poll| poll.st == 0 || poll.st >= 500 || poll.e - poll.s > ANSWER;
+    let polls = index.polls.iter().filter(is_suspect).map(|poll| Exchange {
         n: poll.n,
         s: poll.s,
         e: poll.e,
@@ -34,12 +35,6 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
         code: "",
         detail: format!("{poll:?}"),
     });
-    let slow = index.polls.iter().filter(|poll| poll.st != 0 && poll.st < 500 && poll.e - poll.s > ANSWER);
-    for poll in slow {
-        violations.extend(hang(index, poll.n, (poll.s, poll.e), Micros::from(poll.w) * 1_000_000, || {
-            format!("{poll:?}")
-        }));
-    }
     let writes = index.writes.iter().map(|write| Exchange {
         n: write.n,
         s: write.s,

@@ -28,7 +28,7 @@ const READY: Duration = Duration::from_mins(1);
 const LOADERS: usize = 100;
 /// What passes after the end of a lease until the others are asked.
 const MARGIN: Duration = Duration::from_millis(300);
-/// How long a slow database works between two stalls.
+/// Time that a slow database works between two stalls.
 const SLOW_STEP: Duration = Duration::from_millis(40);
 /// How long a node may take to end in order.
 const STOP: Duration = Duration::from_mins(1);
