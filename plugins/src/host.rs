@@ -129,7 +129,7 @@ pub struct PluginHost {
     drafts: Arc<dyn DraftReader>,
     linker: Linker<GuestState>,
     runs: Arc<FairQueue>,
-    bench: Arc<BackgroundPool>,
+    background: Arc<BackgroundPool>,
     compilations: Arc<FairQueue>,
     /// Plugins with a last run that computed for long.
     long: Mutex<HashSet<Arc<str>>>,
@@ -153,11 +153,11 @@ impl PluginHost {
         let engine = engine::running_engine(options.runs_max).map_err(no_host)?;
         let threads = options.threads.max(2);
         let linker = engine::guest_linker(&engine).map_err(no_host)?;
-        let pulse = EpochTicker::start(engine).map_err(no_thread)?;
+        let ticker = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
             linker,
             runs: FairQueue::new(options.runs_max, options.runs_per_plugin_max),
-            bench: Arc::new(BackgroundPool::new(threads - 1, pulse)),
+            background: Arc::new(BackgroundPool::new(threads - 1, ticker)),
             compilations: FairQueue::new(COMPILATIONS_MAX, 1),
             long: Mutex::default(),
             loaded: Mutex::default(),
@@ -252,7 +252,7 @@ impl PluginHost {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
         let long = self.lock_long_running().contains(&plugin);
-        let meter = CpuMeter::new(organisation_id, plugin.clone(), self.bench.clone(), long);
+        let meter = CpuMeter::new(organisation_id, plugin.clone(), self.background.clone(), long);
         let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
         let metered = meter.clone();
         let run = async move {

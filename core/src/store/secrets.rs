@@ -36,7 +36,7 @@ impl ServerSecrets {
     ) -> Result<Self, StoreError> {
         Ok(Self {
             cursor_key: secret(engine, writer, "cursor_key").await?,
-            redis_cache_key: secret(engine, writer, "shared_memory_key").await?,
+            redis_cache_key: secret(engine, writer, "redis_cache_key").await?,
             artefact_key: secret(engine, writer, "artefact_key").await?,
         })
     }

@@ -42,13 +42,13 @@ pub(crate) async fn execute_run(
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(CALL_BYTES_MAX);
     store.set_epoch_deadline(SLICE + 1);
-    let pulse = meter.clone();
+    let turn_meter = meter.clone();
     store.epoch_deadline_callback(move |_store| {
-        if pulse.cpu_used() >= limits.cpu {
+        if turn_meter.cpu_used() >= limits.cpu {
             return Err(GuestStopReason::Cpu.into());
         }
-        pulse.take_rest();
-        Ok(pulse
+        turn_meter.take_rest();
+        Ok(turn_meter
             .next_turn()
             .map_or(UpdateDeadline::Continue(SLICE), |turn| UpdateDeadline::YieldCustom(SLICE, turn)))
     });

@@ -38,7 +38,7 @@ struct UsageWindow {
     /// Processor times of the machine at its beginning, where the system tells them.
     machine: Option<ProcessorTimes>,
     /// Computing time of the background pool since then.
-    bench: Duration,
+    background: Duration,
     /// Share of the machine that others used in the window before, from 0 to 1.
     others: f64,
 }
@@ -84,7 +84,7 @@ impl BackgroundThrottle {
                 since: Instant::now(),
                 process,
                 machine: ProcessorTimes::read_now(),
-                bench: Duration::ZERO,
+                background: Duration::ZERO,
                 others: 0.0,
             }),
         }
@@ -97,7 +97,7 @@ impl BackgroundThrottle {
     /// Returns the rest that is due after the background pool has computed for this time.
     pub(crate) fn rest_due(&self, computed: Duration) -> Duration {
         let mut window = self.lock_window();
-        window.bench += computed;
+        window.background += computed;
         let wall = window.since.elapsed();
         if wall >= WINDOW {
             let process = cpu_time(ClockId::ProcessCPUTime);
@@ -131,12 +131,12 @@ impl UsageWindow {
     ) {
         let available = now.saturating_duration_since(self.since).as_secs_f64() * processors;
         if available > 0.0 {
-            let bench = self.bench.as_secs_f64() / available;
+            let background = self.background.as_secs_f64() / available;
             let own = process.saturating_sub(self.process).as_secs_f64() / available;
             let all = machine.zip(self.machine).map_or(0.0, |(now, before)| now.use_since(before));
-            self.others = (own.max(all) - bench).clamp(0.0, 1.0);
+            self.others = (own.max(all) - background).clamp(0.0, 1.0);
         }
-        *self = Self { since: now, process, machine, bench: Duration::ZERO, others: self.others };
+        *self = Self { since: now, process, machine, background: Duration::ZERO, others: self.others };
     }
 }
 
@@ -148,17 +148,18 @@ mod tests {
     fn what_others_use_is_what_the_bench_does_not() {
         let since = Instant::now();
         let at = Duration::from_millis;
-        let mut window = UsageWindow { since, process: at(1000), machine: None, bench: at(15), others: 0.0 };
+        let mut window =
+            UsageWindow { since, process: at(1000), machine: None, background: at(15), others: 0.0 };
         let near = |window: &UsageWindow, others: f64| (window.others - others).abs() < 1e-9;
         // In 20 ms of two processors, 23 ms of the process of which the background pool had 15.
         window.start_next(since + at(20), at(1023), None, 2.0);
         assert!(near(&window, 0.2), "{}", window.others);
         // Next, the background pool alone. The clocks of threads and of the process differ a little.
-        window.bench = at(21);
+        window.background = at(21);
         window.start_next(since + at(40), at(1043), Some(ProcessorTimes { busy: 500, total: 9000 }), 2.0);
         assert!(near(&window, 0.0), "{}", window.others);
         // The background pool had a quarter of the machine, others half of it, most of that in other processes.
-        window.bench = at(100);
+        window.background = at(100);
         window.start_next(since + at(240), at(1193), Some(ProcessorTimes { busy: 530, total: 9040 }), 2.0);
         assert!(near(&window, 0.5), "{}", window.others);
         // Everything is the most there is.

@@ -66,12 +66,12 @@ fn to_nanos(time: Duration) -> u64 {
 pub(crate) struct BackgroundPool {
     seats: Arc<FairQueue>,
     throttle: BackgroundThrottle,
-    pulse: EpochTicker,
+    ticker: EpochTicker,
 }
 
 impl BackgroundPool {
-    pub(crate) fn new(seats: usize, pulse: EpochTicker) -> Self {
-        Self { seats: FairQueue::new(seats, usize::MAX), throttle: BackgroundThrottle::new(), pulse }
+    pub(crate) fn new(seats: usize, ticker: EpochTicker) -> Self {
+        Self { seats: FairQueue::new(seats, usize::MAX), throttle: BackgroundThrottle::new(), ticker }
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct CpuMeter {
     /// Set when it has computed for longer than short runs do, or is expected to.
     long: AtomicBool,
     /// Set while it is polled on the background pool.
-    benched: AtomicBool,
+    in_background: AtomicBool,
     /// Time in which it was ready to compute and got no processor, in nanoseconds.
     starved: AtomicU64,
     /// Time that it rested for other work, in nanoseconds.
@@ -127,7 +127,7 @@ impl CpuMeter {
             poll_began: AtomicU64::new(0),
             yields: AtomicBool::new(false),
             long: AtomicBool::new(long),
-            benched: AtomicBool::new(false),
+            in_background: AtomicBool::new(false),
             starved: AtomicU64::new(0),
             rested: AtomicU64::new(0),
             held: Mutex::default(),
@@ -171,7 +171,7 @@ impl CpuMeter {
     /// Rests on the background pool for the time that is due. Blocks the thread, because the thread itself
     /// delays others.
     pub(crate) fn take_rest(&self) {
-        if !self.benched.load(Ordering::Relaxed) {
+        if !self.in_background.load(Ordering::Relaxed) {
             return;
         }
         let used = self.cpu_used();
@@ -186,7 +186,7 @@ impl CpuMeter {
             std::mem::take(&mut held.due)
         };
         let began = Instant::now();
-        self.background.pulse.pause_during(|| std::thread::sleep(due));
+        self.background.ticker.pause_during(|| std::thread::sleep(due));
         self.rested.fetch_add(to_nanos(began.elapsed()), Ordering::Relaxed);
     }
 
@@ -211,12 +211,12 @@ impl CpuMeter {
 
     /// Records the pool that polls it from now on.
     pub(crate) fn move_to(&self, place: RunPool) {
-        self.benched.store(place == RunPool::Background, Ordering::Relaxed);
+        self.in_background.store(place == RunPool::Background, Ordering::Relaxed);
     }
 
     /// Returns `true` when another pool should poll it.
     fn is_misplaced(&self) -> bool {
-        (self.current_pool() == RunPool::Background) != self.benched.load(Ordering::Relaxed)
+        (self.current_pool() == RunPool::Background) != self.in_background.load(Ordering::Relaxed)
     }
 
     /// Decides at the end of a slice: `None` when the run may go on at once, else the future to wait for.
@@ -285,7 +285,7 @@ impl<F: Future> Future for MeteredRun<F> {
         let Self { run, meter } = self.get_mut();
         let (began, clock, rested) = (to_nanos(thread_cpu()), Instant::now(), meter.time_rested());
         meter.poll_began.store(began, Ordering::Relaxed);
-        let polled = meter.background.pulse.tick_during(|| run.as_mut().poll(context));
+        let polled = meter.background.ticker.tick_during(|| run.as_mut().poll(context));
         let took = to_nanos(thread_cpu()).saturating_sub(began);
         meter.spent.fetch_add(took, Ordering::Relaxed);
         let rested = meter.time_rested().saturating_sub(rested);

@@ -47,15 +47,15 @@ impl EpochTicker {
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
-        let pulse = Self::default();
-        let shared = pulse.0.clone();
-        std::thread::Builder::new().name("hook-pulse".to_owned()).spawn(move || {
+        let ticker = Self::default();
+        let shared = ticker.0.clone();
+        std::thread::Builder::new().name("hook-ticker".to_owned()).spawn(move || {
             while shared.wait_for_work() {
                 std::thread::sleep(BEAT);
                 engine.increment_epoch();
             }
         })?;
-        Ok(pulse)
+        Ok(ticker)
     }
 
     /// Runs `computing` while the epoch advances.
@@ -88,8 +88,8 @@ struct ComputingGuard<'a>(&'a EpochTicker, isize);
 
 impl Drop for ComputingGuard<'_> {
     fn drop(&mut self) {
-        let Self(pulse, by) = self;
-        pulse.change_count(*by);
+        let Self(ticker, by) = self;
+        ticker.change_count(*by);
     }
 }
 
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn it_beats_while_somebody_computes() {
-        let pulse = EpochTicker::default();
-        let computing = || pulse.0.lock_state().computing;
-        let inner = pulse.tick_during(|| {
-            let rests = pulse.pause_during(computing);
-            (computing(), rests, pulse.tick_during(computing))
+        let ticker = EpochTicker::default();
+        let computing = || ticker.0.lock_state().computing;
+        let inner = ticker.tick_during(|| {
+            let rests = ticker.pause_during(computing);
+            (computing(), rests, ticker.tick_during(computing))
         });
         assert_eq!((inner, computing()), ((1, 0, 2), 0));
     }

@@ -25,7 +25,7 @@ use crate::scheduler::cpu_meter::{CpuMeter, RunPool};
 /// The two pools of threads that run hooks.
 pub(crate) struct ThreadPools {
     front: Option<Runtime>,
-    bench: Option<Runtime>,
+    background: Option<Runtime>,
 }
 
 /// Result of polling a run in one pool.
@@ -46,9 +46,9 @@ impl ThreadPools {
         };
         // Linux keeps a priority for each thread; without it hooks run all the same.
         let front = runtime(threads, "hook").on_thread_start(give_way).build()?;
-        let bench =
+        let background =
             runtime(threads.saturating_sub(1), "hook-bench").on_thread_start(give_way_to_all).build()?;
-        Ok(Self { front: Some(front), bench: Some(bench) })
+        Ok(Self { front: Some(front), background: Some(background) })
     }
 
     /// Runs to the end, each part in its pool. Dropping the future stops the run.
@@ -64,7 +64,7 @@ impl ThreadPools {
             let leg = poll_in_pool(run, meter.clone(), place);
             let runtime = match place {
                 RunPool::Foreground => &self.front,
-                RunPool::Background => &self.bench,
+                RunPool::Background => &self.background,
             };
             let Some(runtime) = runtime else { return std::future::pending().await };
             match AbortOnDropHandle::new(runtime.spawn(leg)).await? {
@@ -104,7 +104,7 @@ fn give_way_to_all() {
 impl Drop for ThreadPools {
     fn drop(&mut self) {
         // They may be dropped within a runtime, which must not block.
-        for runtime in [self.front.take(), self.bench.take()].into_iter().flatten() {
+        for runtime in [self.front.take(), self.background.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }
