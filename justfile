@@ -21,8 +21,19 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Misspelt words, in code and prose; `just typos --write-changes` corrects them.
+typos *args:
+    .ci/install typos-cli
+    typos {{args}}
+
+# Dependencies that nothing uses.
+machete:
+    .ci/install cargo-machete
+    cargo machete
+
 # Licences, sources, walls between crates, known vulnerabilities.
 deny:
+    .ci/install cargo-deny
     cargo deny check --allow unused-wrapper
 
 # All tests, then the smoke stage.

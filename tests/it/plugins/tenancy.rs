@@ -7,7 +7,7 @@ use super::tenant_plugins::{Plugin, stage};
 use crate::harness::{from, text};
 
 #[tokio::test]
-async fn anothers_ids_are_not_found() {
+async fn ids_of_another_organisation_are_not_found() {
     let (server, tenant) = stage().await;
     let plugin = Plugin::running(&tenant, &Guest::idle()).await;
     tenant.hears(&from(0), "hi").await;
