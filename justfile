@@ -46,6 +46,7 @@ some *args:
 
 # Tests with everything that is awaited delayed by seed: `just delay-test run 3600`, `just delay-test seed 7 sending::`.
 delay-test *args="run":
+    .ci/install cargo-nextest
     tests/services run tests/delays {{args}}
 
 # The first minute of a newcomer, on the debug binary.
