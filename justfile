@@ -36,6 +36,10 @@ deny:
     .ci/install cargo-deny
     cargo deny check --allow unused-wrapper
 
+# Changes of openapi/openapi.json that break clients of the last release.
+api-breaks:
+    cargo test --workspace --locked --test it -- --nocapture the_api_breaks_no_client_of_the_last_release
+
 # All tests, then the smoke stage.
 test:
     ./test

@@ -3,6 +3,7 @@
 //! Invariant: every rule is first tried on samples that break it, so that none can pass by being
 //! blind. What a compiler, clippy or `cargo deny` holds is not repeated here.
 
+mod api_compatibility;
 mod layers;
 mod lints;
 mod source;
