@@ -9,6 +9,7 @@ pub mod graph;
 mod graph_answer;
 pub mod named_numbers;
 mod raw_members;
+pub mod send_deadline;
 pub mod signature;
 pub mod translate;
 

@@ -17,6 +17,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{ConversationId, MessageId};
 use kabar_core::meta::errors::{ErrorClass, class_of, message_error};
 use kabar_core::meta::graph::{GraphOutcome, TOTAL_TIMEOUT};
+use kabar_core::meta::send_deadline::SendDeadline;
 use kabar_core::surroundings;
 use rand::RngExt as _;
 use std::sync::Arc;
@@ -95,8 +96,9 @@ pub(super) async fn call_graph(
         ground.stopping.cancelled().await;
         surroundings::sleep(LAST_ANSWERS).await;
     };
+    let deadline = SendDeadline::new(ground.clock.clone(), settles_at);
     let called = tokio::select! {
-        called = run_before(&ground.clock, settles_at, ground.graph.send_message(&account, message)) => {
+        called = run_before(&ground.clock, settles_at, ground.graph.send_message(&account, message, deadline)) => {
             Some(called.unwrap_or_else(broken_off))
         }
         () = hurried => None,

@@ -1,19 +1,20 @@
 //! Calls to Meta's Graph API: sending a message, and marking one as read.
 //!
 //! Invariants: one call is one request; it follows no redirect and is never repeated here. It ends within 30
-//! seconds. No more than 64 KiB of a response is read. Tokens, numbers and bodies are not logged. The sender
-//! decides when to call again, and how fast.
+//! seconds. A message is sent before its deadline or not at all. No more than 64 KiB of a response is read. Tokens,
+//! numbers and bodies are not logged. The sender decides when to call again, and how fast.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, redirect};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Body, Client, Response, redirect};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
 use super::errors;
 use super::graph_answer::{GraphAnswer, GraphRefusal};
+use super::send_deadline::{DeadlineBody, SendDeadline};
 use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
 use crate::surroundings::{AwaitKind, wait_for};
@@ -104,13 +105,19 @@ impl GraphClient {
         }
     }
 
-    /// Sends a message. Our id travels with it and comes back in its statuses.
-    pub async fn send_message(&self, account: &Account, message: &Message) -> GraphOutcome {
+    /// Sends a message before the deadline. Our id travels with it and comes back in its statuses.
+    pub async fn send_message(
+        &self,
+        account: &Account,
+        message: &Message,
+        deadline: SendDeadline,
+    ) -> GraphOutcome {
         let Some(body) = send_body(message) else {
             return GraphOutcome::Refused(errors::message_error(None, "the message's payload is not JSON"));
         };
         let span = tracing::debug_span!("graph.send", account = %account.id, message = %message.id);
-        match self.post_request(account, &body).instrument(span).await {
+        let body = Body::wrap(DeadlineBody::new(body.to_string().into(), deadline));
+        match self.post_request(account, body).instrument(span).await {
             Ok(answer) => answer.of_send(),
             Err(RequestLost::NotSent(error)) => GraphOutcome::Transient { error, retry_after: None },
             Err(RequestLost::Unanswered(error)) => GraphOutcome::Unknown { error },
@@ -124,7 +131,7 @@ impl GraphClient {
     pub async fn mark_read(&self, account: &Account, wamid: &str) -> Result<(), ReceiptRefusal> {
         let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
         let span = tracing::debug_span!("graph.mark_read", account = %account.id);
-        match self.post_request(account, &body).instrument(span).await {
+        match self.post_request(account, body.to_string().into()).instrument(span).await {
             Ok(answer) => answer.of_receipt().map_err(ReceiptRefusal::from),
             Err(RequestLost::NotSent(error) | RequestLost::Unanswered(error)) => {
                 Err(ReceiptRefusal { error, transient: true, retry_after: None })
@@ -132,10 +139,11 @@ impl GraphClient {
         }
     }
 
-    async fn post_request(&self, account: &Account, body: &Value) -> Result<GraphAnswer, RequestLost> {
+    async fn post_request(&self, account: &Account, body: Body) -> Result<GraphAnswer, RequestLost> {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
         // The token authorizes calls to Meta's API.
-        let request = self.http.post(url).bearer_auth(account.access_token.reveal()).json(body);
+        let request = self.http.post(url).bearer_auth(account.access_token.reveal());
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         wait_for(AwaitKind::GraphCall, async {
             let response = request.send().await.map_err(|error| lost_outcome(&error.without_url()))?;
             Ok(read(response).await)

@@ -1,6 +1,9 @@
 //! Core's client and the stand-in: what one writes, the other understands.
 
+use std::sync::Arc;
+
 use kabar::simulator::NetworkFaults;
+use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, Secret};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::phone::Phone;
@@ -8,7 +11,8 @@ use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId, OrganisationId};
 use kabar_core::meta::errors;
-use kabar_core::meta::graph::{GraphClient, GraphOutcome};
+use kabar_core::meta::graph::{GraphClient, GraphOutcome, TOTAL_TIMEOUT};
+use kabar_core::meta::send_deadline::SendDeadline;
 
 use super::{Stage, number, stage};
 
@@ -54,7 +58,9 @@ fn message_to(to: &str) -> Message {
 
 async fn sent(stage: &Stage, token: &str, to: &str) -> GraphOutcome {
     let client = GraphClient::new(&stage.simulator.base_url(), "v23.0").unwrap();
-    client.send_message(&account(token), &message_to(to)).await
+    let clock = Arc::new(Clock::system_clock());
+    let deadline = SendDeadline::new(clock.clone(), clock.monotonic_now().saturating_plus(TOTAL_TIMEOUT));
+    client.send_message(&account(token), &message_to(to), deadline).await
 }
 
 #[tokio::test]

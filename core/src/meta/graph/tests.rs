@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock::Clock;
 use crate::domain::account::{AccountStatus, PhoneNumberId, Secret};
 use crate::domain::message::{Direction, MessageKind};
 use crate::domain::phone::Phone;
@@ -51,6 +52,12 @@ fn message() -> Message {
     }
 }
 
+fn far_deadline() -> SendDeadline {
+    let clock = Arc::new(Clock::manual_clock(Timestamp::EPOCH));
+    let at = clock.monotonic_now().saturating_plus(TOTAL_TIMEOUT);
+    SendDeadline::new(clock, at)
+}
+
 async fn read_request(stream: &mut TcpStream) -> (String, Value) {
     let mut bytes = Vec::new();
     loop {
@@ -84,7 +91,7 @@ async fn answered<T>(answer: &[u8], call: impl AsyncFnOnce(GraphClient) -> T) ->
 }
 
 async fn sent(answer: &[u8]) -> GraphOutcome {
-    answered(answer, async |client| client.send_message(&account(), &message()).await).await.0
+    answered(answer, async |client| client.send_message(&account(), &message(), far_deadline()).await).await.0
 }
 
 fn http(status: &str, body: &str) -> Vec<u8> {
@@ -101,7 +108,7 @@ fn refusal(code: i64) -> String {
 async fn the_request_is_metas() {
     let answer =
         http("200 OK", r#"{"messaging_product":"whatsapp","contacts":[],"messages":[{"id":"wamid.OUT1"}]}"#);
-    let call = async |client: GraphClient| client.send_message(&account(), &message()).await;
+    let call = async |client: GraphClient| client.send_message(&account(), &message(), far_deadline()).await;
     let (outcome, head, body) = answered(&answer, call).await;
     assert_eq!(outcome, GraphOutcome::Accepted { wamid: "wamid.OUT1".into() });
     assert!(head.starts_with("post /v23.0/100200300400501/messages http/1.1"), "{head}");
@@ -180,17 +187,20 @@ async fn what_never_left_is_tried_again() {
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let client = GraphClient::new(&nobody, "v23.0").unwrap();
-    let outcome = client.send_message(&account(), &message()).await;
+    let outcome = client.send_message(&account(), &message(), far_deadline()).await;
     assert!(matches!(outcome, GraphOutcome::Transient { .. }), "{outcome:?}");
 
     let mut unsendable = account();
     unsendable.access_token = Secret::new("line\nbreak");
-    let outcome = client.send_message(&unsendable, &message()).await;
+    let outcome = client.send_message(&unsendable, &message(), far_deadline()).await;
     assert!(matches!(outcome, GraphOutcome::Transient { .. }), "{outcome:?}");
 
     let mut unreadable = message();
     unreadable.payload = "{".into();
-    assert!(matches!(client.send_message(&account(), &unreadable).await, GraphOutcome::Refused(_)));
+    assert!(matches!(
+        client.send_message(&account(), &unreadable, far_deadline()).await,
+        GraphOutcome::Refused(_)
+    ));
 }
 
 #[tokio::test]
@@ -199,6 +209,27 @@ async fn silence_ends_in_time_and_leaves_it_open() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     let http = Client::builder().timeout(Duration::from_millis(100)).build().unwrap();
     let client = GraphClient::with_http(&base, "v23.0", http);
-    let outcome = client.send_message(&account(), &message()).await;
+    let outcome = client.send_message(&account(), &message(), far_deadline()).await;
     assert!(matches!(outcome, GraphOutcome::Unknown { .. }), "{outcome:?}");
+}
+
+/// As when the process is stopped after its last look at the clock and before the connection writes the request.
+#[tokio::test]
+async fn a_message_is_not_sent_after_its_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = GraphClient::new(&format!("http://{}", listener.local_addr().unwrap()), "v23.0").unwrap();
+    let clock = Arc::new(Clock::manual_clock(Timestamp::EPOCH));
+    let deadline = SendDeadline::new(clock.clone(), clock.monotonic_now().saturating_plus(TOTAL_TIMEOUT));
+    clock.advance_manual(TOTAL_TIMEOUT);
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        // The connection may be reset, which ends the reading too.
+        let _ended = stream.read_to_end(&mut received).await;
+        String::from_utf8(received).unwrap()
+    };
+    let (account, message) = (account(), message());
+    let (outcome, received) = tokio::join!(client.send_message(&account, &message, deadline), serve);
+    assert!(matches!(outcome, GraphOutcome::Unknown { .. }), "{outcome:?}");
+    assert!(!received.contains("hello"), "{received}");
 }
