@@ -76,6 +76,8 @@ pub struct Cluster {
     pub links: Links,
     /// Where clients reach each node.
     pub client_addresses: Vec<SocketAddr>,
+    /// Where each node reaches the Graph API.
+    pub graph_addresses: Vec<SocketAddr>,
     /// Where the receiver is reached by nodes.
     pub receiver_address: SocketAddr,
     pids: Pids,
@@ -105,13 +107,16 @@ impl Cluster {
         let addresses: Vec<SocketAddr> =
             (0..options.nodes).map(|_| ([127, 0, 0, 1], os_process::free_port()).into()).collect();
         let (mut nodes, mut client_addresses, mut whatsapp_addresses) = (Vec::new(), Vec::new(), Vec::new());
+        let mut graph_addresses = Vec::new();
         for (nth, address) in addresses.into_iter().enumerate() {
             let node = Peer::Node(nth);
             let to_node = |from| TcpProxy::start(address, links.between(from, node));
             client_addresses.push(to_node(Peer::Client).await?.address);
             whatsapp_addresses.push(to_node(Peer::WhatsApp).await?.address);
             let inner = shared_proxy(address, node, &links, &pids).await?;
-            let outer = Outer { postgres: postgres.as_ref(), redis: redis.as_ref(), graph: graph.address };
+            let graph = TcpProxy::start(graph.address, links.between(node, Peer::Graph)).await?.address;
+            graph_addresses.push(graph);
+            let outer = Outer { postgres: postgres.as_ref(), redis: redis.as_ref(), graph };
             let settings = settings(&options, &links, nth, inner, &outer).await?;
             let (kabar, folder) = (options.kabar.clone(), options.folder.clone());
             let (name, own_clock) = (format!("node{nth}"), options.clocks);
@@ -132,6 +137,7 @@ impl Cluster {
             whatsapp,
             links,
             client_addresses,
+            graph_addresses,
             receiver_address,
             pids,
         };
@@ -183,9 +189,8 @@ async fn settings(
     outer: &Outer<'_>,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let node = Peer::Node(nth);
-    let graph = TcpProxy::start(outer.graph, links.between(node, Peer::Graph)).await?.address;
     let mut settings = vec![
-        ("KABAR_WHATSAPP__BASE_URL", format!("http://{graph}")),
+        ("KABAR_WHATSAPP__BASE_URL", format!("http://{}", outer.graph)),
         ("KABAR_WHATSAPP__SETTLE_SECONDS", options.settle_seconds.to_string()),
         ("KABAR_LIMITS__IDLE_SECONDS", "3".to_owned()),
     ];

@@ -20,6 +20,8 @@ pub enum FaultKind {
     PauseLong,
     /// A node is stopped for longer than its lease while it loads accounts.
     PauseLoading,
+    /// A node is stopped while it connects to the Graph API, until another one has sent its messages.
+    PauseAtGraphConnect,
     /// A node is killed and started again.
     Kill,
     /// A node is told to end and started again.
@@ -61,6 +63,7 @@ impl FaultKind {
             Self::Pause => "pause",
             Self::PauseLong => "pause-long",
             Self::PauseLoading => "pause-loading",
+            Self::PauseAtGraphConnect => "pause-at-graph-connect",
             Self::Kill => "kill",
             Self::Stop => "stop",
             Self::StopSilent => "stop-silent",
@@ -98,6 +101,8 @@ pub struct Targets {
     pub spare: bool,
     /// The lease in milliseconds.
     pub lease_ms: u64,
+    /// The time to settle in milliseconds.
+    pub settle_ms: u64,
     /// Factor of the duration of each fault.
     pub stretch: u64,
 }
@@ -112,6 +117,7 @@ impl Targets {
         match kind {
             K::Pause | K::Kill | K::Stop | K::StopSilent | K::Link | K::GraphSilent | K::GraphLossy => true,
             K::PauseLong | K::PauseLoading | K::Twin => self.cluster,
+            K::PauseAtGraphConnect => self.cluster && self.nodes > 1,
             K::PostgresPause | K::PostgresSlow | K::PostgresCrash | K::RedisKill | K::RedisFreeze => {
                 self.postgres
             }
@@ -193,11 +199,13 @@ impl Iterator for Plan {
         let nth = self.rng.random_range(0..self.round.len());
         let kind = self.round.swap_remove(nth);
         let node = self.rng.random_range(0..self.targets.nodes);
-        let lease = self.targets.lease_ms;
+        let (lease, settle) = (self.targets.lease_ms, self.targets.settle_ms);
         let (from, to) = match kind {
             K::Pause => (100, lease * 3 / 4),
             K::PauseLong => (lease * 5 / 4, lease * 5 / 2),
             K::PauseLoading => (lease * 3 / 2, lease * 5 / 2),
+            // The lease ends, accounts are loaded elsewhere, and their attempts settle.
+            K::PauseAtGraphConnect => (lease * 2 + settle + 500, lease * 2 + settle + 3_000),
             K::Kill | K::Stop | K::StopSilent => (0, lease * 2),
             K::PostgresPause | K::PostgresFailover => (200, 6_000),
             K::PostgresSlow => (2_000, 6_000),
@@ -223,7 +231,24 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        Targets { nodes: 3, cluster: true, postgres: true, lease_ms: 3_000, stretch: 1, ..Targets::default() }
+        Targets {
+            nodes: 3,
+            cluster: true,
+            postgres: true,
+            lease_ms: 3_000,
+            settle_ms: 8_000,
+            stretch: 1,
+            ..Targets::default()
+        }
+    }
+
+    #[test]
+    fn a_pause_at_connect_needs_another_node_and_outlasts_lease_and_settling() {
+        let kinds = [FaultKind::PauseAtGraphConnect];
+        let mut pauses = Plan::new(1, &kinds, targets()).take(50);
+        assert!(pauses.all(|pause| (14_500..17_000).contains(&pause.millis)));
+        let alone = [Targets { nodes: 1, ..targets() }, Targets { cluster: false, ..targets() }];
+        assert!(alone.into_iter().all(|targets| Plan::new(1, &kinds, targets).next().is_none()));
     }
 
     #[test]

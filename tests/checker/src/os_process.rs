@@ -31,6 +31,20 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// Returns `true` when a connection to this local port is being made and is not there yet.
+pub fn is_connecting(port: u16) -> bool {
+    std::fs::read_to_string("/proc/net/tcp").is_ok_and(|table| has_syn_sent(&table, port))
+}
+
+/// Finds a socket to this port in state `SYN_SENT` in the text of `/proc/net/tcp`.
+fn has_syn_sent(table: &str, port: u16) -> bool {
+    let end = format!(":{port:04X}");
+    table.lines().skip(1).any(|line| {
+        let mut columns = line.split_whitespace().skip(2);
+        columns.next().is_some_and(|remote| remote.ends_with(&end)) && columns.next() == Some("02")
+    })
+}
+
 /// Which of these processes has a TCP connection from this local port.
 pub fn find_caller(port: u16, pids: &[Option<u32>]) -> Option<usize> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
@@ -51,4 +65,19 @@ fn has_file(pid: u32, name: &str) -> bool {
 /// Whether the checker runs as root, as which PostgreSQL refuses to run.
 pub fn is_root() -> bool {
     rustix::process::getuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_being_made_is_told_from_one_that_is_there() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n\
+                     0: 0100007F:7531 00000000:0000 0A 00000000:00000000 00:00000000\n\
+                     1: 0100007F:A1B2 0100007F:7531 01 00000000:00000000 00:00000000\n\
+                     2: 0100007F:A1B4 0100007F:7532 02 00000001:00000000 01:00000064\n";
+        assert!(has_syn_sent(table, 0x7532));
+        assert!(!has_syn_sent(table, 0x7531) && !has_syn_sent(table, 0xA1B4));
+    }
 }

@@ -193,6 +193,7 @@ impl RunOptions {
             clocks: self.clocks,
             spare: self.mode == RunMode::Spare,
             lease_ms: self.lease * 1000,
+            settle_ms: self.settle * 1000,
             stretch: self.stretch,
         }
     }

@@ -11,6 +11,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// A connection that is not there after this time finds the queue full.
+const QUEUE_TIME: Duration = Duration::from_millis(30);
 
 /// How a link behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +34,8 @@ pub enum LinkMode {
     HeldBackward,
     /// Carries each part so much later.
     Slow(Duration),
+    /// Answers no attempt to connect; connections that there are carry everything. Only for a proxy with one link.
+    ConnectHeld,
 }
 
 /// A directed pair of processes. Cheap to clone.
@@ -47,6 +55,12 @@ impl NetworkLink {
     pub fn set(&self, mode: LinkMode) {
         self.mode.send_replace(mode);
     }
+
+    /// Waits until connecting is held, or until it is not.
+    async fn wait_for_connect_held(&self, held: bool) {
+        let mut mode = self.mode.subscribe();
+        let _gone = mode.wait_for(|mode| (*mode == LinkMode::ConnectHeld) == held).await;
+    }
 }
 
 /// Finds the link of a connection by the caller's port.
@@ -62,7 +76,28 @@ pub struct TcpProxy {
 impl TcpProxy {
     /// A proxy with one link for all callers.
     pub async fn start(target: SocketAddr, link: NetworkLink) -> anyhow::Result<Self> {
-        Self::start_shared(target, Arc::new(move |_| link.clone())).await
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = link.wait_for_connect_held(true) => {
+                        let _queued = hold_connects(&listener, address).await;
+                        link.wait_for_connect_held(false).await;
+                        let _best_effort = rustix::net::listen(&listener, BACKLOG);
+                    }
+                    accepted = listener.accept() => {
+                        let Ok((near, _)) = accepted else { continue };
+                        let link = link.clone();
+                        tokio::spawn(async move {
+                            let _ended = carry(near, target, link).await;
+                        });
+                    }
+                }
+            }
+        });
+        Ok(Self { address })
     }
 
     /// A proxy that finds out who calls.
@@ -80,6 +115,18 @@ impl TcpProxy {
         });
         Ok(Self { address })
     }
+}
+
+/// Fills the queue of connections that nothing accepts, so that the system answers no further SYN: the caller sends
+/// it again each second, and waits in `connect`. Returns the connections that fill it.
+async fn hold_connects(listener: &TcpListener, address: SocketAddr) -> Vec<TcpStream> {
+    let mut queued = Vec::new();
+    if rustix::net::listen(listener, 0).is_ok() {
+        while let Ok(Ok(stream)) = timeout(QUEUE_TIME, TcpStream::connect(address)).await {
+            queued.push(stream);
+        }
+    }
+    queued
 }
 
 async fn carry(near: TcpStream, target: SocketAddr, link: NetworkLink) -> std::io::Result<()> {
@@ -145,4 +192,47 @@ async fn copy(
         }
     }
     let _gone = to.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_carried(stream: &mut TcpStream) -> bool {
+        let mut echo = [0; 4];
+        stream.write_all(b"ping").await.is_ok()
+            && stream.read_exact(&mut echo).await.is_ok()
+            && echo == *b"ping"
+    }
+
+    #[tokio::test]
+    async fn a_held_connect_waits_while_open_connections_carry_on() -> anyhow::Result<()> {
+        let target = TcpListener::bind("127.0.0.1:0").await?;
+        let (target_address, link) = (target.local_addr()?, NetworkLink::default());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = target.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ended = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        let address = TcpProxy::start(target_address, link.clone()).await?.address;
+        let mut before = TcpStream::connect(address).await?;
+        assert!(is_carried(&mut before).await);
+        link.set(LinkMode::ConnectHeld);
+        // Ends when no connection comes about any more.
+        while let Ok(connected) = timeout(QUEUE_TIME, TcpStream::connect(address)).await {
+            drop(connected?);
+        }
+        assert!(is_carried(&mut before).await);
+        let held = tokio::spawn(TcpStream::connect(address));
+        while !crate::os_process::is_connecting(address.port()) {
+            tokio::task::yield_now().await;
+        }
+        link.set(LinkMode::Open);
+        let (mut held, mut after) = (held.await??, TcpStream::connect(address).await?);
+        assert!(is_carried(&mut held).await && is_carried(&mut after).await);
+        Ok(())
+    }
 }

@@ -236,6 +236,19 @@ fn sends_that_are_lost_or_doubled_are_flagged() {
 }
 
 #[test]
+fn a_node_that_was_stopped_before_its_call_may_not_make_it_later() {
+    // Another node sends at 5.5 seconds; the one that was stopped goes on at `end` and sends too.
+    let stopped_until = |end| {
+        move |history: &mut Vec<Entry>| {
+            history.push(fault("pause-at-graph-connect", Some(0), 1, end));
+            history.push(Entry::Call(call("msg_2", "t1", end * SECOND + 1)));
+        }
+    };
+    flagged("sent-twice-after-echo", stopped_until(20));
+    flagged("sent-twice-before-settle", stopped_until(6));
+}
+
+#[test]
 fn deliveries_that_differ_or_fail_to_come_are_flagged() {
     flagged("signature-wrong", push(Entry::Delivery(Delivery { signed: false, ..delivery(5, 9 * SECOND) })));
     flagged("signature-time-wrong", push(Entry::Delivery(Delivery { t: 49, ..delivery(5, 9 * SECOND) })));

@@ -4,11 +4,12 @@
 //! plan ends nothing is paused, cut or off. Clients avoid a node that is stopped most of the time, as a load
 //! balancer would, so that the others go on meanwhile.
 
+mod pauses;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{FaultKind, Plan, Planned};
@@ -20,14 +21,9 @@ use crate::http_client::{Ask, HttpClient};
 use crate::tcp_proxy::LinkMode;
 use crate::workload::session::Session;
 use crate::workload::setup::World;
-use crate::workload::writers::touch_cold_accounts;
 
 /// How long a node may take until it is ready after a fault.
 const READY: Duration = Duration::from_mins(1);
-/// Clients that load accounts at the same moment.
-const LOADERS: usize = 100;
-/// What passes after the end of a lease until the others are asked.
-const MARGIN: Duration = Duration::from_millis(300);
 /// Time that a slow database works between two stalls.
 const SLOW_STEP: Duration = Duration::from_millis(40);
 /// How long a node may take to end in order.
@@ -74,6 +70,7 @@ impl Injector {
         match planned.kind {
             K::Pause | K::PauseLong => self.pause(node, wait).await,
             K::PauseLoading => self.pause_while_loading(node, wait, planned.chance).await,
+            K::PauseAtGraphConnect => hit = self.pause_at_connect(node, wait).await,
             K::Kill => self.kill(node, wait).await?,
             K::Stop | K::StopSilent => self.stop(node, wait, planned.kind == K::StopSilent).await?,
             K::Link => {
@@ -116,43 +113,6 @@ impl Injector {
         let e = self.cluster.recorder.now();
         self.cluster.recorder.record(Entry::Fault(Fault { kind, n: hit, s, e }));
         Ok(())
-    }
-
-    async fn pause(&self, node: usize, wait: Duration) {
-        self.session.avoid(Some(node));
-        self.cluster.nodes[node].lock().await.signal(Signal::STOP);
-        sleep(wait).await;
-        self.cluster.nodes[node].lock().await.signal(Signal::CONT);
-        self.session.avoid(None);
-    }
-
-    /// Many accounts are asked for at one node, which is stopped in the middle of loading them. The others take them
-    /// over and write to them; then the first one goes on, and is asked again.
-    async fn pause_while_loading(&self, node: usize, wait: Duration, chance: u64) {
-        let other = (node + 1) % self.cluster.nodes.len();
-        let touch = |node, renames, salt| {
-            let clients =
-                (0..LOADERS).map(|nth| self.session.client(chance.wrapping_add(salt), nth)).collect();
-            touch_cold_accounts(&self.world, clients, node, renames)
-        };
-        let loading = touch(node, false, 0);
-        let stopped = async {
-            sleep(Duration::from_millis(20 + chance % 300)).await;
-            self.session.avoid(Some(node));
-            self.cluster.nodes[node].lock().await.signal(Signal::STOP);
-            let go_on = async {
-                sleep(wait).await;
-                self.cluster.nodes[node].lock().await.signal(Signal::CONT);
-                self.session.avoid(None);
-            };
-            let others = async {
-                sleep(Duration::from_secs(self.cluster.options.lease_seconds) + MARGIN).await;
-                touch(other, true, 1).await;
-            };
-            tokio::join!(go_on, others);
-            tokio::join!(touch(other, true, 2), touch(node, false, 3));
-        };
-        tokio::join!(loading, stopped);
     }
 
     async fn kill(&self, node: usize, wait: Duration) -> anyhow::Result<()> {
@@ -306,6 +266,7 @@ const fn mode_name(mode: LinkMode) -> &'static str {
         LinkMode::HeldForward => "held-forward",
         LinkMode::HeldBackward => "held-backward",
         LinkMode::Slow(_) => "slow",
+        LinkMode::ConnectHeld => "connect-held",
     }
 }
 
