@@ -25,7 +25,7 @@ use kabar_core::ports::{
     AttemptResult, DeliveryRequest, EventSink, InspectedComponent, NotASample, NotInspected, PluginToolchain,
 };
 use kabar_core::store::Store;
-use kabar_openapi::v1::send::MessageDrafts;
+use kabar_openapi::MessageDrafts;
 use kabar_plugins::{
     CompileError, ComponentUpload, HostOptions, HttpFetcher, Invocation, LoadedVersion, OutboundMode,
     PluginHost, RunLimits, sample,

@@ -33,7 +33,8 @@ pub use idempotency::{
     IdempotencyKeys, IdempotencyParts, KeyClaim, KeyPermit, KeyedCall, RecordedResponse, RenderResponse,
 };
 pub use read_query::{
-    CachedResponse, CompressedHead, LogReach, QueryResult, ReadQuery, RenderRows, RenderedPage,
+    CachedResponse, CompressedHead, LogReach, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage,
+    ResponseKey,
 };
 pub use tenants::{
     AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,

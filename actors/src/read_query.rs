@@ -36,7 +36,43 @@ pub enum ReadQuery {
     EventFrames(EventQuery),
 }
 
+/// Kind of rows that cached pages show. Each kind has a cache of its own, emptied by the commits that change such rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// Lists of conversations, and single ones.
+    Conversations,
+    /// Lists of messages.
+    Messages,
+    /// Single messages.
+    SingleMessages,
+    /// Lists of contacts, and single ones.
+    Contacts,
+    /// Parts of the log.
+    Events,
+}
+
+/// Key of a cached response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseKey<'a> {
+    /// Kind of the response's rows.
+    pub kind: PageKind,
+    /// Text of the request. Equal texts get equal responses; it is compared, never interpreted.
+    pub request: &'a str,
+}
+
 impl ReadQuery {
+    /// Returns the kind of the rows that this query reads.
+    #[must_use]
+    pub const fn page_kind(&self) -> PageKind {
+        match self {
+            Self::Conversations(_) | Self::Conversation(_) => PageKind::Conversations,
+            Self::Messages(_) => PageKind::Messages,
+            Self::Message(_) => PageKind::SingleMessages,
+            Self::Contacts(_) | Self::Contact(_) => PageKind::Contacts,
+            Self::Events(_) | Self::EventFrames(_) => PageKind::Events,
+        }
+    }
+
     /// Returns the text that identifies this query among those of its account.
     pub(crate) fn key_text(&self, account: AccountId) -> String {
         match self {

@@ -47,7 +47,7 @@ impl CacheCell {
 #[derive(Debug, Default)]
 struct CacheCells {
     by_question: HashMap<ReadQuery, Arc<CacheCell>>,
-    by_path: HashMap<Box<str>, Arc<CacheCell>>,
+    by_request: HashMap<Box<str>, Arc<CacheCell>>,
 }
 
 impl CacheCells {
@@ -56,16 +56,16 @@ impl CacheCells {
             cell.dropped.store(true, Ordering::Release);
         }
         self.by_question.clear();
-        self.by_path.clear();
+        self.by_request.clear();
     }
 
     fn expire_cells(&mut self, now: MonotonicInstant) {
         self.by_question.retain(|_, cell| !cell.is_stale(now));
-        self.by_path.retain(|_, cell| !cell.is_stale(now));
+        self.by_request.retain(|_, cell| !cell.is_stale(now));
     }
 }
 
-/// Rendered pages, by query and by path.
+/// Rendered pages, by query and by request.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseCache(Mutex<CacheCells>);
 
@@ -74,20 +74,25 @@ impl ResponseCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the page that was last given for exactly this path and query, if it may still be served.
-    pub(crate) fn find_by_path(&self, path: &str, now: MonotonicInstant) -> Option<CachedResponse> {
-        let cell = self.lock_cells().by_path.get(path).cloned()?;
+    /// Returns the page that was last given for exactly this request, if it may still be served.
+    pub(crate) fn find_by_request(&self, request: &str, now: MonotonicInstant) -> Option<CachedResponse> {
+        let cell = self.lock_cells().by_request.get(request).cloned()?;
         if cell.is_stale(now) {
             return None;
         }
         cell.filled.get().map(|filled| filled.to_response(true, now))
     }
 
-    fn find_cell(&self, question: &ReadQuery, path: Option<&str>, now: MonotonicInstant) -> Arc<CacheCell> {
+    fn find_cell(
+        &self,
+        question: &ReadQuery,
+        request: Option<&str>,
+        now: MonotonicInstant,
+    ) -> Arc<CacheCell> {
         let mut cells = self.lock_cells();
-        if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
+        if cells.by_question.len() >= CELLS_MAX || cells.by_request.len() >= CELLS_MAX {
             cells.expire_cells(now);
-            if cells.by_question.len() >= CELLS_MAX || cells.by_path.len() >= CELLS_MAX {
+            if cells.by_question.len() >= CELLS_MAX || cells.by_request.len() >= CELLS_MAX {
                 cells.clear_cells();
             }
         }
@@ -97,8 +102,8 @@ impl ResponseCache {
             cells.by_question.insert(question.clone(), fresh.clone());
             fresh
         });
-        if let Some(path) = path {
-            cells.by_path.insert(path.into(), cell.clone());
+        if let Some(request) = request {
+            cells.by_request.insert(request.into(), cell.clone());
         }
         cell
     }
@@ -108,14 +113,14 @@ impl ResponseCache {
     pub(crate) async fn read_through<E, F>(
         &self,
         question: &ReadQuery,
-        path: Option<&str>,
+        request: Option<&str>,
         now: MonotonicInstant,
         fill: impl FnOnce() -> F,
     ) -> Result<CachedResponse, E>
     where
         F: Future<Output = Result<(Option<Arc<RenderedPage>>, Duration), E>>,
     {
-        let cell = self.find_cell(question, path, now);
+        let cell = self.find_cell(question, request, now);
         if let Some(filled) = cell.filled.get() {
             return Ok(filled.to_response(true, now));
         }
@@ -186,8 +191,8 @@ mod tests {
         assert!(!ask(&cache, 1, 0, "a").await.hit);
         let hit = ask(&cache, 1, 7_999, "b").await;
         assert!(hit.hit && text(&hit) == b"a" && hit.ttl_s == 0);
-        assert!(cache.find_by_path("/1", MonotonicInstant::from_millis(7_999)).is_some());
-        assert!(cache.find_by_path("/1", MonotonicInstant::from_millis(8_000)).is_none());
+        assert!(cache.find_by_request("/1", MonotonicInstant::from_millis(7_999)).is_some());
+        assert!(cache.find_by_request("/1", MonotonicInstant::from_millis(8_000)).is_none());
         let miss = ask(&cache, 1, 8_000, "b").await;
         assert!(!miss.hit && text(&miss) == b"b");
     }
@@ -217,7 +222,7 @@ mod tests {
         };
         let (late, ()) = tokio::join!(slow, change);
         assert_eq!(text(&late.unwrap()), b"old");
-        assert!(cache.find_by_path("/1", MonotonicInstant::START).is_none());
+        assert!(cache.find_by_request("/1", MonotonicInstant::START).is_none());
         assert_eq!(text(&ask(&cache, 1, 0, "new").await), b"new");
     }
 
@@ -252,12 +257,12 @@ mod tests {
             ask(&cache, n, 0, "a").await;
             assert!(
                 cache.lock_cells().by_question.len() <= CELLS_MAX
-                    && cache.lock_cells().by_path.len() <= CELLS_MAX
+                    && cache.lock_cells().by_request.len() <= CELLS_MAX
             );
         }
         for n in 0..5_000 {
             cache.forget_queries(std::iter::once(question(n)));
-            assert!(cache.find_by_path(&format!("/{n}"), MonotonicInstant::START).is_none());
+            assert!(cache.find_by_request(&format!("/{n}"), MonotonicInstant::START).is_none());
         }
     }
 }

@@ -14,7 +14,7 @@ use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
 
-use crate::read_query::ReadQuery;
+use crate::read_query::{PageKind, ReadQuery};
 use crate::response_cache::ResponseCache;
 pub(crate) use conversations::Conversations;
 
@@ -97,34 +97,14 @@ impl AccountView {
         self.single_messages.forget_queries(changes.messages.keys().copied().map(ReadQuery::Message));
     }
 
-    /// Returns the cache that holds pages of this query.
-    pub(crate) const fn affected_queries(&self, question: &ReadQuery) -> &Arc<ResponseCache> {
-        match question {
-            ReadQuery::Conversations(_) | ReadQuery::Conversation(_) => &self.conversation_pages,
-            ReadQuery::Messages(_) => &self.message_pages,
-            ReadQuery::Message(_) => &self.single_messages,
-            ReadQuery::Contacts(_) | ReadQuery::Contact(_) => &self.contact_pages,
-            ReadQuery::Events(_) | ReadQuery::EventFrames(_) => &self.event_pages,
-        }
-    }
-
-    /// Returns the cache that would hold the page of this path: `/v1/<digits>/<kind>…`.
-    pub(crate) fn pages_of_path(&self, path: &str) -> Option<&Arc<ResponseCache>> {
-        let resource = path.split('/').nth(3)?;
-        if resource.starts_with("conversations") {
-            Some(&self.conversation_pages)
-        } else if resource.starts_with("contacts") {
-            Some(&self.contact_pages)
-        } else if resource.starts_with("events") {
-            Some(&self.event_pages)
-        } else if resource == "messages" {
-            // Only a single message has a segment of its own below the list.
-            let single = path.split('/').nth(4).is_some();
-            Some(if single { &self.single_messages } else { &self.message_pages })
-        } else if resource.starts_with("messages") {
-            Some(&self.message_pages)
-        } else {
-            None
+    /// Returns the cache of pages of this kind.
+    pub(crate) const fn pages_of_kind(&self, kind: PageKind) -> &Arc<ResponseCache> {
+        match kind {
+            PageKind::Conversations => &self.conversation_pages,
+            PageKind::Messages => &self.message_pages,
+            PageKind::SingleMessages => &self.single_messages,
+            PageKind::Contacts => &self.contact_pages,
+            PageKind::Events => &self.event_pages,
         }
     }
 

@@ -5,12 +5,12 @@
 //! `Idempotency-Key` is ignored here: keys belong to a tenant. A repeated call is harmless (PATCH, DELETE),
 //! refused (a number connected twice), or makes a second resource that its list shows.
 
-pub mod accounts;
-pub mod actors;
-pub mod api_keys;
-pub mod organisations;
-pub mod plugins;
-pub mod users;
+pub(crate) mod accounts;
+pub(crate) mod actors;
+pub(crate) mod api_keys;
+pub(crate) mod organisations;
+pub(crate) mod plugins;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -20,19 +20,20 @@ use kabar_core::ids::OrganisationId;
 use crate::app::AppState;
 use crate::rest::error::ApiError;
 
-pub use accounts::AccountsAdmin;
-pub use actors::ActorsAdmin;
-pub use api_keys::ApiKeysAdmin;
-pub use organisations::OrganisationsAdmin;
-pub use plugins::PluginsAdmin;
-pub use users::UsersAdmin;
+pub(crate) use accounts::AccountsAdmin;
+pub(crate) use actors::ActorsAdmin;
+pub(crate) use api_keys::ApiKeysAdmin;
+pub(crate) use organisations::OrganisationsAdmin;
+pub(crate) use plugins::PluginsAdmin;
+pub(crate) use users::UsersAdmin;
 
 /// All of the operator's operations.
-pub type AdminApi = (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin);
+pub(crate) type AdminApi =
+    (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin);
 
 /// Returns the operator's operations over these facades.
 #[must_use]
-pub fn admin_api(app: &Arc<AppState>) -> AdminApi {
+pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
     (
         OrganisationsAdmin(app.clone()),
         ApiKeysAdmin(app.clone()),
@@ -58,6 +59,7 @@ mod tests {
 
     use super::AdminApi;
     use crate::http::access::AccessClass;
+    use crate::http::route::Resource;
 
     #[test]
     fn every_operation_lies_behind_the_operators_door() {
@@ -65,7 +67,12 @@ mod tests {
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
         assert_eq!((paths.len(), operations), (10, 13));
         for path in &paths {
-            assert_eq!(AccessClass::classify_path(&path.path), AccessClass::Operator, "{}", path.path);
+            assert_eq!(
+                Resource::from_path(&path.path).unwrap().access(),
+                AccessClass::Operator,
+                "{}",
+                path.path
+            );
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Invariant: every request passes `gateway`, whatever its path and its outcome. Operations do not depend
 //! on this folder.
 
-pub mod access;
+pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod compression;
+pub(crate) mod context;
 pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod gateway;
@@ -13,3 +14,4 @@ pub(crate) mod gzip;
 pub(crate) mod methods;
 pub(crate) mod request_body;
 pub(crate) mod response;
+pub(crate) mod route;

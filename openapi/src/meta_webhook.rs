@@ -5,8 +5,8 @@
 //! sends the whole webhook again, which does no harm. Meta's format is parsed by `kabar_core::meta`.
 
 mod forward;
-pub mod handshake;
-pub mod signed_body;
+pub(crate) mod handshake;
+pub(crate) mod signed_body;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,9 +33,6 @@ use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::params::{OpaqueText, QueryParam};
 use crate::rest::tags::ApiTag;
 
-/// Path that WhatsApp calls.
-pub(crate) const INGRESS: &str = "/webhooks/whatsapp";
-
 code_list! {
     /// Error codes of the handshake.
     HandshakeFails = [InvalidFieldValue, InvalidVerifyToken];
@@ -45,7 +42,7 @@ code_list! {
 
 /// Operations that WhatsApp calls.
 #[derive(Debug, Clone)]
-pub struct WhatsAppApi(pub Arc<AppState>);
+pub(crate) struct WhatsAppApi(pub(crate) Arc<AppState>);
 
 /// Items of a webhook for one account.
 struct AccountShare {

@@ -2,15 +2,15 @@
 //!
 //! Invariant: nothing here depends on a single operation.
 
-pub mod body_fields;
-pub mod envelope;
-pub mod error;
-pub mod idempotency;
+pub(crate) mod body_fields;
+pub(crate) mod envelope;
+pub(crate) mod error;
+pub(crate) mod idempotency;
 pub(crate) mod json_body;
 pub(crate) mod list;
-pub mod params;
-pub mod poll;
+pub(crate) mod params;
+pub(crate) mod poll;
 pub(crate) mod prefer;
 pub(crate) mod render;
-pub mod tags;
-pub mod text;
+pub(crate) mod tags;
+pub(crate) mod text;

@@ -11,37 +11,10 @@ use crate::app::AppState;
 use crate::http::gateway::Gateway;
 use crate::meta_webhook::WhatsAppApi;
 use crate::spec::OpenApiDocument;
-use crate::v1::accounts::AccountsApi;
-use crate::v1::contacts::ContactsApi;
-use crate::v1::conversations::ConversationsApi;
-use crate::v1::events::EventsApi;
-use crate::v1::health::HealthApi;
-use crate::v1::me::MeApi;
-use crate::v1::messages::MessagesApi;
-use crate::v1::plugins::PluginsApi;
-use crate::v1::plugins::dry_run::DryRunApi;
-use crate::v1::plugins::runs::RunsApi;
-use crate::v1::plugins::versions::VersionsApi;
-use crate::v1::users::UsersApi;
-use crate::v1::webhook_deliveries::WebhookDeliveriesApi;
-use crate::v1::webhook_subscriptions::WebhookSubscriptionsApi;
+use crate::v1::{self, TenantApi};
 
 /// Every operation that is documented and routed.
-pub(crate) type ApiOperations = (
-    ConversationsApi,
-    MessagesApi,
-    ContactsApi,
-    EventsApi,
-    WebhookSubscriptionsApi,
-    WebhookDeliveriesApi,
-    (PluginsApi, VersionsApi, RunsApi, DryRunApi),
-    AccountsApi,
-    MeApi,
-    UsersApi,
-    HealthApi,
-    WhatsAppApi,
-    AdminApi,
-);
+pub(crate) type ApiOperations = (TenantApi, WhatsAppApi, AdminApi);
 
 /// Built on first use: it is the same for every server of this build.
 static DOCUMENT: LazyLock<OpenApiDocument> = LazyLock::new(OpenApiDocument::of::<ApiOperations>);
@@ -64,28 +37,8 @@ pub(crate) fn documented_methods() -> impl Iterator<Item = (String, String)> {
 }
 
 fn build_operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
-    let operations: ApiOperations = (
-        ConversationsApi(app.clone()),
-        MessagesApi(app.clone()),
-        ContactsApi(app.clone()),
-        EventsApi(app.clone()),
-        WebhookSubscriptionsApi(app.clone()),
-        WebhookDeliveriesApi(app.clone()),
-        (PluginsApi(app.clone()), VersionsApi(app.clone()), RunsApi(app.clone()), DryRunApi(app.clone())),
-        AccountsApi(app.clone()),
-        MeApi,
-        UsersApi(app.clone()),
-        HealthApi(app.clone()),
-        WhatsAppApi(app.clone()),
-        admin::admin_api(app),
-    );
+    let operations: ApiOperations = (v1::tenant_api(app), WhatsAppApi(app.clone()), admin::admin_api(app));
     OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
-}
-
-/// Returns the OpenAPI document.
-#[must_use]
-pub fn document() -> serde_json::Value {
-    DOCUMENT.value().clone()
 }
 
 /// Returns the OpenAPI document as JSON, in its committed form.

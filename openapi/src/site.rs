@@ -21,8 +21,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use super::http::compression::ContentCoding;
 use crate::app::PendingSandboxKeys;
+use crate::http::compression::ContentCoding;
+use crate::http::route::Resource;
 use crate::rest::error::ApiError;
 use crate::spec::OpenApiDocument;
 
@@ -125,7 +126,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const ICON: &str = include_str!("site/icon.html");
 const STYLE: &str = include_str!("site/style.css");
 /// Path at which Swagger UI requests the sandbox's keys.
-const SANDBOX: &str = "/docs/sandbox";
+const SANDBOX: &str = Resource::SandboxKeys.path_template();
 
 impl SitePages {
     pub(super) fn new(
@@ -134,10 +135,12 @@ impl SitePages {
     ) -> Self {
         let filled = sandbox_keys.is_some();
         let mut pages = vec![
-            SitePage::new("/", HTML, move || start_page(filled)),
-            SitePage::new("/v1/openapi.json", "application/json", || document.json().to_owned()),
-            SitePage::new("/v1/openapi.yaml", "application/yaml", || document.yaml()),
-            SitePage::new("/docs", HTML, move || docs_page(document, filled)),
+            SitePage::new(Resource::StartPage.path_template(), HTML, move || start_page(filled)),
+            SitePage::new(Resource::JsonDocument.path_template(), "application/json", || {
+                document.json().to_owned()
+            }),
+            SitePage::new(Resource::YamlDocument.path_template(), "application/yaml", || document.yaml()),
+            SitePage::new(Resource::DocsPage.path_template(), HTML, move || docs_page(document, filled)),
         ];
         pages.extend(
             guides::ALL.iter().map(|guide| SitePage::new(guide.page_path(), HTML, || guide_page(guide))),
@@ -145,10 +148,9 @@ impl SitePages {
         Self { pages, sandbox_keys }
     }
 
-    /// Returns the paths of the pages.
-    pub(super) fn page_paths(&self) -> impl Iterator<Item = &str> {
-        let sandbox = self.sandbox_keys.as_ref().map(|_| SANDBOX);
-        self.pages.iter().map(|page| page.path.as_str()).chain(sandbox)
+    /// Returns `true` for the path of a page.
+    pub(super) fn has_page(&self, path: &str) -> bool {
+        self.pages.iter().any(|page| page.path == path) || (self.sandbox_keys.is_some() && path == SANDBOX)
     }
 
     /// Answers a GET request for a page; `None` for other paths and methods.

@@ -24,7 +24,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The title of the document and of the docs page.
 const TITLE: &str = "kabar";
@@ -47,6 +47,7 @@ impl OpenApiDocument {
     }
 
     /// Returns the document as a JSON value.
+    #[cfg(test)]
     pub(crate) fn value(&self) -> &Value {
         &self.value
     }
@@ -69,6 +70,11 @@ impl OpenApiDocument {
         let head = head.trim_start().replacen("<title>Swagger UI</title>", "<title>kabar API</title>", 1);
         format!("<!doctype html>\n{head}")
     }
+}
+
+/// Returns the named schemas.
+fn schemas_of(root: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    root.get_mut("components")?.get_mut("schemas")?.as_object_mut()
 }
 
 /// The operations' documentation without the operations, which would need a running server.

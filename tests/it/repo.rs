@@ -6,6 +6,7 @@
 mod api_compatibility;
 mod layers;
 mod lints;
+mod public_surface;
 mod source;
 mod type_names;
 

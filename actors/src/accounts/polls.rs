@@ -17,7 +17,7 @@ use kabar_core::surroundings::{AwaitKind, wait_for};
 use super::{AccountError, AccountRegistry};
 use crate::account_entry::AccountEntry;
 use crate::loaded_account::LoadedAccount;
-use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderedPage};
+use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderedPage, ResponseKey};
 use crate::view::AccountView;
 
 /// Guard that counts one waiting task until it is dropped.
@@ -68,19 +68,19 @@ impl From<StoreError> for PollMiss {
 }
 
 impl AccountRegistry {
-    /// Returns the page that was given before for exactly this path and query, if nothing has changed since.
+    /// Returns the page that was given before for exactly this request, if nothing has changed since.
     /// Uses no SQL, no actor, no rendering and no wait.
     #[must_use]
-    pub fn cached_response(&self, slot: &AccountEntry, path: &str) -> Option<CachedResponse> {
+    pub fn cached_response(&self, slot: &AccountEntry, key: ResponseKey<'_>) -> Option<CachedResponse> {
         let resident = slot.loaded_account()?;
         let now = self.0.clock.monotonic_now();
-        let asked = resident.current_view().pages_of_path(path)?.find_by_path(path, now)?;
+        let asked = resident.current_view().pages_of_kind(key.kind).find_by_request(key.request, now)?;
         resident.mark_used(now);
         self.count_read(&resident, &asked);
         Some(asked)
     }
 
-    /// Answers a query, and caches the page under the path of the request.
+    /// Answers a query, and caches the page under the text of the request.
     ///
     /// # Errors
     /// [`AccountError`] when the account or the rows below its horizon cannot be read.
@@ -88,10 +88,10 @@ impl AccountRegistry {
         &self,
         slot: &Arc<AccountEntry>,
         question: &ReadQuery,
-        path: Option<&str>,
+        request: Option<&str>,
     ) -> Result<CachedResponse, AccountError> {
         let resident = self.load_account(slot).await?;
-        self.ask_of(&resident, question, path).await
+        self.ask_of(&resident, question, request).await
     }
 
     /// Answers a query once `done` accepts the answer. Gives the newest answer after `wait`, at shutdown, or at
@@ -143,14 +143,14 @@ impl AccountRegistry {
         &self,
         resident: &Arc<LoadedAccount>,
         question: &ReadQuery,
-        path: Option<&str>,
+        request: Option<&str>,
     ) -> Result<CachedResponse, AccountError> {
         let now = self.0.clock.monotonic_now();
         resident.mark_used(now);
         let view = resident.current_view();
         let asked = view
-            .affected_queries(question)
-            .read_through(question, path, now, || self.fill_cache(resident, &view, question))
+            .pages_of_kind(question.page_kind())
+            .read_through(question, request, now, || self.fill_cache(resident, &view, question))
             .await;
         let asked = asked.map_err(|missed| match missed {
             PollMiss::Unread(error) => AccountError::from_store(&error, "page not read"),

@@ -16,7 +16,7 @@ use kabar_core::store::IdempotencyRecord;
 use crate::accounts::{AccountError, AccountRegistryOptions};
 use crate::idempotency::{KeyedCall, RecordedResponse};
 use crate::read_query::ReadQuery;
-use fixture::{Context, every_thread, inbound, resolve, text_of};
+use fixture::{Context, LIST_KEY, every_thread, inbound, resolve, text_of};
 
 #[tokio::test]
 async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
@@ -27,14 +27,12 @@ async fn a_write_is_seen_by_the_next_read_and_a_hit_costs_no_sql() {
     let hits = async || {
         for _ in 0..100 {
             assert!(ground.ask(&every_thread()).await.hit);
-            assert!(
-                ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_some()
-            );
+            assert!(ground.accounts.cached_response(&ground.slot, LIST_KEY).is_some());
         }
     };
     assert_eq!(ground.statements_of(hits).await, 0);
     ground.ingest(0, 2).await;
-    assert!(ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_none());
+    assert!(ground.accounts.cached_response(&ground.slot, LIST_KEY).is_none());
     let second = ground.ask(&every_thread()).await;
     assert!(!second.hit && text_of(&second).contains(":2;"), "{}", text_of(&second));
 }
@@ -207,9 +205,7 @@ async fn a_hit_needs_no_actor_no_sql_and_no_rendering() {
             }
         }
         for _ in 0..100 {
-            assert!(
-                ground.accounts.cached_response(&ground.slot, "/v1/106540352242922/conversations").is_some()
-            );
+            assert!(ground.accounts.cached_response(&ground.slot, LIST_KEY).is_some());
         }
     };
     assert_eq!(ground.statements_of(hits).await, 0);

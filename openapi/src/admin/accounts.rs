@@ -1,6 +1,6 @@
 //! The operator's operations on accounts.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use self::body::{ConnectAccount, UpdateAccount};
 use super::no_organisation;
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{CreatedResponse, DataResponse};
 use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::Path;
 use crate::rest::tags::ApiTag;
 use crate::v1::accounts::body::AccountBody;
@@ -36,7 +36,7 @@ code_list! {
 
 /// Operations on accounts.
 #[derive(Debug, Clone)]
-pub struct AccountsAdmin(pub Arc<AppState>);
+pub(crate) struct AccountsAdmin(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Operator")]
 impl AccountsAdmin {

@@ -2,7 +2,7 @@
 //!
 //! A snapshot of this process; accounts that no request needs are not in memory, and not in the list.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ code_list! {
 
 /// Operation that lists loaded accounts.
 #[derive(Debug, Clone)]
-pub struct ActorsAdmin(pub Arc<AppState>);
+pub(crate) struct ActorsAdmin(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]

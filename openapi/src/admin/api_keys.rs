@@ -1,6 +1,6 @@
 //! The operator's operations on API keys.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use self::body::{ApiKeyBody, CreateApiKey, CreatedApiKeyBody};
 use super::{find_organisation, no_organisation};
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{CreatedResponse, NoContentResponse, PageResponse};
 use crate::rest::error::{ApiError, OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -33,7 +33,7 @@ code_list! {
 
 /// Operations on API keys.
 #[derive(Debug, Clone)]
-pub struct ApiKeysAdmin(pub Arc<AppState>);
+pub(crate) struct ApiKeysAdmin(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]

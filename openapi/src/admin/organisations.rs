@@ -1,6 +1,6 @@
 //! The operator's operations on organisations.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
 use super::{find_organisation, no_organisation};
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{CreatedResponse, DataResponse, PageResponse};
 use crate::rest::error::{OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -39,7 +39,7 @@ code_list! {
 
 /// Operations on organisations.
 #[derive(Debug, Clone)]
-pub struct OrganisationsAdmin(pub Arc<AppState>);
+pub(crate) struct OrganisationsAdmin(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]

@@ -10,9 +10,10 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::body_fields::{BodyFields, JsonBody};
+use crate::rest::body_fields::BodyFields;
 use crate::rest::envelope::{DataResponse, PageResponse};
 use crate::rest::error::{OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -33,11 +34,11 @@ code_list! {
 /// A plugin with its tenant. The tenant's `config` is not shown.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "OperatorPlugin", example)]
-pub struct AdminPluginBody {
+pub(crate) struct AdminPluginBody {
     /// The tenant.
-    pub organization_id: TextValue<OrganisationId>,
+    pub(crate) organization_id: TextValue<OrganisationId>,
     /// The plugin as its tenant sees it, without `config`.
-    pub plugin: PluginBody,
+    pub(crate) plugin: PluginBody,
 }
 
 impl AdminPluginBody {
@@ -56,10 +57,10 @@ impl Example for AdminPluginBody {
 /// Reason for disabling a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct DisablePlugin {
+pub(crate) struct DisablePlugin {
     /// Reason shown to the tenant.
     #[oai(validator(min_length = 1, max_length = 500))]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Example for DisablePlugin {
@@ -70,7 +71,7 @@ impl Example for DisablePlugin {
 
 /// Operations on plugins.
 #[derive(Debug, Clone)]
-pub struct PluginsAdmin(pub Arc<AppState>);
+pub(crate) struct PluginsAdmin(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]

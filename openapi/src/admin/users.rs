@@ -1,6 +1,6 @@
 //! The operator's operations on users. A user is immutable.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use self::body::CreateUser;
 use super::no_organisation;
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::CreatedResponse;
 use crate::rest::error::{OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::Path;
 use crate::rest::tags::ApiTag;
 use crate::v1::users::body::UserBody;
@@ -28,7 +28,7 @@ code_list! {
 
 /// Operation that creates a user.
 #[derive(Debug, Clone)]
-pub struct UsersAdmin(pub Arc<AppState>);
+pub(crate) struct UsersAdmin(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Operator")]
 impl UsersAdmin {

@@ -1,8 +1,7 @@
-//! Access classes of paths, and the caller that an operation receives.
+//! Access classes, and the caller that an operation receives.
 //!
-//! Invariants: the access class of a path is decided here alone, for the gateway and for the
-//! document; an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the
-//! gateway having authenticated one.
+//! Invariant: an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the
+//! gateway having authenticated one. `route` says which class a path has, for the gateway and for the document.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,27 +25,6 @@ pub(crate) enum AccessClass {
     Operator,
 }
 
-/// Paths below `/v1` that need no key (contract, sections 3 and 7).
-const OPEN: [&str; 3] = ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml"];
-
-impl AccessClass {
-    /// Returns the access class of a path.
-    pub(crate) fn classify_path(path: &str) -> Self {
-        if is_below(path, "/admin") {
-            Self::Operator
-        } else if is_below(path, "/v1") && !OPEN.contains(&path) {
-            Self::Tenant
-        } else {
-            Self::Open
-        }
-    }
-}
-
-/// Returns `true` when a path is `root` or lies below it.
-pub(crate) fn is_below(path: &str, root: &str) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// Returns `true` when the secret is the expected one. It compares digests, which have one length, in
 /// constant time. An empty expected secret matches nothing.
 pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
@@ -56,7 +34,7 @@ pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
 
 /// The tenant that the gateway authenticated.
 #[derive(Debug, Clone)]
-pub struct TenantCaller(pub(crate) Arc<Caller>);
+pub(crate) struct TenantCaller(pub(crate) Arc<Caller>);
 
 impl Deref for TenantCaller {
     type Target = Caller;
@@ -74,7 +52,7 @@ impl<'a> FromRequest<'a> for TenantCaller {
 
 /// The operator, authenticated by the gateway.
 #[derive(Debug, Clone, Copy)]
-pub struct OperatorCaller {
+pub(crate) struct OperatorCaller {
     pub(crate) _let_in: (),
 }
 
@@ -87,31 +65,4 @@ impl<'a> FromRequest<'a> for OperatorCaller {
 /// Refusal of a request without a key.
 pub(crate) fn missing_api_key() -> ApiError {
     ApiError::new(ErrorCode::MissingApiKey, "send Authorization: Bearer and your key")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_path_has_its_door() {
-        let cases = [
-            ("/", AccessClass::Open),
-            ("/docs", AccessClass::Open),
-            ("/v1/health", AccessClass::Open),
-            ("/v1/openapi.yaml", AccessClass::Open),
-            ("/webhooks/whatsapp", AccessClass::Open),
-            ("/v11", AccessClass::Open),
-            ("/v1", AccessClass::Tenant),
-            ("/v1/", AccessClass::Tenant),
-            ("/v1/health/", AccessClass::Tenant),
-            ("/v1/healthy", AccessClass::Tenant),
-            ("/v1/nothing", AccessClass::Tenant),
-            ("/admin/v1/organizations", AccessClass::Operator),
-            ("/admin", AccessClass::Operator),
-        ];
-        for (path, access) in cases {
-            assert_eq!(AccessClass::classify_path(path), access, "{path}");
-        }
-    }
 }

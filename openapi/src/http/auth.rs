@@ -11,7 +11,7 @@ use poem::Request;
 use poem::http::header::AUTHORIZATION;
 use poem::http::{HeaderMap, Method};
 
-use super::gateway::{AdmittedTenant, RequestContext};
+use super::context::{AdmittedTenant, RequestContext};
 use crate::app::AppState;
 use crate::http::access::{is_shown, missing_api_key};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -42,6 +42,7 @@ pub(super) async fn admit_tenant(
     let caller = app.directory.find_caller(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
     let quote = caller.organisation.take_token(class, app.clock.read_now()).await;
+    visit.note_tenant(&caller);
     visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
     if caller.organisation.get().suspended {
         let message = "this organization is suspended; ask whoever runs the server";

@@ -12,15 +12,18 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use kabar_actors::{AccountEntry, AccountPlace};
 use kabar_core::cause::cause;
-use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::forward::{ForwardError, ForwardRequest, ForwardedResponse};
 use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderValue};
 use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Request, Response};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
-use super::gateway::{Gateway, RequestContext};
+use super::context::RequestContext;
+use super::gateway::Gateway;
+use super::route::Route;
 use super::{auth, request_body};
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -93,13 +96,14 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return Ok(None);
         }
-        let Some(slot) = self.account_of(request, visit.access) else { return Ok(None) };
+        let Some(slot) = self.account_of(request, visit.route) else { return Ok(None) };
         let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
         if request.headers().contains_key(FORWARDED) {
             slot.forget_elsewhere();
             return Ok(Some(misdirected_response()));
         }
-        request_body::read_body(request, self.app.limits).await?;
+        visit.note_account(&slot);
+        request_body::read_body(request, visit.route.body_limit().bytes_max(&self.app.limits)).await?;
         let kept = keep_request(slot, request, visit).await;
         self.ask_others(&kept, peer).await
     }
@@ -114,7 +118,7 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return None;
         }
-        let slot = self.account_of(request, visit.access)?;
+        let slot = self.account_of(request, visit.route)?;
         Some(keep_request(slot, request, visit).await)
     }
 
@@ -126,7 +130,7 @@ impl Gateway {
         kept: Option<AccountRequest>,
         visit: &mut RequestContext,
     ) -> Result<Response, ApiError> {
-        let mut response = self.call_operation(request).await;
+        let mut response = self.call_operation(request, visit.route).await;
         let Some(kept) = kept else { return Ok(response) };
         for _ in 0..NODES_MAX {
             if !has_moved(&response) {
@@ -143,14 +147,14 @@ impl Gateway {
                 return Ok(answer);
             }
             let mut again = kept.to_request();
-            match (visit.access, &visit.admitted) {
+            match (visit.route.access, &visit.admitted) {
                 (AccessClass::Tenant, Some(admitted)) => {
                     again.set_data(TenantCaller(admitted.caller.clone()));
                 }
                 (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
                 (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
             }
-            response = self.call_operation(again).await;
+            response = self.call_operation(again, visit.route).await;
         }
         Ok(response)
     }
@@ -164,11 +168,18 @@ impl Gateway {
     ) -> Result<Option<Response>, ApiError> {
         let slot = &kept.slot;
         for _ in 0..NODES_MAX {
+            let account = slot.current_account();
+            let span =
+                tracing::debug_span!("forward", node = %peer.id, account = %account.id, status = Empty);
+            let sending = self.app.forwarder.send_request(&peer.address, kept.to_onward());
             // The wait for a silent node ends with its lease.
             let sent = tokio::select! {
-                sent = self.app.forwarder.send_request(&peer.address, kept.to_onward()) => Some(sent),
+                sent = sending.instrument(span.clone()) => Some(sent),
                 () = self.app.accounts.until_gone(&peer) => None,
             };
+            if let Some(Ok(answer)) = &sent {
+                span.record("status", answer.status.as_u16());
+            }
             let (is_there, may_be_done) = match sent {
                 Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => (true, false),
                 Some(Ok(answer)) => {
@@ -202,9 +213,9 @@ impl Gateway {
     }
 
     /// Returns the account of a request, if its credential gives access to it.
-    fn account_of(&self, request: &Request, access: AccessClass) -> Option<Arc<AccountEntry>> {
-        let number = named_account(request.uri().path(), access)?;
-        match access {
+    fn account_of(&self, request: &Request, route: Route) -> Option<Arc<AccountEntry>> {
+        let number = route.account_in(request.uri().path())?;
+        match route.access {
             AccessClass::Open => None,
             AccessClass::Operator => {
                 auth::admit_operator(&self.app, request.headers()).ok()?;
@@ -243,16 +254,6 @@ async fn keep_request(
     }
 }
 
-/// Returns the account that a path names.
-fn named_account(path: &str, access: AccessClass) -> Option<&str> {
-    let number = match access {
-        AccessClass::Open => return None,
-        AccessClass::Operator => path.strip_prefix("/admin/v1/accounts/")?,
-        AccessClass::Tenant => path.strip_prefix("/v1/")?.split_once('/')?.0,
-    };
-    PhoneNumberId::is_valid(number).then_some(number)
-}
-
 fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: CancellationToken) -> Response {
     let answer =
         ForwardedResponse { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
@@ -275,25 +276,4 @@ fn account_moving() -> ApiError {
 /// Error for a request that may have been carried out. With an `Idempotency-Key` it is safe to send it again.
 fn request_unanswered() -> ApiError {
     ApiError::new(ErrorCode::StorageUnavailable, "interrupted; the request may have been carried out")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_name_their_account() {
-        for (path, access, number) in [
-            ("/v1/123456/conversations", AccessClass::Tenant, Some("123456")),
-            ("/v1/123456/events/stream", AccessClass::Tenant, Some("123456")),
-            ("/v1/123456", AccessClass::Tenant, None),
-            ("/v1/plugins/plg_1", AccessClass::Tenant, None),
-            ("/v1/me", AccessClass::Tenant, None),
-            ("/admin/v1/accounts/123456", AccessClass::Operator, Some("123456")),
-            ("/admin/v1/actors", AccessClass::Operator, None),
-            ("/webhooks/whatsapp", AccessClass::Open, None),
-        ] {
-            assert_eq!(named_account(path, access), number, "{path}");
-        }
-    }
 }

@@ -9,27 +9,23 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
-use kabar_actors::{BudgetClass, Caller};
-use kabar_core::clock::Clock;
-use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::ids::{RequestId, text_of, ulid};
-use kabar_core::policy::token_bucket::BudgetQuote;
+use kabar_actors::{Caller, ResponseKey};
 use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
 use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
-use poem::http::{Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response};
+use tracing::Instrument as _;
 
-use super::compression::ContentCoding;
+use super::context::RequestContext;
 use super::cors::CorsPolicy;
-use super::methods::{MethodTable, PathMethod};
-pub(crate) use super::response::StreamedBody;
+use super::methods::{MethodTable, SITE_METHODS};
+use super::route::{ResponseOrigin, Route};
 use crate::app::AppState;
-use crate::http::access::{AccessClass, OperatorCaller, TenantCaller, is_below};
+use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::poll::respond_to_poll;
-use crate::rest::prefer::{PREFER, WaitPreference};
+use crate::rest::prefer::PREFER;
 use crate::site::SitePages;
 use crate::spec::OpenApiDocument;
 
@@ -45,62 +41,17 @@ pub(crate) struct Gateway {
     pub(super) cors: CorsPolicy,
 }
 
-/// Facts about a request, known once its head is read.
-pub(super) struct RequestContext {
-    pub(super) request_id: Bytes,
-    pub(super) access: AccessClass,
-    pub(super) head_only: bool,
-    pub(super) waits: bool,
-    pub(super) encoding: Option<ContentCoding>,
-    pub(super) origin: Option<HeaderValue>,
-    pub(super) admitted: Option<AdmittedTenant>,
-    /// `true` when another node gave the response; it is complete already.
-    pub(super) foreign: bool,
-}
-
-/// A tenant with a valid key, and the state of its budget.
-pub(super) struct AdmittedTenant {
-    pub(super) caller: Arc<Caller>,
-    pub(super) class: BudgetClass,
-    pub(super) quote: BudgetQuote,
-}
-
-fn mint_request_id(clock: &Clock) -> Bytes {
-    let mut id = [b'_'; RequestId::PREFIX.len() + 27];
-    let (prefix, text) = id.split_at_mut(RequestId::PREFIX.len() + 1);
-    prefix.iter_mut().zip(RequestId::PREFIX.bytes()).for_each(|(slot, byte)| *slot = byte);
-    text.copy_from_slice(&text_of(ulid(clock.read_now().millis(), rand::random())));
-    Bytes::copy_from_slice(&id)
-}
-
 impl Gateway {
     pub(crate) fn new(
         app: Arc<AppState>,
         operations: BoxEndpoint<'static>,
-        documented: impl IntoIterator<Item = PathMethod>,
+        documented: impl IntoIterator<Item = (String, String)>,
         document: &'static LazyLock<OpenApiDocument>,
     ) -> Self {
         let pages = SitePages::new(document, app.sandbox_keys.clone());
-        let methods = MethodTable::new(documented, pages.page_paths());
+        let methods = MethodTable::new(documented);
         let cors = CorsPolicy::new(&app.allowed_origins);
         Self { app, operations, methods, pages, cors }
-    }
-
-    fn read_context(&self, request: &mut Request) -> RequestContext {
-        let head_only = request.method() == Method::HEAD;
-        if head_only {
-            request.set_method(Method::GET);
-        }
-        RequestContext {
-            request_id: mint_request_id(&self.app.clock),
-            access: AccessClass::classify_path(request.uri().path()),
-            head_only,
-            waits: WaitPreference::from_headers(request.headers()).is_some(),
-            encoding: ContentCoding::from_headers(request.headers()),
-            origin: self.cors.allowed_origin(request.headers()),
-            admitted: None,
-            foreign: false,
-        }
     }
 
     async fn handle_request(
@@ -111,14 +62,14 @@ impl Gateway {
         if let Some(preflight) = CorsPolicy::answer_preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
-        if visit.access == AccessClass::Tenant {
+        if visit.route.access == AccessClass::Tenant {
             self.app.accounts.ensure_fresh_directory().await?;
         }
         if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
         }
-        match visit.access {
+        match visit.route.access {
             AccessClass::Open => {}
             AccessClass::Operator => {
                 super::auth::admit_operator(&self.app, request.headers())?;
@@ -126,13 +77,15 @@ impl Gateway {
             }
             AccessClass::Tenant => {
                 let caller = super::auth::admit_tenant(&self.app, &request, visit).await?;
-                if let Some(response) = self.repeat_cached(&request, &caller) {
+                self.note_account(&request, visit, &caller);
+                if let Some(response) = self.repeat_cached(&request, visit, &caller) {
                     return Ok(response);
                 }
                 request.set_data(TenantCaller(caller));
             }
         }
-        if is_of_the_directory(request.uri().path()) {
+        let origin = visit.route.response_origin();
+        if origin == ResponseOrigin::Directory {
             self.app.accounts.catch_up().await?;
         }
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
@@ -141,28 +94,48 @@ impl Gateway {
                 "shorten the request's path and query: 8 KiB at most",
             ));
         }
-        if let Some(page) = self.pages.answer_request(&request, visit.encoding).await? {
+        if origin == ResponseOrigin::Site
+            && let Some(page) = self.pages.answer_request(&request, visit.encoding).await?
+        {
             return Ok(page);
         }
-        super::request_body::read_body(&mut request, self.app.limits).await?;
+        let bytes_max = visit.route.body_limit().bytes_max(&self.app.limits);
+        super::request_body::read_body(&mut request, bytes_max).await?;
         let kept = self.keep_for_move(&mut request, visit).await;
         self.operate_or_follow(request, kept, visit).await
     }
 
     /// Answers a poll from the response cache, if an earlier request had the same path and query and its page
     /// is still current. It needs no routing, no parameters, no SQL and no JSON.
-    fn repeat_cached(&self, request: &Request, caller: &Caller) -> Option<Response> {
+    fn repeat_cached(&self, request: &Request, visit: &RequestContext, caller: &Caller) -> Option<Response> {
+        let ResponseOrigin::CachedPages(kind) = visit.route.response_origin() else { return None };
         if request.method() != Method::GET || request.headers().contains_key(PREFER) {
             return None;
         }
-        let number = polled_account(request.uri().path())?;
+        let number = visit.route.account_in(request.uri().path())?;
         let slot = self.app.directory.find_account(caller.key.organisation_id, number)?;
-        let asked = self.app.accounts.cached_response(&slot, request.uri().path_and_query()?.as_str())?;
+        let key = ResponseKey { kind, request: request.uri().path_and_query()?.as_str() };
+        let asked = self.app.accounts.cached_response(&slot, key)?;
+        visit.span.record("cached", true);
         respond_to_poll(&asked, request.headers().get_all(IF_NONE_MATCH).into_iter()).ok()
     }
 
-    pub(super) async fn call_operation(&self, request: Request) -> Response {
-        let path = request.uri().path().to_owned();
+    /// Notes a tenant's account in the span of the request.
+    fn note_account(&self, request: &Request, visit: &RequestContext, caller: &Caller) {
+        if visit.span.is_disabled() {
+            return;
+        }
+        let number = visit.route.account_in(request.uri().path());
+        let slot =
+            number.and_then(|number| self.app.directory.find_account(caller.key.organisation_id, number));
+        if let Some(slot) = slot {
+            visit.note_account(&slot);
+        }
+    }
+
+    pub(super) async fn call_operation(&self, request: Request, route: Route) -> Response {
+        let site =
+            route.response_origin() == ResponseOrigin::Site && self.pages.has_page(request.uri().path());
         match self.operations.call(request).await {
             Ok(response) => response,
             Err(error) if error.is_from_response() => error.into_response(),
@@ -170,7 +143,7 @@ impl Gateway {
                 let refusal = ApiError::from(&error);
                 let unrouted =
                     matches!(refusal.code(), ErrorCode::MethodNotAllowed | ErrorCode::RouteNotFound);
-                let allow = self.methods.allowed_methods(&path).filter(|_| unrouted);
+                let allow = self.allowed_methods(route, site).filter(|_| unrouted);
                 let refusal = if allow.is_some() { ApiError::method_not_allowed() } else { refusal };
                 let mut response = refusal.into_response();
                 if let Some(allow) = allow {
@@ -180,36 +153,14 @@ impl Gateway {
             }
         }
     }
-}
 
-/// Returns `true` for a path to the directory, which every node keeps in memory. A change made at one node is
-/// visible in the next request, whichever node gets it.
-fn is_of_the_directory(path: &str) -> bool {
-    const ROOTS: [&str; 6] = [
-        "/admin/v1/accounts",
-        "/admin/v1/organizations",
-        "/admin/v1/plugins",
-        "/v1/plugins",
-        "/v1/webhook_deliveries",
-        "/v1/webhook_subscriptions",
-    ];
-    ROOTS.iter().any(|root| is_below(path, root))
-}
+    /// Returns the `Allow` header of a route; `None` for an unknown path.
+    fn allowed_methods(&self, route: Route, site: bool) -> Option<HeaderValue> {
+        if site { Some(SITE_METHODS) } else { self.methods.allowed_methods(route.resource?) }
+    }
 
-/// Returns the account of a path that clients poll.
-fn polled_account(path: &str) -> Option<&str> {
-    let (number, rest) = path.strip_prefix("/v1/")?.split_once('/')?;
-    let noun = rest.split('/').next().unwrap_or_default();
-    let polled = matches!(noun, "conversations" | "messages" | "contacts" | "events");
-    (polled && PhoneNumberId::is_valid(number)).then_some(number)
-}
-
-impl Endpoint for Gateway {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let mut visit = self.read_context(&mut request);
-        let log = AccessLog::from_request(&request);
+    async fn answer_request(&self, request: Request, mut visit: RequestContext) -> Response {
+        let began = (!visit.span.is_disabled()).then(Instant::now);
         let passing = AssertUnwindSafe(self.handle_request(request, &mut visit)).catch_unwind().await;
         let response = match passing {
             Ok(Ok(response)) => response,
@@ -220,54 +171,24 @@ impl Endpoint for Gateway {
                 ApiError::internal_error().into_response()
             }
         };
-        log.write_line(&visit.request_id, response.status());
+        visit.note_status(response.status());
+        if let Some(began) = began {
+            tracing::debug!(took_us = began.elapsed().as_micros(), "answered");
+        }
         if visit.foreign {
-            return Ok(response);
+            return response;
         }
-        Ok(super::response::finish_response(&self.app, visit, response).await)
+        super::response::finish_response(&self.app, visit, response).await
     }
 }
 
-/// A log line per request at level `debug`; it costs nothing unless that level is on.
-struct AccessLog(Option<(Instant, Method, String)>);
+impl Endpoint for Gateway {
+    type Output = Response;
 
-impl AccessLog {
-    fn from_request(request: &Request) -> Self {
-        // The path only: a query may hold a phone number or a name.
-        let kept = || (Instant::now(), request.method().clone(), request.uri().path().to_owned());
-        Self(tracing::enabled!(tracing::Level::DEBUG).then(kept))
-    }
-
-    fn write_line(self, request_id: &Bytes, status: StatusCode) {
-        let Some((began, method, path)) = self.0 else { return };
-        let took_us = began.elapsed().as_micros();
-        let request_id = request_id.escape_ascii();
-        tracing::debug!(%request_id, %method, path, status = status.as_u16(), took_us, "answered");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kabar_core::domain::time::Timestamp;
-
-    #[test]
-    fn request_ids_are_well_formed_and_differ() {
-        let clock = Clock::manual_clock(Timestamp::from_millis(1_781_866_800_000));
-        let (a, b) = (mint_request_id(&clock), mint_request_id(&clock));
-        assert_ne!(a, b);
-        for id in [a, b] {
-            assert!(RequestId::parse(std::str::from_utf8(&id).unwrap()).is_ok(), "{id:?}");
-        }
-    }
-
-    #[test]
-    fn polls_go_to_an_account() {
-        for path in ["/v1/123456/conversations", "/v1/123456/messages/msg_1", "/v1/123456/contacts/"] {
-            assert_eq!(polled_account(path), Some("123456"), "{path}");
-        }
-        for path in ["/v1/12345/conversations", "/v1/123456", "/v1/123456/conversationsx", "/v1/me", "/"] {
-            assert_eq!(polled_account(path), None, "{path}");
-        }
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let origin = self.cors.allowed_origin(request.headers());
+        let visit = RequestContext::read_head(&mut request, &self.app.clock, origin);
+        let span = visit.span.clone();
+        Ok(self.answer_request(request, visit).instrument(span).await)
     }
 }

@@ -7,25 +7,14 @@ use poem::http::Method;
 use poem::http::header::CONTENT_LENGTH;
 use poem::{Body, Request};
 
-use crate::app::BodyLimits;
-use crate::meta_webhook::INGRESS;
 use crate::rest::error::ApiError;
-use crate::v1::plugins::is_upload;
 
 /// Reads the body into memory, if the method has one.
-pub(super) async fn read_body(request: &mut Request, limits: BodyLimits) -> Result<(), ApiError> {
+pub(super) async fn read_body(request: &mut Request, bytes_max: usize) -> Result<(), ApiError> {
     // A GET's body has no meaning (RFC 9110, 9.3.1), and is not read.
     if request.method() == Method::GET {
         return Ok(());
     }
-    let path = request.uri().path();
-    let bytes_max = if path == INGRESS {
-        limits.ingress_bytes
-    } else if is_upload(path) {
-        limits.component_bytes
-    } else {
-        limits.json_bytes
-    };
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max)) {
@@ -44,6 +33,8 @@ pub(super) async fn read_body(request: &mut Request, limits: BodyLimits) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::BodyLimits;
+    use crate::http::route::{Resource, Route};
     use crate::rest::error::ErrorCode;
 
     async fn outcome_at(path: &str, bytes: usize, announced: bool) -> Result<(), ErrorCode> {
@@ -51,13 +42,16 @@ mod tests {
         let builder = Request::builder().method(Method::POST).uri_str(path);
         let builder = if announced { builder.header(CONTENT_LENGTH, bytes) } else { builder };
         let mut request = builder.body(vec![b'x'; bytes]);
-        read_body(&mut request, limits).await.map_err(|error| error.code())
+        read_body(&mut request, Route::parse_path(path).body_limit().bytes_max(&limits))
+            .await
+            .map_err(|error| error.code())
     }
 
     #[tokio::test]
     async fn bodies_end_at_the_limit_announced_or_not() {
         for announced in [true, false] {
-            for (path, bytes_max) in [("/v1/x", 8), (INGRESS, 16), ("/v1/plugins/plg_1/versions", 32)] {
+            let webhook = Resource::WhatsAppWebhook.path_template();
+            for (path, bytes_max) in [("/v1/x", 8), (webhook, 16), ("/v1/plugins/plg_1/versions", 32)] {
                 assert_eq!(outcome_at(path, bytes_max, announced).await, Ok(()));
                 let beyond = outcome_at(path, bytes_max + 1, announced).await;
                 assert_eq!(beyond, Err(ErrorCode::PayloadTooLarge));

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::compression;
 use super::compression::ContentCoding;
-use super::gateway::{AdmittedTenant, RequestContext};
+use super::context::{AdmittedTenant, RequestContext};
 use super::{cors, gzip};
 use crate::app::AppState;
 use crate::http::access::AccessClass;
@@ -75,7 +75,7 @@ pub(super) async fn finish_response(
     if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    write_guards(headers, visit.access);
+    write_guards(headers, visit.route.access);
     if let Some(origin) = visit.origin {
         cors::allow_origin(headers, origin);
     }
@@ -127,7 +127,7 @@ async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
         if let Some(seconds) = refusal.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.access != AccessClass::Open {
+        if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.route.access != AccessClass::Open {
             headers.insert(WWW_AUTHENTICATE, BEARER);
         }
         return error_body(&refusal, &visit.request_id);

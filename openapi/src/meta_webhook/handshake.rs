@@ -11,7 +11,7 @@ use crate::rest::envelope;
 
 /// Challenge of a handshake, sent back as plain text.
 #[derive(Debug)]
-pub struct HandshakeChallenge(pub(super) String);
+pub(crate) struct HandshakeChallenge(pub(super) String);
 
 impl IntoResponse for HandshakeChallenge {
     fn into_response(self) -> Response {

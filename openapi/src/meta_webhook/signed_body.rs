@@ -10,13 +10,13 @@ use crate::http::forward::FORWARDED;
 
 /// Raw body of a webhook with its signature.
 #[derive(Debug)]
-pub struct SignedBody {
+pub(crate) struct SignedBody {
     /// The body.
-    pub bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// The signature header, if it is a text.
-    pub signature: Option<String>,
+    pub(crate) signature: Option<String>,
     /// Accounts that this node shall take, when another node forwarded the webhook.
-    pub meant: Option<String>,
+    pub(crate) meant: Option<String>,
 }
 
 impl<'a> ApiExtractor<'a> for SignedBody {

@@ -17,13 +17,12 @@ use std::ops::RangeInclusive;
 use kabar_core::domain::phone::Phone;
 use serde_json::{Map, Value};
 
-pub use super::json_body::JsonBody;
-pub use field_change::FieldChange;
-pub use field_error::{FieldError, FieldErrorKind};
+pub(crate) use field_change::FieldChange;
+pub(crate) use field_error::{FieldError, FieldErrorKind};
 
 /// Members of one JSON object, with the path to it.
 #[derive(Debug, Clone)]
-pub struct BodyFields<'a> {
+pub(crate) struct BodyFields<'a> {
     members: &'a Map<String, Value>,
     path: String,
 }
@@ -33,7 +32,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not an object, or holds a NUL character anywhere (PostgreSQL cannot store it).
-    pub fn of_body(body: &'a Value) -> Result<Self, FieldError> {
+    pub(crate) fn of_body(body: &'a Value) -> Result<Self, FieldError> {
         let fields = Self::of(body, String::new())?;
         refuse_nul(body, "")?;
         Ok(fields)
@@ -43,7 +42,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not an object.
-    pub fn of(value: &'a Value, path: String) -> Result<Self, FieldError> {
+    pub(crate) fn of(value: &'a Value, path: String) -> Result<Self, FieldError> {
         match value.as_object() {
             Some(members) => Ok(Self { members, path }),
             None if path.is_empty() => Err(FieldError::invalid_body("the body must be a JSON object")),
@@ -53,31 +52,31 @@ impl<'a> BodyFields<'a> {
 
     /// Returns the path of a member.
     #[must_use]
-    pub fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Returns the path of the object itself.
     #[must_use]
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Returns a member, unless absent or null.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         self.members.get(key).filter(|value| !value.is_null())
     }
 
     /// Builds the error of a member with a wrong value; `expected` continues "must be …".
     #[must_use]
-    pub fn invalid(&self, key: &str, expected: &str) -> FieldError {
+    pub(crate) fn invalid(&self, key: &str, expected: &str) -> FieldError {
         FieldError::invalid_value(self.path_of(key), expected)
     }
 
     /// Builds the error of a member that is not allowed; `why` is the whole sentence.
     #[must_use]
-    pub fn refused(&self, key: &str, why: &str) -> FieldError {
+    pub(crate) fn refused(&self, key: &str, why: &str) -> FieldError {
         FieldError::refused_value(self.path_of(key), why)
     }
 
@@ -85,7 +84,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// `missing_required_field` when absent or null.
-    pub fn required(&self, key: &str) -> Result<&'a Value, FieldError> {
+    pub(crate) fn required(&self, key: &str) -> Result<&'a Value, FieldError> {
         self.get(key).ok_or_else(|| FieldError::missing_field(self.path_of(key)))
     }
 
@@ -94,7 +93,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is absent, not a text, too short or too long.
-    pub fn text(&self, key: &str, chars: &RangeInclusive<usize>) -> Result<&'a str, FieldError> {
+    pub(crate) fn text(&self, key: &str, chars: &RangeInclusive<usize>) -> Result<&'a str, FieldError> {
         self.read_text(key, self.required(key)?, chars)
     }
 
@@ -102,7 +101,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not a text, too short or too long.
-    pub fn optional_text(
+    pub(crate) fn optional_text(
         &self,
         key: &str,
         chars: &RangeInclusive<usize>,
@@ -114,7 +113,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not a text, too short or too long.
-    pub fn change_text(
+    pub(crate) fn change_text(
         &self,
         key: &str,
         chars: &RangeInclusive<usize>,
@@ -140,7 +139,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is absent, not a text, or `parse` rejects it.
-    pub fn word<T>(
+    pub(crate) fn word<T>(
         &self,
         key: &str,
         expected: &str,
@@ -154,7 +153,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not a text, or `parse` rejects it.
-    pub fn optional_word<T>(
+    pub(crate) fn optional_word<T>(
         &self,
         key: &str,
         expected: &str,
@@ -167,7 +166,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// `invalid_phone_number` for any other value.
-    pub fn phone(&self, key: &str) -> Result<Phone, FieldError> {
+    pub(crate) fn phone(&self, key: &str) -> Result<Phone, FieldError> {
         let phone = self.required(key)?.as_str().and_then(Phone::parse);
         phone.ok_or_else(|| FieldError::invalid_phone(self.path_of(key)))
     }
@@ -176,7 +175,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is any other value.
-    pub fn optional_flag(&self, key: &str) -> Result<Option<bool>, FieldError> {
+    pub(crate) fn optional_flag(&self, key: &str) -> Result<Option<bool>, FieldError> {
         let read = |value: &Value| value.as_bool().ok_or_else(|| self.invalid(key, "true or false"));
         self.get(key).map(read).transpose()
     }
@@ -185,7 +184,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not a number, not whole, or out of bounds.
-    pub fn optional_integer(
+    pub(crate) fn optional_integer(
         &self,
         key: &str,
         bounds: &RangeInclusive<i64>,
@@ -202,7 +201,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is absent, not a number, or out of bounds.
-    pub fn number(&self, key: &str, bounds: &RangeInclusive<f64>) -> Result<f64, FieldError> {
+    pub(crate) fn number(&self, key: &str, bounds: &RangeInclusive<f64>) -> Result<f64, FieldError> {
         let number = self.required(key)?.as_f64().filter(|n| bounds.contains(n));
         number.ok_or_else(|| {
             self.invalid(key, &format!("a number from {} to {}", bounds.start(), bounds.end()))
@@ -213,7 +212,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is absent or not an object.
-    pub fn object(&self, key: &str) -> Result<BodyFields<'a>, FieldError> {
+    pub(crate) fn object(&self, key: &str) -> Result<BodyFields<'a>, FieldError> {
         Self::of(self.required(key)?, self.path_of(key))
     }
 
@@ -221,7 +220,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not an object.
-    pub fn optional_object(&self, key: &str) -> Result<Option<BodyFields<'a>>, FieldError> {
+    pub(crate) fn optional_object(&self, key: &str) -> Result<Option<BodyFields<'a>>, FieldError> {
         self.get(key).map(|value| Self::of(value, self.path_of(key))).transpose()
     }
 
@@ -229,7 +228,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is absent, not an array, or has too few or too many elements.
-    pub fn array(
+    pub(crate) fn array(
         &self,
         key: &str,
         count: &RangeInclusive<usize>,
@@ -245,7 +244,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// As [`BodyFields::array`], and if an element is not an object.
-    pub fn objects(
+    pub(crate) fn objects(
         &self,
         key: &str,
         count: &RangeInclusive<usize>,
@@ -257,7 +256,7 @@ impl<'a> BodyFields<'a> {
     ///
     /// # Errors
     /// If it is not an array of objects, or has too few or too many.
-    pub fn optional_objects(
+    pub(crate) fn optional_objects(
         &self,
         key: &str,
         count: &RangeInclusive<usize>,

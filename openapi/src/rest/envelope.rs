@@ -20,7 +20,7 @@ use crate::rest::error::ApiError;
 
 /// A JSON body up to and including `"request_id":"`; the id and `"}` follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenEnvelope(Bytes);
+pub(crate) struct OpenEnvelope(Bytes);
 
 const OPENING: &[u8] = b",\"request_id\":\"";
 pub(crate) const CLOSING: &[u8] = b"\"}";
@@ -28,7 +28,7 @@ pub(crate) const CLOSING: &[u8] = b"\"}";
 impl OpenEnvelope {
     /// Wraps a body that ends before its request id.
     #[must_use]
-    pub const fn from_head(head: Bytes) -> Self {
+    pub(crate) const fn from_head(head: Bytes) -> Self {
         Self(head)
     }
 
@@ -36,7 +36,7 @@ impl OpenEnvelope {
     ///
     /// # Errors
     /// `internal_error` when the value cannot be written as JSON.
-    pub fn from_value<T: Serialize>(value: &T) -> Result<Self, ApiError> {
+    pub(crate) fn from_value<T: Serialize>(value: &T) -> Result<Self, ApiError> {
         let mut head = b"{\"data\":".to_vec();
         write_json(&mut head, value)?;
         head.extend_from_slice(OPENING);
@@ -48,7 +48,7 @@ impl OpenEnvelope {
     ///
     /// # Errors
     /// `internal_error` when a row cannot be written as JSON.
-    pub fn from_rows<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
+    pub(crate) fn from_rows<T: Serialize>(rows: &[T], next_cursor: Option<&str>) -> Result<Self, ApiError> {
         Self::list_with::<T, ()>(rows, next_cursor, None)
     }
 
@@ -80,13 +80,13 @@ impl OpenEnvelope {
 
     /// Returns the open body.
     #[must_use]
-    pub const fn head(&self) -> &Bytes {
+    pub(crate) const fn head(&self) -> &Bytes {
         &self.0
     }
 
     /// Returns the whole body.
     #[must_use]
-    pub fn close(&self, request_id: &[u8]) -> Bytes {
+    pub(crate) fn close(&self, request_id: &[u8]) -> Bytes {
         let length = self.0.len().saturating_add(request_id.len()).saturating_add(CLOSING.len());
         let mut body = Vec::with_capacity(length);
         body.extend_from_slice(&self.0);
@@ -126,24 +126,24 @@ impl IntoResponse for ApiError {
 
 /// 200 with one object.
 #[derive(Debug)]
-pub struct DataResponse<T>(pub T);
+pub(crate) struct DataResponse<T>(pub(crate) T);
 
 /// 201 with the created object.
 #[derive(Debug)]
-pub struct CreatedResponse<T>(pub T);
+pub(crate) struct CreatedResponse<T>(pub(crate) T);
 
 /// 200 with a page.
 #[derive(Debug)]
-pub struct PageResponse<T> {
+pub(crate) struct PageResponse<T> {
     /// The rows.
-    pub rows: Vec<T>,
+    pub(crate) rows: Vec<T>,
     /// The next page's cursor; `None` on the last page.
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// 204 without a body.
 #[derive(Debug)]
-pub struct NoContentResponse;
+pub(crate) struct NoContentResponse;
 
 impl<T: ToJSON> IntoResponse for DataResponse<T> {
     fn into_response(self) -> Response {

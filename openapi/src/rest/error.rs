@@ -16,9 +16,9 @@ use poem::error::ResponseError;
 use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-pub use code::ErrorCode;
+pub(crate) use code::ErrorCode;
 pub(crate) use operation_error::CODES_TITLE;
-pub use operation_error::{DocumentedErrors, ErrorBody, ErrorDetail, OperationError, code_list};
+pub(crate) use operation_error::{DocumentedErrors, OperationError, code_list};
 
 use crate::rest::body_fields::{FieldError, FieldErrorKind};
 
@@ -28,7 +28,7 @@ const RETRY_AFTER_S: u32 = 1;
 /// An error response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
-pub struct ApiError {
+pub(crate) struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
@@ -51,74 +51,74 @@ pub(crate) struct ErrorParts<'a> {
 impl ApiError {
     /// Builds an error; the message is for people and says what to do.
     #[must_use]
-    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
         Self { code, message: message.into(), param: None, retry_after_s, account_moved: false }
     }
 
     /// Names the field at fault.
     #[must_use]
-    pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.param = Some(param.into());
         self
     }
 
     /// Sets the time after which to try again.
     #[must_use]
-    pub const fn retry_after(mut self, seconds: u32) -> Self {
+    pub(crate) const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
     /// Builds the error of a field, parameter or header with an invalid value; `expected` continues "must be …".
     #[must_use]
-    pub fn invalid_field(param: &'static str, expected: &str) -> Self {
+    pub(crate) fn invalid_field(param: &'static str, expected: &str) -> Self {
         Self::new(ErrorCode::InvalidFieldValue, format!("{param} must be {expected}")).with_param(param)
     }
 
     /// Builds the error of a well-formed id that names nothing here; `what` is the noun, `param` the
     /// parameter with the id.
     #[must_use]
-    pub fn not_found(what: &str, param: &'static str) -> Self {
+    pub(crate) fn not_found(what: &str, param: &'static str) -> Self {
         Self::new(ErrorCode::ResourceNotFound, format!("there is no such {what}")).with_param(param)
     }
 
     /// Builds the error of a cursor that this server did not sign for this list.
     #[must_use]
-    pub fn invalid_cursor() -> Self {
+    pub(crate) fn invalid_cursor() -> Self {
         let message = "cursor must be the next_cursor of a page of this very list; begin again without it";
         Self::new(ErrorCode::InvalidCursor, message).with_param("cursor")
     }
 
     /// Builds the error of a body with another content type than expected.
     #[must_use]
-    pub fn unsupported_media_type(expected: &str) -> Self {
+    pub(crate) fn unsupported_media_type(expected: &str) -> Self {
         let message = format!("send the body with Content-Type: {expected}");
         Self::new(ErrorCode::UnsupportedMediaType, message)
     }
 
     /// Builds the error of a body beyond the limit.
     #[must_use]
-    pub fn payload_too_large(bytes_max: usize) -> Self {
+    pub(crate) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(ErrorCode::PayloadTooLarge, format!("the body must be at most {bytes_max} bytes"))
     }
 
     /// Builds the error of a defect of the server; the log has the cause, under the request's id.
     #[must_use]
-    pub fn internal_error() -> Self {
+    pub(crate) fn internal_error() -> Self {
         let message = "something went wrong here; try again, and report the request_id if it persists";
         Self::new(ErrorCode::InternalError, message)
     }
 
     /// Returns the contract's code.
     #[must_use]
-    pub const fn code(&self) -> ErrorCode {
+    pub(crate) const fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// Returns the path of the field at fault.
-    #[must_use]
-    pub fn param(&self) -> Option<&str> {
+    #[cfg(test)]
+    pub(crate) fn param(&self) -> Option<&str> {
         self.param.as_deref()
     }
 
@@ -131,7 +131,7 @@ impl ApiError {
 
     /// Returns the seconds after which to try again.
     #[must_use]
-    pub const fn retry_after_s(&self) -> Option<u32> {
+    pub(crate) const fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
     }
 

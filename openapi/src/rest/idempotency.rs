@@ -35,7 +35,7 @@ const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
 
 /// A call that may repeat an earlier one.
 #[derive(Debug)]
-pub struct IdempotentCall {
+pub(crate) struct IdempotentCall {
     key: Option<Box<str>>,
     method: String,
     path: String,
@@ -318,7 +318,7 @@ fn mark_replayed(mut response: Response, replayed: bool) -> Response {
 }
 
 /// Response of an operation that takes an `Idempotency-Key`.
-pub struct IdempotentResponse<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
+pub(crate) struct IdempotentResponse<T, const STATUS: u16>(Response, PhantomData<fn() -> T>);
 
 impl<T, const STATUS: u16> From<Response> for IdempotentResponse<T, STATUS> {
     fn from(response: Response) -> Self {

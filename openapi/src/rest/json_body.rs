@@ -18,16 +18,16 @@ use crate::rest::error::ApiError;
 
 /// A JSON body, documented as `T`.
 #[derive(Debug, Clone)]
-pub struct JsonBody<T> {
+pub(crate) struct JsonBody<T> {
     /// The value, as the client sent it.
-    pub value: Value,
+    pub(crate) value: Value,
     documented: PhantomData<fn() -> T>,
 }
 
 impl<T> JsonBody<T> {
     /// Wraps a value.
     #[must_use]
-    pub const fn new(value: Value) -> Self {
+    pub(crate) const fn new(value: Value) -> Self {
         Self { value, documented: PhantomData }
     }
 }

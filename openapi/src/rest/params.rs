@@ -14,10 +14,10 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::rest::error::{ApiError, ErrorCode};
 
 pub(crate) use kinds::id_pattern;
-pub use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
+pub(crate) use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
 
 /// A kind of parameter.
-pub trait ParameterKind: Sized + Send {
+pub(crate) trait ParameterKind: Sized + Send {
     /// Text that continues "must be …".
     const EXPECTED: &'static str;
 
@@ -53,7 +53,7 @@ fn schema_of<T: ParameterKind>() -> MetaSchemaRef {
 /// A segment of the path. It must be called `Path`: poem-openapi's macro numbers path parameters, and
 /// knows them by the name of their type.
 #[derive(Debug, Clone)]
-pub struct Path<T>(pub T);
+pub(crate) struct Path<T>(pub(crate) T);
 
 impl<'a, T: ParameterKind> ApiExtractor<'a> for Path<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
@@ -86,7 +86,7 @@ impl<'a, T: ParameterKind> ApiExtractor<'a> for Path<T> {
 
 /// A parameter of the query, which may be absent.
 #[derive(Debug, Clone)]
-pub struct QueryParam<T>(pub Option<T>);
+pub(crate) struct QueryParam<T>(pub(crate) Option<T>);
 
 impl<'a, T: ParameterKind> ApiExtractor<'a> for QueryParam<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
@@ -116,7 +116,7 @@ impl<'a, T: ParameterKind> ApiExtractor<'a> for QueryParam<T> {
 
 /// Default of a parameter as poem-openapi asks for it; the parameters here have none.
 #[derive(Debug, Clone, Copy)]
-pub struct NeverDefault;
+pub(crate) struct NeverDefault;
 
 fn read_query<T: ParameterKind>(query: &str, name: &'static str) -> Result<Option<T>, ApiError> {
     let mut values = percent::query_values(query, name);

@@ -31,24 +31,24 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const MISS: HeaderValue = HeaderValue::from_static("kabar; fwd=miss");
 /// `Vary` header: the representation depends on the caller, and on the codings it can decompress.
 pub(crate) const VARIES: HeaderValue = HeaderValue::from_static("Authorization, Accept-Encoding");
-/// Longest path that is cached; longer ones would let one client fill the cache's memory.
-const REMEMBERED_PATH_BYTES: usize = 1024;
+/// Longest path and query under which a page is cached; longer ones would let one client fill the cache's memory.
+const REMEMBERED_BYTES: usize = 1024;
 
 /// Conditions of a request: the response that the client has, and the time that it would wait.
 #[derive(Debug, Clone)]
-pub struct PollConditions {
+pub(crate) struct PollConditions {
     if_none_match: Vec<HeaderValue>,
     wait: Option<WaitPreference>,
-    path: Option<Box<str>>,
+    request: Option<Box<str>>,
 }
 
 impl<'a> FromRequest<'a> for PollConditions {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        let path = request.uri().path_and_query().map(PathAndQuery::as_str);
+        let target = request.uri().path_and_query().map(PathAndQuery::as_str);
         Ok(Self {
             if_none_match: request.headers().get_all(IF_NONE_MATCH).into_iter().cloned().collect(),
             wait: WaitPreference::from_headers(request.headers()),
-            path: path.filter(|path| path.len() <= REMEMBERED_PATH_BYTES).map(Into::into),
+            request: target.filter(|target| target.len() <= REMEMBERED_BYTES).map(Into::into),
         })
     }
 }
@@ -75,7 +75,7 @@ pub(crate) async fn poll(
 ) -> Result<Response, ApiError> {
     let known = || conditions.if_none_match.iter();
     let Some(wait) = conditions.wait else {
-        let asked = app.accounts.read_response(slot, question, conditions.path.as_deref()).await?;
+        let asked = app.accounts.read_response(slot, question, conditions.request.as_deref()).await?;
         return respond_to_poll(&asked, known());
     };
     let held = AtomicBool::new(false);
@@ -136,10 +136,10 @@ fn cache_status(asked: &CachedResponse) -> HeaderValue {
 }
 
 /// Response to a poll of one `T`.
-pub struct PolledOne<T>(Response, PhantomData<fn() -> T>);
+pub(crate) struct PolledOne<T>(Response, PhantomData<fn() -> T>);
 
 /// Response to a poll of a list of `T`.
-pub struct PolledPage<T>(Response, PhantomData<fn() -> T>);
+pub(crate) struct PolledPage<T>(Response, PhantomData<fn() -> T>);
 
 impl<T> From<Response> for PolledOne<T> {
     fn from(response: Response) -> Self {

@@ -4,7 +4,7 @@ use poem_openapi::Tags;
 
 /// A tag of the document.
 #[derive(Debug, Clone, Copy, Tags)]
-pub enum ApiTag {
+pub(crate) enum ApiTag {
     /// Conversations with contacts. Poll the list with `updated_since` and the last `ETag`: a 304 response
     /// costs nothing, and no change is ever missed.
     Conversations,

@@ -34,7 +34,7 @@ use serde_json::value::RawValue;
 use crate::rest::params::{ParameterKind, id_pattern};
 
 /// A value with a text as its wire form.
-pub trait WireText: Send + Sync {
+pub(crate) trait WireText: Send + Sync {
     /// Returns the text.
     fn text(&self) -> impl Display + '_;
 
@@ -44,7 +44,7 @@ pub trait WireText: Send + Sync {
 
 /// A value written as its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextValue<T>(pub T);
+pub(crate) struct TextValue<T>(pub(crate) T);
 
 impl<T: WireText> Serialize for TextValue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -208,62 +208,34 @@ shown_words! {
     LogLevel: LogLevel::ALL;
 }
 
+/// Makes the values of the member `object`: `nouns! { /// Why. UserNoun = "user"; }`
 macro_rules! nouns {
     ($($(#[$doc:meta])* $noun:ident = $word:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub struct $noun;
+        pub(crate) struct $noun;
 
-        impl WireText for $noun {
-            fn text(&self) -> impl Display + '_ {
+        impl $crate::rest::text::WireText for $noun {
+            fn text(&self) -> impl std::fmt::Display + '_ {
                 $word
             }
 
-            fn schema() -> MetaSchema {
-                MetaSchema { enum_items: vec![$word.into()], ..text() }
+            fn schema() -> poem_openapi::registry::MetaSchema {
+                $crate::rest::text::word_schema($word)
             }
         }
     )*};
 }
+pub(crate) use nouns;
 
-nouns! {
-    /// `object` of a conversation.
-    ConversationNoun = "conversation";
-    /// `object` of a message.
-    MessageNoun = "message";
-    /// `object` of a contact.
-    ContactNoun = "contact";
-    /// `object` of an account.
-    AccountNoun = "account";
-    /// `object` of a user.
-    UserNoun = "user";
-    /// `object` of an organization.
-    OrganizationNoun = "organization";
-    /// `object` of an API key.
-    ApiKeyNoun = "api_key";
-    /// `object` of a webhook subscription.
-    WebhookSubscriptionNoun = "webhook_subscription";
-    /// `object` of a secret that signs webhooks.
-    WebhookSecretNoun = "webhook_secret";
-    /// `object` of a delivery to a webhook.
-    WebhookDeliveryNoun = "webhook_delivery";
-    /// `object` of a loaded account.
-    ActorNoun = "actor";
-    /// `object` of a plugin.
-    PluginNoun = "plugin";
-    /// `object` of a version of a plugin.
-    PluginVersionNoun = "plugin_version";
-    /// `object` of a run of a plugin.
-    PluginRunNoun = "plugin_run";
-    /// `object` of the log of a run.
-    PluginLogNoun = "plugin_log";
-    /// `object` of the result of a test.
-    PluginTestNoun = "plugin_test";
+/// Returns the schema of a text that has one value.
+pub(crate) fn word_schema(word: &'static str) -> MetaSchema {
+    MetaSchema { enum_items: vec![word.into()], ..text() }
 }
 
 /// A JSON object that is kept as text and passed through untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FreeObject(pub Arc<str>);
+pub(crate) struct FreeObject(pub(crate) Arc<str>);
 
 impl Serialize for FreeObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

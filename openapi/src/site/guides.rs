@@ -5,6 +5,8 @@
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
+use crate::http::route::Resource;
+
 /// One guide.
 pub(super) struct GuidePage {
     /// The last part of its path here, and its file's name.
@@ -65,7 +67,7 @@ impl GuidePage {
 
     /// Returns the path of the page.
     pub(super) fn page_path(&self) -> String {
-        format!("/guides/{}", self.name)
+        Resource::GuidePage.path_with(self.name)
     }
 }
 
@@ -76,7 +78,7 @@ fn local_link(link: &str) -> Option<CowStr<'static>> {
     }
     let (file, fragment) = link.split_once('#').map_or((link, None), |(file, rest)| (file, Some(rest)));
     if file.ends_with("openapi/openapi.json") {
-        return Some("/v1/openapi.json".into());
+        return Some(Resource::JsonDocument.path_template().into());
     }
     let name = file.strip_suffix(".md")?;
     let guide = ALL.iter().find(|guide| guide.name == name)?;

@@ -13,8 +13,7 @@ use crate::rest::envelope::EXAMPLE_REQUEST_ID;
 use crate::rest::error::{CODES_TITLE, ErrorCode};
 
 /// Completes the responses of one operation.
-pub(super) fn complete_answers(path: &str, operation: &mut Map<String, Value>) {
-    let access = AccessClass::classify_path(path);
+pub(super) fn complete_answers(access: AccessClass, operation: &mut Map<String, Value>) {
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, codes) in list_failures(access, responses) {
         responses.insert(status.to_string(), failure_response(&codes));

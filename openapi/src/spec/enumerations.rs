@@ -30,7 +30,7 @@ pub(super) fn complete_enumerations(root: &mut Map<String, Value>) {
             refer_to(key, part, name, &words);
         }
         let schema = json!({"type": "string", "description": description, "enum": words});
-        if let Some(schemas) = super::polish::schemas_of(root) {
+        if let Some(schemas) = super::schemas_of(root) {
             schemas.insert(name.to_owned(), schema);
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{answers, enumerations, examples, requests, schemas, send_union, webhooks};
+use crate::http::route::Resource;
 
 const DESCRIPTION: &str = "\
 Self-hosted WhatsApp Business messaging. One connected number is an *account*, named in paths by WhatsApp's \
@@ -47,8 +48,10 @@ pub(super) fn polish_document(raw: Value) -> Value {
     }
     order_chapters(root);
     for_each_operation(root, |path, verb, operation| {
-        requests::complete_requests(path, verb, operation);
-        answers::complete_answers(path, operation);
+        // A test holds that every documented path is in the table.
+        let Some(resource) = Resource::from_path(path) else { return };
+        requests::complete_requests(resource, verb, operation);
+        answers::complete_answers(resource.access(), operation);
     });
     schemas::complete_schemas(root);
     enumerations::complete_enumerations(root);
@@ -60,11 +63,6 @@ pub(super) fn polish_document(raw: Value) -> Value {
     webhooks::complete_webhooks(root);
     tidy_value(&mut document);
     document
-}
-
-/// Returns the named schemas.
-pub(super) fn schemas_of(root: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
-    root.get_mut("components")?.get_mut("schemas")?.as_object_mut()
 }
 
 fn complete_info(info: &mut Map<String, Value>) {

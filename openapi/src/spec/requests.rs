@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::access::AccessClass;
+use crate::http::route::Resource;
 
 /// Adds the security and the header parameters of one operation.
-pub(super) fn complete_requests(path: &str, verb: &str, operation: &mut Map<String, Value>) {
-    let security = match AccessClass::classify_path(path) {
+pub(super) fn complete_requests(resource: Resource, verb: &str, operation: &mut Map<String, Value>) {
+    let security = match resource.access() {
         AccessClass::Open => json!([]),
         AccessClass::Tenant => json!([{"apiKey": []}]),
         AccessClass::Operator => json!([{"operatorToken": []}]),
@@ -17,10 +18,10 @@ pub(super) fn complete_requests(path: &str, verb: &str, operation: &mut Map<Stri
     if polled {
         shared.extend(["IfNoneMatch", "Prefer"]);
     }
-    if path.ends_with("/events/stream") {
+    if resource == Resource::EventStream {
         shared.push("LastEventId");
     }
-    if verb == "post" && AccessClass::classify_path(path) == AccessClass::Tenant {
+    if verb == "post" && resource.access() == AccessClass::Tenant {
         shared.push("IdempotencyKey");
     }
     if shared.is_empty() {

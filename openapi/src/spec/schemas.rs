@@ -17,7 +17,7 @@ const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
 pub(super) fn complete_schemas(root: &mut Map<String, Value>) {
     let asked = reachable_schemas(root, "requestBody");
     let answered = reachable_schemas(root, "responses");
-    let Some(schemas) = super::polish::schemas_of(root) else { return };
+    let Some(schemas) = super::schemas_of(root) else { return };
     let whole = |name: &String| answered.contains(name) && !asked.contains(name);
     for (name, schema) in schemas.iter_mut() {
         if let Some(schema) = schema.as_object_mut() {
@@ -42,7 +42,7 @@ pub(super) fn drop_unused(root: &mut Map<String, Value>) {
     loop {
         let mut used = BTreeSet::new();
         root.values().for_each(|part| collect_references(part, &mut used));
-        let Some(schemas) = super::polish::schemas_of(root) else { return };
+        let Some(schemas) = super::schemas_of(root) else { return };
         let before = schemas.len();
         schemas.retain(|name, _| used.contains(name));
         if schemas.len() == before {

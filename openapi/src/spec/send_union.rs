@@ -19,7 +19,7 @@ const SHARED: [&str; 3] = ["messaging_product", "recipient_type", "to"];
 
 /// Replaces the plain object by the union.
 pub(super) fn complete_union(root: &mut Map<String, Value>) {
-    let Some(schemas) = super::polish::schemas_of(root) else { return };
+    let Some(schemas) = super::schemas_of(root) else { return };
     let Some(plain) = schemas.get(BODY).cloned() else { return };
     let types = schemas.get(TYPES).and_then(|schema| schema.get("enum")).and_then(Value::as_array).cloned();
     let mut one_of = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
+use crate::http::route::{Resource, ResponseOrigin};
 use crate::routes::{ApiOperations, documented_methods};
 
 fn document() -> OpenApiDocument {
@@ -47,6 +48,19 @@ fn no_operation_is_lost() {
     let routed: Vec<_> = documented_methods().map(|(path, method)| format!("{method} {path}")).collect();
     assert_eq!(told.len(), routed.len());
     assert_eq!(told, routed.into_iter().collect());
+}
+
+#[test]
+fn the_table_of_routes_has_exactly_the_documented_paths() {
+    let documented: BTreeSet<_> = documented_methods().map(|(path, _)| path).collect();
+    let with_operations =
+        Resource::ALL.iter().filter(|resource| resource.response_origin() != ResponseOrigin::Site);
+    let routed = with_operations.map(|resource| resource.path_template().to_owned());
+    assert_eq!(documented, routed.collect(), "openapi/src/http/route.rs has one row per path");
+    assert_eq!(
+        Resource::ALL.len(),
+        Resource::ALL.iter().map(|row| row.path_template()).collect::<BTreeSet<_>>().len()
+    );
 }
 
 #[test]

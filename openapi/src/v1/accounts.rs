@@ -2,7 +2,7 @@
 //!
 //! Connecting and changing numbers is the operator's task (`admin`).
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ code_list! {
 
 /// Operation that lists accounts.
 #[derive(Debug, Clone)]
-pub struct AccountsApi(pub Arc<AppState>);
+pub(crate) struct AccountsApi(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Accounts")]
@@ -57,7 +57,7 @@ impl AccountsApi {
 
 /// Filter of the list of accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AccountFilter {
+pub(crate) enum AccountFilter {
     /// Accounts that can send.
     #[default]
     Connected,

@@ -1,7 +1,7 @@
 //! Operations on contacts. The account applies a rename to the contact's conversation too.
 
-pub mod body;
-pub mod write;
+pub(crate) mod body;
+pub(crate) mod write;
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use self::body::ContactBody;
 use self::write::{CreateContact, UpdateContact};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{DataResponse, OpenEnvelope};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam, SearchText};
 use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::rest::tags::ApiTag;
@@ -66,7 +66,7 @@ fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiErro
 
 /// Operations on contacts.
 #[derive(Debug, Clone)]
-pub struct ContactsApi(pub Arc<AppState>);
+pub(crate) struct ContactsApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Contacts")]
 impl ContactsApi {

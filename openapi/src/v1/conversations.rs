@@ -1,7 +1,7 @@
 //! Operations on conversations. The domain owns their rules, the account their pages.
 
-pub mod body;
-pub mod patch;
+pub(crate) mod body;
+pub(crate) mod patch;
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use self::body::ConversationBody;
 use self::patch::UpdateConversation;
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::DataResponse;
 use crate::rest::error::{ApiError, OperationError, code_list};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::rest::tags::ApiTag;
@@ -39,7 +39,7 @@ code_list! {
 
 /// Operations on conversations.
 #[derive(Debug, Clone)]
-pub struct ConversationsApi(pub Arc<AppState>);
+pub(crate) struct ConversationsApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Conversations")]
 impl ConversationsApi {

@@ -3,7 +3,7 @@
 //! A reader keeps its own position, the number of the last event that it has seen. Waiting, tags and 304
 //! follow the rules of every list.
 
-pub mod body;
+pub(crate) mod body;
 mod event_page;
 mod stream;
 
@@ -17,9 +17,9 @@ use kabar_core::domain::page::PageLimit;
 use poem_openapi::OpenApi;
 
 pub(crate) use self::event_page::LAST_SEQUENCE;
-pub use self::event_page::PolledEvents;
+pub(crate) use self::event_page::PolledEvents;
 use self::stream::LastEventId;
-pub use self::stream::StreamedEvents;
+pub(crate) use self::stream::StreamedEvents;
 pub(crate) use self::stream::{EVENT_STREAM, frames_of};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
@@ -40,7 +40,7 @@ code_list! {
 
 /// Operations on the event log.
 #[derive(Debug, Clone)]
-pub struct EventsApi(pub Arc<AppState>);
+pub(crate) struct EventsApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Events")]
 impl EventsApi {

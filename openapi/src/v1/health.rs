@@ -29,15 +29,15 @@ code_list! {
 /// Result of a liveness check.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Status", example)]
-pub struct HealthBody {
+pub(crate) struct HealthBody {
     /// Always `ok`.
-    pub status: String,
+    pub(crate) status: String,
 }
 
 impl HealthBody {
     /// Builds the only value.
     #[must_use]
-    pub fn ok() -> Self {
+    pub(crate) fn ok() -> Self {
         Self { status: "ok".to_owned() }
     }
 }
@@ -51,22 +51,22 @@ impl Example for HealthBody {
 /// Result of a readiness check.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Readiness", example)]
-pub struct ReadinessBody {
+pub(crate) struct ReadinessBody {
     /// Always `ready`; otherwise the answer is 503.
-    pub status: String,
+    pub(crate) status: String,
     /// Each thing that the server depends on.
-    pub dependencies: Vec<DependencyBody>,
+    pub(crate) dependencies: Vec<DependencyBody>,
 }
 
 /// One thing that the server depends on.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Dependency")]
-pub struct DependencyBody {
+pub(crate) struct DependencyBody {
     /// Name of the dependency.
-    pub name: String,
+    pub(crate) name: String,
     /// `ok`, or `away` for a dependency that the server can do without: Redis. When the database is away the
     /// response is 503 and names it.
-    pub status: String,
+    pub(crate) status: String,
 }
 
 impl DependencyBody {
@@ -95,7 +95,7 @@ impl Example for ReadinessBody {
 }
 
 /// Counters in the text of `OpenMetrics`.
-pub struct MetricsText(String);
+pub(crate) struct MetricsText(String);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -118,7 +118,7 @@ impl ApiResponse for MetricsText {
 
 /// Operations on the server itself.
 #[derive(Debug, Clone)]
-pub struct HealthApi(pub Arc<AppState>);
+pub(crate) struct HealthApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Server")]
 impl HealthApi {

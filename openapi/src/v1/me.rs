@@ -1,6 +1,6 @@
 //! Identity of the caller: the organization, the key, and the budgets in force.
 
-pub mod body;
+pub(crate) mod body;
 
 use poem_openapi::OpenApi;
 
@@ -11,7 +11,7 @@ use crate::rest::tags::ApiTag;
 
 /// Operation that returns the caller.
 #[derive(Debug, Clone, Copy)]
-pub struct MeApi;
+pub(crate) struct MeApi;
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Accounts")]

@@ -1,6 +1,6 @@
 //! Operations on messages. `send` checks a body; the account decides if it may be sent.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use poem_openapi::OpenApi;
 use self::body::MessageBody;
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::OpenEnvelope;
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::poll::{PollConditions, PolledOne, PolledPage, poll};
 use crate::rest::tags::ApiTag;
@@ -54,7 +54,7 @@ fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiErr
 
 /// Operations on messages.
 #[derive(Debug, Clone)]
-pub struct MessagesApi(pub Arc<AppState>);
+pub(crate) struct MessagesApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Messages")]
 impl MessagesApi {

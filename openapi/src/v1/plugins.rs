@@ -3,13 +3,13 @@
 //! The plugin host decides what a component may do, the delivery workers when it runs. This module reads
 //! bodies, and keeps each tenant to its own plugins.
 
-pub mod body;
-pub mod dry_run;
+pub(crate) mod body;
+pub(crate) mod dry_run;
 mod entries;
-pub mod runs;
+pub(crate) mod runs;
 mod upload;
-pub mod versions;
-pub mod write;
+pub(crate) mod versions;
+pub(crate) mod write;
 
 use std::sync::Arc;
 
@@ -21,14 +21,13 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 
 use self::body::PluginBody;
-pub(crate) use self::upload::is_upload;
 use self::write::{CreatePlugin, UpdatePlugin};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{DataResponse, NoContentResponse, PageResponse};
 use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -81,7 +80,7 @@ pub(crate) fn find_plugin(
 
 /// Operations on plugins.
 #[derive(Debug, Clone)]
-pub struct PluginsApi(pub Arc<AppState>);
+pub(crate) struct PluginsApi(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Plugins")]

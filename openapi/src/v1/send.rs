@@ -14,7 +14,7 @@ mod location;
 mod media;
 mod payload;
 mod reaction;
-pub mod schema;
+pub(crate) mod schema;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,11 +28,11 @@ use serde_json::Value;
 use crate::rest::body_fields::{BodyFields, FieldError};
 
 pub use drafts::MessageDrafts;
-pub use schema::SendMessageBody;
+pub(crate) use schema::SendMessageBody;
 
 /// A parsed body of `POST …/messages`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendBody {
+pub(crate) enum SendBody {
     /// Send a message.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read.
@@ -55,7 +55,7 @@ const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 ///
 /// # Errors
 /// The first invalid field, in the order in which the contract lists them.
-pub fn parse(body: &Value) -> Result<SendBody, FieldError> {
+pub(crate) fn parse(body: &Value) -> Result<SendBody, FieldError> {
     let fields = BodyFields::of_body(body)?;
     fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;
     if fields.get("status").is_some() {

@@ -2,7 +2,7 @@
 //!
 //! Creating users is the operator's task (`admin`).
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ code_list! {
 
 /// Operation that lists users.
 #[derive(Debug, Clone)]
-pub struct UsersApi(pub Arc<AppState>);
+pub(crate) struct UsersApi(pub(crate) Arc<AppState>);
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Accounts")]

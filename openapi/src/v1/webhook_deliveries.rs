@@ -1,6 +1,6 @@
 //! Operations on deliveries: listing them with their attempts, and replaying them.
 
-pub mod body;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use serde_json::Value;
 use self::body::{BulkReplay, BulkReplayedBody, WebhookDeliveryBody};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{DataResponse, OpenEnvelope, PageResponse};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
@@ -43,7 +43,7 @@ code_list! {
 
 /// Operations on deliveries.
 #[derive(Debug, Clone)]
-pub struct WebhookDeliveriesApi(pub Arc<AppState>);
+pub(crate) struct WebhookDeliveriesApi(pub(crate) Arc<AppState>);
 
 fn no_delivery() -> ApiError {
     ApiError::not_found("webhook delivery", "delivery_id")

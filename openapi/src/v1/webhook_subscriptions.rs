@@ -1,7 +1,7 @@
 //! Operations on webhook subscriptions: URL, event types and signing secrets.
 
-pub mod body;
-pub mod write;
+pub(crate) mod body;
+pub(crate) mod write;
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use self::body::{
 };
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{DataResponse, NoContentResponse, OpenEnvelope, PageResponse};
 use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -55,7 +55,7 @@ code_list! {
 
 /// Operations on webhook subscriptions.
 #[derive(Debug, Clone)]
-pub struct WebhookSubscriptionsApi(pub Arc<AppState>);
+pub(crate) struct WebhookSubscriptionsApi(pub(crate) Arc<AppState>);
 
 fn no_subscription() -> ApiError {
     ApiError::not_found("webhook subscription", "subscription_id")

@@ -15,7 +15,7 @@ use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::key_values::{KeyValues, KvWrite};
 use kabar_core::domain::plugin::Capabilities;
-use kabar_openapi::v1::send::MessageDrafts;
+use kabar_openapi::MessageDrafts;
 use kabar_plugins::component::wrap::wrap_module;
 use kabar_plugins::sample::{self, SampleEvent};
 use kabar_plugins::{

@@ -13,7 +13,7 @@ use kabar_core::domain::key_values::KeyValues;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
-use kabar_openapi::v1::send::MessageDrafts;
+use kabar_openapi::MessageDrafts;
 use kabar_plugins::{
     ComponentUpload, HostOptions, Invocation, LoadedVersion, NoNetwork, OutboundMode, PluginHost, RunLimits,
     sample,

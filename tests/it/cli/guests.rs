@@ -10,7 +10,7 @@ use kabar_core::domain::event::EventType;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
-use kabar_openapi::v1::send::MessageDrafts;
+use kabar_openapi::MessageDrafts;
 use kabar_plugins::{
     CompileError, CompilerMode, ComponentUpload, HostOptions, InvalidPlugin, NoNetwork, PluginHost,
 };

@@ -29,7 +29,9 @@ use crate::account_entry::AccountEntry;
 use crate::accounts::{AccountRegistry, AccountRegistryOptions, AccountRegistryParts};
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::idempotency::{IdempotencyKeys, IdempotencyParts};
-use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderRows, RenderedPage};
+use crate::read_query::{
+    CachedResponse, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage, ResponseKey,
+};
 use crate::tenants::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
 
 /// Renders threads as `id@updated_at:unread;`, and counts how often it is asked to.
@@ -170,8 +172,8 @@ impl Context {
 
     pub(crate) async fn ask(&self, question: &ReadQuery) -> CachedResponse {
         let list = matches!(question, ReadQuery::Conversations(_));
-        let path = list.then_some("/v1/106540352242922/conversations");
-        self.accounts.read_response(&self.slot, question, path).await.unwrap()
+        let request = list.then_some(LIST_KEY.request);
+        self.accounts.read_response(&self.slot, question, request).await.unwrap()
     }
 
     pub(crate) async fn first_thread(&self) -> ConversationId {
@@ -237,6 +239,10 @@ pub(crate) fn inbound(contact: u32, n: u32) -> InboundItem {
 pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> AccountCommand {
     AccountCommand::PatchConversation(ConversationPatch { id, status: Some(status), assignee: None })
 }
+
+/// Key of the list of conversations that [`every_thread`] reads.
+pub(crate) const LIST_KEY: ResponseKey<'static> =
+    ResponseKey { kind: PageKind::Conversations, request: "every conversation" };
 
 pub(crate) fn every_thread() -> ReadQuery {
     ReadQuery::Conversations(ConversationQuery::default())

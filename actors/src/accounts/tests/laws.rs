@@ -9,7 +9,7 @@ use kabar_core::domain::page::{ConversationQuery, PageLimit, PagePosition};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 
-use super::fixture::{Context, inbound, text_of};
+use super::fixture::{Context, LIST_KEY, inbound, text_of};
 use crate::accounts::AccountRegistryOptions;
 use crate::read_query::{CachedResponse, ReadQuery};
 
@@ -94,7 +94,6 @@ async fn deltas_add_up_across_the_horizon() {
 /// poll at once, through both lanes; and equal tags mean equal pages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_is_stale_and_no_tag_lies() {
-    const PATH: &str = "/v1/106540352242922/conversations";
     let ground = Arc::new(Context::open(AccountRegistryOptions::default()).await);
     let acknowledged = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..3_u32)
@@ -119,9 +118,11 @@ async fn no_read_is_stale_and_no_tag_lies() {
     let mut polls = 0_u64;
     while writers.iter().any(|writer| !writer.is_finished()) {
         let floor = acknowledged.load(Ordering::SeqCst);
-        let asked = match ground.accounts.cached_response(&ground.slot, PATH) {
+        let asked = match ground.accounts.cached_response(&ground.slot, LIST_KEY) {
             Some(asked) => asked,
-            None => ground.accounts.read_response(&ground.slot, &question, Some(PATH)).await.unwrap(),
+            None => {
+                ground.accounts.read_response(&ground.slot, &question, Some(LIST_KEY.request)).await.unwrap()
+            }
         };
         let seen: u32 = rows_of(&asked).iter().map(|row| row.1.1).sum();
         assert!(u64::from(seen) >= floor, "saw {seen} of {floor} acknowledged");

@@ -19,27 +19,27 @@ const MESSAGES_PER_SECOND: std::ops::RangeInclusive<i64> = 1..=1000;
 /// A number to connect.
 #[derive(Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct ConnectAccount {
+pub(crate) struct ConnectAccount {
     /// WhatsApp's id of the number: 6 to 20 digits.
     #[oai(validator(min_length = 6, max_length = 20))]
-    pub phone_number_id: String,
+    pub(crate) phone_number_id: String,
     /// The number, E.164, with or without `+`.
-    pub phone_number: String,
+    pub(crate) phone_number: String,
     /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Bearer token for WhatsApp's API. Never shown again.
     #[oai(validator(min_length = 1, max_length = 4096))]
-    pub access_token: String,
+    pub(crate) access_token: String,
     /// Signature key of its webhooks, where it differs from the server's. Never shown again.
     #[oai(validator(min_length = 1, max_length = 512))]
-    pub app_secret: Option<String>,
+    pub(crate) app_secret: Option<String>,
 }
 
 /// A status that the operator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-pub enum SettableAccountStatus {
+pub(crate) enum SettableAccountStatus {
     /// May send.
     Connected,
     /// Sends nothing.
@@ -49,18 +49,18 @@ pub enum SettableAccountStatus {
 /// Changes of an account. Absent and null fields stay unchanged.
 #[derive(Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct UpdateAccount {
+pub(crate) struct UpdateAccount {
     /// The new status.
-    pub status: Option<SettableAccountStatus>,
+    pub(crate) status: Option<SettableAccountStatus>,
     /// A new token; it makes a `degraded` account `connected` unless `status` says otherwise.
     #[oai(validator(min_length = 1, max_length = 4096))]
-    pub access_token: Option<String>,
+    pub(crate) access_token: Option<String>,
     /// A new signature key of its webhooks.
     #[oai(validator(min_length = 1, max_length = 512))]
-    pub app_secret: Option<String>,
+    pub(crate) app_secret: Option<String>,
     /// Send rate; 80 until changed.
     #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
-    pub messages_per_second: Option<u32>,
+    pub(crate) messages_per_second: Option<u32>,
 }
 
 impl Example for ConnectAccount {

@@ -6,48 +6,53 @@ use kabar_core::ids::AccountId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::rest::text::{ActorNoun, TextValue};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of a loaded account.
+    ActorNoun = "actor";
+}
 
 /// An account in memory.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Actor", example)]
-pub struct ActorBody {
+pub(crate) struct ActorBody {
     /// The account's id, `wba_…`.
-    pub id: TextValue<AccountId>,
+    pub(crate) id: TextValue<AccountId>,
     /// Always `actor`.
-    pub object: TextValue<ActorNoun>,
+    pub(crate) object: TextValue<ActorNoun>,
     /// WhatsApp's id of the number.
-    pub phone_number_id: String,
+    pub(crate) phone_number_id: String,
     /// Commits so far.
-    pub revision: i64,
+    pub(crate) revision: i64,
     /// Number of the last event in the account's log.
-    pub sequence: i64,
+    pub(crate) sequence: i64,
     /// Conversations held in memory.
-    pub conversations: u64,
+    pub(crate) conversations: u64,
     /// Conversations last changed before this instant may be on disk only; null when all are in memory.
-    pub horizon: Option<TextValue<Timestamp>>,
+    pub(crate) horizon: Option<TextValue<Timestamp>>,
     /// Commands in the account's queue.
-    pub mailbox_depth: u64,
+    pub(crate) mailbox_depth: u64,
     /// Commits a second since the account was loaded.
-    pub cycles_per_second: f64,
+    pub(crate) cycles_per_second: f64,
     /// Share of pages served from cache since the account was loaded; 0 to 1.
-    pub cache_hit_ratio: f64,
+    pub(crate) cache_hit_ratio: f64,
     /// Long polls in progress.
-    pub waiting_polls: u64,
+    pub(crate) waiting_polls: u64,
     /// Open event streams that wait for an event.
-    pub event_streams: u64,
+    pub(crate) event_streams: u64,
     /// Conversations with messages to send.
-    pub sending: u64,
+    pub(crate) sending: u64,
     /// Current send rate: lower than `messages_per_second_max` for a while after WhatsApp throttled the account.
-    pub messages_per_second: u32,
+    pub(crate) messages_per_second: u32,
     /// Configured send rate.
-    pub messages_per_second_max: u32,
+    pub(crate) messages_per_second_max: u32,
 }
 
 impl ActorBody {
     /// Builds the body of a loaded account.
     #[must_use]
-    pub fn from_report(report: &LoadedAccountReport) -> Self {
+    pub(crate) fn from_report(report: &LoadedAccountReport) -> Self {
         Self {
             id: TextValue(report.account_id),
             object: TextValue(ActorNoun),

@@ -12,64 +12,65 @@ use poem_openapi::types::Example;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
-use crate::rest::text::{ApiKeyNoun, TextValue};
+use crate::rest::text::TextValue;
+use crate::v1::me::body::ApiKeyNoun;
 
 const LABEL_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
 /// A key to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct CreateApiKey {
+pub(crate) struct CreateApiKey {
     /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub label: String,
+    pub(crate) label: String,
     /// A future instant; from then on the key is refused with 401 `expired_api_key`. The key never expires
     /// when absent.
-    pub expires_at: Option<TextValue<Timestamp>>,
+    pub(crate) expires_at: Option<TextValue<Timestamp>>,
 }
 
 /// A key, without its secret.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "ApiKey", example)]
-pub struct ApiKeyBody {
+pub(crate) struct ApiKeyBody {
     /// `key_…`.
-    pub id: TextValue<ApiKeyId>,
+    pub(crate) id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: TextValue<ApiKeyNoun>,
+    pub(crate) object: TextValue<ApiKeyNoun>,
     /// Display name.
-    pub label: TextValue<Arc<str>>,
+    pub(crate) label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
-    pub last4: TextValue<Arc<str>>,
+    pub(crate) last4: TextValue<Arc<str>>,
     /// Expiry; from then on the key is refused with 401 `expired_api_key`.
-    pub expires_at: Option<TextValue<Timestamp>>,
+    pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 /// A key that was just made, with its secret.
 #[derive(Clone, Object)]
 #[oai(rename = "CreatedApiKey", example)]
-pub struct CreatedApiKeyBody {
+pub(crate) struct CreatedApiKeyBody {
     /// `key_…`.
-    pub id: TextValue<ApiKeyId>,
+    pub(crate) id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: TextValue<ApiKeyNoun>,
+    pub(crate) object: TextValue<ApiKeyNoun>,
     /// Display name.
-    pub label: TextValue<Arc<str>>,
+    pub(crate) label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
-    pub last4: TextValue<Arc<str>>,
+    pub(crate) last4: TextValue<Arc<str>>,
     /// The secret, shown here and never again: send it as `Authorization: Bearer <key>`.
-    pub key: String,
+    pub(crate) key: String,
     /// Expiry; from then on the key is refused with 401 `expired_api_key`.
-    pub expires_at: Option<TextValue<Timestamp>>,
+    pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 impl ApiKeyBody {
     /// Builds the body of a key.
     #[must_use]
-    pub fn from_key(key: &ApiKey) -> Self {
+    pub(crate) fn from_key(key: &ApiKey) -> Self {
         Self {
             id: TextValue(key.id),
             object: TextValue(ApiKeyNoun),
@@ -84,7 +85,7 @@ impl ApiKeyBody {
 impl CreatedApiKeyBody {
     /// Builds the body of a new key, with its secret.
     #[must_use]
-    pub fn from_key(key: &ApiKey, secret: String) -> Self {
+    pub(crate) fn from_key(key: &ApiKey, secret: String) -> Self {
         let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::from_key(key);
         Self { id, object, label, last4, key: secret, expires_at, created_at }
     }

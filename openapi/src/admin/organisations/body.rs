@@ -14,7 +14,8 @@ use poem_openapi::types::Example;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
-use crate::rest::text::{OrganizationNoun, TextValue};
+use crate::rest::text::TextValue;
+use crate::v1::me::body::OrganizationNoun;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
@@ -22,69 +23,69 @@ const PER_MINUTE: std::ops::RangeInclusive<i64> = 1..=10_000_000;
 /// An organization to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct CreateOrganization {
+pub(crate) struct CreateOrganization {
     /// The name.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: String,
+    pub(crate) name: String,
     /// `free` unless given.
-    pub tier: Option<TextValue<PriceTier>>,
+    pub(crate) tier: Option<TextValue<PriceTier>>,
     /// With tier `enterprise` only: POST, PUT, PATCH and DELETE a minute; 6000 unless given.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub write_per_minute: Option<u32>,
+    pub(crate) write_per_minute: Option<u32>,
     /// With tier `enterprise` only: GET and HEAD a minute; 60000 unless given.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub read_per_minute: Option<u32>,
+    pub(crate) read_per_minute: Option<u32>,
     /// `true` for test keys and for events with `livemode: false`.
-    pub sandbox: Option<bool>,
+    pub(crate) sandbox: Option<bool>,
 }
 
 /// Changes of an organization. Absent and null fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct UpdateOrganization {
+pub(crate) struct UpdateOrganization {
     /// The name.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// A new tier brings its own limits.
-    pub tier: Option<TextValue<PriceTier>>,
+    pub(crate) tier: Option<TextValue<PriceTier>>,
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub write_per_minute: Option<u32>,
+    pub(crate) write_per_minute: Option<u32>,
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
-    pub read_per_minute: Option<u32>,
+    pub(crate) read_per_minute: Option<u32>,
     /// `true` to refuse its calls with 403 `organization_suspended`.
-    pub suspended: Option<bool>,
+    pub(crate) suspended: Option<bool>,
 }
 
 /// A tenant.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Organization", example)]
-pub struct OrganizationBody {
+pub(crate) struct OrganizationBody {
     /// `org_…`.
-    pub id: TextValue<OrganisationId>,
+    pub(crate) id: TextValue<OrganisationId>,
     /// Always `organization`.
-    pub object: TextValue<OrganizationNoun>,
+    pub(crate) object: TextValue<OrganizationNoun>,
     /// The name.
-    pub name: TextValue<Arc<str>>,
+    pub(crate) name: TextValue<Arc<str>>,
     /// The price tier.
-    pub tier: TextValue<PriceTier>,
+    pub(crate) tier: TextValue<PriceTier>,
     /// POST, PUT, PATCH and DELETE a minute.
-    pub write_per_minute: u32,
+    pub(crate) write_per_minute: u32,
     /// GET and HEAD a minute.
-    pub read_per_minute: u32,
+    pub(crate) read_per_minute: u32,
     /// `true` when its keys are test keys.
-    pub sandbox: bool,
+    pub(crate) sandbox: bool,
     /// `true` while its calls are refused.
-    pub suspended: bool,
+    pub(crate) suspended: bool,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 impl OrganizationBody {
     /// Builds the body of an organisation.
     #[must_use]
-    pub fn from_organisation(organisation: &Organisation) -> Self {
+    pub(crate) fn from_organisation(organisation: &Organisation) -> Self {
         Self {
             id: TextValue(organisation.id),
             object: TextValue(OrganizationNoun),

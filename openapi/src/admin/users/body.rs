@@ -13,13 +13,13 @@ const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 /// A user to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct CreateUser {
+pub(crate) struct CreateUser {
     /// The name.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: String,
+    pub(crate) name: String,
     /// The email address.
     #[oai(validator(max_length = 254))]
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
 }
 
 impl Example for CreateUser {

@@ -13,7 +13,7 @@ impl BodyFields<'_> {
     ///
     /// # Errors
     /// If it is not a text, too long, or implausible.
-    pub fn optional_email(&self, key: &str) -> Result<Option<Arc<str>>, FieldError> {
+    pub(crate) fn optional_email(&self, key: &str) -> Result<Option<Arc<str>>, FieldError> {
         self.optional_text(key, &CHARS)?.map(|text| self.read_email(key, text)).transpose()
     }
 
@@ -21,7 +21,7 @@ impl BodyFields<'_> {
     ///
     /// # Errors
     /// As [`BodyFields::optional_email`].
-    pub fn change_email(&self, key: &str) -> Result<FieldChange<Arc<str>>, FieldError> {
+    pub(crate) fn change_email(&self, key: &str) -> Result<FieldChange<Arc<str>>, FieldError> {
         Ok(match self.change_text(key, &CHARS)? {
             FieldChange::Keep => FieldChange::Keep,
             FieldChange::Clear => FieldChange::Clear,

@@ -4,7 +4,7 @@
 
 /// A field of a PATCH body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldChange<T> {
+pub(crate) enum FieldChange<T> {
     /// Absent: the field stays as it is.
     Keep,
     /// `null`: the field is cleared.
@@ -15,7 +15,7 @@ pub enum FieldChange<T> {
 
 impl<T> FieldChange<T> {
     /// Converts the value of the change.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> FieldChange<U> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> FieldChange<U> {
         match self {
             Self::Keep => FieldChange::Keep,
             Self::Clear => FieldChange::Clear,
@@ -26,7 +26,8 @@ impl<T> FieldChange<T> {
     /// Converts to the form of the domain's patches: the outer option is set when the field changes, the
     /// inner one is its new value.
     #[must_use]
-    pub fn touched(self) -> Option<Option<T>> {
+    #[expect(clippy::option_option, reason = "the domain's patches have this form")]
+    pub(crate) fn touched(self) -> Option<Option<T>> {
         match self {
             Self::Keep => None,
             Self::Clear => Some(None),

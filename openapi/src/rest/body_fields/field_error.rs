@@ -5,7 +5,7 @@
 
 /// Kinds of body errors: the contract's codes of status 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldErrorKind {
+pub(crate) enum FieldErrorKind {
     /// The body as a whole cannot be read.
     InvalidRequest,
     /// A field is absent, or null.
@@ -19,7 +19,7 @@ pub enum FieldErrorKind {
 impl FieldErrorKind {
     /// Returns the contract's code.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::MissingRequiredField => "missing_required_field",
@@ -32,46 +32,46 @@ impl FieldErrorKind {
 /// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// Kind of the error.
-    pub code: FieldErrorKind,
+    pub(crate) code: FieldErrorKind,
     /// Path of the field; empty when the whole body is at fault.
-    pub param: String,
+    pub(crate) param: String,
     /// Text for people; says what to do, and never repeats the input.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl FieldError {
     /// Builds the error of an invalid value; `expected` continues "must be …".
     #[must_use]
-    pub fn invalid_value(param: String, expected: &str) -> Self {
+    pub(crate) fn invalid_value(param: String, expected: &str) -> Self {
         let message = format!("{param} must be {expected}");
         Self { code: FieldErrorKind::InvalidFieldValue, param, message }
     }
 
     /// Builds the error of a field that is not allowed, or not together with another; `why` is the whole sentence.
     #[must_use]
-    pub fn refused_value(param: String, why: &str) -> Self {
+    pub(crate) fn refused_value(param: String, why: &str) -> Self {
         Self { code: FieldErrorKind::InvalidFieldValue, param, message: why.to_owned() }
     }
 
     /// Builds the error of a field that is not a telephone number.
     #[must_use]
-    pub fn invalid_phone(param: String) -> Self {
+    pub(crate) fn invalid_phone(param: String) -> Self {
         let message = format!("{param} must be a number in E.164 form, such as +6281234567890");
         Self { code: FieldErrorKind::InvalidPhoneNumber, param, message }
     }
 
     /// Builds the error of a missing field.
     #[must_use]
-    pub fn missing_field(param: String) -> Self {
+    pub(crate) fn missing_field(param: String) -> Self {
         let message = format!("{param} is required");
         Self { code: FieldErrorKind::MissingRequiredField, param, message }
     }
 
     /// Builds the error of an unreadable body.
     #[must_use]
-    pub fn invalid_body(message: &str) -> Self {
+    pub(crate) fn invalid_body(message: &str) -> Self {
         Self { code: FieldErrorKind::InvalidRequest, param: String::new(), message: message.to_owned() }
     }
 }

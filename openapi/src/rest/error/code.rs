@@ -8,28 +8,27 @@ macro_rules! codes {
     ($($name:ident = $word:literal, $status:ident, $kind:literal, $meaning:literal;)*) => {
         /// A code of the contract.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[expect(missing_docs, reason = "each is the contract's own word, which as_str spells")]
-        pub enum ErrorCode { $($name,)* }
+        pub(crate) enum ErrorCode { $($name,)* }
 
         impl ErrorCode {
             /// All codes, in the order of the contract's table.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// Returns the contract's word.
             #[must_use]
-            pub const fn as_str(self) -> &'static str {
+            pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
             }
 
             /// Returns the HTTP status of the code.
             #[must_use]
-            pub const fn status(self) -> StatusCode {
+            pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
             /// Returns the contract's `type`.
             #[must_use]
-            pub const fn kind(self) -> &'static str {
+            pub(crate) const fn kind(self) -> &'static str {
                 match self { $(Self::$name => $kind,)* }
             }
 
@@ -41,7 +40,7 @@ macro_rules! codes {
 
             /// Reads the contract's word.
             #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
+            pub(crate) fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|known| known.as_str() == text)
             }
         }

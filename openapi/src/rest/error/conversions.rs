@@ -58,13 +58,13 @@ impl From<&ReadBodyError> for ApiError {
 impl ApiError {
     /// Builds the error of a path without an operation.
     #[must_use]
-    pub fn route_not_found() -> Self {
+    pub(crate) fn route_not_found() -> Self {
         Self::new(ErrorCode::RouteNotFound, "there is nothing at this path; see /docs for what there is")
     }
 
     /// Builds the error of a known path with another method.
     #[must_use]
-    pub fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(ErrorCode::MethodNotAllowed, "this path does not take this method; see Allow")
     }
 

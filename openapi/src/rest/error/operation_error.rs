@@ -19,30 +19,28 @@ use super::{ApiError, ErrorCode};
 pub(crate) const CODES_TITLE: &str = "x-kabar-codes";
 
 /// Codes that an operation can return beyond those of the gateway.
-pub trait DocumentedErrors: Send + Sync + 'static {
+pub(crate) trait DocumentedErrors: Send + Sync + 'static {
     /// The codes, in any order.
     const CODES: &'static [ErrorCode];
 }
 
 /// Makes a list of codes: `code_list! { /// Why. ReadOne = [InvalidFieldValue, ResourceNotFound]; }`
-#[macro_export]
-#[doc(hidden)]
-macro_rules! code_list_impl {
+macro_rules! code_list {
     ($($(#[$doc:meta])* $name:ident = [$($code:ident),* $(,)?];)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name;
+        pub(crate) struct $name;
 
         impl $crate::rest::error::DocumentedErrors for $name {
             const CODES: &'static [$crate::rest::error::ErrorCode] = &[$($crate::rest::error::ErrorCode::$code,)*];
         }
     )*};
 }
-pub use crate::code_list_impl as code_list;
+pub(crate) use code_list;
 
 /// An error of an operation that lists its codes in `S`.
 #[derive(Debug)]
-pub struct OperationError<S>(pub ApiError, PhantomData<fn() -> S>);
+pub(crate) struct OperationError<S>(pub(crate) ApiError, PhantomData<fn() -> S>);
 
 impl<S, E: Into<ApiError>> From<E> for OperationError<S> {
     fn from(error: E) -> Self {
@@ -89,23 +87,23 @@ fn response<S: DocumentedErrors>(status: u16) -> MetaResponse {
 /// Body of every response that is neither a success nor a redirection.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Error")]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// The error.
-    pub error: ErrorDetail,
+    pub(crate) error: ErrorDetail,
 }
 
 /// Details of an error.
 #[derive(Debug, Clone, Object)]
-pub struct ErrorDetail {
+pub(crate) struct ErrorDetail {
     /// The family of the code; permanent.
     #[oai(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Code of the error, for programs; permanent.
-    pub code: String,
+    pub(crate) code: String,
     /// Cause and remedy, for people; may change.
-    pub message: String,
+    pub(crate) message: String,
     /// Path of the field, parameter or header at fault; only present when there is one.
-    pub param: Option<String>,
+    pub(crate) param: Option<String>,
     /// Id of the request, as in the header `X-Request-Id`.
-    pub request_id: String,
+    pub(crate) request_id: String,
 }

@@ -24,7 +24,7 @@ use crate::rest::error::ErrorCode;
 
 /// A cursor as it came; the list that it is for verifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CursorText(pub String);
+pub(crate) struct CursorText(pub(crate) String);
 
 /// Longest accepted cursor; those of this server have 54 characters.
 const CURSOR_CHARS: usize = 256;
@@ -44,7 +44,7 @@ impl ParameterKind for CursorText {
 
 /// A text to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchText(pub Arc<str>);
+pub(crate) struct SearchText(pub(crate) Arc<str>);
 
 const SEARCH_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
@@ -64,7 +64,7 @@ impl ParameterKind for SearchText {
 
 /// A text without meaning to this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpaqueText(pub String);
+pub(crate) struct OpaqueText(pub(crate) String);
 
 /// Longest accepted text; far more than Meta sends.
 const TEXT_CHARS: usize = 1024;
@@ -83,12 +83,12 @@ impl ParameterKind for OpaqueText {
 
 /// A number in an account's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SequenceNumber(i64);
+pub(crate) struct SequenceNumber(i64);
 
 impl SequenceNumber {
     /// Returns the number, 0 or more.
     #[must_use]
-    pub const fn number(self) -> i64 {
+    pub(crate) const fn number(self) -> i64 {
         self.0
     }
 }

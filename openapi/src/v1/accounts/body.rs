@@ -8,30 +8,35 @@ use kabar_core::ids::AccountId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::rest::text::{AccountNoun, TextValue};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of an account.
+    AccountNoun = "account";
+}
 
 /// A connected WhatsApp number.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Account", example)]
-pub struct AccountBody {
+pub(crate) struct AccountBody {
     /// `wba_…`.
-    pub id: TextValue<AccountId>,
+    pub(crate) id: TextValue<AccountId>,
     /// Always `account`.
-    pub object: TextValue<AccountNoun>,
+    pub(crate) object: TextValue<AccountNoun>,
     /// WhatsApp's id of the number; the first part of its paths.
-    pub phone_number_id: TextValue<PhoneNumberId>,
+    pub(crate) phone_number_id: TextValue<PhoneNumberId>,
     /// The number, E.164.
-    pub phone_number: TextValue<Phone>,
+    pub(crate) phone_number: TextValue<Phone>,
     /// The operator's name for the account.
-    pub name: Option<TextValue<Arc<str>>>,
+    pub(crate) name: Option<TextValue<Arc<str>>>,
     /// `connected` can send; `degraded` waits for a new token, since WhatsApp refused the last.
-    pub status: TextValue<AccountStatus>,
+    pub(crate) status: TextValue<AccountStatus>,
 }
 
 impl AccountBody {
     /// Builds the body of an account.
     #[must_use]
-    pub fn from_account(account: &Account) -> Self {
+    pub(crate) fn from_account(account: &Account) -> Self {
         Self {
             id: TextValue(account.id),
             object: TextValue(AccountNoun),

@@ -11,37 +11,42 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::rest::text::{ContactNoun, FreeObject, TextValue};
+use crate::rest::text::{FreeObject, TextValue, nouns};
 use crate::v1::conversations::body::WhatsAppNumber;
+
+nouns! {
+    /// `object` of a contact.
+    ContactNoun = "contact";
+}
 
 /// A person or business that exchanges messages with one connected number.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Contact", example)]
-pub struct ContactBody {
+pub(crate) struct ContactBody {
     /// `ctc_…`.
-    pub id: TextValue<ContactId>,
+    pub(crate) id: TextValue<ContactId>,
     /// Always `contact`.
-    pub object: TextValue<ContactNoun>,
+    pub(crate) object: TextValue<ContactNoun>,
     /// E.164; unique in the account.
-    pub phone_number: TextValue<Phone>,
+    pub(crate) phone_number: TextValue<Phone>,
     /// Given by the business, or else WhatsApp's profile name.
-    pub name: Option<TextValue<Arc<str>>>,
+    pub(crate) name: Option<TextValue<Arc<str>>>,
     /// The email address.
-    pub email: Option<TextValue<Arc<str>>>,
+    pub(crate) email: Option<TextValue<Arc<str>>>,
     /// The business's own fields; `{}` when it has none.
-    pub metadata: FreeObject,
+    pub(crate) metadata: FreeObject,
     /// The connected number that it belongs to.
-    pub whatsapp_account: WhatsAppNumber,
+    pub(crate) whatsapp_account: WhatsAppNumber,
     /// Account clock.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 impl ContactBody {
     /// Builds the body of a contact of this account.
     #[must_use]
-    pub fn from_contact(account: &Account, contact: &Contact) -> Self {
+    pub(crate) fn from_contact(account: &Account, contact: &Contact) -> Self {
         Self {
             id: TextValue(contact.id),
             object: TextValue(ContactNoun),

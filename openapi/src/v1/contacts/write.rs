@@ -19,31 +19,31 @@ const EMPTY: &str = "{}";
 /// A contact to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct CreateContact {
+pub(crate) struct CreateContact {
     /// E.164, with or without `+`; unique in the account.
-    pub phone_number: String,
+    pub(crate) phone_number: String,
     /// The business's name for the contact.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The email address.
     #[oai(validator(max_length = 254))]
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Fields of the business's own: at most 64 keys, at most 16 KiB.
-    pub metadata: Option<FreeObject>,
+    pub(crate) metadata: Option<FreeObject>,
 }
 
 /// Changes of a contact. Absent fields stay unchanged; null clears.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct UpdateContact {
+pub(crate) struct UpdateContact {
     /// The business's name for the contact.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The email address.
     #[oai(validator(max_length = 254))]
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Replaces all of the business's own fields: at most 64 keys, at most 16 KiB.
-    pub metadata: Option<FreeObject>,
+    pub(crate) metadata: Option<FreeObject>,
 }
 
 fn customer_number() -> FreeObject {

@@ -11,70 +11,75 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::rest::text::{ConversationNoun, TextValue};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of a conversation.
+    ConversationNoun = "conversation";
+}
 
 /// A conversation with one contact.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Conversation", example)]
-pub struct ConversationBody {
+pub(crate) struct ConversationBody {
     /// `cnv_…`.
-    pub id: TextValue<ConversationId>,
+    pub(crate) id: TextValue<ConversationId>,
     /// Always `conversation`.
-    pub object: TextValue<ConversationNoun>,
+    pub(crate) object: TextValue<ConversationNoun>,
     /// Status of the conversation; an inbound message reopens a resolved conversation.
-    pub status: TextValue<ConversationStatus>,
+    pub(crate) status: TextValue<ConversationStatus>,
     /// The contact.
-    pub contact: ConversationContact,
+    pub(crate) contact: ConversationContact,
     /// The connected number that it belongs to.
-    pub whatsapp_account: WhatsAppNumber,
+    pub(crate) whatsapp_account: WhatsAppNumber,
     /// The user that the conversation is assigned to.
-    pub assignee: Option<AssigneeBody>,
+    pub(crate) assignee: Option<AssigneeBody>,
     /// Inbound messages not yet marked as read.
-    pub unread_count: u32,
+    pub(crate) unread_count: u32,
     /// Time at which its newest message, in or out, was stored.
-    pub last_message_at: Option<TextValue<Timestamp>>,
+    pub(crate) last_message_at: Option<TextValue<Timestamp>>,
     /// Time of the contact's last message; free-form messages may be sent for 24 hours from then.
-    pub last_inbound_at: Option<TextValue<Timestamp>>,
+    pub(crate) last_inbound_at: Option<TextValue<Timestamp>>,
     /// Account clock.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 /// The contact of a conversation.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct ConversationContact {
+pub(crate) struct ConversationContact {
     /// `ctc_…`.
-    pub id: TextValue<ContactId>,
+    pub(crate) id: TextValue<ContactId>,
     /// E.164.
-    pub phone_number: TextValue<Phone>,
+    pub(crate) phone_number: TextValue<Phone>,
     /// Given by the business, or else WhatsApp's profile name.
-    pub name: Option<TextValue<Arc<str>>>,
+    pub(crate) name: Option<TextValue<Arc<str>>>,
 }
 
 /// A connected number.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct WhatsAppNumber {
+pub(crate) struct WhatsAppNumber {
     /// E.164.
-    pub phone_number: TextValue<Phone>,
+    pub(crate) phone_number: TextValue<Phone>,
 }
 
 /// The user that a conversation is assigned to.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Assignee")]
-pub struct AssigneeBody {
+pub(crate) struct AssigneeBody {
     /// `usr_…`.
-    pub id: TextValue<UserId>,
+    pub(crate) id: TextValue<UserId>,
     /// The name.
-    pub name: TextValue<Arc<str>>,
+    pub(crate) name: TextValue<Arc<str>>,
     /// The email address.
-    pub email: Option<TextValue<Arc<str>>>,
+    pub(crate) email: Option<TextValue<Arc<str>>>,
 }
 
 impl WhatsAppNumber {
     /// Builds the number of an account.
     #[must_use]
-    pub fn from_account(account: &Account) -> Self {
+    pub(crate) fn from_account(account: &Account) -> Self {
         Self { phone_number: TextValue(account.phone.clone()) }
     }
 }
@@ -82,7 +87,7 @@ impl WhatsAppNumber {
 impl ConversationBody {
     /// Builds the body of a conversation of this account.
     #[must_use]
-    pub fn from_conversation(account: &Account, conversation: &Conversation) -> Self {
+    pub(crate) fn from_conversation(account: &Account, conversation: &Conversation) -> Self {
         Self {
             id: TextValue(conversation.id),
             object: TextValue(ConversationNoun),

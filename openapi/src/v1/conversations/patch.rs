@@ -16,7 +16,7 @@ use crate::rest::error::ApiError;
 /// New status of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "ConversationStatus", rename_all = "lowercase")]
-pub enum NewConversationStatus {
+pub(crate) enum NewConversationStatus {
     /// Needs attention.
     Open,
     /// Waits for an event outside the conversation.
@@ -28,12 +28,12 @@ pub enum NewConversationStatus {
 /// Changes of a conversation; at least one.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct UpdateConversation {
+pub(crate) struct UpdateConversation {
     /// The new status.
-    pub status: Option<NewConversationStatus>,
+    pub(crate) status: Option<NewConversationStatus>,
     /// User to assign the conversation to (`usr_…`); null removes the assignee.
     #[oai(validator(pattern = "^usr_[0-9A-HJKMNP-TV-Z]{26}$"))]
-    pub assigned_to: Option<String>,
+    pub(crate) assigned_to: Option<String>,
 }
 
 impl Example for UpdateConversation {

@@ -24,7 +24,7 @@ use crate::v1::messages::body::MessageBody;
 
 /// An event; `type` names the form of `data`.
 #[derive(Debug, Clone, Serialize)]
-pub struct EventBody {
+pub(crate) struct EventBody {
     id: TextValue<EventId>,
     #[serde(rename = "type")]
     kind: TextValue<EventType>,
@@ -37,11 +37,11 @@ pub struct EventBody {
 
 /// The account with the event's log.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct EventAccount {
+pub(crate) struct EventAccount {
     /// `wba_…`.
-    pub id: TextValue<AccountId>,
+    pub(crate) id: TextValue<AccountId>,
     /// WhatsApp's id of the number.
-    pub phone_number_id: TextValue<PhoneNumberId>,
+    pub(crate) phone_number_id: TextValue<PhoneNumberId>,
 }
 
 /// Data of an event.
@@ -57,45 +57,45 @@ enum EventData {
 /// Data of `message.received`, `message.created` and `message.sent`.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "MessageEventData")]
-pub struct MessageData {
+pub(crate) struct MessageData {
     /// The message right after the event.
-    pub message: MessageBody,
+    pub(crate) message: MessageBody,
 }
 
 /// Data of `message.status`.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "MessageStatusEventData")]
-pub struct MessageStatusData {
+pub(crate) struct MessageStatusData {
     /// The message right after the event.
-    pub message: MessageBody,
+    pub(crate) message: MessageBody,
     /// Status before the event.
-    pub previous_status: TextValue<MessageStatus>,
+    pub(crate) previous_status: TextValue<MessageStatus>,
     /// Status after the event.
-    pub status: TextValue<MessageStatus>,
+    pub(crate) status: TextValue<MessageStatus>,
     /// Time of the change, by WhatsApp's own time where WhatsApp reported it.
-    pub occurred_at: TextValue<Timestamp>,
+    pub(crate) occurred_at: TextValue<Timestamp>,
 }
 
 /// Data of the events of conversations.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ConversationEventData")]
-pub struct ConversationData {
+pub(crate) struct ConversationData {
     /// The conversation right after the event.
-    pub conversation: ConversationBody,
+    pub(crate) conversation: ConversationBody,
 }
 
 /// Data of the events of contacts.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ContactEventData")]
-pub struct ContactData {
+pub(crate) struct ContactData {
     /// The contact right after the event.
-    pub contact: ContactBody,
+    pub(crate) contact: ContactBody,
 }
 
 impl EventBody {
     /// Builds the body of an event of this account's log.
     #[must_use]
-    pub fn from_event(account: &Account, event: &Event) -> Self {
+    pub(crate) fn from_event(account: &Account, event: &Event) -> Self {
         Self {
             id: TextValue(event.id),
             kind: TextValue(event.kind.event_type()),
@@ -143,7 +143,7 @@ impl EventData {
 
 /// Returns an event as JSON, on one line.
 #[must_use]
-pub fn bytes_of(account: &Account, event: &Event) -> Bytes {
+pub(crate) fn bytes_of(account: &Account, event: &Event) -> Bytes {
     // Texts, numbers and lists of such, which serde always writes.
     serde_json::to_vec(&EventBody::from_event(account, event)).unwrap_or_default().into()
 }

@@ -13,7 +13,7 @@ use crate::rest::poll::documented;
 pub(crate) const LAST_SEQUENCE: &str = "last_sequence";
 
 /// A part of the log.
-pub struct PolledEvents(Response);
+pub(crate) struct PolledEvents(Response);
 
 impl From<Response> for PolledEvents {
     fn from(response: Response) -> Self {

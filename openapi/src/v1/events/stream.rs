@@ -17,7 +17,7 @@ use poem_openapi::types::{Example, Type as _};
 use poem_openapi::{ApiResponse, Object};
 
 use super::body::bytes_of;
-use crate::http::gateway::StreamedBody;
+use crate::http::response::StreamedBody;
 use crate::rest::envelope::{bare_response, collect_responses};
 use crate::rest::error::ApiError;
 use crate::rest::params::{ParameterKind as _, SequenceNumber};
@@ -102,7 +102,7 @@ impl Example for StreamedEvent {
 }
 
 /// An open stream as an answer.
-pub struct StreamedEvents(Response);
+pub(crate) struct StreamedEvents(Response);
 
 impl StreamedEvents {
     pub(super) fn from_stream(events: EventStream) -> Self {

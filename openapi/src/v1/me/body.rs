@@ -7,59 +7,66 @@ use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::rest::text::{ApiKeyNoun, OrganizationNoun, TextValue};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of an organization.
+    OrganizationNoun = "organization";
+    /// `object` of an API key.
+    ApiKeyNoun = "api_key";
+}
 
 /// The caller.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Me", example)]
-pub struct MeBody {
+pub(crate) struct MeBody {
     /// The key's tenant.
-    pub organization: MeOrganization,
+    pub(crate) organization: MeOrganization,
     /// The key that was used.
-    pub api_key: MeApiKey,
+    pub(crate) api_key: MeApiKey,
     /// The budgets in force.
-    pub rate_limits: MeRateLimits,
+    pub(crate) rate_limits: MeRateLimits,
 }
 
 /// The caller's organization.
 #[derive(Debug, Clone, Object)]
-pub struct MeOrganization {
+pub(crate) struct MeOrganization {
     /// `org_…`.
-    pub id: TextValue<OrganisationId>,
+    pub(crate) id: TextValue<OrganisationId>,
     /// Always `organization`.
-    pub object: TextValue<OrganizationNoun>,
+    pub(crate) object: TextValue<OrganizationNoun>,
     /// The name.
-    pub name: TextValue<Arc<str>>,
+    pub(crate) name: TextValue<Arc<str>>,
 }
 
 /// The caller's key, without its secret.
 #[derive(Debug, Clone, Object)]
-pub struct MeApiKey {
+pub(crate) struct MeApiKey {
     /// `key_…`.
-    pub id: TextValue<ApiKeyId>,
+    pub(crate) id: TextValue<ApiKeyId>,
     /// Always `api_key`.
-    pub object: TextValue<ApiKeyNoun>,
+    pub(crate) object: TextValue<ApiKeyNoun>,
     /// The operator's name for the key.
-    pub label: TextValue<Arc<str>>,
+    pub(crate) label: TextValue<Arc<str>>,
     /// The last four characters of the secret.
-    pub last4: TextValue<Arc<str>>,
+    pub(crate) last4: TextValue<Arc<str>>,
 }
 
 /// Capacities of the caller's two budgets.
 #[derive(Debug, Clone, Object)]
-pub struct MeRateLimits {
+pub(crate) struct MeRateLimits {
     /// The price tier.
-    pub tier: TextValue<PriceTier>,
+    pub(crate) tier: TextValue<PriceTier>,
     /// POST, PUT, PATCH and DELETE a minute.
-    pub write_per_minute: u32,
+    pub(crate) write_per_minute: u32,
     /// GET and HEAD a minute.
-    pub read_per_minute: u32,
+    pub(crate) read_per_minute: u32,
 }
 
 impl MeBody {
     /// Builds the body of a key and its organization.
     #[must_use]
-    pub fn from_key(key: &ApiKey, organisation: &Organisation) -> Self {
+    pub(crate) fn from_key(key: &ApiKey, organisation: &Organisation) -> Self {
         Self {
             organization: MeOrganization {
                 id: TextValue(organisation.id),

@@ -11,92 +11,97 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::rest::text::{FreeObject, MessageNoun, TextValue};
+use crate::rest::text::{FreeObject, TextValue, nouns};
+
+nouns! {
+    /// `object` of a message.
+    MessageNoun = "message";
+}
 
 /// A message, in or out.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "Message", example)]
-pub struct MessageBody {
+pub(crate) struct MessageBody {
     /// `msg_…`.
-    pub id: TextValue<MessageId>,
+    pub(crate) id: TextValue<MessageId>,
     /// Always `message`.
-    pub object: TextValue<MessageNoun>,
+    pub(crate) object: TextValue<MessageNoun>,
     /// Direction of the message.
-    pub direction: TextValue<Direction>,
+    pub(crate) direction: TextValue<Direction>,
     /// Status of the message: outbound `pending`, `sent`, `delivered`, `read` or `failed`; inbound `received`
     /// or `read`.
-    pub status: TextValue<MessageStatus>,
+    pub(crate) status: TextValue<MessageStatus>,
     /// Type of the message; names the form of `payload`.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
-    pub kind: TextValue<MessageKind>,
+    pub(crate) kind: TextValue<MessageKind>,
     /// The conversation.
-    pub conversation_id: TextValue<ConversationId>,
+    pub(crate) conversation_id: TextValue<ConversationId>,
     /// The contact.
-    pub contact_id: TextValue<ContactId>,
+    pub(crate) contact_id: TextValue<ContactId>,
     /// Sender, E.164.
-    pub from: TextValue<Phone>,
+    pub(crate) from: TextValue<Phone>,
     /// Recipient, E.164.
-    pub to: TextValue<Phone>,
+    pub(crate) to: TextValue<Phone>,
     /// WhatsApp's id of it (`wamid…`), once known.
-    pub message_id: Option<TextValue<Arc<str>>>,
+    pub(crate) message_id: Option<TextValue<Arc<str>>>,
     /// Text, caption, or a one-line rendering.
-    pub content: TextValue<Arc<str>>,
+    pub(crate) content: TextValue<Arc<str>>,
     /// The type's object, in WhatsApp's form.
-    pub payload: FreeObject,
+    pub(crate) payload: FreeObject,
     /// The message that this one answers.
-    pub context: Option<MessageContext>,
+    pub(crate) context: Option<MessageContext>,
     /// Cause of the failure.
-    pub error: Option<MessageFailure>,
+    pub(crate) error: Option<MessageFailure>,
     /// First occurrence of each status.
-    pub status_history: Vec<SightingBody>,
+    pub(crate) status_history: Vec<SightingBody>,
     /// Account clock.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Account clock; moves with every change that this object shows.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
     /// Time at which WhatsApp accepted it.
-    pub sent_at: Option<TextValue<Timestamp>>,
+    pub(crate) sent_at: Option<TextValue<Timestamp>>,
     /// Time at which it reached the recipient.
-    pub delivered_at: Option<TextValue<Timestamp>>,
+    pub(crate) delivered_at: Option<TextValue<Timestamp>>,
     /// Time at which it was read.
-    pub read_at: Option<TextValue<Timestamp>>,
+    pub(crate) read_at: Option<TextValue<Timestamp>>,
     /// Time at which it failed.
-    pub failed_at: Option<TextValue<Timestamp>>,
+    pub(crate) failed_at: Option<TextValue<Timestamp>>,
 }
 
 /// The message that another one answers.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct MessageContext {
+pub(crate) struct MessageContext {
     /// WhatsApp's id of it.
-    pub message_id: TextValue<Arc<str>>,
+    pub(crate) message_id: TextValue<Arc<str>>,
 }
 
 /// Cause of a message's failure.
 #[derive(Debug, Clone, Serialize, Object)]
-pub struct MessageFailure {
+pub(crate) struct MessageFailure {
     /// Code of the error, for programs, e.g. `outside_24h_window`; `whatsapp_error` when WhatsApp's number
     /// has no code here.
-    pub code: TextValue<Arc<str>>,
+    pub(crate) code: TextValue<Arc<str>>,
     /// Cause of the error, for people.
-    pub message: TextValue<Arc<str>>,
+    pub(crate) message: TextValue<Arc<str>>,
     /// WhatsApp's number for it.
-    pub provider_code: Option<i64>,
+    pub(crate) provider_code: Option<i64>,
 }
 
 /// First occurrence of a status.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "StatusSighting")]
-pub struct SightingBody {
+pub(crate) struct SightingBody {
     /// The status.
-    pub status: TextValue<MessageStatus>,
+    pub(crate) status: TextValue<MessageStatus>,
     /// Time of the status, by WhatsApp's own time where it reported the status.
-    pub at: TextValue<Timestamp>,
+    pub(crate) at: TextValue<Timestamp>,
 }
 
 impl MessageBody {
     /// Builds the body of a message of any account.
     #[must_use]
-    pub fn from_message(message: &Message) -> Self {
+    pub(crate) fn from_message(message: &Message) -> Self {
         let at = |status| message.history.time_of(status).map(TextValue);
         Self {
             id: TextValue(message.id),

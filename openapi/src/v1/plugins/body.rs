@@ -12,54 +12,61 @@ use kabar_core::ids::{PluginId, PluginVersionId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::rest::text::{FreeObject, PluginNoun, PluginVersionNoun, TextValue};
+use crate::rest::text::{FreeObject, TextValue, nouns};
+
+nouns! {
+    /// `object` of a plugin.
+    PluginNoun = "plugin";
+    /// `object` of a version of a plugin.
+    PluginVersionNoun = "plugin_version";
+}
 
 /// A component of yours that gets events.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Plugin", example)]
-pub struct PluginBody {
+pub(crate) struct PluginBody {
     /// `plg_…`.
-    pub id: TextValue<PluginId>,
+    pub(crate) id: TextValue<PluginId>,
     /// Always `plugin`.
-    pub object: TextValue<PluginNoun>,
+    pub(crate) object: TextValue<PluginNoun>,
     /// Your name for it.
-    pub name: TextValue<Arc<str>>,
+    pub(crate) name: TextValue<Arc<str>>,
     /// Purpose of the plugin.
-    pub description: Option<TextValue<Arc<str>>>,
+    pub(crate) description: Option<TextValue<Arc<str>>>,
     /// Types of events that it gets.
-    pub events: Vec<TextValue<EventType>>,
+    pub(crate) events: Vec<TextValue<EventType>>,
     /// Numbers that it gets events of, by WhatsApp's ids of them; null: all of the organization's.
-    pub accounts: Option<Vec<TextValue<PhoneNumberId>>>,
+    pub(crate) accounts: Option<Vec<TextValue<PhoneNumberId>>>,
     /// Texts that its component may read.
-    pub config: FreeObject,
+    pub(crate) config: FreeObject,
     /// Names of its secrets; the secrets themselves are never shown.
-    pub secrets: Vec<TextValue<Arc<str>>>,
+    pub(crate) secrets: Vec<TextValue<Arc<str>>>,
     /// Hosts that its component may call.
-    pub allowed_hosts: Vec<TextValue<HostPattern>>,
+    pub(crate) allowed_hosts: Vec<TextValue<HostPattern>>,
     /// Interfaces that its component may import; null: everything.
-    pub capabilities: Option<Vec<TextValue<Capability>>>,
+    pub(crate) capabilities: Option<Vec<TextValue<Capability>>>,
     /// `true` unless you stopped it.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// `paused` is tried with one run each minute; `disabled` is not tried at all.
-    pub status: TextValue<PluginState>,
+    pub(crate) status: TextValue<PluginState>,
     /// Reason for a status other than `active`.
-    pub status_reason: Option<TextValue<Arc<str>>>,
+    pub(crate) status_reason: Option<TextValue<Arc<str>>>,
     /// Time since which it has this status.
-    pub status_since: TextValue<Timestamp>,
+    pub(crate) status_since: TextValue<Timestamp>,
     /// The version that runs; null until one is activated.
-    pub active_version_id: Option<TextValue<PluginVersionId>>,
+    pub(crate) active_version_id: Option<TextValue<PluginVersionId>>,
     /// The version that ran before: activate it to go back.
-    pub previous_version_id: Option<TextValue<PluginVersionId>>,
+    pub(crate) previous_version_id: Option<TextValue<PluginVersionId>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Time of the last change.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 impl PluginBody {
     /// Builds the body of a plugin.
     #[must_use]
-    pub fn from_plugin(row: &Plugin) -> Self {
+    pub(crate) fn from_plugin(row: &Plugin) -> Self {
         let config: BTreeMap<&str, &str> = row.config.iter().map(|(key, value)| (&**key, &**value)).collect();
         // Texts only, which serde always writes.
         let config = serde_json::to_string(&config).unwrap_or_default();
@@ -95,31 +102,31 @@ impl Example for PluginBody {
 /// A component, uploaded for a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginVersion", example)]
-pub struct PluginVersionBody {
+pub(crate) struct PluginVersionBody {
     /// `plv_…`.
-    pub id: TextValue<PluginVersionId>,
+    pub(crate) id: TextValue<PluginVersionId>,
     /// Always `plugin_version`.
-    pub object: TextValue<PluginVersionNoun>,
+    pub(crate) object: TextValue<PluginVersionNoun>,
     /// The plugin.
-    pub plugin_id: TextValue<PluginId>,
+    pub(crate) plugin_id: TextValue<PluginId>,
     /// SHA-256 of the component, in hexadecimal.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// Bytes of the component.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Imported interfaces.
-    pub imports: Vec<TextValue<Arc<str>>>,
+    pub(crate) imports: Vec<TextValue<Arc<str>>>,
     /// Exported interfaces.
-    pub exports: Vec<TextValue<Arc<str>>>,
+    pub(crate) exports: Vec<TextValue<Arc<str>>>,
     /// Time that compiling took, in milliseconds.
-    pub compile_ms: u64,
+    pub(crate) compile_ms: u64,
     /// Upload time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 impl PluginVersionBody {
     /// Builds the body of a version.
     #[must_use]
-    pub fn from_version(row: &PluginVersion) -> Self {
+    pub(crate) fn from_version(row: &PluginVersion) -> Self {
         Self {
             id: TextValue(row.id),
             object: TextValue(PluginVersionNoun),

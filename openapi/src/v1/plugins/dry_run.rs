@@ -21,12 +21,18 @@ use super::find_plugin;
 use super::runs::body::{LogLineBody, UsageBody};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::{BodyFields, FieldError, JsonBody};
+use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::Path;
 use crate::rest::tags::ApiTag;
-use crate::rest::text::{FreeObject, PluginTestNoun, TextValue};
+use crate::rest::text::{FreeObject, TextValue, nouns};
+
+nouns! {
+    /// `object` of the result of a test.
+    PluginTestNoun = "plugin_test";
+}
 
 code_list! {
     /// Error codes of a test.
@@ -39,15 +45,15 @@ code_list! {
 /// Input of a test: an event of your own, or one of the log, not both.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct TestPlugin {
+pub(crate) struct TestPlugin {
     /// An event in the form of `GET …/events`; missing members are filled in.
-    pub event: Option<Any<Map<String, Value>>>,
+    pub(crate) event: Option<Any<Map<String, Value>>>,
     /// An event of one of your accounts' logs (`evt_…`).
     #[oai(validator(pattern = "^evt_[0-9A-HJKMNP-TV-Z]{26}$"))]
-    pub event_id: Option<String>,
+    pub(crate) event_id: Option<String>,
     /// The version (`plv_…`); the active one unless you name another.
     #[oai(validator(pattern = "^plv_[0-9A-HJKMNP-TV-Z]{26}$"))]
-    pub version_id: Option<String>,
+    pub(crate) version_id: Option<String>,
 }
 
 impl Example for TestPlugin {
@@ -62,61 +68,61 @@ impl Example for TestPlugin {
 /// Result of a test; no effect was performed.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginTest", example)]
-pub struct TestBody {
+pub(crate) struct TestBody {
     /// Always `plugin_test`.
-    pub object: TextValue<PluginTestNoun>,
+    pub(crate) object: TextValue<PluginTestNoun>,
     /// The version that ran.
-    pub version_id: TextValue<PluginVersionId>,
+    pub(crate) version_id: TextValue<PluginVersionId>,
     /// `succeeded`; `retry` and `rejected` as the component answered; `failed` when it broke or went over a
     /// limit.
-    pub result: String,
+    pub(crate) result: String,
     /// Cause of the failure.
-    pub error: Option<TextValue<Arc<str>>>,
+    pub(crate) error: Option<TextValue<Arc<str>>>,
     /// Log lines that it wrote.
-    pub logs: Vec<LogLineBody>,
+    pub(crate) logs: Vec<LogLineBody>,
     /// `true` when it wrote more than is kept.
-    pub logs_truncated: bool,
+    pub(crate) logs_truncated: bool,
     /// Effects that it requested.
-    pub effects: Vec<CapturedEffect>,
+    pub(crate) effects: Vec<CapturedEffect>,
     /// Changes that it would make to its keys and values.
-    pub kv_writes: Vec<CapturedWrite>,
+    pub(crate) kv_writes: Vec<CapturedWrite>,
     /// Calls to other hosts that it would make; each was answered with 200 and `{}`.
-    pub http_calls: Vec<CapturedCall>,
+    pub(crate) http_calls: Vec<CapturedCall>,
     /// Resources that it used; null when it was not started.
-    pub usage: Option<UsageBody>,
+    pub(crate) usage: Option<UsageBody>,
 }
 
 /// An effect that a component requested.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "CapturedEffect")]
-pub struct CapturedEffect {
+pub(crate) struct CapturedEffect {
     /// `messages.send`, `messages.mark_read` or `conversations.update`.
     #[oai(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The request's body.
-    pub body: FreeObject,
+    pub(crate) body: FreeObject,
 }
 
 /// A change of a plugin's keys and values.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "CapturedWrite")]
-pub struct CapturedWrite {
+pub(crate) struct CapturedWrite {
     /// `put`, `delete` or `add`.
-    pub op: String,
+    pub(crate) op: String,
     /// The key.
-    pub key: TextValue<Arc<str>>,
+    pub(crate) key: TextValue<Arc<str>>,
     /// The value, or what is added, as far as it is text.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
 }
 
 /// A call to another host.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "CapturedCall")]
-pub struct CapturedCall {
+pub(crate) struct CapturedCall {
     /// Upper-case.
-    pub method: TextValue<Arc<str>>,
+    pub(crate) method: TextValue<Arc<str>>,
     /// Target of the call.
-    pub url: TextValue<Arc<str>>,
+    pub(crate) url: TextValue<Arc<str>>,
 }
 
 impl CapturedEffect {
@@ -199,7 +205,7 @@ impl Example for TestBody {
 
 /// Operation that tests a plugin.
 #[derive(Debug, Clone)]
-pub struct DryRunApi(pub Arc<AppState>);
+pub(crate) struct DryRunApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Plugins")]
 impl DryRunApi {

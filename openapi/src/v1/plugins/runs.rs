@@ -1,7 +1,7 @@
 //! Operations on the runs of a plugin: listing them and their logs, and replaying.
 
-pub mod body;
-pub mod replay;
+pub(crate) mod body;
+pub(crate) mod replay;
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use self::replay::ReplayRuns;
 use super::find_plugin;
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::JsonBody;
 use crate::rest::envelope::{DataResponse, PageResponse};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 
@@ -49,7 +49,7 @@ fn no_run() -> ApiError {
 
 /// Operations on runs.
 #[derive(Debug, Clone)]
-pub struct RunsApi(pub Arc<AppState>);
+pub(crate) struct RunsApi(pub(crate) Arc<AppState>);
 
 #[OpenApi(tag = "ApiTag::Plugins")]
 impl RunsApi {

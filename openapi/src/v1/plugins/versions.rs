@@ -16,10 +16,11 @@ use super::upload::UploadedComponent;
 use super::{find_plugin, no_plugin, plugin_refusal};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::body_fields::{BodyFields, JsonBody};
+use crate::rest::body_fields::BodyFields;
 use crate::rest::envelope::PageResponse;
 use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, once_beside};
+use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -42,10 +43,10 @@ code_list! {
 /// Version to activate.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct ActivateVersion {
+pub(crate) struct ActivateVersion {
     /// The version (`plv_…`).
     #[oai(validator(pattern = "^plv_[0-9A-HJKMNP-TV-Z]{26}$"))]
-    pub version_id: String,
+    pub(crate) version_id: String,
 }
 
 impl Example for ActivateVersion {
@@ -56,7 +57,7 @@ impl Example for ActivateVersion {
 
 /// Operations on versions.
 #[derive(Debug, Clone)]
-pub struct VersionsApi(pub Arc<AppState>);
+pub(crate) struct VersionsApi(pub(crate) Arc<AppState>);
 
 impl VersionsApi {
     async fn compile_upload(

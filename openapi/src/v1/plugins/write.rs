@@ -26,53 +26,53 @@ type TextMap = Any<BTreeMap<String, Option<String>>>;
 /// A plugin to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct CreatePlugin {
+pub(crate) struct CreatePlugin {
     /// Your name for it.
     #[oai(validator(min_length = 1, max_length = 100))]
-    pub name: String,
+    pub(crate) name: String,
     /// Purpose of the plugin.
     #[oai(validator(min_length = 1, max_length = 1000))]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Types of events that it gets; `message.status` when absent.
-    pub events: Option<Vec<String>>,
+    pub(crate) events: Option<Vec<String>>,
     /// Numbers that it gets events of, by WhatsApp's ids of them; all when absent.
-    pub accounts: Option<Vec<String>>,
+    pub(crate) accounts: Option<Vec<String>>,
     /// Texts that its component may read: at most 64 and 32 KiB.
-    pub config: Option<TextMap>,
+    pub(crate) config: Option<TextMap>,
     /// Texts that only its component may read: at most 64 and 32 KiB.
-    pub secrets: Option<TextMap>,
+    pub(crate) secrets: Option<TextMap>,
     /// Hosts that its component may call: `name`, `*.domain`, either with a port; none when absent.
-    pub allowed_hosts: Option<Vec<String>>,
+    pub(crate) allowed_hosts: Option<Vec<String>>,
     /// Restricts the interfaces that its component may import; everything when absent.
-    pub capabilities: Option<Vec<String>>,
+    pub(crate) capabilities: Option<Vec<String>>,
     /// `true` to run it once a version is activated; true when absent.
-    pub enabled: Option<bool>,
+    pub(crate) enabled: Option<bool>,
 }
 
 /// Changes of a plugin. Absent fields stay unchanged.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct UpdatePlugin {
+pub(crate) struct UpdatePlugin {
     /// Your name for it.
     #[oai(validator(min_length = 1, max_length = 100))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Purpose of the plugin; null clears.
     #[oai(validator(min_length = 1, max_length = 1000))]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Types of events that it gets.
-    pub events: Option<Vec<String>>,
+    pub(crate) events: Option<Vec<String>>,
     /// Numbers that it gets events of; null: all.
-    pub accounts: Option<Vec<String>>,
+    pub(crate) accounts: Option<Vec<String>>,
     /// Replaces all texts that its component may read.
-    pub config: Option<TextMap>,
+    pub(crate) config: Option<TextMap>,
     /// Sets each one that is given; null removes it. Others stay.
-    pub secrets: Option<TextMap>,
+    pub(crate) secrets: Option<TextMap>,
     /// Replaces all hosts that its component may call.
-    pub allowed_hosts: Option<Vec<String>>,
+    pub(crate) allowed_hosts: Option<Vec<String>>,
     /// Restricts the interfaces that its component may import; null: everything.
-    pub capabilities: Option<Vec<String>>,
+    pub(crate) capabilities: Option<Vec<String>>,
     /// `true` to run it, `false` to stop it.
-    pub enabled: Option<bool>,
+    pub(crate) enabled: Option<bool>,
 }
 
 fn example_texts(pairs: &[(&str, &str)]) -> TextMap {

@@ -10,8 +10,8 @@ mod objects;
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 
-pub use interactive::{InteractiveType, SendInteractive};
-pub use objects::{
+pub(crate) use interactive::SendInteractive;
+pub(crate) use objects::{
     MessageReference, SendCaptioned, SendContactCard, SendDocument, SendLocation, SendMedium, SendReaction,
     SendTemplate, SendText,
 };
@@ -19,7 +19,7 @@ pub use objects::{
 /// WhatsApp is the only product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-pub enum MessagingProduct {
+pub(crate) enum MessagingProduct {
     /// The only one.
     Whatsapp,
 }
@@ -27,7 +27,7 @@ pub enum MessagingProduct {
 /// Messages go to single people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-pub enum RecipientType {
+pub(crate) enum RecipientType {
     /// The only one.
     Individual,
 }
@@ -35,8 +35,7 @@ pub enum RecipientType {
 /// Type of a message; names the member that holds its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each is WhatsApp's own word")]
-pub enum SendType {
+pub(crate) enum SendType {
     Text,
     Image,
     Video,
@@ -53,7 +52,7 @@ pub enum SendType {
 /// Asks for marking a message as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-pub enum ReadMark {
+pub(crate) enum ReadMark {
     /// The only one.
     Read,
 }
@@ -66,46 +65,46 @@ pub enum ReadMark {
 /// left out.
 #[derive(Debug, Clone, Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub struct SendMessageBody {
+pub(crate) struct SendMessageBody {
     /// Always `whatsapp`.
-    pub messaging_product: MessagingProduct,
+    pub(crate) messaging_product: MessagingProduct,
     /// Always `individual`, which is the default.
-    pub recipient_type: Option<RecipientType>,
+    pub(crate) recipient_type: Option<RecipientType>,
     /// The recipient's number, E.164; the leading `+` may be left out.
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// Type of the message to send.
     #[oai(rename = "type")]
-    pub kind: Option<SendType>,
+    pub(crate) kind: Option<SendType>,
     /// For `type: "text"`.
-    pub text: Option<SendText>,
+    pub(crate) text: Option<SendText>,
     /// For `type: "image"`.
-    pub image: Option<SendCaptioned>,
+    pub(crate) image: Option<SendCaptioned>,
     /// For `type: "video"`.
-    pub video: Option<SendCaptioned>,
+    pub(crate) video: Option<SendCaptioned>,
     /// For `type: "audio"`.
-    pub audio: Option<SendMedium>,
+    pub(crate) audio: Option<SendMedium>,
     /// For `type: "document"`.
-    pub document: Option<SendDocument>,
+    pub(crate) document: Option<SendDocument>,
     /// For `type: "sticker"`.
-    pub sticker: Option<SendMedium>,
+    pub(crate) sticker: Option<SendMedium>,
     /// For `type: "template"`; may be sent at any time.
-    pub template: Option<SendTemplate>,
+    pub(crate) template: Option<SendTemplate>,
     /// For `type: "interactive"`.
-    pub interactive: Option<SendInteractive>,
+    pub(crate) interactive: Option<SendInteractive>,
     /// For `type: "location"`.
-    pub location: Option<SendLocation>,
+    pub(crate) location: Option<SendLocation>,
     /// For `type: "contacts"`.
     #[oai(validator(min_items = 1, max_items = 257))]
-    pub contacts: Option<Vec<SendContactCard>>,
+    pub(crate) contacts: Option<Vec<SendContactCard>>,
     /// For `type: "reaction"`; may be sent at any time.
-    pub reaction: Option<SendReaction>,
+    pub(crate) reaction: Option<SendReaction>,
     /// The message that this one answers.
-    pub context: Option<MessageReference>,
+    pub(crate) context: Option<MessageReference>,
     /// `read`, to mark a message as read.
-    pub status: Option<ReadMark>,
+    pub(crate) status: Option<ReadMark>,
     /// WhatsApp's id (`wamid.…`) of the message to mark as read.
     #[oai(validator(min_length = 1, max_length = 512))]
-    pub message_id: Option<String>,
+    pub(crate) message_id: Option<String>,
 }
 
 impl Example for SendMessageBody {

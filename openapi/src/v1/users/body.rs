@@ -7,26 +7,31 @@ use kabar_core::ids::UserId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-use crate::rest::text::{TextValue, UserNoun};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of a user.
+    UserNoun = "user";
+}
 
 /// A person to assign conversations to.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "User", example)]
-pub struct UserBody {
+pub(crate) struct UserBody {
     /// `usr_…`.
-    pub id: TextValue<UserId>,
+    pub(crate) id: TextValue<UserId>,
     /// Always `user`.
-    pub object: TextValue<UserNoun>,
+    pub(crate) object: TextValue<UserNoun>,
     /// The name.
-    pub name: TextValue<Arc<str>>,
+    pub(crate) name: TextValue<Arc<str>>,
     /// The email address.
-    pub email: Option<TextValue<Arc<str>>>,
+    pub(crate) email: Option<TextValue<Arc<str>>>,
 }
 
 impl UserBody {
     /// Builds the body of a user.
     #[must_use]
-    pub fn from_user(user: &User) -> Self {
+    pub(crate) fn from_user(user: &User) -> Self {
         Self {
             id: TextValue(user.id),
             object: TextValue(UserNoun),

@@ -15,71 +15,76 @@ use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::params::ParameterKind;
-use crate::rest::text::{TextValue, WebhookDeliveryNoun};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of a delivery to a webhook.
+    WebhookDeliveryNoun = "webhook_delivery";
+}
 
 /// The delivery of one event to one subscription.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookDelivery", example)]
-pub struct WebhookDeliveryBody {
+pub(crate) struct WebhookDeliveryBody {
     /// `wbd_…`; the same for every attempt, as in `X-Kirim-Delivery-Id`.
-    pub id: TextValue<DeliveryId>,
+    pub(crate) id: TextValue<DeliveryId>,
     /// Always `webhook_delivery`.
-    pub object: TextValue<WebhookDeliveryNoun>,
+    pub(crate) object: TextValue<WebhookDeliveryNoun>,
     /// The subscription.
-    pub subscription_id: TextValue<SubscriptionId>,
+    pub(crate) subscription_id: TextValue<SubscriptionId>,
     /// The event, as in `X-Kirim-Event-Id`.
-    pub event_id: TextValue<EventId>,
+    pub(crate) event_id: TextValue<EventId>,
     /// The event's type.
-    pub event_type: TextValue<EventType>,
+    pub(crate) event_type: TextValue<EventType>,
     /// `pending`: waits for its first attempt. `failed`: the last attempt failed, the next one is at
     /// `next_attempt_at`. `dead`: given up.
-    pub status: TextValue<DeliveryStatus>,
+    pub(crate) status: TextValue<DeliveryStatus>,
     /// The last 32 attempts, the oldest first.
-    pub attempts: Vec<AttemptBody>,
+    pub(crate) attempts: Vec<AttemptBody>,
     /// Earliest time of the next attempt; null when there is no further attempt.
-    pub next_attempt_at: Option<TextValue<Timestamp>>,
+    pub(crate) next_attempt_at: Option<TextValue<Timestamp>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 /// One attempt.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookAttempt", example)]
-pub struct AttemptBody {
+pub(crate) struct AttemptBody {
     /// Start time.
-    pub at: TextValue<Timestamp>,
+    pub(crate) at: TextValue<Timestamp>,
     /// Status of the receiver's response; null when there was none.
-    pub status_code: Option<u16>,
+    pub(crate) status_code: Option<u16>,
     /// Time that it took, in milliseconds.
-    pub duration_ms: u32,
+    pub(crate) duration_ms: u32,
     /// Cause of the failure, for people; null when it succeeded.
-    pub error: Option<TextValue<Arc<str>>>,
+    pub(crate) error: Option<TextValue<Arc<str>>>,
 }
 
 /// Filter of the deliveries to replay.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct BulkReplay {
+pub(crate) struct BulkReplay {
     /// Deliveries to this subscription.
-    pub subscription_id: TextValue<SubscriptionId>,
+    pub(crate) subscription_id: TextValue<SubscriptionId>,
     /// Only deliveries with this status.
-    pub status: Option<TextValue<DeliveryStatus>>,
+    pub(crate) status: Option<TextValue<DeliveryStatus>>,
     /// Only deliveries of events of this type.
-    pub event_type: Option<TextValue<EventType>>,
+    pub(crate) event_type: Option<TextValue<EventType>>,
     /// Only rows created after this instant.
-    pub created_after: Option<TextValue<Timestamp>>,
+    pub(crate) created_after: Option<TextValue<Timestamp>>,
     /// Only rows created before this instant.
-    pub created_before: Option<TextValue<Timestamp>>,
+    pub(crate) created_before: Option<TextValue<Timestamp>>,
 }
 
 /// Result of a replay of many.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "BulkReplayed", example)]
-pub struct BulkReplayedBody {
+pub(crate) struct BulkReplayedBody {
     /// Number of deliveries that are sent again.
-    pub enqueued: u64,
+    pub(crate) enqueued: u64,
     /// `true` when there were more deliveries, which are not replayed.
-    pub capped: bool,
+    pub(crate) capped: bool,
 }
 
 impl AttemptBody {
@@ -96,7 +101,7 @@ impl AttemptBody {
 impl WebhookDeliveryBody {
     /// Builds the body of a delivery.
     #[must_use]
-    pub fn from_delivery(row: &Delivery) -> Self {
+    pub(crate) fn from_delivery(row: &Delivery) -> Self {
         Self {
             id: TextValue(row.id),
             object: TextValue(WebhookDeliveryNoun),
@@ -114,7 +119,7 @@ impl WebhookDeliveryBody {
 impl BulkReplayedBody {
     /// Builds the body of a replay's result.
     #[must_use]
-    pub fn from_replayed(replayed: ReplayedDeliveries) -> Self {
+    pub(crate) fn from_replayed(replayed: ReplayedDeliveries) -> Self {
         let ReplayedDeliveries { enqueued, capped } = replayed;
         Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped }
     }

@@ -12,108 +12,115 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::rest::text::{TextValue, WebhookSecretNoun, WebhookSubscriptionNoun};
+use crate::rest::text::{TextValue, nouns};
+
+nouns! {
+    /// `object` of a webhook subscription.
+    WebhookSubscriptionNoun = "webhook_subscription";
+    /// `object` of a secret that signs webhooks.
+    WebhookSecretNoun = "webhook_secret";
+}
 
 /// A webhook subscription.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookSubscription", example)]
-pub struct WebhookSubscriptionBody {
+pub(crate) struct WebhookSubscriptionBody {
     /// `wbs_…`.
-    pub id: TextValue<SubscriptionId>,
+    pub(crate) id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
-    pub object: TextValue<WebhookSubscriptionNoun>,
+    pub(crate) object: TextValue<WebhookSubscriptionNoun>,
     /// URL that events are sent to.
-    pub url: TextValue<Arc<str>>,
+    pub(crate) url: TextValue<Arc<str>>,
     /// Types of events that are sent.
-    pub events: Vec<TextValue<EventType>>,
+    pub(crate) events: Vec<TextValue<EventType>>,
     /// Text for people.
-    pub description: Option<TextValue<Arc<str>>>,
+    pub(crate) description: Option<TextValue<Arc<str>>>,
     /// `paused`: stopped by you, or because the receiver answered 410. `disabled`: 24 deliveries in a row
     /// were given up; set it `active` when the receiver works again.
-    pub status: TextValue<SubscriptionStatus>,
+    pub(crate) status: TextValue<SubscriptionStatus>,
     /// Secrets that sign now, the oldest first.
-    pub secrets: Vec<WebhookSecretBody>,
+    pub(crate) secrets: Vec<WebhookSecretBody>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Time of the last change.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 /// A signing secret, without its value.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "WebhookSecret", example)]
-pub struct WebhookSecretBody {
+pub(crate) struct WebhookSecretBody {
     /// `sec_…`.
-    pub id: TextValue<SigningSecretId>,
+    pub(crate) id: TextValue<SigningSecretId>,
     /// Always `webhook_secret`.
-    pub object: TextValue<WebhookSecretNoun>,
+    pub(crate) object: TextValue<WebhookSecretNoun>,
     /// Expiry; null while there is no newer secret.
-    pub expires_at: Option<TextValue<Timestamp>>,
+    pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 /// A webhook subscription that was just made, with its secret.
 #[derive(Clone, Serialize, Object)]
 #[oai(rename = "CreatedWebhookSubscription", example)]
-pub struct CreatedWebhookSubscriptionBody {
+pub(crate) struct CreatedWebhookSubscriptionBody {
     /// `wbs_…`.
-    pub id: TextValue<SubscriptionId>,
+    pub(crate) id: TextValue<SubscriptionId>,
     /// Always `webhook_subscription`.
-    pub object: TextValue<WebhookSubscriptionNoun>,
+    pub(crate) object: TextValue<WebhookSubscriptionNoun>,
     /// URL that events are sent to.
-    pub url: TextValue<Arc<str>>,
+    pub(crate) url: TextValue<Arc<str>>,
     /// Types of events that are sent.
-    pub events: Vec<TextValue<EventType>>,
+    pub(crate) events: Vec<TextValue<EventType>>,
     /// Text for people.
-    pub description: Option<TextValue<Arc<str>>>,
+    pub(crate) description: Option<TextValue<Arc<str>>>,
     /// Always `active`.
-    pub status: TextValue<SubscriptionStatus>,
+    pub(crate) status: TextValue<SubscriptionStatus>,
     /// Secrets that sign now: one.
-    pub secrets: Vec<WebhookSecretBody>,
+    pub(crate) secrets: Vec<WebhookSecretBody>,
     /// Signs the requests; shown here and never again.
-    pub initial_secret: String,
+    pub(crate) initial_secret: String,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Time of the last change.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 /// A newly created secret.
 #[derive(Clone, Serialize, Object)]
 #[oai(rename = "CreatedWebhookSecret", example)]
-pub struct CreatedWebhookSecretBody {
+pub(crate) struct CreatedWebhookSecretBody {
     /// `sec_…`.
-    pub id: TextValue<SigningSecretId>,
+    pub(crate) id: TextValue<SigningSecretId>,
     /// Always `webhook_secret`.
-    pub object: TextValue<WebhookSecretNoun>,
+    pub(crate) object: TextValue<WebhookSecretNoun>,
     /// Signs the requests; shown here and never again.
-    pub secret: String,
+    pub(crate) secret: String,
     /// Always null: the secret is in force until there is a newer one.
-    pub expires_at: Option<TextValue<Timestamp>>,
+    pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 /// A webhook subscription to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct CreateWebhookSubscription {
+pub(crate) struct CreateWebhookSubscription {
     /// URL that events are sent to: https, without a user name, at most 2 048 characters.
     #[oai(validator(min_length = 1, max_length = 2048))]
-    pub url: String,
+    pub(crate) url: String,
     /// Types of events that are sent.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub events: Vec<TextValue<EventType>>,
+    pub(crate) events: Vec<TextValue<EventType>>,
     /// Text for people.
     #[oai(validator(max_length = 500))]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// New status of a webhook subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "NewWebhookSubscriptionStatus", rename_all = "lowercase")]
-pub enum NewSubscriptionStatus {
+pub(crate) enum NewSubscriptionStatus {
     /// Events are sent.
     Active,
     /// Events wait.
@@ -123,53 +130,53 @@ pub enum NewSubscriptionStatus {
 /// Changes of a webhook subscription.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct UpdateWebhookSubscription {
+pub(crate) struct UpdateWebhookSubscription {
     /// URL that events are sent to.
     #[oai(validator(min_length = 1, max_length = 2048))]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Types of events that are sent.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub events: Option<Vec<TextValue<EventType>>>,
+    pub(crate) events: Option<Vec<TextValue<EventType>>>,
     /// Text for people; null clears it.
     #[oai(validator(max_length = 500))]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// `paused` to stop it, `active` to resume it.
-    pub status: Option<NewSubscriptionStatus>,
+    pub(crate) status: Option<NewSubscriptionStatus>,
 }
 
 /// A secret to create.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct CreateWebhookSecret {
+pub(crate) struct CreateWebhookSecret {
     /// Hours after which the older secrets expire; 24 when absent. 0: at once.
     #[oai(validator(minimum(value = "0"), maximum(value = "168")))]
-    pub expires_in_hours: Option<u32>,
+    pub(crate) expires_in_hours: Option<u32>,
 }
 
 /// A part of a log.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct ReplayWebhookEvents {
+pub(crate) struct ReplayWebhookEvents {
     /// Account with the log, by WhatsApp's id of the number.
-    pub phone_number_id: TextValue<PhoneNumberId>,
+    pub(crate) phone_number_id: TextValue<PhoneNumberId>,
     /// The first event's number; 0 for the oldest that is kept.
     #[oai(validator(minimum(value = "0")))]
-    pub from_sequence: i64,
+    pub(crate) from_sequence: i64,
     /// The last event's number; the newest when absent.
     #[oai(validator(minimum(value = "0")))]
-    pub to_sequence: Option<i64>,
+    pub(crate) to_sequence: Option<i64>,
 }
 
 /// Result of a replay of a part of a log.
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "ReplayedWebhookEvents", example)]
-pub struct ReplayedEventsBody {
+pub(crate) struct ReplayedEventsBody {
     /// Number of events that are sent again.
-    pub enqueued: u64,
+    pub(crate) enqueued: u64,
     /// `true` when there are more events.
-    pub capped: bool,
+    pub(crate) capped: bool,
     /// Number of the last event that was considered.
-    pub last_sequence: i64,
+    pub(crate) last_sequence: i64,
 }
 
 impl WebhookSecretBody {
@@ -186,7 +193,7 @@ impl WebhookSecretBody {
 impl WebhookSubscriptionBody {
     /// Builds the body of a subscription at this instant.
     #[must_use]
-    pub fn from_subscription(row: &Subscription, now: Timestamp) -> Self {
+    pub(crate) fn from_subscription(row: &Subscription, now: Timestamp) -> Self {
         let mut secrets: Vec<_> = row.signing_at(now).map(WebhookSecretBody::from_secret).collect();
         secrets.reverse();
         Self {
@@ -206,7 +213,7 @@ impl WebhookSubscriptionBody {
 impl CreatedWebhookSubscriptionBody {
     /// Builds the body of a new subscription.
     #[must_use]
-    pub fn from_subscription(row: &Subscription) -> Self {
+    pub(crate) fn from_subscription(row: &Subscription) -> Self {
         let WebhookSubscriptionBody {
             id,
             object,
@@ -228,7 +235,7 @@ impl CreatedWebhookSubscriptionBody {
 impl CreatedWebhookSecretBody {
     /// Builds the body of a new secret.
     #[must_use]
-    pub fn from_secret(one: &SigningSecret) -> Self {
+    pub(crate) fn from_secret(one: &SigningSecret) -> Self {
         let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::from_secret(one);
         // Shown to its creator, once.
         Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at }
@@ -238,7 +245,7 @@ impl CreatedWebhookSecretBody {
 impl ReplayedEventsBody {
     /// Builds the body of a replay's result.
     #[must_use]
-    pub fn from_replayed(replayed: ReplayedLog) -> Self {
+    pub(crate) fn from_replayed(replayed: ReplayedLog) -> Self {
         let ReplayedLog { enqueued, capped, last_sequence } = replayed;
         Self { enqueued: u64::try_from(enqueued).unwrap_or(u64::MAX), capped, last_sequence }
     }

@@ -18,11 +18,18 @@ use poem_openapi::types::Example;
 use super::RUN_STATUSES;
 use crate::app::AppState;
 use crate::rest::params::ParameterKind;
-use crate::rest::text::{PluginLogNoun, PluginRunNoun, TextValue, WireText};
+use crate::rest::text::{TextValue, WireText, nouns};
+
+nouns! {
+    /// `object` of a run of a plugin.
+    PluginRunNoun = "plugin_run";
+    /// `object` of the log of a run.
+    PluginLogNoun = "plugin_log";
+}
 
 /// Status of a run, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunStatus(pub DeliveryStatus);
+pub(crate) struct RunStatus(pub(crate) DeliveryStatus);
 
 fn words() -> MetaSchema {
     let words = RUN_STATUSES.iter().map(|status| run_word(*status).into()).collect();
@@ -54,94 +61,94 @@ impl ParameterKind for RunStatus {
 /// The handling of one event by a plugin.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginRun", example)]
-pub struct RunBody {
+pub(crate) struct RunBody {
     /// `run_…`; the same for every attempt.
-    pub id: TextValue<RunId>,
+    pub(crate) id: TextValue<RunId>,
     /// Always `plugin_run`.
-    pub object: TextValue<PluginRunNoun>,
+    pub(crate) object: TextValue<PluginRunNoun>,
     /// The version that ran last; null until one did.
-    pub version_id: Option<TextValue<PluginVersionId>>,
+    pub(crate) version_id: Option<TextValue<PluginVersionId>>,
     /// The event.
-    pub event_id: TextValue<EventId>,
+    pub(crate) event_id: TextValue<EventId>,
     /// Its type.
-    pub event_type: TextValue<EventType>,
+    pub(crate) event_type: TextValue<EventType>,
     /// WhatsApp's id of the number that the event belongs to; null when the number is not connected any more.
-    pub phone_number_id: Option<TextValue<PhoneNumberId>>,
+    pub(crate) phone_number_id: Option<TextValue<PhoneNumberId>>,
     /// The event's number in its account's log.
-    pub sequence: i64,
+    pub(crate) sequence: i64,
     /// Status of the run.
-    pub status: TextValue<RunStatus>,
+    pub(crate) status: TextValue<RunStatus>,
     /// Attempts so far.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// Time that the last attempt took, queueing included, in milliseconds.
-    pub duration_ms: Option<u32>,
+    pub(crate) duration_ms: Option<u32>,
     /// Cause of the last attempt's failure.
-    pub error: Option<TextValue<Arc<str>>>,
+    pub(crate) error: Option<TextValue<Arc<str>>>,
     /// The last attempts, oldest first.
-    pub attempts: Vec<RunAttemptBody>,
+    pub(crate) attempts: Vec<RunAttemptBody>,
     /// Resources that the last attempt used.
-    pub usage: Option<UsageBody>,
+    pub(crate) usage: Option<UsageBody>,
     /// Effects that it requested when it succeeded.
-    pub effects: Vec<EffectBody>,
+    pub(crate) effects: Vec<EffectBody>,
     /// Earliest time of the next attempt; null when there is no further attempt.
-    pub next_attempt_at: Option<TextValue<Timestamp>>,
+    pub(crate) next_attempt_at: Option<TextValue<Timestamp>>,
     /// Time at which the event was queued for the plugin.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
     /// Time of the last change.
-    pub updated_at: TextValue<Timestamp>,
+    pub(crate) updated_at: TextValue<Timestamp>,
 }
 
 /// One attempt at a run.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginRunAttempt")]
-pub struct RunAttemptBody {
+pub(crate) struct RunAttemptBody {
     /// Start time.
-    pub at: TextValue<Timestamp>,
+    pub(crate) at: TextValue<Timestamp>,
     /// Time that it took, queueing included, in milliseconds.
-    pub duration_ms: u32,
+    pub(crate) duration_ms: u32,
     /// Cause of the failure.
-    pub error: Option<TextValue<Arc<str>>>,
+    pub(crate) error: Option<TextValue<Arc<str>>>,
 }
 
 /// Resources that an attempt used.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginUsage")]
-pub struct UsageBody {
+pub(crate) struct UsageBody {
     /// Processor time, in microseconds; the unit of the computing budget.
-    pub fuel: u64,
+    pub(crate) fuel: u64,
     /// Processor time, in microseconds.
-    pub cpu_us: u64,
+    pub(crate) cpu_us: u64,
     /// Time from start to end, waits for other hosts included, in microseconds.
-    pub wall_us: u64,
+    pub(crate) wall_us: u64,
     /// Calls to the host.
-    pub host_calls: u64,
+    pub(crate) host_calls: u64,
     /// Peak memory, in bytes.
-    pub memory_peak_bytes: u64,
+    pub(crate) memory_peak_bytes: u64,
 }
 
 /// An effect that a run requested.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginEffect")]
-pub struct EffectBody {
+pub(crate) struct EffectBody {
     /// `messages.send`, `messages.mark_read` or `conversations.update`.
     #[oai(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Status of the effect; `refused` when the API would have refused the request.
-    pub status: TextValue<EffectStatus>,
+    pub(crate) status: TextValue<EffectStatus>,
     /// The message that a send created.
-    pub message_id: Option<TextValue<MessageId>>,
+    pub(crate) message_id: Option<TextValue<MessageId>>,
     /// Cause of the refusal.
-    pub error: Option<EffectErrorBody>,
+    pub(crate) error: Option<EffectErrorBody>,
 }
 
 /// Cause of an effect's refusal.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginEffectError")]
-pub struct EffectErrorBody {
+pub(crate) struct EffectErrorBody {
     /// The code of the API's refusal.
-    pub code: TextValue<Arc<str>>,
+    pub(crate) code: TextValue<Arc<str>>,
     /// Text for people.
-    pub message: TextValue<Arc<str>>,
+    pub(crate) message: TextValue<Arc<str>>,
 }
 
 impl UsageBody {
@@ -224,31 +231,31 @@ impl Example for RunBody {
 /// Log lines of one attempt.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginLog", example)]
-pub struct RunLogBody {
+pub(crate) struct RunLogBody {
     /// Always `plugin_log`.
-    pub object: TextValue<PluginLogNoun>,
+    pub(crate) object: TextValue<PluginLogNoun>,
     /// The run.
-    pub run_id: TextValue<RunId>,
+    pub(crate) run_id: TextValue<RunId>,
     /// Number of the attempt, from 1.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// The version that ran.
-    pub version_id: TextValue<PluginVersionId>,
+    pub(crate) version_id: TextValue<PluginVersionId>,
     /// The lines, in the order of writing.
-    pub lines: Vec<LogLineBody>,
+    pub(crate) lines: Vec<LogLineBody>,
     /// Time at which the attempt was recorded.
-    pub created_at: TextValue<Timestamp>,
+    pub(crate) created_at: TextValue<Timestamp>,
 }
 
 /// A log line.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginLogLine")]
-pub struct LogLineBody {
+pub(crate) struct LogLineBody {
     /// Time, by the run's own clock.
-    pub at: TextValue<Timestamp>,
+    pub(crate) at: TextValue<Timestamp>,
     /// Severity.
-    pub level: TextValue<LogLevel>,
+    pub(crate) level: TextValue<LogLevel>,
     /// The text.
-    pub message: TextValue<Arc<str>>,
+    pub(crate) message: TextValue<Arc<str>>,
 }
 
 impl LogLineBody {
@@ -279,11 +286,11 @@ impl Example for RunLogBody {
 /// Result of a replay.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "PluginReplay", example)]
-pub struct ReplayedBody {
+pub(crate) struct ReplayedBody {
     /// Number of events that are delivered again.
-    pub enqueued: u64,
+    pub(crate) enqueued: u64,
     /// `true` when there were more events, which are not replayed.
-    pub capped: bool,
+    pub(crate) capped: bool,
 }
 
 impl ReplayedBody {

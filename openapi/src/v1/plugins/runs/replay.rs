@@ -15,17 +15,17 @@ use crate::rest::error::ApiError;
 /// Events to replay: from a number or from an instant, not both.
 #[derive(Debug, Clone, Object)]
 #[oai(example)]
-pub struct ReplayRuns {
+pub(crate) struct ReplayRuns {
     /// The first event, by its number in its account's log.
     #[oai(validator(minimum(value = "1")))]
-    pub from_sequence: Option<i64>,
+    pub(crate) from_sequence: Option<i64>,
     /// The first instant (RFC 3339).
-    pub from_time: Option<String>,
+    pub(crate) from_time: Option<String>,
     /// The last event: a number with `from_sequence`, an instant with `from_time`; to the end of the log when
     /// absent.
-    pub to: Option<Any<Value>>,
+    pub(crate) to: Option<Any<Value>>,
     /// Account with the log, by WhatsApp's id of the number; all accounts of the plugin when absent.
-    pub phone_number_id: Option<String>,
+    pub(crate) phone_number_id: Option<String>,
 }
 
 impl Example for ReplayRuns {

@@ -10,8 +10,7 @@ use crate::rest::text::FreeObject;
 /// The type of an interactive message; it decides what `action` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is WhatsApp's own word")]
-pub enum InteractiveType {
+pub(crate) enum InteractiveType {
     Button,
     List,
     CtaUrl,
@@ -25,105 +24,105 @@ pub enum InteractiveType {
 
 /// An interactive message.
 #[derive(Debug, Clone, Object)]
-pub struct SendInteractive {
+pub(crate) struct SendInteractive {
     /// Type of the interactive message.
     #[oai(rename = "type")]
-    pub kind: InteractiveType,
+    pub(crate) kind: InteractiveType,
     /// Above the body. A list takes a text only.
-    pub header: Option<InteractiveHeader>,
+    pub(crate) header: Option<InteractiveHeader>,
     /// The text; only `product` may go without.
-    pub body: Option<InteractiveText>,
+    pub(crate) body: Option<InteractiveText>,
     /// Below the body; at most 60 characters.
-    pub footer: Option<InteractiveText>,
+    pub(crate) footer: Option<InteractiveText>,
     /// Actions that the recipient can take.
-    pub action: InteractiveAction,
+    pub(crate) action: InteractiveAction,
 }
 
 /// A header: a text of at most 60 characters, or a medium.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveHeader {
+pub(crate) struct InteractiveHeader {
     /// `text`, `image`, `video` or `document`.
     #[oai(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// For `type: "text"`.
     #[oai(validator(min_length = 1, max_length = 60))]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// For `type: "image"`.
-    pub image: Option<SendMedium>,
+    pub(crate) image: Option<SendMedium>,
     /// For `type: "video"`.
-    pub video: Option<SendMedium>,
+    pub(crate) video: Option<SendMedium>,
     /// For `type: "document"`.
-    pub document: Option<SendMedium>,
+    pub(crate) document: Option<SendMedium>,
 }
 
 /// A text of an interactive message: a body of at most 1024 characters, a footer of at most 60.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveText {
+pub(crate) struct InteractiveText {
     /// The text.
     #[oai(validator(min_length = 1, max_length = 1024))]
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Actions that the recipient can take.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveAction {
+pub(crate) struct InteractiveAction {
     /// For `button`.
     #[oai(validator(min_items = 1, max_items = 3))]
-    pub buttons: Option<Vec<InteractiveButton>>,
+    pub(crate) buttons: Option<Vec<InteractiveButton>>,
     /// For `list`: the text of the button that opens it.
     #[oai(validator(min_length = 1, max_length = 20))]
-    pub button: Option<String>,
+    pub(crate) button: Option<String>,
     /// For `list`: at most 10 rows in all. `product_list` has sections of its own form.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub sections: Option<Vec<InteractiveSection>>,
+    pub(crate) sections: Option<Vec<InteractiveSection>>,
     /// For `cta_url`, `flow` and others: WhatsApp's name of the action.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// For `cta_url`: `display_text` (at most 20 characters) and `url`. For others: WhatsApp's own.
-    pub parameters: Option<FreeObject>,
+    pub(crate) parameters: Option<FreeObject>,
 }
 
 /// A reply button.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveButton {
+pub(crate) struct InteractiveButton {
     /// Always `reply`.
     #[oai(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Reply that is sent when it is pressed.
-    pub reply: InteractiveReply,
+    pub(crate) reply: InteractiveReply,
 }
 
 /// Title of a button, and the id of its reply.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveReply {
+pub(crate) struct InteractiveReply {
     /// Your id; different for each button.
     #[oai(validator(min_length = 1, max_length = 256))]
-    pub id: String,
+    pub(crate) id: String,
     /// Text on the button.
     #[oai(validator(min_length = 1, max_length = 20))]
-    pub title: String,
+    pub(crate) title: String,
 }
 
 /// A section of a list.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveSection {
+pub(crate) struct InteractiveSection {
     /// Title; required where there is more than one section.
     #[oai(validator(max_length = 24))]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     /// Its rows.
     #[oai(validator(min_items = 1, max_items = 10))]
-    pub rows: Option<Vec<InteractiveRow>>,
+    pub(crate) rows: Option<Vec<InteractiveRow>>,
 }
 
 /// A row of a list.
 #[derive(Debug, Clone, Object)]
-pub struct InteractiveRow {
+pub(crate) struct InteractiveRow {
     /// Your id; different for each row.
     #[oai(validator(min_length = 1, max_length = 200))]
-    pub id: String,
+    pub(crate) id: String,
     /// Title of the row.
     #[oai(validator(min_length = 1, max_length = 24))]
-    pub title: String,
+    pub(crate) title: String,
     /// Text below the title, in smaller type.
     #[oai(validator(max_length = 72))]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
 }
