@@ -17,4 +17,5 @@ pub(crate) mod messages;
 pub(crate) mod operator;
 pub(crate) mod paging;
 pub(crate) mod response_cache;
+pub(crate) mod spans;
 pub(crate) mod tenancy;

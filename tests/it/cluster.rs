@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::harness::nodes::{heard_of, node, nodes};
 use crate::harness::{
-    Answer, InboundWebhook, Stream, Tenant, TestServer, database, from, patiently, text, text_from, until,
-    until_matches,
+    Answer, InboundWebhook, SpanRecorder, Stream, Tenant, TestServer, database, from, patiently, text,
+    text_from, until, until_matches,
 };
 
 /// What the operator sees of the account at this node; `None` when it is not served there.
@@ -53,6 +53,31 @@ async fn any_node_takes_any_request_and_one_serves_the_account() {
     let sent = there.api.post_with(&there.path("messages"), &key, &template).await.is(200);
     let again = here.api.post_with(&here.path("messages"), &key, &template).await.is(200);
     assert_eq!((sent.data(), again.header("Idempotent-Replayed")), (again.data(), Some("true")));
+}
+
+#[tokio::test]
+async fn a_forwarded_request_has_a_span_with_ids_only() {
+    let (recorder, _recording) = SpanRecorder::start();
+    let [one, two] = nodes(&[]).await;
+    let here = one.tenant().await;
+    let there = heard_of(&two, &here).await;
+    here.inbox(1).await;
+    let account = text(&here.api.get("/v1/accounts").await.rows()[0]["id"]);
+    there.get("conversations?limit=7").await.is(200);
+    let message = text_from(&from(2), two.clock.read_now(), "halo");
+    InboundWebhook::default().messages(&here.id, &[message]).post(&two.anyone).await.is(200);
+
+    let spans = recorder.spans_of("forward");
+    let told = |field: &str, value: &str| spans.iter().filter(|span| span.field(field) == value).count();
+    assert_eq!((told("account", &account), told("accounts", "1")), (1, 1), "{spans:?}");
+    for span in &spans {
+        assert_eq!(span.field("status"), "200", "{span:?}");
+        assert!(span.fields.keys().all(|name| ["node", "account", "accounts", "status"].contains(name)));
+        assert!(
+            span.field("node").chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_'),
+            "{span:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub(crate) mod redis;
 mod response;
 pub(crate) mod restarts;
 mod shapes;
+mod spans;
 mod stream;
 mod tenant;
 mod wait;
@@ -50,6 +51,7 @@ pub(crate) use meta_webhook::{
 pub(crate) use receiver::{Call, Receiver, Turn};
 pub(crate) use response::{Answer, keys_of};
 pub(crate) use shapes::{check_object, is_id, is_timestamp};
+pub(crate) use spans::{RecordedSpan, SpanRecorder};
 pub(crate) use stream::{Frame, Stream};
 pub(crate) use tenant::Tenant;
 pub(crate) use wait::{patiently, until, until_advancing, until_matches, until_some};
