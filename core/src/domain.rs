@@ -5,6 +5,7 @@
 pub mod account;
 pub mod allowed_hosts;
 pub mod command;
+mod command_refusal;
 pub mod contact;
 pub mod conversation;
 pub mod decide;

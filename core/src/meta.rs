@@ -7,6 +7,7 @@ mod error_report;
 pub mod errors;
 pub mod graph;
 mod graph_answer;
+mod item_fields;
 pub mod named_numbers;
 mod raw_members;
 pub mod send_deadline;

@@ -5,5 +5,6 @@
 pub mod budget_lease;
 pub mod circuit_breaker;
 pub mod failure_rate;
+pub mod retry_schedule;
 pub mod send_pace;
 pub mod token_bucket;

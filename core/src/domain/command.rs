@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::account::{Account, AccountPatch};
+pub use super::command_refusal::CommandRefusal;
 use super::contact::{Contact, ContactPatch, NewContact};
 use super::conversation::{Conversation, ConversationStatus};
 use super::due_time::DueTime;
@@ -104,27 +105,4 @@ pub enum CommandReply {
     Contact(Arc<Contact>),
     /// The account after the command.
     Account(Arc<Account>),
-}
-
-/// Reason for which a command was not carried out. Nothing has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CommandRefusal {
-    /// The contact has not written within 24 hours.
-    #[error("the contact has not written within the last 24 hours")]
-    OutsideWindow,
-    /// The account cannot send.
-    #[error("the account is {}", .0.as_str())]
-    AccountNotConnected(super::account::AccountStatus),
-    /// No such conversation in this account.
-    #[error("no such conversation")]
-    NoConversation,
-    /// No such message in this account.
-    #[error("no such message")]
-    NoMessage,
-    /// No such contact in this account.
-    #[error("no such contact")]
-    NoContact,
-    /// The number is a contact already.
-    #[error("the number is a contact already")]
-    ContactExists(ContactId),
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::command::CommandRefusal;
+use super::command_refusal::CommandRefusal;
 use super::conversation::ConversationStatus;
 use super::message::OutgoingMessage;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};

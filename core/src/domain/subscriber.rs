@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::delivery::RetrySchedule;
 use super::event::EventTypes;
 use super::plugin::Plugin;
 use super::subscription::{Subscription, SubscriptionStatus};
 use crate::ids::{OrganisationId, PluginId, SubscriptionId};
+use crate::policy::retry_schedule::RetrySchedule;
 
 /// Id of a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::errors;
-use super::translate::{SkipReason, read_time, read_wamid};
+use super::item_fields::{SkipReason, read_time, read_wamid};
 use crate::domain::message::StatusReport;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;

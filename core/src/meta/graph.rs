@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::errors;
 use super::graph_answer::{GraphAnswer, GraphRefusal};
+pub use super::graph_answer::{GraphOutcome, RETRY_AFTER_MAX};
 use super::send_deadline::{DeadlineBody, SendDeadline};
 use crate::domain::account::Account;
 use crate::domain::message::{Message, MessageError};
@@ -22,34 +23,8 @@ use crate::surroundings::{AwaitKind, wait_for};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time of a call, from its connection to the end of the response.
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Upper bound of a requested pause: a server that requests a longer one is called after this time.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Meta's responses have a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// Outcome of a send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphOutcome {
-    /// WhatsApp accepted it under this id.
-    Accepted {
-        /// WhatsApp's id.
-        wamid: Arc<str>,
-    },
-    /// WhatsApp refuses it for good.
-    Refused(MessageError),
-    /// WhatsApp did not accept it, and may accept it later.
-    Transient {
-        /// Reason.
-        error: MessageError,
-        /// Wait that WhatsApp requested; at most an hour.
-        retry_after: Option<Duration>,
-    },
-    /// The request was sent and no readable response came back: WhatsApp may have the message.
-    Unknown {
-        /// Description of the failure.
-        error: MessageError,
-    },
-}
 
 /// Reason for which a read receipt was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,14 +3,41 @@
 //! Invariants: only a response that Meta itself wrote refuses a message or says that it was not accepted.
 //! Where an intermediary may have dropped Meta's response, the outcome is unknown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::errors;
-use super::graph::{GraphOutcome, RETRY_AFTER_MAX};
-use super::translate::read_wamid;
+use super::item_fields::read_wamid;
 use crate::domain::message::MessageError;
+
+/// Upper bound of a requested pause: a server that requests a longer one is called after this time.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// Outcome of a send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GraphOutcome {
+    /// WhatsApp accepted it under this id.
+    Accepted {
+        /// WhatsApp's id.
+        wamid: Arc<str>,
+    },
+    /// WhatsApp refuses it for good.
+    Refused(MessageError),
+    /// WhatsApp did not accept it, and may accept it later.
+    Transient {
+        /// Reason.
+        error: MessageError,
+        /// Wait that WhatsApp requested; at most an hour.
+        retry_after: Option<Duration>,
+    },
+    /// The request was sent and no readable response came back: WhatsApp may have the message.
+    Unknown {
+        /// Description of the failure.
+        error: MessageError,
+    },
+}
 
 /// A response as far as it was read.
 #[derive(Debug)]

@@ -7,14 +7,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+pub use super::item_fields::SkipReason;
+use super::item_fields::{read_time, read_wamid};
 use super::raw_members;
 use super::raw_members::{MalformedWebhook, RawMembers};
-use super::{WAMID_BYTES_MAX, content, error_report, errors};
+use super::{content, error_report, errors};
 use crate::domain::account::PhoneNumberId;
 use crate::domain::message::{InboundItem, InboundMessage, MessageError, MessageKind};
 use crate::domain::phone::Phone;
@@ -24,10 +25,6 @@ use crate::domain::time::Timestamp;
 const NAME_CHARS_MAX: usize = 256;
 /// Bytes of a message's object that are kept, at most; Meta's own limits are far below.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-/// 2009-01-01, the year in which WhatsApp started: no message is older.
-const FIRST_SECOND: i64 = 1_230_768_000;
-/// A time of Meta's that is further ahead of our clock than this is not accepted.
-const AHEAD_MAX: Duration = Duration::from_hours(24);
 
 /// All items of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,32 +62,6 @@ pub struct SkippedItem {
     pub phone_number_id: Option<PhoneNumberId>,
     /// Reason.
     pub reason: SkipReason,
-}
-
-/// Reason for which a piece of a webhook was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum SkipReason {
-    /// Not of the expected shape, or beyond the limits of the parser.
-    #[error("unreadable")]
-    Unreadable,
-    /// A change of another field than `messages`.
-    #[error("field not subscribed")]
-    OtherField,
-    /// The number that it concerns is missing.
-    #[error("no phone_number_id")]
-    NoPhoneNumberId,
-    /// No message id of WhatsApp's, or one that is too long.
-    #[error("no usable message id")]
-    NoWamid,
-    /// The sender is not a telephone number.
-    #[error("sender is not a phone number")]
-    SenderNotAPhone,
-    /// A status with an unknown name.
-    #[error("unknown status")]
-    UnknownStatus,
-    /// Larger than the limit of one message.
-    #[error("payload too large")]
-    PayloadTooLarge,
 }
 
 /// Translates a body that arrived at `received_at`. That time replaces times that are missing or out of
@@ -268,25 +239,6 @@ fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Valu
             (kind, content, object)
         }
         None => (MessageKind::Unsupported, "[unsupported]".to_owned(), Value::Object(message)),
-    }
-}
-
-/// Returns WhatsApp's message id, if the value is one.
-pub(super) fn read_wamid(id: Option<&Value>) -> Option<Arc<str>> {
-    let id = id?.as_str()?;
-    (1..=WAMID_BYTES_MAX).contains(&id.len()).then(|| id.into())
-}
-
-/// Reads Unix seconds, as a string or a number; returns `received_at` when they are not a plausible time of a
-/// message.
-pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Timestamp {
-    let seconds = seconds.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()));
-    match seconds {
-        Some(seconds) if seconds >= FIRST_SECOND => {
-            let at = Timestamp::from_seconds(seconds);
-            if at > received_at.plus_duration(AHEAD_MAX) { received_at } else { at }
-        }
-        Some(_) | None => received_at,
     }
 }
 

@@ -8,6 +8,7 @@ mod database_lock;
 mod postgres;
 mod sql_arg;
 mod sqlite;
+mod sqlite_statement;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -251,7 +252,7 @@ impl ReadSnapshot {
         wait_for(AwaitKind::Read, async {
             Ok(match &mut self.reads {
                 ReadTransaction::Sqlite(reads) => {
-                    to_rows(sqlite::run_statement(reads, sql, args).await?, EngineRow::Sqlite)
+                    to_rows(sqlite_statement::run_statement(reads, sql, args).await?, EngineRow::Sqlite)
                 }
                 ReadTransaction::Postgres(reads) => {
                     to_rows(reads.fetch_rows(sql, args).await?, EngineRow::Postgres)
@@ -294,7 +295,7 @@ impl WriteConnection {
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
                 EngineConnection::Sqlite(it, _) => {
-                    to_rows(sqlite::run_statement(it, sql, args).await?, EngineRow::Sqlite)
+                    to_rows(sqlite_statement::run_statement(it, sql, args).await?, EngineRow::Sqlite)
                 }
                 EngineConnection::Postgres(it) => {
                     to_rows(it.run_statement(sql, args).await?, EngineRow::Postgres)

@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::message::StatusReport;
 use crate::domain::status::MessageStatus;
 use crate::ids::MessageId;
+use crate::meta::WAMID_BYTES_MAX;
 
 const EVERY_TYPE: &[u8] = include_bytes!("../../../../tests/fixtures/meta/every_type.json");
 const STATUSES: &[u8] = include_bytes!("../../../../tests/fixtures/meta/statuses.json");

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::sqlite::run_statement;
+use super::sqlite_statement::run_statement;
 use crate::surroundings;
 
 /// 64 MiB in pages of 4 KiB: at a longer log a commit checkpoints the rest itself.

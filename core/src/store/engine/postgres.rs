@@ -106,7 +106,7 @@ impl PostgresDatabase {
     pub(super) async fn open_writer(&self) -> Result<PrimaryConnection, sqlx::Error> {
         // Written rows are found by their keys; but the planner cannot know how few rows an array holds, and
         // would scan every account to find one.
-        self.tracker.connect_primary(|options| options.options([("enable_seqscan", "off")])).await
+        PrimaryConnection::open(&self.tracker, |options| options.options([("enable_seqscan", "off")])).await
     }
 
     /// Takes the lock of a server; see [`PostgresLock::take_lock`].

@@ -10,9 +10,10 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::checkpoints::{CheckpointTask, LOG_PAGES};
+use super::sqlite_statement::run_statement;
 use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::store::StoreError;
 
@@ -122,24 +123,6 @@ impl SqliteLock {
     pub(super) const fn check_alive(&self) {
         let Self(_open) = self;
     }
-}
-
-/// Runs one statement and collects its rows.
-pub(super) async fn run_statement(
-    connection: &mut SqliteConnection,
-    sql: Sql,
-    args: Vec<SqlArg>,
-) -> Result<Vec<SqliteRow>, sqlx::Error> {
-    // Composed of fixed fragments of this layer only; values from clients are bound.
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for arg in args {
-        query = match arg {
-            SqlArg::Int(value) => query.bind(value),
-            SqlArg::Text(value) => query.bind(value),
-            SqlArg::Bytes(value) => query.bind(Vec::from(value)),
-        };
-    }
-    query.fetch_all(connection).await
 }
 
 /// Checkpoints the log and closes.

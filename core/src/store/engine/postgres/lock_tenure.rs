@@ -24,7 +24,7 @@ impl PostgresLock {
         alone: bool,
         last: Option<&LockTenure>,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let mut connection = tracker.connect_primary(noticed_when_gone).await?;
+        let mut connection = PrimaryConnection::open(tracker, noticed_when_gone).await?;
         if let Some(last) = last {
             last.end_session(connection.raw_connection()).await?;
         }

@@ -4,7 +4,7 @@
 //! commit that a replaced primary confirms has an unknown outcome, like one with a lost answer.
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 
 use super::primary_tracker::PrimaryTracker;
 use super::server_role::identify_server;
@@ -18,8 +18,13 @@ pub(in crate::store::engine) struct PrimaryConnection {
 }
 
 impl PrimaryConnection {
-    pub(super) const fn new(connection: PgConnection, tracker: PrimaryTracker, generation: u64) -> Self {
-        Self { connection, tracker, generation }
+    /// Opens a connection. `shape` adds settings of the session.
+    pub(super) async fn open(
+        tracker: &PrimaryTracker,
+        shape: fn(PgConnectOptions) -> PgConnectOptions,
+    ) -> Result<Self, sqlx::Error> {
+        let (connection, generation) = tracker.connect_primary(shape).await?;
+        Ok(Self { connection, tracker: tracker.clone(), generation })
     }
 
     /// Returns `true` when its server is the current primary.

@@ -17,7 +17,6 @@ use futures_util::stream::FuturesUnordered;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::primary_connection::PrimaryConnection;
 use super::server_role::{ServerIdentity, ServerRole, commit_barrier, identify_server};
 use super::{CONNECT_TIMEOUT, is_silence, with_timeout};
 
@@ -101,11 +100,12 @@ impl PrimaryTracker {
         matches!((role, &state.current), (ServerRole::Primary(seen), Some(current)) if *seen == current.identity)
     }
 
-    /// Opens a connection to the current primary. `shape` adds settings of the session.
+    /// Opens a connection to the current primary, and returns it with its generation. `shape` adds settings of
+    /// the session.
     pub(super) async fn connect_primary(
         &self,
         shape: fn(PgConnectOptions) -> PgConnectOptions,
-    ) -> Result<PrimaryConnection, sqlx::Error> {
+    ) -> Result<(PgConnection, u64), sqlx::Error> {
         // Boxed: it is rare, and large where every statement would carry it.
         let connected = with_timeout(CONNECT_TIMEOUT, Box::pin(self.open_current(shape))).await;
         if connected.as_ref().is_err_and(|error| !is_full(error)) {
@@ -117,7 +117,7 @@ impl PrimaryTracker {
     async fn open_current(
         &self,
         shape: fn(PgConnectOptions) -> PgConnectOptions,
-    ) -> Result<PrimaryConnection, sqlx::Error> {
+    ) -> Result<(PgConnection, u64), sqlx::Error> {
         let mut opens = 0;
         loop {
             let current = self.current_primary().await?;
@@ -126,10 +126,7 @@ impl PrimaryTracker {
                 Err(error) if opens < OPENS_MAX && !is_silence(&error) && !is_full(&error) => {
                     self.doubt_generation(current.generation);
                 }
-                opened => {
-                    let connection = opened?;
-                    return Ok(PrimaryConnection::new(connection, self.clone(), current.generation));
-                }
+                opened => return Ok((opened?, current.generation)),
             }
         }
     }

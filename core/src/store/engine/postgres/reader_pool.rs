@@ -69,7 +69,7 @@ impl ReaderPool {
             }
             self.forget_idle();
         }
-        Ok((self.0.tracker.connect_primary(std::convert::identity).await?, Instant::now()))
+        Ok((PrimaryConnection::open(&self.0.tracker, std::convert::identity).await?, Instant::now()))
     }
 
     fn take_idle(&self) -> Option<IdleReader> {

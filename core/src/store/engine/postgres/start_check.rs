@@ -6,6 +6,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
 use super::{LOCK_CLASS, MIGRATIONS, OLDEST_VERSION, unusable_value, within_answer_timeout};
 use crate::store::StoreError;
@@ -16,7 +17,7 @@ const NO_LOCKS: &str = "advisory locks do not lock here: kabar needs PostgreSQL 
 
 /// Checks the server, and migrates the schema.
 pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreError> {
-    let mut first = tracker.connect_primary(std::convert::identity).await?;
+    let mut first = PrimaryConnection::open(tracker, std::convert::identity).await?;
     let settings = "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
                     current_setting('server_encoding'), current_setting('fsync'), \
                     current_setting('synchronous_standby_names')";
@@ -28,7 +29,7 @@ pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreEr
     if encoding != "UTF8" {
         return Err(unusable_value("the database must be made with ENCODING 'UTF8'"));
     }
-    let mut second = tracker.connect_primary(std::convert::identity).await?;
+    let mut second = PrimaryConnection::open(tracker, std::convert::identity).await?;
     check_locks(first.raw_connection(), second.raw_connection()).await?;
     second.close_connection().await?;
     if fsync != "on" {

@@ -1,0 +1,59 @@
+//! Fields that messages and statuses share: WhatsApp's id and the time; and the reasons to skip an item.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::WAMID_BYTES_MAX;
+use crate::domain::time::Timestamp;
+
+/// 2009-01-01, the year in which WhatsApp started: no message is older.
+const FIRST_SECOND: i64 = 1_230_768_000;
+/// A time of Meta's that is further ahead of our clock than this is not accepted.
+const AHEAD_MAX: Duration = Duration::from_hours(24);
+
+/// Reason for which a piece of a webhook was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SkipReason {
+    /// Not of the expected shape, or beyond the limits of the parser.
+    #[error("unreadable")]
+    Unreadable,
+    /// A change of another field than `messages`.
+    #[error("field not subscribed")]
+    OtherField,
+    /// The number that it concerns is missing.
+    #[error("no phone_number_id")]
+    NoPhoneNumberId,
+    /// No message id of WhatsApp's, or one that is too long.
+    #[error("no usable message id")]
+    NoWamid,
+    /// The sender is not a telephone number.
+    #[error("sender is not a phone number")]
+    SenderNotAPhone,
+    /// A status with an unknown name.
+    #[error("unknown status")]
+    UnknownStatus,
+    /// Larger than the limit of one message.
+    #[error("payload too large")]
+    PayloadTooLarge,
+}
+
+/// Returns WhatsApp's message id, if the value is one.
+pub(super) fn read_wamid(id: Option<&Value>) -> Option<Arc<str>> {
+    let id = id?.as_str()?;
+    (1..=WAMID_BYTES_MAX).contains(&id.len()).then(|| id.into())
+}
+
+/// Reads Unix seconds, as a string or a number; returns `received_at` when they are not a plausible time of a
+/// message.
+pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Timestamp {
+    let seconds = seconds.and_then(|value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()));
+    match seconds {
+        Some(seconds) if seconds >= FIRST_SECOND => {
+            let at = Timestamp::from_seconds(seconds);
+            if at > received_at.plus_duration(AHEAD_MAX) { received_at } else { at }
+        }
+        Some(_) | None => received_at,
+    }
+}
