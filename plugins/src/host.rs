@@ -1,7 +1,6 @@
 //! The plugin host: its options, and its three operations.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
 
 use crate::component::artifact;
-use crate::component::compile::compile_component;
+use crate::component::compile::{CompilerMode, compile_component};
 use crate::component::inspect;
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 use crate::component::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
@@ -51,22 +50,6 @@ pub struct HostOptions {
     pub compile_timeout: Duration,
     /// Place where compilations run.
     pub compiler: CompilerMode,
-}
-
-/// Place where compilations run. The compilation of a hostile component can take minutes, and cannot be
-/// stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CompilerMode {
-    /// On a thread of this process. One that takes too long is given up, but goes on, and delays later
-    /// compilations until it ends.
-    Here,
-    /// In a process of its own, which is killed when it takes too long.
-    Program {
-        /// An executable that answers as [`crate::compile_stdin`] does.
-        path: PathBuf,
-        /// Arguments that make it do so.
-        arguments: Vec<String>,
-    },
 }
 
 impl HostOptions {

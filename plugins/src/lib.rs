@@ -49,10 +49,10 @@ mod scheduler;
 #[cfg(test)]
 mod tests;
 
-pub use component::compile::compile_stdin;
+pub use component::compile::{CompilerMode, compile_stdin};
 pub use component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 pub use component::version::{CompiledComponent, LoadedVersion};
-pub use host::{CompilerMode, ComponentUpload, HostOptions, HostStartError, PluginHost};
+pub use host::{ComponentUpload, HostOptions, HostStartError, PluginHost};
 pub use invocation::{Invocation, MEMORY_BYTES_MAX, OutboundMode, RunLimits};
 pub use ports::{
     DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest, HttpFetcher, NoNetwork,

@@ -7,6 +7,7 @@
 //! and never takes a second thread.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,6 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin};
-use crate::host::CompilerMode;
 use crate::runtime::engine;
 use crate::runtime::outcome::error_text;
 use crate::scheduler::fair_queue::QueuePermit;
@@ -32,6 +32,22 @@ const MEMORY_BYTES_MAX: u64 = 6 << 30;
 /// First byte of a compiling process's answer.
 const COMPILED: u8 = b'+';
 const REFUSED: u8 = b'-';
+
+/// Place where compilations run. The compilation of a hostile component can take minutes, and cannot be
+/// stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompilerMode {
+    /// On a thread of this process. One that takes too long is given up, but goes on, and delays later
+    /// compilations until it ends.
+    Here,
+    /// In a process of its own, which is killed when it takes too long.
+    Program {
+        /// An executable that answers as [`crate::compile_stdin`] does.
+        path: PathBuf,
+        /// Arguments that make it do so.
+        arguments: Vec<String>,
+    },
+}
 
 /// Reads a component, and writes a `+` and its machine code, or a `-` and the reason that it has none. This is
 /// the work of a [`CompilerMode::Program`]: nothing else may be written to that output.

@@ -95,7 +95,8 @@ impl GuestState {
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
-            self.wasi = Some(wasi::build_context(self));
+            let context = wasi::build_context(&self.invocation, self.started, &self.log, &mut self.random);
+            self.wasi = Some(context);
         }
         let ctx = self.wasi.get_or_insert_with(|| wasmtime_wasi::WasiCtxBuilder::new().build());
         WasiCtxView { ctx, table: &mut self.table }

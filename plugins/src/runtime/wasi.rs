@@ -18,7 +18,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use crate::runtime::guest_state::GuestState;
+use crate::invocation::Invocation;
 use crate::runtime::log_buffer::LogBuffer;
 
 /// Most bytes of an unfinished line.
@@ -28,22 +28,27 @@ const LINE_BYTES_MAX: usize = 4096;
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// Builds the WASI context of one run.
-pub(crate) fn build_context(guest: &mut GuestState) -> WasiCtx {
-    let clock = GuestClock { now: guest.invocation.now, started: guest.started };
+pub(crate) fn build_context(
+    invocation: &Invocation,
+    started: Instant,
+    log: &LogBuffer,
+    random: &mut StdRng,
+) -> WasiCtx {
+    let clock = GuestClock { now: invocation.now, started };
     let mut builder = WasiCtxBuilder::new();
-    for (key, value) in guest.invocation.config.iter() {
+    for (key, value) in invocation.config.iter() {
         builder.env(key, value);
     }
     builder
         .arg("hook")
-        .stdout(LogLineWriter { log: guest.log.clone(), level: LogLevel::Info, open: Vec::new() })
-        .stderr(LogLineWriter { log: guest.log.clone(), level: LogLevel::Error, open: Vec::new() })
+        .stdout(LogLineWriter { log: log.clone(), level: LogLevel::Info, open: Vec::new() })
+        .stderr(LogLineWriter { log: log.clone(), level: LogLevel::Error, open: Vec::new() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .secure_random(StdRng::from_rng(&mut guest.random))
-        .insecure_random(StdRng::from_rng(&mut guest.random))
-        .insecure_random_seed(guest.random.random())
+        .secure_random(StdRng::from_rng(random))
+        .insecure_random(StdRng::from_rng(random))
+        .insecure_random_seed(random.random())
         .max_random_size(RANDOM_BYTES_MAX)
         .wall_clock(clock)
         .monotonic_clock(clock)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::ClockId;
 
-use crate::scheduler::cpu_meter::cpu_time;
+use crate::scheduler::cpu_time::cpu_time;
 
 /// Interval at which the use by other work is measured. Linux counts that of the machine in hundredths of a
 /// second.

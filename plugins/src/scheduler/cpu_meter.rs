@@ -21,9 +21,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use kabar_core::ids::OrganisationId;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
 use crate::scheduler::background_throttle::BackgroundThrottle;
+use crate::scheduler::cpu_time::cpu_time;
 use crate::scheduler::epoch_ticker::EpochTicker;
 use crate::scheduler::fair_queue::{FairQueue, QueuePermit};
 
@@ -50,12 +51,6 @@ pub(crate) enum RunPool {
 /// Reads the computing time of this thread.
 fn thread_cpu() -> Duration {
     cpu_time(ClockId::ThreadCPUTime)
-}
-
-pub(crate) fn cpu_time(clock: ClockId) -> Duration {
-    let now = clock_gettime(clock);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 fn to_nanos(time: Duration) -> u64 {
