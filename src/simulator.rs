@@ -22,6 +22,7 @@ mod failure_rule;
 mod generated_message;
 mod meta_errors;
 mod meta_json;
+mod network;
 mod options;
 mod script;
 mod script_player;
@@ -45,7 +46,8 @@ use tokio_util::task::TaskTracker;
 pub use args::{FaultArgs, SimulateArgs, run_simulator};
 pub use failure_rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 pub use meta_errors::RecipientFailure;
-pub use options::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays, WebhookRetry};
+pub use network::{CallGate, NetworkFaults, StatusDelays, WebhookRetry};
+pub use options::{SimulatedNumber, SimulatorOptions};
 pub use script::{ScriptError, SimulatorScript};
 pub use send_log::{RecordedSend, SimulatorCounts};
 use state::SimulatorState;
@@ -73,7 +75,7 @@ impl WhatsAppSimulator {
         let lanes = webhook_lane::open_lanes(&options, tasks, &stop)?;
         let world = Arc::new(SimulatorState::new(options, lanes));
         world.take_steps();
-        tasks.spawn(script_player::run_script(world.clone(), stop.clone()));
+        tasks.spawn(state::run_script(world.clone(), stop.clone()));
         tasks.spawn(server::serve(acceptor, world.clone(), tasks.clone(), stop.clone()));
         tasks.spawn(traffic::run_traffic(world.clone(), stop));
         Ok(Self { base_url, world })

@@ -19,9 +19,9 @@ use super::meta_errors;
 use super::meta_errors::KnownError;
 use super::meta_json;
 use super::meta_json::{ItemContent, WebhookItem};
-use super::seeded_random::{RandomPurpose, roll_percent};
+use super::seeded_random::{RandomPurpose, hash_of, roll_percent};
 use super::send_log::RecordedSend;
-use super::state::{NoRoom, SimulatorBehavior, SimulatorState, hash_of};
+use super::state::{NoRoom, SimulatorBehavior, SimulatorState};
 use super::{CallGate, SimulatedNumber, simulated_customers};
 
 /// Longest wait for a webhook receiver that is down before the response is sent.

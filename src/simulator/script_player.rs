@@ -1,20 +1,12 @@
-//! Plays a script: takes its steps when they are due.
+//! The order and the times of a script's steps.
 //!
-//! Invariants: steps are taken in their order, each whole. A step that waits for a number of sends is taken
-//! by the last of them, before that send is answered. A step's changes hold for every call handled
-//! afterwards, and for none before.
+//! Invariant: steps are due in their order, each counted from the one before it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use kabar_core::domain::monotonic::MonotonicInstant;
-use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::meta_json;
-use super::script::{CustomerMessage, ScriptStep, SimulatorScript, StepTime};
-use super::simulated_customers;
-use super::state::SimulatorState;
+use super::script::{ScriptStep, SimulatorScript, StepTime};
 
 /// Steps still to be taken, and the base of the next one's time.
 #[derive(Debug)]
@@ -31,7 +23,7 @@ impl ScriptPlayer {
     }
 
     /// Returns the next step, if it is due after this many accepted sends.
-    fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<ScriptStep> {
+    pub(super) fn take_due(&mut self, now: MonotonicInstant, sends: u64) -> Option<ScriptStep> {
         let (since, sends_before) = match self.steps.front()?.when {
             StepTime::AtOnce => (self.since, self.sends_before),
             StepTime::After(span) => (self.since.saturating_plus(span), sends),
@@ -45,110 +37,25 @@ impl ScriptPlayer {
     }
 
     /// Returns the condition of the next step.
-    fn next_awaited(&self) -> Option<AwaitedStep> {
+    pub(super) fn next_awaited(&self) -> Option<AwaitedStep> {
         Some(match self.steps.front()?.when {
             StepTime::After(span) => AwaitedStep::Instant(self.since.saturating_plus(span)),
             StepTime::AtOnce | StepTime::AfterSends(_) => AwaitedStep::Sends,
         })
     }
+
+    /// Drops the steps that are left.
+    pub(super) fn end_script(&mut self) {
+        self.steps.clear();
+    }
 }
 
-enum AwaitedStep {
+/// Condition of the next step.
+pub(super) enum AwaitedStep {
+    /// A time.
     Instant(MonotonicInstant),
+    /// An accepted send, or a step taken by one.
     Sends,
-}
-
-/// Takes the steps that wait for a time, until the script or the simulator ends.
-pub(super) async fn run_script(world: Arc<SimulatorState>, stop: CancellationToken) {
-    // A stop does not wait for the next step.
-    let _stopped = stop.run_until_cancelled(take_in_time(&world)).await;
-}
-
-async fn take_in_time(world: &SimulatorState) {
-    let mut counts = world.counts.subscribe();
-    loop {
-        world.take_steps();
-        let taken = counts.borrow_and_update().steps;
-        let awaited = world.lock_player().next_awaited();
-        match awaited {
-            None => return,
-            Some(AwaitedStep::Instant(due)) => world.clock.wait_until(due).await,
-            // The call that accepts the last of these sends takes the step.
-            Some(AwaitedStep::Sends) => {
-                if counts.wait_for(|counts| counts.steps != taken).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl SimulatorState {
-    /// Takes every step that is due.
-    pub(super) fn take_steps(&self) {
-        let mut player = self.lock_player();
-        loop {
-            let sends = self.counts.borrow().accepted;
-            let Some(step) = player.take_due(self.clock.monotonic_now(), sends) else { return };
-            let ends = step.end;
-            self.take_step(step);
-            if ends {
-                player.steps.clear();
-                self.ended.cancel();
-            }
-            self.update_counts(|counts| counts.steps += 1);
-        }
-    }
-
-    fn take_step(&self, step: ScriptStep) {
-        let change = step.change;
-        self.set_faults(change.apply_faults(self.network_faults()));
-        self.change_manner(|manner| {
-            manner.status_delay = change.status_delay(manner.status_delay);
-            manner.reply_percent = change.reply_percent.unwrap_or(manner.reply_percent);
-            manner.reserved_recipients = change.reserved_recipients.unwrap_or(manner.reserved_recipients);
-        });
-        if let Some(rules) = change.rules {
-            self.set_rules(rules);
-        }
-        if let Some(per_minute) = change.traffic_per_minute {
-            self.set_traffic(per_minute);
-        }
-        for line in step.lines {
-            self.send_line(line);
-        }
-        for body in step.posts {
-            self.post_webhook(body);
-        }
-        // Last, so that released calls find all other changes in force.
-        if let Some(gate) = change.gate {
-            self.gate.send_replace(gate);
-        }
-    }
-
-    /// Sends a customer's message of the script.
-    fn send_line(&self, line: CustomerMessage) {
-        let number = match &line.to {
-            Some(id) => self.find_number(id.as_str()),
-            None => self.business_numbers().into_iter().next(),
-        };
-        let Some(number) = number else {
-            tracing::warn!("a customer of the script writes to a number that is not known");
-            return self.update_counts(|counts| counts.given_up += 1);
-        };
-        let now = self.clock.read_now();
-        let mut message = line.message;
-        let defaults = [
-            ("from", Value::from(line.from.as_digits())),
-            ("id", self.next_wamid().into()),
-            ("timestamp", meta_json::format_seconds(now).into()),
-        ];
-        for (key, value) in defaults {
-            message.entry(key).or_insert(value);
-        }
-        let name = line.name.unwrap_or_else(|| simulated_customers::name_of(self.seed, &line.from));
-        self.deliver_message(&number, &line.from, &name, message.into(), now);
-    }
 }
 
 #[cfg(test)]

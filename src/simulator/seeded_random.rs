@@ -5,12 +5,12 @@
 //! random numbers each time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 
 use kabar_core::domain::phone::Phone;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-
-use super::state::hash_of;
 
 const CUSTOMERS_MAX: usize = 100_000;
 
@@ -51,6 +51,13 @@ impl SeededRandom {
 /// Returns `true` with this probability.
 pub(super) fn roll_percent(dice: &mut impl Rng, percent: u8) -> bool {
     percent > 0 && dice.random_range(0..100u8) < percent
+}
+
+/// Returns a hash that is the same for the same text, in every start of one build.
+pub(super) fn hash_of(subject: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    subject.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
-use super::state::hash_of;
+use super::seeded_random::hash_of;
 
 /// Number of different customers that write unprompted.
 const CROWD: usize = 60;

@@ -3,9 +3,9 @@
 //! Invariants: all webhooks of one event are scheduled, or none is and the caller gets an error; locks are
 //! held for a moment and never across a wait.
 
+mod script_steps;
+
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::script_steps::run_script;
 use super::failure_rule::{FailureRule, RuleSet, RuleSubject, RuleVerdict};
 use super::generated_message::GeneratedMessage;
 use super::meta_errors;
@@ -29,7 +30,7 @@ use super::meta_errors::RecipientFailure;
 use super::meta_json;
 use super::meta_json::{ItemContent, WebhookItem};
 use super::script_player::ScriptPlayer;
-use super::seeded_random::{RandomPurpose, SeededRandom, roll_percent};
+use super::seeded_random::{RandomPurpose, SeededRandom, hash_of, roll_percent};
 use super::send_log::{RecordedSend, SendLog, SimulatorCounts};
 use super::webhook_lane::{QueuedItem, WebhookLanes};
 use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
@@ -306,11 +307,4 @@ impl SimulatorState {
         let lane = hash_of(customer.as_digits()).checked_rem(lanes)?;
         self.inboxes.get(usize::try_from(lane).ok()?)
     }
-}
-
-/// Returns a hash that is the same for the same text, in every start of one build.
-pub(super) fn hash_of(subject: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    subject.hash(&mut hasher);
-    hasher.finish()
 }
