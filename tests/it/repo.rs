@@ -4,8 +4,10 @@
 //! blind. What a compiler, clippy or `cargo deny` holds is not repeated here.
 
 mod api_compatibility;
+mod import_cycles;
 mod layers;
 mod lints;
+mod module_graph;
 mod public_surface;
 mod source;
 mod type_names;
