@@ -20,7 +20,7 @@ use kabar_core::domain::event::{Event, EventType};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::Subscriber;
-use kabar_core::ids::{OrganisationId, PluginVersionId};
+use kabar_core::ids::{OrganisationId, PluginVersionId, RunId};
 use kabar_core::ports::{
     AttemptResult, DeliveryRequest, EventSink, InspectedComponent, NotASample, NotInspected, PluginToolchain,
 };
@@ -120,6 +120,7 @@ impl PluginRuntime {
             plugin: plugin.id.to_string().into(),
             account: delivery_request.account,
             event: delivery_request.event,
+            run_id: (outbound == OutboundMode::Performed).then(|| RunId::from(delivery_request.delivery_id)),
             attempt: delivery_request.attempt,
             config: plugin.config.clone(),
             secrets: plugin.secrets.clone(),

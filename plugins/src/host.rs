@@ -14,6 +14,7 @@ use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
 use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
 use wasmtime::component::Linker;
 
 use crate::component::artifact;
@@ -232,6 +233,16 @@ impl PluginHost {
 
     /// Runs one event through a version, after waiting for a permit. Dropping the future stops the run.
     pub async fn run(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
+        let span = tracing::debug_span!(
+            "plugin.run",
+            plugin = %invocation.plugin,
+            run = invocation.run_id.map(tracing::field::display),
+            attempt = invocation.attempt
+        );
+        self.run_admitted(version, invocation).instrument(span).await
+    }
+
+    async fn run_admitted(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
         let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
         let long = self.lock_long_running().contains(&plugin);
@@ -246,7 +257,8 @@ impl PluginHost {
             drop(held);
             report
         };
-        let report = self.threads.run(run, &meter).await;
+        // It is polled by other threads, which know no span of their own.
+        let report = self.threads.run(run.in_current_span(), &meter).await;
         self.remember_long(plugin, meter.was_long());
         report.unwrap_or_else(|error| {
             tracing::error!(%error, "a run broke its host");
@@ -282,6 +294,7 @@ fn trial(upload: &ComponentUpload, sha256: &[u8; 32]) -> Invocation {
         plugin: "trial".into(),
         account: sample.account,
         event: sample.event,
+        run_id: None,
         attempt: 1,
         config: upload.config.clone(),
         secrets: upload.secrets.clone(),

@@ -11,7 +11,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::key_values::{KeyValues, QUOTA_BYTES};
 use kabar_core::domain::run::LOG_BYTES_MAX;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::OrganisationId;
+use kabar_core::ids::{OrganisationId, RunId};
 
 /// One event for one hook.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Invocation {
     pub account: Arc<Account>,
     /// The event.
     pub event: Arc<Event>,
+    /// The run, where the server keeps one: not in a trial.
+    pub run_id: Option<RunId>,
     /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Settings; also the guest's environment variables.

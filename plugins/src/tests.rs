@@ -83,6 +83,7 @@ fn invocation() -> Invocation {
         plugin: "plg_1".into(),
         account: sample.account,
         event: sample.event,
+        run_id: None,
         attempt: 1,
         config: Arc::new(BTreeMap::from([("room".into(), "ops".into())])),
         secrets: Arc::default(),

@@ -4,3 +4,4 @@ pub(crate) mod backup;
 pub(crate) mod binary;
 pub(crate) mod guests;
 pub(crate) mod packaging;
+mod spans;

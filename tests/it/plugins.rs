@@ -7,5 +7,6 @@ pub(crate) mod hook_crashes;
 mod lifecycle;
 mod limits;
 mod nodes;
+mod spans;
 mod tenancy;
 mod tenant_plugins;

@@ -1,27 +1,29 @@
 //! The only module that knows sqlx's pools, connections and rows, and which engine is in use.
 //!
-//! Invariant: every statement is counted. Every value read from a row is checked, so that a bad row is an
-//! error and never a panic. The engine knows no table: statements belong to the nouns.
+//! Invariant: every statement is counted, and has a span with its name and none of its values. The engine
+//! knows no table: statements belong to the nouns.
 
 mod checkpoints;
 mod database_lock;
+mod engine_row;
 mod postgres;
 mod sql_arg;
 mod sqlite;
 mod sqlite_statement;
+mod statement_name;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
+use tracing::Instrument as _;
 
 use self::checkpoints::CheckpointTask;
 pub use self::database_lock::{DatabaseLock, DatabaseTenure};
+pub(super) use self::engine_row::{EngineRow, RowFields};
 pub(super) use self::sql_arg::SqlArg;
+use self::statement_name::StatementName;
 use super::StoreError;
 use super::dialect::{BulkStatement, Dialect, at_once};
 use crate::surroundings::{AwaitKind, wait_for};
@@ -31,87 +33,6 @@ const STATEMENTS_CACHED: usize = 256;
 
 /// A statement: fixed, or composed of fixed fragments.
 pub(super) type Sql = Cow<'static, str>;
-
-/// One row of a result.
-pub(super) enum EngineRow {
-    /// Row of SQLite.
-    Sqlite(SqliteRow),
-    /// Row of PostgreSQL.
-    Postgres(PgRow),
-}
-
-impl EngineRow {
-    /// Reads the columns of this row of `table` from the first to the last.
-    pub(super) const fn read_fields(&self, table: &'static str) -> RowFields<'_> {
-        RowFields { row: self, table, next: 0 }
-    }
-
-    fn get<T>(&self, index: usize) -> Result<T, sqlx::Error>
-    where
-        T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-        T: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-    {
-        match self {
-            Self::Sqlite(row) => row.try_get(index),
-            Self::Postgres(row) => row.try_get(index),
-        }
-    }
-
-    fn read_column(&self, index: usize) -> Option<&str> {
-        match self {
-            Self::Sqlite(row) => row.columns().get(index).map(sqlx::Column::name),
-            Self::Postgres(row) => row.columns().get(index).map(sqlx::Column::name),
-        }
-    }
-}
-
-/// The columns of one row, read in order.
-pub(super) struct RowFields<'r> {
-    row: &'r EngineRow,
-    table: &'static str,
-    next: usize,
-}
-
-impl RowFields<'_> {
-    fn take_column<T>(&mut self) -> Result<T, StoreError>
-    where
-        T: for<'a> sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-        T: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-    {
-        let index = self.next;
-        self.next += 1;
-        self.row.get(index).map_err(|error| {
-            let column = self.row.read_column(index).unwrap_or("?");
-            let id: String = self.row.get(0).unwrap_or_default();
-            StoreError::Corrupt(format!("{}.{column} of {id:?}: {error}", self.table))
-        })
-    }
-
-    /// Reads the next column: a text.
-    pub(super) fn take_text(&mut self) -> Result<String, StoreError> {
-        self.take_column()
-    }
-
-    /// Reads the next column: a text or null.
-    pub(super) fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
-        self.take_column()
-    }
-
-    /// Reads the next column: bytes.
-    pub(super) fn take_bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        self.take_column()
-    }
-
-    /// Reads the next column: an integer.
-    pub(super) fn take_int(&mut self) -> Result<i64, StoreError> {
-        self.take_column()
-    }
-
-    /// Reads the next column: an integer or null.
-    pub(super) fn opt_int(&mut self) -> Result<Option<i64>, StoreError> {
-        self.take_column()
-    }
-}
 
 /// An open database.
 #[derive(Clone)]
@@ -161,25 +82,28 @@ impl Engine {
     ) -> Result<Vec<EngineRow>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
+        let span = tracing::debug_span!("db.read", statement = %StatementName(&sql));
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
                 EngineDatabase::Sqlite(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Sqlite),
                 EngineDatabase::Postgres(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Postgres),
             })
         })
+        .instrument(span)
         .await
     }
 
     /// Begins several reads that must see the same commits.
     pub(super) async fn begin_snapshot(&self) -> Result<ReadSnapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::debug_span!("db.read", statement = "BEGIN");
         let reads = wait_for(AwaitKind::Read, async {
             Ok::<_, StoreError>(match &self.database {
                 EngineDatabase::Sqlite(db) => ReadTransaction::Sqlite(db.begin_snapshot().await?),
                 EngineDatabase::Postgres(db) => ReadTransaction::Postgres(db.begin_snapshot().await?),
             })
         });
-        let reads = reads.await?;
+        let reads = reads.instrument(span).await?;
         Ok(ReadSnapshot { reads, executed: self.executed.clone() })
     }
 
@@ -249,6 +173,7 @@ impl ReadSnapshot {
     ) -> Result<Vec<EngineRow>, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
+        let span = tracing::debug_span!("db.read", statement = %StatementName(&sql));
         wait_for(AwaitKind::Read, async {
             Ok(match &mut self.reads {
                 ReadTransaction::Sqlite(reads) => {
@@ -259,6 +184,7 @@ impl ReadSnapshot {
                 }
             })
         })
+        .instrument(span)
         .await
     }
 
@@ -292,6 +218,7 @@ impl WriteConnection {
     ) -> Result<Vec<EngineRow>, sqlx::Error> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let sql = sql.into();
+        let span = tracing::debug_span!("db.write", statement = %StatementName(&sql));
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
                 EngineConnection::Sqlite(it, _) => {
@@ -302,6 +229,7 @@ impl WriteConnection {
                 }
             })
         })
+        .instrument(span)
         .await
     }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::commit_batch;
 use super::commit_batch::{WriteOutcome, WriteWork};
@@ -150,7 +151,8 @@ impl WriterTask {
     /// Writes all jobs, together if possible, and answers them.
     async fn write_jobs(&mut self, mut jobs: Vec<WriteJob>) {
         let works: Vec<&WriteWork> = jobs.iter().map(|job| &job.work).collect();
-        match self.write_transaction(&works).await {
+        let span = tracing::debug_span!("db.commit", jobs = works.len());
+        match self.write_transaction(&works).instrument(span).await {
             Ok(outcomes) => {
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
                     // A caller that stopped waiting gets no answer.

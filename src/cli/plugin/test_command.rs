@@ -76,6 +76,7 @@ fn build_invocation(args: TestArgs, sample: SampleEvent, allowed_hosts: AllowedH
         plugin: "plugin".into(),
         account: sample.account,
         event: sample.event,
+        run_id: None,
         attempt: 1,
         config: Arc::new(into_map(args.setting)),
         secrets: Arc::new(secrets.collect()),

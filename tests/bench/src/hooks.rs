@@ -77,6 +77,7 @@ fn invocation(tenant: u32) -> Invocation {
         plugin: format!("plg_{tenant}").into(),
         account: sample.account,
         event: sample.event,
+        run_id: None,
         attempt: 1,
         config: Arc::new([("template".into(), "sorry".into())].into()),
         secrets: Arc::default(),
