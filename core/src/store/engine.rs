@@ -6,6 +6,7 @@
 mod checkpoints;
 mod database_lock;
 mod engine_row;
+mod migrations;
 mod postgres;
 mod sql_arg;
 mod sqlite;

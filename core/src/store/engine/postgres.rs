@@ -43,8 +43,6 @@ const LOCK_CLASS: i32 = 0x6b61_6261;
 /// `server_version_num` of PostgreSQL 15.
 const OLDEST_VERSION: i64 = 150_000;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
-
 /// An open database.
 #[derive(Clone)]
 pub(super) struct PostgresDatabase {

@@ -13,14 +13,13 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::checkpoints::{CheckpointTask, LOG_PAGES};
+use super::migrations::sqlite_migrations;
 use super::sqlite_statement::run_statement;
 use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::store::StoreError;
 
 /// Time that a reader waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// An open file.
 #[derive(Clone)]
@@ -56,7 +55,7 @@ impl SqliteDatabase {
             .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .pragma("journal_size_limit", "67108864");
         let mut first = writing.connect().await?;
-        MIGRATIONS.run(&mut first).await.map_err(sqlx::Error::from)?;
+        sqlite_migrations().run(&mut first).await.map_err(sqlx::Error::from)?;
         first.close().await?;
         let checkpoints = CheckpointTask::start_task(writing.clone().pragma("cache_size", "-256"));
         let readers = SqlitePoolOptions::new()

@@ -8,8 +8,9 @@ use sqlx::postgres::PgConnection;
 
 use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
-use super::{LOCK_CLASS, MIGRATIONS, OLDEST_VERSION, unusable_value, within_answer_timeout};
+use super::{LOCK_CLASS, OLDEST_VERSION, unusable_value, within_answer_timeout};
 use crate::store::StoreError;
+use crate::store::engine::migrations::postgres_migrations;
 
 /// Error message when a lock of one session is also granted to another one.
 const NO_LOCKS: &str = "advisory locks do not lock here: kabar needs PostgreSQL itself, and no pooler that \
@@ -39,7 +40,7 @@ pub(super) async fn check_server(tracker: &PrimaryTracker) -> Result<(), StoreEr
     // May take long: another node may be migrating, and a schema change reads whole tables.
     within_answer_timeout(sqlx::query("SET statement_timeout = 0").execute(first.raw_connection())).await?;
     within_answer_timeout(sqlx::query("SET lock_timeout = 0").execute(first.raw_connection())).await?;
-    MIGRATIONS.run(first.raw_connection()).await.map_err(sqlx::Error::from)?;
+    postgres_migrations().run(first.raw_connection()).await.map_err(sqlx::Error::from)?;
     Ok(first.close_connection().await?)
 }
 
