@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const TEXT_CHARS: usize = 26;
-/// Random bits below the 48 bits of time.
-const RANDOM_BITS: u32 = 80;
+use ::ulid::{ULID_LEN, Ulid};
+
+/// The text of 128 set bits.
+const MAX_TEXT: &str = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
 
 /// Error of a text that is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,42 +19,27 @@ pub struct MalformedId {
     pub prefix: &'static str,
 }
 
-fn decode(text: &[u8]) -> Option<u128> {
-    if text.len() != TEXT_CHARS {
+fn decode(text: &str) -> Option<u128> {
+    let bits = Ulid::from_string(text).ok()?.0;
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return None;
-    }
-    let mut bits: u128 = 0;
-    let mut overflow = false;
-    for byte in text {
-        let digit = ALPHABET.iter().position(|known| known == byte)?;
-        overflow |= bits >> 123 != 0;
-        bits = (bits << 5) | u128::try_from(digit).ok()?;
     }
     // 26 digits hold 130 bits. A text above 128 bits is well-formed, yet no id of ours can have
     // it, so it becomes the nil id, which nothing carries.
-    Some(if overflow { 0 } else { bits })
-}
-
-fn encode(bits: u128, out: &mut [u8; TEXT_CHARS]) {
-    for (position, slot) in out.iter_mut().rev().enumerate() {
-        let shift = u32::try_from(position).unwrap_or(0) * 5;
-        let digit = usize::try_from((bits >> shift) & 31).unwrap_or(0);
-        *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
-    }
+    Some(if text > MAX_TEXT { 0 } else { bits })
 }
 
 /// 128 bits made of an instant (milliseconds since the epoch) and 80 further bits.
 #[must_use]
 pub fn ulid(at_ms: i64, random: u128) -> u128 {
-    let time = u128::try_from(at_ms.max(0)).unwrap_or(0) & ((1 << 48) - 1);
-    (time << RANDOM_BITS) | (random & ((1 << RANDOM_BITS) - 1))
+    Ulid::from_parts(u64::try_from(at_ms).unwrap_or(0), random).0
 }
 
 /// Writes the 26 characters of `bits`.
 #[must_use]
-pub fn text_of(bits: u128) -> [u8; TEXT_CHARS] {
-    let mut out = [0; TEXT_CHARS];
-    encode(bits, &mut out);
+pub fn text_of(bits: u128) -> [u8; ULID_LEN] {
+    let mut out = [0; ULID_LEN];
+    Ulid(bits).array_to_str(&mut out);
     out
 }
 
@@ -83,7 +68,7 @@ macro_rules! typed_ids {
             /// Returns the instant at which the id was made, in milliseconds since the epoch.
             #[must_use]
             pub fn made_at_ms(self) -> i64 {
-                i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)
+                i64::try_from(Ulid(self.0).timestamp_ms()).unwrap_or(i64::MAX)
             }
 
             /// Reads `prefix_XXXXXXXXXXXXXXXXXXXXXXXXXX`.
@@ -92,7 +77,7 @@ macro_rules! typed_ids {
             /// [`MalformedId`] when the text has another shape.
             pub fn parse(text: &str) -> Result<Self, MalformedId> {
                 text.strip_prefix(concat!($prefix, "_"))
-                    .and_then(|rest| decode(rest.as_bytes()))
+                    .and_then(decode)
                     .map(Self)
                     .ok_or(MalformedId { prefix: $prefix })
             }
@@ -176,7 +161,8 @@ impl<R: rand::Rng + Send + Sync> IdSource for MonotonicIds<R> {
         // The top random bit stays clear, so counting up cannot run into the next millisecond.
         let noise = (u128::from(self.random.next_u64()) << 15) | u128::from(self.random.next_u32() & 0x7fff);
         let fresh = ulid(at_ms, noise);
-        self.last = if self.last >> RANDOM_BITS == fresh >> RANDOM_BITS { self.last + 1 } else { fresh };
+        self.last =
+            if Ulid(self.last).timestamp_ms() == Ulid(fresh).timestamp_ms() { self.last + 1 } else { fresh };
         self.last
     }
 }
