@@ -1,5 +1,6 @@
 //! The command line: its arguments, and the entry point of each command.
 
+mod api_client;
 mod health;
 mod operator;
 mod plugin;

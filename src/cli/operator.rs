@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
+
+use super::api_client::ApiClient;
 
 /// Address of the server, and the credential of its operator API.
 #[derive(Debug, Args)]
@@ -143,41 +145,31 @@ fn without_nulls(body: Value) -> Value {
 }
 
 impl OperatorRemote {
-    async fn send_request(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let url = format!("{}/admin/v1/{path}", self.url.trim_end_matches('/'));
-        let mut request = Client::new().request(method, &url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&without_nulls(body));
-        }
-        let answer = request.send().await.with_context(|| format!("no answer from {url}"))?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        // A 204 has no body.
-        let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
-            bail!("{status}: {message}");
-        }
-        Ok(answer)
+    fn api_client(&self) -> ApiClient<'_> {
+        ApiClient::new(&self.url, "admin/v1", &self.token)
     }
 
     async fn call_api(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
-        let answer = self.send_request(method, path, body).await?;
-        answer.get("data").map_or(Ok(()), print_answer)
+        let api = self.api_client();
+        let mut request = api.build_request(method, path);
+        if let Some(body) = body {
+            request = request.json(&without_nulls(body));
+        }
+        // A 204 has no data.
+        let data = api.read_data(request).await?;
+        if data.is_null() { Ok(()) } else { print_answer(&data) }
     }
 
     /// Prints a whole list, page after page.
     async fn list_all(&self, path: &str) -> anyhow::Result<()> {
-        let mut cursor = String::new();
+        let api = self.api_client();
+        let mut cursor = None::<String>;
         loop {
-            let query = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
-            let page = self.send_request(Method::GET, &format!("{path}?limit=100{query}"), None).await?;
-            for row in page.get("data").and_then(Value::as_array).into_iter().flatten() {
-                print_answer(row)?;
-            }
-            match page.get("next_cursor").and_then(Value::as_str) {
-                Some(next) => next.clone_into(&mut cursor),
-                None => return Ok(()),
+            let page = api.read_page(path, cursor.as_deref()).await?;
+            page.rows.iter().try_for_each(print_answer)?;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
             }
         }
     }

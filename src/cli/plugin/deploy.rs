@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
+
+use crate::cli::api_client::ApiClient;
 
 /// Address of the server, and the key of the organisation with the plugins.
 #[derive(Debug, Args)]
@@ -99,58 +101,34 @@ fn text_member<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 impl PluginRemote {
-    fn build_request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("{}/v1/{path}", self.url.trim_end_matches('/'));
-        Client::new().request(method, url).bearer_auth(&self.key)
+    fn api_client(&self) -> ApiClient<'_> {
+        ApiClient::new(&self.url, "v1", &self.key)
     }
+}
 
-    /// Reads the whole response.
-    async fn read_answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        let answer = request.send().await.with_context(|| format!("no answer from {}", self.url))?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text);
-            bail!("{status}: {message}");
-        }
-        Ok(answer)
-    }
-
-    async fn read_data(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        Ok(self.read_answer(request).await?.get("data").cloned().unwrap_or_default())
-    }
-
-    /// Finds the plugin of this name or id.
-    async fn find_plugin(&self, named: &str) -> anyhow::Result<Option<Value>> {
-        let mut cursor = None::<String>;
-        loop {
-            let mut request = self.build_request(Method::GET, "plugins").query(&[("limit", "100")]);
-            if let Some(cursor) = &cursor {
-                request = request.query(&[("cursor", cursor)]);
-            }
-            let page = self.read_answer(request).await?;
-            let rows = page.get("data").and_then(Value::as_array).into_iter().flatten();
-            let found: Vec<&Value> = rows
-                .filter(|row| text_member(row, "id") == named || text_member(row, "name") == named)
-                .collect();
-            match (found.as_slice(), page.get("next_cursor").and_then(Value::as_str)) {
-                ([one], _) => return Ok(Some((*one).clone())),
-                ([_, _, ..], _) => bail!("several plugins are called {named}; name one by its id"),
-                ([], Some(next)) => cursor = Some(next.to_owned()),
-                ([], None) => return Ok(None),
-            }
+/// Finds the plugin of this name or id.
+async fn find_plugin(api: &ApiClient<'_>, named: &str) -> anyhow::Result<Option<Value>> {
+    let mut cursor = None::<String>;
+    loop {
+        let page = api.read_page("plugins", cursor.as_deref()).await?;
+        let is_named = |row: &&Value| text_member(row, "id") == named || text_member(row, "name") == named;
+        let found: Vec<&Value> = page.rows.iter().filter(is_named).collect();
+        match (found.as_slice(), page.next) {
+            ([one], _) => return Ok(Some((*one).clone())),
+            ([_, _, ..], _) => bail!("several plugins are called {named}; name one by its id"),
+            ([], Some(next)) => cursor = Some(next),
+            ([], None) => return Ok(None),
         }
     }
+}
 
-    async fn require_plugin(&self, named: &str) -> anyhow::Result<Value> {
-        self.find_plugin(named).await?.with_context(|| format!("there is no plugin {named}"))
-    }
+async fn require_plugin(api: &ApiClient<'_>, named: &str) -> anyhow::Result<Value> {
+    find_plugin(api, named).await?.with_context(|| format!("there is no plugin {named}"))
+}
 
-    async fn activate_version(&self, plugin: &str, version: &str) -> anyhow::Result<Value> {
-        let path = format!("plugins/{plugin}/activate");
-        self.read_data(self.build_request(Method::POST, &path).json(&json!({"version_id": version}))).await
-    }
+async fn activate_version(api: &ApiClient<'_>, plugin: &str, version: &str) -> anyhow::Result<Value> {
+    let path = format!("plugins/{plugin}/activate");
+    api.read_data(api.build_request(Method::POST, &path).json(&json!({"version_id": version}))).await
 }
 
 /// Returns the plugin's fields that the arguments set.
@@ -186,31 +164,30 @@ pub(super) async fn deploy_component(args: DeployArgs) -> anyhow::Result<()> {
     let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
     let name = args.name.clone().unwrap_or_else(|| stem.to_owned());
-    let remote = &args.remote;
+    let api = &args.remote.api_client();
     let mut body = given_fields(&args);
-    let plugin = match remote.find_plugin(&name).await? {
+    let plugin = match find_plugin(api, &name).await? {
         Some(known) if body.is_empty() => known,
         Some(known) => {
             let path = format!("plugins/{}", text_member(&known, "id"));
-            remote.read_data(remote.build_request(Method::PATCH, &path).json(&body)).await?
+            api.read_data(api.build_request(Method::PATCH, &path).json(&body)).await?
         }
         None => {
             body.insert("name".to_owned(), name.clone().into());
-            remote.read_data(remote.build_request(Method::POST, "plugins").json(&body)).await?
+            api.read_data(api.build_request(Method::POST, "plugins").json(&body)).await?
         }
     };
     let id = text_member(&plugin, "id");
     let path = format!("plugins/{id}/versions");
-    let upload =
-        remote.build_request(Method::POST, &path).header("Content-Type", "application/wasm").body(wasm);
-    let version = remote.read_data(upload).await?;
+    let upload = api.build_request(Method::POST, &path).header("Content-Type", "application/wasm").body(wasm);
+    let version = api.read_data(upload).await?;
     let version_id = text_member(&version, "id");
     let compiled = version.get("compile_ms").and_then(Value::as_u64).unwrap_or(0);
     print_line(&format!("{name} ({id}): {version_id} uploaded, compiled in {compiled} ms"))?;
     if args.no_activate {
         return Ok(());
     }
-    remote.activate_version(id, version_id).await?;
+    activate_version(api, id, version_id).await?;
     print_line(&format!(
         "{name} runs {version_id}; see `kabar plugin runs {id}` and `kabar plugin logs {id}`"
     ))
@@ -221,14 +198,14 @@ pub(super) async fn deploy_component(args: DeployArgs) -> anyhow::Result<()> {
 /// # Errors
 /// If the server cannot be reached or refuses.
 pub(super) async fn print_logs(args: LogsArgs) -> anyhow::Result<()> {
-    let remote = &args.remote;
-    let plugin = remote.require_plugin(&args.plugin).await?;
+    let api = &args.remote.api_client();
+    let plugin = require_plugin(api, &args.plugin).await?;
     let path = format!("plugins/{}/logs", text_member(&plugin, "id"));
-    let mut request = remote.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
+    let mut request = api.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
     if let Some(run) = &args.run {
         request = request.query(&[("run_id", run)]);
     }
-    let page = remote.read_data(request).await?;
+    let page = api.read_data(request).await?;
     for row in page.as_array().into_iter().flatten().rev() {
         for line in row.get("lines").and_then(Value::as_array).into_iter().flatten() {
             let (at, level, message) =
@@ -244,10 +221,10 @@ pub(super) async fn print_logs(args: LogsArgs) -> anyhow::Result<()> {
 /// # Errors
 /// If the server cannot be reached or refuses.
 pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
-    let remote = &args.remote;
-    let plugin = remote.require_plugin(&args.plugin).await?;
+    let api = &args.remote.api_client();
+    let plugin = require_plugin(api, &args.plugin).await?;
     let path = format!("plugins/{}/runs", text_member(&plugin, "id"));
-    let mut request = remote.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
+    let mut request = api.build_request(Method::GET, &path).query(&[("limit", args.limit)]);
     if let Some(status) = &args.status {
         request = request.query(&[("status", status)]);
     }
@@ -255,7 +232,7 @@ pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
     if state != "active" {
         print_line(&format!("the plugin is {state}: {reason}"))?;
     }
-    for run in remote.read_data(request).await?.as_array().into_iter().flatten() {
+    for run in api.read_data(request).await?.as_array().into_iter().flatten() {
         let attempt = run.get("attempt").and_then(Value::as_u64).unwrap_or(0);
         let took = run.get("duration_ms").and_then(Value::as_u64).unwrap_or(0);
         let (at, id, status) =
@@ -271,12 +248,12 @@ pub(super) async fn print_runs(args: RunsArgs) -> anyhow::Result<()> {
 /// # Errors
 /// If there is no previous version, or the server cannot be reached or refuses.
 pub(super) async fn roll_back(args: RollbackArgs) -> anyhow::Result<()> {
-    let remote = &args.remote;
-    let plugin = remote.require_plugin(&args.plugin).await?;
+    let api = &args.remote.api_client();
+    let plugin = require_plugin(api, &args.plugin).await?;
     let id = text_member(&plugin, "id");
     let Some(previous) = plugin.get("previous_version_id").and_then(Value::as_str) else {
         bail!("no version of {} ran before", args.plugin);
     };
-    remote.activate_version(id, previous).await?;
+    activate_version(api, id, previous).await?;
     print_line(&format!("{} runs {previous} again", text_member(&plugin, "name")))
 }
