@@ -71,7 +71,7 @@ struct ClusterState {
     /// Cancelled when the lease need not go on.
     renewal_ended: CancellationToken,
     /// Held while the database lock is taken, checked or given up.
-    seat: tokio::sync::Mutex<LockHistory>,
+    lock_history: tokio::sync::Mutex<LockHistory>,
 }
 
 /// The database lock that is held, and the tenure of the last one.
@@ -124,7 +124,7 @@ impl Cluster {
             leaving: AtomicBool::new(false),
             left: CancellationToken::new(),
             renewal_ended: CancellationToken::new(),
-            seat: tokio::sync::Mutex::default(),
+            lock_history: tokio::sync::Mutex::default(),
         };
         let cluster = Self(Arc::new(state));
         let longest = cluster.entry_time();
@@ -217,12 +217,12 @@ impl Cluster {
 
     /// Takes the database lock.
     async fn lock_database(&self) -> Result<DatabaseEntry, StoreError> {
-        let mut seat = self.0.seat.lock().await;
-        seat.held = self.0.store.lock_database(!self.is_shared(), seat.last.as_ref()).await?;
-        let Some(held) = &seat.held else { return Ok(DatabaseEntry::Not) };
+        let mut lock_history = self.0.lock_history.lock().await;
+        lock_history.held = self.0.store.lock_database(!self.is_shared(), lock_history.last.as_ref()).await?;
+        let Some(held) = &lock_history.held else { return Ok(DatabaseEntry::Not) };
         let stay = held.current_tenure();
-        let again = seat.last.as_ref().is_some_and(|last| held.follows_directly(last));
-        seat.last = Some(stay);
+        let again = lock_history.last.as_ref().is_some_and(|last| held.follows_directly(last));
+        lock_history.last = Some(stay);
         Ok(if again { DatabaseEntry::Again } else { DatabaseEntry::Anew })
     }
 
@@ -324,13 +324,13 @@ impl Cluster {
     }
 
     async fn is_present(&self) -> bool {
-        let mut seat = self.0.seat.lock().await;
-        let Some(held) = seat.held.as_mut() else { return false };
+        let mut lock_history = self.0.lock_history.lock().await;
+        let Some(held) = lock_history.held.as_mut() else { return false };
         match held.check_held().await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(error = cause(&error), "the database has let go of this server");
-                seat.held = None;
+                lock_history.held = None;
                 false
             }
         }
@@ -391,6 +391,6 @@ impl Cluster {
 
     /// Gives up the database lock. To be called last.
     pub async fn unlock_database(&self) {
-        self.0.seat.lock().await.held = None;
+        self.0.lock_history.lock().await.held = None;
     }
 }

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::AccountError;
 use crate::cluster::Cluster;
+use crate::error::AccountError;
 
 /// Time that a second call waits for the first (contract, section 3).
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);

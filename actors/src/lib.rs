@@ -5,38 +5,37 @@
 //! of [`RenderRows`].
 
 mod account;
-mod account_entry;
 mod accounts;
 mod cluster;
+mod context;
 mod delivery;
-mod effects;
+mod error;
 mod idempotency;
-mod loaded_account;
-mod purge;
-mod read_query;
-mod response_cache;
-mod sender;
+mod retry;
+mod subscribers;
 mod tenants;
 mod view;
 
-pub use account_entry::AccountEntry;
+pub use account::AccountEntry;
 pub use accounts::{
-    AccountError, AccountPlace, AccountRegistry, AccountRegistryOptions, AccountRegistryParts, EventStream,
-    LoadedAccountReport, StreamFrame,
+    AccountPlace, AccountRegistry, AccountRegistryParts, EventStream, LoadedAccountReport, StreamFrame,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
-pub use delivery::{
-    DeliveryDispatcher, NewPlugin, NewSubscription, PluginPatch, PluginRefusal, ReplayFrom,
-    ReplayedDeliveries, ReplayedLog, ReplayedRuns, SubscriptionPatch,
-};
+pub use context::AccountRegistryOptions;
+pub use delivery::{DeliveryDispatcher, ReplayedDeliveries, ReplayedLog};
+pub use error::AccountError;
 pub use idempotency::{
     IdempotencyKeys, IdempotencyParts, KeyClaim, KeyPermit, KeyedCall, RecordedResponse, RenderResponse,
 };
-pub use read_query::{
-    CachedResponse, CompressedHead, LogReach, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage,
-    ResponseKey,
+pub use subscribers::{
+    NewPlugin, NewSubscription, PluginError, PluginPatch, ReplayFrom, ReplayedRuns, SubscriberDirectory,
+    SubscriptionError, SubscriptionPatch,
 };
 pub use tenants::{
     AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,
     OrganisationPatch, TenantDirectory,
+};
+pub use view::{
+    CachedResponse, CompressedHead, LogReach, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage,
+    ResponseKey,
 };

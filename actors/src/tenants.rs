@@ -24,14 +24,10 @@ use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-use crate::account_entry::AccountEntry;
-use crate::accounts::AccountError;
+use crate::account::AccountEntry;
+use crate::error::AccountError;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
-
-/// Most attempts to decide a change of a row when other nodes write the row meanwhile. Each time, one of them
-/// has succeeded.
-pub(crate) const DECISIONS_MAX: usize = 16;
 
 /// Holder of a valid key.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::message::{Direction, Message};
 use kabar_core::domain::monotonic::MonotonicInstant;
 
-use crate::sender::MessageMove;
+use super::sender::MessageMove;
 
 /// Lists the outbound messages that a commit changed, for the sender.
 pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {

@@ -35,12 +35,12 @@ struct RecentRows {
 }
 
 impl AccountIndex {
-    pub(super) fn index_conversation(&mut self, thread: &Conversation) {
-        self.by_phone.insert(thread.contact.phone.clone(), thread.id);
+    pub(super) fn index_conversation(&mut self, conversation: &Conversation) {
+        self.by_phone.insert(conversation.contact.phone.clone(), conversation.id);
     }
 
-    pub(super) fn forget_conversation(&mut self, thread: &Conversation) {
-        self.by_phone.remove(&thread.contact.phone);
+    pub(super) fn forget_conversation(&mut self, conversation: &Conversation) {
+        self.by_phone.remove(&conversation.contact.phone);
     }
 
     /// Keeps a message as the last commit left it.
@@ -63,20 +63,25 @@ impl AccountIndex {
         self.recent_message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
 
-    /// Moves the rows that memory has from `needs` to `facts`.
-    pub(super) fn answer_known(&self, threads: &Conversations, needs: &mut RowNeeds, facts: &mut LoadedRows) {
-        needs.conversations.retain(|id| is_unanswered(threads.get(*id), |row| facts.put_conversation(row)));
+    /// Moves the rows that memory has from `needs` to `rows`.
+    pub(super) fn answer_known(
+        &self,
+        conversations: &Conversations,
+        needs: &mut RowNeeds,
+        rows: &mut LoadedRows,
+    ) {
+        needs
+            .conversations
+            .retain(|id| is_unanswered(conversations.get(*id), |row| rows.put_conversation(row)));
         needs.phones.retain(|phone| {
-            let thread = self.by_phone.get(phone).and_then(|id| threads.get(*id));
-            is_unanswered(thread, |row| facts.put_conversation(row))
+            let conversation = self.by_phone.get(phone).and_then(|id| conversations.get(*id));
+            is_unanswered(conversation, |row| rows.put_conversation(row))
         });
         // Statuses that were parked for a message were applied when it got its wamid, so a message known under
         // that id has none.
-        needs
-            .parked
-            .retain(|wamid| is_unanswered(self.message_of(wamid), |_| facts.put_absent_parked(wamid)));
-        needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| facts.put_message(row)));
-        needs.messages.retain(|id| is_unanswered(self.recent_message(*id), |row| facts.put_message(row)));
+        needs.parked.retain(|wamid| is_unanswered(self.message_of(wamid), |_| rows.put_absent_parked(wamid)));
+        needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| rows.put_message(row)));
+        needs.messages.retain(|id| is_unanswered(self.recent_message(*id), |row| rows.put_message(row)));
     }
 }
 

@@ -11,11 +11,11 @@ use kabar_core::store::{DeliveryWork, NodePeer};
 use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
 
-use super::activation::STOP_TIME;
-use super::{AccountError, AccountRegistry};
-use crate::account_entry;
-use crate::account_entry::AccountEntry;
+use super::registry::AccountRegistry;
+use super::retirement::STOP_TIME;
+use crate::account::{AccountEntry, REMEMBERED};
 use crate::cluster::LeaseState;
+use crate::error::AccountError;
 
 /// Time for calls to WhatsApp to end before accounts are handed over.
 const CALLS_TIME: Duration = Duration::from_secs(1);
@@ -37,17 +37,17 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError`] when the owner cannot be found out, or the account cannot be loaded.
-    pub async fn find_owner(&self, slot: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
-        if let Some(peer) = slot.find_recent_owner(self.context().clock.monotonic_now()) {
+    pub async fn find_owner(&self, entry: &Arc<AccountEntry>) -> Result<AccountPlace, AccountError> {
+        if let Some(peer) = entry.find_recent_owner(self.context().clock.monotonic_now()) {
             return Ok(AccountPlace::There(peer));
         }
-        match self.load_account(slot).await {
+        match self.load_account(entry).await {
             Ok(_resident) => Ok(AccountPlace::Here),
-            Err(AccountError::Elsewhere) if self.context().cluster.is_leaving() => {
-                self.place_after_leaving(slot).await
+            Err(AccountError::Elsewhere) if self.0.cluster.is_leaving() => {
+                self.place_after_leaving(entry).await
             }
             Err(AccountError::Elsewhere) => {
-                let peer = slot.find_recent_owner(self.context().clock.monotonic_now());
+                let peer = entry.find_recent_owner(self.context().clock.monotonic_now());
                 // A server without a cluster takes no requests of other nodes.
                 let peer = peer.filter(|peer| !peer.address.is_empty());
                 peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
@@ -58,12 +58,12 @@ impl AccountRegistry {
 
     /// Returns the node for an account that this node has handed over: its new owner, or, while it has none,
     /// any other node, which then takes it.
-    async fn place_after_leaving(&self, slot: &AccountEntry) -> Result<AccountPlace, AccountError> {
-        let ground = self.context();
-        ground.cluster.wait_released().await;
-        let owner = ground.store.find_owner(slot.current_account().number, ground.cluster.node_id()).await;
+    async fn place_after_leaving(&self, entry: &AccountEntry) -> Result<AccountPlace, AccountError> {
+        let context = self.context();
+        self.0.cluster.wait_released().await;
+        let owner = context.store.find_owner(entry.current_account().number, self.0.cluster.node_id()).await;
         let owner = owner.map_err(|error| AccountError::from_store(&error, "owner not read"))?;
-        let peer = owner.filter(|peer| !peer.address.is_empty()).or_else(|| ground.cluster.any_peer());
+        let peer = owner.filter(|peer| !peer.address.is_empty()).or_else(|| self.0.cluster.any_peer());
         peer.map(AccountPlace::There).ok_or(AccountError::Elsewhere)
     }
 
@@ -72,25 +72,24 @@ impl AccountRegistry {
     /// starts. Calls to WhatsApp that are under way have one second to end; after it their messages wait
     /// for their echoes at the next owner. To be called once `stopping` is cancelled.
     pub async fn hand_over(&self) -> bool {
-        let ground = self.context();
-        if !ground.cluster.is_shared() {
+        if !self.0.cluster.is_shared() {
             return false;
         }
         // A node may have joined since the last renewal.
-        let _kept_or_lost = ground.cluster.renew_lease().await;
-        if ground.cluster.any_peer().is_none() {
+        let _kept_or_lost = self.0.cluster.renew_lease().await;
+        if self.0.cluster.any_peer().is_none() {
             return false;
         }
-        ground.calls.close();
-        if tokio::time::timeout(CALLS_TIME, ground.calls.wait()).await.is_err() {
+        self.0.graph_calls.unrecorded.close();
+        if tokio::time::timeout(CALLS_TIME, self.0.graph_calls.unrecorded.wait()).await.is_err() {
             tracing::info!("calls to WhatsApp are under way; the next owners wait for their echoes");
         }
-        ground.cluster.begin_leaving();
+        self.0.cluster.begin_leaving();
         let mut actors = Vec::new();
-        for slot in ground.directory.all_accounts() {
-            if let Some(resident) = slot.find_loaded() {
-                actors.extend(resident.actor_ref().cloned());
-                Self::release_account(&slot, &resident);
+        for entry in self.0.directory.all_accounts() {
+            if let Some(loaded) = entry.find_loaded() {
+                actors.extend(loaded.actor_ref().cloned());
+                entry.release_account(&loaded);
             }
         }
         let stopped = join_all(actors.iter().map(|actor| actor.wait(Some(STOP_TIME)))).await;
@@ -98,10 +97,10 @@ impl AccountRegistry {
         if late > 0 {
             tracing::warn!(late, "accounts given up with commits under way");
         }
-        ground.cluster.leave_cluster().await;
+        self.0.cluster.leave_cluster().await;
         // Until the last node has forgotten that accounts were here, its requests are accepted and forwarded. A
         // request that met a closing connection may have been carried out for all that node knows.
-        surroundings::sleep(account_entry::REMEMBERED + MARGIN).await;
+        surroundings::sleep(REMEMBERED + MARGIN).await;
         true
     }
 
@@ -113,28 +112,28 @@ impl AccountRegistry {
     /// Returns a token that is cancelled when this node is gone.
     #[must_use]
     pub fn peer_gone(&self, peer: &NodePeer) -> CancellationToken {
-        self.context().cluster.peer_gone(peer)
+        self.0.cluster.peer_gone(peer)
     }
 
     /// Renews this server's lease, until it need not go on.
     pub(super) async fn keep_place(&self) {
-        let ground = self.context();
+        let context = self.context();
         loop {
             tokio::select! {
-                () = surroundings::sleep(ground.cluster.look_every()) => {}
-                () = ground.cluster.renewal_ended() => return,
+                () = surroundings::sleep(self.0.cluster.look_every()) => {}
+                () = self.0.cluster.renewal_ended() => return,
             }
-            if ground.cluster.renew_lease().await == LeaseState::Lost {
-                self.let_go();
-                if !ground.cluster.serve_again(&ground.clock).await {
+            if self.0.cluster.renew_lease().await == LeaseState::Lost {
+                self.release_all();
+                if !self.0.cluster.serve_again(&context.clock).await {
                     continue;
                 }
             }
-            if let Some(skew_s) = ground.cluster.clock_skew_s(ground.clock.read_now()) {
-                ground.metrics.database_clock_skew.set(skew_s);
+            if let Some(skew_s) = self.0.cluster.clock_skew_s(context.clock.read_now()) {
+                context.metrics.database_clock_skew.set(skew_s);
             }
-            ground.metrics.nodes.set(i64::from(ground.cluster.count_nodes()));
-            ground.memory.set_nodes(ground.cluster.count_nodes());
+            context.metrics.nodes.set(i64::from(self.0.cluster.count_nodes()));
+            self.0.memory.set_nodes(self.0.cluster.count_nodes());
         }
     }
 
@@ -142,13 +141,13 @@ impl AccountRegistry {
     /// task apart from the renewal of the lease, because loading all those accounts may take longer than the
     /// lease.
     pub(super) async fn keep_taking_over(&self) {
-        let ground = self.context();
+        let context = self.context();
         loop {
             tokio::select! {
-                () = surroundings::sleep(ground.cluster.look_every()) => {}
-                () = ground.stopping.cancelled() => return,
+                () = surroundings::sleep(self.0.cluster.look_every()) => {}
+                () = context.stopping.cancelled() => return,
             }
-            if ground.cluster.is_serving() {
+            if self.0.cluster.is_serving() {
                 // The error is logged; the next round tries again.
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_deliveries().await;
@@ -163,29 +162,29 @@ impl AccountRegistry {
     }
 
     pub(super) async fn take_over(&self, work: DeliveryWork) -> Result<(), AccountError> {
-        let found = self.context().dispatcher.work(work).await;
+        let found = self.0.dispatcher.find_work(work).await;
         for (subscriber, account) in
             found.map_err(|error| AccountError::from_store(&error, "delivery workers not started"))?
         {
-            let Some(slot) = self.context().directory.account_of_row(account) else { continue };
+            let Some(entry) = self.0.directory.account_of_row(account) else { continue };
             if self.is_clustered() {
-                match self.load_account(&slot).await {
+                match self.load_account(&entry).await {
                     Ok(_resident) => {}
                     // Its delivery workers run on the node that serves it.
                     Err(AccountError::Elsewhere) => continue,
                     Err(error) => return Err(error),
                 }
             }
-            self.context().dispatcher.take_up(subscriber, &slot);
+            self.0.dispatcher.take_up(subscriber, &entry);
         }
         Ok(())
     }
 
-    fn let_go(&self) {
-        self.context().dispatcher.let_go();
-        for slot in self.context().directory.all_accounts() {
-            if let Some(resident) = slot.find_loaded() {
-                Self::release_account(&slot, &resident);
+    fn release_all(&self) {
+        self.0.dispatcher.stop_workers();
+        for entry in self.0.directory.all_accounts() {
+            if let Some(loaded) = entry.find_loaded() {
+                entry.release_account(&loaded);
             }
         }
     }

@@ -14,11 +14,10 @@ use kabar_core::redis::RedisPageKey;
 use kabar_core::store::StoreError;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
-use super::{AccountError, AccountRegistry};
-use crate::account_entry::AccountEntry;
-use crate::loaded_account::LoadedAccount;
-use crate::read_query::{CachedResponse, QueryResult, ReadQuery, RenderedPage, ResponseKey};
-use crate::view::AccountView;
+use super::registry::AccountRegistry;
+use crate::account::{AccountEntry, LoadedAccount};
+use crate::error::AccountError;
+use crate::view::{AccountView, CachedResponse, QueryResult, ReadQuery, RenderedPage, ResponseKey};
 
 /// Guard that counts one waiting task until it is dropped.
 pub(super) struct WaitCounter<'a>(&'a AtomicUsize);
@@ -73,7 +72,7 @@ impl AccountRegistry {
     #[must_use]
     pub fn cached_response(&self, slot: &AccountEntry, key: ResponseKey<'_>) -> Option<CachedResponse> {
         let resident = slot.loaded_account()?;
-        let now = self.0.clock.monotonic_now();
+        let now = self.0.context.clock.monotonic_now();
         let asked = resident.current_view().pages_of_kind(key.kind).find_by_request(key.request, now)?;
         resident.mark_used(now);
         self.count_read(&resident, &asked);
@@ -106,9 +105,9 @@ impl AccountRegistry {
         wait: Duration,
         done: &(dyn Fn(&CachedResponse) -> bool + Sync),
     ) -> Result<CachedResponse, AccountError> {
-        let deadline = self.0.clock.monotonic_now().saturating_plus(wait);
-        let seat = WaitCounter::start_wait(&self.0.waiting, self.0.options.waiting_polls);
-        let _shown = seat.as_ref().map(|_| WaitingGauge::start_wait(&self.0.metrics));
+        let deadline = self.0.context.clock.monotonic_now().saturating_plus(wait);
+        let seat = WaitCounter::start_wait(&self.0.waiting, self.0.context.options.waiting_polls);
+        let _shown = seat.as_ref().map(|_| WaitingGauge::start_wait(&self.0.context.metrics));
         loop {
             let resident = self.load_account(slot).await?;
             let _here = WaitCounter::start_wait(&resident.waiting, usize::MAX);
@@ -124,8 +123,8 @@ impl AccountRegistry {
                 _published = wait_for(AwaitKind::Publication, published.changed()) => false,
                 // Another node may have changed what was read: find the account's owner now.
                 () = resident.node_lease().stopped_running() => false,
-                () = self.0.clock.wait_until(deadline) => true,
-                () = self.0.stopping.cancelled() => true,
+                () = self.0.context.clock.wait_until(deadline) => true,
+                () = self.0.context.stopping.cancelled() => true,
             };
             if over {
                 // A change that came together with the end is returned, if it can be read.
@@ -145,7 +144,7 @@ impl AccountRegistry {
         question: &ReadQuery,
         request: Option<&str>,
     ) -> Result<CachedResponse, AccountError> {
-        let now = self.0.clock.monotonic_now();
+        let now = self.0.context.clock.monotonic_now();
         resident.mark_used(now);
         let view = resident.current_view();
         let asked = view
@@ -170,7 +169,7 @@ impl AccountRegistry {
         id: EventId,
     ) -> Result<Option<(Arc<Account>, Arc<Event>)>, AccountError> {
         for account in self.0.directory.accounts_of(organisation) {
-            let found = self.0.store.find_event(account.number, id).await;
+            let found = self.0.context.store.find_event(account.number, id).await;
             if let Some(event) = found.map_err(|error| AccountError::from_store(&error, "event not read"))? {
                 return Ok(Some((account, Arc::new(event))));
             }
@@ -181,10 +180,10 @@ impl AccountRegistry {
     fn count_read(&self, resident: &LoadedAccount, asked: &CachedResponse) {
         if asked.hit {
             resident.hits.fetch_add(1, Ordering::Relaxed);
-            self.0.metrics.page_hits.inc();
+            self.0.context.metrics.page_hits.inc();
         } else {
             resident.misses.fetch_add(1, Ordering::Relaxed);
-            self.0.metrics.page_misses.inc();
+            self.0.context.metrics.page_misses.inc();
         }
     }
 
@@ -228,7 +227,7 @@ impl AccountRegistry {
         {
             return Ok((Some(Arc::new(page.into())), life));
         }
-        self.0.metrics.page_sql.inc();
+        self.0.context.metrics.page_sql.inc();
         let Some(answer) = self.load_rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
         let page = self.render_rows(view, question, &answer);
         if quiet.is_some() && resident.quiet_at(view.revision) == quiet {
@@ -242,7 +241,7 @@ impl AccountRegistry {
         view: &AccountView,
         question: &ReadQuery,
     ) -> Result<Option<QueryResult>, PollMiss> {
-        let (store, number) = (&self.0.store, view.account.number);
+        let (store, number) = (&self.0.context.store, view.account.number);
         Ok(match question {
             ReadQuery::Conversations(query) => {
                 Some(QueryResult::Conversations(store.page_conversations(number, query).await?))
@@ -280,12 +279,12 @@ enum ViewResult {
 fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
     match question {
         ReadQuery::Conversations(query) => view
-            .threads
+            .conversations
             .read_page(query)
             .map_or(ViewResult::Unknown, |page| ViewResult::Answer(QueryResult::Conversations(page))),
-        ReadQuery::Conversation(id) => match view.threads.get(*id) {
+        ReadQuery::Conversation(id) => match view.conversations.get(*id) {
             Some(thread) => ViewResult::Answer(QueryResult::Conversation(thread.clone())),
-            None if view.threads.view_horizon().is_none() => ViewResult::Nothing,
+            None if view.conversations.view_horizon().is_none() => ViewResult::Nothing,
             None => ViewResult::Unknown,
         },
         ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {

@@ -4,18 +4,16 @@
 //! worker is started or woken only once its subscriber's row is known. Without other nodes there is nothing to
 //! follow.
 
-use std::collections::BTreeSet;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::store::{DeliveryWork, StoreError};
 use kabar_core::surroundings;
 
-use super::{AccountError, AccountRegistry};
+use super::registry::AccountRegistry;
 use crate::cluster::lease::now_ms;
+use crate::error::AccountError;
 
 /// Interval at which a node looks for changes of other nodes. A revoked key must fail everywhere within a
 /// second.
@@ -27,35 +25,6 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// Longest wait of a request for a directory that is fresh again: as long as a statement may take.
 const ASK_TIME: Duration = Duration::from_secs(3);
-
-/// Progress of a node in the log of changes.
-pub(crate) struct LogFollower {
-    /// Subscribers are known up to this revision of the directory.
-    subscribers: tokio::sync::Mutex<i64>,
-    /// Subscribers that have changed, and have delivery workers that were not started or woken since.
-    changed: std::sync::Mutex<BTreeSet<SubscriberId>>,
-    /// Time until which the directory is fresh; milliseconds of the leases' clock.
-    fresh_until_ms: AtomicU64,
-    /// Held by the request that reads the changes.
-    asking: tokio::sync::Mutex<()>,
-}
-
-impl LogFollower {
-    /// Starts at the revision at which subscribers were read.
-    pub(super) fn from(revision: i64) -> Self {
-        Self {
-            subscribers: tokio::sync::Mutex::new(revision),
-            changed: std::sync::Mutex::default(),
-            fresh_until_ms: AtomicU64::new(0),
-            asking: tokio::sync::Mutex::default(),
-        }
-    }
-
-    fn lock_changed(&self) -> std::sync::MutexGuard<'_, BTreeSet<SubscriberId>> {
-        // No thread panics half-way through a change of it.
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl AccountRegistry {
     /// Reads at once what other nodes have changed, for callers that must not miss it. Costs a statement when
@@ -87,7 +56,7 @@ impl AccountRegistry {
             return Ok(());
         }
         let ask = async {
-            let _one_at_a_time = self.context().following.asking.lock().await;
+            let _one_at_a_time = self.0.following.asking.lock().await;
             // However long the read took: its result counts from the time of the request.
             if self.is_directory_fresh_at(called_at_ms) { Ok(()) } else { self.catch_up().await }
         };
@@ -95,21 +64,20 @@ impl AccountRegistry {
     }
 
     fn ensure_lease(&self) -> Result<(), AccountError> {
-        if self.context().cluster.is_serving() { Ok(()) } else { Err(AccountError::Storage) }
+        if self.0.cluster.is_serving() { Ok(()) } else { Err(AccountError::Storage) }
     }
 
     fn is_directory_fresh_at(&self, at_ms: u64) -> bool {
-        at_ms < self.context().following.fresh_until_ms.load(Ordering::Acquire)
+        at_ms < self.0.following.fresh_until_ms.load(Ordering::Acquire)
     }
 
     /// Follows the log of changes until the lease need not go on, and starts or wakes delivery workers.
     pub(super) async fn keep_following(&self) {
-        let ground = self.context();
         let mut behind = false;
         loop {
             tokio::select! {
                 () = surroundings::sleep(FOLLOW_EVERY) => {}
-                () = ground.cluster.renewal_ended() => return,
+                () = self.0.cluster.renewal_ended() => return,
             }
             match self.follow_log().await {
                 Ok(()) => {
@@ -127,26 +95,25 @@ impl AccountRegistry {
     }
 
     async fn follow_log(&self) -> Result<(), StoreError> {
-        let ground = self.context();
         let fresh_until = now_ms().saturating_add(u64::try_from(FRESH_FOR.as_millis()).unwrap_or(u64::MAX));
-        ground.directory.refresh_directory().await?;
-        ground.following.fresh_until_ms.fetch_max(fresh_until, Ordering::AcqRel);
-        let mut followed = ground.following.subscribers.lock().await;
-        let known = ground.directory.known_revision();
+        self.0.directory.refresh_directory().await?;
+        self.0.following.fresh_until_ms.fetch_max(fresh_until, Ordering::AcqRel);
+        let mut followed = self.0.following.subscribers.lock().await;
+        let known = self.0.directory.known_revision();
         if known != *followed {
-            let changed = ground.dispatcher.follow_changes(*followed).await?;
-            ground.following.lock_changed().extend(changed);
+            let changed = self.0.subscribers.registry().follow_changes(*followed).await?;
+            self.0.following.lock_changed().extend(changed);
             *followed = known;
         }
         Ok(())
     }
 
     async fn look_after_changed(&self) {
-        let changed = std::mem::take(&mut *self.context().following.lock_changed());
+        let changed = std::mem::take(&mut *self.0.following.lock_changed());
         for subscriber in changed {
             if self.take_over(DeliveryWork::Of(subscriber)).await.is_err() {
                 // The error is logged.
-                self.context().following.lock_changed().insert(subscriber);
+                self.0.following.lock_changed().insert(subscriber);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: whatever a sink does, panics included, its attempt ends and its outcome is recorded. The attempt
 //! decides nothing about order: the delivery worker does.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,29 +11,28 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use kabar_core::cause::cause;
 use kabar_core::clock::ClockReading;
+use kabar_core::domain::account::Account;
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::Event;
-use kabar_core::domain::key_values::KvReads;
+use kabar_core::domain::key_values::{KeyValues, KvReads};
 use kabar_core::domain::run::HookReport;
+use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::ulid;
+use kabar_core::ids::{DeliveryId, ulid};
 use kabar_core::ports::{AttemptResult, DeliveryRequest};
 use kabar_core::store::RunRecord;
 use kabar_core::surroundings::{self, AwaitKind, wait_for};
-use ractor::ActorRef;
 use rand::RngExt as _;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument as _;
 
-use super::DeliveryDispatcher;
+use super::context::DeliveryContext;
 use super::lanes::QueuedDelivery;
-use super::subscriber_state::SubscriberState;
-use super::worker::DeliveryWorkerMessage;
-use crate::account_entry::AccountEntry;
+use crate::retry::pause_for_retry;
+use crate::subscribers::SubscriberState;
 
 /// Time that attempts under way have to end once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// Pause before the store is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// An attempt that has ended.
 pub(super) struct FinishedAttempt {
@@ -48,40 +48,42 @@ pub(super) struct FinishedAttempt {
     unrecorded: TaskTrackerToken,
 }
 
-/// Makes the attempt beside the delivery worker, and sends it the outcome.
-pub(super) fn begin_attempt(
-    dispatcher: &DeliveryDispatcher,
-    recipient: &SubscriberState,
-    slot: &Arc<AccountEntry>,
-    load: QueuedDelivery,
-    worker: ActorRef<DeliveryWorkerMessage>,
-) {
-    let shared = dispatcher.0.clone();
-    let (account, subscriber) = (slot.current_account(), recipient.get());
-    let kv = recipient.run_recorder().and_then(|recorder| recorder.known_values()).unwrap_or_default();
-    let QueuedDelivery { delivery, event, .. } = load;
-    dispatcher.0.tasks.spawn(async move {
-        let (at, began, asked) = (shared.clock.read_now(), Instant::now(), event.is_some());
-        let receipt = if let Some(event) = event.clone() {
-            let attempt = delivery.attempt_count.saturating_add(1);
-            let request = DeliveryRequest { subscriber, account, event, delivery_id: delivery.id, attempt, kv };
-            let attempt = wait_for(AwaitKind::Delivery, async { shared.sink.deliver(request).await });
-            let hurried = async {
-                shared.stopping.cancelled().await;
-                surroundings::sleep(LAST_ANSWERS).await;
-            };
-            tokio::select! {
-                ended = AssertUnwindSafe(attempt).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken_result())),
-                () = hurried => None,
-            }
-        } else {
-            Some(stored_unparsed())
+/// Makes an attempt, and returns it ended, whatever the sink does. `key_values` are those that a hook may read.
+pub(super) async fn run_attempt(
+    context: Arc<DeliveryContext>,
+    subscriber: Subscriber,
+    account: Arc<Account>,
+    queued: QueuedDelivery,
+    key_values: KeyValues,
+) -> FinishedAttempt {
+    let QueuedDelivery { delivery, event, .. } = queued;
+    let (at, began, asked) = (context.clock.read_now(), Instant::now(), event.is_some());
+    let receipt = if let Some(event) = event.clone() {
+        let attempt = delivery.attempt_count.saturating_add(1);
+        let span = tracing::debug_span!(
+            "delivery.attempt",
+            account = %account.id,
+            subscriber = %delivery.subscriber,
+            delivery = %delivery.id,
+            attempt,
+        );
+        let delivery_id = delivery.id;
+        let request = DeliveryRequest { subscriber, account, event, delivery_id, attempt, kv: key_values };
+        let call = async { context.sink.deliver(request).await }.instrument(span);
+        let call = wait_for(AwaitKind::Delivery, call);
+        let hurried = async {
+            context.stopping.cancelled().await;
+            surroundings::sleep(LAST_ANSWERS).await;
         };
-        let token = shared.tasks.token();
-        let ended = FinishedAttempt { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded: token };
-        // A delivery worker that is gone leaves the row open, and its successor tries again.
-        let _gone = worker.cast(DeliveryWorkerMessage::Ended(Box::new(ended)));
-    });
+        tokio::select! {
+            ended = AssertUnwindSafe(call).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken_result())),
+            () = hurried => None,
+        }
+    } else {
+        Some(stored_unparsed())
+    };
+    let unrecorded = context.tasks.token();
+    FinishedAttempt { delivery, event, at, took: began.elapsed(), receipt, asked, unrecorded }
 }
 
 fn broken_result() -> AttemptResult {
@@ -122,24 +124,24 @@ impl SettledAttempt {
 
 /// Applies an attempt to its delivery; `None` when the attempt does not count.
 pub(super) fn settle_delivery(
-    dispatcher: &DeliveryDispatcher,
-    recipient: &Arc<SubscriberState>,
+    context: &DeliveryContext,
+    subscriber_state: &SubscriberState,
     ended: FinishedAttempt,
 ) -> Option<SettledAttempt> {
     let FinishedAttempt { mut delivery, event: _, at, took, receipt, asked, unrecorded } = ended;
-    let ClockReading { wall: now, monotonic } = dispatcher.0.clock.take_reading();
+    let ClockReading { wall: now, monotonic } = context.clock.take_reading();
     let Some(receipt) = receipt else {
-        recipient.lock_health().give_back(monotonic);
+        subscriber_state.lock_health().give_back(monotonic);
         return None;
     };
     if asked {
         let failed = matches!(receipt.outcome, AttemptOutcome::Retry { .. });
-        let mut breaker = recipient.lock_health();
+        let mut breaker = subscriber_state.lock_health();
         let turn = if failed { breaker.note_failure(monotonic) } else { breaker.note_well(monotonic) };
         drop(breaker);
-        dispatcher.note_turn(recipient.subscriber_id(), turn, now);
+        context.subscribers.note_turn(subscriber_state.subscriber_id(), turn, now);
     } else {
-        recipient.lock_health().give_back(monotonic);
+        subscriber_state.lock_health().give_back(monotonic);
     }
     let attempt = DeliveryAttempt {
         at,
@@ -148,15 +150,15 @@ pub(super) fn settle_delivery(
         error: receipt.error,
     };
     let chance = rand::rng().random_range(0.0..=1.0);
-    delivery.settle_attempt(attempt, receipt.outcome, recipient.get().retry_schedule(), chance, now);
-    let metrics = &dispatcher.0.metrics;
+    delivery.settle_attempt(attempt, receipt.outcome, subscriber_state.get().retry_schedule(), chance, now);
+    let metrics = &context.metrics;
     match delivery.status {
         DeliveryStatus::Delivered => metrics.deliveries_taken.inc(),
         DeliveryStatus::Dead => metrics.deliveries_dead.inc(),
         DeliveryStatus::Pending | DeliveryStatus::Failed => metrics.deliveries_retried.inc(),
     };
     if receipt.outcome == AttemptOutcome::Gone {
-        recipient.note_gone();
+        subscriber_state.note_gone();
     }
     // Writes and reads of a run that failed are dropped, because they take no effect.
     let mut report = receipt.report;
@@ -167,28 +169,24 @@ pub(super) fn settle_delivery(
     Some(SettledAttempt { delivery, report, _unrecorded: unrecorded })
 }
 
-/// Records outcomes until they are durable or the server stops, and notifies the delivery worker.
-pub(super) fn record_attempts(
-    dispatcher: &DeliveryDispatcher,
-    recipient: Arc<SubscriberState>,
-    ended: Vec<Delivery>,
-    worker: ActorRef<DeliveryWorkerMessage>,
-) {
-    let dispatcher = dispatcher.clone();
-    dispatcher.0.tasks.clone().spawn(async move {
-        let recorded = loop {
-            match dispatcher.0.store.record_deliveries(&ended).await {
-                Ok(recorded) => break recorded,
-                Err(error) => {
-                    tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
-                    tokio::select! {
-                        () = dispatcher.0.clock.sleep_for(STORE_RETRY) => {}
-                        () = dispatcher.0.stopping.cancelled() => return,
-                    }
+/// Records outcomes until they are durable. Returns the ids of those that were recorded here; `None` when the
+/// server stops before.
+pub(super) async fn record_attempts(
+    context: &DeliveryContext,
+    subscriber_state: &SubscriberState,
+    ended: &[Delivery],
+) -> Option<HashSet<DeliveryId>> {
+    let recorded = loop {
+        match context.store.record_deliveries(ended).await {
+            Ok(recorded) => break recorded,
+            Err(error) => {
+                tracing::error!(error = cause(&error), "outcomes of deliveries not recorded");
+                if !pause_for_retry(&context.clock, &context.stopping).await {
+                    return None;
                 }
             }
-        };
-        dispatcher.note_health(&recipient, &ended).await;
-        let _gone = worker.cast(DeliveryWorkerMessage::Recorded(ended, recorded.into_iter().collect()));
-    });
+        }
+    };
+    context.subscribers.note_outcomes(subscriber_state, ended).await;
+    Some(recorded.into_iter().collect())
 }

@@ -10,10 +10,10 @@ use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryCursor, StoreError};
 
-use super::DeliveryDispatcher;
+use super::dispatcher::DeliveryDispatcher;
 use super::worker::build_delivery;
-use crate::account_entry::AccountEntry;
-use crate::accounts::AccountError;
+use crate::account::AccountEntry;
+use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 
 /// Most deliveries that one call replays (contract, section 11).
@@ -49,7 +49,7 @@ impl DeliveryDispatcher {
     /// # Errors
     /// [`AccountError::Storage`].
     pub async fn page_deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, AccountError> {
-        self.0.store.page_deliveries(query).await.map_err(|error| unread(&error))
+        self.0.context.store.page_deliveries(query).await.map_err(|error| unread(&error))
     }
 
     /// Finds a tenant's delivery.
@@ -61,7 +61,7 @@ impl DeliveryDispatcher {
         organisation: OrganisationId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, AccountError> {
-        self.0.store.find_delivery(organisation, id).await.map_err(|error| unread(&error))
+        self.0.context.store.find_delivery(organisation, id).await.map_err(|error| unread(&error))
     }
 
     /// Replays one delivery, whatever its outcome was; `None` when the tenant has none of this id, or its
@@ -77,14 +77,14 @@ impl DeliveryDispatcher {
         claim: Option<KeyClaim<Delivery>>,
     ) -> Result<Option<Delivery>, AccountError> {
         let Some(found) = self.find_delivery(organisation, id).await? else { return Ok(None) };
-        if !self.has_subscriber(organisation, found.subscriber) {
+        if !self.0.context.subscribers.has_subscriber(organisation, found.subscriber) {
             return Ok(None);
         }
         let mut replayed = found;
-        let now = self.0.clock.read_now();
+        let now = self.0.context.clock.read_now();
         replayed.reopen_at(now);
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
-        let reopened = self.0.store.reopen_deliveries(&[id], now, answer.as_ref()).await;
+        let reopened = self.0.context.store.reopen_deliveries(&[id], now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -103,15 +103,18 @@ impl DeliveryDispatcher {
         filter: &DeliveryFilter,
         claim: Option<KeyClaim<ReplayedDeliveries>>,
     ) -> Result<Option<ReplayedDeliveries>, AccountError> {
-        let named = filter.subscription_id.and_then(|id| self.find_subscription(filter.organisation_id, id));
+        let named = filter
+            .subscription_id
+            .and_then(|id| self.0.context.subscribers.find_webhook(filter.organisation_id, id));
         if named.is_none() {
             return Ok(None);
         }
-        let oldest = self.0.store.oldest_deliveries(filter, REPLAYED_MAX).await;
+        let oldest = self.0.context.store.oldest_deliveries(filter, REPLAYED_MAX).await;
         let (ids, capped) = oldest.map_err(|error| unread(&error))?;
-        let (replayed, now) = (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.clock.read_now());
+        let (replayed, now) =
+            (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.context.clock.read_now());
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
-        let reopened = self.0.store.reopen_deliveries(&ids, now, answer.as_ref()).await;
+        let reopened = self.0.context.store.reopen_deliveries(&ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -127,25 +130,16 @@ impl DeliveryDispatcher {
     ) -> Result<(), AccountError> {
         let pairs: BTreeSet<_> = opened.into_iter().collect();
         for (subscriber, account) in &pairs {
-            self.reload_worker(*subscriber, *account);
+            self.take_up_number(*subscriber, *account);
         }
-        if self.0.cluster.is_shared() && !pairs.is_empty() {
+        if self.0.context.cluster.is_shared() && !pairs.is_empty() {
             // Their delivery workers may be on other nodes, which read the changes.
             let ids: BTreeSet<_> =
                 pairs.iter().filter_map(|(subscriber, _)| subscriber.for_webhook()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
-            self.0.store.touch_subscriptions(&ids).await.map_err(|error| unread(&error))?;
+            self.0.context.store.touch_subscriptions(&ids).await.map_err(|error| unread(&error))?;
         }
         Ok(())
-    }
-
-    /// Has the delivery worker of this subscriber and account read its rows again, if it may run here.
-    pub(super) fn reload_worker(&self, subscriber: SubscriberId, account: i64) {
-        if let Some(slot) = self.0.directory.account_of_row(account)
-            && self.serves(&slot)
-        {
-            self.take_up(subscriber, &slot);
-        }
     }
 
     /// Replays the events of a part of an account's log (from 0: from the oldest that is kept). Replays events
@@ -157,14 +151,16 @@ impl DeliveryDispatcher {
     pub async fn replay_log(
         &self,
         id: SubscriptionId,
-        slot: &AccountEntry,
+        account_entry: &AccountEntry,
         (from, to): (i64, Option<i64>),
         claim: Option<KeyClaim<ReplayedLog>>,
     ) -> Result<Option<ReplayedLog>, AccountError> {
-        let account = slot.current_account();
-        let Some(subscription) = self.find_subscription(account.organisation_id, id) else { return Ok(None) };
+        let account = account_entry.current_account();
+        let Some(subscription) = self.0.context.subscribers.find_webhook(account.organisation_id, id) else {
+            return Ok(None);
+        };
         let subscriber = Subscriber::Webhook(subscription);
-        let store = &self.0.store;
+        let store = &self.0.context.store;
         let place = store.delivery_cursor(subscriber.subscriber_id(), account.number).await;
         let DeliveryCursor { cursor, head } =
             place.map_err(|error| unread(&error))?.unwrap_or(DeliveryCursor { cursor: 0, head: 0 });
@@ -182,9 +178,9 @@ impl DeliveryDispatcher {
         let capped = events.len() > REPLAYED_MAX;
         events.truncate(REPLAYED_MAX);
         let last = events.last().filter(|_| capped).map_or(to, |event| event.sequence);
-        let now = self.0.clock.read_now();
+        let now = self.0.context.clock.read_now();
         let deliveries: Vec<Delivery> = {
-            let mut ids = self.0.writing.lock().await;
+            let mut ids = self.0.context.subscribers.lock_writing().await;
             events
                 .iter()
                 .map(|event| build_delivery(&mut ids, &subscriber, account.number, event, now))

@@ -3,52 +3,38 @@
 //! Invariants: one batch of a plugin is under way at a time, and holds all runs that have ended meanwhile. A
 //! run is recorded only if everything that it read is unchanged. Otherwise it is returned to be made again, and
 //! the attempt does not count. No run sees a change before it is durable. The plugin's keys and values are in
-//! memory while a delivery worker has events for it.
+//! memory while the plugin has a delivery worker here: the workers own the recorder.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::key_values::{KeyValues, KvChanges};
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::ids::{PluginId, ulid};
 use kabar_core::store::{RunBatch, RunRecord, StoreError};
 use ractor::ActorRef;
 
-use super::DeliveryDispatcher;
 use super::attempt;
 use super::attempt::{FinishedAttempt, SettledAttempt};
+use super::context::DeliveryContext;
 use super::lanes::QueuedDelivery;
-use super::subscriber_state::SubscriberState;
-use super::worker::DeliveryWorkerMessage;
-use crate::account_entry::AccountEntry;
+use super::worker_message::{DeliveryWorkerMessage, RecordedRuns};
+use crate::account::AccountEntry;
+use crate::retry::pause_for_retry;
+use crate::subscribers::SubscriberState;
 
 /// Runs of one batch.
 const BATCH_MAX: usize = 256;
 /// Runs of a plugin that may be under way in one delivery worker when none of them was given back lately.
 pub(super) const WIDTH_MAX: usize = 32;
-/// Pause before the store is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// A run that has ended and is not recorded yet.
 pub(super) struct RecorderJob {
     pub(super) ended: FinishedAttempt,
-    pub(super) slot: Arc<AccountEntry>,
+    pub(super) account_entry: Arc<AccountEntry>,
     pub(super) worker: ActorRef<DeliveryWorkerMessage>,
-}
-
-/// Outcome of a delivery worker's runs.
-#[derive(Default)]
-pub(super) struct RecordedRuns {
-    /// Recorded.
-    pub(super) recorded: Vec<Delivery>,
-    /// Recorded by another node, or deleted.
-    pub(super) lost: Vec<Delivery>,
-    /// To be made again.
-    pub(super) again: Vec<QueuedDelivery>,
 }
 
 #[derive(Default)]
@@ -59,6 +45,7 @@ struct RecorderInbox {
 
 /// Recorder of one plugin's runs.
 pub(super) struct RunRecorder {
+    context: Arc<DeliveryContext>,
     plugin: PluginId,
     /// The plugin's keys and values, and their revision; `None` until they are read.
     kept: Mutex<Option<(KeyValues, i64)>>,
@@ -75,7 +62,7 @@ fn lock_inbox<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 struct RecorderEntry {
     record: RunRecord,
     settled: SettledAttempt,
-    slot: Arc<AccountEntry>,
+    account_entry: Arc<AccountEntry>,
     worker: ActorRef<DeliveryWorkerMessage>,
 }
 
@@ -89,9 +76,9 @@ impl RecorderEntry {
 }
 
 impl RunRecorder {
-    pub(super) fn new(plugin: PluginId) -> Self {
+    pub(super) fn new(context: Arc<DeliveryContext>, plugin: PluginId) -> Self {
         let width = AtomicUsize::new(WIDTH_MAX);
-        Self { plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
+        Self { context, plugin, kept: Mutex::default(), inbox: Mutex::default(), width }
     }
 
     /// Returns the most runs that a delivery worker may have under way.
@@ -105,46 +92,32 @@ impl RunRecorder {
     }
 
     /// Reads the plugin's keys and values, unless they are in memory.
-    pub(super) async fn load_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
+    pub(super) async fn load_values(&self) -> Result<(), StoreError> {
         if lock_inbox(&self.kept).is_none() {
-            self.read_values(dispatcher).await?;
+            self.read_values().await?;
         }
         Ok(())
     }
 
-    /// Drops the plugin's keys and values from memory, when no delivery worker is left.
-    pub(super) fn forget_values(&self) {
-        *lock_inbox(&self.kept) = None;
-    }
-
-    async fn read_values(&self, dispatcher: &DeliveryDispatcher) -> Result<(), StoreError> {
-        let kept = dispatcher.0.store.plugin_kv(self.plugin).await?;
+    async fn read_values(&self) -> Result<(), StoreError> {
+        let kept = self.context.store.plugin_kv(self.plugin).await?;
         // For a plugin that was deleted nothing is ever recorded.
         *lock_inbox(&self.kept) = Some(kept.unwrap_or_default());
         Ok(())
     }
 
     /// Accepts a run that has ended, and starts a task to record it if none is running.
-    pub(super) fn submit_run(
-        self: &Arc<Self>,
-        dispatcher: &DeliveryDispatcher,
-        recipient: &Arc<SubscriberState>,
-        job: RecorderJob,
-    ) {
+    pub(super) fn submit_run(self: &Arc<Self>, subscriber_state: &Arc<SubscriberState>, job: RecorderJob) {
         let mut inbox = lock_inbox(&self.inbox);
         inbox.jobs.push(job);
         if take_once(&mut inbox.busy) {
-            let (recorder, dispatcher, recipient) = (self.clone(), dispatcher.clone(), recipient.clone());
             drop(inbox);
-            dispatcher
-                .0
-                .tasks
-                .clone()
-                .spawn(async move { recorder.record_inbox(&dispatcher, &recipient).await });
+            let (recorder, subscriber_state) = (self.clone(), subscriber_state.clone());
+            self.context.tasks.spawn(async move { recorder.record_inbox(&subscriber_state).await });
         }
     }
 
-    async fn record_inbox(&self, dispatcher: &DeliveryDispatcher, recipient: &Arc<SubscriberState>) {
+    async fn record_inbox(&self, subscriber_state: &SubscriberState) {
         loop {
             let jobs = {
                 let mut inbox = lock_inbox(&self.inbox);
@@ -155,34 +128,29 @@ impl RunRecorder {
                 let most = inbox.jobs.len().min(BATCH_MAX);
                 inbox.jobs.drain(..most).collect()
             };
-            self.record_batch(dispatcher, recipient, jobs).await;
+            self.record_batch(subscriber_state, jobs).await;
         }
     }
 
     /// Records the runs that can be recorded, and notifies the delivery workers.
-    async fn record_batch(
-        &self,
-        dispatcher: &DeliveryDispatcher,
-        recipient: &Arc<SubscriberState>,
-        jobs: Vec<RecorderJob>,
-    ) {
+    async fn record_batch(&self, subscriber_state: &SubscriberState, jobs: Vec<RecorderJob>) {
         let mut notifications = RunNotifications::default();
         let mut entries = Vec::with_capacity(jobs.len());
         let mut conflicts = 0;
         for job in jobs {
-            let RecorderJob { ended, slot, worker } = job;
+            let RecorderJob { ended, account_entry, worker } = job;
             let (before, event) = (ended.delivery.clone(), ended.event.clone());
             // It may be made again at once, because that is not another attempt.
             let not_before = MonotonicInstant::START;
-            let Some(settled) = attempt::settle_delivery(dispatcher, recipient, ended) else {
+            let Some(settled) = attempt::settle_delivery(&self.context, subscriber_state, ended) else {
                 // Not tried to the end, because the server stops.
                 notifications.note_for_worker(&worker, |written| written.lost.push(before));
                 continue;
             };
-            let record = settled.run_record(dispatcher.0.clock.read_now());
+            let record = settled.run_record(self.context.clock.read_now());
             entries.push((
                 QueuedDelivery { delivery: before, not_before, event },
-                RecorderEntry { record, settled, slot, worker },
+                RecorderEntry { record, settled, account_entry, worker },
             ));
         }
         let mut waiting = entries;
@@ -193,14 +161,14 @@ impl RunRecorder {
             let (batch, refused) = self.split_valid(waiting);
             conflicts += refused.len();
             for (load, entry) in refused {
-                dispatcher.0.metrics.hook_conflicts.inc();
+                self.context.metrics.hook_conflicts.inc();
                 notifications.note_for_worker(&entry.worker, |written| written.again.push(load));
             }
             waiting = rest;
             let Some(batch) = batch else { continue };
-            match self.write_batch(dispatcher, &batch).await {
+            match self.write_batch(&batch).await {
                 Some(BatchWrite::Whole) => batch.entries.into_iter().for_each(|(_, entry)| {
-                    notifications.note_done(dispatcher, entry);
+                    notifications.note_done(&self.context, entry);
                 }),
                 Some(BatchWrite::Not) if whole > 1 => {
                     // One of them prevents the others: write them one by one, each on the current values.
@@ -274,12 +242,8 @@ impl RunRecorder {
     }
 
     /// Writes a batch until it is durable or refused; `None` when the server stops before that.
-    async fn write_batch(
-        &self,
-        dispatcher: &DeliveryDispatcher,
-        batch: &RecorderBatch,
-    ) -> Option<BatchWrite> {
-        let token = format!("{:032x}", ulid(dispatcher.0.clock.read_now().millis(), rand::random()));
+    async fn write_batch(&self, batch: &RecorderBatch) -> Option<BatchWrite> {
+        let token = format!("{:032x}", ulid(self.context.clock.read_now().millis(), rand::random()));
         let runs: Vec<RunRecord> = batch.entries.iter().map(|(_, entry)| entry.record.clone()).collect();
         let wanted = RunBatch {
             plugin: self.plugin,
@@ -289,7 +253,7 @@ impl RunRecorder {
             runs: &runs,
         };
         loop {
-            let written = match dispatcher.0.store.record_runs(&wanted).await {
+            let written = match self.context.store.record_runs(&wanted).await {
                 Ok(Some(revision)) if batch.revision.is_some() => {
                     *lock_inbox(&self.kept) = Some((batch.kv.clone(), revision));
                     Ok(BatchWrite::Whole)
@@ -297,7 +261,7 @@ impl RunRecorder {
                 Ok(Some(_)) => Ok(BatchWrite::Whole),
                 Ok(None) => {
                     let before = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
-                    self.read_values(dispatcher).await.map(|()| {
+                    self.read_values().await.map(|()| {
                         let now = lock_inbox(&self.kept).as_ref().map(|(_, revision)| *revision);
                         let moved = batch.revision.is_some() && before != now && batch.entries.len() == 1;
                         if moved { BatchWrite::Moved } else { BatchWrite::Not }
@@ -309,9 +273,8 @@ impl RunRecorder {
                 Ok(passed) => return Some(passed),
                 Err(error) => {
                     tracing::error!(plugin = %self.plugin, error = cause(&error), "runs not recorded");
-                    tokio::select! {
-                        () = dispatcher.0.clock.sleep_for(STORE_RETRY) => {}
-                        () = dispatcher.0.stopping.cancelled() => return None,
+                    if !pause_for_retry(&self.context.clock, &self.context.stopping).await {
+                        return None;
                     }
                 }
             }
@@ -352,9 +315,9 @@ impl RunNotifications {
         note(&mut place.1);
     }
 
-    fn note_done(&mut self, dispatcher: &DeliveryDispatcher, entry: RecorderEntry) {
+    fn note_done(&mut self, context: &DeliveryContext, entry: RecorderEntry) {
         if !entry.record.effects.is_empty() {
-            dispatcher.carry_out(&entry.slot);
+            context.effects.request_look(&entry.account_entry);
         }
         self.note_for_worker(&entry.worker, |written| written.recorded.push(entry.record.delivery));
     }

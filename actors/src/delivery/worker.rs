@@ -6,6 +6,7 @@
 //! the backlog. Nothing is polled: notifications and timers wake the worker.
 
 mod intake;
+mod outcomes;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,53 +27,46 @@ use rand::rngs::StdRng;
 use tokio::task::AbortHandle;
 
 use super::attempt;
-use super::attempt::FinishedAttempt;
+use super::context::DeliveryContext;
+use super::entries::{WorkerEntry, WorkerKey};
 use super::lanes::{DeliveryLanes, QueuedDelivery};
-use super::run_recorder::{RecordedRuns, RecorderJob};
-use super::subscriber_state::SubscriberState;
-use super::{DeliveryDispatcher, WorkerEntry};
-use crate::account_entry::AccountEntry;
+use super::run_recorder::RunRecorder;
+use super::worker_message::DeliveryWorkerMessage;
+use crate::account::AccountEntry;
+use crate::retry::STORE_RETRY;
+use crate::subscribers::SubscriberState;
 
 #[cfg(test)]
 pub(super) use intake::WINDOW;
 pub(super) use intake::build_delivery;
 
 /// Most attempts under way at a time.
-const FLIGHTS_MAX: usize = 64;
-/// Longest wait of an outcome for others, to be written together with them.
-const RECORD_WITHIN: Duration = Duration::from_millis(10);
-/// Outcomes that are written without further waiting.
-const RECORDS_ENOUGH: usize = 128;
-/// Pause before the store is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
+const ATTEMPTS_MAX: usize = 64;
 /// Time after which a delivery worker with nothing to do ends.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
-
-/// Messages that a delivery worker handles.
-pub(super) enum DeliveryWorkerMessage {
-    /// There may be something to do.
-    Look,
-    /// The timer for this instant has expired.
-    Alarm(MonotonicInstant),
-    /// An attempt has ended.
-    Ended(Box<FinishedAttempt>),
-    /// Ended attempts have waited long enough to be recorded.
-    Record,
-    /// These outcomes are recorded; the set holds the ids that this worker has recorded itself.
-    Recorded(Vec<Delivery>, HashSet<DeliveryId>),
-    /// Outcome of a hook's runs.
-    Written(Box<RecordedRuns>),
-}
 
 /// Actor that owns a [`DeliveryWorker`].
 pub(super) struct DeliveryWorkerActor;
 
+/// Dependencies of a delivery worker.
+pub(super) struct DeliveryWorkerParts {
+    pub(super) context: Arc<DeliveryContext>,
+    pub(super) subscriber_state: Arc<SubscriberState>,
+    pub(super) account_entry: Arc<AccountEntry>,
+    /// Recorder of a hook's runs.
+    pub(super) recorder: Option<Arc<RunRecorder>>,
+    pub(super) entry: Arc<WorkerEntry>,
+}
+
+impl DeliveryWorkerParts {
+    pub(super) fn worker_key(&self) -> WorkerKey {
+        (self.subscriber_state.subscriber_id(), self.account_entry.current_account().number)
+    }
+}
+
 /// State of a delivery worker.
 pub(super) struct DeliveryWorker {
-    dispatcher: DeliveryDispatcher,
-    recipient: Arc<SubscriberState>,
-    slot: Arc<AccountEntry>,
-    entry: Arc<WorkerEntry>,
+    parts: DeliveryWorkerParts,
     lanes: DeliveryLanes,
     ids: MonotonicIds<StdRng>,
     /// `None` until it is read.
@@ -135,17 +129,9 @@ impl Drop for DeliveryWorker {
 }
 
 impl DeliveryWorker {
-    pub(super) fn new(
-        dispatcher: DeliveryDispatcher,
-        recipient: Arc<SubscriberState>,
-        slot: Arc<AccountEntry>,
-        entry: Arc<WorkerEntry>,
-    ) -> Self {
+    pub(super) fn new(parts: DeliveryWorkerParts) -> Self {
         Self {
-            dispatcher,
-            recipient,
-            slot,
-            entry,
+            parts,
             lanes: DeliveryLanes::default(),
             ids: MonotonicIds::new(StdRng::from_rng(&mut rand::rng())),
             place: None,
@@ -161,14 +147,18 @@ impl DeliveryWorker {
         }
     }
 
+    fn context(&self) -> &DeliveryContext {
+        &self.parts.context
+    }
+
     fn now(&self) -> MonotonicInstant {
-        self.dispatcher.0.clock.monotonic_now()
+        self.context().clock.monotonic_now()
     }
 
     /// Reads and clears the notification flags, before it acts on them.
     fn note_wake(&mut self) {
-        self.entry.rung.store(false, Ordering::Release);
-        if self.entry.reread.swap(false, Ordering::AcqRel) {
+        self.parts.entry.rung.store(false, Ordering::Release);
+        if self.parts.entry.reread.swap(false, Ordering::AcqRel) {
             self.reload_lanes();
         }
     }
@@ -180,9 +170,9 @@ impl DeliveryWorker {
 
     /// Starts the attempts that are due, as far as limits and health allow, and sets the timer for the rest.
     async fn start_due(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
-        let subscriber = self.recipient.get();
-        let stopping = self.dispatcher.0.stopping.is_cancelled();
-        if !subscriber.is_active() || stopping || !self.dispatcher.0.cluster.is_serving() {
+        let subscriber = self.parts.subscriber_state.get();
+        let stopping = self.context().stopping.is_cancelled();
+        if !subscriber.is_active() || stopping || !self.context().cluster.is_serving() {
             // Waiting deliveries are in the store; the next worker reads them there.
             self.lanes.clear_waiting();
             self.reload_lanes();
@@ -196,7 +186,7 @@ impl DeliveryWorker {
             return self.look_again_at(self.not_before, myself);
         }
         if let Err(error) = self.start_attempt(&subscriber, myself).await {
-            let account = self.slot.current_account().id;
+            let account = self.parts.account_entry.current_account().id;
             tracing::error!(%account, subscriber = %subscriber.subscriber_id(), error = cause(&error), "delivery held up");
             self.not_before = self.now().saturating_plus(STORE_RETRY);
             self.look_again_at(self.not_before, myself);
@@ -210,17 +200,18 @@ impl DeliveryWorker {
         myself: &ActorRef<DeliveryWorkerMessage>,
     ) -> Result<(), StoreError> {
         self.fill_lanes(subscriber).await?;
-        if let Some(recorder) = self.recipient.run_recorder()
+        if let Some(recorder) = &self.parts.recorder
             && self.lanes.count_open() > 0
         {
-            recorder.load_values(&self.dispatcher).await?;
+            recorder.load_values().await?;
         }
-        let flights_max = self.recipient.run_recorder().map_or(FLIGHTS_MAX, |recorder| recorder.runs_max());
+        let recorder = self.parts.recorder.as_ref();
+        let attempts_max = recorder.map_or(ATTEMPTS_MAX, |recorder| recorder.runs_max());
         let now = self.now();
         let mut departing = Vec::new();
-        while self.lanes.count_away() < flights_max
+        while self.lanes.count_away() < attempts_max
             && self.lanes.next_at().is_some_and(|at| at <= now)
-            && self.recipient.lock_health().take_outcome(now)
+            && self.parts.subscriber_state.lock_health().take_outcome(now)
         {
             departing.extend(self.lanes.next_due(now));
         }
@@ -228,7 +219,7 @@ impl DeliveryWorker {
         let read = if missing.is_empty() {
             Ok(Vec::new())
         } else {
-            self.dispatcher.0.store.events_at(self.slot.current_account().number, &missing).await
+            self.context().store.events_at(self.parts.account_entry.current_account().number, &missing).await
         };
         let events: Vec<Arc<Event>> = match read {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
@@ -236,7 +227,7 @@ impl DeliveryWorker {
                 for load in departing {
                     self.lanes.return_retried(load.delivery, load.not_before);
                 }
-                self.recipient.lock_health().give_back(now);
+                self.parts.subscriber_state.lock_health().give_back(now);
                 return Err(error);
             }
         };
@@ -244,10 +235,10 @@ impl DeliveryWorker {
             let sequence = load.delivery.sequence;
             let same = |event: &&Arc<Event>| event.sequence == sequence;
             load.event = load.event.or_else(|| events.iter().find(same).cloned());
-            attempt::begin_attempt(&self.dispatcher, &self.recipient, &self.slot, load, myself.clone());
+            self.begin_attempt(load, myself);
         }
-        if self.lanes.count_away() < flights_max {
-            let breaker = self.recipient.lock_health().retry_at();
+        if self.lanes.count_away() < attempts_max {
+            let breaker = self.parts.subscriber_state.lock_health().retry_at();
             let due = self.lanes.next_at().map(|at| breaker.map_or(at, |until| at.max(until)));
             if let Some(at) = due {
                 self.look_again_at(at, myself);
@@ -256,104 +247,26 @@ impl DeliveryWorker {
         Ok(())
     }
 
-    fn take_back(&mut self, ended: FinishedAttempt, myself: &ActorRef<DeliveryWorkerMessage>) {
-        if let Some(recorder) = self.recipient.run_recorder() {
-            // The lane waits: the next run must see the values that this one leaves.
-            let job = RecorderJob { ended, slot: self.slot.clone(), worker: myself.clone() };
-            return recorder.submit_run(&self.dispatcher, &self.recipient, job);
-        }
-        let contact = ended.delivery.contact_id;
-        let settled = attempt::settle_delivery(&self.dispatcher, &self.recipient, ended);
-        let Some(delivery) = settled.map(|settled| settled.delivery) else {
-            // Not tried to the end, because the server stops.
-            return self.lanes.end_delivery(contact);
-        };
-        if !delivery.is_open() {
-            self.lanes.end_delivery(contact);
-            self.unrecorded.insert(delivery.id);
-        }
-        self.ended.push(delivery);
-        let alone = self.lanes.count_away() == 0 || self.dispatcher.0.stopping.is_cancelled();
-        if alone || self.ended.len() >= RECORDS_ENOUGH {
-            self.record_ended(myself);
-        } else if self.ended.len() == 1 {
-            let (stopping, myself) = (self.dispatcher.0.stopping.clone(), myself.clone());
-            self.dispatcher.0.tasks.spawn(async move {
-                // Not by the injected clock: the pause spares the store and keeps no promise.
-                let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
-                let _gone = myself.cast(DeliveryWorkerMessage::Record);
-            });
-        }
-    }
-
-    /// Records all ended attempts together, unless that is under way.
-    fn record_ended(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
-        if self.recording || self.ended.is_empty() {
-            return;
-        }
-        self.recording = true;
-        let ended = std::mem::take(&mut self.ended);
-        attempt::record_attempts(&self.dispatcher, self.recipient.clone(), ended, myself.clone());
-    }
-
-    fn settle_attempt(
-        &mut self,
-        ended: Vec<Delivery>,
-        recorded: &HashSet<DeliveryId>,
-        myself: &ActorRef<DeliveryWorkerMessage>,
-    ) {
-        for delivery in ended {
-            self.unrecorded.remove(&delivery.id);
-            let ours = recorded.contains(&delivery.id);
-            if self.doubtful.remove(&delivery.id) || !ours {
-                self.reload_lanes();
-            }
-            if delivery.is_open() && ours {
-                self.put_back(delivery);
-            } else if delivery.is_open() {
-                self.lanes.end_delivery(delivery.contact_id);
-            }
-        }
-        self.recording = false;
-        self.record_ended(myself);
-    }
-
-    /// Puts a delivery back to wait for its next attempt.
-    fn put_back(&mut self, delivery: Delivery) {
-        let QueuedDelivery { delivery, not_before, .. } =
-            QueuedDelivery::new(delivery, None, &self.dispatcher.0.clock.take_reading());
-        self.lanes.return_retried(delivery, not_before);
-    }
-
-    /// Continues the lanes of runs that have ended.
-    fn resume_runs(&mut self, written: RecordedRuns) {
-        let RecordedRuns { recorded, lost, again } = written;
-        for delivery in recorded {
-            if self.doubtful.remove(&delivery.id) {
-                self.reload_lanes();
-            }
-            if delivery.is_open() {
-                self.put_back(delivery);
-            } else {
-                self.lanes.end_delivery(delivery.contact_id);
-            }
-        }
-        for delivery in lost {
-            self.doubtful.remove(&delivery.id);
-            self.lanes.end_delivery(delivery.contact_id);
-            self.reload_lanes();
-        }
-        for load in again {
-            self.lanes.return_untried(load);
-        }
+    /// Makes the attempt beside the worker, which is sent the outcome.
+    fn begin_attempt(&self, queued: QueuedDelivery, myself: &ActorRef<DeliveryWorkerMessage>) {
+        let DeliveryWorkerParts { context, subscriber_state, account_entry, recorder, .. } = &self.parts;
+        let (account, subscriber) = (account_entry.current_account(), subscriber_state.get());
+        let key_values = recorder.as_ref().and_then(|recorder| recorder.known_values()).unwrap_or_default();
+        let attempt = attempt::run_attempt(context.clone(), subscriber, account, queued, key_values);
+        let myself = myself.clone();
+        context.tasks.spawn(async move {
+            let ended = Box::new(attempt.await);
+            // A delivery worker that is gone leaves the row open, and its successor tries again.
+            let _gone = myself.cast(DeliveryWorkerMessage::Ended(ended));
+        });
     }
 
     /// Publishes the backlog, and ends the worker after it had nothing to do for [`LINGER`].
     fn schedule_rest(&mut self, now: MonotonicInstant, myself: &ActorRef<DeliveryWorkerMessage>) {
-        let head = self.entry.head.load(Ordering::Acquire);
+        let head = self.parts.entry.head.load(Ordering::Acquire);
         let unread = self.place.map_or(0, |place| head.max(place.head) - place.cursor);
         let open = i64::try_from(self.lanes.count_open()).unwrap_or(i64::MAX);
-        self.entry.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
+        self.parts.entry.waiting.store(unread.saturating_add(open), Ordering::Relaxed);
         let known = self.place.is_some_and(|place| self.loaded_to >= place.cursor);
         if !known || unread > 0 || open > 0 || !self.unrecorded.is_empty() || self.recording {
             self.idle_since = None;
@@ -369,8 +282,7 @@ impl DeliveryWorker {
 
     /// Ends, unless the worker has been notified since it last looked.
     fn try_exit(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
-        let (subscriber, account) = (self.recipient.subscriber_id(), self.slot.current_account().number);
-        if self.dispatcher.close(&subscriber, account, &self.entry) {
+        if self.context().entries.close_entry(&self.parts.worker_key(), &self.parts.entry) {
             myself.stop(None);
         }
     }
@@ -379,9 +291,9 @@ impl DeliveryWorker {
         if self.alarm.as_ref().is_some_and(|(set, _)| *set <= at) {
             return;
         }
-        let (clock, stopping) = (self.dispatcher.0.clock.clone(), self.dispatcher.0.stopping.clone());
+        let (clock, stopping) = (self.context().clock.clone(), self.context().stopping.clone());
         let myself = myself.clone();
-        let alarm = self.dispatcher.0.tasks.spawn(async move {
+        let alarm = self.context().tasks.spawn(async move {
             tokio::select! {
                 () = clock.wait_until(at) => {
                     let _gone = myself.cast(DeliveryWorkerMessage::Alarm(at));

@@ -15,7 +15,7 @@ use kabar_core::surroundings;
 use tokio::task::JoinHandle;
 
 use super::{IdempotencyKeys, KeyLock, KeyLockHolder};
-use crate::accounts::AccountError;
+use crate::error::AccountError;
 
 /// Pause before claims that could not be released are looked for. It is longer than the database works on one
 /// statement. So a claim with a lost answer has been written by then, or never will be.

@@ -14,9 +14,10 @@ use kabar_core::store::{InsertedAccount, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{DECISIONS_MAX, DirectorySnapshot, TenantDirectory};
-use crate::account_entry::AccountEntry;
-use crate::accounts::AccountError;
+use super::{DirectorySnapshot, TenantDirectory};
+use crate::account::AccountEntry;
+use crate::error::AccountError;
+use crate::retry::DECISIONS_MAX;
 
 /// Random bytes of an API key (contract, section 3); 24 characters of base64url.
 const KEY_BYTES: usize = 18;

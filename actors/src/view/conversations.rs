@@ -31,12 +31,12 @@ impl StatusShelf {
     }
 }
 
-fn recency_key(thread: &Conversation) -> PagePosition {
-    PagePosition { key: thread.recency_key(), id: thread.id.bits() }
+fn recency_key(conversation: &Conversation) -> PagePosition {
+    PagePosition { key: conversation.recency_key(), id: conversation.id.bits() }
 }
 
-fn updated_key(thread: &Conversation) -> PagePosition {
-    PagePosition { key: thread.updated_at.millis(), id: thread.id.bits() }
+fn updated_key(conversation: &Conversation) -> PagePosition {
+    PagePosition { key: conversation.updated_at.millis(), id: conversation.id.bits() }
 }
 
 /// Returns the function that gives a conversation's sort key in an order.
@@ -61,11 +61,11 @@ pub(crate) struct Conversations {
 
 impl Conversations {
     /// Builds the indices of the newest conversations of an account.
-    pub(crate) fn load_rows(threads: Vec<Arc<Conversation>>, complete: bool) -> Self {
-        let oldest = threads.iter().map(|thread| thread.updated_at).min();
+    pub(crate) fn load_rows(conversations: Vec<Arc<Conversation>>, complete: bool) -> Self {
+        let oldest = conversations.iter().map(|conversation| conversation.updated_at).min();
         let mut loaded = Self { horizon: if complete { None } else { oldest }, ..Self::default() };
-        for thread in threads {
-            loaded.put_conversation(thread);
+        for conversation in conversations {
+            loaded.put_conversation(conversation);
         }
         loaded
     }
@@ -107,13 +107,13 @@ impl Conversations {
     }
 
     /// Adds a conversation, or replaces its former state.
-    pub(crate) fn put_conversation(&mut self, thread: Arc<Conversation>) {
-        self.remove_conversation(thread.id);
-        let place = self.shelf_mut(thread.status);
-        place.by_recency.insert(recency_key(&thread), thread.clone());
-        place.by_updated.insert(updated_key(&thread), thread.clone());
-        self.by_contact.insert(thread.contact.id, thread.id);
-        self.by_id.insert(thread.id, thread);
+    pub(crate) fn put_conversation(&mut self, conversation: Arc<Conversation>) {
+        self.remove_conversation(conversation.id);
+        let place = self.shelf_mut(conversation.status);
+        place.by_recency.insert(recency_key(&conversation), conversation.clone());
+        place.by_updated.insert(updated_key(&conversation), conversation.clone());
+        self.by_contact.insert(conversation.contact.id, conversation.id);
+        self.by_id.insert(conversation.id, conversation);
     }
 
     fn remove_conversation(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
@@ -133,7 +133,10 @@ impl Conversations {
             let oldest = ConversationStatus::ALL
                 .into_iter()
                 .filter_map(|status| {
-                    self.status_shelf(status).by_updated.get_min().map(|(place, thread)| (*place, thread.id))
+                    self.status_shelf(status)
+                        .by_updated
+                        .get_min()
+                        .map(|(place, conversation)| (*place, conversation.id))
                 })
                 .min();
             let Some((place, id)) = oldest else { break };
@@ -153,15 +156,15 @@ impl Conversations {
         let floor = query.updated_since.map(Timestamp::millis);
         let horizon = self.horizon.map(Timestamp::millis);
         let mut rows = Vec::with_capacity(query.limit.rows() + 1);
-        for thread in self.iter_descending(query.status, order, query.after) {
-            let place = key(thread).key;
+        for conversation in self.iter_descending(query.status, order, query.after) {
+            let place = key(conversation).key;
             if floor.is_some_and(|floor| place <= floor) {
                 return Some(RowPage::cut_to(rows, query.limit));
             }
             if horizon.is_some_and(|horizon| place <= horizon) {
                 return None;
             }
-            rows.push(thread.clone());
+            rows.push(conversation.clone());
             if rows.len() > query.limit.rows() {
                 return Some(RowPage::cut_to(rows, query.limit));
             }
@@ -182,15 +185,15 @@ impl Conversations {
         contact: ContactId,
         query: &ConversationQuery,
     ) -> Option<RowPage<Arc<Conversation>>> {
-        let thread = self.by_contact.get(&contact).and_then(|id| self.by_id.get(id));
-        let Some(thread) = thread else {
+        let conversation = self.by_contact.get(&contact).and_then(|id| self.by_id.get(id));
+        let Some(conversation) = conversation else {
             return self.horizon.is_none().then_some(RowPage { rows: Vec::new(), has_more: false });
         };
         let key = key_of(query.order());
-        let wanted = query.status.is_none_or(|status| status == thread.status)
-            && query.updated_since.is_none_or(|since| thread.updated_at > since)
-            && query.after.is_none_or(|after| key(thread) < after);
-        let rows = if wanted { vec![thread.clone()] } else { Vec::new() };
+        let wanted = query.status.is_none_or(|status| status == conversation.status)
+            && query.updated_since.is_none_or(|since| conversation.updated_at > since)
+            && query.after.is_none_or(|after| key(conversation) < after);
+        let rows = if wanted { vec![conversation.clone()] } else { Vec::new() };
         Some(RowPage { rows, has_more: false })
     }
 
@@ -212,8 +215,8 @@ impl Conversations {
             .collect();
         std::iter::from_fn(move || {
             let (head, run) = runs.iter_mut().max_by_key(|(head, _)| head.map(|(place, _)| *place))?;
-            let (_, thread) = std::mem::replace(head, run.next())?;
-            Some(thread)
+            let (_, conversation) = std::mem::replace(head, run.next())?;
+            Some(conversation)
         })
     }
 }

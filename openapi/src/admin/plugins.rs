@@ -19,7 +19,7 @@ use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
 use crate::rest::text::TextValue;
 use crate::v1::plugins::body::PluginBody;
-use crate::v1::plugins::no_plugin;
+use crate::v1::plugins::plugin_error;
 
 code_list! {
     /// Error codes of listing plugins.
@@ -90,7 +90,7 @@ impl PluginsAdmin {
     ) -> Result<PageResponse<AdminPluginBody>, OperationError<AdminPluginListFails>> {
         let place =
             PageRequest::parse_request(&self.0.cursor_key, "all_plugins", limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.dispatcher().all_plugins();
+        let rows = self.0.accounts.subscribers().all_plugins();
         Ok(place.page_response(rows, |row| row.id.bits(), |row| AdminPluginBody::from_plugin(row)))
     }
 
@@ -108,8 +108,8 @@ impl PluginsAdmin {
     ) -> Result<DataResponse<AdminPluginBody>, OperationError<AdminPluginDisableFails>> {
         let fields = BodyFields::of_body(&body.value)?;
         let reason = fields.optional_text("reason", &(1..=500))?.map(Arc::from);
-        let disabled = self.0.accounts.dispatcher().disable_plugin(plugin_id.0, reason).await?;
-        let disabled = disabled.ok_or_else(no_plugin)?;
+        let disabled = self.0.accounts.subscribers().disable_plugin(plugin_id.0, reason).await;
+        let disabled = disabled.map_err(plugin_error)?;
         tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
         Ok(DataResponse(AdminPluginBody::from_plugin(&disabled)))
     }

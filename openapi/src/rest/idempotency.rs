@@ -105,16 +105,15 @@ where
     T: Send + 'static,
     W: Future<Output = Result<Result<T, ApiError>, AccountError>> + Send + 'static,
 {
-    let dispatcher = app.accounts.dispatcher();
     let permit = match begin_call(app, tenant, call, body).await? {
         CallDecision::Run(permit) => permit,
         CallDecision::Told(response) => return Ok(response),
     };
     let Some(permit) = permit else {
-        return Ok(form.answer(&dispatcher.to_the_end(work(None)?).await??));
+        return Ok(form.answer(&app.accounts.run_to_end(work(None)?).await??));
     };
     let done = match work(Some(permit.claim_key(Box::new(move |made: &T| form.record(made))))) {
-        Ok(work) => dispatcher.to_the_end(work).await,
+        Ok(work) => app.accounts.run_to_end(work).await,
         Err(refusal) => Ok(Err(refusal)),
     };
     let response = match done {

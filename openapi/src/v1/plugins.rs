@@ -13,7 +13,7 @@ pub(crate) mod write;
 
 use std::sync::Arc;
 
-use kabar_actors::PluginRefusal;
+use kabar_actors::PluginError;
 use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::plugin::{ENTRIES_MAX, PLUGINS_MAX, Plugin};
 use kabar_core::ids::PluginId;
@@ -51,21 +51,23 @@ code_list! {
     PluginDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
 
-pub(crate) fn no_plugin() -> ApiError {
+fn no_plugin() -> ApiError {
     ApiError::not_found("plugin", "plugin_id")
 }
 
-pub(crate) fn plugin_refusal(refusal: PluginRefusal) -> ApiError {
-    match refusal {
-        PluginRefusal::TooMany => ApiError::new(
+pub(crate) fn plugin_error(error: PluginError) -> ApiError {
+    match error {
+        PluginError::NotFound => no_plugin(),
+        PluginError::Account(error) => error.into(),
+        PluginError::TooMany => ApiError::new(
             ErrorCode::PlanLimitReached,
             format!("an organization has at most {PLUGINS_MAX} plugins; delete one first"),
         ),
-        PluginRefusal::TooManySecrets => ApiError::invalid_field(
+        PluginError::TooManySecrets => ApiError::invalid_field(
             "secrets",
             &format!("at most {ENTRIES_MAX} in all; set some to null to remove them"),
         ),
-        PluginRefusal::NoVersion => ApiError::not_found("version of this plugin", "version_id"),
+        PluginError::NoVersion => ApiError::not_found("version of this plugin", "version_id"),
     }
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn find_plugin(
     tenant: &TenantCaller,
     id: PluginId,
 ) -> Result<Arc<Plugin>, ApiError> {
-    app.accounts.dispatcher().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
+    app.accounts.subscribers().find_plugin(tenant.key.organisation_id, id).ok_or_else(no_plugin)
 }
 
 /// Operations on plugins.
@@ -99,8 +101,8 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         let make = async {
             let new = write::read_new(&self.0, organisation, &body.value)?;
-            let made = self.0.accounts.dispatcher().create_plugin(organisation, new).await?;
-            made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_refusal)
+            let made = self.0.accounts.subscribers().create_plugin(organisation, new).await;
+            made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_error)
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::CREATED, make).await?.into())
     }
@@ -120,7 +122,7 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         let scope = format!("plugins/{organisation}");
         let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.dispatcher().plugins_of(organisation);
+        let rows = self.0.accounts.subscribers().plugins_of(organisation);
         Ok(place.page_response(rows, |row| row.id.bits(), |row| PluginBody::from_plugin(row)))
     }
 
@@ -154,8 +156,8 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         find_plugin(&self.0, &tenant, plugin_id.0)?;
         let patch = write::read_patch(&self.0, organisation, &body.value)?;
-        let patched = self.0.accounts.dispatcher().patch_plugin(organisation, plugin_id.0, patch).await?;
-        let patched = patched.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+        let patched = self.0.accounts.subscribers().patch_plugin(organisation, plugin_id.0, patch).await;
+        let patched = patched.map_err(plugin_error)?;
         Ok(DataResponse(PluginBody::from_plugin(&patched)))
     }
 
@@ -169,9 +171,9 @@ impl PluginsApi {
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
     ) -> Result<NoContentResponse, OperationError<PluginDeleteFails>> {
-        if !self.0.accounts.dispatcher().delete_plugin(tenant.key.organisation_id, plugin_id.0).await? {
-            return Err(no_plugin().into());
-        }
+        let subscribers = self.0.accounts.subscribers();
+        let deleted = subscribers.delete_plugin(tenant.key.organisation_id, plugin_id.0).await;
+        deleted.map_err(plugin_error)?;
         Ok(NoContentResponse)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod write;
 
 use std::sync::Arc;
 
+use kabar_actors::{AccountError, SubscriptionError};
 use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::SubscriptionId;
 use poem::http::StatusCode;
@@ -61,6 +62,30 @@ fn no_subscription() -> ApiError {
     ApiError::not_found("webhook subscription", "subscription_id")
 }
 
+fn subscription_error(error: SubscriptionError) -> ApiError {
+    match error {
+        SubscriptionError::NotFound => no_subscription(),
+        SubscriptionError::Account(error) => error.into(),
+        SubscriptionError::TooMany => ApiError::new(
+            ErrorCode::PlanLimitReached,
+            "the organization has as many webhook subscriptions as it may have; delete one first",
+        ),
+        SubscriptionError::TooManySecrets => ApiError::new(
+            ErrorCode::PlanLimitReached,
+            "the subscription has as many secrets as it may have; wait until one expires",
+        ),
+    }
+}
+
+/// Separates the outcome that the operation decides, which is recorded under its key, from a failure of the server.
+fn separate_failure<T>(made: Result<T, SubscriptionError>) -> Result<Result<T, ApiError>, AccountError> {
+    match made {
+        Ok(made) => Ok(Ok(made)),
+        Err(SubscriptionError::Account(failure)) => Err(failure),
+        Err(decided) => Ok(Err(subscription_error(decided))),
+    }
+}
+
 #[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Webhooks")]
 impl WebhookSubscriptionsApi {
@@ -83,18 +108,13 @@ impl WebhookSubscriptionsApi {
             status: StatusCode::CREATED,
             show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
         };
-        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
         let outbound = &self.0.outbound;
         let work = |claim| {
             let new = write::read_new(&body.value, outbound)?;
-            Ok(async move {
-                let made = dispatcher.create_subscription(organisation, new, claim).await?;
-                Ok(made.ok_or_else(|| {
-                    let message =
-                        "the organization has as many webhook subscriptions as it may have; delete one first";
-                    ApiError::new(ErrorCode::PlanLimitReached, message)
-                }))
-            })
+            Ok(
+                async move { separate_failure(subscribers.create_subscription(organisation, new, claim).await) },
+            )
         };
         Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
     }
@@ -114,7 +134,7 @@ impl WebhookSubscriptionsApi {
         let id = tenant.key.organisation_id;
         let scope = format!("webhook_subscriptions/{id}");
         let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.dispatcher().subscriptions_of(id);
+        let rows = self.0.accounts.subscribers().subscriptions_of(id);
         let now = self.0.clock.read_now();
         Ok(place.page_response(
             rows,
@@ -137,8 +157,8 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionGetFails>> {
-        let dispatcher = self.0.accounts.dispatcher();
-        let found = dispatcher.find_subscription(tenant.key.organisation_id, subscription_id.0);
+        let subscribers = self.0.accounts.subscribers();
+        let found = subscribers.find_subscription(tenant.key.organisation_id, subscription_id.0);
         let found = found.ok_or_else(no_subscription)?;
         Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&found, self.0.clock.read_now())))
     }
@@ -160,15 +180,13 @@ impl WebhookSubscriptionsApi {
         subscription_id: Path<SubscriptionId>,
         body: JsonBody<UpdateWebhookSubscription>,
     ) -> Result<DataResponse<WebhookSubscriptionBody>, OperationError<SubscriptionUpdateFails>> {
-        let (dispatcher, organisation) = (self.0.accounts.dispatcher(), tenant.key.organisation_id);
+        let (subscribers, organisation) = (self.0.accounts.subscribers(), tenant.key.organisation_id);
         // With an unknown id the response is 404, whatever errors the body has.
-        dispatcher.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
+        subscribers.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
         let patch = write::read_patch(&body.value, &self.0.outbound)?;
-        let (own, id) = (dispatcher.clone(), subscription_id.0);
-        let patched = dispatcher
-            .to_the_end(async move { own.patch_subscription(organisation, id, patch).await })
-            .await?;
-        let patched = patched.ok_or_else(no_subscription)?;
+        let (own, id) = (subscribers.clone(), subscription_id.0);
+        let patching = async move { own.patch_subscription(organisation, id, patch).await };
+        let patched = self.0.accounts.run_to_end(patching).await.map_err(subscription_error)?;
         Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&patched, self.0.clock.read_now())))
     }
 
@@ -187,11 +205,11 @@ impl WebhookSubscriptionsApi {
         /// The subscription.
         subscription_id: Path<SubscriptionId>,
     ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
-        let dispatcher = self.0.accounts.dispatcher();
-        let (own, organisation, id) = (dispatcher.clone(), tenant.key.organisation_id, subscription_id.0);
-        let deleted =
-            dispatcher.to_the_end(async move { own.delete_subscription(organisation, id).await }).await?;
-        if deleted { Ok(NoContentResponse) } else { Err(no_subscription().into()) }
+        let subscribers = self.0.accounts.subscribers().clone();
+        let (organisation, id) = (tenant.key.organisation_id, subscription_id.0);
+        let deleting = async move { subscribers.delete_subscription(organisation, id).await };
+        self.0.accounts.run_to_end(deleting).await.map_err(subscription_error)?;
+        Ok(NoContentResponse)
     }
 
     /// Add a signing secret
@@ -218,18 +236,13 @@ impl WebhookSubscriptionsApi {
                 OpenEnvelope::from_value(&CreatedWebhookSecretBody::from_secret(newest))
             },
         };
-        let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
         let id = subscription_id.0;
         let work = |claim| {
-            dispatcher.find_subscription(organisation, id).ok_or_else(no_subscription)?;
+            subscribers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
             let older_for = write::read_older_for(&body.value)?;
             Ok(async move {
-                let made = dispatcher.add_signing_secret(organisation, id, older_for, claim).await?;
-                Ok(made.ok_or_else(|| {
-                    let message =
-                        "the subscription has as many secrets as it may have; wait until one expires";
-                    ApiError::new(ErrorCode::PlanLimitReached, message)
-                }))
+                separate_failure(subscribers.add_signing_secret(organisation, id, older_for, claim).await)
             })
         };
         Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
@@ -261,7 +274,8 @@ impl WebhookSubscriptionsApi {
         let dispatcher = self.0.accounts.dispatcher().clone();
         let id = subscription_id.0;
         let work = |claim| {
-            dispatcher.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
+            let subscribers = self.0.accounts.subscribers();
+            subscribers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
             let part = write::read_part(&body.value)?;
             let slot = self.0.find_account(&tenant, &part.phone_number_id)?;
             Ok(async move {
@@ -269,7 +283,7 @@ impl WebhookSubscriptionsApi {
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
                     // An error that the operation decides, not a failure of the server.
-                    Err(expired @ kabar_actors::AccountError::Expired { .. }) => {
+                    Err(expired @ AccountError::Expired { .. }) => {
                         Ok(Err(ApiError::from(expired).with_param("from_sequence")))
                     }
                     Err(error) => Err(error),

@@ -16,8 +16,8 @@ use kabar_core::store::StoreError;
 
 use super::AccountState;
 use crate::account::command_info::is_outdated;
-use crate::account::{CommandVerdict, QueuedCommand};
-use crate::accounts::AccountError;
+use crate::account::message::{CommandVerdict, QueuedCommand};
+use crate::error::AccountError;
 use crate::view::AccountView;
 
 /// Most rounds in which one batch may be decided. Each round loads keys that the round before lacked. The
@@ -68,16 +68,16 @@ impl AccountState {
         &mut self,
         batch: &[QueuedCommand],
     ) -> Result<BatchDecision, BatchError> {
-        let view = self.parts.resident.current_view();
+        let view = self.parts.loaded.current_view();
         let mut needs = RowNeeds::default();
         for work in batch {
             needs.add_needs(&work.command);
         }
-        let mut facts = LoadedRows::default();
+        let mut rows = LoadedRows::default();
         for _ in 0..ROUNDS_MAX {
-            self.load_facts(&view, needs, &mut facts).await?;
+            self.load_missing_rows(&view, needs, &mut rows).await?;
             let at = self.next_instant().await;
-            match self.decide_on(&facts, &view, at, batch) {
+            match self.decide_on(&rows, &view, at, batch) {
                 Ok(decision) => return Ok(decision),
                 Err(missing) => needs = *missing,
             }
@@ -85,21 +85,21 @@ impl AccountState {
         Err(BatchError::TooManyRounds)
     }
 
-    /// Adds rows to `facts`: from memory where it has them, else from the store.
-    async fn load_facts(
+    /// Adds rows to `rows`: from memory where it has them, else from the store.
+    async fn load_missing_rows(
         &self,
         view: &AccountView,
         mut needs: RowNeeds,
-        facts: &mut LoadedRows,
+        rows: &mut LoadedRows,
     ) -> Result<(), StoreError> {
-        self.index.answer_known(&view.threads, &mut needs, facts);
+        self.index.answer_known(&view.conversations, &mut needs, rows);
         if !self.parts.has_parked {
             for wamid in std::mem::take(&mut needs.parked) {
-                facts.put_absent_parked(&wamid);
+                rows.put_absent_parked(&wamid);
             }
         }
         if !needs.is_empty() {
-            facts.merge_rows(self.context().store.load_rows(view.account.number, &needs).await?);
+            rows.merge_rows(self.context().store.load_rows(view.account.number, &needs).await?);
         }
         Ok(())
     }
@@ -107,14 +107,14 @@ impl AccountState {
     /// Decides a batch, or returns the rows that its rules lack.
     fn decide_on(
         &mut self,
-        facts: &LoadedRows,
+        rows: &LoadedRows,
         view: &Arc<AccountView>,
         at: Timestamp,
         batch: &[QueuedCommand],
     ) -> Result<BatchDecision, Box<RowNeeds>> {
-        let loaded_at = self.parts.resident.loaded_at();
-        let wall_now = self.parts.accounts.context().clock.read_now();
-        let draft = Draft::new(view.account.clone(), facts.clone(), at, &mut *self.ids);
+        let loaded_at = self.parts.loaded.loaded_at();
+        let wall_now = self.context().clock.read_now();
+        let draft = Draft::new(view.account.clone(), rows.clone(), at, &mut *self.ids);
         let mut draft = draft.with_wall_time(wall_now);
         let mut results = Vec::with_capacity(batch.len());
         for work in batch {
@@ -144,7 +144,7 @@ impl AccountState {
         if batch.len() > 1 {
             return batch;
         }
-        let account = self.parts.slot.current_account().id;
+        let account = self.account_id();
         for work in batch {
             let lost_key = match &work.claim {
                 Some(claim) => claim.is_lost().await,

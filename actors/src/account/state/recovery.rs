@@ -10,8 +10,8 @@ use kabar_core::store::StoreError;
 use ractor::ActorRef;
 
 use super::{AccountState, note_lost_commits, view_of};
-use crate::account::AccountMessage;
-use crate::sender::SenderMessage;
+use crate::account::message::AccountMessage;
+use crate::account::sender::SenderMessage;
 
 /// Pause before a store that could not be reached is asked again.
 const LOAD_RETRY: Duration = Duration::from_secs(1);
@@ -53,31 +53,34 @@ impl AccountState {
 
     /// Loads the account afresh.
     pub(super) async fn reload_account(&mut self) -> Result<(), StoreError> {
-        let number = self.parts.slot.current_account().number;
+        let number = self.parts.account.current_account().number;
         // Under the lease of this generation: a later one loads for itself.
         let (node, most) =
-            (self.parts.resident.node_lease().node_id(), self.context().options.resident_conversations);
-        let activation =
-            self.context().store.activate_account(number, node, most, self.parts.slot.commit_floor()).await?;
+            (self.parts.loaded.node_lease().node_id(), self.context().options.resident_conversations);
+        let activation = self
+            .context()
+            .store
+            .activate_account(number, node, most, self.parts.account.entry().commit_floor())
+            .await?;
         let activation =
             activation.ok_or_else(|| StoreError::Corrupt(format!("account {number} is gone")))?;
         note_lost_commits(&activation);
-        let known = self.parts.resident.current_view().sequence;
+        let known = self.parts.loaded.current_view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;
-        self.parts.resident.note_load(self.context().clock.monotonic_now());
-        self.parts.slot.set_account(activation.account.clone());
-        self.parts.resident.publish_view(view_of(&activation));
+        self.parts.loaded.note_load(self.context().clock.monotonic_now());
+        self.parts.account.entry().set_account(activation.account.clone());
+        self.parts.loaded.publish_view(view_of(&activation));
         self.index_conversations();
         self.reload = false;
-        // A commit that seemed to fail may have been written; the sender and the dispatcher were not notified
+        // A commit that seemed to fail may have been written; the sender and the listener were not notified
         // of it.
         if activation.has_pending {
             self.sender.wake_sender(SenderMessage::Reload).await;
         }
         if activation.sequence > known {
-            let dispatcher = &self.context().dispatcher;
-            dispatcher.ring(&self.parts.slot, activation.sequence, EventTypes::all_types());
+            let (account, types) = (self.parts.account.shared_entry(), EventTypes::all_types());
+            self.parts.listener.note_events(account, activation.sequence, types);
         }
         Ok(())
     }

@@ -25,14 +25,13 @@ use kabar_core::store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account_entry::AccountEntry;
-use crate::accounts::{AccountRegistry, AccountRegistryOptions, AccountRegistryParts};
+use crate::account::{AccountEntry, AccountHandle, SenderParts};
+use crate::accounts::{AccountRegistry, AccountRegistryParts};
 use crate::cluster::{Cluster, ClusterOptions};
+use crate::context::AccountRegistryOptions;
 use crate::idempotency::{IdempotencyKeys, IdempotencyParts};
-use crate::read_query::{
-    CachedResponse, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage, ResponseKey,
-};
 use crate::tenants::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
+use crate::view::{CachedResponse, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage, ResponseKey};
 
 /// Renders threads as `id@updated_at:unread;`, and counts how often it is asked to.
 #[derive(Default)]
@@ -71,12 +70,12 @@ impl RenderRows for Plain {
     }
 }
 
-pub(crate) struct Context {
+pub(crate) struct AccountFixture {
     pub(crate) accounts: AccountRegistry,
     pub(crate) idempotency: IdempotencyKeys,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) slot: Arc<AccountEntry>,
+    pub(crate) entry: Arc<AccountEntry>,
     pub(crate) organisation: OrganisationId,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -86,7 +85,7 @@ pub(crate) struct Context {
     _folder: tempfile::TempDir,
 }
 
-impl Context {
+impl AccountFixture {
     pub(crate) async fn open(options: AccountRegistryOptions) -> Self {
         Self::open_with(options, Arc::new(kabar_core::ports::ClosedSink)).await
     }
@@ -116,7 +115,7 @@ impl Context {
             app_secret: None,
         };
         let connected = directory.connect_account(organisation, account).await.unwrap();
-        let AccountConnection::Connected(slot) = connected else { panic!("{connected:?}") };
+        let AccountConnection::Connected(entry) = connected else { panic!("{connected:?}") };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let renders = Arc::new(AtomicU64::new(0));
         let alone = ClusterOptions {
@@ -151,7 +150,7 @@ impl Context {
             idempotency,
             store,
             clock,
-            slot,
+            entry,
             organisation,
             tasks,
             stopping,
@@ -161,8 +160,19 @@ impl Context {
         }
     }
 
+    /// The dependencies of the account's sender.
+    pub(crate) async fn sender_parts(&self) -> SenderParts {
+        let accounts = &self.accounts.0;
+        SenderParts {
+            context: accounts.context.clone(),
+            account: AccountHandle::new(self.entry.clone(), Arc::new(self.accounts.clone())),
+            loaded: self.accounts.load_account(&self.entry).await.unwrap(),
+            graph_calls: accounts.graph_calls.clone(),
+        }
+    }
+
     pub(crate) async fn run(&self, command: AccountCommand) -> CommandReply {
-        self.accounts.execute_command(&self.slot, command, None).await.unwrap().unwrap()
+        self.accounts.execute_command(&self.entry, command, None).await.unwrap().unwrap()
     }
 
     /// The contact's `n`th message comes in.
@@ -173,7 +183,7 @@ impl Context {
     pub(crate) async fn ask(&self, question: &ReadQuery) -> CachedResponse {
         let list = matches!(question, ReadQuery::Conversations(_));
         let request = list.then_some(LIST_KEY.request);
-        self.accounts.read_response(&self.slot, question, request).await.unwrap()
+        self.accounts.read_response(&self.entry, question, request).await.unwrap()
     }
 
     pub(crate) async fn first_thread(&self) -> ConversationId {
@@ -183,7 +193,7 @@ impl Context {
 
     /// Returns when so many long polls wait on the account.
     pub(crate) async fn until_waiting(&self, polls: usize) {
-        while self.accounts.loaded_accounts().first().is_none_or(|resident| resident.waiting_polls < polls) {
+        while self.accounts.loaded_accounts().first().is_none_or(|report| report.waiting_polls < polls) {
             tokio::task::yield_now().await;
         }
     }

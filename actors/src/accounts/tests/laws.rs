@@ -9,9 +9,9 @@ use kabar_core::domain::page::{ConversationQuery, PageLimit, PagePosition};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 
-use super::fixture::{Context, LIST_KEY, inbound, text_of};
-use crate::accounts::AccountRegistryOptions;
-use crate::read_query::{CachedResponse, ReadQuery};
+use super::fixture::{AccountFixture, LIST_KEY, inbound, text_of};
+use crate::context::AccountRegistryOptions;
+use crate::view::{CachedResponse, ReadQuery};
 
 /// Threads by id: when they changed, and how much is unread.
 type Picture = BTreeMap<String, (i64, u32)>;
@@ -27,7 +27,7 @@ fn rows_of(asked: &CachedResponse) -> Vec<(String, (i64, u32))> {
 }
 
 /// Reads every page of a list, from the top down, as a client does.
-async fn sync(ground: &Context, since: Option<i64>, picture: &mut Picture) -> Option<i64> {
+async fn sync(fixture: &AccountFixture, since: Option<i64>, picture: &mut Picture) -> Option<i64> {
     let mut newest = None;
     let mut query = ConversationQuery {
         updated_since: Some(Timestamp::from_millis(since.unwrap_or(0))),
@@ -35,9 +35,9 @@ async fn sync(ground: &Context, since: Option<i64>, picture: &mut Picture) -> Op
         ..ConversationQuery::default()
     };
     loop {
-        let asked = ground
+        let asked = fixture
             .accounts
-            .read_response(&ground.slot, &ReadQuery::Conversations(query.clone()), None)
+            .read_response(&fixture.entry, &ReadQuery::Conversations(query.clone()), None)
             .await
             .unwrap();
         let rows = rows_of(&asked);
@@ -54,27 +54,27 @@ async fn sync(ground: &Context, since: Option<i64>, picture: &mut Picture) -> Op
 
 async fn churn(resident_conversations: usize) {
     let options = AccountRegistryOptions { resident_conversations, ..AccountRegistryOptions::default() };
-    let ground = Arc::new(Context::open(options).await);
+    let fixture = Arc::new(AccountFixture::open(options).await);
     let mut writers = Vec::new();
     for writer in 0..4_u32 {
-        let ground = ground.clone();
-        writers.push(ground.clone().tasks.spawn(async move {
+        let fixture = fixture.clone();
+        writers.push(fixture.clone().tasks.spawn(async move {
             for n in 0..60 {
-                ground.ingest(writer * 5 + n % 5, n).await;
+                fixture.ingest(writer * 5 + n % 5, n).await;
             }
         }));
     }
     let (mut picture, mut since) = (Picture::new(), None);
     while writers.iter().any(|writer| !writer.is_finished()) {
-        since = sync(&ground, since, &mut picture).await;
+        since = sync(&fixture, since, &mut picture).await;
         tokio::task::yield_now().await;
     }
     for writer in writers {
         writer.await.unwrap();
     }
-    sync(&ground, since, &mut picture).await;
+    sync(&fixture, since, &mut picture).await;
     let mut fresh = Picture::new();
-    sync(&ground, None, &mut fresh).await;
+    sync(&fixture, None, &mut fresh).await;
     assert_eq!(fresh.len(), 20);
     assert_eq!(fresh.values().map(|row| row.1).sum::<u32>(), 240);
     assert_eq!(picture, fresh, "deltas add up to what a fresh read shows");
@@ -94,17 +94,17 @@ async fn deltas_add_up_across_the_horizon() {
 /// poll at once, through both lanes; and equal tags mean equal pages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_is_stale_and_no_tag_lies() {
-    let ground = Arc::new(Context::open(AccountRegistryOptions::default()).await);
+    let fixture = Arc::new(AccountFixture::open(AccountRegistryOptions::default()).await);
     let acknowledged = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..3_u32)
         .map(|writer| {
-            let (ground, acknowledged) = (ground.clone(), acknowledged.clone());
-            ground.clone().tasks.spawn(async move {
+            let (fixture, acknowledged) = (fixture.clone(), acknowledged.clone());
+            fixture.clone().tasks.spawn(async move {
                 for n in 0..150 {
                     let items = vec![inbound(writer, n)];
-                    ground
+                    fixture
                         .accounts
-                        .execute_command(&ground.slot, AccountCommand::Ingest(items), None)
+                        .execute_command(&fixture.entry, AccountCommand::Ingest(items), None)
                         .await
                         .unwrap()
                         .unwrap();
@@ -118,11 +118,13 @@ async fn no_read_is_stale_and_no_tag_lies() {
     let mut polls = 0_u64;
     while writers.iter().any(|writer| !writer.is_finished()) {
         let floor = acknowledged.load(Ordering::SeqCst);
-        let asked = match ground.accounts.cached_response(&ground.slot, LIST_KEY) {
+        let asked = match fixture.accounts.cached_response(&fixture.entry, LIST_KEY) {
             Some(asked) => asked,
-            None => {
-                ground.accounts.read_response(&ground.slot, &question, Some(LIST_KEY.request)).await.unwrap()
-            }
+            None => fixture
+                .accounts
+                .read_response(&fixture.entry, &question, Some(LIST_KEY.request))
+                .await
+                .unwrap(),
         };
         let seen: u32 = rows_of(&asked).iter().map(|row| row.1.1).sum();
         assert!(u64::from(seen) >= floor, "saw {seen} of {floor} acknowledged");

@@ -19,10 +19,12 @@ use kabar_core::ports::{AttemptResult, DeliveryRequest, EventSink};
 use kabar_core::store::DeliveryCursor;
 use tokio::sync::watch;
 
-use crate::accounts::AccountRegistryOptions;
-use crate::accounts::tests::fixture::Context;
+use crate::accounts::tests::fixture::AccountFixture;
+use crate::context::AccountRegistryOptions;
+use crate::delivery::DeliveryDispatcher;
+use crate::delivery::entries::WorkerEntries;
 use crate::delivery::worker::LINGER;
-use crate::delivery::{DeliveryDispatcher, NewPlugin, NewSubscription, SubscriptionPatch, WorkerEntry};
+use crate::subscribers::{NewPlugin, NewSubscription, SubscriberDirectory, SubscriptionPatch};
 
 /// What the sink does with a call.
 #[derive(Debug, Clone, Copy)]
@@ -165,22 +167,38 @@ pub(super) async fn patiently<F: Future<Output = bool>>(mut holds: impl FnMut() 
 }
 
 pub(super) struct Stage {
-    pub(super) ground: Context,
+    pub(super) fixture: AccountFixture,
     pub(super) sink: Arc<Script>,
 }
 
 impl Stage {
     pub(super) async fn open() -> Self {
         let sink = Arc::new(Script::new());
-        Self { ground: Context::open_with(AccountRegistryOptions::default(), sink.clone()).await, sink }
+        Self {
+            fixture: AccountFixture::open_with(AccountRegistryOptions::default(), sink.clone()).await,
+            sink,
+        }
     }
 
     pub(super) fn dispatcher(&self) -> &DeliveryDispatcher {
-        self.ground.accounts.dispatcher()
+        self.fixture.accounts.dispatcher()
+    }
+
+    pub(super) fn subscribers(&self) -> &SubscriberDirectory {
+        self.fixture.accounts.subscribers()
+    }
+
+    fn entries(&self) -> &WorkerEntries {
+        &self.dispatcher().0.context.entries
+    }
+
+    /// Delivery workers that run.
+    pub(super) fn workers(&self) -> usize {
+        self.entries().count_backlog().0
     }
 
     pub(super) fn account(&self) -> i64 {
-        self.ground.slot.current_account().number
+        self.fixture.entry.current_account().number
     }
 
     /// A subscription to inbound messages.
@@ -190,7 +208,7 @@ impl Stage {
             events: [EventType::MessageReceived].into_iter().collect(),
             description: None,
         };
-        self.dispatcher().create_subscription(self.ground.organisation, new, None).await.unwrap().unwrap()
+        self.subscribers().create_subscription(self.fixture.organisation, new, None).await.unwrap()
     }
 
     /// A plugin that wants inbound messages, and a version of it that runs.
@@ -206,21 +224,21 @@ impl Stage {
             capabilities: None,
             enabled: true,
         };
-        let (dispatcher, organisation) = (self.dispatcher(), self.ground.organisation);
-        let plugin = dispatcher.create_plugin(organisation, new).await.unwrap().unwrap();
+        let (subscribers, organisation) = (self.subscribers(), self.fixture.organisation);
+        let plugin = subscribers.create_plugin(organisation, new).await.unwrap();
         let version = PluginVersion {
-            id: dispatcher.next_version_id().await,
+            id: subscribers.next_version_id().await,
             plugin_id: plugin.id,
             sha256: [0; 32],
             size: 1,
             imports: Vec::new(),
             exports: Vec::new(),
             compile_ms: 1,
-            created_at: self.ground.clock.read_now(),
+            created_at: self.fixture.clock.read_now(),
         };
         let wasm = bytes::Bytes::from_static(b"w");
-        assert!(dispatcher.add_plugin_version(organisation, &version, &wasm).await.unwrap());
-        dispatcher.activate_plugin(organisation, plugin.id, version.id).await.unwrap().unwrap().unwrap()
+        subscribers.add_plugin_version(organisation, &version, &wasm).await.unwrap();
+        subscribers.activate_plugin(organisation, plugin.id, version.id).await.unwrap()
     }
 
     /// A plugin's runs, newest first.
@@ -233,17 +251,17 @@ impl Stage {
             limit: PageLimit::new(100).unwrap(),
             after: None,
         };
-        self.dispatcher().page_runs(&query).await.unwrap().0.rows
+        self.subscribers().page_runs(&query).await.unwrap().0.rows
     }
 
     pub(super) fn subscription(&self, id: SubscriptionId) -> Arc<Subscription> {
-        self.dispatcher().find_subscription(self.ground.organisation, id).unwrap()
+        self.subscribers().find_subscription(self.fixture.organisation, id).unwrap()
     }
 
     pub(super) async fn set(&self, id: SubscriptionId, status: SubscriptionStatus) {
         let patch = SubscriptionPatch { status: Some(status), ..SubscriptionPatch::default() };
-        let patched = self.dispatcher().patch_subscription(self.ground.organisation, id, patch).await;
-        assert_eq!(patched.unwrap().unwrap().status, status);
+        let patched = self.subscribers().patch_subscription(self.fixture.organisation, id, patch).await;
+        assert_eq!(patched.unwrap().status, status);
     }
 
     pub(super) async fn until_taken(&self, deliveries: usize) {
@@ -252,14 +270,14 @@ impl Stage {
 
     pub(super) async fn until_metric(&self, line: &str) {
         patiently(async || {
-            self.ground.accounts.refresh_gauges();
-            self.ground.says(line)
+            self.fixture.accounts.refresh_gauges();
+            self.fixture.says(line)
         })
         .await;
     }
 
     pub(super) async fn list(&self, id: SubscriptionId) -> Vec<Delivery> {
-        let mut filter = DeliveryFilter::for_subscriber(self.ground.organisation);
+        let mut filter = DeliveryFilter::for_subscriber(self.fixture.organisation);
         filter.subscription_id = Some(id);
         let query = DeliveryQuery { filter, limit: PageLimit::new(100).unwrap(), after: None };
         self.dispatcher().page_deliveries(&query).await.unwrap().rows
@@ -280,15 +298,15 @@ impl Stage {
         patiently(async || self.list(id).await.iter().any(failed)).await;
         let rows = self.list(id).await;
         let next = rows.iter().find(|row| failed(row)).and_then(|row| row.next_attempt_at).unwrap();
-        self.ground.clock.advance_manual(next.time_left(self.ground.clock.read_now(), Duration::MAX));
+        self.fixture.clock.advance_manual(next.time_left(self.fixture.clock.read_now(), Duration::MAX));
     }
 
     /// Lets time pass until every delivery worker has left, and less than the purge takes to look again.
     pub(super) async fn until_nobody_works(&self) {
         for _ in 0..15 {
-            self.ground.clock.advance_manual(LINGER);
+            self.fixture.clock.advance_manual(LINGER);
             let left = async {
-                while !self.dispatcher().entries().is_empty() {
+                while self.workers() > 0 {
                     tokio::task::yield_now().await;
                 }
             };
@@ -301,12 +319,11 @@ impl Stage {
 
     /// Waits until every delivery worker has listened to its bell.
     pub(super) async fn until_heard(&self) {
-        let rung = |entry: &Arc<WorkerEntry>| entry.rung.load(Ordering::Acquire);
-        patiently(async || !self.dispatcher().entries().values().any(rung)).await;
+        patiently(async || !self.entries().is_any_rung()).await;
     }
 
     pub(super) async fn open_rows(&self, id: SubscriptionId) -> usize {
-        self.ground
+        self.fixture
             .store
             .open_deliveries(SubscriberId::Webhook(id), self.account(), 0, 10_000)
             .await
@@ -315,6 +332,6 @@ impl Stage {
     }
 
     pub(super) async fn place(&self, id: SubscriptionId) -> DeliveryCursor {
-        self.ground.store.delivery_cursor(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
+        self.fixture.store.delivery_cursor(SubscriberId::Webhook(id), self.account()).await.unwrap().unwrap()
     }
 }

@@ -31,7 +31,7 @@ const PAGE: usize = 256;
 impl DeliveryWorker {
     /// Returns the number of rows that may be read now: a page at a time, because each read costs a commit.
     fn room_left(&mut self) -> usize {
-        if !self.recipient.lock_health().is_closed() {
+        if !self.parts.subscriber_state.lock_health().is_closed() {
             return PROBES.saturating_sub(self.lanes.count_open());
         }
         let window = WINDOW.saturating_sub(self.lanes.count_moving());
@@ -44,7 +44,7 @@ impl DeliveryWorker {
 
     /// Reads open rows, and then the log, as far as there is room.
     pub(super) async fn fill_lanes(&mut self, subscriber: &Subscriber) -> Result<(), StoreError> {
-        let number = self.slot.current_account().number;
+        let number = self.parts.account_entry.current_account().number;
         loop {
             let room = self.room_left();
             if room == 0 {
@@ -53,17 +53,17 @@ impl DeliveryWorker {
             let Some(place) = self.place else {
                 // No such account: it never has a delivery.
                 let found =
-                    self.dispatcher.0.store.delivery_cursor(subscriber.subscriber_id(), number).await?;
+                    self.parts.context.store.delivery_cursor(subscriber.subscriber_id(), number).await?;
                 self.place = Some(found.unwrap_or(DeliveryCursor { cursor: 0, head: 0 }));
                 continue;
             };
             if self.loaded_to < place.cursor {
-                let store = &self.dispatcher.0.store;
+                let store = &self.parts.context.store;
                 let rows =
                     store.open_deliveries(subscriber.subscriber_id(), number, self.loaded_to, room).await?;
                 let last = rows.last().filter(|_| rows.len() >= room).map(|row| row.sequence);
                 self.loaded_to = last.unwrap_or(place.cursor);
-                let reading = self.dispatcher.0.clock.take_reading();
+                let reading = self.parts.context.clock.take_reading();
                 for delivery in rows {
                     let id = delivery.id;
                     let load = QueuedDelivery::new(delivery, None, &reading);
@@ -73,7 +73,7 @@ impl DeliveryWorker {
                 }
                 continue;
             }
-            let head = self.entry.head.load(Ordering::Acquire).max(place.head);
+            let head = self.parts.entry.head.load(Ordering::Acquire).max(place.head);
             if place.cursor >= head {
                 return Ok(());
             }
@@ -89,12 +89,12 @@ impl DeliveryWorker {
         place: DeliveryCursor,
         room: usize,
     ) -> Result<(), StoreError> {
-        let store = &self.dispatcher.0.store;
+        let store = &self.parts.context.store;
         let between = (place.cursor, place.head);
         let events = store.events_of(account, between, subscriber.event_types(), room).await?;
         let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
         let to = last.unwrap_or(place.head);
-        let reading = self.dispatcher.0.clock.take_reading();
+        let reading = self.parts.context.clock.take_reading();
         let now = reading.wall;
         let deliveries: Vec<Delivery> = events
             .iter()

@@ -237,13 +237,13 @@ impl DryRunApi {
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
         })?;
-        let dispatcher = self.0.accounts.dispatcher();
+        let subscribers = self.0.accounts.subscribers();
         let version = named.or(plugin.active_version).ok_or_else(|| {
             let mut missing = FieldError::missing_field("version_id".to_owned());
             "no version is active: name one with version_id".clone_into(&mut missing.message);
             missing
         })?;
-        if dispatcher.plugin_version(plugin.id, version).await?.is_none() {
+        if subscribers.plugin_version(plugin.id, version).await?.is_none() {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
         let (account, event) = self.find_event(&plugin, &fields).await?;
@@ -253,7 +253,7 @@ impl DryRunApi {
             event,
             delivery_id: DeliveryId::from_bits(ulid(self.0.clock.read_now().millis(), rand::random())),
             attempt: 1,
-            kv: dispatcher.plugin_kv(plugin.id).await?,
+            kv: subscribers.plugin_kv(plugin.id).await?,
         };
         let receipt = self.0.toolchain.dry_run(version, delivery_request).await;
         Ok(TestBody::from_receipt(version, &receipt))

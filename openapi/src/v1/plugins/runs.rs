@@ -88,7 +88,7 @@ impl RunsApi {
         let scope = query.scope();
         let place = cursor.0.map(|text| self.0.open_cursor(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunId::from_bits(place.id));
-        let (page, effects) = self.0.accounts.dispatcher().page_runs(&query).await?;
+        let (page, effects) = self.0.accounts.subscribers().page_runs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row| row.run_id().bits());
         let rows = page.rows.iter().map(|run| RunBody::from_run(&self.0, run, &effects)).collect();
         Ok(PageResponse { rows, next_cursor })
@@ -107,7 +107,7 @@ impl RunsApi {
         run_id: Path<RunId>,
     ) -> Result<DataResponse<RunBody>, OperationError<RunGetFails>> {
         let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
-        let found = self.0.accounts.dispatcher().find_run(plugin.id, run_id.0).await?;
+        let found = self.0.accounts.subscribers().find_run(plugin.id, run_id.0).await?;
         let (run, effects) = found.ok_or_else(no_run)?;
         Ok(DataResponse(RunBody::from_run(&self.0, &run, &effects)))
     }
@@ -135,7 +135,7 @@ impl RunsApi {
         let scope = query.scope();
         let place = cursor.0.map(|text| self.0.open_cursor(&scope, &text)).transpose()?;
         query.after = place.map(|place| RunLogId::from_bits(place.id));
-        let page = self.0.accounts.dispatcher().run_logs(&query).await?;
+        let page = self.0.accounts.subscribers().run_logs(&query).await?;
         let next_cursor = self.next_cursor(&page, &scope, |row: &RunLog| row.id.bits());
         Ok(PageResponse { rows: page.rows.iter().map(RunLogBody::from_row).collect(), next_cursor })
     }
@@ -161,7 +161,7 @@ impl RunsApi {
     ) -> Result<IdempotentResponse<RunBody, 200>, OperationError<RunReplayFails>> {
         let make = async {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
-            let replayed = self.0.accounts.dispatcher().replay_run(&plugin, run_id.0).await?;
+            let replayed = self.0.accounts.subscribers().replay_run(&plugin, run_id.0).await?;
             let (run, effects) = replayed.ok_or_else(no_run)?;
             Ok(RunBody::from_run(&self.0, &run, &effects))
         };
@@ -187,10 +187,10 @@ impl RunsApi {
         let make = async {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
             let wanted = replay::read_selection(&self.0, &plugin, &body.value)?;
-            let dispatcher = self.0.accounts.dispatcher();
+            let subscribers = self.0.accounts.subscribers();
             let mut all = ReplayedRuns::default();
             for account in wanted.accounts {
-                let some = dispatcher.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
+                let some = subscribers.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
                 all.enqueued += some.enqueued;
                 all.capped |= some.capped;
             }

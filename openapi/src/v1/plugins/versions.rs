@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::body::{PluginBody, PluginVersionBody};
 use super::upload::UploadedComponent;
-use super::{find_plugin, no_plugin, plugin_refusal};
+use super::{find_plugin, plugin_error};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
 use crate::rest::body_fields::BodyFields;
@@ -78,9 +78,9 @@ impl VersionsApi {
                 )
             }
         })?;
-        let dispatcher = self.0.accounts.dispatcher();
+        let subscribers = self.0.accounts.subscribers();
         let version = PluginVersion {
-            id: dispatcher.next_version_id().await,
+            id: subscribers.next_version_id().await,
             plugin_id: plugin.id,
             sha256: inspected.sha256,
             size: inspected.size,
@@ -90,9 +90,8 @@ impl VersionsApi {
             created_at: self.0.clock.read_now(),
         };
         self.0.toolchain.keep(version.id, inspected.artefact).await;
-        if !dispatcher.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await? {
-            return Err(no_plugin());
-        }
+        let added = subscribers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await;
+        added.map_err(plugin_error)?;
         Ok(PluginVersionBody::from_version(&version))
     }
 }
@@ -135,7 +134,7 @@ impl VersionsApi {
         let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
         let scope = format!("plugin_versions/{}", plugin.id);
         let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        let rows = self.0.accounts.dispatcher().plugin_versions(plugin.id).await?;
+        let rows = self.0.accounts.subscribers().plugin_versions(plugin.id).await?;
         Ok(place.page_response(rows, |row| row.id.bits(), PluginVersionBody::from_version))
     }
 
@@ -160,9 +159,9 @@ impl VersionsApi {
             let version = fields.word("version_id", "the id of a version (plv_…)", |text| {
                 PluginVersionId::parse(text).ok()
             })?;
-            let dispatcher = self.0.accounts.dispatcher();
-            let activated = dispatcher.activate_plugin(organisation, plugin_id.0, version).await?;
-            let activated = activated.ok_or_else(no_plugin)?.map_err(plugin_refusal)?;
+            let subscribers = self.0.accounts.subscribers();
+            let activated = subscribers.activate_plugin(organisation, plugin_id.0, version).await;
+            let activated = activated.map_err(plugin_error)?;
             Ok(PluginBody::from_plugin(&activated))
         };
         let done = once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make);

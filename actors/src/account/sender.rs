@@ -11,6 +11,7 @@ mod attempt;
 mod backlog;
 mod schedule;
 mod sender_handle;
+mod sender_parts;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,14 +29,14 @@ use kabar_core::store::StoreError;
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
-use crate::account_entry::AccountEntry;
-use crate::accounts::AccountRegistry;
-use crate::loaded_account::LoadedAccount;
+use crate::context::Context;
+use crate::retry::STORE_RETRY;
 use attempt::{FinishedSend, UnrecordedSend};
 pub(crate) use backlog::MessageMove;
 use backlog::SendBacklog;
 use schedule::SendSchedule;
 pub(crate) use sender_handle::SenderHandle;
+pub(crate) use sender_parts::{GraphCalls, SenderParts};
 
 /// Concurrent calls of one account: as many as leave in a second, within these bounds.
 const CALLS_MIN: usize = 32;
@@ -71,9 +72,7 @@ pub(crate) enum SenderMessage {
 struct SendActor;
 
 struct SenderState {
-    accounts: AccountRegistry,
-    slot: Arc<AccountEntry>,
-    resident: Arc<LoadedAccount>,
+    parts: SenderParts,
     backlog: SendBacklog,
     /// Set when memory does not follow the store: read it before anything is sent.
     stale: bool,
@@ -127,11 +126,9 @@ impl Actor for SendActor {
 }
 
 impl SenderState {
-    fn new(accounts: AccountRegistry, slot: Arc<AccountEntry>, resident: Arc<LoadedAccount>) -> Self {
+    fn new(parts: SenderParts) -> Self {
         Self {
-            accounts,
-            slot,
-            resident,
+            parts,
             backlog: SendBacklog::new(CONVERSATIONS_MAX),
             stale: true,
             loaded_at: MonotonicInstant::START,
@@ -144,17 +141,21 @@ impl SenderState {
         }
     }
 
+    fn context(&self) -> &Context {
+        &self.parts.context
+    }
+
     fn now(&self) -> MonotonicInstant {
-        self.accounts.context().clock.monotonic_now()
+        self.context().clock.monotonic_now()
     }
 
     /// Returns the schedule that turns due times of rows into instants of this process, now.
     fn due_schedule(&self) -> SendSchedule {
-        let ground = self.accounts.context();
+        let context = self.context();
         SendSchedule {
-            reading: ground.clock.take_reading(),
-            settle: ground.options.settle,
-            loaded_at: self.resident.loaded_at(),
+            reading: context.clock.take_reading(),
+            settle: context.options.settle,
+            loaded_at: self.parts.loaded.loaded_at(),
         }
     }
 
@@ -167,7 +168,7 @@ impl SenderState {
 
     /// Starts as many calls as rate and limits allow, and sets the timer for the rest.
     async fn start_calls(&mut self, myself: &ActorRef<SenderMessage>) {
-        let account = self.slot.current_account();
+        let account = self.parts.account.current_account();
         if self.begin_at > self.now() {
             // A timer that was set for something else may have expired first.
             self.look_again_at(self.begin_at, myself);
@@ -182,11 +183,11 @@ impl SenderState {
             let calls_max = usize::try_from(pace).unwrap_or(CALLS_MAX).clamp(CALLS_MIN, CALLS_MAX);
             let room = calls_max.saturating_sub(self.backlog.count_away());
             let wanted = u32::try_from(self.backlog.count_ready().min(room)).unwrap_or(u32::MAX);
-            let leave = self.slot.lock_pace().take_allowance(wanted, pace, now);
+            let leave = self.parts.account.entry().lock_pace().take_allowance(wanted, pace, now);
             let departed = self.backlog.next_messages(usize::try_from(leave.messages).unwrap_or(0));
             if !departed.is_empty() {
                 self.begin_calls(departed, now, myself).await;
-                if self.backlog.has_unread() && !self.accounts.context().stopping.is_cancelled() {
+                if self.backlog.has_unread() && !self.context().stopping.is_cancelled() {
                     // Messages that were not begun are read again, because nothing else may wake the sender.
                     let _just_here = myself.cast(SenderMessage::Look);
                 }
@@ -200,20 +201,19 @@ impl SenderState {
 
     /// Reads the part of the queue that is not in memory, if there is any.
     async fn read_queue(&mut self, number: i64, myself: &ActorRef<SenderMessage>) -> Result<(), StoreError> {
-        let ground = self.accounts.context();
         let schedule = self.due_schedule();
         let (now, loaded_at) = (schedule.reading.monotonic, schedule.loaded_at);
         self.stale |= loaded_at != self.loaded_at;
         let short = self.backlog.is_truncated() && self.backlog.count_ready() == 0;
         if self.stale || short && self.refill_at <= now {
             let (last, rows_max) = (Timestamp::LAST, CONVERSATIONS_MAX + 1);
-            let mut queue = ground.store.load_queue(number, last, last, rows_max).await?;
+            let mut queue = self.context().store.load_queue(number, last, last, rows_max).await?;
             let (truncated, mut next_due) = (queue.len() > CONVERSATIONS_MAX, None);
             if truncated {
                 let wall = schedule.reading.wall;
                 let beyond = wall.plus_duration(schedule.wait_max());
-                queue = ground.store.load_queue(number, wall, beyond, CONVERSATIONS_MAX).await?;
-                let due = ground.store.next_due(number).await?;
+                queue = self.context().store.load_queue(number, wall, beyond, CONVERSATIONS_MAX).await?;
+                let due = self.context().store.next_due(number).await?;
                 next_due = due.map(|due| now.saturating_plus(due.time_left(wall, schedule.wait_max())));
             }
             self.backlog.reload_queue(&queue, truncated, &schedule);
@@ -226,7 +226,7 @@ impl SenderState {
         }
         let unread = self.backlog.unread_conversations();
         if !unread.is_empty() {
-            let next = self.accounts.context().store.next_of(number, &unread).await?;
+            let next = self.context().store.next_of(number, &unread).await?;
             self.backlog.apply_read(&unread, &next, &schedule);
         }
         Ok(())
@@ -239,20 +239,18 @@ impl SenderState {
         now: MonotonicInstant,
         myself: &ActorRef<SenderMessage>,
     ) {
-        let settle = self.accounts.context().options.settle;
+        let settle = self.context().options.settle;
         // Counted from before the attempts are durable: another owner counts from later.
         let settles_at = now.saturating_plus(settle);
         // Shutdown waits for this token, so a send that is begun is also called, or none is begun.
-        let _under_way = UnrecordedSend::count_call(self.accounts.context());
-        let begun = if self.accounts.context().stopping.is_cancelled() {
+        let _under_way = UnrecordedSend::count_call(&self.parts);
+        let begun = if self.context().stopping.is_cancelled() {
             Vec::new()
         } else {
-            let settle_by = DueTime::after_wait(self.accounts.context().clock.read_now(), settle);
+            let settle_by = DueTime::after_wait(self.context().clock.read_now(), settle);
             let command =
                 AccountCommand::BeginSends { seen: departed.clone(), settle_by, loaded_at: self.loaded_at };
-            if let Ok(Ok(CommandReply::Sends(messages))) =
-                self.accounts.execute_command(&self.slot, command, None).await
-            {
+            if let Ok(Ok(CommandReply::Sends(messages))) = self.parts.account.execute_command(command).await {
                 messages
             } else {
                 // The sends may have begun without a call: the queue has the truth.
@@ -274,7 +272,7 @@ impl SenderState {
     }
 
     fn pause_calls(&mut self, myself: &ActorRef<SenderMessage>) {
-        self.begin_at = self.now().saturating_plus(attempt::STORE_RETRY);
+        self.begin_at = self.now().saturating_plus(STORE_RETRY);
         self.look_again_at(self.begin_at, myself);
     }
 
@@ -285,41 +283,41 @@ impl SenderState {
         myself: &ActorRef<SenderMessage>,
     ) {
         self.calls += 1;
-        let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
-        let unrecorded = UnrecordedSend::count_call(self.accounts.context());
-        self.accounts.context().tasks.spawn(async move {
-            let ended = attempt::call_graph(&accounts, &slot, &message, settles_at, unrecorded).await;
+        let (parts, myself) = (self.parts.clone(), myself.clone());
+        let unrecorded = UnrecordedSend::count_call(&parts);
+        self.context().tasks.spawn(async move {
+            let ended = attempt::call_graph(&parts, &message, settles_at, unrecorded).await;
             let ended = Box::new(ended);
             if let Err(MessagingErr::SendErr(SenderMessage::Ended(ended))) =
                 myself.cast(SenderMessage::Ended(ended))
             {
                 // The sender has stopped; its successor reads the rows, which must have this outcome.
                 let outcome = ended.outcome.map(|outcome| (ended.id, outcome));
-                attempt::record_outcomes(&accounts, &slot, outcome).await;
+                attempt::record_outcomes(&parts, outcome).await;
             }
         });
     }
 
     fn take_in(&mut self, ended: FinishedSend, myself: &ActorRef<SenderMessage>) {
         self.calls = self.calls.saturating_sub(1);
-        let ground = self.accounts.context();
+        let context = &*self.parts.context;
         if let Some(too_fast) = ended.too_fast {
-            let account = self.slot.current_account();
-            let (pace, now) = (account.messages_per_second, ground.clock.monotonic_now());
-            let mut slowed = self.slot.lock_pace();
+            let account = self.parts.account.current_account();
+            let (pace, now) = (account.messages_per_second, context.clock.monotonic_now());
+            let mut slowed = self.parts.account.entry().lock_pace();
             if slowed.slow_down(pace, ended.begun_at, too_fast.pause, now) {
-                ground.metrics.slow_downs.inc();
+                context.metrics.slow_downs.inc();
                 let pace = slowed.current_rate(pace, now);
                 tracing::warn!(account = %account.id, pace, "WhatsApp finds the account too fast");
             }
         }
         self.ended.push(ended);
-        let alone = self.calls == 0 || ground.stopping.is_cancelled();
+        let alone = self.calls == 0 || context.stopping.is_cancelled();
         if alone || self.ended.len() >= RECORDS_ENOUGH {
             self.record_ended(myself);
         } else if self.ended.len() == 1 {
-            let (stopping, myself) = (ground.stopping.clone(), myself.clone());
-            ground.tasks.spawn(async move {
+            let (stopping, myself) = (context.stopping.clone(), myself.clone());
+            context.tasks.spawn(async move {
                 // Not by the injected clock: the pause spares the store and keeps no promise.
                 let _stopped = tokio::time::timeout(RECORD_WITHIN, stopping.cancelled()).await;
                 let _gone = myself.cast(SenderMessage::Record);
@@ -334,10 +332,10 @@ impl SenderState {
         }
         self.recording = true;
         let ended = std::mem::take(&mut self.ended);
-        let (accounts, slot, myself) = (self.accounts.clone(), self.slot.clone(), myself.clone());
-        self.accounts.context().tasks.spawn(async move {
+        let (parts, myself) = (self.parts.clone(), myself.clone());
+        self.context().tasks.spawn(async move {
             let outcomes = ended.iter().filter_map(|one| Some((one.id, one.outcome.clone()?)));
-            attempt::record_outcomes(&accounts, &slot, outcomes).await;
+            attempt::record_outcomes(&parts, outcomes).await;
             let conversations = ended.iter().map(|one| one.conversation).collect();
             let _gone = myself.cast(SenderMessage::Recorded(conversations));
         });
@@ -353,13 +351,13 @@ impl SenderState {
     }
 
     fn look_again_at(&mut self, at: MonotonicInstant, myself: &ActorRef<SenderMessage>) {
-        let ground = self.accounts.context();
-        if self.alarm.is_some_and(|set| set <= at && set > ground.clock.monotonic_now()) {
+        let context = &*self.parts.context;
+        if self.alarm.is_some_and(|set| set <= at && set > context.clock.monotonic_now()) {
             return;
         }
         self.alarm = Some(at);
-        let (clock, stopping, myself) = (ground.clock.clone(), ground.stopping.clone(), myself.clone());
-        ground.tasks.spawn(async move {
+        let (clock, stopping, myself) = (context.clock.clone(), context.stopping.clone(), myself.clone());
+        context.tasks.spawn(async move {
             tokio::select! {
                 () = clock.wait_until(at) => {
                     let _stopped = myself.cast(SenderMessage::Look);
@@ -378,18 +376,16 @@ impl SenderState {
                 self.backlog.count_away()
             }
         };
-        self.resident.sending.store(waiting, Ordering::Release);
+        self.parts.loaded.sending.store(waiting, Ordering::Release);
     }
 
     fn tell_read(&self, wamids: Vec<Arc<str>>) {
-        let accounts = self.accounts.clone();
-        let account = self.slot.current_account();
-        self.accounts.context().tasks.spawn(async move {
-            let ground = accounts.context();
+        let (parts, account) = (self.parts.clone(), self.parts.account.current_account());
+        self.context().tasks.spawn(async move {
             for wamid in wamids {
                 let told = tokio::select! {
-                    told = ground.graph.mark_read(&account, &wamid) => told,
-                    () = ground.stopping.cancelled() => return,
+                    told = parts.graph_calls.client.mark_read(&account, &wamid) => told,
+                    () = parts.context.stopping.cancelled() => return,
                 };
                 if let Err(error) = told {
                     tracing::warn!(account = %account.id, error = cause(&error), "read receipt not taken");

@@ -6,7 +6,7 @@ use kabar_core::cause::cause;
 use kabar_core::store::PurgeAges;
 use kabar_core::surroundings;
 
-use crate::accounts::AccountRegistry;
+use super::registry::AccountRegistry;
 
 /// Time from the start of one purge to that of the next, once no old rows are left. It bounds the time for
 /// which expired rows are overlooked.
@@ -18,13 +18,13 @@ const STEP_PAUSE: Duration = Duration::from_millis(50);
 impl AccountRegistry {
     /// Purges until shutdown.
     pub(crate) async fn purge_rows(&self) {
-        let ground = self.context();
-        let ages = PurgeAges { events: ground.options.event_retention, ..PurgeAges::default() };
+        let context = self.context();
+        let ages = PurgeAges { events: context.options.event_retention, ..PurgeAges::default() };
         loop {
-            let began = ground.clock.take_reading();
-            let removed = ground.store.purge_rows(began.wall, &ages).await;
+            let began = context.clock.take_reading();
+            let removed = context.store.purge_rows(began.wall, &ages).await;
             match &removed {
-                Ok(0) => drop(ground.metrics.purge_rounds.inc()),
+                Ok(0) => drop(context.metrics.purge_rounds.inc()),
                 Ok(1..) => {}
                 Err(error) => tracing::warn!(error = cause(error), "old rows not purged"),
             }
@@ -32,11 +32,11 @@ impl AccountRegistry {
                 match removed {
                     Ok(1..) => surroundings::sleep(STEP_PAUSE).await,
                     Ok(0) | Err(_) => {
-                        ground.clock.wait_until(began.monotonic.saturating_plus(ROUND_EVERY)).await;
+                        context.clock.wait_until(began.monotonic.saturating_plus(ROUND_EVERY)).await;
                     }
                 }
             };
-            if ground.stopping.run_until_cancelled(pause).await.is_none() {
+            if context.stopping.run_until_cancelled(pause).await.is_none() {
                 return;
             }
         }

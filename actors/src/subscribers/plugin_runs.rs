@@ -10,9 +10,10 @@ use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{PluginId, RunId};
 
-use super::{unread, unwritten};
-use crate::accounts::AccountError;
-use crate::delivery::DeliveryDispatcher;
+use super::directory::SubscriberDirectory;
+use super::plugin_versions::unread;
+use super::plugins::unwritten;
+use crate::error::AccountError;
 
 /// Runs that are opened in one write.
 const STEP: usize = 1000;
@@ -42,15 +43,15 @@ pub struct ReplayedRuns {
     pub capped: bool,
 }
 
-impl DeliveryDispatcher {
+impl SubscriberDirectory {
     /// Reads a page of a plugin's runs with their effects, newest first.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
     pub async fn page_runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), AccountError> {
-        let page = self.0.store.page_runs(query).await.map_err(|error| unread(&error))?;
+        let page = self.registry.0.store.page_runs(query).await.map_err(|error| unread(&error))?;
         let ids = page.rows.iter().map(Run::run_id).collect();
-        let effects = self.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
+        let effects = self.registry.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
         Ok((page, effects))
     }
 
@@ -63,9 +64,9 @@ impl DeliveryDispatcher {
         plugin: PluginId,
         id: RunId,
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
-        let run = self.0.store.find_run(plugin, id).await.map_err(|error| unread(&error))?;
+        let run = self.registry.0.store.find_run(plugin, id).await.map_err(|error| unread(&error))?;
         let Some(run) = run else { return Ok(None) };
-        let effects = self.0.store.effects_of(&[id].into()).await.map_err(|error| unread(&error))?;
+        let effects = self.registry.0.store.effects_of(&[id].into()).await.map_err(|error| unread(&error))?;
         Ok(Some((run, effects)))
     }
 
@@ -74,7 +75,7 @@ impl DeliveryDispatcher {
     /// # Errors
     /// [`AccountError::Storage`].
     pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, AccountError> {
-        self.0.store.run_logs(query).await.map_err(|error| unread(&error))
+        self.registry.0.store.run_logs(query).await.map_err(|error| unread(&error))
     }
 
     /// Replays one event to a plugin, whatever the outcome of its run was; `None` when the plugin has no such
@@ -88,7 +89,7 @@ impl DeliveryDispatcher {
         id: RunId,
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
         let Some((found, _)) = self.find_run(plugin.id, id).await? else { return Ok(None) };
-        let opened = self.0.store.reopen_run(plugin.id, id, self.0.clock.read_now()).await;
+        let opened = self.registry.0.store.reopen_run(plugin.id, id, self.registry.0.clock.read_now()).await;
         opened.map_err(|error| unwritten(&error))?;
         self.bring_runs(plugin.id, found.delivery.account).await?;
         self.find_run(plugin.id, id).await
@@ -107,8 +108,8 @@ impl DeliveryDispatcher {
         from: ReplayFrom,
         to: Option<ReplayFrom>,
     ) -> Result<ReplayedRuns, AccountError> {
-        let now = self.0.clock.read_now();
-        let store = &self.0.store;
+        let now = self.registry.0.clock.read_now();
+        let store = &self.registry.0.store;
         let oldest = now.minus_duration(KEPT).plus_duration(MARGIN);
         let oldest = store.first_event_since(account, oldest).await.map_err(|error| unread(&error))?;
         let mut next = match from {
@@ -128,7 +129,7 @@ impl DeliveryDispatcher {
         };
         let mut replayed = ReplayedRuns::default();
         loop {
-            let mut ids = self.0.writing.lock().await;
+            let mut ids = self.registry.lock_writing().await;
             let opened =
                 store.open_runs(plugin, plugin.events, (account, next, to), STEP, now, &mut *ids).await;
             drop(ids);
@@ -149,9 +150,9 @@ impl DeliveryDispatcher {
 
     /// Has a delivery worker, here or on another node, read the runs that have been opened.
     async fn bring_runs(&self, plugin: PluginId, account: i64) -> Result<(), AccountError> {
-        self.reload_worker(SubscriberId::Hook(plugin), account);
-        if self.0.cluster.is_shared() {
-            self.0.store.touch_plugin(plugin).await.map_err(|error| unwritten(&error))?;
+        self.starter.reload_worker(SubscriberId::Hook(plugin), account);
+        if self.cluster.is_shared() {
+            self.registry.0.store.touch_plugin(plugin).await.map_err(|error| unwritten(&error))?;
         }
         Ok(())
     }

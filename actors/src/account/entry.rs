@@ -10,7 +10,8 @@ use kabar_core::policy::send_pace::SendPace;
 use kabar_core::store::{CommitFloor, NodePeer};
 use tokio::sync::Mutex;
 
-use crate::loaded_account::LoadedAccount;
+use super::loaded_account::LoadedAccount;
+use super::message::AccountMessage;
 
 /// Time for which an entry remembers the node that serves an account. A wrong entry costs one detour: that node
 /// answers that it does not serve it.
@@ -20,7 +21,7 @@ pub(crate) const REMEMBERED: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct AccountEntry {
     account: ArcSwap<Account>,
-    resident: ArcSwapOption<LoadedAccount>,
+    loaded: ArcSwapOption<LoadedAccount>,
     /// The node that was last seen to serve it, and the time of that.
     elsewhere: ArcSwapOption<(NodePeer, MonotonicInstant)>,
     /// The newest commit of it that was seen here. Outlives its actors, because clients remember its numbers.
@@ -35,7 +36,7 @@ impl AccountEntry {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         Self {
             account: ArcSwap::new(account),
-            resident: ArcSwapOption::empty(),
+            loaded: ArcSwapOption::empty(),
             elsewhere: ArcSwapOption::empty(),
             floor: Lock::new(CommitFloor::NONE),
             pace: Lock::default(),
@@ -62,12 +63,12 @@ impl AccountEntry {
     /// Returns the account in memory, if the lease under which it was loaded is running. An account that
     /// outlived its lease cannot be served.
     pub(crate) fn loaded_account(&self) -> Option<Arc<LoadedAccount>> {
-        self.find_loaded().filter(|resident| resident.node_lease().is_running())
+        self.find_loaded().filter(|loaded| loaded.node_lease().is_running())
     }
 
     /// Returns the account in memory under any lease; to be released, never to be served from.
     pub(crate) fn find_loaded(&self) -> Option<Arc<LoadedAccount>> {
-        self.resident.load_full()
+        self.loaded.load_full()
     }
 
     /// Returns the newest commit that was seen here.
@@ -97,17 +98,28 @@ impl AccountEntry {
         self.elsewhere.store(None);
     }
 
-    pub(crate) fn put_loaded(&self, resident: Arc<LoadedAccount>) {
+    pub(crate) fn put_loaded(&self, loaded: Arc<LoadedAccount>) {
         self.forget_elsewhere();
-        self.resident.store(Some(resident));
+        self.loaded.store(Some(loaded));
+    }
+
+    /// Takes the account out of memory. Queued commands are finished; later ones find a successor.
+    pub(crate) fn release_account(&self, loaded: &Arc<LoadedAccount>) {
+        loaded.retire_account();
+        loaded.permits.close();
+        self.evict_account(loaded);
+        if let Some(actor) = loaded.actor_ref() {
+            // An actor that has stopped already does not need the message.
+            let _gone = actor.cast(AccountMessage::Retire);
+        }
     }
 
     /// Removes this loaded account, unless another one has replaced it; wakes the tasks that wait on it.
-    pub(crate) fn evict_account(&self, resident: &Arc<LoadedAccount>) -> bool {
-        let before = self.resident.compare_and_swap(resident, None);
-        let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, resident));
+    pub(crate) fn evict_account(&self, loaded: &Arc<LoadedAccount>) -> bool {
+        let before = self.loaded.compare_and_swap(loaded, None);
+        let evicted = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, loaded));
         if evicted {
-            resident.wake_waiters();
+            loaded.wake_waiters();
         }
         evicted
     }

@@ -11,7 +11,7 @@ use kabar_core::policy::failure_rate::{FailureRate, HealthChange};
 
 /// Health of a webhook or of a hook.
 #[derive(Debug, Clone)]
-pub(super) enum SubscriberHealth {
+pub(crate) enum SubscriberHealth {
     /// Breaker of a webhook.
     Webhook(CircuitBreaker),
     /// Failure rate of a hook.
@@ -19,7 +19,7 @@ pub(super) enum SubscriberHealth {
 }
 
 impl SubscriberHealth {
-    pub(super) fn from_subscriber(subscriber: &Subscriber, now: &ClockReading) -> Self {
+    pub(crate) fn from_subscriber(subscriber: &Subscriber, now: &ClockReading) -> Self {
         match subscriber {
             Subscriber::Webhook(_) => Self::Webhook(CircuitBreaker::default()),
             Subscriber::Hook(plugin) => Self::Hook(match plugin.standing.state {
@@ -33,7 +33,7 @@ impl SubscriberHealth {
     }
 
     /// Applies a change of the subscriber's row: a paused hook may have been resumed through the API.
-    pub(super) fn follow_change(&mut self, subscriber: &Subscriber, now: &ClockReading) {
+    pub(crate) fn follow_change(&mut self, subscriber: &Subscriber, now: &ClockReading) {
         if let (Self::Hook(rate), Subscriber::Hook(plugin)) = (&*self, subscriber) {
             let paused = plugin.standing.state == PluginState::Paused;
             if paused == rate.is_closed() {
@@ -42,42 +42,42 @@ impl SubscriberHealth {
         }
     }
 
-    pub(super) const fn is_closed(&self) -> bool {
+    pub(crate) const fn is_closed(&self) -> bool {
         match self {
             Self::Webhook(breaker) => breaker.is_closed(),
             Self::Hook(rate) => rate.is_closed(),
         }
     }
 
-    pub(super) fn retry_at(&self) -> Option<MonotonicInstant> {
+    pub(crate) fn retry_at(&self) -> Option<MonotonicInstant> {
         match self {
             Self::Webhook(breaker) => breaker.opens_until(),
             Self::Hook(rate) => rate.paused_until(),
         }
     }
 
-    pub(super) fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
+    pub(crate) fn take_outcome(&mut self, now: MonotonicInstant) -> bool {
         match self {
             Self::Webhook(breaker) => breaker.take_outcome(now),
             Self::Hook(rate) => rate.take_outcome(now),
         }
     }
 
-    pub(super) fn give_back(&mut self, now: MonotonicInstant) {
+    pub(crate) fn give_back(&mut self, now: MonotonicInstant) {
         match self {
             Self::Webhook(breaker) => breaker.give_back(now),
             Self::Hook(rate) => rate.give_back(now),
         }
     }
 
-    pub(super) fn note_well(&mut self, now: MonotonicInstant) -> HealthChange {
+    pub(crate) fn note_well(&mut self, now: MonotonicInstant) -> HealthChange {
         match self {
             Self::Webhook(breaker) => turned(breaker.note_well(), HealthChange::Recovered),
             Self::Hook(rate) => rate.note_well(now),
         }
     }
 
-    pub(super) fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
+    pub(crate) fn note_failure(&mut self, now: MonotonicInstant) -> HealthChange {
         match self {
             Self::Webhook(breaker) => turned(breaker.note_failure(now), HealthChange::Paused),
             Self::Hook(rate) => rate.note_failure(now),

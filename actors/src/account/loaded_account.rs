@@ -10,7 +10,7 @@ use kabar_core::domain::monotonic::MonotonicInstant;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, watch};
 
-use crate::account::AccountMessage;
+use super::message::AccountMessage;
 use crate::cluster::lease::NodeLease;
 use crate::view::AccountView;
 
@@ -20,7 +20,7 @@ pub(crate) struct LoadedAccount {
     lease: Arc<NodeLease>,
     view: ArcSwap<AccountView>,
     /// Reference to the actor; set before the account can be found.
-    door: OnceLock<ActorRef<AccountMessage>>,
+    actor: OnceLock<ActorRef<AccountMessage>>,
     /// Rises when a commit begins, and when it is published or refused: odd while the database may be ahead of
     /// the view.
     commits: AtomicU64,
@@ -67,7 +67,7 @@ impl LoadedAccount {
         Self {
             lease,
             view: ArcSwap::from_pointee(view),
-            door: OnceLock::new(),
+            actor: OnceLock::new(),
             commits: AtomicU64::new(0),
             published: watch::Sender::new(0),
             permits: Arc::new(Semaphore::new(queued_max)),
@@ -90,13 +90,13 @@ impl LoadedAccount {
     }
 
     /// Sets the actor of the account.
-    pub(crate) fn open_door(&self, door: ActorRef<AccountMessage>) {
+    pub(crate) fn set_actor(&self, actor: ActorRef<AccountMessage>) {
         // Only activation calls this, once.
-        let _set_before = self.door.set(door);
+        let _set_before = self.actor.set(actor);
     }
 
     pub(crate) fn actor_ref(&self) -> Option<&ActorRef<AccountMessage>> {
-        self.door.get()
+        self.actor.get()
     }
 
     /// Returns the current view.

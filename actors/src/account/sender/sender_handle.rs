@@ -3,33 +3,24 @@
 //! Invariant: an owner has at most one sender, and it ends with its owner. A successor must not share the queue
 //! with its predecessor.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kabar_core::cause::cause;
 use ractor::{Actor, ActorRef, MessagingErr};
 
+use super::sender_parts::SenderParts;
 use super::{SendActor, SenderMessage, SenderState};
-use crate::account_entry::AccountEntry;
-use crate::accounts::AccountRegistry;
-use crate::loaded_account::LoadedAccount;
 
 /// Handle to the sender of one owner.
 pub(crate) struct SenderHandle {
-    accounts: AccountRegistry,
-    slot: Arc<AccountEntry>,
-    resident: Arc<LoadedAccount>,
+    parts: SenderParts,
     sender: Option<ActorRef<SenderMessage>>,
     stopped: bool,
 }
 
 impl SenderHandle {
-    pub(crate) const fn new(
-        accounts: AccountRegistry,
-        slot: Arc<AccountEntry>,
-        resident: Arc<LoadedAccount>,
-    ) -> Self {
-        Self { accounts, slot, resident, sender: None, stopped: false }
+    pub(crate) const fn new(parts: SenderParts) -> Self {
+        Self { parts, sender: None, stopped: false }
     }
 
     /// Sends a message to the sender, if it is running; returns the message otherwise.
@@ -46,10 +37,9 @@ impl SenderHandle {
         let Some(message) = self.send_moves(message).filter(|_| !self.stopped) else { return };
         // Commits notify the sender only while something is to be sent. Until it has read the queue that is
         // assumed, because a commit in between may change what it reads.
-        self.resident.sending.fetch_max(1, Ordering::AcqRel);
-        let parts = SenderState::new(self.accounts.clone(), self.slot.clone(), self.resident.clone());
-        let supervisor = self.accounts.context().supervisor.get_cell();
-        match Actor::spawn_linked(None, SendActor, parts, supervisor).await {
+        self.parts.loaded.sending.fetch_max(1, Ordering::AcqRel);
+        let state = SenderState::new(self.parts.clone());
+        match Actor::spawn_linked(None, SendActor, state, self.parts.context.supervisor.clone()).await {
             Ok((sender, _joined)) => {
                 // Just started, so it takes the message.
                 let _taken = sender.cast(message);
@@ -57,7 +47,7 @@ impl SenderHandle {
             }
             // The rows stay; the next notification tries again.
             Err(error) => {
-                self.resident.sending.store(0, Ordering::Release);
+                self.parts.loaded.sending.store(0, Ordering::Release);
                 tracing::error!(error = cause(&error), "sender not started");
             }
         }

@@ -20,19 +20,18 @@ use kabar_core::meta::graph::{GraphOutcome, TOTAL_TIMEOUT};
 use kabar_core::meta::send_deadline::SendDeadline;
 use kabar_core::surroundings;
 use rand::RngExt as _;
-use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::schedule::{ATTEMPTS_MAX, JITTER_MAX, PAIR_RATE_BASE, retry_backoff};
-use crate::account_entry::AccountEntry;
-use crate::accounts::{AccountError, AccountRegistry, Context};
+use super::sender_parts::SenderParts;
+use crate::context::Context;
+use crate::error::AccountError;
+use crate::retry::pause_for_retry;
 
 /// Pause before a message that WhatsApp throttled is tried again; the send rate then limits its speed.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 /// Time that calls under way have to be answered once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// Pause before the store is asked again.
-pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// WhatsApp's answer that the account sends too fast.
 #[derive(Debug, Clone, Copy)]
@@ -62,23 +61,22 @@ pub(crate) struct UnrecordedSend {
 
 impl UnrecordedSend {
     /// Counts one more call.
-    pub(super) fn count_call(ground: &Context) -> Self {
-        Self { _call: ground.calls.token(), _task: ground.tasks.token() }
+    pub(super) fn count_call(parts: &SenderParts) -> Self {
+        Self { _call: parts.graph_calls.unrecorded.token(), _task: parts.context.tasks.token() }
     }
 }
 
 /// Makes the call, and returns the outcome to record. `settles_at` is the time at which the durable attempt has
 /// settled.
 pub(super) async fn call_graph(
-    accounts: &AccountRegistry,
-    slot: &Arc<AccountEntry>,
+    parts: &SenderParts,
     message: &Message,
     settles_at: MonotonicInstant,
     unrecorded: UnrecordedSend,
 ) -> FinishedSend {
-    let ground = accounts.context();
-    let account = slot.current_account();
-    let begun_at = ground.clock.monotonic_now();
+    let context = &*parts.context;
+    let account = parts.account.current_account();
+    let begun_at = context.clock.monotonic_now();
     let ended = move |outcome, too_fast| FinishedSend {
         conversation: message.conversation_id,
         id: message.id,
@@ -87,18 +85,19 @@ pub(super) async fn call_graph(
         too_fast,
         _unrecorded: unrecorded,
     };
-    if !leaves_time(begun_at, settles_at, ground.options.settle) {
-        ground.metrics.sends_skipped.inc();
+    if !leaves_time(begun_at, settles_at, context.options.settle) {
+        context.metrics.sends_skipped.inc();
         tracing::warn!(message = %message.id, "call not made: its attempt was begun too long ago");
         return ended(None, None);
     }
     let hurried = async {
-        ground.stopping.cancelled().await;
+        context.stopping.cancelled().await;
         surroundings::sleep(LAST_ANSWERS).await;
     };
-    let deadline = SendDeadline::new(ground.clock.clone(), settles_at);
+    let deadline = SendDeadline::new(context.clock.clone(), settles_at);
+    let sending = parts.graph_calls.client.send_message(&account, message, deadline);
     let called = tokio::select! {
-        called = run_before(&ground.clock, settles_at, ground.graph.send_message(&account, message, deadline)) => {
+        called = run_before(&context.clock, settles_at, sending) => {
             Some(called.unwrap_or_else(broken_off))
         }
         () = hurried => None,
@@ -110,7 +109,7 @@ pub(super) async fn call_graph(
         Some(GraphOutcome::Accepted { .. } | GraphOutcome::Refused(_) | GraphOutcome::Unknown { .. })
         | None => None,
     };
-    ended(called.map(|called| outcome_of(ground, message, called)), too_fast)
+    ended(called.map(|called| outcome_of(context, message, called)), too_fast)
 }
 
 /// Returns `true` when a call that begins at `now` ends, by its own time limit, before its attempt has settled.
@@ -139,34 +138,34 @@ fn broken_off() -> GraphOutcome {
     }
 }
 
-fn outcome_of(ground: &Context, message: &Message, called: GraphOutcome) -> SendOutcome {
+fn outcome_of(context: &Context, message: &Message, called: GraphOutcome) -> SendOutcome {
     match called {
         GraphOutcome::Accepted { wamid } => {
-            ground.metrics.sends_accepted.inc();
+            context.metrics.sends_accepted.inc();
             SendOutcome::Accepted { wamid }
         }
         GraphOutcome::Refused(error) => {
-            ground.metrics.sends_refused.inc();
+            context.metrics.sends_refused.inc();
             if class_of(&error) == ErrorClass::TokenRefused {
                 SendOutcome::TokenRefused(error)
             } else {
                 SendOutcome::Refused(error)
             }
         }
-        GraphOutcome::Transient { error, retry_after } => retry_at(ground, message, error, retry_after),
+        GraphOutcome::Transient { error, retry_after } => retry_at(context, message, error, retry_after),
         GraphOutcome::Unknown { error } if message.attempts >= ATTEMPTS_MAX => SendOutcome::Refused(error),
         GraphOutcome::Unknown { error } => {
-            ground.metrics.sends_unknown.inc();
+            context.metrics.sends_unknown.inc();
             let code = error.provider_code;
             tracing::warn!(message = %message.id, code, "answer lost; waiting for WhatsApp's echo");
-            SendOutcome::Unknown { settle: ground.options.settle }
+            SendOutcome::Unknown { settle: context.options.settle }
         }
     }
 }
 
 /// Decides if and when a message is tried again.
 fn retry_at(
-    ground: &Context,
+    context: &Context,
     message: &Message,
     error: MessageError,
     asked: Option<Duration>,
@@ -182,27 +181,26 @@ fn retry_at(
     let jittered = pause.mul_f64(rand::rng().random_range(0.8..JITTER_MAX));
     let wait = jittered.max(asked.unwrap_or_default());
     if class == ErrorClass::AccountRate {
-        ground.metrics.sends_throttled.inc();
+        context.metrics.sends_throttled.inc();
         return SendOutcome::Throttled { wait };
     }
     if message.attempts >= ATTEMPTS_MAX {
-        ground.metrics.sends_refused.inc();
+        context.metrics.sends_refused.inc();
         return SendOutcome::Refused(error);
     }
-    ground.metrics.sends_retried.inc();
+    context.metrics.sends_retried.inc();
     SendOutcome::Retry { wait }
 }
 
 /// Records until it is durable or the server stops.
 pub(super) async fn record_outcomes(
-    accounts: &AccountRegistry,
-    slot: &Arc<AccountEntry>,
+    parts: &SenderParts,
     outcomes: impl IntoIterator<Item = (MessageId, SendOutcome)>,
 ) {
+    let context = &*parts.context;
     let command = AccountCommand::RecordSends(outcomes.into_iter().collect());
-    let ground = accounts.context();
     loop {
-        match accounts.execute_command(slot, command.clone(), None).await {
+        match parts.account.execute_command(command.clone()).await {
             // Recorded; or another node owns the account, and waits for the echoes.
             Ok(Ok(_)) | Err(AccountError::Elsewhere) => return,
             Ok(Err(refusal)) => {
@@ -216,9 +214,8 @@ pub(super) async fn record_outcomes(
                 | AccountError::Refused
                 | AccountError::Expired { .. },
             ) => {
-                tokio::select! {
-                    () = ground.clock.sleep_for(STORE_RETRY) => {}
-                    () = ground.stopping.cancelled() => return,
+                if !pause_for_retry(&context.clock, &context.stopping).await {
+                    return;
                 }
             }
         }
@@ -226,74 +223,4 @@ pub(super) async fn record_outcomes(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use kabar_core::domain::command::CommandReply;
-    use kabar_core::domain::message::{MessageKind, OutgoingMessage};
-    use kabar_core::domain::phone::Phone;
-    use kabar_core::domain::time::Timestamp;
-
-    use super::*;
-    use crate::accounts::AccountRegistryOptions;
-    use crate::accounts::tests::fixture::Context;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_call_is_made_only_if_it_ends_before_its_attempt_has_settled() {
-        let begun = MonotonicInstant::from_millis(1_000_000);
-        for (settle, latest) in [(60, 30), (3_600, 3_570), (20, 10), (1, 0)] {
-            let (settle, latest) = (settle * SECOND, latest * SECOND);
-            let leaves = |now| leaves_time(now, begun.saturating_plus(settle), settle);
-            assert!(leaves(begun) && leaves(begun.saturating_plus(latest)), "{settle:?}");
-            assert!(
-                !leaves(begun.saturating_plus(latest + SECOND)) && !leaves(begun.saturating_plus(2 * settle)),
-                "{settle:?}"
-            );
-        }
-    }
-
-    /// As a process that was stopped between the durable attempt and its call.
-    #[tokio::test]
-    async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
-        let ground = Context::open(AccountRegistryOptions::default()).await;
-        let settle = AccountRegistryOptions::default().settle;
-        let unrecorded = || UnrecordedSend::count_call(ground.accounts.context());
-        let CommandReply::Message(message) = ground.run(AccountCommand::Send(template())).await else {
-            unreachable!()
-        };
-        let settles_at = ground.clock.monotonic_now().saturating_plus(settle);
-        let made = call_graph(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
-        assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
-        ground.clock.advance_manual(settle.mul_f64(0.8));
-        let skipped = call_graph(&ground.accounts, &ground.slot, &message, settles_at, unrecorded()).await;
-        assert!(skipped.outcome.is_none() && ground.says("kabar_sends_skipped_total 1"));
-    }
-
-    fn template() -> OutgoingMessage {
-        OutgoingMessage {
-            to: Phone::parse("+628120000001").unwrap(),
-            kind: MessageKind::Template,
-            content: "hello".into(),
-            payload: "{}".into(),
-            context: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_takes_no_step_after_its_end() {
-        let clock = Clock::manual_clock(Timestamp::from_seconds(1_000_000));
-        let end = clock.monotonic_now().saturating_plus(SECOND);
-        assert_eq!(run_before(&clock, end, async { 1 }).await, Some(1));
-        let steps = AtomicU32::new(0);
-        let call = async {
-            steps.fetch_add(1, Ordering::Relaxed);
-            // As a process that is stopped while it connects, and goes on when everything is over.
-            clock.advance_manual(2 * SECOND);
-            tokio::task::yield_now().await;
-            steps.fetch_add(1, Ordering::Relaxed);
-        };
-        assert_eq!((run_before(&clock, end, call).await, steps.load(Ordering::Relaxed)), (None, 1));
-    }
-}
+mod tests;

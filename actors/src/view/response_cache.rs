@@ -13,7 +13,7 @@ use std::time::Duration;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use tokio::sync::OnceCell;
 
-use crate::read_query::{CachedResponse, ReadQuery, RenderedPage};
+use super::query::{CachedResponse, ReadQuery, RenderedPage};
 
 /// Most cells of one cache. At 14 KB for a page of 25 conversations, 3.5 MB per account at the very most.
 const CELLS_MAX: usize = 256;

@@ -1,0 +1,125 @@
+//! Carries out the effects that hooks request.
+//!
+//! Invariants: one look at an account's effects is under way at a time, and effects are carried out in the
+//! order of the log. Waiting effects are in the store, so a crash loses nothing. The account itself ensures
+//! that none is carried out twice. An effect costs a token of its tenant's write budget, as the same call by
+//! API would.
+
+use std::sync::Arc;
+
+use kabar_core::cause::cause;
+use kabar_core::domain::command::{AccountCommand, ConversationPatch, EffectAction, EffectCommand};
+use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
+use kabar_core::store::StoreError;
+
+use super::registry::AccountRegistry;
+use crate::account::AccountEntry;
+use crate::delivery::EffectRequests;
+use crate::error::AccountError;
+use crate::retry::pause_for_retry;
+use crate::tenants::{BudgetClass, OrganisationEntry};
+
+/// Most effects of one command.
+const BATCH: usize = 100;
+
+impl AccountRegistry {
+    /// Carries out the effects of the accounts for which that is asked, until shutdown.
+    pub(super) async fn keep_carrying_out(&self, mut requests: EffectRequests) {
+        let context = self.context();
+        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
+            let accounts = self.clone();
+            context.tasks.spawn(async move { accounts.carry_out_all(&entry).await });
+        }
+    }
+
+    /// Carries out the waiting effects of an account.
+    async fn carry_out_all(&self, entry: &Arc<AccountEntry>) {
+        let (context, effects) = (self.context(), &self.0.effects);
+        let account = entry.current_account().number;
+        loop {
+            effects.note_look(account);
+            match self.carry_out_some(entry).await {
+                Ok(0) if effects.end_look(account) => return,
+                Ok(_) => {}
+                // The node that serves the account looks by itself.
+                Err(AccountError::Elsewhere) => return effects.abandon_look(account),
+                Err(error) => {
+                    let account_id = entry.current_account().id;
+                    tracing::warn!(account = %account_id, error = cause(&error), "effects held up");
+                    if !pause_for_retry(&context.clock, &context.stopping).await {
+                        return effects.abandon_look(account);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn carry_out_some(&self, entry: &Arc<AccountEntry>) -> Result<usize, AccountError> {
+        let context = self.context();
+        let account = entry.current_account();
+        let waiting = context.store.pending_effects(account.number, BATCH).await;
+        let waiting = waiting.map_err(|error| unread(&error))?;
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        let organisation =
+            self.0.directory.find_entry(account.organisation_id).ok_or(AccountError::Storage)?;
+        let count = waiting.len();
+        let mut orders = Vec::with_capacity(count);
+        for row in waiting {
+            orders.push(self.effect_command(&organisation, row).await);
+        }
+        let refused = orders.iter().filter(|order| order.deed.is_err()).count();
+        let done = self.execute_command(entry, AccountCommand::CarryOut(orders), None).await?;
+        if let Err(refusal) = done {
+            // Each effect has its own refusals; the command has none.
+            tracing::error!(account = %account.id, error = cause(&refusal), "effects refused");
+        }
+        context.metrics.hook_effects.inc_by(u64::try_from(count - refused).unwrap_or(0));
+        Ok(count)
+    }
+
+    /// Translates an effect into a command for the account.
+    async fn effect_command(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
+        let context = self.context();
+        let tenant = organisation.get();
+        if tenant.suspended {
+            return EffectCommand { id: row.id, deed: Err(EffectRefusal::Suspended) };
+        }
+        let quote = organisation.take_token(BudgetClass::Write, context.clock.read_now()).await;
+        if quote.retry_after_s.is_some() {
+            return EffectCommand { id: row.id, deed: Err(EffectRefusal::OverBudget) };
+        }
+        let deed = match row.effect {
+            Effect::Send(outgoing) => Ok(EffectAction::Send(outgoing)),
+            Effect::MarkRead { wamid } => Ok(EffectAction::MarkRead(wamid)),
+            Effect::UpdateConversation { id, status, assigned_to } => {
+                let assignee = match assigned_to {
+                    None => Ok(None),
+                    Some(None) => Ok(Some(None)),
+                    Some(Some(user)) => {
+                        let user = self.0.directory.find_user(tenant.id, user);
+                        user.map(|user| Some(Some(user))).ok_or(EffectRefusal::NoUser)
+                    }
+                };
+                assignee.map(|assignee| EffectAction::Patch(ConversationPatch { id, status, assignee }))
+            }
+        };
+        EffectCommand { id: row.id, deed }
+    }
+
+    /// Carries out effects that were left since before the last stop, or by a dead node.
+    pub(crate) async fn resume_effects(&self) -> Result<(), AccountError> {
+        let waiting = self.context().store.unserved_with_effects().await;
+        for account in waiting.map_err(|error| unread(&error))? {
+            if let Some(entry) = self.0.directory.account_of_row(account) {
+                self.0.effects.request_look(&entry);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unread(error: &StoreError) -> AccountError {
+    AccountError::from_store(error, "effects not read")
+}

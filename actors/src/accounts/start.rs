@@ -1,0 +1,126 @@
+//! Start of the accounts: wires the parts of this crate to each other, and starts the tasks that keep them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use kabar_core::clock::Clock;
+use kabar_core::meta::graph::GraphClient;
+use kabar_core::metrics::Metrics;
+use kabar_core::ports::EventSink;
+use kabar_core::redis::RedisCache;
+use kabar_core::store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::log_follower::LogFollower;
+use super::registry::{AccountRegistry, RegistryShared};
+use super::stream_permits::StreamPermits;
+use super::supervisor::AccountSupervisor;
+use crate::account::GraphCalls;
+use crate::cluster::Cluster;
+use crate::context::{AccountRegistryOptions, Context};
+use crate::delivery::{DeliveryDispatcher, DeliveryDispatcherParts, EffectQueue, WorkerEntries};
+use crate::error::AccountError;
+use crate::subscribers::{SubscriberDirectory, SubscriberRegistry};
+use crate::tenants::TenantDirectory;
+use crate::view::RenderRows;
+
+/// Dependencies of [`AccountRegistry::start`].
+pub struct AccountRegistryParts {
+    /// The durable side.
+    pub store: Store,
+    /// Tenants and accounts.
+    pub directory: TenantDirectory,
+    /// Redis cache that the nodes share.
+    pub memory: RedisCache,
+    /// Membership of this server in the cluster.
+    pub cluster: Cluster,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// WhatsApp.
+    pub graph: GraphClient,
+    /// Rows to bytes.
+    pub render: Arc<dyn RenderRows>,
+    /// Delivers events to their subscribers.
+    pub sink: Arc<dyn EventSink>,
+    /// Bounds.
+    pub options: AccountRegistryOptions,
+}
+
+impl AccountRegistry {
+    /// Starts the facade: its supervisor, its sweeper, and the accounts that have unsent messages. Everything
+    /// it starts ends when `stopping` is cancelled, and `tasks` waits for it.
+    ///
+    /// # Errors
+    /// [`AccountError`] when the store cannot be read or the supervisor cannot be started.
+    pub async fn start(
+        parts: AccountRegistryParts,
+        tasks: TaskTracker,
+        stopping: CancellationToken,
+    ) -> Result<Self, AccountError> {
+        let supervisor = AccountSupervisor::start(parts.metrics.clone()).await?;
+        let context = Arc::new(Context {
+            store: parts.store,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            options: parts.options,
+            tasks,
+            stopping,
+            supervisor: supervisor.get_cell(),
+        });
+        // Read first: changes that are made meanwhile are read again.
+        let following = LogFollower::from(parts.directory.known_revision());
+        let entries = Arc::new(WorkerEntries::default());
+        let (store, clock, tasks) = (context.store.clone(), context.clock.clone(), context.tasks.clone());
+        let registry = SubscriberRegistry::load_subscribers(store, clock, tasks, entries.clone()).await?;
+        let (effects, effect_requests) = EffectQueue::open();
+        let dispatcher = DeliveryDispatcher::new(DeliveryDispatcherParts {
+            context: context.clone(),
+            directory: parts.directory.clone(),
+            cluster: parts.cluster.clone(),
+            sink: parts.sink,
+            subscribers: registry.clone(),
+            entries,
+            effects: effects.clone(),
+        });
+        let starter = Arc::new(dispatcher.clone());
+        let most = context.options.tenant_subscriptions;
+        let subscribers = SubscriberDirectory::new(registry, starter, parts.cluster.clone(), most);
+        let accounts = Self(Arc::new(RegistryShared {
+            context: context.clone(),
+            directory: parts.directory,
+            memory: parts.memory,
+            cluster: parts.cluster,
+            render: parts.render,
+            graph_calls: GraphCalls { client: parts.graph, unrecorded: TaskTracker::new() },
+            subscribers,
+            listener: Arc::new(dispatcher.clone()),
+            dispatcher,
+            effects,
+            supervisor,
+            waiting: AtomicUsize::new(0),
+            streams: StreamPermits::default(),
+            following,
+        }));
+        let sweeper = accounts.clone();
+        context.tasks.spawn(async move { sweeper.sweep_accounts().await });
+        let purger = accounts.clone();
+        context.tasks.spawn(async move { purger.purge_rows().await });
+        let executor = accounts.clone();
+        context.tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
+        let keeper = accounts.clone();
+        context.tasks.spawn(async move { keeper.keep_place().await });
+        if accounts.is_clustered() {
+            let follower = accounts.clone();
+            context.tasks.spawn(async move { follower.keep_following().await });
+            let successor = accounts.clone();
+            context.tasks.spawn(async move { successor.keep_taking_over().await });
+        }
+        accounts.resume_sending().await?;
+        accounts.resume_deliveries().await?;
+        accounts.resume_effects().await?;
+        Ok(accounts)
+    }
+}
