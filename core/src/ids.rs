@@ -53,7 +53,7 @@ macro_rules! typed_ids {
             /// The text before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// An id of these 128 bits; see [`ulid`].
+            /// An id of these 128 bits; see [`ulid()`].
             #[must_use]
             pub const fn from_bits(bits: u128) -> Self {
                 Self(bits)
