@@ -224,13 +224,15 @@ impl DeliveryWorker {
         let events: Vec<Arc<Event>> = match read {
             Ok(events) => events.into_iter().map(Arc::new).collect(),
             Err(error) => {
-                for load in departing {
-                    self.lanes.return_retried(load.delivery, load.not_before);
-                }
-                self.parts.subscriber_state.lock_health().give_back(now);
+                self.return_departing(departing, now);
                 return Err(error);
             }
         };
+        // The subscriber may have been paused or deleted while rows were read: then nothing is sent any more.
+        if !self.parts.subscriber_state.get().is_active() {
+            self.return_departing(departing, now);
+            return Ok(());
+        }
         for mut load in departing {
             let sequence = load.delivery.sequence;
             let same = |event: &&Arc<Event>| event.sequence == sequence;
@@ -245,6 +247,17 @@ impl DeliveryWorker {
             }
         }
         Ok(())
+    }
+
+    /// Returns deliveries to their lanes, because no attempt at them was made.
+    fn return_departing(&mut self, departing: Vec<QueuedDelivery>, now: MonotonicInstant) {
+        if departing.is_empty() {
+            return;
+        }
+        for load in departing {
+            self.lanes.return_retried(load.delivery, load.not_before);
+        }
+        self.parts.subscriber_state.lock_health().give_back(now);
     }
 
     /// Makes the attempt beside the worker, which is sent the outcome.
