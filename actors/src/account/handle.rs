@@ -35,12 +35,7 @@ impl AccountHandle {
     }
 
     /// Returns the account's entry of the directory.
-    pub(crate) fn entry(&self) -> &AccountEntry {
-        &self.entry
-    }
-
-    /// Returns the entry, for those that keep it.
-    pub(crate) const fn shared_entry(&self) -> &Arc<AccountEntry> {
+    pub(crate) const fn entry(&self) -> &Arc<AccountEntry> {
         &self.entry
     }
 

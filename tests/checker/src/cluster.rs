@@ -76,7 +76,7 @@ pub struct Cluster {
     pub links: Links,
     /// Where clients reach each node.
     pub client_addresses: Vec<SocketAddr>,
-    /// Where each node reaches the Graph API.
+    /// Addresses at which the nodes reach the Graph API.
     pub graph_addresses: Vec<SocketAddr>,
     /// Where the receiver is reached by nodes.
     pub receiver_address: SocketAddr,

@@ -61,7 +61,7 @@ fn last_release(root: &Path) -> Option<String> {
     tags.lines().next().map(str::to_owned)
 }
 
-/// What git prints, of a repository that may belong to another user, as in CI's container.
+/// Output of git in a repository that may belong to another user, as in CI's container.
 fn git(root: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     let output = command.args(["-c", "safe.directory=*", "-C"]).arg(root).args(arguments).output().unwrap();

@@ -13,7 +13,7 @@ use super::source::{Source, all};
 const CRATES: [&str; 5] =
     ["core/src/lib.rs", "actors/src/lib.rs", "plugins/src/lib.rs", "openapi/src/lib.rs", "src/lib.rs"];
 
-/// Whether one file is the module that holds the other, on whatever level.
+/// Returns `true` when one file is the module that holds the other, on whatever level.
 fn is_above(one: &str, other: &str) -> bool {
     let is_root = one.ends_with("/lib.rs");
     let folder = one.strip_suffix(if is_root { "lib.rs" } else { ".rs" }).unwrap_or(one);

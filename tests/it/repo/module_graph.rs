@@ -11,7 +11,7 @@ use super::source::{Source, code_of};
 /// A path of names, as `["crate", "store", "Store"]`.
 type NamePath = Vec<String>;
 
-/// What a path stands for.
+/// Meaning of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     /// A module, by its path below the crate.
@@ -112,7 +112,7 @@ impl ModuleGraph {
         Some(target)
     }
 
-    /// What a name stands for in a module.
+    /// Meaning of a name in a module.
     fn lookup(&self, module: &str, name: &str, depth: u8) -> Option<Target> {
         let known = self.modules.get(module)?;
         let child = joined(module, name);

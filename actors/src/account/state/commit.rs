@@ -175,7 +175,7 @@ impl AccountState {
         self.parts.has_parked |= !changes.parked.is_empty();
         self.publish_view(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
-            self.parts.listener.note_events(self.parts.account.shared_entry(), sequence, types);
+            self.parts.listener.note_events(self.parts.account.entry(), sequence, types);
         }
         self.ring_sender(&changes).await;
         Ok(())

@@ -79,7 +79,7 @@ impl AccountState {
             self.sender.wake_sender(SenderMessage::Reload).await;
         }
         if activation.sequence > known {
-            let (account, types) = (self.parts.account.shared_entry(), EventTypes::all_types());
+            let (account, types) = (self.parts.account.entry(), EventTypes::all_types());
             self.parts.listener.note_events(account, activation.sequence, types);
         }
         Ok(())

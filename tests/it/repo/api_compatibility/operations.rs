@@ -75,7 +75,7 @@ impl OperationPair<'_> {
         }
         self.compare_parameters(comparison);
         self.compare_request_bodies(comparison);
-        // What a client answers to a webhook is read by its status alone.
+        // Of an answer to a webhook only the status is read.
         if self.direction == Direction::ToServer {
             self.compare_responses(comparison);
         }
@@ -108,7 +108,7 @@ impl OperationPair<'_> {
         }
     }
 
-    /// Whether the client sends it.
+    /// `true` for what the client sends.
     fn is_sent(&self) -> bool {
         self.direction == Direction::ToServer
     }

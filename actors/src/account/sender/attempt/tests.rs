@@ -39,7 +39,10 @@ async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
     };
     let settles_at = fixture.clock.monotonic_now().saturating_plus(settle);
     let made = call_graph(&parts, &message, settles_at, unrecorded()).await;
-    assert!(matches!(made.outcome, Some(SendOutcome::Retry { .. })), "it is tried: nobody listens there");
+    assert!(
+        matches!(made.outcome, Some(SendOutcome::Retry { .. })),
+        "it is tried, and the address has no listener"
+    );
     fixture.clock.advance_manual(settle.mul_f64(0.8));
     let skipped = call_graph(&parts, &message, settles_at, unrecorded()).await;
     assert!(skipped.outcome.is_none() && fixture.says("kabar_sends_skipped_total 1"));

@@ -13,11 +13,11 @@ use crate::workload::writers::touch_cold_accounts;
 
 /// Clients that load accounts at the same moment.
 const LOADERS: usize = 100;
-/// What passes after the end of a lease until the others are asked.
+/// Time between the end of a lease and the first question to the others.
 const MARGIN: Duration = Duration::from_millis(300);
 /// Time until a change of a link has reached every connection.
 const LINK_CHANGE: Duration = Duration::from_millis(100);
-/// How long a node may take to begin a send; one that owns no account begins none.
+/// Longest wait for a node to begin a send; one that owns no account begins none.
 const NEXT_SEND: Duration = Duration::from_secs(2);
 /// Time in which more sends get as far as the first one.
 const MORE_SENDS: Duration = Duration::from_millis(200);
