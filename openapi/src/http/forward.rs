@@ -18,13 +18,14 @@ use poem::http::header::{CONTENT_TYPE, HeaderValue};
 use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Request, Response};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::context::RequestContext;
 use super::gateway::Gateway;
 use super::route::Route;
 use super::{auth, request_body};
+use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::idempotency::IDEMPOTENCY_KEY;
@@ -35,6 +36,25 @@ pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
 
 /// Nodes tried for one request: a node may just have released the account.
 const NODES_MAX: usize = 3;
+
+/// Sends a request to a node, in a span that gets the status of the response. `None` when the node's lease was
+/// over first: the wait for a silent node ends with it.
+pub(crate) async fn send_to_peer(
+    app: &AppState,
+    peer: &NodePeer,
+    onward: ForwardRequest<'_>,
+    span: Span,
+) -> Option<Result<ForwardedResponse, ForwardError>> {
+    let sending = app.forwarder.send_request(&peer.address, onward);
+    let sent = tokio::select! {
+        sent = sending.instrument(span.clone()) => Some(sent),
+        () = app.accounts.until_gone(peer) => None,
+    };
+    if let Some(Ok(answer)) = &sent {
+        span.record("status", answer.status.as_u16());
+    }
+    sent
+}
 
 /// A request about an account, kept so that it can be sent to any node, or handled here again.
 pub(super) struct AccountRequest {
@@ -171,15 +191,7 @@ impl Gateway {
             let account = slot.current_account();
             let span =
                 tracing::debug_span!("forward", node = %peer.id, account = %account.id, status = Empty);
-            let sending = self.app.forwarder.send_request(&peer.address, kept.to_onward());
-            // The wait for a silent node ends with its lease.
-            let sent = tokio::select! {
-                sent = sending.instrument(span.clone()) => Some(sent),
-                () = self.app.accounts.until_gone(&peer) => None,
-            };
-            if let Some(Ok(answer)) = &sent {
-                span.record("status", answer.status.as_u16());
-            }
+            let sent = send_to_peer(&self.app, &peer, kept.to_onward(), span).await;
             let (is_there, may_be_done) = match sent {
                 Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => (true, false),
                 Some(Ok(answer)) => {

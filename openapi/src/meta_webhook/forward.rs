@@ -12,12 +12,11 @@ use kabar_core::meta::signature;
 use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use poem::http::{Method, StatusCode};
-use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::signed_body::SignedBody;
 use crate::app::AppState;
-use crate::http::forward::FORWARDED;
+use crate::http::forward::{FORWARDED, send_to_peer};
 use crate::http::route::Resource;
 
 /// Forwards a webhook to a node, for these accounts; returns `true` when it was taken there. Otherwise the
@@ -38,16 +37,7 @@ pub(super) async fn hand_on<'a>(
     };
     let address = &peer.address;
     let span = tracing::debug_span!("forward", node = %peer.id, accounts = names.len(), status = Empty);
-    let sending = app.forwarder.send_request(address, onward);
-    // The wait for a silent node ends with its lease.
-    let sent = tokio::select! {
-        sent = sending.instrument(span.clone()) => Some(sent),
-        () = app.accounts.until_gone(peer) => None,
-    };
-    if let Some(Ok(answer)) = &sent {
-        span.record("status", answer.status.as_u16());
-    }
-    match sent {
+    match send_to_peer(app, peer, onward, span).await {
         None => tracing::warn!(%address, "the node fell silent, and its lease is over"),
         Some(Ok(answer)) if answer.status == StatusCode::OK => {
             app.metrics.forwards.inc();
